@@ -1,0 +1,35 @@
+"""What can go wrong, as a small tree.
+
+KilowaitError
+├── InputError        a file, value or option the user gave is wrong; commands exit with 2
+│   ├── SourceError   a job's source is refused (empty, binary, undecodable, too large)
+│   └── JobRefused    a job that can never run on this cluster
+├── ModelError        a language model or probe bundle is missing, damaged or does not fit
+└── MeterError        a meter that was asked for cannot measure here
+
+Every message names the culprit, shows the value and says what to do.
+"""
+
+
+class KilowaitError(Exception):
+    """Base of every error kilowait raises on purpose."""
+
+
+class InputError(KilowaitError):
+    """A file, value or option that the user gave is wrong."""
+
+
+class SourceError(InputError):
+    """A job's source cannot be read as text worth predicting."""
+
+
+class JobRefused(InputError):  # noqa: N818 - the field says "refused", and callers read it as a verdict
+    """A job that can never run on this cluster, with the reason."""
+
+
+class ModelError(KilowaitError):
+    """A language model or probe bundle is missing, damaged or does not fit its features."""
+
+
+class MeterError(KilowaitError):
+    """A power or energy meter that was asked for cannot measure on this machine."""

@@ -1,0 +1,82 @@
+"""What flows through kilowait: jobs, predictions and measurements."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kilowait.errors import InputError
+
+
+class Provenance(StrEnum):
+    """How a number was had. It travels with the number into every table and chart."""
+
+    MEASURED = "measured"  # a meter or a clock read it
+    ESTIMATED = "estimated"  # computed from a measured quantity and a constant (power times time)
+    MODELLED = "modelled"  # predicted or simulated, never observed
+    PRETENDED = "pretended"  # a test's stand-in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What is expected of one job on one GPU type (paper section 3: t_ij and e_ij).
+
+    `energy_kwh` is the whole job over all its GPUs, in kWh because kappa and gamma are per kWh: a detour over
+    joules would round, and equal values would stop being ties.
+    """
+
+    runtime_s: float
+    energy_kwh: float
+    probe_version: str = ""
+    features: str = ""
+    other: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.runtime_s) and self.runtime_s > 0):
+            raise InputError(f"a prediction's runtime_s must be finite and > 0, got {self.runtime_s!r}")
+        if not (math.isfinite(self.energy_kwh) and self.energy_kwh >= 0):
+            raise InputError(f"a prediction's energy_kwh must be finite and >= 0, got {self.energy_kwh!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as submitted.
+
+    `gpus` is how many GPUs it takes, `gpus_by_type` the types where that differs (a_ij). `allowed` names the
+    GPU types it may use, None for any that it has a prediction for. `memory_bytes` is what it needs on each GPU,
+    None when unknown.
+    """
+
+    job_id: str
+    submit_s: float
+    gpus: int = 1
+    gpus_by_type: Mapping[str, int] = field(default_factory=dict)
+    allowed: frozenset[str] | None = None
+    memory_bytes: int | None = None
+    content_hash: str = ""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.submit_s) and self.submit_s >= 0):
+            raise InputError(f"job {self.job_id}: submit_s must be finite and >= 0, got {self.submit_s!r}")
+        for where, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
+            if count < 1:
+                raise InputError(f"job {self.job_id}: {where} must be >= 1, got {count!r}")
+        if self.memory_bytes is not None and self.memory_bytes < 0:
+            raise InputError(f"job {self.job_id}: memory_bytes must be >= 0, got {self.memory_bytes!r}")
+
+    def gpus_on(self, gpu_type: str) -> int:
+        """a_ij: the GPUs this job takes on `gpu_type`."""
+        return self.gpus_by_type.get(gpu_type, self.gpus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one finished attempt of a job really took, and how each number was had."""
+
+    job_id: str
+    attempt: int
+    gpu_type: str
+    runtime_s: float
+    energy_j: float
+    runtime_provenance: Provenance
+    energy_provenance: Provenance

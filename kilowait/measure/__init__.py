@@ -1,0 +1,1 @@
+"""Meters and the runner that puts a program under one."""

@@ -1,0 +1,1 @@
+"""Source to prediction: embedding, probes and the bundle that holds them."""

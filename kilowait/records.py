@@ -1,0 +1,138 @@
+"""Parquet schemas: the only place where column names are written.
+
+Every table on disk goes through `write_table`, which writes to a temporary name and renames, so that a killed
+process never leaves half a file under the final name.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kilowait.errors import InputError
+
+CORPUS = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("path", pa.string()),  # relative to the manifest
+        ("family", pa.string()),
+        ("group", pa.string()),  # siblings and twins share it: a grouped split keeps them together
+        ("style", pa.string()),
+        ("scale", pa.string()),  # cpu or gpu
+        ("hyperparameters", pa.string()),  # JSON object
+        ("source_bytes", pa.int64()),
+    ]
+)
+"""One row a generated script (manifest.parquet beside the scripts)."""
+
+RUNS = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("path", pa.string()),
+        ("device_type", pa.string()),  # cpu-1, cpu-2, A100-80GB, ...
+        ("device_id", pa.string()),  # NVML UUID, or the host's name for a CPU
+        ("attempt", pa.int32()),  # 1, 2, ...
+        ("started_at", pa.timestamp("us", tz="UTC")),
+        ("exit_code", pa.int32()),  # 0 is success; negative is the signal that ended it
+        ("failure", pa.string()),  # null on success, else why: "timeout after 60 s", last line of stderr
+        ("startup_s", pa.float64()),  # process start to the script's first line of work
+        ("warmup_s", pa.float64()),  # first step, null where no step was seen
+        ("steady_s", pa.float64()),  # the rest
+        ("runtime_s", pa.float64()),  # the label: startup excluded on a warm CPU process, wall clock
+        ("energy_j", pa.float64()),
+        ("power_mean_w", pa.float64()),
+        ("power_peak_w", pa.float64()),
+        ("peak_memory_bytes", pa.int64()),
+        ("runtime_provenance", pa.string()),  # measured
+        ("energy_provenance", pa.string()),  # measured or estimated
+        ("meter", pa.string()),  # nvml-energy-counter, nvml-power-sampling, cpu-constant-power
+        ("host", pa.string()),
+        ("device_name", pa.string()),
+        ("driver", pa.string()),
+        ("versions", pa.string()),  # JSON object: python, torch, kilowait
+    ]
+)
+"""One row a run of a script on a device, failures included."""
+
+LABELS = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("family", pa.string()),
+        ("group", pa.string()),
+        ("style", pa.string()),
+        ("device_type", pa.string()),
+        ("runs", pa.int32()),
+        ("runtime_s", pa.float64()),  # mean of the accepted pair
+        ("energy_j", pa.float64()),
+        ("spread", pa.float64()),  # |a - b| / mean of the accepted pair's runtimes
+        ("flagged", pa.bool_()),  # no pair within the tolerance after the last repeat
+        ("runtime_provenance", pa.string()),
+        ("energy_provenance", pa.string()),
+    ]
+)
+"""One row a script and device type. A site adds a metric (carbon_g, water_l) as one more float64 column."""
+
+LABEL_METRICS = ("runtime_s", "energy_j")
+"""The metrics every label table has; any other float64 column that is not in LABELS is a metric too."""
+
+EMBEDDINGS = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("features", pa.string()),  # FeatureConfiguration.key
+        ("tokens", pa.int32()),
+        ("windows", pa.int32()),
+        ("vector", pa.list_(pa.float32())),
+    ]
+)
+"""One row a source and feature configuration."""
+
+RESIDUALS = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("family", pa.string()),
+        ("device_type", pa.string()),
+        ("metric", pa.string()),
+        ("measured", pa.float64()),
+        ("predicted", pa.float64()),  # out of fold
+        ("model", pa.string()),
+    ]
+)
+"""Out-of-fold predictions, for plots and for realistic prediction errors in backtests."""
+
+
+def metric_columns(schema: pa.Schema) -> list[str]:
+    """The metrics of a label table: `LABEL_METRICS`, then every further float64 column."""
+    extra = [f.name for f in schema if f.type == pa.float64() and f.name not in LABELS.names]
+    return [*LABEL_METRICS, *extra]
+
+
+def table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table of exactly this schema; a missing key becomes null."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+
+
+def write_table(data: pa.Table, path: Path | str) -> None:
+    """Write Parquet (zstd) atomically: a reader sees the old file or the new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        pq.write_table(data, partial, compression="zstd")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_table(path: Path | str, schema: pa.Schema) -> pa.Table:
+    """Read Parquet that has at least this schema's columns; raises InputError naming what is missing."""
+    path = Path(path)
+    try:
+        data = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: not a readable Parquet file: {error}") from error
+    missing = [name for name in schema.names if name not in data.column_names]
+    if missing:
+        raise InputError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(data.column_names)}")
+    return data

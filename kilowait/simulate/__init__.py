@@ -1,0 +1,1 @@
+"""The event loop, scenarios and scores: the state machine driven by a list instead of a cluster."""

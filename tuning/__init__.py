@@ -1,0 +1,1 @@
+"""Ray Tune over the domain: python -m tuning.probe, tuning.kappa."""
