@@ -4,6 +4,7 @@ KilowaitError
 ├── InputError        a file, value or option the user gave is wrong; commands exit with 2
 │   ├── SourceError   a job's source is refused (empty, binary, undecodable, too large)
 │   └── JobRefused    a job that can never run on this cluster
+├── IllegalEvent      an event that cannot follow the cluster's present state; the cluster is left as it was
 ├── ModelError        a language model or probe bundle is missing, damaged or does not fit
 └── MeterError        a meter that was asked for cannot measure here
 
@@ -33,3 +34,7 @@ class ModelError(KilowaitError):
 
 class MeterError(KilowaitError):
     """A power or energy meter that was asked for cannot measure on this machine."""
+
+
+class IllegalEvent(KilowaitError):  # noqa: N818 - named for what arrived, like JobRefused
+    """An event that cannot follow the cluster's present state: a finish of a job that does not run, say."""

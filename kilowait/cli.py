@@ -1,0 +1,186 @@
+"""The `kilowait` command. Heavy modules load inside the command that needs them."""
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from kilowait import __version__
+from kilowait.errors import InputError, KilowaitError
+
+SIMULATE_EXAMPLE = """\
+example: three jobs on one A100 and two A6000
+
+  $ cat jobs.csv
+  job_id,submit_s,gpus,A100_s,A100_kwh,A6000_s,A6000_kwh
+  train-a,0,1,3600,0.30,5400,0.35
+  train-b,0,2,,,7200,0.80
+  serve-c,60,1,600,0.05,600,0.02
+  $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy value --kappa 1e-5 --json
+
+Both cells of a type empty: the job may not run there. <TYPE>_kwh is the whole job over all its GPUs. An optional
+column <TYPE>_gpus overrides gpus on that type. Columns of types that --gpus lacks are left out. A job that can
+never fit is refused: it is named on stderr and under "refused", and the others run.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code: 0, 1 for a failure inside, 2 for a mistake in what was given."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = _parser(words).parse_args(words)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        _drop_stdout()
+        return 0
+    except InputError as error:
+        return _complain(str(error), 2)
+    except KilowaitError as error:
+        return _complain(str(error), 1)
+    except OSError as error:
+        _drop_stdout()
+        return _complain(f"the output cannot be written: {error.strerror}", 2)
+    return code
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kilowait",
+        description="Predict the run time and energy of ML jobs, and schedule them on mixed GPUs.",
+        epilog="Each command explains itself: kilowait simulate --help",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"kilowait {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_predict(commands, wanted=words[:1] == ["predict"])
+    _add_simulate(commands)
+    return parser
+
+
+def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", *, wanted: bool) -> None:
+    """Only when asked for: its module may load torch, and `simulate` must start at once."""
+    help_text = "predict the run time and energy of a script on each device type"
+    parser = commands.add_parser("predict", help=help_text, description=help_text, allow_abbrev=False)
+    if wanted:
+        from kilowait.predict import command
+
+        command.add_arguments(parser)
+        parser.set_defaults(run=command.run)
+
+
+def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from kilowait.policies import POLICIES
+    from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
+    from kilowait.policies.value import DEFAULT_KAPPA
+
+    parser = commands.add_parser(
+        "simulate",
+        help="run a list of jobs through a policy on a cluster of mixed GPUs",
+        description="Run a list of jobs through a policy and score it. All numbers are modelled, from the file.",
+        epilog=SIMULATE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--jobs", required=True, type=Path, metavar="JOBS.csv", help="jobs with their true times and energies")
+    add("--gpus", required=True, type=_inventory, metavar="TYPE=N,...", help="GPUs by type, most powerful first")
+    add("--policy", required=True, choices=list(POLICIES), help="simple and greedy: first come, first served")
+    kappa_help = f"value: worth of a kWh, against 1 / (GPUs x seconds) (default {DEFAULT_KAPPA:g})"
+    add("--kappa", type=_weight, default=DEFAULT_KAPPA, metavar="K", help=kappa_help)
+    alpha_help = f"greedy: weight of a second of run time (default {DEFAULT_ALPHA:g})"
+    add("--alpha", type=_weight, default=DEFAULT_ALPHA, metavar="A", help=alpha_help)
+    gamma_help = f"greedy: weight of a kWh (default {DEFAULT_GAMMA:g}: a kWh weighs as much as an hour)"
+    add("--gamma", type=_weight, default=DEFAULT_GAMMA, metavar="G", help=gamma_help)
+    add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")
+    add("--placements", type=Path, metavar="OUT.csv", help="write job_id,start_s,gpu_type here")
+    add("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.set_defaults(run=_simulate)
+
+
+def _inventory(text: str) -> dict[str, int]:
+    """Parse `A100=16,A6000=30`."""
+    inventory: dict[str, int] = {}
+    for part in text.split(","):
+        name, equals, count = (piece.strip() for piece in part.rpartition("="))
+        if not (name and equals and count.isascii() and count.isdigit() and len(count) < 16 and int(count) >= 1):
+            raise argparse.ArgumentTypeError(f"{part!r} is not TYPE=N with a whole N >= 1, as in A100=16,A6000=30")
+        if name in inventory:
+            raise argparse.ArgumentTypeError(f"{name!r} stands twice; give each type once")
+        inventory[name] = int(count)
+    return inventory
+
+
+def _weight(text: str) -> float:
+    """Parse a finite number >= 0."""
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight >= 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number >= 0")
+    return weight
+
+
+def _simulate(args: argparse.Namespace) -> int:
+    from kilowait.policies import POLICIES
+    from kilowait.simulate.jobs_csv import read_submissions, write_placements
+    from kilowait.simulate.loop import simulate
+    from kilowait.simulate.scores import score
+
+    _check_not_an_input(args.placements, (args.jobs, args.predictions))
+    parameters = {"value": ("kappa",), "greedy": ("alpha", "gamma")}.get(args.policy, ())
+    weights = {name: getattr(args, name) for name in parameters}
+    submissions = read_submissions(args.jobs, args.gpus, args.predictions)
+    run = simulate(submissions, args.gpus, POLICIES[args.policy](**weights))
+    for reason in run.refused.values():
+        sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
+    if args.placements is not None:
+        write_placements(args.placements, run.placements)
+    result = {**asdict(score(run)), "parameters": weights, "gpus": args.gpus, "refused": dict(run.refused)}
+    sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
+    return 0
+
+
+def _check_not_an_input(output: Path | None, inputs: Sequence[Path | None]) -> None:
+    for path in inputs:
+        if output and path and output.is_file() and path.is_file() and output.samefile(path):
+            raise InputError(f"--placements {output}: would overwrite the input {path}; name another file")
+
+
+def _as_table(result: dict[str, object]) -> str:
+    """Scores for people: hours and kWh."""
+
+    def cell(name: str, value: object) -> tuple[str, str]:
+        if name.endswith("_s") and isinstance(value, float):
+            return name.removesuffix("_s").replace("_", " "), f"{value:,.1f} s  ({value / 3600:,.2f} h)"
+        if name.endswith("_kwh"):
+            shown = f"{value:,.3f} kWh" if isinstance(value, float) else "unknown: a type has no known idle power"
+            return name.removesuffix("_kwh").replace("_", " "), shown
+        if isinstance(value, dict):
+            return name, ", ".join(f"{key}={one}" for key, one in value.items()) or "-"
+        return name.replace("_", " "), str(value)
+
+    cells = [cell(name, value) for name, value in result.items() if name != "refused"]
+    refused = result["refused"]
+    cells.append(("refused jobs", str(len(refused)) if isinstance(refused, dict) else "0"))
+    width = max(len(name) for name, _ in cells)
+    return "".join(f"{name:<{width}}  {shown}\n" for name, shown in cells)
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"kilowait: {message}\n")
+    return code
+
+
+def _drop_stdout() -> None:
+    """What stdout still holds cannot be written; without this the interpreter would try again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""What a policy may decide, and the checks its parameters share."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kilowait.cluster import Cluster
+from kilowait.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Start this waiting job now, on its number of GPUs of this type."""
+
+    job_id: str
+    gpu_type: str
+
+
+Decision = Place
+"""Everything a policy may decide; Preempt, Migrate and Hold come as further members."""
+
+Policy = Callable[[Cluster], list[Decision]]
+"""A policy with its parameters bound: reads the cluster, returns decisions to carry out in this order."""
+
+
+def checked_weight(name: str, weight: float) -> float:
+    """`weight` itself; raises InputError, naming the parameter, unless it is finite and >= 0."""
+    if not (math.isfinite(weight) and weight >= 0):
+        raise InputError(f"{name} must be finite and >= 0, got {weight!r}")
+    return weight

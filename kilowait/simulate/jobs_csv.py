@@ -1,0 +1,202 @@
+"""Jobs and predictions from CSV, placements to CSV: the files of `kilowait simulate`.
+
+Columns are `job_id,submit_s,gpus` and two a GPU type, `<TYPE>_s` and `<TYPE>_kwh` (the whole job over all its GPUs);
+both empty means that the job may not run there. An optional `<TYPE>_gpus` overrides `gpus` on that type. Types that
+the cluster does not have are left out: their columns must come in pairs, their values are not read. Every
+complaint names the file, the line, the column and the value.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kilowait.errors import InputError
+from kilowait.jobs import Job, Prediction
+from kilowait.simulate.loop import Placement, Submission
+
+_FIXED = ("job_id", "submit_s", "gpus")
+_INTEGER = re.compile(r"\s*\+?[0-9]{1,15}\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """One line of a jobs file: the job and its numbers by GPU type."""
+
+    job: Job
+    by_type: Mapping[str, Prediction]
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cell:
+    """A row under its header, for messages that name the culprit."""
+
+    path: Path
+    line: int
+    values: Mapping[str, str]
+
+    def wrong(self, column: str, problem: str) -> InputError:
+        shown = repr(self.values.get(column, ""))
+        return InputError(f"{self.path}, line {self.line}, column {column}: {problem}, got {shown}")
+
+    def number(self, column: str, *, positive: bool = False) -> float:
+        text = self.values[column]
+        number = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if not math.isfinite(number) or number < 0 or (positive and number == 0):
+            raise self.wrong(column, f"must be a finite number {'> 0' if positive else '>= 0'}")
+        return number
+
+    def whole(self, column: str) -> int:
+        text = self.values[column]
+        if not _INTEGER.fullmatch(text) or int(text) < 1:
+            raise self.wrong(column, "must be a whole number >= 1")
+        return int(text)
+
+
+def read_submissions(
+    jobs: Path | str, gpu_types: Collection[str], predictions: Path | str | None = None
+) -> list[Submission]:
+    """Read true values from `jobs` and what a policy sees from `predictions` (None: it sees the truth).
+
+    Only the columns of `gpu_types` count. A predictions file may hold further jobs, which are left out. Raises
+    InputError for anything malformed, for a job that `predictions` lacks, and for one whose submit time, GPUs or
+    allowed types differ there.
+    """
+    rows = read_jobs(jobs, gpu_types)
+    if predictions is None:
+        return [Submission(job=row.job, truth=row.by_type, seen=row.by_type) for row in rows.values()]
+    seen = read_jobs(predictions, gpu_types)
+    for row in rows.values():
+        _check_agree(row, seen.get(row.job.job_id), Path(jobs), Path(predictions))
+    return [
+        Submission(job=row.job, truth=row.by_type, seen=seen[job_id].by_type) for job_id, row in rows.items()
+    ]
+
+
+def read_jobs(path: Path | str, gpu_types: Collection[str]) -> dict[str, JobRow]:
+    """Read a jobs file by job id, in its order; a header alone is no jobs. Raises InputError naming the culprit."""
+    path = Path(path)
+    rows: dict[str, JobRow] = {}
+    for cell in _cells(path, gpu_types):
+        row = _row(cell, gpu_types)
+        earlier = rows.setdefault(row.job.job_id, row)
+        if earlier is not row:
+            raise cell.wrong("job_id", f"must be unique, line {earlier.line} has it too")
+    return rows
+
+
+def write_placements(path: Path | str, placements: Iterable[Placement]) -> None:
+    """Write `job_id,start_s,gpu_type` in the order of the decisions; raises InputError when it cannot be written."""
+    try:
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("job_id", "start_s", "gpu_type"))
+            writer.writerows((p.job_id, repr(p.start_s), p.gpu_type) for p in placements)
+    except OSError as error:
+        raise InputError(f"{path}: the placements cannot be written: {error.strerror}") from error
+
+
+def _cells(path: Path, gpu_types: Collection[str]) -> list[_Cell]:
+    """The rows under a checked header; blank lines are skipped."""
+    cells: list[_Cell] = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            header = [column.strip() for column in next(reader, [])]
+            _check_header(path, header, gpu_types)
+            for fields in reader:
+                if not fields:
+                    continue
+                if len(fields) != len(header):
+                    raise InputError(
+                        f"{path}, line {reader.line_num}: {len(fields)} values under {len(header)} columns: "
+                        f"{','.join(fields)!r}"
+                    )
+                values = dict(zip(header, fields, strict=True))
+                cells.append(_Cell(path=path, line=reader.line_num, values=values))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8 CSV") from error
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: not readable as CSV: {error}") from error
+    return cells
+
+
+def _check_header(path: Path, header: Sequence[str], gpu_types: Collection[str]) -> None:
+    """Raises InputError for missing, unknown and doubled columns."""
+    where = f"{path}, line 1"
+    if not header:
+        raise InputError(f"{where}: no header; the first line must be {','.join(_FIXED)} and two columns a GPU type")
+    if "submit" in gpu_types:
+        raise InputError(f"{where}, column submit_s: no GPU type can be called 'submit'; rename it")
+    doubled = sorted({column for column in header if header.count(column) > 1})
+    if doubled:
+        raise InputError(f"{where}, column {doubled[0]}: stands {header.count(doubled[0])} times")
+    named = {t for column in header if column not in _FIXED and (t := _pair_type(column))}
+    wanted = [*_FIXED, *(f"{t}_{unit}" for t in (*gpu_types, *sorted(named)) for unit in ("s", "kwh"))]
+    for column in wanted:
+        if column not in header:
+            raise InputError(f"{where}, column {column}: missing; the file has {', '.join(header)}")
+    known = {*wanted, *(f"{t}_gpus" for t in (*gpu_types, *named))}
+    for column in header:
+        if column not in known:
+            raise InputError(f"{where}, column {column!r}: unknown; a GPU type has <TYPE>_s, <TYPE>_kwh, <TYPE>_gpus")
+
+
+def _pair_type(column: str) -> str | None:
+    """The GPU type whose time or energy `column` holds, None for any other column."""
+    return next((column.removesuffix(end) for end in ("_kwh", "_s") if column.endswith(end)), None)
+
+
+def _row(cell: _Cell, gpu_types: Collection[str]) -> JobRow:
+    job_id = cell.values["job_id"]
+    if not job_id.strip():
+        raise cell.wrong("job_id", "must not be empty")
+    by_type = {t: p for t in gpu_types if (p := _prediction(cell, t)) is not None}
+    overrides = {t: cell.whole(f"{t}_gpus") for t in gpu_types if cell.values.get(f"{t}_gpus", "").strip()}
+    job = Job(
+        job_id=job_id,
+        submit_s=cell.number("submit_s"),
+        gpus=cell.whole("gpus"),
+        gpus_by_type=overrides,
+        allowed=frozenset(by_type),
+    )
+    return JobRow(job=job, by_type=by_type, line=cell.line)
+
+
+def _prediction(cell: _Cell, gpu_type: str) -> Prediction | None:
+    """The numbers of one type, None where both cells are empty."""
+    time, energy = f"{gpu_type}_s", f"{gpu_type}_kwh"
+    empty = [column for column in (time, energy) if not cell.values[column].strip()]
+    if len(empty) == 2:
+        return None
+    if empty:
+        other = energy if empty == [time] else time
+        raise cell.wrong(empty[0], f"must be given, as {other} is ({cell.values[other]!r}); empty both to forbid it")
+    return Prediction(runtime_s=cell.number(time, positive=True), energy_kwh=cell.number(energy))
+
+
+def _check_agree(row: JobRow, seen: JobRow | None, jobs: Path, predictions: Path) -> None:
+    """Raises InputError unless `seen` is about the same job."""
+    job_id = row.job.job_id
+    where = f"{predictions}: job {job_id!r} ({jobs}, line {row.line})"
+    if seen is None:
+        raise InputError(f"{where} is missing from column job_id; every job needs a line of predictions")
+    where = f"{predictions}, line {seen.line}, column"
+    for gpu_type in sorted(row.by_type.keys() ^ seen.by_type.keys()):
+        there = "is allowed here, but not" if gpu_type in seen.by_type else "may not be empty: it is allowed"
+        raise InputError(f"{where} {gpu_type}_s: job {job_id!r} {there} in {jobs}, line {row.line}")
+    here, there_ = row.job, seen.job
+    if here.submit_s != there_.submit_s:
+        raise InputError(f"{where} submit_s: {there_.submit_s!r} is {here.submit_s!r} in {jobs}, line {row.line}")
+    for gpu_type in row.by_type:
+        if here.gpus_on(gpu_type) != there_.gpus_on(gpu_type):
+            raise InputError(
+                f"{where} gpus or {gpu_type}_gpus: {there_.gpus_on(gpu_type)} is {here.gpus_on(gpu_type)} "
+                f"in {jobs}, line {row.line}"
+            )
