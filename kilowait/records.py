@@ -101,6 +101,59 @@ RESIDUALS = pa.schema(
 )
 """Out-of-fold predictions, for plots and for realistic prediction errors in backtests."""
 
+BACKTEST = pa.schema(
+    [
+        ("classes", pa.string()),  # the scenario's table of job classes
+        ("predictions", pa.string()),  # oracle, or noisy:MODEL
+        ("sample", pa.int32()),
+        ("policy", pa.string()),  # its label in tables
+        ("kappa", pa.float64()),  # per kWh, null for policies without one
+        ("jobs", pa.int32()),
+        ("gpus", pa.int32()),
+        ("total_wait_s", pa.float64()),
+        ("delayed_tasks", pa.int32()),
+        ("running_s", pa.float64()),
+        ("gpu_running_s", pa.float64()),  # GPUs times run time
+        ("energy_kwh", pa.float64()),  # the jobs' own
+        ("cluster_energy_kwh", pa.float64()),  # with the idle power of free GPUs
+        ("greenest_kwh", pa.float64()),  # every job on its cheapest type: no policy can do better
+        ("makespan_s", pa.float64()),
+        ("p50_wait_s", pa.float64()),
+        ("p99_wait_s", pa.float64()),
+        ("max_wait_s", pa.float64()),
+    ]
+)
+"""One row a sample and policy; every number is modelled."""
+
+KAPPA_TRIALS = pa.schema(
+    [
+        ("classes", pa.string()),
+        ("predictions", pa.string()),
+        ("kappa", pa.float64()),  # per kWh
+        ("samples", pa.int32()),
+        ("total_wait_s", pa.float64()),
+        ("running_s", pa.float64()),
+        ("energy_kwh", pa.float64()),
+    ]
+)
+"""One row a table of job classes and kappa: totals over all validation samples."""
+
+PROBE_TRIALS = pa.schema(
+    [
+        ("trial", pa.string()),
+        ("kind", pa.string()),
+        ("features", pa.string()),
+        ("folds", pa.int32()),  # finished; fewer than asked for when it was ended early
+        ("log_rmse", pa.float64()),  # over those folds, of the logarithm of the metric
+        ("median_ape", pa.float64()),
+        ("seconds", pa.float64()),
+        ("drawn", pa.string()),  # JSON object: what the search chose
+        ("config", pa.string()),  # JSON object: the whole ProbeConfig
+        ("error", pa.string()),
+    ]
+)
+"""One row a trial of tuning.probe."""
+
 
 def metric_columns(schema: pa.Schema) -> list[str]:
     """The metrics of a label table: `LABEL_METRICS`, then every further float64 column."""
