@@ -1,0 +1,89 @@
+"""The stream of scripts of a corpus: families and styles in turn, hyperparameters drawn, one in twenty a twin."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from kilowait.corpus.catalogue import FAMILIES
+from kilowait.corpus.family import Family, Hyperparameters, Value
+from kilowait.corpus.program import Recipe, choose_recipe
+from kilowait.corpus.render import render
+from kilowait.corpus.styles import STYLES
+from kilowait.source import content_hash
+
+Scale = Literal["cpu", "gpu"]
+TWIN_EVERY = 20
+"""One script in so many repeats the hyperparameters of an earlier one in another style."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """One generated program. `group` holds siblings and twins together; `seconds` is estimated, for one CPU core."""
+
+    name: str
+    text: str
+    content_hash: str
+    family: str
+    group: str
+    style: str
+    scale: Scale
+    hyperparameters: Mapping[str, Value]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """The work of a script: its hyperparameters and the additions that cost time."""
+
+    hyperparameters: Hyperparameters
+    recipe: Recipe
+    style: str
+
+
+def generate(count: int, seed: int, scale: Scale = "cpu") -> Iterator[Script]:
+    """`count` scripts, the same ones for the same seed on any machine; a shorter corpus is a prefix of a longer.
+
+    With scale "gpu" each script is the enlarged counterpart of the "cpu" script of the same name.
+    """
+    drawn: dict[str, list[Draw]] = {family.name: [] for family in FAMILIES}
+    for index in range(count):
+        position, round_ = index % len(FAMILIES), index // len(FAMILIES)
+        family = FAMILIES[position]
+        earlier = drawn[family.name]
+        key = f"{seed}/{family.name}/{len(earlier)}"
+        style = list(STYLES)[(position + round_) % len(STYLES)]
+        twin = round_ > 0 and (position + 7 * round_) % TWIN_EVERY == 0
+        draw = _twin_of(earlier[-1], style) if twin else _fresh(family, earlier, style, key)
+        earlier.append(draw)
+        yield _script(family, draw, len(earlier) - 1, key, scale)
+
+
+def _twin_of(draw: Draw, style: str) -> Draw:
+    return Draw(hyperparameters=draw.hyperparameters, recipe=draw.recipe, style=style)
+
+
+def _fresh(family: Family, earlier: list[Draw], style: str, key: str) -> Draw:
+    """Hyperparameters that no earlier script of the family has."""
+    rng = random.Random(f"{key}/draw")
+    known = [dict(draw.hyperparameters) for draw in earlier]
+    hyperparameters = family.draw(rng)
+    while hyperparameters in known:
+        hyperparameters = family.draw(rng)
+    return Draw(hyperparameters=hyperparameters, recipe=choose_recipe(rng, family), style=style)
+
+
+def _script(family: Family, draw: Draw, number: int, key: str, scale: Scale) -> Script:
+    chosen = draw.hyperparameters if scale == "cpu" else family.enlarge(draw.hyperparameters)
+    text = render(family, chosen, draw.recipe, draw.style, f"{key}/{draw.style}")
+    return Script(
+        name=f"{family.name}_{number:03d}.py",
+        text=text,
+        content_hash=content_hash(text.encode()),
+        family=family.name,
+        group=family.name,
+        style=draw.style,
+        scale=scale,
+        hyperparameters=dict(chosen),
+        seconds=family.seconds(chosen),
+    )

@@ -1,0 +1,129 @@
+"""Write a corpus of self-contained PyTorch training scripts, with a manifest beside them.
+
+Nothing is executed and torch is not imported: the scripts are text. The same seed gives the same bytes anywhere.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from kilowait import records
+from kilowait.corpus.generate import Script, generate
+from kilowait.errors import InputError
+
+MANIFEST = "manifest.parquet"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        scripts = list(
+            tqdm(
+                generate(options.count, options.seed, options.scale),
+                total=options.count,
+                desc="corpus",
+                unit="script",
+                file=sys.stderr,
+            )
+        )
+        write_corpus(scripts, options.out)
+    except InputError as error:
+        print(f"corpus: {error}", file=sys.stderr)
+        return 2
+    print(summary(scripts, options.out))
+    return 0
+
+
+def write_corpus(scripts: Sequence[Script], out: Path) -> None:
+    """Write scripts and manifest; raises InputError where `out` holds anything that is not this corpus."""
+    texts = {script.name: script.text.encode() for script in scripts}
+    _refuse_foreign(out, texts)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in texts.items():
+        path = out / name
+        if not path.exists():
+            partial = out / f".{name}.partial"
+            partial.write_bytes(data)
+            partial.replace(path)
+    records.write_table(records.table([_row(script) for script in scripts], records.CORPUS), out / MANIFEST)
+
+
+def _refuse_foreign(out: Path, texts: dict[str, bytes]) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; give a folder that is new, empty or holds this very corpus")
+    for path in sorted(out.iterdir()) if out.exists() else []:
+        ours = path.name == MANIFEST or path.name.startswith(".") and path.name.endswith(".partial")
+        if not ours and (not path.is_file() or texts.get(path.name) != path.read_bytes()):
+            raise InputError(
+                f"{out}: holds {path.name!r}, which is not part of this corpus (another --count, --seed or --scale, "
+                "or other files); choose a new folder or empty this one"
+            )
+
+
+def _row(script: Script) -> dict[str, object]:
+    return {
+        "content_hash": script.content_hash,
+        "path": script.name,
+        "family": script.family,
+        "group": script.group,
+        "style": script.style,
+        "scale": script.scale,
+        "hyperparameters": json.dumps(dict(script.hyperparameters), sort_keys=True),
+        "source_bytes": len(script.text.encode()),
+    }
+
+
+def summary(scripts: Sequence[Script], out: Path) -> str:
+    """What was written, in a few lines."""
+    families, styles = Counter(s.family for s in scripts), Counter(s.style for s in scripts)
+    works = Counter((s.family, json.dumps(dict(s.hyperparameters), sort_keys=True)) for s in scripts)
+    seconds = sorted(s.seconds for s in scripts)
+    cut = statistics.quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
+    return "\n".join(
+        [
+            f"{len(scripts)} scripts in {out}, manifest in {out / MANIFEST}",
+            f"families  {len(families)}, {min(families.values())} to {max(families.values())} scripts each: "
+            + ", ".join(families),
+            "styles    " + ", ".join(f"{name} {count}" for name, count in styles.items()),
+            f"twins     {len(scripts) - len(works)} share family and hyperparameters with another script",
+            f"seconds   p5 {cut[0]:.3g}, p50 {cut[9]:.3g}, p95 {cut[18]:.3g}, mean {statistics.mean(seconds):.3g} "
+            "(estimated for one CPU core, not measured)",
+        ]
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.corpus",
+        description=__doc__,
+        epilog="example: python -m pipelines.corpus --out out/corpus --count 520 --seed 0",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the scripts and manifest.parquet")
+    parser.add_argument("--count", type=_positive, default=520, help="how many scripts (default: 520)")
+    parser.add_argument("--seed", type=int, default=0, help="the corpus is a function of this seed (default: 0)")
+    parser.add_argument(
+        "--scale",
+        choices=["cpu", "gpu"],
+        default="cpu",
+        help="cpu: about a second on one core; gpu: the same programs with 100 to 1,000 times the work",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be >= 1, got {value}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
