@@ -90,24 +90,24 @@ def dice_loss(logits, masks):
     overlap = (soft * hard).sum(dim=(0, 2, 3))
     return 1.0 - (2 * overlap / (soft + hard).sum(dim=(0, 2, 3)).clamp(min=1.0)).mean()
 ''',
-    setup='''\
+    setup="""\
 S.images, S.masks = make_tiles(3 * H.batch_size, H.tile, H.num_classes, device)
 S.model = UNet(H.base_channels, H.levels, H.num_classes).to(device)
 S.optimizer = torch.optim.Adam(S.model.parameters(), lr=H.lr)
-''',
-    step='''\
+""",
+    step="""\
 picked = torch.randint(0, S.images.shape[0], (H.batch_size,), device=device)
 logits = S.model(S.images[picked])
 loss = F.cross_entropy(logits, S.masks[picked]) + dice_loss(logits, S.masks[picked])
 S.optimizer.zero_grad()
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 with torch.no_grad():
     guess = S.model(S.images[: H.batch_size]).argmax(dim=1)
 summary = (guess == S.masks[: H.batch_size]).float().mean().item()
-''',
+""",
     draw=_UNET_SIZING.draw,
     enlarge=_UNET_SIZING.enlarge,
     seconds=_UNET_SIZING.seconds,
@@ -195,25 +195,25 @@ def psnr(prediction, target):
     error = F.mse_loss(prediction, target).item()
     return 10.0 * math.log10(4.0 / max(error, 1e-12))
 ''',
-    setup='''\
+    setup="""\
 S.large = smooth_images(2 * H.batch_size, H.crop * H.upscale, device)
 S.small = F.avg_pool2d(S.large, H.upscale)
 S.model = Enlarger(H.feature_maps, H.num_blocks, H.upscale).to(device)
 S.optimizer = torch.optim.Adam(S.model.parameters(), lr=H.learning_rate, betas=(0.9, 0.99))
-''',
-    step='''\
+""",
+    step="""\
 half = slice(0, H.batch_size) if step % 2 == 0 else slice(H.batch_size, 2 * H.batch_size)
 noisy = S.small[half] + 0.02 * torch.randn_like(S.small[half])
 S.optimizer.zero_grad()
 loss = charbonnier(S.model(noisy), S.large[half])
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 with torch.no_grad():
     enlarged = S.model(S.small[: H.batch_size])
 summary = psnr(enlarged, S.large[: H.batch_size])
-''',
+""",
     draw=_SUPERRES_SIZING.draw,
     enlarge=_SUPERRES_SIZING.enlarge,
     seconds=_SUPERRES_SIZING.seconds,
@@ -293,26 +293,26 @@ def random_flip(scans):
     chosen = torch.rand(scans.shape[0], 1, 1, 1, 1, device=scans.device) < 0.5
     return torch.where(chosen, flipped, scans)
 ''',
-    setup='''\
+    setup="""\
 S.scans, S.labels = make_scans(3 * H.batch_size, H.volume_size, device)
 S.network = VolumeNet(H.filters, H.stages, 2, H.dropout).to(device)
 S.optimizer = optim.RMSprop(S.network.parameters(), lr=H.lr, momentum=0.9)
 S.criterion = nn.CrossEntropyLoss()
-''',
-    step='''\
+""",
+    step="""\
 picked = torch.randperm(S.scans.shape[0], device=device)[: H.batch_size]
 scores = S.network(random_flip(S.scans[picked]))
 loss = S.criterion(scores, S.labels[picked])
 S.optimizer.zero_grad(set_to_none=True)
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 S.network.eval()
 with torch.no_grad():
     scores = S.network(S.scans[: H.batch_size])
 summary = S.criterion(scores, S.labels[: H.batch_size]).item()
-''',
+""",
     draw=_VOLUME_SIZING.draw,
     enlarge=_VOLUME_SIZING.enlarge,
     seconds=_VOLUME_SIZING.seconds,
@@ -404,28 +404,28 @@ class MovingSquares:
             moved.append(stacked[torch.arange(count, device=self.device), labels])
         return torch.stack(moved, dim=1), labels
 ''',
-    setup='''\
+    setup="""\
 S.source = MovingSquares(H.frames, H.frame_size, device)
 S.clips, S.labels = S.source.sample(2 * H.batch_size)
 S.model = VideoClassifier(H.channels, H.lstm_units, 4).to(device)
 S.optimizer = torch.optim.Adam(S.model.parameters(), lr=H.lr)
 S.criterion = nn.CrossEntropyLoss()
-''',
-    step='''\
+""",
+    step="""\
 picked = torch.randint(0, S.clips.shape[0], (H.batch_size,), device=device)
 S.optimizer.zero_grad()
 scores = S.model(S.clips[picked])
 loss = S.criterion(scores, S.labels[picked])
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 S.model.eval()
 fresh, answers = S.source.sample(H.batch_size)
 with torch.no_grad():
     guesses = S.model(fresh).argmax(dim=1)
 summary = (guesses == answers).float().mean().item()
-''',
+""",
     draw=_VIDEO_SIZING.draw,
     enlarge=_VIDEO_SIZING.enlarge,
     seconds=_VIDEO_SIZING.seconds,
@@ -513,26 +513,26 @@ def detection_loss(output, boxes, present, kinds, box_weight):
     kind_error = (per_cell * present.flatten()).sum() / present.sum().clamp(min=1.0)
     return box_weight * box_error + presence + kind_error
 ''',
-    setup='''\
+    setup="""\
 S.images = torch.rand(2 * H.batch_size, 3, H.image_size, H.image_size, device=device)
 S.boxes, S.present, S.kinds = make_targets(2 * H.batch_size, H.anchors, H.image_size // 8, 6, device)
 S.model = GridDetector(H.channels, H.anchors, 6).to(device)
 S.optimizer = torch.optim.SGD(S.model.parameters(), lr=H.lr, momentum=0.9, nesterov=True)
-''',
-    step='''\
+""",
+    step="""\
 rows = torch.randint(0, S.images.shape[0], (H.batch_size,), device=device)
 output = S.model(S.images[rows])
 loss = detection_loss(output, S.boxes[rows], S.present[rows], S.kinds[rows], H.box_weight)
 S.optimizer.zero_grad()
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 with torch.no_grad():
     output = S.model(S.images[: H.batch_size])
     quality = overlap(output[..., :4].sigmoid(), S.boxes[: H.batch_size])
 summary = quality.mean().item()
-''',
+""",
     draw=_DETECTOR_SIZING.draw,
     enlarge=_DETECTOR_SIZING.enlarge,
     seconds=_DETECTOR_SIZING.seconds,

@@ -93,15 +93,15 @@ def real_images(count, device):
     coarse = torch.rand(count, 3, 8, 8, device=device) * 2 - 1
     return F.interpolate(coarse, size=32, mode="bilinear", align_corners=False)
 ''',
-    setup='''\
+    setup="""\
 S.generator = Generator(H.latent, H.gen_maps).to(device)
 S.discriminator = Discriminator(H.disc_maps).to(device)
 S.generator.apply(init_weights)
 S.discriminator.apply(init_weights)
 S.opt_g = torch.optim.Adam(S.generator.parameters(), lr=H.lr_generator, betas=(0.5, 0.999))
 S.opt_d = torch.optim.Adam(S.discriminator.parameters(), lr=H.lr_discriminator, betas=(0.5, 0.999))
-''',
-    step='''\
+""",
+    step="""\
 real = real_images(H.batch_size, device)
 fake = S.generator(torch.randn(H.batch_size, H.latent, device=device))
 
@@ -117,12 +117,12 @@ loss_g = F.softplus(-S.discriminator(fake)).mean()
 loss_g.backward()
 S.opt_g.step()
 loss = (loss_d + loss_g).detach()
-''',
-    report='''\
+""",
+    report="""\
 with torch.no_grad():
     made = S.generator(torch.randn(H.batch_size, H.latent, device=device))
 summary = made.std().item()
-''',
+""",
     draw=_GAN_SIZING.draw,
     enlarge=_GAN_SIZING.enlarge,
     seconds=_GAN_SIZING.seconds,
@@ -211,25 +211,25 @@ def negative_elbo(model, x, beta):
     error = F.binary_cross_entropy_with_logits(restored, x, reduction="sum") / x.shape[0]
     return error + beta * kl_divergence(mean, log_variance)
 ''',
-    setup='''\
+    setup="""\
 S.data = make_patterns(10 * H.batch_size, H.features, device)
 S.model = VAE(H.features, H.hidden, H.hidden_layers, H.latent_dim).to(device)
 S.optimizer = torch.optim.Adam(S.model.parameters(), lr=H.lr)
-''',
-    step='''\
+""",
+    step="""\
 x = S.data[torch.randint(0, S.data.shape[0], (H.batch_size,), device=device)]
 loss = negative_elbo(S.model, x, H.beta)
 S.optimizer.zero_grad()
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 with torch.no_grad():
     code = torch.randn(H.batch_size, H.latent_dim, device=device)
     drawn = torch.sigmoid(S.model.decoder(code))
     print("mean brightness of new samples:", round(drawn.mean().item(), 4))
     summary = negative_elbo(S.model, S.data[: H.batch_size], H.beta).item()
-''',
+""",
     draw=_VAE_SIZING.draw,
     enlarge=_VAE_SIZING.enlarge,
     seconds=_VAE_SIZING.seconds,
@@ -237,10 +237,11 @@ with torch.no_grad():
 
 
 def _diffusion_cost(h: Hyperparameters) -> Cost:
+    # Sampling happens once, after the loop: it is spread here over the steps of a typical draw.
     c, n, b, r, k = sizes(h, "channels", "num_blocks", "batch_size", "image_size", "sampling_steps")
-    pixels, steps = b * r * r, float(h["steps"])
+    pixels, drawn = b * r * r, k / 15
     forward = pixels * (2 * 9 * 6 * c + n * 36 * c * c)
-    return Cost(forward * (3 + k / steps), pixels * c * n * (34 + 10 * k / steps), 170 * n + 110 + 50 * n * k / steps)
+    return Cost(forward * (3 + drawn), pixels * c * n * (34 + 10 * drawn), 170 * n + 110 + 50 * n * drawn)
 
 
 _DIFFUSION_SIZING = Sizing(
@@ -323,13 +324,13 @@ def draw_samples(model, signal, shape, count, device):
         x = after.sqrt() * clean + (1 - after).sqrt() * noise
     return x
 ''',
-    setup='''\
+    setup="""\
 S.images = torch.rand(4 * H.batch_size, 3, H.image_size, H.image_size, device=device) * 2 - 1
 S.signal = signal_schedule(H.noise_levels, device)
 S.model = Denoiser(H.channels, H.num_blocks).to(device)
 S.optimizer = torch.optim.AdamW(S.model.parameters(), lr=H.lr)
-''',
-    step='''\
+""",
+    step="""\
 clean = S.images[torch.randint(0, S.images.shape[0], (H.batch_size,), device=device)]
 levels = torch.randint(0, H.noise_levels, (H.batch_size,), device=device)
 share = S.signal[levels].view(-1, 1, 1, 1)
@@ -339,12 +340,12 @@ loss = F.mse_loss(predicted, noise)
 S.optimizer.zero_grad()
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 shape = (H.batch_size, 3, H.image_size, H.image_size)
 samples = draw_samples(S.model, S.signal, shape, H.sampling_steps, device)
 summary = samples.std().item()
-''',
+""",
     draw=_DIFFUSION_SIZING.draw,
     enlarge=_DIFFUSION_SIZING.enlarge,
     seconds=_DIFFUSION_SIZING.seconds,
@@ -428,13 +429,13 @@ def signal_to_noise(restored, clean):
     error = (restored - clean).pow(2).mean().item()
     return 10 * math.log10(clean.pow(2).mean().item() / max(error, 1e-12))
 ''',
-    setup='''\
+    setup="""\
 S.source = SignalSource(H.window, H.noise_std, device)
 S.model = SignalAutoencoder(H.window, H.width, H.depth).to(device)
 S.optimizer = torch.optim.SGD(S.model.parameters(), lr=H.lr, momentum=0.9)
 S.criterion = nn.SmoothL1Loss()
-''',
-    step='''\
+""",
+    step="""\
 clean = S.source.clean(H.batch_size)
 noisy = S.source.spoil(clean)
 S.optimizer.zero_grad()
@@ -442,13 +443,13 @@ restored = S.model(noisy)
 loss = S.criterion(restored, clean)
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 held_out = S.source.clean(H.batch_size)
 with torch.no_grad():
     restored = S.model(S.source.spoil(held_out))
 summary = signal_to_noise(restored, held_out)
-''',
+""",
     draw=_DENOISE_SIZING.draw,
     enlarge=_DENOISE_SIZING.enlarge,
     seconds=_DENOISE_SIZING.seconds,
@@ -540,13 +541,13 @@ def nt_xent(first, second, temperature):
     answers = torch.cat([torch.arange(n, 2 * n), torch.arange(n)]).to(both.device)
     return F.cross_entropy(similarity, answers)
 ''',
-    setup='''\
+    setup="""\
 S.images = torch.rand(3 * H.pairs, 3, H.crop + 4, H.crop + 4, device=device)
 S.views = ViewMaker(H.crop)
 S.model = ContrastiveModel(H.width, H.projection_dim).to(device)
 S.optimizer = torch.optim.SGD(S.model.parameters(), lr=H.lr, momentum=0.9, weight_decay=1e-4)
-''',
-    step='''\
+""",
+    step="""\
 picked = torch.randperm(S.images.shape[0], device=device)[: H.pairs]
 originals = S.images[picked]
 S.optimizer.zero_grad()
@@ -555,13 +556,13 @@ codes = S.model(torch.cat([S.views(originals), S.views(originals)]))
 loss = nt_xent(codes[: H.pairs], codes[H.pairs :], H.temperature)
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 with torch.no_grad():
     kept = S.images[: H.pairs]
     alignment = (S.model(S.views(kept)) * S.model(S.views(kept))).sum(dim=1).mean()
 summary = alignment.item()
-''',
+""",
     draw=_CONTRAST_SIZING.draw,
     enlarge=_CONTRAST_SIZING.enlarge,
     seconds=_CONTRAST_SIZING.seconds,

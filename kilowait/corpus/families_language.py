@@ -447,7 +447,7 @@ def _experts_cost(h: Hyperparameters) -> Cost:
 
 _EXPERTS_SIZING = Sizing(
     cost=_experts_cost,
-    scale=1.0,
+    scale=0.85,
     choices={
         "width": (48, 64, 96, 128, 192),
         "expert_width": (64, 128, 192, 256, 384),

@@ -18,7 +18,7 @@ def _lstm_cost(h: Hyperparameters) -> Cost:
 
 _LSTM_SIZING = Sizing(
     cost=_lstm_cost,
-    scale=0.8,
+    scale=0.65,
     launches_s=150.0,
     choices={
         "emb_size": (32, 64, 128),

@@ -208,7 +208,7 @@ def _vectors_cost(h: Hyperparameters) -> Cost:
 
 _VECTORS_SIZING = Sizing(
     cost=_vectors_cost,
-    scale=1.05,
+    scale=0.9,
     choices={
         "vocabulary": (2000, 5000, 10000, 30000),
         "dimensions": (32, 50, 64, 100, 128, 200),
@@ -624,7 +624,7 @@ def _physics_cost(h: Hyperparameters) -> Cost:
 
 _PHYSICS_SIZING = Sizing(
     cost=_physics_cost,
-    scale=0.95,
+    scale=0.85,
     choices={
         "collocation": (100, 200, 500, 1000, 2000, 4000),
         "boundary": (50, 100, 200),

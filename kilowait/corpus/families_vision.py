@@ -85,26 +85,26 @@ def make_images(count, size, classes, device):
     images = torch.randn(count, 3, size, size, device=device)
     return images + (labels.float() / classes)[:, None, None, None], labels
 ''',
-    setup='''\
+    setup="""\
 S.images, S.labels = make_images(4 * H.batch_size, H.image_size, H.num_classes, device)
 S.model = ResNet(H.width, H.blocks_per_stage, H.num_classes).to(device)
 S.optimizer = torch.optim.SGD(S.model.parameters(), lr=H.lr, momentum=0.9, weight_decay=5e-4)
 S.criterion = nn.CrossEntropyLoss()
-''',
-    step='''\
+""",
+    step="""\
 picked = torch.randint(0, S.images.shape[0], (H.batch_size,), device=device)
 S.optimizer.zero_grad()
 logits = S.model(S.images[picked])
 loss = S.criterion(logits, S.labels[picked])
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 S.model.eval()
 with torch.no_grad():
     guesses = S.model(S.images[: H.batch_size]).argmax(dim=1)
 summary = (guesses == S.labels[: H.batch_size]).float().mean().item()
-''',
+""",
     draw=_RESNET_SIZING.draw,
     enlarge=_RESNET_SIZING.enlarge,
     seconds=_RESNET_SIZING.seconds,
@@ -114,8 +114,10 @@ summary = (guesses == S.labels[: H.batch_size]).float().mean().item()
 def _vgg_cost(h: Hyperparameters) -> Cost:
     c, stages, b, r, fc = sizes(h, "channels", "stages", "batch", "resolution", "fc_units")
     pixels, flat = b * r * r, c * 2 ** (stages - 1) * (r / 2**stages) ** 2
-    forward = pixels * (18 * 3 * c + 18 * c * c) + pixels * c * c * 27 * (stages - 1) + 2 * b * (flat * fc + fc * fc)
-    return Cost(3 * forward, pixels * c * 28 + 12 * (flat * fc + fc * fc + 18 * c * c * 4 ** (stages - 1)), 130 * stages + 90)
+    dense = flat * fc + fc * fc
+    forward = pixels * (54 * c + 18 * c * c + 27 * c * c * (stages - 1)) + 2 * b * dense
+    params = dense + 18 * c * c * 4 ** (stages - 1)
+    return Cost(3 * forward, pixels * c * 28 + 12 * params, 130 * stages + 90)
 
 
 _VGG_SIZING = Sizing(
@@ -190,15 +192,15 @@ def augment(images):
 def accuracy(logits, labels):
     return (logits.argmax(dim=1) == labels).float().mean()
 ''',
-    setup='''\
+    setup="""\
 # The whole data set stays on the device.
 S.data = torch.rand(6 * H.batch, 3, H.resolution, H.resolution, device=device)
 S.labels = torch.randint(0, 10, (6 * H.batch,), device=device)
 S.model = VGG(H.channels, H.stages, H.resolution, H.fc_units, 10, H.drop).to(device)
 S.optimizer = torch.optim.Adam(S.model.parameters(), lr=H.learning_rate)
 S.criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
-''',
-    step='''\
+""",
+    step="""\
 first = (step % 6) * H.batch
 images = augment(S.data[first : first + H.batch])
 target = S.labels[first : first + H.batch]
@@ -207,13 +209,13 @@ loss = S.criterion(logits, target)
 S.optimizer.zero_grad()
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 S.model.eval()
 with torch.no_grad():
     correct = accuracy(S.model(S.data[: H.batch]), S.labels[: H.batch])
 summary = correct.item()
-''',
+""",
     draw=_VGG_SIZING.draw,
     enlarge=_VGG_SIZING.enlarge,
     seconds=_VGG_SIZING.seconds,
@@ -300,25 +302,25 @@ class VisionTransformer(nn.Module):
         x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1) + self.position
         return self.head(self.norm(self.blocks(x))[:, 0])
 ''',
-    setup='''\
+    setup="""\
 S.images = torch.randn(4 * H.batch_size, 3, H.image, H.image, device=device)
 S.labels = torch.randint(0, 10, (4 * H.batch_size,), device=device)
 S.model = VisionTransformer(H.image, H.patch, H.dim, H.depth, H.heads, 10).to(device)
 S.optimizer = torch.optim.AdamW(S.model.parameters(), lr=H.lr, weight_decay=H.weight_decay)
-''',
-    step='''\
+""",
+    step="""\
 picked = torch.randperm(S.images.shape[0], device=device)[: H.batch_size]
 logits = S.model(S.images[picked])
 loss = F.cross_entropy(logits, S.labels[picked], label_smoothing=0.1)
 S.optimizer.zero_grad(set_to_none=True)
 loss.backward()
 S.optimizer.step()
-''',
-    report='''\
+""",
+    report="""\
 with torch.no_grad():
     logits = S.model(S.images[: H.batch_size])
     summary = (logits.argmax(dim=1) == S.labels[: H.batch_size]).float().mean().item()
-''',
+""",
     draw=_VIT_SIZING.draw,
     enlarge=_VIT_SIZING.enlarge,
     seconds=_VIT_SIZING.seconds,
@@ -405,26 +407,26 @@ def update_average(average, model, decay):
     for slow, fast in zip(average.parameters(), model.parameters()):
         slow.lerp_(fast, 1.0 - decay)
 ''',
-    setup='''\
+    setup="""\
 S.model = Mixer(H.patches, 48, H.hidden, H.layers, H.expand, 100).to(device)
 S.average = copy.deepcopy(S.model).requires_grad_(False)
 S.optimizer = torch.optim.AdamW(S.model.parameters(), lr=H.lr)
 S.inputs = torch.randn(3 * H.batch_size, H.patches, 48, device=device)
 S.targets = torch.randint(0, 100, (3 * H.batch_size,), device=device)
-''',
-    step='''\
+""",
+    step="""\
 chunk = slice((step % 3) * H.batch_size, (step % 3 + 1) * H.batch_size)
 S.optimizer.zero_grad()
 loss = F.cross_entropy(S.model(S.inputs[chunk]), S.targets[chunk])
 loss.backward()
 S.optimizer.step()
 update_average(S.average, S.model, H.ema_decay)
-''',
-    report='''\
+""",
+    report="""\
 with torch.no_grad():
     logits = S.average(S.inputs[: H.batch_size])
 summary = F.cross_entropy(logits, S.targets[: H.batch_size]).item()
-''',
+""",
     draw=_MIXER_SIZING.draw,
     enlarge=_MIXER_SIZING.enlarge,
     seconds=_MIXER_SIZING.seconds,
@@ -511,25 +513,25 @@ class RequestStream:
 def confident_share(probabilities, threshold):
     return (probabilities.amax(dim=1) > threshold).float().mean()
 ''',
-    setup='''\
+    setup="""\
 S.model = MobileNet(H.base, H.units, H.expansion, 1000).to(device).eval()
 S.stream = RequestStream(H.batch_size, H.side, device)
 S.votes = torch.zeros(1000, device=device)
 S.confident = torch.zeros((), device=device)
-''',
-    step='''\
+""",
+    step="""\
 with torch.no_grad():
     images = S.stream.batch(step)
     probabilities = S.model(images).softmax(dim=1)
     S.votes += probabilities.sum(dim=0)
     S.confident += confident_share(probabilities, H.threshold)
     loss = -probabilities.amax(dim=1).log().mean()
-''',
-    report='''\
+""",
+    report="""\
 favourite = S.votes.argmax().item()
 print("most likely class overall:", favourite)
 summary = (S.confident / H.steps).item()
-''',
+""",
     draw=_MOBILE_SIZING.draw,
     enlarge=_MOBILE_SIZING.enlarge,
     seconds=_MOBILE_SIZING.seconds,

@@ -84,7 +84,9 @@ class Sizing:
         target_s = math.exp(rng.uniform(math.log(self.shortest_s), math.log(self.longest_s)))
         for _ in range(10_000):
             h = {name: rng.choice(values) for name, values in self.choices.items()}
-            steps = _two_digits(target_s / self.seconds({**h, "steps": 1}))
+            first_s = self.seconds({**h, "steps": 1})
+            more_s = self.seconds({**h, "steps": 2}) - first_s
+            steps = _two_digits(1 + (target_s - first_s) / more_s)
             if self.steps[0] <= steps <= self.steps[1]:
                 return {**h, "steps": steps}
         raise ValueError(f"no mix of {', '.join(self.choices)} takes {target_s:.3f} s within {self.steps} steps")

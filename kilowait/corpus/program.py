@@ -42,7 +42,8 @@ def choose_recipe(rng: random.Random, family: Family) -> Recipe:
     if not _OPTIMIZER.search(family.setup):
         return Recipe()
     clips = [None] if "clip_grad" in family.step else [None, None, 0.5, 1.0, 5.0]
-    schedules = ["none"] if "schedule" in family.setup or "param_groups" in family.step else ["none", "none", "cosine", "warmup", "decay"]
+    scheduled = "schedule" in family.setup or "param_groups" in family.step
+    schedules = ["none"] if scheduled else ["none", "none", "cosine", "warmup", "decay"]
     return Recipe(clip=rng.choice(clips), schedule=rng.choice(schedules))
 
 
@@ -125,12 +126,7 @@ def _with_log(program: Program, rng: random.Random, steps: int, *, history: bool
 
 
 def _with_seed_helper(program: Program, rng: random.Random) -> Program:
-    helper = (
-        "def set_seed(seed):\n"
-        '    """Make runs repeatable."""\n'
-        "    random.seed(seed)\n"
-        "    torch.manual_seed(seed)"
-    )
+    helper = 'def set_seed(seed):\n    """Make runs repeatable."""\n    random.seed(seed)\n    torch.manual_seed(seed)'
     imports = dict.fromkeys([*program.imports, "import random"])
     return replace(
         program,
@@ -153,9 +149,7 @@ def _with_parameter_count(program: Program, rng: random.Random) -> Program:
     line = rng.choice(["trainable parameters: {%s:,}", "parameters: {%s}", "model size {%s / 1e6:.3f}M"]) % (
         total if len(modules) == 1 else f"({total})"
     )
-    return replace(
-        program, helpers=(*program.helpers, helper), before=_join(f'print(f"{line}")', program.before)
-    )
+    return replace(program, helpers=(*program.helpers, helper), before=_join(f'print(f"{line}")', program.before))
 
 
 def _with_timing(program: Program, rng: random.Random) -> Program:

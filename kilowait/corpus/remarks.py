@@ -45,12 +45,8 @@ def annotate(code: str, rng: random.Random, chance: float) -> str:
 
 def strip_comments(code: str) -> str:
     """`code` without comments, and without the lines that held nothing else."""
-    kept: list[str] = []
     bare = "".join("\0" if kind == "comment" else text for kind, text in lex(code))
-    for line in bare.split("\n"):
-        if line.strip() != "\0":
-            kept.append(line.replace("\0", "").rstrip())
-    return "\n".join(kept)
+    return "\n".join(line.replace("\0", "").rstrip() for line in bare.split("\n") if line.strip() != "\0")
 
 
 def strip_docstrings(code: str) -> str:

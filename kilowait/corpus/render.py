@@ -109,9 +109,7 @@ def _names(program: Program, rng: random.Random, style: str) -> Names:
     _, state, taken = identifiers(code)
     own = {"device", "main", "build", "setup", "train", "run_training", "evaluate", "final_check", "args", "cfg"}
     own |= {"config", "state", "fit", "run", "train_step", "run_step", "prepare", "summarize", "trainer", "self"}
-    return choose_names(
-        rng, hyper=program.hyperparameters, state=state, taken=taken | own, shared=style == "classes"
-    )
+    return choose_names(rng, hyper=program.hyperparameters, state=state, taken=taken | own, shared=style == "classes")
 
 
 def _blocks(definitions: str) -> list[str]:

@@ -36,11 +36,9 @@ def flat(layout: Layout) -> list[str]:
     """Constants on top, then one run of statements."""
     p = layout.program
     constants = _constants(layout)
-    body = _join(
-        _join(p.seeding, DEVICE, gap=0), p.setup, p.before, _loop(p.step, p.log), p.after, _join(p.report, p.finish, gap=0)
-    )
-    main = _upper(layout, body)
-    return [constants, *p.helpers, p.definitions, main] if layout.variant else [*p.helpers, p.definitions, constants, main]
+    main = _upper(layout, _straight(p))
+    first, second = ([constants], []) if layout.variant else ([], [constants])
+    return [*first, *p.helpers, p.definitions, *second, main]
 
 
 def functions(layout: Layout) -> list[str]:
@@ -58,7 +56,9 @@ def functions(layout: Layout) -> list[str]:
         arguments = [f"S.{name}" for name in names] + (["device"] if _mentions(code, "device") else [])
         return f"{function}({', '.join(arguments)})"
 
-    build, train, evaluate = ("build", "train", "evaluate") if layout.variant else ("setup", "run_training", "final_check")
+    build, train, evaluate = (
+        ("build", "train", "evaluate") if layout.variant else ("setup", "run_training", "final_check")
+    )
     train_code = _join(p.before, _loop(p.step, p.log), p.after)
     parts = [
         _function(f"def {build}(device)", "Create everything the run needs.", _join(p.setup, f"return {listed(kept)}")),
@@ -67,7 +67,11 @@ def functions(layout: Layout) -> list[str]:
             "Run all steps.",
             _join(train_code, f"return {listed(changed)}" if changed else ""),
         ),
-        _function(f"def {call(evaluate, evaluated, p.report)}", "One number for the whole run.", _join(p.report, "return summary", gap=0)),
+        _function(
+            f"def {call(evaluate, evaluated, p.report)}",
+            "One number for the whole run.",
+            _join(p.report, "return summary", gap=0),
+        ),
         _function(
             "def main()",
             "",
@@ -111,7 +115,9 @@ def classes(layout: Layout) -> list[str]:
     seeding = p.seeding.replace("H.seed", f"self.{layout.names.hyper['seed']}")
     start = f"{seeding}\nself.{DEVICE}\nself.{build}()"
     if layout.variant:
-        head = _function(f"def __init__(self, {signature})", "", _join(*(f"self.{n} = {n}" for n, _ in values), start, gap=0))
+        head = _function(
+            f"def __init__(self, {signature})", "", _join(*(f"self.{n} = {n}" for n, _ in values), start, gap=0)
+        )
         fields = ""
     else:
         fields = "\n".join(f"{name} = {value!r}" for name, value in values) + "\n\n"
@@ -119,14 +125,22 @@ def classes(layout: Layout) -> list[str]:
     methods = [
         head,
         write(_function(f"def {build}(self)", "Create data, model and optimizer.", p.setup)),
-        write(_function(f"def {one}(self{', ' + indexed if indexed else ''})", "One iteration.", _join(p.step, "return loss", gap=0))),
+        write(
+            _function(
+                f"def {one}(self{', ' + indexed if indexed else ''})",
+                "One iteration.",
+                _join(p.step, "return loss", gap=0),
+            )
+        ),
         write(_function(f"def {fit}(self)", "All iterations.", _join(p.before, loop, p.after))),
-        write(_function(f"def {evaluate}(self)", "A single number about the run.", _join(p.report, "return summary", gap=0))),
+        write(
+            _function(
+                f"def {evaluate}(self)", "A single number about the run.", _join(p.report, "return summary", gap=0)
+            )
+        ),
     ]
     body = fields + "\n\n".join(methods)
-    main = _join(
-        f"trainer = {trainer}()", f"trainer.{fit}()", f"summary = trainer.{evaluate}()", p.finish, gap=0
-    )
+    main = _join(f"trainer = {trainer}()", f"trainer.{fit}()", f"summary = trainer.{evaluate}()", p.finish, gap=0)
     docstring = '    """Holds the model, the data and the loop."""\n\n'
     return [
         *p.helpers,
@@ -161,7 +175,13 @@ def config(layout: Layout) -> list[str]:
         record,
         *p.helpers,
         p.definitions,
-        write(_function(f"def {create}", "Data, model and optimizer.", _join("state = SimpleNamespace()", p.setup, "return state", gap=0))),
+        write(
+            _function(
+                f"def {create}",
+                "Data, model and optimizer.",
+                _join("state = SimpleNamespace()", p.setup, "return state", gap=0),
+            )
+        ),
         write(_function(f"def {train}", "The training loop.", train_code)),
         write(_function(f"def {evaluate}", "Final figure.", _join(p.report, "return summary", gap=0))),
         write(_function("def main()", "", main)),
@@ -179,12 +199,11 @@ def arguments(layout: Layout) -> list[str]:
     parse = _function(
         "def parse_args()",
         "Read the command line.",
-        _join(f'parser = argparse.ArgumentParser(description="{p.title}")', *lines, "return parser.parse_args()", gap=0),
+        _join(
+            f'parser = argparse.ArgumentParser(description="{p.title}")', *lines, "return parser.parse_args()", gap=0
+        ),
     )
-    body = _join(
-        _join(p.seeding, DEVICE, gap=0), p.setup, p.before, _loop(p.step, p.log), p.after, _join(p.report, p.finish, gap=0)
-    )
-    main = layout.write(_function("def main(args)", "", body), "args.{}", "{}")
+    main = layout.write(_function("def main(args)", "", _straight(p)), "args.{}", "{}")
     return [*p.helpers, p.definitions, parse, main, _guard("main(parse_args())")]
 
 
@@ -214,6 +233,12 @@ def _upper(layout: Layout, code: str) -> str:
     upper = {key: name.upper() for key, name in names.hyper.items()}
     shouted = Names(hyper=upper, state=names.state, loop=names.loop, everywhere=names.everywhere)
     return shouted.apply(code, hyper="{}", state="{}")
+
+
+def _straight(p: Program) -> str:
+    """The whole run as one sequence of statements."""
+    start, end = _join(p.seeding, DEVICE, gap=0), _join(p.report, p.finish, gap=0)
+    return _join(start, p.setup, p.before, _loop(p.step, p.log), p.after, end)
 
 
 def _loop(step: str, log: str) -> str:
