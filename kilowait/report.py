@@ -1,0 +1,245 @@
+"""The report: report.html, one file that needs nothing else, and report.json with the same numbers.
+
+Every section is optional and says how its numbers were had. Not covered: history over several reports.
+"""
+
+import base64
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kilowait import records
+from kilowait.errors import InputError
+from kilowait.figures import arrival_figure, comparison_figure, path_figure, scatter_figure
+from kilowait.jobs import Provenance
+from kilowait.simulate.comparison import PAPER, Comparison, compare, explain, split_worlds
+from kilowait.simulate.noise import chosen_model
+from kilowait.tables import HOUR_S, TableView, badge, changes_table, html, records_table, totals_table
+
+BOOTSTRAP_SEED = 0
+OUTCOMES = "scores.parquet"
+WORLD = "world.json"
+"""What `pipelines.backtest` leaves in its folder: `records.BACKTEST`, and arrivals and a sample path."""
+
+_CSS = """
+:root{color-scheme:light dark;--ink:#222;--paper:#fff;--rule:#ccc;--soft:#f3f3f3}
+@media (prefers-color-scheme:dark){:root{--ink:#ddd;--paper:#161616;--rule:#444;--soft:#242424}}
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:60rem;margin:0 auto;
+padding:1rem}img{max-width:100%;height:auto}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0;
+font-variant-numeric:tabular-nums;font-size:.85rem}caption{text-align:left;font-weight:600;padding:.3rem 0}
+th,td{padding:.25rem .6rem;border-bottom:1px solid var(--rule);text-align:right}th:first-child{text-align:left}
+thead th{background:var(--soft)}.badge{border:1px solid var(--rule);border-radius:.6rem;padding:0 .5rem;
+font-size:.75rem;font-weight:400}figure{margin:1rem 0}figcaption{font-size:.85rem}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the report: its anchor, heading, body as HTML, and its numbers for report.json."""
+
+    key: str
+    heading: str
+    body: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportInputs:
+    """What a report is made from; what is None is left out.
+
+    `backtest` is the folder that `pipelines.backtest` wrote, `residuals` a table of `records.RESIDUALS` (of
+    `residual_model`, when it holds several), `accuracy` the accuracy.json of `pipelines.train`, `labels` the
+    summary.json of `pipelines.label`, `facts` lines for the head (when, where, how long).
+    """
+
+    title: str = "kilowait report"
+    backtest: Path | None = None
+    residuals: Path | None = None
+    residual_model: str | None = None
+    accuracy: Path | None = None
+    labels: Path | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_report(out_dir: Path, inputs: ReportInputs) -> Path:
+    """Write `out_dir`/report.html and report.json from whatever is given; returns the path of the page.
+
+    Raises InputError naming an input that is missing or damaged.
+    """
+    sections = [
+        *(() if inputs.backtest is None else _backtest_sections(inputs.backtest)),
+        *(() if inputs.residuals is None else [_scatter(inputs.residuals, inputs.residual_model)]),
+        *(() if inputs.accuracy is None else [_accuracy(inputs.accuracy)]),
+        *(() if inputs.labels is None else [_labels(inputs.labels)]),
+    ]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    body = {"title": inputs.title, "facts": dict(inputs.facts), "sections": {s.key: s.data for s in sections}}
+    _replace(out_dir / "report.json", json.dumps(_plain(body), indent=1, allow_nan=False) + "\n")
+    _replace(out_dir / "report.html", _page(inputs.title, inputs.facts, sections))
+    return out_dir / "report.html"
+
+
+def comparisons(outcomes: pa.Table) -> list[Comparison]:
+    """Summaries of all worlds in a table of `records.BACKTEST`; the bootstrap is seeded, so they repeat."""
+    return [compare(world, np.random.default_rng(BOOTSTRAP_SEED)) for world in split_worlds(outcomes)]
+
+
+def _backtest_sections(folder: Path) -> list[Section]:
+    found = comparisons(records.read_table(folder / OUTCOMES, records.BACKTEST))
+    world = _read_json(folder / WORLD)
+    modelled = Provenance.MODELLED
+    arrivals, path = world["arrivals"], world["path"]
+    return [
+        Section(
+            key="arrivals",
+            heading="When jobs arrive",
+            body=_figure(
+                arrival_figure(arrivals["by_hour"], arrivals["by_day"]),
+                "Arrivals drawn by thinning (compare the paper's Figure 4): the day's rhythm, and bursts.",
+                modelled,
+            ),
+            data=arrivals | {"provenance": modelled, "settings": world["settings"]},
+        ),
+        Section(
+            key="comparison",
+            heading="Policies compared",
+            body="".join(_comparison(c) for c in found),
+            data=[asdict(c) | {"why": explain(c), "provenance": modelled} for c in found] + [{"paper": asdict(PAPER)}],
+        ),
+        Section(
+            key="path",
+            heading="One sample over time",
+            body=_figure(
+                path_figure(path["policies"], path["inventory"]),
+                f"Sample {path['sample']} of {path['classes']} ({path['predictions']}) under each policy.",
+                modelled,
+            ),
+            data=path | {"provenance": modelled},
+        ),
+    ]
+
+
+def _comparison(comparison: Comparison) -> str:
+    panels = {
+        heading: {
+            p.policy: (p.means[column].estimate / unit, p.means[column].low / unit, p.means[column].high / unit)
+            for p in comparison.policies
+        }
+        for heading, column, unit in (
+            ("total waiting, hours a sample", "total_wait_s", HOUR_S),
+            ("the jobs' own energy, kWh a sample", "energy_kwh", 1.0),
+            ("the cluster's energy with idle GPUs, kWh a sample", "cluster_energy_kwh", 1.0),
+        )
+    }
+    caption = f"Means and 95% intervals, {comparison.classes} (compare the paper's Figure 7)."
+    why = "".join(f"<li>{escape(sentence)}</li>" for sentence in explain(comparison))
+    return (
+        f"<h3>Classes {escape(comparison.classes)}, predictions {escape(comparison.predictions)}</h3>"
+        f"{_figure(comparison_figure(panels), caption, Provenance.MODELLED)}"
+        f"{html(totals_table(comparison))}{html(changes_table(comparison))}"
+        + (f"<h4>Where and why this differs from the paper</h4><ul>{why}</ul>" if why else "")
+    )
+
+
+def _scatter(path: Path, model: str | None) -> Section:
+    table = records.read_table(path, records.RESIDUALS)
+    rows = table.to_pylist()
+    chosen = chosen_model(rows, model)
+    points = {}
+    for device in sorted({row["device_type"] for row in rows}):
+        pairs = [
+            (row["measured"], row["predicted"])
+            for row in rows
+            if (row["model"], row["device_type"], row["metric"]) == (chosen, device, "runtime_s")
+            and min(row["measured"], row["predicted"]) > 0
+        ]
+        if pairs:
+            points[device] = (np.array(pairs)[:, 0], np.array(pairs)[:, 1])
+    if not points:
+        raise InputError(f"{path}: no positive run times of model {chosen}")
+    data = [
+        {"device_type": device, "model": chosen, "scripts": len(m), "median_ape": float(np.median(np.abs(p / m - 1)))}
+        for device, (m, p) in points.items()
+    ]
+    how = f"{Provenance.MEASURED} against {Provenance.MODELLED}"
+    caption = f"Run times of scripts that the model ({chosen}) did not see in training; the dashed line is equality."
+    drawn = _figure(scatter_figure(points, "seconds"), caption, how)
+    body = drawn + html(records_table("Out-of-fold error of run time", data, how))
+    return Section(
+        key="predicted", heading="Predicted against measured", body=body, data={"provenance": how, "rows": data}
+    )
+
+
+def _accuracy(path: Path) -> Section:
+    found = _read_json(path)
+    rows = found["rows"] if isinstance(found, dict) and "rows" in found else found
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise InputError(f"{path}: expected a JSON list of rows")
+    how = f"{Provenance.MODELLED}, against {Provenance.MEASURED} run times"
+    whole = [r for r in rows if r.get("device_type", "all") == r.get("family", "all") == "all"]
+    by_device = [r for r in rows if r.get("device_type", "all") != "all" and r.get("family", "all") == "all"]
+    tables = {"Accuracy of the probes and their baselines": whole, "Accuracy by device type": by_device}
+    body = "".join(html(records_table(title, kept, how)) for title, kept in tables.items() if kept)
+    return Section(key="accuracy", heading="Accuracy", body=body, data={"provenance": how, "rows": rows})
+
+
+def _labels(path: Path) -> Section:
+    found = _read_json(path)
+    if not isinstance(found, dict) or not all(isinstance(figures, dict) for figures in found.values()):
+        raise InputError(f"{path}: expected the summary.json of pipelines.label")
+    rows: list[dict[str, Any]] = [{"device_type": device, **figures} for device, figures in found.items()]
+    note = "Run times are measured; on a CPU energy is estimated (power times time) and supports no claim."
+    table: TableView = records_table("Labels", rows, Provenance.MEASURED, (note,))
+    data = {"provenance": Provenance.MEASURED, "note": note, "rows": rows}
+    return Section(key="labels", heading="Labels", body=html(table), data=data)
+
+
+def _figure(svg: str, caption: str, provenance: str) -> str:
+    """A drawing inside the page: as an image, so that several drawings share no identifiers."""
+    data = base64.b64encode(svg.encode()).decode()
+    return (
+        f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption>{escape(caption)} {badge(provenance)}</figcaption></figure>"
+    )
+
+
+def _page(title: str, facts: Mapping[str, str], sections: Sequence[Section]) -> str:
+    links = " · ".join(f'<a href="#{s.key}">{escape(s.heading)}</a>' for s in sections)
+    head = "".join(f"<li>{escape(name)}: {escape(fact)}</li>" for name, fact in facts.items())
+    parts = "".join(f'<section id="{s.key}"><h2>{escape(s.heading)}</h2>{s.body}</section>' for s in sections)
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_CSS}</style></head><body><h1>{escape(title)}</h1>"
+        f"{f'<ul>{head}</ul>' if head else ''}<nav>{links}</nav>{parts}</body></html>\n"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no nan: an undefined number becomes null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable JSON file: {error}") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

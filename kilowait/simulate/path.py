@@ -1,0 +1,35 @@
+"""What one run looked like over time: the queue and the busy GPUs, as step functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kilowait.simulate.loop import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplePath:
+    """From `time_s[k]` until `time_s[k+1]`, `queued[k]` jobs wait and `busy[type][k]` GPUs run."""
+
+    time_s: tuple[float, ...]
+    queued: tuple[int, ...]
+    busy: Mapping[str, tuple[int, ...]]
+
+
+def sample_path(run: Run) -> SamplePath:
+    """The steps of a run; a job that starts when it is submitted never queues."""
+    times = np.unique([t for p in run.placements for t in (p.submit_s, p.start_s, p.end_s)])
+    queued = np.zeros(len(times) + 1, dtype=int)
+    busy = {gpu_type: np.zeros(len(times) + 1, dtype=int) for gpu_type in run.inventory}
+    for p in run.placements:
+        submit, start, end = np.searchsorted(times, [p.submit_s, p.start_s, p.end_s])
+        queued[submit] += 1
+        queued[start] -= 1
+        busy[p.gpu_type][start] += p.gpus
+        busy[p.gpu_type][end] -= p.gpus
+    return SamplePath(
+        time_s=tuple(times.tolist()),
+        queued=tuple(np.cumsum(queued)[:-1].tolist()),
+        busy={gpu_type: tuple(np.cumsum(steps)[:-1].tolist()) for gpu_type, steps in busy.items()},
+    )

@@ -1,0 +1,126 @@
+"""A backtest as data: which worlds, which policies, and what each run scored.
+
+Shells (Ray tasks, Ray Tune trials, tests) call `World.sample` and `evaluate`; nothing here knows them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from kilowait.policies import POLICIES, Policy
+from kilowait.simulate.arrivals import ArrivalPattern
+from kilowait.simulate.loop import Run, simulate
+from kilowait.simulate.noise import ErrorPool, with_noise
+from kilowait.simulate.objective import Trial
+from kilowait.simulate.scenario import Role, Sample, paper_scenario, sample_rng
+from kilowait.simulate.scores import Scores, score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A family of samples of the paper's scenario, numbered from 0; the same number is always the same sample.
+
+    With `errors` the policies see predictions that are wrong as those errors were, else the truth.
+    """
+
+    classes: str
+    seed: int
+    role: Role = "test"
+    load: float = 1.0
+    arrivals: ArrivalPattern = field(default_factory=ArrivalPattern)
+    errors: ErrorPool | None = None
+
+    def sample(self, index: int) -> Sample:
+        """Sample `index` of this world."""
+        rng = sample_rng(self.seed, self.role, index)
+        sample = paper_scenario(rng, classes=self.classes, arrivals=self.arrivals, load=self.load)
+        return sample if self.errors is None else with_noise(sample, self.errors, rng)
+
+    @property
+    def predictions(self) -> str:
+        """What policies see: "oracle", or "noisy" and the model whose errors were drawn."""
+        return "oracle" if self.errors is None else f"noisy:{self.errors.model}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySpec:
+    """A policy by name with its parameters, and the label it has in tables."""
+
+    label: str
+    policy: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    def build(self) -> Policy:
+        """The policy itself; raises InputError for a parameter that is out of range."""
+        return POLICIES[self.policy](**self.parameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One sample under one policy. `gpu_running_s` sums GPUs times run time.
+
+    `greenest_kwh` is the jobs' energy if each ran on its cheapest type: no policy can do better.
+    """
+
+    sample: int
+    policy: str
+    parameters: Mapping[str, float]
+    scores: Scores
+    gpu_running_s: float
+    greenest_kwh: float
+    inventory: Mapping[str, int]
+
+
+def evaluate(world: World, index: int, specs: Sequence[PolicySpec]) -> list[Outcome]:
+    """Sample `index` of a world under every policy."""
+    sample = world.sample(index)
+    bound = greenest_kwh(sample)
+    return [_outcome(index, spec, run_policy(sample, spec), bound) for spec in specs]
+
+
+def run_policy(sample: Sample, spec: PolicySpec) -> Run:
+    """One simulation of one sample."""
+    return simulate(sample.submissions, sample.inventory, spec.build())
+
+
+def greenest_kwh(sample: Sample) -> float:
+    """The jobs' energy in kWh with every job on its cheapest type, as if GPUs were unlimited."""
+    return math.fsum(min(p.energy_kwh for p in s.truth.values()) for s in sample.submissions)
+
+
+def try_kappa(samples: Sequence[Sample], kappa: float) -> Trial:
+    """Totals of Value with this kappa over all samples."""
+    spec = PolicySpec(label="value", policy="value", parameters={"kappa": kappa})
+    scores = [score(run_policy(sample, spec)) for sample in samples]
+    return Trial(
+        kappa=kappa,
+        total_wait_s=math.fsum(s.total_wait_s for s in scores),
+        running_s=math.fsum(s.running_s for s in scores),
+        energy_kwh=math.fsum(s.energy_kwh for s in scores),
+    )
+
+
+def outcome_row(world: World, outcome: Outcome) -> dict[str, object]:
+    """The outcome as a row of `records.BACKTEST`."""
+    scores = asdict(outcome.scores) | {"policy": outcome.policy}
+    return scores | {
+        "classes": world.classes,
+        "predictions": world.predictions,
+        "sample": outcome.sample,
+        "kappa": outcome.parameters.get("kappa"),
+        "gpu_running_s": outcome.gpu_running_s,
+        "greenest_kwh": outcome.greenest_kwh,
+        "gpus": sum(outcome.inventory.values()),
+    }
+
+
+def _outcome(index: int, spec: PolicySpec, run: Run, bound_kwh: float) -> Outcome:
+    return Outcome(
+        sample=index,
+        policy=spec.label,
+        parameters=dict(spec.parameters),
+        scores=replace(score(run), policy=spec.label),
+        gpu_running_s=math.fsum(p.gpus * p.runtime_s for p in run.placements),
+        greenest_kwh=bound_kwh,
+        inventory=run.inventory,
+    )

@@ -1,0 +1,81 @@
+"""Command-line options that describe a world, shared by the backtest and the tuning of kappa."""
+
+import argparse
+from pathlib import Path
+
+from kilowait import records
+from kilowait.errors import InputError
+from kilowait.simulate.arrivals import ArrivalPattern
+from kilowait.simulate.noise import ErrorPool, error_pool
+from kilowait.simulate.scenario import Role
+from kilowait.simulate.scenario_classes import CLASS_TABLES, class_table
+from kilowait.simulate.study import World
+
+DEFAULT_CLASSES = "paper-like,calibrated"
+DEFAULT_SEED = 2024
+
+
+def add_world_options(parser: argparse.ArgumentParser) -> None:
+    """Add the scenario, its classes and arrivals, the seed and the kind of predictions."""
+    pattern = ArrivalPattern()
+    options = parser.add_argument_group("the world")
+    options.add_argument("--scenario", choices=["paper"], default="paper", help="the paper's A.3.2 world")
+    options.add_argument(
+        "--classes",
+        default=DEFAULT_CLASSES,
+        metavar="NAMES",
+        help=f"tables of job classes, among {', '.join(CLASS_TABLES)} (default: %(default)s)",
+    )
+    options.add_argument("--seed", type=int, default=DEFAULT_SEED, help="(default: %(default)s)")
+    options.add_argument(
+        "--load",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help=f"jobs, as a multiple of the paper's {pattern.expected:.0f} a sample (default: %(default)s)",
+    )
+    options.add_argument(
+        "--burstiness",
+        type=float,
+        default=pattern.burstiness,
+        metavar="X",
+        help="in a burst jobs arrive 1 + X times as fast; 0 for none (default: %(default)s)",
+    )
+    options.add_argument(
+        "--predictions",
+        choices=["oracle", "noisy"],
+        default="oracle",
+        help="what policies see: the truth, or the truth times a predictor's measured errors (default: oracle)",
+    )
+    options.add_argument(
+        "--residuals", type=Path, metavar="PARQUET", help="errors for --predictions noisy, from pipelines.train"
+    )
+    options.add_argument("--residual-model", metavar="NAME", help="which model's errors, when there are several")
+
+
+def worlds(args: argparse.Namespace, role: Role) -> list[World]:
+    """One world a table of classes; raises InputError naming the option that is wrong."""
+    if not (args.load > 0 and args.load < float("inf")):
+        raise InputError(f"--load must be finite and > 0, got {args.load!r}")
+    if args.seed < 0:
+        raise InputError(f"--seed must be >= 0, got {args.seed!r}")
+    names = list(dict.fromkeys(part.strip() for part in args.classes.split(",") if part.strip()))
+    if not names:
+        raise InputError(f"--classes names no table; choose from {', '.join(CLASS_TABLES)}")
+    for name in names:
+        class_table(name)
+    arrivals, errors = ArrivalPattern(burstiness=args.burstiness), _errors(args)
+    return [
+        World(classes=name, seed=args.seed, role=role, load=args.load, arrivals=arrivals, errors=errors)
+        for name in names
+    ]
+
+
+def _errors(args: argparse.Namespace) -> ErrorPool | None:
+    if args.predictions == "oracle":
+        if args.residuals is not None:
+            raise InputError("--residuals is given, but --predictions is oracle; add --predictions noisy")
+        return None
+    if args.residuals is None:
+        raise InputError("--predictions noisy needs --residuals PARQUET, which pipelines.train writes")
+    return error_pool(records.read_table(args.residuals, records.RESIDUALS), model=args.residual_model)

@@ -1,0 +1,164 @@
+"""The backtest: hand-made outcomes compared, and the command end to end on a Ray of its own."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import ray
+
+from kilowait import records
+from kilowait.errors import InputError
+from kilowait.simulate.comparison import PAPER, compare, explain, split_worlds
+from pipelines import backtest
+
+
+def outcome(policy, sample, *, wait=0.0, energy=10.0, running=36_000.0, gpus=2, classes="paper-like", greenest=8.0):
+    zero = dict.fromkeys(("delayed_tasks", "makespan_s", "p50_wait_s", "p99_wait_s", "max_wait_s"), 0)
+    return zero | {
+        "classes": classes,
+        "predictions": "oracle",
+        "sample": sample,
+        "policy": policy,
+        "kappa": 0.5 if policy.startswith("value") else None,
+        "jobs": 4,
+        "gpus": 30,
+        "total_wait_s": wait,
+        "running_s": running,
+        "gpu_running_s": gpus * running,
+        "energy_kwh": energy,
+        "cluster_energy_kwh": energy + 5,
+        "greenest_kwh": greenest,
+    }
+
+
+def table(*rows):
+    return records.table(rows, records.BACKTEST)
+
+
+def compared(*rows):
+    return compare(table(*rows), np.random.default_rng(0))
+
+
+class TestComparison:
+    def test_watts_are_energy_over_time(self):
+        found = compared(outcome("simple", 0), outcome("value", 0, energy=5.0))
+        assert found.policy("simple").watts_a_job == pytest.approx(1000)  # 10 kWh in 10 h
+        assert found.policy("simple").watts_a_gpu == pytest.approx(500)
+        assert found.policy("value").watts_a_job == pytest.approx(500)
+
+    def test_changes_are_paired_by_sample_whatever_the_order_of_rows(self):
+        found = compared(
+            outcome("simple", 0, energy=10),
+            outcome("simple", 1, energy=1000),
+            outcome("value", 1, energy=800),
+            outcome("value", 0, energy=8),
+        )
+        saved = found.policy("value").changes["energy_kwh"]
+        assert (saved.estimate, saved.low, saved.high) == pytest.approx((-0.2, -0.2, -0.2))
+        assert found.policy("simple").changes == {}
+
+    def test_the_bound_is_every_job_on_its_greener_type(self):
+        assert compared(outcome("simple", 0)).greenest_change == pytest.approx(-0.2)
+
+    def test_without_waiting_a_change_of_waiting_is_undefined(self):
+        found = compared(outcome("simple", 0), outcome("value", 0))
+        assert math.isnan(found.policy("value").changes["total_wait_s"].estimate)
+
+    def test_policies_on_different_samples_are_not_compared(self):
+        with pytest.raises(InputError, match="different samples"):
+            compared(outcome("simple", 0), outcome("value", 1))
+
+    def test_worlds_are_told_apart(self):
+        both = table(outcome("simple", 0), outcome("simple", 0, classes="calibrated"))
+        assert [w["classes"].to_pylist() for w in split_worlds(both)] == [["paper-like"], ["calibrated"]]
+        with pytest.raises(InputError, match="exactly one world"):
+            compare(both, np.random.default_rng(0))
+
+    def test_the_explanation_names_our_watts_beside_the_papers(self):
+        text = " ".join(explain(compared(outcome("simple", 0, wait=1), outcome("value", 0, wait=1, energy=5.0))))
+        for part in ("104 W under Simple and 58 W under Value, ours 1000 and 500 W", "-50.0%", "large 0.65"):
+            assert part in text
+
+    def test_the_papers_claims_imply_longer_running(self):
+        assert PAPER.running_change == pytest.approx(0.68 * 104 / 58 - 1)
+
+
+@pytest.fixture(scope="module")
+def local_ray():
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
+    yield
+    ray.shutdown()
+
+
+def run(out, *extra):
+    return backtest.main(["--scenario", "paper", "--samples", "3", "--out", str(out), *extra])
+
+
+def test_the_command_end_to_end(local_ray, tmp_path, capsys):
+    kappa = tmp_path / "kappa.json"
+    entries = {"waiting": {"kappa": 0.0}, "energy": {"kappa": 1e-4}}
+    kappa.write_text(json.dumps({"version": 1, "classes": {"paper-like": entries, "calibrated": entries}}))
+    assert run(tmp_path / "a", "--kappa", str(kappa)) == 0
+    printed = capsys.readouterr().out
+    rows = records.read_table(tmp_path / "a" / "scores.parquet", records.BACKTEST).to_pylist()
+    labels = ["simple", "greedy", "value (waiting)", "value (energy)"]
+    assert [(r["classes"], r["sample"], r["policy"]) for r in rows] == [
+        (classes, sample, label) for classes in ("paper-like", "calibrated") for sample in range(3) for label in labels
+    ]
+    for row in rows:
+        assert row["cluster_energy_kwh"] > row["energy_kwh"] >= row["greenest_kwh"]
+    for part in ("value (energy)", "cluster", "104 W under Simple and 58 W under Value", "-32%", "(modelled)"):
+        assert part in printed
+    assert (tmp_path / "a" / "report.html").exists()
+    path = json.loads((tmp_path / "a" / "world.json").read_text())["path"]
+    assert list(path["policies"]) == labels
+
+    assert run(tmp_path / "b", "--kappa", str(kappa)) == 0
+    again = records.read_table(tmp_path / "b" / "scores.parquet", records.BACKTEST)
+    assert again.to_pylist() == rows
+
+
+def test_noisy_predictions_change_what_policies_do_but_not_simple(local_ray, tmp_path):
+    rows = [
+        {"content_hash": str(k), "device_type": "cpu-1", "metric": "runtime_s", "model": "default", "measured": 1.0}
+        | {"predicted": 1.0 + k}
+        for k in range(5)
+    ]
+    records.write_table(records.table(rows, records.RESIDUALS), tmp_path / "residuals.parquet")
+    common = ["--classes", "paper-like", "--policies", "greedy"]
+    assert run(tmp_path / "oracle", *common) == 0
+    assert (
+        run(tmp_path / "noisy", *common, "--predictions", "noisy", "--residuals", str(tmp_path / "residuals.parquet"))
+        == 0
+    )
+    oracle, noisy = (
+        records.read_table(tmp_path / name / "scores.parquet", records.BACKTEST).to_pylist()
+        for name in ("oracle", "noisy")
+    )
+    by_policy = [(a["policy"], a["total_wait_s"] == b["total_wait_s"]) for a, b in zip(oracle, noisy, strict=True)]
+    assert {same for policy, same in by_policy if policy == "simple"} == {True}
+    assert {row["predictions"] for row in noisy} == {"noisy:default"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--policies", "fifo"], "unknown policy 'fifo'"),
+        (["--kappa", "nowhere.json"], "nowhere.json"),
+        (["--kappa", "-1"], "kappa must be finite and >= 0"),
+        (["--samples", "0"], "--samples must be >= 1, got 0"),
+        (["--classes", ","], "--classes names no table"),
+        (["--residuals", "r.parquet"], "--predictions is oracle"),
+    ],
+)
+def test_wrong_options_exit_with_2_and_say_why(extra, message, tmp_path, capsys):
+    assert run(tmp_path, *extra) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_kappa_file_without_the_classes_is_refused(tmp_path, capsys):
+    kappa = tmp_path / "kappa.json"
+    kappa.write_text(json.dumps({"version": 1, "classes": {"calibrated": {"energy": {"kappa": 1e-4}}}}))
+    assert run(tmp_path, "--kappa", str(kappa), "--classes", "paper-like") == 2
+    assert "no kappa for the classes 'paper-like'; it has calibrated" in capsys.readouterr().err

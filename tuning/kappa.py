@@ -1,0 +1,228 @@
+"""Find kappa for the Value policy: `python -m tuning.kappa --out DIR`.
+
+Every kappa of a grid (0 and a logarithmic range) is a Ray Tune trial, which simulates all validation samples; their
+seeds are disjoint from the backtest's. Trials do not depend on the criterion, so one grid serves all criteria. A
+finished trial is kept in DIR/trials/ at once: after an interruption the same command runs the missing ones only.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from tqdm import tqdm
+
+from kilowait import records
+from kilowait.errors import InputError
+from kilowait.simulate.kappa_file import write_kappa
+from kilowait.simulate.objective import CRITERIA, Trial, Weights, best_kappa, kappa_grid
+from kilowait.simulate.study import World, try_kappa
+from kilowait.simulate.world_options import add_world_options, worlds
+
+EXAMPLE = """example:
+  python -m tuning.kappa --classes paper-like,calibrated --samples 50 --out out/kappa
+  python -m tuning.kappa --weights 1,0,3600 --out out/kappa-hour    # a kWh weighs as much as an hour of waiting
+"""
+TOTALS = ("total_wait_s", "running_s", "energy_kwh")
+
+Key = tuple[str, float]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    p = argparse.ArgumentParser(
+        prog="python -m tuning.kappa",
+        description="Find the kappa (per kWh) of the Value policy that minimises "
+        "alpha * waiting_s + beta * running_s + gamma * energy_kwh on validation samples.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--out", type=Path, default=Path("out/kappa"), metavar="DIR", help="(default: %(default)s)")
+    p.add_argument("--samples", type=int, default=50, metavar="N", help="validation samples (default: 50)")
+    p.add_argument("--weights", metavar="A,B,G", help="alpha,beta,gamma of an objective of your own")
+    p.add_argument("--criterion", choices=sorted(CRITERIA), help="one of the paper's criteria (default: all three)")
+    p.add_argument("--low", type=float, default=1e-9, help="smallest kappa above 0 (default: %(default)s)")
+    p.add_argument("--high", type=float, default=1e-3, help="largest kappa (default: %(default)s)")
+    p.add_argument("--per-decade", type=int, default=4, metavar="N", help="values a decade (default: 4)")
+    p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
+    add_world_options(p)
+    return p
+
+
+def criteria(args: argparse.Namespace) -> dict[str, Weights]:
+    """The objectives to find a kappa for, by name."""
+    if args.weights and args.criterion:
+        raise InputError("give --weights or --criterion, not both")
+    if args.weights:
+        return {"weights": Weights.parse(args.weights)}
+    return {args.criterion: CRITERIA[args.criterion]} if args.criterion else dict(CRITERIA)
+
+
+def settings(args: argparse.Namespace, world: World) -> dict[str, Any]:
+    """What decides the outcome of a trial besides kappa; kept trials count only under the same settings."""
+    pool = None if world.errors is None else hashlib.sha256(world.errors.log_errors.tobytes()).hexdigest()[:16]
+    return {
+        "scenario": args.scenario,
+        "classes": world.classes,
+        "seed": world.seed,
+        "load": world.load,
+        "arrivals": asdict(world.arrivals),
+        "predictions": world.predictions,
+        "errors": pool,
+        "samples": args.samples,
+    }
+
+
+class TrialStore:
+    """Finished trials of one setting, one JSON file each, named by settings, table and kappa."""
+
+    def __init__(self, folder: Path, by_classes: Mapping[str, Mapping[str, Any]]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._settings = folder, by_classes
+
+    def path(self, key: Key) -> Path:
+        """Where this trial is kept."""
+        text = json.dumps([self._settings[key[0]], repr(key[1])], sort_keys=True)
+        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
+
+    def load(self, key: Key) -> Trial | None:
+        """The finished trial, None where it has not run."""
+        path = self.path(key)
+        return Trial(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+    def save(self, key: Key, trial: Trial) -> None:
+        """Keep a finished trial, atomically."""
+        path = self.path(key)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(asdict(trial)), encoding="utf-8")
+        os.replace(partial, path)
+
+
+class Keep(tune.Callback):
+    """Keeps every trial the moment it is done, and moves the progress bar."""
+
+    def __init__(self, store: TrialStore, keys: Sequence[Key], bar: "tqdm[Any]") -> None:
+        self._store, self._keys, self._bar = store, keys, bar
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray Tune pickles its callbacks for its own resuming, which is not used here; a bar has no pickle."""
+        return self.__dict__ | {"_bar": None}
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Ray Tune's hook."""
+        key = self._keys[trial.config["trial"]]
+        self._store.save(key, Trial(kappa=key[1], **{name: trial.last_result[name] for name in TOTALS}))
+        self._bar.update()
+
+
+def simulate_trial(config: dict[str, Any], keys: Sequence[Key], samples: Mapping[str, Sequence[Any]]) -> None:
+    """The trainable: all validation samples of a table under Value with one kappa."""
+    classes, kappa = keys[config["trial"]]
+    trial = try_kappa(samples[classes], kappa)
+    tune.report({name: getattr(trial, name) for name in TOTALS})
+
+
+def run_missing(missing: Sequence[Key], found: Sequence[World], count: int, store: TrialStore, args: Any) -> None:
+    """Run these trials under Ray Tune; raises InputError when any of them failed."""
+    samples = {w.classes: [w.sample(i) for i in range(count)] for w in found}
+    quieten()
+    mine = not ray.is_initialized()
+    if mine:
+        connect(args.ray)
+    try:
+        with tqdm(total=len(missing), desc="kappa", unit="trial", file=sys.stderr) as bar:
+            tuner = tune.Tuner(
+                tune.with_parameters(simulate_trial, keys=list(missing), samples=samples),
+                param_space={"trial": tune.grid_search(list(range(len(missing))))},
+                tune_config=tune.TuneConfig(metric="total_wait_s", mode="min", reuse_actors=True),
+                run_config=tune.RunConfig(
+                    storage_path=str((args.out / "ray").resolve()), verbose=0, callbacks=[Keep(store, missing, bar)]
+                ),
+            )
+            grid = tuner.fit()
+        if grid.errors:
+            raise InputError(f"{len(grid.errors)} of {len(missing)} trials failed, the first with: {grid.errors[0]}")
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def quieten() -> None:
+    """The progress bar and the table of trials say it all: no banner, no messages."""
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    logging.getLogger("ray.tune").setLevel(logging.WARNING)
+
+
+def connect(address: str) -> None:
+    """Join the Ray cluster at `address`, or start one here for "local"."""
+    if address == "local":
+        ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    else:
+        ray.init(address=address, log_to_driver=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    args = parser().parse_args(argv)
+    try:
+        run(args)
+    except InputError as error:
+        print(f"tuning.kappa: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    """Tune, write DIR/trials.parquet and DIR/kappa.json, and print what was found."""
+    if args.samples < 1:
+        raise InputError(f"--samples must be >= 1, got {args.samples!r}")
+    wanted, found = criteria(args), worlds(args, "validation")
+    by_classes = {world.classes: settings(args, world) for world in found}
+    store = TrialStore(args.out / "trials", by_classes)
+    keys = [(world.classes, kappa) for world in found for kappa in kappa_grid(args.low, args.high, args.per_decade)]
+    missing = [key for key in keys if store.load(key) is None]
+    if len(missing) < len(keys):
+        print(f"{len(keys) - len(missing)} of {len(keys)} trials are already in {args.out}", file=sys.stderr)
+    if missing:
+        run_missing(missing, found, args.samples, store, args)
+    trials = {key: trial for key in keys if (trial := store.load(key)) is not None}
+    write_results(args, found, trials, wanted, by_classes)
+
+
+def write_results(
+    args: argparse.Namespace,
+    found: Sequence[World],
+    trials: Mapping[Key, Trial],
+    wanted: Mapping[str, Weights],
+    by_classes: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """The table of trials, kappa.json, and a line a criterion on the terminal."""
+    common = {"samples": args.samples, "predictions": found[0].predictions}
+    rows = [asdict(trial) | common | {"classes": classes} for (classes, _), trial in trials.items()]
+    records.write_table(records.table(rows, records.KAPPA_TRIALS), args.out / "trials.parquet")
+    tuned = {
+        world.classes: {
+            name: (weights, best_kappa([t for (c, _), t in trials.items() if c == world.classes], weights))
+            for name, weights in wanted.items()
+        }
+        for world in found
+    }
+    write_kappa(args.out / "kappa.json", tuned, by_classes)
+    for classes, best in tuned.items():
+        for name, (weights, trial) in best.items():
+            zero = trials[classes, 0.0]
+            saved = 1 - weights.cost(trial) / weights.cost(zero) if weights.cost(zero) else 0.0
+            print(f"{classes}: {name}: kappa {trial.kappa:g} per kWh, {saved:.1%} below kappa 0 on its objective")
+    print(f"wrote {args.out / 'kappa.json'} and {args.out / 'trials.parquet'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
