@@ -18,7 +18,7 @@ from tqdm import tqdm
 from kilowait import __version__
 from kilowait.errors import InputError, KilowaitError
 from kilowait.predict import bundle as bundles
-from kilowait.predict.dataset import Study, read_embeddings, read_study, read_texts
+from kilowait.predict.dataset import Study, embedded_scripts, read_embeddings, read_study, read_texts
 from kilowait.predict.evaluate import Inputs, out_of_fold
 from kilowait.predict.probe import ProbeConfig, fit_probes
 from kilowait.predict.splits import Folds, folds, holdout
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--recipes", default=",".join(DEFAULT), help=f"what to compare (default: {','.join(DEFAULT)})")
     add("--quick", action="store_true", help="leave out the paper's recipe, whose networks take minutes")
     add("--features", metavar="KEY,...", help="feature configurations of the default probe")
+    add("--embedded-only", action="store_true", help="leave out labelled scripts that have no embedding")
     add("--seed", type=int, default=0, help="of splits and networks (default: 0)")
     add("--device", default="cpu", help="where networks train: cpu or cuda (default: cpu)")
     add("--fresh", action="store_true", help="forget finished evaluations and repeat them")
@@ -80,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         device=args.device,
     )
-    study = read_study(args.labels)
     config = default_config(args.features)
+    study = _study(args, config)
     inputs = _inputs(study, recipes, config, args)
     splits = _splits(study, config.test_share, args.folds, args.seed)
     memory = Memory(args.out / ".finished", inputs, fresh=args.fresh)
@@ -92,6 +93,16 @@ def run(args: argparse.Namespace) -> int:
         version = bundles.save(_final_bundle(inputs, config, lines, args), args.bundle_out)
         print(f"probe {version} trained on {len(study.script)} labels, written to {args.bundle_out}")
     return 0
+
+
+def _study(args: argparse.Namespace, config: ProbeConfig) -> Study:
+    """All labels, or with --embedded-only those of scripts that have the default probe's vectors."""
+    study = read_study(args.labels)
+    if not args.embedded_only:
+        return study
+    kept = read_study(args.labels, only=embedded_scripts(args.embeddings, config.features))
+    print(f"using {len(kept.scripts)} of {len(study.scripts)} labelled scripts: those embedded", file=sys.stderr)
+    return kept
 
 
 def _inputs(study: Study, recipes: Sequence[NamedRecipe], config: ProbeConfig, args: argparse.Namespace) -> Inputs:

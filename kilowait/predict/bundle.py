@@ -149,7 +149,7 @@ def load_default() -> Bundle:
 
 def _serialise(bundle: Bundle) -> bytes:
     tensors = {
-        f"{metric}/{name}": tensor.contiguous()
+        f"{metric}/{name}": tensor.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
         for metric, part in bundle.metrics.items()
         for name, tensor in part.probe.tensors.items()
     }
@@ -166,7 +166,7 @@ def _description(bundle: Bundle) -> dict[str, Any]:
             metric: {
                 "unit": unit_of(metric),
                 "label_provenance": dict(part.provenance),
-                "label_range": part.label_range,
+                "label_range": [float(bound) for bound in part.label_range],
             }
             for metric, part in bundle.metrics.items()
         },

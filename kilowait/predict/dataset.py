@@ -4,7 +4,7 @@ Not covered: writing either table (pipelines do) and reading vectors lazily (a s
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,14 @@ class Study:
         ).where(torch.from_numpy(mask))
 
 
-def read_study(path: Path | str) -> Study:
-    """Read a label table; raises InputError for an empty one, naming the file."""
+def read_study(path: Path | str, only: Collection[str] | None = None) -> Study:
+    """Read a label table, of the scripts in `only` where that is given.
+
+    Raises InputError, naming the file, when no labels are left.
+    """
     table = read_table(path, LABELS)
+    if only is not None:
+        table = table.filter(pa.array([script in only for script in table["content_hash"].to_pylist()], pa.bool_()))
     if table.num_rows == 0:
         raise InputError(f"{path}: no labels in it")
     column = {name: table[name].to_pylist() for name in table.column_names}
@@ -108,6 +113,16 @@ def _weakest(provenance: Sequence[Provenance], device_type: Sequence[str]) -> di
 def embedding_keys(folder: Path | str) -> list[str]:
     """The feature configurations that a folder of embedding shards has vectors for."""
     return sorted({key for shard in _shards(folder) for key in shard["features"].unique().to_pylist()})
+
+
+def embedded_scripts(folder: Path | str, keys: Sequence[str]) -> set[str]:
+    """The scripts that have a vector for every one of `keys`."""
+    having: dict[str, set[str]] = {key: set() for key in keys}
+    for shard in _shards(folder):
+        for script, key in zip(shard["content_hash"].to_pylist(), shard["features"].to_pylist(), strict=True):
+            if key in having:
+                having[key].add(script)
+    return set.intersection(*having.values())
 
 
 def read_embeddings(folder: Path | str, keys: Sequence[str], scripts: Sequence[str]) -> dict[str, Tensor]:

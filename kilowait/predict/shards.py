@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from kilowait.errors import InputError, SourceError
-from kilowait.records import EMBEDDINGS, read_table, table, write_table
+from kilowait.records import CORPUS, EMBEDDINGS, read_table, table, write_table
 from kilowait.source import Source, read_source
 
 PREFIX = "shard-"
@@ -62,16 +62,21 @@ class Shard:
 
 
 def find_files(roots: Sequence[str], pattern: str) -> list[Path]:
-    """The files named, and those under the folders named whose name matches `pattern`, sorted, each path once.
+    """The files named, and those under the folders named whose name matches `pattern`, each path once.
 
+    A corpus with a manifest comes in the manifest's order, which takes families in turn; another folder is sorted.
     Raises InputError when a root does not exist.
     """
-    found: dict[Path, None] = {}
-    for root in map(Path, roots):
-        if not root.exists():
-            raise InputError(f"{root}: no such file or folder")
-        found.update(dict.fromkeys(sorted(p for p in root.rglob(pattern) if p.is_file()) if root.is_dir() else [root]))
-    return list(found)
+    return list(dict.fromkeys(path for root in map(Path, roots) for path in _files_of(root, pattern)))
+
+
+def _files_of(root: Path, pattern: str) -> list[Path]:
+    if not root.exists():
+        raise InputError(f"{root}: no such file or folder")
+    manifest = root / "manifest.parquet"
+    if manifest.is_file():
+        return [root / path for path in read_table(manifest, CORPUS)["path"].to_pylist()]
+    return sorted(p for p in root.rglob(pattern) if p.is_file()) if root.is_dir() else [root]
 
 
 def collect(paths: Iterable[Path], max_bytes: int) -> Sources:
