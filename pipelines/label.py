@@ -184,7 +184,7 @@ class Progress:
 
 
 class Tables:
-    """The tables in --out, made from the journal."""
+    """The tables in --out, made from the journal; what it holds of scripts that left the corpus stays out."""
 
     def __init__(self, out: Path, corpus: Sequence[Script], journal: Journal, rule: Rule) -> None:
         self._out, self._corpus, self._journal, self._rule = out, corpus, journal, rule
@@ -193,8 +193,10 @@ class Tables:
     def write(self) -> dict[str, Figures]:
         """Write runs, labels and summary atomically; returns the summary."""
         with self._lock:
-            by_key = self._journal.by_key()
-            write_table(table([run.row() for run in self._journal.runs()], RUNS), self._out / "runs.parquet")
+            known = {script.content_hash for script in self._corpus}
+            runs = [run.row() for run in self._journal.runs() if run.content_hash in known]
+            write_table(table(runs, RUNS), self._out / "runs.parquet")
+            by_key = {key: made for key, made in self._journal.by_key().items() if key[0] in known}
             labels = label_rows(self._corpus, by_key, self._rule)
             write_table(table(labels, LABELS), self._out / "labels.parquet")
             figures = summarise(by_key, self._rule)
