@@ -59,7 +59,7 @@ def _refuse_foreign(out: Path, texts: dict[str, bytes]) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder that is new, empty or holds this very corpus")
     for path in sorted(out.iterdir()) if out.exists() else []:
-        ours = path.name == MANIFEST or path.name.startswith(".") and path.name.endswith(".partial")
+        ours = path.name == MANIFEST or (path.name.startswith(".") and path.name.endswith(".partial"))
         if not ours and (not path.is_file() or texts.get(path.name) != path.read_bytes()):
             raise InputError(
                 f"{out}: holds {path.name!r}, which is not part of this corpus (another --count, --seed or --scale, "

@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for everything (default out/demo)")
     p.add_argument("--labels", type=Path, default=COMMITTED_LABELS, help="label table to train on")
     p.add_argument("--label-sample", type=int, default=24, metavar="N", help="scripts to measure live (default 24)")
-    p.add_argument("--embed", type=int, default=240, metavar="N", help="scripts to embed live (default 240)")
+    p.add_argument("--embed", type=int, default=160, metavar="N", help="scripts to embed live (default 160)")
     p.add_argument("--samples", type=int, default=100, metavar="N", help="test samples of the backtest (default 100)")
     p.add_argument("--seed", type=int, default=0, help="seed of every random choice (default 0)")
     return p
