@@ -145,9 +145,7 @@ def _read_launch(line: str, where: str) -> Iterator[Reading]:
         yield from (reading for reading in readings if reading.gpus or reading.gpu_types)
 
 
-def _reading(
-    rank: Rank, where: str, what: str, name: str, value: object, *, remark: bool = True
-) -> Iterator[Reading]:
+def _reading(rank: Rank, where: str, what: str, name: str, value: object, *, remark: bool = True) -> Iterator[Reading]:
     """At most one reading of a named value; without a meaning, a remark where a number was due."""
     gpus, gpu_types = meaning(name, value)
     if gpus or gpu_types:

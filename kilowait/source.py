@@ -27,10 +27,10 @@ def content_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def source_from_bytes(name: str, data: bytes) -> Source:
+def source_from_bytes(name: str, data: bytes, *, max_bytes: int = MAX_SOURCE_BYTES) -> Source:
     """Check `data` and name it; raises SourceError for empty, binary, undecodable or oversized input."""
-    if len(data) > MAX_SOURCE_BYTES:
-        raise SourceError(f"{name}: {len(data):,} bytes of source; the limit is {MAX_SOURCE_BYTES:,}")
+    if len(data) > max_bytes:
+        raise SourceError(f"{name}: {len(data):,} bytes of source; the limit is {max_bytes:,}")
     if b"\0" in data:
         raise SourceError(f"{name}: a binary file (NUL byte at offset {data.index(0)}); give the program's source")
     try:
@@ -42,13 +42,13 @@ def source_from_bytes(name: str, data: bytes) -> Source:
     return Source(name=name, text=text, content_hash=content_hash(data))
 
 
-def read_source(path: Path | str) -> Source:
+def read_source(path: Path | str, *, max_bytes: int = MAX_SOURCE_BYTES) -> Source:
     """Read a source file; raises SourceError, naming the path, when it cannot be read or used."""
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_SOURCE_BYTES:
-            raise SourceError(f"{path}: {path.stat().st_size:,} bytes of source; the limit is {MAX_SOURCE_BYTES:,}")
+        if path.stat().st_size > max_bytes:
+            raise SourceError(f"{path}: {path.stat().st_size:,} bytes of source; the limit is {max_bytes:,}")
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
-    return source_from_bytes(str(path), data)
+    return source_from_bytes(str(path), data, max_bytes=max_bytes)

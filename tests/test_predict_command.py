@@ -48,7 +48,7 @@ def metric(per_line, provenance):
     }
     probe = Probe(config=ProbeConfig(), device_types=("cpu-1", "cpu-2"), tensors=tensors)
     how = {"cpu-1": provenance, "cpu-2": provenance}
-    return MetricProbe(probe=probe, provenance=how, label_range=(0.001, 1e9))
+    return MetricProbe(probe=probe, provenance=how, label_range=(0.001, 10**9))
 
 
 @pytest.fixture

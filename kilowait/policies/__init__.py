@@ -12,9 +12,7 @@ from kilowait.policies.greedy import greedy
 from kilowait.policies.simple import simple
 from kilowait.policies.value import value
 
-POLICIES: Mapping[str, Callable[..., Policy]] = MappingProxyType(
-    {"simple": simple, "greedy": greedy, "value": value}
-)
+POLICIES: Mapping[str, Callable[..., Policy]] = MappingProxyType({"simple": simple, "greedy": greedy, "value": value})
 """Factory by name; its keyword arguments are the policy's parameters."""
 
 __all__ = ["POLICIES", "Decision", "Place", "Policy", "greedy", "simple", "value"]

@@ -19,9 +19,7 @@ def greedy(*, alpha: float = DEFAULT_ALPHA, gamma: float = DEFAULT_GAMMA) -> Pol
 
     def choice(cluster: Cluster, waiting: Waiting) -> str:
         seen = waiting.predictions
-        return min(
-            cluster.options(waiting), key=lambda t: alpha * seen[t].runtime_s + gamma * seen[t].energy_kwh
-        )
+        return min(cluster.options(waiting), key=lambda t: alpha * seen[t].runtime_s + gamma * seen[t].energy_kwh)
 
     def greedy(cluster: Cluster) -> list[Decision]:
         free = dict(cluster.free)

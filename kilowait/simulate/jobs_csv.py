@@ -72,9 +72,7 @@ def read_submissions(
     seen = read_jobs(predictions, gpu_types)
     for row in rows.values():
         _check_agree(row, seen.get(row.job.job_id), Path(jobs), Path(predictions))
-    return [
-        Submission(job=row.job, truth=row.by_type, seen=seen[job_id].by_type) for job_id, row in rows.items()
-    ]
+    return [Submission(job=row.job, truth=row.by_type, seen=seen[job_id].by_type) for job_id, row in rows.items()]
 
 
 def read_jobs(path: Path | str, gpu_types: Collection[str]) -> dict[str, JobRow]:

@@ -73,9 +73,7 @@ def simulate(submissions: Iterable[Submission], inventory: Mapping[str, int], po
     loop = _Loop(by_id=by_id, policy=policy)
     for gpu_type, gpus in inventory.items():
         memory = _memory_bytes(gpu_type)
-        joined = GpusJoined(
-            time_s=0.0, node="simulated", gpu_type=gpu_type, gpus=gpus, memory_bytes=memory
-        )
+        joined = GpusJoined(time_s=0.0, node="simulated", gpu_type=gpu_type, gpus=gpus, memory_bytes=memory)
         loop.schedule(_JOIN, joined)
     for submission in sorted(by_id.values(), key=lambda s: (s.job.submit_s, s.job.job_id)):
         job = submission.job
@@ -136,9 +134,7 @@ class _Loop:
             raise IllegalEvent(f"job {decision.job_id}: the policy places it, but it does not wait")
         gpu_type, job, attempt = decision.gpu_type, waiting.job, waiting.attempt
         gpus = job.gpus_on(gpu_type)
-        self._take_in(
-            JobPlaced(time_s=now_s, job_id=job.job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus)
-        )
+        self._take_in(JobPlaced(time_s=now_s, job_id=job.job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus))
         truth = self.by_id[job.job_id].truth[gpu_type]
         end_s = now_s + truth.runtime_s
         self.schedule(_COMPLETION, AttemptFinished(time_s=end_s, job_id=job.job_id, attempt=attempt))
