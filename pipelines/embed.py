@@ -37,8 +37,8 @@ from pipelines.embed_ray import Plan, pool, session, stream
 EXAMPLE = """example:
   python -m pipelines.embed --corpus out/corpus --out out/embeddings --layer 15 --pooling mean
 
-On a Ray cluster:
-  ray job submit --working-dir . -- python -m pipelines.embed --corpus data/scripts --out out/embeddings
+On a Ray cluster (absolute paths on the head: the job runs in Ray's copy of the working directory):
+  ray job submit --working-dir . -- python -m pipelines.embed --corpus /srv/scripts --out /srv/embeddings
 
 Every pooling, layer and norm asked for comes from one pass over a source, which stops after the deepest layer.
 --layer K is the output of block K (1 is the first) before any norm, or after the model's final norm with --norm final.

@@ -106,13 +106,15 @@ def _study(args: argparse.Namespace, config: ProbeConfig) -> Study:
 
 
 def _inputs(study: Study, recipes: Sequence[NamedRecipe], config: ProbeConfig, args: argparse.Namespace) -> Inputs:
-    keys = sorted({key for recipe in recipes for key in recipe.features} | set(config.features))
+    keys = {key for recipe in recipes for key in recipe.features}
+    if args.bundle_out:
+        keys |= set(config.features)
     needs_texts = any(recipe.needs_texts for recipe in recipes)
     if needs_texts and args.corpus is None:
         raise InputError("--corpus is needed for the bag of words; give it, or leave the bag out of --recipes")
     return Inputs(
         study=study,
-        embeddings=read_embeddings(args.embeddings, keys, study.scripts),
+        embeddings=read_embeddings(args.embeddings, sorted(keys), study.scripts) if keys else {},
         texts=read_texts(args.corpus, study.scripts) if needs_texts else (),
     )
 
