@@ -34,7 +34,8 @@ lint: $(READY) ## style, types and the layers
 	PYTHONPATH=. $(BIN)/lint-imports
 
 bench: $(READY) ## benchmarks against a baseline in the same run
-	$(BIN)/python benchmarks/embedding.py
+	$(BIN)/python -m pipelines.corpus --out out/bench/corpus --count 520
+	$(BIN)/python -m benchmarks.embedding --corpus out/bench/corpus --json out/bench/embedding.json
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) out

@@ -507,10 +507,9 @@ def test_a_sample_is_the_same_for_the_same_seed_and_keeps_the_manifests_order():
 
 
 @pytest.fixture
-def one_node(monkeypatch):
+def one_node():
     import ray
 
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=2 * 10**8)
     yield
     ray.shutdown()
