@@ -73,7 +73,12 @@ class ProbeConfig:
 
     @classmethod
     def default(cls) -> Self:
-        """What kilowait predicts with."""
+        """What kilowait predicts with: kernel ridge on the mean of layer 15, log targets, the type as an input.
+
+        Log targets because run times span orders of magnitude; one probe for all types because they share most of
+        what the source says; closed form because it fits in a second and has no seed. On the committed labels no
+        pooling, layer or network was better by more than noise, and none beats the mean by any: see the README.
+        """
         return cls()
 
     @classmethod
