@@ -20,6 +20,7 @@ from kilowait import records
 from kilowait.errors import InputError
 from kilowait.jobs import Provenance
 from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
+from kilowait.policies.value import DEFAULT_KAPPA
 from kilowait.report import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
 from kilowait.simulate.comparison import explain
 from kilowait.simulate.digest import arrivals_digest, path_digest
@@ -33,9 +34,6 @@ EXAMPLE = """example:
   python -m pipelines.backtest --scenario paper --kappa out/kappa/kappa.json --out out/backtest
   python -m pipelines.backtest --predictions noisy --residuals out/train/residuals.parquet --out out/noisy
 """
-DEFAULT_KAPPA = 1e-6
-"""Per kWh, between what the three criteria choose on the paper's scenario; tuning.kappa finds a better one."""
-
 BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
 

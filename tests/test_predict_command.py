@@ -65,7 +65,7 @@ def bundle():
 @pytest.fixture
 def predict(bundle, tmp_path, monkeypatch):
     version = save(bundle, tmp_path / "bundle")
-    monkeypatch.setattr(command, "_embedder", lambda model, threads: LineCounter())
+    monkeypatch.setattr(command, "_embedder", lambda bundle, threads: LineCounter())
 
     def run(*words):
         parser = argparse.ArgumentParser()

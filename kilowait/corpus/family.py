@@ -54,13 +54,14 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizing:
-    """Chooses hyperparameters by the time they should take; its methods are a family's draw, enlarge and seconds.
+    """Draws hyperparameters and estimates the time they take; its methods are a family's draw, enlarge and seconds.
 
     `cost` is one step's work. `scale` corrects the generic rates below to this family, measured over a few draws
-    on one core. `choices` are the values that a draw mixes, `steps` the bounds of `H.steps`. `growth` lists
-    (name, factor, largest value) in the order in which `enlarge` applies them, again and again. `moves_data`
-    makes the elements instead of the FLOPs the measure of work, for programs whose time is not in products.
-    `launches_s` is how long the enlarged run's calls may take at 10 us each before it grows by more than steps.
+    on one core. `choices` are the values that a draw mixes, `steps` the bounds of `H.steps`, typical of the family.
+    `growth` lists (name, factor, largest value) in the order in which `enlarge` applies them, again and again.
+    `moves_data` makes the elements instead of the FLOPs the measure of work, for programs whose time is not in
+    products. `launches_s` is how long the enlarged run's calls may take at 10 us each before it grows by more than
+    steps.
     """
 
     cost: Callable[[Hyperparameters], Cost]
@@ -80,16 +81,18 @@ class Sizing:
         return self.scale * (once / 1e9 + float(h["steps"]) * step_s)
 
     def draw(self, rng: random.Random) -> dict[str, Value]:
-        """Pick a time log-uniformly, then a mix of `choices` that can take it within the bounds of steps."""
-        target_s = math.exp(rng.uniform(math.log(self.shortest_s), math.log(self.longest_s)))
+        """Draw every hyperparameter by itself, the middle of its list more often, until the time is in bounds.
+
+        Steps do not make up for width: a script's time follows from what it is and how large it is, as in programs
+        that people write.
+        """
         for _ in range(10_000):
-            h = {name: rng.choice(values) for name, values in self.choices.items()}
-            first_s = self.seconds({**h, "steps": 1})
-            more_s = self.seconds({**h, "steps": 2}) - first_s
-            steps = _two_digits(1 + (target_s - first_s) / more_s)
-            if self.steps[0] <= steps <= self.steps[1]:
+            h = {name: values[_near_middle(rng, len(values))] for name, values in self.choices.items()}
+            steps = _two_digits(math.exp(rng.uniform(math.log(self.steps[0]), math.log(self.steps[1]))))
+            if self.shortest_s <= self.seconds({**h, "steps": steps}) <= self.longest_s:
                 return {**h, "steps": steps}
-        raise ValueError(f"no mix of {', '.join(self.choices)} takes {target_s:.3f} s within {self.steps} steps")
+        bounds = f"{self.shortest_s} to {self.longest_s} s within {self.steps} steps"
+        raise ValueError(f"no mix of {', '.join(self.choices)} takes {bounds}")
 
     def work(self, h: Hyperparameters) -> float:
         """The whole run's FLOPs, or elements moved where `moves_data`."""
@@ -112,6 +115,11 @@ class Sizing:
 def sizes(h: Hyperparameters, *names: str) -> tuple[float, ...]:
     """The named hyperparameters as floats, for a cost formula."""
     return tuple(float(h[name]) for name in names)
+
+
+def _near_middle(rng: random.Random, count: int) -> int:
+    """An index below count: the mean of two draws."""
+    return (rng.randrange(count) + rng.randrange(count)) // 2
 
 
 def _two_digits(value: float) -> int:

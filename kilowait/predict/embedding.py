@@ -14,7 +14,7 @@ GPU idle.
 import ctypes
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,20 +23,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kilowait.errors import InputError, ModelError, SourceError
+from kilowait.predict.embedded import DEFAULT_MODEL
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.predict.language_model import (
-    DEFAULT_MODEL,
     LanguageModel,
     ModelLocation,
+    Tokenize,
+    Tokens,
     load_language_model,
-    tokenize,
 )
+from kilowait.predict.literals import Literals, find_literals
 from kilowait.source import Source
 
 SUFFIX = "\n\n# Running time, energy use and the work that dominates this program, in one word:"
 """The prompt that "suffix" pooling appends, once, after the source; a change of it changes every suffix vector."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h>
+
+_SUMS = ("mean", "numbers")
 
 State = tuple[int, str, str]
 """What of a hidden state is kept: layer, norm, pooling."""
@@ -51,6 +55,15 @@ class Embedding:
     tokens: int
     windows: int
     vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """What a pass reads: the source's tokens, what follows them, and the numbers among them."""
+
+    ids: list[int]
+    suffix: list[int]
+    literals: Literals
 
 
 class _DeepestReached(Exception):  # noqa: N818 - not an error: it ends a pass whose remaining blocks nobody needs
@@ -71,8 +84,8 @@ class Embedder:
         if threads < 1:
             raise InputError(f"threads must be >= 1, got {threads!r}")
         self.model = load_language_model(model) if isinstance(model, str) else model
-        self._suffix = self.model.tokenize(SUFFIX)
-        self.window = window_size(self.model.location, self.model.tokenizer, window)
+        self._suffix = self.model.tokenize(SUFFIX).ids
+        self.window = window_size(self.model.location, self.model.tokenize, window)
         torch.set_num_threads(threads)
         if self.model.device.type == "cpu":
             _keep_freed_memory()
@@ -85,15 +98,15 @@ class Embedder:
         """
         self._check(configurations)
         tokens = self.model.tokenize(source.text)
-        if not tokens:
+        if not tokens.ids:
             raise SourceError(f"{source.name}: the text has no tokens; nothing to predict from")
-        windows = split_windows(len(tokens), self.window)
-        pooled = self._pool_windows(tokens, windows, {_state(c) for c in configurations})
+        windows = split_windows(len(tokens.ids), self.window)
+        pooled = self._pool_windows(source.text, tokens, windows, {_state(c) for c in configurations})
         return [
             Embedding(
                 content_hash=source.content_hash,
                 features=configuration.key,
-                tokens=len(tokens),
+                tokens=len(tokens.ids),
                 windows=len(windows),
                 vector=pooled[_state(configuration)].cpu().numpy(),
             )
@@ -109,35 +122,37 @@ class Embedder:
                 raise ModelError(
                     f"{asked.key} needs {asked.model}@{asked.revision}; {location.name}@{location.revision} is loaded"
                 )
-            if asked.layer > location.layers:
-                raise ModelError(f"{asked.key}: {location.name} has {location.layers} blocks")
+            if asked.layer > len(self.model.blocks):
+                loaded = "" if len(self.model.blocks) == location.layers else f", {len(self.model.blocks)} loaded"
+                raise ModelError(f"{asked.key}: {location.name} has {location.layers} blocks{loaded}")
             if asked.norm == "final" and self.model.final_norm is None:
                 raise ModelError(f"{asked.key}: no final norm was found in {location.name}; use norm raw")
 
-    def _pool_windows(self, tokens: Sequence[int], windows: Sequence[range], states: set[State]) -> dict[State, Tensor]:
-        """Each state pooled over all windows (mean) or over the final one."""
-        means = {state for state in states if state[2] == "mean"}
-        sums: dict[State, Tensor] = {}
-        for window in windows[:-1] if means else ():
-            for state, value in self._run(tokens[window.start : window.stop], means).items():
-                sums[state] = sums[state] + value if state in sums else value
-        pooled = self._run(tokens[windows[-1].start :], states)
-        for state in means:
-            pooled[state] = (pooled[state] + sums[state] if state in sums else pooled[state]) / len(tokens)
-        return pooled
+    def _pool_windows(
+        self, text: str, tokens: Tokens, windows: Sequence[range], states: set[State]
+    ) -> dict[State, Tensor]:
+        """Each state pooled over all windows (those that are sums) or over the final one."""
+        literals = find_literals(text, tokens.spans)
+        sums = {state for state in states if state[2] in _SUMS}
+        readings = [_Reading(ids=tokens.ids[w.start : w.stop], suffix=[], literals=literals.within(w)) for w in windows]
+        suffix = self._suffix if any(pooling == "suffix" for _, _, pooling in states) else []
+        pooled = self._run(replace(readings[-1], suffix=suffix), states)
+        for reading in readings[:-1] if sums else ():
+            for state, value in self._run(reading, sums).items():
+                pooled[state] = pooled[state] + value
+        return {state: value / len(tokens.ids) if state[2] == "mean" else value for state, value in pooled.items()}
 
-    def _run(self, tokens: Sequence[int], states: set[State]) -> dict[State, Tensor]:
+    def _run(self, reading: _Reading, states: set[State]) -> dict[State, Tensor]:
         """One pass over one window, up to the deepest layer of `states`."""
         pooled: dict[State, Tensor] = {}
-        suffix = self._suffix if any(pooling == "suffix" for _, _, pooling in states) else []
         deepest = max(layer for layer, _, _ in states)
         hooks = [
             self.model.blocks[layer - 1].register_forward_hook(
-                self._collector(pooled, {s for s in states if s[0] == layer}, len(tokens), layer == deepest)
+                self._collector(pooled, {s for s in states if s[0] == layer}, reading, layer == deepest)
             )
             for layer in {layer for layer, _, _ in states}
         ]
-        inputs = torch.tensor([[*tokens, *suffix]], device=self.model.device)
+        inputs = torch.tensor([[*reading.ids, *reading.suffix]], device=self.model.device)
         try:
             with torch.inference_mode():
                 self.model.backbone(input_ids=inputs, use_cache=False)
@@ -149,31 +164,36 @@ class Embedder:
         return pooled
 
     def _collector(
-        self, pooled: dict[State, Tensor], states: set[State], tokens: int, deepest: bool
+        self, pooled: dict[State, Tensor], states: set[State], reading: _Reading, deepest: bool
     ) -> Callable[[Any, Any, Any], None]:
         def collect(_block: Any, _inputs: Any, output: Any) -> None:
             hidden_TD = (output[0] if isinstance(output, tuple) else output)[0]
             for state in states:
-                pooled[state] = self._pool(hidden_TD, tokens, state)
+                pooled[state] = self._pool(hidden_TD, reading, state)
             if deepest:
                 raise _DeepestReached
 
         return collect
 
-    def _pool(self, hidden_TD: Tensor, tokens: int, state: State) -> Tensor:
-        """The state of one token, or for "mean" the sum over the source's `tokens` (the suffix left out), in fp32."""
+    def _pool(self, hidden_TD: Tensor, reading: _Reading, state: State) -> Tensor:
+        """The sum in fp32 (d,) over the rows that the pooling asks for; the suffix is no part of the source."""
         _, norm, pooling = state
-        rows_RD = {"mean": hidden_TD[:tokens], "last": hidden_TD[tokens - 1 : tokens], "suffix": hidden_TD[-1:]}[
-            pooling
+        tokens = len(reading.ids)
+        rows_RD = hidden_TD[
+            {"mean": slice(tokens), "last": slice(tokens - 1, tokens), "suffix": slice(-1, None)}.get(
+                pooling, reading.literals.tokens
+            )
         ]
         if norm == "final" and self.model.final_norm is not None:
             rows_RD = self.model.final_norm(rows_RD)
+        if pooling == "numbers":
+            rows_RD = rows_RD.float() * torch.tensor(reading.literals.weights, device=rows_RD.device)[:, None]
         return rows_RD.sum(0, dtype=torch.float32)
 
 
-def window_size(location: ModelLocation, tokenizer: Any, asked: int | None) -> int:
+def window_size(location: ModelLocation, tokenize: Tokenize, asked: int | None) -> int:
     """Tokens of source a pass reads: `asked`, or the context less the suffix, which must always fit behind it."""
-    limit = location.context - len(tokenize(tokenizer, SUFFIX))
+    limit = location.context - len(tokenize(SUFFIX).ids)
     if limit < 1:
         raise ModelError(f"{location.name}: a context of {location.context} tokens is too short")
     if asked is not None and not 1 <= asked <= limit:

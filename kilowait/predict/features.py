@@ -5,7 +5,7 @@ from typing import Literal, Self, cast, get_args
 
 from kilowait.errors import InputError
 
-Pooling = Literal["last", "mean", "suffix"]
+Pooling = Literal["last", "mean", "suffix", "numbers"]
 Norm = Literal["raw", "final"]
 
 
@@ -16,7 +16,8 @@ class FeatureConfiguration:
     `layer` counts blocks from 1; the hidden state is the block's raw output (norm "raw") or that output after
     the model's final norm (norm "final"). Pooling over the source's tokens: "last" is the last token's state
     (the paper, section 3.1), "mean" the average over all tokens, "suffix" the last token's state after a fixed
-    prompt that follows the source.
+    prompt that follows the source, "numbers" the sum over the numbers written in the source of log(1 + value) times
+    the state of the token in which the number ends.
     """
 
     model: str = "smollm2-135m"

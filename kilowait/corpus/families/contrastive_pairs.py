@@ -23,7 +23,7 @@ _SIZING = Sizing(
         "temperature": (0.1, 0.2, 0.5),
         "lr": (0.01, 0.03, 0.1),
     },
-    steps=(3, 50),
+    steps=(17, 100),
     growth=(("pairs", 2, 512), ("width", 2, 64), ("crop", 2, 64)),
 )
 

@@ -20,7 +20,7 @@ _SIZING = Sizing(
         "noise_std": (0.1, 0.3, 0.5),
         "lr": (0.001, 0.003, 0.01),
     },
-    steps=(4, 120),
+    steps=(9, 57),
     growth=(("batch_size", 2, 8192), ("width", 2, 8192), ("window", 2, 8192)),
 )
 

@@ -25,7 +25,7 @@ _SIZING = Sizing(
         "sampling_steps": (3, 5, 10),
         "lr": (1e-4, 2e-4, 1e-3),
     },
-    steps=(3, 60),
+    steps=(89, 540),
     growth=(("batch_size", 2, 128), ("channels", 2, 128), ("image_size", 2, 64), ("num_blocks", 2, 8)),
 )
 

@@ -26,7 +26,7 @@ _SIZING = Sizing(
         "index_size": (1000, 5000, 20000),
         "top_k": (5, 10),
     },
-    steps=(5, 150),
+    steps=(12, 70),
     growth=(("request_batch", 4, 512), ("dim", 2, 1024), ("max_tokens", 2, 256), ("depth", 2, 12)),
 )
 

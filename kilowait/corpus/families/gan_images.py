@@ -27,7 +27,7 @@ _SIZING = Sizing(
         "lr_generator": (1e-4, 2e-4),
         "lr_discriminator": (1e-4, 4e-4),
     },
-    steps=(3, 60),
+    steps=(20, 120),
     growth=(("batch_size", 2, 256), ("gen_maps", 2, 128), ("disc_maps", 2, 128)),
 )
 

@@ -19,7 +19,7 @@ _SIZING = Sizing(
         "floor": (1e-3, 1e-2),
         "spread": (2.0, 4.0, 8.0),
     },
-    steps=(4, 80),
+    steps=(16, 93),
     growth=(("points", 4, 2000000), ("components", 2, 256), ("dim", 2, 128)),
 )
 

@@ -27,7 +27,7 @@ _SIZING = Sizing(
         "vocab": (64, 256, 512, 1024),
         "lr": (3e-4, 6e-4, 1e-3),
     },
-    steps=(4, 60),
+    steps=(26, 150),
     growth=(("batch", 2, 64), ("n_embd", 2, 1024), ("block_size", 2, 512), ("n_layer", 2, 12)),
 )
 

@@ -23,7 +23,7 @@ _SIZING = Sizing(
         "num_layers": (2, 3, 4),
         "lr": (5e-3, 1e-2),
     },
-    steps=(4, 80),
+    steps=(12, 71),
     growth=(("num_nodes", 4, 131072), ("hidden_dim", 2, 256), ("num_layers", 2, 6)),
     moves_data=True,
 )

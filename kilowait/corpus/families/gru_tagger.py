@@ -22,7 +22,7 @@ _SIZING = Sizing(
         "smoothing": (0.0, 0.05, 0.1),
         "rate": (1e-3, 2e-3, 3e-3),
     },
-    steps=(4, 120),
+    steps=(12, 74),
     growth=(("sentences", 4, 2048), ("units", 2, 768), ("word_dim", 2, 400), ("words", 2, 96)),
 )
 

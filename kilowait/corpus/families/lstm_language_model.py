@@ -26,7 +26,7 @@ _SIZING = Sizing(
         "dropout": (0.0, 0.2, 0.4),
         "lr": (0.5, 1.0, 2.0),
     },
-    steps=(4, 80),
+    steps=(33, 200),
     growth=(("batch_size", 4, 512), ("hidden_size", 2, 1024), ("emb_size", 2, 512), ("bptt", 2, 140)),
 )
 

@@ -26,7 +26,7 @@ _SIZING = Sizing(
         "length": (32, 64, 96, 128),
         "lr": (3e-4, 1e-3, 2e-3),
     },
-    steps=(4, 60),
+    steps=(22, 130),
     growth=(("batch", 2, 256), ("expert_width", 2, 4096), ("width", 2, 1024), ("experts", 2, 32), ("layers", 2, 8)),
 )
 

@@ -27,7 +27,7 @@ _SIZING = Sizing(
         "lr": (3e-4, 5e-4, 1e-3),
         "ema_decay": (0.9, 0.99, 0.999),
     },
-    steps=(3, 40),
+    steps=(10, 58),
     growth=(("batch_size", 2, 128), ("hidden", 2, 768), ("layers", 2, 12), ("patches", 2, 196)),
 )
 

@@ -22,7 +22,7 @@ _SIZING = Sizing(
         "horizon": (0.5, 1.0, 2.0),
         "lr": (1e-3, 3e-3, 5e-3),
     },
-    steps=(4, 100),
+    steps=(13, 76),
     growth=(("trajectories", 4, 16384), ("field_width", 2, 1024), ("state_dim", 2, 64), ("solver_steps", 2, 80)),
 )
 

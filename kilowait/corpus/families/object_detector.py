@@ -23,7 +23,7 @@ _SIZING = Sizing(
         "box_weight": (1.0, 2.0, 5.0),
         "lr": (1e-4, 1e-3, 1e-2),
     },
-    steps=(3, 50),
+    steps=(55, 330),
     growth=(("batch_size", 2, 64), ("channels", 2, 64), ("image_size", 2, 320)),
 )
 

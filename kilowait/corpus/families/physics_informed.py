@@ -20,7 +20,7 @@ _SIZING = Sizing(
         "viscosity": (0.01, 0.02, 0.05),
         "lr": (1e-3, 2e-3, 5e-3),
     },
-    steps=(5, 100),
+    steps=(21, 120),
     growth=(("collocation", 4, 65536), ("neurons", 2, 512), ("hidden_layers", 2, 8), ("boundary", 2, 1000)),
 )
 

@@ -21,7 +21,7 @@ _SIZING = Sizing(
         "entropy_bonus": (0.0, 0.01),
         "lr": (1e-3, 3e-3, 1e-2),
     },
-    steps=(4, 80),
+    steps=(9, 56),
     growth=(("num_envs", 4, 65536), ("hidden", 2, 512), ("horizon", 2, 200)),
 )
 

@@ -24,7 +24,7 @@ _SIZING = Sizing(
         "mlp_width": (32, 64, 128, 256),
         "lr": (0.01, 0.02, 0.05),
     },
-    steps=(4, 80),
+    steps=(16, 98),
     growth=(("rows", 4, 500000), ("batch_size", 4, 16384), ("embed_dim", 2, 128), ("tables", 2, 16)),
     moves_data=True,
 )

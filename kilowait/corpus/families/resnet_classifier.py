@@ -23,7 +23,7 @@ _SIZING = Sizing(
         "num_classes": (10, 20, 100),
         "lr": (0.01, 0.05, 0.1),
     },
-    steps=(3, 40),
+    steps=(8, 51),
     growth=(("batch_size", 2, 256), ("width", 2, 64), ("image_size", 2, 64)),
 )
 

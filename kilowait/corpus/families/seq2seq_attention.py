@@ -29,7 +29,7 @@ _SIZING = Sizing(
         "vocab": (200, 500, 1000, 2000),
         "lr": (1e-3, 2e-3),
     },
-    steps=(3, 60),
+    steps=(13, 76),
     growth=(("pairs", 4, 512), ("hidden", 2, 768), ("embed", 2, 384), ("source_len", 2, 64)),
 )
 

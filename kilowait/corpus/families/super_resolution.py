@@ -26,7 +26,7 @@ _SIZING = Sizing(
         "upscale": (2, 3, 4),
         "learning_rate": (1e-4, 2e-4, 1e-3),
     },
-    steps=(3, 40),
+    steps=(26, 150),
     growth=(("batch_size", 2, 16), ("feature_maps", 2, 96), ("crop", 2, 192)),
 )
 

@@ -24,7 +24,7 @@ _SIZING = Sizing(
         "dropout": (0.0, 0.1, 0.25),
         "max_lr": (0.002, 0.005, 0.01),
     },
-    steps=(20, 300),
+    steps=(14, 85),
     growth=(("batch_size", 4, 16384), ("width", 2, 4096), ("n_features", 2, 512), ("n_rows", 4, 100000)),
 )
 

@@ -26,7 +26,7 @@ _SIZING = Sizing(
         "window": (64, 96, 128, 192, 256, 384),
         "lr": (5e-4, 1e-3, 2e-3),
     },
-    steps=(4, 80),
+    steps=(18, 110),
     growth=(("batch", 2, 256), ("channels", 2, 512), ("window", 2, 512), ("levels", 2, 8)),
 )
 

@@ -24,7 +24,7 @@ _SIZING = Sizing(
         "classes": (2, 5, 20),
         "drop": (0.2, 0.5),
     },
-    steps=(4, 80),
+    steps=(11, 64),
     growth=(("batch_size", 2, 1024), ("filters", 2, 768), ("embedding_dim", 2, 512), ("doc_length", 2, 400)),
 )
 

@@ -31,7 +31,7 @@ _SIZING = Sizing(
         "vocab": (1000, 4000, 8000),
         "temperature": (0.7, 0.8, 1.0),
     },
-    steps=(1, 12),
+    steps=(2, 14),
     growth=(("requests", 4, 256), ("hidden", 2, 1024), ("prompt_tokens", 2, 512), ("layers", 2, 12)),
 )
 

@@ -23,7 +23,7 @@ _SIZING = Sizing(
         "num_classes": (2, 3, 5),
         "lr": (1e-4, 5e-4, 1e-3),
     },
-    steps=(3, 40),
+    steps=(25, 150),
     growth=(("batch_size", 2, 16), ("base_channels", 2, 48), ("tile", 2, 384)),
 )
 

@@ -23,7 +23,7 @@ _SIZING = Sizing(
         "beta": (0.5, 1.0, 4.0),
         "lr": (5e-4, 1e-3, 2e-3),
     },
-    steps=(20, 600),
+    steps=(39, 230),
     growth=(("batch_size", 2, 4096), ("hidden", 2, 4096), ("hidden_layers", 2, 6)),
 )
 

@@ -24,7 +24,7 @@ _SIZING = Sizing(
         "learning_rate": (1e-4, 3e-4, 1e-3),
         "drop": (0.3, 0.5),
     },
-    steps=(3, 40),
+    steps=(9, 52),
     growth=(("batch", 2, 128), ("channels", 2, 64), ("resolution", 2, 128)),
 )
 

@@ -21,7 +21,7 @@ _SIZING = Sizing(
         "lstm_units": (32, 64, 128, 256),
         "lr": (3e-4, 1e-3),
     },
-    steps=(3, 40),
+    steps=(45, 270),
     growth=(("batch_size", 2, 32), ("channels", 2, 64), ("lstm_units", 2, 1024), ("frame_size", 2, 128)),
 )
 

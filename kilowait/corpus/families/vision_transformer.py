@@ -29,7 +29,7 @@ _SIZING = Sizing(
         "lr": (1e-4, 3e-4, 1e-3),
         "weight_decay": (0.01, 0.05, 0.1),
     },
-    steps=(3, 40),
+    steps=(8, 47),
     growth=(("batch_size", 2, 128), ("dim", 2, 768), ("depth", 2, 12)),
 )
 

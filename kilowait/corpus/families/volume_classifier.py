@@ -21,7 +21,7 @@ _SIZING = Sizing(
         "lr": (1e-4, 3e-4, 1e-3),
         "dropout": (0.0, 0.2, 0.4),
     },
-    steps=(3, 40),
+    steps=(21, 130),
     growth=(("batch_size", 2, 16), ("filters", 2, 48), ("volume_size", 2, 64)),
 )
 

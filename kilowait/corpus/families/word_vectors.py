@@ -19,7 +19,7 @@ _SIZING = Sizing(
         "updates": (2, 4, 8, 16),
         "alpha": (0.01, 0.025, 0.05),
     },
-    steps=(3, 60),
+    steps=(14, 87),
     growth=(("pairs", 4, 262144), ("vocabulary", 2, 500000), ("dimensions", 2, 512), ("updates", 2, 16)),
     moves_data=True,
 )
