@@ -36,7 +36,7 @@ from kilowait.source import MAX_SOURCE_BYTES
 from pipelines.embed_ray import Plan, pool, session, stream
 
 EXAMPLE = """example:
-  python -m pipelines.embed --corpus out/corpus --out out/embeddings --layer 15 --pooling mean
+  python -m pipelines.embed --corpus out/corpus --out out/embeddings --layer 15 --pooling mean,numbers
 
 On a Ray cluster (absolute paths on the head: the job runs in Ray's copy of the working directory):
   ray job submit --working-dir . -- python -m pipelines.embed --corpus /srv/scripts --out /srv/embeddings
@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--dtype", default="auto", choices=["auto", "bfloat16", "float16", "float32"], help="auto: the fastest"
     )
-    p.add_argument("--pooling", default="mean", metavar="P,P", help="of last, mean, suffix (default: %(default)s)")
+    p.add_argument("--pooling", default="mean,numbers", metavar="P,P", help="see below (default: %(default)s)")
     p.add_argument("--layer", default="15", metavar="K,K", help="blocks, from 1 (default: %(default)s)")
     p.add_argument("--norm", default="raw", metavar="N,N", help="of raw, final (default: %(default)s)")
     p.add_argument("--window", type=int, metavar="TOKENS", help="longest pass (default: the model's context)")

@@ -72,7 +72,8 @@ def states(out: Path) -> dict[str, tuple[int, bytes]]:
 class TestOneRun:
     def test_counts_refusals_and_twins_and_resumes(self, corpus, model, tmp_path, capsys):
         out = tmp_path / "out"
-        summary, err = run(capsys, "--corpus", corpus, "--out", out, "--model", model, "--layer", 2, "--shard-size", 2)
+        common = ("--corpus", corpus, "--out", out, "--model", model, "--layer", 2, "--pooling", "mean")
+        summary, err = run(capsys, *common, "--shard-size", 2)
         counts = {k: summary[k] for k in ("files", "unique", "embedded", "skipped", "refused", "shards")}
         assert counts == {"files": 10, "unique": 5, "embedded": 5, "skipped": 0, "refused": 4, "shards": 3}
         assert summary["tokens"] == sum(9 * (at + 1) for at in range(5))
@@ -87,12 +88,12 @@ class TestOneRun:
         assert len({row["content_hash"] for row in rows(out)}) == len(rows(out)) == 5
         assert all(len(row["vector"]) == 32 for row in rows(out))
 
-        self.resume(corpus, out, model, capsys)
+        self.resume(corpus, out, common, capsys)
 
-    def resume(self, corpus, out, model, capsys):
+    def resume(self, corpus, out, common, capsys):
         """A second run adds only what is new, whatever its shard size and features."""
         before = states(out)
-        common = ("--corpus", corpus, "--out", out, "--model", model, "--layer", 2, "--shard-size", 3)
+        common = (*common, "--shard-size", 3)
         again, _ = run(capsys, *common)
         assert (again["embedded"], again["skipped"], again["shards"]) == (0, 5, 0)
         assert states(out) == before
@@ -106,6 +107,7 @@ class TestOneRun:
     def test_windows_are_recorded_and_another_window_size_is_refused(self, model, tmp_path, capsys):
         (tmp_path / "long.py").write_text("x = 1\n" * 100)
         common = ("--corpus", tmp_path / "long.py", "--out", tmp_path / "out", "--model", model, "--layer", 1)
+        common = (*common, "--pooling", "mean")
         run(capsys, *common, "--window", 60)
         assert [(row["tokens"], row["windows"]) for row in rows(tmp_path / "out")] == [(600, 10)]
         assert embed.main([str(o) for o in (*common, "--window", 100)]) == 2

@@ -10,7 +10,7 @@ from probe_world import KEY, write_world
 from kilowait.predict.probe import ProbeConfig
 from kilowait.records import PROBE_TRIALS, read_table
 from tuning import probe as command
-from tuning.probe import Space, config_of
+from tuning.space import Space, config_of, vectors
 
 
 def test_a_trials_parameters_are_a_probe_configuration():
@@ -35,6 +35,14 @@ def test_a_trials_parameters_are_a_probe_configuration():
     drawn = {"kind": "kernel", "features": KEY, "components": 0, "kernel": "gaussian", "share": 0.7}
     assert config_of(drawn).regression.kind == "gaussian"
     assert config_of(drawn).regression.share == 0.7
+
+
+def test_vectors_are_searched_alone_and_beside_those_of_the_numbers():
+    mean, last, numbers = (f"m@1:{pooling}:4:raw" for pooling in ("mean", "last", "numbers"))
+    found = vectors([mean, last, numbers])
+    assert found == [mean, last, numbers, f"{mean}+{numbers}", f"{last}+{numbers}"]
+    drawn = {"kind": "kernel", "features": found[3], "components": 0, "kernel": "linear", "share": 0.9}
+    assert config_of(drawn).features == (mean, numbers)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "kernel"])

@@ -31,10 +31,8 @@ from kilowait import records
 from kilowait.errors import InputError
 from kilowait.predict.dataset import embedding_keys, read_embeddings, read_study
 from kilowait.predict.evaluate import Inputs, out_of_fold, probe_recipe
-from kilowait.predict.kernel import KernelConfig
-from kilowait.predict.mlp import MLPConfig
-from kilowait.predict.probe import ProbeConfig
 from kilowait.predict.splits import Folds, folds
+from tuning.space import Space, config_of, vectors
 
 EXAMPLE = """examples:
   python -m tuning.probe --labels data/labels/labels.parquet --embeddings out/embeddings --out out/tune --samples 60
@@ -157,7 +155,7 @@ def _tuner(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: 
     if tune.Tuner.can_restore(str(storage / NAME)):
         return tune.Tuner.restore(str(storage / NAME), trainable, resume_unfinished=True, restart_errored=True)
     kinds = tuple(kind.strip() for kind in args.kinds.split(","))
-    search = OptunaSearch(Space(keys, kinds, args.smoke), metric="log_rmse", mode="min", seed=args.seed)
+    search = OptunaSearch(Space(vectors(keys), kinds, args.smoke), metric="log_rmse", mode="min", seed=args.seed)
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         tune_config=tune.TuneConfig(
@@ -205,46 +203,6 @@ class Progress(tune.Callback):
         """Ray Tune's hook."""
         if self._bar is not None:
             self._bar.close()
-
-
-class Space:
-    """The search space, asked trial by trial; a class because Ray pickles it into the experiment's state."""
-
-    def __init__(self, keys: Sequence[str], kinds: Sequence[str], smoke: bool) -> None:
-        self.keys, self.kinds, self.smoke = tuple(keys), tuple(kinds), smoke
-
-    def __call__(self, trial: Any) -> None:
-        """Define one trial's parameters (Optuna's define-by-run)."""
-        kind = trial.suggest_categorical("kind", self.kinds)
-        trial.suggest_categorical("features", self.keys)
-        trial.suggest_categorical("components", (0, 32, 64, 128, 256))
-        if kind == "mlp":
-            self._network(trial)
-        else:
-            trial.suggest_categorical("kernel", ("linear", "gaussian"))
-            trial.suggest_float("share", 0.5, 1.0)
-
-    def _network(self, trial: Any) -> None:
-        trial.suggest_int("first", 32, 1024, log=True)
-        trial.suggest_int("second", 8, 128, log=True)
-        trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
-        trial.suggest_float("weight_decay", 1e-4, 1.0, log=True)
-        trial.suggest_float("l1", 1e-7, 1e-3, log=True)
-        trial.suggest_float("dropout", 0.0, 0.5)
-        trial.suggest_categorical("batch_norm", (True, False))
-        trial.suggest_categorical("batch_size", (16, 64))
-        trial.suggest_categorical("max_epochs", (5,) if self.smoke else (30, 100, 300))
-
-
-def config_of(drawn: Mapping[str, Any]) -> ProbeConfig:
-    """The probe that a trial's parameters stand for; raises InputError for an unknown kind."""
-    common: dict[str, Any] = {"features": (drawn["features"],), "components": drawn["components"]}
-    if drawn["kind"] == "kernel":
-        regression = KernelConfig(kind=drawn["kernel"], share=drawn["share"])
-        return ProbeConfig(kind="kernel", regression=regression, **common)
-    names = ("learning_rate", "weight_decay", "l1", "dropout", "batch_norm", "batch_size", "max_epochs")
-    network = MLPConfig(hidden=(drawn["first"], drawn["second"]), **{name: drawn[name] for name in names})
-    return ProbeConfig(kind=drawn["kind"], network=network, **common)
 
 
 def evaluate_trial(drawn: Mapping[str, Any], inputs: Inputs, fold: Folds, metric: str, seed: int) -> None:
