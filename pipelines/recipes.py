@@ -17,8 +17,9 @@ NAMES = {
     "default": "kilowait's own probe",
     "default+bag": "the geometric mean of default and bag",
 }
-DEFAULT = ("mean", "nearest", "bag", "paper", "paper@mean:15:raw", "default", "default+bag")
-QUICK = tuple(name for name in DEFAULT if not name.startswith("paper"))
+QUICK = ("mean", "nearest", "bag", "default@mean:15:raw", "default", "default+bag")
+"""What needs seconds, and no vectors but the default probe's."""
+DEFAULT = ("paper", "default@last:30:raw", *QUICK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +48,12 @@ def parse_recipes(text: str, *, features: str | None, seed: int, device: str) ->
 def default_config(features: str | None) -> ProbeConfig:
     """The default probe, on other feature keys (comma-separated) when they are given."""
     own = ProbeConfig.default()
-    return replace(own, features=_keys(features.split(","))) if features else own
+    return replace(own, features=_keys(features.split(","), own)) if features else own
 
 
 def _recipe(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
     name, _, chosen = text.partition("@")
-    keys = _keys(chosen.split("+")) if chosen else None
+    keys = _keys(chosen.split("+"), own) if chosen else None
     mine = replace(own, features=keys) if keys else own
     match name:
         case "mean":
@@ -77,8 +78,8 @@ def _of_config(name: str, config: ProbeConfig, seed: int, device: str) -> NamedR
     return NamedRecipe(name=name, recipe=recipe, features=config.features, config=config)
 
 
-def _keys(texts: Sequence[str]) -> tuple[str, ...]:
-    """Feature keys; mean:15:raw stands for the embedded model's."""
-    model = FeatureConfiguration().key.split(":")[0]
+def _keys(texts: Sequence[str], own: ProbeConfig) -> tuple[str, ...]:
+    """Feature keys; mean:15:raw stands for that of the model that the default probe reads."""
+    model = own.features[0].rsplit(":", 3)[0]
     full = [text.strip() if "@" in text else f"{model}:{text.strip()}" for text in texts]
     return tuple(FeatureConfiguration.parse(key).key for key in full)

@@ -12,6 +12,7 @@ from kilowait.records import CORPUS, EMBEDDINGS, LABELS, table, write_table
 WIDTH = 12
 SLOWDOWN = 1.7
 KEY = FeatureConfiguration().key
+NUMBERS = FeatureConfiguration(pooling="numbers").key
 
 
 def write_world(folder: Path, *, scripts: int = 60, noise: float = 0.02, extra: bool = False) -> None:
@@ -34,7 +35,7 @@ def write_world(folder: Path, *, scripts: int = 60, noise: float = 0.02, extra: 
             row |= {"spread": 0.04, "flagged": False, "runtime_provenance": "measured"}
             row |= {"energy_provenance": "estimated", "carbon_g": runtime * 3, "carbon_provenance": "measured"}
             labels.append(row)
-        for key, vector in ((KEY, x[i]), (PAPER_LAST.key, x[i] * 0.5 + 1)):
+        for key, vector in ((KEY, x[i]), (NUMBERS, x[i][::-1] * 3), (PAPER_LAST.key, x[i] * 0.5 + 1)):
             vectors.append({"content_hash": hashes[i], "features": key, "tokens": 9, "windows": 1, "vector": vector})
     schema = LABELS
     if extra:

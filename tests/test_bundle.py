@@ -16,10 +16,11 @@ from kilowait.predict.kernel import KernelConfig
 from kilowait.predict.mlp import MLPConfig
 from kilowait.predict.probe import ProbeConfig, Rows, fit_probes
 
+KEYS = (FeatureConfiguration().key,)
 CONFIGS = {
-    "linear": ProbeConfig(),
-    "gaussian": ProbeConfig(regression=KernelConfig(kind="gaussian"), components=3),
-    "network": ProbeConfig(kind="mlp", device_input=False, network=MLPConfig(hidden=(5,), max_epochs=2)),
+    "linear": ProbeConfig(features=KEYS),
+    "gaussian": ProbeConfig(features=KEYS, regression=KernelConfig(kind="gaussian"), components=3),
+    "network": ProbeConfig(features=KEYS, kind="mlp", device_input=False, network=MLPConfig(hidden=(5,), max_epochs=2)),
 }
 
 

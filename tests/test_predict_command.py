@@ -19,6 +19,7 @@ from kilowait.predict.predictor import Predictor
 from kilowait.predict.probe import Probe, ProbeConfig
 from kilowait.source import source_from_bytes
 
+KEYS = (FeatureConfiguration().key,)
 LENGTH = 3
 """The stand-in embedding: a source's number of lines, and two zeros."""
 
@@ -46,7 +47,7 @@ def metric(per_line, provenance):
         "offset": torch.tensor([per_line, 2 * per_line]).log(),
         "width": torch.zeros(()),
     }
-    probe = Probe(config=ProbeConfig(), device_types=("cpu-1", "cpu-2"), tensors=tensors)
+    probe = Probe(config=ProbeConfig(features=KEYS), device_types=("cpu-1", "cpu-2"), tensors=tensors)
     how = {"cpu-1": provenance, "cpu-2": provenance}
     return MetricProbe(probe=probe, provenance=how, label_range=(0.001, 10**9))
 

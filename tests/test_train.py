@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from probe_world import KEY, SLOWDOWN, write_world
+from probe_world import KEY, NUMBERS, SLOWDOWN, write_world
 
 from kilowait.jobs import Provenance
 from kilowait.predict import baselines, kernel
@@ -19,7 +19,7 @@ from kilowait.predict.probe import ProbeConfig, Rows
 from kilowait.predict.splits import folds
 from kilowait.records import LABELS, RESIDUALS, read_table, table, write_table
 from pipelines import train
-from pipelines.recipes import parse_recipes
+from pipelines.recipes import QUICK, parse_recipes
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_the_default_probe_beats_the_baselines_where_the_truth_is_in_the_embeddi
     for split in ("9:1 by script", "cv by script", "cv by group"):
         whole = {"metric": "runtime_s", "split": split, "device_type": "all", "family": "all"}
         rows = {row["model"]: row for row in accuracy_of(tmp_path, **whole)}
-        assert set(rows) == {"mean", "nearest", "bag", "default", "default+bag", "noise floor"}
+        assert set(rows) == {*QUICK, "noise floor"}
         assert rows["noise floor"]["median_ape"] == pytest.approx(0.02)
         assert rows["default"]["median_ape"] < 0.04
         assert rows["mean"]["median_ape"] > 0.3
@@ -79,7 +79,8 @@ def test_a_further_metric_column_is_a_further_probe(world, tmp_path):
     """carbon_g is 3 g a second of true run time, and nothing in the code knows of it."""
     assert command(world, tmp_path, "--recipes", "default", "--bundle-out", str(tmp_path / "b")) == 0
     bundle = load(tmp_path / "b")
-    x = read_embeddings(world / "embeddings", [KEY], read_study(world / "labels.parquet").scripts)[KEY]
+    vectors = read_embeddings(world / "embeddings", [KEY, NUMBERS], read_study(world / "labels.parquet").scripts)
+    x = torch.cat([vectors[KEY], vectors[NUMBERS]], dim=1)
     ratio = bundle.metrics["carbon_g"].predict(x) / bundle.metrics["runtime_s"].predict(x)
     assert ratio.median().item() == pytest.approx(3, rel=0.01)
     assert accuracy_of(tmp_path, metric="carbon_g", device_type="all", family="all")[0]["median_ape"] < 0.04
@@ -180,7 +181,7 @@ def test_labels_say_how_they_were_had(world, tmp_path):
 
 
 def test_embedding_keys_are_those_of_every_shard(world):
-    assert embedding_keys(world / "embeddings") == ["smollm2-135m@0.1.2:last:30:raw", KEY]
+    assert embedding_keys(world / "embeddings") == ["smollm2-135m@0.1.2:last:30:raw", KEY, NUMBERS]
 
 
 def two_scripts(x: torch.Tensor) -> Rows:

@@ -56,5 +56,8 @@ class FeatureConfiguration:
             raise InputError(f"{key!r} is no feature key like {cls().key!r}") from error
 
 
+DEFAULT_FEATURES = (FeatureConfiguration(), FeatureConfiguration(pooling="numbers"))
+"""What kilowait's own probes read: what kind of program it is, and the numbers that say how much it does."""
+
 PAPER_LAST = FeatureConfiguration(pooling="last", layer=30, norm="raw")
 """The paper's choice on the embedded model: last block, last token."""
