@@ -1,8 +1,9 @@
 """The Standard Workload Format, version 2.2, of the Parallel Workloads Archive.
 
-Source: cs.huji.ac.il/labs/parallel/workload/swf.html. A line a job, 18 numbers between blanks, -1 for what is unknown; lines that begin with `;` are comments. Processors
-count as GPUs: allocated ones, requested ones where that is unknown. The format names no GPU type. Of several lines
-with one job number (checkpointed jobs: the whole first, its parts after) the first counts.
+Source: cs.huji.ac.il/labs/parallel/workload/swf.html. A line a job, 18 numbers between blanks, -1 for what is unknown;
+lines that begin with `;` are comments. Processors count as GPUs: allocated ones, requested ones where that is
+unknown. The format names no GPU type. Of several lines with one job number (checkpointed jobs: the whole first, its
+parts after) the first counts.
 """
 
 from collections.abc import Iterator
