@@ -80,8 +80,8 @@ class Reading:
 class TraceReport:
     """Where every row of a trace went: `rows_read` = `used` + the sum of `set_aside`.
 
-    `unsorted` counts used jobs that the file lists after one submitted later; they were sorted. `examples` shows the
-    first row of each reason. `first_submit_s` is the trace's own time of the first arrival.
+    `unsorted` counts jobs that the file lists after one submitted later, before any limit; they were sorted.
+    `examples` shows the first row of each reason. `first_submit_s` is the trace's own time of the first arrival.
     """
 
     source: str
