@@ -163,9 +163,10 @@ def _comparison(comparison: Comparison) -> str:
     beside = " (compare the paper's Figure 7)" if comparison.trace is None else ""
     caption = f"Means and 95% intervals, {comparison.world}{beside}."
     heading = "Where and why this differs from the paper" if comparison.trace is None else "What this says"
+    named = comparison.world if comparison.trace else f"Classes {comparison.classes}"
     why = "".join(f"<li>{escape(sentence)}</li>" for sentence in explain(comparison))
     return (
-        f"<h3>World: {escape(comparison.world)}, predictions {escape(comparison.predictions)}</h3>"
+        f"<h3>{escape(named)}, predictions {escape(comparison.predictions)}</h3>"
         f"{_figure(comparison_figure(panels), caption, Provenance.MODELLED)}"
         f"{html(totals_table(comparison))}{html(changes_table(comparison))}"
         + (f"<h4>{heading}</h4><ul>{why}</ul>" if why else "")

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import ray
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from kilowait import records
 from kilowait.errors import InputError
 from kilowait.jobs import Provenance
+from kilowait.simulate.noise import ErrorPool
 from kilowait.simulate.scenario_classes import CALIBRATED, JobClass
 from kilowait.simulate.trace_plan import job_class_of, plan
 from kilowait.simulate.trace_world import offered_load, trace_world, window_size
@@ -187,6 +189,16 @@ class TestWindows:
     def test_default_windows_never_outnumber_samples_nor_lack(self, jobs, samples):
         size = window_size(jobs, samples, None)
         assert 1 <= jobs // size <= samples
+
+
+def test_noisy_policies_see_the_truth_times_the_errors():
+    errors = ErrorPool(model="m", log_errors=np.log([[[2.0, 3.0]]]), dropped=0)
+    jobs = [job("a"), job("b", submit_s=60.0)]
+    world = trace_world(trace(*jobs), {"A100": 1}, load=1, samples=1, seed=0, errors=errors)
+    for submission in world.sample(0).submissions:
+        seen, truth = submission.seen["A100"], submission.truth["A100"]
+        assert (seen.runtime_s, seen.energy_kwh) == pytest.approx((2 * truth.runtime_s, 3 * truth.energy_kwh))
+    assert world.predictions == "noisy:m"
 
 
 HEADER = "job_id,submit_s,gpus,duration_s,vc,allowed,A100_s,A100_kwh"

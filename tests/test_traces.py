@@ -118,6 +118,12 @@ class TestPhilly:
         assert [(job.job_id, job.submit_s) for job in trace.jobs] == [("line-2", 0), ("line-4", 2)]
         assert counts(trace) == {"OTHER_VC": 2, "BEYOND_LIMIT": 1}
 
+    def test_jobs_beyond_the_limit_are_not_counted_as_sorted(self, write):
+        rows = [f"2017-10-01 00:00:0{second},60,1,60,a" for second in (9, 1, 2, 8)]
+        whole = read_trace(write("p.csv", PHILLY, *rows), "philly")
+        first = read_trace(write("p.csv", PHILLY, *rows), "philly", limit=2)
+        assert (whole.report.unsorted, first.report.unsorted, len(first.jobs)) == (3, 0, 2)
+
     def test_an_unknown_virtual_cluster_is_answered_with_those_there_are(self, write):
         path = write("p.csv", PHILLY, "2017-10-01 00:00:00,60,1,60,a")
         with pytest.raises(InputError, match="--vc 'z' was asked for, virtual clusters here: a"):

@@ -80,7 +80,7 @@ class Reading:
 class TraceReport:
     """Where every row of a trace went: `rows_read` = `used` + the sum of `set_aside`.
 
-    `unsorted` counts jobs that the file lists after one submitted later, before any limit; they were sorted.
+    `unsorted` counts used jobs that the file lists after another used one that was submitted later; they were sorted.
     `examples` shows the first row of each reason. `first_submit_s` is the trace's own time of the first arrival.
     """
 
@@ -131,8 +131,10 @@ def assemble(reading: Reading, *, source: str, name: str, vc: str | None = None,
     kept = list(_first_of_each_id([j for j in jobs if vc is None or j.vc == vc], asides))
     asides += [_left_out(j, Reason.OTHER_VC) for j in jobs if vc is not None and j.vc != vc]
     ordered = sorted(kept, key=lambda job: job.submit_s)
-    asides += [_left_out(job, Reason.BEYOND_LIMIT) for job in ordered[limit:]] if limit is not None else []
+    beyond = [] if limit is None else ordered[limit:]
+    asides += [_left_out(job, Reason.BEYOND_LIMIT) for job in beyond]
     ordered = ordered[:limit]
+    dropped = {job.job_id for job in beyond}
     start_s = ordered[0].submit_s if ordered else 0.0
     report = TraceReport(
         source=source,
@@ -141,7 +143,7 @@ def assemble(reading: Reading, *, source: str, name: str, vc: str | None = None,
         used=len(ordered),
         set_aside=dict(sorted(Counter(a.reason for a in asides).items())),
         examples={a.reason: a.example for a in reversed(asides)},
-        unsorted=_late(kept),
+        unsorted=_late([job for job in kept if job.job_id not in dropped]),
         first_submit_s=start_s,
         notes=reading.notes,
     )
