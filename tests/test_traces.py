@@ -2,15 +2,13 @@
 
 import gzip
 import os
-import re
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trace_files import counts, refused, write_lines
 
 from kilowait.errors import InputError
 from kilowait.simulate.traces import FORMATS, Aside, Reading, Reason, TraceJob, read_trace
@@ -19,21 +17,7 @@ from kilowait.simulate.traces.trace import assemble
 
 @pytest.fixture
 def write(tmp_path):
-    def write(name, *lines):
-        path = tmp_path / name
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        return path
-
-    return write
-
-
-def counts(trace):
-    return {reason.name: count for reason, count in trace.report.set_aside.items()}
-
-
-def refused(path, name, message):
-    with pytest.raises(InputError, match=re.escape(f"{path}, ") + message):
-        read_trace(path, name)
+    return lambda name, *lines: write_lines(tmp_path / name, *lines)
 
 
 SWF = "{id} {submit} 5 {run} {alloc} -1 -1 {req} -1 -1 1 {user} 1 -1 {queue} -1 -1 -1"
@@ -144,207 +128,6 @@ class TestPhilly:
 
     def test_a_missing_column_is_named(self, write):
         refused(write("p.csv", "timestamp,duration,cluster"), "philly", "line 1, column num_gpus: missing")
-
-
-PODS = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,scheduled_time"
-NODES = ("sn,cpu_milli,memory_mib,gpu,model", "n0,1,1,0,", "n1,1,1,2,T4", "n2,1,1,8,G2", "n3,1,1,1,T4")
-
-
-def pod(name="p", gpus=1, milli=1000, spec="", phase="Succeeded", created=0, deleted=100, scheduled=10):
-    return f"{name},1,1,{gpus},{milli},{spec},LS,{phase},{created},{deleted},{scheduled}"
-
-
-class TestOpenb:
-    def test_fractions_and_constraints(self, write):
-        path = write("pods.csv", PODS, pod("a", milli=460, spec="T4|V100M16"), pod("b", gpus=8, phase="Failed"))
-        a, b = read_trace(path, "openb").jobs
-        assert (a.gpus, a.allowed, a.duration_s, a.vc) == (0.46, {"T4", "V100M16"}, 90, "LS")
-        assert (b.gpus, b.allowed) == (8, None)
-
-    def test_rows_that_are_no_jobs_are_counted(self, write):
-        rows = [
-            pod("a"), pod("b", phase="Running"), pod("c", phase="Pending", scheduled=""), pod("d", gpus=0, milli=0),
-            pod("e", deleted=10), pod("f", deleted=5), pod("g", milli=1500), pod("h", gpus=2, milli=500),
-            pod("i", created=11), pod("j", deleted=""), pod("a"), pod("k", phase="Failed", scheduled=""),
-            pod("l", gpus=-1),
-        ]  # fmt: skip
-        trace = read_trace(write("pods.csv", PODS, *rows), "openb")
-        assert counts(trace) == {
-            "CENSORED": 1,
-            "NEVER_STARTED": 2,
-            "NO_GPU": 1,
-            "ZERO_LENGTH": 1,
-            "IMPOSSIBLE": 5,
-            "NO_DURATION": 1,
-            "DUPLICATE_ID": 1,
-        }
-        assert trace.report.rows_read == 13
-
-    def test_nodes_beside_the_pods_bound_what_a_pod_can_ask_for(self, write):
-        write("openb_nodes.csv", *NODES)
-        rows = [pod("a", gpus=2, spec="T4"), pod("b", gpus=3, spec="T4"), pod("c", gpus=8), pod("d", spec="H9")]
-        trace = read_trace(write("pods.csv", PODS, *rows), "openb")
-        assert [job.job_id for job in trace.jobs] == ["a", "c"]
-        assert counts(trace) == {"IMPOSSIBLE": 2}
-        assert trace.report.notes == ("openb_nodes.csv: 3 nodes with 11 GPUs (G2=8, T4=3)",)
-
-    def test_a_bad_cell_is_named(self, write):
-        bad = pod(deleted="soon")
-        refused(write("pods.csv", PODS, bad), "openb", "line 2, column deletion_time: .*, got 'soon'")
-        refused(write("pods.csv", PODS, pod(milli="x")), "openb", "line 2, column gpu_milli: .*, got 'x'")
-
-
-JOBS = "job_name,inst_id,user,status,start_time,end_time"
-TASKS = "job_name,task_name,inst_num,status,start_time,end_time,plan_cpu,plan_mem,plan_gpu,gpu_type"
-
-
-class TestPai:
-    @pytest.mark.parametrize("header", [True, False])
-    def test_gpus_are_summed_over_tasks_with_and_without_a_header(self, write, header):
-        tasks = [
-            "a,ps,1.0,Terminated,110.0,400.0,600.0,29.3,,",
-            "a,worker,3.0,Terminated,120.0,400.0,600.0,29.3,50.0,T4",
-            "b,worker,2,Failed,130,200,600,29.3,100.0,T4",
-            "b,chief,1,Failed,125,200,600,29.3,100.0,P100",
-            "c,worker,,Terminated,150,200,600,29.3,25.0,MISC",
-        ]
-        jobs = ["a,i,u1,Terminated,100,400.0", "b,i,u2,Failed,110.0,200.0", "c,i,,Terminated,140,200"]
-        write("pai_task_table.csv", *([TASKS] * header), *tasks)
-        a, b, c = read_trace(write("pai_job_table.csv", *([JOBS] * header), *jobs), "pai").jobs
-        assert a == TraceJob(
-            job_id="a", submit_s=0, gpus=1.5, duration_s=280, user="u1", measured_s={"T4": 280}
-        )  # 400 - 120: the parameter server has no GPU
-        assert (b.gpus, b.duration_s, b.submit_s, b.measured_s) == (3, 75, 10, {})
-        assert (c.gpus, c.user, c.measured_s) == (0.25, None, {})
-
-    def test_rows_that_are_no_jobs_are_counted(self, write):
-        ids = "abcdefghi"
-        starts = dict.fromkeys(ids, "10") | {"e": "", "f": "4"}
-        plans = dict.fromkeys(ids, "100") | {"g": ""}
-        tasks = [f"{i},w,1,x,{starts[i]},99,1,1,{plans[i]},T4" for i in ids]
-        jobs = [
-            "a,i,u,Terminated,5,99", "b,i,u,Running,5,", "c,i,u,Waiting,5,", "d,i,u,Failed,5,", "e,i,u,Failed,5,9",
-            "f,i,u,Failed,5,9", "g,i,u,Terminated,5,9", "h,i,u,Failed,5,10", "i,i,u,Failed,5,9",
-            "z,i,u,Terminated,5,9", "a,i,u,Terminated,6,99",
-        ]  # fmt: skip
-        side = write("tasks.csv", TASKS, *tasks)
-        trace = read_trace(write("jobs.csv", JOBS, *jobs), "pai", side_table=side)
-        assert counts(trace) == {
-            "CENSORED": 1,
-            "NEVER_STARTED": 2,
-            "NO_DURATION": 1,
-            "IMPOSSIBLE": 2,
-            "NO_GPU": 1,
-            "ZERO_LENGTH": 1,
-            "NO_TASK": 1,
-            "DUPLICATE_ID": 1,
-        }
-
-    def test_without_a_task_table_it_says_so(self, write):
-        with pytest.raises(InputError, match=r"jobs\.csv: PAI jobs need the task table"):
-            read_trace(write("jobs.csv", JOBS, "a,i,u,Terminated,5,99"), "pai")
-
-    def test_a_bad_cell_of_the_task_table_is_named(self, write):
-        write("pai_task_table.csv", TASKS, "a,w,1,x,10,99,1,1,lots,T4")
-        path = write("jobs.csv", JOBS, "a,i,u,Terminated,5,99")
-        with pytest.raises(InputError, match=r"pai_task_table.csv, line 2, column plan_gpu: .*, got 'lots'"):
-            read_trace(path, "pai")
-
-
-GAVEL = "vc,job_type,num_steps_arg,needs_data_dir,total_steps,arrival_time_s,scale_factor"
-THROUGHPUTS = (
-    "file,gpu,key,model,batch_size,scale_factor,steps_per_s",
-    "simulation_throughputs,v100,\"('M (batch size 8)', 2)\",M,8,2,10.0",
-    "simulation_throughputs,p100,\"('M (batch size 8)', 2)\",M,8,2,4.0",
-    "simulation_throughputs,k80,\"('M (batch size 8)', 2)\",M,8,2,0.0",
-    "simulation_throughputs,v100_unconsolidated,\"('M (batch size 8)', 2)\",M,8,2,9.0",
-    "physical_cluster_throughputs,v100,\"('M (batch size 8)', 2)\",M,8,2,11.0",
-)
-
-
-class TestGavel:
-    def test_seconds_are_steps_over_measured_steps_a_second(self, write):
-        write("gavel_isolated_throughputs.csv", *THROUGHPUTS)
-        path = write("t.csv", GAVEL, "vc1,M (batch size 8),-n,1,200,7.0,2")
-        (job,) = read_trace(path, "gavel").jobs
-        assert (job.gpus, job.vc, job.job_type, job.duration_s) == (2, "vc1", "M (batch size 8)", 20)
-        assert job.measured_s == {"V100": 20, "P100": 50}
-        assert job.barred == {"K80"}
-
-    def test_rows_that_are_no_jobs_and_throughputs_left_out_are_counted(self, write):
-        write("gavel_isolated_throughputs.csv", *THROUGHPUTS)
-        m = "v,M (batch size 8),-n,1"
-        rows = [f"{m},200,7,2", f"{m},200,7,4", "v,other,-n,1,200,7,2", f"{m},0,7,2", f"{m},-5,7,2", f"{m},5,7,0"]
-        trace = read_trace(write("t.csv", GAVEL, *rows), "gavel")
-        assert counts(trace) == {"UNMEASURED": 2, "ZERO_LENGTH": 1, "IMPOSSIBLE": 1, "NO_GPU": 1}
-        assert trace.report.notes == (
-            "gavel_isolated_throughputs.csv: 1 rows left out: GPUs spread over nodes",
-            "gavel_isolated_throughputs.csv: 1 rows left out: of physical_cluster_throughputs, "
-            "simulation_throughputs is used",
-        )
-
-    @pytest.mark.parametrize(
-        ("line", "message"),
-        [
-            ("simulation_throughputs,v100,M at 2,M,8,2,10.0", "column key: must be a tuple .*, got 'M at 2'"),
-            (THROUGHPUTS[1].replace("10.0", "-1"), "column steps_per_s: must be a finite number >= 0, got '-1'"),
-            (THROUGHPUTS[1].replace("10.0", "12"), "column steps_per_s: another row has other steps a second"),
-        ],
-    )
-    def test_a_bad_throughput_is_named(self, write, line, message):
-        write("gavel_isolated_throughputs.csv", *THROUGHPUTS, line)
-        path = write("t.csv", GAVEL, "v,M (batch size 8),-n,1,200,7,2")
-        with pytest.raises(InputError, match=r"gavel_isolated_throughputs.csv, line 7, " + message):
-            read_trace(path, "gavel")
-
-
-GENERIC = "job_id,submit_s,gpus,duration_s"
-WIDE = GENERIC + ",user,vc,job_type,allowed,A100_s,A100_kwh,T4_s"
-
-
-class TestGeneric:
-    def test_all_columns(self, write):
-        path = write("g.csv", WIDE, "j,100,0.5,60,me,v,bert,A100|T4,60,0.25,240", "k,130,2,30,,,,,,,")
-        assert read_trace(path, "generic").jobs == (
-            TraceJob(
-                job_id="j", submit_s=0, gpus=0.5, duration_s=60, user="me", vc="v", job_type="bert",
-                allowed=frozenset({"A100", "T4"}), measured_s={"A100": 60, "T4": 240}, measured_kwh={"A100": 0.25},
-            ),
-            TraceJob(job_id="k", submit_s=30, gpus=2, duration_s=30),
-        )  # fmt: skip
-
-    def test_parquet_reads_as_csv_does(self, tmp_path, write):
-        columns = {"job_id": ["j", "k"], "submit_s": [5.0, 9.0], "gpus": [1, 2], "duration_s": [60.0, None]}
-        pq.write_table(pa.table(columns | {"T4_s": [1.5, None]}), tmp_path / "g.parquet")
-        trace = read_trace(tmp_path / "g.parquet", "generic")
-        same = read_trace(write("g.csv", GENERIC + ",T4_s", "j,5,1,60,1.5", "k,9,2,,"), "generic")
-        assert trace.jobs == same.jobs
-        assert counts(trace) == counts(same) == {"NO_DURATION": 1}
-        assert trace.report.examples[Reason.NO_DURATION] == "row 2, duration_s ''"
-
-    def test_a_bad_parquet_cell_is_named_by_row(self, tmp_path):
-        columns = {"job_id": ["j"], "submit_s": ["late"], "gpus": [1], "duration_s": [60.0]}
-        pq.write_table(pa.table(columns), tmp_path / "g.parquet")
-        refused(tmp_path / "g.parquet", "generic", "row 1, column submit_s: must be a finite number, got 'late'")
-
-    def test_what_is_no_parquet_is_named(self, write):
-        with pytest.raises(InputError, match=r"g.parquet: not a readable Parquet file"):
-            read_trace(write("g.parquet", "no"), "generic")
-
-    @pytest.mark.parametrize(
-        ("header", "row", "message"),
-        [
-            (GENERIC + ",colour", "", "line 1, column 'colour': unknown"),
-            (GENERIC + ",A100_kwh", "", "line 1, column 'A100_kwh': unknown"),
-            (GENERIC + ",A100_s,A100_s", "", "line 1, column 'A100_s': stands twice"),
-            ("job_id,submit_s,gpus", "", "line 1, column duration_s: missing"),
-            (GENERIC + ",T4_s", "j,0,1,9,0", "line 2, column T4_s: must be a finite number > 0, got '0'"),
-            (GENERIC + ",T4_s,T4_kwh", "j,0,1,9,,1", r"line 2, column T4_s: must be given, as T4_kwh is \('1'\)"),
-            (GENERIC, " ,0,1,9", "line 2, column job_id: must not be empty"),
-        ],
-    )
-    def test_a_bad_header_or_cell_is_named(self, write, header, row, message):
-        refused(write("g.csv", header, row), "generic", message)
 
 
 class TestAnyFile:

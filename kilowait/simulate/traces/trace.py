@@ -6,7 +6,7 @@ is set aside and counted by reason.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -125,25 +125,21 @@ def assemble(reading: Reading, *, source: str, name: str, vc: str | None = None,
 
     Raises InputError when no job is left, with the report's counts.
     """
-    found = list(reading.rows)
-    asides = [row for row in found if isinstance(row, Aside)]
-    jobs = [row for row in found if isinstance(row, TraceJob)]
-    kept = list(_first_of_each_id([j for j in jobs if vc is None or j.vc == vc], asides))
-    asides += [_left_out(j, Reason.OTHER_VC) for j in jobs if vc is not None and j.vc != vc]
-    ordered = sorted(kept, key=lambda job: job.submit_s)
-    beyond = [] if limit is None else ordered[limit:]
-    asides += [_left_out(job, Reason.BEYOND_LIMIT) for job in beyond]
-    ordered = ordered[:limit]
-    dropped = {job.job_id for job in beyond}
+    rows = list(reading.rows)
+    asides = [row for row in rows if isinstance(row, Aside)]
+    jobs = [row for row in rows if isinstance(row, TraceJob)]
+    kept = _first_of_each_id(_of_vc(jobs, vc, asides), asides)
+    ordered = _first_submitted(kept, limit, asides)
+    used = {job.job_id for job in ordered}
     start_s = ordered[0].submit_s if ordered else 0.0
     report = TraceReport(
         source=source,
         format=name,
-        rows_read=len(found),
+        rows_read=len(rows),
         used=len(ordered),
         set_aside=dict(sorted(Counter(a.reason for a in asides).items())),
         examples={a.reason: a.example for a in reversed(asides)},
-        unsorted=_late([job for job in kept if job.job_id not in dropped]),
+        unsorted=_late([job for job in kept if job.job_id in used]),
         first_submit_s=start_s,
         notes=reading.notes,
     )
@@ -152,15 +148,26 @@ def assemble(reading: Reading, *, source: str, name: str, vc: str | None = None,
     return Trace(jobs=tuple(replace(job, submit_s=job.submit_s - start_s) for job in ordered), report=report)
 
 
-def _first_of_each_id(jobs: Sequence[TraceJob], asides: list[Aside]) -> Iterator[TraceJob]:
+def _of_vc(jobs: Sequence[TraceJob], vc: str | None, asides: list[Aside]) -> list[TraceJob]:
+    """The jobs of one virtual cluster, all for None; the others go to `asides`."""
+    if vc is None:
+        return list(jobs)
+    asides += [_left_out(job, Reason.OTHER_VC) for job in jobs if job.vc != vc]
+    return [job for job in jobs if job.vc == vc]
+
+
+def _first_of_each_id(jobs: Sequence[TraceJob], asides: list[Aside]) -> list[TraceJob]:
     """The first job of each id; later ones go to `asides`."""
-    seen: set[str] = set()
-    for job in jobs:
-        if job.job_id in seen:
-            asides.append(_left_out(job, Reason.DUPLICATE_ID))
-        else:
-            seen.add(job.job_id)
-            yield job
+    first: dict[str, TraceJob] = {}
+    asides += [_left_out(job, Reason.DUPLICATE_ID) for job in jobs if first.setdefault(job.job_id, job) is not job]
+    return list(first.values())
+
+
+def _first_submitted(jobs: Sequence[TraceJob], limit: int | None, asides: list[Aside]) -> list[TraceJob]:
+    """The first `limit` jobs by submission, all for None; the others go to `asides`."""
+    ordered = sorted(jobs, key=lambda job: job.submit_s)
+    asides += [] if limit is None else [_left_out(job, Reason.BEYOND_LIMIT) for job in ordered[limit:]]
+    return ordered[:limit]
 
 
 def _left_out(job: TraceJob, reason: Reason) -> Aside:
