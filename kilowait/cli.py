@@ -104,15 +104,12 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _inventory(text: str) -> dict[str, int]:
     """Parse `A100=16,A6000=30`."""
-    inventory: dict[str, int] = {}
-    for part in text.split(","):
-        name, equals, count = (piece.strip() for piece in part.rpartition("="))
-        if not (name and equals and count.isascii() and count.isdigit() and len(count) < 16 and int(count) >= 1):
-            raise argparse.ArgumentTypeError(f"{part!r} is not TYPE=N with a whole N >= 1, as in A100=16,A6000=30")
-        if name in inventory:
-            raise argparse.ArgumentTypeError(f"{name!r} stands twice; give each type once")
-        inventory[name] = int(count)
-    return inventory
+    from kilowait.simulate.inventory import parse_inventory
+
+    try:
+        return parse_inventory(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _weight(text: str) -> float:

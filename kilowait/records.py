@@ -125,6 +125,22 @@ BACKTEST = pa.schema(
 )
 """One row a sample and policy; every number is modelled."""
 
+TRACE_JOBS = pa.schema(
+    [
+        ("job_id", pa.string()),
+        ("submit_s", pa.float64()),  # after scaling to the load
+        ("gpus", pa.int32()),  # whole ones
+        ("job_class", pa.string()),  # drawn for what is modelled
+        ("gpu_type", pa.string()),
+        ("runtime_s", pa.float64()),
+        ("energy_kwh", pa.float64()),
+        ("runtime_provenance", pa.string()),  # measured or modelled
+        ("energy_provenance", pa.string()),
+        ("window", pa.int32()),  # the sample it belongs to, null for a job after the last one
+    ]
+)
+"""One row a planned job of a trace and a GPU type it can run on."""
+
 KAPPA_TRIALS = pa.schema(
     [
         ("classes", pa.string()),

@@ -23,6 +23,7 @@ from kilowait.jobs import Provenance
 from kilowait.simulate.comparison import PAPER, Comparison, compare, explain, split_worlds
 from kilowait.simulate.noise import chosen_model
 from kilowait.tables import HOUR_S, TableView, badge, changes_table, html, records_table, totals_table
+from kilowait.trace_tables import trace_sentences, trace_tables
 
 BOOTSTRAP_SEED = 0
 OUTCOMES = "scores.parquet"
@@ -87,32 +88,30 @@ def write_report(out_dir: Path, inputs: ReportInputs) -> Path:
     return out_dir / "report.html"
 
 
-def comparisons(outcomes: pa.Table) -> list[Comparison]:
-    """Summaries of all worlds in a table of `records.BACKTEST`; the bootstrap is seeded, so they repeat."""
-    return [compare(world, np.random.default_rng(BOOTSTRAP_SEED)) for world in split_worlds(outcomes)]
+def comparisons(outcomes: pa.Table, *, trace: str | None = None) -> list[Comparison]:
+    """Summaries of all worlds in a table of `records.BACKTEST`; the bootstrap is seeded, so they repeat.
+
+    `trace` names the trace they were made of, None for the paper's scenario.
+    """
+    return [compare(world, np.random.default_rng(BOOTSTRAP_SEED), trace=trace) for world in split_worlds(outcomes)]
 
 
 def _backtest_sections(folder: Path) -> list[Section]:
-    found = comparisons(records.read_table(folder / OUTCOMES, records.BACKTEST))
     world = _read_json(folder / WORLD)
+    trace = world["trace"]["name"] if "trace" in world else None
+    found = comparisons(records.read_table(folder / OUTCOMES, records.BACKTEST), trace=trace)
     modelled = Provenance.MODELLED
-    arrivals, path = world["arrivals"], world["path"]
+    path = world["path"]
     return [
-        Section(
-            key="arrivals",
-            heading="When jobs arrive",
-            body=_figure(
-                arrival_figure(arrivals["by_hour"], arrivals["by_day"]),
-                "Arrivals drawn by thinning (compare the paper's Figure 4): the day's rhythm, and bursts.",
-                modelled,
-            ),
-            data=arrivals | {"provenance": modelled, "settings": world["settings"]},
-        ),
+        _trace(world["trace"], world["settings"]) if trace else _arrivals(world),
         Section(
             key="comparison",
             heading="Policies compared",
             body="".join(_comparison(c) for c in found),
-            data=[asdict(c) | {"why": explain(c), "provenance": modelled} for c in found] + [{"paper": asdict(PAPER)}],
+            data=[
+                *(asdict(c) | {"why": explain(c), "provenance": modelled} for c in found),
+                *(() if trace else ({"paper": asdict(PAPER)},)),
+            ],
         ),
         Section(
             key="path",
@@ -127,6 +126,28 @@ def _backtest_sections(folder: Path) -> list[Section]:
     ]
 
 
+def _arrivals(world: Mapping[str, Any]) -> Section:
+    arrivals, modelled = world["arrivals"], Provenance.MODELLED
+    return Section(
+        key="arrivals",
+        heading="When jobs arrive",
+        body=_figure(
+            arrival_figure(arrivals["by_hour"], arrivals["by_day"]),
+            "Arrivals drawn by thinning (compare the paper's Figure 4): the day's rhythm, and bursts.",
+            modelled,
+        ),
+        data=arrivals | {"provenance": modelled, "settings": world["settings"]},
+    )
+
+
+def _trace(digest: Mapping[str, Any], settings: Mapping[str, Any]) -> Section:
+    body = "".join(html(table) for table in trace_tables(digest))
+    body += "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in trace_sentences(digest)) + "</ul>"
+    how = f"{Provenance.MEASURED} and {Provenance.MODELLED}"
+    data = {**digest, "provenance": how, "settings": settings}
+    return Section(key="trace", heading="The trace", body=body, data=data)
+
+
 def _comparison(comparison: Comparison) -> str:
     panels = {
         heading: {
@@ -139,13 +160,16 @@ def _comparison(comparison: Comparison) -> str:
             ("the cluster's energy with idle GPUs, kWh a sample", "cluster_energy_kwh", 1.0),
         )
     }
-    caption = f"Means and 95% intervals, {comparison.classes} (compare the paper's Figure 7)."
+    beside = " (compare the paper's Figure 7)" if comparison.trace is None else ""
+    caption = f"Means and 95% intervals, {comparison.world}{beside}."
+    heading = "Where and why this differs from the paper" if comparison.trace is None else "What this says"
+    named = comparison.world if comparison.trace else f"Classes {comparison.classes}"
     why = "".join(f"<li>{escape(sentence)}</li>" for sentence in explain(comparison))
     return (
-        f"<h3>Classes {escape(comparison.classes)}, predictions {escape(comparison.predictions)}</h3>"
+        f"<h3>{escape(named)}, predictions {escape(comparison.predictions)}</h3>"
         f"{_figure(comparison_figure(panels), caption, Provenance.MODELLED)}"
         f"{html(totals_table(comparison))}{html(changes_table(comparison))}"
-        + (f"<h4>Where and why this differs from the paper</h4><ul>{why}</ul>" if why else "")
+        + (f"<h4>{heading}</h4><ul>{why}</ul>" if why else "")
     )
 
 

@@ -69,21 +69,25 @@ def _lines(cell: str) -> str:
     return "<br>".join(escape(line) for line in cell.split("\n"))
 
 
+_PAPER_NOTE = f"The paper's cells are not at hand: its rows hold only the watts that its tables imply. {PAPER.source}."
+
+
 def totals_table(comparison: Comparison) -> TableView:
     """Means a sample by policy: what the paper's Table 1 is about, with the idle boards' energy beside the jobs'."""
     headings = (
         "policy", "waiting\nh", "delayed\njobs", "p99 wait\nh", "running\nh", "jobs' energy\nkWh",
         "cluster energy\nwith idle, kWh", "makespan\ndays", "W a running\njob", "W a busy\nGPU",
     )  # fmt: skip
+    paper = _paper_totals(PAPER) if comparison.trace is None else ()
     return TableView(
-        title=f"Totals a sample, classes {comparison.classes}",
+        title=f"Totals a sample, {comparison.world}",
         headings=headings,
-        rows=(*(_totals_row(p) for p in comparison.policies), *_paper_totals(PAPER)),
+        rows=(*(_totals_row(p) for p in comparison.policies), *paper),
         provenance=Provenance.MODELLED,
         notes=(
             f"Means over {comparison.samples} samples of {comparison.jobs:.0f} jobs on {comparison.gpus:.0f} GPUs on "
             f"average, predictions: {comparison.predictions}; in brackets 95% bootstrap intervals over samples.",
-            f"The paper's cells are not at hand: its rows hold only the watts that its tables imply. {PAPER.source}.",
+            *((_PAPER_NOTE,) if paper else ()),
         ),
     )
 
@@ -126,9 +130,9 @@ def changes_table(comparison: Comparison) -> TableView:
         NOTHING, NOTHING,
     )  # fmt: skip
     return TableView(
-        title=f"Change against Simple, classes {comparison.classes}",
+        title=f"Change against Simple, {comparison.world}",
         headings=headings,
-        rows=(*rows, *least, claims),
+        rows=(*rows, *least, *((claims,) if comparison.trace is None else ())),
         provenance=Provenance.MODELLED,
         notes=("Paired on the same samples; in brackets 95% bootstrap intervals. Below 0 is better.",),
     )

@@ -1,7 +1,8 @@
 """Backtest the policies on many samples as Ray tasks: `python -m pipelines.backtest --scenario paper --out DIR`.
 
-Writes DIR/scores.parquet (a row a sample and policy), DIR/world.json (arrivals and a sample path), DIR/report.html
-and DIR/report.json, and prints the tables. Every number is modelled.
+The world is the paper's scenario or, with `--trace`, windows of a real trace. Writes DIR/scores.parquet (a row a sample
+and policy), DIR/world.json (arrivals or the trace's counts, and a sample path), DIR/report.html and DIR/report.json,
+for a trace DIR/trace_jobs.parquet too, and prints the tables. Every score is modelled.
 """
 
 import argparse
@@ -23,17 +24,24 @@ from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
 from kilowait.policies.value import DEFAULT_KAPPA
 from kilowait.report import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
 from kilowait.simulate.comparison import explain
-from kilowait.simulate.digest import arrivals_digest, path_digest
+from kilowait.simulate.digest import arrivals_digest, path_digest, trace_digest
 from kilowait.simulate.kappa_file import read_kappa
-from kilowait.simulate.study import PolicySpec, World, evaluate, outcome_row
+from kilowait.simulate.study import PolicySpec, Sampled, World, evaluate, outcome_row
+from kilowait.simulate.trace_options import add_trace_options, check_no_trace_options, trace_worlds
+from kilowait.simulate.trace_world import TraceWorld, job_rows
 from kilowait.simulate.world_options import add_world_options, worlds
 from kilowait.tables import changes_table, terminal, totals_table
+from kilowait.trace_tables import trace_sentences, trace_tables
 
 EXAMPLE = """example:
   python -m tuning.kappa --out out/kappa
   python -m pipelines.backtest --scenario paper --kappa out/kappa/kappa.json --out out/backtest
   python -m pipelines.backtest --predictions noisy --residuals out/train/residuals.parquet --out out/noisy
+  python -m pipelines.backtest --trace philly.csv --format philly --gpus A100=16,A6000=30 --load 0.9 --out out/philly
 """
+TRACE_JOBS = "trace_jobs.parquet"
+"""Every planned job of a trace with its numbers, a table of `records.TRACE_JOBS`."""
+
 BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
 
@@ -42,12 +50,14 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(
         prog="python -m pipelines.backtest",
-        description="Compare policies on samples of the paper's scenario, with intervals.",
+        description="Compare policies on samples of the paper's scenario or of a trace, with intervals.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    p.add_argument("--samples", type=int, default=100, metavar="N", help="test samples (default: 100)")
+    p.add_argument(
+        "--samples", type=int, default=100, metavar="N", help="test samples, of a trace at most (default: 100)"
+    )
     p.add_argument("--policies", default="simple,greedy,value", metavar="NAMES", help="(default: %(default)s)")
     p.add_argument(
         "--kappa",
@@ -60,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--gamma", type=float, default=DEFAULT_GAMMA, help="for Greedy, per kWh (default: %(default)s)")
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
     add_world_options(p)
+    add_trace_options(p)
     return p
 
 
@@ -95,16 +106,16 @@ def kappas(text: str, classes: str) -> dict[str, float]:
 
 
 @ray.remote
-def evaluate_batch(world: World, indices: Sequence[int], policies: Sequence[PolicySpec]) -> list[dict[str, object]]:
+def evaluate_batch(world: Sampled, indices: Sequence[int], policies: Sequence[PolicySpec]) -> list[dict[str, object]]:
     """A Ray task: these samples of a world under every policy, as rows of `records.BACKTEST`."""
     return [outcome_row(world, outcome) for index in indices for outcome in evaluate(world, index, policies)]
 
 
-def evaluate_all(found: Sequence[World], args: argparse.Namespace) -> list[dict[str, object]]:
-    """All samples of all worlds, in order of world, sample and policy, whichever task ends first."""
+def evaluate_all(found: Sequence[Sampled], samples: int, args: argparse.Namespace) -> list[dict[str, object]]:
+    """The first `samples` samples of all worlds, in order of world, sample and policy, whichever task ends first."""
     by_world = {world.classes: specs(args, world.classes) for world in found}
-    size = -(-args.samples // (BATCHES_A_CORE * cores()))
-    batches = [range(k, min(k + size, args.samples)) for k in range(0, args.samples, size)]
+    size = -(-samples // (BATCHES_A_CORE * cores()))
+    batches = [range(k, min(k + size, samples)) for k in range(0, samples, size)]
     tasks = {}
     for world in found:
         shared = ray.put(world)
@@ -112,7 +123,7 @@ def evaluate_all(found: Sequence[World], args: argparse.Namespace) -> list[dict[
             task = evaluate_batch.remote(shared, list(batch), by_world[world.classes])
             tasks[task] = (world.classes, batch)
     done: dict[Any, list[dict[str, object]]] = {}
-    with tqdm(total=len(found) * args.samples, desc="backtest", unit="sample", file=sys.stderr) as bar:
+    with tqdm(total=len(found) * samples, desc="backtest", unit="sample", file=sys.stderr) as bar:
         waiting = list(tasks)
         while waiting:
             ready, waiting = ray.wait(waiting)
@@ -139,46 +150,72 @@ def run(args: argparse.Namespace) -> None:
     """Backtest, write everything, and print the tables."""
     if args.samples < 1:
         raise InputError(f"--samples must be >= 1, got {args.samples!r}")
-    found = worlds(args, "test")
+    found, samples = chosen_worlds(args)
     by_world = {world.classes: specs(args, world.classes) for world in found}
     mine = not ray.is_initialized()
     if mine:
         connect(args.ray)
     try:
-        rows = evaluate_all(found, args)
+        rows = evaluate_all(found, samples, args)
     finally:
         if mine:
             ray.shutdown()
     outcomes = records.table(rows, records.BACKTEST)
     records.write_table(outcomes, args.out / OUTCOMES)
-    write_world(args, found[-1], by_world[found[-1].classes])
+    last = found[-1]
+    write_world(args, last, samples, by_world[last.classes])
     page = write_report(args.out, ReportInputs(title="kilowait backtest", backtest=args.out))
-    show(Console(width=None if sys.stdout.isatty() else 160), outcomes)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if isinstance(last, TraceWorld):
+        show_trace(console, last)
+    show(console, outcomes, last.trace if isinstance(last, TraceWorld) else None)
     print(f"wrote {page}")
 
 
-def write_world(args: argparse.Namespace, world: World, policies: Sequence[PolicySpec]) -> None:
-    """The arrivals of all samples and the path of sample 0, in the last of the worlds."""
-    body = {
-        "provenance": Provenance.MODELLED,
-        "settings": {
-            "scenario": args.scenario,
-            "samples": args.samples,
-            "seed": world.seed,
-            "load": world.load,
-            "arrivals": asdict(world.arrivals),
-            "predictions": world.predictions,
-            "greedy": {"alpha": args.alpha, "gamma": args.gamma},
-        },
-        "arrivals": arrivals_digest(world, args.samples),
-        "path": path_digest(world, 0, policies),
+def chosen_worlds(args: argparse.Namespace) -> tuple[Sequence[World] | Sequence[TraceWorld], int]:
+    """The scenario's worlds or the trace's, and how many samples each has."""
+    if args.trace is None:
+        check_no_trace_options(args)
+        return worlds(args, "test"), args.samples
+    found = trace_worlds(args)
+    return found, found[0].windows
+
+
+def write_world(
+    args: argparse.Namespace, world: World | TraceWorld, samples: int, policies: Sequence[PolicySpec]
+) -> None:
+    """The path of sample 0 in the last of the worlds, and its arrivals, or what its trace held."""
+    settings = {
+        "samples": samples,
+        "seed": world.seed,
+        "load": args.load,
+        "predictions": world.predictions,
+        "greedy": {"alpha": args.alpha, "gamma": args.gamma},
     }
+    body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
+    if isinstance(world, TraceWorld):
+        body["settings"] = settings | {"trace": world.trace, "vc": args.vc, "limit": args.limit}
+        body["trace"] = trace_digest(world)
+        records.write_table(records.table(job_rows(world), records.TRACE_JOBS), args.out / TRACE_JOBS)
+    else:
+        body["settings"] = settings | {"scenario": args.scenario, "arrivals": asdict(world.arrivals)}
+        body["arrivals"] = arrivals_digest(world, samples)
     (args.out / WORLD).write_text(json.dumps(body) + "\n", encoding="utf-8")
 
 
-def show(console: Console, outcomes: Any) -> None:
-    """Both tables of every world, and why they differ from the paper's."""
-    for comparison in comparisons(outcomes):
+def show_trace(console: Console, world: TraceWorld) -> None:
+    """Where the trace's rows went, and how the world was made of them."""
+    digest = trace_digest(world)
+    for view in trace_tables(digest):
+        console.print(terminal(view))
+    for sentence in trace_sentences(digest):
+        console.print(f"- {sentence}", highlight=False)
+    console.print()
+
+
+def show(console: Console, outcomes: Any, trace: str | None = None) -> None:
+    """Both tables of every world, and what they say."""
+    for comparison in comparisons(outcomes, trace=trace):
         console.print(terminal(totals_table(comparison)))
         console.print(terminal(changes_table(comparison)))
         for sentence in explain(comparison):

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from kilowait.simulate.arrivals import DAY_S, HOUR_S
 from kilowait.simulate.path import sample_path
-from kilowait.simulate.study import PolicySpec, World, run_policy
+from kilowait.simulate.study import PolicySpec, Sampled, World, run_policy
+from kilowait.simulate.trace_world import TraceWorld, offered_load
 
 
 def arrivals_digest(world: World, samples: int) -> dict[str, Any]:
@@ -21,7 +24,7 @@ def arrivals_digest(world: World, samples: int) -> dict[str, Any]:
     }
 
 
-def path_digest(world: World, index: int, specs: Sequence[PolicySpec]) -> dict[str, Any]:
+def path_digest(world: Sampled, index: int, specs: Sequence[PolicySpec]) -> dict[str, Any]:
     """Queue and busy GPUs over time of one sample under every policy."""
     sample = world.sample(index)
     return {
@@ -30,4 +33,24 @@ def path_digest(world: World, index: int, specs: Sequence[PolicySpec]) -> dict[s
         "sample": index,
         "inventory": dict(sample.inventory),
         "policies": {spec.label: asdict(sample_path(run_policy(sample, spec))) for spec in specs},
+    }
+
+
+def trace_digest(world: TraceWorld) -> dict[str, Any]:
+    """Where a trace's rows and jobs went, its load, its windows, and how its numbers were had."""
+    loads = [offered_load(world.sample(k).submissions, world.inventory) for k in range(world.windows)]
+    return {
+        "name": world.trace,
+        "report": asdict(world.report),
+        "planned": asdict(world.planned),
+        "load": asdict(world.load),
+        "windows": {
+            "count": world.windows,
+            "jobs": world.window_jobs,
+            "left_over": world.left_over,
+            "load_min_median_max": np.quantile(loads, [0, 0.5, 1], method="nearest").tolist(),
+        },
+        "inventory": dict(world.inventory),
+        "classes": world.classes,
+        "seed": world.seed,
     }

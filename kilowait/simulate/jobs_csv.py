@@ -7,19 +7,17 @@ complaint names the file, the line, the column and the value.
 """
 
 import csv
-import math
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
 from kilowait.simulate.loop import Placement, Submission
+from kilowait.simulate.rows import Row, read_csv
 
 _FIXED = ("job_id", "submit_s", "gpus")
-_INTEGER = re.compile(r"\s*\+?[0-9]{1,15}\s*", re.ASCII)
-_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,32 +27,6 @@ class JobRow:
     job: Job
     by_type: Mapping[str, Prediction]
     line: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cell:
-    """A row under its header, for messages that name the culprit."""
-
-    path: Path
-    line: int
-    values: Mapping[str, str]
-
-    def wrong(self, column: str, problem: str) -> InputError:
-        shown = repr(self.values.get(column, ""))
-        return InputError(f"{self.path}, line {self.line}, column {column}: {problem}, got {shown}")
-
-    def number(self, column: str, *, positive: bool = False) -> float:
-        text = self.values[column]
-        number = float(text) if _NUMBER.fullmatch(text) else math.nan
-        if not math.isfinite(number) or number < 0 or (positive and number == 0):
-            raise self.wrong(column, f"must be a finite number {'> 0' if positive else '>= 0'}")
-        return number
-
-    def whole(self, column: str) -> int:
-        text = self.values[column]
-        if not _INTEGER.fullmatch(text) or int(text) < 1:
-            raise self.wrong(column, "must be a whole number >= 1")
-        return int(text)
 
 
 def read_submissions(
@@ -79,7 +51,7 @@ def read_jobs(path: Path | str, gpu_types: Collection[str]) -> dict[str, JobRow]
     """Read a jobs file by job id, in its order; a header alone is no jobs. Raises InputError naming the culprit."""
     path = Path(path)
     rows: dict[str, JobRow] = {}
-    for cell in _cells(path, gpu_types):
+    for cell in read_csv(path, partial(_check_header, path, gpu_types)):
         row = _row(cell, gpu_types)
         earlier = rows.setdefault(row.job.job_id, row)
         if earlier is not row:
@@ -98,34 +70,7 @@ def write_placements(path: Path | str, placements: Iterable[Placement]) -> None:
         raise InputError(f"{path}: the placements cannot be written: {error.strerror}") from error
 
 
-def _cells(path: Path, gpu_types: Collection[str]) -> list[_Cell]:
-    """The rows under a checked header; blank lines are skipped."""
-    cells: list[_Cell] = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = [column.strip() for column in next(reader, [])]
-            _check_header(path, header, gpu_types)
-            for fields in reader:
-                if not fields:
-                    continue
-                if len(fields) != len(header):
-                    raise InputError(
-                        f"{path}, line {reader.line_num}: {len(fields)} values under {len(header)} columns: "
-                        f"{','.join(fields)!r}"
-                    )
-                values = dict(zip(header, fields, strict=True))
-                cells.append(_Cell(path=path, line=reader.line_num, values=values))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8 CSV") from error
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not readable as CSV: {error}") from error
-    return cells
-
-
-def _check_header(path: Path, header: Sequence[str], gpu_types: Collection[str]) -> None:
+def _check_header(path: Path, gpu_types: Collection[str], header: Sequence[str]) -> None:
     """Raises InputError for missing, unknown and doubled columns."""
     where = f"{path}, line 1"
     if not header:
@@ -151,7 +96,7 @@ def _pair_type(column: str) -> str | None:
     return next((column.removesuffix(end) for end in ("_kwh", "_s") if column.endswith(end)), None)
 
 
-def _row(cell: _Cell, gpu_types: Collection[str]) -> JobRow:
+def _row(cell: Row, gpu_types: Collection[str]) -> JobRow:
     job_id = cell.values["job_id"]
     if not job_id.strip():
         raise cell.wrong("job_id", "must not be empty")
@@ -167,7 +112,7 @@ def _row(cell: _Cell, gpu_types: Collection[str]) -> JobRow:
     return JobRow(job=job, by_type=by_type, line=cell.line)
 
 
-def _prediction(cell: _Cell, gpu_type: str) -> Prediction | None:
+def _prediction(cell: Row, gpu_type: str) -> Prediction | None:
     """The numbers of one type, None where both cells are empty."""
     time, energy = f"{gpu_type}_s", f"{gpu_type}_kwh"
     empty = [column for column in (time, energy) if not cell.values[column].strip()]

@@ -6,6 +6,7 @@ Shells (Ray tasks, Ray Tune trials, tests) call `World.sample` and `evaluate`; n
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol
 
 from kilowait.policies import POLICIES, Policy
 from kilowait.simulate.arrivals import ArrivalPattern
@@ -42,6 +43,21 @@ class World:
         return "oracle" if self.errors is None else f"noisy:{self.errors.model}"
 
 
+class Sampled(Protocol):
+    """A family of numbered samples: the scenario's `World`, or a `TraceWorld`."""
+
+    @property
+    def classes(self) -> str:
+        """The table of job classes behind its modelled numbers."""
+
+    @property
+    def predictions(self) -> str:
+        """What policies see."""
+
+    def sample(self, index: int) -> Sample:
+        """Sample `index`, always the same one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySpec:
     """A policy by name with its parameters, and the label it has in tables."""
@@ -71,7 +87,7 @@ class Outcome:
     inventory: Mapping[str, int]
 
 
-def evaluate(world: World, index: int, specs: Sequence[PolicySpec]) -> list[Outcome]:
+def evaluate(world: Sampled, index: int, specs: Sequence[PolicySpec]) -> list[Outcome]:
     """Sample `index` of a world under every policy."""
     sample = world.sample(index)
     bound = greenest_kwh(sample)
@@ -100,7 +116,7 @@ def try_kappa(samples: Sequence[Sample], kappa: float) -> Trial:
     )
 
 
-def outcome_row(world: World, outcome: Outcome) -> dict[str, object]:
+def outcome_row(world: Sampled, outcome: Outcome) -> dict[str, object]:
     """The outcome as a row of `records.BACKTEST`."""
     scores = asdict(outcome.scores) | {"policy": outcome.policy}
     return scores | {

@@ -22,9 +22,9 @@ def add_world_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument("--scenario", choices=["paper"], default="paper", help="the paper's A.3.2 world")
     options.add_argument(
         "--classes",
-        default=DEFAULT_CLASSES,
         metavar="NAMES",
-        help=f"tables of job classes, among {', '.join(CLASS_TABLES)} (default: %(default)s)",
+        help=f"tables of job classes, among {', '.join(CLASS_TABLES)} "
+        f"(default: {DEFAULT_CLASSES}; calibrated for a trace)",
     )
     options.add_argument("--seed", type=int, default=DEFAULT_SEED, help="(default: %(default)s)")
     options.add_argument(
@@ -32,7 +32,8 @@ def add_world_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="X",
-        help=f"jobs, as a multiple of the paper's {pattern.expected:.0f} a sample (default: %(default)s)",
+        help=f"jobs, as a multiple of the paper's {pattern.expected:.0f} a sample; for a trace "
+        "GPU-seconds offered over GPU-seconds there are (default: %(default)s)",
     )
     options.add_argument(
         "--burstiness",
@@ -55,23 +56,35 @@ def add_world_options(parser: argparse.ArgumentParser) -> None:
 
 def worlds(args: argparse.Namespace, role: Role) -> list[World]:
     """One world a table of classes; raises InputError naming the option that is wrong."""
-    if not (args.load > 0 and args.load < float("inf")):
-        raise InputError(f"--load must be finite and > 0, got {args.load!r}")
-    if args.seed < 0:
-        raise InputError(f"--seed must be >= 0, got {args.seed!r}")
-    names = list(dict.fromkeys(part.strip() for part in args.classes.split(",") if part.strip()))
-    if not names:
-        raise InputError(f"--classes names no table; choose from {', '.join(CLASS_TABLES)}")
-    for name in names:
-        class_table(name)
-    arrivals, errors = ArrivalPattern(burstiness=args.burstiness), _errors(args)
+    check_common(args)
+    names = table_names(DEFAULT_CLASSES if args.classes is None else args.classes)
+    arrivals, errors = ArrivalPattern(burstiness=args.burstiness), error_option(args)
     return [
         World(classes=name, seed=args.seed, role=role, load=args.load, arrivals=arrivals, errors=errors)
         for name in names
     ]
 
 
-def _errors(args: argparse.Namespace) -> ErrorPool | None:
+def check_common(args: argparse.Namespace) -> None:
+    """Raises InputError for a load or a seed that no world can have."""
+    if not (args.load > 0 and args.load < float("inf")):
+        raise InputError(f"--load must be finite and > 0, got {args.load!r}")
+    if args.seed < 0:
+        raise InputError(f"--seed must be >= 0, got {args.seed!r}")
+
+
+def table_names(text: str) -> list[str]:
+    """Names of class tables between commas, each once; raises InputError for none and for an unknown one."""
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise InputError(f"--classes names no table; choose from {', '.join(CLASS_TABLES)}")
+    for name in names:
+        class_table(name)
+    return names
+
+
+def error_option(args: argparse.Namespace) -> ErrorPool | None:
+    """The errors of --predictions noisy, None for an oracle; raises InputError where the options contradict."""
     if args.predictions == "oracle":
         if args.residuals is not None:
             raise InputError("--residuals is given, but --predictions is oracle; add --predictions noisy")

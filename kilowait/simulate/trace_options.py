@@ -1,0 +1,84 @@
+"""Command-line options that make a world of a trace instead of the paper's scenario."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from kilowait.errors import InputError
+from kilowait.simulate.arrivals import ArrivalPattern
+from kilowait.simulate.inventory import parse_inventory
+from kilowait.simulate.trace_plan import type_name
+from kilowait.simulate.trace_world import TraceWorld, trace_world
+from kilowait.simulate.traces import FORMATS, read_trace
+from kilowait.simulate.world_options import check_common, error_option, table_names
+
+DEFAULT_TRACE_CLASSES = "calibrated"
+_ONLY_WITH_TRACE = ("format", "gpus", "vc", "limit", "window_jobs", "side_table")
+
+
+def add_trace_options(parser: argparse.ArgumentParser) -> None:
+    """Add the trace, its format, the cluster it runs on and how it is cut into samples."""
+    formats = "; ".join(f"{name}: {one.describes}" for name, one in FORMATS.items())
+    options = parser.add_argument_group("a trace instead of the scenario")
+    options.add_argument("--trace", type=Path, metavar="PATH", help="a trace of real jobs; samples are its windows")
+    options.add_argument("--format", choices=list(FORMATS), help=formats)
+    options.add_argument("--gpus", metavar="TYPE=N,...", help="the cluster's GPUs by type, most powerful first")
+    options.add_argument("--vc", metavar="NAME", help="only this virtual cluster's jobs")
+    options.add_argument("--limit", type=int, metavar="N", help="only the first N jobs by submission")
+    options.add_argument(
+        "--window-jobs",
+        type=int,
+        metavar="N",
+        help="jobs a window (default: as many as give at most --samples windows, at least 50)",
+    )
+    options.add_argument(
+        "--side-table",
+        type=Path,
+        metavar="PATH",
+        help="the format's second file: nodes, tasks or throughputs (default: beside the trace, by its usual name)",
+    )
+
+
+def trace_worlds(args: argparse.Namespace) -> list[TraceWorld]:
+    """One world a table of classes, the trace read once; raises InputError naming the option that is wrong."""
+    check_common(args)
+    for name in ("format", "gpus"):
+        if getattr(args, name) is None:
+            raise InputError(f"--trace {args.trace} needs --{name}")
+    if args.burstiness != ArrivalPattern().burstiness:
+        raise InputError("--burstiness is about the scenario's arrivals; a trace brings its own")
+    gpus, errors = inventory_option(args.gpus), error_option(args)
+    trace = read_trace(args.trace, args.format, side_table=args.side_table, vc=args.vc, limit=args.limit)
+    return [
+        trace_world(
+            trace,
+            gpus,
+            load=args.load,
+            samples=args.samples,
+            seed=args.seed,
+            classes=classes,
+            window_jobs=args.window_jobs,
+            errors=errors,
+        )
+        for classes in table_names(DEFAULT_TRACE_CLASSES if args.classes is None else args.classes)
+    ]
+
+
+def check_no_trace_options(args: argparse.Namespace) -> None:
+    """Raises InputError for an option that only a trace gives a meaning."""
+    for name in _ONLY_WITH_TRACE:
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} is given, but no --trace")
+
+
+def inventory_option(text: str) -> Mapping[str, int]:
+    """GPUs by the catalogue's names; raises InputError for a type that stands twice under different names."""
+    inventory: dict[str, int] = {}
+    try:
+        for name, gpus in parse_inventory(text).items():
+            if type_name(name) in inventory:
+                raise InputError(f"{name!r} is another name of {type_name(name)}; give each type once")
+            inventory[type_name(name)] = gpus
+    except InputError as error:
+        raise InputError(f"--gpus {text}: {error}") from None
+    return inventory
