@@ -10,6 +10,7 @@ Not covered: validation splits, learning-rate schedules, sparse inputs.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -83,10 +84,25 @@ def train(config: MLPConfig, tasks: Sequence[Task], device: str = "cpu") -> list
     Raises InputError when a task has fewer than two rows: batch norm needs two to have a variance.
     """
     results: dict[int, Weights] = {}
-    for members in _stacks(tasks, CPU_STACK if device == "cpu" else GPU_STACK):
-        stack = _Stack(config, [tasks[i] for i in members], device)
-        results |= {members[slot]: weights for slot, weights in stack.run()}
+    with _one_thread():
+        for members in _stacks(tasks, CPU_STACK if device == "cpu" else GPU_STACK):
+            stack = _Stack(config, [tasks[i] for i in members], device)
+            results |= {members[slot]: weights for slot, weights in stack.run()}
     return [results[i] for i in range(len(tasks))]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Products this small gain nothing from a second thread, and wait for it whenever another process has its core.
+
+    Measured on the paper's network on two cores: as fast on one when idle, 4.5 times as fast when not.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _stacks(tasks: Sequence[Task], most: int) -> Iterator[list[int]]:
