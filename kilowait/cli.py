@@ -1,6 +1,7 @@
 """The `kilowait` command. Heavy modules load inside the command that needs them."""
 
 import argparse
+import inspect
 import json
 import math
 import os
@@ -24,7 +25,22 @@ example: three jobs on one A100 and two A6000
 
 Both cells of a type empty: the job may not run there. <TYPE>_kwh is the whole job over all its GPUs. An optional
 column <TYPE>_gpus overrides gpus on that type. Columns of types that --gpus lacks are left out. A job that can
-never fit is refused: it is named on stderr and under "refused", and the others run.
+never fit is refused: it is named on stderr and under "refused", and the others run. Optional columns user and
+priority (a whole number, the larger the more urgent) are for --policy fair.
+
+policies (all see predictions only; ties go to the earlier submitted, then to the more powerful type)
+  simple        first come, first served, on the most powerful free type
+  greedy        first come, first served, on the type of least alpha x seconds + gamma x kWh       --alpha --gamma
+  value         most valuable pair first, whatever fits: 1 / (GPUs x seconds) - kappa x kWh        --kappa
+  sjf           shortest job first, on its fastest free type, whatever fits
+  easy          EASY backfill: first come, first served, but a later job may pass if the first is not delayed
+  conservative  conservative backfill: a later job may pass if no job is delayed
+  value_aging   as value, but a job that waited --limit-s goes first and GPUs are held for it      --kappa --limit-s
+  fair          by priority; then the user who holds the least GPUs for their weight               --weights
+
+  $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy easy
+  $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy value_aging --limit-s 7200
+  $ kilowait simulate --jobs users.csv --gpus A100=1,A6000=2 --policy fair --weights ada=2,grace=1
 """
 
 
@@ -77,6 +93,7 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     from kilowait.policies import POLICIES
     from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
     from kilowait.policies.value import DEFAULT_KAPPA
+    from kilowait.policies.value_aging import DEFAULT_LIMIT_S
 
     parser = commands.add_parser(
         "simulate",
@@ -89,13 +106,17 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add = parser.add_argument
     add("--jobs", required=True, type=Path, metavar="JOBS.csv", help="jobs with their true times and energies")
     add("--gpus", required=True, type=_inventory, metavar="TYPE=N,...", help="GPUs by type, most powerful first")
-    add("--policy", required=True, choices=list(POLICIES), help="simple and greedy: first come, first served")
-    kappa_help = f"value: worth of a kWh, against 1 / (GPUs x seconds) (default {DEFAULT_KAPPA:g})"
+    add("--policy", required=True, choices=list(POLICIES), help="the rule to run; each is explained below")
+    kappa_help = f"value, value_aging: worth of a kWh, against 1 / (GPUs x seconds) (default {DEFAULT_KAPPA:g})"
     add("--kappa", type=_weight, default=DEFAULT_KAPPA, metavar="K", help=kappa_help)
     alpha_help = f"greedy: weight of a second of run time (default {DEFAULT_ALPHA:g})"
     add("--alpha", type=_weight, default=DEFAULT_ALPHA, metavar="A", help=alpha_help)
     gamma_help = f"greedy: weight of a kWh (default {DEFAULT_GAMMA:g}: a kWh weighs as much as an hour)"
     add("--gamma", type=_weight, default=DEFAULT_GAMMA, metavar="G", help=gamma_help)
+    limit_help = f"value_aging: seconds of waiting after which a job goes first (default {DEFAULT_LIMIT_S:g}: a day)"
+    add("--limit-s", type=_weight, default=DEFAULT_LIMIT_S, metavar="S", help=limit_help)
+    weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
+    add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")
     add("--placements", type=Path, metavar="OUT.csv", help="write job_id,start_s,gpu_type here")
     add("--json", action="store_true", help="print one JSON object instead of a table")
@@ -123,6 +144,20 @@ def _weight(text: str) -> float:
     return weight
 
 
+def _user_weights(text: str) -> dict[str, float]:
+    """Parse `ada=2,grace=0.5`."""
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        user, _, number = (piece.strip() for piece in part.rpartition("="))
+        weight = _weight(number) if user else 0.0
+        if weight == 0:
+            raise argparse.ArgumentTypeError(f"{part!r} is not USER=W with a number W > 0, as in ada=2,grace=0.5")
+        if user in weights:
+            raise argparse.ArgumentTypeError(f"{user!r} stands twice; give each user once")
+        weights[user] = weight
+    return weights
+
+
 def _simulate(args: argparse.Namespace) -> int:
     from kilowait.policies import POLICIES
     from kilowait.simulate.jobs_csv import read_submissions, write_placements
@@ -130,15 +165,15 @@ def _simulate(args: argparse.Namespace) -> int:
     from kilowait.simulate.scores import score
 
     _check_not_an_input(args.placements, (args.jobs, args.predictions))
-    parameters = {"value": ("kappa",), "greedy": ("alpha", "gamma")}.get(args.policy, ())
-    weights = {name: getattr(args, name) for name in parameters}
+    factory = POLICIES[args.policy]
+    parameters = {name: getattr(args, name) for name in inspect.signature(factory).parameters}
     submissions = read_submissions(args.jobs, args.gpus, args.predictions)
-    run = simulate(submissions, args.gpus, POLICIES[args.policy](**weights))
+    run = simulate(submissions, args.gpus, factory(**parameters))
     for reason in run.refused.values():
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
     if args.placements is not None:
         write_placements(args.placements, run.placements)
-    result = {**asdict(score(run)), "parameters": weights, "gpus": args.gpus, "refused": dict(run.refused)}
+    result = {**asdict(score(run)), "parameters": parameters, "gpus": args.gpus, "refused": dict(run.refused)}
     sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
     return 0
 

@@ -44,7 +44,8 @@ class Job:
 
     `gpus` is how many GPUs it takes, `gpus_by_type` the types where that differs (a_ij). `allowed` names the
     GPU types it may use, None for any that it has a prediction for. `memory_bytes` is what it needs on each GPU,
-    None when unknown.
+    None when unknown. `user` is whose job it is, None when nobody is named; of two jobs the one of the larger
+    `priority` is the more urgent, for policies that look at it.
     """
 
     job_id: str
@@ -54,6 +55,8 @@ class Job:
     allowed: frozenset[str] | None = None
     memory_bytes: int | None = None
     content_hash: str = ""
+    user: str | None = None
+    priority: int = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.submit_s) and self.submit_s >= 0):

@@ -6,6 +6,7 @@ for a trace DIR/trace_jobs.parquet too, and prints the tables. Every score is mo
 """
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Sequence
@@ -20,8 +21,10 @@ from tqdm import tqdm
 from kilowait import records
 from kilowait.errors import InputError
 from kilowait.jobs import Provenance
+from kilowait.policies import POLICIES
 from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
 from kilowait.policies.value import DEFAULT_KAPPA
+from kilowait.policies.value_aging import DEFAULT_LIMIT_S
 from kilowait.report import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
 from kilowait.simulate.comparison import explain
 from kilowait.simulate.digest import arrivals_digest, path_digest, trace_digest
@@ -36,6 +39,7 @@ from kilowait.trace_tables import trace_sentences, trace_tables
 EXAMPLE = """example:
   python -m tuning.kappa --out out/kappa
   python -m pipelines.backtest --scenario paper --kappa out/kappa/kappa.json --out out/backtest
+  python -m pipelines.backtest --policies sjf,easy,conservative,value,value_aging --limit-s 7200 --out out/known
   python -m pipelines.backtest --predictions noisy --residuals out/train/residuals.parquet --out out/noisy
   python -m pipelines.backtest --trace philly.csv --format philly --gpus A100=16,A6000=30 --load 0.9 --out out/philly
 """
@@ -58,16 +62,27 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--samples", type=int, default=100, metavar="N", help="test samples, of a trace at most (default: 100)"
     )
-    p.add_argument("--policies", default="simple,greedy,value", metavar="NAMES", help="(default: %(default)s)")
+    p.add_argument(
+        "--policies",
+        default="simple,greedy,value",
+        metavar="NAMES",
+        help=f"of {', '.join(POLICIES)}; the scenario names no users, so fair sees one (default: %(default)s)",
+    )
     p.add_argument(
         "--kappa",
         default=str(DEFAULT_KAPPA),
         metavar="K|FILE",
-        help="for Value, per kWh: a number, or the kappa.json of tuning.kappa, one Value a criterion "
+        help="for Value (and with aging), per kWh: a number, or the kappa.json of tuning.kappa, one Value a criterion "
         "(default: %(default)s)",
     )
     p.add_argument("--alpha", type=float, default=DEFAULT_ALPHA, help="for Greedy, a second (default: %(default)s)")
     p.add_argument("--gamma", type=float, default=DEFAULT_GAMMA, help="for Greedy, per kWh (default: %(default)s)")
+    p.add_argument(
+        "--limit-s",
+        type=float,
+        default=DEFAULT_LIMIT_S,
+        help="for Value with aging, seconds of waiting after which a job goes first (default: %(default)s)",
+    )
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
     add_world_options(p)
     add_trace_options(p)
@@ -77,32 +92,36 @@ def parser() -> argparse.ArgumentParser:
 def specs(args: argparse.Namespace, classes: str) -> list[PolicySpec]:
     """The policies to compare on this table of classes; Simple is always among them, as the baseline."""
     names = ["simple", *(part.strip() for part in args.policies.split(",") if part.strip())]
-    known: dict[str, list[PolicySpec]] = {
-        "simple": [PolicySpec(label="simple", policy="simple")],
-        "greedy": [PolicySpec(label="greedy", policy="greedy", parameters={"alpha": args.alpha, "gamma": args.gamma})],
-        "value": [
-            PolicySpec(label=label, policy="value", parameters={"kappa": kappa})
-            for label, kappa in kappas(args.kappa, classes).items()
-        ],
-    }
     for name in names:
-        if name not in known:
-            raise InputError(f"--policies: unknown policy {name!r}; choose from {', '.join(known)}")
-    chosen = [spec for name in dict.fromkeys(names) for spec in known[name]]
+        if name not in POLICIES:
+            raise InputError(f"--policies: unknown policy {name!r}; choose from {', '.join(POLICIES)}")
+    chosen = [spec for name in dict.fromkeys(names) for spec in variants(name, args, classes)]
     for spec in chosen:
         spec.build()
     return chosen
 
 
+def variants(name: str, args: argparse.Namespace, classes: str) -> list[PolicySpec]:
+    """One policy with the options that it has, once for each kappa if that is one of them."""
+    wanted = inspect.signature(POLICIES[name]).parameters
+    given = {option: getattr(args, option) for option in ("alpha", "gamma", "limit_s") if option in wanted}
+    if "kappa" not in wanted:
+        return [PolicySpec(label=name, policy=name, parameters=given)]
+    return [
+        PolicySpec(label=f"{name}{suffix}", policy=name, parameters={"kappa": kappa, **given})
+        for suffix, kappa in kappas(args.kappa, classes).items()
+    ]
+
+
 def kappas(text: str, classes: str) -> dict[str, float]:
-    """Kappa by the label of its Value policy; raises InputError for a file that lacks the table of classes."""
+    """Kappa by what it adds to a policy's label; raises InputError for a file that lacks the table of classes."""
     try:
-        return {"value": float(text)}
+        return {"": float(text)}
     except ValueError:
         tuned = read_kappa(Path(text))
     if classes not in tuned:
         raise InputError(f"--kappa {text}: no kappa for the classes {classes!r}; it has {', '.join(tuned)}")
-    return {f"value ({criterion})": kappa for criterion, kappa in tuned[classes].items()}
+    return {f" ({criterion})": kappa for criterion, kappa in tuned[classes].items()}
 
 
 @ray.remote
@@ -191,6 +210,7 @@ def write_world(
         "load": args.load,
         "predictions": world.predictions,
         "greedy": {"alpha": args.alpha, "gamma": args.gamma},
+        "value_aging": {"limit_s": args.limit_s},
     }
     body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
     if isinstance(world, TraceWorld):

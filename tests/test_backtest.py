@@ -9,6 +9,7 @@ import ray
 
 from kilowait import records
 from kilowait.errors import InputError
+from kilowait.policies import POLICIES
 from kilowait.simulate.comparison import PAPER, compare, explain, split_worlds
 from pipelines import backtest
 
@@ -80,6 +81,11 @@ class TestComparison:
         for part in ("104 W under Simple and 58 W under Value, ours 1000 and 500 W", "-50.0%", "large 0.65"):
             assert part in text
 
+    def test_the_explanation_is_of_value_not_of_its_relative_with_aging(self):
+        rows = [outcome("simple", 0, wait=1), outcome("value_aging", 0, wait=1, energy=1.0)]
+        assert explain(compared(*rows)) == []
+        assert "-50.0%" in explain(compared(*rows, outcome("value", 0, wait=1, energy=5.0)))[0]
+
     def test_the_papers_claims_imply_longer_running(self):
         assert PAPER.running_change == pytest.approx(0.68 * 104 / 58 - 1)
 
@@ -141,9 +147,37 @@ def test_noisy_predictions_change_what_policies_do_but_not_simple(local_ray, tmp
     assert {row["predictions"] for row in noisy} == {"noisy:default"}
 
 
+def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
+    kappa = tmp_path / "kappa.json"
+    entries = {"waiting": {"kappa": 0.5}, "energy": {"kappa": 2.0}}
+    kappa.write_text(json.dumps({"version": 1, "classes": {"paper-like": entries}}))
+    words = ["--out", "x", "--policies", ",".join(POLICIES), "--kappa", str(kappa), "--alpha", "3", "--limit-s", "60"]
+    found = backtest.specs(backtest.parser().parse_args(words), "paper-like")
+    assert {spec.label: dict(spec.parameters) for spec in found} == {
+        "simple": {},
+        "greedy": {"alpha": 3, "gamma": 3600},
+        "value (waiting)": {"kappa": 0.5},
+        "value (energy)": {"kappa": 2},
+        "sjf": {},
+        "easy": {},
+        "conservative": {},
+        "value_aging (waiting)": {"kappa": 0.5, "limit_s": 60},
+        "value_aging (energy)": {"kappa": 2, "limit_s": 60},
+        "fair": {},
+    }
+
+
+def test_a_sample_runs_under_every_policy(local_ray, tmp_path):
+    assert run(tmp_path, "--classes", "paper-like", "--policies", "sjf,easy,conservative,value_aging,fair") == 0
+    rows = records.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
+    assert {row["policy"] for row in rows} == {"simple", "sjf", "easy", "conservative", "value_aging", "fair"}
+    assert len({row["jobs"] for row in rows if row["sample"] == 0}) == 1
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
+        (["--policies", "value_aging", "--limit-s", "-1"], "limit_s must be finite and >= 0, got -1.0"),
         (["--policies", "fifo"], "unknown policy 'fifo'"),
         (["--kappa", "nowhere.json"], "nowhere.json"),
         (["--kappa", "-1"], "kappa must be finite and >= 0"),

@@ -3,25 +3,11 @@
 import math
 
 import pytest
+from timelines import job, timeline
 
 from kilowait.errors import InputError
-from kilowait.jobs import Job, Prediction
 from kilowait.policies import POLICIES, Place, greedy, simple, value
-from kilowait.simulate.loop import Submission, simulate
-
-
-def job(job_id, submit_s=0, gpus=1, gpus_by_type=None, seen=None, **by_type):
-    """job("j", A=(10, 2)): 10 s and 2 kWh on A; `seen` is what the policy sees where it differs."""
-
-    def table(numbers):
-        return {t: Prediction(runtime_s=s, energy_kwh=kwh) for t, (s, kwh) in numbers.items()}
-
-    what = Job(job_id=job_id, submit_s=submit_s, gpus=gpus, gpus_by_type=gpus_by_type or {})
-    return Submission(job=what, truth=table(by_type), seen=table(seen or by_type))
-
-
-def timeline(policy, inventory, *jobs):
-    return [(p.job_id, p.gpu_type, p.start_s, p.end_s) for p in simulate(jobs, inventory, policy).placements]
+from kilowait.simulate.loop import simulate
 
 
 def test_simple_takes_the_most_powerful_free_type():
@@ -150,11 +136,23 @@ def test_a_round_may_place_several_jobs_and_changes_nothing_itself():
 
 
 @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])
-@pytest.mark.parametrize(("name", "parameter"), [("greedy", "alpha"), ("greedy", "gamma"), ("value", "kappa")])
-def test_a_bad_weight_is_refused_by_name(name, parameter, bad):
+@pytest.mark.parametrize(
+    ("name", "parameter", "others"),
+    [
+        ("greedy", "alpha", {}),
+        ("greedy", "gamma", {}),
+        ("value", "kappa", {}),
+        ("value_aging", "kappa", {}),
+        ("value_aging", "limit_s", {"kappa": 0}),
+    ],
+)
+def test_a_bad_weight_is_refused_by_name(name, parameter, others, bad):
     with pytest.raises(InputError, match=f"{parameter} must be finite and >= 0, got {bad}"):
-        POLICIES[name](**{parameter: bad})
+        POLICIES[name](**{parameter: bad}, **others)
 
 
-def test_the_registry_has_the_papers_three_policies():
-    assert list(POLICIES) == ["simple", "greedy", "value"]
+def test_the_registry_names_each_policy_as_it_names_itself():
+    names = ["simple", "greedy", "value", "sjf", "easy", "conservative", "value_aging", "fair"]
+    assert list(POLICIES) == names
+    needed = {"value": {"kappa": 0}, "value_aging": {"kappa": 0}}
+    assert [factory(**needed.get(name, {})).__name__ for name, factory in POLICIES.items()] == names

@@ -13,6 +13,7 @@ from kilowait.cluster import replay
 from kilowait.errors import IllegalEvent, InputError, KilowaitError
 from kilowait.events import GpusJoined, JobSubmitted
 from kilowait.jobs import Job, Prediction
+from kilowait.policies import POLICIES as REGISTRY
 from kilowait.policies import Place, greedy, simple, value
 from kilowait.simulate.loop import Submission, simulate
 
@@ -25,7 +26,11 @@ PAIRS = [
     (value(kappa=0.125), reference.value(0.125)),
     (value(kappa=3), reference.value(3)),
 ]
-POLICIES = [policy for policy, _ in PAIRS]
+NEEDED = {"value": {"kappa": 0.125}, "value_aging": {"kappa": 0.125, "limit_s": 3}, "fair": {"weights": {"u": 2}}}
+POLICIES = [
+    *(policy for policy, _ in PAIRS),
+    *(factory(**NEEDED.get(name, {})) for name, factory in REGISTRY.items()),
+]
 
 numbers = st.builds(Prediction, runtime_s=st.integers(1, 6), energy_kwh=st.integers(0, 4))
 
@@ -41,6 +46,7 @@ def worlds(draw):
         job = Job(
             job_id=str(serial), submit_s=draw(st.integers(0, 8)), gpus=draw(st.integers(1, 4)),
             gpus_by_type=gpus_by_type, allowed=frozenset(allowed),
+            user=draw(st.sampled_from((None, "u", "v"))), priority=draw(st.integers(-1, 1)),
         )  # fmt: skip
         truth, seen = ({t: draw(numbers) for t in sorted(allowed)} for _ in range(2))
         submissions.append(Submission(job=job, truth=truth, seen=seen))
@@ -52,7 +58,7 @@ def in_use(run, gpu_type, moment_s):
     return sum(p.gpus for p in run.placements if p.gpu_type == gpu_type and p.start_s <= moment_s < p.end_s)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(worlds(), st.sampled_from(POLICIES))
 def test_every_accepted_job_runs_exactly_once_as_it_asked(world, policy):
     inventory, submissions = world
@@ -69,7 +75,7 @@ def test_every_accepted_job_runs_exactly_once_as_it_asked(world, policy):
         assert placement.gpus == submission.job.gpus_by_type.get(placement.gpu_type, submission.job.gpus)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(worlds(), st.sampled_from(POLICIES))
 def test_capacity_is_never_exceeded_and_every_gpu_comes_back(world, policy):
     inventory, submissions = world
@@ -89,7 +95,7 @@ def test_capacity_is_never_exceeded_and_every_gpu_comes_back(world, policy):
     assert not clusters[-1].active
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(worlds(), st.sampled_from(POLICIES), st.randoms(use_true_random=False))
 def test_the_order_of_the_list_does_not_matter(world, policy, rng):
     inventory, submissions = world
@@ -97,7 +103,7 @@ def test_the_order_of_the_list_does_not_matter(world, policy, rng):
     assert simulate(shuffled, inventory, policy) == simulate(submissions, inventory, policy)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(worlds(), st.sampled_from(POLICIES), st.integers(7, 50))
 def test_a_decision_sees_predictions_only(world, policy, longer_s):
     """Until the first completion nothing but predictions is known: another truth changes no decision before it."""
@@ -115,7 +121,7 @@ def test_a_decision_sees_predictions_only(world, policy, longer_s):
     assert early(first) == early(second)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(worlds(), st.sampled_from(POLICIES))
 def test_a_recorded_log_replays_to_the_same_state_at_every_decision(world, policy):
     inventory, submissions = world

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kilowait.cli import main
+from kilowait.policies import POLICIES
 
 JOBS = """\
 job_id,submit_s,gpus,A100_s,A100_kwh,A6000_s,A6000_kwh
@@ -61,6 +62,34 @@ def test_each_policy_takes_its_parameters(jobs, tmp_path, capsys, words, c_start
     assert main([*inputs, *words]) == 0
     assert out.read_text().splitlines()[-1] == c_start
     assert json.loads(capsys.readouterr().out)["policy"] == words[1]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_runs_with_the_parameters_that_it_has(jobs, capsys, policy):
+    options = {"kappa": 0.5, "alpha": 2.0, "gamma": 3.0, "limit_s": 4.0, "weights": {"ada": 2.0, "grace": 0.5}}
+    has = {"greedy": ["alpha", "gamma"], "value": ["kappa"], "value_aging": ["kappa", "limit_s"], "fair": ["weights"]}
+    words = ["simulate", "--jobs", str(jobs), "--gpus", "A100=1,A6000=2", "--policy", policy, "--json"]
+    words += ["--kappa", "0.5", "--alpha", "2", "--gamma", "3", "--limit-s", "4", "--weights", "ada=2,grace=0.5"]
+    assert main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["policy"], result["jobs"]) == (policy, 3)
+    assert result["parameters"] == {name: options[name] for name in has.get(policy, [])}
+
+
+def test_fair_reads_users_and_weights(tmp_path):
+    header = "job_id,submit_s,gpus,A_s,A_kwh,user"
+    rows = [f"{job_id},0,1,9,0,{user}" for job_id, user in (("a1", "ada"), ("a2", "ada"), ("g1", "grace"))]
+    path, out = tmp_path / "users.csv", tmp_path / "out.csv"
+    path.write_text("\n".join((header, *rows, "g2,0,1,9,0,grace")) + "\n")
+
+    def order(*more):
+        words = ["simulate", "--jobs", str(path), "--gpus", "A=3", "--policy", "fair", "--placements", str(out)]
+        assert main([*words, *more]) == 0
+        return [line.split(",")[0] for line in out.read_text().splitlines()[1:]]
+
+    # after a1 and g1 both hold a third, and a2 is earlier in the queue
+    assert order() == ["a1", "g1", "a2", "g2"]
+    assert order("--weights", "ada=1,grace=2") == ["a1", "g1", "g2", "a2"]
 
 
 def test_the_policy_sees_the_predictions_and_the_scores_the_truth(jobs, tmp_path, capsys):
@@ -117,6 +146,11 @@ def test_a_bad_cell_exits_with_2_and_says_where(tmp_path):
         (["--gpus", ""], "'' is not TYPE=N"),
         (["--gpus", "A100=1", "--kappa", "nan"], "--kappa: 'nan' is not a finite number >= 0"),
         (["--gpus", "A100=1", "--gamma", "-1"], "--gamma: '-1' is not a finite number >= 0"),
+        (["--gpus", "A100=1", "--limit-s", "-1"], "--limit-s: '-1' is not a finite number >= 0"),
+        (["--gpus", "A100=1", "--weights", "ada"], "--weights: 'ada' is not USER=W"),
+        (["--gpus", "A100=1", "--weights", "ada=0"], "--weights: 'ada=0' is not USER=W with a number W > 0"),
+        (["--gpus", "A100=1", "--weights", "=1"], "--weights: '=1' is not USER=W"),
+        (["--gpus", "A100=1", "--weights", "ada=1,ada=2"], "--weights: 'ada' stands twice"),
         (["--gpus", "A100=1", "--policy", "best"], "invalid choice: 'best'"),
         (["--gpus", "A100=1", "--jobs", "absent.csv"], "absent.csv: cannot be read: No such file"),
         (["--gpus", "A100=1,H100=2"], "column H100_s: missing"),
@@ -159,6 +193,8 @@ def test_help_teaches_with_an_example_and_simulate_loads_no_torch(jobs):
     done = command("simulate", "--help")
     assert done.returncode == 0
     assert "$ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy value --kappa 1e-5 --json" in done.stdout
+    explained = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ") and line.strip()}
+    assert set(POLICIES) <= explained
     probe = (
         "import sys; from kilowait.cli import main; "
         f"main(['simulate', '--jobs', {str(jobs)!r}, '--gpus', 'A100=1,A6000=2', '--policy', 'value']); "

@@ -38,6 +38,21 @@ def test_both_cells_empty_forbid_the_type_and_a_gpus_column_overrides(write):
     assert (rows["b"].job.gpus_on("A100"), rows["b"].job.gpus_on("A6000")) == (2, 4)
 
 
+def test_user_and_priority_are_optional_columns(write):
+    path = write("a,0,1,10,1,,,ada,-2", "b,0,1,10,1,,, ,", header=HEADER + ",user,priority")
+    jobs = [row.job for row in read_jobs(path, BOTH).values()]
+    assert [(job.user, job.priority) for job in jobs] == [("ada", -2), (None, 0)]
+    job = read_jobs(write("j,0,1,10,1,,"), BOTH)["j"].job
+    assert (job.user, job.priority) == (None, 0)
+
+
+@pytest.mark.parametrize("priority", ["high", "1.5", "1e3", "--1"])
+def test_a_bad_priority_is_named(write, priority):
+    path = write(f"a,0,1,10,1,,,{priority}", header=HEADER + ",priority")
+    with pytest.raises(InputError, match="line 2, column priority: must be a whole number, or empty for 0, got"):
+        read_jobs(path, BOTH)
+
+
 def test_columns_may_stand_in_any_order_and_types_are_any_text(write):
     path = write("5,j,0,1,2", header="board X_s,job_id,submit_s,gpus,board X_kwh")
     assert read_jobs(path, ("board X",))["j"].by_type["board X"].runtime_s == 5

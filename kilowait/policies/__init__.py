@@ -7,12 +7,32 @@ may place several jobs, in the order of the list.
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from kilowait.policies.conservative import conservative
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.easy import easy
+from kilowait.policies.fair import fair
 from kilowait.policies.greedy import greedy
 from kilowait.policies.simple import simple
+from kilowait.policies.sjf import sjf
 from kilowait.policies.value import value
+from kilowait.policies.value_aging import value_aging
 
-POLICIES: Mapping[str, Callable[..., Policy]] = MappingProxyType({"simple": simple, "greedy": greedy, "value": value})
+_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair)
+
+POLICIES: Mapping[str, Callable[..., Policy]] = MappingProxyType({factory.__name__: factory for factory in _FACTORIES})
 """Factory by name; its keyword arguments are the policy's parameters."""
 
-__all__ = ["POLICIES", "Decision", "Place", "Policy", "greedy", "simple", "value"]
+__all__ = [
+    "POLICIES",
+    "Decision",
+    "Place",
+    "Policy",
+    "conservative",
+    "easy",
+    "fair",
+    "greedy",
+    "simple",
+    "sjf",
+    "value",
+    "value_aging",
+]

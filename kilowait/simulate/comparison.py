@@ -153,7 +153,7 @@ def _ratio(columns: Columns, above: str, below: str) -> float:
 def explain(comparison: Comparison, *, paper: PaperClaims = PAPER) -> list[str]:
     """Where and why our savings differ from the paper's, in sentences; empty without Simple and a Value policy."""
     simple = comparison.policy(BASELINE)
-    values = [p for p in comparison.policies if p.policy.startswith("value")]
+    values = [p for p in comparison.policies if p.policy == "value" or p.policy.startswith("value (")]
     if simple is None or not values or comparison.greenest_change is None:
         return []
     best = min(values, key=lambda p: p.changes["energy_kwh"].estimate)

@@ -1,9 +1,10 @@
 """Jobs and predictions from CSV, placements to CSV: the files of `kilowait simulate`.
 
 Columns are `job_id,submit_s,gpus` and two a GPU type, `<TYPE>_s` and `<TYPE>_kwh` (the whole job over all its GPUs);
-both empty means that the job may not run there. An optional `<TYPE>_gpus` overrides `gpus` on that type. Types that
-the cluster does not have are left out: their columns must come in pairs, their values are not read. Every
-complaint names the file, the line, the column and the value.
+both empty means that the job may not run there. An optional `<TYPE>_gpus` overrides `gpus` on that type. Optional
+columns `user` and `priority` (a whole number, the larger the more urgent, empty for 0) are for policies that look at
+them. Types that the cluster does not have are left out: their columns must come in pairs, their values are not read.
+Every complaint names the file, the line, the column and the value.
 """
 
 import csv
@@ -18,6 +19,7 @@ from kilowait.simulate.loop import Placement, Submission
 from kilowait.simulate.rows import Row, read_csv
 
 _FIXED = ("job_id", "submit_s", "gpus")
+_OPTIONAL = ("user", "priority")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +82,12 @@ def _check_header(path: Path, gpu_types: Collection[str], header: Sequence[str])
     doubled = sorted({column for column in header if header.count(column) > 1})
     if doubled:
         raise InputError(f"{where}, column {doubled[0]}: stands {header.count(doubled[0])} times")
-    named = {t for column in header if column not in _FIXED and (t := _pair_type(column))}
+    named = {t for column in header if column not in (*_FIXED, *_OPTIONAL) and (t := _pair_type(column))}
     wanted = [*_FIXED, *(f"{t}_{unit}" for t in (*gpu_types, *sorted(named)) for unit in ("s", "kwh"))]
     for column in wanted:
         if column not in header:
             raise InputError(f"{where}, column {column}: missing; the file has {', '.join(header)}")
-    known = {*wanted, *(f"{t}_gpus" for t in (*gpu_types, *named))}
+    known = {*wanted, *_OPTIONAL, *(f"{t}_gpus" for t in (*gpu_types, *named))}
     for column in header:
         if column not in known:
             raise InputError(f"{where}, column {column!r}: unknown; a GPU type has <TYPE>_s, <TYPE>_kwh, <TYPE>_gpus")
@@ -108,6 +110,8 @@ def _row(cell: Row, gpu_types: Collection[str]) -> JobRow:
         gpus=cell.whole("gpus"),
         gpus_by_type=overrides,
         allowed=frozenset(by_type),
+        user=cell.values.get("user", "").strip() or None,
+        priority=cell.integer("priority"),
     )
     return JobRow(job=job, by_type=by_type, line=cell.line)
 

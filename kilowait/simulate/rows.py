@@ -14,6 +14,7 @@ from typing import IO
 from kilowait.errors import InputError
 
 _INTEGER = re.compile(r"\s*\+?[0-9]{1,15}\s*", re.ASCII)
+_SIGNED = re.compile(r"\s*[+-]?[0-9]{1,15}\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
 
@@ -62,6 +63,15 @@ class Row:
         text = self.values[column]
         if not _INTEGER.fullmatch(text) or int(text) < 1:
             raise self.wrong(column, "must be a whole number >= 1")
+        return int(text)
+
+    def integer(self, column: str) -> int:
+        """A whole number of either sign, 0 where the cell is empty; raises InputError for everything else."""
+        if self.empty(column):
+            return 0
+        text = self.values[column]
+        if not _SIGNED.fullmatch(text):
+            raise self.wrong(column, "must be a whole number, or empty for 0")
         return int(text)
 
 

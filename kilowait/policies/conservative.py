@@ -1,0 +1,75 @@
+"""Conservative backfill: every waiting job has a reservation, and a job may pass others only if it delays none.
+
+Source: Mu'alem and Feitelson, "Utilization, predictability, workloads, and user runtime estimates in scheduling the
+IBM SP2 with backfilling", IEEE TPDS 12(6), 2001, on conservative backfilling. It knows one type of processor; several
+are our extension.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from kilowait.cluster import Cluster, Waiting
+from kilowait.policies.choices import in_queue_order
+from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.profile import Profile, Reservation
+
+
+def conservative() -> Policy:
+    """A policy that plans the whole queue in `reservations` and starts the jobs whose reservation begins now.
+
+    A job whose reservation begins now on GPUs that an overrun job still holds goes on waiting, and so do the jobs
+    that the plan puts behind it. The plan is made anew at every decision, so a job that ends early lets all others
+    move forward in queue order. The plan is cut short where no job behind can start now; at worst a decision takes
+    time in proportion to the square of the queue's length.
+    """
+
+    def conservative(cluster: Cluster) -> list[Decision]:
+        free = dict(cluster.free)
+        hopeful = list(cluster.ranked(in_queue_order).fitting(free))
+        if not hopeful:
+            return []
+        profile = Profile(cluster)
+        decisions: list[Decision] = []
+        for serial, planned in enumerate(_plan(cluster, profile), start=1):
+            if planned.start_s == cluster.now_s and planned.gpus <= free[planned.gpu_type]:
+                free[planned.gpu_type] -= planned.gpus
+                decisions.append(Place(job_id=planned.job_id, gpu_type=planned.gpu_type))
+            if serial & (serial - 1) == 0:  # looking at powers of two costs little, however long the queue
+                hopeful = _still_hopeful(hopeful, cluster.waiting, profile, planned)
+            if not hopeful:
+                break
+        return decisions
+
+    return conservative
+
+
+def reservations(cluster: Cluster) -> Iterator[Reservation]:
+    """What is reserved for each waiting job, in queue order.
+
+    Every job gets the type and start at which it would end first, ties to the more powerful type, among the GPUs
+    that the running jobs and the jobs before it leave. Running jobs count as in `easy`.
+
+    With exact predictions no later job delays a reservation: those before it in the queue keep theirs, those behind
+    it that already run were planned around it, so the place it had is still free, and what they hold can only make
+    its other choices worse. That ends where a job comes back to an earlier place in the queue: a failed attempt.
+    """
+    return _plan(cluster, Profile(cluster))
+
+
+def _plan(cluster: Cluster, profile: Profile) -> Iterator[Reservation]:
+    for waiting in cluster.queue():
+        planned = profile.soonest(waiting)
+        profile.reserve(planned)
+        yield planned
+
+
+def _still_hopeful(
+    pairs: Iterable[tuple[str, str]], waiting: Mapping[str, Waiting], profile: Profile, planned: Reservation
+) -> list[tuple[str, str]]:
+    """The (job, type) pairs behind the one just planned that could start now; the plan only ever takes room away."""
+    last = waiting[planned.job_id].job
+    return [
+        (job_id, gpu_type)
+        for job_id, gpu_type in pairs
+        if (waiting[job_id].job.submit_s, job_id) > (last.submit_s, last.job_id)
+        and profile.has_room_now(waiting[job_id], gpu_type)
+    ]

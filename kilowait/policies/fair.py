@@ -1,0 +1,108 @@
+"""Fair: weighted fair share of GPUs over users, within classes of priority.
+
+Source: Ghodsi et al., "Dominant resource fairness: fair allocation of multiple resource types", NSDI 2011, algorithm 1
+and its weighted form: the user of the least dominant share is served next. Here a resource is a GPU type, and jobs
+may choose among types, which the source does not cover: its proofs do not carry over.
+"""
+
+import heapq
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from kilowait.cluster import Cluster
+from kilowait.errors import InputError
+from kilowait.jobs import Job, Prediction
+from kilowait.policies.choices import fastest, fitting_types
+from kilowait.policies.decisions import Decision, Place, Policy
+
+
+def fair(*, weights: Mapping[str, float] | None = None) -> Policy:
+    """A policy that serves the most urgent jobs first, and among those the user who holds the least for their weight.
+
+    A user's share is the largest, over GPU types, of the GPUs held over the type's total, divided by the user's
+    weight (1 for users not in `weights`; all jobs without a user belong to one nameless user of weight 1). In each
+    class of `Job.priority`, larger first, the user of the least share gets their first job in queue order that fits
+    started on the fastest of its types that is free; shares are counted anew after each. Equal shares: whose job
+    is earlier in the queue.
+
+    A share counts what is held now; it has no memory of past use. Whatever fits starts, so wide jobs may starve, and
+    a job of low priority may start in front of an urgent one that does not fit. Raises InputError for a weight that
+    is not finite and > 0.
+    """
+    known = dict(weights or {})
+    for user, weight in known.items():
+        if not (math.isfinite(weight) and weight > 0):
+            raise InputError(f"weights: user {user}: must be finite and > 0, got {weight!r}")
+
+    def fair(cluster: Cluster) -> list[Decision]:
+        book = _Book.of(cluster, known)
+        candidates = dict.fromkeys(job_id for job_id, _ in cluster.ranked(_urgency).fitting(book.free))
+        decisions: list[Decision] = []
+        for _, members in groupby(candidates, key=lambda job_id: cluster.waiting[job_id].job.priority):
+            decisions += _serve(book, members)
+        return decisions
+
+    return fair
+
+
+def _urgency(job: Job, gpu_type: str, seen: Prediction) -> float:
+    return -job.priority
+
+
+@dataclass(slots=True, kw_only=True)
+class _Book:
+    """Who holds how many GPUs of which type, and what is free."""
+
+    cluster: Cluster
+    weights: Mapping[str, float]
+    held: dict[str | None, dict[str, int]]
+    free: dict[str, int]
+
+    @classmethod
+    def of(cls, cluster: Cluster, weights: Mapping[str, float]) -> "_Book":
+        book = cls(cluster=cluster, weights=weights, held={}, free=dict(cluster.free))
+        for active in cluster.active.values():
+            book.add(active.job.user, active.gpu_type, active.gpus)
+        return book
+
+    def add(self, user: str | None, gpu_type: str, gpus: int) -> None:
+        types = self.held.setdefault(user, {})
+        types[gpu_type] = types.get(gpu_type, 0) + gpus
+
+    def share(self, user: str | None) -> float:
+        """The dominant share of a user over their weight."""
+        weight = 1.0 if user is None else self.weights.get(user, 1.0)
+        held = self.held.get(user, {})
+        return max((gpus / self.cluster.total[t] for t, gpus in held.items()), default=0.0) / weight
+
+    def place(self, job_id: str) -> Place | None:
+        """Start a job on its fastest free type, None when none is free."""
+        waiting = self.cluster.waiting[job_id]
+        gpu_type = fastest(waiting, fitting_types(self.cluster, waiting, self.free))
+        if gpu_type is None:
+            return None
+        gpus = waiting.job.gpus_on(gpu_type)
+        self.free[gpu_type] -= gpus
+        self.add(waiting.job.user, gpu_type, gpus)
+        return Place(job_id=job_id, gpu_type=gpu_type)
+
+
+def _serve(book: _Book, candidates: Iterable[str]) -> list[Decision]:
+    """Place jobs of one priority, given in queue order: the user of the least share next."""
+    queues: defaultdict[str | None, deque[tuple[int, str]]] = defaultdict(deque)
+    for place, job_id in enumerate(candidates):
+        queues[book.cluster.waiting[job_id].job.user].append((place, job_id))
+    turns = [(book.share(user), *queue.popleft(), user) for user, queue in queues.items()]
+    heapq.heapify(turns)
+    decisions: list[Decision] = []
+    while turns and any(book.free.values()):
+        _, _, job_id, user = heapq.heappop(turns)
+        decision = book.place(job_id)
+        if decision is not None:
+            decisions.append(decision)
+        if queues[user]:
+            heapq.heappush(turns, (book.share(user), *queues[user].popleft(), user))
+    return decisions

@@ -1,0 +1,98 @@
+"""Free GPUs over time as the predictions have it: what backfilling reserves in.
+
+Source: Mu'alem and Feitelson, "Utilization, predictability, workloads, and user runtime estimates in scheduling the
+IBM SP2 with backfilling", IEEE TPDS 12(6), 2001, on conservative backfilling: a list of intervals with the free
+processors in each. Here there is one such list a GPU type.
+"""
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+
+from kilowait.cluster import Active, Cluster, Waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """GPUs of one type for one job from `start_s` to its predicted end."""
+
+    job_id: str
+    gpu_type: str
+    gpus: int
+    start_s: float
+    end_s: float
+
+
+def predicted_end_s(active: Active, now_s: float) -> float:
+    """When a running job is predicted to end; one that has overrun its prediction counts as ending now."""
+    return max(now_s, active.placed_s + active.predictions[active.gpu_type].runtime_s)
+
+
+class Profile:
+    """A step function of free GPUs a type, from now on; without reservations it only rises.
+
+    GPUs of a job that has overrun count as free from now on, though they are not: who starts a job looks at
+    `Cluster.free` besides.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._steps: dict[str, tuple[list[float], list[int]]] = {
+            gpu_type: ([cluster.now_s], [free]) for gpu_type, free in cluster.free.items()
+        }
+        ends = sorted((predicted_end_s(a, cluster.now_s), a.gpu_type, a.gpus) for a in cluster.active.values())
+        for end_s, gpu_type, gpus in ends:
+            times, free = self._steps[gpu_type]
+            if times[-1] == end_s:
+                free[-1] += gpus
+            else:
+                times.append(end_s)
+                free.append(free[-1] + gpus)
+
+    def free_at(self, gpu_type: str, time_s: float) -> int:
+        """Free GPUs of a type at `time_s`, which must not lie before now."""
+        times, free = self._steps[gpu_type]
+        return free[bisect_right(times, time_s) - 1]
+
+    def soonest(self, waiting: Waiting) -> Reservation:
+        """Where the job would end first: its earliest start on each type it may use, then the least predicted end.
+
+        Equal ends go to the more powerful type. The job may have to wait for its type while another is free.
+        """
+        choices = (self._earliest(waiting, gpu_type) for gpu_type in self._cluster.options(waiting))
+        return min(choices, key=lambda choice: choice.end_s)
+
+    def has_room_now(self, waiting: Waiting, gpu_type: str) -> bool:
+        """Whether the job could run from now on to its predicted end on `gpu_type`."""
+        times, free = self._steps[gpu_type]
+        gpus, end_s = waiting.job.gpus_on(gpu_type), times[0] + waiting.predictions[gpu_type].runtime_s
+        return all(left >= gpus for left in free[: bisect_left(times, end_s)])
+
+    def reserve(self, taken: Reservation) -> None:
+        """Take the GPUs of a reservation out of the profile."""
+        times, free = self._steps[taken.gpu_type]
+        first = _cut(times, free, taken.start_s)
+        for step in range(first, _cut(times, free, taken.end_s)):
+            free[step] -= taken.gpus
+
+    def _earliest(self, waiting: Waiting, gpu_type: str) -> Reservation:
+        """The earliest start on `gpu_type` with enough GPUs for the whole predicted run."""
+        times, free = self._steps[gpu_type]
+        gpus, runtime_s = waiting.job.gpus_on(gpu_type), waiting.predictions[gpu_type].runtime_s
+        start = step = 0
+        while step < len(times) and times[step] < times[start] + runtime_s:  # the last step has every GPU free
+            if free[step] < gpus:
+                start = step + 1
+            step += 1
+        start_s = times[start]
+        return Reservation(
+            job_id=waiting.job.job_id, gpu_type=gpu_type, gpus=gpus, start_s=start_s, end_s=start_s + runtime_s
+        )
+
+
+def _cut(times: list[float], free: list[int], time_s: float) -> int:
+    """Let a step begin at `time_s`; returns its position."""
+    position = bisect_left(times, time_s)
+    if position == len(times) or times[position] != time_s:
+        times.insert(position, time_s)
+        free.insert(position, free[position - 1])
+    return position
