@@ -210,9 +210,16 @@ def _accuracy(path: Path) -> Section:
     how = f"{Provenance.MODELLED}, against {Provenance.MEASURED} run times"
     whole = [r for r in rows if r.get("device_type", "all") == r.get("family", "all") == "all"]
     by_device = [r for r in rows if r.get("device_type", "all") != "all" and r.get("family", "all") == "all"]
-    tables = {"Accuracy of the probes and their baselines": whole, "Accuracy by device type": by_device}
-    body = "".join(html(records_table(title, kept, how)) for title, kept in tables.items() if kept)
+    tables = [
+        ("Accuracy of the probes and their baselines", _without(whole, "device_type", "family")),
+        ("Accuracy by device type", _without(by_device, "family")),
+    ]
+    body = "".join(html(records_table(title, kept, how)) for title, kept in tables if kept)
     return Section(key="accuracy", heading="Accuracy", body=body, data={"provenance": how, "rows": rows})
+
+
+def _without(rows: Sequence[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in columns} for row in rows]
 
 
 def _labels(path: Path) -> Section:
