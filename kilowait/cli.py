@@ -37,6 +37,7 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
   conservative  conservative backfill: a later job may pass if no job is delayed
   value_aging   as value, but a job that waited --limit-s goes first and GPUs are held for it      --kappa --limit-s
   fair          by priority; then the user who holds the least GPUs for their weight               --weights
+  patient       plans the queue; a job waits for a greener type if that saves enough energy       --wait-s-per-kwh
 
   $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy easy
   $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy value_aging --limit-s 7200
@@ -92,6 +93,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     from kilowait.policies import POLICIES
     from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
+    from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
     from kilowait.policies.value import DEFAULT_KAPPA
     from kilowait.policies.value_aging import DEFAULT_LIMIT_S
 
@@ -115,6 +117,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--gamma", type=_weight, default=DEFAULT_GAMMA, metavar="G", help=gamma_help)
     limit_help = f"value_aging: seconds of waiting after which a job goes first (default {DEFAULT_LIMIT_S:g}: a day)"
     add("--limit-s", type=_weight, default=DEFAULT_LIMIT_S, metavar="S", help=limit_help)
+    patient_help = f"patient: seconds of a job's waiting that a kWh is worth (default {DEFAULT_WAIT_S_PER_KWH:g})"
+    add("--wait-s-per-kwh", type=_weight, default=DEFAULT_WAIT_S_PER_KWH, metavar="S", help=patient_help)
     weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
     add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")
@@ -166,7 +170,8 @@ def _simulate(args: argparse.Namespace) -> int:
 
     _check_not_an_input(args.placements, (args.jobs, args.predictions))
     factory = POLICIES[args.policy]
-    parameters = {name: getattr(args, name) for name in inspect.signature(factory).parameters}
+    wanted = inspect.signature(factory).parameters
+    parameters = {name: value for name, value in vars(args).items() if name in wanted}
     submissions = read_submissions(args.jobs, args.gpus, args.predictions)
     run = simulate(submissions, args.gpus, factory(**parameters))
     for reason in run.refused.values():

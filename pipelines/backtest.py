@@ -23,6 +23,7 @@ from kilowait.errors import InputError
 from kilowait.jobs import Provenance
 from kilowait.policies import POLICIES
 from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
+from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
 from kilowait.policies.value import DEFAULT_KAPPA
 from kilowait.policies.value_aging import DEFAULT_LIMIT_S
 from kilowait.report import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
@@ -46,6 +47,8 @@ EXAMPLE = """example:
 TRACE_JOBS = "trace_jobs.parquet"
 """Every planned job of a trace with its numbers, a table of `records.TRACE_JOBS`."""
 
+OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh")
+"""What a policy takes from the command line as it stands; kappa may come from a file."""
 BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
 
@@ -83,6 +86,13 @@ def parser() -> argparse.ArgumentParser:
         default=DEFAULT_LIMIT_S,
         help="for Value with aging, seconds of waiting after which a job goes first (default: %(default)s)",
     )
+    p.add_argument(
+        "--wait-s-per-kwh",
+        type=float,
+        default=DEFAULT_WAIT_S_PER_KWH,
+        metavar="S",
+        help="for patient, seconds of a job's waiting that a kWh is worth (default: %(default)s)",
+    )
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
     add_world_options(p)
     add_trace_options(p)
@@ -104,7 +114,7 @@ def specs(args: argparse.Namespace, classes: str) -> list[PolicySpec]:
 def variants(name: str, args: argparse.Namespace, classes: str) -> list[PolicySpec]:
     """One policy with the options that it has, once for each kappa if that is one of them."""
     wanted = inspect.signature(POLICIES[name]).parameters
-    given = {option: getattr(args, option) for option in ("alpha", "gamma", "limit_s") if option in wanted}
+    given = {option: getattr(args, option) for option in OPTIONS if option in wanted}
     if "kappa" not in wanted:
         return [PolicySpec(label=name, policy=name, parameters=given)]
     return [
@@ -211,6 +221,7 @@ def write_world(
         "predictions": world.predictions,
         "greedy": {"alpha": args.alpha, "gamma": args.gamma},
         "value_aging": {"limit_s": args.limit_s},
+        "patient": {"wait_s_per_kwh": args.wait_s_per_kwh},
     }
     body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
     if isinstance(world, TraceWorld):

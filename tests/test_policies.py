@@ -144,6 +144,8 @@ def test_a_round_may_place_several_jobs_and_changes_nothing_itself():
         ("value", "kappa", {}),
         ("value_aging", "kappa", {}),
         ("value_aging", "limit_s", {"kappa": 0}),
+        ("patient", "wait_s_per_kwh", {}),
+        ("patient", "congestion", {}),
     ],
 )
 def test_a_bad_weight_is_refused_by_name(name, parameter, others, bad):
@@ -152,7 +154,7 @@ def test_a_bad_weight_is_refused_by_name(name, parameter, others, bad):
 
 
 def test_the_registry_names_each_policy_as_it_names_itself():
-    names = ["simple", "greedy", "value", "sjf", "easy", "conservative", "value_aging", "fair"]
+    names = ["simple", "greedy", "value", "sjf", "easy", "conservative", "value_aging", "fair", "patient"]
     assert list(POLICIES) == names
     needed = {"value": {"kappa": 0}, "value_aging": {"kappa": 0}}
     assert [factory(**needed.get(name, {})).__name__ for name, factory in POLICIES.items()] == names

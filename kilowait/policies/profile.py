@@ -58,8 +58,29 @@ class Profile:
 
         Equal ends go to the more powerful type. The job may have to wait for its type while another is free.
         """
-        choices = (self._earliest(waiting, gpu_type) for gpu_type in self._cluster.options(waiting))
+        choices = (self.earliest(waiting, gpu_type) for gpu_type in self._cluster.options(waiting))
         return min(choices, key=lambda choice: choice.end_s)
+
+    def earliest(self, waiting: Waiting, gpu_type: str) -> Reservation:
+        """The earliest start on `gpu_type` with enough GPUs for the whole predicted run."""
+        times, free = self._steps[gpu_type]
+        gpus, runtime_s = waiting.job.gpus_on(gpu_type), waiting.predictions[gpu_type].runtime_s
+        start = step = 0
+        while step < len(times) and times[step] < times[start] + runtime_s:  # the last step has every GPU free
+            if free[step] < gpus:
+                start = step + 1
+            step += 1
+        start_s = times[start]
+        return Reservation(
+            job_id=waiting.job.job_id, gpu_type=gpu_type, gpus=gpus, start_s=start_s, end_s=start_s + runtime_s
+        )
+
+    def copy(self) -> "Profile":
+        """A profile with the same steps, whose reservations leave this one as it is."""
+        twin = Profile.__new__(Profile)
+        twin._cluster = self._cluster
+        twin._steps = {gpu_type: (times[:], free[:]) for gpu_type, (times, free) in self._steps.items()}
+        return twin
 
     def has_room_now(self, waiting: Waiting, gpu_type: str) -> bool:
         """Whether the job could run from now on to its predicted end on `gpu_type`."""
@@ -73,20 +94,6 @@ class Profile:
         first = _cut(times, free, taken.start_s)
         for step in range(first, _cut(times, free, taken.end_s)):
             free[step] -= taken.gpus
-
-    def _earliest(self, waiting: Waiting, gpu_type: str) -> Reservation:
-        """The earliest start on `gpu_type` with enough GPUs for the whole predicted run."""
-        times, free = self._steps[gpu_type]
-        gpus, runtime_s = waiting.job.gpus_on(gpu_type), waiting.predictions[gpu_type].runtime_s
-        start = step = 0
-        while step < len(times) and times[step] < times[start] + runtime_s:  # the last step has every GPU free
-            if free[step] < gpus:
-                start = step + 1
-            step += 1
-        start_s = times[start]
-        return Reservation(
-            job_id=waiting.job.job_id, gpu_type=gpu_type, gpus=gpus, start_s=start_s, end_s=start_s + runtime_s
-        )
 
 
 def _cut(times: list[float], free: list[int], time_s: float) -> int:
