@@ -25,6 +25,7 @@ from kilowait.events import (
 )
 from kilowait.jobs import Job, Prediction
 from kilowait.ranking import Key, Ranking
+from kilowait.scale import Scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Snapshot:
     waiting: tuple[Waiting, ...]
     active: tuple[Active, ...]
     over: frozenset[str]
+    scale: Scale
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -66,7 +68,7 @@ class Cluster:
 
     `order` lists GPU types most powerful first; a type that joins unlisted goes behind. `total` and `free` count
     GPUs by type in that order, `memory_bytes` is a board's memory where it is known. `over` holds jobs that are
-    finished or cancelled.
+    finished or cancelled, `scale` says how large the jobs submitted so far are.
     """
 
     order: tuple[str, ...] = ()
@@ -78,6 +80,7 @@ class Cluster:
     waiting: dict[str, Waiting] = field(default_factory=dict)
     active: dict[str, Active] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
+    scale: Scale = field(default_factory=Scale)
     _queue: list[tuple[float, str]] = field(default_factory=list)
     _rankings: WeakKeyDictionary[Key, Ranking] = field(default_factory=WeakKeyDictionary)
 
@@ -120,6 +123,7 @@ class Cluster:
             waiting=tuple(self.queue()),
             active=tuple(sorted(self.active.values(), key=lambda active: active.job.job_id)),
             over=frozenset(self.over),
+            scale=self.scale,
         )
 
     def _obstacle(self, job: Job, predictions: Mapping[str, Prediction], gpu_type: str) -> str | None:
@@ -221,7 +225,9 @@ def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     reason = cluster.refusal(job, event.predictions)
     if reason is not None:
         raise JobRefused(f"job {job.job_id}: can never run here: {reason}")
-    cluster._enqueue(Waiting(job=job, predictions=event.predictions, attempt=1))
+    waiting = Waiting(job=job, predictions=event.predictions, attempt=1)
+    cluster._enqueue(waiting)
+    cluster.scale = cluster.scale.after(job, event.predictions, cluster.options(waiting))
 
 
 def _place(cluster: Cluster, event: JobPlaced) -> None:
