@@ -100,9 +100,9 @@ class Cluster:
         """
         ranking = self._rankings.get(key)
         if ranking is None:
-            ranking = Ranking(key, {name: place for place, name in enumerate(self.total)})
+            ranking = Ranking({name: place for place, name in enumerate(self.total)})
             for waiting in self.queue():
-                ranking.add(waiting.job, waiting.predictions, self.options(waiting))
+                ranking.add(key, waiting.job, waiting.predictions, self.options(waiting))
             self._rankings[key] = ranking
         return ranking
 
@@ -142,8 +142,8 @@ class Cluster:
     def _enqueue(self, waiting: Waiting) -> None:
         job = waiting.job
         options = self.options(waiting)
-        for ranking in self._rankings.values():  # first, because a key that is no number raises
-            ranking.add(job, waiting.predictions, options)
+        for key, ranking in self._rankings.items():  # first, because a key that is no number raises
+            ranking.add(key, job, waiting.predictions, options)
         self.waiting[job.job_id] = waiting
         insort(self._queue, (job.submit_s, job.job_id))
 
