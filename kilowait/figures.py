@@ -122,13 +122,13 @@ def front_figure(panels: Mapping[str, Panel], note: str) -> str:
         for axes, (heading, (trials, front, picks)) in zip(
             figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True
         ):
-            axes.scatter(*zip(*trials, strict=True), s=12, lw=0, color=_INK, alpha=0.4, label="tried, beaten or equal")
+            axes.scatter(*zip(*trials, strict=True), s=12, lw=0, color=_INK, alpha=0.4, label="all that were tried")
             axes.step(*zip(*front, strict=True), where="post", marker="o", ms=4, color=COLOURS[0], label="front")
             for k, (name, (wait, energy)) in enumerate(picks.items()):
                 size = 90 + 60 * k  # rings around each other where two rules pick the same point
                 axes.scatter(wait, energy, s=size, facecolors="none", edgecolors=COLOURS[1 + k % 5], label=name)
             axes.set(title=heading, xlabel="total waiting, hours a sample", ylabel="jobs' energy, kWh a sample")
-            axes.legend(loc="upper right", fontsize=8)
+            axes.legend(loc="best", fontsize=8)
         figure.supxlabel(note, fontsize=8)
         return _svg(figure)
 
