@@ -189,6 +189,13 @@ def test_a_sample_runs_under_every_policy(local_ray, tmp_path):
     assert len({row["jobs"] for row in rows if row["sample"] == 0}) == 1
 
 
+def test_a_backtest_with_relative_kappa_has_no_kappa_per_kwh(local_ray, tmp_path, capsys):
+    assert run(tmp_path, "--classes", "paper-like", "--policies", "value", "--kappa-relative", "0.5") == 0
+    rows = records.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
+    assert {(row["policy"], row["kappa"]) for row in rows} == {("simple", None), ("value (relative 0.5)", None)}
+    assert "The paper claims" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
