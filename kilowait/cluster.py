@@ -139,13 +139,15 @@ class Cluster:
             return f"needs {job.gpus_on(gpu_type)} GPUs, the cluster has {self.total[gpu_type]}"
         return None
 
-    def _enqueue(self, waiting: Waiting) -> None:
+    def _enqueue(self, waiting: Waiting) -> tuple[str, ...]:
+        """Let a job wait; returns the types it could ever fit on."""
         job = waiting.job
         options = self.options(waiting)
         for key, ranking in self._rankings.items():  # first, because a key that is no number raises
             ranking.add(key, job, waiting.predictions, options)
         self.waiting[job.job_id] = waiting
         insort(self._queue, (job.submit_s, job.job_id))
+        return options
 
     def _dequeue(self, job_id: str) -> Waiting:
         waiting = self.waiting.pop(job_id)
@@ -225,9 +227,8 @@ def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     reason = cluster.refusal(job, event.predictions)
     if reason is not None:
         raise JobRefused(f"job {job.job_id}: can never run here: {reason}")
-    waiting = Waiting(job=job, predictions=event.predictions, attempt=1)
-    cluster._enqueue(waiting)
-    cluster.scale = cluster.scale.after(job, event.predictions, cluster.options(waiting))
+    options = cluster._enqueue(Waiting(job=job, predictions=event.predictions, attempt=1))
+    cluster.scale = cluster.scale.after(job, event.predictions, options)
 
 
 def _place(cluster: Cluster, event: JobPlaced) -> None:

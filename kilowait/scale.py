@@ -8,7 +8,7 @@ Not covered: forgetting. All jobs since the first count alike, so the scale of a
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kilowait.jobs import Job, Prediction
 
@@ -16,9 +16,15 @@ TOLERANCE = 1.1
 """The scale in force is renewed once s * E is off by more than this factor; a grid of kappas is much coarser."""
 
 
+LOG_TOLERANCE = math.log(TOLERANCE)
+
+LogScale = tuple[float, float | None]
+"""Logarithms of s in GPU-seconds and of E in kWh, None while no pair is known to use energy."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """The running sums, and the scale in force: `gpu_s` is s, `energy_kwh` is E, each 0 while nothing is known.
+    """The running sums of logarithms, and the scale in force, None before the first job.
 
     The scale in force is the running one as it was when s * E last left the band of `TOLERANCE` around it. It depends
     on the submissions and their order alone, so a replayed log leads to the same one.
@@ -28,46 +34,49 @@ class Scale:
     log_gpu_s_sum: float = 0.0
     energy_pairs: int = 0
     log_energy_kwh_sum: float = 0.0
-    gpu_s: float = 0.0
-    energy_kwh: float = 0.0
+    in_force: LogScale | None = None
+
+    @property
+    def gpu_s(self) -> float:
+        """s in force, in GPU-seconds; 0 before the first job."""
+        return _exp(None if self.in_force is None else self.in_force[0])
+
+    @property
+    def energy_kwh(self) -> float:
+        """E in force, in kWh; 0 while no pair is known to use energy."""
+        return _exp(None if self.in_force is None else self.in_force[1])
 
     def after(self, job: Job, predictions: Mapping[str, Prediction], options: Iterable[str]) -> "Scale":
         """The scale once `job` is submitted with these `options`: the GPU types, at least one, that it can ever run on.
 
         Pairs of 0 kWh have no logarithm and are left out of E.
         """
-        seen = {gpu_type: predictions[gpu_type] for gpu_type in options}
-        times = [math.log(job.gpus_on(gpu_type)) + math.log(p.runtime_s) for gpu_type, p in seen.items()]
-        energies = [math.log(p.energy_kwh) for p in seen.values() if p.energy_kwh > 0]
-        grown = replace(
-            self,
-            pairs=self.pairs + len(times),
-            log_gpu_s_sum=self.log_gpu_s_sum + math.fsum(times),
-            energy_pairs=self.energy_pairs + len(energies),
-            log_energy_kwh_sum=self.log_energy_kwh_sum + math.fsum(energies),
+        pairs, times = self.pairs, self.log_gpu_s_sum
+        energy_pairs, energies = self.energy_pairs, self.log_energy_kwh_sum
+        for gpu_type in options:
+            seen = predictions[gpu_type]
+            pairs, times = pairs + 1, times + math.log(job.gpus_on(gpu_type)) + math.log(seen.runtime_s)
+            if seen.energy_kwh > 0:
+                energy_pairs, energies = energy_pairs + 1, energies + math.log(seen.energy_kwh)
+        running = (times / pairs, energies / energy_pairs if energy_pairs else None)
+        return Scale(
+            pairs=pairs,
+            log_gpu_s_sum=times,
+            energy_pairs=energy_pairs,
+            log_energy_kwh_sum=energies,
+            in_force=running if _has_moved(self.in_force, running) else self.in_force,
         )
-        return grown._renewed() if grown._has_moved() else grown
-
-    def _means(self) -> tuple[float, float | None]:
-        """The running means of the logarithms of a_ij t_ij and of e_ij, None before the first energy."""
-        energy = self.log_energy_kwh_sum / self.energy_pairs if self.energy_pairs else None
-        return self.log_gpu_s_sum / self.pairs, energy
-
-    def _has_moved(self) -> bool:
-        """Whether the scale in force is missing, or off by more than the tolerance."""
-        time, energy = self._means()
-        if energy is None:
-            return self.gpu_s == 0
-        if self.energy_kwh == 0:
-            return True
-        moved = time + energy - math.log(self.gpu_s) - math.log(self.energy_kwh)
-        return abs(moved) > math.log(TOLERANCE)
-
-    def _renewed(self) -> "Scale":
-        time, energy = self._means()
-        return replace(self, gpu_s=_exp(time), energy_kwh=0.0 if energy is None else _exp(energy))
 
 
-def _exp(power: float) -> float:
-    """e to the power, short of the largest float: a job may be as long as a float can say, on several GPUs."""
-    return math.exp(min(power, 709.0))
+def _has_moved(in_force: LogScale | None, running: LogScale) -> bool:
+    """Whether the scale in force is missing, or off by more than the tolerance; without E, nothing is weighed by it."""
+    if in_force is None or running[1] is None:
+        return in_force is None
+    if in_force[1] is None:
+        return True
+    return abs(running[0] + running[1] - in_force[0] - in_force[1]) > LOG_TOLERANCE
+
+
+def _exp(logarithm: float | None) -> float:
+    """e to that power, 0 for None; never infinite, though a job may be as long as a float can say, on many GPUs."""
+    return 0.0 if logarithm is None else math.exp(min(logarithm, 709.0))
