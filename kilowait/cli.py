@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +32,8 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
   simple        first come, first served, on the most powerful free type
   greedy        first come, first served, on the type of least alpha x seconds + gamma x kWh       --alpha --gamma
   value         most valuable pair first, whatever fits: 1 / (GPUs x seconds) - kappa x kWh        --kappa
+                --kappa-relative instead of --kappa: s / (GPUs x seconds) - kappa x kWh / E, where s and E are the
+                geometric means over the jobs submitted so far, so it means the same at every site
   sjf           shortest job first, on its fastest free type, whatever fits
   easy          EASY backfill: first come, first served, but a later job may pass if the first is not delayed
   conservative  conservative backfill: a later job may pass if no job is delayed
@@ -110,7 +112,10 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--gpus", required=True, type=_inventory, metavar="TYPE=N,...", help="GPUs by type, most powerful first")
     add("--policy", required=True, choices=list(POLICIES), help="the rule to run; each is explained below")
     kappa_help = f"value, value_aging: worth of a kWh, against 1 / (GPUs x seconds) (default {DEFAULT_KAPPA:g})"
-    add("--kappa", type=_weight, default=DEFAULT_KAPPA, metavar="K", help=kappa_help)
+    kappas = parser.add_mutually_exclusive_group()
+    kappas.add_argument("--kappa", type=_weight, default=DEFAULT_KAPPA, metavar="K", help=kappa_help)
+    relative_help = "value, value_aging: kappa against the scale of the jobs, a plain number such as 1"
+    kappas.add_argument("--kappa-relative", type=_weight, metavar="X", help=relative_help)
     alpha_help = f"greedy: weight of a second of run time (default {DEFAULT_ALPHA:g})"
     add("--alpha", type=_weight, default=DEFAULT_ALPHA, metavar="A", help=alpha_help)
     gamma_help = f"greedy: weight of a kWh (default {DEFAULT_GAMMA:g}: a kWh weighs as much as an hour)"
@@ -170,8 +175,7 @@ def _simulate(args: argparse.Namespace) -> int:
 
     _check_not_an_input(args.placements, (args.jobs, args.predictions))
     factory = POLICIES[args.policy]
-    wanted = inspect.signature(factory).parameters
-    parameters = {name: value for name, value in vars(args).items() if name in wanted}
+    parameters = _parameters(args, inspect.signature(factory).parameters)
     submissions = read_submissions(args.jobs, args.gpus, args.predictions)
     run = simulate(submissions, args.gpus, factory(**parameters))
     for reason in run.refused.values():
@@ -181,6 +185,12 @@ def _simulate(args: argparse.Namespace) -> int:
     result = {**asdict(score(run)), "parameters": parameters, "gpus": args.gpus, "refused": dict(run.refused)}
     sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
     return 0
+
+
+def _parameters(args: argparse.Namespace, wanted: Iterable[str]) -> dict[str, object]:
+    """The options that the policy has; of the two kappas, kappa has a default and gives way to the other."""
+    unused = "kappa_relative" if args.kappa_relative is None else "kappa"
+    return {name: getattr(args, name) for name in wanted if name != unused and name in args}
 
 
 def _check_not_an_input(output: Path | None, inputs: Sequence[Path | None]) -> None:

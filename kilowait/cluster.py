@@ -25,6 +25,7 @@ from kilowait.events import (
 )
 from kilowait.jobs import Job, Prediction
 from kilowait.ranking import Key, Ranking
+from kilowait.scale import Scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Snapshot:
     waiting: tuple[Waiting, ...]
     active: tuple[Active, ...]
     over: frozenset[str]
+    scale: Scale
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -66,7 +68,7 @@ class Cluster:
 
     `order` lists GPU types most powerful first; a type that joins unlisted goes behind. `total` and `free` count
     GPUs by type in that order, `memory_bytes` is a board's memory where it is known. `over` holds jobs that are
-    finished or cancelled.
+    finished or cancelled, `scale` says how large the jobs submitted so far are.
     """
 
     order: tuple[str, ...] = ()
@@ -78,6 +80,7 @@ class Cluster:
     waiting: dict[str, Waiting] = field(default_factory=dict)
     active: dict[str, Active] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
+    scale: Scale = field(default_factory=Scale)
     _queue: list[tuple[float, str]] = field(default_factory=list)
     _rankings: WeakKeyDictionary[Key, Ranking] = field(default_factory=WeakKeyDictionary)
 
@@ -97,9 +100,9 @@ class Cluster:
         """
         ranking = self._rankings.get(key)
         if ranking is None:
-            ranking = Ranking(key, {name: place for place, name in enumerate(self.total)})
+            ranking = Ranking({name: place for place, name in enumerate(self.total)})
             for waiting in self.queue():
-                ranking.add(waiting.job, waiting.predictions, self.options(waiting))
+                ranking.add(key, waiting.job, waiting.predictions, self.options(waiting))
             self._rankings[key] = ranking
         return ranking
 
@@ -120,6 +123,7 @@ class Cluster:
             waiting=tuple(self.queue()),
             active=tuple(sorted(self.active.values(), key=lambda active: active.job.job_id)),
             over=frozenset(self.over),
+            scale=self.scale,
         )
 
     def _obstacle(self, job: Job, predictions: Mapping[str, Prediction], gpu_type: str) -> str | None:
@@ -135,13 +139,15 @@ class Cluster:
             return f"needs {job.gpus_on(gpu_type)} GPUs, the cluster has {self.total[gpu_type]}"
         return None
 
-    def _enqueue(self, waiting: Waiting) -> None:
+    def _enqueue(self, waiting: Waiting) -> tuple[str, ...]:
+        """Let a job wait; returns the types it could ever fit on."""
         job = waiting.job
         options = self.options(waiting)
-        for ranking in self._rankings.values():  # first, because a key that is no number raises
-            ranking.add(job, waiting.predictions, options)
+        for key, ranking in self._rankings.items():  # first, because a key that is no number raises
+            ranking.add(key, job, waiting.predictions, options)
         self.waiting[job.job_id] = waiting
         insort(self._queue, (job.submit_s, job.job_id))
+        return options
 
     def _dequeue(self, job_id: str) -> Waiting:
         waiting = self.waiting.pop(job_id)
@@ -221,7 +227,8 @@ def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     reason = cluster.refusal(job, event.predictions)
     if reason is not None:
         raise JobRefused(f"job {job.job_id}: can never run here: {reason}")
-    cluster._enqueue(Waiting(job=job, predictions=event.predictions, attempt=1))
+    options = cluster._enqueue(Waiting(job=job, predictions=event.predictions, attempt=1))
+    cluster.scale = cluster.scale.after(job, event.predictions, options)
 
 
 def _place(cluster: Cluster, event: JobPlaced) -> None:

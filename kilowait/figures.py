@@ -1,7 +1,7 @@
 """The report's charts, drawn by matplotlib without a display, as SVG text.
 
-Each figure names its provenance in the report, not in the drawing. Colours hold on light and dark paper: ink is a
-placeholder that the SVG's own style sheet sets by the reader's colour scheme.
+Figures of the report have their provenance beside them there; a figure that is a file of its own carries it. Colours
+hold on light and dark paper: ink is a placeholder that the SVG's own style sheet sets by the reader's colour scheme.
 """
 
 import io
@@ -103,6 +103,33 @@ def scatter_figure(points: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArr
         ends = [everything.min(), everything.max()]
         axes.plot(ends, ends, color=_INK, linewidth=0.7, linestyle="--")
         axes.legend(loc="upper left", fontsize=8)
+        return _svg(figure)
+
+
+Point = tuple[float, float]
+Panel = tuple[Sequence[Point], Sequence[Point], Mapping[str, Point]]
+"""Hours of waiting and kWh: of every trial, of the front by rising waiting, and of picked points by name."""
+
+
+def front_figure(panels: Mapping[str, Panel], note: str) -> str:
+    """Waiting (x) against energy (y) of Value's kappas, a panel a heading, with the Pareto front and what was picked.
+
+    Between two points of the front the line is a step: nothing tried lies below and left of it. `note` stands on the
+    drawing.
+    """
+    with rc_context(_SETTINGS):
+        figure = Figure(figsize=(_WIDTH, 0.5 + 3.2 * len(panels)), layout="constrained")
+        for axes, (heading, (trials, front, picks)) in zip(
+            figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True
+        ):
+            axes.scatter(*zip(*trials, strict=True), s=12, lw=0, color=_INK, alpha=0.4, label="all that were tried")
+            axes.step(*zip(*front, strict=True), where="post", marker="o", ms=4, color=COLOURS[0], label="front")
+            for k, (name, (wait, energy)) in enumerate(picks.items()):
+                size = 90 + 60 * k  # rings around each other where two rules pick the same point
+                axes.scatter(wait, energy, s=size, facecolors="none", edgecolors=COLOURS[1 + k % 5], label=name)
+            axes.set(title=heading, xlabel="total waiting, hours a sample", ylabel="jobs' energy, kWh a sample")
+            axes.legend(loc="best", fontsize=8)
+        figure.supxlabel(note, fontsize=8)
         return _svg(figure)
 
 

@@ -22,17 +22,22 @@ Bucket = tuple[str, int]
 
 
 class Ranking:
-    """The waiting pairs under one key. Filled and emptied by the cluster alone."""
+    """The waiting pairs under one key. Filled and emptied by the cluster alone.
 
-    def __init__(self, key: Key, positions: Mapping[str, int]) -> None:
-        self._key = key
+    It does not hold its key: the cluster forgets a ranking when nobody else holds the key any more.
+    """
+
+    def __init__(self, positions: Mapping[str, int]) -> None:
         self._positions = positions
         self._sorted: dict[Bucket, list[Entry]] = {}
         self._entries: dict[str, list[tuple[Bucket, Entry]]] = {}
 
-    def add(self, job: Job, predictions: Mapping[str, Prediction], options: Iterable[str]) -> None:
-        """Rank `job` on each of its `options`; raises InputError when the key is not a number."""
-        entries = [self._entry(job, gpu_type, predictions[gpu_type]) for gpu_type in options]
+    def add(self, key: Key, job: Job, predictions: Mapping[str, Prediction], options: Iterable[str]) -> None:
+        """Rank `job` by `key` on each of its `options`; raises InputError when the key is not a number."""
+        entries = [
+            self._entry(key(job, gpu_type, predictions[gpu_type]), job, gpu_type, predictions[gpu_type])
+            for gpu_type in options
+        ]
         self._entries[job.job_id] = entries
         for bucket, entry in entries:
             insort(self._sorted.setdefault(bucket, []), entry)
@@ -43,8 +48,7 @@ class Ranking:
             entries = self._sorted[bucket]
             del entries[bisect_left(entries, entry)]
 
-    def _entry(self, job: Job, gpu_type: str, prediction: Prediction) -> tuple[Bucket, Entry]:
-        key = self._key(job, gpu_type, prediction)
+    def _entry(self, key: float, job: Job, gpu_type: str, prediction: Prediction) -> tuple[Bucket, Entry]:
         if math.isnan(key):
             raise InputError(f"job {job.job_id} on {gpu_type}: its rank is not a number, from {prediction}")
         place = self._positions[gpu_type]

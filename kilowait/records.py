@@ -154,6 +154,9 @@ KAPPA_TRIALS = pa.schema(
 )
 """One row a table of job classes and kappa: totals over all validation samples."""
 
+KAPPA_FRONT = KAPPA_TRIALS.append(pa.field("provenance", pa.string()))
+"""The rows of KAPPA_TRIALS that no other row of their table of classes beats in waiting and energy; all modelled."""
+
 PROBE_TRIALS = pa.schema(
     [
         ("trial", pa.string()),

@@ -41,6 +41,7 @@ EXAMPLE = """example:
   python -m tuning.kappa --out out/kappa
   python -m pipelines.backtest --scenario paper --kappa out/kappa/kappa.json --out out/backtest
   python -m pipelines.backtest --policies sjf,easy,conservative,value,value_aging --limit-s 7200 --out out/known
+  python -m pipelines.backtest --policies value --kappa-relative 0.1 --out out/relative
   python -m pipelines.backtest --predictions noisy --residuals out/train/residuals.parquet --out out/noisy
   python -m pipelines.backtest --trace philly.csv --format philly --gpus A100=16,A6000=30 --load 0.9 --out out/philly
 """
@@ -71,12 +72,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help=f"of {', '.join(POLICIES)}; the scenario names no users, so fair sees one (default: %(default)s)",
     )
-    p.add_argument(
+    kappa = p.add_mutually_exclusive_group()
+    kappa.add_argument(
         "--kappa",
         default=str(DEFAULT_KAPPA),
         metavar="K|FILE",
         help="for Value (and with aging), per kWh: a number, or the kappa.json of tuning.kappa, one Value a criterion "
         "(default: %(default)s)",
+    )
+    kappa.add_argument(
+        "--kappa-relative",
+        type=float,
+        metavar="X",
+        help="for Value (and with aging), instead of --kappa: a plain number against the scale of the jobs, such as 1",
     )
     p.add_argument("--alpha", type=float, default=DEFAULT_ALPHA, help="for Greedy, a second (default: %(default)s)")
     p.add_argument("--gamma", type=float, default=DEFAULT_GAMMA, help="for Greedy, per kWh (default: %(default)s)")
@@ -117,6 +125,9 @@ def variants(name: str, args: argparse.Namespace, classes: str) -> list[PolicySp
     given = {option: getattr(args, option) for option in OPTIONS if option in wanted}
     if "kappa" not in wanted:
         return [PolicySpec(label=name, policy=name, parameters=given)]
+    if args.kappa_relative is not None:
+        relative = {"kappa_relative": args.kappa_relative, **given}
+        return [PolicySpec(label=f"{name} (relative {args.kappa_relative:g})", policy=name, parameters=relative)]
     return [
         PolicySpec(label=f"{name}{suffix}", policy=name, parameters={"kappa": kappa, **given})
         for suffix, kappa in kappas(args.kappa, classes).items()

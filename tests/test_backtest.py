@@ -169,11 +169,33 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
     }
 
 
+def test_relative_kappa_is_named_in_the_label():
+    words = ["--out", "x", "--policies", "greedy,value,value_aging", "--kappa-relative", "0.5", "--limit-s", "60"]
+    found = backtest.specs(backtest.parser().parse_args(words), "paper-like")
+    assert {spec.label: dict(spec.parameters) for spec in found[2:]} == {
+        "value (relative 0.5)": {"kappa_relative": 0.5},
+        "value_aging (relative 0.5)": {"kappa_relative": 0.5, "limit_s": 60},
+    }
+
+
+def test_both_kappas_are_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        backtest.main(["--out", "x", "--kappa", "1", "--kappa-relative", "1"])
+    assert "--kappa-relative: not allowed with argument --kappa" in capsys.readouterr().err
+
+
 def test_a_sample_runs_under_every_policy(local_ray, tmp_path):
     assert run(tmp_path, "--classes", "paper-like", "--policies", "sjf,easy,conservative,value_aging,fair") == 0
     rows = records.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
     assert {row["policy"] for row in rows} == {"simple", "sjf", "easy", "conservative", "value_aging", "fair"}
     assert len({row["jobs"] for row in rows if row["sample"] == 0}) == 1
+
+
+def test_a_backtest_with_relative_kappa_has_no_kappa_per_kwh(local_ray, tmp_path, capsys):
+    assert run(tmp_path, "--classes", "paper-like", "--policies", "value", "--kappa-relative", "0.5") == 0
+    rows = records.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
+    assert {(row["policy"], row["kappa"]) for row in rows} == {("simple", None), ("value (relative 0.5)", None)}
+    assert "The paper claims" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -183,6 +205,7 @@ def test_a_sample_runs_under_every_policy(local_ray, tmp_path):
         (["--policies", "fifo"], "unknown policy 'fifo'"),
         (["--kappa", "nowhere.json"], "nowhere.json"),
         (["--kappa", "-1"], "kappa must be finite and >= 0"),
+        (["--kappa-relative", "-1"], "kappa_relative must be finite and >= 0, got -1.0"),
         (["--samples", "0"], "--samples must be >= 1, got 0"),
         (["--classes", ","], "--classes names no table"),
         (["--residuals", "r.parquet"], "--predictions is oracle"),

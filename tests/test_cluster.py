@@ -181,6 +181,20 @@ def test_the_ranking_follows_jobs_as_they_come_and_go():
     assert next(iter(ranking)) == ("fast", "B")
 
 
+def test_a_ranking_is_forgotten_with_its_key():
+    calls = []
+
+    def key(job, gpu_type, prediction):
+        calls.append(job.job_id)
+        return prediction.runtime_s
+
+    cluster = cluster_with(submitted("early"))
+    cluster.ranked(key)
+    del key
+    advance(cluster, submitted("late", time_s=1.0))
+    assert set(calls) == {"early"}
+
+
 def test_equal_keys_rank_by_queue_place_then_by_type():
     same = seen(A=(10, 1), B=(10, 1))
     cluster = cluster_with(*(submitted(job_id, predictions=same) for job_id in ("2", "10")))

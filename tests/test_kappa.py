@@ -13,6 +13,7 @@ from kilowait.simulate.loop import Submission
 from kilowait.simulate.objective import CRITERIA, Trial, Weights, best_kappa, kappa_grid
 from kilowait.simulate.scenario import Sample
 from kilowait.simulate.study import try_kappa
+from pipelines import backtest
 from tuning import kappa as command
 
 SMALL = ["--classes", "paper-like", "--samples", "2", "--low", "1e-6", "--high", "1e-4", "--per-decade", "1"]
@@ -81,6 +82,13 @@ def test_the_command_writes_resumes_and_starts_over(local_ray, tmp_path, capsys)
     least = min(trials, key=lambda row: row["energy_kwh"])
     assert found["energy"] == least["kappa"]
 
+    front = records.read_table(tmp_path / "front.parquet", records.KAPPA_FRONT).to_pylist()
+    assert {row["provenance"] for row in front} == {"modelled"}
+    assert front[0]["total_wait_s"] == min(row["total_wait_s"] for row in trials)
+    assert front[-1]["energy_kwh"] == least["energy_kwh"]
+    drawn = (tmp_path / "front.svg").read_text()
+    assert "modelled: means over 2 validation samples" in drawn
+
     kept = sorted((tmp_path / "trials").iterdir())
     written = {path.name: path.stat().st_mtime_ns for path in kept}
     kept[0].unlink()  # as if killed before the last trial
@@ -92,6 +100,14 @@ def test_the_command_writes_resumes_and_starts_over(local_ray, tmp_path, capsys)
     assert records.read_table(tmp_path / "trials.parquet", records.KAPPA_TRIALS).to_pylist() == trials
     assert list(read_kappa(tmp_path / "kappa.json")["paper-like"]) == ["energy"]
 
+    assert command.main([*arguments, "--max-extra-wait", "0.05"]) == 0
+    printed = capsys.readouterr().out
+    assert "paper-like: budget 5%: kappa" in printed
+    assert "trials whose waiting is at most 5% above the best" in printed
+    words = ["--out", "x", "--policies", "value", "--kappa", str(tmp_path / "kappa.json")]
+    labels = [spec.label for spec in backtest.specs(backtest.parser().parse_args(words), "paper-like")]
+    assert labels == ["simple", "value (budget 5%)"]
+
     assert command.main([*arguments, "--high", "1e-6", "--load", "0.5"]) == 0  # another world: nothing kept counts
     assert "already" not in capsys.readouterr().err
 
@@ -100,7 +116,9 @@ def test_the_command_writes_resumes_and_starts_over(local_ray, tmp_path, capsys)
     ("extra", "message"),
     [
         (["--samples", "0"], "--samples must be >= 1, got 0"),
-        (["--weights", "1,0,0", "--criterion", "energy"], "not both"),
+        (["--weights", "1,0,0", "--criterion", "energy"], "give only one of --weights, --criterion"),
+        (["--max-extra-wait", "0", "--weights", "1,0,0"], "give only one of --weights, --max-extra-wait"),
+        (["--max-extra-wait", "-1"], "max_extra_wait must be finite and >= 0, got -1.0"),
         (["--classes", "nobody"], "unknown class table 'nobody'"),
         (["--predictions", "noisy"], "--residuals"),
         (["--low", "0"], "kappa needs 0 < low"),

@@ -29,6 +29,7 @@ PAIRS = [
 NEEDED = {"value": {"kappa": 0.125}, "value_aging": {"kappa": 0.125, "limit_s": 3}, "fair": {"weights": {"u": 2}}}
 POLICIES = [
     *(policy for policy, _ in PAIRS),
+    value(kappa_relative=0.5),
     *(factory(**NEEDED.get(name, {})) for name, factory in REGISTRY.items()),
 ]
 

@@ -79,6 +79,12 @@ def test_every_policy_runs_with_the_parameters_that_it_has(jobs, capsys, policy)
     assert result["parameters"] == {name: options[name] for name in has.get(policy, [])}
 
 
+def test_relative_kappa_takes_the_place_of_kappa(jobs, capsys):
+    words = ["simulate", "--jobs", str(jobs), "--gpus", "A100=1,A6000=2", "--policy", "value", "--json"]
+    assert main([*words, "--kappa-relative", "0.5"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == {"kappa_relative": 0.5}
+
+
 def test_fair_reads_users_and_weights(tmp_path):
     header = "job_id,submit_s,gpus,A_s,A_kwh,user"
     rows = [f"{job_id},0,1,9,0,{user}" for job_id, user in (("a1", "ada"), ("a2", "ada"), ("g1", "grace"))]
@@ -148,6 +154,8 @@ def test_a_bad_cell_exits_with_2_and_says_where(tmp_path):
         (["--gpus", "A100=1,A100=2"], "'A100' stands twice"),
         (["--gpus", ""], "'' is not TYPE=N"),
         (["--gpus", "A100=1", "--kappa", "nan"], "--kappa: 'nan' is not a finite number >= 0"),
+        (["--gpus", "A100=1", "--kappa-relative", "-1"], "--kappa-relative: '-1' is not a finite number >= 0"),
+        (["--gpus", "A100=1", "--kappa", "1", "--kappa-relative", "1"], "not allowed with argument --kappa"),
         (["--gpus", "A100=1", "--gamma", "-1"], "--gamma: '-1' is not a finite number >= 0"),
         (["--gpus", "A100=1", "--limit-s", "-1"], "--limit-s: '-1' is not a finite number >= 0"),
         (["--gpus", "A100=1", "--weights", "ada"], "--weights: 'ada' is not USER=W"),

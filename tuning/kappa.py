@@ -1,8 +1,10 @@
 """Find kappa for the Value policy: `python -m tuning.kappa --out DIR`.
 
 Every kappa of a grid (0 and a logarithmic range) is a Ray Tune trial, which simulates all validation samples; their
-seeds are disjoint from the backtest's. Trials do not depend on the criterion, so one grid serves all criteria. A
-finished trial is kept in DIR/trials/ at once: after an interruption the same command runs the missing ones only.
+seeds are disjoint from the backtest's. Trials do not depend on the criterion, so one grid serves all criteria. Writes
+DIR/kappa.json (what was picked, and why), DIR/trials.parquet, and the Pareto front of waiting against energy as
+DIR/front.parquet and DIR/front.svg; all of it is modelled. A finished trial is kept in DIR/trials/ at
+once: after an interruption the same command runs the missing ones only.
 """
 
 import argparse
@@ -22,14 +24,17 @@ from tqdm import tqdm
 
 from kilowait import records
 from kilowait.errors import InputError
+from kilowait.simulate.front import Pick, Rule, WaitBudget, pick
 from kilowait.simulate.kappa_file import write_kappa
-from kilowait.simulate.objective import CRITERIA, Trial, Weights, best_kappa, kappa_grid
+from kilowait.simulate.objective import CRITERIA, Trial, Weights, kappa_grid
 from kilowait.simulate.study import World, try_kappa
 from kilowait.simulate.world_options import add_world_options, worlds
+from tuning.front import write_front
 
 EXAMPLE = """example:
   python -m tuning.kappa --classes paper-like,calibrated --samples 50 --out out/kappa
   python -m tuning.kappa --weights 1,0,3600 --out out/kappa-hour    # a kWh weighs as much as an hour of waiting
+  python -m tuning.kappa --max-extra-wait 0.05 --out out/kappa-budget    # least energy for 5% more waiting
 """
 TOTALS = ("total_wait_s", "running_s", "energy_kwh")
 
@@ -49,6 +54,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--samples", type=int, default=50, metavar="N", help="validation samples (default: 50)")
     p.add_argument("--weights", metavar="A,B,G", help="alpha,beta,gamma of an objective of your own")
     p.add_argument("--criterion", choices=sorted(CRITERIA), help="one of the paper's criteria (default: all three)")
+    p.add_argument(
+        "--max-extra-wait",
+        type=float,
+        metavar="X",
+        help="least energy among trials whose total waiting is at most this fraction above the best: 0.05 is 5%%",
+    )
     p.add_argument("--low", type=float, default=1e-9, help="smallest kappa above 0 (default: %(default)s)")
     p.add_argument("--high", type=float, default=1e-3, help="largest kappa (default: %(default)s)")
     p.add_argument("--per-decade", type=int, default=4, metavar="N", help="values a decade (default: 4)")
@@ -57,12 +68,17 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def criteria(args: argparse.Namespace) -> dict[str, Weights]:
-    """The objectives to find a kappa for, by name."""
-    if args.weights and args.criterion:
-        raise InputError("give --weights or --criterion, not both")
-    if args.weights:
+def rules(args: argparse.Namespace) -> dict[str, Rule]:
+    """How to pick a kappa, by the name it has in kappa.json; raises InputError when several options say it."""
+    options = {"--weights": args.weights, "--criterion": args.criterion, "--max-extra-wait": args.max_extra_wait}
+    given = [option for option, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"give only one of {', '.join(given)}")
+    if args.weights is not None:
         return {"weights": Weights.parse(args.weights)}
+    if args.max_extra_wait is not None:
+        budget = WaitBudget(max_extra_wait=args.max_extra_wait)
+        return {budget.label: budget}
     return {args.criterion: CRITERIA[args.criterion]} if args.criterion else dict(CRITERIA)
 
 
@@ -181,10 +197,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Tune, write DIR/trials.parquet and DIR/kappa.json, and print what was found."""
+    """Tune, write what was found to DIR, and print it."""
     if args.samples < 1:
         raise InputError(f"--samples must be >= 1, got {args.samples!r}")
-    wanted, found = criteria(args), worlds(args, "validation")
+    wanted, found = rules(args), worlds(args, "validation")
     by_classes = {world.classes: settings(args, world) for world in found}
     store = TrialStore(args.out / "trials", by_classes)
     keys = [(world.classes, kappa) for world in found for kappa in kappa_grid(args.low, args.high, args.per_decade)]
@@ -201,27 +217,34 @@ def write_results(
     args: argparse.Namespace,
     found: Sequence[World],
     trials: Mapping[Key, Trial],
-    wanted: Mapping[str, Weights],
+    wanted: Mapping[str, Rule],
     by_classes: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """The table of trials, kappa.json, and a line a criterion on the terminal."""
+    """The table of trials, the front, kappa.json, and what was picked on the terminal."""
     common = {"samples": args.samples, "predictions": found[0].predictions}
     rows = [asdict(trial) | common | {"classes": classes} for (classes, _), trial in trials.items()]
     records.write_table(records.table(rows, records.KAPPA_TRIALS), args.out / "trials.parquet")
+    tried = {world.classes: [t for (c, _), t in trials.items() if c == world.classes] for world in found}
     tuned = {
-        world.classes: {
-            name: (weights, best_kappa([t for (c, _), t in trials.items() if c == world.classes], weights))
-            for name, weights in wanted.items()
-        }
-        for world in found
+        classes: {name: pick(of_classes, rule) for name, rule in wanted.items()}
+        for classes, of_classes in tried.items()
     }
+    write_front(args.out, tried, tuned, args.samples, found[0].predictions)
     write_kappa(args.out / "kappa.json", tuned, by_classes)
-    for classes, best in tuned.items():
-        for name, (weights, trial) in best.items():
-            zero = trials[classes, 0.0]
-            saved = 1 - weights.cost(trial) / weights.cost(zero) if weights.cost(zero) else 0.0
-            print(f"{classes}: {name}: kappa {trial.kappa:g} per kWh, {saved:.1%} below kappa 0 on its objective")
-    print(f"wrote {args.out / 'kappa.json'} and {args.out / 'trials.parquet'}")
+    for classes, picks in tuned.items():
+        for name, picked in picks.items():
+            print(f"{classes}: {name}: {sentence(picked, trials[classes, 0.0])}")
+    print(f"wrote kappa.json, trials.parquet, front.parquet and front.svg to {args.out} (all modelled)")
+
+
+def sentence(picked: Pick, zero: Trial) -> str:
+    """What was picked, against kappa 0, and why."""
+    against = ", ".join(
+        f"{what} {getattr(picked.trial, total) / getattr(zero, total) - 1:+.1%}"
+        for what, total in (("waiting", "total_wait_s"), ("energy", "energy_kwh"))
+        if getattr(zero, total)
+    )
+    return f"kappa {picked.trial.kappa:g} per kWh ({against or 'nothing'} against kappa 0): {picked.why}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """Value: the most valuable pair of job and type first, wherever it fits."""
 
+from collections.abc import Callable
+from functools import lru_cache
+
 from kilowait.cluster import Cluster
+from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.ranking import Key
@@ -12,23 +16,58 @@ It lies between what the paper's three criteria choose on its scenario; tuning.k
 """
 
 
-def value(*, kappa: float) -> Policy:
+KeyOf = Callable[[Cluster], Key]
+"""The ranking key of a cluster as it is now: the same function object for as long as the order is the same."""
+
+
+def value(*, kappa: float | None = None, kappa_relative: float | None = None) -> Policy:
     """A policy that places, best first, every pair (job i, type j) that fits, by the value
 
-    v_ij = 1 / (a_ij * t_ij) - kappa * e_ij
+    v_ij = 1 / (a_ij * t_ij) - kappa * e_ij                         with `kappa`, per kWh, or
+    v_ij = s / (a_ij * t_ij) - kappa_relative * e_ij / E            with `kappa_relative`, a plain number,
 
-    with a in GPUs, t in seconds, e in kWh and `kappa` per kWh. Negative values are placed too. Ties go to the
-    earlier in the queue, then to the more powerful type. Raises InputError for a kappa that is negative or not
-    finite.
+    with a in GPUs, t in seconds and e in kWh. s and E are the geometric means of a_ij * t_ij (GPU-seconds) and of
+    e_ij (kWh, those above 0) over the (job, type) pairs submitted so far that could ever run: exp of the mean of the
+    logarithms. So `kappa_relative` means the same at every site: multiplying all times by c and all energies by d
+    changes no placement. Dividing by s shows it to be a kappa of kappa_relative / (s * E) per kWh.
+
+    All waiting jobs are compared with one scale. It stands until s * E has moved by more than a factor of
+    `scale.TOLERANCE`, and is then renewed for all of them, which sorts the queue once; the means settle as jobs come
+    in, so that happens ever more rarely. (Freezing the scale of its submission into each job's key would cost no
+    sorting, but would let the later of two equal jobs pass the earlier.) The cluster keeps the scale and only
+    submissions move it, so a replayed log leads to the same decisions. The first jobs of an empty cluster are
+    compared with a scale of their own.
+
+    Negative values are placed too. Ties go to the earlier in the queue, then to the more powerful type. Raises
+    InputError unless exactly one of the two is given, finite and >= 0. Sources: the paper's Value; the relative form
+    is ours.
     """
-    cost = negative_value(kappa)
+    key_of = value_key(kappa=kappa, kappa_relative=kappa_relative)
 
     def value(cluster: Cluster) -> list[Decision]:
         placed: dict[str, Decision] = {}
-        place_what_fits(cluster, cost, dict(cluster.free), placed)
+        place_what_fits(cluster, key_of(cluster), dict(cluster.free), placed)
         return list(placed.values())
 
     return value
+
+
+def value_key(*, kappa: float | None, kappa_relative: float | None) -> KeyOf:
+    """The key -v_ij of either form of `value`; raises InputError unless exactly one is given, finite and >= 0."""
+    if kappa_relative is None:
+        if kappa is None:
+            raise InputError("Value needs kappa (per kWh) or kappa_relative, got neither")
+        cost = negative_value(kappa)
+        return lambda cluster: cost
+    if kappa is not None:
+        raise InputError(f"give kappa or kappa_relative, not both: got {kappa!r} and {kappa_relative!r}")
+    weight = checked_weight("kappa_relative", kappa_relative)
+
+    @lru_cache(maxsize=1)  # a cluster keeps a ranking for as long as its key lives
+    def at(gpu_s: float, energy_kwh: float) -> Key:
+        return negative_relative_value(weight, gpu_s, energy_kwh)
+
+    return lambda cluster: at(cluster.scale.gpu_s, cluster.scale.energy_kwh)
 
 
 def negative_value(kappa: float) -> Key:
@@ -37,6 +76,16 @@ def negative_value(kappa: float) -> Key:
 
     def cost(job: Job, gpu_type: str, seen: Prediction) -> float:
         return -(1 / (job.gpus_on(gpu_type) * seen.runtime_s) - kappa * seen.energy_kwh)
+
+    return cost
+
+
+def negative_relative_value(kappa_relative: float, gpu_s: float, energy_kwh: float) -> Key:
+    """A ranking key, -v_ij at the scale s = `gpu_s`, E = `energy_kwh`; while E is 0 no pair is known to use energy."""
+
+    def cost(job: Job, gpu_type: str, seen: Prediction) -> float:
+        energy = seen.energy_kwh / energy_kwh if energy_kwh else 0.0
+        return -(gpu_s / (job.gpus_on(gpu_type) * seen.runtime_s) - kappa_relative * energy)
 
     return cost
 

@@ -8,15 +8,19 @@ from collections.abc import Iterable
 from kilowait.cluster import Cluster, Waiting
 from kilowait.policies.choices import fitting_types
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
-from kilowait.policies.value import negative_value, place_what_fits
+from kilowait.policies.value import place_what_fits, value_key
 from kilowait.ranking import Key
 
 DEFAULT_LIMIT_S = 86_400.0
 """A day."""
 
 
-def value_aging(*, kappa: float, limit_s: float = DEFAULT_LIMIT_S) -> Policy:
+def value_aging(
+    *, kappa: float | None = None, kappa_relative: float | None = None, limit_s: float = DEFAULT_LIMIT_S
+) -> Policy:
     """A policy under which no job starves: v_ij = 1 / (a_ij * t_ij) - kappa * e_ij + (infinity from age `limit_s` on).
+
+    `kappa`, per kWh, or `kappa_relative` as for `value`.
 
     Jobs that have waited for `limit_s` seconds are overdue and come first, in queue order. An overdue job starts on
     the type of the largest v_ij among those that fit. If none fits, the type of its largest v_ij over all that it
@@ -31,12 +35,13 @@ def value_aging(*, kappa: float, limit_s: float = DEFAULT_LIMIT_S) -> Policy:
     runs there ends within T, and one of the n + 1 jobs starts there by then, at most n + 1 times. Failed attempts
     start again and count again; the bound supposes that the inventory stays as it is.
 
-    Raises InputError for a kappa or limit_s that is negative or not finite.
+    Raises InputError for a kappa or limit_s that is negative or not finite, and unless exactly one kappa is given.
     """
-    cost, limit_s = negative_value(kappa), checked_weight("limit_s", limit_s)
+    key_of = value_key(kappa=kappa, kappa_relative=kappa_relative)
+    limit_s = checked_weight("limit_s", limit_s)
 
     def value_aging(cluster: Cluster) -> list[Decision]:
-        free = dict(cluster.free)
+        cost, free = key_of(cluster), dict(cluster.free)
         placed: dict[str, Decision] = {}
         _place_overdue(cluster, cost, limit_s, free, placed)
         place_what_fits(cluster, cost, free, placed)

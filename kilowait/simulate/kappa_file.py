@@ -1,4 +1,4 @@
-"""kappa.json: what tuning found, by table of job classes and criterion; the backtest reads it."""
+"""kappa.json: what tuning found, by table of job classes and rule; the backtest reads it."""
 
 import json
 import os
@@ -9,12 +9,13 @@ from typing import Any
 
 from kilowait.errors import InputError
 from kilowait.jobs import Provenance
-from kilowait.simulate.objective import Trial, Weights
+from kilowait.simulate.front import Pick
+from kilowait.simulate.objective import Weights
 
 VERSION = 1
 
-Tuned = Mapping[str, Mapping[str, tuple[Weights, Trial]]]
-"""By table of job classes, then by criterion: its weights and the best trial."""
+Tuned = Mapping[str, Mapping[str, Pick]]
+"""By table of job classes, then by the name of the rule, a criterion or "budget 5%": the trial it picked."""
 
 
 def write_kappa(path: Path, tuned: Tuned, settings: Mapping[str, Any]) -> None:
@@ -24,15 +25,18 @@ def write_kappa(path: Path, tuned: Tuned, settings: Mapping[str, Any]) -> None:
         "provenance": Provenance.MODELLED,
         "settings": dict(settings),
         "classes": {
-            name: {
-                criterion: asdict(trial) | {"weights": asdict(weights)} for criterion, (weights, trial) in best.items()
-            }
-            for name, best in tuned.items()
+            name: {criterion: _entry(pick) for criterion, pick in picks.items()} for name, picks in tuned.items()
         },
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, path)
+
+
+def _entry(pick: Pick) -> dict[str, Any]:
+    """The trial with the rule that picked it, and why."""
+    rule = {"weights": asdict(pick.rule)} if isinstance(pick.rule, Weights) else asdict(pick.rule)
+    return asdict(pick.trial) | rule | {"why": pick.why}
 
 
 def read_kappa(path: Path) -> dict[str, dict[str, float]]:

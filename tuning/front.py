@@ -1,0 +1,48 @@
+"""The Pareto front of tuning.kappa as files: front.parquet (a table of `records.KAPPA_FRONT`) and front.svg."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from kilowait import records
+from kilowait.figures import Panel, front_figure
+from kilowait.jobs import Provenance
+from kilowait.simulate.front import Pick, pareto_front
+from kilowait.simulate.objective import Trial
+
+HOUR_S = 3600
+
+
+def write_front(
+    out: Path,
+    trials: Mapping[str, Sequence[Trial]],
+    picks: Mapping[str, Mapping[str, Pick]],
+    samples: int,
+    predictions: str,
+) -> None:
+    """Write both files to `out`; trials and picks are by table of job classes, the picks then by name of the rule."""
+    same = {"samples": samples, "predictions": predictions, "provenance": Provenance.MODELLED}
+    fronts = {classes: pareto_front(tried) for classes, tried in trials.items()}
+    rows = [asdict(trial) | same | {"classes": classes} for classes, front in fronts.items() for trial in front]
+    records.write_table(records.table(rows, records.KAPPA_FRONT), out / "front.parquet")
+    panels = {
+        f"Value on {classes} jobs: {len(front)} of {len(trials[classes])} kappas on the front": panel(
+            trials[classes], front, picks[classes], samples
+        )
+        for classes, front in fronts.items()
+    }
+    note = f"{Provenance.MODELLED}: means over {samples} validation samples, predictions {predictions}"
+    partial = out / f".front.svg.{os.getpid()}.partial"
+    partial.write_text(front_figure(panels, note), encoding="utf-8")
+    os.replace(partial, out / "front.svg")
+
+
+def panel(tried: Sequence[Trial], front: Sequence[Trial], picks: Mapping[str, Pick], samples: int) -> Panel:
+    """The points of one table of job classes, in hours of waiting and kWh a sample."""
+
+    def point(trial: Trial) -> tuple[float, float]:
+        return trial.total_wait_s / HOUR_S / samples, trial.energy_kwh / samples
+
+    named = {f"{name}: kappa {pick.trial.kappa:g}": point(pick.trial) for name, pick in picks.items()}
+    return [point(trial) for trial in tried], [point(trial) for trial in front], named
