@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from kilowait.errors import InputError
 
+JOULES_PER_KWH = 3.6e6
+"""Also watt-seconds in a kWh."""
+
 
 class Provenance(StrEnum):
     """How a number was had. It travels with the number into every table and chart."""

@@ -9,7 +9,7 @@ import argparse
 import inspect
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -151,9 +151,10 @@ def evaluate_batch(world: Sampled, indices: Sequence[int], policies: Sequence[Po
     return [outcome_row(world, outcome) for index in indices for outcome in evaluate(world, index, policies)]
 
 
-def evaluate_all(found: Sequence[Sampled], samples: int, args: argparse.Namespace) -> list[dict[str, object]]:
+def evaluate_all(
+    found: Sequence[Sampled], samples: int, by_world: Mapping[str, Sequence[PolicySpec]]
+) -> list[dict[str, object]]:
     """The first `samples` samples of all worlds, in order of world, sample and policy, whichever task ends first."""
-    by_world = {world.classes: specs(args, world.classes) for world in found}
     size = -(-samples // (BATCHES_A_CORE * cores()))
     batches = [range(k, min(k + size, samples)) for k in range(0, samples, size)]
     tasks = {}
@@ -196,19 +197,20 @@ def run(args: argparse.Namespace) -> None:
     if mine:
         connect(args.ray)
     try:
-        rows = evaluate_all(found, samples, args)
+        rows = evaluate_all(found, samples, by_world)
     finally:
         if mine:
             ray.shutdown()
     outcomes = records.table(rows, records.BACKTEST)
     records.write_table(outcomes, args.out / OUTCOMES)
     last = found[-1]
-    write_world(args, last, samples, by_world[last.classes])
+    digest = trace_digest(last) if isinstance(last, TraceWorld) else None
+    write_world(args, last, samples, by_world[last.classes], digest)
     page = write_report(args.out, ReportInputs(title="kilowait backtest", backtest=args.out))
     console = Console(width=None if sys.stdout.isatty() else 160)
-    if isinstance(last, TraceWorld):
-        show_trace(console, last)
-    show(console, outcomes, last.trace if isinstance(last, TraceWorld) else None)
+    if digest is not None:
+        show_trace(console, digest)
+    show(console, outcomes, None if digest is None else digest["name"])
     print(f"wrote {page}")
 
 
@@ -222,7 +224,11 @@ def chosen_worlds(args: argparse.Namespace) -> tuple[Sequence[World] | Sequence[
 
 
 def write_world(
-    args: argparse.Namespace, world: World | TraceWorld, samples: int, policies: Sequence[PolicySpec]
+    args: argparse.Namespace,
+    world: World | TraceWorld,
+    samples: int,
+    policies: Sequence[PolicySpec],
+    digest: Mapping[str, Any] | None,
 ) -> None:
     """The path of sample 0 in the last of the worlds, and its arrivals, or what its trace held."""
     settings = {
@@ -237,7 +243,7 @@ def write_world(
     body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
     if isinstance(world, TraceWorld):
         body["settings"] = settings | {"trace": world.trace, "vc": args.vc, "limit": args.limit}
-        body["trace"] = trace_digest(world)
+        body["trace"] = digest
         records.write_table(records.table(job_rows(world), records.TRACE_JOBS), args.out / TRACE_JOBS)
     else:
         body["settings"] = settings | {"scenario": args.scenario, "arrivals": asdict(world.arrivals)}
@@ -245,9 +251,8 @@ def write_world(
     (args.out / WORLD).write_text(json.dumps(body) + "\n", encoding="utf-8")
 
 
-def show_trace(console: Console, world: TraceWorld) -> None:
+def show_trace(console: Console, digest: Mapping[str, Any]) -> None:
     """Where the trace's rows went, and how the world was made of them."""
-    digest = trace_digest(world)
     for view in trace_tables(digest):
         console.print(terminal(view))
     for sentence in trace_sentences(digest):

@@ -1,8 +1,5 @@
 """Checks against public measurements, in the folder KILOWAIT_SHARED_DATA names; skipped where there is none."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from kilowait.simulate.calibration import checks
@@ -12,14 +9,8 @@ pytestmark = pytest.mark.shared_data
 
 
 @pytest.fixture
-def measurements():
-    named = os.environ.get("KILOWAIT_SHARED_DATA")
-    if not named:
-        pytest.skip("KILOWAIT_SHARED_DATA names no folder of public measurements")
-    folder = Path(named) / "measurements"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is no folder")
-    return folder
+def measurements(shared_data):
+    return shared_data("measurements")
 
 
 def test_every_calibrated_number_lies_within_what_was_measured(measurements):

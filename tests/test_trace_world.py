@@ -1,8 +1,5 @@
 """A trace as a world: what is measured and what is modelled, the load, the windows."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -198,11 +195,8 @@ def test_noisy_policies_see_the_truth_times_the_errors():
 
 
 @pytest.mark.shared_data
-def test_gavel_on_its_own_types_is_measured_throughout():
-    named = os.environ.get("KILOWAIT_SHARED_DATA")
-    if not named or not (Path(named) / "traces").is_dir():
-        pytest.skip("KILOWAIT_SHARED_DATA names no folder of public traces")
-    found = read_trace(Path(named) / "traces" / "gavel_msr_seed0_traces.csv", "gavel", vc="11cb48")
+def test_gavel_on_its_own_types_is_measured_throughout(shared_data):
+    found = read_trace(shared_data("traces") / "gavel_msr_seed0_traces.csv", "gavel", vc="11cb48")
     world = trace_world(found, {"V100": 32, "P100": 32, "K80": 32}, load=0.9, samples=10, seed=0)
     assert [world.planned.seconds[t]["modelled"] for t in ("V100", "P100", "K80")] == [0, 0, 0]
     assert world.planned.planned == 1_819

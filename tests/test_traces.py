@@ -3,7 +3,6 @@
 import gzip
 import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -196,14 +195,8 @@ def test_every_row_is_used_or_counted(rows, vc, limit):
 
 
 @pytest.fixture
-def real():
-    named = os.environ.get("KILOWAIT_SHARED_DATA")
-    if not named:
-        pytest.skip("KILOWAIT_SHARED_DATA names no folder of public traces")
-    folder = Path(named) / "traces"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is no folder")
-    return folder
+def real(shared_data):
+    return shared_data("traces")
 
 
 @pytest.mark.shared_data

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from kilowait.cluster import Cluster, Waiting
 from kilowait.policies.choices import in_queue_order
-from kilowait.policies.decisions import Decision, Place, Policy
-from kilowait.policies.profile import Profile, Reservation
+from kilowait.policies.decisions import Decision, Policy
+from kilowait.policies.profile import Profile, Reservation, start_now
 
 
 def conservative() -> Policy:
@@ -30,9 +30,9 @@ def conservative() -> Policy:
         profile = Profile(cluster)
         decisions: list[Decision] = []
         for serial, planned in enumerate(_plan(cluster, profile), start=1):
-            if planned.start_s == cluster.now_s and planned.gpus <= free[planned.gpu_type]:
-                free[planned.gpu_type] -= planned.gpus
-                decisions.append(Place(job_id=planned.job_id, gpu_type=planned.gpu_type))
+            started = start_now(planned, cluster.now_s, free)
+            if started is not None:
+                decisions.append(started)
             if serial & (serial - 1) == 0:  # looking at powers of two costs little, however long the queue
                 hopeful = _still_hopeful(hopeful, cluster.waiting, profile, planned)
             if not hopeful:

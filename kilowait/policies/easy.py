@@ -12,7 +12,7 @@ from operator import itemgetter
 from kilowait.cluster import Cluster, Waiting
 from kilowait.policies.choices import fastest, in_queue_order
 from kilowait.policies.decisions import Decision, Place, Policy
-from kilowait.policies.profile import Profile, Reservation
+from kilowait.policies.profile import Profile, Reservation, start_now
 
 
 def easy() -> Policy:
@@ -54,11 +54,11 @@ def _start_in_order(
     """Start jobs from the front of the queue; returns what is reserved for the first that has to wait."""
     for waiting in cluster.queue():
         best = profile.soonest(waiting)
-        if best.start_s > cluster.now_s or best.gpus > free[best.gpu_type]:
+        started = start_now(best, cluster.now_s, free)
+        if started is None:
             return best
         profile.reserve(best)
-        free[best.gpu_type] -= best.gpus
-        placed[best.job_id] = Place(job_id=best.job_id, gpu_type=best.gpu_type)
+        placed[best.job_id] = started
     return None
 
 

@@ -8,14 +8,18 @@ from typing import NamedTuple
 
 from kilowait.cluster import Cluster, Waiting
 from kilowait.errors import InputError
-from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
-from kilowait.policies.profile import Profile, Reservation
+from kilowait.policies.decisions import Decision, Policy, checked_weight
+from kilowait.policies.profile import Profile, Reservation, start_now
 
 DEFAULT_WAIT_S_PER_KWH = 1000.0
 """A kWh saved is worth 17 minutes of one job's waiting."""
 DEFAULT_CONGESTION = 0.3
 SPREAD = 0.5
 """Standard deviation of the noise on the logarithm of a job's area in all orders but the first."""
+
+
+Candidate = tuple[Waiting, tuple[str, ...]]
+"""A waiting job and the types it may use, looked up once a decision."""
 
 
 class _Plan(NamedTuple):
@@ -68,34 +72,35 @@ def patient(
         if not cluster.waiting or not any(cluster.free.values()):
             return []
         rng = random.Random(f"{seed}/{cluster.now_s}/{len(cluster.waiting)}")
-        now = Profile(cluster)
-        plans = (_plan(cluster, now.copy(), order, prices) for order in _orders(cluster, tries, horizon, rng))
+        now, free = Profile(cluster), dict(cluster.free)
+        queue = [(waiting, cluster.options(waiting)) for waiting in cluster.queue()]
+        plans = (_plan(cluster, now.copy(), order, prices) for order in _orders(queue, tries, horizon, rng))
         best = min(plans, key=lambda plan: plan.cost_s)
-        return list(_starts(cluster, best.reservations))
+        starts = (start_now(planned, cluster.now_s, free) for planned in best.reservations)
+        return [start for start in starts if start is not None]
 
     return patient
 
 
-def _orders(cluster: Cluster, tries: int, horizon: int, rng: random.Random) -> Iterator[Sequence[Waiting]]:
+def _orders(queue: Sequence[Candidate], tries: int, horizon: int, rng: random.Random) -> Iterator[Sequence[Candidate]]:
     """Waiting jobs by their area, then by areas with noise on them; one job has one order."""
-    queue = list(cluster.queue())
-    areas = [math.log(_area(cluster, waiting)) for waiting in queue]
+    areas = [math.log(_area(*candidate)) for candidate in queue]
     for attempt in range(tries if len(queue) > 1 else 1):
         noisy = [area + (rng.gauss(0, SPREAD) if attempt else 0.0) for area in areas]
         yield [queue[i] for i in sorted(range(len(queue)), key=noisy.__getitem__)[:horizon]]
 
 
-def _area(cluster: Cluster, waiting: Waiting) -> float:
+def _area(waiting: Waiting, options: Sequence[str]) -> float:
     """The least GPU-seconds a job can take."""
-    areas = (waiting.job.gpus_on(t) * waiting.predictions[t].runtime_s for t in cluster.options(waiting))
+    areas = (waiting.job.gpus_on(t) * waiting.predictions[t].runtime_s for t in options)
     return max(min(areas), 1e-9)
 
 
-def _plan(cluster: Cluster, profile: Profile, order: Sequence[Waiting], prices: _Prices) -> _Plan:
+def _plan(cluster: Cluster, profile: Profile, order: Sequence[Candidate], prices: _Prices) -> _Plan:
     """Reserve for every job of `order` in turn what costs it least, ties to the more powerful type."""
     cost_s, taken = 0.0, []
-    for waiting in order:
-        choices = [profile.earliest(waiting, gpu_type) for gpu_type in cluster.options(waiting)]
+    for waiting, options in order:
+        choices = [profile.earliest(waiting, gpu_type) for gpu_type in options]
         best = min(choices, key=lambda choice: _price_s(cluster, waiting, choice, prices))
         profile.reserve(best)
         taken.append(best)
@@ -109,12 +114,3 @@ def _price_s(cluster: Cluster, waiting: Waiting, choice: Reservation, prices: _P
     caused_s = prices.congestion * len(cluster.waiting) * share * (choice.end_s - choice.start_s)
     energy_s = prices.wait_s_per_kwh * waiting.predictions[choice.gpu_type].energy_kwh
     return choice.start_s - cluster.now_s + caused_s + energy_s
-
-
-def _starts(cluster: Cluster, reservations: Sequence[Reservation]) -> Iterator[Decision]:
-    """Reservations that begin now, as far as GPUs are really free: an overrun job may still hold some."""
-    free = dict(cluster.free)
-    for planned in reservations:
-        if planned.start_s == cluster.now_s and planned.gpus <= free[planned.gpu_type]:
-            free[planned.gpu_type] -= planned.gpus
-            yield Place(job_id=planned.job_id, gpu_type=planned.gpu_type)

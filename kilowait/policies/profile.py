@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from kilowait.cluster import Active, Cluster, Waiting
+from kilowait.policies.decisions import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,14 @@ class Reservation:
     gpus: int
     start_s: float
     end_s: float
+
+
+def start_now(planned: Reservation, now_s: float, free: dict[str, int]) -> Place | None:
+    """Start a job whose reservation begins now, taking its GPUs out of `free`; None where an overrun job holds them."""
+    if planned.start_s > now_s or planned.gpus > free[planned.gpu_type]:
+        return None
+    free[planned.gpu_type] -= planned.gpus
+    return Place(job_id=planned.job_id, gpu_type=planned.gpu_type)
 
 
 def predicted_end_s(active: Active, now_s: float) -> float:

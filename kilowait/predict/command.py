@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.errors import InputError
-from kilowait.jobs import Prediction, Provenance
+from kilowait.jobs import JOULES_PER_KWH, Prediction, Provenance
 from kilowait.source import MAX_SOURCE_BYTES, Source, read_source, source_from_bytes
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _report(
 
 
 def _numbers(prediction: Prediction) -> dict[str, float]:
-    energy_j = prediction.energy_kwh * 3.6e6
+    energy_j = prediction.energy_kwh * JOULES_PER_KWH
     return {"runtime_s": prediction.runtime_s, "energy_j": energy_j, **prediction.other}
 
 

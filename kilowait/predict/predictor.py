@@ -8,12 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from kilowait.errors import ModelError
-from kilowait.jobs import Prediction
+from kilowait.jobs import JOULES_PER_KWH, Prediction
 from kilowait.predict.bundle import Bundle
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.source import Source
-
-JOULES_PER_KWH = 3.6e6
 
 
 class Vector(Protocol):

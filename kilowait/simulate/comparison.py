@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kilowait.errors import InputError
+from kilowait.jobs import JOULES_PER_KWH
 from kilowait.simulate.scenario_classes import class_table
 from kilowait.simulate.statistics import Interval, change_interval, mean_interval
 
 BASELINE = "simple"
-WATT_SECONDS_A_KWH = 3.6e6
 
 METRICS = (
     "total_wait_s",
@@ -140,8 +140,8 @@ def _summary(name: str, own: Columns, baseline: Columns | None, rng: np.random.G
         kappa=None if math.isnan(kappa) else kappa,
         means={metric: mean_interval(own[metric], rng) for metric in METRICS},
         changes={} if against is None else {m: change_interval(own[m], against[m], rng) for m in METRICS},
-        watts_a_job=_ratio(own, "energy_kwh", "running_s") * WATT_SECONDS_A_KWH,
-        watts_a_gpu=_ratio(own, "energy_kwh", "gpu_running_s") * WATT_SECONDS_A_KWH,
+        watts_a_job=_ratio(own, "energy_kwh", "running_s") * JOULES_PER_KWH,
+        watts_a_gpu=_ratio(own, "energy_kwh", "gpu_running_s") * JOULES_PER_KWH,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from kilowait.errors import InputError
-from kilowait.simulate.objective import Trial, Weights, best_kappa
+from kilowait.simulate.objective import Trial, Weights, best_kappa, check_tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     In order of rising waiting, so of falling energy. Of several with the same two totals the smallest kappa stands
     for all. Raises InputError when there is no trial.
     """
-    least_wait_s(trials)
+    check_tried(trials)
     front: list[Trial] = []
     for trial in sorted(trials, key=lambda t: (t.total_wait_s, t.energy_kwh, t.kappa)):
         if not front or trial.energy_kwh < front[-1].energy_kwh:
@@ -75,8 +75,7 @@ def pick(trials: Sequence[Trial], rule: Rule) -> Pick:
 
 def least_wait_s(trials: Sequence[Trial]) -> float:
     """The smallest total waiting in seconds; raises InputError when there is no trial."""
-    if not trials:
-        raise InputError("no kappa was tried; run tuning.kappa again")
+    check_tried(trials)
     return min(trial.total_wait_s for trial in trials)
 
 

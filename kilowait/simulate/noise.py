@@ -53,6 +53,11 @@ def error_pool(residuals: pa.Table, *, model: str | None = None) -> ErrorPool:
     return ErrorPool(model=model, log_errors=np.array(complete), dropped=len(errors) - len(complete))
 
 
+def predictions_seen(errors: ErrorPool | None) -> str:
+    """What policies see: "oracle", or "noisy" and the model whose errors were drawn."""
+    return "oracle" if errors is None else f"noisy:{errors.model}"
+
+
 def with_noise(sample: Sample, pool: ErrorPool, rng: np.random.Generator) -> Sample:
     """The same sample as a policy with this predictor would see it: `seen` = truth * exp(error).
 

@@ -73,10 +73,15 @@ class Trial:
     energy_kwh: float
 
 
-def best_kappa(trials: Sequence[Trial], weights: Weights) -> Trial:
-    """The trial of lowest cost, the smallest kappa among equals; raises InputError when there is none."""
+def check_tried(trials: Sequence[Trial]) -> None:
+    """Raises InputError when there is no trial."""
     if not trials:
         raise InputError("no kappa was tried; run tuning.kappa again")
+
+
+def best_kappa(trials: Sequence[Trial], weights: Weights) -> Trial:
+    """The trial of lowest cost, the smallest kappa among equals; raises InputError when there is none."""
+    check_tried(trials)
     return min(trials, key=lambda trial: (weights.cost(trial), trial.kappa))
 
 

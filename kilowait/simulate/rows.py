@@ -42,6 +42,16 @@ class Row:
             raise self.wrong(column, "must not be empty")
         return self.values[column].strip()
 
+    def optional(self, column: str) -> str | None:
+        """The text of a cell without the blanks around it, None where it is empty."""
+        return None if self.empty(column) else self.text(column)
+
+    def parts(self, column: str) -> frozenset[str] | None:
+        """The names that stand between vertical bars, None where the cell is empty."""
+        if self.empty(column):
+            return None
+        return frozenset(part.strip() for part in self.text(column).split("|") if part.strip())
+
     def finite(self, column: str) -> float:
         """Any finite number; raises InputError for everything else."""
         text = self.values.get(column, "")

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kilowait.jobs import Job, Prediction
+from kilowait.jobs import JOULES_PER_KWH, Job, Prediction
 from kilowait.simulate.arrivals import HOUR_S, ArrivalPattern
 from kilowait.simulate.loop import Submission
 from kilowait.simulate.scenario_classes import (
@@ -26,8 +26,6 @@ from kilowait.simulate.scenario_classes import (
 A100_RANGE = (10, 20)
 A6000_RANGE = (20, 40)
 """GPUs a sample may have of each type, both ends included (the paper, A.3.2)."""
-
-JOULES_PER_KWH = 3.6e6
 
 Role = Literal["test", "validation"]
 _SPAWN_KEYS: Mapping[Role, int] = {"test": 0, "validation": 1}

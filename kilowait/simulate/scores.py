@@ -8,9 +8,8 @@ from math import fsum
 import numpy as np
 
 from kilowait.hardware import idle_power_w as catalogue_idle_power_w
+from kilowait.jobs import JOULES_PER_KWH
 from kilowait.simulate.loop import Run
-
-JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Protocol
 from kilowait.policies import POLICIES, Policy
 from kilowait.simulate.arrivals import ArrivalPattern
 from kilowait.simulate.loop import Run, simulate
-from kilowait.simulate.noise import ErrorPool, with_noise
+from kilowait.simulate.noise import ErrorPool, predictions_seen, with_noise
 from kilowait.simulate.objective import Trial
 from kilowait.simulate.scenario import Role, Sample, paper_scenario, sample_rng
 from kilowait.simulate.scores import Scores, score
@@ -40,7 +40,7 @@ class World:
     @property
     def predictions(self) -> str:
         """What policies see: "oracle", or "noisy" and the model whose errors were drawn."""
-        return "oracle" if self.errors is None else f"noisy:{self.errors.model}"
+        return predictions_seen(self.errors)
 
 
 class Sampled(Protocol):

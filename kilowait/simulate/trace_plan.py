@@ -18,9 +18,8 @@ import numpy as np
 
 from kilowait.errors import InputError
 from kilowait.hardware import CATALOGUE, canonical
-from kilowait.jobs import Job, Prediction, Provenance
+from kilowait.jobs import JOULES_PER_KWH, Job, Prediction, Provenance
 from kilowait.simulate.loop import Submission
-from kilowait.simulate.scenario import JOULES_PER_KWH
 from kilowait.simulate.scenario_classes import JobClass
 from kilowait.simulate.traces import TraceJob
 from kilowait.simulate.type_model import REFERENCE_TYPE, time_factor, watts

@@ -18,7 +18,7 @@ from typing import Any
 
 from kilowait.errors import InputError
 from kilowait.simulate.loop import Submission
-from kilowait.simulate.noise import ErrorPool, with_noise
+from kilowait.simulate.noise import ErrorPool, predictions_seen, with_noise
 from kilowait.simulate.scenario import Sample, sample_rng
 from kilowait.simulate.scenario_classes import class_table
 from kilowait.simulate.trace_plan import PlannedJob, PlanReport, plan
@@ -63,7 +63,7 @@ class TraceWorld:
     @property
     def predictions(self) -> str:
         """What policies see: "oracle", or "noisy" and the model whose errors were drawn."""
-        return "oracle" if self.errors is None else f"noisy:{self.errors.model}"
+        return predictions_seen(self.errors)
 
     @property
     def left_over(self) -> int:

@@ -77,7 +77,7 @@ def _job(row: Row, *, table: Mapping[Key, Mapping[str, float]]) -> TraceJob | As
         submit_s=row.finite("arrival_time_s"),
         gpus=gpus,
         duration_s=seconds.get(REFERENCE, min(seconds.values())),
-        vc=None if row.empty("vc") else row.text("vc"),
+        vc=row.optional("vc"),
         barred=frozenset(gpu for gpu, rate in by_type.items() if rate == 0),
         job_type=row.text("job_type"),
         measured_s=seconds,

@@ -76,10 +76,10 @@ def _job(row: Row) -> TraceJob | Aside:
         submit_s=submit_s,
         gpus=gpus,
         duration_s=duration_s,
-        user=_optional(row, "user"),
-        vc=_optional(row, "vc"),
-        allowed=_allowed(row),
-        job_type=_optional(row, "job_type"),
+        user=row.optional("user"),
+        vc=row.optional("vc"),
+        allowed=row.parts("allowed"),
+        job_type=row.optional("job_type"),
         measured_s=seconds,
         measured_kwh=kwh,
     )
@@ -99,13 +99,3 @@ def _measured(row: Row) -> tuple[Mapping[str, float], Mapping[str, float]]:
         else:
             seconds[column.removesuffix("_s")] = row.number(column, positive=True)
     return seconds, kwh
-
-
-def _optional(row: Row, column: str) -> str | None:
-    return None if row.empty(column) else row.text(column)
-
-
-def _allowed(row: Row) -> frozenset[str] | None:
-    if row.empty("allowed"):
-        return None
-    return frozenset(part.strip() for part in row.text("allowed").split("|") if part.strip())

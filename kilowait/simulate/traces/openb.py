@@ -48,7 +48,7 @@ def _gpus_a_node(path: Path) -> Mapping[str, list[int]]:
 
 def _job(row: Row, *, largest: Mapping[str, int] | None) -> TraceJob | Aside:
     gpus = row.finite("num_gpu") * row.finite("gpu_milli") / WHOLE_MILLI
-    allowed = _allowed(row)
+    allowed = row.parts("gpu_spec")
     problem = _phase(row) or _impossible(row, allowed, largest)
     if problem is not None:
         return problem
@@ -58,15 +58,9 @@ def _job(row: Row, *, largest: Mapping[str, int] | None) -> TraceJob | Aside:
         submit_s=row.finite("creation_time"),
         gpus=gpus,
         duration_s=duration_s,
-        vc=None if row.empty("qos") else row.text("qos"),
+        vc=row.optional("qos"),
         allowed=allowed,
     )
-
-
-def _allowed(row: Row) -> frozenset[str] | None:
-    if row.empty("gpu_spec"):
-        return None
-    return frozenset(part.strip() for part in row.text("gpu_spec").split("|") if part.strip())
 
 
 def _phase(row: Row) -> Aside | None:

@@ -58,7 +58,7 @@ def _tasks(path: Path) -> Mapping[str, _Tasks]:
         if share > 0:
             tasks.gpus += share * (1.0 if row.empty("inst_num") else row.number("inst_num"))
             tasks.start_s = min(tasks.start_s, math.inf if row.empty("start_time") else row.finite("start_time"))
-            tasks.gpu_types |= {OLDER if row.empty("gpu_type") else row.text("gpu_type")}
+            tasks.gpu_types |= {row.optional("gpu_type") or OLDER}
     return dict(found)
 
 
@@ -79,7 +79,7 @@ def _job(row: Row, *, tasks: Mapping[str, _Tasks]) -> TraceJob | Aside:
         submit_s=submit_s,
         gpus=own.gpus,
         duration_s=duration_s,
-        user=None if row.empty("user") else row.text("user"),
+        user=row.optional("user"),
         measured_s={t: duration_s for t in own.gpu_types if t != OLDER and len(own.gpu_types) == 1},
     )
 

@@ -35,7 +35,7 @@ def _job(row: Row) -> TraceJob | Aside:
         submit_s=submit_s,
         gpus=gpus,
         duration_s=duration_s,
-        vc=None if row.empty("cluster") else row.text("cluster"),
+        vc=row.optional("cluster"),
     )
 
 
