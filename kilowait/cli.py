@@ -26,7 +26,8 @@ example: three jobs on one A100 and two A6000
 Both cells of a type empty: the job may not run there. <TYPE>_kwh is the whole job over all its GPUs. An optional
 column <TYPE>_gpus overrides gpus on that type. Columns of types that --gpus lacks are left out. A job that can
 never fit is refused: it is named on stderr and under "refused", and the others run. Optional columns user and
-priority (a whole number, the larger the more urgent) are for --policy fair.
+priority (a whole number, the larger the more urgent) are for --policy fair. Optional columns <TYPE>_low_s and
+<TYPE>_high_s, <TYPE>_low_kwh and <TYPE>_high_kwh are the ends of 90% prediction intervals, for --policy value_cvar.
 
 policies (all see predictions only; ties go to the earlier submitted, then to the more powerful type)
   simple        first come, first served, on the most powerful free type
@@ -40,6 +41,7 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
   value_aging   as value, but a job that waited --limit-s goes first and GPUs are held for it      --kappa --limit-s
   fair          by priority; then the user who holds the least GPUs for their weight               --weights
   patient       plans the queue; a job waits for a greener type if that saves enough energy       --wait-s-per-kwh
+  value_cvar    as value, with the mean of the worst 1 - risk of each prediction interval          --kappa --risk
 
   $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy easy
   $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy value_aging --limit-s 7200
@@ -98,6 +100,7 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
     from kilowait.policies.value import DEFAULT_KAPPA
     from kilowait.policies.value_aging import DEFAULT_LIMIT_S
+    from kilowait.policies.value_cvar import DEFAULT_RISK
 
     parser = commands.add_parser(
         "simulate",
@@ -111,10 +114,12 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--jobs", required=True, type=Path, metavar="JOBS.csv", help="jobs with their true times and energies")
     add("--gpus", required=True, type=_inventory, metavar="TYPE=N,...", help="GPUs by type, most powerful first")
     add("--policy", required=True, choices=list(POLICIES), help="the rule to run; each is explained below")
-    kappa_help = f"value, value_aging: worth of a kWh, against 1 / (GPUs x seconds) (default {DEFAULT_KAPPA:g})"
+    kappa_help = (
+        f"value, value_aging, value_cvar: worth of a kWh, against 1 / (GPUs x seconds) (default {DEFAULT_KAPPA:g})"
+    )
     kappas = parser.add_mutually_exclusive_group()
     kappas.add_argument("--kappa", type=_weight, default=DEFAULT_KAPPA, metavar="K", help=kappa_help)
-    relative_help = "value, value_aging: kappa against the scale of the jobs, a plain number such as 1"
+    relative_help = "value, value_aging, value_cvar: kappa against the scale of the jobs, a plain number such as 1"
     kappas.add_argument("--kappa-relative", type=_weight, metavar="X", help=relative_help)
     alpha_help = f"greedy: weight of a second of run time (default {DEFAULT_ALPHA:g})"
     add("--alpha", type=_weight, default=DEFAULT_ALPHA, metavar="A", help=alpha_help)
@@ -124,6 +129,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--limit-s", type=_weight, default=DEFAULT_LIMIT_S, metavar="S", help=limit_help)
     patient_help = f"patient: seconds of a job's waiting that a kWh is worth (default {DEFAULT_WAIT_S_PER_KWH:g})"
     add("--wait-s-per-kwh", type=_weight, default=DEFAULT_WAIT_S_PER_KWH, metavar="S", help=patient_help)
+    risk_help = f"value_cvar: 0 rates by means, towards 1 by the worst cases (default {DEFAULT_RISK:g})"
+    add("--risk", type=_weight, default=DEFAULT_RISK, metavar="R", help=risk_help)
     weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
     add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")

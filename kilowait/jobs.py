@@ -10,6 +10,9 @@ from kilowait.errors import InputError
 JOULES_PER_KWH = 3.6e6
 """Also watt-seconds in a kWh."""
 
+INTERVAL_COVERAGE = 0.9
+"""How often a prediction interval holds the truth: its ends are the 5% and 95% quantiles of what is expected."""
+
 
 class Provenance(StrEnum):
     """How a number was had. It travels with the number into every table and chart."""
@@ -25,11 +28,17 @@ class Prediction:
     """What is expected of one job on one GPU type (paper section 3: t_ij and e_ij).
 
     `energy_kwh` is the whole job over all its GPUs, in kWh because kappa and gamma are per kWh: a detour over
-    joules would round, and equal values would stop being ties.
+    joules would round, and equal values would stop being ties. The lows and highs are the ends of prediction
+    intervals that cover the truth with a probability of `INTERVAL_COVERAGE`, as much missing below as above; both
+    ends are None where the predictor gives no interval.
     """
 
     runtime_s: float
     energy_kwh: float
+    runtime_low_s: float | None = None
+    runtime_high_s: float | None = None
+    energy_low_kwh: float | None = None
+    energy_high_kwh: float | None = None
     probe_version: str = ""
     features: str = ""
     other: Mapping[str, float] = field(default_factory=dict)
@@ -39,6 +48,20 @@ class Prediction:
             raise InputError(f"a prediction's runtime_s must be finite and > 0, got {self.runtime_s!r}")
         if not (math.isfinite(self.energy_kwh) and self.energy_kwh >= 0):
             raise InputError(f"a prediction's energy_kwh must be finite and >= 0, got {self.energy_kwh!r}")
+        _check_interval("runtime_s", self.runtime_low_s, self.runtime_s, self.runtime_high_s)
+        _check_interval("energy_kwh", self.energy_low_kwh, self.energy_kwh, self.energy_high_kwh)
+
+
+def _check_interval(name: str, low: float | None, point: float, high: float | None) -> None:
+    """Raises InputError unless both ends are missing or 0 < low <= point <= high < infinity."""
+    if low is None and high is None:
+        return
+    if low is None or high is None:
+        raise InputError(f"a prediction's interval of {name} needs both ends or none, got {low!r} and {high!r}")
+    if not (0 < low <= point <= high < math.inf):
+        raise InputError(
+            f"a prediction's interval of {name} must be finite, > 0 and around {point!r}, got {low!r} to {high!r}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
 from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
 from kilowait.policies.value import DEFAULT_KAPPA
 from kilowait.policies.value_aging import DEFAULT_LIMIT_S
+from kilowait.policies.value_cvar import DEFAULT_RISK
 from kilowait.report import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
 from kilowait.simulate.comparison import explain
 from kilowait.simulate.digest import arrivals_digest, path_digest, trace_digest
@@ -48,7 +49,7 @@ EXAMPLE = """example:
 TRACE_JOBS = "trace_jobs.parquet"
 """Every planned job of a trace with its numbers, a table of `records.TRACE_JOBS`."""
 
-OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh")
+OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh", "risk")
 """What a policy takes from the command line as it stands; kappa may come from a file."""
 BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
@@ -77,14 +78,15 @@ def parser() -> argparse.ArgumentParser:
         "--kappa",
         default=str(DEFAULT_KAPPA),
         metavar="K|FILE",
-        help="for Value (and with aging), per kWh: a number, or the kappa.json of tuning.kappa, one Value a criterion "
-        "(default: %(default)s)",
+        help="for Value (with aging, with CVaR), per kWh: a number, or the kappa.json of tuning.kappa, one Value a "
+        "criterion (default: %(default)s)",
     )
     kappa.add_argument(
         "--kappa-relative",
         type=float,
         metavar="X",
-        help="for Value (and with aging), instead of --kappa: a plain number against the scale of the jobs, such as 1",
+        help="for Value (with aging, with CVaR), instead of --kappa: a plain number against the scale of the jobs, "
+        "such as 1",
     )
     p.add_argument("--alpha", type=float, default=DEFAULT_ALPHA, help="for Greedy, a second (default: %(default)s)")
     p.add_argument("--gamma", type=float, default=DEFAULT_GAMMA, help="for Greedy, per kWh (default: %(default)s)")
@@ -100,6 +102,14 @@ def parser() -> argparse.ArgumentParser:
         default=DEFAULT_WAIT_S_PER_KWH,
         metavar="S",
         help="for patient, seconds of a job's waiting that a kWh is worth (default: %(default)s)",
+    )
+    p.add_argument(
+        "--risk",
+        type=float,
+        default=DEFAULT_RISK,
+        metavar="R",
+        help="for value_cvar, 0 rates by means and towards 1 by the worst cases; only predictions with intervals, "
+        "as noisy ones, make it differ from Value (default: %(default)s)",
     )
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
     add_world_options(p)
@@ -239,6 +249,7 @@ def write_world(
         "greedy": {"alpha": args.alpha, "gamma": args.gamma},
         "value_aging": {"limit_s": args.limit_s},
         "patient": {"wait_s_per_kwh": args.wait_s_per_kwh},
+        "value_cvar": {"risk": args.risk},
     }
     body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
     if isinstance(world, TraceWorld):

@@ -17,8 +17,9 @@ from kilowait.policies.simple import simple
 from kilowait.policies.sjf import sjf
 from kilowait.policies.value import value
 from kilowait.policies.value_aging import value_aging
+from kilowait.policies.value_cvar import value_cvar
 
-_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair, patient)
+_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair, patient, value_cvar)
 
 POLICIES: Mapping[str, Callable[..., Policy]] = MappingProxyType({factory.__name__: factory for factory in _FACTORIES})
 """Factory by name; its keyword arguments are the policy's parameters."""
@@ -37,4 +38,5 @@ __all__ = [
     "sjf",
     "value",
     "value_aging",
+    "value_cvar",
 ]
