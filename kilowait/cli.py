@@ -41,6 +41,7 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
   value_aging   as value, but a job that waited --limit-s goes first and GPUs are held for it      --kappa --limit-s
   fair          by priority; then the user who holds the least GPUs for their weight               --weights
   patient       plans the queue; a job waits for a greener type if that saves enough energy       --wait-s-per-kwh
+  gavel         linear program: each job's share of time on each type; starts pairs by their share       --objective
   value_cvar    as value, with the mean of the worst 1 - risk of each prediction interval          --kappa --risk
 
   $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy easy
@@ -96,6 +97,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     from kilowait.policies import POLICIES
+    from kilowait.policies.gavel import DEFAULT_OBJECTIVE
     from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
     from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
     from kilowait.policies.value import DEFAULT_KAPPA
@@ -131,6 +133,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--wait-s-per-kwh", type=_weight, default=DEFAULT_WAIT_S_PER_KWH, metavar="S", help=patient_help)
     risk_help = f"value_cvar: 0 rates by means, towards 1 by the worst cases (default {DEFAULT_RISK:g})"
     add("--risk", type=_weight, default=DEFAULT_RISK, metavar="R", help=risk_help)
+    objective_help = f"gavel: max_min (fairness), throughput or energy (default {DEFAULT_OBJECTIVE})"
+    add("--objective", default=DEFAULT_OBJECTIVE, metavar="NAME", help=objective_help)
     weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
     add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")

@@ -22,6 +22,7 @@ from kilowait import records
 from kilowait.errors import InputError
 from kilowait.jobs import Provenance
 from kilowait.policies import POLICIES
+from kilowait.policies.gavel import DEFAULT_OBJECTIVE
 from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
 from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
 from kilowait.policies.value import DEFAULT_KAPPA
@@ -49,7 +50,7 @@ EXAMPLE = """example:
 TRACE_JOBS = "trace_jobs.parquet"
 """Every planned job of a trace with its numbers, a table of `records.TRACE_JOBS`."""
 
-OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh", "risk")
+OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh", "risk", "objective")
 """What a policy takes from the command line as it stands; kappa may come from a file."""
 BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
@@ -110,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="R",
         help="for value_cvar, 0 rates by means and towards 1 by the worst cases; only predictions with intervals, "
         "as noisy ones, make it differ from Value (default: %(default)s)",
+    )
+    p.add_argument(
+        "--objective",
+        default=DEFAULT_OBJECTIVE,
+        metavar="NAME",
+        help="for gavel: max_min (fairness), throughput or energy (default: %(default)s)",
     )
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
     add_world_options(p)
@@ -250,6 +257,7 @@ def write_world(
         "value_aging": {"limit_s": args.limit_s},
         "patient": {"wait_s_per_kwh": args.wait_s_per_kwh},
         "value_cvar": {"risk": args.risk},
+        "gavel": {"objective": args.objective},
     }
     body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
     if isinstance(world, TraceWorld):

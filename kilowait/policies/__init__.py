@@ -11,6 +11,7 @@ from kilowait.policies.conservative import conservative
 from kilowait.policies.decisions import Decision, Place, Policy
 from kilowait.policies.easy import easy
 from kilowait.policies.fair import fair
+from kilowait.policies.gavel import gavel
 from kilowait.policies.greedy import greedy
 from kilowait.policies.patient import patient
 from kilowait.policies.simple import simple
@@ -19,7 +20,7 @@ from kilowait.policies.value import value
 from kilowait.policies.value_aging import value_aging
 from kilowait.policies.value_cvar import value_cvar
 
-_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair, patient, value_cvar)
+_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair, patient, value_cvar, gavel)
 
 POLICIES: Mapping[str, Callable[..., Policy]] = MappingProxyType({factory.__name__: factory for factory in _FACTORIES})
 """Factory by name; its keyword arguments are the policy's parameters."""
@@ -32,6 +33,7 @@ __all__ = [
     "conservative",
     "easy",
     "fair",
+    "gavel",
     "greedy",
     "patient",
     "simple",

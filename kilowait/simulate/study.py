@@ -64,7 +64,7 @@ class PolicySpec:
 
     label: str
     policy: str
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, float | str] = field(default_factory=dict)
 
     def build(self) -> Policy:
         """The policy itself; raises InputError for a parameter that is out of range."""
@@ -80,7 +80,7 @@ class Outcome:
 
     sample: int
     policy: str
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, float | str]
     scores: Scores
     gpu_running_s: float
     greenest_kwh: float
