@@ -3,16 +3,21 @@
 A driver (the simulator, a live scheduler) takes events in with `advance` and asks a policy what to place. Nothing
 here reads a clock: time comes with the events.
 
+The views that a policy may ask for (`ranked`, `ranked_jobs`, `predicted_ends`, `scale`) are built when they are first
+asked for and kept up from then on, so nobody pays for a view that no policy looks at.
+
 Not covered: partitions of a GPU, which board of a type a job gets, and nodes that drain or die.
 """
 
 import math
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
-from weakref import WeakKeyDictionary
 
+import msgspec
+
+from kilowait.ends import Ends
 from kilowait.errors import IllegalEvent, JobRefused
 from kilowait.events import (
     AttemptFailed,
@@ -24,29 +29,11 @@ from kilowait.events import (
     JobSubmitted,
 )
 from kilowait.jobs import Job, Prediction
-from kilowait.ranking import Key, Ranking
+from kilowait.ranking import JobKey, JobKeys, Key, Keys, PairKeys, Ranking
 from kilowait.scale import Scale
+from kilowait.standing import Active, Waiting
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A job in the queue; `attempt` is the number its next attempt will have (1 is the first)."""
-
-    job: Job
-    predictions: Mapping[str, Prediction]
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Active:
-    """A job that holds GPUs, with the predictions as they were seen when it was submitted."""
-
-    job: Job
-    predictions: Mapping[str, Prediction]
-    attempt: int
-    gpu_type: str
-    gpus: int
-    placed_s: float
+__all__ = ["Active", "Cluster", "Snapshot", "Waiting", "advance", "replay"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +46,6 @@ class Snapshot:
     waiting: tuple[Waiting, ...]
     active: tuple[Active, ...]
     over: frozenset[str]
-    scale: Scale
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -68,7 +54,7 @@ class Cluster:
 
     `order` lists GPU types most powerful first; a type that joins unlisted goes behind. `total` and `free` count
     GPUs by type in that order, `memory_bytes` is a board's memory where it is known. `over` holds jobs that are
-    finished or cancelled, `scale` says how large the jobs submitted so far are.
+    finished or cancelled.
     """
 
     order: tuple[str, ...] = ()
@@ -80,17 +66,19 @@ class Cluster:
     waiting: dict[str, Waiting] = field(default_factory=dict)
     active: dict[str, Active] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
-    scale: Scale = field(default_factory=Scale)
-    _queue: list[tuple[float, str]] = field(default_factory=list)
-    _rankings: WeakKeyDictionary[Key, Ranking] = field(default_factory=WeakKeyDictionary)
+    _queue: list[Waiting] = field(default_factory=list)
+    _places: list[tuple[float, str]] = field(default_factory=list)
+    _rankings: list[Ranking] = field(default_factory=list)
+    _ends: Ends | None = None
+    _scale: Scale | None = None
 
     def queue(self) -> Iterator[Waiting]:
         """Waiting jobs, first come first: by submit time, then by job id as text."""
-        return (self.waiting[job_id] for _, job_id in self._queue)
+        return iter(self._queue)
 
     def options(self, waiting: Waiting) -> tuple[str, ...]:
         """The types a job may use and could ever fit on, most powerful first."""
-        return tuple(t for t in self.total if self._obstacle(waiting.job, waiting.predictions, t) is None)
+        return tuple(waiting.gpus)
 
     def ranked(self, key: Key) -> Ranking:
         """The waiting (job, type) pairs in the order of `key`.
@@ -98,13 +86,32 @@ class Cluster:
         The ranking is built at the first call and kept up from then on for as long as the key function lives, so
         hand in the same function object each time.
         """
-        ranking = self._rankings.get(key)
-        if ranking is None:
-            ranking = Ranking({name: place for place, name in enumerate(self.total)})
-            for waiting in self.queue():
-                ranking.add(key, waiting.job, waiting.predictions, self.options(waiting))
-            self._rankings[key] = ranking
-        return ranking
+        return self._ranking(key) or self._new_ranking(PairKeys(key))
+
+    def ranked_jobs(self, key: JobKey) -> Ranking:
+        """As `ranked`, by a key of the job that is the same for all its types."""
+        return self._ranking(key) or self._new_ranking(JobKeys(key))
+
+    def predicted_ends(self, gpu_type: str) -> Sequence[tuple[float, int]]:
+        """When the running jobs of a type are predicted to end, and the GPUs each gives back, soonest first.
+
+        Ends that are past belong to jobs that have overrun their prediction.
+        """
+        if self._ends is None:
+            self._ends = Ends()
+            for active in self.active.values():
+                self._ends.add(active)
+        return self._ends.of(gpu_type)
+
+    @property
+    def scale(self) -> Scale:
+        """How large the submitted jobs are. Asked for before the first job is over, it counts all from the first."""
+        if self._scale is None:
+            self._scale = Scale()
+            everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
+            for known in sorted(everyone, key=lambda known: (known.job.submit_s, known.job.job_id)):
+                self._scale.add(known.predictions, self._gpus(known.job, known.predictions))
+        return self._scale
 
     def refusal(self, job: Job, predictions: Mapping[str, Prediction]) -> str | None:
         """Why this job can never run on the present inventory, None when it can."""
@@ -123,8 +130,20 @@ class Cluster:
             waiting=tuple(self.queue()),
             active=tuple(sorted(self.active.values(), key=lambda active: active.job.job_id)),
             over=frozenset(self.over),
-            scale=self.scale,
         )
+
+    def _ranking(self, key: Key | JobKey) -> Ranking | None:
+        for ranking in self._rankings:
+            if ranking.keys.by(key):
+                return ranking
+        return None
+
+    def _new_ranking(self, keys: Keys) -> Ranking:
+        ranking = Ranking(keys, {name: place for place, name in enumerate(self.total)}, self.waiting)
+        for waiting in self._queue:
+            ranking.add(waiting, keys.of(waiting) or ())
+        self._rankings.append(ranking)
+        return ranking
 
     def _obstacle(self, job: Job, predictions: Mapping[str, Prediction], gpu_type: str) -> str | None:
         """Why `job` can never run on `gpu_type`, None when it can."""
@@ -139,26 +158,50 @@ class Cluster:
             return f"needs {job.gpus_on(gpu_type)} GPUs, the cluster has {self.total[gpu_type]}"
         return None
 
-    def _enqueue(self, waiting: Waiting) -> tuple[str, ...]:
-        """Let a job wait; returns the types it could ever fit on."""
-        job = waiting.job
-        options = self.options(waiting)
-        for key, ranking in self._rankings.items():  # first, because a key that is no number raises
-            ranking.add(key, job, waiting.predictions, options)
+    def _gpus(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
+        """a_ij on the types where `_obstacle` finds nothing; without words, for every submission asks every type."""
+        allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
+        found = {}
+        for gpu_type, total in self.total.items():
+            if gpu_type in predictions and (allowed is None or gpu_type in allowed):
+                taken = by_type.get(gpu_type, gpus) if by_type else gpus
+                if taken <= total and (memory is None or memory <= self.memory_bytes.get(gpu_type, math.inf)):
+                    found[gpu_type] = taken
+        return found
+
+    def _enqueue(self, waiting: Waiting) -> None:
+        """Let a job wait; raises InputError, before anything changes, when a ranking has no number for it."""
+        if self._rankings:
+            ranked = [(ranking, keys) for ranking in self._rankings if (keys := ranking.keys.of(waiting)) is not None]
+            self._rankings = [ranking for ranking, _ in ranked]
+            for ranking, keys in ranked:
+                ranking.add(waiting, keys)
+        job, places = waiting.job, self._places
         self.waiting[job.job_id] = waiting
-        insort(self._queue, (job.submit_s, job.job_id))
-        return options
+        place = (job.submit_s, job.job_id)
+        at = bisect_left(places, place) if places and place < places[-1] else len(places)
+        places.insert(at, place)
+        self._queue.insert(at, waiting)
 
     def _dequeue(self, job_id: str) -> Waiting:
         waiting = self.waiting.pop(job_id)
-        del self._queue[bisect_left(self._queue, (waiting.job.submit_s, job_id))]
-        for ranking in self._rankings.values():
-            ranking.remove(job_id)
+        at = 0 if self._queue[0] is waiting else bisect_left(self._places, waiting.place)
+        del self._queue[at], self._places[at]
+        for ranking in self._rankings:
+            ranking.depart()
         return waiting
 
-    def _release(self, job_id: str) -> Active:
-        active = self.active.pop(job_id)
+    def _release(self, job_id: str, attempt: int) -> Active:
+        """Free the GPUs of an attempt that ended; raises IllegalEvent, before anything changes, unless it runs."""
+        active = self.active.get(job_id)
+        if active is None:
+            raise IllegalEvent(f"job {job_id}: attempt {attempt} ended, but the job does not run")
+        if active.attempt != attempt:
+            raise IllegalEvent(f"job {job_id}: attempt {active.attempt} runs, got the end of {attempt!r}")
+        del self.active[job_id]
         self.free[active.gpu_type] += active.gpus
+        if self._ends is not None:
+            self._ends.remove(active)
         return active
 
 
@@ -168,24 +211,20 @@ def advance(cluster: Cluster, event: Event) -> None:
     Raises JobRefused when a submitted job can never run, and IllegalEvent when the event cannot follow the present
     state; either way the cluster is left as it was.
     """
-    if not (math.isfinite(event.time_s) and event.time_s >= cluster.now_s):
+    if not cluster.now_s <= event.time_s < math.inf:
         raise IllegalEvent(f"{event}: time_s must be finite and not before the present {cluster.now_s!r}")
     match event:
-        case GpusJoined():
-            _join(cluster, event)
         case JobSubmitted():
             _submit(cluster, event)
         case JobPlaced():
-            _place(cluster, event)
+            _start(cluster, event)
         case AttemptFinished():
-            _check_attempt(cluster, event)
-            cluster._release(event.job_id)
+            cluster._release(event.job_id, event.attempt)
             cluster.over.add(event.job_id)
         case AttemptFailed():
-            _check_attempt(cluster, event)
-            active = cluster._release(event.job_id)
-            again = Waiting(job=active.job, predictions=active.predictions, attempt=active.attempt + 1)
-            cluster._enqueue(again)
+            _wait_again(cluster, cluster._release(event.job_id, event.attempt))
+        case GpusJoined():
+            _join(cluster, event)
         case JobCancelled():
             _cancel(cluster, event)
         case _:
@@ -194,8 +233,12 @@ def advance(cluster: Cluster, event: Event) -> None:
 
 
 def replay(events: Iterable[Event], order: Iterable[str] = ()) -> Cluster:
-    """The cluster that these events lead to, from an empty one; raises what `advance` raises."""
+    """The cluster that these events lead to, from an empty one; raises what `advance` raises.
+
+    Its `scale` is kept from the first event on, in case a policy looks at it.
+    """
     cluster = Cluster(order=tuple(order))
+    cluster._scale = Scale()
     for event in events:
         advance(cluster, event)
     return cluster
@@ -217,25 +260,34 @@ def _join(cluster: Cluster, event: GpusJoined) -> None:
     if event.memory_bytes is not None:  # the smallest board decides: a job may get any of the type
         known = cluster.memory_bytes.get(name, event.memory_bytes)
         cluster.memory_bytes[name] = min(known, event.memory_bytes)
-    cluster._rankings.clear()  # more GPUs can open a type to jobs that wait
+    _open_to_waiting(cluster)
+
+
+def _open_to_waiting(cluster: Cluster) -> None:
+    """More GPUs can open a type to jobs that wait: their options are looked up again, and rankings built anew."""
+    cluster._queue = [msgspec.structs.replace(w, gpus=cluster._gpus(w.job, w.predictions)) for w in cluster._queue]
+    for waiting in cluster._queue:
+        cluster.waiting[waiting.job.job_id] = waiting
+    cluster._rankings.clear()
 
 
 def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     job = event.job
     if job.job_id in cluster.waiting or job.job_id in cluster.active or job.job_id in cluster.over:
         raise IllegalEvent(f"job {job.job_id}: submitted before; give it another id")
-    reason = cluster.refusal(job, event.predictions)
-    if reason is not None:
-        raise JobRefused(f"job {job.job_id}: can never run here: {reason}")
-    options = cluster._enqueue(Waiting(job=job, predictions=event.predictions, attempt=1))
-    cluster.scale = cluster.scale.after(job, event.predictions, options)
+    gpus = cluster._gpus(job, event.predictions)
+    if not gpus:
+        raise JobRefused(f"job {job.job_id}: can never run here: {cluster.refusal(job, event.predictions)}")
+    cluster._enqueue(Waiting(job=job, predictions=event.predictions, attempt=1, gpus=gpus))
+    if cluster._scale is not None:
+        cluster._scale.add(event.predictions, gpus)
 
 
-def _place(cluster: Cluster, event: JobPlaced) -> None:
+def _start(cluster: Cluster, event: JobPlaced) -> None:
     _check_placement(cluster, event)
     waiting = cluster._dequeue(event.job_id)
     cluster.free[event.gpu_type] -= event.gpus
-    cluster.active[event.job_id] = Active(
+    active = cluster.active[event.job_id] = Active(
         job=waiting.job,
         predictions=waiting.predictions,
         attempt=event.attempt,
@@ -243,37 +295,40 @@ def _place(cluster: Cluster, event: JobPlaced) -> None:
         gpus=event.gpus,
         placed_s=event.time_s,
     )
+    if cluster._ends is not None:
+        cluster._ends.add(active)
+
+
+def _wait_again(cluster: Cluster, active: Active) -> None:
+    """Back to its old place in the queue for the next attempt."""
+    job, predictions = active.job, active.predictions
+    gpus = cluster._gpus(job, predictions)
+    cluster._enqueue(Waiting(job=job, predictions=predictions, attempt=active.attempt + 1, gpus=gpus))
 
 
 def _check_placement(cluster: Cluster, event: JobPlaced) -> None:
     """Raises IllegalEvent unless the job waits, may run on the type and finds its GPUs free."""
-    who, on = f"job {event.job_id}", event.gpu_type
-    waiting = cluster.waiting.get(event.job_id)
+    on, waiting = event.gpu_type, cluster.waiting.get(event.job_id)
     if waiting is None:
-        raise IllegalEvent(f"{who}: placed, but it does not wait")
-    if event.attempt != waiting.attempt:
-        raise IllegalEvent(f"{who}: attempt {waiting.attempt} is next, got {event.attempt!r}")
-    if on not in cluster.options(waiting):
-        raise IllegalEvent(f"{who}: may not run on {on}")
-    if event.gpus != waiting.job.gpus_on(on):
-        raise IllegalEvent(f"{who}: takes {waiting.job.gpus_on(on)} GPUs on {on}, got {event.gpus!r}")
-    if event.gpus > cluster.free[on]:
-        raise IllegalEvent(f"{who}: needs {event.gpus} GPUs on {on}, {cluster.free[on]} are free")
-
-
-def _check_attempt(cluster: Cluster, event: AttemptFinished | AttemptFailed) -> None:
-    active = cluster.active.get(event.job_id)
-    if active is None:
-        raise IllegalEvent(f"job {event.job_id}: attempt {event.attempt} ended, but the job does not run")
-    if active.attempt != event.attempt:
-        raise IllegalEvent(f"job {event.job_id}: attempt {active.attempt} runs, got the end of {event.attempt!r}")
+        wrong = "placed, but it does not wait"
+    elif event.attempt != waiting.attempt:
+        wrong = f"attempt {waiting.attempt} is next, got {event.attempt!r}"
+    elif on not in waiting.gpus:
+        wrong = f"may not run on {on}"
+    elif event.gpus != waiting.gpus[on]:
+        wrong = f"takes {waiting.gpus[on]} GPUs on {on}, got {event.gpus!r}"
+    elif event.gpus > cluster.free[on]:
+        wrong = f"needs {event.gpus} GPUs on {on}, {cluster.free[on]} are free"
+    else:
+        return
+    raise IllegalEvent(f"job {event.job_id}: {wrong}")
 
 
 def _cancel(cluster: Cluster, event: JobCancelled) -> None:
     if event.job_id in cluster.waiting:
         cluster._dequeue(event.job_id)
     elif event.job_id in cluster.active:
-        cluster._release(event.job_id)
+        cluster._release(event.job_id, cluster.active[event.job_id].attempt)
     else:
         raise IllegalEvent(f"job {event.job_id}: cancelled, but it neither waits nor runs")
     cluster.over.add(event.job_id)

@@ -1,82 +1,213 @@
 """Waiting (job, GPU type) pairs in the order of a key, kept sorted while jobs come and go.
 
-A job's key does not change while it waits, so one insertion a pair replaces sorting the queue at every event.
+A job's key does not change while it waits, so one insertion a pair replaces sorting the queue at every event. A job
+that leaves is not searched for: its entries are skipped where they are met, and swept out once they are the half.
 """
 
 import heapq
-import math
-from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from weakref import ref
 
 from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
+from kilowait.standing import Waiting
 
 Key = Callable[[Job, str, Prediction], float]
 """What a pair is ordered by, smallest first: a pure function of the job, the GPU type and the prediction seen."""
 
-Entry = tuple[float, float, str, int, str]
-"""key, submit_s, job_id, position of the type, the type: ties go to the earlier in the queue, then the earlier type."""
+JobKey = Callable[[Waiting], float]
+"""What a job is ordered by, smallest first, the same for all its types."""
 
-Bucket = tuple[str, int]
-"""Pairs of one GPU type that take the same number of GPUs: they fit, or do not fit, together."""
+SPARE = 64
+"""Entries of departed jobs that are not worth a sweep."""
+
+Head = tuple[float, tuple[float, str], int, int, "Bucket"]
+"""key, place in the queue, position of the type, position in the bucket, the bucket: ties go to the earlier in the
+queue, then to the earlier type."""
+
+_place = attrgetter("place")
+
+
+class Bucket:
+    """Pairs of one GPU type that take the same number of GPUs: they fit, or do not fit, together.
+
+    `entries` and their `keys` are parallel and sorted by key, then by place in the queue.
+    """
+
+    __slots__ = ("entries", "gpu_type", "gpus", "keys")
+
+    def __init__(self, gpu_type: str, gpus: int) -> None:
+        self.gpu_type, self.gpus = gpu_type, gpus
+        self.keys: list[float] = []
+        self.entries: list[Waiting] = []
+
+    def add(self, key: float, waiting: Waiting) -> None:
+        """Insert a pair at its rank."""
+        keys = self.keys
+        at = bisect_right(keys, key)
+        if at and keys[at - 1] == key and self.entries[at - 1].place > waiting.place:
+            at = bisect_left(self.entries, waiting.place, bisect_left(keys, key), at, key=_place)
+        keys.insert(at, key)
+        self.entries.insert(at, waiting)
+
+    def sweep(self, queue: Mapping[str, Waiting]) -> None:
+        """Drop the entries of jobs that no longer wait."""
+        kept = [(k, w) for k, w in zip(self.keys, self.entries, strict=True) if queue.get(w.job.job_id) is w]
+        self.keys, self.entries = [k for k, _ in kept], [w for _, w in kept]
 
 
 class Ranking:
     """The waiting pairs under one key. Filled and emptied by the cluster alone.
 
-    It does not hold its key: the cluster forgets a ranking when nobody else holds the key any more.
+    It does not keep its key alive: the cluster forgets a ranking when nobody else holds the key any more. `queue` is
+    the cluster's own mapping of waiting jobs, which tells the entries that still count.
     """
 
-    def __init__(self, positions: Mapping[str, int]) -> None:
+    def __init__(self, keys: "Keys", positions: Mapping[str, int], queue: Mapping[str, Waiting]) -> None:
+        self.keys = keys
         self._positions = positions
-        self._sorted: dict[Bucket, list[Entry]] = {}
-        self._entries: dict[str, list[tuple[Bucket, Entry]]] = {}
+        self._queue = queue
+        self._buckets: dict[str, dict[int, Bucket]] = {}
+        self._departed = 0
 
-    def add(self, key: Key, job: Job, predictions: Mapping[str, Prediction], options: Iterable[str]) -> None:
-        """Rank `job` by `key` on each of its `options`; raises InputError when the key is not a number."""
-        entries = [
-            self._entry(key(job, gpu_type, predictions[gpu_type]), job, gpu_type, predictions[gpu_type])
-            for gpu_type in options
-        ]
-        self._entries[job.job_id] = entries
-        for bucket, entry in entries:
-            insort(self._sorted.setdefault(bucket, []), entry)
+    def add(self, waiting: Waiting, keys: Sequence[float]) -> None:
+        """Rank a job by one key an option."""
+        for (gpu_type, gpus), key in zip(waiting.gpus.items(), keys, strict=True):
+            sizes = self._buckets.setdefault(gpu_type, {})
+            if gpus not in sizes:
+                sizes[gpus] = Bucket(gpu_type, gpus)
+            sizes[gpus].add(key, waiting)
 
-    def remove(self, job_id: str) -> None:
-        """Forget a job that no longer waits."""
-        for bucket, entry in self._entries.pop(job_id):
-            entries = self._sorted[bucket]
-            del entries[bisect_left(entries, entry)]
-
-    def _entry(self, key: float, job: Job, gpu_type: str, prediction: Prediction) -> tuple[Bucket, Entry]:
-        if math.isnan(key):
-            raise InputError(f"job {job.job_id} on {gpu_type}: its rank is not a number, from {prediction}")
-        place = self._positions[gpu_type]
-        return (gpu_type, job.gpus_on(gpu_type)), (key, job.submit_s, job.job_id, place, gpu_type)
+    def depart(self) -> None:
+        """A job has left the queue; its entries go in the next sweep, so that leaving costs a constant on average."""
+        self._departed += 1
+        if self._departed > SPARE + len(self._queue):
+            self._departed = 0
+            for sizes in self._buckets.values():
+                for bucket in sizes.values():
+                    bucket.sweep(self._queue)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Every waiting pair (job_id, gpu_type), best first."""
-        return ((entry[2], entry[4]) for entry in heapq.merge(*self._sorted.values()))
+        buckets = [bucket for sizes in self._buckets.values() for bucket in sizes.values()]
+        return ((w.job.job_id, bucket.gpu_type) for w, bucket in self._merged(buckets))
+
+    def sizes(self, free: Mapping[str, int]) -> list[tuple[str, int]]:
+        """Types and numbers of GPUs that fit in `free` and that jobs take or took; perhaps none of them waits."""
+        return [(bucket.gpu_type, bucket.gpus) for bucket in self._fitting_buckets(free)]
+
+    def _fitting_buckets(self, free: Mapping[str, int]) -> list[Bucket]:
+        found: list[Bucket] = []
+        for gpu_type, left in free.items():
+            if left > 0 and gpu_type in self._buckets:
+                found += [b for gpus, b in self._buckets[gpu_type].items() if gpus <= left and b.entries]
+        return found
+
+    def jobs(self, gpu_type: str, gpus: int) -> Iterator[Waiting]:
+        """The waiting jobs that may use `gpu_type` and take this many GPUs of it, best first."""
+        bucket = self._buckets.get(gpu_type, {}).get(gpus)
+        if bucket is None:
+            return
+        at = self._live(bucket)
+        while at < len(bucket.entries):
+            yield bucket.entries[at]
+            at = self._live(bucket, at + 1)
+
+    def _live(self, bucket: Bucket, start: int = 0) -> int:
+        """The first position from `start` on of a job that still waits, the bucket's length when there is none."""
+        queue, entries = self._queue, bucket.entries
+        at, end = start, len(entries)
+        while at < end and queue.get(entries[at].job.job_id) is not entries[at]:
+            at += 1
+        if start == 0 and at:
+            del entries[:at], bucket.keys[:at]
+            return 0
+        return at
+
+    def anyone_fits(self, free: Mapping[str, int]) -> bool:
+        """Whether some waiting job would fit in `free` (GPUs by type)."""
+        return any(self._live(bucket) < len(bucket.entries) for bucket in self._fitting_buckets(free))
 
     def fitting(self, free: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-        """Pairs whose GPUs are free at the moment they are reached, best first.
+        """Pairs (job_id, gpu_type) whose GPUs are free at the moment they are reached, best first.
 
         The caller lowers `free` (GPUs by type) as it places; it must not raise it during the iteration.
         """
-        heads = [
-            (entries[0], 0, bucket)
-            for bucket, entries in self._sorted.items()
-            if entries and bucket[1] <= free.get(bucket[0], 0)
-        ]
+        buckets = self._fitting_buckets(free)
+        if buckets:
+            for waiting, bucket in self._merged(buckets, free):
+                yield waiting.job.job_id, bucket.gpu_type
+
+    def _merged(
+        self, buckets: Iterable[Bucket], free: Mapping[str, int] | None = None
+    ) -> Iterator[tuple[Waiting, Bucket]]:
+        """The live entries of several buckets in one order; a bucket is left as soon as `free` has no room for it."""
+        heads = [head for bucket in buckets if (head := self._head(bucket, self._live(bucket))) is not None]
         heapq.heapify(heads)
         while heads:
-            entry, cursor, bucket = heads[0]
-            if bucket[1] > free.get(bucket[0], 0):
+            *_, at, bucket = heads[0]
+            if free is not None and bucket.gpus > free[bucket.gpu_type]:
                 heapq.heappop(heads)
                 continue
-            yield entry[2], entry[4]
-            entries, cursor = self._sorted[bucket], cursor + 1
-            if cursor < len(entries):
-                heapq.heapreplace(heads, (entries[cursor], cursor, bucket))
-            else:
+            yield bucket.entries[at], bucket
+            head = self._head(bucket, self._live(bucket, at + 1))
+            if head is None:
                 heapq.heappop(heads)
+            else:
+                heapq.heapreplace(heads, head)
+
+    def _head(self, bucket: Bucket, at: int) -> Head | None:
+        if at == len(bucket.entries):
+            return None
+        return bucket.keys[at], bucket.entries[at].place, self._positions[bucket.gpu_type], at, bucket
+
+
+class PairKeys:
+    """The keys of a job's options by a `Key`, while somebody else holds that function."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = ref(key)
+
+    def by(self, key: Key | JobKey) -> bool:
+        """Whether these are keys by that function."""
+        return self._key() is key
+
+    def of(self, waiting: Waiting) -> list[float] | None:
+        """One key an option, None once the function is gone; raises InputError when one is not a number."""
+        key = self._key()
+        if key is None:
+            return None
+        job, predictions = waiting.job, waiting.predictions
+        keys = [key(job, gpu_type, predictions[gpu_type]) for gpu_type in waiting.gpus]
+        for gpu_type, found in zip(waiting.gpus, keys, strict=True):
+            if found != found:
+                seen = predictions[gpu_type]
+                raise InputError(f"job {job.job_id} on {gpu_type}: its rank is not a number, from {seen}")
+        return keys
+
+
+class JobKeys:
+    """The key of a job by a `JobKey`, the same for all its options, while somebody else holds that function."""
+
+    def __init__(self, key: JobKey) -> None:
+        self._key = ref(key)
+
+    def by(self, key: Key | JobKey) -> bool:
+        """Whether these are keys by that function."""
+        return self._key() is key
+
+    def of(self, waiting: Waiting) -> list[float] | None:
+        """The key once an option, None once the function is gone; raises InputError when it is not a number."""
+        key = self._key()
+        if key is None:
+            return None
+        found = key(waiting)
+        if found != found:
+            raise InputError(f"job {waiting.job.job_id}: its rank is not a number, from {waiting.predictions}")
+        return [found] * len(waiting.gpus)
+
+
+Keys = PairKeys | JobKeys
+"""What a ranking is ordered by."""

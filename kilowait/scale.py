@@ -6,23 +6,23 @@ multiply by c and d when every time is multiplied by c and every energy by d.
 Not covered: forgetting. All jobs since the first count alike, so the scale of a site whose jobs change follows slowly.
 """
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import exp, log
 
-from kilowait.jobs import Job, Prediction
+from kilowait.jobs import Prediction
 
 TOLERANCE = 1.1
 """The scale in force is renewed once s * E is off by more than this factor; a grid of kappas is much coarser."""
 
 
-LOG_TOLERANCE = math.log(TOLERANCE)
+LOG_TOLERANCE = log(TOLERANCE)
 
 LogScale = tuple[float, float | None]
 """Logarithms of s in GPU-seconds and of E in kWh, None while no pair is known to use energy."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Scale:
     """The running sums of logarithms, and the scale in force, None before the first job.
 
@@ -46,26 +46,22 @@ class Scale:
         """E in force, in kWh; 0 while no pair is known to use energy."""
         return _exp(None if self.in_force is None else self.in_force[1])
 
-    def after(self, job: Job, predictions: Mapping[str, Prediction], options: Iterable[str]) -> "Scale":
-        """The scale once `job` is submitted with these `options`: the GPU types, at least one, that it can ever run on.
+    def add(self, predictions: Mapping[str, Prediction], gpus: Mapping[str, int]) -> None:
+        """Count a job that takes these `gpus` on the types, at least one, that it can ever run on.
 
         Pairs of 0 kWh have no logarithm and are left out of E.
         """
-        pairs, times = self.pairs, self.log_gpu_s_sum
-        energy_pairs, energies = self.energy_pairs, self.log_energy_kwh_sum
-        for gpu_type in options:
+        for gpu_type, count in gpus.items():
             seen = predictions[gpu_type]
-            pairs, times = pairs + 1, times + math.log(job.gpus_on(gpu_type)) + math.log(seen.runtime_s)
+            self.pairs += 1
+            self.log_gpu_s_sum += log(count) + log(seen.runtime_s)
             if seen.energy_kwh > 0:
-                energy_pairs, energies = energy_pairs + 1, energies + math.log(seen.energy_kwh)
-        running = (times / pairs, energies / energy_pairs if energy_pairs else None)
-        return Scale(
-            pairs=pairs,
-            log_gpu_s_sum=times,
-            energy_pairs=energy_pairs,
-            log_energy_kwh_sum=energies,
-            in_force=running if _has_moved(self.in_force, running) else self.in_force,
-        )
+                self.energy_pairs += 1
+                self.log_energy_kwh_sum += log(seen.energy_kwh)
+        mean_energy = self.log_energy_kwh_sum / self.energy_pairs if self.energy_pairs else None
+        running = (self.log_gpu_s_sum / self.pairs, mean_energy)
+        if _has_moved(self.in_force, running):
+            self.in_force = running
 
 
 def _has_moved(in_force: LogScale | None, running: LogScale) -> bool:
@@ -79,4 +75,4 @@ def _has_moved(in_force: LogScale | None, running: LogScale) -> bool:
 
 def _exp(logarithm: float | None) -> float:
     """e to that power, 0 for None; never infinite, though a job may be as long as a float can say, on many GPUs."""
-    return 0.0 if logarithm is None else math.exp(min(logarithm, 709.0))
+    return 0.0 if logarithm is None else exp(min(logarithm, 709.0))

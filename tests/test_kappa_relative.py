@@ -11,7 +11,7 @@ from timelines import job, timeline
 
 from kilowait.cluster import replay
 from kilowait.errors import InputError
-from kilowait.jobs import Job, Prediction
+from kilowait.jobs import Prediction
 from kilowait.policies import value, value_aging
 from kilowait.scale import Scale
 from kilowait.simulate.loop import simulate
@@ -23,17 +23,16 @@ ODD = math.pi / 4
 def grown(*pairs):
     """The scale after jobs of one GPU on one type, each (seconds, kWh)."""
     scale = Scale()
-    for serial, (runtime_s, energy_kwh) in enumerate(pairs):
-        seen = {"A": Prediction(runtime_s=runtime_s, energy_kwh=energy_kwh)}
-        scale = scale.after(Job(job_id=str(serial), submit_s=0), seen, ["A"])
+    for runtime_s, energy_kwh in pairs:
+        scale.add({"A": Prediction(runtime_s=runtime_s, energy_kwh=energy_kwh)}, {"A": 1})
     return scale
 
 
 class TestScale:
     def test_it_is_the_geometric_mean_over_pairs_in_gpu_seconds_and_kwh(self):
         seen = {"A": Prediction(runtime_s=1, energy_kwh=9), "B": Prediction(runtime_s=8, energy_kwh=1)}
-        wide_on_a = Job(job_id="j", submit_s=0, gpus_by_type={"A": 2})  # 2 and 8 GPU-seconds, 9 and 1 kWh
-        scale = Scale().after(wide_on_a, seen, ["A", "B"])
+        scale = Scale()
+        scale.add(seen, {"A": 2, "B": 1})  # 2 and 8 GPU-seconds, 9 and 1 kWh
         assert (scale.gpu_s, scale.energy_kwh) == (pytest.approx(4), pytest.approx(3))
 
     def test_it_stands_until_it_is_off_by_more_than_a_tenth(self):
@@ -53,7 +52,8 @@ class TestScale:
 
     def test_the_longest_jobs_that_a_float_can_say_do_not_overflow(self):
         seen = {"A": Prediction(runtime_s=1e308, energy_kwh=1e308)}
-        scale = Scale().after(Job(job_id="j", submit_s=0, gpus=64), seen, ["A"])
+        scale = Scale()
+        scale.add(seen, {"A": 64})
         assert math.isfinite(scale.gpu_s * 1e-300)
 
 

@@ -6,9 +6,9 @@ from kilowait.cluster import Cluster, Waiting
 from kilowait.jobs import Job, Prediction
 
 
-def in_queue_order(job: Job, gpu_type: str, seen: Prediction) -> float:
-    """A ranking key that leaves all order to its ties: earlier in the queue, then earlier type."""
-    return 0.0
+def in_queue_order(waiting: Waiting) -> float:
+    """A ranking key for jobs: earlier in the queue."""
+    return waiting.job.submit_s
 
 
 def predicted_runtime(job: Job, gpu_type: str, seen: Prediction) -> float:
@@ -18,7 +18,7 @@ def predicted_runtime(job: Job, gpu_type: str, seen: Prediction) -> float:
 
 def fitting_types(cluster: Cluster, waiting: Waiting, free: Mapping[str, int]) -> list[str]:
     """The types that `waiting` may use with enough GPUs in `free`, most powerful first."""
-    return [t for t in cluster.options(waiting) if waiting.job.gpus_on(t) <= free[t]]
+    return [t for t, gpus in waiting.gpus.items() if gpus <= free[t]]
 
 
 def fastest(waiting: Waiting, types: Iterable[str]) -> str | None:

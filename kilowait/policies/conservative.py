@@ -24,7 +24,7 @@ def conservative() -> Policy:
 
     def conservative(cluster: Cluster) -> list[Decision]:
         free = dict(cluster.free)
-        hopeful = list(cluster.ranked(in_queue_order).fitting(free))
+        hopeful = list(cluster.ranked_jobs(in_queue_order).fitting(free))
         if not hopeful:
             return []
         profile = Profile(cluster)

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kilowait.cluster import Cluster
 from kilowait.errors import InputError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True, gc=False):
     """Start this waiting job now, on its number of GPUs of this type."""
 
     job_id: str

@@ -5,14 +5,18 @@ predictability, workloads, and user runtime estimates in scheduling the IBM SP2 
 2001, on the EASY algorithm (shadow time and extra nodes). Both know one type of processor; several are our extension.
 """
 
+import math
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
+from itertools import takewhile
+from operator import attrgetter
 
 from kilowait.cluster import Cluster, Waiting
-from kilowait.policies.choices import fastest, in_queue_order
+from kilowait.policies.choices import fastest, in_queue_order, predicted_runtime
 from kilowait.policies.decisions import Decision, Place, Policy
-from kilowait.policies.profile import Profile, Reservation, start_now
+
+End = tuple[float, int]
+"""A predicted end in seconds, and the GPUs that are then given back."""
 
 
 def easy() -> Policy:
@@ -35,68 +39,121 @@ def easy() -> Policy:
 
     def easy(cluster: Cluster) -> list[Decision]:
         free = dict(cluster.free)
-        if not any(free.values()):
+        if not cluster.ranked_jobs(in_queue_order).anyone_fits(free):
             return []
-        profile = Profile(cluster)
         placed: dict[str, Decision] = {}
-        head = _start_in_order(cluster, profile, free, placed)
+        head = _start_in_order(cluster, free, placed)
         if head is not None:
-            extra = profile.free_at(head.gpu_type, head.start_s) - head.gpus
-            _backfill(_Hole(cluster=cluster, free=free, head=head, extra=extra), placed)
+            _backfill(_Hole(cluster=cluster, free=free, head=head), placed)
         return list(placed.values())
 
     return easy
 
 
-def _start_in_order(
-    cluster: Cluster, profile: Profile, free: dict[str, int], placed: dict[str, Decision]
-) -> Reservation | None:
-    """Start jobs from the front of the queue; returns what is reserved for the first that has to wait."""
+@dataclass(slots=True, kw_only=True)
+class _Head:
+    """What is held for the first job that has to wait: its GPUs of a type from the shadow time on.
+
+    `extra` counts GPUs free then that it does not need.
+    """
+
+    job_id: str
+    gpu_type: str
+    shadow_s: float
+    extra: int
+
+
+def _start_in_order(cluster: Cluster, free: dict[str, int], placed: dict[str, Decision]) -> _Head | None:
+    """Start jobs from the front of the queue; returns the first that has to wait."""
+    ends = {gpu_type: cluster.predicted_ends(gpu_type) for gpu_type in cluster.total}
     for waiting in cluster.queue():
-        best = profile.soonest(waiting)
-        started = start_now(best, cluster.now_s, free)
-        if started is None:
-            return best
-        profile.reserve(best)
-        placed[best.job_id] = started
+        head = _soonest(waiting, cluster.now_s, free, ends)
+        gpus, gpu_type = waiting.gpus[head.gpu_type], head.gpu_type
+        if head.shadow_s > cluster.now_s or gpus > free[gpu_type]:
+            return head
+        free[gpu_type] -= gpus
+        ends[gpu_type] = sorted((*ends[gpu_type], (cluster.now_s + waiting.predictions[gpu_type].runtime_s, gpus)))
+        placed[head.job_id] = Place(job_id=head.job_id, gpu_type=gpu_type)
     return None
+
+
+def _soonest(waiting: Waiting, now_s: float, free: Mapping[str, int], ends: Mapping[str, Sequence[End]]) -> _Head:
+    """The type on which the job would end first, were no other started; equal ends go to the more powerful type."""
+    best, best_end_s = None, math.inf
+    for gpu_type, gpus in waiting.gpus.items():
+        start_s, left = _earliest(gpus, now_s, free[gpu_type], ends[gpu_type])
+        end_s = start_s + waiting.predictions[gpu_type].runtime_s
+        if best is None or end_s < best_end_s:
+            best_end_s = end_s
+            best = _Head(job_id=waiting.job.job_id, gpu_type=gpu_type, shadow_s=start_s, extra=left - gpus)
+    assert best is not None
+    return best
+
+
+def _earliest(gpus: int, now_s: float, free: int, ends: Sequence[End]) -> tuple[float, int]:
+    """The first time, now or a predicted end, at which `gpus` are free, and how many are free then."""
+    start_s, found = now_s, free >= gpus
+    for end_s, given_back in ends:
+        if end_s > start_s and found:
+            break
+        free += given_back
+        start_s = max(start_s, end_s)
+        found = free >= gpus
+    return start_s, free
 
 
 @dataclass(slots=True, kw_only=True)
 class _Hole:
-    """What the head leaves to the jobs behind it: `extra` counts GPUs of its type that it does not need."""
+    """What the head leaves to the jobs behind it."""
 
     cluster: Cluster
     free: dict[str, int]
-    head: Reservation
-    extra: int
-
-    def admits(self, waiting: Waiting, gpu_type: str) -> bool:
-        """Whether the job fits now and does not delay the head."""
-        gpus = waiting.job.gpus_on(gpu_type)
-        return gpus <= self.free[gpu_type] and (not self.outlasts(waiting, gpu_type) or gpus <= self.extra)
+    head: _Head
 
     def outlasts(self, waiting: Waiting, gpu_type: str) -> bool:
         """Whether the job, started now, would still hold GPUs of the head's type at the shadow time."""
         end_s = self.cluster.now_s + waiting.predictions[gpu_type].runtime_s
-        return gpu_type == self.head.gpu_type and end_s > self.head.start_s
+        return gpu_type == self.head.gpu_type and end_s > self.head.shadow_s
+
+    def admits(self, waiting: Waiting, gpu_type: str) -> bool:
+        """Whether the job fits now and does not delay the head."""
+        gpus = waiting.gpus[gpu_type]
+        return gpus <= self.free[gpu_type] and (gpus <= self.head.extra or not self.outlasts(waiting, gpu_type))
 
     def take(self, waiting: Waiting, gpu_type: str) -> None:
         """Use GPUs up for a job that was admitted."""
-        gpus = waiting.job.gpus_on(gpu_type)
+        gpus = waiting.gpus[gpu_type]
         self.free[gpu_type] -= gpus
         if self.outlasts(waiting, gpu_type):
-            self.extra -= gpus
+            self.head.extra -= gpus
 
 
 def _backfill(hole: _Hole, placed: dict[str, Decision]) -> None:
     """Start the jobs behind the head, in queue order, that the hole admits."""
-    fitting = hole.cluster.ranked(in_queue_order).fitting(hole.free)
-    for job_id, pairs in groupby(fitting, key=itemgetter(0)):
-        if job_id in placed or job_id == hole.head.job_id:
-            continue
-        waiting = hole.cluster.waiting[job_id]
-        gpu_type = fastest(waiting, [t for _, t in pairs if hole.admits(waiting, t)])
-        if gpu_type is not None:
-            hole.take(waiting, gpu_type)
-            placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
+    while (waiting := min(_firsts(hole, placed), key=_place, default=None)) is not None:
+        gpu_type = fastest(waiting, [t for t in waiting.gpus if hole.admits(waiting, t)])
+        assert gpu_type is not None
+        hole.take(waiting, gpu_type)
+        placed[waiting.job.job_id] = Place(job_id=waiting.job.job_id, gpu_type=gpu_type)
+
+
+def _firsts(hole: _Hole, placed: Container[str]) -> Iterator[Waiting]:
+    """From every bucket of pairs that fit now, the first job in queue order that the hole admits.
+
+    Where only short jobs are admitted, those come from the front of the ranking by run time, so nobody looks at the
+    long ones behind it.
+    """
+    head, in_order = hole.head, hole.cluster.ranked_jobs(in_queue_order)
+    for gpu_type, gpus in in_order.sizes(hole.free):
+        if gpu_type != head.gpu_type or gpus <= head.extra:
+            jobs = in_order.jobs(gpu_type, gpus)
+        else:
+            shortest = hole.cluster.ranked(predicted_runtime).jobs(gpu_type, gpus)
+            short = takewhile(lambda w: not hole.outlasts(w, head.gpu_type), shortest)
+            jobs = iter(sorted(short, key=_place))
+        first = next((w for w in jobs if w.job.job_id not in placed and w.job.job_id != head.job_id), None)
+        if first is not None:
+            yield first
+
+
+_place = attrgetter("place")

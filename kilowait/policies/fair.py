@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from kilowait.cluster import Cluster
+from kilowait.cluster import Cluster, Waiting
 from kilowait.errors import InputError
-from kilowait.jobs import Job, Prediction
 from kilowait.policies.choices import fastest, fitting_types
 from kilowait.policies.decisions import Decision, Place, Policy
 
@@ -39,7 +38,7 @@ def fair(*, weights: Mapping[str, float] | None = None) -> Policy:
 
     def fair(cluster: Cluster) -> list[Decision]:
         book = _Book.of(cluster, known)
-        candidates = dict.fromkeys(job_id for job_id, _ in cluster.ranked(_urgency).fitting(book.free))
+        candidates = dict.fromkeys(job_id for job_id, _ in cluster.ranked_jobs(_urgency).fitting(book.free))
         decisions: list[Decision] = []
         for _, members in groupby(candidates, key=lambda job_id: cluster.waiting[job_id].job.priority):
             decisions += _serve(book, members)
@@ -48,8 +47,8 @@ def fair(*, weights: Mapping[str, float] | None = None) -> Policy:
     return fair
 
 
-def _urgency(job: Job, gpu_type: str, seen: Prediction) -> float:
-    return -job.priority
+def _urgency(waiting: Waiting) -> float:
+    return -waiting.job.priority
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,14 +19,14 @@ def greedy(*, alpha: float = DEFAULT_ALPHA, gamma: float = DEFAULT_GAMMA) -> Pol
 
     def choice(cluster: Cluster, waiting: Waiting) -> str:
         seen = waiting.predictions
-        return min(cluster.options(waiting), key=lambda t: alpha * seen[t].runtime_s + gamma * seen[t].energy_kwh)
+        return min(waiting.gpus, key=lambda t: alpha * seen[t].runtime_s + gamma * seen[t].energy_kwh)
 
     def greedy(cluster: Cluster) -> list[Decision]:
         free = dict(cluster.free)
         decisions: list[Decision] = []
         for waiting in cluster.queue():
             gpu_type = choice(cluster, waiting)
-            gpus = waiting.job.gpus_on(gpu_type)
+            gpus = waiting.gpus[gpu_type]
             if gpus > free[gpu_type]:
                 break
             free[gpu_type] -= gpus

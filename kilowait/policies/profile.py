@@ -8,7 +8,7 @@ processors in each. Here there is one such list a GPU type.
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
-from kilowait.cluster import Active, Cluster, Waiting
+from kilowait.cluster import Cluster, Waiting
 from kilowait.policies.decisions import Place
 
 
@@ -31,11 +31,6 @@ def start_now(planned: Reservation, now_s: float, free: dict[str, int]) -> Place
     return Place(job_id=planned.job_id, gpu_type=planned.gpu_type)
 
 
-def predicted_end_s(active: Active, now_s: float) -> float:
-    """When a running job is predicted to end; one that has overrun its prediction counts as ending now."""
-    return max(now_s, active.placed_s + active.predictions[active.gpu_type].runtime_s)
-
-
 class Profile:
     """A step function of free GPUs a type, from now on; without reservations it only rises.
 
@@ -48,14 +43,13 @@ class Profile:
         self._steps: dict[str, tuple[list[float], list[int]]] = {
             gpu_type: ([cluster.now_s], [free]) for gpu_type, free in cluster.free.items()
         }
-        ends = sorted((predicted_end_s(a, cluster.now_s), a.gpu_type, a.gpus) for a in cluster.active.values())
-        for end_s, gpu_type, gpus in ends:
-            times, free = self._steps[gpu_type]
-            if times[-1] == end_s:
-                free[-1] += gpus
-            else:
-                times.append(end_s)
-                free.append(free[-1] + gpus)
+        for gpu_type, (times, free) in self._steps.items():
+            for end_s, gpus in cluster.predicted_ends(gpu_type):
+                if end_s <= times[-1]:
+                    free[-1] += gpus
+                else:
+                    times.append(end_s)
+                    free.append(free[-1] + gpus)
 
     def free_at(self, gpu_type: str, time_s: float) -> int:
         """Free GPUs of a type at `time_s`, which must not lie before now."""

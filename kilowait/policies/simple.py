@@ -14,12 +14,13 @@ def simple() -> Policy:
         free = dict(cluster.free)
         decisions: list[Decision] = []
         for waiting in cluster.queue():
-            job = waiting.job
-            gpu_type = next((t for t in cluster.options(waiting) if job.gpus_on(t) <= free[t]), None)
-            if gpu_type is None:
+            for gpu_type, gpus in waiting.gpus.items():
+                if gpus <= free[gpu_type]:
+                    free[gpu_type] -= gpus
+                    decisions.append(Place(job_id=waiting.job.job_id, gpu_type=gpu_type))
+                    break
+            else:
                 break
-            free[gpu_type] -= job.gpus_on(gpu_type)
-            decisions.append(Place(job_id=job.job_id, gpu_type=gpu_type))
         return decisions
 
     return simple

@@ -5,12 +5,9 @@ on one machine, with exact times, this order has the least total waiting. Severa
 keep the rule and lose the proof.
 """
 
-from collections.abc import Container, Mapping
-
-from kilowait.cluster import Cluster
-from kilowait.policies.choices import fastest, fitting_types, predicted_runtime
+from kilowait.cluster import Cluster, Waiting
+from kilowait.policies.choices import fastest, fitting_types
 from kilowait.policies.decisions import Decision, Place, Policy
-from kilowait.ranking import Ranking
 
 
 def sjf() -> Policy:
@@ -22,28 +19,22 @@ def sjf() -> Policy:
     """
 
     def sjf(cluster: Cluster) -> list[Decision]:
-        free, ranking = dict(cluster.free), cluster.ranked(predicted_runtime)
-        seen: set[str] = set()
+        free = dict(cluster.free)
         placed: dict[str, Decision] = {}
-        if not _someone_fits(ranking, free, placed):
-            return []
-        for job_id, _ in ranking:  # a job's first pair is its fastest type
-            if job_id in seen:
+        for job_id, _ in cluster.ranked_jobs(shortest_runtime).fitting(free):
+            if job_id in placed:
                 continue
-            seen.add(job_id)
             waiting = cluster.waiting[job_id]
             gpu_type = fastest(waiting, fitting_types(cluster, waiting, free))
             if gpu_type is None:
                 continue
-            free[gpu_type] -= waiting.job.gpus_on(gpu_type)
+            free[gpu_type] -= waiting.gpus[gpu_type]
             placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
-            if not _someone_fits(ranking, free, placed):
-                break
         return list(placed.values())
 
     return sjf
 
 
-def _someone_fits(ranking: Ranking, free: Mapping[str, int], placed: Container[str]) -> bool:
-    """Whether looking further down the queue can place anybody."""
-    return any(job_id not in placed for job_id, _ in ranking.fitting(free))
+def shortest_runtime(waiting: Waiting) -> float:
+    """A ranking key for jobs: predicted seconds on the fastest type they could ever run on."""
+    return min([waiting.predictions[t].runtime_s for t in waiting.gpus])

@@ -94,5 +94,5 @@ def place_what_fits(cluster: Cluster, key: Key, free: dict[str, int], placed: di
     """Place pairs in the order of `key` while they fit, except jobs `placed` before; changes `free` and `placed`."""
     for job_id, gpu_type in cluster.ranked(key).fitting(free):
         if job_id not in placed:
-            free[gpu_type] -= cluster.waiting[job_id].job.gpus_on(gpu_type)
+            free[gpu_type] -= cluster.waiting[job_id].gpus[gpu_type]
             placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)

@@ -4,10 +4,13 @@ Not covered: preemption, failures, cancellations, nodes that come and go, and th
 """
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from operator import attrgetter
 from typing import assert_never
+
+from msgspec import Struct
 
 from kilowait.cluster import Cluster, advance
 from kilowait.errors import IllegalEvent, InputError, JobRefused, KilowaitError
@@ -15,8 +18,6 @@ from kilowait.events import AttemptFinished, Event, GpusJoined, JobPlaced, JobSu
 from kilowait.hardware import CATALOGUE, canonical
 from kilowait.jobs import Job, Prediction
 from kilowait.policies import Place, Policy
-
-_JOIN, _COMPLETION, _ARRIVAL = range(3)  # the order within an instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,7 @@ class Submission:
     seen: Mapping[str, Prediction]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+class Placement(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt as it went: seconds on the submissions' clock, `energy_kwh` over all its GPUs.
 
     `runtime_s` stands beside `end_s` because their difference would round.
@@ -73,11 +73,7 @@ def simulate(submissions: Iterable[Submission], inventory: Mapping[str, int], po
     loop = _Loop(by_id=by_id, policy=policy)
     for gpu_type, gpus in inventory.items():
         memory = _memory_bytes(gpu_type)
-        joined = GpusJoined(time_s=0.0, node="simulated", gpu_type=gpu_type, gpus=gpus, memory_bytes=memory)
-        loop.schedule(_JOIN, joined)
-    for submission in sorted(by_id.values(), key=lambda s: (s.job.submit_s, s.job.job_id)):
-        job = submission.job
-        loop.schedule(_ARRIVAL, JobSubmitted(time_s=job.submit_s, job=job, predictions=submission.seen))
+        loop.take_in(GpusJoined(time_s=0.0, node="simulated", gpu_type=gpu_type, gpus=gpus, memory_bytes=memory))
     loop.run()
     return Run(
         policy=getattr(policy, "__name__", type(policy).__name__),
@@ -90,36 +86,50 @@ def simulate(submissions: Iterable[Submission], inventory: Mapping[str, int], po
 
 @dataclass(slots=True, kw_only=True)
 class _Loop:
-    """One heap keyed (time, priority, serial), so that ties are deterministic."""
+    """Arrivals in order, and one heap of completions keyed (time, serial), so that ties are deterministic."""
 
     by_id: Mapping[str, Submission]
     policy: Policy
     cluster: Cluster = field(default_factory=Cluster)
-    heap: list[tuple[float, int, int, Event]] = field(default_factory=list)
-    serial: Iterator[int] = field(default_factory=count)
+    completions: list[tuple[float, int, AttemptFinished]] = field(default_factory=list)
     log: list[Event] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
-    def schedule(self, priority: int, event: Event) -> None:
-        heapq.heappush(self.heap, (event.time_s, priority, next(self.serial), event))
-
     def run(self) -> None:
-        while self.heap:
-            now_s = self.heap[0][0]
-            while self.heap and self.heap[0][0] == now_s:  # simultaneous events are one decision
-                self._take_in(heapq.heappop(self.heap)[3])
-            for decision in self.policy(self.cluster):
+        """Instant after instant: all completions, then all arrivals, then one decision."""
+        cluster, policy, completions, log = self.cluster, self.policy, self.completions, self.log
+        arrivals = self.arrivals()
+        arrival, now_s = next(arrivals, None), 0.0
+        while now_s < math.inf:
+            while completions and completions[0][0] == now_s:
+                finished = heapq.heappop(completions)[2]
+                advance(cluster, finished)
+                log.append(finished)
+            while arrival is not None and arrival.time_s == now_s:
+                self.take_in(arrival)
+                arrival = next(arrivals, None)
+            for decision in policy(cluster):
                 match decision:
                     case Place():
-                        self._place(decision, now_s)
+                        self.place(decision, now_s)
                     case _:
                         assert_never(decision)
-        if self.cluster.waiting:
-            left = ", ".join(w.job.job_id for w in self.cluster.queue())
+            now_s = completions[0][0] if completions else math.inf
+            if arrival is not None and arrival.time_s < now_s:
+                now_s = arrival.time_s
+        if cluster.waiting:
+            left = ", ".join(w.job.job_id for w in cluster.queue())
             raise KilowaitError(f"the policy never placed these jobs although every GPU is free: {left}")
 
-    def _take_in(self, event: Event) -> None:
+    def arrivals(self) -> Iterator[JobSubmitted]:
+        """The submissions in queue order."""
+        for submission in sorted(self.by_id.values(), key=attrgetter("job.submit_s", "job.job_id")):
+            job = submission.job
+            yield JobSubmitted(time_s=job.submit_s, job=job, predictions=submission.seen)
+
+    def take_in(self, event: Event) -> None:
+        """Change the cluster, and keep the event unless it is a job that is refused."""
         try:
             advance(self.cluster, event)
         except JobRefused as refusal:
@@ -128,29 +138,32 @@ class _Loop:
         else:
             self.log.append(event)
 
-    def _place(self, decision: Place, now_s: float) -> None:
-        waiting = self.cluster.waiting.get(decision.job_id)
+    def place(self, decision: Place, now_s: float) -> None:
+        """Start a job, and schedule its true end."""
+        job_id, gpu_type = decision.job_id, decision.gpu_type
+        waiting = self.cluster.waiting.get(job_id)
         if waiting is None:
-            raise IllegalEvent(f"job {decision.job_id}: the policy places it, but it does not wait")
-        gpu_type, job, attempt = decision.gpu_type, waiting.job, waiting.attempt
-        gpus = job.gpus_on(gpu_type)
-        self._take_in(JobPlaced(time_s=now_s, job_id=job.job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus))
-        truth = self.by_id[job.job_id].truth[gpu_type]
-        end_s = now_s + truth.runtime_s
-        self.schedule(_COMPLETION, AttemptFinished(time_s=end_s, job_id=job.job_id, attempt=attempt))
-        self.placements.append(
-            Placement(
-                job_id=job.job_id,
-                attempt=attempt,
-                gpu_type=gpu_type,
-                gpus=gpus,
-                submit_s=job.submit_s,
-                start_s=now_s,
-                end_s=end_s,
-                runtime_s=truth.runtime_s,
-                energy_kwh=truth.energy_kwh,
-            )
+            raise IllegalEvent(f"job {job_id}: the policy places it, but it does not wait")
+        job, attempt = waiting.job, waiting.attempt
+        gpus = waiting.gpus.get(gpu_type, 0)
+        placed = JobPlaced(time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus)
+        advance(self.cluster, placed)
+        self.log.append(placed)
+        truth = self.by_id[job_id].truth[gpu_type]
+        placement = Placement(
+            job_id=job_id,
+            attempt=attempt,
+            gpu_type=gpu_type,
+            gpus=gpus,
+            submit_s=job.submit_s,
+            start_s=now_s,
+            end_s=now_s + truth.runtime_s,
+            runtime_s=truth.runtime_s,
+            energy_kwh=truth.energy_kwh,
         )
+        finished = AttemptFinished(time_s=placement.end_s, job_id=job_id, attempt=attempt)
+        heapq.heappush(self.completions, (placement.end_s, len(self.placements), finished))
+        self.placements.append(placement)
 
 
 def _checked(submissions: Iterable[Submission], inventory: Mapping[str, int]) -> dict[str, Submission]:
@@ -165,11 +178,14 @@ def _checked(submissions: Iterable[Submission], inventory: Mapping[str, int]) ->
         job_id = submission.job.job_id
         if job_id in by_id:
             raise InputError(f"job {job_id}: submitted twice; job ids must be unique")
-        unknown = [t for t in submission.seen if t in inventory and t not in submission.truth]
-        if unknown:
+        if submission.seen is not submission.truth and (unknown := _without_truth(submission, inventory)):
             raise InputError(f"job {job_id}: predictions are seen for {', '.join(unknown)}, but no truth is given")
         by_id[job_id] = submission
     return by_id
+
+
+def _without_truth(submission: Submission, inventory: Mapping[str, int]) -> list[str]:
+    return [t for t in submission.seen if t in inventory and t not in submission.truth]
 
 
 def _memory_bytes(gpu_type: str) -> int | None:

@@ -1,0 +1,40 @@
+"""Where a job stands in a cluster: it waits, or it holds GPUs."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from kilowait.jobs import Job, Prediction
+
+
+class Waiting(Struct, frozen=True, kw_only=True, gc=False):
+    """A job in the queue; `attempt` is the number its next attempt will have (1 is the first).
+
+    `gpus` says how many GPUs it takes (a_ij) on each type that it may use and could ever fit on, most powerful first.
+    """
+
+    job: Job
+    predictions: Mapping[str, Prediction]
+    attempt: int
+    gpus: Mapping[str, int]
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """Its place in the queue: first come, first served, then by job id as text."""
+        return self.job.submit_s, self.job.job_id
+
+
+class Active(Struct, frozen=True, kw_only=True, gc=False):
+    """A job that holds GPUs, with the predictions as they were seen when it was submitted."""
+
+    job: Job
+    predictions: Mapping[str, Prediction]
+    attempt: int
+    gpu_type: str
+    gpus: int
+    placed_s: float
+
+    @property
+    def predicted_end_s(self) -> float:
+        """When it is predicted to end; that may be past."""
+        return self.placed_s + self.predictions[self.gpu_type].runtime_s
