@@ -28,6 +28,7 @@ column <TYPE>_gpus overrides gpus on that type. Columns of types that --gpus lac
 never fit is refused: it is named on stderr and under "refused", and the others run. Optional columns user and
 priority (a whole number, the larger the more urgent) are for --policy fair. Optional columns <TYPE>_low_s and
 <TYPE>_high_s, <TYPE>_low_kwh and <TYPE>_high_kwh are the ends of 90% prediction intervals, for --policy value_cvar.
+An optional column checkpoint_s, the seconds to go on from a checkpoint, lets --policy srpt preempt a job.
 
 policies (all see predictions only; ties go to the earlier submitted, then to the more powerful type)
   simple        first come, first served, on the most powerful free type
@@ -36,6 +37,7 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
                 --kappa-relative instead of --kappa: s / (GPUs x seconds) - kappa x kWh / E, where s and E are the
                 geometric means over the jobs submitted so far, so it means the same at every site
   sjf           shortest job first, on its fastest free type, whatever fits
+  srpt          shortest remaining time first; a long job gives way to a much shorter one          --hysteresis
   easy          EASY backfill: first come, first served, but a later job may pass if the first is not delayed
   conservative  conservative backfill: a later job may pass if no job is delayed
   value_aging   as value, but a job that waited --limit-s goes first and GPUs are held for it      --kappa --limit-s
@@ -100,6 +102,7 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     from kilowait.policies.gavel import DEFAULT_OBJECTIVE
     from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
     from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
+    from kilowait.policies.srpt import DEFAULT_HYSTERESIS
     from kilowait.policies.value import DEFAULT_KAPPA
     from kilowait.policies.value_aging import DEFAULT_LIMIT_S
     from kilowait.policies.value_cvar import DEFAULT_RISK
@@ -135,6 +138,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--risk", type=_weight, default=DEFAULT_RISK, metavar="R", help=risk_help)
     objective_help = f"gavel: max_min (fairness), throughput or energy (default {DEFAULT_OBJECTIVE})"
     add("--objective", default=DEFAULT_OBJECTIVE, metavar="NAME", help=objective_help)
+    hysteresis_help = f"srpt: how many times as long a job must be to give way (default {DEFAULT_HYSTERESIS:g})"
+    add("--hysteresis", type=_weight, default=DEFAULT_HYSTERESIS, metavar="H", help=hysteresis_help)
     weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
     add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")

@@ -25,6 +25,7 @@ from kilowait.policies import POLICIES
 from kilowait.policies.gavel import DEFAULT_OBJECTIVE
 from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
 from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
+from kilowait.policies.srpt import DEFAULT_HYSTERESIS
 from kilowait.policies.value import DEFAULT_KAPPA
 from kilowait.policies.value_aging import DEFAULT_LIMIT_S
 from kilowait.policies.value_cvar import DEFAULT_RISK
@@ -50,7 +51,7 @@ EXAMPLE = """example:
 TRACE_JOBS = "trace_jobs.parquet"
 """Every planned job of a trace with its numbers, a table of `records.TRACE_JOBS`."""
 
-OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh", "risk", "objective")
+OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh", "risk", "objective", "hysteresis")
 """What a policy takes from the command line as it stands; kappa may come from a file."""
 BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
@@ -117,6 +118,13 @@ def parser() -> argparse.ArgumentParser:
         default=DEFAULT_OBJECTIVE,
         metavar="NAME",
         help="for gavel: max_min (fairness), throughput or energy (default: %(default)s)",
+    )
+    p.add_argument(
+        "--hysteresis",
+        type=float,
+        default=DEFAULT_HYSTERESIS,
+        metavar="H",
+        help="for srpt, how many times as long a job must be to give way (default: %(default)s)",
     )
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
     add_world_options(p)
@@ -258,6 +266,7 @@ def write_world(
         "patient": {"wait_s_per_kwh": args.wait_s_per_kwh},
         "value_cvar": {"risk": args.risk},
         "gavel": {"objective": args.objective},
+        "srpt": {"hysteresis": args.hysteresis, "checkpoint_s": args.checkpoint_s},
     }
     body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
     if isinstance(world, TraceWorld):

@@ -3,9 +3,10 @@
 Columns are `job_id,submit_s,gpus` and two a GPU type, `<TYPE>_s` and `<TYPE>_kwh` (the whole job over all its GPUs);
 both empty means that the job may not run there. An optional `<TYPE>_gpus` overrides `gpus` on that type. Optional
 columns `user` and `priority` (a whole number, the larger the more urgent, empty for 0) are for policies that look at
-them. Optional columns `<TYPE>_low_s` and `<TYPE>_high_s`, `<TYPE>_low_kwh` and `<TYPE>_high_kwh` are the ends of 90%
-prediction intervals, both or neither. Types that the cluster does not have are left out: their columns must come in
-pairs, their values are not read. Every complaint names the file, the line, the column and the value.
+them, and `checkpoint_s`, seconds that it takes to go on from a checkpoint, for those that preempt; a job without one
+cannot be preempted. Optional columns `<TYPE>_low_s` and `<TYPE>_high_s`, `<TYPE>_low_kwh` and `<TYPE>_high_kwh` are
+the ends of 90% prediction intervals, both or neither. Types that the cluster does not have are left out: their columns
+must come in pairs, their values are not read. Every complaint names the file, the line, the column and the value.
 """
 
 import csv
@@ -22,7 +23,7 @@ from kilowait.simulate.loop import Placement, Submission
 from kilowait.simulate.rows import Row, read_csv
 
 _FIXED = ("job_id", "submit_s", "gpus")
-_OPTIONAL = ("user", "priority")
+_OPTIONAL = ("user", "priority", "checkpoint_s")
 _UNITS = ("s", "kwh")
 _END = re.compile(r"(.+)_(low|high)_(s|kwh)")
 
@@ -100,8 +101,8 @@ def _check_header(path: Path, gpu_types: Collection[str], header: Sequence[str])
 
 def _check_names(where: str, gpu_types: Collection[str]) -> None:
     """Raises InputError for types whose columns would be those of something else."""
-    if "submit" in gpu_types:
-        raise InputError(f"{where}, column submit_s: no GPU type can be called 'submit'; rename it")
+    for taken in {"submit", "checkpoint"} & set(gpu_types):
+        raise InputError(f"{where}, column {taken}_s: no GPU type can be called {taken!r}; rename it")
     for gpu_type, end in product(gpu_types, ("low", "high")):
         if f"{gpu_type}_{end}" in gpu_types:
             raise InputError(
@@ -140,6 +141,7 @@ def _row(cell: Row, gpu_types: Collection[str]) -> JobRow:
         allowed=frozenset(by_type),
         user=cell.values.get("user", "").strip() or None,
         priority=cell.integer("priority"),
+        checkpoint_s=None if cell.empty("checkpoint_s") else cell.number("checkpoint_s"),
     )
     return JobRow(job=job, by_type=by_type, line=cell.line)
 
