@@ -1,9 +1,9 @@
 """On hundreds of jobs with a long queue the indexes choose as sorting everything at every event does."""
 
 import pytest
+
 from benchmarks import plain
 from benchmarks.jobs import Setting, mean_queue, offered_load, submissions
-
 from kilowait.policies import easy, simple, sjf, value
 from kilowait.simulate.loop import simulate
 
