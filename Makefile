@@ -34,6 +34,8 @@ lint: $(READY) ## style, types and the layers
 	PYTHONPATH=. $(BIN)/lint-imports
 
 bench: $(READY) ## benchmarks against a baseline in the same run
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
+	$(BIN)/python -m benchmarks.scheduling --json out/bench/scheduling.json
 	$(BIN)/python -m pipelines.corpus --out out/bench/corpus --count 520
 	$(BIN)/python -m benchmarks.embedding --corpus out/bench/corpus --json out/bench/embedding.json
 

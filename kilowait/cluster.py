@@ -93,16 +93,16 @@ class Cluster:
         """As `ranked`, by a key of the job that is the same for all its types."""
         return self._ranking(key) or self._new_ranking(JobKeys(key))
 
-    def predicted_ends(self, gpu_type: str) -> Sequence[tuple[float, int]]:
-        """When the running jobs of a type are predicted to end, and the GPUs each gives back, soonest first.
+    def predicted_ends(self) -> Mapping[str, Sequence[tuple[float, int]]]:
+        """By type, when its running jobs are predicted to end, and the GPUs each gives back, soonest first.
 
-        Ends that are past belong to jobs that have overrun their prediction.
+        Ends that are past belong to jobs that have overrun their prediction. It is the cluster's own: change nothing.
         """
         if self._ends is None:
-            self._ends = Ends()
+            self._ends = Ends(self.total)
             for active in self.active.values():
                 self._ends.add(active)
-        return self._ends.of(gpu_type)
+        return self._ends.by_type
 
     @property
     def scale(self) -> Scale:
@@ -275,6 +275,7 @@ def _open_to_waiting(cluster: Cluster) -> None:
     for waiting in cluster._queue:
         cluster.waiting[waiting.job.job_id] = waiting
     cluster._rankings.clear()
+    cluster._ends = None
 
 
 def _submit(cluster: Cluster, event: JobSubmitted) -> None:

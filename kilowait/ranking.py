@@ -5,6 +5,8 @@ that leaves is not searched for: its entries are skipped where they are met, and
 """
 
 import heapq
+import math
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -69,51 +71,58 @@ class Ranking:
         self.keys = keys
         self._positions = positions
         self._queue = queue
-        self._buckets: dict[str, dict[int, Bucket]] = {}
+        self._buckets: dict[tuple[str, int], Bucket] = {}
+        self._by_type: dict[str, list[Bucket]] = {gpu_type: [] for gpu_type in positions}
         self._departed = 0
 
     def add(self, waiting: Waiting, keys: Sequence[float]) -> None:
         """Rank a job by one key an option."""
-        for (gpu_type, gpus), key in zip(waiting.gpus.items(), keys, strict=True):
-            sizes = self._buckets.setdefault(gpu_type, {})
-            if gpus not in sizes:
-                sizes[gpus] = Bucket(gpu_type, gpus)
-            sizes[gpus].add(key, waiting)
+        for pair, key in zip(waiting.gpus.items(), keys, strict=True):
+            bucket = self._buckets.get(pair)
+            if bucket is None:
+                bucket = self._buckets[pair] = Bucket(*pair)
+                self._by_type[bucket.gpu_type].append(bucket)
+            bucket.add(key, waiting)
 
     def depart(self) -> None:
         """A job has left the queue; its entries go in the next sweep, so that leaving costs a constant on average."""
         self._departed += 1
         if self._departed > SPARE + len(self._queue):
             self._departed = 0
-            for sizes in self._buckets.values():
-                for bucket in sizes.values():
-                    bucket.sweep(self._queue)
+            for bucket in self._buckets.values():
+                bucket.sweep(self._queue)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Every waiting pair (job_id, gpu_type), best first."""
-        buckets = [bucket for sizes in self._buckets.values() for bucket in sizes.values()]
-        return ((w.job.job_id, bucket.gpu_type) for w, bucket in self._merged(buckets))
-
-    def sizes(self, free: Mapping[str, int]) -> list[tuple[str, int]]:
-        """Types and numbers of GPUs that fit in `free` and that jobs take or took; perhaps none of them waits."""
-        return [(bucket.gpu_type, bucket.gpus) for bucket in self._fitting_buckets(free)]
-
-    def _fitting_buckets(self, free: Mapping[str, int]) -> list[Bucket]:
-        found: list[Bucket] = []
-        for gpu_type, left in free.items():
-            if left > 0 and gpu_type in self._buckets:
-                found += [b for gpus, b in self._buckets[gpu_type].items() if gpus <= left and b.entries]
-        return found
+        return self._merged(self._buckets.values(), dict.fromkeys(self._by_type, sys.maxsize))
 
     def jobs(self, gpu_type: str, gpus: int) -> Iterator[Waiting]:
         """The waiting jobs that may use `gpu_type` and take this many GPUs of it, best first."""
-        bucket = self._buckets.get(gpu_type, {}).get(gpus)
+        bucket = self._buckets.get((gpu_type, gpus))
         if bucket is None:
             return
         at = self._live(bucket)
         while at < len(bucket.entries):
             yield bucket.entries[at]
             at = self._live(bucket, at + 1)
+
+    def fitting(self, free: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+        """Pairs (job_id, gpu_type) whose GPUs are free at the moment they are reached, best first.
+
+        The caller lowers `free` (GPUs by type) as it places; it must not raise it during the iteration.
+        """
+        buckets = self.fitting_buckets(free)
+        return self._merged(buckets, free) if buckets else iter(())
+
+    def fitting_buckets(self, free: Mapping[str, int]) -> list[Bucket]:
+        """The buckets of pairs that fit in `free` (GPUs by type); perhaps none of their jobs waits any more."""
+        found = []
+        for gpu_type, left in free.items():
+            if left > 0:
+                for bucket in self._by_type[gpu_type]:
+                    if bucket.gpus <= left and bucket.entries:
+                        found.append(bucket)  # noqa: PERF401 (this runs at every decision, and is faster so)
+        return found
 
     def _live(self, bucket: Bucket, start: int = 0) -> int:
         """The first position from `start` on of a job that still waits, the bucket's length when there is none."""
@@ -126,39 +135,24 @@ class Ranking:
             return 0
         return at
 
-    def anyone_fits(self, free: Mapping[str, int]) -> bool:
-        """Whether some waiting job would fit in `free` (GPUs by type)."""
-        return any(self._live(bucket) < len(bucket.entries) for bucket in self._fitting_buckets(free))
-
-    def fitting(self, free: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-        """Pairs (job_id, gpu_type) whose GPUs are free at the moment they are reached, best first.
-
-        The caller lowers `free` (GPUs by type) as it places; it must not raise it during the iteration.
-        """
-        buckets = self._fitting_buckets(free)
-        if buckets:
-            for waiting, bucket in self._merged(buckets, free):
-                yield waiting.job.job_id, bucket.gpu_type
-
-    def _merged(
-        self, buckets: Iterable[Bucket], free: Mapping[str, int] | None = None
-    ) -> Iterator[tuple[Waiting, Bucket]]:
-        """The live entries of several buckets in one order; a bucket is left as soon as `free` has no room for it."""
-        heads = [head for bucket in buckets if (head := self._head(bucket, self._live(bucket))) is not None]
+    def _merged(self, buckets: Iterable[Bucket], free: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+        """The live pairs of several buckets in one order; a bucket is left as soon as `free` has no room for it."""
+        heads = [head for bucket in buckets if (head := self._head(bucket, 0)) is not None]
         heapq.heapify(heads)
         while heads:
-            *_, at, bucket = heads[0]
-            if free is not None and bucket.gpus > free[bucket.gpu_type]:
+            _, (_, job_id), _, at, bucket = heads[0]
+            if bucket.gpus > free[bucket.gpu_type]:
                 heapq.heappop(heads)
                 continue
-            yield bucket.entries[at], bucket
-            head = self._head(bucket, self._live(bucket, at + 1))
+            yield job_id, bucket.gpu_type
+            head = self._head(bucket, at + 1)
             if head is None:
                 heapq.heappop(heads)
             else:
                 heapq.heapreplace(heads, head)
 
-    def _head(self, bucket: Bucket, at: int) -> Head | None:
+    def _head(self, bucket: Bucket, start: int) -> Head | None:
+        at = self._live(bucket, start)
         if at == len(bucket.entries):
             return None
         return bucket.keys[at], bucket.entries[at].place, self._positions[bucket.gpu_type], at, bucket
@@ -181,10 +175,11 @@ class PairKeys:
             return None
         job, predictions = waiting.job, waiting.predictions
         keys = [key(job, gpu_type, predictions[gpu_type]) for gpu_type in waiting.gpus]
-        for gpu_type, found in zip(waiting.gpus, keys, strict=True):
-            if found != found:
-                seen = predictions[gpu_type]
-                raise InputError(f"job {job.job_id} on {gpu_type}: its rank is not a number, from {seen}")
+        if math.isnan(sum(keys)):  # perhaps only infinities of both signs
+            for gpu_type, found in zip(waiting.gpus, keys, strict=True):
+                if math.isnan(found):
+                    seen = predictions[gpu_type]
+                    raise InputError(f"job {job.job_id} on {gpu_type}: its rank is not a number, from {seen}")
         return keys
 
 
@@ -204,7 +199,7 @@ class JobKeys:
         if key is None:
             return None
         found = key(waiting)
-        if found != found:
+        if math.isnan(found):
             raise InputError(f"job {waiting.job.job_id}: its rank is not a number, from {waiting.predictions}")
         return [found] * len(waiting.gpus)
 

@@ -6,7 +6,7 @@ predictability, workloads, and user runtime estimates in scheduling the IBM SP2 
 """
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from operator import attrgetter
@@ -39,7 +39,7 @@ def easy() -> Policy:
 
     def easy(cluster: Cluster) -> list[Decision]:
         free = dict(cluster.free)
-        if not cluster.ranked_jobs(in_queue_order).anyone_fits(free):
+        if not cluster.ranked_jobs(in_queue_order).fitting_buckets(free):
             return []
         placed: dict[str, Decision] = {}
         head = _start_in_order(cluster, free, placed)
@@ -65,13 +65,14 @@ class _Head:
 
 def _start_in_order(cluster: Cluster, free: dict[str, int], placed: dict[str, Decision]) -> _Head | None:
     """Start jobs from the front of the queue; returns the first that has to wait."""
-    ends = {gpu_type: cluster.predicted_ends(gpu_type) for gpu_type in cluster.total}
+    ends = cluster.predicted_ends()
     for waiting in cluster.queue():
         head = _soonest(waiting, cluster.now_s, free, ends)
         gpus, gpu_type = waiting.gpus[head.gpu_type], head.gpu_type
         if head.shadow_s > cluster.now_s or gpus > free[gpu_type]:
             return head
         free[gpu_type] -= gpus
+        ends = dict(ends)
         ends[gpu_type] = sorted((*ends[gpu_type], (cluster.now_s + waiting.predictions[gpu_type].runtime_s, gpus)))
         placed[head.job_id] = Place(job_id=head.job_id, gpu_type=gpu_type)
     return None
@@ -79,27 +80,29 @@ def _start_in_order(cluster: Cluster, free: dict[str, int], placed: dict[str, De
 
 def _soonest(waiting: Waiting, now_s: float, free: Mapping[str, int], ends: Mapping[str, Sequence[End]]) -> _Head:
     """The type on which the job would end first, were no other started; equal ends go to the more powerful type."""
-    best, best_end_s = None, math.inf
+    best, best_start_s, best_end_s = "", math.inf, math.inf
     for gpu_type, gpus in waiting.gpus.items():
-        start_s, left = _earliest(gpus, now_s, free[gpu_type], ends[gpu_type])
+        start_s = _earliest_s(gpus, now_s, free[gpu_type], ends[gpu_type])
         end_s = start_s + waiting.predictions[gpu_type].runtime_s
-        if best is None or end_s < best_end_s:
-            best_end_s = end_s
-            best = _Head(job_id=waiting.job.job_id, gpu_type=gpu_type, shadow_s=start_s, extra=left - gpus)
-    assert best is not None
-    return best
+        if not best or end_s < best_end_s:
+            best, best_start_s, best_end_s = gpu_type, start_s, end_s
+    left = free[best]
+    for end_s, given_back in ends[best]:
+        if end_s > best_start_s:
+            break
+        left += given_back
+    return _Head(job_id=waiting.job.job_id, gpu_type=best, shadow_s=best_start_s, extra=left - waiting.gpus[best])
 
 
-def _earliest(gpus: int, now_s: float, free: int, ends: Sequence[End]) -> tuple[float, int]:
-    """The first time, now or a predicted end, at which `gpus` are free, and how many are free then."""
-    start_s, found = now_s, free >= gpus
+def _earliest_s(gpus: int, now_s: float, free: int, ends: Sequence[End]) -> float:
+    """The first time, now or a predicted end, at which `gpus` are free."""
+    start_s = now_s
     for end_s, given_back in ends:
-        if end_s > start_s and found:
+        if free >= gpus and end_s > now_s:
             break
         free += given_back
         start_s = max(start_s, end_s)
-        found = free >= gpus
-    return start_s, free
+    return start_s
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,30 +133,33 @@ class _Hole:
 
 def _backfill(hole: _Hole, placed: dict[str, Decision]) -> None:
     """Start the jobs behind the head, in queue order, that the hole admits."""
-    while (waiting := min(_firsts(hole, placed), key=_place, default=None)) is not None:
+    while firsts := _firsts(hole, placed):
+        waiting = min(firsts, key=_place) if len(firsts) > 1 else firsts[0]
         gpu_type = fastest(waiting, [t for t in waiting.gpus if hole.admits(waiting, t)])
         assert gpu_type is not None
         hole.take(waiting, gpu_type)
         placed[waiting.job.job_id] = Place(job_id=waiting.job.job_id, gpu_type=gpu_type)
 
 
-def _firsts(hole: _Hole, placed: Container[str]) -> Iterator[Waiting]:
+def _firsts(hole: _Hole, placed: Container[str]) -> list[Waiting]:
     """From every bucket of pairs that fit now, the first job in queue order that the hole admits.
 
     Where only short jobs are admitted, those come from the front of the ranking by run time, so nobody looks at the
     long ones behind it.
     """
-    head, in_order = hole.head, hole.cluster.ranked_jobs(in_queue_order)
-    for gpu_type, gpus in in_order.sizes(hole.free):
-        if gpu_type != head.gpu_type or gpus <= head.extra:
-            jobs = in_order.jobs(gpu_type, gpus)
+    head, in_order, firsts = hole.head, hole.cluster.ranked_jobs(in_queue_order), list[Waiting]()
+    for bucket in in_order.fitting_buckets(hole.free):
+        if bucket.gpu_type != head.gpu_type or bucket.gpus <= head.extra:
+            jobs = in_order.jobs(bucket.gpu_type, bucket.gpus)
         else:
-            shortest = hole.cluster.ranked(predicted_runtime).jobs(gpu_type, gpus)
+            shortest = hole.cluster.ranked(predicted_runtime).jobs(bucket.gpu_type, bucket.gpus)
             short = takewhile(lambda w: not hole.outlasts(w, head.gpu_type), shortest)
             jobs = iter(sorted(short, key=_place))
-        first = next((w for w in jobs if w.job.job_id not in placed and w.job.job_id != head.job_id), None)
-        if first is not None:
-            yield first
+        for waiting in jobs:
+            if waiting.job.job_id not in placed and waiting.job.job_id != head.job_id:
+                firsts.append(waiting)
+                break
+    return firsts
 
 
 _place = attrgetter("place")

@@ -43,8 +43,9 @@ class Profile:
         self._steps: dict[str, tuple[list[float], list[int]]] = {
             gpu_type: ([cluster.now_s], [free]) for gpu_type, free in cluster.free.items()
         }
+        ends = cluster.predicted_ends()
         for gpu_type, (times, free) in self._steps.items():
-            for end_s, gpus in cluster.predicted_ends(gpu_type):
+            for end_s, gpus in ends[gpu_type]:
                 if end_s <= times[-1]:
                     free[-1] += gpus
                 else:
