@@ -49,7 +49,7 @@ def gavel(*, objective: str = DEFAULT_OBJECTIVE, horizon: int = 64) -> Policy:
         raise InputError(f"horizon must be >= 1, got {horizon!r}")
 
     def gavel(cluster: Cluster) -> list[Decision]:
-        if not cluster.ranked_jobs(in_queue_order).anyone_fits(cluster.free):
+        if next(cluster.ranked_jobs(in_queue_order).fitting(cluster.free), None) is None:
             return []
         waiting = list(islice(cluster.queue(), horizon))
         demand, groups = demand_of(cluster, waiting)
