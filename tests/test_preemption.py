@@ -17,6 +17,9 @@ from kilowait.simulate.jobs_csv import read_jobs
 from kilowait.simulate.loop import Submission, simulate
 from kilowait.simulate.path import sample_path
 from kilowait.simulate.scores import score
+from kilowait.simulate.study import World
+from kilowait.simulate.trace_world import trace_world
+from kilowait.simulate.traces import read_trace
 
 
 def job(job_id, submit_s=0.0, *, gpus=1, checkpoint_s=0.0, seen=None, **by_type):
@@ -303,3 +306,22 @@ def test_the_jobs_file_may_say_what_a_restart_costs(tmp_path):
         read_jobs(path, ("A",))
     with pytest.raises(InputError, match="no GPU type can be called 'checkpoint'"):
         read_jobs(path, ("checkpoint",))
+
+
+def test_a_world_may_let_every_job_be_preempted():
+    world = World(classes="calibrated", seed=1, checkpoint_s=45.0)
+    plain = World(classes="calibrated", seed=1).sample(0)
+    assert {s.job.checkpoint_s for s in world.sample(0).submissions} == {45.0}
+    assert {s.job.checkpoint_s for s in plain.submissions} == {None}
+    assert [s.truth for s in world.sample(0).submissions] == [s.truth for s in plain.submissions]
+    run = simulate(world.sample(0).submissions, plain.inventory, srpt())
+    assert len({p.job_id for p in run.placements}) == len(plain.submissions) < len(run.placements)
+
+
+def test_a_trace_may_let_every_job_be_preempted(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("job_id,submit_s,gpus,duration_s\na,0,1,50\nb,60,1,50\n")
+    world = trace_world(
+        read_trace(path, "generic"), {"A100": 1}, load=1, samples=1, seed=0, window_jobs=2, checkpoint_s=7.0
+    )
+    assert {s.job.checkpoint_s for s in world.sample(0).submissions} == {7.0}
