@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from timelines import job, timeline
 
+from kilowait.cluster import replay
 from kilowait.errors import InputError
+from kilowait.events import GpusJoined, JobPlaced, JobSubmitted
+from kilowait.jobs import Job, Prediction
 from kilowait.policies import gavel
 from kilowait.policies.allocation import ALLOCATIONS, energy, max_min, throughput
-from kilowait.policies.demand import Demand
+from kilowait.policies.demand import Demand, demand_of
 
 
 def demand(seconds, total, *, gpus=1, width=1, kwh=1, jobs=1):
@@ -198,6 +201,23 @@ def test_a_running_job_stays_and_a_job_waits_for_a_greener_type_where_that_pays(
     policy = gavel(objective="energy")
     assert timeline(policy, {"A": 1, "B": 1}, *hungry) == [("runs", "B", 0, 50), ("new", "B", 50, 55)]
     assert timeline(policy, {"A": 1, "B": 1}, *frugal) == [("runs", "B", 0, 50), ("new", "A", 1, 6)]
+
+
+def test_running_jobs_count_on_the_type_they_hold_and_alike_jobs_in_one_row():
+    seen = {"A": Prediction(runtime_s=10, energy_kwh=1), "B": Prediction(runtime_s=20, energy_kwh=2)}
+    jobs = {name: Job(job_id=name, submit_s=0.0, gpus=2, gpus_by_type={"B": 1}) for name in ("runs", "x", "y")}
+    cluster = replay([
+        GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=4),
+        GpusJoined(time_s=0.0, node="n", gpu_type="B", gpus=3),
+        *(JobSubmitted(time_s=0.0, job=one, predictions=seen) for one in jobs.values()),
+        JobPlaced(time_s=0.0, job_id="runs", attempt=1, gpu_type="B", gpus=1),
+    ])  # fmt: skip
+    got, members = demand_of(cluster, cluster.queue())
+    assert members == [["runs"], ["x", "y"]]
+    assert got.seconds.tolist() == [[np.inf, 20], [10, 20]]
+    assert got.gpus.tolist() == [[0, 1], [2, 1]]
+    assert got.kwh.tolist() == [[0, 2], [1, 2]]
+    assert (got.width.tolist(), got.jobs.tolist(), got.total.tolist()) == ([2, 2], [1, 2], [4, 3])
 
 
 def test_alike_jobs_go_by_the_queue_and_start_on_the_more_powerful_type():

@@ -90,6 +90,14 @@ class TestTheEvent:
         self.preempt(cluster, 0.5, attempt=2, time_s=70.0)
         assert cluster.waiting["j"].predictions["A"].runtime_s == 55
 
+    def test_without_progress_there_is_nothing_to_restart_from(self):
+        preempted, failed = self.cluster(), self.cluster()
+        self.preempt(preempted, 1.0)
+        advance(failed, AttemptFailed(time_s=30.0, job_id="j", attempt=1, reason="killed"))
+        for cluster in (preempted, failed):
+            waiting = cluster.waiting["j"]
+            assert (waiting.remaining, waiting.predictions["A"].runtime_s) == (1.0, 100)
+
     def test_a_failure_falls_back_to_the_last_checkpoint(self):
         cluster = self.cluster()
         self.preempt(cluster, 0.75)
@@ -153,6 +161,7 @@ class TestTheLoop:
         policy = scripted([place("long")], [*swap, place("x")], [place("long")], [*swap, place("y")], [place("long")])
         run = simulate(jobs, {"A": 1}, policy)
         assert [(p.start_s, p.end_s) for p in run.placements if p.job_id == "long"] == [(0, 5), (6, 7), (8, 16)]
+        assert score(run, idle_power_w={"A": 0.0}).total_wait_s == 2
 
     def test_preempting_and_placing_in_one_round_is_a_migration(self):
         """40% done on A; B takes twice as long, 12 s of 20, and 2 s of restarting; 1 kWh of 2 in 20 s."""
