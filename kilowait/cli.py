@@ -26,7 +26,9 @@ example: three jobs on one A100 and two A6000
 Both cells of a type empty: the job may not run there. <TYPE>_kwh is the whole job over all its GPUs. An optional
 column <TYPE>_gpus overrides gpus on that type. Columns of types that --gpus lacks are left out. A job that can
 never fit is refused: it is named on stderr and under "refused", and the others run. Optional columns user and
-priority (a whole number, the larger the more urgent) are for --policy fair.
+priority (a whole number, the larger the more urgent) are for --policy fair. Optional columns <TYPE>_low_s and
+<TYPE>_high_s, <TYPE>_low_kwh and <TYPE>_high_kwh are the ends of 90% prediction intervals, for --policy value_cvar.
+An optional column checkpoint_s, the seconds to go on from a checkpoint, lets --policy srpt preempt a job.
 
 policies (all see predictions only; ties go to the earlier submitted, then to the more powerful type)
   simple        first come, first served, on the most powerful free type
@@ -35,11 +37,14 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
                 --kappa-relative instead of --kappa: s / (GPUs x seconds) - kappa x kWh / E, where s and E are the
                 geometric means over the jobs submitted so far, so it means the same at every site
   sjf           shortest job first, on its fastest free type, whatever fits
+  srpt          shortest remaining time first; a long job gives way to a much shorter one          --hysteresis
   easy          EASY backfill: first come, first served, but a later job may pass if the first is not delayed
   conservative  conservative backfill: a later job may pass if no job is delayed
   value_aging   as value, but a job that waited --limit-s goes first and GPUs are held for it      --kappa --limit-s
   fair          by priority; then the user who holds the least GPUs for their weight               --weights
   patient       plans the queue; a job waits for a greener type if that saves enough energy       --wait-s-per-kwh
+  gavel         linear program: each job's share of time on each type; starts pairs by their share       --objective
+  value_cvar    as value, with the mean of the worst 1 - risk of each prediction interval          --kappa --risk
 
   $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy easy
   $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy value_aging --limit-s 7200
@@ -94,10 +99,13 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     from kilowait.policies import POLICIES
+    from kilowait.policies.gavel import DEFAULT_OBJECTIVE
     from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
     from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
+    from kilowait.policies.srpt import DEFAULT_HYSTERESIS
     from kilowait.policies.value import DEFAULT_KAPPA
     from kilowait.policies.value_aging import DEFAULT_LIMIT_S
+    from kilowait.policies.value_cvar import DEFAULT_RISK
 
     parser = commands.add_parser(
         "simulate",
@@ -111,10 +119,12 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--jobs", required=True, type=Path, metavar="JOBS.csv", help="jobs with their true times and energies")
     add("--gpus", required=True, type=_inventory, metavar="TYPE=N,...", help="GPUs by type, most powerful first")
     add("--policy", required=True, choices=list(POLICIES), help="the rule to run; each is explained below")
-    kappa_help = f"value, value_aging: worth of a kWh, against 1 / (GPUs x seconds) (default {DEFAULT_KAPPA:g})"
+    kappa_help = (
+        f"value, value_aging, value_cvar: worth of a kWh, against 1 / (GPUs x seconds) (default {DEFAULT_KAPPA:g})"
+    )
     kappas = parser.add_mutually_exclusive_group()
     kappas.add_argument("--kappa", type=_weight, default=DEFAULT_KAPPA, metavar="K", help=kappa_help)
-    relative_help = "value, value_aging: kappa against the scale of the jobs, a plain number such as 1"
+    relative_help = "value, value_aging, value_cvar: kappa against the scale of the jobs, a plain number such as 1"
     kappas.add_argument("--kappa-relative", type=_weight, metavar="X", help=relative_help)
     alpha_help = f"greedy: weight of a second of run time (default {DEFAULT_ALPHA:g})"
     add("--alpha", type=_weight, default=DEFAULT_ALPHA, metavar="A", help=alpha_help)
@@ -124,6 +134,12 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--limit-s", type=_weight, default=DEFAULT_LIMIT_S, metavar="S", help=limit_help)
     patient_help = f"patient: seconds of a job's waiting that a kWh is worth (default {DEFAULT_WAIT_S_PER_KWH:g})"
     add("--wait-s-per-kwh", type=_weight, default=DEFAULT_WAIT_S_PER_KWH, metavar="S", help=patient_help)
+    risk_help = f"value_cvar: 0 rates by means, towards 1 by the worst cases (default {DEFAULT_RISK:g})"
+    add("--risk", type=_weight, default=DEFAULT_RISK, metavar="R", help=risk_help)
+    objective_help = f"gavel: max_min (fairness), throughput or energy (default {DEFAULT_OBJECTIVE})"
+    add("--objective", default=DEFAULT_OBJECTIVE, metavar="NAME", help=objective_help)
+    hysteresis_help = f"srpt: how many times as long a job must be to give way (default {DEFAULT_HYSTERESIS:g})"
+    add("--hysteresis", type=_weight, default=DEFAULT_HYSTERESIS, metavar="H", help=hysteresis_help)
     weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
     add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")

@@ -26,6 +26,7 @@ from kilowait.events import (
     GpusJoined,
     JobCancelled,
     JobPlaced,
+    JobPreempted,
     JobSubmitted,
 )
 from kilowait.jobs import Job, Prediction
@@ -110,8 +111,20 @@ class Cluster:
             self._scale = Scale()
             everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
             for known in sorted(everyone, key=lambda known: (known.job.submit_s, known.job.job_id)):
-                self._scale.add(known.predictions, self._gpus(known.job, known.predictions))
+                self._scale.add(known.whole, self.possible(known.job, known.whole))
         return self._scale
+
+    def possible(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
+        """a_ij on the types that a job may use and could ever fit on, most powerful first."""
+        # As `_obstacle`, but without words: every submission asks every type.
+        allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
+        found = {}
+        for gpu_type, total in self.total.items():
+            if gpu_type in predictions and (allowed is None or gpu_type in allowed):
+                taken = by_type.get(gpu_type, gpus) if by_type else gpus
+                if taken <= total and (memory is None or memory <= self.memory_bytes.get(gpu_type, math.inf)):
+                    found[gpu_type] = taken
+        return found
 
     def refusal(self, job: Job, predictions: Mapping[str, Prediction]) -> str | None:
         """Why this job can never run on the present inventory, None when it can."""
@@ -157,17 +170,6 @@ class Cluster:
         if job.gpus_on(gpu_type) > self.total[gpu_type]:
             return f"needs {job.gpus_on(gpu_type)} GPUs, the cluster has {self.total[gpu_type]}"
         return None
-
-    def _gpus(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
-        """a_ij on the types where `_obstacle` finds nothing; without words, for every submission asks every type."""
-        allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
-        found = {}
-        for gpu_type, total in self.total.items():
-            if gpu_type in predictions and (allowed is None or gpu_type in allowed):
-                taken = by_type.get(gpu_type, gpus) if by_type else gpus
-                if taken <= total and (memory is None or memory <= self.memory_bytes.get(gpu_type, math.inf)):
-                    found[gpu_type] = taken
-        return found
 
     def _enqueue(self, waiting: Waiting) -> None:
         """Let a job wait; raises InputError, before anything changes, when a ranking has no number for it."""
@@ -222,7 +224,11 @@ def advance(cluster: Cluster, event: Event) -> None:
             cluster._release(event.job_id, event.attempt)
             cluster.over.add(event.job_id)
         case AttemptFailed():
-            _wait_again(cluster, cluster._release(event.job_id, event.attempt))
+            active = cluster._release(event.job_id, event.attempt)
+            _wait_again(cluster, active, active.remaining)
+        case JobPreempted():
+            _check_checkpoint(cluster, event)
+            _wait_again(cluster, cluster._release(event.job_id, event.attempt), event.remaining)
         case GpusJoined():
             _join(cluster, event)
         case JobCancelled():
@@ -265,7 +271,7 @@ def _join(cluster: Cluster, event: GpusJoined) -> None:
 
 def _open_to_waiting(cluster: Cluster) -> None:
     """More GPUs can open a type to jobs that wait: their options are looked up again, and rankings built anew."""
-    cluster._queue = [msgspec.structs.replace(w, gpus=cluster._gpus(w.job, w.predictions)) for w in cluster._queue]
+    cluster._queue = [msgspec.structs.replace(w, gpus=cluster.possible(w.job, w.predictions)) for w in cluster._queue]
     for waiting in cluster._queue:
         cluster.waiting[waiting.job.job_id] = waiting
     cluster._rankings.clear()
@@ -276,10 +282,11 @@ def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     job = event.job
     if job.job_id in cluster.waiting or job.job_id in cluster.active or job.job_id in cluster.over:
         raise IllegalEvent(f"job {job.job_id}: submitted before; give it another id")
-    gpus = cluster._gpus(job, event.predictions)
+    gpus = cluster.possible(job, event.predictions)
     if not gpus:
         raise JobRefused(f"job {job.job_id}: can never run here: {cluster.refusal(job, event.predictions)}")
-    cluster._enqueue(Waiting(job=job, predictions=event.predictions, attempt=1, gpus=gpus))
+    seen = event.predictions
+    cluster._enqueue(Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus=gpus))
     if cluster._scale is not None:
         cluster._scale.add(event.predictions, gpus)
 
@@ -291,20 +298,43 @@ def _start(cluster: Cluster, event: JobPlaced) -> None:
     active = cluster.active[event.job_id] = Active(
         job=waiting.job,
         predictions=waiting.predictions,
+        whole=waiting.whole,
         attempt=event.attempt,
         gpu_type=event.gpu_type,
         gpus=event.gpus,
         placed_s=event.time_s,
+        remaining=waiting.remaining,
     )
     if cluster._ends is not None:
         cluster._ends.add(active)
 
 
-def _wait_again(cluster: Cluster, active: Active) -> None:
-    """Back to its old place in the queue for the next attempt."""
-    job, predictions = active.job, active.predictions
-    gpus = cluster._gpus(job, predictions)
-    cluster._enqueue(Waiting(job=job, predictions=predictions, attempt=active.attempt + 1, gpus=gpus))
+def _wait_again(cluster: Cluster, active: Active, remaining: float) -> None:
+    """Back to its old place in the queue for the next attempt, with `remaining` of the work to do."""
+    job, whole, predictions = active.job, active.whole, active.predictions
+    if remaining < active.remaining:
+        predictions = {t: seen.left(remaining, job.checkpoint_s or 0.0) for t, seen in whole.items()}
+    again = Waiting(
+        job=job,
+        predictions=predictions,
+        whole=whole,
+        attempt=active.attempt + 1,
+        gpus=cluster.possible(job, whole),
+        remaining=remaining,
+    )
+    cluster._enqueue(again)
+
+
+def _check_checkpoint(cluster: Cluster, event: JobPreempted) -> None:
+    """Raises IllegalEvent for a job that has no checkpoints, and for a checkpoint that cannot be."""
+    active = cluster.active.get(event.job_id)
+    if active is None:
+        return  # and `_release` says so
+    if active.job.checkpoint_s is None:
+        raise IllegalEvent(f"job {event.job_id}: preempted, but it cannot go on from a checkpoint")
+    if not 0 < event.remaining <= active.remaining:
+        most = active.remaining
+        raise IllegalEvent(f"job {event.job_id}: remaining must be > 0 and <= {most!r}, got {event.remaining!r}")
 
 
 def _check_placement(cluster: Cluster, event: JobPlaced) -> None:

@@ -2,7 +2,8 @@
 
 A recorded log of these replays to the same state, and carries the predictions as they were seen at submission. They
 are msgspec structs, not dataclasses: every job makes three, and a frozen dataclass takes fifteen times as long to make.
-Draining and dying nodes, preemption and migration come as further members of `Event`.
+A migration is a preemption and a placement at the same instant. Draining and dying nodes come as further members of
+`Event`.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,10 @@ class JobSubmitted(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
-    """A waiting job got its GPUs and attempt number `attempt` began. Ways out: finished, failed, cancelled."""
+    """A waiting job got its GPUs and attempt number `attempt` began.
+
+    Ways out: finished, failed, preempted, cancelled.
+    """
 
     time_s: float
     job_id: str
@@ -60,6 +64,18 @@ class AttemptFailed(Struct, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
+class JobPreempted(Struct, frozen=True, kw_only=True, gc=False):
+    """A running job gave its GPUs back at a checkpoint; it waits again, at its old place, for the next attempt.
+
+    `remaining` is the share of the whole job's work that the checkpoint leaves to do, in (0, 1].
+    """
+
+    time_s: float
+    job_id: str
+    attempt: int
+    remaining: float
+
+
 class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
     """A waiting or running job was withdrawn; GPUs it held are free. Final."""
 
@@ -67,5 +83,5 @@ class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
     job_id: str
 
 
-Event = GpusJoined | JobSubmitted | JobPlaced | AttemptFinished | AttemptFailed | JobCancelled
+Event = GpusJoined | JobSubmitted | JobPlaced | AttemptFinished | AttemptFailed | JobPreempted | JobCancelled
 """Everything that can happen to a cluster."""

@@ -11,12 +11,16 @@ class Waiting(Struct, frozen=True, kw_only=True, gc=False):
     """A job in the queue; `attempt` is the number its next attempt will have (1 is the first).
 
     `gpus` says how many GPUs it takes (a_ij) on each type that it may use and could ever fit on, most powerful first.
+    `remaining` is the share of its work that is left to do, below 1 once it was preempted. `predictions` are of that
+    rest and of restarting, so that a policy need not look twice; `whole` are of the whole job, as submitted.
     """
 
     job: Job
     predictions: Mapping[str, Prediction]
+    whole: Mapping[str, Prediction]
     attempt: int
     gpus: Mapping[str, int]
+    remaining: float = 1.0
 
     @property
     def place(self) -> tuple[float, str]:
@@ -25,14 +29,16 @@ class Waiting(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Active(Struct, frozen=True, kw_only=True, gc=False):
-    """A job that holds GPUs, with the predictions as they were seen when it was submitted."""
+    """A job that holds GPUs; `predictions`, `whole` and `remaining` are those it had when its attempt began."""
 
     job: Job
     predictions: Mapping[str, Prediction]
+    whole: Mapping[str, Prediction]
     attempt: int
     gpu_type: str
     gpus: int
     placed_s: float
+    remaining: float = 1.0
 
     @property
     def predicted_end_s(self) -> float:

@@ -152,7 +152,7 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
     entries = {"waiting": {"kappa": 0.5}, "energy": {"kappa": 2.0}}
     kappa.write_text(json.dumps({"version": 1, "classes": {"paper-like": entries}}))
     words = ["--out", "x", "--policies", ",".join(POLICIES), "--kappa", str(kappa), "--alpha", "3", "--limit-s", "60"]
-    words += ["--wait-s-per-kwh", "5"]
+    words += ["--wait-s-per-kwh", "5", "--risk", "0.25", "--objective", "energy", "--hysteresis", "3"]
     found = backtest.specs(backtest.parser().parse_args(words), "paper-like")
     assert {spec.label: dict(spec.parameters) for spec in found} == {
         "simple": {},
@@ -166,6 +166,10 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
         "value_aging (energy)": {"kappa": 2, "limit_s": 60},
         "fair": {},
         "patient": {"wait_s_per_kwh": 5},
+        "value_cvar (waiting)": {"kappa": 0.5, "risk": 0.25},
+        "value_cvar (energy)": {"kappa": 2, "risk": 0.25},
+        "gavel": {"objective": "energy"},
+        "srpt": {"hysteresis": 3},
     }
 
 
@@ -202,10 +206,14 @@ def test_a_backtest_with_relative_kappa_has_no_kappa_per_kwh(local_ray, tmp_path
     ("extra", "message"),
     [
         (["--policies", "value_aging", "--limit-s", "-1"], "limit_s must be finite and >= 0, got -1.0"),
+        (["--policies", "value_cvar", "--risk", "1"], "risk must be >= 0 and < 1, got 1.0"),
+        (["--policies", "gavel", "--objective", "cost"], "objective must be one of max_min, throughput, energy, got"),
         (["--policies", "fifo"], "unknown policy 'fifo'"),
         (["--kappa", "nowhere.json"], "nowhere.json"),
         (["--kappa", "-1"], "kappa must be finite and >= 0"),
         (["--kappa-relative", "-1"], "kappa_relative must be finite and >= 0, got -1.0"),
+        (["--checkpoint-s", "-1"], "--checkpoint-s must be finite and >= 0, got -1.0"),
+        (["--policies", "srpt", "--hysteresis", "0.5"], "hysteresis must be finite and >= 1, got 0.5"),
         (["--samples", "0"], "--samples must be >= 1, got 0"),
         (["--classes", ","], "--classes names no table"),
         (["--residuals", "r.parquet"], "--predictions is oracle"),

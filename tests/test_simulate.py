@@ -26,7 +26,12 @@ PAIRS = [
     (value(kappa=0.125), reference.value(0.125)),
     (value(kappa=3), reference.value(3)),
 ]
-NEEDED = {"value": {"kappa": 0.125}, "value_aging": {"kappa": 0.125, "limit_s": 3}, "fair": {"weights": {"u": 2}}}
+NEEDED = {
+    "value": {"kappa": 0.125},
+    "value_aging": {"kappa": 0.125, "limit_s": 3},
+    "fair": {"weights": {"u": 2}},
+    "value_cvar": {"kappa": 0.125},
+}
 POLICIES = [
     *(policy for policy, _ in PAIRS),
     value(kappa_relative=0.5),

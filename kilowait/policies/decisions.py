@@ -16,8 +16,14 @@ class Place(Struct, frozen=True, kw_only=True, gc=False):
     gpu_type: str
 
 
-Decision = Place
-"""Everything a policy may decide; Preempt, Migrate and Hold come as further members."""
+class Preempt(Struct, frozen=True, kw_only=True, gc=False):
+    """Take this running job's GPUs back at a checkpoint, now; placing it again in the same round is a migration."""
+
+    job_id: str
+
+
+Decision = Place | Preempt
+"""Everything a policy may decide."""
 
 Policy = Callable[[Cluster], list[Decision]]
 """A policy with its parameters bound: reads the cluster, returns decisions to carry out in this order."""

@@ -3,14 +3,18 @@
 Columns are `job_id,submit_s,gpus` and two a GPU type, `<TYPE>_s` and `<TYPE>_kwh` (the whole job over all its GPUs);
 both empty means that the job may not run there. An optional `<TYPE>_gpus` overrides `gpus` on that type. Optional
 columns `user` and `priority` (a whole number, the larger the more urgent, empty for 0) are for policies that look at
-them. Types that the cluster does not have are left out: their columns must come in pairs, their values are not read.
-Every complaint names the file, the line, the column and the value.
+them, and `checkpoint_s`, seconds that it takes to go on from a checkpoint, for those that preempt; a job without one
+cannot be preempted. Optional columns `<TYPE>_low_s` and `<TYPE>_high_s`, `<TYPE>_low_kwh` and `<TYPE>_high_kwh` are
+the ends of 90% prediction intervals, both or neither. Types that the cluster does not have are left out: their columns
+must come in pairs, their values are not read. Every complaint names the file, the line, the column and the value.
 """
 
 import csv
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from kilowait.errors import InputError
@@ -19,7 +23,9 @@ from kilowait.simulate.loop import Placement, Submission
 from kilowait.simulate.rows import Row, read_csv
 
 _FIXED = ("job_id", "submit_s", "gpus")
-_OPTIONAL = ("user", "priority")
+_OPTIONAL = ("user", "priority", "checkpoint_s")
+_UNITS = ("s", "kwh")
+_END = re.compile(r"(.+)_(low|high)_(s|kwh)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,20 +83,43 @@ def _check_header(path: Path, gpu_types: Collection[str], header: Sequence[str])
     where = f"{path}, line 1"
     if not header:
         raise InputError(f"{where}: no header; the first line must be {','.join(_FIXED)} and two columns a GPU type")
-    if "submit" in gpu_types:
-        raise InputError(f"{where}, column submit_s: no GPU type can be called 'submit'; rename it")
+    _check_names(where, gpu_types)
     doubled = sorted({column for column in header if header.count(column) > 1})
     if doubled:
         raise InputError(f"{where}, column {doubled[0]}: stands {header.count(doubled[0])} times")
-    named = {t for column in header if column not in (*_FIXED, *_OPTIONAL) and (t := _pair_type(column))}
-    wanted = [*_FIXED, *(f"{t}_{unit}" for t in (*gpu_types, *sorted(named)) for unit in ("s", "kwh"))]
-    for column in wanted:
+    ends = _interval_ends(gpu_types, header)
+    named = {t for column in header if column not in (*_FIXED, *_OPTIONAL, *ends) and (t := _pair_type(column))}
+    wanted = [*_FIXED, *(f"{t}_{unit}" for t in (*gpu_types, *sorted(named)) for unit in _UNITS)]
+    for column in (*wanted, *ends.values()):
         if column not in header:
             raise InputError(f"{where}, column {column}: missing; the file has {', '.join(header)}")
-    known = {*wanted, *_OPTIONAL, *(f"{t}_gpus" for t in (*gpu_types, *named))}
+    known = {*wanted, *ends, *_OPTIONAL, *(f"{t}_gpus" for t in (*gpu_types, *named))}
     for column in header:
         if column not in known:
             raise InputError(f"{where}, column {column!r}: unknown; a GPU type has <TYPE>_s, <TYPE>_kwh, <TYPE>_gpus")
+
+
+def _check_names(where: str, gpu_types: Collection[str]) -> None:
+    """Raises InputError for types whose columns would be those of something else."""
+    for taken in {"submit", "checkpoint"} & set(gpu_types):
+        raise InputError(f"{where}, column {taken}_s: no GPU type can be called {taken!r}; rename it")
+    for gpu_type, end in product(gpu_types, ("low", "high")):
+        if f"{gpu_type}_{end}" in gpu_types:
+            raise InputError(
+                f"{where}, column {gpu_type}_{end}_s: a GPU type called '{gpu_type}_{end}', or an end of an interval "
+                f"of '{gpu_type}'? Rename one of the types"
+            )
+
+
+def _interval_ends(gpu_types: Collection[str], header: Sequence[str]) -> dict[str, str]:
+    """Columns of intervals by name, each with the one of the other end; a type may be called X_low."""
+    ends = {}
+    for column in header:
+        if named := _END.fullmatch(column):
+            stem, end, unit = named.groups()
+            if f"{stem}_{end}" not in gpu_types and (stem in gpu_types or f"{stem}_{unit}" in header):
+                ends[column] = f"{stem}_{'high' if end == 'low' else 'low'}_{unit}"
+    return ends
 
 
 def _pair_type(column: str) -> str | None:
@@ -112,6 +141,7 @@ def _row(cell: Row, gpu_types: Collection[str]) -> JobRow:
         allowed=frozenset(by_type),
         user=cell.values.get("user", "").strip() or None,
         priority=cell.integer("priority"),
+        checkpoint_s=None if cell.empty("checkpoint_s") else cell.number("checkpoint_s"),
     )
     return JobRow(job=job, by_type=by_type, line=cell.line)
 
@@ -121,11 +151,44 @@ def _prediction(cell: Row, gpu_type: str) -> Prediction | None:
     time, energy = f"{gpu_type}_s", f"{gpu_type}_kwh"
     empty = [column for column in (time, energy) if not cell.values[column].strip()]
     if len(empty) == 2:
+        _check_no_interval(cell, gpu_type)
         return None
     if empty:
         other = energy if empty == [time] else time
         raise cell.wrong(empty[0], f"must be given, as {other} is ({cell.values[other]!r}); empty both to forbid it")
-    return Prediction(runtime_s=cell.number(time, positive=True), energy_kwh=cell.number(energy))
+    runtime_s, energy_kwh = cell.number(time, positive=True), cell.number(energy)
+    runtime_low_s, runtime_high_s = _interval(cell, gpu_type, "s", runtime_s)
+    energy_low_kwh, energy_high_kwh = _interval(cell, gpu_type, "kwh", energy_kwh)
+    return Prediction(
+        runtime_s=runtime_s,
+        energy_kwh=energy_kwh,
+        runtime_low_s=runtime_low_s,
+        runtime_high_s=runtime_high_s,
+        energy_low_kwh=energy_low_kwh,
+        energy_high_kwh=energy_high_kwh,
+    )
+
+
+def _check_no_interval(cell: Row, gpu_type: str) -> None:
+    for unit, end in product(_UNITS, ("low", "high")):
+        if not cell.empty(f"{gpu_type}_{end}_{unit}"):
+            raise cell.wrong(f"{gpu_type}_{end}_{unit}", f"must be empty, as {gpu_type}_s and {gpu_type}_kwh are")
+
+
+def _interval(cell: Row, gpu_type: str, unit: str, point: float) -> tuple[float, float] | tuple[None, None]:
+    """Both ends, or None twice where the file gives none; raises InputError unless they lie around `point`."""
+    columns = [f"{gpu_type}_{end}_{unit}" for end in ("low", "high")]
+    if all(cell.empty(column) for column in columns):
+        return None, None
+    for column in columns:
+        if cell.empty(column):
+            raise cell.wrong(column, "must be given, as the other end of the interval is")
+    low, high = (cell.number(column, positive=True) for column in columns)
+    for column, fine in zip(columns, (low <= point, point <= high), strict=True):
+        if not fine:
+            side = "at most" if column == columns[0] else "at least"
+            raise cell.wrong(column, f"must be {side} {gpu_type}_{unit} ({point!r})")
+    return low, high
 
 
 def _check_agree(row: JobRow, seen: JobRow | None, jobs: Path, predictions: Path) -> None:

@@ -1,6 +1,8 @@
 """The event loop: a list of submissions drives the same state machine and policies as a live scheduler.
 
-Not covered: preemption, failures, cancellations, nodes that come and go, and the time a real start takes.
+A preempted job's checkpoint is of that instant and takes no time; going on from it costs the job's `checkpoint_s` on
+the GPUs of the next attempt, at the power of the job. Not covered: failures, cancellations, nodes that come and go, and
+the time a real start takes.
 """
 
 import heapq
@@ -10,14 +12,14 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from kilowait.cluster import Cluster, advance
 from kilowait.errors import IllegalEvent, InputError, JobRefused, KilowaitError
-from kilowait.events import AttemptFinished, Event, GpusJoined, JobPlaced, JobSubmitted
+from kilowait.events import AttemptFinished, Event, GpusJoined, JobPlaced, JobPreempted, JobSubmitted
 from kilowait.hardware import CATALOGUE, canonical
 from kilowait.jobs import Job, Prediction
-from kilowait.policies import Place, Policy
+from kilowait.policies import Place, Policy, Preempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,8 @@ class Submission:
 class Placement(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt as it went: seconds on the submissions' clock, `energy_kwh` over all its GPUs.
 
-    `runtime_s` stands beside `end_s` because their difference would round.
+    `runtime_s` stands beside `end_s` because their difference would round. `served_s` is how long earlier attempts,
+    which were preempted, held GPUs.
     """
 
     job_id: str
@@ -44,11 +47,13 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
     end_s: float
     runtime_s: float
     energy_kwh: float
+    served_s: float = 0.0
 
     @property
     def wait_s(self) -> float:
-        """Seconds between submission and start."""
-        return self.start_s - self.submit_s
+        """Seconds that the job has waited in all by the start of this attempt."""
+        wait_s = self.start_s - self.submit_s
+        return max(0.0, wait_s - self.served_s) if self.served_s else wait_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,7 @@ class _Loop:
     log: list[Event] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    served_s: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
         """Instant after instant: all completions, then all arrivals, then one decision."""
@@ -113,6 +119,8 @@ class _Loop:
                 match decision:
                     case Place():
                         self.place(decision, now_s)
+                    case Preempt():
+                        self.preempt(decision.job_id, now_s)
                     case _:
                         assert_never(decision)
             now_s = completions[0][0] if completions else math.inf
@@ -149,7 +157,9 @@ class _Loop:
         placed = JobPlaced(time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus)
         advance(self.cluster, placed)
         self.log.append(placed)
-        truth = self.by_id[job_id].truth[gpu_type]
+        truth, remaining = self.by_id[job_id].truth[gpu_type], waiting.remaining
+        if remaining < 1:
+            truth = truth.left(remaining, job.checkpoint_s or 0.0)
         placement = Placement(
             job_id=job_id,
             attempt=attempt,
@@ -160,10 +170,30 @@ class _Loop:
             end_s=now_s + truth.runtime_s,
             runtime_s=truth.runtime_s,
             energy_kwh=truth.energy_kwh,
+            served_s=self.served_s.get(job_id, 0.0) if attempt > 1 else 0.0,
         )
         finished = AttemptFinished(time_s=placement.end_s, job_id=job_id, attempt=attempt)
         heapq.heappush(self.completions, (placement.end_s, len(self.placements), finished))
         self.placements.append(placement)
+
+    def preempt(self, job_id: str, now_s: float) -> None:
+        """End a job's attempt at a checkpoint of this instant: it keeps the work that is done, and waits again."""
+        at = next((k for k, (_, _, end) in enumerate(self.completions) if end.job_id == job_id), None)
+        if at is None:
+            raise IllegalEvent(f"job {job_id}: the policy preempts it, but it does not run")
+        end_s, serial, _ = self.completions.pop(at)
+        heapq.heapify(self.completions)
+        active, planned = self.cluster.active[job_id], self.placements[serial]
+        whole_s = self.by_id[job_id].truth[planned.gpu_type].runtime_s
+        remaining = min(active.remaining, (end_s - now_s) / whole_s)  # none is done while it restarts
+        preempted = JobPreempted(time_s=now_s, job_id=job_id, attempt=active.attempt, remaining=remaining)
+        advance(self.cluster, preempted)
+        self.log.append(preempted)
+        held_s = now_s - planned.start_s
+        energy_kwh = planned.energy_kwh * (held_s / planned.runtime_s)
+        cut = structs.replace(planned, end_s=now_s, runtime_s=held_s, energy_kwh=energy_kwh)
+        self.placements[serial] = cut
+        self.served_s[job_id] = planned.served_s + held_s
 
 
 def _checked(submissions: Iterable[Submission], inventory: Mapping[str, int]) -> dict[str, Submission]:

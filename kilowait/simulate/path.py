@@ -20,11 +20,14 @@ class SamplePath:
 def sample_path(run: Run) -> SamplePath:
     """The steps of a run; a job that starts when it is submitted never queues."""
     times = np.unique([t for p in run.placements for t in (p.submit_s, p.start_s, p.end_s)])
+    queued_s: dict[str, float] = {}
     queued = np.zeros(len(times) + 1, dtype=int)
     busy = {gpu_type: np.zeros(len(times) + 1, dtype=int) for gpu_type in run.inventory}
     for p in run.placements:
-        submit, start, end = np.searchsorted(times, [p.submit_s, p.start_s, p.end_s])
-        queued[submit] += 1
+        since_s = queued_s.get(p.job_id, p.submit_s)
+        queued_s[p.job_id] = p.end_s  # until there, unless a later attempt says that it was preempted
+        since, start, end = np.searchsorted(times, [since_s, p.start_s, p.end_s])
+        queued[since] += 1
         queued[start] -= 1
         busy[p.gpu_type][start] += p.gpus
         busy[p.gpu_type][end] -= p.gpus

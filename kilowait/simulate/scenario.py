@@ -58,6 +58,14 @@ def truncated_normal(
     return np.asarray(drawn)
 
 
+def with_checkpoints(sample: Sample, checkpoint_s: float | None) -> Sample:
+    """The same sample whose jobs can be preempted and take `checkpoint_s` seconds to go on; None leaves them be."""
+    if checkpoint_s is None:
+        return sample
+    submissions = (replace(s, job=replace(s.job, checkpoint_s=checkpoint_s)) for s in sample.submissions)
+    return replace(sample, submissions=tuple(submissions))
+
+
 def paper_scenario(
     rng: np.random.Generator,
     *,

@@ -16,8 +16,9 @@ from kilowait.simulate.loop import Run
 class Scores:
     """Scores of one run; modelled numbers, never measured ones.
 
-    `jobs` counts jobs that ran (refused ones are not scored); `delayed_tasks` those that waited at all; `running_s`
-    is the sum of run times; `energy_kwh` is the jobs' own energy. `cluster_energy_kwh` adds the idle power of free
+    `jobs` counts jobs that ran (refused ones are not scored); `delayed_tasks` those that waited at all. A preempted
+    job waits again until it goes on, and all its waiting counts as one wait. `running_s` is the sum of run times,
+    restarting included; `energy_kwh` is the jobs' own energy. `cluster_energy_kwh` adds the idle power of free
     GPUs in the window from the first submission to the last completion; it is None where a type's idle power is
     unknown. `makespan_s` is the last completion on the submissions' clock. Without jobs all are 0.
     """
@@ -42,13 +43,14 @@ def score(run: Run, *, idle_power_w: Mapping[str, float] | None = None) -> Score
     every GPU draws either its job's power or its type's idle power. `idle_power_w` gives watts a board by type;
     a type it lacks is looked up in the hardware catalogue. Wait percentiles interpolate linearly between jobs.
     """
-    waits = [placement.wait_s for placement in run.placements]
+    by_job = {placement.job_id: placement.wait_s for placement in run.placements}  # the last attempt's counts
+    waits = list(by_job.values())
     p50, p99, longest = np.quantile(waits or [0.0], [0.5, 0.99, 1.0]).tolist()
     energy_kwh = fsum(placement.energy_kwh for placement in run.placements)
     idle_kwh = _idle_kwh(run, idle_power_w or {})
     return Scores(
         policy=run.policy,
-        jobs=len(run.placements),
+        jobs=len(waits),
         total_wait_s=fsum(waits),
         delayed_tasks=sum(wait > 0 for wait in waits),
         running_s=fsum(placement.runtime_s for placement in run.placements),

@@ -13,7 +13,7 @@ from kilowait.simulate.arrivals import ArrivalPattern
 from kilowait.simulate.loop import Run, simulate
 from kilowait.simulate.noise import ErrorPool, predictions_seen, with_noise
 from kilowait.simulate.objective import Trial
-from kilowait.simulate.scenario import Role, Sample, paper_scenario, sample_rng
+from kilowait.simulate.scenario import Role, Sample, paper_scenario, sample_rng, with_checkpoints
 from kilowait.simulate.scores import Scores, score
 
 
@@ -21,7 +21,8 @@ from kilowait.simulate.scores import Scores, score
 class World:
     """A family of samples of the paper's scenario, numbered from 0; the same number is always the same sample.
 
-    With `errors` the policies see predictions that are wrong as those errors were, else the truth.
+    With `errors` the policies see predictions that are wrong as those errors were, else the truth. With
+    `checkpoint_s` every job can be preempted, and takes so many seconds to go on.
     """
 
     classes: str
@@ -30,11 +31,13 @@ class World:
     load: float = 1.0
     arrivals: ArrivalPattern = field(default_factory=ArrivalPattern)
     errors: ErrorPool | None = None
+    checkpoint_s: float | None = None
 
     def sample(self, index: int) -> Sample:
         """Sample `index` of this world."""
         rng = sample_rng(self.seed, self.role, index)
-        sample = paper_scenario(rng, classes=self.classes, arrivals=self.arrivals, load=self.load)
+        drawn = paper_scenario(rng, classes=self.classes, arrivals=self.arrivals, load=self.load)
+        sample = with_checkpoints(drawn, self.checkpoint_s)
         return sample if self.errors is None else with_noise(sample, self.errors, rng)
 
     @property
@@ -64,7 +67,7 @@ class PolicySpec:
 
     label: str
     policy: str
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, float | str] = field(default_factory=dict)
 
     def build(self) -> Policy:
         """The policy itself; raises InputError for a parameter that is out of range."""
@@ -80,7 +83,7 @@ class Outcome:
 
     sample: int
     policy: str
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, float | str]
     scores: Scores
     gpu_running_s: float
     greenest_kwh: float

@@ -59,6 +59,7 @@ def trace_worlds(args: argparse.Namespace) -> list[TraceWorld]:
             classes=classes,
             window_jobs=args.window_jobs,
             errors=errors,
+            checkpoint_s=args.checkpoint_s,
         )
         for classes in table_names(DEFAULT_TRACE_CLASSES if args.classes is None else args.classes)
     ]

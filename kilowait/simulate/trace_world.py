@@ -19,7 +19,7 @@ from typing import Any
 from kilowait.errors import InputError
 from kilowait.simulate.loop import Submission
 from kilowait.simulate.noise import ErrorPool, predictions_seen, with_noise
-from kilowait.simulate.scenario import Sample, sample_rng
+from kilowait.simulate.scenario import Sample, sample_rng, with_checkpoints
 from kilowait.simulate.scenario_classes import class_table
 from kilowait.simulate.trace_plan import PlannedJob, PlanReport, plan
 from kilowait.simulate.traces import Trace, TraceReport
@@ -41,7 +41,8 @@ class LoadReport:
 class TraceWorld:
     """Windows of one trace on one inventory, numbered from 0; `window_jobs` jobs each.
 
-    With `errors` the policies see predictions that are wrong as those errors were, else the truth.
+    With `errors` the policies see predictions that are wrong as those errors were, else the truth. With
+    `checkpoint_s` every job can be preempted, and takes so many seconds to go on.
     """
 
     classes: str
@@ -54,6 +55,7 @@ class TraceWorld:
     planned: PlanReport
     load: LoadReport
     errors: ErrorPool | None = None
+    checkpoint_s: float | None = None
 
     @property
     def trace(self) -> str:
@@ -76,9 +78,8 @@ class TraceWorld:
             raise InputError(f"{self.trace} has windows 0 to {self.windows - 1}, got {index}")
         window = [p.submission for p in self.jobs[index * self.window_jobs :][: self.window_jobs]]
         start_s = window[0].job.submit_s
-        sample = Sample(
-            submissions=tuple(_submitted_at(s, s.job.submit_s - start_s) for s in window), inventory=self.inventory
-        )
+        shifted = tuple(_submitted_at(s, s.job.submit_s - start_s) for s in window)
+        sample = with_checkpoints(Sample(submissions=shifted, inventory=self.inventory), self.checkpoint_s)
         return sample if self.errors is None else with_noise(sample, self.errors, sample_rng(self.seed, "test", index))
 
 
@@ -92,6 +93,7 @@ def trace_world(
     classes: str = "calibrated",
     window_jobs: int | None = None,
     errors: ErrorPool | None = None,
+    checkpoint_s: float | None = None,
 ) -> TraceWorld:
     """The world of a trace with at most `samples` windows, of `window_jobs` jobs or as many as that takes.
 
@@ -125,6 +127,7 @@ def trace_world(
         planned=report,
         load=LoadReport(recorded=recorded, asked=load, arrival_factor=factor),
         errors=errors,
+        checkpoint_s=checkpoint_s,
     )
 
 

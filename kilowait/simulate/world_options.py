@@ -51,6 +51,12 @@ def add_world_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--residuals", type=Path, metavar="PARQUET", help="errors for --predictions noisy, from pipelines.train"
     )
+    options.add_argument(
+        "--checkpoint-s",
+        type=float,
+        metavar="S",
+        help="let srpt preempt every job, which then takes S seconds to go on (default: no job can be preempted)",
+    )
     options.add_argument("--residual-model", metavar="NAME", help="which model's errors, when there are several")
 
 
@@ -60,7 +66,15 @@ def worlds(args: argparse.Namespace, role: Role) -> list[World]:
     names = table_names(DEFAULT_CLASSES if args.classes is None else args.classes)
     arrivals, errors = ArrivalPattern(burstiness=args.burstiness), error_option(args)
     return [
-        World(classes=name, seed=args.seed, role=role, load=args.load, arrivals=arrivals, errors=errors)
+        World(
+            classes=name,
+            seed=args.seed,
+            role=role,
+            load=args.load,
+            arrivals=arrivals,
+            errors=errors,
+            checkpoint_s=args.checkpoint_s,
+        )
         for name in names
     ]
 
@@ -69,6 +83,8 @@ def check_common(args: argparse.Namespace) -> None:
     """Raises InputError for a load or a seed that no world can have."""
     if not (args.load > 0 and args.load < float("inf")):
         raise InputError(f"--load must be finite and > 0, got {args.load!r}")
+    if args.checkpoint_s is not None and not 0 <= args.checkpoint_s < float("inf"):
+        raise InputError(f"--checkpoint-s must be finite and >= 0, got {args.checkpoint_s!r}")
     if args.seed < 0:
         raise InputError(f"--seed must be >= 0, got {args.seed!r}")
 

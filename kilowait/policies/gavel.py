@@ -1,0 +1,77 @@
+"""Gavel without preemption: shares of time on GPU types from a linear program, started as whole runs.
+
+Source: Narayanan et al., "Heterogeneity-aware cluster scheduling policies for deep learning workloads", OSDI 2020:
+sections 3 and 4 for the allocation (`kilowait.policies.allocation`), section 5 for the priorities.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from kilowait.cluster import Cluster, Waiting
+from kilowait.errors import InputError
+from kilowait.policies.choices import in_queue_order
+from kilowait.policies.decisions import Decision, Place, Policy
+
+DEFAULT_OBJECTIVE = "max_min"
+
+DIGITS = 6
+"""Shares are rounded to so many decimals: what lies behind is the solver's, and must not decide between jobs."""
+
+
+def gavel(*, objective: str = DEFAULT_OBJECTIVE, horizon: int = 64) -> Policy:
+    """A policy that solves for the allocation X_mj at every decision and starts waiting jobs by their shares.
+
+    `objective` is "max_min" (the least effective throughput, normalised by that under an equal share of the
+    cluster), "throughput" (jobs a second) or "energy" (jobs a kWh). The program holds all running jobs and the first
+    `horizon` waiting ones. Then the (waiting job, type) pairs with X_mj > 0 start by falling X_mj wherever they fit;
+    equal shares go to the earlier in the queue, then to the more powerful type; between types that make no difference
+    the solver's choice stands. A job with no share of any free type waits: its time is meant to be spent elsewhere,
+    or, under "throughput" and "energy", other jobs pay more; there long jobs and hungry ones may starve. Wide jobs
+    may starve under all three.
+
+    What differs from the source: it preempts every job every round and gives it types by turns, by the priority
+    X_mj over the fraction of time received there. Here a job that started stays until its end, so X_mj is a
+    preference and not kept as a share of time; running jobs count in the program with a free share of the type they
+    hold and none of others. A waiting job has received nothing, and for such the source's priorities are in
+    proportion to X_mj, as here. Throughput is whole jobs a second from the predictions, not measured steps; jobs do
+    not share GPUs; all have the weight 1; a scale factor is the job's GPUs, or what a type asks for instead in the
+    constraints. Jobs that are alike are one row, so that alike jobs have the same shares. Of several optima under
+    "max_min" the one of the largest sum is taken. The energy objective is ours (see `allocation.energy`).
+
+    The same state gives the same decisions. Raises InputError for an unknown objective and a horizon below 1.
+    """
+    from kilowait.policies.allocation import ALLOCATIONS  # loads scipy's solvers
+    from kilowait.policies.demand import demand_of
+
+    if objective not in ALLOCATIONS:
+        raise InputError(f"objective must be one of {', '.join(ALLOCATIONS)}, got {objective!r}")
+    if horizon < 1:
+        raise InputError(f"horizon must be >= 1, got {horizon!r}")
+
+    def gavel(cluster: Cluster) -> list[Decision]:
+        if next(cluster.ranked_jobs(in_queue_order).fitting(cluster.free), None) is None:
+            return []
+        waiting = list(islice(cluster.queue(), horizon))
+        demand, groups = demand_of(cluster, waiting)
+        rows = ALLOCATIONS[objective](demand).round(DIGITS).tolist()
+        return _start(
+            cluster, waiting, {job_id: row for row, group in zip(rows, groups, strict=True) for job_id in group}
+        )
+
+    return gavel
+
+
+def _start(cluster: Cluster, waiting: Sequence[Waiting], shares: Mapping[str, Sequence[float]]) -> list[Decision]:
+    """Start pairs by falling share while they fit; the sort is stable, so ties keep the order of the queue."""
+    pairs = [
+        (share, one.job, gpu_type)
+        for one in waiting
+        for gpu_type, share in zip(cluster.total, shares[one.job.job_id], strict=True)
+        if share > 0
+    ]
+    free, placed = dict(cluster.free), dict[str, Decision]()
+    for _, job, gpu_type in sorted(pairs, key=lambda pair: -pair[0]):
+        if job.job_id not in placed and job.gpus_on(gpu_type) <= free[gpu_type]:
+            free[gpu_type] -= job.gpus_on(gpu_type)
+            placed[job.job_id] = Place(job_id=job.job_id, gpu_type=gpu_type)
+    return list(placed.values())

@@ -1,0 +1,127 @@
+"""Shortest remaining processing time, on predicted times: a long job gives way to a short one at a checkpoint.
+
+Source: Schrage, "A proof of the optimality of the shortest remaining processing time discipline", Operations Research
+16 (1968): on one machine, with exact times and preemption for nothing, no rule has less waiting in total. Several GPUs,
+types, checkpoints that cost time and prediction errors keep the rule and lose the proof.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kilowait.cluster import Active, Cluster, Waiting
+from kilowait.errors import InputError
+from kilowait.policies.choices import fastest, fitting_types, predicted_runtime
+from kilowait.policies.decisions import Decision, Place, Policy, Preempt
+
+DEFAULT_HYSTERESIS = 2.0
+"""A job gives way to one that needs less than half as long."""
+
+
+def srpt(*, hysteresis: float = DEFAULT_HYSTERESIS) -> Policy:
+    """A policy that takes waiting jobs by their least predicted seconds left, and lets them displace longer ones.
+
+    A job starts on the fastest of its types that has enough free GPUs. If none has, running jobs may give way: those
+    with a checkpoint (`Job.checkpoint_s`, restarting takes so long) whose predicted rest is longer than
+
+    hysteresis * (the waiting job's rest + checkpoint_s)
+
+    on that type; the longest go first, and of the types where they make enough room the fastest for the waiting job
+    is taken. What is left of a displaced job starts at once on another type that has room for it: a migration.
+    Otherwise it waits. A job that fits nowhere in either way is passed over; long and wide jobs may starve. Ties go
+    to the earlier in the queue, then to the more powerful type.
+
+    On one type two jobs never displace each other by turns: the displaced one is the longer, has a restart to pay
+    besides, and the other only gets shorter. A running job that has overrun its prediction counts as
+    about to end and is left alone. Without checkpoints it is `sjf`. Raises InputError for a hysteresis below 1.
+    """
+    if not 1 <= hysteresis < math.inf:
+        raise InputError(f"hysteresis must be finite and >= 1, got {hysteresis!r}")
+
+    def srpt(cluster: Cluster) -> list[Decision]:
+        if not cluster.waiting:
+            return []
+        plan = _Round.of(cluster, hysteresis)
+        seen: set[str] = set()
+        for job_id, gpu_type in cluster.ranked(predicted_runtime):  # a job's first pair is its fastest type
+            if job_id in seen:
+                continue
+            seen.add(job_id)
+            waiting = cluster.waiting[job_id]
+            if not plan.has_room_for(waiting.predictions[gpu_type].runtime_s):
+                break
+            plan.serve(waiting)
+        plan.migrate()
+        return plan.decisions
+
+    return srpt
+
+
+@dataclass(slots=True, kw_only=True)
+class _Round:
+    """One decision in the making: `giving` holds, by type, who may give way as (seconds left, job), longest last."""
+
+    cluster: Cluster
+    hysteresis: float
+    free: dict[str, int]
+    giving: dict[str, list[tuple[float, Active]]]
+    displaced: list[Active] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, cluster: Cluster, hysteresis: float) -> "_Round":
+        giving: dict[str, list[tuple[float, Active]]] = {gpu_type: [] for gpu_type in cluster.total}
+        for active in cluster.active.values():
+            if active.job.checkpoint_s is not None:
+                giving[active.gpu_type].append((active.predicted_end_s - cluster.now_s, active))
+        for jobs in giving.values():
+            jobs.sort(key=lambda one: (one[0], one[1].job.submit_s, one[1].job.job_id))
+        return cls(cluster=cluster, hysteresis=hysteresis, free=dict(cluster.free), giving=giving)
+
+    def has_room_for(self, seconds: float) -> bool:
+        """Whether looking on can help: something is free, or somebody might give way to a job this short."""
+        longest = max((jobs[-1][0] for jobs in self.giving.values() if jobs), default=0.0)
+        return longest > self.hysteresis * seconds or any(self.free.values())
+
+    def serve(self, waiting: Waiting) -> None:
+        """Start a job if there is room or room can be made."""
+        gpu_type = fastest(waiting, fitting_types(self.cluster, waiting, self.free))
+        if gpu_type is None:
+            yielding = {t: jobs for t in waiting.gpus if (jobs := self._yielding(waiting, t))}
+            gpu_type = fastest(waiting, yielding)
+            if gpu_type is None:
+                return
+            self._displace(gpu_type, yielding[gpu_type])
+        self._place(waiting.job.job_id, gpu_type, waiting.gpus[gpu_type])
+
+    def migrate(self) -> None:
+        """Start what is left of displaced jobs, the shortest first, each on the fastest of its types that has room."""
+        for active in reversed(self.displaced):
+            gpus = self.cluster.possible(active.job, active.whole)
+            room = [t for t, count in gpus.items() if count <= self.free[t]]
+            best = min(room, key=lambda t: active.whole[t].runtime_s, default=None)
+            if best is not None:
+                self._place(active.job.job_id, best, gpus[best])
+
+    def _yielding(self, waiting: Waiting, gpu_type: str) -> list[Active]:
+        """Who gives way on a type, the longest first; nobody where that makes too little room."""
+        missing, seconds = waiting.gpus[gpu_type] - self.free[gpu_type], waiting.predictions[gpu_type].runtime_s
+        found: list[Active] = []
+        for left_s, active in reversed(self.giving[gpu_type]):
+            if missing <= 0:
+                break
+            if left_s > self.hysteresis * (seconds + (active.job.checkpoint_s or 0.0)):
+                found.append(active)
+                missing -= active.gpus
+        return found if missing <= 0 else []
+
+    def _displace(self, gpu_type: str, yielding: Sequence[Active]) -> None:
+        self.giving[gpu_type] = [one for one in self.giving[gpu_type] if one[1] not in yielding]
+        for active in yielding:
+            self.free[gpu_type] += active.gpus
+            self.displaced.append(active)
+            self.decisions.append(Preempt(job_id=active.job.job_id))
+
+    def _place(self, job_id: str, gpu_type: str, gpus: int) -> None:
+        self.free[gpu_type] -= gpus
+        self.decisions.append(Place(job_id=job_id, gpu_type=gpu_type))
