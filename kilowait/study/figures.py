@@ -1,0 +1,152 @@
+"""The study's charts; every one has its provenance beside it on the page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from kilowait.figures import COLOURS, INK, SETTINGS, WIDTH, svg
+from kilowait.simulate.statistics import Interval
+
+_LINES = ("-", "--", ":", "-.")
+_MARKS = ("o", "s", "^", "D", "v", "P")
+
+Heat = tuple[Sequence[str], Sequence[str], Mapping[tuple[str, str], float]]
+"""Names of rows and of columns, and changes (1 is 100%) by both; a cell that was not run is missing."""
+Curves = Mapping[str, Sequence[tuple[float, Interval]]]
+"""By policy: x and the change against Simple (1 is 100%) with its interval."""
+
+
+def heat_figure(panels: Mapping[str, Heat]) -> str:
+    """Changes as coloured tables side by side: blue is less than Simple, red is more; colours end at 100%."""
+    rows, columns, _ = next(iter(panels.values()))
+    height = 1.2 + 0.42 * len(rows)
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH * 1.5, height), layout="constrained")
+        for axes, (heading, (rows, columns, cells)) in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+        ):
+            values = np.array([[cells.get((row, column), np.nan) for column in columns] for row in rows])
+            scale = TwoSlopeNorm(0.0, vmin=-1.0, vmax=1.0)
+            axes.imshow(np.clip(values, -1, 1), cmap="RdBu_r", norm=scale, aspect="auto")
+            axes.set_xticks(range(len(columns)), [name.replace(" ", "\n", 1) for name in columns], fontsize=8)
+            axes.set_yticks(range(len(rows)), rows, fontsize=8)
+            axes.set_title(heading, fontsize=9)
+            axes.tick_params(length=0)
+            axes.spines[:].set_visible(False)
+            _write(axes, values)
+        return svg(figure)
+
+
+def _write(axes: Axes, values: Any) -> None:
+    for (i, k), change in np.ndenumerate(values):
+        if not np.isnan(change):
+            shade = "#ffffff" if abs(change) > 0.65 else "#111111"
+            axes.text(k, i, f"{change:+.1%}" if abs(change) < 1 else f"{change:+.0%}", ha="center", va="center",
+                      color=shade, fontsize=8)  # fmt: skip
+
+
+def curves_figure(grid: Mapping[str, Mapping[str, Curves]], x_label: str, *, log_x: bool = False) -> str:
+    """A row of panels a heading, a panel a metric, a line a policy with its 95% band; y in per cent of Simple.
+
+    Beyond 100% the y axis is logarithmic, where a curve goes there.
+    """
+    columns = list(next(iter(grid.values())))
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH * 1.5, 0.6 + 2.5 * len(grid)), layout="constrained")
+        drawn = figure.subplots(len(grid), len(columns), squeeze=False, sharex=True)
+        for axes_row, (heading, panels) in zip(drawn, grid.items(), strict=True):
+            for axes, (metric, curves) in zip(axes_row, panels.items(), strict=True):
+                _curves(axes, curves, log_x=log_x)
+                axes.set_title(f"{heading}: {metric}" if heading else metric, fontsize=9)
+                axes.set_ylabel("change against Simple, %")
+        for axes in drawn[-1]:
+            axes.set_xlabel(x_label)
+        _legend(figure, drawn[0][0])
+        return svg(figure)
+
+
+def _curves(axes: Axes, curves: Curves, *, log_x: bool) -> None:
+    highest = 0.0
+    for k, (name, points) in enumerate(curves.items()):
+        xs = [x for x, _ in points]
+        mean, low, high = ([100 * getattr(change, end) for _, change in points] for end in ("estimate", "low", "high"))
+        axes.fill_between(xs, low, high, color=COLOURS[k % len(COLOURS)], alpha=0.2, lw=0)
+        axes.plot(xs, mean, label=name, **line(k))
+        highest = max([highest, *(value for value in high if np.isfinite(value))])
+    axes.axhline(0, color=INK, linewidth=0.6)
+    if highest > 150:
+        axes.set_yscale("symlog", linthresh=100, linscale=2)
+        ends = [-100, -50, 0, 50, 100, *(10**n for n in range(3, 9) if 10 ** (n - 1) < highest)]
+        axes.set_yticks(ends, [f"{end:,}" for end in ends])
+        axes.minorticks_off()
+    if log_x:
+        axes.set_xscale("log", base=2)
+    every = sorted({x for points in curves.values() for x, _ in points})
+    axes.set_xticks(every, [f"{x:g}" for x in every])
+
+
+def rates_figure(
+    latency: Mapping[str, Sequence[tuple[float, float, float]]], throughput: Mapping[str, Sequence[tuple[float, float]]]
+) -> str:
+    """Left: ms a decision (p50 and, dashed, p99) by jobs a second; right: jobs a CPU second, and where it is enough."""
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH * 1.5, 3.6), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for k, (name, points) in enumerate(latency.items()):
+            rates = [rate for rate, _, _ in points]
+            style = line(k)
+            left.plot(rates, [1e3 * p50 for _, p50, _ in points], label=name, **(style | {"linestyle": "-"}))
+            left.plot(rates, [1e3 * p99 for _, _, p99 in points], **(style | {"linestyle": "--"}))
+        for k, (name, pairs) in enumerate(throughput.items()):
+            right.plot([rate for rate, _ in pairs], [jobs for _, jobs in pairs], label=name, **line(k))
+        rates = sorted({rate for points in throughput.values() for rate, _ in points})
+        right.plot(rates, rates, color=INK, linewidth=0.8, linestyle=":")
+        right.annotate("keeps up above this line", (rates[0], rates[0]), xytext=(4, -2), textcoords="offset points",
+                       fontsize=8, va="top")  # fmt: skip
+        left.set(xscale="log", yscale="log", xlabel="arrivals, jobs a second", ylabel="a decision, ms of process time")
+        left.set_title("decision latency: p50 (solid) and p99 (dashed)", fontsize=9)
+        right.set(xscale="log", yscale="log", xlabel="arrivals, jobs a second", ylabel="jobs a second of process time")
+        right.set_title("jobs that one core schedules", fontsize=9)
+        _legend(figure, right)
+        return svg(figure)
+
+
+def types_figure(changes: Mapping[str, Mapping[str, Curves]], decisions: Mapping[str, Curves]) -> str:
+    """By number of types: waiting and energy against Simple, and ms of process time a job, a row a table of classes."""
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH * 1.5, 0.6 + 2.6 * len(changes)), layout="constrained")
+        drawn = figure.subplots(len(changes), 3, squeeze=False, sharex=True)
+        for axes_row, (heading, panels) in zip(drawn, changes.items(), strict=True):
+            for axes, (metric, curves) in zip(axes_row[:2], panels.items(), strict=True):
+                _curves(axes, curves, log_x=True)
+                axes.set_title(f"{heading}: {metric}", fontsize=9)
+                axes.set_ylabel("change against Simple, %")
+            for k, (name, points) in enumerate(decisions[heading].items()):
+                axes_row[2].plot([x for x, _ in points], [1e3 * t.estimate for _, t in points], label=name, **line(k))
+            axes_row[2].set(yscale="log", ylabel="decisions, ms a job")
+            axes_row[2].set_title(f"{heading}: time to decide", fontsize=9)
+        for axes in drawn[-1]:
+            axes.set_xlabel("GPU types")
+        _legend(figure, drawn[0][2])
+        return svg(figure)
+
+
+def line(k: int) -> dict[str, Any]:
+    """How the k-th policy is drawn: colours first, then lines and marks, so that more than six stay apart."""
+    return {
+        "color": COLOURS[k % len(COLOURS)],
+        "linestyle": _LINES[k // len(COLOURS) % len(_LINES)],
+        "marker": _MARKS[k % len(_MARKS)],
+        "markersize": 3.5,
+        "linewidth": 1.2,
+    }
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), fontsize=8)
