@@ -165,10 +165,13 @@ def facts(args: argparse.Namespace, whole: Plan, much: Size, pool: ErrorPool | N
         if pool is None
         else (
             f"measured out-of-fold errors of {pool.model} on {len(pool.log_errors)} other programs and on CPUs, "
-            "drawn a job; where the model predicts no energy, kWh take the error of the seconds"
+            f"drawn once a job; their level, as in the part on errors, is {pool.level:.0%}; where the model predicts "
+            "no energy, kWh take the error of the seconds"
         )
     )
-    traces = ", ".join(f"{f.name} ({len(f.test)} windows)" for f in whole.families.values() if f.name in _traces(whole))
+    traces = ", ".join(
+        f"{f.name} ({len(f.test)} test windows)" for f in whole.families.values() if f.name in _traces(whole)
+    )
     return {
         "scenario": f"classes {args.classes}, {much.samples} test samples, seed {args.seed}, load {args.load:g}, "
         f"burstiness {args.burstiness:g}; all simulated results are modelled",

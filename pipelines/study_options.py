@@ -156,7 +156,7 @@ def _add_traces(p: argparse.ArgumentParser) -> None:
         ("--vc", str, "NAME", "only this virtual cluster's jobs"),
         ("--gpus", str, "TYPE=N,...", "the cluster, most powerful type first (default: A100=8,A6000=16)"),
         ("--trace-load", float, "X", "offered load that arrivals are scaled to (default: 0.9)"),
-        ("--window-jobs", int, "N", "consecutive jobs a sample (default: 500)"),
+        ("--window-jobs", int, "N", "consecutive jobs a sample (default: 500, fewer for a short trace)"),
         ("--limit", int, "N", "only the first N jobs"),
         ("--side-table", Path, "PATH", "the format's second file"),
     ):

@@ -3,8 +3,11 @@
 import argparse
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kilowait.errors import InputError
 from kilowait.policies import POLICIES
@@ -14,15 +17,18 @@ from kilowait.simulate.factorial import Family
 from kilowait.simulate.scenario import Sample
 from kilowait.simulate.study import PolicySpec, World
 from kilowait.simulate.trace_options import inventory_option
-from kilowait.simulate.trace_world import TraceWorld, trace_world
+from kilowait.simulate.trace_world import MIN_WINDOW_JOBS, TraceWorld, trace_world, window_size
 from kilowait.simulate.traces import read_trace
 from kilowait.simulate.world_options import check_common, table_names
 from pipelines.backtest import kappas
 
 TRACE_CLASSES = "calibrated"
 """The table of classes behind what a trace does not hold, and behind the jobs of part `rates`."""
-VALIDATION_SHARE = 4
-"""A trace's validation windows, its first ones, are one for so many test windows."""
+VALIDATION_SHARE = 5
+"""One window of a trace in so many, its first ones, is for validation."""
+WINDOW_JOBS = 500
+MIN_WINDOWS = 10
+"""A trace has windows of 500 jobs, or so few jobs that it has 10 windows."""
 VALIDATION_SAMPLES = 20
 
 
@@ -79,25 +85,26 @@ def scenario_families(args: argparse.Namespace, samples: int) -> list[tuple[Fami
 
 
 def trace_families(args: argparse.Namespace, windows: int) -> list[tuple[Family, list[Sample]]]:
-    """Every trace; its first windows are validation, the next ones are tests."""
+    """Every trace; its first windows are validation, tests are spread evenly over the others."""
     found = []
     for options in args.trace:
-        validation = -(-windows // VALIDATION_SHARE)
-        world = _trace_world(options, validation + windows, args.seed)
-        held_out = min(validation, world.windows - 1)
-        if held_out < 1:
+        world = _trace_world(options, args.seed)
+        held_out = max(1, world.windows // VALIDATION_SHARE)
+        if held_out == world.windows:
             raise InputError(
                 f"--trace {options['path']}: {len(world.jobs)} usable jobs are fewer than two windows of "
                 f"{world.window_jobs}; give a smaller --window-jobs"
             )
+        left = np.linspace(held_out, world.windows - 1, min(windows, world.windows - held_out))
         named = options.get("vc")
         name = f"{Path(options['path']).name}{f', {named}' if named else ''}"
-        test = tuple(range(held_out, world.windows))
-        found.append((Family(name=name, world=world, test=test), [world.sample(k) for k in range(held_out)]))
+        family = Family(name=name, world=world, test=tuple(int(k) for k in left.round()))
+        found.append((family, [world.sample(k) for k in range(held_out)]))
     return found
 
 
-def _trace_world(options: dict[str, Any], windows: int, seed: int) -> TraceWorld:
+def _trace_world(options: dict[str, Any], seed: int) -> TraceWorld:
+    """All windows of a trace, of 500 jobs or of fewer where it would have too few windows."""
     trace = read_trace(
         Path(options["path"]),
         options["format"],
@@ -108,15 +115,17 @@ def _trace_world(options: dict[str, Any], windows: int, seed: int) -> TraceWorld
     load = options.get("trace_load", 0.9)
     if not (load > 0 and load < float("inf")):
         raise InputError(f"--trace-load must be finite and > 0, got {load!r}")
-    return trace_world(
+    world = trace_world(
         trace,
         inventory_option(options.get("gpus", "A100=8,A6000=16")),
         load=load,
-        samples=windows,
+        samples=1,
         seed=seed,
         classes=TRACE_CLASSES,
-        window_jobs=options.get("window_jobs", 500),
     )
+    usual = min(WINDOW_JOBS, max(MIN_WINDOW_JOBS, len(world.jobs) // MIN_WINDOWS))
+    jobs = window_size(len(world.jobs), 1, options.get("window_jobs", min(usual, len(world.jobs))))
+    return replace(world, window_jobs=jobs, windows=len(world.jobs) // jobs)
 
 
 def distinct(families: Sequence[Family]) -> dict[str, Family]:

@@ -32,7 +32,7 @@ BATCH = 25
 """Samples a cell: few enough that little is lost when a run is killed."""
 
 ORACLE = "oracle"
-INDEPENDENT, SHARED = "independent", "shared by a job's types"
+INDEPENDENT, SHARED = "independent by job and type", "shared by a job's types"
 
 
 class SeededWorld(Sampled, Protocol):

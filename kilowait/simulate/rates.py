@@ -6,10 +6,12 @@ forms although the offered load is 0.95. A class's hours become seconds, so that
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kilowait.errors import InputError
 from kilowait.jobs import JOULES_PER_KWH, Job, Prediction
@@ -50,11 +52,8 @@ class RateWorld:
     def inventory(self) -> Mapping[str, int]:
         """GPUs for an offered load of 0.95: rate * mean GPU-seconds of a job over GPUs, jobs spread as the GPUs are."""
         table = class_table(self.classes)
-        mean_factor = [1 - A6000_SHARE + A6000_SHARE * c.a6000_factor for c in table]
-        scale = _seconds_an_hour(table)
-        gpu_s = math.fsum(
-            c.share * c.gpus * c.hours * scale * factor for c, factor in zip(table, mean_factor, strict=True)
-        ) / math.fsum(c.share for c in table)
+        seconds = {c.name: _mean_s(c, table) * (1 - A6000_SHARE + A6000_SHARE * c.a6000_factor) for c in table}
+        gpu_s = math.fsum(c.share * c.gpus * seconds[c.name] for c in table) / math.fsum(c.share for c in table)
         gpus = self.rate * gpu_s / OFFERED_LOAD
         widest = max(c.gpus for c in table)
         return {
@@ -65,31 +64,21 @@ class RateWorld:
     def sample(self) -> Sample:
         """The one sample of this world."""
         table, rng = class_table(self.classes), sample_rng(self.seed, "test", 0)
-        drawn = rng.choice(
-            len(table), size=self.jobs, p=np.array([c.share for c in table]) / sum(c.share for c in table)
+        shares = np.array([c.share for c in table])
+        drawn = [table[k] for k in rng.choice(len(table), size=self.jobs, p=shares / shares.sum())]
+        mean_s = np.array([_mean_s(c, table) for c in drawn])
+        a100_s = truncated_normal(rng, mean_s, mean_s * SIZE_SD_SHARE)
+        a6000_s = a100_s * truncated_normal(rng, [c.a6000_factor for c in drawn], FACTOR_SD)
+        a100_w = truncated_normal(rng, [c.a100_w for c in drawn], POWER_SD_W)
+        a6000_w = truncated_normal(rng, [c.a6000_w for c in drawn], POWER_SD_W)
+        columns = np.column_stack([self._arrivals_s(rng), a100_s, a100_w, a6000_s, a6000_w]).tolist()
+        jobs = zip(range(self.jobs), drawn, columns, strict=True)
+        return Sample(
+            submissions=tuple(_submission(f"job-{i:07d}", c.gpus, *numbers) for i, c, numbers in jobs),
+            inventory=self.inventory(),
         )
 
-        def column(read: Callable[[JobClass], float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-            return np.array([read(c) for c in table])[drawn]
-
-        mean_s = column(lambda c: c.hours) * _seconds_an_hour(table)
-        a100_s = truncated_normal(rng, mean_s, mean_s * SIZE_SD_SHARE)
-        a6000_s = a100_s * truncated_normal(rng, column(lambda c: c.a6000_factor), FACTOR_SD)
-        power = (column(lambda c: c.a100_w), column(lambda c: c.a6000_w))
-        a100_w, a6000_w = (truncated_normal(rng, watts, POWER_SD_W) for watts in power)
-        times_s = self._arrivals_s(rng)
-        submissions = []
-        for i in range(self.jobs):
-            gpus = table[drawn[i]].gpus
-            truth = {
-                "A100": _prediction(a100_s[i], a100_w[i], gpus),
-                "A6000": _prediction(a6000_s[i], a6000_w[i], gpus),
-            }
-            job = Job(job_id=f"job-{i:07d}", submit_s=float(times_s[i]), gpus=gpus)
-            submissions.append(Submission(job=job, truth=truth, seen=truth))
-        return Sample(submissions=tuple(submissions), inventory=self.inventory())
-
-    def _arrivals_s(self, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _arrivals_s(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """A Poisson process of unit rate, its time changed by the inverse of the integrated rate."""
         work = np.cumsum(rng.exponential(1.0, self.jobs)) / self.rate
         half = PERIOD_S / 2
@@ -103,14 +92,9 @@ def measure_rate(world: RateWorld, spec: PolicySpec, *, clock: Clock, budget_s: 
     """A row of `records.RATES`: one run of this world, stopped when it has taken `budget_s` seconds of `clock`."""
     sample = world.sample()
     timed = Timed(spec.build(), clock, budget_s=budget_s)
-    energy_kwh: float | None = None
-    try:
-        run = simulate(sample.submissions, sample.inventory, timed)
-        energy_kwh = math.fsum(p.energy_kwh for p in run.placements)
-    except BudgetSpent:
-        run = None
-    spent_s = timed.elapsed_s
-    p50, p99 = np.quantile(timed.calls_s, [0.5, 0.99]).tolist()
+    energy_kwh = _energy_kwh(sample, timed)
+    scheduler_s = timed.elapsed_s
+    p50_s, p99_s = np.quantile(timed.calls_s, [0.5, 0.99]).tolist()
     return {
         "rate": world.rate,
         "classes": world.classes,
@@ -118,26 +102,42 @@ def measure_rate(world: RateWorld, spec: PolicySpec, *, clock: Clock, budget_s: 
         "gpus": sum(sample.inventory.values()),
         "jobs": world.jobs,
         "placed": timed.placed,
-        "finished": run is not None,
+        "finished": energy_kwh is not None,
         "calls": len(timed.calls_s),
-        "p50_s": p50,
-        "p99_s": p99,
+        "p50_s": p50_s,
+        "p99_s": p99_s,
         "policy_s": math.fsum(timed.calls_s),
-        "scheduler_s": spent_s,
+        "scheduler_s": scheduler_s,
         "longest_queue": timed.longest_queue,
         "energy_kwh": energy_kwh,
     }
 
 
-def keeps_up(row: Mapping[str, float]) -> bool:
+def keeps_up(row: Mapping[str, Any]) -> bool:
     """Whether jobs were placed at least as fast as they arrive, events and queue keeping included."""
-    return row["placed"] >= row["rate"] * row["scheduler_s"]
+    return bool(row["placed"] >= row["rate"] * row["scheduler_s"])
 
 
-def _prediction(runtime_s: float, watts: float, gpus: int) -> Prediction:
-    return Prediction(runtime_s=float(runtime_s), energy_kwh=float(watts) * gpus * float(runtime_s) / JOULES_PER_KWH)
+def _energy_kwh(sample: Sample, timed: Timed) -> float | None:
+    """All jobs' energy, None where the run was stopped."""
+    try:
+        run = simulate(sample.submissions, sample.inventory, timed)
+    except BudgetSpent:
+        return None
+    return math.fsum(placement.energy_kwh for placement in run.placements)
 
 
-def _seconds_an_hour(table: Sequence[JobClass]) -> float:
-    """What an hour of a class becomes, in seconds."""
-    return MEAN_JOB_S * math.fsum(c.share for c in table) / math.fsum(c.share * c.hours for c in table)
+def _submission(
+    job_id: str, gpus: int, submit_s: float, a100_s: float, a100_w: float, a6000_s: float, a6000_w: float
+) -> Submission:
+    truth = {
+        name: Prediction(runtime_s=runtime_s, energy_kwh=watts * gpus * runtime_s / JOULES_PER_KWH)
+        for name, runtime_s, watts in (("A100", a100_s, a100_w), ("A6000", a6000_s, a6000_w))
+    }
+    return Submission(job=Job(job_id=job_id, submit_s=submit_s, gpus=gpus), truth=truth, seen=truth)
+
+
+def _mean_s(job_class: JobClass, table: Sequence[JobClass]) -> float:
+    """A class's mean seconds on an A100, once all classes' hours are shortened to `MEAN_JOB_S` on average."""
+    mean_hours = math.fsum(c.share * c.hours for c in table) / math.fsum(c.share for c in table)
+    return MEAN_JOB_S * job_class.hours / mean_hours

@@ -64,7 +64,7 @@ def difference_interval(
     """
     new, other, old = _observed(ours), _observed(theirs), _observed(baseline)
     if not len(new) == len(other) == len(old):
-        lengths = f"{len(new)}, {len(other)} and {len(old)}"
+        lengths = " and ".join(str(n) for n in dict.fromkeys((len(new), len(other), len(old))))
         raise InputError(f"a paired change needs as many values as baselines, got {lengths}")
     if old.sum() == 0:
         return Interval(estimate=float("nan"), low=float("nan"), high=float("nan"))

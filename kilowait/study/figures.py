@@ -15,6 +15,9 @@ from kilowait.simulate.statistics import Interval
 _LINES = ("-", "--", ":", "-.")
 _MARKS = ("o", "s", "^", "D", "v", "P")
 
+_OFF = 1.0
+"""A policy that doubles Simple's total at every x is named in a corner of the panel."""
+
 Heat = tuple[Sequence[str], Sequence[str], Mapping[tuple[str, str], float]]
 """Names of rows and of columns, and changes (1 is 100%) by both; a cell that was not run is missing."""
 Curves = Mapping[str, Sequence[tuple[float, Interval]]]
@@ -46,15 +49,12 @@ def _write(axes: Axes, values: Any) -> None:
     for (i, k), change in np.ndenumerate(values):
         if not np.isnan(change):
             shade = "#ffffff" if abs(change) > 0.65 else "#111111"
-            axes.text(k, i, f"{change:+.1%}" if abs(change) < 1 else f"{change:+.0%}", ha="center", va="center",
+            axes.text(k, i, f"{change:+.1%}" if abs(change) < 1 else f"{change:+,.0%}", ha="center", va="center",
                       color=shade, fontsize=8)  # fmt: skip
 
 
 def curves_figure(grid: Mapping[str, Mapping[str, Curves]], x_label: str, *, log_x: bool = False) -> str:
-    """A row of panels a heading, a panel a metric, a line a policy with its 95% band; y in per cent of Simple.
-
-    Beyond 100% the y axis is logarithmic, where a curve goes there.
-    """
+    """A row of panels a heading, a panel a metric, a line a policy with its 95% band; y in per cent of Simple."""
     columns = list(next(iter(grid.values())))
     with rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH * 1.5, 0.6 + 2.5 * len(grid)), layout="constrained")
@@ -71,23 +71,30 @@ def curves_figure(grid: Mapping[str, Mapping[str, Curves]], x_label: str, *, log
 
 
 def _curves(axes: Axes, curves: Curves, *, log_x: bool) -> None:
-    highest = 0.0
+    """Lines with bands; a policy that is beyond `_OFF` everywhere is named instead, or it would flatten the others."""
+    off = {name for name, points in curves.items() if min(change.estimate for _, change in points) > _OFF}
     for k, (name, points) in enumerate(curves.items()):
         xs = [x for x, _ in points]
         mean, low, high = ([100 * getattr(change, end) for _, change in points] for end in ("estimate", "low", "high"))
-        axes.fill_between(xs, low, high, color=COLOURS[k % len(COLOURS)], alpha=0.2, lw=0)
-        axes.plot(xs, mean, label=name, **line(k))
-        highest = max([highest, *(value for value in high if np.isfinite(value))])
+        shown = slice(0, 0) if name in off else slice(None)  # an empty line still stands in the legend
+        axes.fill_between(xs[shown], low[shown], high[shown], color=COLOURS[k % len(COLOURS)], alpha=0.2, lw=0)
+        axes.plot(xs[shown], mean[shown], label=name, **line(k))
     axes.axhline(0, color=INK, linewidth=0.6)
-    if highest > 150:
-        axes.set_yscale("symlog", linthresh=100, linscale=2)
-        ends = [-100, -50, 0, 50, 100, *(10**n for n in range(3, 9) if 10 ** (n - 1) < highest)]
-        axes.set_yticks(ends, [f"{end:,}" for end in ends])
-        axes.minorticks_off()
+    if off:
+        notes = [f"{name} {_range([change.estimate for _, change in curves[name]])}" for name in curves if name in off]
+        axes.text(0.98, 0.97, f"off the chart: {', '.join(notes)}", transform=axes.transAxes, ha="right", va="top",
+                  fontsize=8)  # fmt: skip
+    axes.margins(y=0.18 if off else 0.08)
     if log_x:
         axes.set_xscale("log", base=2)
     every = sorted({x for points in curves.values() for x, _ in points})
     axes.set_xticks(every, [f"{x:g}" for x in every])
+    axes.minorticks_off()
+
+
+def _range(changes: Sequence[float]) -> str:
+    low, high = min(changes), max(changes)
+    return f"{low:+,.0%}" if low == high else f"{low:+,.0%} to {high:+,.0%}"
 
 
 def rates_figure(

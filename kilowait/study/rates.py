@@ -66,8 +66,9 @@ def _rates_table(rows: Sequence[Row]) -> TableView:
         ),
         provenance=f"times {Provenance.MEASURED}, jobs {Provenance.MODELLED}",
         notes=(
-            "A decision is one call of the policy; jobs a CPU second count events and queue keeping too. A policy "
-            "keeps up when it places jobs at least as fast as they come. Higher rates of one that does not are not run.",
+            "A decision is one call of the policy; jobs a CPU second count events and queue keeping too. "
+            "A policy keeps up when it places jobs at least as fast as they come; higher rates of one that does not "
+            "are left out.",
         ),
     )  # fmt: skip
 

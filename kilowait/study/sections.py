@@ -15,6 +15,8 @@ from kilowait.study.summary import Group, Split, select, split, worlds
 from kilowait.tables import HOUR_S, NOTHING, TableView, change, html, span
 
 METRICS = {"waiting": "total_wait_s", "jobs' energy": "energy_kwh"}
+ENOUGH = 20
+"""Below so many samples a bootstrap interval is too narrow, and the tables say so."""
 _MODELLED = Provenance.MODELLED
 _PAIRED = "Paired on the same samples; in brackets 95% bootstrap intervals over samples. Below 0 is better."
 
@@ -41,7 +43,7 @@ def _information(world: str, groups: Sequence[Group]) -> str:
         for metric, column in METRICS.items()
     }
     samples, jobs = groups[0].samples, groups[0].columns["jobs"].mean()
-    caption = f"{world}: {samples} samples of {jobs:.0f} jobs on average; colours end at 100%."
+    caption = f"{world}: {samples} sample(s) of {jobs:.0f} jobs on average; colours end at 100%."
     tables = "".join(html(_by_kind(world, metric, column, others, kinds)) for metric, column in METRICS.items())
     splits = [s for column in METRICS.values() for s in split(groups, column)]
     body = f"<h3>{escape(world)}</h3>{figure(heat_figure(panels), caption, _MODELLED)}{tables}"
@@ -49,7 +51,7 @@ def _information(world: str, groups: Sequence[Group]) -> str:
 
 
 def _by_kind(world: str, metric: str, column: str, groups: Sequence[Group], kinds: Sequence[str]) -> TableView:
-    cells = {(g.place.policy, g.place.information): change(g.change(column)) for g in groups}
+    cells = {(g.place.policy, g.place.information): _shown(g.change(column), g) for g in groups}
     least = groups[0].baseline["greenest_kwh"].sum() / groups[0].baseline["energy_kwh"].sum() - 1
     note = (
         f" With every job on its greenest type and GPUs without limit: {least:+.1%}." if column == "energy_kwh" else ""
@@ -62,8 +64,17 @@ def _by_kind(world: str, metric: str, column: str, groups: Sequence[Group], kind
             for policy in dict.fromkeys(g.place.policy for g in groups)
         ),
         provenance=_MODELLED,
-        notes=(_PAIRED + note,),
+        notes=(_PAIRED + note + _few(groups[0]),),
     )
+
+
+def _shown(interval: Interval, group: Group) -> str:
+    """A change with its interval; of one sample there is none."""
+    return change(interval) if group.samples > 1 else change(interval).split("\n")[0]
+
+
+def _few(group: Group) -> str:
+    return f" {group.samples} samples: such intervals are too narrow." if group.samples < ENOUGH else ""
 
 
 def _split_table(world: str, splits: Sequence[Split]) -> TableView:
@@ -85,17 +96,18 @@ def _split_table(world: str, splits: Sequence[Split]) -> TableView:
                 s.among,
                 s.best.place.policy,
                 s.best.place.information,
-                change(s.best.change(s.metric)),
-                change(s.alone.change(s.metric)),
-                change(s.added),
+                _shown(s.best.change(s.metric), s.best),
+                _shown(s.alone.change(s.metric), s.best),
+                _shown(s.added, s.best),
             )
             for s in splits
         ),
         provenance=_MODELLED,
         notes=(
             "All three in per cent of Simple's total; the last column is the difference of the two before it, paired. "
-            "The best cell is picked on the samples it is shown on, so it is slightly flattered. No prediction still "
-            "means the mean seconds and kWh of a job on each type, from validation samples.",
+            "The best cell is picked among those that wait no longer than Simple, on the samples it is shown on, "
+            "so it is slightly flattered. No prediction still means the mean seconds and kWh of a job on each type, of "
+            "validation samples.",
         ),
     )
 
@@ -209,7 +221,7 @@ def _fairness(world: str, groups: Sequence[Group]) -> TableView:
         notes=(
             f"Jain's index over {over}: 1 is the same for all. Slowdown is (wait + run) over the job's seconds on its "
             "fastest type; bounded slowdown counts jobs under 10 s as 10 s (Feitelson 2001). Means over samples, in "
-            "brackets 95% bootstrap intervals.",
+            "brackets 95% bootstrap intervals." + _few(groups[0]),
         ),
     )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """From rows of the study to changes against Simple with paired bootstrap intervals, and what they decompose into."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,14 +107,15 @@ def worlds(found: Sequence[Group]) -> list[str]:
 
 
 def split(found: Sequence[Group], metric: str) -> list[Split]:
-    """The decomposition of one world's best cells: of what can be had without an oracle, and of all."""
-    others = [g for g in found if g.place.policy != BASELINE]
-    alone = {g.place.policy: g for g in others if g.place.information == NONE}
+    """The decomposition of one world's best cells that wait no longer than Simple: without an oracle, and of all."""
+    others = [g for g in found if g.place.policy != BASELINE and not g.waiting.estimate > 0]
+    alone = {g.place.policy: g for g in found if g.place.information == NONE}
     pools = {"no oracle": [g for g in others if g.place.information != ORACLE], "all": others}
     splits = []
     for among, pool in pools.items():
-        if pool and alone:
-            best = min(pool, key=lambda g: g.change(metric).estimate)
+        defined = [g for g in pool if not math.isnan(g.change(metric).estimate)]
+        if defined and alone:
+            best = min(defined, key=lambda g: g.change(metric).estimate)
             base = alone[best.place.policy]
             splits.append(Split(metric=metric, among=among, best=best, alone=base, added=best.added_to(base, metric)))
     return splits
