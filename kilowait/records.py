@@ -179,6 +179,7 @@ RATES = pa.schema(
         ("p99_s", pa.float64()),
         ("policy_s", pa.float64()),  # of all decisions
         ("scheduler_s", pa.float64()),  # of the whole run: decisions, events, queue
+        ("sustained", pa.float64()),  # jobs placed a second of process time, over the later half of them
         ("longest_queue", pa.int64()),
         ("energy_kwh", pa.float64()),  # of all jobs, modelled; null unless finished
     ]

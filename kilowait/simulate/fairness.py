@@ -29,7 +29,6 @@ class Fairness:
     jain: float
     users: int
     p99_bounded_slowdown: float
-    max_wait_s: float
 
 
 def fairness(run: Run, submissions: Iterable[Submission]) -> Fairness:
@@ -52,7 +51,6 @@ def fairness(run: Run, submissions: Iterable[Submission]) -> Fairness:
         jain=jain_index(over),
         users=users,
         p99_bounded_slowdown=float(np.quantile(bounded or [0.0], 0.99)),
-        max_wait_s=max((p.wait_s for p in run.placements), default=0.0),
     )
 
 

@@ -108,14 +108,15 @@ def measure_rate(world: RateWorld, spec: PolicySpec, *, clock: Clock, budget_s: 
         "p99_s": p99_s,
         "policy_s": math.fsum(timed.calls_s),
         "scheduler_s": scheduler_s,
+        "sustained": timed.sustained,
         "longest_queue": timed.longest_queue,
         "energy_kwh": energy_kwh,
     }
 
 
 def keeps_up(row: Mapping[str, Any]) -> bool:
-    """Whether jobs were placed at least as fast as they arrive, events and queue keeping included."""
-    return bool(row["placed"] >= row["rate"] * row["scheduler_s"])
+    """Whether jobs were placed at least as fast as they arrive once the cluster was full, events and queue included."""
+    return bool(row["sustained"] >= row["rate"])
 
 
 def _energy_kwh(sample: Sample, timed: Timed) -> float | None:

@@ -1,6 +1,6 @@
 """The study's charts; every one has its provenance beside it on the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from kilowait.figures import COLOURS, INK, SETTINGS, WIDTH, svg
+from kilowait.simulate.comparison import BASELINE
 from kilowait.simulate.statistics import Interval
 
 _LINES = ("-", "--", ":", "-.")
@@ -54,7 +55,7 @@ def _write(axes: Axes, values: Any) -> None:
 
 
 def curves_figure(grid: Mapping[str, Mapping[str, Curves]], x_label: str, *, log_x: bool = False) -> str:
-    """A row of panels a heading, a panel a metric, a line a policy with its 95% band; y in per cent of Simple."""
+    """A row of panels a heading, a panel a metric, a line a policy with its 95% band (cut where it is wide)."""
     columns = list(next(iter(grid.values())))
     with rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH * 1.5, 0.6 + 2.5 * len(grid)), layout="constrained")
@@ -73,23 +74,34 @@ def curves_figure(grid: Mapping[str, Mapping[str, Curves]], x_label: str, *, log
 def _curves(axes: Axes, curves: Curves, *, log_x: bool) -> None:
     """Lines with bands; a policy that is beyond `_OFF` everywhere is named instead, or it would flatten the others."""
     off = {name for name, points in curves.items() if min(change.estimate for _, change in points) > _OFF}
-    for k, (name, points) in enumerate(curves.items()):
+    styles = line_styles(curves)
+    for name, points in curves.items():
         xs = [x for x, _ in points]
         mean, low, high = ([100 * getattr(change, end) for _, change in points] for end in ("estimate", "low", "high"))
         shown = slice(0, 0) if name in off else slice(None)  # an empty line still stands in the legend
-        axes.fill_between(xs[shown], low[shown], high[shown], color=COLOURS[k % len(COLOURS)], alpha=0.2, lw=0)
-        axes.plot(xs[shown], mean[shown], label=name, **line(k))
+        axes.fill_between(xs[shown], low[shown], high[shown], color=styles[name]["color"], alpha=0.2, lw=0)
+        axes.plot(xs[shown], mean[shown], label=name, **styles[name])
     axes.axhline(0, color=INK, linewidth=0.6)
     if off:
         notes = [f"{name} {_range([change.estimate for _, change in curves[name]])}" for name in curves if name in off]
         axes.text(0.98, 0.97, f"off the chart: {', '.join(notes)}", transform=axes.transAxes, ha="right", va="top",
                   fontsize=8)  # fmt: skip
-    axes.margins(y=0.18 if off else 0.08)
+    _limit(axes, [change for name, points in curves.items() if name not in off for _, change in points], bool(off))
     if log_x:
         axes.set_xscale("log", base=2)
     every = sorted({x for points in curves.values() for x, _ in points})
     axes.set_xticks(every, [f"{x:g}" for x in every])
     axes.minorticks_off()
+
+
+def _limit(axes: Axes, changes: Sequence[Interval], noted: bool) -> None:
+    """Show every line, and of a band at most half as much again: one wide band would flatten everything else."""
+    means = [0.0, *(100 * change.estimate for change in changes)]
+    bottom, top = min(means), max(means)
+    room = max(top - bottom, 1.0)
+    lowest = max(min([bottom, *(100 * change.low for change in changes)]), bottom - 0.5 * room)
+    highest = min(max([top, *(100 * change.high for change in changes)]), top + 0.5 * room)
+    axes.set_ylim(lowest - 0.06 * room, highest + (0.2 if noted else 0.06) * room)
 
 
 def _range(changes: Sequence[float]) -> str:
@@ -104,16 +116,16 @@ def rates_figure(
     with rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH * 1.5, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for k, (name, points) in enumerate(latency.items()):
+        styles = line_styles(latency)
+        for name, points in latency.items():
             rates = [rate for rate, _, _ in points]
-            style = line(k)
-            left.plot(rates, [1e3 * p50 for _, p50, _ in points], label=name, **(style | {"linestyle": "-"}))
-            left.plot(rates, [1e3 * p99 for _, _, p99 in points], **(style | {"linestyle": "--"}))
-        for k, (name, pairs) in enumerate(throughput.items()):
-            right.plot([rate for rate, _ in pairs], [jobs for _, jobs in pairs], label=name, **line(k))
+            left.plot(rates, [1e3 * p50 for _, p50, _ in points], label=name, **(styles[name] | {"linestyle": "-"}))
+            left.plot(rates, [1e3 * p99 for _, _, p99 in points], **(styles[name] | {"linestyle": "--"}))
+            right.plot(*zip(*throughput[name], strict=True), label=name, **styles[name])
         rates = sorted({rate for points in throughput.values() for rate, _ in points})
         right.plot(rates, rates, color=INK, linewidth=0.8, linestyle=":")
-        right.annotate("keeps up above this line", (rates[0], rates[0]), xytext=(4, -2), textcoords="offset points",
+        middle = rates[len(rates) // 2]
+        right.annotate("keeps up above this line", (middle, middle), xytext=(8, -6), textcoords="offset points",
                        fontsize=8, va="top")  # fmt: skip
         left.set(xscale="log", yscale="log", xlabel="arrivals, jobs a second", ylabel="a decision, ms of process time")
         left.set_title("decision latency: p50 (solid) and p99 (dashed)", fontsize=9)
@@ -133,8 +145,10 @@ def types_figure(changes: Mapping[str, Mapping[str, Curves]], decisions: Mapping
                 _curves(axes, curves, log_x=True)
                 axes.set_title(f"{heading}: {metric}", fontsize=9)
                 axes.set_ylabel("change against Simple, %")
-            for k, (name, points) in enumerate(decisions[heading].items()):
-                axes_row[2].plot([x for x, _ in points], [1e3 * t.estimate for _, t in points], label=name, **line(k))
+            styles = line_styles(decisions[heading])
+            for name, points in decisions[heading].items():
+                ms = [1e3 * seconds.estimate for _, seconds in points]
+                axes_row[2].plot([x for x, _ in points], ms, label=name, **styles[name])
             axes_row[2].set(yscale="log", ylabel="decisions, ms a job")
             axes_row[2].set_title(f"{heading}: time to decide", fontsize=9)
         for axes in drawn[-1]:
@@ -143,15 +157,19 @@ def types_figure(changes: Mapping[str, Mapping[str, Curves]], decisions: Mapping
         return svg(figure)
 
 
-def line(k: int) -> dict[str, Any]:
-    """How the k-th policy is drawn: colours first, then lines and marks, so that more than six stay apart."""
-    return {
-        "color": COLOURS[k % len(COLOURS)],
-        "linestyle": _LINES[k // len(COLOURS) % len(_LINES)],
-        "marker": _MARKS[k % len(_MARKS)],
-        "markersize": 3.5,
-        "linewidth": 1.2,
+def line_styles(policies: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """How each policy is drawn: Simple in ink; colours first, then lines, so that more than six stay apart."""
+    others = [name for name in policies if name != BASELINE]
+    common: dict[str, Any] = {"markersize": 3.5, "linewidth": 1.2}
+    styles = {
+        name: {
+            "color": COLOURS[k % len(COLOURS)],
+            "linestyle": _LINES[k // len(COLOURS) % len(_LINES)],
+            "marker": _MARKS[k % len(_MARKS)],
+        }
+        for k, name in enumerate(others)
     }
+    return {name: style | common for name, style in {BASELINE: {"color": INK, "marker": "x"}, **styles}.items()}
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
