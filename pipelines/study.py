@@ -37,6 +37,7 @@ from kilowait.simulate.information import (
 from kilowait.simulate.many_types import TypesWorld
 from kilowait.simulate.noise import ErrorPool, error_pool
 from kilowait.simulate.study import PolicySpec
+from kilowait.simulate.trace_world import TraceWorld
 from kilowait.study.report import StudyInputs, write_study
 from kilowait.study.summary import NONE
 from pipelines.backtest import connect
@@ -160,36 +161,36 @@ def facts(args: argparse.Namespace, whole: Plan, much: Size, pool: ErrorPool | N
         f"{spec.label} {', '.join(f'{name} {number:g}' for name, number in spec.parameters.items())}".strip()
         for spec in whole.policies[TRACE_CLASSES]
     )
-    model = (
-        MAKE_RESIDUALS
-        if pool is None
-        else (
-            f"measured out-of-fold errors of {pool.model} on {len(pool.log_errors)} other programs and on CPUs, "
-            f"drawn once a job; their level, as in the part on errors, is {pool.level:.0%}; where the model predicts "
-            "no energy, kWh take the error of the seconds"
-        )
-    )
-    traces = ", ".join(
-        f"{f.name} ({len(f.test)} test windows)" for f in whole.families.values() if f.name in _traces(whole)
-    )
     return {
         "scenario": f"classes {args.classes}, {much.samples} test samples, seed {args.seed}, load {args.load:g}, "
         f"burstiness {args.burstiness:g}; all simulated results are modelled",
-        "traces": traces or NO_TRACES,
-        "policies": f"{chosen} (classes {TRACE_CLASSES}); kappa from {args.kappa}; nothing is tuned on test samples",
+        "traces": "; ".join(_of_trace(f, f.world) for f in whole.families.values() if isinstance(f.world, TraceWorld))
+        or NO_TRACES,
+        "policies": f"{chosen} (classes {TRACE_CLASSES}); --kappa {args.kappa}; no parameter is tuned on test samples",
         "no prediction": f"the mean seconds and kWh of a job on each type over {VALIDATION_SAMPLES} validation samples "
         "(of a trace: its first windows, which are no tests); GPUs are always known",
         "user estimates": "modelled: seconds on an A100 times a uniform factor of 1 to 5 (f-model, Mu'alem and "
         "Feitelson 2001), rounded up to a menu of round values (Tsafrir, Etsion and Feitelson 2005; menu and factor "
         "are our choice), alike on every type; kWh are the type's nameplate watts times that",
-        "model": model,
+        "model": MAKE_RESIDUALS if pool is None else _of_model(pool),
         "code": f"{code_digest()} (digest of kilowait's scheduling code)",
     }
 
 
-def _traces(whole: Plan) -> set[str]:
-    scenario = set(whole.policies)
-    return {p.world for p in whole.points if p.part == "information" and p.world not in scenario}
+def _of_trace(family: Family, world: TraceWorld) -> str:
+    gpus = ", ".join(f"{count} {name}" for name, count in world.inventory.items())
+    return (
+        f"{family.name}: {len(family.test)} test windows of {world.window_jobs} jobs on {gpus}, offered load "
+        f"{world.load.asked:g}, numbers that it lacks modelled by classes {world.classes}"
+    )
+
+
+def _of_model(pool: ErrorPool) -> str:
+    return (
+        f"measured out-of-fold errors of {pool.model} on {len(pool.log_errors)} other programs and on their devices, "
+        f"drawn once a job; their level, as in the part on errors, is {pool.level:.0%}; where the model predicts no "
+        "energy, kWh take the error of the seconds"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

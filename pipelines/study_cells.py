@@ -70,11 +70,10 @@ def finish(points: Sequence[Point], families: Mapping[str, Family], store: Store
     return [_placed(point, row) for point, keys in keyed for key in keys for row in found[key]]
 
 
-def _run(missing: Mapping[str, tuple[str, Cell]], families: Mapping[str, Family], store: Store) -> dict[str, list[Row]]:
-    """Run these cells, the heaviest worlds first, so that no long cell is left for the end."""
+def _run(missing: dict[str, tuple[str, Cell]], families: Mapping[str, Family], store: Store) -> dict[str, list[Row]]:
+    """Run these cells, the last first: those of many types take longest, and none is left for the end."""
     shared = {name: ray.put(families[name].world) for name in {name for name, _ in missing.values()}}
-    order = sorted(missing, key=lambda key: -getattr(families[missing[key][0]].world, "types", 0))
-    tasks = {run_cell.remote(shared[missing[key][0]], missing[key][1]): key for key in order}
+    tasks = {run_cell.remote(shared[name], cell): key for key, (name, cell) in reversed(missing.items())}
     done: dict[str, list[Row]] = {}
     with tqdm(total=len(tasks), desc="study", unit="cell", file=sys.stderr) as bar:
         waiting = list(tasks)

@@ -47,6 +47,8 @@ def heat_figure(panels: Mapping[str, Heat]) -> str:
 
 
 def _write(axes: Axes, values: Any) -> None:
+    if np.isnan(values).all():
+        axes.text(0.5, 0.5, "undefined: no job waits under Simple", transform=axes.transAxes, ha="center")
     for (i, k), change in np.ndenumerate(values):
         if not np.isnan(change):
             shade = "#ffffff" if abs(change) > 0.65 else "#111111"

@@ -89,8 +89,8 @@ class Overhead:
 
 
 def overheads(rows: Sequence[Row], found: Sequence[Group], scheduler_w: float) -> list[Overhead]:
-    """Of every policy at the highest rate it ran, and in every world of part `information` with exact predictions."""
-    last = {row["policy"]: row for row in rows}
+    """Of every policy at the highest rate it finished, and in every world with exact predictions."""
+    last = {row["policy"]: row for row in sorted(rows, key=lambda row: (row["finished"], row["rate"]))}
     simple = {row["rate"]: row for row in rows if row["policy"] == BASELINE}
     short = [_at_rate(row, simple.get(row["rate"]), scheduler_w) for name, row in last.items() if name != BASELINE]
     exact = [g for g in select(found, "information") if g.place.information == ORACLE and g.place.policy != BASELINE]
@@ -134,16 +134,17 @@ def _overhead_table(costs: Sequence[Overhead], scheduler_w: float) -> TableView:
                 cost.where,
                 f"{1e3 * cost.scheduler_s:.3f}",
                 f"{cost.cost_j:.2g}",
-                NOTHING if cost.saved_j is None else f"{cost.saved_j / 1e3:,.3g}",
-                NOTHING if cost.saved_j is None or cost.saved_j <= 0 else f"{cost.saved_j / cost.cost_j:,.0f}",
+                NOTHING if cost.saved_j is None else f"{cost.saved_j / 1e3:,.1f}",
+                NOTHING if cost.saved_j is None or cost.saved_j <= 0 else f"{cost.saved_j / cost.cost_j:.0e}",
             )
             for cost in costs
         ),
         provenance=f"seconds {Provenance.MEASURED}, J {Provenance.ESTIMATED}, savings {Provenance.MODELLED}",
         notes=(
             f"Scheduler energy is process time times {scheduler_w:g} W, an assumed draw of one busy core. Savings are "
-            "the jobs' own energy against Simple with exact predictions; a dash where Simple or the policy did not "
-            "finish at that rate, or nothing is saved. In the worlds only the policy's own seconds count.",
+            "the jobs' own energy against Simple with exact predictions; of short jobs at the highest rate that a "
+            "policy finished; a dash where it finished none, or saves nothing. In the worlds only the policy's own "
+            "seconds count.",
         ),
     )  # fmt: skip
 

@@ -46,8 +46,21 @@ def _information(world: str, groups: Sequence[Group]) -> str:
     caption = f"{world}: {samples} sample(s) of {jobs:.0f} jobs on average; colours end at 100%."
     tables = "".join(html(_by_kind(world, metric, column, others, kinds)) for metric, column in METRICS.items())
     splits = [s for column in METRICS.values() for s in split(groups, column)]
-    body = f"<h3>{escape(world)}</h3>{figure(heat_figure(panels), caption, _MODELLED)}{tables}"
+    said = "".join(f"<li>{escape(_sentence(s))}</li>" for s in splits)
+    body = f"<h3>{escape(world)}</h3><ul>{said}</ul>{figure(heat_figure(panels), caption, _MODELLED)}{tables}"
     return body + (html(_split_table(world, splits)) if splits else "")
+
+
+def _sentence(found: Split) -> str:
+    """A decomposition in words."""
+    names = {column: metric for metric, column in METRICS.items()}
+    what, who = names[found.metric], found.best.place
+    among = "with an oracle too" if found.among == "all" else "of what can be had without an oracle"
+    return (
+        f"Least {what} {among} ({_MODELLED}): {who.policy} with {who.information}, "
+        f"{found.best.change(found.metric).estimate:+.1%} against Simple. The policy without any prediction: "
+        f"{found.alone.change(found.metric).estimate:+.1%}; prediction adds {found.added.estimate:+.1%}."
+    )
 
 
 def _by_kind(world: str, metric: str, column: str, groups: Sequence[Group], kinds: Sequence[str]) -> TableView:
