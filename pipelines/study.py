@@ -77,7 +77,8 @@ def plan(args: argparse.Namespace, wanted: Sequence[str], much: Size, pool: Erro
     families = distinct([*(family for family, _ in (*scenario, *traces)), *(family for family, _ in types)])
     policies = {c: specs(args, c) for c in dict.fromkeys([*(f.name for f, _ in scenario), TRACE_CLASSES])}
     points: list[Point] = []
-    for family, validation in (*scenario, *traces):
+    compared = {"information", "error", "bias"} & set(wanted)
+    for family, validation in (*scenario, *traces) if compared else ():
         typical = typical_jobs(validation)
         points += information_points(family, _kinds(wanted, typical, pool), _of(policies, family, wanted))
     for family, _ in scenario:
@@ -119,6 +120,8 @@ def _types(args: argparse.Namespace, family: Family, count: int) -> tuple[Family
 def run(args: argparse.Namespace) -> None:
     """Run what is missing, and write everything."""
     wanted, much = parts(args.parts), size(args)
+    if not (args.scheduler_w > 0 and args.scheduler_w < float("inf")):
+        raise InputError(f"--scheduler-w must be finite and > 0, got {args.scheduler_w!r}")
     pool = None if args.residuals is None else _pool(args)
     for missing, message in ((pool is None, MAKE_RESIDUALS), (not args.trace, NO_TRACES)):
         if missing and "information" in wanted:

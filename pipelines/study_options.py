@@ -17,7 +17,7 @@ EXAMPLE = """examples:
   python -m pipelines.study --residuals out/model/residuals.parquet --out out/study
   python -m pipelines.study --residuals out/model/residuals.parquet --kappa out/kappa/kappa.json --out out/study \\
       --trace philly:philly.csv --vc 11cb48 --gpus A100=8,A6000=16 \\
-      --trace openb:openb_pods.csv --gpus A100=8,A6000=16 --window-jobs 300
+      --trace openb:openb_pods.csv --gpus A100=4,A6000=8 --window-jobs 200
   python -m pipelines.study --policies simple,patient,patient:wait_s_per_kwh=4000 --parts information --out out/mine
 
 The run can be killed at any time: the same command takes up where it was. A cell is kept under a digest of its
@@ -181,4 +181,6 @@ def parts(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in PARTS:
             raise InputError(f"--parts: unknown part {name!r}; choose from {', '.join(PARTS)}")
+    if not names:
+        raise InputError(f"--parts names none; choose from {', '.join(PARTS)}")
     return names

@@ -169,6 +169,8 @@ def test_another_setting_is_another_cell_and_kept_cells_are_what_is_shown(local_
         (["--policies", "patient:tries=x"], "'tries=x' is not PARAMETER=NUMBER"),
         (["--policies", "value:kappa=-1"], "kappa must be finite and >= 0"),
         (["--parts", "all"], "unknown part 'all'"),
+        (["--parts", ","], "--parts names none"),
+        (["--scheduler-w", "0"], "--scheduler-w must be finite and > 0, got 0.0"),
         (["--samples", "0"], "--samples must be >= 1, got 0"),
         (["--classes", "none"], "unknown class table 'none'"),
         (["--residuals", "missing.parquet"], "missing.parquet: not a readable Parquet file"),
