@@ -161,7 +161,9 @@ def _curve_figures(groups: Sequence[Group], x_label: str, unit: float, *, log_x:
             }
             for kind in kinds
         }
-        caption = f"{world}: {here[0].samples} samples; bands are 95% bootstrap intervals, paired with Simple."
+        caption = (
+            f"{world}: {here[0].samples} samples; bands are 95% bootstrap intervals, paired with Simple.{_few(here[0])}"
+        )
         svg = curves_figure(grid, x_label, log_x=log_x)
         drawn.append(f"<h3>{escape(world)}</h3>{figure(svg, caption, _MODELLED)}")
     return "".join(drawn)
@@ -189,7 +191,8 @@ def types_section(found: Sequence[Group]) -> Section:
         "published figures. Sample k has the same jobs whatever the number of types. Time to decide is measured "
         "process time inside the policy, over the jobs of all samples."
     )
-    caption = f"{groups[0].samples} samples of about {groups[0].columns['jobs'].mean():.0f} jobs; 95% bootstrap bands."
+    jobs = groups[0].columns["jobs"].mean()
+    caption = f"{groups[0].samples} samples of about {jobs:.0f} jobs; 95% bootstrap bands.{_few(groups[0])}"
     how = f"changes {_MODELLED}, time to decide {Provenance.MEASURED}"
     body = f"<p>{escape(text)}</p>{figure(types_figure(changes, decisions), caption, how)}"
     return Section(key="types", heading="2 to 40 GPU types", body=body, data=[_numbers(group) for group in groups])
