@@ -6,7 +6,8 @@ KilowaitError
 │   └── JobRefused    a job that can never run on this cluster
 ├── IllegalEvent      an event that cannot follow the cluster's present state; the cluster is left as it was
 ├── ModelError        a language model or probe bundle is missing, damaged or does not fit
-└── MeterError        a meter that was asked for cannot measure here
+├── MeterError        a meter that was asked for cannot measure here
+└── BudgetSpent       a simulation was stopped because it had used up its time (kilowait.simulate.timing)
 
 Every message names the culprit, shows the value and says what to do.
 """

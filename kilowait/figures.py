@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
 """Paul Tol's bright palette: distinct for most colour vision, legible on white and on near-black."""
 
-_INK = "#010203"
+INK = "#010203"
 _STYLE = (
     "<style>:root{{--ink:#222}}@media (prefers-color-scheme: dark){{:root{{--ink:#ddd}}}}"
     "text{{font-family:system-ui,sans-serif}}</style>"
 )
-_SETTINGS: dict[Any, Any] = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kilowait",
     "font.size": 9,
@@ -32,45 +32,45 @@ _SETTINGS: dict[Any, Any] = {
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
     "legend.frameon": False,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
 }
-_WIDTH = 6.4
+WIDTH = 6.4
 _POINTS = 1500
 
 
 def arrival_figure(by_hour: Sequence[float], by_day: Sequence[int]) -> str:
     """Arrivals (the paper's Figure 4): mean jobs in each hour of the day over all samples, and one sample by day."""
-    with rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH, 4.2), layout="constrained")
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
         top, bottom = figure.subplots(2, 1)
         top.bar(range(24), by_hour, color=COLOURS[0], width=0.85)
         top.set(xlabel="hour of the day", ylabel="jobs, mean a sample", xticks=range(0, 24, 3))
         bottom.bar(range(1, len(by_day) + 1), by_day, color=COLOURS[1], width=0.85)
         bottom.set(xlabel="day of sample 0", ylabel="jobs")
-        return _svg(figure)
+        return svg(figure)
 
 
 def comparison_figure(panels: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> str:
     """Policies side by side (the paper's Figure 7): for each panel, mean and interval (low, high) by policy."""
-    with rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH, 1.1 + 1.5 * len(panels)), layout="constrained")
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH, 1.1 + 1.5 * len(panels)), layout="constrained")
         for axes, (heading, bars) in zip(
             figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True
         ):
             means, lows, highs = (np.array(column) for column in zip(*bars.values(), strict=True))
             places = range(len(bars))
             axes.barh(places, means, color=[COLOURS[k % len(COLOURS)] for k in places], height=0.7)
-            axes.errorbar(means, places, xerr=[means - lows, highs - means], fmt="none", ecolor=_INK, capsize=2)
+            axes.errorbar(means, places, xerr=[means - lows, highs - means], fmt="none", ecolor=INK, capsize=2)
             axes.set_yticks(places, list(bars))
             axes.invert_yaxis()
             axes.set_xlabel(heading)
-        return _svg(figure)
+        return svg(figure)
 
 
 def path_figure(paths: Mapping[str, Mapping[str, Any]], inventory: Mapping[str, int]) -> str:
     """One sample under every policy: jobs queued, then busy GPUs of each type, over days."""
-    with rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH, 1.7 * (1 + len(inventory))), layout="constrained")
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH, 1.7 * (1 + len(inventory))), layout="constrained")
         rows: Sequence[Axes] = figure.subplots(1 + len(inventory), 1, sharex=True)
         for k, (label, path) in enumerate(paths.items()):
             days = np.array(path["time_s"]) / 86_400
@@ -81,10 +81,10 @@ def path_figure(paths: Mapping[str, Mapping[str, Any]], inventory: Mapping[str, 
         rows[0].set_ylabel("jobs waiting")
         rows[0].legend(loc="upper right", fontsize=8)
         for axes, (gpu_type, count) in zip(rows[1:], inventory.items(), strict=True):
-            axes.axhline(count, color=_INK, linewidth=0.6, linestyle=":")
+            axes.axhline(count, color=INK, linewidth=0.6, linestyle=":")
             axes.set_ylabel(f"{gpu_type} busy\nof {count}")
         rows[-1].set_xlabel("days")
-        return _svg(figure)
+        return svg(figure)
 
 
 def scatter_figure(points: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]], unit: str) -> str:
@@ -92,8 +92,8 @@ def scatter_figure(points: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArr
 
     Beyond 1,500 points a series is thinned evenly, so that the report stays small.
     """
-    with rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
         axes = figure.subplots()
         for k, (label, (measured, predicted)) in enumerate(points.items()):
             step = -(-len(measured) // _POINTS) or 1
@@ -101,9 +101,9 @@ def scatter_figure(points: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArr
         axes.set(xscale="log", yscale="log", xlabel=f"measured, {unit}", ylabel=f"predicted out of fold, {unit}")
         everything = np.concatenate([np.concatenate(pair) for pair in points.values()])
         ends = [everything.min(), everything.max()]
-        axes.plot(ends, ends, color=_INK, linewidth=0.7, linestyle="--")
+        axes.plot(ends, ends, color=INK, linewidth=0.7, linestyle="--")
         axes.legend(loc="upper left", fontsize=8)
-        return _svg(figure)
+        return svg(figure)
 
 
 Point = tuple[float, float]
@@ -117,12 +117,12 @@ def front_figure(panels: Mapping[str, Panel], note: str) -> str:
     Between two points of the front the line is a step: nothing tried lies below and left of it. `note` stands on the
     drawing.
     """
-    with rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH, 0.5 + 3.2 * len(panels)), layout="constrained")
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH, 0.5 + 3.2 * len(panels)), layout="constrained")
         for axes, (heading, (trials, front, picks)) in zip(
             figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True
         ):
-            axes.scatter(*zip(*trials, strict=True), s=12, lw=0, color=_INK, alpha=0.4, label="all that were tried")
+            axes.scatter(*zip(*trials, strict=True), s=12, lw=0, color=INK, alpha=0.4, label="all that were tried")
             axes.step(*zip(*front, strict=True), where="post", marker="o", ms=4, color=COLOURS[0], label="front")
             for k, (name, (wait, energy)) in enumerate(picks.items()):
                 size = 90 + 60 * k  # rings around each other where two rules pick the same point
@@ -130,14 +130,14 @@ def front_figure(panels: Mapping[str, Panel], note: str) -> str:
             axes.set(title=heading, xlabel="total waiting, hours a sample", ylabel="jobs' energy, kWh a sample")
             axes.legend(loc="best", fontsize=8)
         figure.supxlabel(note, fontsize=8)
-        return _svg(figure)
+        return svg(figure)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     """The figure as an SVG document whose ink follows the reader's colour scheme."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Type", "Format")))
     text = out.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "var(--ink)")
+    text = text[text.index("<svg") :].replace(INK, "var(--ink)")
     end_of_tag = text.index(">") + 1
     return text[:end_of_tag] + _STYLE.format() + text[end_of_tag:]

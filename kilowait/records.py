@@ -141,6 +141,51 @@ TRACE_JOBS = pa.schema(
 )
 """One row a planned job of a trace and a GPU type it can run on."""
 
+STUDY_CELLS = pa.schema(
+    [
+        ("sample", pa.int32()),
+        *((name, BACKTEST.field(name).type) for name in BACKTEST.names[BACKTEST.names.index("jobs") :]),
+        ("jain", pa.float64()),  # over users' mean slowdowns, or over jobs' where users is 0
+        ("users", pa.int32()),
+        ("p99_bounded_slowdown", pa.float64()),
+        ("policy_s", pa.float64()),  # process time inside the policy: measured, everything else is modelled
+    ]
+)
+"""One row a sample under one policy with one kind of information: a finished cell of pipelines.study."""
+
+STUDY = pa.schema(
+    [
+        ("part", pa.string()),  # information, error, bias, types
+        ("world", pa.string()),
+        ("information", pa.string()),  # what the policy saw
+        ("x", pa.float64()),  # level of the error, factor of the bias, number of types; null where there is no axis
+        ("policy", pa.string()),
+        *STUDY_CELLS,
+    ]
+)
+"""The rows of STUDY_CELLS with the place they have in the study; a cell that two parts share stands twice."""
+
+RATES = pa.schema(
+    [
+        ("rate", pa.float64()),  # jobs a second
+        ("classes", pa.string()),
+        ("policy", pa.string()),
+        ("gpus", pa.int64()),
+        ("jobs", pa.int64()),  # of the run
+        ("placed", pa.int64()),  # of these before the run ended or was stopped
+        ("finished", pa.bool_()),  # false: stopped, its time was spent
+        ("calls", pa.int64()),  # decisions
+        ("p50_s", pa.float64()),  # process time of a decision, measured
+        ("p99_s", pa.float64()),
+        ("policy_s", pa.float64()),  # of all decisions
+        ("scheduler_s", pa.float64()),  # of the whole run: decisions, events, queue
+        ("sustained", pa.float64()),  # jobs placed a second of process time, over the later half of them
+        ("longest_queue", pa.int64()),
+        ("energy_kwh", pa.float64()),  # of all jobs, modelled; null unless finished
+    ]
+)
+"""One row a rate of arrivals and policy (pipelines.study); seconds are measured process time."""
+
 KAPPA_TRIALS = pa.schema(
     [
         ("classes", pa.string()),

@@ -3,10 +3,7 @@
 Every section is optional and says how its numbers were had. Not covered: history over several reports.
 """
 
-import base64
 import json
-import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -20,36 +17,16 @@ from kilowait import records
 from kilowait.errors import InputError
 from kilowait.figures import arrival_figure, comparison_figure, path_figure, scatter_figure
 from kilowait.jobs import Provenance
+from kilowait.page import Section, figure, write_page
 from kilowait.simulate.comparison import PAPER, Comparison, compare, explain, split_worlds
 from kilowait.simulate.noise import chosen_model
-from kilowait.tables import HOUR_S, TableView, badge, changes_table, html, records_table, totals_table
+from kilowait.tables import HOUR_S, TableView, changes_table, html, records_table, totals_table
 from kilowait.trace_tables import trace_sentences, trace_tables
 
 BOOTSTRAP_SEED = 0
 OUTCOMES = "scores.parquet"
 WORLD = "world.json"
 """What `pipelines.backtest` leaves in its folder: `records.BACKTEST`, and arrivals and a sample path."""
-
-_CSS = """
-:root{color-scheme:light dark;--ink:#222;--paper:#fff;--rule:#ccc;--soft:#f3f3f3}
-@media (prefers-color-scheme:dark){:root{--ink:#ddd;--paper:#161616;--rule:#444;--soft:#242424}}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:60rem;margin:0 auto;
-padding:1rem}img{max-width:100%;height:auto}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0;
-font-variant-numeric:tabular-nums;font-size:.85rem}caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{padding:.25rem .6rem;border-bottom:1px solid var(--rule);text-align:right}th:first-child{text-align:left}
-thead th{background:var(--soft)}.badge{border:1px solid var(--rule);border-radius:.6rem;padding:0 .5rem;
-font-size:.75rem;font-weight:400}figure{margin:1rem 0}figcaption{font-size:.85rem}
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """A part of the report: its anchor, heading, body as HTML, and its numbers for report.json."""
-
-    key: str
-    heading: str
-    body: str
-    data: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +58,7 @@ def write_report(out_dir: Path, inputs: ReportInputs) -> Path:
         *(() if inputs.accuracy is None else [_accuracy(inputs.accuracy)]),
         *(() if inputs.labels is None else [_labels(inputs.labels)]),
     ]
-    out_dir.mkdir(parents=True, exist_ok=True)
-    body = {"title": inputs.title, "facts": dict(inputs.facts), "sections": {s.key: s.data for s in sections}}
-    _replace(out_dir / "report.json", json.dumps(_plain(body), indent=1, allow_nan=False) + "\n")
-    _replace(out_dir / "report.html", _page(inputs.title, inputs.facts, sections))
-    return out_dir / "report.html"
+    return write_page(out_dir, "report", title=inputs.title, facts=inputs.facts, sections=sections)
 
 
 def comparisons(outcomes: pa.Table, *, trace: str | None = None) -> list[Comparison]:
@@ -116,7 +89,7 @@ def _backtest_sections(folder: Path) -> list[Section]:
         Section(
             key="path",
             heading="One sample over time",
-            body=_figure(
+            body=figure(
                 path_figure(path["policies"], path["inventory"]),
                 f"Sample {path['sample']} of {path['classes']} ({path['predictions']}) under each policy.",
                 modelled,
@@ -131,7 +104,7 @@ def _arrivals(world: Mapping[str, Any]) -> Section:
     return Section(
         key="arrivals",
         heading="When jobs arrive",
-        body=_figure(
+        body=figure(
             arrival_figure(arrivals["by_hour"], arrivals["by_day"]),
             "Arrivals drawn by thinning (compare the paper's Figure 4): the day's rhythm, and bursts.",
             modelled,
@@ -167,7 +140,7 @@ def _comparison(comparison: Comparison) -> str:
     why = "".join(f"<li>{escape(sentence)}</li>" for sentence in explain(comparison))
     return (
         f"<h3>{escape(named)}, predictions {escape(comparison.predictions)}</h3>"
-        f"{_figure(comparison_figure(panels), caption, Provenance.MODELLED)}"
+        f"{figure(comparison_figure(panels), caption, Provenance.MODELLED)}"
         f"{html(totals_table(comparison))}{html(changes_table(comparison))}"
         + (f"<h4>{heading}</h4><ul>{why}</ul>" if why else "")
     )
@@ -195,7 +168,7 @@ def _scatter(path: Path, model: str | None) -> Section:
     ]
     how = f"{Provenance.MEASURED} against {Provenance.MODELLED}"
     caption = f"Run times of scripts that the model ({chosen}) did not see in training; the dashed line is equality."
-    drawn = _figure(scatter_figure(points, "seconds"), caption, how)
+    drawn = figure(scatter_figure(points, "seconds"), caption, how)
     body = drawn + html(records_table("Out-of-fold error of run time", data, how))
     return Section(
         key="predicted", heading="Predicted against measured", body=body, data={"provenance": how, "rows": data}
@@ -233,44 +206,8 @@ def _labels(path: Path) -> Section:
     return Section(key="labels", heading="Labels", body=html(table), data=data)
 
 
-def _figure(svg: str, caption: str, provenance: str) -> str:
-    """A drawing inside the page: as an image, so that several drawings share no identifiers."""
-    data = base64.b64encode(svg.encode()).decode()
-    return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{escape(caption)} {badge(provenance)}</figcaption></figure>"
-    )
-
-
-def _page(title: str, facts: Mapping[str, str], sections: Sequence[Section]) -> str:
-    links = " · ".join(f'<a href="#{s.key}">{escape(s.heading)}</a>' for s in sections)
-    head = "".join(f"<li>{escape(name)}: {escape(fact)}</li>" for name, fact in facts.items())
-    parts = "".join(f'<section id="{s.key}"><h2>{escape(s.heading)}</h2>{s.body}</section>' for s in sections)
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_CSS}</style></head><body><h1>{escape(title)}</h1>"
-        f"{f'<ul>{head}</ul>' if head else ''}<nav>{links}</nav>{parts}</body></html>\n"
-    )
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no nan: an undefined number becomes null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file: {error}") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -58,6 +58,11 @@ class ErrorPool:
             spread[families == family] = np.abs(self.log_errors[families == family]).mean(axis=0)
         return spread
 
+    @property
+    def level(self) -> float:
+        """Median symmetric accuracy of run times, exp(median |ln(predicted / measured)|) - 1 (Morley et al. 2018)."""
+        return float(np.expm1(np.median(np.abs(self.log_errors[..., 0]))))
+
 
 def error_pool(residuals: pa.Table, *, model: str | None = None) -> ErrorPool:
     """The pool of one model in a table of `records.RESIDUALS`; energy errors are the runtime's where it has none.

@@ -45,15 +45,33 @@ def change_interval(
     A resample keeps each pair together, so what two policies share (a busy month) cancels. nan where the baseline
     is zero. Raises InputError when the two differ in length or are empty.
     """
-    new, old = _observed(ours), _observed(baseline)
-    if len(new) != len(old):
-        raise InputError(f"a paired change needs as many values as baselines, got {len(new)} and {len(old)}")
+    return difference_interval(ours, baseline, baseline, rng, level=level, resamples=resamples)
+
+
+def difference_interval(
+    ours: npt.ArrayLike,
+    theirs: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    rng: np.random.Generator,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """(sum(ours) - sum(theirs)) / sum(baseline), all three from the same samples, each resample keeping them together.
+
+    What one of two ways adds, in the unit of changes against the baseline. nan where the baseline is zero. Raises
+    InputError when they differ in length or are empty.
+    """
+    new, other, old = _observed(ours), _observed(theirs), _observed(baseline)
+    if not len(new) == len(other) == len(old):
+        lengths = " and ".join(str(n) for n in dict.fromkeys((len(new), len(other), len(old))))
+        raise InputError(f"a paired change needs as many values as baselines, got {lengths}")
     if old.sum() == 0:
         return Interval(estimate=float("nan"), low=float("nan"), high=float("nan"))
     drawn = _draws(len(new), rng, resamples)
     below = old[drawn].sum(axis=1)
-    changes = new[drawn].sum(axis=1)[below > 0] / below[below > 0] - 1
-    return _interval(new.sum() / old.sum() - 1, changes, level)
+    changes = (new - other)[drawn].sum(axis=1)[below > 0] / below[below > 0]
+    return _interval((new - other).sum() / old.sum(), changes, level)
 
 
 def _observed(values: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -133,7 +133,7 @@ def _planned(job: TraceJob, types: Sequence[str], job_class: JobClass) -> Planne
         truth[t] = Prediction(runtime_s=runtime_s, energy_kwh=kwh)
     return PlannedJob(
         submission=Submission(
-            job=Job(job_id=job.job_id, submit_s=job.submit_s, gpus=gpus, allowed=frozenset(types)),
+            job=Job(job_id=job.job_id, submit_s=job.submit_s, gpus=gpus, allowed=frozenset(types), user=job.user),
             truth=truth,
             seen=truth,
         ),

@@ -1,0 +1,1 @@
+"""What the factorial study says: rows of samples to intervals, figures, tables and one page."""
