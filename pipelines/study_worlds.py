@@ -14,13 +14,13 @@ from kilowait.policies import POLICIES
 from kilowait.simulate.arrivals import ArrivalPattern
 from kilowait.simulate.comparison import BASELINE
 from kilowait.simulate.factorial import Family
+from kilowait.simulate.policy_options import kappas
 from kilowait.simulate.scenario import Sample
 from kilowait.simulate.study import PolicySpec, World
 from kilowait.simulate.trace_options import inventory_option
 from kilowait.simulate.trace_world import MIN_WINDOW_JOBS, TraceWorld, trace_world, window_size
 from kilowait.simulate.traces import read_trace
 from kilowait.simulate.world_options import check_common, table_names
-from pipelines.backtest import kappas
 
 TRACE_CLASSES = "calibrated"
 """The table of classes behind what a trace does not hold, and behind the jobs of part `rates`."""
