@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from kilowait.boards import WHOLE
 from kilowait.cluster import Cluster, Waiting
 from kilowait.errors import InputError
 from kilowait.policies.decisions import Decision, Policy, checked_weight
@@ -69,14 +70,14 @@ def patient(
             raise InputError(f"{name} must be >= 1, got {count!r}")
 
     def patient(cluster: Cluster) -> list[Decision]:
-        if not cluster.waiting or not any(cluster.free.values()):
+        if not cluster.waiting or not cluster.room():
             return []
         rng = random.Random(f"{seed}/{cluster.now_s}/{len(cluster.waiting)}")
-        now, free = Profile(cluster), dict(cluster.free)
+        now, room = Profile(cluster), cluster.room()
         queue = [(waiting, cluster.options(waiting)) for waiting in cluster.queue()]
         plans = (_plan(cluster, now.copy(), order, prices) for order in _orders(queue, tries, horizon, rng))
         best = min(plans, key=lambda plan: plan.cost_s)
-        starts = (start_now(planned, cluster.now_s, free) for planned in best.reservations)
+        starts = (start_now(planned, cluster, room) for planned in best.reservations)
         return [start for start in starts if start is not None]
 
     return patient
@@ -92,7 +93,7 @@ def _orders(queue: Sequence[Candidate], tries: int, horizon: int, rng: random.Ra
 
 def _area(waiting: Waiting, options: Sequence[str]) -> float:
     """The least GPU-seconds a job can take."""
-    areas = (waiting.job.gpus_on(t) * waiting.predictions[t].runtime_s for t in options)
+    areas = (waiting.job.amount_on(t) * waiting.predictions[t].runtime_s for t in options)
     return max(min(areas), 1e-9)
 
 
@@ -110,7 +111,7 @@ def _plan(cluster: Cluster, profile: Profile, order: Sequence[Candidate], prices
 
 
 def _price_s(cluster: Cluster, waiting: Waiting, choice: Reservation, prices: _Prices) -> float:
-    share = choice.gpus / cluster.total[choice.gpu_type]
+    share = choice.milli / (WHOLE * cluster.total[choice.gpu_type])
     caused_s = prices.congestion * len(cluster.waiting) * share * (choice.end_s - choice.start_s)
     energy_s = prices.wait_s_per_kwh * waiting.predictions[choice.gpu_type].energy_kwh
     return choice.start_s - cluster.now_s + caused_s + energy_s
