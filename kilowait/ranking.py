@@ -88,7 +88,7 @@ class Ranking:
         job = waiting.job
         demands: Iterable[Demand] = waiting.gpus.items()
         if job.one_node or job.gpu_milli != WHOLE:
-            demands = [(gpu_type, gpus, job.gpu_milli, job.one_node) for gpu_type, gpus in demands]
+            demands = [(gpu_type, gpus, job.gpu_milli, job.one_node) for gpu_type, gpus in waiting.gpus.items()]
         for demand, key in zip(demands, keys, strict=True):
             bucket = self._buckets.get(demand)
             if bucket is None:
