@@ -99,7 +99,7 @@ def evaluate(world: Sampled, index: int, specs: Sequence[PolicySpec]) -> list[Ou
 
 def run_policy(sample: Sample, spec: PolicySpec) -> Run:
     """One simulation of one sample."""
-    return simulate(sample.submissions, sample.inventory, spec.build())
+    return simulate(sample.submissions, sample.inventory, spec.build(), nodes=sample.nodes)
 
 
 def greenest_kwh(sample: Sample) -> float:
@@ -139,7 +139,7 @@ def _outcome(index: int, spec: PolicySpec, run: Run, bound_kwh: float) -> Outcom
         policy=spec.label,
         parameters=dict(spec.parameters),
         scores=replace(score(run), policy=spec.label),
-        gpu_running_s=math.fsum(p.gpus * p.runtime_s for p in run.placements),
+        gpu_running_s=math.fsum(p.gpu_s for p in run.placements),
         greenest_kwh=bound_kwh,
         inventory=run.inventory,
     )
