@@ -12,13 +12,14 @@ from kilowait.policies.decisions import Decision, Place, Policy
 from kilowait.policies.easy import easy
 from kilowait.policies.fair import fair
 from kilowait.policies.greedy import greedy
+from kilowait.policies.milp import milp
 from kilowait.policies.patient import patient
 from kilowait.policies.simple import simple
 from kilowait.policies.sjf import sjf
 from kilowait.policies.value import value
 from kilowait.policies.value_aging import value_aging
 
-_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair, patient)
+_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair, patient, milp)
 
 POLICIES: Mapping[str, Callable[..., Policy]] = MappingProxyType({factory.__name__: factory for factory in _FACTORIES})
 """Factory by name; its keyword arguments are the policy's parameters."""
@@ -32,6 +33,7 @@ __all__ = [
     "easy",
     "fair",
     "greedy",
+    "milp",
     "patient",
     "simple",
     "sjf",
