@@ -40,6 +40,7 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
   value_aging   as value, but a job that waited --limit-s goes first and GPUs are held for it      --kappa --limit-s
   fair          by priority; then the user who holds the least GPUs for their weight               --weights
   patient       plans the queue; a job waits for a greener type if that saves enough energy       --wait-s-per-kwh
+  milp          as patient, but an integer program places the first jobs of the plan              --wait-s-per-kwh
 
   $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy easy
   $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy value_aging --limit-s 7200
@@ -122,7 +123,7 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--gamma", type=_weight, default=DEFAULT_GAMMA, metavar="G", help=gamma_help)
     limit_help = f"value_aging: seconds of waiting after which a job goes first (default {DEFAULT_LIMIT_S:g}: a day)"
     add("--limit-s", type=_weight, default=DEFAULT_LIMIT_S, metavar="S", help=limit_help)
-    patient_help = f"patient: seconds of a job's waiting that a kWh is worth (default {DEFAULT_WAIT_S_PER_KWH:g})"
+    patient_help = f"patient, milp: seconds of a job's waiting that a kWh is worth (default {DEFAULT_WAIT_S_PER_KWH:g})"
     add("--wait-s-per-kwh", type=_weight, default=DEFAULT_WAIT_S_PER_KWH, metavar="S", help=patient_help)
     weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
     add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)

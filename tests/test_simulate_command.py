@@ -69,7 +69,7 @@ def test_every_policy_runs_with_the_parameters_that_it_has(jobs, capsys, policy)
     options = {"kappa": 0.5, "alpha": 2.0, "gamma": 3.0, "limit_s": 4.0, "weights": {"ada": 2.0, "grace": 0.5}}
     options["wait_s_per_kwh"] = 5.0
     has = {"greedy": ["alpha", "gamma"], "value": ["kappa"], "value_aging": ["kappa", "limit_s"], "fair": ["weights"]}
-    has["patient"] = ["wait_s_per_kwh"]
+    has["patient"] = has["milp"] = ["wait_s_per_kwh"]
     words = ["simulate", "--jobs", str(jobs), "--gpus", "A100=1,A6000=2", "--policy", policy, "--json"]
     words += ["--kappa", "0.5", "--alpha", "2", "--gamma", "3", "--limit-s", "4", "--weights", "ada=2,grace=0.5"]
     words += ["--wait-s-per-kwh", "5"]
