@@ -6,7 +6,6 @@ for a trace DIR/trace_jobs.parquet too, and prints the tables. Every score is mo
 """
 
 import argparse
-import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,35 +20,28 @@ from tqdm import tqdm
 from kilowait import records
 from kilowait.errors import InputError
 from kilowait.jobs import Provenance
-from kilowait.policies import POLICIES
-from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
-from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
-from kilowait.policies.value import DEFAULT_KAPPA
-from kilowait.policies.value_aging import DEFAULT_LIMIT_S
 from kilowait.report import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
-from kilowait.simulate.comparison import explain
+from kilowait.simulate.comparison import explain, versions
 from kilowait.simulate.digest import arrivals_digest, path_digest, trace_digest
-from kilowait.simulate.kappa_file import read_kappa
 from kilowait.simulate.study import PolicySpec, Sampled, World, evaluate, outcome_row
 from kilowait.simulate.trace_options import add_trace_options, check_no_trace_options, trace_worlds
 from kilowait.simulate.trace_world import TraceWorld, job_rows
 from kilowait.simulate.world_options import add_world_options, worlds
-from kilowait.tables import changes_table, terminal, totals_table
+from kilowait.tables import changes_table, shares_table, terminal, totals_table
 from kilowait.trace_tables import trace_sentences, trace_tables
+from pipelines.policy_options import add_policy_options, specs
 
 EXAMPLE = """example:
   python -m tuning.kappa --out out/kappa
   python -m pipelines.backtest --scenario paper --kappa out/kappa/kappa.json --out out/backtest
   python -m pipelines.backtest --policies sjf,easy,conservative,value,value_aging --limit-s 7200 --out out/known
   python -m pipelines.backtest --policies value --kappa-relative 0.1 --out out/relative
-  python -m pipelines.backtest --predictions noisy --residuals out/train/residuals.parquet --out out/noisy
+  python -m pipelines.backtest --predictions both --residuals out/train/residuals.parquet --out out/both
   python -m pipelines.backtest --trace philly.csv --format philly --gpus A100=16,A6000=30 --load 0.9 --out out/philly
 """
 TRACE_JOBS = "trace_jobs.parquet"
 """Every planned job of a trace with its numbers, a table of `records.TRACE_JOBS`."""
 
-OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh")
-"""What a policy takes from the command line as it stands; kappa may come from a file."""
 BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
 
@@ -66,83 +58,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--samples", type=int, default=100, metavar="N", help="test samples, of a trace at most (default: 100)"
     )
-    p.add_argument(
-        "--policies",
-        default="simple,greedy,value",
-        metavar="NAMES",
-        help=f"of {', '.join(POLICIES)}; the scenario names no users, so fair sees one (default: %(default)s)",
-    )
-    kappa = p.add_mutually_exclusive_group()
-    kappa.add_argument(
-        "--kappa",
-        default=str(DEFAULT_KAPPA),
-        metavar="K|FILE",
-        help="for Value (and with aging), per kWh: a number, or the kappa.json of tuning.kappa, one Value a criterion "
-        "(default: %(default)s)",
-    )
-    kappa.add_argument(
-        "--kappa-relative",
-        type=float,
-        metavar="X",
-        help="for Value (and with aging), instead of --kappa: a plain number against the scale of the jobs, such as 1",
-    )
-    p.add_argument("--alpha", type=float, default=DEFAULT_ALPHA, help="for Greedy, a second (default: %(default)s)")
-    p.add_argument("--gamma", type=float, default=DEFAULT_GAMMA, help="for Greedy, per kWh (default: %(default)s)")
-    p.add_argument(
-        "--limit-s",
-        type=float,
-        default=DEFAULT_LIMIT_S,
-        help="for Value with aging, seconds of waiting after which a job goes first (default: %(default)s)",
-    )
-    p.add_argument(
-        "--wait-s-per-kwh",
-        type=float,
-        default=DEFAULT_WAIT_S_PER_KWH,
-        metavar="S",
-        help="for patient, seconds of a job's waiting that a kWh is worth (default: %(default)s)",
-    )
+    add_policy_options(p)
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
-    add_world_options(p)
+    add_world_options(p, several=True)
     add_trace_options(p)
     return p
-
-
-def specs(args: argparse.Namespace, classes: str) -> list[PolicySpec]:
-    """The policies to compare on this table of classes; Simple is always among them, as the baseline."""
-    names = ["simple", *(part.strip() for part in args.policies.split(",") if part.strip())]
-    for name in names:
-        if name not in POLICIES:
-            raise InputError(f"--policies: unknown policy {name!r}; choose from {', '.join(POLICIES)}")
-    chosen = [spec for name in dict.fromkeys(names) for spec in variants(name, args, classes)]
-    for spec in chosen:
-        spec.build()
-    return chosen
-
-
-def variants(name: str, args: argparse.Namespace, classes: str) -> list[PolicySpec]:
-    """One policy with the options that it has, once for each kappa if that is one of them."""
-    wanted = inspect.signature(POLICIES[name]).parameters
-    given = {option: getattr(args, option) for option in OPTIONS if option in wanted}
-    if "kappa" not in wanted:
-        return [PolicySpec(label=name, policy=name, parameters=given)]
-    if args.kappa_relative is not None:
-        relative = {"kappa_relative": args.kappa_relative, **given}
-        return [PolicySpec(label=f"{name} (relative {args.kappa_relative:g})", policy=name, parameters=relative)]
-    return [
-        PolicySpec(label=f"{name}{suffix}", policy=name, parameters={"kappa": kappa, **given})
-        for suffix, kappa in kappas(args.kappa, classes).items()
-    ]
-
-
-def kappas(text: str, classes: str) -> dict[str, float]:
-    """Kappa by what it adds to a policy's label; raises InputError for a file that lacks the table of classes."""
-    try:
-        return {"": float(text)}
-    except ValueError:
-        tuned = read_kappa(Path(text))
-    if classes not in tuned:
-        raise InputError(f"--kappa {text}: no kappa for the classes {classes!r}; it has {', '.join(tuned)}")
-    return {f" ({criterion})": kappa for criterion, kappa in tuned[classes].items()}
 
 
 @ray.remote
@@ -205,7 +125,8 @@ def run(args: argparse.Namespace) -> None:
     records.write_table(outcomes, args.out / OUTCOMES)
     last = found[-1]
     digest = trace_digest(last) if isinstance(last, TraceWorld) else None
-    write_world(args, last, samples, by_world[last.classes], digest)
+    seen = ", ".join(dict.fromkeys(world.predictions for world in found))
+    write_world(args, last, seen, samples, by_world[last.classes], digest)
     page = write_report(args.out, ReportInputs(title="kilowait backtest", backtest=args.out))
     console = Console(width=None if sys.stdout.isatty() else 160)
     if digest is not None:
@@ -226,6 +147,7 @@ def chosen_worlds(args: argparse.Namespace) -> tuple[Sequence[World] | Sequence[
 def write_world(
     args: argparse.Namespace,
     world: World | TraceWorld,
+    predictions: str,
     samples: int,
     policies: Sequence[PolicySpec],
     digest: Mapping[str, Any] | None,
@@ -235,10 +157,11 @@ def write_world(
         "samples": samples,
         "seed": world.seed,
         "load": args.load,
-        "predictions": world.predictions,
+        "predictions": predictions,
         "greedy": {"alpha": args.alpha, "gamma": args.gamma},
         "value_aging": {"limit_s": args.limit_s},
         "patient": {"wait_s_per_kwh": args.wait_s_per_kwh},
+        "milp": {"wait_s_per_kwh": args.wait_s_per_kwh},
     }
     body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
     if isinstance(world, TraceWorld):
@@ -261,13 +184,15 @@ def show_trace(console: Console, digest: Mapping[str, Any]) -> None:
 
 
 def show(console: Console, outcomes: Any, trace: str | None = None) -> None:
-    """Both tables of every world, and what they say."""
-    for comparison in comparisons(outcomes, trace=trace):
-        console.print(terminal(totals_table(comparison)))
-        console.print(terminal(changes_table(comparison)))
-        for sentence in explain(comparison):
-            console.print(f"- {sentence}", highlight=False)
-        console.print()
+    """The tables of every world and what they say, then all kinds of predictions beside each other."""
+    for found in versions(comparisons(outcomes, trace=trace)):
+        for comparison in found:
+            console.print(terminal(totals_table(comparison)))
+            console.print(terminal(changes_table(comparison)))
+            for sentence in explain(comparison):
+                console.print(f"- {sentence}", highlight=False)
+            console.print()
+        console.print(terminal(shares_table(found)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ splits jobs between starts and types, so GPUs that a wide job cannot use are not
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -167,9 +167,15 @@ class _Columns:
         return _Columns(pair=pair.astype(np.intp), start_s=start_s)
 
 
+def told(sample: Sample) -> Sample:
+    """The sample with the truth as predictions, on the types that policies see one for."""
+    submissions = (replace(s, seen={t: s.truth[t] for t in s.seen if t in s.truth}) for s in sample.submissions)
+    return replace(sample, submissions=tuple(submissions))
+
+
 def _any_run(sample: Sample) -> Run:
     """Some run of the sample: it says which jobs are refused, and is a first schedule."""
-    return simulate(sample.submissions, sample.inventory, sjf())
+    return simulate(told(sample).submissions, sample.inventory, sjf())
 
 
 def _usable(run: Run, sample: Sample) -> list[tuple[Submission, tuple[str, ...]]]:

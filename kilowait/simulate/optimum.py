@@ -17,14 +17,14 @@ Meant for samples of up to about 40 jobs. Not covered: idle boards' energy, and 
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kilowait.cluster import Cluster
 from kilowait.errors import KilowaitError
 from kilowait.policies import Place, Policy, patient, simple, sjf, value
 from kilowait.policies.time_indexed import Column, Limits, select
 from kilowait.policies.value import DEFAULT_KAPPA
-from kilowait.simulate.bounds import Relaxation, relax
+from kilowait.simulate.bounds import Relaxation, relax, told
 from kilowait.simulate.loop import Placement, Run, simulate
 from kilowait.simulate.scenario import Sample
 from kilowait.simulate.scores import score
@@ -60,7 +60,7 @@ def optimum(sample: Sample, *, wait_s_per_kwh: float, time_limit_s: float = 60.0
     differ from run to run; what is reported holds in each, up to the solver's tolerance (1e-6 of a start).
     """
     deadline_s = time.monotonic() + time_limit_s
-    known = _Search.begin(_told(sample), wait_s_per_kwh)
+    known = _Search.begin(told(sample), wait_s_per_kwh)
     rounds = 0
     while known.cost_s - known.bound_s > CLOSE * known.cost_s and (left_s := deadline_s - time.monotonic()) > 0:
         rounds += 1
@@ -111,11 +111,6 @@ def _earliest_s(held: Sequence[tuple[float, float, int]], room: int, release_s: 
 
     starts = sorted({release_s, *(end_s for _, end_s, _ in held if end_s > release_s)})
     return next(filter(fits, starts))  # at the last end every GPU is free
-
-
-def _told(sample: Sample) -> Sample:
-    """The sample with the truth as predictions."""
-    return replace(sample, submissions=tuple(replace(s, seen=s.truth) for s in sample.submissions))
 
 
 @dataclass(slots=True, kw_only=True)
