@@ -75,6 +75,7 @@ def test_every_policy_runs_with_the_parameters_that_it_has(jobs, capsys, policy)
         "gavel": ["objective"],
         "srpt": ["hysteresis"],
     }
+    has["patient"] = has["milp"] = ["wait_s_per_kwh"]
     words = ["simulate", "--jobs", str(jobs), "--gpus", "A100=1,A6000=2", "--policy", policy, "--json"]
     words += ["--kappa", "0.5", "--alpha", "2", "--gamma", "3", "--limit-s", "4", "--weights", "ada=2,grace=0.5"]
     words += ["--wait-s-per-kwh", "5", "--risk", "0.25", "--objective", "energy", "--hysteresis", "3"]

@@ -22,17 +22,33 @@ Candidate = tuple[Waiting, tuple[str, ...]]
 """A waiting job and the types it may use, looked up once a decision."""
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
+    """A reservation for every job of an order, and the sum of their waits from now on and their priced energy."""
+
     cost_s: float
     reservations: list[Reservation]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Prices:
+class Prices:
     """Seconds of waiting that a kWh and the occupation of GPUs are worth."""
 
     wait_s_per_kwh: float
     congestion: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Orders tried, jobs planned of each, and where the noise on the orders begins."""
+
+    tries: int = 8
+    horizon: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("tries", "horizon"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be >= 1, got {getattr(self, name)!r}")
 
 
 def patient(
@@ -60,34 +76,37 @@ def patient(
     Mathematics 5, 1979); the search over orders is random restarts. The same state gives the same decisions.
     Raises InputError for a weight that is negative or not finite and for fewer than one try or job.
     """
-    prices = _Prices(
+    prices = Prices(
         wait_s_per_kwh=checked_weight("wait_s_per_kwh", wait_s_per_kwh),
         congestion=checked_weight("congestion", congestion),
     )
-    for name, count in (("tries", tries), ("horizon", horizon)):
-        if count < 1:
-            raise InputError(f"{name} must be >= 1, got {count!r}")
+    search = Search(tries=tries, horizon=horizon, seed=seed)
 
     def patient(cluster: Cluster) -> list[Decision]:
         if not cluster.waiting or not any(cluster.free.values()):
             return []
-        rng = random.Random(f"{seed}/{cluster.now_s}/{len(cluster.waiting)}")
-        now, free = Profile(cluster), dict(cluster.free)
-        queue = [(waiting, cluster.options(waiting)) for waiting in cluster.queue()]
-        plans = (_plan(cluster, now.copy(), order, prices) for order in _orders(queue, tries, horizon, rng))
-        best = min(plans, key=lambda plan: plan.cost_s)
+        free = dict(cluster.free)
+        best = cheapest_plan(cluster, Profile(cluster), prices, search)
         starts = (start_now(planned, cluster.now_s, free) for planned in best.reservations)
         return [start for start in starts if start is not None]
 
     return patient
 
 
-def _orders(queue: Sequence[Candidate], tries: int, horizon: int, rng: random.Random) -> Iterator[Sequence[Candidate]]:
+def cheapest_plan(cluster: Cluster, now: Profile, prices: Prices, search: Search) -> Plan:
+    """The plan of the least cost over several orders of the waiting jobs, on the GPUs that `now` leaves."""
+    rng = random.Random(f"{search.seed}/{cluster.now_s}/{len(cluster.waiting)}")
+    queue = [(waiting, cluster.options(waiting)) for waiting in cluster.queue()]
+    orders = _orders(queue, search, rng)
+    return min((plan(cluster, now.copy(), order, prices) for order in orders), key=lambda found: found.cost_s)
+
+
+def _orders(queue: Sequence[Candidate], search: Search, rng: random.Random) -> Iterator[Sequence[Candidate]]:
     """Waiting jobs by their area, then by areas with noise on them; one job has one order."""
     areas = [math.log(_area(*candidate)) for candidate in queue]
-    for attempt in range(tries if len(queue) > 1 else 1):
+    for attempt in range(search.tries if len(queue) > 1 else 1):
         noisy = [area + (rng.gauss(0, SPREAD) if attempt else 0.0) for area in areas]
-        yield [queue[i] for i in sorted(range(len(queue)), key=noisy.__getitem__)[:horizon]]
+        yield [queue[i] for i in sorted(range(len(queue)), key=noisy.__getitem__)[: search.horizon]]
 
 
 def _area(waiting: Waiting, options: Sequence[str]) -> float:
@@ -96,7 +115,7 @@ def _area(waiting: Waiting, options: Sequence[str]) -> float:
     return max(min(areas), 1e-9)
 
 
-def _plan(cluster: Cluster, profile: Profile, order: Sequence[Candidate], prices: _Prices) -> _Plan:
+def plan(cluster: Cluster, profile: Profile, order: Sequence[Candidate], prices: Prices) -> Plan:
     """Reserve for every job of `order` in turn what costs it least, ties to the more powerful type."""
     cost_s, taken = 0.0, []
     for waiting, options in order:
@@ -106,10 +125,10 @@ def _plan(cluster: Cluster, profile: Profile, order: Sequence[Candidate], prices
         taken.append(best)
         energy_kwh = waiting.predictions[best.gpu_type].energy_kwh
         cost_s += best.start_s - cluster.now_s + prices.wait_s_per_kwh * energy_kwh
-    return _Plan(cost_s, taken)
+    return Plan(cost_s, taken)
 
 
-def _price_s(cluster: Cluster, waiting: Waiting, choice: Reservation, prices: _Prices) -> float:
+def _price_s(cluster: Cluster, waiting: Waiting, choice: Reservation, prices: Prices) -> float:
     share = choice.gpus / cluster.total[choice.gpu_type]
     caused_s = prices.congestion * len(cluster.waiting) * share * (choice.end_s - choice.start_s)
     energy_s = prices.wait_s_per_kwh * waiting.predictions[choice.gpu_type].energy_kwh

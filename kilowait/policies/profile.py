@@ -57,6 +57,10 @@ class Profile:
         times, free = self._steps[gpu_type]
         return free[bisect_right(times, time_s) - 1]
 
+    def moments(self, gpu_type: str) -> tuple[float, ...]:
+        """When the number of free GPUs of a type changes, now first."""
+        return tuple(self._steps[gpu_type][0])
+
     def soonest(self, waiting: Waiting) -> Reservation:
         """Where the job would end first: its earliest start on each type it may use, then the least predicted end.
 

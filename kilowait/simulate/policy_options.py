@@ -56,7 +56,7 @@ def add_policy_options(p: argparse.ArgumentParser) -> None:
         type=float,
         default=DEFAULT_WAIT_S_PER_KWH,
         metavar="S",
-        help="for patient, seconds of a job's waiting that a kWh is worth (default: %(default)s)",
+        help="for patient and milp, seconds of a job's waiting that a kWh is worth (default: %(default)s)",
     )
     p.add_argument(
         "--risk",
