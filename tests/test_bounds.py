@@ -17,6 +17,7 @@ from kilowait.simulate.scores import score
 from kilowait.simulate.study import World
 
 PARAMETERS = {
+    "value_cvar": {"kappa": 1e-5},
     "value": {"kappa": 1e-5},
     "value_aging": {"kappa": 1e-5, "limit_s": 86_400},
     "milp": {"horizon": 6, "nodes": 1},
