@@ -124,6 +124,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--limit-s", type=_weight, default=DEFAULT_LIMIT_S, metavar="S", help=limit_help)
     patient_help = f"patient: seconds of a job's waiting that a kWh is worth (default {DEFAULT_WAIT_S_PER_KWH:g})"
     add("--wait-s-per-kwh", type=_weight, default=DEFAULT_WAIT_S_PER_KWH, metavar="S", help=patient_help)
+    error_help = "patient: standard deviation of log(predicted / true run time) (default 0: exact predictions)"
+    add("--error-sd", type=_weight, default=0.0, metavar="SD", help=error_help)
     weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
     add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")

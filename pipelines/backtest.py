@@ -48,7 +48,7 @@ EXAMPLE = """example:
 TRACE_JOBS = "trace_jobs.parquet"
 """Every planned job of a trace with its numbers, a table of `records.TRACE_JOBS`."""
 
-OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh")
+OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh", "error_sd")
 """What a policy takes from the command line as it stands; kappa may come from a file."""
 BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
@@ -100,6 +100,14 @@ def parser() -> argparse.ArgumentParser:
         default=DEFAULT_WAIT_S_PER_KWH,
         metavar="S",
         help="for patient, seconds of a job's waiting that a kWh is worth (default: %(default)s)",
+    )
+    p.add_argument(
+        "--error-sd",
+        type=float,
+        default=0.0,
+        metavar="SD",
+        help="for patient, how wrong run times are predicted: the standard deviation of log(predicted / measured) "
+        "(default: 0, exact)",
     )
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
     add_world_options(p)
@@ -238,7 +246,7 @@ def write_world(
         "predictions": world.predictions,
         "greedy": {"alpha": args.alpha, "gamma": args.gamma},
         "value_aging": {"limit_s": args.limit_s},
-        "patient": {"wait_s_per_kwh": args.wait_s_per_kwh},
+        "patient": {"wait_s_per_kwh": args.wait_s_per_kwh, "error_sd": args.error_sd},
     }
     body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
     if isinstance(world, TraceWorld):

@@ -6,6 +6,7 @@ processors in each. Here there is one such list a GPU type.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kilowait.cluster import Active, Cluster, Waiting
@@ -39,22 +40,22 @@ def predicted_end_s(active: Active, now_s: float) -> float:
 class Profile:
     """A step function of free GPUs a type, from now on; without reservations it only rises.
 
-    GPUs of a job that has overrun count as free from now on, though they are not: who starts a job looks at
-    `Cluster.free` besides.
+    `end_s` says when a running job ends. By default GPUs of a job that has overrun count as free from now on, though
+    they are not: who starts a job looks at `Cluster.free` besides.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, end_s: Callable[[Active, float], float] = predicted_end_s) -> None:
         self._cluster = cluster
         self._steps: dict[str, tuple[list[float], list[int]]] = {
             gpu_type: ([cluster.now_s], [free]) for gpu_type, free in cluster.free.items()
         }
-        ends = sorted((predicted_end_s(a, cluster.now_s), a.gpu_type, a.gpus) for a in cluster.active.values())
-        for end_s, gpu_type, gpus in ends:
+        ends = sorted((end_s(a, cluster.now_s), a.gpu_type, a.gpus) for a in cluster.active.values())
+        for ends_s, gpu_type, gpus in ends:
             times, free = self._steps[gpu_type]
-            if times[-1] == end_s:
+            if times[-1] == ends_s:
                 free[-1] += gpus
             else:
-                times.append(end_s)
+                times.append(ends_s)
                 free.append(free[-1] + gpus)
 
     def free_at(self, gpu_type: str, time_s: float) -> int:
@@ -72,17 +73,21 @@ class Profile:
 
     def earliest(self, waiting: Waiting, gpu_type: str) -> Reservation:
         """The earliest start on `gpu_type` with enough GPUs for the whole predicted run."""
-        times, free = self._steps[gpu_type]
         gpus, runtime_s = waiting.job.gpus_on(gpu_type), waiting.predictions[gpu_type].runtime_s
+        start_s = self.earliest_s(gpu_type, gpus, runtime_s)
+        return Reservation(
+            job_id=waiting.job.job_id, gpu_type=gpu_type, gpus=gpus, start_s=start_s, end_s=start_s + runtime_s
+        )
+
+    def earliest_s(self, gpu_type: str, gpus: int, runtime_s: float) -> float:
+        """The first time from which `gpus` GPUs of a type are free for `runtime_s`."""
+        times, free = self._steps[gpu_type]
         start = step = 0
         while step < len(times) and times[step] < times[start] + runtime_s:  # the last step has every GPU free
             if free[step] < gpus:
                 start = step + 1
             step += 1
-        start_s = times[start]
-        return Reservation(
-            job_id=waiting.job.job_id, gpu_type=gpu_type, gpus=gpus, start_s=start_s, end_s=start_s + runtime_s
-        )
+        return times[start]
 
     def copy(self) -> "Profile":
         """A profile with the same steps, whose reservations leave this one as it is."""
@@ -99,10 +104,14 @@ class Profile:
 
     def reserve(self, taken: Reservation) -> None:
         """Take the GPUs of a reservation out of the profile."""
-        times, free = self._steps[taken.gpu_type]
-        first = _cut(times, free, taken.start_s)
-        for step in range(first, _cut(times, free, taken.end_s)):
-            free[step] -= taken.gpus
+        self.take(taken.gpu_type, taken.gpus, taken.start_s, taken.end_s)
+
+    def take(self, gpu_type: str, gpus: int, start_s: float, end_s: float) -> None:
+        """Take GPUs of a type out of the profile from `start_s` to `end_s`."""
+        times, free = self._steps[gpu_type]
+        first = _cut(times, free, start_s)
+        for step in range(first, _cut(times, free, end_s)):
+            free[step] -= gpus
 
 
 def _cut(times: list[float], free: list[int], time_s: float) -> int:
