@@ -141,6 +141,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--objective", default=DEFAULT_OBJECTIVE, metavar="NAME", help=objective_help)
     hysteresis_help = f"srpt: how many times as long a job must be to give way (default {DEFAULT_HYSTERESIS:g})"
     add("--hysteresis", type=_weight, default=DEFAULT_HYSTERESIS, metavar="H", help=hysteresis_help)
+    error_help = "patient: standard deviation of log(predicted / true run time) (default 0: exact predictions)"
+    add("--error-sd", type=_weight, default=0.0, metavar="SD", help=error_help)
     weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
     add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")

@@ -160,7 +160,7 @@ def write_world(
         "predictions": predictions,
         "greedy": {"alpha": args.alpha, "gamma": args.gamma},
         "value_aging": {"limit_s": args.limit_s},
-        "patient": {"wait_s_per_kwh": args.wait_s_per_kwh},
+        "patient": {"wait_s_per_kwh": args.wait_s_per_kwh, "error_sd": args.error_sd},
         "value_cvar": {"risk": args.risk},
         "gavel": {"objective": args.objective},
         "srpt": {"hysteresis": args.hysteresis, "checkpoint_s": args.checkpoint_s},

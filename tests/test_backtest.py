@@ -214,7 +214,18 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
     entries = {"waiting": {"kappa": 0.5}, "energy": {"kappa": 2.0}}
     kappa.write_text(json.dumps({"version": 1, "classes": {"paper-like": entries}}))
     words = ["--out", "x", "--policies", ",".join(POLICIES), "--kappa", str(kappa), "--alpha", "3", "--limit-s", "60"]
-    words += ["--wait-s-per-kwh", "5", "--risk", "0.25", "--objective", "energy", "--hysteresis", "3"]
+    words += [
+        "--wait-s-per-kwh",
+        "5",
+        "--risk",
+        "0.25",
+        "--objective",
+        "energy",
+        "--hysteresis",
+        "3",
+        "--error-sd",
+        "0.5",
+    ]
     found = backtest.specs(backtest.parser().parse_args(words), "paper-like")
     assert {spec.label: dict(spec.parameters) for spec in found} == {
         "simple": {},
@@ -227,7 +238,7 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
         "value_aging (waiting)": {"kappa": 0.5, "limit_s": 60},
         "value_aging (energy)": {"kappa": 2, "limit_s": 60},
         "fair": {},
-        "patient": {"wait_s_per_kwh": 5},
+        "patient": {"wait_s_per_kwh": 5, "error_sd": 0.5},
         "value_cvar (waiting)": {"kappa": 0.5, "risk": 0.25},
         "value_cvar (energy)": {"kappa": 2, "risk": 0.25},
         "gavel": {"objective": "energy"},

@@ -37,7 +37,7 @@ def test_a_job_is_held_while_the_saved_energy_is_worth_the_wait():
 def test_types_are_exchanged_where_patient_places_one_job_after_the_other():
     """`small` goes first by area and takes the greener A; `large`, which saves 9 kWh there, then waits for it."""
     jobs = [job("small", 0, (10, 1), (10, 2)), job("large", 0, (20, 1), (20, 10))]
-    by_patient = simulate(jobs, INVENTORY, patient(wait_s_per_kwh=1.5, congestion=0, tries=1)).placements
+    by_patient = simulate(jobs, INVENTORY, patient(wait_s_per_kwh=1.5, congestion=0, effort=1)).placements
     assert {p.job_id: p.gpu_type for p in by_patient if p.start_s == 0} == {"small": "A"}
     assert starts(jobs, wait_s_per_kwh=1.5, congestion=0) == {"small": ("B", 0), "large": ("A", 0)}
 

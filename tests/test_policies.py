@@ -146,6 +146,7 @@ def test_a_round_may_place_several_jobs_and_changes_nothing_itself():
         ("value_aging", "limit_s", {"kappa": 0}),
         ("patient", "wait_s_per_kwh", {}),
         ("patient", "congestion", {}),
+        ("patient", "error_sd", {}),
     ],
 )
 def test_a_bad_weight_is_refused_by_name(name, parameter, others, bad):

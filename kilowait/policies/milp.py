@@ -8,11 +8,16 @@ from kilowait.errors import InputError
 from kilowait.policies.decisions import Decision, Policy, checked_weight
 from kilowait.policies.patient import (
     DEFAULT_CONGESTION,
+    DEFAULT_EFFORT,
     DEFAULT_WAIT_S_PER_KWH,
+    Option,
     Prices,
-    Search,
+    candidate,
     cheapest_plan,
     plan,
+)
+from kilowait.policies.patient import (
+    DEFAULT_HORIZON as PLANNED,
 )
 from kilowait.policies.profile import Profile, Reservation, start_now
 from kilowait.policies.time_indexed import Column, Limits, select
@@ -65,16 +70,27 @@ def milp(
         if not cluster.waiting or not any(cluster.free.values()):
             return []
         profile, free = Profile(cluster), dict(cluster.free)
-        planned = cheapest_plan(cluster, profile, prices, Search()).reservations
-        head = _improved(cluster, profile, planned[:horizon], prices, limits)
+        queue = {w.job.job_id: candidate(cluster, w, *prices) for w in cluster.queue()}
+        planned = cheapest_plan(cluster, profile, list(queue.values()), DEFAULT_EFFORT, PLANNED, 0).starts
+        head = _improved(cluster, profile, [_planned(*start) for start in planned[:horizon]], prices, limits)
         for reservation in head:
             profile.reserve(reservation)
-        behind = [(w, cluster.options(w)) for w in (cluster.waiting[r.job_id] for r in planned[horizon:])]
-        tail = plan(cluster, profile, behind, prices).reservations
+        behind = plan(profile, [queue[option.job_id] for _, option in planned[horizon:]], cluster.now_s)
+        tail = [_planned(*start) for start in behind.starts] if behind else []
         starts = (start_now(reservation, cluster.now_s, free) for reservation in (*head, *tail))
         return [start for start in starts if start is not None]
 
     return milp
+
+
+def _planned(start_s: float, option: Option) -> Reservation:
+    return Reservation(
+        job_id=option.job_id,
+        gpu_type=option.gpu_type,
+        gpus=option.gpus,
+        start_s=start_s,
+        end_s=start_s + option.runtime_s,
+    )
 
 
 def _improved(
