@@ -117,6 +117,7 @@ BACKTEST = pa.schema(
         ("energy_kwh", pa.float64()),  # the jobs' own
         ("cluster_energy_kwh", pa.float64()),  # with the idle power of free GPUs
         ("greenest_kwh", pa.float64()),  # every job on its cheapest type: no policy can do better
+        ("wait_bound_s", pa.float64()),  # no schedule's total waiting is less; 0 where nothing is proved
         ("makespan_s", pa.float64()),
         ("p50_wait_s", pa.float64()),
         ("p99_wait_s", pa.float64()),

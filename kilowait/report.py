@@ -18,9 +18,9 @@ from kilowait.errors import InputError
 from kilowait.figures import arrival_figure, comparison_figure, path_figure, scatter_figure
 from kilowait.jobs import Provenance
 from kilowait.page import Section, figure, write_page
-from kilowait.simulate.comparison import PAPER, Comparison, compare, explain, split_worlds
+from kilowait.simulate.comparison import PAPER, Comparison, compare, explain, split_worlds, versions
 from kilowait.simulate.noise import chosen_model
-from kilowait.tables import HOUR_S, TableView, changes_table, html, records_table, totals_table
+from kilowait.tables import HOUR_S, TableView, changes_table, html, records_table, shares_table, totals_table
 from kilowait.trace_tables import trace_sentences, trace_tables
 
 BOOTSTRAP_SEED = 0
@@ -80,7 +80,7 @@ def _backtest_sections(folder: Path) -> list[Section]:
         Section(
             key="comparison",
             heading="Policies compared",
-            body="".join(_comparison(c) for c in found),
+            body="".join(_versions(together) for together in versions(found)),
             data=[
                 *(asdict(c) | {"why": explain(c), "provenance": modelled} for c in found),
                 *(() if trace else ({"paper": asdict(PAPER)},)),
@@ -119,6 +119,11 @@ def _trace(digest: Mapping[str, Any], settings: Mapping[str, Any]) -> Section:
     how = f"{Provenance.MEASURED} and {Provenance.MODELLED}"
     data = {**digest, "provenance": how, "settings": settings}
     return Section(key="trace", heading="The trace", body=body, data=data)
+
+
+def _versions(found: Sequence[Comparison]) -> str:
+    """One world: every kind of predictions by itself, then all beside each other."""
+    return "".join(map(_comparison, found)) + html(shares_table(found))
 
 
 def _comparison(comparison: Comparison) -> str:

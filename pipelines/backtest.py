@@ -21,14 +21,14 @@ from kilowait import records
 from kilowait.errors import InputError
 from kilowait.jobs import Provenance
 from kilowait.report import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
-from kilowait.simulate.comparison import explain
+from kilowait.simulate.comparison import explain, versions
 from kilowait.simulate.digest import arrivals_digest, path_digest, trace_digest
 from kilowait.simulate.policy_options import add_policy_options, specs
 from kilowait.simulate.study import PolicySpec, Sampled, World, evaluate, outcome_row
 from kilowait.simulate.trace_options import add_trace_options, check_no_trace_options, trace_worlds
 from kilowait.simulate.trace_world import TraceWorld, job_rows
 from kilowait.simulate.world_options import add_world_options, worlds
-from kilowait.tables import changes_table, terminal, totals_table
+from kilowait.tables import changes_table, shares_table, terminal, totals_table
 from kilowait.trace_tables import trace_sentences, trace_tables
 
 EXAMPLE = """example:
@@ -36,7 +36,7 @@ EXAMPLE = """example:
   python -m pipelines.backtest --scenario paper --kappa out/kappa/kappa.json --out out/backtest
   python -m pipelines.backtest --policies sjf,easy,conservative,value,value_aging --limit-s 7200 --out out/known
   python -m pipelines.backtest --policies value --kappa-relative 0.1 --out out/relative
-  python -m pipelines.backtest --predictions noisy --residuals out/train/residuals.parquet --out out/noisy
+  python -m pipelines.backtest --predictions both --residuals out/train/residuals.parquet --out out/both
   python -m pipelines.backtest --trace philly.csv --format philly --gpus A100=16,A6000=30 --load 0.9 --out out/philly
 """
 TRACE_JOBS = "trace_jobs.parquet"
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_policy_options(p)
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
-    add_world_options(p)
+    add_world_options(p, several=True)
     add_trace_options(p)
     return p
 
@@ -125,7 +125,8 @@ def run(args: argparse.Namespace) -> None:
     records.write_table(outcomes, args.out / OUTCOMES)
     last = found[-1]
     digest = trace_digest(last) if isinstance(last, TraceWorld) else None
-    write_world(args, last, samples, by_world[last.classes], digest)
+    seen = ", ".join(dict.fromkeys(world.predictions for world in found))
+    write_world(args, last, seen, samples, by_world[last.classes], digest)
     page = write_report(args.out, ReportInputs(title="kilowait backtest", backtest=args.out))
     console = Console(width=None if sys.stdout.isatty() else 160)
     if digest is not None:
@@ -146,6 +147,7 @@ def chosen_worlds(args: argparse.Namespace) -> tuple[Sequence[World] | Sequence[
 def write_world(
     args: argparse.Namespace,
     world: World | TraceWorld,
+    predictions: str,
     samples: int,
     policies: Sequence[PolicySpec],
     digest: Mapping[str, Any] | None,
@@ -155,13 +157,14 @@ def write_world(
         "samples": samples,
         "seed": world.seed,
         "load": args.load,
-        "predictions": world.predictions,
+        "predictions": predictions,
         "greedy": {"alpha": args.alpha, "gamma": args.gamma},
         "value_aging": {"limit_s": args.limit_s},
-        "patient": {"wait_s_per_kwh": args.wait_s_per_kwh},
+        "patient": {"wait_s_per_kwh": args.wait_s_per_kwh, "error_sd": args.error_sd},
         "value_cvar": {"risk": args.risk},
         "gavel": {"objective": args.objective},
         "srpt": {"hysteresis": args.hysteresis, "checkpoint_s": args.checkpoint_s},
+        "milp": {"wait_s_per_kwh": args.wait_s_per_kwh},
     }
     body = {"provenance": Provenance.MODELLED, "path": path_digest(world, 0, policies)}
     if isinstance(world, TraceWorld):
@@ -184,13 +187,15 @@ def show_trace(console: Console, digest: Mapping[str, Any]) -> None:
 
 
 def show(console: Console, outcomes: Any, trace: str | None = None) -> None:
-    """Both tables of every world, and what they say."""
-    for comparison in comparisons(outcomes, trace=trace):
-        console.print(terminal(totals_table(comparison)))
-        console.print(terminal(changes_table(comparison)))
-        for sentence in explain(comparison):
-            console.print(f"- {sentence}", highlight=False)
-        console.print()
+    """The tables of every world and what they say, then all kinds of predictions beside each other."""
+    for found in versions(comparisons(outcomes, trace=trace)):
+        for comparison in found:
+            console.print(terminal(totals_table(comparison)))
+            console.print(terminal(changes_table(comparison)))
+            for sentence in explain(comparison):
+                console.print(f"- {sentence}", highlight=False)
+            console.print()
+        console.print(terminal(shares_table(found)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

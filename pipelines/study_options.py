@@ -141,6 +141,12 @@ def _add_scenario(p: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--burstiness", type=float, default=ArrivalPattern().burstiness, metavar="X", help="(default: %(default)s)"
     )
+    p.add_argument(
+        "--checkpoint-s",
+        type=float,
+        metavar="S",
+        help="let srpt preempt every job, which then takes S seconds to go on (default: no job can be preempted)",
+    )
 
 
 def _add_traces(p: argparse.ArgumentParser) -> None:

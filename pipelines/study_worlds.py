@@ -78,8 +78,10 @@ def scenario_families(args: argparse.Namespace, samples: int) -> list[tuple[Fami
     arrivals = ArrivalPattern(burstiness=args.burstiness)
     found = []
     for classes in table_names(args.classes):
-        world = World(classes=classes, seed=args.seed, load=args.load, arrivals=arrivals)
-        other = World(classes=classes, seed=args.seed, load=args.load, arrivals=arrivals, role="validation")
+        world = World(
+            classes=classes, seed=args.seed, load=args.load, arrivals=arrivals, checkpoint_s=args.checkpoint_s
+        )
+        other = replace(world, role="validation")
         family = Family(name=classes, world=world, test=tuple(range(samples)))
         found.append((family, [other.sample(k) for k in range(VALIDATION_SAMPLES)]))
     return found
@@ -89,7 +91,7 @@ def trace_families(args: argparse.Namespace, windows: int) -> list[tuple[Family,
     """Every trace; its first windows are validation, tests are spread evenly over the others."""
     found = []
     for options in args.trace:
-        world = _trace_world(options, args.seed)
+        world = _trace_world(options, args.seed, args.checkpoint_s)
         held_out = max(1, world.windows // VALIDATION_SHARE)
         if held_out == world.windows:
             raise InputError(
@@ -104,7 +106,7 @@ def trace_families(args: argparse.Namespace, windows: int) -> list[tuple[Family,
     return found
 
 
-def _trace_world(options: dict[str, Any], seed: int) -> TraceWorld:
+def _trace_world(options: dict[str, Any], seed: int, checkpoint_s: float | None) -> TraceWorld:
     """All windows of a trace, of 500 jobs or of fewer where it would have too few windows."""
     trace = read_trace(
         Path(options["path"]),
@@ -125,6 +127,7 @@ def _trace_world(options: dict[str, Any], seed: int) -> TraceWorld:
         seed=seed,
         classes=TRACE_CLASSES,
         nodes=several_nodes(nodes_option(gpus)),
+        checkpoint_s=checkpoint_s,
     )
     usual = min(WINDOW_JOBS, max(MIN_WINDOW_JOBS, len(world.jobs) // MIN_WINDOWS))
     jobs = window_size(len(world.jobs), 1, options.get("window_jobs", min(usual, len(world.jobs))))

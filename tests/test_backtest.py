@@ -10,11 +10,14 @@ import ray
 from kilowait import records
 from kilowait.errors import InputError
 from kilowait.policies import POLICIES
-from kilowait.simulate.comparison import PAPER, compare, explain, split_worlds
+from kilowait.simulate.comparison import PAPER, compare, explain, split_worlds, versions
+from kilowait.tables import shares_table
 from pipelines import backtest
 
 
-def outcome(policy, sample, *, wait=0.0, energy=10.0, running=36_000.0, gpus=2, classes="paper-like", greenest=8.0):
+def outcome(
+    policy, sample, *, wait=0.0, energy=10.0, running=36_000.0, gpus=2, classes="paper-like", greenest=8.0, bound=0.0
+):
     zero = dict.fromkeys(("delayed_tasks", "makespan_s", "p50_wait_s", "p99_wait_s", "max_wait_s"), 0)
     return zero | {
         "classes": classes,
@@ -30,6 +33,7 @@ def outcome(policy, sample, *, wait=0.0, energy=10.0, running=36_000.0, gpus=2, 
         "energy_kwh": energy,
         "cluster_energy_kwh": energy + 5,
         "greenest_kwh": greenest,
+        "wait_bound_s": bound,
     }
 
 
@@ -65,6 +69,45 @@ class TestComparison:
     def test_without_waiting_a_change_of_waiting_is_undefined(self):
         found = compared(outcome("simple", 0), outcome("value", 0))
         assert math.isnan(found.policy("value").changes["total_wait_s"].estimate)
+
+    def test_the_share_of_the_way_to_the_bounds_is_of_totals(self):
+        """Of 100 + 300 s to 40 + 60 s, value covers 10 + 140; of 10 + 30 kWh to 8 + 8, it covers 1 + 11."""
+        found = compared(
+            outcome("simple", 0, wait=100, energy=10, bound=40),
+            outcome("simple", 1, wait=300, energy=30, bound=60),
+            outcome("value", 0, wait=90, energy=9, bound=40),
+            outcome("value", 1, wait=160, energy=19, bound=60),
+        )
+        shares = found.policy("value").shares
+        assert shares["total_wait_s"].estimate == pytest.approx(150 / 300)
+        assert shares["energy_kwh"].estimate == pytest.approx(12 / 24)
+        assert (shares["total_wait_s"].low, shares["total_wait_s"].high) == pytest.approx((10 / 60, 140 / 240))
+        assert found.wait_bound_change == pytest.approx(100 / 400 - 1)
+        assert found.policy("simple").shares == {}
+
+    def test_worse_than_simple_is_a_share_below_nothing_and_at_the_bound_it_is_undefined(self):
+        found = compared(
+            outcome("simple", 0, wait=100, energy=8, bound=50), outcome("value", 0, wait=150, energy=9, bound=50)
+        )
+        assert found.policy("value").shares["total_wait_s"].estimate == pytest.approx(-1)
+        assert math.isnan(found.policy("value").shares["energy_kwh"].estimate)
+
+    def test_all_predictions_of_a_world_stand_beside_each_other(self):
+        rows = [
+            outcome(policy, 0, wait=wait, classes=classes) | {"predictions": seen}
+            for classes in ("paper-like", "calibrated")
+            for seen, better in (("oracle", 25.0), ("noisy:m", 75.0))
+            for policy, wait in (("simple", 100.0), ("value", better))
+        ]
+        found = versions([compare(world, np.random.default_rng(0)) for world in split_worlds(table(*rows))])
+        assert [[c.predictions for c in together] for together in found] == [["oracle", "noisy:m"]] * 2
+        view = shares_table(found[0])
+        assert view.headings[1:3] == ("change of\nwaiting\noracle", "change of\nwaiting\nnoisy:m")
+        ((label, *cells),) = view.rows
+        assert label == "value"
+        shown = [cell.split("\n")[0] for cell in cells]
+        assert shown[:2] == ["-75.0%", "-25.0%"]
+        assert shown[4:6] == ["75.0%", "25.0%"]
 
     def test_policies_on_different_samples_are_not_compared(self):
         with pytest.raises(InputError, match="different samples"):
@@ -114,6 +157,7 @@ def test_the_command_end_to_end(local_ray, tmp_path, capsys):
     ]
     for row in rows:
         assert row["cluster_energy_kwh"] > row["energy_kwh"] >= row["greenest_kwh"]
+        assert row["total_wait_s"] >= row["wait_bound_s"] >= 0
     for part in ("value (energy)", "cluster", "104 W under Simple and 58 W under Value", "-32%", "(modelled)"):
         assert part in printed
     assert (tmp_path / "a" / "report.html").exists()
@@ -125,26 +169,44 @@ def test_the_command_end_to_end(local_ray, tmp_path, capsys):
     assert again.to_pylist() == rows
 
 
-def test_noisy_predictions_change_what_policies_do_but_not_simple(local_ray, tmp_path):
+@pytest.fixture
+def residuals(tmp_path):
+    """Errors of five scripts, from none to five times too long."""
     rows = [
         {"content_hash": str(k), "device_type": "cpu-1", "metric": "runtime_s", "model": "default", "measured": 1.0}
         | {"predicted": 1.0 + k}
         for k in range(5)
     ]
     records.write_table(records.table(rows, records.RESIDUALS), tmp_path / "residuals.parquet")
-    common = ["--classes", "paper-like", "--policies", "greedy"]
-    assert run(tmp_path / "oracle", *common) == 0
-    assert (
-        run(tmp_path / "noisy", *common, "--predictions", "noisy", "--residuals", str(tmp_path / "residuals.parquet"))
-        == 0
-    )
-    oracle, noisy = (
-        records.read_table(tmp_path / name / "scores.parquet", records.BACKTEST).to_pylist()
-        for name in ("oracle", "noisy")
-    )
-    by_policy = [(a["policy"], a["total_wait_s"] == b["total_wait_s"]) for a, b in zip(oracle, noisy, strict=True)]
-    assert {same for policy, same in by_policy if policy == "simple"} == {True}
-    assert {row["predictions"] for row in noisy} == {"noisy:default"}
+    return ["--residuals", str(tmp_path / "residuals.parquet")]
+
+
+@pytest.mark.parametrize("kinds", ["both", "oracle,noisy"])
+def test_the_oracle_runs_beside_noisy_predictions_on_the_same_samples(local_ray, tmp_path, capsys, residuals, kinds):
+    common = ["--classes", "paper-like", "--policies", "greedy,value"]
+    assert run(tmp_path, *common, "--predictions", kinds, *residuals) == 0
+    rows = records.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
+    by_kind = {
+        kind: {(r["policy"], r["sample"]): r for r in rows if r["predictions"] == kind}
+        for kind in ("oracle", "noisy:default")
+    }
+    assert by_kind["oracle"].keys() == by_kind["noisy:default"].keys()
+    pairs = [(row, by_kind["noisy:default"][key]) for key, row in by_kind["oracle"].items()]
+    for oracle, noisy in pairs:
+        for column in ("wait_bound_s", "greenest_kwh", "jobs"):
+            assert oracle[column] == noisy[column]
+        if oracle["policy"] == "simple":  # it looks at no prediction
+            assert oracle["total_wait_s"] == noisy["total_wait_s"]
+    assert any(a["total_wait_s"] != b["total_wait_s"] for a, b in pairs)
+    printed = capsys.readouterr().out
+    assert "From Simple (0%) to the bound (100%), classes paper-like" in printed
+    assert "noisy:default" in printed.split("From Simple")[1]
+    sections = json.loads((tmp_path / "report.json").read_text())["sections"]
+    found = [c for c in sections["comparison"] if "predictions" in c]
+    assert [c["predictions"] for c in found] == ["oracle", "noisy:default"]
+    for comparison in found:
+        greedy = next(p for p in comparison["policies"] if p["policy"] == "greedy")
+        assert set(greedy["shares"]) == {"total_wait_s", "energy_kwh"}
 
 
 def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
@@ -152,7 +214,18 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
     entries = {"waiting": {"kappa": 0.5}, "energy": {"kappa": 2.0}}
     kappa.write_text(json.dumps({"version": 1, "classes": {"paper-like": entries}}))
     words = ["--out", "x", "--policies", ",".join(POLICIES), "--kappa", str(kappa), "--alpha", "3", "--limit-s", "60"]
-    words += ["--wait-s-per-kwh", "5", "--risk", "0.25", "--objective", "energy", "--hysteresis", "3"]
+    words += [
+        "--wait-s-per-kwh",
+        "5",
+        "--risk",
+        "0.25",
+        "--objective",
+        "energy",
+        "--hysteresis",
+        "3",
+        "--error-sd",
+        "0.5",
+    ]
     found = backtest.specs(backtest.parser().parse_args(words), "paper-like")
     assert {spec.label: dict(spec.parameters) for spec in found} == {
         "simple": {},
@@ -165,11 +238,12 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
         "value_aging (waiting)": {"kappa": 0.5, "limit_s": 60},
         "value_aging (energy)": {"kappa": 2, "limit_s": 60},
         "fair": {},
-        "patient": {"wait_s_per_kwh": 5},
+        "patient": {"wait_s_per_kwh": 5, "error_sd": 0.5},
         "value_cvar (waiting)": {"kappa": 0.5, "risk": 0.25},
         "value_cvar (energy)": {"kappa": 2, "risk": 0.25},
         "gavel": {"objective": "energy"},
         "srpt": {"hysteresis": 3},
+        "milp": {"wait_s_per_kwh": 5},
     }
 
 

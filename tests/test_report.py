@@ -137,7 +137,7 @@ def test_text_is_escaped(page):
 
 def test_provenance_stands_by_every_table_and_figure(page):
     pieces = re.findall(r"<caption>.*?</caption>|<figcaption>.*?</figcaption>", page)
-    assert len(pieces) == 9  # 4 drawings, 2 comparison tables, errors, accuracy, labels
+    assert len(pieces) == 10  # 4 drawings, 3 comparison tables, errors, accuracy, labels
     assert all(re.search(r'class="badge">[^<]*(measured|modelled)', piece) for piece in pieces)
 
 

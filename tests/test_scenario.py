@@ -9,6 +9,7 @@ import pytest
 from kilowait import records
 from kilowait.errors import InputError
 from kilowait.simulate.arrivals import ArrivalPattern
+from kilowait.simulate.bounds import greenest_kwh
 from kilowait.simulate.calibration import checks
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.noise import error_pool, with_noise
@@ -16,7 +17,7 @@ from kilowait.simulate.path import sample_path
 from kilowait.simulate.scenario import offered_load, paper_scenario, sample_rng, truncated_normal
 from kilowait.simulate.scenario_classes import CALIBRATED, CLASS_TABLES, PAPER_LIKE, JobClass, class_table
 from kilowait.simulate.statistics import change_interval, mean_interval
-from kilowait.simulate.study import PolicySpec, World, greenest_kwh, run_policy
+from kilowait.simulate.study import PolicySpec, World, run_policy
 
 DAY_S = 86_400.0
 

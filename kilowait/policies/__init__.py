@@ -13,6 +13,7 @@ from kilowait.policies.easy import easy
 from kilowait.policies.fair import fair
 from kilowait.policies.gavel import gavel
 from kilowait.policies.greedy import greedy
+from kilowait.policies.milp import milp
 from kilowait.policies.patient import patient
 from kilowait.policies.simple import simple
 from kilowait.policies.sjf import sjf
@@ -21,7 +22,7 @@ from kilowait.policies.value import value
 from kilowait.policies.value_aging import value_aging
 from kilowait.policies.value_cvar import value_cvar
 
-_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair, patient, value_cvar, gavel, srpt)
+_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair, patient, milp, value_cvar, gavel, srpt)
 
 POLICIES: Mapping[str, Callable[..., Policy]] = MappingProxyType({factory.__name__: factory for factory in _FACTORIES})
 """Factory by name; its keyword arguments are the policy's parameters."""
@@ -37,6 +38,7 @@ __all__ = [
     "fair",
     "gavel",
     "greedy",
+    "milp",
     "patient",
     "simple",
     "sjf",

@@ -2,116 +2,202 @@
 
 import math
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from kilowait.boards import WHOLE
-from kilowait.cluster import Cluster, Waiting
+from kilowait.cluster import Active, Cluster, Waiting
 from kilowait.errors import InputError
 from kilowait.policies.decisions import Decision, Policy, checked_weight
 from kilowait.policies.profile import Profile, Reservation, start_now
+from kilowait.room import Room
 
-DEFAULT_WAIT_S_PER_KWH = 1000.0
-"""A kWh saved is worth 17 minutes of one job's waiting."""
+DEFAULT_WAIT_S_PER_KWH = 1500.0
+"""A kWh saved is worth 25 minutes of one job's waiting."""
 DEFAULT_CONGESTION = 0.3
-SPREAD = 0.5
-"""Standard deviation of the noise on the logarithm of a job's area in all orders but the first."""
+DEFAULT_EFFORT = 1000
+DEFAULT_HORIZON = 200
 
 
-Candidate = tuple[Waiting, tuple[str, ...]]
-"""A waiting job and the types it may use, looked up once a decision."""
-
-
-class _Plan(NamedTuple):
-    cost_s: float
-    reservations: list[Reservation]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prices:
+class Prices(NamedTuple):
     """Seconds of waiting that a kWh and the occupation of GPUs are worth."""
 
     wait_s_per_kwh: float
     congestion: float
 
 
+class Option(NamedTuple):
+    """A type that a waiting job may use. `extra_s` is what energy and occupation cost above the job's cheapest type.
+
+    `milli` counts thousandths of GPUs.
+    """
+
+    job_id: str
+    gpu_type: str
+    milli: int
+    runtime_s: float
+    extra_s: float
+
+
+class Candidate(NamedTuple):
+    """A waiting job: the least GPU-seconds it can take, and its options, cheapest first."""
+
+    area_gpu_s: float
+    options: list[Option]
+
+
+class Plan(NamedTuple):
+    """Jobs with their starts in seconds, in the order planned; the cost counts waits and extra costs."""
+
+    cost_s: float
+    starts: list[tuple[float, Option]]
+
+
 def patient(
     *,
     wait_s_per_kwh: float = DEFAULT_WAIT_S_PER_KWH,
     congestion: float = DEFAULT_CONGESTION,
-    tries: int = 8,
-    horizon: int = 200,
+    error_sd: float = 0.0,
+    effort: int = DEFAULT_EFFORT,
+    horizon: int = DEFAULT_HORIZON,
     seed: int = 0,
 ) -> Policy:
     """A policy that plans the queue anew at every decision and starts the jobs whose plan begins now.
 
     A plan takes the waiting jobs in some order, and gives job i the type j and the earliest start s_ij among the
-    GPUs that running jobs (by their predicted ends) and the jobs planned before it leave, with the least
+    GPUs that running jobs (by their expected ends) and the jobs planned before it leave, with the least
 
     (s_ij - now) + congestion * n * a_ij * t_ij / N_j + wait_s_per_kwh * e_ij
 
-    in seconds: its own wait, the wait it causes (n jobs wait, it takes a_ij of the type's N_j GPUs for t_ij), and
-    its energy. So a job may be held for a busy type, and others pass it where they do not delay its start. The
-    first order is by the smallest a_ij * t_ij, as shortest-job-first; up to `tries` orders are drawn around it and
-    the plan with the least sum of waits and priced energy counts. Only the first `horizon` jobs of an order are
-    planned; large jobs can wait long while small ones come.
+    in seconds: its own wait, the wait it causes to jobs that are still to come (n jobs wait, it takes a_ij of the
+    type's N_j GPUs for t_ij), and its energy. So a job may be held for a busy type, and others pass it where they do
+    not delay its start. The plan with the least sum counts. The first order is by the smallest a_ij * t_ij,
+    as shortest-job-first; then jobs are taken out at random and put in elsewhere, `effort` / n times but not more
+    than n * n, and a move that costs nothing is kept. Only the first `horizon` jobs of an order are planned; large
+    jobs can wait long while small ones come. `error_sd` says how wrong run times are predicted, see `expected_end_s`.
 
-    Expected waits price a type as in list scheduling on unrelated machines (Graham et al., Annals of Discrete
-    Mathematics 5, 1979); the search over orders is random restarts. The same state gives the same decisions.
-    Raises InputError for a weight that is negative or not finite and for fewer than one try or job.
+    `wait_s_per_kwh` selects the point between least waiting and least energy. Expected waits price a type as in list
+    scheduling on unrelated machines (Graham et al., Annals of Discrete Mathematics 5, 1979); the search is the
+    insertion neighbourhood of Taillard (European Journal of Operational Research 47, 1990). The same state gives the
+    same decisions. Raises InputError for a weight that is negative or not finite and for less than one effort or job.
     """
-    prices = _Prices(
-        wait_s_per_kwh=checked_weight("wait_s_per_kwh", wait_s_per_kwh),
-        congestion=checked_weight("congestion", congestion),
-    )
-    for name, count in (("tries", tries), ("horizon", horizon)):
+    prices = Prices(checked_weight("wait_s_per_kwh", wait_s_per_kwh), checked_weight("congestion", congestion))
+    checked_weight("error_sd", error_sd)
+    for name, count in (("effort", effort), ("horizon", horizon)):
         if count < 1:
             raise InputError(f"{name} must be >= 1, got {count!r}")
 
     def patient(cluster: Cluster) -> list[Decision]:
-        if not cluster.waiting or not cluster.room():
+        room = cluster.room()
+        if not room or not any(room.fitting(waiting) for waiting in cluster.queue()):
             return []
-        rng = random.Random(f"{seed}/{cluster.now_s}/{len(cluster.waiting)}")
-        now, room = Profile(cluster), cluster.room()
-        queue = [(waiting, cluster.options(waiting)) for waiting in cluster.queue()]
-        plans = (_plan(cluster, now.copy(), order, prices) for order in _orders(queue, tries, horizon, rng))
-        best = min(plans, key=lambda plan: plan.cost_s)
-        starts = (start_now(planned, cluster, room) for planned in best.reservations)
-        return [start for start in starts if start is not None]
+        queue = [candidate(cluster, waiting, *prices) for waiting in cluster.queue()]
+        profile = Profile(
+            cluster, partial(expected_end_s, now_s=cluster.now_s, error_sd=error_sd) if error_sd else None
+        )
+        return _started(cheapest_plan(cluster, profile, queue, effort, horizon, seed), cluster, room)
 
     return patient
 
 
-def _orders(queue: Sequence[Candidate], tries: int, horizon: int, rng: random.Random) -> Iterator[Sequence[Candidate]]:
-    """Waiting jobs by their area, then by areas with noise on them; one job has one order."""
-    areas = [math.log(_area(*candidate)) for candidate in queue]
-    for attempt in range(tries if len(queue) > 1 else 1):
-        noisy = [area + (rng.gauss(0, SPREAD) if attempt else 0.0) for area in areas]
-        yield [queue[i] for i in sorted(range(len(queue)), key=noisy.__getitem__)[:horizon]]
+def expected_end_s(active: Active, now_s: float, error_sd: float) -> float:
+    """When a running job is expected to end, given that it has not ended yet.
+
+    With `error_sd` > 0 the logarithm of its run time is normal about the predicted one with that standard deviation:
+    the end is the mean of what is left of that distribution, so a job that has overrun is expected to go on. With 0
+    predictions are exact, and a job that has overrun counts as ending now.
+    """
+    if not error_sd:
+        return max(now_s, active.predicted_end_s)
+    predicted_s, elapsed_s = active.predictions[active.gpu_type].runtime_s, now_s - active.placed_s
+    errors = math.log(elapsed_s / predicted_s) / error_sd if elapsed_s > 0 else -math.inf
+    still_running = math.erfc(errors / math.sqrt(2))
+    if still_running < 1e-9:  # far out in the tail the ratio below would lose its digits
+        return now_s + elapsed_s
+    mean_s = predicted_s * math.exp(error_sd**2 / 2) * math.erfc((errors - error_sd) / math.sqrt(2)) / still_running
+    return max(now_s, active.placed_s + mean_s)
 
 
-def _area(waiting: Waiting, options: Sequence[str]) -> float:
-    """The least GPU-seconds a job can take."""
-    areas = (waiting.job.amount_on(t) * waiting.predictions[t].runtime_s for t in options)
-    return max(min(areas), 1e-9)
+def candidate(cluster: Cluster, waiting: Waiting, wait_s_per_kwh: float, congestion: float) -> Candidate:
+    """A waiting job with the price of each of its types in seconds of waiting; ties to the more powerful type."""
+    priced = []
+    for gpu_type in cluster.options(waiting):
+        seen, gpus = waiting.predictions[gpu_type], waiting.job.amount_on(gpu_type)
+        caused_s = congestion * len(cluster.waiting) * gpus * seen.runtime_s / cluster.total[gpu_type]
+        price_s = caused_s + wait_s_per_kwh * seen.energy_kwh
+        priced.append(Option(waiting.job.job_id, gpu_type, waiting.job.milli_on(gpu_type), seen.runtime_s, price_s))
+    least_s = min(option.extra_s for option in priced)
+    options = [option._replace(extra_s=option.extra_s - least_s) for option in priced]
+    options.sort(key=lambda option: option.extra_s)
+    return Candidate(min(option.milli / WHOLE * option.runtime_s for option in options), options)
 
 
-def _plan(cluster: Cluster, profile: Profile, order: Sequence[Candidate], prices: _Prices) -> _Plan:
-    """Reserve for every job of `order` in turn what costs it least, ties to the more powerful type."""
-    cost_s, taken = 0.0, []
-    for waiting, options in order:
-        choices = [profile.earliest(waiting, gpu_type) for gpu_type in options]
-        best = min(choices, key=lambda choice: _price_s(cluster, waiting, choice, prices))
-        profile.reserve(best)
-        taken.append(best)
-        energy_kwh = waiting.predictions[best.gpu_type].energy_kwh
-        cost_s += best.start_s - cluster.now_s + prices.wait_s_per_kwh * energy_kwh
-    return _Plan(cost_s, taken)
+def cheapest_plan(
+    cluster: Cluster, profile: Profile, queue: Sequence[Candidate], effort: int, horizon: int, seed: int
+) -> Plan:
+    """The plan of the least cost that the search finds for the waiting jobs, on the GPUs that `profile` leaves."""
+    order = sorted(queue, key=lambda candidate: candidate.area_gpu_s)[:horizon]
+    rng = random.Random(f"{seed}/{cluster.now_s}/{len(queue)}")
+    return _search(profile, order, cluster.now_s, _moves(len(order), effort), rng)
 
 
-def _price_s(cluster: Cluster, waiting: Waiting, choice: Reservation, prices: _Prices) -> float:
-    share = choice.milli / (WHOLE * cluster.total[choice.gpu_type])
-    caused_s = prices.congestion * len(cluster.waiting) * share * (choice.end_s - choice.start_s)
-    energy_s = prices.wait_s_per_kwh * waiting.predictions[choice.gpu_type].energy_kwh
-    return choice.start_s - cluster.now_s + caused_s + energy_s
+def _moves(jobs: int, effort: int) -> int:
+    """How many insertions are tried: each plans all the jobs again, and there are about jobs * jobs of them."""
+    return min(effort // jobs, jobs * jobs) if jobs > 1 else 0
+
+
+def _search(profile: Profile, order: list[Candidate], now_s: float, moves: int, rng: random.Random) -> Plan:
+    """The plan of `order`, bettered by `moves` random insertions."""
+    best = plan(profile.copy(), order, now_s)
+    assert best is not None  # nothing costs more than infinity
+    for _ in range(moves):
+        if not best.cost_s:
+            break
+        moved = order.copy()
+        moved.insert(int(rng.random() * len(order)), moved.pop(int(rng.random() * len(order))))
+        found = plan(profile.copy(), moved, now_s, best.cost_s)
+        if found is not None:
+            best, order = found, moved
+    return best
+
+
+def plan(profile: Profile, order: Sequence[Candidate], now_s: float, limit_s: float = math.inf) -> Plan | None:
+    """Reserve for every job of `order` in turn what costs it least; None where that costs more than `limit_s`."""
+    cost_s, starts = 0.0, []
+    for candidate in order:
+        least_s, best = math.inf, None
+        for option in candidate.options:
+            if option.extra_s >= least_s:  # even at once it would cost as much, and so would those behind it
+                break
+            start_s = profile.earliest_s(option.gpu_type, option.milli, option.runtime_s)
+            if start_s - now_s + option.extra_s < least_s:
+                least_s, best = start_s - now_s + option.extra_s, (start_s, option)
+        cost_s += least_s
+        if best is None or cost_s > limit_s:
+            return None
+        start_s, option = best
+        profile.take(option.gpu_type, option.milli, start_s, start_s + option.runtime_s)
+        starts.append(best)
+    return Plan(cost_s, starts)
+
+
+def _started(found: Plan, cluster: Cluster, room: Room) -> list[Decision]:
+    """The jobs that start now; see `start_now` for those that cannot."""
+    decisions: list[Decision] = []
+    for start_s, option in found.starts:
+        started = start_now(reservation(start_s, option), cluster, room)
+        if started is not None:
+            decisions.append(started)
+    return decisions
+
+
+def reservation(start_s: float, option: Option) -> Reservation:
+    """What a plan has reserved for a job."""
+    return Reservation(
+        job_id=option.job_id,
+        gpu_type=option.gpu_type,
+        milli=option.milli,
+        start_s=start_s,
+        end_s=start_s + option.runtime_s,
+    )

@@ -6,9 +6,11 @@ processors in each. Here there is one such list a GPU type.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kilowait.cluster import Cluster, Waiting
+from kilowait.boards import WHOLE
+from kilowait.cluster import Active, Cluster, Waiting
 from kilowait.policies.decisions import Place
 from kilowait.room import Room
 
@@ -44,29 +46,38 @@ def start_now(planned: Reservation, cluster: Cluster, room: Room) -> Place | Non
 class Profile:
     """A step function of free GPUs a type, in thousandths, from now on; without reservations it only rises.
 
-    It counts, and does not say which boards are free: a share is planned as its thousandths, and where they or GPUs of
-    one node are scattered a job cannot start at its reservation. GPUs of a job that has overrun count as free from now
-    on, though they are not: who starts a job looks at `Cluster.room` besides.
+    `end_s` says when a running job ends, by default as predicted. It counts, and does not say which boards are free: a
+    share is planned as its thousandths, and where they or GPUs of one node are scattered a job cannot start at its
+    reservation. GPUs of a job that should have ended count as free from now on, though they are not: who starts a job
+    looks at `Cluster.room` besides.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, end_s: Callable[[Active], float] | None = None) -> None:
         self._cluster, room = cluster, cluster.room()
         self._steps: dict[str, tuple[list[float], list[int]]] = {
             gpu_type: ([cluster.now_s], [room.milli(gpu_type)]) for gpu_type in cluster.total
         }
-        ends = cluster.predicted_ends()
+        ends = cluster.predicted_ends() if end_s is None else _ends_by_type(cluster, end_s)
         for gpu_type, (times, free) in self._steps.items():
-            for end_s, milli in ends[gpu_type]:
-                if end_s <= times[-1]:
+            for ends_s, milli in ends[gpu_type]:
+                if ends_s <= times[-1]:
                     free[-1] += milli
                 else:
-                    times.append(end_s)
+                    times.append(ends_s)
                     free.append(free[-1] + milli)
 
     def free_at(self, gpu_type: str, time_s: float) -> int:
         """Free thousandths of a type at `time_s`, which must not lie before now."""
         times, free = self._steps[gpu_type]
         return free[bisect_right(times, time_s) - 1]
+
+    def gpus_at(self, gpu_type: str, time_s: float) -> float:
+        """As `free_at`, in GPUs."""
+        return self.free_at(gpu_type, time_s) / WHOLE
+
+    def moments(self, gpu_type: str) -> tuple[float, ...]:
+        """When the number of free GPUs of a type changes, now first."""
+        return tuple(self._steps[gpu_type][0])
 
     def soonest(self, waiting: Waiting) -> Reservation:
         """Where the job would end first: its earliest start on each type it may use, then the least predicted end.
@@ -78,17 +89,21 @@ class Profile:
 
     def earliest(self, waiting: Waiting, gpu_type: str) -> Reservation:
         """The earliest start on `gpu_type` with enough GPUs for the whole predicted run."""
-        times, free = self._steps[gpu_type]
         milli, runtime_s = waiting.job.milli_on(gpu_type), waiting.predictions[gpu_type].runtime_s
+        start_s = self.earliest_s(gpu_type, milli, runtime_s)
+        return Reservation(
+            job_id=waiting.job.job_id, gpu_type=gpu_type, milli=milli, start_s=start_s, end_s=start_s + runtime_s
+        )
+
+    def earliest_s(self, gpu_type: str, milli: int, runtime_s: float) -> float:
+        """The first time from which so many thousandths of a type are free for `runtime_s`."""
+        times, free = self._steps[gpu_type]
         start = step = 0
         while step < len(times) and times[step] < times[start] + runtime_s:  # the last step has every GPU free
             if free[step] < milli:
                 start = step + 1
             step += 1
-        start_s = times[start]
-        return Reservation(
-            job_id=waiting.job.job_id, gpu_type=gpu_type, milli=milli, start_s=start_s, end_s=start_s + runtime_s
-        )
+        return times[start]
 
     def copy(self) -> "Profile":
         """A profile with the same steps, whose reservations leave this one as it is."""
@@ -105,10 +120,22 @@ class Profile:
 
     def reserve(self, taken: Reservation) -> None:
         """Take the GPUs of a reservation out of the profile."""
-        times, free = self._steps[taken.gpu_type]
-        first = _cut(times, free, taken.start_s)
-        for step in range(first, _cut(times, free, taken.end_s)):
-            free[step] -= taken.milli
+        self.take(taken.gpu_type, taken.milli, taken.start_s, taken.end_s)
+
+    def take(self, gpu_type: str, milli: int, start_s: float, end_s: float) -> None:
+        """Take thousandths of a type out of the profile from `start_s` to `end_s`."""
+        times, free = self._steps[gpu_type]
+        first = _cut(times, free, start_s)
+        for step in range(first, _cut(times, free, end_s)):
+            free[step] -= milli
+
+
+def _ends_by_type(cluster: Cluster, end_s: Callable[[Active], float]) -> Mapping[str, Sequence[tuple[float, int]]]:
+    """As `Cluster.predicted_ends`, by another rule."""
+    ends: dict[str, list[tuple[float, int]]] = {gpu_type: [] for gpu_type in cluster.total}
+    for active in cluster.active.values():
+        ends[active.gpu_type].append((end_s(active), active.gpus * active.job.gpu_milli))
+    return {gpu_type: sorted(found) for gpu_type, found in ends.items()}
 
 
 def _cut(times: list[float], free: list[int], time_s: float) -> int:

@@ -1,4 +1,8 @@
-"""From outcomes of many samples to what the tables say: means, paired changes against Simple, watts a running job."""
+"""From outcomes of many samples to what the tables say.
+
+Means, paired changes against Simple, the share of the way from Simple to what no policy can pass, and watts a running
+job.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +15,7 @@ import pyarrow as pa
 from kilowait.errors import InputError
 from kilowait.jobs import JOULES_PER_KWH
 from kilowait.simulate.scenario_classes import class_table
-from kilowait.simulate.statistics import Interval, change_interval, mean_interval
+from kilowait.simulate.statistics import Interval, change_interval, mean_interval, share_interval
 
 BASELINE = "simple"
 
@@ -27,6 +31,9 @@ METRICS = (
     "max_wait_s",
 )
 """Columns of `records.BACKTEST` that are compared."""
+
+BOUNDS = {"total_wait_s": "wait_bound_s", "energy_kwh": "greenest_kwh"}
+"""Columns that have a bound, and where it stands. The bounds hold one by one; no schedule need reach both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +63,26 @@ PAPER = PaperClaims()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySummary:
-    """One policy over all samples: means, changes of totals against Simple, and watts while a job or a GPU runs."""
+    """One policy over all samples: means, changes of totals against Simple, and watts while a job or a GPU runs.
+
+    `shares` says how much of the way from Simple to the bound (1) a policy covers, for the columns of `BOUNDS`.
+    """
 
     policy: str
     kappa: float | None
     means: Mapping[str, Interval]
     changes: Mapping[str, Interval]
+    shares: Mapping[str, Interval]
     watts_a_job: float
     watts_a_gpu: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """All policies on the same samples of one world; `greenest_change` is the energy bound against Simple."""
+    """All policies on the same samples of one world.
+
+    `greenest_change` and `wait_bound_change` are the bounds on energy and on waiting against Simple.
+    """
 
     classes: str
     predictions: str
@@ -77,6 +91,7 @@ class Comparison:
     gpus: float
     policies: tuple[PolicySummary, ...]
     greenest_change: float | None
+    wait_bound_change: float | None
     trace: str | None = None
 
     @property
@@ -102,6 +117,7 @@ def compare(outcomes: pa.Table, rng: np.random.Generator, *, trace: str | None =
         raise InputError(f"a comparison needs outcomes of exactly one world, got {len(worlds)}")
     ((classes, predictions),) = worlds
     by_policy = _by_policy(outcomes)
+    (apart,) = rng.spawn(1)  # leaves the draws of all other intervals as they are
     baseline = by_policy.get(BASELINE)
     first = next(iter(by_policy.values()))
     return Comparison(
@@ -110,9 +126,10 @@ def compare(outcomes: pa.Table, rng: np.random.Generator, *, trace: str | None =
         samples=len(first["sample"]),
         jobs=float(first["jobs"].mean()),
         gpus=float(first["gpus"].mean()),
-        policies=tuple(_summary(name, columns, baseline, rng) for name, columns in by_policy.items()),
+        policies=tuple(_summary(name, columns, baseline, rng, apart) for name, columns in by_policy.items()),
         trace=trace,
         greenest_change=None if baseline is None else _ratio(baseline, "greenest_kwh", "energy_kwh") - 1,
+        wait_bound_change=None if baseline is None else _ratio(baseline, "wait_bound_s", "total_wait_s") - 1,
     )
 
 
@@ -132,7 +149,9 @@ def _by_policy(outcomes: pa.Table) -> dict[str, Columns]:
     return by_policy
 
 
-def _summary(name: str, own: Columns, baseline: Columns | None, rng: np.random.Generator) -> PolicySummary:
+def _summary(
+    name: str, own: Columns, baseline: Columns | None, rng: np.random.Generator, apart: np.random.Generator
+) -> PolicySummary:
     against = baseline if baseline is not None and name != BASELINE else None
     kappa = float(own["kappa"][0])
     return PolicySummary(
@@ -140,9 +159,14 @@ def _summary(name: str, own: Columns, baseline: Columns | None, rng: np.random.G
         kappa=None if math.isnan(kappa) else kappa,
         means={metric: mean_interval(own[metric], rng) for metric in METRICS},
         changes={} if against is None else {m: change_interval(own[m], against[m], rng) for m in METRICS},
+        shares={} if against is None else {m: _share(own, against, m, apart) for m in BOUNDS},
         watts_a_job=_ratio(own, "energy_kwh", "running_s") * JOULES_PER_KWH,
         watts_a_gpu=_ratio(own, "energy_kwh", "gpu_running_s") * JOULES_PER_KWH,
     )
+
+
+def _share(own: Columns, against: Columns, metric: str, rng: np.random.Generator) -> Interval:
+    return share_interval(own[metric], against[metric], against[BOUNDS[metric]], rng)
 
 
 def _ratio(columns: Columns, above: str, below: str) -> float:
@@ -204,6 +228,14 @@ def _greener_classes(classes: str) -> str:
         f"Energy of a job on an A6000 over an A100, at the means of {classes}: {ratios}. "
         "Only a class below 1 saves energy by moving to the A6000."
     )
+
+
+def versions(found: Sequence[Comparison]) -> list[list[Comparison]]:
+    """Comparisons of the same world under different predictions together, in order of first appearance."""
+    by_world: dict[str, list[Comparison]] = {}
+    for comparison in found:
+        by_world.setdefault(comparison.world, []).append(comparison)
+    return list(by_world.values())
 
 
 def split_worlds(outcomes: pa.Table) -> Sequence[pa.Table]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Protocol
 
+from kilowait.simulate.bounds import greenest_kwh
 from kilowait.simulate.comparison import BASELINE
 from kilowait.simulate.content import code_digest, content_digest
 from kilowait.simulate.fairness import fairness
@@ -25,7 +26,7 @@ from kilowait.simulate.information import (
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.many_types import TypesWorld
 from kilowait.simulate.scores import score
-from kilowait.simulate.study import PolicySpec, Sampled, greenest_kwh
+from kilowait.simulate.study import PolicySpec, Sampled
 from kilowait.simulate.timing import Clock, Timed
 
 BATCH = 25

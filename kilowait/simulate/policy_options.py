@@ -16,7 +16,7 @@ from kilowait.policies.value_cvar import DEFAULT_RISK
 from kilowait.simulate.kappa_file import read_kappa
 from kilowait.simulate.study import PolicySpec
 
-OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh", "risk", "objective", "hysteresis")
+OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh", "error_sd", "risk", "objective", "hysteresis")
 """What a policy takes from the command line as it stands; kappa may come from a file."""
 
 
@@ -56,7 +56,15 @@ def add_policy_options(p: argparse.ArgumentParser) -> None:
         type=float,
         default=DEFAULT_WAIT_S_PER_KWH,
         metavar="S",
-        help="for patient, seconds of a job's waiting that a kWh is worth (default: %(default)s)",
+        help="for patient and milp, seconds of a job's waiting that a kWh is worth (default: %(default)s)",
+    )
+    p.add_argument(
+        "--error-sd",
+        type=float,
+        default=0.0,
+        metavar="SD",
+        help="for patient, how wrong run times are predicted: the standard deviation of log(predicted / measured) "
+        "(default: 0, exact)",
     )
     p.add_argument(
         "--risk",

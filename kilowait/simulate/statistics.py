@@ -74,6 +74,33 @@ def difference_interval(
     return _interval((new - other).sum() / old.sum(), changes, level)
 
 
+def share_interval(
+    ours: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    bound: npt.ArrayLike,
+    rng: np.random.Generator,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """The share of the way from the baseline's total to the bound's that ours covers, paired by sample:
+
+    (sum(baseline) - sum(ours)) / (sum(baseline) - sum(bound)): 0 at the baseline, 1 at the bound, below 0 where ours
+    is worse than the baseline. nan where the baseline's total is at the bound. Raises InputError for lengths that
+    differ and for no values.
+    """
+    new, old, best = _observed(ours), _observed(baseline), _observed(bound)
+    if not len(new) == len(old) == len(best):
+        raise InputError(f"a share needs values of the same samples, got {len(new)}, {len(old)} and {len(best)}")
+    way = old - best
+    if way.sum() <= 0:
+        return Interval(estimate=float("nan"), low=float("nan"), high=float("nan"))
+    drawn = _draws(len(new), rng, resamples)
+    below = way[drawn].sum(axis=1)
+    shares = (old - new)[drawn].sum(axis=1)[below > 0] / below[below > 0]
+    return _interval((old - new).sum() / way.sum(), shares, level)
+
+
 def _observed(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     observed = np.asarray(values, dtype=float)
     if observed.ndim != 1 or len(observed) == 0:

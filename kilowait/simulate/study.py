@@ -10,6 +10,7 @@ from typing import Protocol
 
 from kilowait.policies import POLICIES, Policy
 from kilowait.simulate.arrivals import ArrivalPattern
+from kilowait.simulate.bounds import Bounds
 from kilowait.simulate.loop import Run, simulate
 from kilowait.simulate.noise import ErrorPool, predictions_seen, with_noise
 from kilowait.simulate.objective import Trial
@@ -78,7 +79,7 @@ class PolicySpec:
 class Outcome:
     """One sample under one policy. `gpu_running_s` sums GPUs times run time.
 
-    `greenest_kwh` is the jobs' energy if each ran on its cheapest type: no policy can do better.
+    `bounds` is what no policy can do better than on this sample.
     """
 
     sample: int
@@ -86,25 +87,20 @@ class Outcome:
     parameters: Mapping[str, float | str]
     scores: Scores
     gpu_running_s: float
-    greenest_kwh: float
+    bounds: Bounds
     inventory: Mapping[str, int]
 
 
 def evaluate(world: Sampled, index: int, specs: Sequence[PolicySpec]) -> list[Outcome]:
     """Sample `index` of a world under every policy."""
     sample = world.sample(index)
-    bound = greenest_kwh(sample)
-    return [_outcome(index, spec, run_policy(sample, spec), bound) for spec in specs]
+    bounds = Bounds.of(sample)
+    return [_outcome(index, spec, run_policy(sample, spec), bounds) for spec in specs]
 
 
 def run_policy(sample: Sample, spec: PolicySpec) -> Run:
     """One simulation of one sample."""
     return simulate(sample.submissions, sample.inventory, spec.build(), nodes=sample.nodes)
-
-
-def greenest_kwh(sample: Sample) -> float:
-    """The jobs' energy in kWh with every job on its cheapest type, as if GPUs were unlimited."""
-    return math.fsum(min(p.energy_kwh for p in s.truth.values()) for s in sample.submissions)
 
 
 def try_kappa(samples: Sequence[Sample], kappa: float) -> Trial:
@@ -128,18 +124,19 @@ def outcome_row(world: Sampled, outcome: Outcome) -> dict[str, object]:
         "sample": outcome.sample,
         "kappa": outcome.parameters.get("kappa"),
         "gpu_running_s": outcome.gpu_running_s,
-        "greenest_kwh": outcome.greenest_kwh,
+        "greenest_kwh": outcome.bounds.energy_kwh,
+        "wait_bound_s": outcome.bounds.wait_s,
         "gpus": sum(outcome.inventory.values()),
     }
 
 
-def _outcome(index: int, spec: PolicySpec, run: Run, bound_kwh: float) -> Outcome:
+def _outcome(index: int, spec: PolicySpec, run: Run, bounds: Bounds) -> Outcome:
     return Outcome(
         sample=index,
         policy=spec.label,
         parameters=dict(spec.parameters),
         scores=replace(score(run), policy=spec.label),
         gpu_running_s=math.fsum(p.gpu_s for p in run.placements),
-        greenest_kwh=bound_kwh,
+        bounds=bounds,
         inventory=run.inventory,
     )

@@ -10,7 +10,7 @@ from kilowait.simulate.inventory import parse_nodes, several_nodes
 from kilowait.simulate.trace_plan import type_name
 from kilowait.simulate.trace_world import TraceWorld, trace_world
 from kilowait.simulate.traces import FORMATS, read_trace
-from kilowait.simulate.world_options import check_common, error_option, table_names
+from kilowait.simulate.world_options import check_common, error_pools, table_names
 
 DEFAULT_TRACE_CLASSES = "calibrated"
 _ONLY_WITH_TRACE = ("format", "gpus", "vc", "limit", "window_jobs", "side_table")
@@ -41,14 +41,17 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
 
 
 def trace_worlds(args: argparse.Namespace) -> list[TraceWorld]:
-    """One world a table of classes, the trace read once; raises InputError naming the option that is wrong."""
+    """One world a table of classes and kind of predictions, the trace read once.
+
+    Raises InputError naming the option that is wrong.
+    """
     check_common(args)
     for name in ("format", "gpus"):
         if getattr(args, name) is None:
             raise InputError(f"--trace {args.trace} needs --{name}")
     if args.burstiness != ArrivalPattern().burstiness:
         raise InputError("--burstiness is about the scenario's arrivals; a trace brings its own")
-    gpus, nodes, errors = inventory_option(args.gpus), nodes_option(args.gpus), error_option(args)
+    gpus, nodes, pools = inventory_option(args.gpus), nodes_option(args.gpus), error_pools(args)
     trace = read_trace(args.trace, args.format, side_table=args.side_table, vc=args.vc, limit=args.limit)
     return [
         trace_world(
@@ -64,6 +67,7 @@ def trace_worlds(args: argparse.Namespace) -> list[TraceWorld]:
             nodes=several_nodes(nodes),
         )
         for classes in table_names(DEFAULT_TRACE_CLASSES if args.classes is None else args.classes)
+        for errors in pools
     ]
 
 

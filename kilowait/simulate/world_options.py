@@ -13,10 +13,12 @@ from kilowait.simulate.study import World
 
 DEFAULT_CLASSES = "paper-like,calibrated"
 DEFAULT_SEED = 2024
+KINDS = ("oracle", "noisy")
+"""What policies may see."""
 
 
-def add_world_options(parser: argparse.ArgumentParser) -> None:
-    """Add the scenario, its classes and arrivals, the seed and the kind of predictions."""
+def add_world_options(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add the scenario, its classes and arrivals, the seed and the kind of predictions, or `several` kinds."""
     pattern = ArrivalPattern()
     options = parser.add_argument_group("the world")
     options.add_argument("--scenario", choices=["paper"], default="paper", help="the paper's A.3.2 world")
@@ -44,9 +46,11 @@ def add_world_options(parser: argparse.ArgumentParser) -> None:
     )
     options.add_argument(
         "--predictions",
-        choices=["oracle", "noisy"],
+        type=_several_kinds if several else _one_kind,
         default="oracle",
-        help="what policies see: the truth, or the truth times a predictor's measured errors (default: oracle)",
+        metavar="KIND,..." if several else "KIND",
+        help="what policies see: oracle, the truth, or noisy, the truth times a predictor's measured errors"
+        f"{'; both to run with either' if several else ''} (default: oracle)",
     )
     options.add_argument(
         "--residuals", type=Path, metavar="PARQUET", help="errors for --predictions noisy, from pipelines.train"
@@ -61,10 +65,10 @@ def add_world_options(parser: argparse.ArgumentParser) -> None:
 
 
 def worlds(args: argparse.Namespace, role: Role) -> list[World]:
-    """One world a table of classes; raises InputError naming the option that is wrong."""
+    """One world a table of classes and kind of predictions; raises InputError naming the option that is wrong."""
     check_common(args)
     names = table_names(DEFAULT_CLASSES if args.classes is None else args.classes)
-    arrivals, errors = ArrivalPattern(burstiness=args.burstiness), error_option(args)
+    arrivals, pools = ArrivalPattern(burstiness=args.burstiness), error_pools(args)
     return [
         World(
             classes=name,
@@ -76,6 +80,7 @@ def worlds(args: argparse.Namespace, role: Role) -> list[World]:
             checkpoint_s=args.checkpoint_s,
         )
         for name in names
+        for errors in pools
     ]
 
 
@@ -99,12 +104,26 @@ def table_names(text: str) -> list[str]:
     return names
 
 
-def error_option(args: argparse.Namespace) -> ErrorPool | None:
-    """The errors of --predictions noisy, None for an oracle; raises InputError where the options contradict."""
-    if args.predictions == "oracle":
+def error_pools(args: argparse.Namespace) -> list[ErrorPool | None]:
+    """The errors of each kind of --predictions, None for an oracle; raises InputError where the options contradict."""
+    if "noisy" not in args.predictions:
         if args.residuals is not None:
             raise InputError("--residuals is given, but --predictions is oracle; add --predictions noisy")
-        return None
+        return [None]
     if args.residuals is None:
         raise InputError("--predictions noisy needs --residuals PARQUET, which pipelines.train writes")
-    return error_pool(records.read_table(args.residuals, records.RESIDUALS), model=args.residual_model)
+    noisy = error_pool(records.read_table(args.residuals, records.RESIDUALS), model=args.residual_model)
+    return [noisy if kind == "noisy" else None for kind in args.predictions]
+
+
+def _one_kind(text: str) -> tuple[str, ...]:
+    if text not in KINDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(KINDS)}")
+    return (text,)
+
+
+def _several_kinds(text: str) -> tuple[str, ...]:
+    """Kinds between commas, each once; "both" is all of them."""
+    if text == "both":
+        return KINDS
+    return tuple(dict.fromkeys(kind for part in text.split(",") for kind in _one_kind(part.strip())))

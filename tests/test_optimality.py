@@ -1,0 +1,26 @@
+"""The benchmark of optimality end to end on two tiny samples."""
+
+import json
+
+import pytest
+
+from benchmarks import optimality
+
+
+def test_policies_cost_no_less_than_the_optimum_and_it_no_less_than_the_bound(tmp_path, capsys):
+    words = ["--samples", "2", "--days", "3", "--classes", "calibrated", "--json", str(tmp_path / "o.json")]
+    assert optimality.main(words) == 0
+    body = json.loads((tmp_path / "o.json").read_text())
+    assert body["provenance"] == "modelled"
+    for sample in range(2):
+        cost = {row["schedule"]: row["cost_s"] for row in body["rows"] if row["sample"] == sample}
+        assert list(cost) == ["proved bound", "offline optimum", "simple", "sjf", "value", "patient", "milp"]
+        assert cost["proved bound"] == pytest.approx(cost["offline optimum"], rel=2e-4)  # so few jobs are solved
+        assert min(cost.values()) == cost["proved bound"]
+        assert min(cost[name] for name in list(cost)[2:]) >= cost["offline optimum"] * (1 - 1e-4)
+    assert "Distance from the offline optimum, classes calibrated (modelled)" in capsys.readouterr().out
+
+
+def test_an_unknown_table_of_classes_exits_with_2(capsys):
+    assert optimality.main(["--classes", "papyrus"]) == 2
+    assert "papyrus" in capsys.readouterr().err
