@@ -6,8 +6,8 @@ here reads a clock: time comes with the events.
 Not covered: partitions of a GPU into isolated instances, and nodes that drain or die.
 """
 
-import math
 from collections.abc import Iterable
+from math import inf
 from typing import assert_never
 
 import msgspec
@@ -38,7 +38,7 @@ def advance(cluster: Cluster, event: Event) -> None:
     Raises JobRefused when a submitted job can never run, and IllegalEvent when the event cannot follow the present
     state; either way the cluster is left as it was.
     """
-    if not cluster.now_s <= event.time_s < math.inf:
+    if not cluster.now_s <= event.time_s < inf:
         raise IllegalEvent(f"{event}: time_s must be finite and not before the present {cluster.now_s!r}")
     match event:
         case JobSubmitted():
@@ -48,7 +48,8 @@ def advance(cluster: Cluster, event: Event) -> None:
         case AttemptFinished():
             cluster._release(event.job_id, event.attempt)
             cluster.over.add(event.job_id)
-            cluster._special.discard(event.job_id)
+            if cluster._special:
+                cluster._special.discard(event.job_id)
         case AttemptFailed():
             active = cluster._release(event.job_id, event.attempt)
             _wait_again(cluster, active, active.remaining)
@@ -111,18 +112,17 @@ def _open_to_waiting(cluster: Cluster) -> None:
 
 
 def _submit(cluster: Cluster, event: JobSubmitted) -> None:
-    job = event.job
-    if job.job_id in cluster.waiting or job.job_id in cluster.active or job.job_id in cluster.over:
-        raise IllegalEvent(f"job {job.job_id}: submitted before; give it another id")
-    gpus = cluster.possible(job, event.predictions)
+    job, job_id, seen = event.job, event.job.job_id, event.predictions
+    if job_id in cluster.waiting or job_id in cluster.active or job_id in cluster.over:
+        raise IllegalEvent(f"job {job_id}: submitted before; give it another id")
+    gpus = cluster.possible(job, seen)
     if not gpus:
-        raise JobRefused(f"job {job.job_id}: can never run here: {cluster.refusal(job, event.predictions)}")
-    seen = event.predictions
+        raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, seen)}")
     cluster._enqueue(Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus=gpus))
     if cluster._scale is not None:
-        cluster._scale.add(event.predictions, gpus, job.gpu_milli / WHOLE)
+        cluster._scale.add(seen, gpus, job.gpu_milli / WHOLE)
     if job.one_node or job.gpu_milli != WHOLE:
-        cluster._special.add(job.job_id)
+        cluster._special.add(job_id)
         if job.gpu_milli != WHOLE:
             cluster._tell_boards_apart()
 

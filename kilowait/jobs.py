@@ -135,8 +135,9 @@ class Job:
 
     def amount_on(self, gpu_type: str) -> float:
         """a_ij: the GPUs this job takes on `gpu_type`, a share as a fraction."""
-        gpus = self.gpus_by_type.get(gpu_type, self.gpus)
-        return gpus if self.gpu_milli == WHOLE else self.gpu_milli / WHOLE
+        if self.gpu_milli == WHOLE:
+            return self.gpus_by_type.get(gpu_type, self.gpus)
+        return self.gpu_milli / WHOLE
 
     def _check_share(self) -> None:
         if not 1 <= self.gpu_milli <= WHOLE:

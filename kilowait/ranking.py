@@ -170,7 +170,9 @@ class Ranking:
         at = self._live(bucket, start)
         if at == len(bucket.entries):
             return None
-        return bucket.keys[at], bucket.entries[at].place, self._positions[bucket.gpu_type], at, bucket
+        job = bucket.entries[at].job
+        place = job.submit_s, job.job_id  # as `Waiting.place`, which is a call, and this runs at every decision
+        return bucket.keys[at], place, self._positions[bucket.gpu_type], at, bucket
 
 
 class PairKeys:

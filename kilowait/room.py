@@ -11,7 +11,7 @@ from kilowait.boards import WHOLE, Boards
 from kilowait.standing import Active, Waiting
 
 
-class Room(Struct, kw_only=True):
+class Room(Struct, gc=False):
     """Free GPUs of a cluster, to be used up: changes here change no cluster.
 
     `free` counts whole free boards by type. `boards` tells which, and is left alone; it is empty where that makes no
@@ -86,7 +86,7 @@ class Room(Struct, kw_only=True):
     def copy(self) -> "Room":
         """The same room, whose changes leave this one as it is."""
         own = self.own and {gpu_type: boards.copy() for gpu_type, boards in self.own.items()}
-        return Room(free=dict(self.free), boards=self.boards, own=own)
+        return Room(dict(self.free), self.boards, own)
 
     def hold(self, gpu_type: str) -> None:
         """Keep all that is free of a type for somebody else: nothing fits there any more."""

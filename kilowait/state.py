@@ -77,7 +77,7 @@ class Cluster:
 
     def room(self) -> Room:
         """What is free now, for a policy to use up."""
-        return Room(free=self.free.copy(), boards=self.boards if self._special else _NO_BOARDS)
+        return Room(self.free.copy(), self.boards if self._special else _NO_BOARDS)
 
     def locate(self, waiting: Waiting, gpu_type: str) -> tuple[Held, ...]:
         """The boards that a job gets if it is placed now: best fit, as `Boards.choose`.
@@ -198,8 +198,12 @@ class Cluster:
     def _enqueue(self, waiting: Waiting) -> None:
         """Let a job wait; raises InputError, before anything changes, when a ranking has no number for it."""
         if self._rankings:
-            ranked = [(ranking, keys) for ranking in self._rankings if (keys := ranking.keys.of(waiting)) is not None]
-            self._rankings = [ranking for ranking, _ in ranked]
+            ranked = []
+            for ranking in self._rankings:
+                if (keys := ranking.keys.of(waiting)) is not None:
+                    ranked.append((ranking, keys))  # noqa: PERF401 (this runs at every submission, and is faster so)
+            if len(ranked) < len(self._rankings):
+                self._rankings = [ranking for ranking, _ in ranked]
             for ranking, keys in ranked:
                 ranking.add(waiting, keys)
         job, places = waiting.job, self._places

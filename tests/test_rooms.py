@@ -14,7 +14,9 @@ from kilowait.cluster import Cluster, advance, replay
 from kilowait.events import AttemptFinished, GpusJoined, JobPlaced, JobPreempted
 from kilowait.jobs import Job, Prediction
 from kilowait.policies import POLICIES, conservative, easy, simple, sjf, srpt, value, value_aging
+from kilowait.simulate.bounds import Bounds
 from kilowait.simulate.loop import Submission, simulate
+from kilowait.simulate.scenario import Sample
 
 
 def submission(job_id, submit_s=0, seconds=10, **fields):
@@ -184,6 +186,19 @@ def test_every_policy_keeps_to_boards_and_nodes_and_its_log_replays(name, rng, c
         bare = [replace_where(event) for event in run.events[:upto]]
         assert replay(run.events[:upto]).snapshot() == replay(bare).snapshot()
     assert replay(run.events).snapshot() == last[0].snapshot()
+
+
+@pytest.mark.parametrize("name", ["simple", "value", "easy", "patient"])
+@settings(max_examples=25, deadline=None)
+@given(rng=st.randoms(use_true_random=False))
+def test_no_policy_goes_below_the_bounds_with_shares_and_nodes(name, rng):
+    nodes, jobs = random_case(rng)
+    inventory = {t: sum(counts) for t, counts in nodes.items()}
+    run = simulate(submissions_of(jobs), inventory, POLICIES[name](**PARAMETERS.get(name, {})), nodes=nodes)
+    ran = tuple(s for s in submissions_of(jobs) if s.job.job_id not in run.refused)
+    least = Bounds.of(Sample(submissions=ran, inventory=inventory, nodes=nodes))
+    assert sum(p.wait_s for p in run.placements) >= least.wait_s - 1e-6
+    assert sum(p.energy_kwh for p in run.placements) >= least.energy_kwh - 1e-9
 
 
 def replace_where(event):

@@ -6,9 +6,9 @@ the time a real start takes.
 """
 
 import heapq
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import attrgetter
 from typing import assert_never
 
@@ -121,7 +121,7 @@ class _Loop:
         cluster, policy, completions, log = self.cluster, self.policy, self.completions, self.log
         arrivals = self.arrivals()
         arrival, now_s = next(arrivals, None), 0.0
-        while now_s < math.inf:
+        while now_s < inf:
             while completions and completions[0][0] == now_s:
                 finished = heapq.heappop(completions)[2]
                 advance(cluster, finished)
@@ -137,7 +137,7 @@ class _Loop:
                         self.preempt(decision.job_id, now_s)
                     case _:
                         assert_never(decision)
-            now_s = completions[0][0] if completions else math.inf
+            now_s = completions[0][0] if completions else inf
             if arrival is not None and arrival.time_s < now_s:
                 now_s = arrival.time_s
         if cluster.waiting:
@@ -162,15 +162,15 @@ class _Loop:
 
     def place(self, decision: Place, now_s: float) -> None:
         """Start a job, and schedule its true end."""
-        job_id, gpu_type = decision.job_id, decision.gpu_type
-        waiting = self.cluster.waiting.get(job_id)
+        cluster, job_id, gpu_type = self.cluster, decision.job_id, decision.gpu_type
+        waiting = cluster.waiting.get(job_id)
         if waiting is None:
             raise IllegalEvent(f"job {job_id}: the policy places it, but it does not wait")
         job, attempt = waiting.job, waiting.attempt
         gpus = waiting.gpus.get(gpu_type, 0)
-        where = self.cluster.locate(waiting, gpu_type) if self.cluster.boards and gpus else ()
+        where = cluster.locate(waiting, gpu_type) if cluster.boards and gpus else ()
         placed = JobPlaced(time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus, where=where)
-        advance(self.cluster, placed)
+        advance(cluster, placed)
         self.log.append(placed)
         truth, remaining = self.by_id[job_id].truth[gpu_type], waiting.remaining
         if remaining < 1:
