@@ -25,10 +25,11 @@ import numpy as np
 
 from kilowait import records
 from kilowait.errors import InputError
+from kilowait.simulate.bounds import greenest_kwh
 from kilowait.simulate.noise import ErrorPool, error_pool
 from kilowait.simulate.scores import score
 from kilowait.simulate.statistics import Interval, change_interval
-from kilowait.simulate.study import PolicySpec, World, greenest_kwh, run_policy
+from kilowait.simulate.study import PolicySpec, World, run_policy
 
 KAPPAS = (1e-6, 3.16e-6, 1e-5)
 PRICES = (
