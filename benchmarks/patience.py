@@ -25,14 +25,30 @@ import numpy as np
 
 from kilowait import records
 from kilowait.errors import InputError
+from kilowait.simulate.bounds import greenest_kwh
 from kilowait.simulate.noise import ErrorPool, error_pool
 from kilowait.simulate.scores import score
 from kilowait.simulate.statistics import Interval, change_interval
-from kilowait.simulate.study import PolicySpec, World, greenest_kwh, run_policy
+from kilowait.simulate.study import PolicySpec, World, run_policy
 
 KAPPAS = (1e-6, 3.16e-6, 1e-5)
-PRICES = (0, 125, 250, 375, 500, 625, 750, 875, *range(1000, 3000, 250), *range(3000, 6000, 500), 6000, 8000, 12_000)
-FRONT_PRICES = (0, 250, 1000, 2000, 4000, 8000, 16_000, 32_000, 128_000, 1e6)
+PRICES = (
+    0,
+    125,
+    250,
+    375,
+    500,
+    625,
+    750,
+    875,
+    *range(1000, 3000, 250),
+    *range(3000, 6000, 500),
+    6000,
+    8000,
+    12_000,
+    16_000,
+)
+FRONT_PRICES = (0, 250, 1000, 2000, 4000, 8000, 16_000, 32_000, 128_000, 1e6, 1e8)
 FRONT_KAPPAS = (0, 1e-6, 1e-5, 1e-4, 1e-3)
 GAMMAS = (0, 100, 1000, 3000, 10_000, 100_000)
 BOUND = "bound"

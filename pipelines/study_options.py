@@ -42,9 +42,9 @@ class Size:
 
 
 WHOLE = Size(
-    samples=100,
-    windows=12,
-    type_samples=8,
+    samples=40,
+    windows=8,
+    type_samples=4,
     levels=(0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0),
     factors=(0.5, 0.71, 1.0, 1.41, 2.0),
     types=(2, 3, 5, 10, 20, 40),
