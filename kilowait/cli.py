@@ -29,6 +29,9 @@ never fit is refused: it is named on stderr and under "refused", and the others 
 priority (a whole number, the larger the more urgent) are for --policy fair. Optional columns <TYPE>_low_s and
 <TYPE>_high_s, <TYPE>_low_kwh and <TYPE>_high_kwh are the ends of 90% prediction intervals, for --policy value_cvar.
 An optional column checkpoint_s, the seconds to go on from a checkpoint, lets --policy srpt preempt a job.
+Optional columns gpu_milli (1 to 1000: thousandths of a GPU for a job of one) and one_node (yes or no) hold for every
+policy: shares are packed on boards by best fit and never span two, and a job of one node waits until one node has all
+its GPUs. --gpus A100=2x8+4 is a cluster of two A100 nodes of 8 GPUs and one of 4.
 
 policies (all see predictions only; ties go to the earlier submitted, then to the more powerful type)
   simple        first come, first served, on the most powerful free type
@@ -118,7 +121,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     add = parser.add_argument
     add("--jobs", required=True, type=Path, metavar="JOBS.csv", help="jobs with their true times and energies")
-    add("--gpus", required=True, type=_inventory, metavar="TYPE=N,...", help="GPUs by type, most powerful first")
+    gpus_help = "GPUs by type, most powerful first; MxN are M nodes of N GPUs, N alone is one node"
+    add("--gpus", required=True, type=_inventory, metavar="TYPE=N,...", help=gpus_help)
     add("--policy", required=True, choices=list(POLICIES), help="the rule to run; each is explained below")
     kappa_help = (
         f"value, value_aging, value_cvar: worth of a kWh, against 1 / (GPUs x seconds) (default {DEFAULT_KAPPA:g})"
@@ -151,12 +155,12 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(run=_simulate)
 
 
-def _inventory(text: str) -> dict[str, int]:
-    """Parse `A100=16,A6000=30`."""
-    from kilowait.simulate.inventory import parse_inventory
+def _inventory(text: str) -> dict[str, tuple[int, ...]]:
+    """Parse `A100=16,A6000=4x8`."""
+    from kilowait.simulate.inventory import parse_nodes
 
     try:
-        return parse_inventory(text)
+        return parse_nodes(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -196,12 +200,13 @@ def _simulate(args: argparse.Namespace) -> int:
     factory = POLICIES[args.policy]
     parameters = _parameters(args, inspect.signature(factory).parameters)
     submissions = read_submissions(args.jobs, args.gpus, args.predictions)
-    run = simulate(submissions, args.gpus, factory(**parameters))
+    gpus = {gpu_type: sum(counts) for gpu_type, counts in args.gpus.items()}
+    run = simulate(submissions, gpus, factory(**parameters), nodes=args.gpus)
     for reason in run.refused.values():
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
     if args.placements is not None:
         write_placements(args.placements, run.placements)
-    result = {**asdict(score(run)), "parameters": parameters, "gpus": args.gpus, "refused": dict(run.refused)}
+    result = {**asdict(score(run)), "parameters": parameters, "gpus": gpus, "refused": dict(run.refused)}
     sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
     return 0
 

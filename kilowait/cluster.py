@@ -3,15 +3,16 @@
 A driver (the simulator, a live scheduler) takes events in with `advance` and asks a policy what to place. Nothing
 here reads a clock: time comes with the events.
 
-Not covered: partitions of a GPU, which board of a type a job gets, and nodes that drain or die.
+Not covered: partitions of a GPU into isolated instances, and nodes that drain or die.
 """
 
-import math
 from collections.abc import Iterable
+from math import inf
 from typing import assert_never
 
 import msgspec
 
+from kilowait.boards import WHOLE, Boards
 from kilowait.errors import IllegalEvent, JobRefused
 from kilowait.events import (
     AttemptFailed,
@@ -23,6 +24,7 @@ from kilowait.events import (
     JobPreempted,
     JobSubmitted,
 )
+from kilowait.jobs import Job
 from kilowait.scale import Scale
 from kilowait.standing import Active, Waiting
 from kilowait.state import Cluster, Snapshot
@@ -36,7 +38,7 @@ def advance(cluster: Cluster, event: Event) -> None:
     Raises JobRefused when a submitted job can never run, and IllegalEvent when the event cannot follow the present
     state; either way the cluster is left as it was.
     """
-    if not cluster.now_s <= event.time_s < math.inf:
+    if not cluster.now_s <= event.time_s < inf:
         raise IllegalEvent(f"{event}: time_s must be finite and not before the present {cluster.now_s!r}")
     match event:
         case JobSubmitted():
@@ -46,6 +48,8 @@ def advance(cluster: Cluster, event: Event) -> None:
         case AttemptFinished():
             cluster._release(event.job_id, event.attempt)
             cluster.over.add(event.job_id)
+            if cluster._special:
+                cluster._special.discard(event.job_id)
         case AttemptFailed():
             active = cluster._release(event.job_id, event.attempt)
             _wait_again(cluster, active, active.remaining)
@@ -79,10 +83,16 @@ def _join(cluster: Cluster, event: GpusJoined) -> None:
         raise IllegalEvent(f"node {event.node}: gpus must be >= 1, got {event.gpus!r}")
     if (event.node, name) in cluster.nodes:
         raise IllegalEvent(f"node {event.node}: its {name} GPUs joined before and would be counted twice")
+    if name in cluster.total:
+        cluster._tell_boards_apart()
+    if cluster.boards:
+        cluster.boards.setdefault(name, Boards()).join(event.node, event.gpus)
     cluster.nodes[event.node, name] = event.gpus
+    cluster.largest[name] = max(event.gpus, cluster.largest.get(name, 0))
     rank = {gpu_type: place for place, gpu_type in enumerate(dict.fromkeys((*cluster.order, *cluster.total)))}
     for counts in (cluster.total, cluster.free):
         counts[name] = counts.get(name, 0) + event.gpus
+    for counts in (cluster.total, cluster.free, cluster.largest):
         in_order = sorted(counts.items(), key=lambda item: rank.get(item[0], len(rank)))
         counts.clear()
         counts.update(in_order)
@@ -102,22 +112,29 @@ def _open_to_waiting(cluster: Cluster) -> None:
 
 
 def _submit(cluster: Cluster, event: JobSubmitted) -> None:
-    job = event.job
-    if job.job_id in cluster.waiting or job.job_id in cluster.active or job.job_id in cluster.over:
-        raise IllegalEvent(f"job {job.job_id}: submitted before; give it another id")
-    gpus = cluster.possible(job, event.predictions)
+    job, job_id, seen = event.job, event.job.job_id, event.predictions
+    if job_id in cluster.waiting or job_id in cluster.active or job_id in cluster.over:
+        raise IllegalEvent(f"job {job_id}: submitted before; give it another id")
+    gpus = cluster.possible(job, seen)
     if not gpus:
-        raise JobRefused(f"job {job.job_id}: can never run here: {cluster.refusal(job, event.predictions)}")
-    seen = event.predictions
+        raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, seen)}")
     cluster._enqueue(Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus=gpus))
     if cluster._scale is not None:
-        cluster._scale.add(event.predictions, gpus)
+        cluster._scale.add(seen, gpus, job.gpu_milli / WHOLE)
+    if job.one_node or job.gpu_milli != WHOLE:
+        cluster._special.add(job_id)
+        if job.gpu_milli != WHOLE:
+            cluster._tell_boards_apart()
 
 
 def _start(cluster: Cluster, event: JobPlaced) -> None:
     _check_placement(cluster, event)
     waiting = cluster._dequeue(event.job_id)
-    cluster.free[event.gpu_type] -= event.gpus
+    gpus, where = event.gpus, event.where
+    if cluster.boards:
+        where = where or cluster.locate(waiting, event.gpu_type)
+        gpus = cluster.boards[event.gpu_type].take(where, waiting.job.gpu_milli)
+    cluster.free[event.gpu_type] -= gpus
     active = cluster.active[event.job_id] = Active(
         job=waiting.job,
         predictions=waiting.predictions,
@@ -127,6 +144,7 @@ def _start(cluster: Cluster, event: JobPlaced) -> None:
         gpus=event.gpus,
         placed_s=event.time_s,
         remaining=waiting.remaining,
+        where=where,
     )
     if cluster._ends is not None:
         cluster._ends.add(active)
@@ -171,11 +189,30 @@ def _check_placement(cluster: Cluster, event: JobPlaced) -> None:
         wrong = f"may not run on {on}"
     elif event.gpus != waiting.gpus[on]:
         wrong = f"takes {waiting.gpus[on]} GPUs on {on}, got {event.gpus!r}"
+    elif cluster.boards or event.where:
+        wrong = _wrong_place(cluster, event, waiting.job)
     elif event.gpus > cluster.free[on]:
         wrong = f"needs {event.gpus} GPUs on {on}, {cluster.free[on]} are free"
     else:
         return
-    raise IllegalEvent(f"job {event.job_id}: {wrong}")
+    if wrong:
+        raise IllegalEvent(f"job {event.job_id}: {wrong}")
+
+
+def _wrong_place(cluster: Cluster, event: JobPlaced, job: Job) -> str:
+    """Why a job cannot have the boards it was given, or any where that was left to the cluster; "" if it can."""
+    on, gpus, where = event.gpu_type, event.gpus, event.where
+    if not cluster.boards:
+        return f"placed on {where}, but the boards of this cluster are not told apart"
+    if where:
+        free = cluster.boards[on].allows(where, gpus, job.gpu_milli, job.one_node)
+        return "" if free else f"cannot have {where} on {on}"
+    if cluster.boards[on].choose(gpus, job.gpu_milli, job.one_node):
+        return ""
+    if job.gpu_milli < WHOLE:
+        return f"needs {job.gpu_milli} thousandths of one GPU on {on}, no board has so much left"
+    together, most = (" of one node", cluster.boards[on].most) if job.one_node else ("", cluster.free[on])
+    return f"needs {gpus} GPUs{together} on {on}, {most} are free"
 
 
 def _cancel(cluster: Cluster, event: JobCancelled) -> None:
@@ -186,3 +223,4 @@ def _cancel(cluster: Cluster, event: JobCancelled) -> None:
     else:
         raise IllegalEvent(f"job {event.job_id}: cancelled, but it neither waits nor runs")
     cluster.over.add(event.job_id)
+    cluster._special.discard(event.job_id)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from kilowait.boards import Held
 from kilowait.jobs import Job, Prediction
 
 
@@ -37,6 +38,8 @@ class JobSubmitted(Struct, frozen=True, kw_only=True, gc=False):
 class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
     """A waiting job got its GPUs and attempt number `attempt` began.
 
+    `gpus` counts boards; a share counts as one. `where` says which boards these are, as `Cluster.locate` chose them;
+    () leaves the choice to the cluster, and is all there is to say while no type has several nodes and no job a share.
     Ways out: finished, failed, preempted, cancelled.
     """
 
@@ -45,6 +48,7 @@ class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
     attempt: int
     gpu_type: str
     gpus: int
+    where: tuple[Held, ...] = ()
 
 
 class AttemptFinished(Struct, frozen=True, kw_only=True, gc=False):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from kilowait.boards import WHOLE
 from kilowait.errors import InputError
 
 JOULES_PER_KWH = 3.6e6
@@ -90,11 +91,12 @@ def _check_interval(name: str, low: float | None, point: float, high: float | No
 class Job:
     """A job as submitted.
 
-    `gpus` is how many GPUs it takes, `gpus_by_type` the types where that differs (a_ij). `allowed` names the
-    GPU types it may use, None for any that it has a prediction for. `memory_bytes` is what it needs on each GPU,
-    None when unknown. `user` is whose job it is, None when nobody is named; of two jobs the one of the larger
-    `priority` is the more urgent, for policies that look at it. `checkpoint_s` is how many seconds it takes to go
-    on from a checkpoint, None for a job that cannot be preempted.
+    `gpus` is how many GPUs it takes, `gpus_by_type` the types where that differs (a_ij). `allowed` names the GPU types
+    it may use, None for any that it has a prediction for. `memory_bytes` is what it needs on each GPU, None when
+    unknown. `gpu_milli` is the share of its one board that it takes, in thousandths; only a job of one GPU may take
+    less than a whole one. With `one_node` all its GPUs come from one node. `user` is whose job it is, None when nobody
+    is named; of two jobs the one of the larger `priority` is the more urgent, for policies that look at it.
+    `checkpoint_s` is how many seconds it takes to go on from a checkpoint, None for a job that cannot be preempted.
     """
 
     job_id: str
@@ -103,6 +105,8 @@ class Job:
     gpus_by_type: Mapping[str, int] = field(default_factory=dict)
     allowed: frozenset[str] | None = None
     memory_bytes: int | None = None
+    gpu_milli: int = WHOLE
+    one_node: bool = False
     content_hash: str = ""
     user: str | None = None
     priority: int = 0
@@ -114,14 +118,33 @@ class Job:
         for where, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
             if count < 1:
                 raise InputError(f"job {self.job_id}: {where} must be >= 1, got {count!r}")
+        if self.gpu_milli != WHOLE:
+            self._check_share()
         if self.memory_bytes is not None and self.memory_bytes < 0:
             raise InputError(f"job {self.job_id}: memory_bytes must be >= 0, got {self.memory_bytes!r}")
         if self.checkpoint_s is not None and not 0 <= self.checkpoint_s < math.inf:
             raise InputError(f"job {self.job_id}: checkpoint_s must be finite and >= 0, got {self.checkpoint_s!r}")
 
     def gpus_on(self, gpu_type: str) -> int:
-        """a_ij: the GPUs this job takes on `gpu_type`."""
+        """The boards on which this job runs on `gpu_type`: a share counts as one."""
         return self.gpus_by_type.get(gpu_type, self.gpus)
+
+    def milli_on(self, gpu_type: str) -> int:
+        """Thousandths of GPUs that this job takes on `gpu_type`."""
+        return self.gpu_milli * self.gpus_by_type.get(gpu_type, self.gpus)
+
+    def amount_on(self, gpu_type: str) -> float:
+        """a_ij: the GPUs this job takes on `gpu_type`, a share as a fraction."""
+        if self.gpu_milli == WHOLE:
+            return self.gpus_by_type.get(gpu_type, self.gpus)
+        return self.gpu_milli / WHOLE
+
+    def _check_share(self) -> None:
+        if not 1 <= self.gpu_milli <= WHOLE:
+            raise InputError(f"job {self.job_id}: gpu_milli must be from 1 to {WHOLE}, got {self.gpu_milli!r}")
+        for where, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
+            if count != 1:
+                raise InputError(f"job {self.job_id}: gpu_milli {self.gpu_milli} is of one GPU, but {where} is {count}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

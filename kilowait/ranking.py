@@ -6,14 +6,15 @@ that leaves is not searched for: its entries are skipped where they are met, and
 
 import heapq
 import math
-import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from weakref import ref
 
+from kilowait.boards import WHOLE
 from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
+from kilowait.room import Room
 from kilowait.standing import Waiting
 
 Key = Callable[[Job, str, Prediction], float]
@@ -21,6 +22,9 @@ Key = Callable[[Job, str, Prediction], float]
 
 JobKey = Callable[[Waiting], float]
 """What a job is ordered by, smallest first, the same for all its types."""
+
+Demand = tuple[str, int] | tuple[str, int, int, bool]
+"""GPU type and boards; where that is not all, thousandths of each and whether they must be of one node."""
 
 SPARE = 64
 """Entries of departed jobs that are not worth a sweep."""
@@ -33,15 +37,18 @@ _place = attrgetter("place")
 
 
 class Bucket:
-    """Pairs of one GPU type that take the same number of GPUs: they fit, or do not fit, together.
+    """Pairs of one GPU type that ask for the same there: they fit, or do not fit, together.
 
-    `entries` and their `keys` are parallel and sorted by key, then by place in the queue.
+    `plain` are whole GPUs of any nodes. `milli` counts thousandths of GPUs. `entries` and their `keys` are parallel and
+    sorted by key, then by place in the queue.
     """
 
-    __slots__ = ("entries", "gpu_type", "gpus", "keys")
+    __slots__ = ("demand", "entries", "gpu_type", "gpus", "keys", "milli", "plain")
 
-    def __init__(self, gpu_type: str, gpus: int) -> None:
-        self.gpu_type, self.gpus = gpu_type, gpus
+    def __init__(self, demand: Demand) -> None:
+        self.demand, self.plain = demand, len(demand) == 2
+        self.gpu_type, self.gpus = demand[0], demand[1]
+        self.milli = self.gpus * (WHOLE if len(demand) == 2 else demand[2])
         self.keys: list[float] = []
         self.entries: list[Waiting] = []
 
@@ -71,17 +78,22 @@ class Ranking:
         self.keys = keys
         self._positions = positions
         self._queue = queue
-        self._buckets: dict[tuple[str, int], Bucket] = {}
+        self._buckets: dict[Demand, Bucket] = {}
         self._by_type: dict[str, list[Bucket]] = {gpu_type: [] for gpu_type in positions}
+        self._special: list[Bucket] = []
         self._departed = 0
 
     def add(self, waiting: Waiting, keys: Sequence[float]) -> None:
         """Rank a job by one key an option."""
-        for pair, key in zip(waiting.gpus.items(), keys, strict=True):
-            bucket = self._buckets.get(pair)
+        job = waiting.job
+        demands: Iterable[Demand] = waiting.gpus.items()
+        if job.one_node or job.gpu_milli != WHOLE:
+            demands = [(gpu_type, gpus, job.gpu_milli, job.one_node) for gpu_type, gpus in waiting.gpus.items()]
+        for demand, key in zip(demands, keys, strict=True):
+            bucket = self._buckets.get(demand)
             if bucket is None:
-                bucket = self._buckets[pair] = Bucket(*pair)
-                self._by_type[bucket.gpu_type].append(bucket)
+                bucket = self._buckets[demand] = Bucket(demand)
+                (self._by_type[bucket.gpu_type] if bucket.plain else self._special).append(bucket)
             bucket.add(key, waiting)
 
     def depart(self) -> None:
@@ -94,11 +106,11 @@ class Ranking:
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Every waiting pair (job_id, gpu_type), best first."""
-        return self._merged(self._buckets.values(), dict.fromkeys(self._by_type, sys.maxsize))
+        return self._merged(self._buckets.values(), None)
 
-    def jobs(self, gpu_type: str, gpus: int) -> Iterator[Waiting]:
-        """The waiting jobs that may use `gpu_type` and take this many GPUs of it, best first."""
-        bucket = self._buckets.get((gpu_type, gpus))
+    def jobs(self, demand: Demand) -> Iterator[Waiting]:
+        """The waiting jobs that may use a type and ask for just this there, best first."""
+        bucket = self._buckets.get(demand)
         if bucket is None:
             return
         at = self._live(bucket)
@@ -106,18 +118,18 @@ class Ranking:
             yield bucket.entries[at]
             at = self._live(bucket, at + 1)
 
-    def fitting(self, free: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-        """Pairs (job_id, gpu_type) whose GPUs are free at the moment they are reached, best first.
+    def fitting(self, room: Room) -> Iterator[tuple[str, str]]:
+        """Pairs (job_id, gpu_type) that fit at the moment they are reached, best first.
 
-        The caller lowers `free` (GPUs by type) as it places; it must not raise it during the iteration.
+        The caller takes room as it places; it must not give any back during the iteration.
         """
-        buckets = self.fitting_buckets(free)
-        return self._merged(buckets, free) if buckets else iter(())
+        buckets = self.fitting_buckets(room)
+        return self._merged(buckets, room) if buckets else iter(())
 
-    def fitting_buckets(self, free: Mapping[str, int]) -> list[Bucket]:
-        """The buckets of pairs that fit in `free` (GPUs by type); perhaps none of their jobs waits any more."""
-        found = []
-        for gpu_type, left in free.items():
+    def fitting_buckets(self, room: Room) -> list[Bucket]:
+        """The buckets of pairs that fit; perhaps none of their jobs waits any more."""
+        found = [b for b in self._special if b.entries and room.holds(*b.demand)] if self._special else []
+        for gpu_type, left in room.free.items():
             if left > 0:
                 for bucket in self._by_type[gpu_type]:
                     if bucket.gpus <= left and bucket.entries:
@@ -135,13 +147,16 @@ class Ranking:
             return 0
         return at
 
-    def _merged(self, buckets: Iterable[Bucket], free: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-        """The live pairs of several buckets in one order; a bucket is left as soon as `free` has no room for it."""
+    def _merged(self, buckets: Iterable[Bucket], room: Room | None) -> Iterator[tuple[str, str]]:
+        """The live pairs of several buckets in one order; a bucket is left as soon as it no longer fits."""
         heads = [head for bucket in buckets if (head := self._head(bucket, 0)) is not None]
         heapq.heapify(heads)
+        free = {} if room is None else room.free
         while heads:
             _, (_, job_id), _, at, bucket = heads[0]
-            if bucket.gpus > free[bucket.gpu_type]:
+            if room is not None and (
+                bucket.gpus > free[bucket.gpu_type] if bucket.plain else not room.holds(*bucket.demand)
+            ):
                 heapq.heappop(heads)
                 continue
             yield job_id, bucket.gpu_type
@@ -155,7 +170,9 @@ class Ranking:
         at = self._live(bucket, start)
         if at == len(bucket.entries):
             return None
-        return bucket.keys[at], bucket.entries[at].place, self._positions[bucket.gpu_type], at, bucket
+        job = bucket.entries[at].job
+        place = job.submit_s, job.job_id  # as `Waiting.place`, which is a call, and this runs at every decision
+        return bucket.keys[at], place, self._positions[bucket.gpu_type], at, bucket
 
 
 class PairKeys:

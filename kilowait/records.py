@@ -130,7 +130,8 @@ TRACE_JOBS = pa.schema(
     [
         ("job_id", pa.string()),
         ("submit_s", pa.float64()),  # after scaling to the load
-        ("gpus", pa.int32()),  # whole ones
+        ("gpus", pa.int32()),  # boards
+        ("gpu_milli", pa.int32()),  # thousandths of each
         ("job_class", pa.string()),  # drawn for what is modelled
         ("gpu_type", pa.string()),
         ("runtime_s", pa.float64()),

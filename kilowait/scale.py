@@ -46,15 +46,15 @@ class Scale:
         """E in force, in kWh; 0 while no pair is known to use energy."""
         return _exp(None if self.in_force is None else self.in_force[1])
 
-    def add(self, predictions: Mapping[str, Prediction], gpus: Mapping[str, int]) -> None:
-        """Count a job that takes these `gpus` on the types, at least one, that it can ever run on.
+    def add(self, predictions: Mapping[str, Prediction], gpus: Mapping[str, int], share: float = 1.0) -> None:
+        """Count a job that takes these `gpus`, `share` of each, on the types, at least one, that it can ever run on.
 
         Pairs of 0 kWh have no logarithm and are left out of E.
         """
         for gpu_type, count in gpus.items():
             seen = predictions[gpu_type]
             self.pairs += 1
-            self.log_gpu_s_sum += log(count) + log(seen.runtime_s)
+            self.log_gpu_s_sum += log(count * share) + log(seen.runtime_s)
             if seen.energy_kwh > 0:
                 self.energy_pairs += 1
                 self.log_energy_kwh_sum += log(seen.energy_kwh)

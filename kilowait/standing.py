@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from kilowait.boards import Held
 from kilowait.jobs import Job, Prediction
 
 
 class Waiting(Struct, frozen=True, kw_only=True, gc=False):
     """A job in the queue; `attempt` is the number its next attempt will have (1 is the first).
 
-    `gpus` says how many GPUs it takes (a_ij) on each type that it may use and could ever fit on, most powerful first.
+    `gpus` says on how many boards it runs on each type that it may use and could ever fit on, most powerful first.
     `remaining` is the share of its work that is left to do, below 1 once it was preempted. `predictions` are of that
     rest and of restarting, so that a policy need not look twice; `whole` are of the whole job, as submitted.
     """
@@ -29,7 +30,10 @@ class Waiting(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Active(Struct, frozen=True, kw_only=True, gc=False):
-    """A job that holds GPUs; `predictions`, `whole` and `remaining` are those it had when its attempt began."""
+    """A job that holds GPUs; `predictions`, `whole` and `remaining` are those it had when its attempt began.
+
+    `where` says which boards it holds, once the cluster tells them apart: see `Cluster.locate`.
+    """
 
     job: Job
     predictions: Mapping[str, Prediction]
@@ -39,6 +43,7 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
     gpus: int
     placed_s: float
     remaining: float = 1.0
+    where: tuple[Held, ...] = ()
 
     @property
     def predicted_end_s(self) -> float:

@@ -8,13 +8,20 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+import msgspec
+
+from kilowait.boards import WHOLE, Boards, Held
 from kilowait.ends import Ends
 from kilowait.errors import IllegalEvent
 from kilowait.jobs import Job, Prediction
 from kilowait.ranking import JobKey, JobKeys, Key, Keys, PairKeys, Ranking
+from kilowait.room import Room
 from kilowait.scale import Scale
 from kilowait.standing import Active, Waiting
+
+_NO_BOARDS: Mapping[str, Boards] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,19 +41,26 @@ class Cluster:
     """Inventory, queue and active set at the present time; changed by `advance` and by nothing else.
 
     `order` lists GPU types most powerful first; a type that joins unlisted goes behind. `total` and `free` count
-    GPUs by type in that order, `memory_bytes` is a board's memory where it is known. `over` holds jobs that are
-    finished or cancelled.
+    whole GPUs by type in that order, `largest` those of the node that has the most, `memory_bytes` is a board's memory
+    where it is known. `over` holds jobs that are finished or cancelled.
+
+    Boards are told apart, in `boards` by type, from the second node of a type or the first job with a share on. Until
+    then a job's boards are on the only node of their type and not shared, which is all there is to know. `_special`
+    are the jobs, waiting and running, that have a share or ask for one node.
     """
 
     order: tuple[str, ...] = ()
     now_s: float = 0.0
     total: dict[str, int] = field(default_factory=dict)
     free: dict[str, int] = field(default_factory=dict)
+    largest: dict[str, int] = field(default_factory=dict)
     memory_bytes: dict[str, int] = field(default_factory=dict)
     nodes: dict[tuple[str, str], int] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     active: dict[str, Active] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
+    boards: dict[str, Boards] = field(default_factory=dict)
+    _special: set[str] = field(default_factory=set)
     _queue: list[Waiting] = field(default_factory=list)
     _places: list[tuple[float, str]] = field(default_factory=list)
     _rankings: list[Ranking] = field(default_factory=list)
@@ -61,6 +75,20 @@ class Cluster:
         """The types a job may use and could ever fit on, most powerful first."""
         return tuple(waiting.gpus)
 
+    def room(self) -> Room:
+        """What is free now, for a policy to use up."""
+        return Room(self.free.copy(), self.boards if self._special else _NO_BOARDS)
+
+    def locate(self, waiting: Waiting, gpu_type: str) -> tuple[Held, ...]:
+        """The boards that a job gets if it is placed now: best fit, as `Boards.choose`.
+
+        () where it does not fit, and where there is nothing to choose: boards that are not told apart.
+        """
+        if not self.boards:
+            return ()
+        job = waiting.job
+        return self.boards[gpu_type].choose(waiting.gpus[gpu_type], job.gpu_milli, job.one_node)
+
     def ranked(self, key: Key) -> Ranking:
         """The waiting (job, type) pairs in the order of `key`.
 
@@ -74,9 +102,10 @@ class Cluster:
         return self._ranking(key) or self._new_ranking(JobKeys(key))
 
     def predicted_ends(self) -> Mapping[str, Sequence[tuple[float, int]]]:
-        """By type, when its running jobs are predicted to end, and the GPUs each gives back, soonest first.
+        """By type, when its running jobs are predicted to end, and the thousandths of GPUs that each gives back.
 
-        Ends that are past belong to jobs that have overrun their prediction. It is the cluster's own: change nothing.
+        The soonest come first; those that are past belong to jobs that have overrun their prediction. It is the
+        cluster's own: change nothing.
         """
         if self._ends is None:
             self._ends = Ends(self.total)
@@ -91,15 +120,15 @@ class Cluster:
             self._scale = Scale()
             everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
             for known in sorted(everyone, key=lambda known: (known.job.submit_s, known.job.job_id)):
-                self._scale.add(known.whole, self.possible(known.job, known.whole))
+                self._scale.add(known.whole, self.possible(known.job, known.whole), known.job.gpu_milli / WHOLE)
         return self._scale
 
     def possible(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
-        """a_ij on the types that a job may use and could ever fit on, most powerful first."""
+        """On how many boards a job runs on the types that a job may use and could ever fit on, most powerful first."""
         # As `_obstacle`, but without words: every submission asks every type.
         allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
         found = {}
-        for gpu_type, total in self.total.items():
+        for gpu_type, total in (self.largest if job.one_node else self.total).items():
             if gpu_type in predictions and (allowed is None or gpu_type in allowed):
                 taken = by_type.get(gpu_type, gpus) if by_type else gpus
                 if taken <= total and (memory is None or memory <= self.memory_bytes.get(gpu_type, math.inf)):
@@ -125,6 +154,18 @@ class Cluster:
             over=frozenset(self.over),
         )
 
+    def _tell_boards_apart(self) -> None:
+        """From now on know which boards are whose; so far every type has one node, and nobody a share."""
+        if self.boards:
+            return
+        for (node, gpu_type), gpus in self.nodes.items():
+            self.boards.setdefault(gpu_type, Boards()).join(node, gpus)
+        for job_id, active in self.active.items():
+            boards = self.boards[active.gpu_type]
+            where = boards.choose(active.gpus, WHOLE, True)
+            boards.take(where, WHOLE)
+            self.active[job_id] = msgspec.structs.replace(active, where=where)
+
     def _ranking(self, key: Key | JobKey) -> Ranking | None:
         for ranking in self._rankings:
             if ranking.keys.by(key):
@@ -149,13 +190,20 @@ class Cluster:
             return f"needs {job.memory_bytes / 1e9:.1f} GB on each GPU, a board has {memory / 1e9:.1f} GB"
         if job.gpus_on(gpu_type) > self.total[gpu_type]:
             return f"needs {job.gpus_on(gpu_type)} GPUs, the cluster has {self.total[gpu_type]}"
+        if job.one_node and job.gpus_on(gpu_type) > self.largest[gpu_type]:
+            most = self.largest[gpu_type]
+            return f"needs {job.gpus_on(gpu_type)} GPUs of one node, the largest {gpu_type} node has {most}"
         return None
 
     def _enqueue(self, waiting: Waiting) -> None:
         """Let a job wait; raises InputError, before anything changes, when a ranking has no number for it."""
         if self._rankings:
-            ranked = [(ranking, keys) for ranking in self._rankings if (keys := ranking.keys.of(waiting)) is not None]
-            self._rankings = [ranking for ranking, _ in ranked]
+            ranked = []
+            for ranking in self._rankings:
+                if (keys := ranking.keys.of(waiting)) is not None:
+                    ranked.append((ranking, keys))  # noqa: PERF401 (this runs at every submission, and is faster so)
+            if len(ranked) < len(self._rankings):
+                self._rankings = [ranking for ranking, _ in ranked]
             for ranking, keys in ranked:
                 ranking.add(waiting, keys)
         job, places = waiting.job, self._places
@@ -181,7 +229,11 @@ class Cluster:
         if active.attempt != attempt:
             raise IllegalEvent(f"job {job_id}: attempt {active.attempt} runs, got the end of {attempt!r}")
         del self.active[job_id]
-        self.free[active.gpu_type] += active.gpus
+        if self.boards:
+            gpus = self.boards[active.gpu_type].give_back(active.where, active.job.gpu_milli)
+        else:
+            gpus = active.gpus
+        self.free[active.gpu_type] += gpus
         if self._ends is not None:
             self._ends.remove(active)
         return active

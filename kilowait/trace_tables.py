@@ -24,13 +24,15 @@ def trace_sentences(digest: Mapping[str, Any]) -> list[str]:
         f"{windows['count']} windows, {windows['left_over']:,} jobs left over after the last. A window forgets the "
         "jobs that still ran when it began, so less waits than in the whole trace at this load. Neighbouring windows "
         f"are not independent.{few}",
-        "Load: whole GPUs times seconds (averaged over the types a job can run on, weighted by their GPUs), over all "
+        "Load: GPUs times seconds (averaged over the types a job can run on, weighted by their GPUs), over all "
         "GPUs times the time between the first and the last submission. The trace offers "
         f"{load['recorded']:.3f} here; all times of submission were multiplied by {load['arrival_factor']:.4g} to make "
         f"it {load['asked']:g}. Single windows offer {low} to {high}, median {middle}.",
         f"Modelled seconds and kWh come from the classes {digest['classes']}, drawn for each job from seed {seed} and "
-        "its id; a job whose GPU type the trace does not tell counts as having run on an A100. A fraction of a GPU "
-        "takes and is charged a whole one. trace_jobs.parquet says for every job and type how each number was had.",
+        "its id; a job whose GPU type the trace does not tell counts as having run on an A100. A job of less than "
+        "one GPU takes that share of a board, in thousandths, and is charged that share of a board's watts; jobs on "
+        "one board do not slow each other down here. A fraction beyond one GPU takes a whole one. "
+        "trace_jobs.parquet says for every job and type how each number was had.",
     ]
 
 
@@ -54,12 +56,17 @@ def _jobs(digest: Mapping[str, Any]) -> TableView:
     counts = (
         ("jobs of the trace", plan["jobs_in"]),
         ("set aside: may use no type of the cluster", plan["no_allowed_type"]),
-        ("set aside: more GPUs than any such type has", plan["too_large"]),
+        ("set aside: more GPUs than any such type or node has", plan["too_large"]),
         ("planned", plan["planned"]),
+        ("of these packed on a share of one GPU", plan["shares"]),
         ("of these with GPUs rounded up to whole ones", plan["rounded_up"]),
         ("of these allowed fewer types than they asked for", plan["narrowed"]),
     )
-    inventory = ", ".join(f"{name}={gpus}" for name, gpus in digest["inventory"].items())
+    nodes = digest["nodes"]
+    inventory = ", ".join(
+        f"{name}={gpus}" + (f" on {len(nodes[name])} nodes" if name in nodes else "")
+        for name, gpus in digest["inventory"].items()
+    )
     return TableView(
         title=f"Jobs on {inventory}",
         headings=("jobs", "number"),

@@ -14,10 +14,11 @@ from kilowait.policies import POLICIES
 from kilowait.simulate.arrivals import ArrivalPattern
 from kilowait.simulate.comparison import BASELINE
 from kilowait.simulate.factorial import Family
+from kilowait.simulate.inventory import several_nodes
 from kilowait.simulate.policy_options import kappas
 from kilowait.simulate.scenario import Sample
 from kilowait.simulate.study import PolicySpec, World
-from kilowait.simulate.trace_options import inventory_option
+from kilowait.simulate.trace_options import inventory_option, nodes_option
 from kilowait.simulate.trace_world import MIN_WINDOW_JOBS, TraceWorld, trace_world, window_size
 from kilowait.simulate.traces import read_trace
 from kilowait.simulate.world_options import check_common, table_names
@@ -117,13 +118,15 @@ def _trace_world(options: dict[str, Any], seed: int, checkpoint_s: float | None)
     load = options.get("trace_load", 0.9)
     if not (load > 0 and load < float("inf")):
         raise InputError(f"--trace-load must be finite and > 0, got {load!r}")
+    gpus = options.get("gpus", "A100=8,A6000=16")
     world = trace_world(
         trace,
-        inventory_option(options.get("gpus", "A100=8,A6000=16")),
+        inventory_option(gpus),
         load=load,
         samples=1,
         seed=seed,
         classes=TRACE_CLASSES,
+        nodes=several_nodes(nodes_option(gpus)),
         checkpoint_s=checkpoint_s,
     )
     usual = min(WINDOW_JOBS, max(MIN_WINDOW_JOBS, len(world.jobs) // MIN_WINDOWS))

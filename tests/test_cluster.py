@@ -214,10 +214,11 @@ def test_fitting_pairs_follow_the_free_gpus_as_they_shrink():
         submitted("wider", gpus=2, predictions=seen(A=(2, 1))),
         submitted("narrow", predictions=seen(A=(3, 1), B=(3, 1))),
     )
-    free, reached = {"A": 4, "B": 0}, []
-    for job_id, gpu_type in cluster.ranked(by_time).fitting(free):
+    cluster.free["B"] = 0
+    room, reached = cluster.room(), []
+    for job_id, gpu_type in cluster.ranked(by_time).fitting(room):
         reached.append((job_id, gpu_type))
-        free[gpu_type] -= cluster.waiting[job_id].job.gpus
+        room.take(cluster.waiting[job_id], gpu_type)
     assert reached == [("wide", "A"), ("narrow", "A")]
 
 

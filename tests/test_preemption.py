@@ -86,7 +86,7 @@ class TestTheEvent:
         cluster = self.cluster()
         self.preempt(cluster, 0.75)
         advance(cluster, JobPlaced(time_s=40.0, job_id="j", attempt=2, gpu_type="A", gpus=1))
-        assert cluster.predicted_ends()["A"][-1] == (120.0, 1)
+        assert cluster.predicted_ends()["A"][-1] == (120.0, 1000)  # thousandths of GPUs
         self.preempt(cluster, 0.5, attempt=2, time_s=70.0)
         assert cluster.waiting["j"].predictions["A"].runtime_s == 55
 

@@ -195,3 +195,39 @@ def test_placements_are_written_in_the_order_decided(tmp_path):
 def test_placements_that_cannot_be_written_are_reported(tmp_path):
     with pytest.raises(InputError, match=r"absent/out.csv: the placements cannot be written: No such file"):
         write_placements(tmp_path / "absent" / "out.csv", [])
+
+
+class TestSharesAndNodes:
+    HEAD = "job_id,submit_s,gpus,gpu_milli,one_node,A_s,A_kwh"
+
+    def read(self, tmp_path, *rows):
+        path = tmp_path / "jobs.csv"
+        path.write_text("\n".join((self.HEAD, *rows)) + "\n")
+        return [row.job for row in read_jobs(path, ["A"]).values()]
+
+    def test_empty_cells_are_whole_gpus_of_any_nodes(self, tmp_path):
+        jobs = self.read(tmp_path, "a,0,1,250,,1,1", "b,0,4,,yes,1,1", "c,0,4,1000,no,1,1")
+        assert [(j.gpus, j.gpu_milli, j.one_node) for j in jobs] == [(1, 250, False), (4, 1000, True), (4, 1000, False)]
+
+    @pytest.mark.parametrize(
+        ("row", "problem"),
+        [
+            ("a,0,1,0,,1,1", "column gpu_milli: must be a whole number >= 1, got '0'"),
+            ("a,0,1,1001,,1,1", "column gpu_milli: must be at most 1000, a whole GPU, got '1001'"),
+            (
+                "a,0,2,500,,1,1",
+                "column gpu_milli: below 1000 it is a share of one GPU, and the job takes more, got '500'",
+            ),
+            ("a,0,2,,maybe,1,1", "column one_node: must be yes or no, or empty for no, got 'maybe'"),
+        ],
+    )
+    def test_a_cell_that_cannot_be_is_named(self, tmp_path, row, problem):
+        with pytest.raises(InputError, match=f"line 2, {problem}"):
+            self.read(tmp_path, row)
+
+    def test_predictions_must_be_about_the_same_share(self, tmp_path):
+        jobs, seen = tmp_path / "jobs.csv", tmp_path / "seen.csv"
+        jobs.write_text(f"{self.HEAD}\na,0,1,500,,1,1\n")
+        seen.write_text(f"{self.HEAD}\na,0,1,400,,1,1\n")
+        with pytest.raises(InputError, match=r"seen.csv, line 2, column gpu_milli: 400 is 500 in .*jobs.csv, line 2"):
+            read_submissions(jobs, ["A"], seen)

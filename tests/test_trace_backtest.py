@@ -51,7 +51,8 @@ def test_the_command_end_to_end(local_ray, small, tmp_path, capsys):
     assert report["report"]["rows_read"] == 63
     assert report["report"]["set_aside"] == {"asks for no GPU": 1, "job id seen before": 1}
     assert (report["report"]["used"], report["report"]["unsorted"]) == (61, 1)
-    assert (report["planned"]["rounded_up"], report["planned"]["narrowed"]) == (12, 1)
+    planned = report["planned"]
+    assert (planned["shares"], planned["rounded_up"], planned["narrowed"]) == (12, 0, 1)
     assert report["planned"]["seconds"]["A100"] == {"measured": 20, "modelled": 40}
     assert report["planned"]["seconds"]["A6000"] == {"measured": 0, "modelled": 61}
     assert (report["windows"]["count"], report["windows"]["left_over"]) == (3, 1)

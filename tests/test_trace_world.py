@@ -75,10 +75,28 @@ class TestPlan:
         assert found.energy_provenance == {"A100": "modelled", "A6000": "measured"}
         assert report.energy["A6000"] == {"measured": 1, "modelled": 0}
 
-    def test_fractions_take_a_whole_gpu_and_are_counted(self):
-        found, report = planned(job("a", gpus=0.3), job("b", gpus=1.5), job("c", gpus=2.0))
-        assert [p.submission.job.gpus for p in found] == [1, 2, 2]
-        assert report.rounded_up == 2
+    def test_less_than_a_gpu_is_a_share_and_a_fraction_beyond_takes_a_whole_one(self):
+        found, report = planned(job("a", gpus=0.3), job("b", gpus=1.5), job("c", gpus=2.0), job("d", gpus=0.0004))
+        assert [p.submission.job.gpus for p in found] == [1, 2, 2, 1]
+        assert [p.submission.job.gpu_milli for p in found] == [300, 1000, 1000, 1]
+        assert (report.shares, report.rounded_up) == (2, 1)
+
+    @given(st.integers(1, 1000))
+    def test_thousandths_come_through_as_they_are(self, milli):
+        ((found,), _) = planned(job(gpus=milli / 1000), gpus={"A100": 1})
+        assert found.submission.job.gpu_milli == milli
+
+    def test_a_share_is_charged_that_share_of_the_watts_and_takes_its_own_time(self):
+        ((found,), _) = planned(job(gpus=0.25))
+        truth = found.submission.truth
+        assert truth["A100"].runtime_s == pytest.approx(3600)
+        assert truth["A100"].energy_kwh == pytest.approx(0.075)  # 300 W x 0.25 x 1 h
+
+    def test_a_job_of_one_node_needs_a_node_that_is_large_enough(self):
+        jobs = [job("spread", gpus=3.0), job("together", gpus=3.0, one_node=True), job("pair", gpus=2.0, one_node=True)]
+        found, report = plan(jobs, {"A100": 4}, seed=0, table=ONE, nodes={"A100": (2, 2)})
+        assert [p.submission.job.job_id for p in found] == ["spread", "pair"]
+        assert report.too_large == 1
 
     def test_constraints_are_read_by_the_catalogues_names(self):
         jobs = [
@@ -128,6 +146,11 @@ class TestLoad:
         # mean seconds (2 x 100 + 6 x 200) / 8 = 175; (2 + 1) x 175 / (8 x 350)
         submissions = [p.submission for p in found]
         assert offered_load(submissions, {"A100": 2, "A6000": 6}) == pytest.approx(0.1875)
+
+    def test_a_share_offers_that_share_of_the_load(self):
+        jobs = job("a", gpus=0.25, measured_s={"A100": 100.0}), job("b", submit_s=50.0, measured_s={"A100": 100.0})
+        found, _ = planned(*jobs, gpus={"A100": 5})
+        assert offered_load([p.submission for p in found], {"A100": 5}) == pytest.approx(0.5)  # 125 / (5 x 50)
 
     def test_arrivals_are_scaled_and_run_times_are_not(self):
         jobs = [job(str(k), submit_s=k * 100.0, measured_s={"A100": 100.0}) for k in range(5)]

@@ -26,6 +26,7 @@ class TestOpenb:
         a, b = read_trace(path, "openb").jobs
         assert (a.gpus, a.allowed, a.duration_s, a.vc) == (0.46, {"T4", "V100M16"}, 90, "LS")
         assert (b.gpus, b.allowed) == (8, None)
+        assert (a.one_node, b.one_node) == (False, True)  # a pod runs on one node
 
     def test_rows_that_are_no_jobs_are_counted(self, write):
         rows = [

@@ -1,8 +1,8 @@
 """Choices that several policies share: which types fit now, which of them is fastest."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from kilowait.cluster import Cluster, Waiting
+from kilowait.cluster import Waiting
 from kilowait.jobs import Job, Prediction
 
 
@@ -14,11 +14,6 @@ def in_queue_order(waiting: Waiting) -> float:
 def predicted_runtime(job: Job, gpu_type: str, seen: Prediction) -> float:
     """A ranking key: predicted seconds, the shortest first."""
     return seen.runtime_s
-
-
-def fitting_types(cluster: Cluster, waiting: Waiting, free: Mapping[str, int]) -> list[str]:
-    """The types that `waiting` may use with enough GPUs in `free`, most powerful first."""
-    return [t for t, gpus in waiting.gpus.items() if gpus <= free[t]]
 
 
 def fastest(waiting: Waiting, types: Iterable[str]) -> str | None:

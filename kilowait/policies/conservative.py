@@ -16,21 +16,21 @@ from kilowait.policies.profile import Profile, Reservation, start_now
 def conservative() -> Policy:
     """A policy that plans the whole queue in `reservations` and starts the jobs whose reservation begins now.
 
-    A job whose reservation begins now on GPUs that an overrun job still holds goes on waiting, and so do the jobs
-    that the plan puts behind it. The plan is made anew at every decision, so a job that ends early lets all others
-    move forward in queue order. The plan is cut short where no job behind can start now; at worst a decision takes
-    time in proportion to the square of the queue's length.
+    A job whose reservation begins now on GPUs that an overrun job still holds, or that are scattered (`start_now`),
+    goes on waiting, and so do the jobs that the plan puts behind it. The plan is made anew at every decision, so a job
+    that ends early lets all others move forward in queue order. The plan is cut short where no job behind can start
+    now; at worst a decision takes time in proportion to the square of the queue's length.
     """
 
     def conservative(cluster: Cluster) -> list[Decision]:
-        free = dict(cluster.free)
-        hopeful = list(cluster.ranked_jobs(in_queue_order).fitting(free))
+        room = cluster.room()
+        hopeful = list(cluster.ranked_jobs(in_queue_order).fitting(room))
         if not hopeful:
             return []
         profile = Profile(cluster)
         decisions: list[Decision] = []
         for serial, planned in enumerate(_plan(cluster, profile), start=1):
-            started = start_now(planned, cluster.now_s, free)
+            started = start_now(planned, cluster, room)
             if started is not None:
                 decisions.append(started)
             if serial & (serial - 1) == 0:  # looking at powers of two costs little, however long the queue

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from kilowait.boards import WHOLE
 from kilowait.cluster import Active, Cluster, Waiting
 
 Floats = npt.NDArray[np.float64]
@@ -31,12 +32,12 @@ class Demand:
 
 class _Pair(NamedTuple):
     column: int
-    gpus: int
+    gpus: float
     seconds: float
     kwh: float
 
 
-_Row = tuple[int, tuple[_Pair, ...]]
+_Row = tuple[float, tuple[_Pair, ...]]
 """All that the program knows of a job: its scale factor and the pairs that it may use."""
 
 
@@ -62,8 +63,8 @@ def _jobs(cluster: Cluster, waiting: Iterable[Waiting]) -> Iterator[tuple[Active
 
 def _row(one: Active | Waiting, types: Iterable[str], place: dict[str, int]) -> _Row:
     job, seen = one.job, one.predictions
-    pairs = (_Pair(place[t], job.gpus_on(t), seen[t].runtime_s, seen[t].energy_kwh) for t in types)
-    return job.gpus, tuple(pairs)
+    pairs = (_Pair(place[t], job.amount_on(t), seen[t].runtime_s, seen[t].energy_kwh) for t in types)
+    return job.gpus * job.gpu_milli / WHOLE, tuple(pairs)
 
 
 def _arrays(rows: Sequence[_Row], jobs: Sequence[int], total: Sequence[int]) -> Demand:

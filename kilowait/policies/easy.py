@@ -14,9 +14,10 @@ from operator import attrgetter
 from kilowait.cluster import Cluster, Waiting
 from kilowait.policies.choices import fastest, in_queue_order, predicted_runtime
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.room import Room
 
 End = tuple[float, int]
-"""A predicted end in seconds, and the GPUs that are then given back."""
+"""A predicted end in seconds, and the thousandths of GPUs that are then given back."""
 
 
 def easy() -> Policy:
@@ -35,16 +36,19 @@ def easy() -> Policy:
     With exact predictions the head starts at its first shadow time: a later job only ever takes GPUs that the head
     does not need by then, and what it takes on other types makes them no better for the head. A job that is not yet
     the head has no such promise, and may be backfilled on a type much slower than one that it could wait for.
+
+    Start, shadow time and extra GPUs are counted in thousandths, as if what is free lay together. Where a share or
+    `one_node` finds it scattered, the head starts later: its type is then held until it fits.
     """
 
     def easy(cluster: Cluster) -> list[Decision]:
-        free = dict(cluster.free)
-        if not cluster.ranked_jobs(in_queue_order).fitting_buckets(free):
+        room = cluster.room()
+        if not cluster.ranked_jobs(in_queue_order).fitting_buckets(room):
             return []
         placed: dict[str, Decision] = {}
-        head = _start_in_order(cluster, free, placed)
+        head = _start_in_order(cluster, room, placed)
         if head is not None:
-            _backfill(_Hole(cluster=cluster, free=free, head=head), placed)
+            _backfill(_Hole(cluster=cluster, room=room, head=head), placed)
         return list(placed.values())
 
     return easy
@@ -54,7 +58,7 @@ def easy() -> Policy:
 class _Head:
     """What is held for the first job that has to wait: its GPUs of a type from the shadow time on.
 
-    `extra` counts GPUs free then that it does not need.
+    `extra` counts thousandths of GPUs free then that it does not need.
     """
 
     job_id: str
@@ -63,42 +67,48 @@ class _Head:
     extra: int
 
 
-def _start_in_order(cluster: Cluster, free: dict[str, int], placed: dict[str, Decision]) -> _Head | None:
+def _start_in_order(cluster: Cluster, room: Room, placed: dict[str, Decision]) -> _Head | None:
     """Start jobs from the front of the queue; returns the first that has to wait."""
     ends = cluster.predicted_ends()
     for waiting in cluster.queue():
-        head = _soonest(waiting, cluster.now_s, free, ends)
-        gpus, gpu_type = waiting.gpus[head.gpu_type], head.gpu_type
-        if head.shadow_s > cluster.now_s or gpus > free[gpu_type]:
+        head = _soonest(waiting, cluster.now_s, room, ends)
+        gpu_type, milli = head.gpu_type, waiting.job.milli_on(head.gpu_type)
+        if head.shadow_s > cluster.now_s:
             return head
-        free[gpu_type] -= gpus
+        if not room.fits(waiting, gpu_type):
+            if milli <= room.milli(gpu_type):  # scattered: nobody else starts there until it fits
+                room.hold(gpu_type)
+            return head
+        room.take(waiting, gpu_type)
         ends = dict(ends)
-        ends[gpu_type] = sorted((*ends[gpu_type], (cluster.now_s + waiting.predictions[gpu_type].runtime_s, gpus)))
+        ends[gpu_type] = sorted((*ends[gpu_type], (cluster.now_s + waiting.predictions[gpu_type].runtime_s, milli)))
         placed[head.job_id] = Place(job_id=head.job_id, gpu_type=gpu_type)
     return None
 
 
-def _soonest(waiting: Waiting, now_s: float, free: Mapping[str, int], ends: Mapping[str, Sequence[End]]) -> _Head:
+def _soonest(waiting: Waiting, now_s: float, room: Room, ends: Mapping[str, Sequence[End]]) -> _Head:
     """The type on which the job would end first, were no other started; equal ends go to the more powerful type."""
     best, best_start_s, best_end_s = "", math.inf, math.inf
-    for gpu_type, gpus in waiting.gpus.items():
-        start_s = _earliest_s(gpus, now_s, free[gpu_type], ends[gpu_type])
+    for gpu_type in waiting.gpus:
+        start_s = _earliest_s(waiting.job.milli_on(gpu_type), now_s, room.milli(gpu_type), ends[gpu_type])
         end_s = start_s + waiting.predictions[gpu_type].runtime_s
         if not best or end_s < best_end_s:
             best, best_start_s, best_end_s = gpu_type, start_s, end_s
-    left = free[best]
+    left = room.milli(best)
     for end_s, given_back in ends[best]:
         if end_s > best_start_s:
             break
         left += given_back
-    return _Head(job_id=waiting.job.job_id, gpu_type=best, shadow_s=best_start_s, extra=left - waiting.gpus[best])
+    return _Head(
+        job_id=waiting.job.job_id, gpu_type=best, shadow_s=best_start_s, extra=left - waiting.job.milli_on(best)
+    )
 
 
-def _earliest_s(gpus: int, now_s: float, free: int, ends: Sequence[End]) -> float:
-    """The first time, now or a predicted end, at which `gpus` are free."""
+def _earliest_s(milli: int, now_s: float, free: int, ends: Sequence[End]) -> float:
+    """The first time, now or a predicted end, at which so many thousandths are free."""
     start_s = now_s
     for end_s, given_back in ends:
-        if free >= gpus and end_s > now_s:
+        if free >= milli and end_s > now_s:
             break
         free += given_back
         start_s = max(start_s, end_s)
@@ -110,7 +120,7 @@ class _Hole:
     """What the head leaves to the jobs behind it."""
 
     cluster: Cluster
-    free: dict[str, int]
+    room: Room
     head: _Head
 
     def outlasts(self, waiting: Waiting, gpu_type: str) -> bool:
@@ -120,15 +130,15 @@ class _Hole:
 
     def admits(self, waiting: Waiting, gpu_type: str) -> bool:
         """Whether the job fits now and does not delay the head."""
-        gpus = waiting.gpus[gpu_type]
-        return gpus <= self.free[gpu_type] and (gpus <= self.head.extra or not self.outlasts(waiting, gpu_type))
+        if not self.room.fits(waiting, gpu_type):
+            return False
+        return waiting.job.milli_on(gpu_type) <= self.head.extra or not self.outlasts(waiting, gpu_type)
 
     def take(self, waiting: Waiting, gpu_type: str) -> None:
         """Use GPUs up for a job that was admitted."""
-        gpus = waiting.gpus[gpu_type]
-        self.free[gpu_type] -= gpus
+        self.room.take(waiting, gpu_type)
         if self.outlasts(waiting, gpu_type):
-            self.head.extra -= gpus
+            self.head.extra -= waiting.job.milli_on(gpu_type)
 
 
 def _backfill(hole: _Hole, placed: dict[str, Decision]) -> None:
@@ -148,11 +158,11 @@ def _firsts(hole: _Hole, placed: Container[str]) -> list[Waiting]:
     long ones behind it.
     """
     head, in_order, firsts = hole.head, hole.cluster.ranked_jobs(in_queue_order), list[Waiting]()
-    for bucket in in_order.fitting_buckets(hole.free):
-        if bucket.gpu_type != head.gpu_type or bucket.gpus <= head.extra:
-            jobs = in_order.jobs(bucket.gpu_type, bucket.gpus)
+    for bucket in in_order.fitting_buckets(hole.room):
+        if bucket.gpu_type != head.gpu_type or bucket.milli <= head.extra:
+            jobs = in_order.jobs(bucket.demand)
         else:
-            shortest = hole.cluster.ranked(predicted_runtime).jobs(bucket.gpu_type, bucket.gpus)
+            shortest = hole.cluster.ranked(predicted_runtime).jobs(bucket.demand)
             short = takewhile(lambda w: not hole.outlasts(w, head.gpu_type), shortest)
             jobs = iter(sorted(short, key=_place))
         for waiting in jobs:

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
+from kilowait.boards import WHOLE
 from kilowait.cluster import Cluster, Waiting
 from kilowait.errors import InputError
-from kilowait.policies.choices import fastest, fitting_types
+from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.room import Room
 
 
 def fair(*, weights: Mapping[str, float] | None = None) -> Policy:
@@ -38,7 +40,7 @@ def fair(*, weights: Mapping[str, float] | None = None) -> Policy:
 
     def fair(cluster: Cluster) -> list[Decision]:
         book = _Book.of(cluster, known)
-        candidates = dict.fromkeys(job_id for job_id, _ in cluster.ranked_jobs(_urgency).fitting(book.free))
+        candidates = dict.fromkeys(job_id for job_id, _ in cluster.ranked_jobs(_urgency).fitting(book.room))
         decisions: list[Decision] = []
         for _, members in groupby(candidates, key=lambda job_id: cluster.waiting[job_id].job.priority):
             decisions += _serve(book, members)
@@ -53,39 +55,38 @@ def _urgency(waiting: Waiting) -> float:
 
 @dataclass(slots=True, kw_only=True)
 class _Book:
-    """Who holds how many GPUs of which type, and what is free."""
+    """Who holds how many thousandths of GPUs of which type, and what is free."""
 
     cluster: Cluster
     weights: Mapping[str, float]
     held: dict[str | None, dict[str, int]]
-    free: dict[str, int]
+    room: Room
 
     @classmethod
     def of(cls, cluster: Cluster, weights: Mapping[str, float]) -> "_Book":
-        book = cls(cluster=cluster, weights=weights, held={}, free=dict(cluster.free))
+        book = cls(cluster=cluster, weights=weights, held={}, room=cluster.room())
         for active in cluster.active.values():
-            book.add(active.job.user, active.gpu_type, active.gpus)
+            book.add(active.job.user, active.gpu_type, active.gpus * active.job.gpu_milli)
         return book
 
-    def add(self, user: str | None, gpu_type: str, gpus: int) -> None:
+    def add(self, user: str | None, gpu_type: str, milli: int) -> None:
         types = self.held.setdefault(user, {})
-        types[gpu_type] = types.get(gpu_type, 0) + gpus
+        types[gpu_type] = types.get(gpu_type, 0) + milli
 
     def share(self, user: str | None) -> float:
         """The dominant share of a user over their weight."""
         weight = 1.0 if user is None else self.weights.get(user, 1.0)
-        held = self.held.get(user, {})
-        return max((gpus / self.cluster.total[t] for t, gpus in held.items()), default=0.0) / weight
+        held, total = self.held.get(user, {}), self.cluster.total
+        return max((milli / (WHOLE * total[t]) for t, milli in held.items()), default=0.0) / weight
 
     def place(self, job_id: str) -> Place | None:
         """Start a job on its fastest free type, None when none is free."""
         waiting = self.cluster.waiting[job_id]
-        gpu_type = fastest(waiting, fitting_types(self.cluster, waiting, self.free))
+        gpu_type = fastest(waiting, self.room.fitting(waiting))
         if gpu_type is None:
             return None
-        gpus = waiting.job.gpus_on(gpu_type)
-        self.free[gpu_type] -= gpus
-        self.add(waiting.job.user, gpu_type, gpus)
+        self.room.take(waiting, gpu_type)
+        self.add(waiting.job.user, gpu_type, waiting.job.milli_on(gpu_type))
         return Place(job_id=job_id, gpu_type=gpu_type)
 
 
@@ -97,7 +98,7 @@ def _serve(book: _Book, candidates: Iterable[str]) -> list[Decision]:
     turns = [(book.share(user), *queue.popleft(), user) for user, queue in queues.items()]
     heapq.heapify(turns)
     decisions: list[Decision] = []
-    while turns and any(book.free.values()):
+    while turns and book.room:
         _, _, job_id, user = heapq.heappop(turns)
         decision = book.place(job_id)
         if decision is not None:

@@ -49,7 +49,7 @@ def gavel(*, objective: str = DEFAULT_OBJECTIVE, horizon: int = 64) -> Policy:
         raise InputError(f"horizon must be >= 1, got {horizon!r}")
 
     def gavel(cluster: Cluster) -> list[Decision]:
-        if next(cluster.ranked_jobs(in_queue_order).fitting(cluster.free), None) is None:
+        if next(cluster.ranked_jobs(in_queue_order).fitting(cluster.room()), None) is None:
             return []
         waiting = list(islice(cluster.queue(), horizon))
         demand, groups = demand_of(cluster, waiting)
@@ -64,14 +64,15 @@ def gavel(*, objective: str = DEFAULT_OBJECTIVE, horizon: int = 64) -> Policy:
 def _start(cluster: Cluster, waiting: Sequence[Waiting], shares: Mapping[str, Sequence[float]]) -> list[Decision]:
     """Start pairs by falling share while they fit; the sort is stable, so ties keep the order of the queue."""
     pairs = [
-        (share, one.job, gpu_type)
+        (share, one, gpu_type)
         for one in waiting
         for gpu_type, share in zip(cluster.total, shares[one.job.job_id], strict=True)
         if share > 0
     ]
-    free, placed = dict(cluster.free), dict[str, Decision]()
-    for _, job, gpu_type in sorted(pairs, key=lambda pair: -pair[0]):
-        if job.job_id not in placed and job.gpus_on(gpu_type) <= free[gpu_type]:
-            free[gpu_type] -= job.gpus_on(gpu_type)
-            placed[job.job_id] = Place(job_id=job.job_id, gpu_type=gpu_type)
+    room, placed = cluster.room(), dict[str, Decision]()
+    for _, one, gpu_type in sorted(pairs, key=lambda pair: -pair[0]):
+        job_id = one.job.job_id
+        if job_id not in placed and room.fits(one, gpu_type):
+            room.take(one, gpu_type)
+            placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
     return list(placed.values())

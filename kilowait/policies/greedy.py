@@ -22,14 +22,13 @@ def greedy(*, alpha: float = DEFAULT_ALPHA, gamma: float = DEFAULT_GAMMA) -> Pol
         return min(waiting.gpus, key=lambda t: alpha * seen[t].runtime_s + gamma * seen[t].energy_kwh)
 
     def greedy(cluster: Cluster) -> list[Decision]:
-        free = dict(cluster.free)
+        room = cluster.room()
         decisions: list[Decision] = []
         for waiting in cluster.queue():
             gpu_type = choice(cluster, waiting)
-            gpus = waiting.gpus[gpu_type]
-            if gpus > free[gpu_type]:
+            if not room.fits(waiting, gpu_type):
                 break
-            free[gpu_type] -= gpus
+            room.take(waiting, gpu_type)
             decisions.append(Place(job_id=waiting.job.job_id, gpu_type=gpu_type))
         return decisions
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from kilowait.boards import WHOLE
 from kilowait.cluster import Cluster, Waiting
 from kilowait.errors import InputError
 from kilowait.policies.decisions import Decision, Policy, checked_weight
@@ -10,11 +11,11 @@ from kilowait.policies.patient import (
     DEFAULT_CONGESTION,
     DEFAULT_EFFORT,
     DEFAULT_WAIT_S_PER_KWH,
-    Option,
     Prices,
     candidate,
     cheapest_plan,
     plan,
+    reservation,
 )
 from kilowait.policies.patient import (
     DEFAULT_HORIZON as PLANNED,
@@ -67,37 +68,28 @@ def milp(
     limits = Limits(nodes=nodes, time_s=checked_weight("time_limit_s", time_limit_s))
 
     def milp(cluster: Cluster) -> list[Decision]:
-        if not cluster.waiting or not any(cluster.free.values()):
+        room = cluster.room()
+        if not cluster.waiting or not room:
             return []
-        profile, free = Profile(cluster), dict(cluster.free)
+        profile = Profile(cluster)
         queue = {w.job.job_id: candidate(cluster, w, *prices) for w in cluster.queue()}
         planned = cheapest_plan(cluster, profile, list(queue.values()), DEFAULT_EFFORT, PLANNED, 0).starts
-        head = _improved(cluster, profile, [_planned(*start) for start in planned[:horizon]], prices, limits)
-        for reservation in head:
-            profile.reserve(reservation)
+        head = _improved(cluster, profile, [reservation(*start) for start in planned[:horizon]], prices, limits)
+        for reserved in head:
+            profile.reserve(reserved)
         behind = plan(profile, [queue[option.job_id] for _, option in planned[horizon:]], cluster.now_s)
-        tail = [_planned(*start) for start in behind.starts] if behind else []
-        starts = (start_now(reservation, cluster.now_s, free) for reservation in (*head, *tail))
+        tail = [reservation(*start) for start in behind.starts] if behind else []
+        starts = (start_now(reserved, cluster, room) for reserved in (*head, *tail))
         return [start for start in starts if start is not None]
 
     return milp
-
-
-def _planned(start_s: float, option: Option) -> Reservation:
-    return Reservation(
-        job_id=option.job_id,
-        gpu_type=option.gpu_type,
-        gpus=option.gpus,
-        start_s=start_s,
-        end_s=start_s + option.runtime_s,
-    )
 
 
 def _improved(
     cluster: Cluster, profile: Profile, planned: Sequence[Reservation], prices: Prices, limits: Limits
 ) -> Sequence[Reservation]:
     """The cheapest reservations that the program finds for the jobs of `planned`, or `planned` itself."""
-    jobs = [cluster.waiting[reservation.job_id] for reservation in planned]
+    jobs = [cluster.waiting[reserved.job_id] for reserved in planned]
     known = [_column(cluster, w, r.gpu_type, r.start_s, prices) for w, r in zip(jobs, planned, strict=True)]
     known_s = math.fsum(column.cost_s for column in known)
     alone_s = {w.job.job_id: _least_s(cluster, profile, w, prices) for w in jobs}
@@ -107,14 +99,14 @@ def _improved(
     starts = _starts(cluster, profile, jobs)
     offered = [_column(cluster, w, t, s, prices) for w in jobs for t in cluster.options(w) for s in starts[t]]
     worth = [c for c in offered if c.cost_s <= alone_s[c.job_id] + gain_s * (1 + SAME)]
-    found = select(list(dict.fromkeys((*known, *worth))), profile.free_at, limits).columns
+    found = select(list(dict.fromkeys((*known, *worth))), profile.gpus_at, limits).columns
     if found is None or math.fsum(column.cost_s for column in found) >= known_s:
         return planned
     return [_reservation(column) for column in sorted(found, key=lambda column: column.start_s)]
 
 
 def _column(cluster: Cluster, waiting: Waiting, gpu_type: str, start_s: float, prices: Prices) -> Column:
-    seen, gpus = waiting.predictions[gpu_type], waiting.job.gpus_on(gpu_type)
+    seen, gpus = waiting.predictions[gpu_type], waiting.job.amount_on(gpu_type)
     to_come_s = prices.congestion * gpus / cluster.total[gpu_type] * seen.runtime_s
     return Column(
         job_id=waiting.job.job_id,
@@ -131,7 +123,7 @@ def _reservation(column: Column) -> Reservation:
     return Reservation(
         job_id=column.job_id,
         gpu_type=column.gpu_type,
-        gpus=column.gpus,
+        milli=round(column.gpus * WHOLE),
         start_s=column.start_s,
         end_s=column.held_until_s,
     )

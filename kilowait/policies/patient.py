@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from kilowait.boards import WHOLE
 from kilowait.cluster import Active, Cluster, Waiting
 from kilowait.errors import InputError
-from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
-from kilowait.policies.profile import Profile
+from kilowait.policies.decisions import Decision, Policy, checked_weight
+from kilowait.policies.profile import Profile, Reservation, start_now
+from kilowait.room import Room
 
 DEFAULT_WAIT_S_PER_KWH = 1500.0
 """A kWh saved is worth 25 minutes of one job's waiting."""
@@ -26,11 +28,14 @@ class Prices(NamedTuple):
 
 
 class Option(NamedTuple):
-    """A type that a waiting job may use. `extra_s` is what energy and occupation cost above the job's cheapest type."""
+    """A type that a waiting job may use. `extra_s` is what energy and occupation cost above the job's cheapest type.
+
+    `milli` counts thousandths of GPUs.
+    """
 
     job_id: str
     gpu_type: str
-    gpus: int
+    milli: int
     runtime_s: float
     extra_s: float
 
@@ -84,15 +89,14 @@ def patient(
             raise InputError(f"{name} must be >= 1, got {count!r}")
 
     def patient(cluster: Cluster) -> list[Decision]:
-        if not any(cluster.free.values()):
+        room = cluster.room()
+        if not room or not any(room.fitting(waiting) for waiting in cluster.queue()):
             return []
         queue = [candidate(cluster, waiting, *prices) for waiting in cluster.queue()]
-        if not any(o.gpus <= cluster.free[o.gpu_type] for candidate in queue for o in candidate.options):
-            return []
         profile = Profile(
             cluster, partial(expected_end_s, now_s=cluster.now_s, error_sd=error_sd) if error_sd else None
         )
-        return _started(cheapest_plan(cluster, profile, queue, effort, horizon, seed), cluster)
+        return _started(cheapest_plan(cluster, profile, queue, effort, horizon, seed), cluster, room)
 
     return patient
 
@@ -119,14 +123,14 @@ def candidate(cluster: Cluster, waiting: Waiting, wait_s_per_kwh: float, congest
     """A waiting job with the price of each of its types in seconds of waiting; ties to the more powerful type."""
     priced = []
     for gpu_type in cluster.options(waiting):
-        seen, gpus = waiting.predictions[gpu_type], waiting.job.gpus_on(gpu_type)
+        seen, gpus = waiting.predictions[gpu_type], waiting.job.amount_on(gpu_type)
         caused_s = congestion * len(cluster.waiting) * gpus * seen.runtime_s / cluster.total[gpu_type]
         price_s = caused_s + wait_s_per_kwh * seen.energy_kwh
-        priced.append(Option(waiting.job.job_id, gpu_type, gpus, seen.runtime_s, price_s))
+        priced.append(Option(waiting.job.job_id, gpu_type, waiting.job.milli_on(gpu_type), seen.runtime_s, price_s))
     least_s = min(option.extra_s for option in priced)
     options = [option._replace(extra_s=option.extra_s - least_s) for option in priced]
     options.sort(key=lambda option: option.extra_s)
-    return Candidate(min(option.gpus * option.runtime_s for option in options), options)
+    return Candidate(min(option.milli / WHOLE * option.runtime_s for option in options), options)
 
 
 def cheapest_plan(
@@ -166,23 +170,34 @@ def plan(profile: Profile, order: Sequence[Candidate], now_s: float, limit_s: fl
         for option in candidate.options:
             if option.extra_s >= least_s:  # even at once it would cost as much, and so would those behind it
                 break
-            start_s = profile.earliest_s(option.gpu_type, option.gpus, option.runtime_s)
+            start_s = profile.earliest_s(option.gpu_type, option.milli, option.runtime_s)
             if start_s - now_s + option.extra_s < least_s:
                 least_s, best = start_s - now_s + option.extra_s, (start_s, option)
         cost_s += least_s
         if best is None or cost_s > limit_s:
             return None
         start_s, option = best
-        profile.take(option.gpu_type, option.gpus, start_s, start_s + option.runtime_s)
+        profile.take(option.gpu_type, option.milli, start_s, start_s + option.runtime_s)
         starts.append(best)
     return Plan(cost_s, starts)
 
 
-def _started(found: Plan, cluster: Cluster) -> list[Decision]:
-    """The jobs that start now; not those whose GPUs a job that has overrun still holds."""
-    free, started = dict(cluster.free), list[Decision]()
+def _started(found: Plan, cluster: Cluster, room: Room) -> list[Decision]:
+    """The jobs that start now; see `start_now` for those that cannot."""
+    decisions: list[Decision] = []
     for start_s, option in found.starts:
-        if start_s <= cluster.now_s and option.gpus <= free[option.gpu_type]:
-            free[option.gpu_type] -= option.gpus
-            started.append(Place(job_id=option.job_id, gpu_type=option.gpu_type))
-    return started
+        started = start_now(reservation(start_s, option), cluster, room)
+        if started is not None:
+            decisions.append(started)
+    return decisions
+
+
+def reservation(start_s: float, option: Option) -> Reservation:
+    """What a plan has reserved for a job."""
+    return Reservation(
+        job_id=option.job_id,
+        gpu_type=option.gpu_type,
+        milli=option.milli,
+        start_s=start_s,
+        end_s=start_s + option.runtime_s,
+    )

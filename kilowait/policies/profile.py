@@ -9,54 +9,71 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kilowait.boards import WHOLE
 from kilowait.cluster import Active, Cluster, Waiting
 from kilowait.policies.decisions import Place
+from kilowait.room import Room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """GPUs of one type for one job from `start_s` to its predicted end."""
+    """Thousandths of GPUs of one type for one job from `start_s` to its predicted end."""
 
     job_id: str
     gpu_type: str
-    gpus: int
+    milli: int
     start_s: float
     end_s: float
 
 
-def start_now(planned: Reservation, now_s: float, free: dict[str, int]) -> Place | None:
-    """Start a job whose reservation begins now, taking its GPUs out of `free`; None where an overrun job holds them."""
-    if planned.start_s > now_s or planned.gpus > free[planned.gpu_type]:
+def start_now(planned: Reservation, cluster: Cluster, room: Room) -> Place | None:
+    """Start a job whose reservation begins now, taking its room; None where that is not there.
+
+    An overrun job may still hold it. Or enough is free, but scattered over boards or nodes: then the type is held for
+    the job until it fits, lest those behind it keep the type scattered for ever.
+    """
+    if planned.start_s > cluster.now_s:
         return None
-    free[planned.gpu_type] -= planned.gpus
-    return Place(job_id=planned.job_id, gpu_type=planned.gpu_type)
+    waiting, gpu_type = cluster.waiting[planned.job_id], planned.gpu_type
+    if room.fits(waiting, gpu_type):
+        room.take(waiting, gpu_type)
+        return Place(job_id=planned.job_id, gpu_type=gpu_type)
+    if planned.milli <= room.milli(gpu_type):
+        room.hold(gpu_type)
+    return None
 
 
 class Profile:
-    """A step function of free GPUs a type, from now on; without reservations it only rises.
+    """A step function of free GPUs a type, in thousandths, from now on; without reservations it only rises.
 
-    `end_s` says when a running job ends, by default as predicted. GPUs of a job that should have ended count as free
-    from now on, though they are not: who starts a job looks at `Cluster.free` besides.
+    `end_s` says when a running job ends, by default as predicted. It counts, and does not say which boards are free: a
+    share is planned as its thousandths, and where they or GPUs of one node are scattered a job cannot start at its
+    reservation. GPUs of a job that should have ended count as free from now on, though they are not: who starts a job
+    looks at `Cluster.room` besides.
     """
 
     def __init__(self, cluster: Cluster, end_s: Callable[[Active], float] | None = None) -> None:
-        self._cluster = cluster
+        self._cluster, room = cluster, cluster.room()
         self._steps: dict[str, tuple[list[float], list[int]]] = {
-            gpu_type: ([cluster.now_s], [free]) for gpu_type, free in cluster.free.items()
+            gpu_type: ([cluster.now_s], [room.milli(gpu_type)]) for gpu_type in cluster.total
         }
         ends = cluster.predicted_ends() if end_s is None else _ends_by_type(cluster, end_s)
         for gpu_type, (times, free) in self._steps.items():
-            for ends_s, gpus in ends[gpu_type]:
+            for ends_s, milli in ends[gpu_type]:
                 if ends_s <= times[-1]:
-                    free[-1] += gpus
+                    free[-1] += milli
                 else:
                     times.append(ends_s)
-                    free.append(free[-1] + gpus)
+                    free.append(free[-1] + milli)
 
     def free_at(self, gpu_type: str, time_s: float) -> int:
-        """Free GPUs of a type at `time_s`, which must not lie before now."""
+        """Free thousandths of a type at `time_s`, which must not lie before now."""
         times, free = self._steps[gpu_type]
         return free[bisect_right(times, time_s) - 1]
+
+    def gpus_at(self, gpu_type: str, time_s: float) -> float:
+        """As `free_at`, in GPUs."""
+        return self.free_at(gpu_type, time_s) / WHOLE
 
     def moments(self, gpu_type: str) -> tuple[float, ...]:
         """When the number of free GPUs of a type changes, now first."""
@@ -72,18 +89,18 @@ class Profile:
 
     def earliest(self, waiting: Waiting, gpu_type: str) -> Reservation:
         """The earliest start on `gpu_type` with enough GPUs for the whole predicted run."""
-        gpus, runtime_s = waiting.job.gpus_on(gpu_type), waiting.predictions[gpu_type].runtime_s
-        start_s = self.earliest_s(gpu_type, gpus, runtime_s)
+        milli, runtime_s = waiting.job.milli_on(gpu_type), waiting.predictions[gpu_type].runtime_s
+        start_s = self.earliest_s(gpu_type, milli, runtime_s)
         return Reservation(
-            job_id=waiting.job.job_id, gpu_type=gpu_type, gpus=gpus, start_s=start_s, end_s=start_s + runtime_s
+            job_id=waiting.job.job_id, gpu_type=gpu_type, milli=milli, start_s=start_s, end_s=start_s + runtime_s
         )
 
-    def earliest_s(self, gpu_type: str, gpus: int, runtime_s: float) -> float:
-        """The first time from which `gpus` GPUs of a type are free for `runtime_s`."""
+    def earliest_s(self, gpu_type: str, milli: int, runtime_s: float) -> float:
+        """The first time from which so many thousandths of a type are free for `runtime_s`."""
         times, free = self._steps[gpu_type]
         start = step = 0
         while step < len(times) and times[step] < times[start] + runtime_s:  # the last step has every GPU free
-            if free[step] < gpus:
+            if free[step] < milli:
                 start = step + 1
             step += 1
         return times[start]
@@ -98,26 +115,26 @@ class Profile:
     def has_room_now(self, waiting: Waiting, gpu_type: str) -> bool:
         """Whether the job could run from now on to its predicted end on `gpu_type`."""
         times, free = self._steps[gpu_type]
-        gpus, end_s = waiting.job.gpus_on(gpu_type), times[0] + waiting.predictions[gpu_type].runtime_s
-        return all(left >= gpus for left in free[: bisect_left(times, end_s)])
+        milli, end_s = waiting.job.milli_on(gpu_type), times[0] + waiting.predictions[gpu_type].runtime_s
+        return all(left >= milli for left in free[: bisect_left(times, end_s)])
 
     def reserve(self, taken: Reservation) -> None:
         """Take the GPUs of a reservation out of the profile."""
-        self.take(taken.gpu_type, taken.gpus, taken.start_s, taken.end_s)
+        self.take(taken.gpu_type, taken.milli, taken.start_s, taken.end_s)
 
-    def take(self, gpu_type: str, gpus: int, start_s: float, end_s: float) -> None:
-        """Take GPUs of a type out of the profile from `start_s` to `end_s`."""
+    def take(self, gpu_type: str, milli: int, start_s: float, end_s: float) -> None:
+        """Take thousandths of a type out of the profile from `start_s` to `end_s`."""
         times, free = self._steps[gpu_type]
         first = _cut(times, free, start_s)
         for step in range(first, _cut(times, free, end_s)):
-            free[step] -= gpus
+            free[step] -= milli
 
 
 def _ends_by_type(cluster: Cluster, end_s: Callable[[Active], float]) -> Mapping[str, Sequence[tuple[float, int]]]:
     """As `Cluster.predicted_ends`, by another rule."""
     ends: dict[str, list[tuple[float, int]]] = {gpu_type: [] for gpu_type in cluster.total}
     for active in cluster.active.values():
-        ends[active.gpu_type].append((end_s(active), active.gpus))
+        ends[active.gpu_type].append((end_s(active), active.gpus * active.job.gpu_milli))
     return {gpu_type: sorted(found) for gpu_type, found in ends.items()}
 
 

@@ -11,16 +11,13 @@ def simple() -> Policy:
     """
 
     def simple(cluster: Cluster) -> list[Decision]:
-        free = dict(cluster.free)
+        room = cluster.room()
         decisions: list[Decision] = []
         for waiting in cluster.queue():
-            for gpu_type, gpus in waiting.gpus.items():
-                if gpus <= free[gpu_type]:
-                    free[gpu_type] -= gpus
-                    decisions.append(Place(job_id=waiting.job.job_id, gpu_type=gpu_type))
-                    break
-            else:
+            gpu_type = room.take_first(waiting)
+            if gpu_type is None:
                 break
+            decisions.append(Place(job_id=waiting.job.job_id, gpu_type=gpu_type))
         return decisions
 
     return simple

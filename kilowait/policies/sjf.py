@@ -6,7 +6,7 @@ keep the rule and lose the proof.
 """
 
 from kilowait.cluster import Cluster, Waiting
-from kilowait.policies.choices import fastest, fitting_types
+from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy
 
 
@@ -19,16 +19,16 @@ def sjf() -> Policy:
     """
 
     def sjf(cluster: Cluster) -> list[Decision]:
-        free = dict(cluster.free)
+        room = cluster.room()
         placed: dict[str, Decision] = {}
-        for job_id, _ in cluster.ranked_jobs(shortest_runtime).fitting(free):
+        for job_id, _ in cluster.ranked_jobs(shortest_runtime).fitting(room):
             if job_id in placed:
                 continue
             waiting = cluster.waiting[job_id]
-            gpu_type = fastest(waiting, fitting_types(cluster, waiting, free))
+            gpu_type = fastest(waiting, room.fitting(waiting))
             if gpu_type is None:
                 continue
-            free[gpu_type] -= waiting.gpus[gpu_type]
+            room.take(waiting, gpu_type)
             placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
         return list(placed.values())
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from kilowait.cluster import Active, Cluster, Waiting
 from kilowait.errors import InputError
-from kilowait.policies.choices import fastest, fitting_types, predicted_runtime
+from kilowait.jobs import Job
+from kilowait.policies.choices import fastest, predicted_runtime
 from kilowait.policies.decisions import Decision, Place, Policy, Preempt
+from kilowait.room import Room
 
 DEFAULT_HYSTERESIS = 2.0
 """A job gives way to one that needs less than half as long."""
@@ -63,7 +65,7 @@ class _Round:
 
     cluster: Cluster
     hysteresis: float
-    free: dict[str, int]
+    room: Room
     giving: dict[str, list[tuple[float, Active]]]
     displaced: list[Active] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -76,52 +78,52 @@ class _Round:
                 giving[active.gpu_type].append((active.predicted_end_s - cluster.now_s, active))
         for jobs in giving.values():
             jobs.sort(key=lambda one: (one[0], one[1].job.submit_s, one[1].job.job_id))
-        return cls(cluster=cluster, hysteresis=hysteresis, free=dict(cluster.free), giving=giving)
+        return cls(cluster=cluster, hysteresis=hysteresis, room=cluster.room(), giving=giving)
 
     def has_room_for(self, seconds: float) -> bool:
         """Whether looking on can help: something is free, or somebody might give way to a job this short."""
         longest = max((jobs[-1][0] for jobs in self.giving.values() if jobs), default=0.0)
-        return longest > self.hysteresis * seconds or any(self.free.values())
+        return longest > self.hysteresis * seconds or bool(self.room)
 
     def serve(self, waiting: Waiting) -> None:
         """Start a job if there is room or room can be made."""
-        gpu_type = fastest(waiting, fitting_types(self.cluster, waiting, self.free))
+        gpu_type = fastest(waiting, self.room.fitting(waiting))
         if gpu_type is None:
             yielding = {t: jobs for t in waiting.gpus if (jobs := self._yielding(waiting, t))}
             gpu_type = fastest(waiting, yielding)
             if gpu_type is None:
                 return
             self._displace(gpu_type, yielding[gpu_type])
-        self._place(waiting.job.job_id, gpu_type, waiting.gpus[gpu_type])
+        self._place(waiting.job, gpu_type, waiting.gpus[gpu_type])
 
     def migrate(self) -> None:
         """Start what is left of displaced jobs, the shortest first, each on the fastest of its types that has room."""
         for active in reversed(self.displaced):
-            gpus = self.cluster.possible(active.job, active.whole)
-            room = [t for t, count in gpus.items() if count <= self.free[t]]
-            best = min(room, key=lambda t: active.whole[t].runtime_s, default=None)
+            job, gpus = active.job, self.cluster.possible(active.job, active.whole)
+            types = [t for t, count in gpus.items() if self.room.holds(t, count, job.gpu_milli, job.one_node)]
+            best = min(types, key=lambda t: active.whole[t].runtime_s, default=None)
             if best is not None:
-                self._place(active.job.job_id, best, gpus[best])
+                self._place(job, best, gpus[best])
 
     def _yielding(self, waiting: Waiting, gpu_type: str) -> list[Active]:
         """Who gives way on a type, the longest first; nobody where that makes too little room."""
-        missing, seconds = waiting.gpus[gpu_type] - self.free[gpu_type], waiting.predictions[gpu_type].runtime_s
-        found: list[Active] = []
+        seconds, found = waiting.predictions[gpu_type].runtime_s, list[Active]()
+        left = self.room.copy()
         for left_s, active in reversed(self.giving[gpu_type]):
-            if missing <= 0:
+            if left.fits(waiting, gpu_type):
                 break
             if left_s > self.hysteresis * (seconds + (active.job.checkpoint_s or 0.0)):
                 found.append(active)
-                missing -= active.gpus
-        return found if missing <= 0 else []
+                left.give_back(active)
+        return found if left.fits(waiting, gpu_type) else []
 
     def _displace(self, gpu_type: str, yielding: Sequence[Active]) -> None:
         self.giving[gpu_type] = [one for one in self.giving[gpu_type] if one[1] not in yielding]
         for active in yielding:
-            self.free[gpu_type] += active.gpus
+            self.room.give_back(active)
             self.displaced.append(active)
             self.decisions.append(Preempt(job_id=active.job.job_id))
 
-    def _place(self, job_id: str, gpu_type: str, gpus: int) -> None:
-        self.free[gpu_type] -= gpus
-        self.decisions.append(Place(job_id=job_id, gpu_type=gpu_type))
+    def _place(self, job: Job, gpu_type: str, gpus: int) -> None:
+        self.room.claim(gpu_type, gpus, job.gpu_milli, job.one_node)
+        self.decisions.append(Place(job_id=job.job_id, gpu_type=gpu_type))

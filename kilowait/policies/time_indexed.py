@@ -23,7 +23,7 @@ class Column:
 
     job_id: str
     gpu_type: str
-    gpus: int
+    gpus: float
     start_s: float
     held_from_s: float
     held_until_s: float
@@ -46,7 +46,7 @@ class Selection:
     bound_s: float
 
 
-def select(columns: Sequence[Column], free: Callable[[str, float], int], limits: Limits) -> Selection:
+def select(columns: Sequence[Column], free: Callable[[str, float], float], limits: Limits) -> Selection:
     """The cheapest columns, one a job, that never hold more than `free` GPUs of a type at a time.
 
     `free` must not fall with time, since GPUs are counted where holding begins. With no way to choose, `bound_s` is
@@ -86,15 +86,15 @@ def _jobs(columns: Sequence[Column]) -> tuple[npt.NDArray[np.intp], int]:
 
 
 def _held(
-    columns: Sequence[Column], free: Callable[[str, float], int]
-) -> tuple[list[int], list[int], list[float], list[int]]:
+    columns: Sequence[Column], free: Callable[[str, float], float]
+) -> tuple[list[int], list[int], list[float], list[float]]:
     """Rows, places of columns and their GPUs, and how many may be held: a row a moment that could hold too many.
 
     Holding begins at these moments, and elsewhere it only ends.
     """
     rows: list[int] = []
     places: list[int] = []
-    most: list[int] = []
+    most: list[float] = []
     for gpu_type, mine in _by_type(columns).items():
         begin, end = (np.array([read[k] for k in mine]) for read in _spans(columns))
         for moment_s in np.unique(begin[begin < end]).tolist():
@@ -117,9 +117,9 @@ def _by_type(columns: Sequence[Column]) -> Mapping[str, list[int]]:
     return places
 
 
-def _most_used(holding: Sequence[Column]) -> int:
+def _most_used(holding: Sequence[Column]) -> float:
     """GPUs held if every job that can hold some does."""
-    by_job: dict[str, int] = {}
+    by_job: dict[str, float] = {}
     for column in holding:
         by_job[column.job_id] = max(column.gpus, by_job.get(column.job_id, 0))
     return sum(by_job.values())

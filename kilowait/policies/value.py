@@ -8,6 +8,7 @@ from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.ranking import Key
+from kilowait.room import Room
 
 DEFAULT_KAPPA = 1e-5
 """A kWh saved is worth as much as finishing a job of 28 GPU-hours: 1e-5 = 1 / (28 * 3600).
@@ -26,10 +27,11 @@ def value(*, kappa: float | None = None, kappa_relative: float | None = None) ->
     v_ij = 1 / (a_ij * t_ij) - kappa * e_ij                         with `kappa`, per kWh, or
     v_ij = s / (a_ij * t_ij) - kappa_relative * e_ij / E            with `kappa_relative`, a plain number,
 
-    with a in GPUs, t in seconds and e in kWh. s and E are the geometric means of a_ij * t_ij (GPU-seconds) and of
-    e_ij (kWh, those above 0) over the (job, type) pairs submitted so far that could ever run: exp of the mean of the
-    logarithms. So `kappa_relative` means the same at every site: multiplying all times by c and all energies by d
-    changes no placement. Dividing by s shows it to be a kappa of kappa_relative / (s * E) per kWh.
+    with a in GPUs (0.3 for a job with 300 thousandths of one), t in seconds and e in kWh. s and E are the geometric
+    means of a_ij * t_ij (GPU-seconds) and of e_ij (kWh, those above 0) over the (job, type) pairs submitted so far that
+    could ever run: exp of the mean of the logarithms. So `kappa_relative` means the same at every site: multiplying all
+    times by c and all energies by d changes no placement. Dividing by s shows it to be a kappa of kappa_relative / (s *
+    E) per kWh.
 
     All waiting jobs are compared with one scale. It stands until s * E has moved by more than a factor of
     `scale.TOLERANCE`, and is then renewed for all of them, which sorts the queue once; the means settle as jobs come
@@ -46,7 +48,7 @@ def value(*, kappa: float | None = None, kappa_relative: float | None = None) ->
 
     def value(cluster: Cluster) -> list[Decision]:
         placed: dict[str, Decision] = {}
-        place_what_fits(cluster, key_of(cluster), dict(cluster.free), placed)
+        place_what_fits(cluster, key_of(cluster), cluster.room(), placed)
         return list(placed.values())
 
     return value
@@ -75,7 +77,7 @@ def negative_value(kappa: float) -> Key:
     kappa = checked_weight("kappa", kappa)
 
     def cost(job: Job, gpu_type: str, seen: Prediction) -> float:
-        return -(1 / (job.gpus_on(gpu_type) * seen.runtime_s) - kappa * seen.energy_kwh)
+        return -(1 / (job.amount_on(gpu_type) * seen.runtime_s) - kappa * seen.energy_kwh)
 
     return cost
 
@@ -85,14 +87,14 @@ def negative_relative_value(kappa_relative: float, gpu_s: float, energy_kwh: flo
 
     def cost(job: Job, gpu_type: str, seen: Prediction) -> float:
         energy = seen.energy_kwh / energy_kwh if energy_kwh else 0.0
-        return -(gpu_s / (job.gpus_on(gpu_type) * seen.runtime_s) - kappa_relative * energy)
+        return -(gpu_s / (job.amount_on(gpu_type) * seen.runtime_s) - kappa_relative * energy)
 
     return cost
 
 
-def place_what_fits(cluster: Cluster, key: Key, free: dict[str, int], placed: dict[str, Decision]) -> None:
-    """Place pairs in the order of `key` while they fit, except jobs `placed` before; changes `free` and `placed`."""
-    for job_id, gpu_type in cluster.ranked(key).fitting(free):
+def place_what_fits(cluster: Cluster, key: Key, room: Room, placed: dict[str, Decision]) -> None:
+    """Place pairs in the order of `key` while they fit, except jobs `placed` before; changes `room` and `placed`."""
+    for job_id, gpu_type in cluster.ranked(key).fitting(room):
         if job_id not in placed:
-            free[gpu_type] -= cluster.waiting[job_id].gpus[gpu_type]
+            room.take(cluster.waiting[job_id], gpu_type)
             placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)

@@ -6,10 +6,10 @@ Sources: the paper's Value for v_ij; the aging term, a step from 0 to infinity a
 from collections.abc import Iterable
 
 from kilowait.cluster import Cluster, Waiting
-from kilowait.policies.choices import fitting_types
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.value import place_what_fits, value_key
 from kilowait.ranking import Key
+from kilowait.room import Room
 
 DEFAULT_LIMIT_S = 86_400.0
 """A day."""
@@ -41,29 +41,27 @@ def value_aging(
     limit_s = checked_weight("limit_s", limit_s)
 
     def value_aging(cluster: Cluster) -> list[Decision]:
-        cost, free = key_of(cluster), dict(cluster.free)
+        cost, room = key_of(cluster), cluster.room()
         placed: dict[str, Decision] = {}
-        _place_overdue(cluster, cost, limit_s, free, placed)
-        place_what_fits(cluster, cost, free, placed)
+        _place_overdue(cluster, cost, limit_s, room, placed)
+        place_what_fits(cluster, cost, room, placed)
         return list(placed.values())
 
     return value_aging
 
 
-def _place_overdue(
-    cluster: Cluster, cost: Key, limit_s: float, free: dict[str, int], placed: dict[str, Decision]
-) -> None:
-    """Place overdue jobs in queue order; the GPUs of a type that is held are taken out of `free`."""
+def _place_overdue(cluster: Cluster, cost: Key, limit_s: float, room: Room, placed: dict[str, Decision]) -> None:
+    """Place overdue jobs in queue order, and hold a type for each that does not fit."""
     for waiting in cluster.queue():
-        if cluster.now_s - waiting.job.submit_s < limit_s or not any(free.values()):
+        if cluster.now_s - waiting.job.submit_s < limit_s or not room:
             return
-        job, fitting = waiting.job, fitting_types(cluster, waiting, free)
+        job, fitting = waiting.job, room.fitting(waiting)
         if fitting:
             gpu_type = _best(waiting, fitting, cost)
-            free[gpu_type] -= job.gpus_on(gpu_type)
+            room.take(waiting, gpu_type)
             placed[job.job_id] = Place(job_id=job.job_id, gpu_type=gpu_type)
         else:
-            free[_best(waiting, cluster.options(waiting), cost)] = 0
+            room.hold(_best(waiting, cluster.options(waiting), cost))
 
 
 def _best(waiting: Waiting, types: Iterable[str], cost: Key) -> str:

@@ -53,7 +53,7 @@ def value_cvar(
 
     def value_cvar(cluster: Cluster) -> list[Decision]:
         placed: dict[str, Decision] = {}
-        place_what_fits(cluster, averse(key_of(cluster)), dict(cluster.free), placed)
+        place_what_fits(cluster, averse(key_of(cluster)), cluster.room(), placed)
         return list(placed.values())
 
     return value_cvar

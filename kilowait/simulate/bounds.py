@@ -22,6 +22,7 @@ column generation (van den Akker, Hurkens and Savelsbergh, INFORMS J. on Computi
 
 Where GPUs are never short the bound is 0, and some schedule reaches it. Under load it lies below the optimum: it
 splits jobs between starts and types, so GPUs that a wide job cannot use are not lost, and the grid averages over time.
+Shares of a GPU count as fractions, and nodes as one: the bound holds for them too, and lies further below.
 """
 
 import math
@@ -175,7 +176,7 @@ def told(sample: Sample) -> Sample:
 
 def _any_run(sample: Sample) -> Run:
     """Some run of the sample: it says which jobs are refused, and is a first schedule."""
-    return simulate(told(sample).submissions, sample.inventory, sjf())
+    return simulate(told(sample).submissions, sample.inventory, sjf(), nodes=sample.nodes)
 
 
 def _usable(run: Run, sample: Sample) -> list[tuple[Submission, tuple[str, ...]]]:
@@ -200,7 +201,7 @@ def _pairs(sample: Sample, run: Run, wait_s_per_kwh: float) -> Pairs:
         types=types,
         job=np.array([i for i, _, _ in rows], dtype=np.intp),
         type=np.array([j for _, j, _ in rows], dtype=np.intp),
-        gpus=column([float(s.job.gpus_on(types[j])) for _, j, s in rows]),
+        gpus=column([s.job.amount_on(types[j]) for _, j, s in rows]),
         release_s=column([s.job.submit_s for _, _, s in rows]),
         runtime_s=column([s.truth[types[j]].runtime_s for _, j, s in rows]),
         price_s=column([wait_s_per_kwh * s.truth[types[j]].energy_kwh for _, j, s in rows]),

@@ -51,6 +51,7 @@ def trace_digest(world: TraceWorld) -> dict[str, Any]:
             "load_min_median_max": np.quantile(loads, [0, 0.5, 1], method="nearest").tolist(),
         },
         "inventory": dict(world.inventory),
+        "nodes": {gpu_type: list(counts) for gpu_type, counts in world.nodes.items()},
         "classes": world.classes,
         "seed": world.seed,
     }

@@ -88,13 +88,13 @@ def cell_rows(world: SeededWorld, cell: Cell, clock: Clock) -> list[dict[str, ob
 def _row(world: SeededWorld, cell: Cell, index: int, clock: Clock) -> dict[str, object]:
     sample = seen_through(cell.information, world.sample(index), information_rng(world.seed, index))
     timed = Timed(cell.policy.build(), clock)
-    run = simulate(sample.submissions, sample.inventory, timed)
+    run = simulate(sample.submissions, sample.inventory, timed, nodes=sample.nodes)
     return {
         **asdict(score(run)),
         **asdict(fairness(run, sample.submissions)),
         "sample": index,
         "gpus": sum(sample.inventory.values()),
-        "gpu_running_s": math.fsum(p.gpus * p.runtime_s for p in run.placements),
+        "gpu_running_s": math.fsum(p.gpu_s for p in run.placements),
         "greenest_kwh": greenest_kwh(sample),
         "policy_s": math.fsum(timed.calls_s),
     }

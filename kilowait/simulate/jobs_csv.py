@@ -4,9 +4,11 @@ Columns are `job_id,submit_s,gpus` and two a GPU type, `<TYPE>_s` and `<TYPE>_kw
 both empty means that the job may not run there. An optional `<TYPE>_gpus` overrides `gpus` on that type. Optional
 columns `user` and `priority` (a whole number, the larger the more urgent, empty for 0) are for policies that look at
 them, and `checkpoint_s`, seconds that it takes to go on from a checkpoint, for those that preempt; a job without one
-cannot be preempted. Optional columns `<TYPE>_low_s` and `<TYPE>_high_s`, `<TYPE>_low_kwh` and `<TYPE>_high_kwh` are
-the ends of 90% prediction intervals, both or neither. Types that the cluster does not have are left out: their columns
-must come in pairs, their values are not read. Every complaint names the file, the line, the column and the value.
+cannot be preempted. Optional columns `gpu_milli` (thousandths of a board for a job of one GPU, empty for a whole one)
+and `one_node` (yes or no, empty for no: all GPUs of one node) say where a job fits; its seconds and kWh are those of
+its share. Optional columns `<TYPE>_low_s` and `<TYPE>_high_s`, `<TYPE>_low_kwh` and `<TYPE>_high_kwh` are the ends of
+90% prediction intervals, both or neither. Types that the cluster does not have are left out: their columns must come in
+pairs, their values are not read. Every complaint names the file, the line, the column and the value.
 """
 
 import csv
@@ -17,13 +19,15 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+from kilowait.boards import WHOLE
 from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
 from kilowait.simulate.loop import Placement, Submission
 from kilowait.simulate.rows import Row, read_csv
 
 _FIXED = ("job_id", "submit_s", "gpus")
-_OPTIONAL = ("user", "priority", "checkpoint_s")
+_OPTIONAL = ("user", "priority", "checkpoint_s", "gpu_milli", "one_node")
+_YES_NO = {"yes": True, "no": False, "": False}
 _UNITS = ("s", "kwh")
 _END = re.compile(r"(.+)_(low|high)_(s|kwh)")
 
@@ -142,8 +146,29 @@ def _row(cell: Row, gpu_types: Collection[str]) -> JobRow:
         user=cell.values.get("user", "").strip() or None,
         priority=cell.integer("priority"),
         checkpoint_s=None if cell.empty("checkpoint_s") else cell.number("checkpoint_s"),
+        gpu_milli=_share(cell, overrides),
+        one_node=_one_node(cell),
     )
     return JobRow(job=job, by_type=by_type, line=cell.line)
+
+
+def _share(cell: Row, overrides: Mapping[str, int]) -> int:
+    """Thousandths of a board, a whole one where nothing is said."""
+    if cell.empty("gpu_milli"):
+        return WHOLE
+    milli = cell.whole("gpu_milli")
+    if milli > WHOLE:
+        raise cell.wrong("gpu_milli", f"must be at most {WHOLE}, a whole GPU")
+    if milli < WHOLE and {cell.whole("gpus"), *overrides.values()} != {1}:
+        raise cell.wrong("gpu_milli", f"below {WHOLE} it is a share of one GPU, and the job takes more")
+    return milli
+
+
+def _one_node(cell: Row) -> bool:
+    text = cell.values.get("one_node", "").strip().lower()
+    if text not in _YES_NO:
+        raise cell.wrong("one_node", "must be yes or no, or empty for no")
+    return _YES_NO[text]
 
 
 def _prediction(cell: Row, gpu_type: str) -> Prediction | None:
@@ -204,6 +229,11 @@ def _check_agree(row: JobRow, seen: JobRow | None, jobs: Path, predictions: Path
     here, there_ = row.job, seen.job
     if here.submit_s != there_.submit_s:
         raise InputError(f"{where} submit_s: {there_.submit_s!r} is {here.submit_s!r} in {jobs}, line {row.line}")
+    for name in ("gpu_milli", "one_node"):
+        if getattr(here, name) != getattr(there_, name):
+            raise InputError(
+                f"{where} {name}: {getattr(there_, name)} is {getattr(here, name)} in {jobs}, line {row.line}"
+            )
     for gpu_type in row.by_type:
         if here.gpus_on(gpu_type) != there_.gpus_on(gpu_type):
             raise InputError(

@@ -6,14 +6,15 @@ the time a real start takes.
 """
 
 import heapq
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import attrgetter
 from typing import assert_never
 
 from msgspec import Struct, structs
 
+from kilowait.boards import WHOLE
 from kilowait.cluster import Cluster, advance
 from kilowait.errors import IllegalEvent, InputError, JobRefused, KilowaitError
 from kilowait.events import AttemptFinished, Event, GpusJoined, JobPlaced, JobPreempted, JobSubmitted
@@ -35,7 +36,7 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt as it went: seconds on the submissions' clock, `energy_kwh` over all its GPUs.
 
     `runtime_s` stands beside `end_s` because their difference would round. `served_s` is how long earlier attempts,
-    which were preempted, held GPUs.
+    which were preempted, held GPUs. `gpus` counts boards, of which it had `gpu_milli` thousandths each.
     """
 
     job_id: str
@@ -48,6 +49,12 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
     runtime_s: float
     energy_kwh: float
     served_s: float = 0.0
+    gpu_milli: int = WHOLE
+
+    @property
+    def gpu_s(self) -> float:
+        """GPUs times seconds, a share as a fraction."""
+        return self.gpus * self.runtime_s if self.gpu_milli == WHOLE else self.gpu_milli * self.runtime_s / WHOLE
 
     @property
     def wait_s(self) -> float:
@@ -67,18 +74,25 @@ class Run:
     refused: Mapping[str, str]
 
 
-def simulate(submissions: Iterable[Submission], inventory: Mapping[str, int], policy: Policy) -> Run:
+def simulate(
+    submissions: Iterable[Submission],
+    inventory: Mapping[str, int],
+    policy: Policy,
+    *,
+    nodes: Mapping[str, Sequence[int]] | None = None,
+) -> Run:
     """Run all submissions to their end on `inventory` (GPUs by type, most powerful first) under `policy`.
 
-    All completions, then all arrivals of an instant are taken in before one decision round. Raises InputError for
-    an empty inventory, a duplicate job id or a type that is seen but has no truth, and KilowaitError when the
-    policy leaves jobs waiting although nothing runs any more.
+    `nodes` lists the GPUs of each node by type; the GPUs of a type that it lacks are on one node.
+
+    All completions, then all arrivals of an instant are taken in before one decision round. Raises InputError for an
+    empty inventory, nodes that do not add up to it, a duplicate job id or a type that is seen but has no truth, and
+    KilowaitError when the policy leaves jobs waiting although nothing runs any more.
     """
     by_id = _checked(submissions, inventory)
     loop = _Loop(by_id=by_id, policy=policy)
-    for gpu_type, gpus in inventory.items():
-        memory = _memory_bytes(gpu_type)
-        loop.take_in(GpusJoined(time_s=0.0, node="simulated", gpu_type=gpu_type, gpus=gpus, memory_bytes=memory))
+    for joined in _nodes(inventory, nodes or {}):
+        loop.take_in(joined)
     loop.run()
     return Run(
         policy=getattr(policy, "__name__", type(policy).__name__),
@@ -107,7 +121,7 @@ class _Loop:
         cluster, policy, completions, log = self.cluster, self.policy, self.completions, self.log
         arrivals = self.arrivals()
         arrival, now_s = next(arrivals, None), 0.0
-        while now_s < math.inf:
+        while now_s < inf:
             while completions and completions[0][0] == now_s:
                 finished = heapq.heappop(completions)[2]
                 advance(cluster, finished)
@@ -123,7 +137,7 @@ class _Loop:
                         self.preempt(decision.job_id, now_s)
                     case _:
                         assert_never(decision)
-            now_s = completions[0][0] if completions else math.inf
+            now_s = completions[0][0] if completions else inf
             if arrival is not None and arrival.time_s < now_s:
                 now_s = arrival.time_s
         if cluster.waiting:
@@ -148,14 +162,15 @@ class _Loop:
 
     def place(self, decision: Place, now_s: float) -> None:
         """Start a job, and schedule its true end."""
-        job_id, gpu_type = decision.job_id, decision.gpu_type
-        waiting = self.cluster.waiting.get(job_id)
+        cluster, job_id, gpu_type = self.cluster, decision.job_id, decision.gpu_type
+        waiting = cluster.waiting.get(job_id)
         if waiting is None:
             raise IllegalEvent(f"job {job_id}: the policy places it, but it does not wait")
         job, attempt = waiting.job, waiting.attempt
         gpus = waiting.gpus.get(gpu_type, 0)
-        placed = JobPlaced(time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus)
-        advance(self.cluster, placed)
+        where = cluster.locate(waiting, gpu_type) if cluster.boards and gpus else ()
+        placed = JobPlaced(time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus, where=where)
+        advance(cluster, placed)
         self.log.append(placed)
         truth, remaining = self.by_id[job_id].truth[gpu_type], waiting.remaining
         if remaining < 1:
@@ -171,6 +186,7 @@ class _Loop:
             runtime_s=truth.runtime_s,
             energy_kwh=truth.energy_kwh,
             served_s=self.served_s.get(job_id, 0.0) if attempt > 1 else 0.0,
+            gpu_milli=job.gpu_milli,
         )
         finished = AttemptFinished(time_s=placement.end_s, job_id=job_id, attempt=attempt)
         heapq.heappush(self.completions, (placement.end_s, len(self.placements), finished))
@@ -194,6 +210,20 @@ class _Loop:
         cut = structs.replace(planned, end_s=now_s, runtime_s=held_s, energy_kwh=energy_kwh)
         self.placements[serial] = cut
         self.served_s[job_id] = planned.served_s + held_s
+
+
+def _nodes(inventory: Mapping[str, int], nodes: Mapping[str, Sequence[int]]) -> Iterator[GpusJoined]:
+    """The nodes of a cluster; raises InputError where their GPUs are not those of the inventory."""
+    for gpu_type in nodes:
+        if sum(nodes[gpu_type]) != inventory.get(gpu_type, 0):
+            raise InputError(
+                f"nodes of {gpu_type} have {sum(nodes[gpu_type])} GPUs, the inventory {inventory.get(gpu_type, 0)}"
+            )
+    for gpu_type, gpus in inventory.items():
+        for serial, count in enumerate(nodes.get(gpu_type, (gpus,))):
+            name = f"{gpu_type}-{serial}" if len(nodes.get(gpu_type, ())) > 1 else "simulated"
+            memory = _memory_bytes(gpu_type)
+            yield GpusJoined(time_s=0.0, node=name, gpu_type=gpu_type, gpus=count, memory_bytes=memory)
 
 
 def _checked(submissions: Iterable[Submission], inventory: Mapping[str, int]) -> dict[str, Submission]:

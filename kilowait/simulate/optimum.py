@@ -11,7 +11,8 @@ Slots are left out where a better schedule than the best known cannot need them:
 `simulate.bounds`) already exceeds what is left to gain, and where nothing can start because no job ends there: in
 some optimal schedule every job starts when it is submitted or when another one of its type ends.
 
-Meant for samples of up to about 40 jobs. Not covered: idle boards' energy, and preemption.
+Meant for samples of up to about 40 jobs. Not covered: idle boards' energy, preemption,
+shares of a GPU and jobs of one node.
 """
 
 import math
@@ -19,8 +20,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kilowait.boards import WHOLE
 from kilowait.cluster import Cluster
-from kilowait.errors import KilowaitError
+from kilowait.errors import InputError, KilowaitError
 from kilowait.policies import Decision, Place, Policy, patient, simple, sjf, value
 from kilowait.policies.time_indexed import Column, Limits, select
 from kilowait.policies.value import DEFAULT_KAPPA
@@ -57,8 +59,10 @@ def optimum(sample: Sample, *, wait_s_per_kwh: float, time_limit_s: float = 60.0
     """The schedule of the least waiting plus `wait_s_per_kwh` times energy, to the gap reached in `time_limit_s`.
 
     Jobs that can never run are refused as by the simulator. The limit is on the wall clock, so a gap above `CLOSE` may
-    differ from run to run; what is reported holds in each, up to the solver's tolerance (1e-6 of a start).
+    differ from run to run; what is reported holds in each, up to the solver's tolerance (1e-6 of a start). Raises
+    InputError for jobs that take a share of a GPU or ask for one node.
     """
+    _check_counts_suffice(sample)
     deadline_s = time.monotonic() + time_limit_s
     known = _Search.begin(told(sample), wait_s_per_kwh)
     rounds = 0
@@ -66,6 +70,13 @@ def optimum(sample: Sample, *, wait_s_per_kwh: float, time_limit_s: float = 60.0
         rounds += 1
         known.refine(left_s)
     return Optimum(run=known.best, cost_s=known.cost_s, bound_s=min(known.bound_s, known.cost_s), rounds=rounds)
+
+
+def _check_counts_suffice(sample: Sample) -> None:
+    """Raises InputError where it matters which boards are free: the program counts whole GPUs."""
+    special = next((s.job for s in sample.submissions if s.job.gpu_milli < WHOLE or s.job.one_node), None)
+    if special is not None:
+        raise InputError(f"job {special.job_id}: the optimum is only known without shares of a GPU and one_node")
 
 
 def cost_s(run: Run, wait_s_per_kwh: float) -> float:
@@ -95,9 +106,10 @@ def repair(sample: Sample, chosen: Sequence[Column]) -> dict[str, tuple[str, flo
     plan = {}
     for c in sorted(chosen, key=lambda c: (c.start_s, c.held_from_s, c.job_id)):
         job, runtime_s = submissions[c.job_id].job, submissions[c.job_id].truth[c.gpu_type].runtime_s
-        room = sample.inventory[c.gpu_type] - c.gpus
+        gpus = job.gpus_on(c.gpu_type)
+        room = sample.inventory[c.gpu_type] - gpus
         start_s = _earliest_s(held[c.gpu_type], room, job.submit_s, runtime_s)
-        held[c.gpu_type].append((start_s, start_s + runtime_s, c.gpus))
+        held[c.gpu_type].append((start_s, start_s + runtime_s, gpus))
         plan[c.job_id] = (c.gpu_type, start_s)
     return plan
 

@@ -1,20 +1,21 @@
 """What one run looked like over time: the queue and the busy GPUs, as step functions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from kilowait.boards import WHOLE
 from kilowait.simulate.loop import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplePath:
-    """From `time_s[k]` until `time_s[k+1]`, `queued[k]` jobs wait and `busy[type][k]` GPUs run."""
+    """From `time_s[k]` until `time_s[k+1]`, `queued[k]` jobs wait and `busy[type][k]` GPUs run, shares as fractions."""
 
     time_s: tuple[float, ...]
     queued: tuple[int, ...]
-    busy: Mapping[str, tuple[int, ...]]
+    busy: Mapping[str, tuple[float, ...]]
 
 
 def sample_path(run: Run) -> SamplePath:
@@ -29,10 +30,15 @@ def sample_path(run: Run) -> SamplePath:
         since, start, end = np.searchsorted(times, [since_s, p.start_s, p.end_s])
         queued[since] += 1
         queued[start] -= 1
-        busy[p.gpu_type][start] += p.gpus
-        busy[p.gpu_type][end] -= p.gpus
+        busy[p.gpu_type][start] += p.gpus * p.gpu_milli
+        busy[p.gpu_type][end] -= p.gpus * p.gpu_milli
     return SamplePath(
         time_s=tuple(times.tolist()),
         queued=tuple(np.cumsum(queued)[:-1].tolist()),
-        busy={gpu_type: tuple(np.cumsum(steps)[:-1].tolist()) for gpu_type, steps in busy.items()},
+        busy={gpu_type: _gpus(np.cumsum(steps)[:-1].tolist()) for gpu_type, steps in busy.items()},
     )
+
+
+def _gpus(milli: Iterable[int]) -> tuple[float, ...]:
+    """Thousandths as GPUs, whole ones as whole numbers."""
+    return tuple(m / WHOLE if m % WHOLE else m // WHOLE for m in milli)

@@ -6,7 +6,7 @@ energy is watts times GPUs times time. Not covered: memory, and jobs that may us
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -33,10 +33,14 @@ _SPAWN_KEYS: Mapping[Role, int] = {"test": 0, "validation": 1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One world: what is submitted and the GPUs there are, most powerful type first."""
+    """One world: what is submitted and the GPUs there are, most powerful type first.
+
+    `nodes` lists the GPUs of each node by type; a type that it lacks is on one node.
+    """
 
     submissions: tuple[Submission, ...]
     inventory: Mapping[str, int]
+    nodes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def sample_rng(seed: int, role: Role, index: int) -> np.random.Generator:

@@ -16,11 +16,12 @@ from kilowait.simulate.loop import Run
 class Scores:
     """Scores of one run; modelled numbers, never measured ones.
 
-    `jobs` counts jobs that ran (refused ones are not scored); `delayed_tasks` those that waited at all. A preempted
-    job waits again until it goes on, and all its waiting counts as one wait. `running_s` is the sum of run times,
-    restarting included; `energy_kwh` is the jobs' own energy. `cluster_energy_kwh` adds the idle power of free
-    GPUs in the window from the first submission to the last completion; it is None where a type's idle power is
-    unknown. `makespan_s` is the last completion on the submissions' clock. Without jobs all are 0.
+    `jobs` counts jobs that ran (refused ones are not scored); `delayed_tasks` those that waited at all. A preempted job
+    waits again until it goes on, and all its waiting counts as one wait. `running_s` is the sum of run times,
+    restarting included; `energy_kwh` is the jobs' own energy. `cluster_energy_kwh` adds the idle power of free GPUs,
+    and of the free part of shared ones, in the window from the first submission to the last completion; it is None
+    where a type's idle power is unknown. `makespan_s` is the last completion on the submissions' clock. Without jobs
+    all are 0.
     """
 
     policy: str
@@ -40,7 +41,8 @@ def score(run: Run, *, idle_power_w: Mapping[str, float] | None = None) -> Score
     """Score a run.
 
     The window for idle energy is from the first submission of a job that ran to the last completion; within it
-    every GPU draws either its job's power or its type's idle power. `idle_power_w` gives watts a board by type;
+    every GPU draws either its job's power or its type's idle power, and one that jobs share draws their power and its
+    idle power times the share that nobody has. `idle_power_w` gives watts a board by type;
     a type it lacks is looked up in the hardware catalogue. Wait percentiles interpolate linearly between jobs.
     """
     by_job = {placement.job_id: placement.wait_s for placement in run.placements}  # the last attempt's counts
@@ -70,7 +72,7 @@ def _idle_kwh(run: Run, given: Mapping[str, float]) -> float | None:
     window_s = max(p.end_s for p in run.placements) - min(p.submit_s for p in run.placements)
     busy_s: defaultdict[str, float] = defaultdict(float)
     for placement in run.placements:
-        busy_s[placement.gpu_type] += placement.gpus * placement.runtime_s
+        busy_s[placement.gpu_type] += placement.gpu_s
     idle_j = 0.0
     for gpu_type, gpus in run.inventory.items():
         watts = given.get(gpu_type, catalogue_idle_power_w(gpu_type))

@@ -100,7 +100,7 @@ def evaluate(world: Sampled, index: int, specs: Sequence[PolicySpec]) -> list[Ou
 
 def run_policy(sample: Sample, spec: PolicySpec) -> Run:
     """One simulation of one sample."""
-    return simulate(sample.submissions, sample.inventory, spec.build())
+    return simulate(sample.submissions, sample.inventory, spec.build(), nodes=sample.nodes)
 
 
 def try_kappa(samples: Sequence[Sample], kappa: float) -> Trial:
@@ -136,7 +136,7 @@ def _outcome(index: int, spec: PolicySpec, run: Run, bounds: Bounds) -> Outcome:
         policy=spec.label,
         parameters=dict(spec.parameters),
         scores=replace(score(run), policy=spec.label),
-        gpu_running_s=math.fsum(p.gpus * p.runtime_s for p in run.placements),
+        gpu_running_s=math.fsum(p.gpu_s for p in run.placements),
         bounds=bounds,
         inventory=run.inventory,
     )

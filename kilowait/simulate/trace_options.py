@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kilowait.errors import InputError
 from kilowait.simulate.arrivals import ArrivalPattern
-from kilowait.simulate.inventory import parse_inventory
+from kilowait.simulate.inventory import parse_nodes, several_nodes
 from kilowait.simulate.trace_plan import type_name
 from kilowait.simulate.trace_world import TraceWorld, trace_world
 from kilowait.simulate.traces import FORMATS, read_trace
@@ -22,7 +22,8 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
     options = parser.add_argument_group("a trace instead of the scenario")
     options.add_argument("--trace", type=Path, metavar="PATH", help="a trace of real jobs; samples are its windows")
     options.add_argument("--format", choices=list(FORMATS), help=formats)
-    options.add_argument("--gpus", metavar="TYPE=N,...", help="the cluster's GPUs by type, most powerful first")
+    gpus_help = "the cluster's GPUs by type, most powerful first; MxN are M nodes of N GPUs, N alone is one node"
+    options.add_argument("--gpus", metavar="TYPE=N,...", help=gpus_help)
     options.add_argument("--vc", metavar="NAME", help="only this virtual cluster's jobs")
     options.add_argument("--limit", type=int, metavar="N", help="only the first N jobs by submission")
     options.add_argument(
@@ -50,7 +51,7 @@ def trace_worlds(args: argparse.Namespace) -> list[TraceWorld]:
             raise InputError(f"--trace {args.trace} needs --{name}")
     if args.burstiness != ArrivalPattern().burstiness:
         raise InputError("--burstiness is about the scenario's arrivals; a trace brings its own")
-    gpus, pools = inventory_option(args.gpus), error_pools(args)
+    gpus, nodes, pools = inventory_option(args.gpus), nodes_option(args.gpus), error_pools(args)
     trace = read_trace(args.trace, args.format, side_table=args.side_table, vc=args.vc, limit=args.limit)
     return [
         trace_world(
@@ -63,6 +64,7 @@ def trace_worlds(args: argparse.Namespace) -> list[TraceWorld]:
             window_jobs=args.window_jobs,
             errors=errors,
             checkpoint_s=args.checkpoint_s,
+            nodes=several_nodes(nodes),
         )
         for classes in table_names(DEFAULT_TRACE_CLASSES if args.classes is None else args.classes)
         for errors in pools
@@ -77,13 +79,18 @@ def check_no_trace_options(args: argparse.Namespace) -> None:
 
 
 def inventory_option(text: str) -> Mapping[str, int]:
-    """GPUs by the catalogue's names; raises InputError for a type that stands twice under different names."""
-    inventory: dict[str, int] = {}
+    """GPUs by the catalogue's names; raises what `nodes_option` raises."""
+    return {gpu_type: sum(counts) for gpu_type, counts in nodes_option(text).items()}
+
+
+def nodes_option(text: str) -> dict[str, tuple[int, ...]]:
+    """GPUs of each node by the catalogue's names; raises InputError for a type that stands twice under two names."""
+    nodes: dict[str, tuple[int, ...]] = {}
     try:
-        for name, gpus in parse_inventory(text).items():
-            if type_name(name) in inventory:
+        for name, counts in parse_nodes(text).items():
+            if type_name(name) in nodes:
                 raise InputError(f"{name!r} is another name of {type_name(name)}; give each type once")
-            inventory[type_name(name)] = gpus
+            nodes[type_name(name)] = counts
     except InputError as error:
         raise InputError(f"--gpus {text}: {error}") from None
-    return inventory
+    return nodes

@@ -1,10 +1,11 @@
-"""Jobs of a trace as submissions to a cluster: whole GPUs, and seconds and kWh on every type it has.
+"""Jobs of a trace as submissions to a cluster: GPUs and shares of one, and seconds and kWh on every type it has.
 
 Seconds are the trace's own where it measured the job on that type, else they are modelled: the job's time on the type
-it ran on, times the ratio of its class's time factors on the two types. A trace that names no type is taken to have
-run on `REFERENCE_TYPE`. Energy is the trace's own where it has it, else the class's watts times whole GPUs times
-seconds, so it is modelled too. A job's class is drawn by the shares of the table from the seed and its id alone.
-Not covered: memory, and that a fraction of a GPU draws less than a whole one.
+it ran on, times the ratio of its class's time factors on the two types. A trace that names no type is taken to have run
+on `REFERENCE_TYPE`. Energy is the trace's own where it has it, else the class's watts times GPUs times seconds, so it
+is modelled too: a share of a GPU draws that share of the watts, and takes the time the trace says. A job's class is
+drawn by the shares of the table from the seed and its id alone. Not covered: memory, and that jobs which share a GPU
+slow each other down.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from functools import cache
 
 import numpy as np
 
+from kilowait.boards import WHOLE
 from kilowait.errors import InputError
 from kilowait.hardware import CATALOGUE, canonical
 from kilowait.jobs import JOULES_PER_KWH, Job, Prediction, Provenance
@@ -40,7 +42,8 @@ class PlanReport:
     """What became of a trace's jobs on an inventory: `jobs_in` = `planned` + `no_allowed_type` + `too_large`.
 
     `no_allowed_type` jobs may use none of the inventory's types, `too_large` ones need more GPUs than any type they
-    may use has. `rounded_up` counts planned jobs whose fraction of a GPU became a whole one, `narrowed` those that
+    may use has, or of one node where they must be of one. `shares` counts planned jobs that take a share of one GPU,
+    `rounded_up` those of more than one whose fraction became a whole one, `narrowed` those that
     lost some of their allowed types. `lacking` counts jobs by each type that they name and the inventory lacks.
     `seconds` and `energy` count planned jobs by type and provenance, `classes` by the class drawn.
     """
@@ -49,6 +52,7 @@ class PlanReport:
     planned: int
     no_allowed_type: int
     too_large: int
+    shares: int
     rounded_up: int
     narrowed: int
     lacking: Mapping[str, int]
@@ -75,15 +79,26 @@ def job_class_of(job_id: str, seed: int, table: Sequence[JobClass]) -> JobClass:
 
 
 def plan(
-    jobs: Iterable[TraceJob], inventory: Mapping[str, int], *, seed: int, table: Sequence[JobClass]
+    jobs: Iterable[TraceJob],
+    inventory: Mapping[str, int],
+    *,
+    seed: int,
+    table: Sequence[JobClass],
+    nodes: Mapping[str, Sequence[int]] | None = None,
 ) -> tuple[tuple[PlannedJob, ...], PlanReport]:
     """Plan every job that fits on `inventory` (GPUs by `type_name`); the report counts the others.
+
+    `nodes` lists the GPUs of each node by type, as for `simulate`.
 
     Raises InputError when numbers would have to be modelled for a type that the catalogue lacks.
     """
     jobs = list(jobs)
     allowed = {job.job_id: types_for(job, inventory) for job in jobs}
-    fitting = {j.job_id: tuple(t for t in allowed[j.job_id] if inventory[t] >= whole_gpus(j)) for j in jobs}
+    largest = {t: max((nodes or {}).get(t, (gpus,))) for t, gpus in inventory.items()}
+    fitting = {
+        j.job_id: tuple(t for t in allowed[j.job_id] if (largest if j.one_node else inventory)[t] >= whole_gpus(j))
+        for j in jobs
+    }
     planned = tuple(
         _planned(job, fitting[job.job_id], job_class_of(job.job_id, seed, table)) for job in jobs if fitting[job.job_id]
     )
@@ -94,7 +109,8 @@ def plan(
         planned=len(planned),
         no_allowed_type=sum(not types for types in allowed.values()),
         too_large=sum(bool(types) and not fitting[job_id] for job_id, types in allowed.items()),
-        rounded_up=sum(job.gpus != whole_gpus(job) for job in kept),
+        shares=sum(share_milli(job) < WHOLE for job in kept),
+        rounded_up=sum(share_milli(job) == WHOLE and job.gpus != whole_gpus(job) for job in kept),
         narrowed=sum(bool(missing[job.job_id]) for job in kept),
         lacking=dict(Counter(name for names in missing.values() for name in names).most_common()),
         classes=dict(Counter(p.job_class for p in planned).most_common()),
@@ -105,8 +121,13 @@ def plan(
 
 
 def whole_gpus(job: TraceJob) -> int:
-    """GPUs as the cluster counts them: a fraction takes a whole one."""
+    """Boards as the cluster counts them: a share is on one."""
     return math.ceil(job.gpus)
+
+
+def share_milli(job: TraceJob) -> int:
+    """Thousandths that a job takes of each board, rounded up: a whole one unless it asks for less than one GPU."""
+    return min(WHOLE, math.ceil(round(job.gpus * WHOLE, 6))) or 1
 
 
 def types_for(job: TraceJob, inventory: Mapping[str, int]) -> tuple[str, ...]:
@@ -123,20 +144,27 @@ def _lacking(job: TraceJob, inventory: Mapping[str, int]) -> frozenset[str]:
 
 def _planned(job: TraceJob, types: Sequence[str], job_class: JobClass) -> PlannedJob:
     """A job with its numbers on `types`."""
-    gpus = whole_gpus(job)
+    asked = Job(
+        job_id=job.job_id,
+        submit_s=job.submit_s,
+        gpus=whole_gpus(job),
+        gpu_milli=share_milli(job),
+        one_node=job.one_node,
+        allowed=frozenset(types),
+        user=job.user,
+    )
     measured_s = {type_name(name): seconds for name, seconds in job.measured_s.items()}
     measured_kwh = {type_name(name): kwh for name, kwh in job.measured_kwh.items()}
     truth = {}
     for t in types:
         runtime_s = measured_s[t] if t in measured_s else _modelled_s(job, measured_s, t, job_class)
-        kwh = measured_kwh[t] if t in measured_kwh else watts(job_class, t) * gpus * runtime_s / JOULES_PER_KWH
+        if t in measured_kwh:
+            kwh = measured_kwh[t]
+        else:
+            kwh = watts(job_class, t) * asked.amount_on(t) * runtime_s / JOULES_PER_KWH
         truth[t] = Prediction(runtime_s=runtime_s, energy_kwh=kwh)
     return PlannedJob(
-        submission=Submission(
-            job=Job(job_id=job.job_id, submit_s=job.submit_s, gpus=gpus, allowed=frozenset(types), user=job.user),
-            truth=truth,
-            seen=truth,
-        ),
+        submission=Submission(job=asked, truth=truth, seen=truth),
         job_class=job_class.name,
         runtime_provenance={t: _provenance(t in measured_s) for t in types},
         energy_provenance={t: _provenance(t in measured_kwh) for t in types},

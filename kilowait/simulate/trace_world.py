@@ -1,6 +1,6 @@
 """A trace as the world of a backtest: arrivals scaled to a load, then cut into windows that are its samples.
 
-offered load = sum over jobs of a_j t_j / (G (s_last - s_first)), where a_j are job j's whole GPUs, t_j its seconds
+offered load = sum over jobs of a_j t_j / (G (s_last - s_first)), where a_j are job j's GPUs, t_j its seconds
 averaged over the inventory's types it can run on (weighted by their GPUs), G all GPUs of the inventory, and s the
 times of submission. One factor stretches or compresses all arrivals of the trace until this is the load asked for,
 so busy and quiet stretches stay what they were to each other. Run times are not scaled.
@@ -12,10 +12,11 @@ somewhat too narrow.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from kilowait.boards import WHOLE
 from kilowait.errors import InputError
 from kilowait.simulate.loop import Submission
 from kilowait.simulate.noise import ErrorPool, predictions_seen, with_noise
@@ -56,6 +57,7 @@ class TraceWorld:
     load: LoadReport
     errors: ErrorPool | None = None
     checkpoint_s: float | None = None
+    nodes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def trace(self) -> str:
@@ -79,7 +81,8 @@ class TraceWorld:
         window = [p.submission for p in self.jobs[index * self.window_jobs :][: self.window_jobs]]
         start_s = window[0].job.submit_s
         shifted = tuple(_submitted_at(s, s.job.submit_s - start_s) for s in window)
-        sample = with_checkpoints(Sample(submissions=shifted, inventory=self.inventory), self.checkpoint_s)
+        sample = Sample(submissions=shifted, inventory=self.inventory, nodes=self.nodes)
+        sample = with_checkpoints(sample, self.checkpoint_s)
         return sample if self.errors is None else with_noise(sample, self.errors, sample_rng(self.seed, "test", index))
 
 
@@ -94,17 +97,19 @@ def trace_world(
     window_jobs: int | None = None,
     errors: ErrorPool | None = None,
     checkpoint_s: float | None = None,
+    nodes: Mapping[str, Sequence[int]] | None = None,
 ) -> TraceWorld:
     """The world of a trace with at most `samples` windows, of `window_jobs` jobs or as many as that takes.
 
-    `inventory` holds GPUs by the catalogue's name, most powerful first. Raises InputError when no job fits, when all
+    `inventory` holds GPUs by the catalogue's name, most powerful first, `nodes` those of each node as for
+    `simulate`. Raises InputError when no job fits, when all
     arrive at once, and for a window longer than the trace.
     """
-    planned, report = plan(trace.jobs, inventory, seed=seed, table=class_table(classes))
+    planned, report = plan(trace.jobs, inventory, seed=seed, table=class_table(classes), nodes=nodes)
     if not planned:
         raise InputError(
             f"{trace.report.source}: no job can run on this inventory: {report.no_allowed_type} may use none of "
-            f"its types ({', '.join(inventory)}), {report.too_large} need more GPUs than a type has"
+            f"its types ({', '.join(inventory)}), {report.too_large} need more GPUs than a type or node has"
         )
     submissions = [p.submission for p in planned]
     recorded = offered_load(submissions, inventory)
@@ -128,6 +133,7 @@ def trace_world(
         load=LoadReport(recorded=recorded, asked=load, arrival_factor=factor),
         errors=errors,
         checkpoint_s=checkpoint_s,
+        nodes=dict(nodes or {}),
     )
 
 
@@ -155,6 +161,7 @@ def job_rows(world: TraceWorld) -> list[dict[str, Any]]:
             "job_id": p.submission.job.job_id,
             "submit_s": p.submission.job.submit_s,
             "gpus": p.submission.job.gpus,
+            "gpu_milli": p.submission.job.gpu_milli,
             "job_class": p.job_class,
             "gpu_type": gpu_type,
             "runtime_s": prediction.runtime_s,
@@ -169,10 +176,10 @@ def job_rows(world: TraceWorld) -> list[dict[str, Any]]:
 
 
 def _gpu_s(submission: Submission, inventory: Mapping[str, int]) -> float:
-    """Whole GPUs times seconds, the mean over the types a job can run on, weighted by their GPUs."""
+    """GPUs times seconds, the mean over the types a job can run on, weighted by their GPUs."""
     weights = {t: inventory[t] for t in submission.truth}
     seconds = math.fsum(gpus * submission.truth[t].runtime_s for t, gpus in weights.items())
-    return submission.job.gpus * seconds / sum(weights.values())
+    return submission.job.gpus * submission.job.gpu_milli / WHOLE * seconds / sum(weights.values())
 
 
 def _submitted_at(submission: Submission, submit_s: float) -> Submission:

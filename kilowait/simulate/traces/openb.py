@@ -1,9 +1,10 @@
 """Alibaba cluster-trace-gpu-v2023 (openb): pods with fractions of GPUs and constraints on GPU types.
 
 Pods: `name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,scheduled_time`,
-times in seconds. `gpu_milli` < 1000 is a share of one GPU; `gpu_spec` lists allowed types between `|`. A pod ran
-from `scheduled_time` to `deletion_time`. One whose phase is Running was still running when the trace was taken, so
-its length is unknown (censored); Pending pods never started. Failed pods ran and are used like succeeded ones.
+times in seconds. `gpu_milli` < 1000 is a share of one GPU; `gpu_spec` lists allowed types between `|`. A pod ran from
+`scheduled_time` to `deletion_time`. One whose phase is Running was still running when the trace was taken, so its
+length is unknown (censored); Pending pods never started. Failed pods ran and are used like succeeded ones. A pod runs
+on one node, so all its GPUs are of one.
 
 Nodes (optional): `sn,cpu_milli,memory_mib,gpu,model`. With them a pod that asks for more GPUs than any node of its
 types has is impossible. Source: alibaba/clusterdata, cluster-trace-gpu-v2023.
@@ -60,6 +61,7 @@ def _job(row: Row, *, largest: Mapping[str, int] | None) -> TraceJob | Aside:
         duration_s=duration_s,
         vc=row.optional("qos"),
         allowed=allowed,
+        one_node=row.finite("num_gpu") > 1,
     )
 
 

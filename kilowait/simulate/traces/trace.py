@@ -34,9 +34,10 @@ class Reason(StrEnum):
 class TraceJob:
     """A job that ran: `submit_s` from the trace's first arrival, `gpus` with fractions, `duration_s` as it ran.
 
-    `allowed` names the GPU types it asked for (None: any), `barred` types it was seen not to run on; both as the
-    trace writes them. `measured_s` and `measured_kwh` hold what the trace measured by type, seconds and kWh of the
-    whole job over all its GPUs. Raises InputError for a time, a length or a number of GPUs that no job can have.
+    `allowed` names the GPU types it asked for (None: any), `barred` types it was seen not to run on; both as the trace
+    writes them. `measured_s` and `measured_kwh` hold what the trace measured by type, seconds and kWh of the whole job
+    over all its GPUs. `one_node` says that its GPUs must be of one node. Raises InputError for a time, a length or a
+    number of GPUs that no job can have.
     """
 
     job_id: str
@@ -48,6 +49,7 @@ class TraceJob:
     allowed: frozenset[str] | None = None
     barred: frozenset[str] = frozenset()
     job_type: str | None = None
+    one_node: bool = False
     measured_s: Mapping[str, float] = field(default_factory=dict)
     measured_kwh: Mapping[str, float] = field(default_factory=dict)
 
