@@ -77,13 +77,17 @@ class Boards:
         """
         if milli < WHOLE:
             return self._share(milli)
-        fullest = next((found[0] for found in self._with[gpus:] if found), None)
-        if fullest is not None:
-            return (Held(node=self._nodes[fullest], gpus=gpus),)
+        for found in self._with[gpus:]:
+            if found:
+                return (Held(node=self._nodes[found[0]], gpus=gpus),)
         return () if one_node or gpus > sum(self._free) else tuple(self._spread(gpus))
 
     def allows(self, where: tuple[Held, ...], gpus: int, milli: int, one_node: bool) -> bool:
         """Whether a job of so many boards, or of a share, may start exactly there now."""
+        first = where[0]
+        if milli == WHOLE and first.gpus == gpus:  # as nearly always
+            known = len(where) == 1 and first.board is None and first.node in self._numbers
+            return known and self._free[self._numbers[first.node]] >= gpus
         places = {(held.node, held.board) for held in where}
         if len(places) < len(where) or not all(held.node in self._numbers and held.gpus >= 1 for held in where):
             return False
@@ -154,9 +158,13 @@ class Boards:
     def _less(self, node: int, gpus: int) -> int:
         """So many whole boards of a node are free no longer, or again where negative."""
         had = self._free[node]
-        self._free[node] = had - gpus
+        left = self._free[node] = had - gpus
         self._with[had].remove(node)
-        insort(self._with[had - gpus], node)
+        now = self._with[left]
+        if now:
+            insort(now, node)
+        else:
+            now.append(node)
         return gpus
 
     def _leave(self, node: int, board: int, milli: int) -> None:
