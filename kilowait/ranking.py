@@ -9,6 +9,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 from weakref import ref
 
 from kilowait.boards import WHOLE
@@ -175,11 +176,12 @@ class Ranking:
         return bucket.keys[at], place, self._positions[bucket.gpu_type], at, bucket
 
 
-class PairKeys:
-    """The keys of a job's options by a `Key`, while somebody else holds that function."""
+class Keys:
+    """What a ranking is ordered by, while somebody else holds that function: a `Key`, or `per_job` a `JobKey`."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key | JobKey, *, per_job: bool) -> None:
         self._key = ref(key)
+        self._each: Callable[[Any, Waiting], list[float]] = _job_keys if per_job else _pair_keys
 
     def by(self, key: Key | JobKey) -> bool:
         """Whether these are keys by that function."""
@@ -188,38 +190,22 @@ class PairKeys:
     def of(self, waiting: Waiting) -> list[float] | None:
         """One key an option, None once the function is gone; raises InputError when one is not a number."""
         key = self._key()
-        if key is None:
-            return None
-        job, predictions = waiting.job, waiting.predictions
-        keys = [key(job, gpu_type, predictions[gpu_type]) for gpu_type in waiting.gpus]
-        if math.isnan(sum(keys)):  # perhaps only infinities of both signs
-            for gpu_type, found in zip(waiting.gpus, keys, strict=True):
-                if math.isnan(found):
-                    seen = predictions[gpu_type]
-                    raise InputError(f"job {job.job_id} on {gpu_type}: its rank is not a number, from {seen}")
-        return keys
+        return None if key is None else self._each(key, waiting)
 
 
-class JobKeys:
-    """The key of a job by a `JobKey`, the same for all its options, while somebody else holds that function."""
-
-    def __init__(self, key: JobKey) -> None:
-        self._key = ref(key)
-
-    def by(self, key: Key | JobKey) -> bool:
-        """Whether these are keys by that function."""
-        return self._key() is key
-
-    def of(self, waiting: Waiting) -> list[float] | None:
-        """The key once an option, None once the function is gone; raises InputError when it is not a number."""
-        key = self._key()
-        if key is None:
-            return None
-        found = key(waiting)
-        if math.isnan(found):
-            raise InputError(f"job {waiting.job.job_id}: its rank is not a number, from {waiting.predictions}")
-        return [found] * len(waiting.gpus)
+def _pair_keys(key: Key, waiting: Waiting) -> list[float]:
+    job, predictions = waiting.job, waiting.predictions
+    keys = [key(job, gpu_type, predictions[gpu_type]) for gpu_type in waiting.gpus]
+    if math.isnan(sum(keys)):  # perhaps only infinities of both signs
+        for gpu_type, found in zip(waiting.gpus, keys, strict=True):
+            if math.isnan(found):
+                seen = predictions[gpu_type]
+                raise InputError(f"job {job.job_id} on {gpu_type}: its rank is not a number, from {seen}")
+    return keys
 
 
-Keys = PairKeys | JobKeys
-"""What a ranking is ordered by."""
+def _job_keys(key: JobKey, waiting: Waiting) -> list[float]:
+    found = key(waiting)
+    if math.isnan(found):
+        raise InputError(f"job {waiting.job.job_id}: its rank is not a number, from {waiting.predictions}")
+    return [found] * len(waiting.gpus)

@@ -16,7 +16,7 @@ from kilowait.boards import WHOLE, Boards, Held
 from kilowait.ends import Ends
 from kilowait.errors import IllegalEvent
 from kilowait.jobs import Job, Prediction
-from kilowait.ranking import JobKey, JobKeys, Key, Keys, PairKeys, Ranking
+from kilowait.ranking import JobKey, Key, Keys, Ranking
 from kilowait.room import Room
 from kilowait.scale import Scale
 from kilowait.standing import Active, Waiting
@@ -95,11 +95,11 @@ class Cluster:
         The ranking is built at the first call and kept up from then on for as long as the key function lives, so
         hand in the same function object each time.
         """
-        return self._ranking(key) or self._new_ranking(PairKeys(key))
+        return self._ranking(key) or self._new_ranking(Keys(key, per_job=False))
 
     def ranked_jobs(self, key: JobKey) -> Ranking:
         """As `ranked`, by a key of the job that is the same for all its types."""
-        return self._ranking(key) or self._new_ranking(JobKeys(key))
+        return self._ranking(key) or self._new_ranking(Keys(key, per_job=True))
 
     def predicted_ends(self) -> Mapping[str, Sequence[tuple[float, int]]]:
         """By type, when its running jobs are predicted to end, and the thousandths of GPUs that each gives back.

@@ -66,12 +66,7 @@ def difference_interval(
     if not len(new) == len(other) == len(old):
         lengths = " and ".join(str(n) for n in dict.fromkeys((len(new), len(other), len(old))))
         raise InputError(f"a paired change needs as many values as baselines, got {lengths}")
-    if old.sum() == 0:
-        return Interval(estimate=float("nan"), low=float("nan"), high=float("nan"))
-    drawn = _draws(len(new), rng, resamples)
-    below = old[drawn].sum(axis=1)
-    changes = (new - other)[drawn].sum(axis=1)[below > 0] / below[below > 0]
-    return _interval((new - other).sum() / old.sum(), changes, level)
+    return _ratio_interval(new - other, old, rng, level, resamples)
 
 
 def share_interval(
@@ -92,13 +87,23 @@ def share_interval(
     new, old, best = _observed(ours), _observed(baseline), _observed(bound)
     if not len(new) == len(old) == len(best):
         raise InputError(f"a share needs values of the same samples, got {len(new)}, {len(old)} and {len(best)}")
-    way = old - best
-    if way.sum() <= 0:
+    return _ratio_interval(old - new, old - best, rng, level, resamples)
+
+
+def _ratio_interval(
+    above: npt.NDArray[np.float64],
+    below: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+    level: float,
+    resamples: int,
+) -> Interval:
+    """sum(above) / sum(below), nan where there is nothing below."""
+    if below.sum() <= 0:
         return Interval(estimate=float("nan"), low=float("nan"), high=float("nan"))
-    drawn = _draws(len(new), rng, resamples)
-    below = way[drawn].sum(axis=1)
-    shares = (old - new)[drawn].sum(axis=1)[below > 0] / below[below > 0]
-    return _interval((old - new).sum() / way.sum(), shares, level)
+    drawn = _draws(len(below), rng, resamples)
+    divisors = below[drawn].sum(axis=1)
+    ratios = above[drawn].sum(axis=1)[divisors > 0] / divisors[divisors > 0]
+    return _interval(above.sum() / below.sum(), ratios, level)
 
 
 def _observed(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
