@@ -6,8 +6,10 @@ predictability, workloads, and user runtime estimates in scheduling the IBM SP2 
 """
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from bisect import insort
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
+from heapq import merge
 from itertools import takewhile
 from operator import attrgetter
 
@@ -69,7 +71,12 @@ class _Head:
 
 def _start_in_order(cluster: Cluster, room: Room, placed: dict[str, Decision]) -> _Head | None:
     """Start jobs from the front of the queue; returns the first that has to wait."""
-    ends = cluster.predicted_ends()
+    running, started = cluster.predicted_ends(), dict[str, list[End]]()
+
+    def ends(gpu_type: str) -> Iterable[End]:
+        mine = started.get(gpu_type)
+        return running[gpu_type] if mine is None else merge(running[gpu_type], mine)  # few are looked at
+
     for waiting in cluster.queue():
         head = _soonest(waiting, cluster.now_s, room, ends)
         gpu_type, milli = head.gpu_type, waiting.job.milli_on(head.gpu_type)
@@ -80,22 +87,21 @@ def _start_in_order(cluster: Cluster, room: Room, placed: dict[str, Decision]) -
                 room.hold(gpu_type)
             return head
         room.take(waiting, gpu_type)
-        ends = dict(ends)
-        ends[gpu_type] = sorted((*ends[gpu_type], (cluster.now_s + waiting.predictions[gpu_type].runtime_s, milli)))
+        insort(started.setdefault(gpu_type, []), (cluster.now_s + waiting.predictions[gpu_type].runtime_s, milli))
         placed[head.job_id] = Place(job_id=head.job_id, gpu_type=gpu_type)
     return None
 
 
-def _soonest(waiting: Waiting, now_s: float, room: Room, ends: Mapping[str, Sequence[End]]) -> _Head:
+def _soonest(waiting: Waiting, now_s: float, room: Room, ends: Callable[[str], Iterable[End]]) -> _Head:
     """The type on which the job would end first, were no other started; equal ends go to the more powerful type."""
     best, best_start_s, best_end_s = "", math.inf, math.inf
     for gpu_type in waiting.gpus:
-        start_s = _earliest_s(waiting.job.milli_on(gpu_type), now_s, room.milli(gpu_type), ends[gpu_type])
+        start_s = _earliest_s(waiting.job.milli_on(gpu_type), now_s, room.milli(gpu_type), ends(gpu_type))
         end_s = start_s + waiting.predictions[gpu_type].runtime_s
         if not best or end_s < best_end_s:
             best, best_start_s, best_end_s = gpu_type, start_s, end_s
     left = room.milli(best)
-    for end_s, given_back in ends[best]:
+    for end_s, given_back in ends(best):
         if end_s > best_start_s:
             break
         left += given_back
@@ -104,7 +110,7 @@ def _soonest(waiting: Waiting, now_s: float, room: Room, ends: Mapping[str, Sequ
     )
 
 
-def _earliest_s(milli: int, now_s: float, free: int, ends: Sequence[End]) -> float:
+def _earliest_s(milli: int, now_s: float, free: int, ends: Iterable[End]) -> float:
     """The first time, now or a predicted end, at which so many thousandths are free."""
     start_s = now_s
     for end_s, given_back in ends:

@@ -18,6 +18,7 @@ _MARKS = ("o", "s", "^", "D", "v", "P")
 
 _OFF = 1.0
 """A policy that doubles Simple's total at every x is named in a corner of the panel."""
+_FAR_OFF = 5.0
 
 Heat = tuple[Sequence[str], Sequence[str], Mapping[tuple[str, str], float]]
 """Names of rows and of columns, and changes (1 is 100%) by both; a cell that was not run is missing."""
@@ -74,8 +75,12 @@ def curves_figure(grid: Mapping[str, Mapping[str, Curves]], x_label: str, *, log
 
 
 def _curves(axes: Axes, curves: Curves, *, log_x: bool) -> None:
-    """Lines with bands; a policy that is beyond `_OFF` everywhere is named instead, or it would flatten the others."""
-    off = {name for name, points in curves.items() if min(change.estimate for _, change in points) > _OFF}
+    """Lines with bands; a policy that is beyond `_OFF` everywhere, or anywhere beyond `_FAR_OFF`, is named instead.
+
+    Drawn, it would flatten the others.
+    """
+    reach = {name: [change.estimate for _, change in points] for name, points in curves.items()}
+    off = {name for name, changes in reach.items() if min(changes) > _OFF or max(changes) > _FAR_OFF}
     styles = line_styles(curves)
     for name, points in curves.items():
         xs = [x for x, _ in points]
@@ -85,7 +90,7 @@ def _curves(axes: Axes, curves: Curves, *, log_x: bool) -> None:
         axes.plot(xs[shown], mean[shown], label=name, **styles[name])
     axes.axhline(0, color=INK, linewidth=0.6)
     if off:
-        notes = [f"{name} {_range([change.estimate for _, change in curves[name]])}" for name in curves if name in off]
+        notes = [f"{name} {_range(reach[name])}" for name in curves if name in off]
         axes.text(0.98, 0.97, f"off the chart: {', '.join(notes)}", transform=axes.transAxes, ha="right", va="top",
                   fontsize=8)  # fmt: skip
     _limit(axes, [change for name, points in curves.items() if name not in off for _, change in points], bool(off))
