@@ -10,7 +10,7 @@ from kilowait.policies import POLICIES
 from kilowait.policies.value import DEFAULT_KAPPA
 from kilowait.simulate.arrivals import ArrivalPattern
 from kilowait.simulate.traces import FORMATS
-from kilowait.simulate.world_options import DEFAULT_CLASSES, DEFAULT_SEED
+from kilowait.simulate.world_options import DEFAULT_CLASSES, DEFAULT_SEED, add_checkpoint_option
 
 EXAMPLE = """examples:
   python -m pipelines.study --quick --out out/study-quick
@@ -126,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
         help="watts of one busy scheduler core, for the overhead (default: %(default)s)",
     )
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
+    add_checkpoint_option(p)
     _add_scenario(p)
     _add_traces(p)
     return p
@@ -140,12 +141,6 @@ def _add_scenario(p: argparse.ArgumentParser) -> None:
     )
     options.add_argument(
         "--burstiness", type=float, default=ArrivalPattern().burstiness, metavar="X", help="(default: %(default)s)"
-    )
-    p.add_argument(
-        "--checkpoint-s",
-        type=float,
-        metavar="S",
-        help="let srpt preempt every job, which then takes S seconds to go on (default: no job can be preempted)",
     )
 
 

@@ -214,18 +214,8 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
     entries = {"waiting": {"kappa": 0.5}, "energy": {"kappa": 2.0}}
     kappa.write_text(json.dumps({"version": 1, "classes": {"paper-like": entries}}))
     words = ["--out", "x", "--policies", ",".join(POLICIES), "--kappa", str(kappa), "--alpha", "3", "--limit-s", "60"]
-    words += [
-        "--wait-s-per-kwh",
-        "5",
-        "--risk",
-        "0.25",
-        "--objective",
-        "energy",
-        "--hysteresis",
-        "3",
-        "--error-sd",
-        "0.5",
-    ]
+    words += ["--wait-s-per-kwh", "5", "--risk", "0.25", "--objective", "energy"]
+    words += ["--hysteresis", "3", "--error-sd", "0.5"]
     found = backtest.specs(backtest.parser().parse_args(words), "paper-like")
     assert {spec.label: dict(spec.parameters) for spec in found} == {
         "simple": {},

@@ -55,13 +55,18 @@ def add_world_options(parser: argparse.ArgumentParser, *, several: bool = False)
     options.add_argument(
         "--residuals", type=Path, metavar="PARQUET", help="errors for --predictions noisy, from pipelines.train"
     )
+    add_checkpoint_option(options)
+    options.add_argument("--residual-model", metavar="NAME", help="which model's errors, when there are several")
+
+
+def add_checkpoint_option(options: argparse._ActionsContainer) -> None:
+    """Add the cost of a restart; `check_common` checks it."""
     options.add_argument(
         "--checkpoint-s",
         type=float,
         metavar="S",
         help="let srpt preempt every job, which then takes S seconds to go on (default: no job can be preempted)",
     )
-    options.add_argument("--residual-model", metavar="NAME", help="which model's errors, when there are several")
 
 
 def worlds(args: argparse.Namespace, role: Role) -> list[World]:
