@@ -20,7 +20,7 @@ from kilowait.policies.patient import (
 from kilowait.policies.patient import (
     DEFAULT_HORIZON as PLANNED,
 )
-from kilowait.policies.profile import Profile, Reservation, start_now
+from kilowait.policies.profile import Profile, Reservation, start_all
 from kilowait.policies.time_indexed import Column, Limits, select
 
 DEFAULT_HORIZON = 12
@@ -79,8 +79,7 @@ def milp(
             profile.reserve(reserved)
         behind = plan(profile, [queue[option.job_id] for _, option in planned[horizon:]], cluster.now_s)
         tail = [reservation(*start) for start in behind.starts] if behind else []
-        starts = (start_now(reserved, cluster, room) for reserved in (*head, *tail))
-        return [start for start in starts if start is not None]
+        return start_all((*head, *tail), cluster, room)
 
     return milp
 

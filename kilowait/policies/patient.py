@@ -10,8 +10,7 @@ from kilowait.boards import WHOLE
 from kilowait.cluster import Active, Cluster, Waiting
 from kilowait.errors import InputError
 from kilowait.policies.decisions import Decision, Policy, checked_weight
-from kilowait.policies.profile import Profile, Reservation, start_now
-from kilowait.room import Room
+from kilowait.policies.profile import Profile, Reservation, start_all
 
 DEFAULT_WAIT_S_PER_KWH = 1500.0
 """A kWh saved is worth 25 minutes of one job's waiting."""
@@ -96,7 +95,8 @@ def patient(
         profile = Profile(
             cluster, partial(expected_end_s, now_s=cluster.now_s, error_sd=error_sd) if error_sd else None
         )
-        return _started(cheapest_plan(cluster, profile, queue, effort, horizon, seed), cluster, room)
+        found = cheapest_plan(cluster, profile, queue, effort, horizon, seed)
+        return start_all((reservation(*start) for start in found.starts), cluster, room)
 
     return patient
 
@@ -180,16 +180,6 @@ def plan(profile: Profile, order: Sequence[Candidate], now_s: float, limit_s: fl
         profile.take(option.gpu_type, option.milli, start_s, start_s + option.runtime_s)
         starts.append(best)
     return Plan(cost_s, starts)
-
-
-def _started(found: Plan, cluster: Cluster, room: Room) -> list[Decision]:
-    """The jobs that start now; see `start_now` for those that cannot."""
-    decisions: list[Decision] = []
-    for start_s, option in found.starts:
-        started = start_now(reservation(start_s, option), cluster, room)
-        if started is not None:
-            decisions.append(started)
-    return decisions
 
 
 def reservation(start_s: float, option: Option) -> Reservation:

@@ -6,12 +6,12 @@ processors in each. Here there is one such list a GPU type.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kilowait.boards import WHOLE
 from kilowait.cluster import Active, Cluster, Waiting
-from kilowait.policies.decisions import Place
+from kilowait.policies.decisions import Decision, Place
 from kilowait.room import Room
 
 
@@ -41,6 +41,12 @@ def start_now(planned: Reservation, cluster: Cluster, room: Room) -> Place | Non
     if planned.milli <= room.milli(gpu_type):
         room.hold(gpu_type)
     return None
+
+
+def start_all(planned: Iterable[Reservation], cluster: Cluster, room: Room) -> list[Decision]:
+    """As `start_now`, one reservation after another."""
+    starts = (start_now(reserved, cluster, room) for reserved in planned)
+    return [start for start in starts if start is not None]
 
 
 class Profile:
