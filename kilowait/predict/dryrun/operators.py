@@ -11,8 +11,8 @@ _BY_NAME = {
     "log_softmax softmax",
     Kind.SCAN: "cumsum cumprod cummax cummin logcumsumexp sort topk argsort msort unique2 _unique2 kthvalue mode "
     "median",
-    Kind.INDEXING: "embedding embedding_dense_backward gather scatter scatter_add index_select index_add index index_put "
-    "_index_put_impl _unsafe_index _unsafe_index_put take nonzero masked_select masked_scatter index_copy "
+    Kind.INDEXING: "embedding embedding_dense_backward gather scatter scatter_add index_select index_add index "
+    "index_put _index_put_impl _unsafe_index _unsafe_index_put take nonzero masked_select masked_scatter index_copy "
     "scatter_reduce grid_sampler_2d grid_sampler_2d_backward embedding_bag _embedding_bag bincount "
     "one_hot searchsorted bucketize unfold_backward select_backward slice_backward index_fill "
     "index_reduce",
@@ -54,9 +54,9 @@ _BY_PREFIX = (
     ("fractional_max_pool", Kind.POOLING),
     ("mkldnn_max_pool", Kind.POOLING),
 )
-_KINDS = {name: kind for kind, names in _BY_NAME.items() for name in names.split()} | {
-    name: Kind.REDUCTION for name in _REDUCTIONS.split()
-}
+_KINDS = {name: kind for kind, names in _BY_NAME.items() for name in names.split()} | dict.fromkeys(
+    _REDUCTIONS.split(), Kind.REDUCTION
+)
 
 _FREE = (
     "view _unsafe_view reshape _reshape_alias t transpose permute expand slice select split "
