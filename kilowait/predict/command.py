@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +152,9 @@ def _described(given: Submission) -> dict[str, Any]:
         "file": given.name,
         "content_hash": given.source.content_hash,
         "arguments": list(given.source.arguments),
-        "arguments_in_effect": {name: asdict(value) for name, value in effect.items()},
+        "arguments_in_effect": {
+            name: {"value": e.value, "evidence": e.evidence, "where": e.where} for name, e in effect.items()
+        },
         "files": list(texts(given.source)),
         "left_out": dict(given.left_out),
         "notes": list(given.notes),

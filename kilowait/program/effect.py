@@ -8,9 +8,8 @@ from typing import Any, Literal, NoReturn
 
 from kilowait.program.imports import parse
 from kilowait.program.job_source import JobSource
-from kilowait.program.options import UNKNOWN, Option, declared_options
-from kilowait.program.reach import reach
-from kilowait.program.tree import Tree
+from kilowait.program.options import UNKNOWN, Option, Place, declared_options
+from kilowait.program.reach import reached_files
 
 _MAX_POSITIONALS = 10
 """Of variable length, they cost argparse time that grows with every combination."""
@@ -18,11 +17,17 @@ _MAX_POSITIONALS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
-    """The value of one option, whether the arguments give it or the program does, and where that says so."""
+    """The value of one option, whether the arguments give it or the program does, and where that says so.
+
+    `path` and `places` are where the program states another default, `repeats` says that it is the default.
+    """
 
     value: Any
     evidence: Literal["given", "default"]
     where: str
+    path: str = ""
+    places: tuple[Place, ...] = ()
+    repeats: bool = False
 
 
 def arguments_in_effect(source: JobSource) -> dict[str, Effective]:
@@ -34,22 +39,35 @@ def arguments_in_effect(source: JobSource) -> dict[str, Effective]:
     run time is left out.
     """
     path, options = _declaring(source)
-    given, rest = _parse(options, source.arguments)
-    effective = {}
+    given, rest, _ = _parse(options, source.arguments)
+    effective: dict[str, Effective] = {}
     for option in options:
-        where = f"{path}, line {option.line}"
         if option.dest in given:
-            effective[option.dest] = Effective(value=given[option.dest], evidence="given", where="arguments")
+            same = [o for o in options if o.dest == option.dest]
+            effective[option.dest] = _given(given[option.dest], path, same)
         elif option.dest not in effective and option.default is not UNKNOWN:
+            where = f"{path}, line {option.line}"
             effective[option.dest] = Effective(value=_default(option), evidence="default", where=where)
     for name, value in _loose(rest):
         effective[name] = Effective(value=value, evidence="given", where="arguments")
     return effective
 
 
+def arguments_refused(source: JobSource) -> str:
+    """Why the program itself would refuse its arguments, "" when it would not as far as its options are known."""
+    return _parse(_declaring(source)[1], source.arguments)[2]
+
+
+def _given(value: Any, path: str, options: Sequence[Option]) -> Effective:
+    """A given value of the option that `options` declare: one, or several of the same name."""
+    others = [option for option in options if _default(option) != value]
+    places = tuple(option.place for option in others if option.place)
+    return Effective(value=value, evidence="given", where="arguments", path=path, places=places, repeats=not others)
+
+
 def _declaring(source: JobSource) -> tuple[str, list[Option]]:
     """The module that declares the options, and them."""
-    for path, data in reach(Tree.of(source.files), source.entrypoint, source.arguments).modules.items():
+    for path, data in reached_files(source.files, source.entrypoint, source.arguments).modules.items():
         tree = parse(data.decode("utf-8-sig"))
         if not isinstance(tree, str) and (options := declared_options(tree)):
             return path, options
@@ -65,8 +83,8 @@ class _Parser(argparse.ArgumentParser):
         raise _Refused(message)
 
 
-def _parse(options: Sequence[Option], arguments: Sequence[str]) -> tuple[Mapping[str, Any], Sequence[str]]:
-    """What the arguments give by name, and the words that they do not account for: all, when the parser refuses."""
+def _parse(options: Sequence[Option], arguments: Sequence[str]) -> tuple[Mapping[str, Any], Sequence[str], str]:
+    """What the arguments give by name, the words that they do not account for, and why the parser refuses, if so."""
     parser = _Parser(add_help=False, argument_default=argparse.SUPPRESS, conflict_handler="resolve")
     positionals = 0
     for option in options:
@@ -75,9 +93,9 @@ def _parse(options: Sequence[Option], arguments: Sequence[str]) -> tuple[Mapping
             _declare(parser, option)
     try:
         given, rest = parser.parse_known_args(list(arguments))
-    except (_Refused, ValueError, TypeError):
-        return {}, arguments
-    return vars(given), rest
+    except (_Refused, ValueError, TypeError) as error:
+        return {}, arguments, str(error)
+    return vars(given), rest, ""
 
 
 def _declare(parser: argparse.ArgumentParser, option: Option) -> None:

@@ -54,19 +54,11 @@ def parse(text: str) -> ast.Module | str:
 
 def find_imports(tree: ast.Module) -> list[Import]:
     """Every import of the module, in functions and conditions too, in the order of the text."""
-    found = [(node, item) for node, optional in _nodes(tree) for item in _imports_of(node, optional)]
-    return [item for node, item in sorted(found, key=lambda pair: (pair[0].lineno, pair[0].col_offset))]
-
-
-def _nodes(tree: ast.AST) -> Iterator[tuple[ast.stmt | ast.expr, bool]]:
-    """Every statement and expression, and whether an `except ImportError` or the like stands around it."""
-    pending: list[tuple[ast.AST, bool]] = [(tree, False)]
-    while pending:
-        node, optional = pending.pop()
-        if isinstance(node, ast.stmt | ast.expr):
-            yield node, optional
-        forgiven = node.body if isinstance(node, ast.Try) and any(map(_forgives, node.handlers)) else []
-        pending += [(child, optional or child in forgiven) for child in ast.iter_child_nodes(node)]
+    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom, ast.Call, ast.Try))]
+    tried = [node for node in nodes if isinstance(node, ast.Try) and any(map(_forgives, node.handlers))]
+    optional = {line for node in tried for line in range(node.body[0].lineno, (node.body[-1].end_lineno or 0) + 1)}
+    found = [(node.lineno, node.col_offset, item) for node in nodes for item in _imports_of(node, optional)]
+    return [item for *_, item in sorted(found, key=lambda at: at[:2])]
 
 
 def _forgives(handler: ast.ExceptHandler) -> bool:
@@ -74,20 +66,22 @@ def _forgives(handler: ast.ExceptHandler) -> bool:
     return any(kind is None or (isinstance(kind, ast.Name) and kind.id in _FORGIVING) for kind in kinds)
 
 
-def _imports_of(node: ast.AST, optional: bool) -> Iterator[Import]:
+def _imports_of(node: ast.stmt | ast.expr, lines: Collection[int]) -> Iterator[Import]:
+    line = node.lineno
     match node:
         case ast.Import(names=aliases):
             for alias in aliases:
-                yield Import(line=node.lineno, module=alias.name, optional=optional)
+                yield Import(line=line, module=alias.name, optional=line in lines)
         case ast.ImportFrom(names=aliases):
             names = tuple(alias.name for alias in aliases if alias.name != "*")
-            yield Import(line=node.lineno, module=node.module or "", level=node.level, names=names, optional=optional)
+            module = node.module or ""
+            yield Import(line=line, module=module, level=node.level, names=names, optional=line in lines)
         case ast.Call(
             func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__"),
             args=[ast.Constant(value=str(name)), *_],
         ):
             module = name.lstrip(".")
-            yield Import(line=node.lineno, module=module, level=len(name) - len(module), optional=optional)
+            yield Import(line=line, module=module, level=len(name) - len(module), optional=line in lines)
 
 
 def find_files(imported: Import, importer: str, roots: Sequence[str], paths: Collection[str]) -> Found:
@@ -111,9 +105,12 @@ def find_files(imported: Import, importer: str, roots: Sequence[str], paths: Col
 
 
 def with_folders(files: Collection[str]) -> set[str]:
-    """The files and every folder that they are in."""
+    """The files, every folder that they are in, and compiled modules by their names: these have no source to read."""
     known = set(files)
     for path in files:
+        if path.endswith(_COMPILED):
+            folder, _, name = path.rpartition("/")
+            known.add(posixpath.join(folder, name.partition(".")[0]))
         while (path := posixpath.dirname(path)) and path not in known:
             known.add(path)
     return known
@@ -127,7 +124,7 @@ def _locate(base: str, module: str, names: Sequence[str], paths: Collection[str]
     for part in module.split(".") if module else ():
         file = None if folder is None else _module(folder, part, paths)
         if file is None:
-            return _absent(files, relative, posixpath.join(folder or "", part), paths)
+            return _absent(files, relative, posixpath.join(folder or "", part))
         files += [file] if file.endswith(".py") else []
         folder = _inside(file)
     inner = [(name, None if folder is None else _module(folder, name, paths)) for name in names]
@@ -135,7 +132,7 @@ def _locate(base: str, module: str, names: Sequence[str], paths: Collection[str]
     bare = folder is not None and posixpath.join(folder, "__init__.py") not in paths
     absent = [name for name, file in inner if file is None]
     if bare and absent and (relative or files or modules):
-        return _absent([*files, *modules], relative, posixpath.join(folder or "", absent[0]), paths)
+        return _absent([*files, *modules], relative, posixpath.join(folder or "", absent[0]))
     return Found(files=(*files, *modules))
 
 
@@ -152,9 +149,6 @@ def _inside(file: str) -> str | None:
     return None if file.endswith(".py") else file
 
 
-def _absent(files: Sequence[str], relative: bool, at: str, paths: Collection[str]) -> Found:
-    """Missing where the package itself is local; compiled modules have no source to read."""
-    local = relative or bool(files)
-    if not local or any(path.startswith(f"{at}.") and path.endswith(_COMPILED) for path in paths):
-        return Found(files=tuple(files))
-    return Found(files=tuple(files), missing=at)
+def _absent(files: Sequence[str], relative: bool, at: str) -> Found:
+    """Missing where the package itself is local, else installed."""
+    return Found(files=tuple(files), missing=at if relative or files else None)

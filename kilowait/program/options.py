@@ -14,6 +14,9 @@ from typing import Any
 UNKNOWN: Any = Enum("Unknown", "VALUE").VALUE  # type: ignore[attr-defined]
 """Stands for a value that is computed at run time."""
 
+Place = tuple[int, int, int, int]
+"""Line, column, last line, end column; lines from 1, columns from 0 in UTF-8 bytes."""
+
 MAX_OPTIONS = 300
 """More are not read: no program that people start has them."""
 
@@ -41,7 +44,8 @@ class Option:
     """One declared option or, without flags, positional argument.
 
     `kind` is int, float or str, bool for a flag that takes no value (`on` is what it sets; with `negatable` there
-    is a `--no-` form). `nargs` and `append` are argparse's. `line` is where it is declared.
+    is a `--no-` form). `nargs` and `append` are argparse's. `line` is where it is declared, `place` the text of its
+    default (line, column, last line, end column; columns in UTF-8 bytes), None where it states none.
     """
 
     dest: str
@@ -54,6 +58,7 @@ class Option:
     append: bool = False
     choices: tuple[Any, ...] | None = None
     line: int = 0
+    place: Place | None = None
 
 
 def declared_options(tree: ast.Module) -> list[Option]:
@@ -72,7 +77,7 @@ class _Declarations:
                 self._constants = {name: values[0] for name, values in assigned.items() if len(values) == 1}
 
     def read(self) -> Iterator[Option]:
-        changed: dict[str, Any] = {}
+        changed: dict[str, ast.expr] = {}
         found: list[Option] = []
         functions = {node.name: node for node in self._nodes if isinstance(node, ast.FunctionDef)}
         for node in self._nodes:
@@ -80,7 +85,7 @@ class _Declarations:
                 case ast.Call(func=ast.Attribute(attr="add_argument"), args=[_, *_]):
                     found.append(self._argparse(node))
                 case ast.Call(func=ast.Attribute(attr="set_defaults")):
-                    changed |= self._keywords(node)
+                    changed |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
                 case ast.Call(func=ast.Attribute(attr=name), args=[_, _, *_]) if name in _ABSL:
                     found.append(self._absl(node, _ABSL[name]))
                 case ast.Call(func=func, args=[ast.Name(id=name), *_]) if name in functions and _starts(func):
@@ -89,7 +94,11 @@ class _Declarations:
                     found += self._decorated(node)
         for option in found:
             if option.dest and not option.dest.startswith("__"):
-                yield _with_default(option, changed)
+                yield self._changed(option, changed.get(option.dest))
+
+    def _changed(self, option: Option, default: ast.expr | None) -> Option:
+        """The option under the default that set_defaults gives it."""
+        return option if default is None else replace(option, default=self._value(default), place=_place(default))
 
     def _argparse(self, call: ast.Call) -> Option:
         given = self._keywords(call)
@@ -101,6 +110,7 @@ class _Declarations:
         if action in ("help", "version") or not isinstance(dest, str):
             dest = ""
         common: dict[str, Any] = {"dest": dest, "flags": flags if flags[:1] != (dest,) else (), "line": call.lineno}
+        common["place"] = _place(named.get("default"))
         switches: dict[Any, tuple[Any, Any]] = {"store_true": (True, False), "store_false": (False, True)}
         if action in switches:
             on, off = switches[action]
@@ -122,7 +132,15 @@ class _Declarations:
         name, default = self._value(call.args[0]), self._value(call.args[1])
         dest = name if isinstance(name, str) else ""
         flags = (f"--{dest}", f"-{dest}")
-        return Option(dest=dest, flags=flags, kind=kind, negatable=True, default=default, line=call.lineno)
+        return Option(
+            dest=dest,
+            flags=flags,
+            kind=kind,
+            negatable=True,
+            default=default,
+            line=call.lineno,
+            place=_place(call.args[1]),
+        )
 
     def _decorated(self, function: ast.FunctionDef) -> Iterator[Option]:
         """click's decorators, or the parameters of a function under typer's."""
@@ -152,6 +170,7 @@ class _Declarations:
             nargs="*" if given.get("nargs") == -1 else _nargs(given.get("nargs")),
             append=given.get("multiple") is True,
             line=call.lineno,
+            place=_place(named.get("default")),
         )
 
     def _parameters(self, function: ast.FunctionDef) -> Iterator[Option]:
@@ -181,6 +200,7 @@ class _Declarations:
             negatable=kind is bool,
             default=default,
             line=parameter.lineno,
+            place=_place(node),
         )
 
     def _keywords(self, call: ast.Call) -> dict[str, Any]:
@@ -216,8 +236,10 @@ def _calculate(sign: ast.operator, left: Any, right: Any) -> Any:
         return UNKNOWN
 
 
-def _with_default(option: Option, changed: Mapping[str, Any]) -> Option:
-    return replace(option, default=changed[option.dest]) if option.dest in changed else option
+def _place(node: ast.expr | None) -> Place | None:
+    if node is None or node.end_lineno is None or node.end_col_offset is None:
+        return None
+    return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
 
 
 def _starts(function: ast.expr) -> bool:

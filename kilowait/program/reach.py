@@ -9,7 +9,7 @@ computed at run time, files whose ending is none of `limits.CONFIGURATION`.
 import ast
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kilowait.errors import SourceError
@@ -44,6 +44,13 @@ class Reached:
     def files(self) -> dict[str, bytes]:
         """All of them, in order."""
         return {**self.modules, **self.configuration}
+
+
+def reached_files(files: Mapping[str, bytes], entrypoint: str, arguments: Sequence[str]) -> Reached:
+    """The same for files that have been read; one alone reaches nothing and is not parsed."""
+    if len(files) == 1:
+        return Reached(modules={entrypoint: files[entrypoint]})
+    return reach(Tree.of(files), entrypoint, arguments)
 
 
 def reach(tree: Tree, entrypoint: str, arguments: Sequence[str]) -> Reached:
@@ -153,11 +160,12 @@ class _Walk:
 
 def _strings(tree: ast.Module) -> Iterator[str]:
     """Strings that can name a file, in the order of the text: constants, and constants joined by `/` or `join`."""
-    found = [(node.lineno, node.col_offset, text) for node in ast.walk(tree) for text in _texts(node)]  # type: ignore[attr-defined]
+    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Constant, ast.BinOp, ast.Call))]
+    found = [(node.lineno, node.col_offset, text) for node in nodes for text in _texts(node)]
     return (text for _, _, text in sorted(found))
 
 
-def _texts(node: ast.AST) -> list[str]:
+def _texts(node: ast.Constant | ast.BinOp | ast.Call) -> list[str]:
     match node:
         case ast.Constant(value=str(text)):
             return [text]

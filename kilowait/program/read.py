@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kilowait.errors import SourceError
 from kilowait.program import limits
+from kilowait.program.effect import arguments_refused
 from kilowait.program.job_source import JobSource, check_arguments, check_path
 from kilowait.program.reach import reach
 from kilowait.program.tree import Tree, folder_tree, zip_tree
@@ -61,7 +62,7 @@ def read_bytes(name: str, data: bytes, arguments: Sequence[str] = ()) -> Submiss
     entrypoint = _plain(Path(name).name)
     source = JobSource(files={entrypoint: data}, entrypoint=entrypoint, arguments=tuple(arguments))
     reached = reach(Tree.of(source.files), entrypoint, source.arguments)
-    notes = (*reached.problems, *reached.notes)
+    notes = (*reached.problems, *reached.notes, *_refused(source))
     return Submission(name=name, source=source, installed=tuple(reached.installed), notes=notes)
 
 
@@ -105,13 +106,19 @@ def read_tree(tree: Tree, entrypoint: str, arguments: Sequence[str] = ()) -> Sub
     reached = reach(tree, entrypoint, arguments)
     if reached.problems:
         raise SourceError(f"{tree.name}: " + "; ".join(reached.problems))
+    source = JobSource(files=reached.files, entrypoint=entrypoint, arguments=tuple(arguments))
     return Submission(
         name=f"{tree.name}/{entrypoint}",
-        source=JobSource(files=reached.files, entrypoint=entrypoint, arguments=tuple(arguments)),
+        source=source,
         left_out=reached.left_out,
         installed=tuple(reached.installed),
-        notes=tuple(reached.notes),
+        notes=(*reached.notes, *_refused(source)),
     )
+
+
+def _refused(source: JobSource) -> list[str]:
+    reason = arguments_refused(source) if source.arguments else ""
+    return [f"the arguments would be refused: {reason}"] if reason else []
 
 
 def _hint(tree: Tree, entrypoint: str) -> str:
