@@ -96,6 +96,8 @@ class JobSource:
         folder holds anything.
         """
         folder = Path(folder)
+        if folder.is_symlink():
+            raise SourceError(f"{folder}: a symbolic link; give the folder itself")
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise SourceError(f"{folder}: not empty; a job's files are written to an empty folder")

@@ -1,0 +1,366 @@
+"""What belongs to a job's source: followed from the entrypoint in a folder or a zip; the rest left out or refused."""
+
+import io
+import os
+import stat
+import struct
+import sys
+import zipfile
+from types import SimpleNamespace
+
+import pytest
+
+from kilowait.errors import SourceError
+from kilowait.program import limits
+from kilowait.program.read import read_file, read_folder, read_program, read_stdin, read_zip
+
+
+def written(tmp_path, files):
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return tmp_path
+
+
+def reached(tmp_path, files, arguments=(), entrypoint="main.py"):
+    return list(read_folder(written(tmp_path, files), entrypoint, arguments).source.files)
+
+
+PACKAGE = {"pkg/__init__.py": "", "pkg/a.py": "", "pkg/b.py": "", "pkg/sub/__init__.py": "", "pkg/sub/c.py": ""}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("import pkg", ["pkg/__init__.py"]),
+        ("import pkg.a", ["pkg/__init__.py", "pkg/a.py"]),
+        ("import pkg.sub.c as c", ["pkg/__init__.py", "pkg/sub/__init__.py", "pkg/sub/c.py"]),
+        ("from pkg import b, a", ["pkg/__init__.py", "pkg/b.py", "pkg/a.py"]),
+        ("from pkg import something", ["pkg/__init__.py"]),
+        ("from pkg import *", ["pkg/__init__.py"]),
+        ("from pkg.sub import c", ["pkg/__init__.py", "pkg/sub/__init__.py", "pkg/sub/c.py"]),
+        ("from . import helper", ["helper.py"]),
+        ("from .pkg import a", ["pkg/__init__.py", "pkg/a.py"]),
+        ("def f():\n    if x:\n        import helper", ["helper.py"]),
+        ("import importlib\nm = importlib.import_module('pkg.a')", ["pkg/__init__.py", "pkg/a.py"]),
+        ("from importlib import import_module\nimport_module('.helper', __package__)", ["helper.py"]),
+        ("__import__('helper')", ["helper.py"]),
+        ("import loose.inner", ["loose/inner.py"]),
+        ("from loose import inner", ["loose/inner.py"]),
+        ("import torch, numpy.linalg\nfrom torch import nn", []),
+        ("from loose import load_dataset", []),  # an installed package of the same name as a folder of data
+        ("m = __import__(name)\nimport_module('pkg' + x)", []),
+    ],
+)
+def test_local_imports_are_followed(tmp_path, line, expected):
+    files = {"main.py": f"x = 1\n{line}\n", "helper.py": "", "loose/inner.py": "", **PACKAGE}
+    assert reached(tmp_path, files) == ["main.py", *expected]
+
+
+def test_modules_come_in_the_order_in_which_they_would_begin_to_run(tmp_path):
+    files = {
+        "main.py": "import b\nimport a\nopen('conf.json')",
+        "a.py": "import d",
+        "b.py": "import c\nopen('b.toml')",
+        "c.py": "import main, b",
+        "d.py": "",
+        "conf.json": "{}",
+        "b.toml": "",
+    }
+    assert reached(tmp_path, files) == ["main.py", "b.py", "c.py", "a.py", "d.py", "conf.json", "b.toml"]
+
+
+def test_an_entrypoint_in_a_subfolder_sees_its_own_folder_and_the_jobs(tmp_path):
+    files = {"src/run.py": "import near\nimport far\nfrom .other import x", "src/near.py": "", "src/other.py": "x = 1"}
+    files |= {"far.py": "", "near.py": "other"}
+    assert reached(tmp_path, files, entrypoint="src/run.py") == ["src/run.py", "src/near.py", "far.py", "src/other.py"]
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments", "expected"),
+    [
+        ("", ["--config", "conf.yaml"], ["conf.yaml"]),
+        ("", ["--config=conf.yaml"], ["conf.yaml"]),
+        ("", ["--config", "./configs/small.toml"], ["configs/small.toml"]),
+        ("", ["@options.txt"], ["options.txt"]),
+        ("", ["configs/tiny.py"], ["configs/tiny.py"]),
+        ("open('conf.yaml')", [], ["conf.yaml"]),
+        ("p.add_argument('--config', default='conf.yaml')", [], ["conf.yaml"]),
+        ("Path(__file__).parent / 'configs' / 'small.toml'", [], ["configs/small.toml"]),
+        ("os.path.join(HERE, 'configs', 'small.toml')", [], ["configs/small.toml"]),
+        ("open('base.ini')", [], ["base.ini", "conf.yaml"]),  # base.ini names conf.yaml
+        ("", ["--config", "absent.yaml", "--data", "/mnt/data.json", "--out", "../out.json"], []),
+        ("open('picture.png')\nopen('data.csv')", [], []),
+        ("x = 'conf'", [], []),
+    ],
+)
+def test_files_that_code_and_arguments_name_belong_to_it(tmp_path, line, arguments, expected):
+    files = {
+        "main.py": f"x = 1\n{line}\n",
+        "conf.yaml": "epochs: 3\n",
+        "configs/small.toml": "",
+        "configs/tiny.py": "",
+        "options.txt": "",
+        "base.ini": "[main]\nextends = conf.yaml\n",
+        "picture.png": b"\x89PNG\0",
+        "data.csv": "1",
+    }
+    assert reached(tmp_path / "job", files, arguments) == ["main.py", *expected]
+
+
+def test_what_is_not_reached_is_left_out_with_the_reason(tmp_path):
+    files = {
+        "main.py": "open('big.json')",
+        "unused.py": "",
+        "weights.bin": b"\0",
+        "big.json": "1" * 100_001,
+        ".git/config": "",
+        "env/pyvenv.cfg": "",
+        "env/lib.py": "",
+        "__pycache__/main.pyc": b"\0",
+    }
+    written(tmp_path, files)
+    os.symlink("/etc", tmp_path / "etc")
+    assert dict(read_folder(tmp_path, "main.py").left_out) == {
+        "unused.py": "not reached from main.py",
+        "weights.bin": "not reached from main.py",
+        "big.json": "taken for data: 100,001 bytes, configuration has at most 100,000",
+        ".git/": "a hidden folder, cache or environment",
+        "env/": "a hidden folder, cache or environment",
+        "__pycache__/": "a hidden folder, cache or environment",
+        "etc/": "a symbolic link; links are not followed",
+    }
+
+
+def test_installed_modules_are_told_from_local_ones(tmp_path):
+    files = {"main.py": "import torch.nn, helper\nfrom json import loads", "helper.py": "import numpy as np"}
+    assert read_folder(written(tmp_path, files), "main.py").installed == ("torch", "json", "numpy")
+
+
+REFUSED = [
+    ({"main.py": "x = 1\ndef f(:\n"}, "main.py: syntax error in line 2"),
+    ({"main.py": "import helper", "helper.py": b"\0\1"}, r"helper.py: a binary file \(NUL byte at offset 0\)"),
+    ({"main.py": "import helper", "helper.py": b"\xff"}, "helper.py: not UTF-8 at byte 0"),
+    ({"main.py": "open('c.json')", "c.json": b"\0"}, "c.json: a binary file"),
+    (
+        {"main.py": "import helper", "helper.py": "#" * 1_000_001},
+        "helper.py: 1,000,001 bytes of source; the limit is 1,000,000",
+    ),
+    ({"main.py": "from . import gone"}, "main.py, line 1: imports . .gone., and gone is not in the folder"),
+    ({"main.py": "\nimport pkg.gone", **PACKAGE}, "main.py, line 2: imports pkg.gone, and pkg/gone is not in the folder"),
+    ({"main.py": "import pkg.a", **PACKAGE, "pkg/a.py": "from .gone import x"}, "pkg/a.py, line 1: imports .gone"),
+    ({"main.py": "from .. import x"}, "leads out of the folder"),
+    ({"main.py": ""}, "main.py: the file is empty"),
+    (
+        {"main.py": "".join(f"import m{i}\n" for i in range(200)), **{f"m{i}.py": "" for i in range(200)}},
+        "m199.py: the source's file number 201; the limit is 200",
+    ),
+    (
+        {"main.py": "import a, b, c, d, e", **{f"{name}.py": "#" * 900_000 for name in "abcde"}},
+        "e.py: 4,500,020 bytes of source with it; the limit is 4,000,000",
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "message"), REFUSED)
+def test_what_cannot_be_part_of_a_source_is_refused_by_name(tmp_path, files, message):
+    with pytest.raises(SourceError, match=message):
+        read_folder(written(tmp_path / "folder", files), "main.py")
+    with pytest.raises(SourceError, match=message):
+        read_zip(packed(tmp_path, files), "main.py")
+
+
+@pytest.mark.parametrize("catching", ["ImportError", "(ValueError, ModuleNotFoundError)", ""])
+def test_a_missing_import_that_the_program_expects_is_only_noted(tmp_path, catching):
+    files = {"main.py": f"try:\n    from . import fast\nexcept {catching}:\n    fast = None"}
+    read = read_folder(written(tmp_path, files), "main.py")
+    assert read.notes == ("main.py, line 2: imports . (fast), and fast is not in the folder",)
+
+
+def test_compiled_modules_are_not_missing(tmp_path):
+    files = {"main.py": "from . import fast\nimport pkg.quick", "fast.cpython-311.so": b"\0"}
+    files |= {"pkg/__init__.py": "", "pkg/quick.pyd": b"\0"}
+    assert reached(tmp_path, files) == ["main.py", "pkg/__init__.py"]
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "message"),
+    [
+        ("train.py", "no train.py in it; did you mean src/train.py"),
+        ("nowhere.py", "no nowhere.py in it; the entrypoint is a path relative to it"),
+        ("../main.py", "leads out of its folder"),
+        ("/main.py", "an absolute path"),
+        ("run.sh", "the entrypoint run.sh is no Python file"),
+    ],
+)
+def test_a_wrong_entrypoint_is_refused(tmp_path, entrypoint, message):
+    files = {"src/train.py": "x = 1", "run.sh": "python src/train.py"}
+    with pytest.raises(SourceError, match=message):
+        read_folder(written(tmp_path / "folder", files), entrypoint)
+    with pytest.raises(SourceError, match=message):
+        read_zip(packed(tmp_path, files), entrypoint)
+
+
+def test_a_link_that_is_reached_is_refused_and_never_read(tmp_path):
+    (tmp_path / "secret.py").write_text("key = 1")
+    written(tmp_path / "job", {"main.py": "import secret"})
+    os.symlink("../secret.py", tmp_path / "job" / "secret.py")
+    with pytest.raises(SourceError, match="secret.py: a symbolic link; links are not followed"):
+        read_folder(tmp_path / "job", "main.py")
+
+
+def test_a_pipe_in_the_folder_does_not_block(tmp_path):
+    written(tmp_path, {"main.py": "open('conf.json')"})
+    os.mkfifo(tmp_path / "conf.json")
+    with pytest.raises(SourceError, match="conf.json: no regular file"):
+        read_folder(tmp_path, "main.py")
+
+
+def test_too_many_files_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_CANDIDATES", 3)
+    files = {"main.py": "x", "a.txt": "", "b.txt": "", "c.txt": ""}
+    with pytest.raises(SourceError, match="more than 3 files; give the folder of the code without its data"):
+        read_folder(written(tmp_path / "folder", files), "main.py")
+    with pytest.raises(SourceError, match="4 files in it; the limit is 3"):
+        read_zip(packed(tmp_path, files), "main.py")
+
+
+def packed(tmp_path, files, **attributes):
+    """A zip of the files; a list of pairs may hold a name twice. `attributes` are set on every member."""
+    path = tmp_path / "job.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items() if isinstance(files, dict) else files:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            for key, value in attributes.items():
+                setattr(info, key, value)
+            archive.writestr(info, text)
+    return path
+
+
+def test_folder_and_zip_are_the_same_source(tmp_path):
+    files = {"main.py": "import pkg.a\nopen('conf.yaml')", **PACKAGE, "conf.yaml": "a: 1\n", "data.bin": b"\0"}
+    from_folder = read_folder(written(tmp_path / "folder", files), "main.py", ["--x", "1"])
+    from_zip = read_program(packed(tmp_path, dict(reversed(files.items()))), "main.py", ["--x", "1"])
+    assert from_folder.source == from_zip.source
+    assert list(from_folder.source.files) == list(from_zip.source.files)
+    assert from_folder.left_out == from_zip.left_out
+    os.utime(tmp_path / "folder" / "main.py", (1, 1))
+    (tmp_path / "folder" / "data.bin").write_bytes(b"\1")
+    again = read_folder(tmp_path / "folder", "main.py", ["--x", "1"]).source
+    assert again.content_hash == from_folder.source.content_hash
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"main.py": "x", "/etc/passwd": "x"}, "job.zip: /etc/passwd: an absolute path"),
+        ({"main.py": "x", "../../up.py": "x"}, r"job.zip: ../../up.py: leads out of its folder \(..\)"),
+        ({"main.py": "x", "a\\b.py": "x"}, "job.zip: .*not a plain relative path"),
+        ({"main.py": "x", "main.py/x": "x"}, "main.py: a file and the folder of main.py/x"),
+    ],
+)
+def test_names_in_a_zip_that_could_escape_are_refused(tmp_path, files, message):
+    with pytest.raises(SourceError, match=message):
+        read_zip(packed(tmp_path, files), "main.py")
+
+
+def test_a_name_that_is_in_a_zip_twice_is_refused(tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        path = packed(tmp_path, [("main.py", "x"), ("main.py", "y")])
+    with pytest.raises(SourceError, match="main.py is in it twice"):
+        read_zip(path, "main.py")
+
+
+def test_links_and_devices_in_a_zip_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="main.py is a symbolic link; pack the file itself"):
+        read_zip(packed(tmp_path, {"main.py": "/etc/passwd"}, external_attr=(stat.S_IFLNK | 0o777) << 16), "main.py")
+    with pytest.raises(SourceError, match="main.py is no regular file"):
+        read_zip(packed(tmp_path, {"main.py": "x"}, external_attr=stat.S_IFIFO << 16), "main.py")
+
+
+def patched(path, signature, offset, form, value):
+    """The zip with a field of its (only) central directory record or end record overwritten."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into(form, data, data.rindex(signature) + offset, value)
+    path.write_bytes(data)
+    return path
+
+
+def test_an_encrypted_zip_is_refused(tmp_path):
+    path = patched(packed(tmp_path, {"main.py": "x"}), b"PK\1\2", 8, "<H", 1)
+    with pytest.raises(SourceError, match="main.py is encrypted; pack it without a password"):
+        read_zip(path, "main.py")
+
+
+def test_a_name_that_is_not_utf8_is_refused_and_one_that_only_does_not_say_so_is_read(tmp_path):
+    path = packed(tmp_path, {"main.py": "open('é.json')", "é.json": "{}"})
+    data = path.read_bytes()
+    path.write_bytes(data.replace("é".encode(), b"\xe9 "))
+    with pytest.raises(SourceError, match="not a readable zip: .*utf-8"):  # said to be UTF-8, and is not
+        read_zip(path, "main.py")
+    unsaid = patched(packed(tmp_path, {"é.py": "x = 1"}), b"PK\1\2", 8, "<H", 0)
+    patched(unsaid, b"PK\3\4", 6, "<H", 0)
+    assert list(read_zip(unsaid, "é.py").source.files) == ["é.py"]
+    unsaid.write_bytes(unsaid.read_bytes().replace("é".encode(), b"\xe9\xe9"))
+    with pytest.raises(SourceError, match="is not UTF-8; pack it anew"):
+        read_zip(unsaid, "main.py")
+
+
+def test_zip_bombs_are_refused_before_they_unfold(tmp_path):
+    bomb = {"main.py": b"#" * 50_000_000}
+    path = packed(tmp_path, bomb)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(SourceError, match="main.py: 1,000,001 bytes of source; the limit is 1,000,000"):
+        read_zip(path, "main.py")
+    patched(path, b"PK\1\2", 24, "<L", 10)  # claims ten bytes
+    with pytest.raises(SourceError, match="main.py cannot be unpacked"):
+        read_zip(path, "main.py")
+    patched(path, b"PK\1\2", 24, "<L", 200_000_001)
+    with pytest.raises(SourceError, match="unpacks to 200,000,001 bytes; the limit is 200,000,000"):
+        read_zip(path, "main.py")
+
+
+def test_what_is_no_zip_or_too_large_a_one_is_refused(tmp_path):
+    (tmp_path / "job.zip").write_bytes(b"PK but nothing more")
+    with pytest.raises(SourceError, match="job.zip: not a readable zip"):
+        read_program(tmp_path / "job.zip", "main.py")
+    os.truncate(tmp_path / "job.zip", 10_000_001)
+    with pytest.raises(SourceError, match="a zip of 10,000,001 bytes; the limit is 10,000,000"):
+        read_program(tmp_path / "job.zip", "main.py")
+    with pytest.raises(SourceError, match="absent: cannot be read"):
+        read_program(tmp_path / "absent", "main.py")
+
+
+def test_every_damage_to_a_zip_is_refused_or_harmless(tmp_path):
+    path = packed(tmp_path, {"main.py": "import a\n" * 20, "a.py": "x = 1\n"})
+    data = path.read_bytes()
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+        try:
+            source = read_zip(path, "main.py").source
+        except SourceError:
+            continue
+        assert source.files["main.py"] == b"import a\n" * 20
+
+
+def test_one_script_alone_is_any_text_and_nothing_is_read_beside_it(tmp_path):
+    files = {"main.py": "from . import gone\nimport helper, torch", "helper.py": "", "run.sh": "set -e {"}
+    read = read_file(written(tmp_path, files) / "main.py", ["--epochs", "3"])
+    assert read.source.files == {"main.py": b"from . import gone\nimport helper, torch"}
+    assert read.source.arguments == ("--epochs", "3")
+    assert read.notes == (
+        "main.py, line 1: imports . (gone), and gone is not in the folder",
+        f"helper is beside it and not read; give the folder: --entrypoint main.py {tmp_path}",
+    )
+    assert read_file(tmp_path / "run.sh").source.files == {"run.sh": b"set -e {"}
+    with pytest.raises(SourceError, match="a folder; say which file starts it, such as --entrypoint train.py"):
+        read_file(tmp_path)
+    with pytest.raises(SourceError, match="a zip; say which file starts it"):
+        read_file(packed(tmp_path, files))
+
+
+def test_standard_input_is_one_script(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"x = 1\n")))
+    read = read_stdin(["--epochs", "3"])
+    assert (read.name, read.source.files, read.source.arguments) == ("stdin", {"stdin": b"x = 1\n"}, ("--epochs", "3"))
