@@ -147,7 +147,10 @@ REFUSED = [
         "helper.py: 1,000,001 bytes of source; the limit is 1,000,000",
     ),
     ({"main.py": "from . import gone"}, "main.py, line 1: imports . .gone., and gone is not in the folder"),
-    ({"main.py": "\nimport pkg.gone", **PACKAGE}, "main.py, line 2: imports pkg.gone, and pkg/gone is not in the folder"),
+    (
+        {"main.py": "\nimport pkg.gone", **PACKAGE},
+        "main.py, line 2: imports pkg.gone, and pkg/gone is not in the folder",
+    ),
     ({"main.py": "import pkg.a", **PACKAGE, "pkg/a.py": "from .gone import x"}, "pkg/a.py, line 1: imports .gone"),
     ({"main.py": "from .. import x"}, "leads out of the folder"),
     ({"main.py": ""}, "main.py: the file is empty"),
@@ -205,23 +208,23 @@ def test_a_link_that_is_reached_is_refused_and_never_read(tmp_path):
     (tmp_path / "secret.py").write_text("key = 1")
     written(tmp_path / "job", {"main.py": "import secret"})
     os.symlink("../secret.py", tmp_path / "job" / "secret.py")
-    with pytest.raises(SourceError, match="secret.py: a symbolic link; links are not followed"):
+    with pytest.raises(SourceError, match=r"secret.py: a symbolic link; links are not followed"):
         read_folder(tmp_path / "job", "main.py")
 
 
 def test_a_pipe_in_the_folder_does_not_block(tmp_path):
     written(tmp_path, {"main.py": "open('conf.json')"})
     os.mkfifo(tmp_path / "conf.json")
-    with pytest.raises(SourceError, match="conf.json: no regular file"):
+    with pytest.raises(SourceError, match=r"conf.json: no regular file"):
         read_folder(tmp_path, "main.py")
 
 
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "MAX_CANDIDATES", 3)
     files = {"main.py": "x", "a.txt": "", "b.txt": "", "c.txt": ""}
-    with pytest.raises(SourceError, match="more than 3 files; give the folder of the code without its data"):
+    with pytest.raises(SourceError, match=r"more than 3 files; give the folder of the code without its data"):
         read_folder(written(tmp_path / "folder", files), "main.py")
-    with pytest.raises(SourceError, match="4 files in it; the limit is 3"):
+    with pytest.raises(SourceError, match=r"4 files in it; the limit is 3"):
         read_zip(packed(tmp_path, files), "main.py")
 
 
@@ -268,14 +271,14 @@ def test_names_in_a_zip_that_could_escape_are_refused(tmp_path, files, message):
 def test_a_name_that_is_in_a_zip_twice_is_refused(tmp_path):
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = packed(tmp_path, [("main.py", "x"), ("main.py", "y")])
-    with pytest.raises(SourceError, match="main.py is in it twice"):
+    with pytest.raises(SourceError, match=r"main.py is in it twice"):
         read_zip(path, "main.py")
 
 
 def test_links_and_devices_in_a_zip_are_refused(tmp_path):
-    with pytest.raises(SourceError, match="main.py is a symbolic link; pack the file itself"):
+    with pytest.raises(SourceError, match=r"main.py is a symbolic link; pack the file itself"):
         read_zip(packed(tmp_path, {"main.py": "/etc/passwd"}, external_attr=(stat.S_IFLNK | 0o777) << 16), "main.py")
-    with pytest.raises(SourceError, match="main.py is no regular file"):
+    with pytest.raises(SourceError, match=r"main.py is no regular file"):
         read_zip(packed(tmp_path, {"main.py": "x"}, external_attr=stat.S_IFIFO << 16), "main.py")
 
 
@@ -289,7 +292,7 @@ def patched(path, signature, offset, form, value):
 
 def test_an_encrypted_zip_is_refused(tmp_path):
     path = patched(packed(tmp_path, {"main.py": "x"}), b"PK\1\2", 8, "<H", 1)
-    with pytest.raises(SourceError, match="main.py is encrypted; pack it without a password"):
+    with pytest.raises(SourceError, match=r"main.py is encrypted; pack it without a password"):
         read_zip(path, "main.py")
 
 
@@ -297,13 +300,13 @@ def test_a_name_that_is_not_utf8_is_refused_and_one_that_only_does_not_say_so_is
     path = packed(tmp_path, {"main.py": "open('é.json')", "é.json": "{}"})
     data = path.read_bytes()
     path.write_bytes(data.replace("é".encode(), b"\xe9 "))
-    with pytest.raises(SourceError, match="not a readable zip: .*utf-8"):  # said to be UTF-8, and is not
+    with pytest.raises(SourceError, match=r"not a readable zip: .*utf-8"):  # said to be UTF-8, and is not
         read_zip(path, "main.py")
     unsaid = patched(packed(tmp_path, {"é.py": "x = 1"}), b"PK\1\2", 8, "<H", 0)
     patched(unsaid, b"PK\3\4", 6, "<H", 0)
     assert list(read_zip(unsaid, "é.py").source.files) == ["é.py"]
     unsaid.write_bytes(unsaid.read_bytes().replace("é".encode(), b"\xe9\xe9"))
-    with pytest.raises(SourceError, match="is not UTF-8; pack it anew"):
+    with pytest.raises(SourceError, match=r"is not UTF-8; pack it anew"):
         read_zip(unsaid, "main.py")
 
 
@@ -311,22 +314,22 @@ def test_zip_bombs_are_refused_before_they_unfold(tmp_path):
     bomb = {"main.py": b"#" * 50_000_000}
     path = packed(tmp_path, bomb)
     assert path.stat().st_size < 100_000
-    with pytest.raises(SourceError, match="main.py: 1,000,001 bytes of source; the limit is 1,000,000"):
+    with pytest.raises(SourceError, match=r"main.py: 1,000,001 bytes of source; the limit is 1,000,000"):
         read_zip(path, "main.py")
     patched(path, b"PK\1\2", 24, "<L", 10)  # claims ten bytes
-    with pytest.raises(SourceError, match="main.py cannot be unpacked"):
+    with pytest.raises(SourceError, match=r"main.py cannot be unpacked"):
         read_zip(path, "main.py")
     patched(path, b"PK\1\2", 24, "<L", 200_000_001)
-    with pytest.raises(SourceError, match="unpacks to 200,000,001 bytes; the limit is 200,000,000"):
+    with pytest.raises(SourceError, match=r"unpacks to 200,000,001 bytes; the limit is 200,000,000"):
         read_zip(path, "main.py")
 
 
 def test_what_is_no_zip_or_too_large_a_one_is_refused(tmp_path):
     (tmp_path / "job.zip").write_bytes(b"PK but nothing more")
-    with pytest.raises(SourceError, match="job.zip: not a readable zip"):
+    with pytest.raises(SourceError, match=r"job.zip: not a readable zip"):
         read_program(tmp_path / "job.zip", "main.py")
     os.truncate(tmp_path / "job.zip", 10_000_001)
-    with pytest.raises(SourceError, match="a zip of 10,000,001 bytes; the limit is 10,000,000"):
+    with pytest.raises(SourceError, match=r"a zip of 10,000,001 bytes; the limit is 10,000,000"):
         read_program(tmp_path / "job.zip", "main.py")
     with pytest.raises(SourceError, match="absent: cannot be read"):
         read_program(tmp_path / "absent", "main.py")
@@ -345,18 +348,19 @@ def test_every_damage_to_a_zip_is_refused_or_harmless(tmp_path):
 
 
 def test_one_script_alone_is_any_text_and_nothing_is_read_beside_it(tmp_path):
-    files = {"main.py": "from . import gone\nimport helper, torch", "helper.py": "", "run.sh": "set -e {"}
-    read = read_file(written(tmp_path, files) / "main.py", ["--epochs", "3"])
+    files = {"main.py": "from . import gone\nimport helper, torch", "helper.py": "", "run.sh": "set -e {", "c.yaml": ""}
+    read = read_file(written(tmp_path, files) / "main.py", ["--config=c.yaml", "--other", "d.yaml"])
     assert read.source.files == {"main.py": b"from . import gone\nimport helper, torch"}
-    assert read.source.arguments == ("--epochs", "3")
+    assert read.source.arguments == ("--config=c.yaml", "--other", "d.yaml")
     assert read.notes == (
         "main.py, line 1: imports . (gone), and gone is not in the folder",
         f"helper is beside it and not read; give the folder: --entrypoint main.py {tmp_path}",
+        f"c.yaml is beside it and not read; give the folder: --entrypoint main.py {tmp_path}",
     )
     assert read_file(tmp_path / "run.sh").source.files == {"run.sh": b"set -e {"}
-    with pytest.raises(SourceError, match="a folder; say which file starts it, such as --entrypoint train.py"):
+    with pytest.raises(SourceError, match=r"a folder; say which file starts it, such as --entrypoint train.py"):
         read_file(tmp_path)
-    with pytest.raises(SourceError, match="a zip; say which file starts it"):
+    with pytest.raises(SourceError, match=r"a zip; say which file starts it"):
         read_file(packed(tmp_path, files))
 
 

@@ -106,7 +106,7 @@ class _Declarations:
         long = next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else "")
         dest = given.get("dest") or long.lstrip("-").replace("-", "_")
         named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-        action = given.get("action") or _name(named.get("action"))
+        action = _name(named.get("action")) or given.get("action")
         if action in ("help", "version") or not isinstance(dest, str):
             dest = ""
         common: dict[str, Any] = {"dest": dest, "flags": flags if flags[:1] != (dest,) else (), "line": call.lineno}

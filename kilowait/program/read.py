@@ -40,15 +40,16 @@ def read_file(path: Path | str, arguments: Sequence[str] = ()) -> Submission:
     if path.suffix.lower() == ".zip":
         raise SourceError(f"{path}: a zip; say which file starts it, such as --entrypoint train.py {path}")
     alone = read_bytes(str(path), read_data(path), arguments)
-    beside = [
-        name for name in alone.installed if (path.parent / f"{name}.py").is_file() or _package(path.parent / name)
-    ]
     give = f"is beside it and not read; give the folder: --entrypoint {path.name} {path.parent}"
-    return replace(alone, notes=(*alone.notes, *(f"{name} {give}" for name in beside)))
+    beside = (f"{name} {give}" for name in _beside(path.parent, alone.installed, arguments))
+    return replace(alone, notes=(*alone.notes, *beside))
 
 
-def _package(folder: Path) -> bool:
-    return (folder / "__init__.py").is_file()
+def _beside(folder: Path, modules: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """What a folder would add to a script alone: local modules, and configuration that the arguments name."""
+    local = [m for m in modules if any((folder / file).is_file() for file in (f"{m}.py", f"{m}/__init__.py"))]
+    words = [word.partition("=")[2] or word for word in arguments]
+    return local + [w for w in words if w.endswith(limits.CONFIGURATION) and (folder / w).is_file()]
 
 
 def read_stdin(arguments: Sequence[str] = ()) -> Submission:
