@@ -2,10 +2,14 @@
 
 import io
 import os
+import shutil
 import stat
 import struct
+import subprocess
 import sys
 import zipfile
+from modulefinder import ModuleFinder
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -106,6 +110,67 @@ def test_files_that_code_and_arguments_name_belong_to_it(tmp_path, line, argumen
         "data.csv": "1",
     }
     assert reached(tmp_path / "job", files, arguments) == ["main.py", *expected]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model", "more"),
+    [
+        ([], "small", []),
+        (["model=large", "lr=3"], "large", []),
+        (["+extra=debug", "-x"], "small", ["conf/extra/debug.yaml"]),
+    ],
+)
+def test_the_configuration_that_hydra_composes_belongs_to_it(tmp_path, arguments, model, more):
+    files = {
+        "src/main.py": "@hydra.main(config_path='../conf', config_name='config')\ndef main(cfg): ...",
+        "conf/config.yaml": "defaults:\n  - _self_\n  - model: small  # or large\n\n"
+        "  - override /data: images\nlr: 1\n- no: entry",
+        "conf/model/small.yaml": "defaults:\n- base\n",
+        "conf/model/large.yaml": "",
+        "conf/base.yaml": "",
+        "conf/data/images.yaml": "",
+        "conf/no/entry.yaml": "",
+        "conf/extra/debug.yaml": "",
+    }
+    found = reached(tmp_path, files, arguments, entrypoint="src/main.py")
+    rest = ["conf/base.yaml"] if model == "small" else []
+    assert found == [
+        "src/main.py", "conf/config.yaml", *(["conf/model/large.yaml"] if model == "large" else []), *more,
+        *(["conf/model/small.yaml"] if model == "small" else []), "conf/data/images.yaml", *rest,
+    ]  # fmt: skip
+
+
+def test_imports_are_followed_as_the_standard_library_follows_them(tmp_path):
+    """On this package's own commands, hundreds of imports: modulefinder knows nothing of this code."""
+    root = Path(__file__).parents[1]
+    for package in ("kilowait", "pipelines"):
+        shutil.copytree(root / package, tmp_path / package, ignore=lambda _, names: [n for n in names if n == "data"])
+    for entrypoint in ("pipelines/train.py", "pipelines/study.py"):
+        finder = ModuleFinder(path=[str(tmp_path / "pipelines"), str(tmp_path)])
+        finder.run_script(str(tmp_path / entrypoint))
+        expected = {Path(m.__file__).relative_to(tmp_path) for m in finder.modules.values() if m.__file__}
+        found = read_folder(tmp_path, entrypoint).source.files
+        assert {Path(path) for path in found if path.endswith(".py")} == expected
+        assert len(expected) > 20
+
+
+def test_what_is_reached_runs_where_it_is_written(tmp_path):
+    files = {
+        "main.py": "import sys, json\nfrom pkg import a\n"
+        "print(a.scale(json.load(open('conf.json'))['n']), sys.argv[1:])",
+        **PACKAGE,
+        "pkg/a.py": "from .sub.c import factor\ndef scale(n):\n    import late\n    return n * factor + late.one",
+        "pkg/sub/c.py": "factor = 10",
+        "late.py": "one = 1",
+        "conf.json": '{"n": 4}',
+        "unused.py": "",
+    }
+    read = read_folder(written(tmp_path / "job", files), "main.py", ["--epochs", "3"])
+    entrypoint = read.source.write_to(tmp_path / "scratch")
+    command = [sys.executable, str(entrypoint), *read.source.arguments]
+    ran = subprocess.run(command, cwd=tmp_path / "scratch", capture_output=True, text=True, check=True)
+    assert ran.stdout == "41 ['--epochs', '3']\n"
+    assert not (tmp_path / "scratch" / "unused.py").exists()
 
 
 def test_what_is_not_reached_is_left_out_with_the_reason(tmp_path):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kilowait.errors import SourceError
-from kilowait.program import limits
+from kilowait.program import hydra, limits
 from kilowait.program.imports import find_files, find_imports, parse, with_folders
 from kilowait.program.tree import Tree
 from kilowait.source import text_of
@@ -58,7 +58,7 @@ def reach(tree: Tree, entrypoint: str, arguments: Sequence[str]) -> Reached:
 
     Deterministic: the order follows from the texts alone, not from the order of files.
     """
-    walk = _Walk(tree, entrypoint)
+    walk = _Walk(tree, entrypoint, arguments)
     walk.follow(entrypoint)
     for word in arguments:
         walk.name(word.partition("=")[2] or word.lstrip("@"), "")
@@ -72,12 +72,14 @@ def reach(tree: Tree, entrypoint: str, arguments: Sequence[str]) -> Reached:
 class _Walk:
     """One pass through the files of a tree."""
 
-    def __init__(self, tree: Tree, entrypoint: str) -> None:
+    def __init__(self, tree: Tree, entrypoint: str, arguments: Sequence[str]) -> None:
         self.reached = Reached()
         self._tree = tree
         self._paths = with_folders({*tree.sizes, *tree.unusable})
         self._roots = list(dict.fromkeys([posixpath.dirname(entrypoint), ""]))
         self._pending: list[str] = []  # named, not read yet
+        self._hydra: str | None = None  # the folder of hydra's configuration
+        self._chosen = hydra.overrides(arguments)
         self._bytes = 0
 
     def follow(self, module: str) -> None:
@@ -117,6 +119,9 @@ class _Walk:
             return []
         for literal in _strings(tree):
             self.name(literal, path)
+        for folder, name in hydra.find_main(tree):
+            self._hydra = posixpath.join(posixpath.dirname(path), folder)
+            self._compose([name, *(f"{group}/{value}" for group, value in self._chosen.items())])
         files: list[str] = []
         for imported in find_imports(tree):
             found = find_files(imported, path, self._roots, self._paths)
@@ -137,6 +142,13 @@ class _Walk:
         text = self._read(path, limits.MAX_CONFIGURATION_BYTES, self.reached.configuration)
         for found in _NAMED.findall(text):
             self.name(found, path)
+        if self._hydra is not None:
+            self._compose(hydra.composed(text, self._chosen))
+
+    def _compose(self, names: Sequence[str]) -> None:
+        """Note configuration files of hydra's folder."""
+        for name in names:
+            self.name(posixpath.join(self._hydra or "", f"{name}.yaml"), "")
 
     def _read(self, path: str, most: int, into: dict[str, bytes]) -> str:
         """A file's text, noted in `into`; raises SourceError for what is no text and above every limit."""
