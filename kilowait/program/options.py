@@ -102,27 +102,26 @@ class _Declarations:
 
     def _argparse(self, call: ast.Call) -> Option:
         given = self._keywords(call)
+        named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
         flags = tuple(word for word in map(self._value, call.args) if isinstance(word, str))
         long = next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else "")
         dest = given.get("dest") or long.lstrip("-").replace("-", "_")
-        named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
         action = _name(named.get("action")) or given.get("action")
-        if action in ("help", "version") or not isinstance(dest, str):
-            dest = ""
-        common: dict[str, Any] = {"dest": dest, "flags": flags if flags[:1] != (dest,) else (), "line": call.lineno}
-        common["place"] = _place(named.get("default"))
-        switches: dict[Any, tuple[Any, Any]] = {"store_true": (True, False), "store_false": (False, True)}
-        if action in switches:
-            on, off = switches[action]
-            return Option(**common, kind=bool, on=on, default=given.get("default", off))
-        if action == "store_const":
-            return Option(**common, kind=bool, on=given.get("const"), default=given.get("default"))
-        if action == "BooleanOptionalAction":
-            return Option(**common, kind=bool, negatable=True, default=given.get("default"))
-        return Option(
-            **common,
-            kind=_kind(_name(named.get("type"))),
+        option = Option(
+            dest=dest if isinstance(dest, str) and action not in ("help", "version") else "",
+            flags=flags if flags[:1] != (dest,) else (),
             default=given.get("default"),
+            line=call.lineno,
+            place=_place(named.get("default")),
+        )
+        if action in ("store_true", "store_false"):
+            on = action == "store_true"
+            return replace(option, kind=bool, on=on, default=given.get("default", not on))
+        if action in ("store_const", "BooleanOptionalAction"):
+            return replace(option, kind=bool, on=given.get("const"), negatable=action != "store_const")
+        return replace(
+            option,
+            kind=_kind(_name(named.get("type"))),
             nargs=_nargs(given.get("nargs")),
             append=action == "append",
             choices=_choices(given.get("choices")),
