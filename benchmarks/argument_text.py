@@ -31,7 +31,7 @@ DEVICE = "cpu-1"
 def main(argv: Sequence[str] | None = None) -> int:
     """Print, for each form, the median change and the mean error of the predicted run time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scripts", type=int, default=12, help="how many (default: %(default)s; 6 s each)")
+    parser.add_argument("--scripts", type=int, default=12, help="about how many (default: %(default)s)")
     parser.add_argument("--times", type=int, default=30, help="times as many steps (default: %(default)s)")
     options = parser.parse_args(argv)
     predictor = _predictor()
