@@ -52,9 +52,11 @@ class PretendedCluster:
     It ends what it started, and nothing else. Marks of jobs are lines "job attempt pid word".
     """
 
-    def __init__(self, folder: Path, policy: str = "simple", **nodes: tuple[str | None, int]) -> None:
+    def __init__(
+        self, folder: Path, policy: str = "simple", *, dashboard: bool = False, **nodes: tuple[str | None, int]
+    ) -> None:
         self.marks = folder / "marks"
-        head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": MEMORY_BYTES}
+        head = {"num_cpus": 1, "include_dashboard": dashboard, "object_store_memory": MEMORY_BYTES}
         head["_system_config"] = {"health_check_period_ms": 500, "health_check_initial_delay_ms": 1000}  # quick to see
         self.ray = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
