@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from benchmarks.pretended_cluster import PretendedCluster

@@ -137,9 +137,10 @@ class Store:
 
     def _decoded(self, row: Row[Any]) -> Event:
         try:
-            return _DECODERS[row.kind].decode(row.payload)
+            event: Event = _DECODERS[row.kind].decode(row.payload)
         except (KeyError, msgspec.DecodeError) as error:
             raise StoreError(f"{self.name}: event {row.seq} ({row.kind}) cannot be read: {error}") from error
+        return event
 
     def _rows(self, query: Any) -> list[Row[Any]]:
         with self._named_errors("read"), self._engine.connect() as connection:
