@@ -11,10 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilowait.jobs import Provenance
-from kilowait.measure.allotment import Allotment, allot
 from kilowait.measure.joblog import JobLog, read_log
-from kilowait.measure.meters import RecordedMeter, Sample
 from kilowait.measure.outcome import Outcome
 from kilowait.measure.ward import WardOrder
 
@@ -183,37 +180,3 @@ def test_a_log_is_bounded_and_read_by_offset(tmp_path):
     assert read_log(tmp_path, 0, 4)[1] == whole[begin : begin + 4]
     assert read_log(tmp_path, 500) == (500, b"")
     assert read_log(tmp_path / "none") == (0, b"")
-
-
-OUTCOME = Outcome(
-    exit_code=0,
-    failure=None,
-    forked_s=100.0,
-    started_s=None,
-    step_s=None,
-    ended_s=110.0,
-    cpu_s=1.0,
-    peak_memory_bytes=7,
-)
-
-
-def test_without_a_driver_all_numbers_are_pretended():
-    ending = allot("A100", 1000, ["0", "1"]).ending(OUTCOME, "j", 1)
-    assert (ending.gpu_ids, ending.meter, ending.measurement.runtime_s) == (("0", "1"), "pretended", 10.0)
-    assert ending.measurement.energy_provenance is ending.measurement.runtime_provenance is Provenance.PRETENDED
-
-
-def test_energy_is_the_sum_over_the_boards_and_an_estimate_where_one_does_not_answer():
-    def recorded(watts, to_s):
-        return RecordedMeter(samples=[Sample(at_s=0.0, power_w=watts), Sample(at_s=to_s, power_w=watts)])
-
-    def of(*meters):
-        given = {"gpu_type": "A6000", "gpu_milli": 1000, "gpu_ids": ("GPU-1", "GPU-2"), "pretended": False}
-        return Allotment(meters=meters, **given).ending(OUTCOME, "j", 1)
-
-    metered = of(recorded(100, 10.0), recorded(50, 10.0))
-    assert (metered.measurement.energy_j, metered.meter) == (1500.0, "recorded-power-sampling")
-    estimated = of(recorded(100, 10.0), recorded(50, 5.0))  # the second trace is too short
-    assert (estimated.measurement.energy_j, estimated.meter) == (2 * 300 * 10.0, "peak-power-times-time")
-    assert estimated.measurement.energy_provenance is Provenance.ESTIMATED
-    assert estimated.measurement.runtime_provenance is Provenance.MEASURED
