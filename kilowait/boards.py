@@ -28,7 +28,7 @@ class Held(Struct, frozen=True, kw_only=True, gc=False):
 class Boards:
     """The free boards of one GPU type. Changed by a cluster, and in copies by a policy that thinks ahead."""
 
-    __slots__ = ("_by_left", "_free", "_left", "_nodes", "_numbers", "_with")
+    __slots__ = ("_by_left", "_closed", "_free", "_left", "_nodes", "_numbers", "_with")
 
     def __init__(self) -> None:
         self._nodes: list[str] = []
@@ -37,6 +37,7 @@ class Boards:
         self._with: list[list[int]] = []  # numbers of the nodes that have so many whole free boards, ascending
         self._left: dict[tuple[int, int], int] = {}  # thousandths left of a shared board, by node and board
         self._by_left: list[tuple[int, int, int]] = []  # the same as (thousandths, node, board), ascending
+        self._closed: set[str] = set()  # nodes whose boards are not given out again
 
     def join(self, node: str, gpus: int) -> None:
         """A node that is not here yet brings so many free boards."""
@@ -46,12 +47,36 @@ class Boards:
         self._with += [[] for _ in range(gpus + 1 - len(self._with))]
         self._with[gpus].append(number)
 
+    def free_on(self, node: str) -> int:
+        """The whole free boards of a node."""
+        return self._free[self._numbers[node]]
+
+    def withhold(self, node: str, gpus: int) -> None:
+        """So many whole free boards of a node are not to be had, or again where negative."""
+        self._less(self._numbers[node], gpus)
+
+    def close(self, node: str) -> int:
+        """Nothing of a node is given out any more; returns how many whole boards were free until now."""
+        number, gpus = self._numbers[node], self.free_on(node)
+        self._closed.add(node)
+        self._less(number, gpus)
+        self._left = {at: left for at, left in self._left.items() if at[0] != number}
+        self._by_left = [shared for shared in self._by_left if shared[1] != number]
+        return gpus
+
+    def leave(self, node: str) -> None:
+        """Forget a closed node that nobody uses any more, if it is known here; it may join again."""
+        if node in self._closed:
+            self._closed.remove(node)
+            self._with[0].remove(self._numbers.pop(node))
+
     def copy(self) -> "Boards":
         """The same boards, whose changes leave these as they are."""
         twin = Boards()
         twin._nodes, twin._numbers = self._nodes[:], dict(self._numbers)
         twin._free, twin._with = self._free[:], [numbers[:] for numbers in self._with]
         twin._left, twin._by_left = dict(self._left), self._by_left[:]
+        twin._closed = set(self._closed)
         return twin
 
     @property
@@ -112,9 +137,11 @@ class Boards:
         return fewer
 
     def give_back(self, where: Iterable[Held], milli: int) -> int:
-        """Take back what a job had; returns how many boards are whole and free again."""
+        """Take back what a job had; returns how many boards are whole and free again, none of a closed node."""
         more = 0
         for held in where:
+            if held.node in self._closed:
+                continue
             node = self._numbers[held.node]
             if held.board is None:
                 more -= self._less(node, -held.gpus)

@@ -3,26 +3,29 @@
 A driver (the simulator, a live scheduler) takes events in with `advance` and asks a policy what to place. Nothing
 here reads a clock: time comes with the events.
 
-Not covered: partitions of a GPU into isolated instances, and nodes that drain or die.
+What nodes do is in `kilowait.nodes`. Not covered: partitions of a GPU into isolated instances.
 """
 
 from collections.abc import Iterable
 from math import inf
 from typing import assert_never
 
-import msgspec
-
-from kilowait.boards import WHOLE, Boards
+from kilowait import nodes
+from kilowait.boards import WHOLE
 from kilowait.errors import IllegalEvent, JobRefused
 from kilowait.events import (
     AttemptFailed,
     AttemptFinished,
     Event,
+    GpusHeld,
     GpusJoined,
     JobCancelled,
+    JobFailed,
     JobPlaced,
     JobPreempted,
     JobSubmitted,
+    NodeDrained,
+    NodeLost,
 )
 from kilowait.jobs import Job
 from kilowait.scale import Scale
@@ -56,10 +59,18 @@ def advance(cluster: Cluster, event: Event) -> None:
         case JobPreempted():
             _check_checkpoint(cluster, event)
             _wait_again(cluster, cluster._release(event.job_id, event.attempt), event.remaining)
-        case GpusJoined():
-            _join(cluster, event)
         case JobCancelled():
             _cancel(cluster, event)
+        case JobFailed():
+            _give_up(cluster, event)
+        case GpusJoined():
+            nodes.join(cluster, event)
+        case GpusHeld():
+            nodes.hold(cluster, event)
+        case NodeDrained():
+            nodes.drain(cluster, event)
+        case NodeLost():
+            nodes.lose(cluster, event)
         case _:
             assert_never(event)
     cluster.now_s = event.time_s
@@ -77,43 +88,9 @@ def replay(events: Iterable[Event], order: Iterable[str] = ()) -> Cluster:
     return cluster
 
 
-def _join(cluster: Cluster, event: GpusJoined) -> None:
-    name = event.gpu_type
-    if event.gpus < 1:
-        raise IllegalEvent(f"node {event.node}: gpus must be >= 1, got {event.gpus!r}")
-    if (event.node, name) in cluster.nodes:
-        raise IllegalEvent(f"node {event.node}: its {name} GPUs joined before and would be counted twice")
-    if name in cluster.total:
-        cluster._tell_boards_apart()
-    if cluster.boards:
-        cluster.boards.setdefault(name, Boards()).join(event.node, event.gpus)
-    cluster.nodes[event.node, name] = event.gpus
-    cluster.largest[name] = max(event.gpus, cluster.largest.get(name, 0))
-    rank = {gpu_type: place for place, gpu_type in enumerate(dict.fromkeys((*cluster.order, *cluster.total)))}
-    for counts in (cluster.total, cluster.free):
-        counts[name] = counts.get(name, 0) + event.gpus
-    for counts in (cluster.total, cluster.free, cluster.largest):
-        in_order = sorted(counts.items(), key=lambda item: rank.get(item[0], len(rank)))
-        counts.clear()
-        counts.update(in_order)
-    if event.memory_bytes is not None:  # the smallest board decides: a job may get any of the type
-        known = cluster.memory_bytes.get(name, event.memory_bytes)
-        cluster.memory_bytes[name] = min(known, event.memory_bytes)
-    _open_to_waiting(cluster)
-
-
-def _open_to_waiting(cluster: Cluster) -> None:
-    """More GPUs can open a type to jobs that wait: their options are looked up again, and rankings built anew."""
-    cluster._queue = [msgspec.structs.replace(w, gpus=cluster.possible(w.job, w.predictions)) for w in cluster._queue]
-    for waiting in cluster._queue:
-        cluster.waiting[waiting.job.job_id] = waiting
-    cluster._rankings.clear()
-    cluster._ends = None
-
-
 def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     job, job_id, seen = event.job, event.job.job_id, event.predictions
-    if job_id in cluster.waiting or job_id in cluster.active or job_id in cluster.over:
+    if job_id in cluster.waiting or job_id in cluster.active or job_id in cluster.over or job_id in cluster.stranded:
         raise IllegalEvent(f"job {job_id}: submitted before; give it another id")
     gpus = cluster.possible(job, seen)
     if not gpus:
@@ -163,7 +140,10 @@ def _wait_again(cluster: Cluster, active: Active, remaining: float) -> None:
         gpus=cluster.possible(job, whole),
         remaining=remaining,
     )
-    cluster._enqueue(again)
+    if again.gpus:
+        cluster._enqueue(again)
+    else:  # nodes have left since it was placed
+        cluster.stranded[job.job_id] = again
 
 
 def _check_checkpoint(cluster: Cluster, event: JobPreempted) -> None:
@@ -216,11 +196,24 @@ def _wrong_place(cluster: Cluster, event: JobPlaced, job: Job) -> str:
 
 
 def _cancel(cluster: Cluster, event: JobCancelled) -> None:
-    if event.job_id in cluster.waiting:
-        cluster._dequeue(event.job_id)
-    elif event.job_id in cluster.active:
+    if event.job_id in cluster.active:
         cluster._release(event.job_id, cluster.active[event.job_id].attempt)
-    else:
+    elif not _withdraw(cluster, event.job_id):
         raise IllegalEvent(f"job {event.job_id}: cancelled, but it neither waits nor runs")
     cluster.over.add(event.job_id)
     cluster._special.discard(event.job_id)
+
+
+def _give_up(cluster: Cluster, event: JobFailed) -> None:
+    if not _withdraw(cluster, event.job_id):
+        raise IllegalEvent(f"job {event.job_id}: given up, but it does not wait")
+    cluster.over.add(event.job_id)
+    cluster._special.discard(event.job_id)
+
+
+def _withdraw(cluster: Cluster, job_id: str) -> bool:
+    """Take a job out of the queue; False where it does not wait."""
+    if job_id in cluster.waiting:
+        cluster._dequeue(job_id)
+        return True
+    return cluster.stranded.pop(job_id, None) is not None

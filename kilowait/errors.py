@@ -6,6 +6,9 @@ KilowaitError
 │   └── JobRefused    a job that can never run on this cluster
 ├── IllegalEvent      an event that cannot follow the cluster's present state; the cluster is left as it was
 ├── ModelError        a language model or probe bundle is missing, damaged or does not fit
+├── StoreError        the history cannot be opened, read or written; what was being written is not kept
+│   └── Superseded    another scheduler has taken the history over; this one must stop
+├── StaleAttempt      a word from an attempt that is not the one that runs; it is refused and changes nothing
 ├── MeterError        a meter that was asked for cannot measure here
 └── BudgetSpent       a simulation was stopped because it had used up its time (kilowait.simulate.timing)
 
@@ -31,6 +34,18 @@ class JobRefused(InputError):  # noqa: N818 - the field says "refused", and call
 
 class ModelError(KilowaitError):
     """A language model or probe bundle is missing, damaged or does not fit its features."""
+
+
+class StoreError(KilowaitError):
+    """The durable history cannot be opened, read or written; what was being written is not kept."""
+
+
+class Superseded(StoreError):  # noqa: N818 - named for what happened, like JobRefused
+    """Another scheduler has taken the history over: this one must stop."""
+
+
+class StaleAttempt(KilowaitError):  # noqa: N818 - named for what spoke, like IllegalEvent
+    """A word from an attempt that is not the one that runs; it is refused and changes nothing."""
 
 
 class MeterError(KilowaitError):

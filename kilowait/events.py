@@ -2,8 +2,7 @@
 
 A recorded log of these replays to the same state, and carries the predictions as they were seen at submission. They
 are msgspec structs, not dataclasses: every job makes three, and a frozen dataclass takes fifteen times as long to make.
-A migration is a preemption and a placement at the same instant. Draining and dying nodes come as further members of
-`Event`.
+A migration is a preemption and a placement at the same instant.
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from kilowait.jobs import Job, Prediction
 
 
 class GpusJoined(Struct, frozen=True, kw_only=True, gc=False):
-    """`gpus` boards of one type on one node became usable. Way out: none yet (draining and dying come later).
+    """`gpus` boards of one type on one node became usable. Ways out: the node drains, or is lost.
 
     `memory_bytes` is the memory of each board, None when unknown.
     """
@@ -27,8 +26,31 @@ class GpusJoined(Struct, frozen=True, kw_only=True, gc=False):
     memory_bytes: int | None = None
 
 
+class GpusHeld(Struct, frozen=True, kw_only=True, gc=False):
+    """From now on `gpus` boards of a node are held by work that is not scheduled here, and are not free."""
+
+    time_s: float
+    node: str
+    gpu_type: str
+    gpus: int
+
+
+class NodeDrained(Struct, frozen=True, kw_only=True, gc=False):
+    """A node takes no new work: its free boards are withdrawn, the others leave as their jobs end. Way out: lost."""
+
+    time_s: float
+    node: str
+
+
+class NodeLost(Struct, frozen=True, kw_only=True, gc=False):
+    """A node is gone, after every attempt on it has ended. It may join again."""
+
+    time_s: float
+    node: str
+
+
 class JobSubmitted(Struct, frozen=True, kw_only=True, gc=False):
-    """A job asks to run, with the predictions (by GPU type) a policy may see. Ways out: placed, cancelled."""
+    """A job asks to run, with the predictions (by GPU type) a policy may see. Ways out: placed, failed, cancelled."""
 
     time_s: float
     job: Job
@@ -80,6 +102,14 @@ class JobPreempted(Struct, frozen=True, kw_only=True, gc=False):
     remaining: float
 
 
+class JobFailed(Struct, frozen=True, kw_only=True, gc=False):
+    """A waiting job is given up, its attempts being used up; `reason` is that of the last one. Final."""
+
+    time_s: float
+    job_id: str
+    reason: str
+
+
 class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
     """A waiting or running job was withdrawn; GPUs it held are free. Final."""
 
@@ -87,5 +117,17 @@ class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
     job_id: str
 
 
-Event = GpusJoined | JobSubmitted | JobPlaced | AttemptFinished | AttemptFailed | JobPreempted | JobCancelled
+Event = (
+    JobSubmitted
+    | JobPlaced
+    | AttemptFinished
+    | AttemptFailed
+    | JobPreempted
+    | JobCancelled
+    | JobFailed
+    | GpusJoined
+    | GpusHeld
+    | NodeDrained
+    | NodeLost
+)
 """Everything that can happen to a cluster."""

@@ -26,7 +26,7 @@ _NO_BOARDS: Mapping[str, Boards] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A cluster's state at one moment, for comparison and display; `waiting` is in queue order."""
+    """A cluster's state at one moment, for comparison and display; `waiting` and `stranded` are in queue order."""
 
     now_s: float
     total: Mapping[str, int]
@@ -34,6 +34,7 @@ class Snapshot:
     waiting: tuple[Waiting, ...]
     active: tuple[Active, ...]
     over: frozenset[str]
+    stranded: tuple[Waiting, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -41,8 +42,11 @@ class Cluster:
     """Inventory, queue and active set at the present time; changed by `advance` and by nothing else.
 
     `order` lists GPU types most powerful first; a type that joins unlisted goes behind. `total` and `free` count
-    whole GPUs by type in that order, `largest` those of the node that has the most, `memory_bytes` is a board's memory
-    where it is known. `over` holds jobs that are finished or cancelled.
+    whole GPUs by type in that order, `largest` those of the node that has the most, `memory_bytes` is the memory of the
+    smallest board where it is known. A type whose last node left stays, with 0 GPUs. By (node, type), `nodes` counts
+    boards, `held` those of them that other work holds, and `memory_of` is a board's memory; nodes in `draining` are no
+    longer among them, though jobs may still run there. `stranded` are jobs that wait and fit nowhere since nodes have
+    left; policies do not see them. `over` holds jobs that are finished, cancelled or given up.
 
     Boards are told apart, in `boards` by type, from the second node of a type or the first job with a share on. Until
     then a job's boards are on the only node of their type and not shared, which is all there is to know. `_special`
@@ -56,7 +60,11 @@ class Cluster:
     largest: dict[str, int] = field(default_factory=dict)
     memory_bytes: dict[str, int] = field(default_factory=dict)
     nodes: dict[tuple[str, str], int] = field(default_factory=dict)
+    memory_of: dict[tuple[str, str], int] = field(default_factory=dict)
+    held: dict[tuple[str, str], int] = field(default_factory=dict)
+    draining: set[str] = field(default_factory=set)
     waiting: dict[str, Waiting] = field(default_factory=dict)
+    stranded: dict[str, Waiting] = field(default_factory=dict)
     active: dict[str, Active] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     boards: dict[str, Boards] = field(default_factory=dict)
@@ -77,7 +85,17 @@ class Cluster:
 
     def room(self) -> Room:
         """What is free now, for a policy to use up."""
-        return Room(self.free.copy(), self.boards if self._special else _NO_BOARDS)
+        return Room(self.free.copy(), self.boards if self._special or self.draining else _NO_BOARDS)
+
+    def free_on(self, node: str, gpu_type: str) -> int:
+        """The whole free boards of one type on a node that does not drain."""
+        return self.boards[gpu_type].free_on(node) if self.boards else self.free[gpu_type]
+
+    def runs_on(self, active: Active, node: str) -> bool:
+        """Whether a running job holds boards of a node."""
+        if active.where:
+            return any(held.node == node for held in active.where)
+        return (node, active.gpu_type) in self.nodes
 
     def locate(self, waiting: Waiting, gpu_type: str) -> tuple[Held, ...]:
         """The boards that a job gets if it is placed now: best fit, as `Boards.choose`.
@@ -108,7 +126,7 @@ class Cluster:
         cluster's own: change nothing.
         """
         if self._ends is None:
-            self._ends = Ends(self.total)
+            self._ends = Ends(self.total, self.draining)
             for active in self.active.values():
                 self._ends.add(active)
         return self._ends.by_type
@@ -152,6 +170,7 @@ class Cluster:
             waiting=tuple(self.queue()),
             active=tuple(sorted(self.active.values(), key=lambda active: active.job.job_id)),
             over=frozenset(self.over),
+            stranded=tuple(sorted(self.stranded.values(), key=lambda waiting: waiting.place)),
         )
 
     def _tell_boards_apart(self) -> None:
@@ -160,6 +179,7 @@ class Cluster:
             return
         for (node, gpu_type), gpus in self.nodes.items():
             self.boards.setdefault(gpu_type, Boards()).join(node, gpus)
+            self.boards[gpu_type].withhold(node, self.held.get((node, gpu_type), 0))
         for job_id, active in self.active.items():
             boards = self.boards[active.gpu_type]
             where = boards.choose(active.gpus, WHOLE, True)

@@ -56,7 +56,8 @@ def demand_of(cluster: Cluster, waiting: Iterable[Waiting]) -> tuple[Demand, Seq
 
 def _jobs(cluster: Cluster, waiting: Iterable[Waiting]) -> Iterator[tuple[Active | Waiting, Sequence[str]]]:
     for active in sorted(cluster.active.values(), key=lambda a: a.job.job_id):
-        yield active, (active.gpu_type,)
+        if cluster.total[active.gpu_type]:  # where all drain there is nothing to share
+            yield active, (active.gpu_type,)
     for one in waiting:
         yield one, cluster.options(one)
 

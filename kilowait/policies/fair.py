@@ -77,7 +77,8 @@ class _Book:
         """The dominant share of a user over their weight."""
         weight = 1.0 if user is None else self.weights.get(user, 1.0)
         held, total = self.held.get(user, {}), self.cluster.total
-        return max((milli / (WHOLE * total[t]) for t, milli in held.items()), default=0.0) / weight
+        shares = (milli / (WHOLE * (total[t] or 1)) for t, milli in held.items())  # 0 GPUs: all of them drain
+        return max(shares, default=0.0) / weight
 
     def place(self, job_id: str) -> Place | None:
         """Start a job on its fastest free type, None when none is free."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from kilowait.boards import WHOLE
 from kilowait.cluster import Active, Cluster, Waiting
+from kilowait.ends import comes_back
 from kilowait.policies.decisions import Decision, Place
 from kilowait.room import Room
 
@@ -140,7 +141,7 @@ def _ends_by_type(cluster: Cluster, end_s: Callable[[Active], float]) -> Mapping
     """As `Cluster.predicted_ends`, by another rule."""
     ends: dict[str, list[tuple[float, int]]] = {gpu_type: [] for gpu_type in cluster.total}
     for active in cluster.active.values():
-        ends[active.gpu_type].append((end_s(active), active.gpus * active.job.gpu_milli))
+        ends[active.gpu_type].append((end_s(active), comes_back(active, cluster.draining)))
     return {gpu_type: sorted(found) for gpu_type, found in ends.items()}
 
 

@@ -1,0 +1,86 @@
+"""The tables of the durable history. Their names and columns are written here and nowhere else."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA = "1"
+"""The version of the tables below; another release may have another."""
+
+TABLES = MetaData()
+
+META = Table("meta", TABLES, Column("key", String(20), primary_key=True), Column("value", Text, nullable=False))
+EVENTS = Table(
+    "events",
+    TABLES,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("time_s", Float(53), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("payload", Text, nullable=False),
+)
+JOBS = Table(
+    "jobs",
+    TABLES,
+    Column("job_id", String(40), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("client_key", Text),
+    Column("request_hash", String(64), nullable=False),
+    Column("program", Text, nullable=False),
+    Column("asked", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("retry", Text, nullable=False),
+    Column("state", String(12), nullable=False, index=True),
+    Column("reason", Text),
+    Column("submitted_s", Float(53), nullable=False),
+    Column("ended_s", Float(53)),
+    Column("cancel_s", Float(53)),
+    UniqueConstraint("owner", "client_key"),
+)
+ATTEMPTS = Table(
+    "attempts",
+    TABLES,
+    Column("job_id", String(40), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("token", BigInteger, nullable=False, unique=True),
+    Column("gpu_type", Text, nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("places", Text, nullable=False),
+    Column("placed_s", Float(53), nullable=False),
+    Column("started_s", Float(53)),
+    Column("ended_s", Float(53), index=True),
+    Column("exit_code", Integer),
+    Column("reason", Text),
+    Column("peak_memory_bytes", BigInteger),
+    Column("gpu_memory_bytes", BigInteger),
+)
+LOGS = Table(
+    "logs",
+    TABLES,
+    Column("job_id", String(40), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("rank", Integer, primary_key=True),
+    Column("first_byte", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+MEASUREMENTS = Table(
+    "measurements",
+    TABLES,
+    Column("job_id", String(40), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("gpu_type", Text, nullable=False),
+    Column("runtime_s", Float(53), nullable=False),
+    Column("runtime_provenance", String(12), nullable=False),
+    Column("energy_j", Float(53), nullable=False),
+    Column("energy_provenance", String(12), nullable=False),
+    Column("meter", Text, nullable=False),
+    Column("gpu_ids", Text, nullable=False),
+)
