@@ -99,7 +99,7 @@ def _provenance(column: Mapping[str, list[str]], metric: str) -> list[Provenance
     stated = column.get(f"{metric.rsplit('_', 1)[0]}_provenance")
     if stated is None:
         return [Provenance.ESTIMATED] * len(column["content_hash"])
-    return [Provenance(value) for value in stated]
+    return [Provenance.ESTIMATED if value is None else Provenance(value) for value in stated]
 
 
 def _weakest(provenance: Sequence[Provenance], device_type: Sequence[str]) -> dict[str, Provenance]:
