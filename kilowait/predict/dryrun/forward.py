@@ -1,0 +1,42 @@
+"""Programs that define a model and its inputs, and whose job is one forward pass.
+
+The convention of KernelBench: `Model`, `get_init_inputs()` and `get_inputs()`; the job is
+`Model(*get_init_inputs())(*get_inputs())` on the device, without gradients, as the module stands after construction.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from kilowait.errors import SourceError
+from kilowait.predict.dryrun.trace import Recorder, tracing
+
+NAMES = ("Model", "get_inputs", "get_init_inputs")
+
+
+def record_forward(recorder: Recorder, text: str, name: str) -> float:
+    """Record one forward pass of the program `text`; returns how many parameters and buffers its model has.
+
+    It executes the text in this process. Raises SourceError when the program does not define `NAMES`, and whatever the
+    program raises.
+    """
+    with tracing(recorder):
+        recorder.muted += 1
+        namespace: dict[str, Any] = {"__name__": "program", "__file__": name}
+        exec(compile(text, name, "exec"), namespace)
+        missing = [wanted for wanted in NAMES if wanted not in namespace]
+        if missing:
+            raise SourceError(f"{name}: defines no {', '.join(missing)}; a forward program needs {', '.join(NAMES)}")
+        model = namespace["Model"](*_moved(namespace["get_init_inputs"](), recorder.target))
+        model = model.to(recorder.target)
+        inputs = _moved(namespace["get_inputs"](), recorder.target)
+        recorder.muted -= 1
+        with torch.no_grad():
+            model(*inputs)
+    return float(sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers())))
+
+
+def _moved(values: Any, device: str) -> Any:
+    return tree_map(lambda value: value.to(device) if isinstance(value, Tensor) else value, list(values))

@@ -1,0 +1,93 @@
+"""Pretend a GPU in this process: only for a child that does nothing but a dry run.
+
+A build of PyTorch without CUDA makes fake CUDA tensors, but stumbles over the missing device guard as soon as one is
+copied or indexed. `pretend_gpu` puts the guard that does nothing in its place, answers the questions that programs
+put to `torch.cuda`, and lets modules move between devices under the fake mode. There is no way back.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+CUDA, META = 1, 14
+"""Places of device types in c10's registry of guards (c10/core/DeviceType.h)."""
+REGISTRY = "_ZN3c104impl26device_guard_impl_registryE"
+
+
+def pretend_gpu() -> None:
+    """Make programs of this process believe in one GPU; call it before any of their code runs."""
+    _guard()
+    _pretend_api()
+    torch.Tensor.to = _to  # type: ignore[method-assign,assignment]
+    torch.Tensor.cuda = _cuda  # type: ignore[method-assign,assignment]
+    torch.utils.swap_tensors = _swap
+    # It asks torch.cuda, which now says that there is a GPU; but none can be initialised.
+    FakeTensorMode.avoid_device_init = property(lambda _mode: True)  # type: ignore[assignment,method-assign]
+
+
+def _guard() -> None:
+    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libc10.so"))
+    guards = (ctypes.c_void_p * (META + 1)).in_dll(library, REGISTRY)
+    if not guards[CUDA]:
+        guards[CUDA] = guards[META]
+
+
+def _pretend_api() -> None:
+    answers: dict[str, Any] = {
+        "is_available": True,
+        "device_count": 1,
+        "current_device": 0,
+        "is_initialized": True,
+        "is_bf16_supported": True,
+        "get_device_name": "GPU",
+        "get_device_capability": (8, 0),
+        "memory_allocated": 0,
+        "max_memory_allocated": 0,
+        "memory_reserved": 0,
+        "max_memory_reserved": 0,
+        "mem_get_info": (80 * 10**9, 80 * 10**9),
+        "synchronize": None,
+        "empty_cache": None,
+        "set_device": None,
+        "init": None,
+        "manual_seed": None,
+        "manual_seed_all": None,
+        "reset_peak_memory_stats": None,
+    }
+    for name, answer in answers.items():
+        setattr(torch.cuda, name, _answering(answer))
+
+
+def _answering(value: Any) -> Any:
+    return lambda *_args, **_kwargs: value
+
+
+_real_to = torch.Tensor.to
+
+
+def _indexed(device: Any) -> Any:
+    """The guard cannot say which device is current: name it."""
+    if isinstance(device, str | torch.device) and str(device) == "cuda":
+        return torch.device("cuda:0")
+    return torch.device("cuda", device) if type(device) is int else device
+
+
+def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    if "device" in kwargs:
+        kwargs["device"] = _indexed(kwargs["device"])
+    return _real_to(self, *[_indexed(arg) for arg in args[:1]], *args[1:], **kwargs)
+
+
+def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False, **_: Any) -> Tensor:
+    return _real_to(self, _indexed("cuda" if device is None else device), non_blocking=non_blocking)
+
+
+def _swap(first: Tensor, second: Tensor) -> None:
+    """What Module.to wants of two fake tensors: the first goes where the second is."""
+    first.data = second.data
+    if hasattr(second, "fake_device"):
+        first.fake_device = second.fake_device  # type: ignore[attr-defined]
