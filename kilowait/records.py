@@ -126,6 +126,9 @@ RESIDUALS = pa.schema(
 )
 """Out-of-fold predictions, for plots and for realistic prediction errors in backtests."""
 
+HELD_OUT = pa.schema([*RESIDUALS, ("low", pa.float64()), ("high", pa.float64()), ("wide", pa.bool_())])
+"""RESIDUALS with the ends of 90% intervals, null where there are none, and whether the model doubted the row."""
+
 BACKTEST = pa.schema(
     [
         ("classes", pa.string()),  # the scenario's table of job classes

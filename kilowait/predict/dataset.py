@@ -155,14 +155,19 @@ def embedding_keys(folder: Path | str) -> list[str]:
     return sorted({key for shard in _shards(folder) for key in shard["features"].unique().to_pylist()})
 
 
+def embedding_pairs(folder: Path | str) -> set[tuple[str, str]]:
+    """Every (content hash, feature key) that a folder of embedding shards has a vector for."""
+    return {
+        pair
+        for shard in _shards(folder)
+        for pair in zip(shard["content_hash"].to_pylist(), shard["features"].to_pylist(), strict=True)
+    }
+
+
 def embedded_scripts(folder: Path | str, keys: Sequence[str]) -> set[str]:
     """The scripts that have a vector for every one of `keys`."""
-    having: dict[str, set[str]] = {key: set() for key in keys}
-    for shard in _shards(folder):
-        for script, key in zip(shard["content_hash"].to_pylist(), shard["features"].to_pylist(), strict=True):
-            if key in having:
-                having[key].add(script)
-    return set.intersection(*having.values())
+    pairs = embedding_pairs(folder)
+    return set.intersection(*({script for script, of in pairs if of == key} for key in keys))
 
 
 def read_embeddings(folder: Path | str, keys: Sequence[str], scripts: Sequence[str]) -> dict[str, Tensor]:

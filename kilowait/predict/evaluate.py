@@ -87,6 +87,18 @@ def mean_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answ
     return [inputs.answers(mean.repeat(len(study.scripts), 1)) for mean in means]
 
 
+def anchor_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
+    """The geometric mean of the script's own training labels, on whatever types; of all labels where it has none."""
+    study, results = inputs.study, []
+    for mask in train:
+        log = np.log(study.metrics[metric][mask])
+        count = np.bincount(study.script[mask], minlength=len(study.scripts))
+        total = np.bincount(study.script[mask], weights=log, minlength=len(study.scripts))
+        mean = np.where(count > 0, total / np.maximum(count, 1), log.mean())
+        results.append(Answer(predicted=np.exp(mean)[study.script]))
+    return results
+
+
 def nearest_recipe(features: Sequence[str]) -> Recipe:
     """The label of the most similar training script."""
 

@@ -46,7 +46,8 @@ def held_out(
     hears how many of the models are trained. Raises InputError when a prediction is not finite.
     """
     labelled = np.isfinite(inputs.study.metrics[metric])
-    asked = [one.train & labelled for r in rounds for one in (r, *(r.calibrations if calibrate else ()))]
+    asked = [r.train & labelled for r in rounds]
+    asked += [c.train & labelled for r in rounds for c in (r.calibrations if calibrate else ())]
     models = _Models(recipe, inputs, metric, asked, on_models)
     size = len(labelled)
     out = HeldOut(

@@ -130,4 +130,5 @@ def fitted_scale(residual: FloatArray, log_predicted: FloatArray, at: FloatArray
     design = columns(log_predicted)
     weights = np.linalg.solve(design.T @ design + 1e-3 * len(target) * np.diag([0.0, 1.0, 1.0]), design.T @ target)
     middle = float(np.median(design @ weights))
-    return np.exp(np.clip(columns(at) @ weights, middle - np.log(_SCALES), middle + np.log(_SCALES)))
+    scale: FloatArray = np.exp(np.clip(columns(at) @ weights, middle - np.log(_SCALES), middle + np.log(_SCALES)))
+    return scale
