@@ -90,7 +90,7 @@ def _views(report: Report, found: Mapping[str, Scores]) -> Iterator[TableView]:
     yield _view(f"{first} by device type, over 1 ms", {n: _cell(s, True) for n, s in own["devices"].items()})
     yield _view(f"{first} by family", own["families"])
     yield _coverage_view(first, own)
-    if own["choice"]:
+    if own["choice"] and (own["choice"]["all"] or own["choice"]["over_1ms"]):
         yield _choice_view(report.pair, found)
 
 
