@@ -22,6 +22,7 @@ from kilowait.tables import NOTHING, TableView, html, terminal
 from pipelines.evaluate_scores import KEYS, Scores, details, scorable
 
 PROVENANCE = f"predictions {Provenance.MODELLED}, labels {Provenance.MEASURED}"
+_WIDTH = 150
 HEADINGS = {
     "n": "n",
     "r2_log": "R2 log",
@@ -54,7 +55,7 @@ class Report:
 def as_text(report: Report) -> str:
     """The tables for a terminal."""
     out = io.StringIO()
-    console = Console(file=out, width=140)
+    console = Console(file=out, width=_WIDTH)
     for view in _views(report, report.details()):
         console.print(terminal(view))
     return out.getvalue()
@@ -118,6 +119,7 @@ def _coverage_view(recipe: str, scores: Scores) -> TableView:
             str(c["n"]),
             f"{c['share']:.1%}",
             f"[{c['share_low']:.1%}, {c['share_high']:.1%}]",
+            f"[{c['program_low']:.1%}, {c['program_high']:.1%}]",
             f"{c['missed_below']:.1%}",
             f"{c['missed_above']:.1%}",
             "yes" if c["share_low"] <= 0.9 <= c["share_high"] else "no",
@@ -127,12 +129,13 @@ def _coverage_view(recipe: str, scores: Scores) -> TableView:
     )
     return TableView(
         title=f"Coverage of the 90% intervals of {recipe}",
-        headings=("", "n", "inside", "exact 95%", "missed below", "missed above", "90% within"),
+        headings=("", "n", "inside", "exact 95%", "by program 95%", "missed below", "missed above", "90% in exact"),
         rows=rows,
         provenance=PROVENANCE,
         notes=(
-            "Exact 95%: Clopper and Pearson's, which takes labels for independent; labels of one program on several "
-            f"types are not. {scores['borrowed']} intervals borrowed from all categories.",
+            "Exact 95%: Clopper and Pearson's, which takes labels for independent; those of one program on several "
+            "types are not: by program is a bootstrap of programs. "
+            f"{scores['borrowed']} intervals borrowed from all categories.",
         ),
     )
 

@@ -80,7 +80,8 @@ def _covered(study: Study, metric: str, found: HeldOut, mask: Mask) -> Scores | 
     having = mask & np.isfinite(found.low)
     if not having.any():
         return None
-    return asdict(coverage(study.metrics[metric][having], found.low[having], found.high[having]))
+    truth, ends = study.metrics[metric][having], (found.low[having], found.high[having])
+    return asdict(coverage(truth, *ends, study.script[having]))
 
 
 def picks(study: Study, metric: str, predicted: FloatArray, pair: Sequence[str], seed: int) -> Scores | None:

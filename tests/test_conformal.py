@@ -115,7 +115,7 @@ def test_the_nominal_coverage_lies_in_the_exact_interval_of_what_is_found_on_eve
     widths = []
     for device in (0, 1):
         rows = study.device == device
-        got = coverage(study.metrics["runtime_s"][rows], found.low[rows], found.high[rows])
+        got = coverage(study.metrics["runtime_s"][rows], found.low[rows], found.high[rows], study.script[rows])
         assert got.share_low <= 0.9 <= got.share_high
         assert max(got.missed_below, got.missed_above) < 0.09
         widths.append(got.width)
@@ -131,7 +131,7 @@ def test_labels_of_one_program_on_many_types_do_not_count_as_many_programs():
     study = study_of(times)
     found = held_out(mean_recipe, inputs_of(study), "runtime_s", rounds_of(study), by_device=False)
     one = study.device == 0
-    got = coverage(study.metrics["runtime_s"][one], found.low[one], found.high[one])
+    got = coverage(study.metrics["runtime_s"][one], found.low[one], found.high[one], study.script[one])
     assert got.share_low <= 0.9 <= got.share_high
 
 
@@ -191,7 +191,7 @@ def test_where_a_recipe_has_doubts_its_intervals_are_wider_and_elsewhere_narrowe
     assert width["told"][odd].mean() / width["told"][~odd].mean() == pytest.approx(8, rel=0.3)
     assert width["told"].mean() < 0.9 * width["plain"].mean()
     for rows in (odd, ~odd):
-        got = coverage(study.metrics["runtime_s"][rows], told.low[rows], told.high[rows])
+        got = coverage(study.metrics["runtime_s"][rows], told.low[rows], told.high[rows], study.script[rows])
         assert got.share_low <= 0.9 <= got.share_high
 
 
@@ -226,10 +226,19 @@ def test_the_small_model_of_residuals_follows_them():
 def test_coverage_by_hand():
     """9 of 10 inside; Clopper and Pearson's 95% interval of 9 / 10 is 0.5550 to 0.9975."""
     measured = np.arange(1.0, 11.0)
-    got = coverage(measured, measured * 0.5, np.append(measured[:9] * 5, 9.9))
+    got = coverage(measured, measured * 0.5, np.append(measured[:9] * 5, 9.9), np.arange(10))
     assert (got.n, got.share) == (10, 0.9)
     assert (got.share_low, got.share_high) == (pytest.approx(0.5550, abs=1e-4), pytest.approx(0.9975, abs=1e-4))
     assert (got.missed_below, got.missed_above) == (0, 0.1)
     assert got.width == pytest.approx((9 + math.log10(9.9 / 5)) / 10)
     with pytest.raises(InputError, match="0 < low <= high"):
-        coverage(measured, measured, measured / 2)
+        coverage(measured, measured, measured / 2, np.arange(10))
+
+
+def test_labels_that_miss_together_say_less_about_coverage():
+    """200 programs with 5 equal labels each, 90% covered: a standard error of sqrt(0.09 / 200) = 0.0212, not 0.0095."""
+    measured, program = np.ones(1000), np.repeat(np.arange(200), 5)
+    high = np.where(program < 180, 2.0, 0.9)
+    got = coverage(measured, np.full(1000, 0.5), high, program)
+    assert got.program_high - got.program_low == pytest.approx(2 * 1.96 * 0.0212, rel=0.1)
+    assert got.share_high - got.share_low == pytest.approx(2 * 1.96 * 0.0095, rel=0.1)

@@ -25,7 +25,8 @@ TYPES = {"A100": 1.0, "A6000": 2.0, "T4": 5.0}
 def corpus(tmp_path_factory):
     """60 programs in 30 groups and 3 families; the A6000 takes 2, the T4 5 times what an A100 takes, with 20% noise.
 
-    On the programs of f0 the A6000 takes half. Times are some ms: half of them over 1 ms or so. Vectors and dry runs stand beside it, so that nothing is computed.
+    On the programs of f0 the A6000 takes half. Times are some ms: half of them over 1 ms or so. Vectors and dry runs
+    stand beside it, so that nothing is computed.
     """
     folder = tmp_path_factory.mktemp("world")
     write_world(folder)
