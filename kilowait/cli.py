@@ -59,7 +59,7 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 for a failure inside, 2 for a mistake in what was given."""
     words = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(words).parse_args(words)
+    args = _parse(words)
     try:
         code: int = args.run(args)
         sys.stdout.flush()
@@ -74,6 +74,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_stdout()
         return _complain(f"the output cannot be written: {error.strerror}", 2)
     return code
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    """The options; what follows `--` belongs to the script that `predict` is given."""
+    if words[:1] != ["predict"]:
+        return _parser(words).parse_args(words)
+    from kilowait.predict.command import split_arguments
+
+    own, arguments = split_arguments(words)
+    args = _parser(own).parse_args(own)
+    args.arguments = arguments
+    return args
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -5,14 +5,15 @@ commands in its comments and docstrings. Within one of these the largest number 
 end the job), and every type named is allowed. A number that is only known at run time (`devices="auto"`) is reported,
 not guessed.
 
-Not covered: configuration files, values computed at run time, memory.
+Of several files each is read by itself: a configuration file counts as a comment does, since no call is certain.
+Not covered: values computed at run time, memory.
 """
 
 import ast
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kilowait.errors import InputError
@@ -60,7 +61,7 @@ class Request:
 
 
 def read_request(
-    source_text: str,
+    source: str | Mapping[str, str],
     command_line: Sequence[str] | str = (),
     *,
     gpus: int | None = None,
@@ -68,11 +69,12 @@ def read_request(
 ) -> Request:
     """Read what a job asks for; `gpus` and `gpu_types` are what the user gave and win over what is read.
 
-    Nothing read means one GPU of any type. The source may be any text. Raises InputError only for what the user
-    gave: a number below 1, no type at all, a type that the catalogue does not know.
+    The source may be any text, or several by their paths (`kilowait.program.text.texts`). Nothing read means one GPU
+    of any type. Raises InputError only for what the user gave: a number below 1, no type at all, a type that the
+    catalogue does not know.
     """
     words = read_words(split(command_line), Rank.COMMAND_LINE, "command line")
-    readings = sorted([*words, *_read_source(source_text)], key=lambda reading: -reading.rank)
+    readings = sorted([*words, *_read_files(source)], key=lambda reading: -reading.rank)
     evidence = [str(reading) for reading in readings]
     if gpus is not None:
         if gpus < 1:
@@ -100,8 +102,20 @@ def _strongest(ranked: Sequence[tuple[Rank, T]]) -> list[T]:
     return [value for rank, value in ranked if rank == top]
 
 
-def _read_source(text: str) -> Iterator[Reading]:
-    tree = _parse(text)
+def _read_files(source: str | Mapping[str, str]) -> Iterator[Reading]:
+    """Every reading; of several files each says which one."""
+    if isinstance(source, str):
+        yield from _read_source(source)
+    elif len(source) == 1:
+        yield from _read_source(*source.values())
+    else:
+        for path, text in source.items():
+            python = path.endswith(".py")
+            yield from (replace(r, where=f"{path} {r.where}") for r in _read_source(text, python=python))
+
+
+def _read_source(text: str, *, python: bool = True) -> Iterator[Reading]:
+    tree = _parse(text) if python else None
     if tree is None:
         yield from _read_lines(text)
     else:

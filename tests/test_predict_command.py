@@ -1,8 +1,10 @@
 """`kilowait predict`: a script in, a number for each device type out."""
 
 import argparse
+import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from kilowait import cli
 from kilowait.errors import InputError, ModelError
 from kilowait.predict import command
 from kilowait.predict.bundle import Bundle, MetricProbe, save
@@ -68,10 +71,12 @@ def predict(bundle, tmp_path, monkeypatch):
     version = save(bundle, tmp_path / "bundle")
     monkeypatch.setattr(command, "_embedder", lambda bundle, threads: LineCounter())
 
-    def run(*words):
+    def run(*words, arguments=()):
         parser = argparse.ArgumentParser()
         command.add_arguments(parser)
-        return command.run(parser.parse_args([*words, "--bundle", str(tmp_path / "bundle")]))
+        args = parser.parse_args([*words, "--bundle", str(tmp_path / "bundle")])
+        args.arguments = list(arguments)
+        return command.run(args)
 
     run.version = version
     return run
@@ -160,11 +165,72 @@ def test_refused_sources_are_named(predict, tmp_path, content, message):
         (["JOB", "--device", "H100"], "--device H100: the probes know cpu-1, cpu-2"),
         (["JOB", "--threads", "0"], "--threads must be >= 1"),
         (["-", "-"], "give - once"),
+        (["-", "--entrypoint", "x.py"], "--entrypoint is for folders and zips"),
+        (["."], "a folder; say which file starts it"),
     ],
 )
 def test_mistakes_say_what_to_do(predict, tmp_path, words, message):
     with pytest.raises(InputError, match=message):
         predict(*[script(tmp_path) if word == "JOB" else word for word in words])
+
+
+def project(tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "train.py").write_text("import model\np.add_argument('--epochs', type=int, default=3)\n")
+    (folder / "model.py").write_text("# gpus: 4\n")
+    (folder / "conf.yaml").write_text("lr: 1\n")
+    (folder / "notes.md").write_text("")
+    return folder
+
+
+def test_a_folder_or_zip_with_arguments_is_one_job(predict, tmp_path, capsys):
+    folder = project(tmp_path)
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    words = ["--epochs", "300", "--config", "conf.yaml"]
+    assert predict("--entrypoint", "train.py", str(folder), packed, "--json", arguments=words) == 0
+    first, second = json.loads(capsys.readouterr().out)["predictions"]
+    assert first["file"] == f"{folder}/train.py"
+    assert first["arguments"] == words
+    assert first["files"] == ["train.py", "model.py", "conf.yaml"]
+    assert first["left_out"] == {"notes.md": "not reached from train.py"}
+    assert first["arguments_in_effect"]["epochs"] == {"value": 300, "evidence": "given", "where": "arguments"}
+    assert first["request"]["gpus"] == 4
+    assert first["devices"]["cpu-1"]["runtime_s"] == pytest.approx(0.5 * 8)  # 4 lines, 3 paths, the config's comment
+    assert {**second, "file": ""} == {**first, "file": ""}
+
+
+def test_the_table_shows_files_arguments_and_what_is_left_out(predict, tmp_path, capsys):
+    words = ["--epochs", "300", "--config", "conf.yaml"]
+    assert predict("--entrypoint", "train.py", str(project(tmp_path)), arguments=words) == 0
+    text = capsys.readouterr().out
+    assert "train.py --epochs 300 --config conf.yaml\n" in text
+    assert "files: train.py, model.py, conf.yaml\n" in text
+    assert "left out: notes.md (not reached from train.py)\n" in text
+    assert "arguments in effect: epochs=300 (given), config=conf.yaml (given)\n" in text
+
+
+def test_a_script_alone_takes_arguments_too(predict, tmp_path, capsys):
+    path = script(tmp_path)
+    assert predict(path, "--json", arguments=["--epochs", "3", "--devices", "2"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert (entry["file"], entry["files"], entry["request"]["gpus"]) == (path, ["job.py"], 2)
+    assert entry["devices"]["cpu-1"]["runtime_s"] == pytest.approx(0.5 * 5)
+    assert predict(path, "--json") == 0
+    (entry,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert (entry["arguments"], entry["arguments_in_effect"], entry["notes"]) == ([], {}, [])
+    assert entry["content_hash"] == hashlib.sha256(b"import torch\n" * 4).hexdigest()
+
+
+def test_what_follows_two_dashes_is_the_scripts(bundle, tmp_path, monkeypatch, capsys):
+    save(bundle, tmp_path / "bundle")
+    monkeypatch.setattr(command, "_embedder", lambda bundle, threads: LineCounter())
+    own = ["predict", script(tmp_path), "--json", "--bundle", str(tmp_path / "bundle")]
+    assert cli.main([*own, "--", "--json", "x", "--", "--device"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert entry["arguments"] == ["--json", "x", "--", "--device"]
+    assert cli.main(["predict", "--entrypoint", "gone.py", str(tmp_path), "--", "--epochs", "3"]) == 2
+    assert "no gone.py in it" in capsys.readouterr().err
 
 
 def test_nothing_heavy_loads_before_the_sources_are_checked():

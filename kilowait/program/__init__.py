@@ -1,0 +1,9 @@
+"""What a job's source is: the files that its entrypoint reaches, and its arguments.
+
+Reads the way it is used: `read.py` (a file, a folder, a zip, standard input) -> `reach.py` (what belongs to it, what
+is left out and why) -> `job_source.py` (the record: schema, content hash, JSON, writing to a scratch folder) ->
+`text.py` (the one text that a predictor reads). `limits.py` has every limit.
+
+Environment variables given with a job are no part of its source: they name machines, paths and secrets, differ from
+one submission of a program to the next, and must not reach a table of features.
+"""

@@ -1,0 +1,160 @@
+"""What each option of a program will be when it runs: the arguments given, and the defaults for the rest."""
+
+import argparse
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from kilowait.program.imports import parse
+from kilowait.program.job_source import JobSource
+from kilowait.program.options import UNKNOWN, Option, Place, declared_options
+from kilowait.program.reach import reached_files
+
+_MAX_POSITIONALS = 10
+"""Of variable length, they cost argparse time that grows with every combination."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """The value of one option, whether the arguments give it or the program does, and where that says so.
+
+    `path` and `places` are where the program states another default, `repeats` says that it is the default.
+    """
+
+    value: Any
+    evidence: Literal["given", "default"]
+    where: str
+    path: str = ""
+    places: tuple[Place, ...] = ()
+    repeats: bool = False
+
+
+def arguments_in_effect(source: JobSource) -> dict[str, Effective]:
+    """The value of every option by its name in the program, in the order of declaration, then what is not declared.
+
+    Options are read from the entrypoint or, when it declares none, from the first of its modules that does. argparse
+    itself decides what the arguments mean. Arguments that the program would refuse, and those that it does not
+    declare, are read as `--name value`, `--name=value` and `name=value` (hydra). A default that is known only at
+    run time is left out.
+    """
+    path, options = _declaring(source)
+    given, rest, _ = _parse(options, source.arguments)
+    effective: dict[str, Effective] = {}
+    for option in options:
+        if option.dest in given:
+            same = [o for o in options if o.dest == option.dest]
+            effective[option.dest] = _given(given[option.dest], path, same)
+        elif option.dest not in effective and option.default is not UNKNOWN:
+            where = f"{path}, line {option.line}"
+            effective[option.dest] = Effective(value=_default(option), evidence="default", where=where)
+    for name, value in _loose(rest):
+        effective[name] = Effective(value=value, evidence="given", where="arguments")
+    return effective
+
+
+def arguments_refused(source: JobSource) -> str:
+    """Why the program itself would refuse its arguments, "" when it would not as far as its options are known."""
+    return _parse(_declaring(source)[1], source.arguments)[2]
+
+
+def _given(value: Any, path: str, options: Sequence[Option]) -> Effective:
+    """A given value of the option that `options` declare: one, or several of the same name."""
+    others = [option for option in options if _default(option) != value]
+    places = tuple(option.place for option in others if option.place)
+    return Effective(value=value, evidence="given", where="arguments", path=path, places=places, repeats=not others)
+
+
+def _declaring(source: JobSource) -> tuple[str, list[Option]]:
+    """The module that declares the options, and them."""
+    for path, data in reached_files(source.files, source.entrypoint, source.arguments).modules.items():
+        tree = parse(data.decode("utf-8-sig"))
+        if not isinstance(tree, str) and (options := declared_options(tree)):
+            return path, options
+    return source.entrypoint, []
+
+
+class _Refused(Exception):  # noqa: N818 - not an error here: the job's own parser will say it better
+    pass
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _Refused(message)
+
+
+def _parse(options: Sequence[Option], arguments: Sequence[str]) -> tuple[Mapping[str, Any], Sequence[str], str]:
+    """What the arguments give by name, the words that they do not account for, and why the parser refuses, if so."""
+    parser = _Parser(add_help=False, argument_default=argparse.SUPPRESS, conflict_handler="resolve")
+    positionals = 0
+    for option in options:
+        positionals += not option.flags
+        if option.flags or positionals <= _MAX_POSITIONALS:
+            _declare(parser, option)
+    try:
+        given, rest = parser.parse_known_args(list(arguments))
+    except (_Refused, ValueError, TypeError) as error:
+        return {}, arguments, str(error)
+    return vars(given), rest, ""
+
+
+def _declare(parser: argparse.ArgumentParser, option: Option) -> None:
+    """Add the option to the parser; one that argparse itself would not take is left undeclared."""
+    names = option.flags or (option.dest,)
+    more: dict[str, Any] = {"dest": option.dest} if option.flags else {}
+    if option.negatable and option.kind is bool:
+        more["action"] = argparse.BooleanOptionalAction
+    elif option.kind is bool:
+        more |= {"action": "store_const", "const": option.on}
+    else:
+        nargs = option.nargs if option.flags or option.nargs else "?"  # a missing word is the program's to refuse
+        more |= {"type": option.kind, "nargs": nargs, "choices": option.choices}
+        more |= {"action": "append"} if option.append else {}
+    try:
+        parser.add_argument(*names, **more)
+    except (ValueError, TypeError, argparse.ArgumentError):
+        return
+
+
+def _default(option: Option) -> Any:
+    """The default as argparse would have it: a text goes through the option's type."""
+    try:
+        return option.kind(option.default) if isinstance(option.default, str) else option.default
+    except ValueError:
+        return option.default
+
+
+def _loose(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """(name, value) of words that no declared option accounts for; one without a name is named by its position."""
+    at, position = 0, 0
+    while at < len(words):
+        word, after = words[at], words[at + 1] if at + 1 < len(words) else "-"
+        at += 1
+        name, equals, value = word.partition("=")
+        if equals and re.fullmatch(r"[-+~@\w./]+", name):
+            yield _plain(name), _number(value)
+        elif word.startswith("-") and word.strip("-") and not _is_number(word):
+            taken = _is_number(after) or not after.startswith("-")
+            yield _plain(word), _number(after) if taken else True
+            at += taken
+        elif word != "--":
+            position += 1
+            yield f"argument_{position}", _number(word)
+
+
+def _plain(name: str) -> str:
+    return name.lstrip("-+~").replace("-", "_")
+
+
+def _is_number(word: str) -> bool:
+    return not isinstance(_number(word), str)
+
+
+def _number(text: str) -> int | float | str:
+    readings: tuple[Callable[[str], int | float], ...] = (int, float)
+    for reading in readings:
+        try:
+            return reading(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,158 @@
+"""The record of a job's source: its schema, content hash, JSON form, and how it is written to a scratch folder."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+import msgspec
+
+from kilowait.errors import SourceError
+from kilowait.program import limits
+from kilowait.source import content_hash, text_of
+
+SCHEMA = 1
+"""Version of the schema: of the JSON form, of what belongs to a source, and of the text it is read as. Part of the
+content hash, so that what was stored under an older version is never taken for the new one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSource:
+    """A script with arguments, or several files with an entrypoint and arguments.
+
+    `files` maps relative POSIX paths to bytes that are UTF-8 text, `entrypoint` is one of them, `arguments` are what
+    follows it on the command line, as words. Equal records have equal content hashes; the order of files, times and
+    permissions count for nothing. Raises SourceError, naming the file or argument, above any of `limits`, for a path
+    that is not relative and plain, and for what is no text.
+    """
+
+    files: Mapping[str, bytes]
+    entrypoint: str
+    arguments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_paths(self.files)
+        check_arguments(self.arguments)
+        if self.entrypoint not in self.files:
+            raise SourceError(f"entrypoint {self.entrypoint}: not among the files {', '.join(sorted(self.files))}")
+        if len(self.files) > limits.MAX_FILES:
+            raise SourceError(f"{self.entrypoint}: {len(self.files)} files of source; the limit is {limits.MAX_FILES}")
+        total = sum(map(len, self.files.values()))
+        if total > limits.MAX_TOTAL_BYTES:
+            raise SourceError(
+                f"{self.entrypoint}: {total:,} bytes in all files; the limit is {limits.MAX_TOTAL_BYTES:,}"
+            )
+        for path, data in self.files.items():
+            text_of(path, data, max_bytes=limits.MAX_FILE_BYTES)
+        if not self.files[self.entrypoint].decode("utf-8-sig").strip():
+            raise SourceError(f"{self.entrypoint}: the file is empty; nothing to predict from")
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over schema, entrypoint, arguments and files; of one file without arguments that of its bytes.
+
+        What is hashed otherwise begins with a NUL byte, which no file of a source has: the two never meet.
+        """
+        if len(self.files) == 1 and not self.arguments:
+            return content_hash(self.files[self.entrypoint])
+        hashes = {path: content_hash(data) for path, data in self.files.items()}
+        described = [SCHEMA, self.entrypoint, self.arguments, hashes]
+        return content_hash(b"\0" + json.dumps(described, sort_keys=True).encode())
+
+    def to_json(self) -> str:
+        """The record as one JSON object: schema, entrypoint, arguments, files (path to text), content_hash."""
+        files = {path: data.decode() for path, data in sorted(self.files.items())}
+        form = _Form(
+            schema=SCHEMA,
+            entrypoint=self.entrypoint,
+            arguments=self.arguments,
+            files=files,
+            content_hash=self.content_hash,
+        )
+        return msgspec.json.encode(form).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The inverse of `to_json`; raises SourceError for another schema, a damaged record, or one above a limit."""
+        try:
+            form = msgspec.json.decode(text, type=_Form)
+            files = {path: content.encode() for path, content in form.files.items()}
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise SourceError(f"no job source as JSON: {error}") from error
+        if form.schema != SCHEMA:
+            raise SourceError(f"a job source of schema {form.schema}; this kilowait reads schema {SCHEMA}")
+        source = cls(files=files, entrypoint=form.entrypoint, arguments=form.arguments)
+        if source.content_hash != form.content_hash:
+            raise SourceError(f"content_hash {form.content_hash!r} is not that of the files: {source.content_hash}")
+        return source
+
+    def write_to(self, folder: Path | str) -> Path:
+        """Write the files into an empty folder (made where it is missing); returns where the entrypoint is.
+
+        Run it with `folder` as working directory and on PYTHONPATH: imports were followed from the entrypoint's
+        folder and from there. Every file is created anew, never opened through a link; raises SourceError when the
+        folder holds anything.
+        """
+        folder = Path(folder)
+        if folder.is_symlink():
+            raise SourceError(f"{folder}: a symbolic link; give the folder itself")
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise SourceError(f"{folder}: not empty; a job's files are written to an empty folder")
+        for path, data in self.files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+        return folder / self.entrypoint
+
+
+class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The JSON form."""
+
+    schema: int
+    entrypoint: str
+    arguments: tuple[str, ...]
+    files: dict[str, str]
+    content_hash: str
+
+
+def check_paths(paths: Iterable[str]) -> None:
+    """Raises SourceError for the first path that is not relative and plain, or is a file and a folder at once."""
+    known = set(paths)
+    for path in known:
+        check_path(path)
+        folder = next((str(p) for p in PurePosixPath(path).parents if str(p) in known), None)
+        if folder is not None:
+            raise SourceError(f"{folder}: a file and the folder of {path}; rename one")
+
+
+def check_path(path: str) -> None:
+    """Raises SourceError unless `path` is relative, POSIX, normal, without control characters and short enough."""
+    if len(path) > limits.MAX_PATH_CHARACTERS:
+        raise SourceError(
+            f"{path[:60]}...: a path of {len(path)} characters; the limit is {limits.MAX_PATH_CHARACTERS}"
+        )
+    if ".." in path.split("/"):
+        raise SourceError(f"{path}: leads out of its folder (..); paths are relative to it and stay inside")
+    if path.startswith("/") or path[1:2] == ":":
+        raise SourceError(f"{path}: an absolute path; paths are relative to the job's folder")
+    if not path or path != str(PurePosixPath(path)) or path == "." or "\\" in path or not path.isprintable():
+        raise SourceError(f"{path!r}: not a plain relative path with / between folders")
+
+
+def check_arguments(arguments: Iterable[str]) -> None:
+    """Raises SourceError for too many or too long arguments, and for what no command line can carry."""
+    arguments = tuple(arguments)
+    if len(arguments) > limits.MAX_ARGUMENTS:
+        raise SourceError(f"{len(arguments)} arguments; the limit is {limits.MAX_ARGUMENTS}")
+    for at, argument in enumerate(arguments, start=1):
+        if len(argument) > limits.MAX_ARGUMENT_CHARACTERS:
+            raise SourceError(
+                f"argument {at}: {len(argument):,} characters; the limit is {limits.MAX_ARGUMENT_CHARACTERS:,}"
+            )
+        if "\0" in argument or argument.encode(errors="replace").decode() != argument:  # NUL or a lone surrogate
+            raise SourceError(f"argument {at} {argument!r}: no text that a command line can carry")
