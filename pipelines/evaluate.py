@@ -26,7 +26,8 @@ examples:
   python -m pipelines.evaluate --train out/kernelbench --test out/level3 --json
   python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
 
-Folds keep all versions of a program together, and nothing is chosen on a test fold. Splits beside cross-validation:
+Folds keep groups (all versions of a program; in kilowait's own corpus all programs of a family) together, and nothing
+is chosen on a test fold. With --by program only equal texts stay together. Splits beside cross-validation:
 --leave-out family (a kind of program that no model has seen), --leave-out device (neither the type nor the fold's
 programs were seen; at most 5 folds), --leave-out device --anchored (the program was measured on all the other
 types). With --train and --test, programs of both, and versions of them, are left out of training.
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--leave-out", choices=["family", "device"], help="hold out whole families or device types")
     add("--anchored", action="store_true", help="with --leave-out device: programs are known from the other types")
     add("--folds", type=int, default=10, help="folds of the cross-validation (default: 10)")
+    add("--by", choices=["group", "program"], default="group", help="what stays in one fold (default: group)")
     add("--seed", type=int, default=0, help="of folds and networks (default: 0)")
     add("--pair", default="A100,A6000", metavar="A,B", help="which of two types is faster (default: A100,A6000)")
     add("--json", action="store_true", help="print one JSON object instead of tables")
@@ -126,7 +128,7 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
 def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
     """What the split is called, and its rounds."""
     study = data.inputs.study
-    groups = np.array(study.row_keys(study.groups))
+    groups = np.array(study.row_keys(study.groups if args.by == "group" else study.scripts))
     if data.tested is not None:
         fold = np.full(len(groups), -1, dtype=np.int64)
         fold[~data.tested] = folds(list(groups[~data.tested]), args.folds, args.seed)
@@ -142,7 +144,7 @@ def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
     if args.leave_out == "device":
         fold = folds(list(groups), min(args.folds, NEW_DEVICE_FOLDS), args.seed)
         return "each device type and the fold's programs held out", list(device_rounds(study.device, fold))
-    return f"{args.folds}-fold by program", list(fold_rounds(folds(list(groups), args.folds, args.seed)))
+    return f"{args.folds}-fold by {args.by}", list(fold_rounds(folds(list(groups), args.folds, args.seed)))
 
 
 def _held_out(recipe: NamedRecipe, data: Data, rounds: Sequence[Round], args: argparse.Namespace) -> HeldOut:

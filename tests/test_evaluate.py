@@ -76,13 +76,14 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_other_folds(corpu
     first = scores(capsys, *command)
     assert scores(capsys, *command) == first
     assert scores(capsys, *command, "--seed", "1") != first
+    assert scores(capsys, *command, "--by", "program") != first
 
 
 def test_tables_stand_beside_the_baselines_and_everything_is_written(corpus, tmp_path, capsys):
     options = ["--dataset", "kernelbench", "--corpus", str(corpus), "--folds", "4", "--out", str(tmp_path)]
     assert evaluate.main([*options, "--recipes", "default,mean,nearest,bag,neuralpower"]) == 0
     text = capsys.readouterr().out
-    for words in ("4-fold by program", "neuralpower", "over 1 ms", "Which of A100 and A6000 is faster", "majority"):
+    for words in ("4-fold by group", "neuralpower", "over 1 ms", "Which of A100 and A6000 is faster", "majority"):
         assert words in text
     found = json.loads((tmp_path / "evaluation.json").read_text())["sections"]["recipes"]
     assert list(found) == ["default", "mean", "nearest", "bag", "neuralpower"]

@@ -120,8 +120,6 @@ def _ends(
     residual = [truth[rows] - log[rows] for rows, log in zip(held, logs, strict=True)]
     scales = _scales(one.calibrations, answers, logs, held, residual)
     rows = np.concatenate(held)
-    group = {name: i for i, name in enumerate(dict.fromkeys(study.groups))}
-    program = np.array([group[name] for name in study.groups])[study.script]
     device = study.device if by_device else np.zeros_like(study.device)
     wide = np.concatenate([_wide(a)[at] for a, at in zip(answers, held, strict=True)])
     calibration = np.repeat(np.arange(len(held)), [len(at) for at in held])
@@ -131,7 +129,7 @@ def _ends(
             log_predicted=np.concatenate([log[at] for log, at in zip(logs, held, strict=True)]),
             scale=np.concatenate([scale[at] for scale, at in zip(scales, held, strict=True)]),
             calibration=calibration,
-            cluster=program[rows],
+            cluster=study.script[rows],
             category=2 * device[rows] + wide,
         ),
         np.stack([log[tested] for log in logs]),

@@ -14,6 +14,9 @@ Mondrian (Vovk et al. 2005): residuals of the row's own category alone count (it
 A category with too few programs for a finite end (19 are needed at 90%) takes the extremes over all categories; such
 rows are counted in `borrowed`.
 
+Programs count as exchangeable even where folds hold groups of them out together: with few large groups (families) the
+coverage is 90% on average over groups, not a guarantee for the next one.
+
 Not covered: covariate shift between calibration and test (a new family or corpus is outside the guarantee).
 """
 
