@@ -33,17 +33,11 @@ _ADDED = {"entry": "script"}
 
 TIMINGS = pa.schema(
     [
-        ("content_hash", pa.string()),
-        ("run", pa.string()),
-        ("device_type", pa.string()),
-        ("hardware", pa.string()),  # as the table of timings names the board
-        ("level", pa.string()),
-        ("problem", pa.string()),
+        # `hardware` is the board as the table of timings names it
+        *((name, pa.string()) for name in ("content_hash", "run", "device_type", "hardware", "level", "problem")),
         ("runtime_s", pa.float64()),  # mean over the timed calls
         ("std_s", pa.float64()),  # over the timed calls
-        ("commit", pa.string()),
-        ("source_path", pa.string()),
-        ("blob", pa.string()),
+        *((name, pa.string()) for name in ("commit", "source_path", "blob")),
         ("line", pa.int64()),  # of the file it was imported from
     ]
 )
