@@ -92,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
     recipes = parse_recipes(args.recipes or quick, features=None, seed=args.seed, device="cpu")
     data = load(corpora, recipes)
     study = data.inputs.study
+    if data.dropped:
+        print(f"left out of training: {data.dropped} labels of programs that are tested, or versions", file=sys.stderr)
     if args.metric not in study.metrics or not study.measured[args.metric].any():
         raise InputError(f"--metric {args.metric}: no measured label; there are {', '.join(_measured(study))}")
     split, rounds = _rounds(data, args)
@@ -135,6 +137,8 @@ def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
         return "another corpus", list(transfer_rounds(data.tested, fold))
     if args.leave_out == "family":
         names = sorted(set(study.families))
+        if len(names) < 3:  # one to leave out, one to calibrate on, one to fit
+            raise InputError(f"--leave-out family needs 3 families at least, got {', '.join(names)}")
         family = np.array([names.index(name) for name in study.row_keys(study.families)], dtype=np.int64)
         return f"each of {len(names)} families held out", list(fold_rounds(family))
     if args.leave_out == "device" and len(study.device_types) < 3:  # one to leave out, one to calibrate on, one to fit
@@ -148,7 +152,7 @@ def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
 
 
 def _held_out(recipe: NamedRecipe, data: Data, rounds: Sequence[Round], args: argparse.Namespace) -> HeldOut:
-    by_device = args.leave_out != "device" and data.tested is None
+    by_device = args.leave_out != "device" and not data.new_types
     with tqdm(desc=recipe.name, unit="model", file=sys.stderr, leave=False) as bar:
         return held_out(
             recipe.recipe,

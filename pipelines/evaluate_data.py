@@ -45,6 +45,14 @@ class Data:
     tested: NDArray[np.bool_] | None = None
     dropped: int = 0
 
+    @property
+    def new_types(self) -> bool:
+        """Whether the tested corpus has a device type that the training corpus lacks."""
+        if self.tested is None:
+            return False
+        device = self.inputs.study.device
+        return bool(set(device[self.tested]) - set(device[~self.tested]))
+
 
 def read_corpus(folder: Path, labels: Path | None) -> Corpus:
     """A corpus and its labels (its own labels.parquet unless given).

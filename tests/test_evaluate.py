@@ -143,9 +143,14 @@ def test_one_corpus_trains_and_another_is_tested_without_what_they_share(corpus,
     assert (data.dropped, int(data.tested.sum())) == (48, 48)
     groups = np.array(study.row_keys(study.groups))
     assert not set(groups[data.tested]) & set(groups[~data.tested])
+    assert not data.new_types
     found = scores(capsys, "--train", corpus, "--test", other, "--recipes", "default")
     assert found["overall"]["n"] == 48
     assert found["overall"]["r2_log"] > 0.8
+    (other / "labels.parquet").unlink()
+    write_table(table([{**row, "device_type": "V100"} for row in kept], LABELS), other / "labels.parquet")
+    assert load([read_corpus(corpus, None), read_corpus(other, None)], recipes).new_types
+    assert scores(capsys, "--train", corpus, "--test", other)["devices"]["V100"]["n"] == 48
     with pytest.raises(InputError, match="nothing to learn from"):
         load([read_corpus(other, None), read_corpus(corpus, None)], recipes)
 
