@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     report = Report(study=study, metric=args.metric, split=split, found=found, pair=_pair(args.pair), seed=args.seed)
     if args.out:
         print(f"written to {write(report, args.out)}", file=sys.stderr)
-    print(json.dumps(_json(report)) if args.json else as_text(report))
+    print(json.dumps(_json(report), allow_nan=False) if args.json else as_text(report))
     return 0
 
 

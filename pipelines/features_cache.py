@@ -63,7 +63,7 @@ def _done(folder: Path) -> set[tuple[str, str]]:
 
 
 def dry_runs(corpus: Path, sources: Sequence[Source], entries: Mapping[str, str], target: str) -> dict[str, DryRun]:
-    """The dry run of every source on `target`, those that are missing computed; `entries` by content hash."""
+    """The dry runs on `target` that are beside the corpus, by content hash; `entries` says how each program is run."""
     folder = corpus / FEATURES / "dryruns"
     found = {}
     for source in sources:
