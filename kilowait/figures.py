@@ -106,6 +106,32 @@ def scatter_figure(points: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArr
         return svg(figure)
 
 
+def agreement_figure(panels: Mapping[str, npt.NDArray[np.float64]], unit: str) -> str:
+    """Measured (x) against predicted (y) with its interval, a panel a device type, all on the same logarithmic axes.
+
+    A panel's array (n, 4) holds measured, predicted and the interval's ends, NaN where there is none.
+    """
+    columns, count = 3, len(panels)
+    with rc_context(SETTINGS):
+        rows = -(-count // columns)
+        figure = Figure(figsize=(WIDTH, 0.4 + 2.1 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        everything = np.concatenate([panel[:, :2] for panel in panels.values()])
+        ends = [everything.min(), everything.max()]
+        for axes, (label, panel) in zip(grid, panels.items(), strict=False):
+            measured, predicted, low, high = panel.T
+            reach = [predicted - low, high - predicted]
+            axes.errorbar(measured, predicted, yerr=reach, fmt="none", ecolor=COLOURS[5], alpha=0.4, lw=0.7)
+            axes.scatter(measured, predicted, s=7, alpha=0.7, lw=0, color=COLOURS[0])
+            axes.plot(ends, ends, color=INK, linewidth=0.7, linestyle="--")
+            axes.set(xscale="log", yscale="log", title=label)
+        for axes in grid[count:]:
+            axes.set_visible(False)
+        figure.supxlabel(f"measured, {unit}", fontsize=9)
+        figure.supylabel(f"predicted, with 90% interval, {unit}", fontsize=9)
+        return svg(figure)
+
+
 Point = tuple[float, float]
 Panel = tuple[Sequence[Point], Sequence[Point], Mapping[str, Point]]
 """Hours of waiting and kWh: of every trial, of the front by rising waiting, and of picked points by name."""

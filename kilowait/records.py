@@ -23,9 +23,25 @@ CORPUS = pa.schema(
         ("scale", pa.string()),  # cpu or gpu
         ("hyperparameters", pa.string()),  # JSON object
         ("source_bytes", pa.int64()),
+        ("entry", pa.string()),  # script: the file is run; forward: Model(*get_init_inputs())(*get_inputs()) is
     ]
 )
-"""One row a generated script (manifest.parquet beside the scripts)."""
+"""One row a program (manifest.parquet beside the files)."""
+
+_ADDED = {"entry": "script"}
+"""Columns that tables written before them lack, and what holds for the rows of those."""
+
+TIMINGS = pa.schema(
+    [
+        # `hardware` is the board as the table of timings names it
+        *((name, pa.string()) for name in ("content_hash", "run", "device_type", "hardware", "level", "problem")),
+        ("runtime_s", pa.float64()),  # mean over the timed calls
+        ("std_s", pa.float64()),  # over the timed calls
+        *((name, pa.string()) for name in ("commit", "source_path", "blob")),
+        ("line", pa.int64()),  # of the file it was imported from
+    ]
+)
+"""One row an imported measurement, every run apart (timings.parquet); all are measured."""
 
 RUNS = pa.schema(
     [
@@ -74,6 +90,9 @@ LABELS = pa.schema(
 )
 """One row a script and device type. A site adds a metric (carbon_g, water_l) as one more float64 column."""
 
+POOLED_LABELS = LABELS.append(pa.field("run", pa.string()))
+"""LABELS with the names of the runs that a label was pooled from, joined by +."""
+
 LABEL_METRICS = ("runtime_s", "energy_j")
 """The metrics every label table has; any other float64 column that is not in LABELS is a metric too."""
 
@@ -100,6 +119,9 @@ RESIDUALS = pa.schema(
     ]
 )
 """Out-of-fold predictions, for plots and for realistic prediction errors in backtests."""
+
+HELD_OUT = pa.schema([*RESIDUALS, ("low", pa.float64()), ("high", pa.float64()), ("wide", pa.bool_())])
+"""RESIDUALS with the ends of 90% intervals, null where there are none, and whether the model doubted the row."""
 
 BACKTEST = pa.schema(
     [
@@ -245,13 +267,19 @@ def write_table(data: pa.Table, path: Path | str) -> None:
 
 
 def read_table(path: Path | str, schema: pa.Schema) -> pa.Table:
-    """Read Parquet that has at least this schema's columns; raises InputError naming what is missing."""
+    """Read Parquet that has at least this schema's columns; raises InputError naming what is missing.
+
+    Columns that were added to a schema later are filled in for tables that are older than they.
+    """
     path = Path(path)
     try:
         data = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from error
     missing = [name for name in schema.names if name not in data.column_names]
+    for name in [name for name in missing if name in _ADDED]:
+        data = data.append_column(name, pa.array([_ADDED[name]] * data.num_rows, pa.string()))
+        missing.remove(name)
     if missing:
         raise InputError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(data.column_names)}")
     return data

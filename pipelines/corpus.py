@@ -1,6 +1,7 @@
-"""Write a corpus of self-contained PyTorch training scripts, with a manifest beside them.
+"""Write a corpus of self-contained PyTorch training scripts, or import a public one with its measured times.
 
-Nothing is executed and torch is not imported: the scripts are text. The same seed gives the same bytes anywhere.
+Either way a manifest stands beside the files. Nothing is executed and torch is not imported: programs are text. The
+same seed, or the same checkout and table of timings, gives the same bytes anywhere.
 """
 
 import argparse
@@ -8,7 +9,7 @@ import json
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,12 +19,30 @@ from kilowait.corpus.generate import Script, generate
 from kilowait.errors import InputError
 
 MANIFEST = "manifest.parquet"
+FEATURES = ".features"
+"""Beside the programs: what pipelines.evaluate has computed from them."""
+
+EXAMPLE = """\
+examples:
+  python -m pipelines.corpus --out out/corpus --count 520 --seed 0
+  python -m pipelines.corpus --out out/kernelbench --import kernelbench ~/KernelBench --timings timings_ms.csv
+
+An import writes manifest.parquet, labels.parquet (one row a program and device type: the geometric mean of its runs),
+timings.parquet (every run apart) and refused.json (rows left out: line, column, value, reason). The checkout is a work
+tree or a bare git directory with its history; each program is read at the commit that was timed. The table of timings
+has the columns run, level, problem, mean and std (ms), hardware, timing_commit, source_path, source_blob_at_commit.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser().parse_args(argv)
     try:
+        if options.imported:
+            from pipelines.corpus_import import import_corpus
+
+            print(import_corpus(*options.imported, options.timings, options.levels, options.out))
+            return 0
         scripts = list(
             tqdm(
                 generate(options.count, options.seed, options.scale),
@@ -44,7 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def write_corpus(scripts: Sequence[Script], out: Path) -> None:
     """Write scripts and manifest; raises InputError where `out` holds anything that is not this corpus."""
     texts = {script.name: script.text.encode() for script in scripts}
-    _refuse_foreign(out, texts)
+    write_programs(texts, [_row(script) for script in scripts], out)
+
+
+def write_programs(
+    texts: Mapping[str, bytes], rows: Sequence[Mapping[str, object]], out: Path, besides: Sequence[str] = ()
+) -> None:
+    """Write files by name and the manifest's `rows`; raises InputError where `out` holds anything else.
+
+    `besides` names the further files that such a folder has.
+    """
+    _refuse_foreign(out, texts, besides)
     out.mkdir(parents=True, exist_ok=True)
     for name, data in texts.items():
         path = out / name
@@ -52,14 +81,15 @@ def write_corpus(scripts: Sequence[Script], out: Path) -> None:
             partial = out / f".{name}.partial"
             partial.write_bytes(data)
             partial.replace(path)
-    records.write_table(records.table([_row(script) for script in scripts], records.CORPUS), out / MANIFEST)
+    records.write_table(records.table(rows, records.CORPUS), out / MANIFEST)
 
 
-def _refuse_foreign(out: Path, texts: dict[str, bytes]) -> None:
+def _refuse_foreign(out: Path, texts: Mapping[str, bytes], besides: Sequence[str]) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder that is new, empty or holds this very corpus")
     for path in sorted(out.iterdir()) if out.exists() else []:
-        ours = path.name == MANIFEST or (path.name.startswith(".") and path.name.endswith(".partial"))
+        ours = path.name in (MANIFEST, FEATURES, *besides)
+        ours |= path.name.startswith(".") and path.name.endswith(".partial")
         if not ours and (not path.is_file() or texts.get(path.name) != path.read_bytes()):
             raise InputError(
                 f"{out}: holds {path.name!r}, which is not part of this corpus (another --count, --seed or --scale, "
@@ -77,6 +107,7 @@ def _row(script: Script) -> dict[str, object]:
         "scale": script.scale,
         "hyperparameters": json.dumps(dict(script.hyperparameters), sort_keys=True),
         "source_bytes": len(script.text.encode()),
+        "entry": "script",
     }
 
 
@@ -103,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.corpus",
         description=__doc__,
-        epilog="example: python -m pipelines.corpus --out out/corpus --count 520 --seed 0",
+        epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the scripts and manifest.parquet")
@@ -115,6 +146,15 @@ def _parser() -> argparse.ArgumentParser:
         default="cpu",
         help="cpu: about a second on one core; gpu: the same programs with 100 to 1,000 times the work",
     )
+    parser.add_argument(
+        "--import",
+        dest="imported",
+        nargs=2,
+        metavar=("KIND", "CHECKOUT"),
+        help="import a public corpus instead: kernelbench and its repository",
+    )
+    parser.add_argument("--timings", type=Path, metavar="FILE", help="with --import: the table of measured times (CSV)")
+    parser.add_argument("--levels", default="1,2", metavar="N,N", help="with --import: these alone (default: 1,2)")
     return parser
 
 

@@ -1,11 +1,24 @@
-"""The names under which `pipelines.train` compares probes and baselines."""
+"""The names under which `pipelines.train` and `pipelines.evaluate` compare probes and baselines.
+
+A new recipe is a line in `NAMES` and a case in `_recipe`.
+"""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from kilowait.errors import InputError
-from kilowait.predict.evaluate import Recipe, blend, mean_recipe, nearest_recipe, probe_recipe, words_recipe
+from kilowait.predict import layers
+from kilowait.predict.evaluate import (
+    Recipe,
+    anchor_recipe,
+    blend,
+    mean_recipe,
+    nearest_recipe,
+    new_types,
+    probe_recipe,
+    words_recipe,
+)
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.predict.probe import ProbeConfig
 
@@ -16,20 +29,32 @@ NAMES = {
     "paper": "the paper's appendix A.2.2 (last token of the last block unless FEATURES say otherwise)",
     "default": "kilowait's own probe",
     "default+bag": "the geometric mean of default and bag",
+    "neuralpower": "polynomials of layer sizes, a kind of layer each (Cai et al. 2017), on the dry run's operations",
+    "justus": "a perceptron of layer and device, summed over layers (Justus et al. 2018), on the same",
+    "anchor": "the geometric mean of the program's own labels on other device types (for --anchored)",
 }
 QUICK = ("mean", "nearest", "bag", "default@mean:15:raw", "default", "default+bag")
 """What needs seconds, and no vectors but the default probe's."""
+OWN = "default"
+"""The recipe that kilowait predicts with: what `pipelines.evaluate --json` scores."""
+COMPARED = (OWN, "mean", "nearest", "bag", "neuralpower", "justus")
+"""What `pipelines.evaluate` compares: kilowait's own recipe first, then the baselines that need seconds."""
 DEFAULT = ("paper", "default@last:30:raw", *QUICK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRecipe:
-    """A recipe with its name, the vectors it reads, and what identifies it among remembered results."""
+    """A recipe with its name, the vectors it reads, and what identifies it among remembered results.
+
+    `slow` recipes train for minutes: they are given no intervals, which take five times as many models.
+    """
 
     name: str
     recipe: Recipe
     features: tuple[str, ...] = ()
     needs_texts: bool = False
+    needs_dry_runs: bool = False
+    slow: bool = False
     config: ProbeConfig | None = None
 
     @property
@@ -57,24 +82,30 @@ def _recipe(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
     mine = replace(own, features=keys) if keys else own
     match name:
         case "mean":
-            return NamedRecipe(name=text, recipe=mean_recipe)
+            return NamedRecipe(name=text, recipe=new_types(mean_recipe))
         case "bag":
-            return NamedRecipe(name=text, recipe=words_recipe, needs_texts=True)
+            return NamedRecipe(name=text, recipe=new_types(words_recipe), needs_texts=True)
         case "nearest":
-            return NamedRecipe(name=text, recipe=nearest_recipe(mine.features), features=mine.features)
+            return NamedRecipe(name=text, recipe=new_types(nearest_recipe(mine.features)), features=mine.features)
         case "paper":
             paper = ProbeConfig.paper(keys) if keys else ProbeConfig.paper()
-            return _of_config(text, paper, seed, device)
+            return replace(_of_config(text, paper, seed, device), slow=True)
         case "default":
             return _of_config(text, mine, seed, device)
         case "default+bag":
             both = blend(probe_recipe(mine, seed=seed, device=device), words_recipe)
-            return NamedRecipe(name=text, recipe=both, features=mine.features, needs_texts=True, config=mine)
+            return NamedRecipe(name=text, recipe=new_types(both), features=mine.features, needs_texts=True, config=mine)
+        case "neuralpower":
+            return NamedRecipe(name=text, recipe=new_types(layers.polynomial_recipe), needs_dry_runs=True)
+        case "justus":
+            return NamedRecipe(name=text, recipe=layers.perceptron_recipe(seed), needs_dry_runs=True, slow=True)
+        case "anchor":
+            return NamedRecipe(name=text, recipe=anchor_recipe)
     raise InputError(f"--recipes: {text!r} is none of {', '.join(NAMES)}")
 
 
 def _of_config(name: str, config: ProbeConfig, seed: int, device: str) -> NamedRecipe:
-    recipe = probe_recipe(config, seed=seed, device=device)
+    recipe = new_types(probe_recipe(config, seed=seed, device=device))
     return NamedRecipe(name=name, recipe=recipe, features=config.features, config=config)
 
 

@@ -14,7 +14,7 @@ from kilowait.jobs import Provenance
 from kilowait.predict import baselines, kernel
 from kilowait.predict.bundle import load
 from kilowait.predict.dataset import embedding_keys, read_embeddings, read_study
-from kilowait.predict.evaluate import Inputs, out_of_fold
+from kilowait.predict.evaluate import Answer, Inputs, out_of_fold
 from kilowait.predict.probe import ProbeConfig, Rows
 from kilowait.predict.splits import folds
 from kilowait.records import LABELS, RESIDUALS, read_table, table, write_table
@@ -118,7 +118,8 @@ def test_no_label_of_a_tested_script_or_group_reaches_training(world):
         keys = np.array(study.row_keys(of))
 
         def memorise(inputs, metric, train, keys=keys):
-            return [np.array([1.0 + (key in set(keys[mask])) for key in keys]) for mask in train]
+            found = [[1.0 + (key in set(keys[mask])) for key in keys] for mask in train]
+            return [Answer(predicted=np.array(one)) for one in found]
 
         assert out_of_fold(memorise, inputs, "runtime_s", folds(list(keys), 5, 0)).tolist() == [1.0] * 120
 

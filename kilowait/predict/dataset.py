@@ -5,8 +5,9 @@ Not covered: writing either table (pipelines do) and reading vectors lazily (a s
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +61,40 @@ class Study:
             keys=torch.tensor([group_index[group] for group in self.groups]),
         ).where(torch.from_numpy(mask))
 
+    def crossed(self, types: Sequence[int]) -> "Study":
+        """The same scripts with a row for each of the device types `types`: script by script, NaN for no label."""
+        size = len(self.scripts) * len(types)
+        here = np.isin(self.device, types)
+        at = self._place(types)[here]
+
+        def spread_out(values: NDArray[Any], missing: Any) -> NDArray[Any]:
+            out = np.full(size, missing, dtype=values.dtype)
+            out[at] = values[here]
+            return out
+
+        return replace(
+            self,
+            device_types=tuple(self.device_types[i] for i in types),
+            script=np.repeat(np.arange(len(self.scripts)), len(types)),
+            device=np.tile(np.arange(len(types)), len(self.scripts)),
+            metrics={m: spread_out(values, np.nan) for m, values in self.metrics.items()},
+            measured={m: spread_out(values, False) for m, values in self.measured.items()},
+            spread=spread_out(self.spread, np.nan),
+            flagged=spread_out(self.flagged, False),
+        )
+
+    def crossed_mask(self, mask: NDArray[np.bool_], types: Sequence[int]) -> NDArray[np.bool_]:
+        """The rows of `mask` (N,) among those of `crossed(types)`."""
+        out = np.zeros(len(self.scripts) * len(types), dtype=np.bool_)
+        out[self._place(types)[mask & np.isin(self.device, types)]] = True
+        return out
+
+    def _place(self, types: Sequence[int]) -> NDArray[np.int64]:
+        """Each label's row in `crossed(types)`; meaningless for labels of other types."""
+        order = np.zeros(len(self.device_types), dtype=np.int64)
+        order[list(types)] = np.arange(len(types))
+        return self.script * len(types) + order[self.device]
+
 
 def read_study(path: Path | str, only: Collection[str] | None = None) -> Study:
     """Read a label table, of the scripts in `only` where that is given.
@@ -71,6 +106,11 @@ def read_study(path: Path | str, only: Collection[str] | None = None) -> Study:
         table = table.filter(pa.array([script in only for script in table["content_hash"].to_pylist()], pa.bool_()))
     if table.num_rows == 0:
         raise InputError(f"{path}: no labels in it")
+    return study_of(table, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def study_of(table: pa.Table, digest: str) -> Study:
+    """A study of the rows of a label table; `digest` names where they came from."""
     column = {name: table[name].to_pylist() for name in table.column_names}
     scripts = sorted(set(column["content_hash"]))
     first = {h: i for i, h in reversed(list(enumerate(column["content_hash"])))}
@@ -90,7 +130,7 @@ def read_study(path: Path | str, only: Collection[str] | None = None) -> Study:
         measured={m: np.array([v == Provenance.MEASURED for v in p]) for m, p in provenances.items()},
         spread=np.array(column["spread"], dtype=np.float64),
         flagged=np.array(column["flagged"], dtype=np.bool_),
-        digest=hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+        digest=digest,
     )
 
 
@@ -99,7 +139,7 @@ def _provenance(column: Mapping[str, list[str]], metric: str) -> list[Provenance
     stated = column.get(f"{metric.rsplit('_', 1)[0]}_provenance")
     if stated is None:
         return [Provenance.ESTIMATED] * len(column["content_hash"])
-    return [Provenance(value) for value in stated]
+    return [Provenance.ESTIMATED if value is None else Provenance(value) for value in stated]
 
 
 def _weakest(provenance: Sequence[Provenance], device_type: Sequence[str]) -> dict[str, Provenance]:
@@ -115,14 +155,19 @@ def embedding_keys(folder: Path | str) -> list[str]:
     return sorted({key for shard in _shards(folder) for key in shard["features"].unique().to_pylist()})
 
 
+def embedding_pairs(folder: Path | str) -> set[tuple[str, str]]:
+    """Every (content hash, feature key) that a folder of embedding shards has a vector for."""
+    return {
+        pair
+        for shard in _shards(folder)
+        for pair in zip(shard["content_hash"].to_pylist(), shard["features"].to_pylist(), strict=True)
+    }
+
+
 def embedded_scripts(folder: Path | str, keys: Sequence[str]) -> set[str]:
     """The scripts that have a vector for every one of `keys`."""
-    having: dict[str, set[str]] = {key: set() for key in keys}
-    for shard in _shards(folder):
-        for script, key in zip(shard["content_hash"].to_pylist(), shard["features"].to_pylist(), strict=True):
-            if key in having:
-                having[key].add(script)
-    return set.intersection(*having.values())
+    pairs = embedding_pairs(folder)
+    return set.intersection(*({script for script, of in pairs if of == key} for key in keys))
 
 
 def read_embeddings(folder: Path | str, keys: Sequence[str], scripts: Sequence[str]) -> dict[str, Tensor]:

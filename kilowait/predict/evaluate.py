@@ -1,11 +1,13 @@
 """Recipes side by side: out-of-fold predictions of every probe and baseline under the same splits.
 
 A recipe takes a study and the training masks of some folds, and answers with its predictions for every label,
-one array a fold; only the tested ones are read. All folds come at once so that networks can train together.
+one `Answer` a fold; only the tested ones are read. All folds come at once so that networks can train together. It
+may look at everything in `Inputs` but the labels outside its mask. A device type may have no label in the mask: a
+recipe that knows devices only by name answers for it with `new_types`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,9 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kilowait.errors import InputError
+from kilowait.hardware import GpuType
 from kilowait.predict import baselines
 from kilowait.predict.accuracy import FloatArray
 from kilowait.predict.dataset import Study
+from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.probe import ProbeConfig, fit_probes
 from kilowait.predict.splits import Folds
 
@@ -23,29 +27,50 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one trained model expects of all N labels, tested or not.
+
+    `predicted` (N,) is in the metric's unit. `sigma` (N,) > 0, where the model has one, is how far off it expects the
+    logarithm of a prediction to be: intervals scale with it. `wide` (N,) marks the rows that the model has less
+    to say about than about others (its dry run failed, its source is unlike the training sources): they have
+    intervals of their own, from residuals of such rows.
+    """
+
+    predicted: FloatArray
+    sigma: FloatArray | None = None
+    wide: Mask | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """A study with what recipes may look at: vectors (S, d) by feature key, and the texts of the scripts."""
+    """A study with what recipes may look at.
+
+    Vectors (S, d) by feature key, the texts of the scripts, dry runs by content hash (None for a script whose dry
+    run failed), and the published specification of each device type (None for one the catalogue lacks, as CPUs).
+    """
 
     study: Study
     embeddings: Mapping[str, Tensor]
     texts: Sequence[str]
+    dry_runs: Mapping[str, DryRun | None] = field(default_factory=dict)
+    devices: Mapping[str, GpuType | None] = field(default_factory=dict)
 
     def x(self, features: Sequence[str]) -> Tensor:
         """The vectors of several feature configurations side by side (S, d)."""
         return torch.cat([self.embeddings[key] for key in features], dim=1)
 
-    def answers(self, table: Tensor) -> FloatArray:
+    def answers(self, table: Tensor) -> Answer:
         """A prediction for every script and type (S, D) as one for every label (N,)."""
-        return table.double().numpy()[self.study.script, self.study.device]
+        return Answer(predicted=table.double().numpy()[self.study.script, self.study.device])
 
 
-Recipe = Callable[[Inputs, str, Sequence[Mask]], list[FloatArray]]
+Recipe = Callable[[Inputs, str, Sequence[Mask]], list[Answer]]
 
 
 def probe_recipe(config: ProbeConfig, *, seed: int, device: str = "cpu") -> Recipe:
     """Probes of one configuration."""
 
-    def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[FloatArray]:
+    def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
         x = inputs.x(config.features)
         problems = [inputs.study.rows(metric, x, mask) for mask in train]
         probes = fit_probes(config, problems, inputs.study.device_types, seed=seed, device=device)
@@ -54,7 +79,7 @@ def probe_recipe(config: ProbeConfig, *, seed: int, device: str = "cpu") -> Reci
     return answer
 
 
-def mean_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[FloatArray]:
+def mean_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
     """The geometric mean of the training labels on each device type."""
     study, types = inputs.study, len(inputs.study.device_types)
     nothing = torch.zeros(len(study.scripts), 1)
@@ -62,10 +87,22 @@ def mean_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Floa
     return [inputs.answers(mean.repeat(len(study.scripts), 1)) for mean in means]
 
 
+def anchor_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
+    """The geometric mean of the script's own training labels, on whatever types; of all labels where it has none."""
+    study, results = inputs.study, []
+    for mask in train:
+        log = np.log(study.metrics[metric][mask])
+        count = np.bincount(study.script[mask], minlength=len(study.scripts))
+        total = np.bincount(study.script[mask], weights=log, minlength=len(study.scripts))
+        mean = np.where(count > 0, total / np.maximum(count, 1), log.mean())
+        results.append(Answer(predicted=np.exp(mean)[study.script]))
+    return results
+
+
 def nearest_recipe(features: Sequence[str]) -> Recipe:
     """The label of the most similar training script."""
 
-    def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[FloatArray]:
+    def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
         x, types = inputs.x(features), len(inputs.study.device_types)
         rows = (inputs.study.rows(metric, x, mask) for mask in train)
         return [inputs.answers(baselines.nearest(r, x, types)) for r in rows]
@@ -73,7 +110,7 @@ def nearest_recipe(features: Sequence[str]) -> Recipe:
     return answer
 
 
-def words_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[FloatArray]:
+def words_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
     """Ridge on a bag of words whose vocabulary and weights come from the training scripts."""
     study, results = inputs.study, []
     for mask in train:
@@ -87,11 +124,38 @@ def words_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Flo
 def blend(*recipes: Recipe) -> Recipe:
     """The geometric mean of several recipes' predictions (all > 0)."""
 
-    def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[FloatArray]:
+    def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
         each = [recipe(inputs, metric, train) for recipe in recipes]
-        return [np.exp(np.mean(np.log(fold), axis=0)) for fold in zip(*each, strict=True)]
+        logs = [np.mean([np.log(one.predicted) for one in fold], axis=0) for fold in zip(*each, strict=True)]
+        return [Answer(predicted=np.exp(log)) for log in logs]
 
     return answer
+
+
+def new_types(recipe: Recipe) -> Recipe:
+    """`recipe` trained on the device types it has labels of; on any other the geometric mean of its answers on those.
+
+    For models that know a device type by its name alone.
+    """
+
+    def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
+        known = [sorted(set(inputs.study.device[mask].tolist())) for mask in train]
+        whole = list(range(len(inputs.study.device_types)))
+        if all(types == whole for types in known):
+            return recipe(inputs, metric, train)
+        return [_on_known(recipe, inputs, metric, mask, types) for mask, types in zip(train, known, strict=True)]
+
+    return answer
+
+
+def _on_known(recipe: Recipe, inputs: Inputs, metric: str, mask: Mask, types: Sequence[int]) -> Answer:
+    """One model of the device types `types`, asked for every label through a study of one row a script and type."""
+    study = inputs.study
+    (found,) = recipe(replace(inputs, study=study.crossed(types)), metric, [study.crossed_mask(mask, types)])
+    table = found.predicted.reshape(len(study.scripts), len(types))
+    full = np.repeat(np.exp(np.log(table).mean(1, keepdims=True)), len(study.device_types), axis=1)
+    full[:, types] = table
+    return Answer(predicted=full[study.script, study.device])
 
 
 def out_of_fold(recipe: Recipe, inputs: Inputs, metric: str, fold: Folds) -> FloatArray:
@@ -106,7 +170,7 @@ def out_of_fold(recipe: Recipe, inputs: Inputs, metric: str, fold: Folds) -> Flo
     predicted = np.full(len(fold), np.nan)
     for k, answer in enumerate(answers):
         tested = (fold == k) & labelled
-        if not np.isfinite(answer[tested]).all():
+        if not np.isfinite(answer.predicted[tested]).all():
             raise InputError(f"{metric}: a model answered with NaN or infinity in fold {k}")
-        predicted[tested] = answer[tested]
+        predicted[tested] = answer.predicted[tested]
     return predicted

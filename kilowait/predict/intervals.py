@@ -1,0 +1,137 @@
+"""Prediction intervals from residuals of models that had seen neither the tested rows nor the residuals' own.
+
+CV+ (Barber, Candes, Ramdas and Tibshirani 2021, "Predictive inference with the jackknife+", section 3) on the logarithm
+of a metric: every calibration row i gives the value mu_i(x) + s_i(x) r_i, where mu_i and s_i are prediction and scale
+of the model that left i out and r_i = (log y_i - mu_i(x_i)) / s_i(x_i); the ends are quantiles of these values at
+5% and 95%, so that as much is missed below as above. Signed residuals let the two tails differ.
+
+Labels of one program on several devices are not exchangeable with those of another: a program weighs as much as any
+other, whatever its number of labels, and one further program stands at infinity (Lee, Barber and Willett 2023,
+"Distribution-free inference with hierarchical data"). With a label a program this is the usual finite-sample
+quantile, the ceil((n + 1) q)-th of n.
+
+Mondrian (Vovk et al. 2005): residuals of the row's own category alone count (its device type; rows marked wide apart).
+A category with too few programs for a finite end (19 are needed at 90%) takes the extremes over all categories; such
+rows are counted in `borrowed`.
+
+Programs count as exchangeable even where folds hold groups of them out together: with few large groups (families) the
+coverage is 90% on average over groups, not a guarantee for the next one.
+
+Not covered: covariate shift between calibration and test (a new family or corpus is outside the guarantee).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilowait.errors import InputError
+from kilowait.jobs import INTERVAL_COVERAGE
+from kilowait.predict.accuracy import FloatArray
+
+Ints = NDArray[np.int64]
+_FLOOR = 0.01
+"""Added to absolute residuals before their logarithm: 1% is below any run-to-run noise."""
+_SCALES = 4.0
+"""A scale of the small model stays within this factor of the median scale."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residuals:
+    """M calibration rows in C calibrations: `value` (M,) is log y - mu of the model that left the row out.
+
+    `calibration` (M,) says which model that was; `log_predicted` (M,) is its mu and `scale` (M,) its s.
+    `cluster` (M,) is the row's program, `category` (M,) its Mondrian category.
+    """
+
+    value: FloatArray
+    log_predicted: FloatArray
+    scale: FloatArray
+    calibration: Ints
+    cluster: Ints
+    category: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """Lower and upper ends (n,) of intervals, in logarithms, and how many rows borrowed them from all categories."""
+
+    low: FloatArray
+    high: FloatArray
+    borrowed: int
+
+
+def intervals(
+    residuals: Residuals,
+    log_predicted: FloatArray,
+    scale: FloatArray,
+    category: Ints,
+    coverage: float = INTERVAL_COVERAGE,
+) -> Ends:
+    """Intervals of n tested rows, from what each calibration's model says of them: both (C, n); category (n,).
+
+    Raises InputError when there is no residual at all.
+    """
+    if len(residuals.value) == 0:
+        raise InputError("no residual to calibrate intervals with")
+    tail = (1 - coverage) / 2
+    low, high = np.full(len(category), -np.inf), np.full(len(category), np.inf)
+    for one in np.unique(category):
+        rows, own = np.flatnonzero(category == one), np.flatnonzero(residuals.category == one)
+        if len(own):
+            values, weights = _values(residuals, own, log_predicted[:, rows], scale[:, rows])
+            high[rows] = upper_quantile(values, weights, 1 - tail)
+            low[rows] = -upper_quantile(-values, weights, 1 - tail)
+    lacking = ~np.isfinite(low) | ~np.isfinite(high)
+    if lacking.any():
+        everything = np.arange(len(residuals.value))
+        values, _ = _values(residuals, everything, log_predicted[:, lacking], scale[:, lacking])
+        low[lacking], high[lacking] = values.min(1), values.max(1)
+    return Ends(low=low, high=high, borrowed=int(lacking.sum()))
+
+
+def _values(
+    residuals: Residuals, own: Ints, log_predicted: FloatArray, scale: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The values (n, m) that m residuals give n tested rows, and the residuals' weights (m,)."""
+    c = residuals.calibration[own]
+    values = log_predicted[c] + scale[c] * (residuals.value[own] / residuals.scale[own])[:, None]
+    return values.T, program_weights(residuals.cluster[own])
+
+
+def program_weights(cluster: Ints) -> FloatArray:
+    """1 / (G + 1) for each of G programs, shared evenly by its rows (m,); what is left over stands at infinity."""
+    _, index, counts = np.unique(cluster, return_inverse=True, return_counts=True)
+    weights: FloatArray = 1 / (counts[index] * (len(counts) + 1))
+    return weights
+
+
+def upper_quantile(values: FloatArray, weights: FloatArray, level: float) -> FloatArray:
+    """The least of values (n, m) up to which the weights (m,) come to `level`; infinity where they do not (n,)."""
+    order = np.argsort(values, axis=1)
+    reached = np.cumsum(weights[order], axis=1) >= level - 1e-12
+    ordered = np.take_along_axis(values, order, axis=1)
+    first = reached.argmax(1)
+    return np.where(reached.any(1), ordered[np.arange(len(values)), first], np.inf)
+
+
+def fitted_scale(residual: FloatArray, log_predicted: FloatArray, at: FloatArray) -> FloatArray:
+    """How large residuals (m,) are where models predict `at`: exp of a parabola fitted to log(|residual| + 1%).
+
+    Short programs are launch-bound and noisy, and rare long ones are far from any other: the size of an error goes
+    with the prediction. Within a factor of 4 of the median; 1 where there are fewer than 10 residuals.
+    """
+    if len(residual) < 10:
+        return np.ones_like(at)
+    center, spread = log_predicted.mean(), log_predicted.std() or 1.0
+
+    def columns(values: FloatArray) -> FloatArray:
+        z = np.clip((values - center) / spread, -2.5, 2.5)  # a parabola says nothing beyond its points
+        return np.stack([np.ones_like(z), z, z * z], axis=-1)
+
+    target = np.log(np.abs(residual) + _FLOOR)
+    design = columns(log_predicted)
+    weights = np.linalg.solve(design.T @ design + 1e-3 * len(target) * np.diag([0.0, 1.0, 1.0]), design.T @ target)
+    middle = float(np.median(design @ weights))
+    scale: FloatArray = np.exp(np.clip(columns(at) @ weights, middle - np.log(_SCALES), middle + np.log(_SCALES)))
+    return scale
