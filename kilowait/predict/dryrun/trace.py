@@ -25,6 +25,9 @@ from torch.utils.flop_counter import flop_registry
 from kilowait.predict.dryrun.operators import kernels_of, kind_of
 from kilowait.predict.dryrun.record import Kind, Operation
 
+_SILENT = ("prim", "profiler")
+"""Namespaces of operators that do nothing to data."""
+
 Key = tuple[str, str, str, str, str]
 
 
@@ -45,13 +48,16 @@ class Recorder:
     """Adds up what a program does.
 
     `weight` is how many real calls the next one stands for; whoever shortens a loop sets it. `scalar` is what the
-    value of any tensor is said to be. `live_bytes` and `peak_memory_bytes` count storages on the target.
+    value of any tensor is said to be. `guesses` are the reasons why the record is not whole.
+    `live_bytes` and `peak_memory_bytes` count storages on the target.
     """
 
     target: str = "cuda"
     weight: float = 1.0
     scalar: float = 1.0
     steps: float = 0.0
+    parameters: float = 0.0
+    guesses: dict[str, None] = field(default_factory=dict)
     live_bytes: float = 0.0
     peak_memory_bytes: float = 0.0
     muted: int = 0
@@ -121,19 +127,34 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.recorder = recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        if func is torch.ops.prim.device.default:
+            return _told(func(*args))
+        kwargs = dict(kwargs or {})
+        if kwargs.get("device") == _META:
+            kwargs["device"] = _CUDA
         op = func._schema.name.replace("::", ".")
         if op == "aten._local_scalar_dense":
             return _value(args[0], self.recorder.scalar)
         result = func(*args, **kwargs)
         if self.recorder.muted == 0:
             outputs = _tensors(result)
-            if kernels_of(op, 1) and not op.startswith("prim"):
+            if kernels_of(op, 1) and not op.startswith(_SILENT):
                 inputs = _tensors((args, kwargs))
                 flops = _flops(func, args, kwargs, result)
                 self.recorder.see(op, inputs, outputs, _attributes(args, kwargs), flops)
             self.recorder.watch(outputs)
         return result
+
+
+_META, _CUDA = torch.device("meta"), torch.device("cuda:0")
+
+
+def _told(device: torch.device) -> torch.device:
+    """The device that C++ is told of.
+
+    The engine of autograd wants streams and threads of a CUDA device and none of a meta device; Python asks elsewhere.
+    """
+    return _META if device.type == "cuda" else device
 
 
 @contextmanager
