@@ -42,7 +42,7 @@ def execute(program: Program, folder: Path, target: str, budget_s: float, hand_i
         os._exit(0)
 
     spent = f"the budget of {budget_s:g} s was spent"
-    _arm(budget_s, spent, last)
+    _arm(budget_s, spent, recorder, last)
     reason = ""
     try:
         _run(recorder, program, folder)
@@ -54,12 +54,13 @@ def execute(program: Program, folder: Path, target: str, budget_s: float, hand_i
     hand_in(result(reason))
 
 
-def _arm(budget_s: float, spent: str, last: Callable[[str], None]) -> None:
+def _arm(budget_s: float, spent: str, recorder: Recorder, last: Callable[[str], None]) -> None:
     told = 0
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         nonlocal told
         told += 1
+        recorder.stopping = True
         if told > PATIENCE:
             last(spent)
         raise _BudgetSpent

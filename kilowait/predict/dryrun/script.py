@@ -6,6 +6,9 @@ Not covered: who runs it and in which sandbox.
 import sys
 from pathlib import Path
 
+from kilowait.predict.dryrun.loops import Loops
+from kilowait.predict.dryrun.pretend_libraries import pretend_libraries
+from kilowait.predict.dryrun.rewrite import LOOPS, rewrite
 from kilowait.predict.dryrun.trace import Recorder, tracing
 
 
@@ -15,9 +18,11 @@ def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...]) ->
     There is no way back: argv, the path of imports and __main__ are the script's from now on. Raises whatever the
     program raises; the recorder then holds what came before.
     """
-    code = compile(path.read_bytes(), path.name, "exec")
+    code = compile(rewrite(path.read_bytes(), path.name), path.name, "exec")
     module = type(sys)("__main__")
+    module.__dict__[LOOPS] = Loops(recorder)
     module.__file__ = str(path)
+    pretend_libraries(recorder)
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))
     sys.modules["__main__"] = module
