@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--glob", default="*.py", help="which files of a folder (default: %(default)s)")
     p.add_argument("--target", default="cuda", choices=TARGETS, help="cuda: any GPU type (default: %(default)s)")
     p.add_argument("--budget-s", type=float, default=2.0, help="wall time a program gets (default: %(default)s)")
+    p.add_argument("--unsafe", action="store_true", help="run programs without a sandbox, where there is none")
     p.add_argument("--actors", type=int, metavar="N", help="default: one a CPU")
     p.add_argument("--shard-size", type=int, default=64, metavar="N", help="programs a shard (default: %(default)s)")
     p.add_argument("--limit", type=int, metavar="N", help="only the first N files")
@@ -113,8 +114,8 @@ def run(options: argparse.Namespace) -> Summary:
 class _Actor:
     """One actor holds one worker process."""
 
-    def __init__(self, budget_s: float, target: str) -> None:
-        self.runner = DryRunner(budget_s=budget_s, target=target)
+    def __init__(self, budget_s: float, target: str, unsafe: bool) -> None:
+        self.runner = DryRunner(budget_s=budget_s, target=target, unsafe=unsafe)
 
     def run(self, source: Source) -> bytes:
         """The dry run of one source, as JSON."""
@@ -145,7 +146,7 @@ def _stream(options: argparse.Namespace, todo: Sequence[Source]) -> Iterator[Dry
     """The dry runs in the order in which they end."""
     room = int(ray.cluster_resources().get("CPU", 1))
     actors = [
-        _Actor.remote(options.budget_s, options.target)  # type: ignore[attr-defined]
+        _Actor.remote(options.budget_s, options.target, options.unsafe)  # type: ignore[attr-defined]
         for _ in range(min(options.actors or room, room, len(todo)))
     ]
     for data in ActorPool(actors).map_unordered(lambda actor, source: actor.run.remote(source), todo):

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from kilowait.predict.dryrun.forward import record_forward
+from kilowait.predict.dryrun.pretend_kernels import pretend_kernels
+from kilowait.predict.dryrun.pretend_libraries import pretend_libraries
 from kilowait.predict.dryrun.program import Program, is_forward
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.script import record_script
@@ -76,6 +78,8 @@ def _run(recorder: Recorder, program: Program, folder: Path) -> None:
         path.write_bytes(data)
     os.chdir(folder)
     entrypoint = folder / program.entrypoint
+    pretend_kernels(recorder)
+    pretend_libraries(recorder)
     text = program.files[program.entrypoint].decode("utf-8-sig")
     if is_forward(text):
         recorder.parameters = record_forward(recorder, text, program.entrypoint)

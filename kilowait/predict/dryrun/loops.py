@@ -4,12 +4,13 @@
 (the layers of a network), is run in full. Of any other a `Plan` says which items; lists that grow with every item are
 filled up when it ends, so that what comes after finds them as long as they would be.
 
-Not covered: state other than lists and counters that grows with every item (a tensor that is concatenated to): the items
-then differ, and such a loop is run in full while it is affordable.
+Not covered: state other than lists and counters that grows with every item (a tensor that is concatenated to): the
+items then differ, and such a loop is run in full while it is affordable.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from kilowait.predict.dryrun.tally import Tally
 from kilowait.predict.dryrun.trace import Recorder
 from kilowait.predict.dryrun.views import Enumerated, View, Zipped, view
 
-FULL_CALLS = 400
+FULL_CALLS = 120
 """A loop that costs no more calls of operators than this is run in full."""
-FULL_CALLS_WHERE_ITEMS_DIFFER = 4_000
+FULL_CALLS_WHERE_ITEMS_DIFFER = 3_000
 UNKNOWN_ITEMS = 1 << 20
 """As many items are planned for where nothing says how many there are."""
 MOST_PADDING = 1_000_000
@@ -52,12 +53,15 @@ class Loop:
         self.plan.ask(question)
 
     def begin(self, item: int) -> None:
-        """Item `item` is about to run."""
+        """Item `item` is about to run; in a loop that is run in full it needs no tally of its own."""
+        if not self.full:
+            self.tallies[item] = self.recorder.tallies.begin()
         self.item = item
-        self.tallies[item] = self.recorder.tallies.begin()
 
     def end(self) -> None:
         """The item has ended as items do."""
+        if self.full:
+            return
         tally = self.tallies[self.item]
         self.recorder.tallies.end(tally)
         self.plan.did[self.item] = self._kind(tally)
@@ -91,26 +95,26 @@ class Loop:
     def finish(self) -> None:
         """Settle what every item stands for."""
         tallies = self.recorder.tallies
-        broken = self.item >= 0 and self.item not in self.plan.did
-        if broken:
-            tallies.end(self.tallies[self.item])
-            self._broken()
+        last = max(self.tallies, default=-1, key=list(self.tallies).index)
+        if not self.full and last not in (-1, *self.plan.did):
+            tallies.end(self.tallies[last])
+            self._broken(last)
         weights = dict.fromkeys(self.tallies, 1.0) if self.full else self.plan.weights()
         for item, tally in self.tallies.items():
-            tallies.settle(tally, weights.get(item, 1.0 if item == self.item else 0.0))
+            tallies.settle(tally, weights.get(item, 1.0 if item == last else 0.0))
         if not self.full:
             self._differing(weights)
             self._pad()
 
-    def _broken(self) -> None:
+    def _broken(self, item: int) -> None:
         """The program left the loop from within an item: by its number, or for a reason that is not known."""
-        if self.recorder.stopping or self.full:
+        if self.recorder.stopping:
             return
-        if self.plan.others(self.item):
+        if self.plan.others(item):
             self.recorder.guesses[f"line {self.line}: the loop was left for a reason that may depend on values"] = None
             return
-        self.plan.did[self.item] = -1
-        self.plan.cut(self.item + 1)
+        self.plan.did[item] = -1
+        self.plan.cut(item + 1)
 
     def _differing(self, weights: dict[int, float]) -> None:
         """Say so where items that stand for many differ by more than a tenth in their work."""
@@ -230,7 +234,7 @@ class Loops:
     def counter(self, site: int, name: str, value: Any) -> Any:
         """The value of a counter at the start of an item, also where items were left out."""
         loop = next((loop for loop in reversed(self.running) if loop.site == site), None)
-        if loop is None or type(value) not in (int, Index):
+        if loop is None or loop.full or type(value) not in (int, Index):
             return value
         seen = loop.counters.setdefault(name, [])
         if loop.item == len(seen):
@@ -259,7 +263,7 @@ class Loops:
 
 def _slope(seen: list[tuple[int, int]]) -> int:
     """By how much a counter grows with every item, 0 where that is not known or not the same."""
-    steps = {after[1] - before[1] for before, after in zip(seen, seen[1:], strict=False)}
+    steps = {after[1] - before[1] for before, after in pairwise(seen)}
     return steps.pop() if len(steps) == 1 else 0
 
 

@@ -30,7 +30,6 @@ def pretend_libraries(recorder: Recorder) -> None:
     _loaders()
     _values(recorder)
     _nothing_to_do()
-    torch.amp.GradScaler._maybe_opt_step = _always_step  # type: ignore[method-assign]
 
 
 def _count_steps(recorder: Recorder) -> None:
@@ -41,7 +40,7 @@ def _count_steps(recorder: Recorder) -> None:
     # On a GPU optimizers take many tensors a kernel; they look at the type of the parameters to decide.
     optimizers._foreach_supported_types.append(FakeTensor)
     for module in (foreach, clip_grad):
-        module._has_foreach_support = _takes_many  # type: ignore[assignment]
+        setattr(module, "_has_foreach_support", _takes_many)  # noqa: B010 - the checker knows no such name
 
 
 def _takes_many(_tensors: Any, device: torch.device) -> bool:
@@ -83,18 +82,42 @@ def _values(recorder: Recorder) -> None:
         value = recorder.scalar if self.dtype.is_floating_point else int(recorder.scalar)
         return np.full(tuple(self.shape), value).tolist()
 
-    Tensor.numpy = numpy  # type: ignore[method-assign]
-    Tensor.__array__ = lambda self, dtype=None, **_: numpy(self).astype(dtype or None)  # type: ignore[method-assign,assignment]
-    Tensor.tolist = tolist  # type: ignore[method-assign]
+    def array(self: Tensor, dtype: Any = None, **_: Any) -> NDArray[Any]:
+        return numpy(self) if dtype is None else numpy(self).astype(dtype)
+
+    for name, what in (("numpy", numpy), ("tolist", tolist), ("__array__", array)):
+        setattr(Tensor, name, what)
 
 
 def _nothing_to_do() -> None:
-    torch.save = _nothing
-    torch.compile = _itself  # type: ignore[assignment]
-    torch.jit.script = _itself
-    torch.set_num_threads = _nothing
-    nn.Module.compile = _nothing  # type: ignore[method-assign]
-    nn.DataParallel = _itself  # type: ignore[misc,assignment]
+    instead: tuple[tuple[Any, str, Any], ...] = (
+        (torch, "save", _nothing),
+        (torch, "compile", _itself),
+        (torch.jit, "script", _itself),
+        (torch, "set_num_threads", _nothing),
+        (nn.Module, "compile", _nothing),
+        (nn, "DataParallel", _itself),
+        (nn.parallel, "DataParallel", _itself),
+        (nn.parallel, "DistributedDataParallel", _itself),
+        (torch.amp.GradScaler, "_maybe_opt_step", _always_step),
+    )
+    for owner, name, what in instead:
+        setattr(owner, name, what)
+    if torch.distributed.is_available():
+        _alone()
+
+
+def _alone() -> None:
+    """The one process of a distributed job; what it would send to others is not counted."""
+    answers: dict[str, Any] = {
+        "init_process_group": None,
+        "destroy_process_group": None,
+        "barrier": None,
+        "all_reduce": None,
+    }
+    answers |= {"broadcast": None, "is_initialized": True, "get_rank": 0, "get_world_size": 1, "get_backend": "nccl"}
+    for name, answer in answers.items():
+        setattr(torch.distributed, name, lambda *_, _answer=answer, **__: _answer)
 
 
 def _nothing(*_: Any, **__: Any) -> None:

@@ -1,7 +1,7 @@
 """Put a `Loops` between a program's loops and what they run over.
 
-`for x in xs` becomes `for x in LOOPS.items(site, line, xs)`, `while c` a for loop over `LOOPS.trips`, comprehensions of
-lists and `xs.append` the like. Loops with `yield` or `await` in them are left alone: they interleave with their callers.
+`for x in xs` becomes `for x in LOOPS.items(site, line, xs)`, `while c` a for loop over `LOOPS.trips`; list
+comprehensions and `append` are reported too. Loops with `yield` or `await` in them are left alone: they interleave with their callers.
 """
 
 import ast
@@ -14,7 +14,8 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 def rewrite(text: str | bytes, name: str) -> ast.Module:
     """The program with its loops rewritten; raises SyntaxError where Python would."""
     tree = ast.parse(text, name)
-    return ast.fix_missing_locations(_Rewriter().visit(tree))
+    _Rewriter().visit(tree)
+    return ast.fix_missing_locations(tree)
 
 
 class _Rewriter(ast.NodeTransformer):
@@ -22,12 +23,12 @@ class _Rewriter(ast.NodeTransformer):
         self.sites = 0
         self.depth = 0
 
-    def visit_For(self, node: ast.For) -> ast.AST | list[ast.stmt]:  # noqa: N802
+    def visit_For(self, node: ast.For) -> ast.AST | list[ast.stmt]:
         if _interleaves(node):
             return self.generic_visit(node)
         return self._loop(node, node.iter, "items", node.body)
 
-    def visit_While(self, node: ast.While) -> ast.AST | list[ast.stmt]:  # noqa: N802
+    def visit_While(self, node: ast.While) -> ast.AST | list[ast.stmt]:
         if _interleaves(node) or any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.test)):
             return self.generic_visit(node)
         loop = ast.For(target=ast.Name("_", ast.Store()), iter=node.test, body=node.body, orelse=node.orelse)
@@ -47,7 +48,7 @@ class _Rewriter(ast.NodeTransformer):
         node.body[:0] = [_assigned(counter, "counter", site, node) for counter in counters]
         return [node, *(_assigned(counter, "after", site, node) for counter in counters)]
 
-    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:  # noqa: N802
+    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         self.generic_visit(node)
         first = node.generators[0]
         if len(node.generators) > 1 or first.ifs or first.is_async or _interleaves(node):
@@ -56,7 +57,7 @@ class _Rewriter(ast.NodeTransformer):
         first.iter = _call("items", ast.Constant(self.sites), ast.Constant(node.lineno), first.iter)
         return _call("listed", node)
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
         self.generic_visit(node)
         call = node.value
         appends = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "append"
@@ -67,13 +68,13 @@ class _Rewriter(ast.NodeTransformer):
         node.value = ast.copy_location(_call("append", call.func.value, call.args[0]), call)
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id in _LAZY:
             node.func = ast.Attribute(ast.Name(LOOPS, ast.Load()), node.func.id, ast.Load())
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """A function may be called from a loop elsewhere: its appends count."""
         self.depth += 1
         self.generic_visit(node)

@@ -26,16 +26,20 @@ class DryRunner:
     """A context manager; `run` and `run_program` give a DryRun whatever the program does.
 
     `budget_s` is wall time a program gets; when it is spent, the result is partial. `target` is "cuda" for any GPU
-    type and "cpu" for CPU device types.
+    type and "cpu" for CPU device types. `unsafe` executes programs with the rights of this process, limits of resources
+    aside: only for programs that are trusted as much as the code that calls this.
+
+    Entering raises InputError where the machine has no sandbox and `unsafe` is not set.
     """
 
-    def __init__(self, *, budget_s: float = 1.0, target: str = "cuda") -> None:
+    def __init__(self, *, budget_s: float = 1.0, target: str = "cuda", unsafe: bool = False) -> None:
         if target not in TARGETS:
             raise InputError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
         if not 0 < budget_s < math.inf:
             raise InputError(f"budget_s must be > 0 and finite, got {budget_s}")
         self.budget_s = budget_s
         self.target = target
+        self.unsafe = unsafe
         self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -65,7 +69,7 @@ class DryRunner:
         if answer.failure:
             return self._failed(program, answer.failure)
         try:
-            return _checked(answer.data, program, self.target)
+            return checked(answer.data, program, self.target)
         except (msgspec.DecodeError, ValueError) as error:
             return self._failed(program, f"its record is damaged: {error}"[:500])
 
@@ -104,20 +108,28 @@ class DryRunner:
     def _start(self) -> None:
         self.close()
         self._worker = subprocess.Popen(
-            [sys.executable, "-m", "kilowait.predict.dryrun.worker", self.target],
+            [sys.executable, "-m", "kilowait.predict.dryrun.worker", self.target, self._mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=_environment(),
         )
         try:
-            receive(self._pipes()[1])
+            refused = msgspec.msgpack.decode(receive(self._pipes()[1]), type=Answer).failure
         except EOFError as error:
             self.close()
             raise InputError(
                 "the worker of dry runs does not start; run it by hand to see why: "
-                f"{sys.executable} -m kilowait.predict.dryrun.worker {self.target}"
+                f"{sys.executable} -m kilowait.predict.dryrun.worker {self.target} {self._mode}"
             ) from error
+
+        if refused:
+            self.close()
+            raise InputError(f"{refused}; without a sandbox a dry run executes a program only when told to (unsafe)")
+
+    @property
+    def _mode(self) -> str:
+        return "unsafe" if self.unsafe else "sandboxed"
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         assert self._worker is not None
@@ -142,7 +154,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _checked(data: bytes, program: Program, target: str) -> DryRun:
+def checked(data: bytes, program: Program, target: str) -> DryRun:
     """The record a child wrote, which the program could have forged: of this program, finite, nothing below zero."""
     run = DryRun.from_json(data)
     if (run.content_hash, run.target) != (program.content_hash, target):

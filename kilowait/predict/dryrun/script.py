@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from kilowait.predict.dryrun.loops import Loops
-from kilowait.predict.dryrun.pretend_libraries import pretend_libraries
 from kilowait.predict.dryrun.rewrite import LOOPS, rewrite
 from kilowait.predict.dryrun.trace import Recorder, tracing
 
@@ -22,7 +21,6 @@ def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...]) ->
     module = type(sys)("__main__")
     module.__dict__[LOOPS] = Loops(recorder)
     module.__file__ = str(path)
-    pretend_libraries(recorder)
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))
     sys.modules["__main__"] = module

@@ -91,5 +91,5 @@ class Tallies:
 
     def _enter(self, tally: Tally) -> None:
         self.open = tally
-        self._starts.append(torch.autograd._get_sequence_nr())
+        self._starts.append(torch._C._autograd._get_sequence_nr())
         self._owners.append(tally)

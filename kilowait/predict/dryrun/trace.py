@@ -18,10 +18,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from kilowait.predict.dryrun.memory import Memory
 from kilowait.predict.dryrun.operators import kernels_of, kind_of
 from kilowait.predict.dryrun.record import Kind, Operation
 from kilowait.predict.dryrun.tally import Key, Tallies
@@ -103,11 +104,11 @@ class Recorder:
             if key in self._storages:
                 continue
             size = storage.nbytes()
-            self._storages[key] = (size, weakref.ref(storage, lambda _gone, key=key: self._free(key)))
+            self._storages[key] = (size, weakref.ref(storage, partial(self._free, key)))
             self.live_bytes += size
             self.peak_memory_bytes = max(self.peak_memory_bytes, self.live_bytes)
 
-    def _free(self, key: int) -> None:
+    def _free(self, key: int, _gone: Any) -> None:
         self.live_bytes -= self._storages.pop(key, (0, None))[0]
 
 
@@ -140,17 +141,18 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = recorder
+        self.memory = Memory()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.prim.device.default:
-            return _told(func(*args))
+            return _told(args[0].fake_device if isinstance(args[0], FakeTensor) else func(*args))
         kwargs = dict(kwargs or {})
         if kwargs.get("device") == _META:
             kwargs["device"] = _CUDA
         op = func._schema.name.replace("::", ".")
         if op == "aten._local_scalar_dense":
             return _value(args[0], self.recorder.scalar)
-        result = func(*args, **kwargs)
+        result = self.memory.call(func, args, kwargs)
         if self.recorder.muted == 0:
             outputs = _tensors(result)
             if kernels_of(op, 1) and not op.startswith(_SILENT):

@@ -14,7 +14,14 @@ from kilowait.predict.dryrun.index import Index, Note, Question
 from kilowait.predict.dryrun.loader import batches
 
 _LISTED = (list, tuple, str, bytes, dict, set, frozenset)
-_CHEAP = {type(iter(())), type(iter([])), type(reversed([])), type(iter({})), type({}.items()), type({}.keys())} | {
+_CHEAP: set[type] = {
+    type(iter(())),
+    type(iter([])),
+    type(reversed([])),
+    type(iter({})),
+    type({}.items()),
+    type({}.keys()),
+} | {
     type({}.values()),
     type(iter({}.items())),
     type(iter({}.values())),

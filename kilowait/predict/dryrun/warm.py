@@ -4,6 +4,7 @@ import gc
 
 import torch
 
+import kilowait.predict.dryrun.execute  # noqa: F401 - so that children find it loaded
 from kilowait.predict.dryrun.pretend import let_modules_move, pretend_gpu
 from kilowait.predict.dryrun.trace import Recorder, tracing
 

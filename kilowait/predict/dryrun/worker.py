@@ -20,7 +20,10 @@ import msgspec
 from msgspec import Struct
 
 from kilowait.predict.dryrun.program import Program
+from kilowait.predict.dryrun.sandbox import SCRATCH, Limits, enter, limit, sandbox_available
 
+PIPE = 3
+"""The file descriptor that a child writes its record to, the only one it has."""
 GRACE_S = 1.0
 """So long after its budget a child may still write; then it is killed."""
 MAX_ANSWER_BYTES = 32_000_000
@@ -58,7 +61,7 @@ def receive(stream: IO[bytes]) -> bytes:
     return data
 
 
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+def serve(requests: IO[bytes], answers: IO[bytes], *, sandboxed: bool) -> None:
     """Answer requests until the other side closes the pipe."""
     while True:
         try:
@@ -66,38 +69,51 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         except EOFError:
             return
         with TemporaryDirectory(prefix="kilowait-") as folder:
-            send(answers, _fork(request, Path(folder)))
+            send(answers, _fork(request, Path(folder), sandboxed))
 
 
-def _fork(request: Request, folder: Path) -> Answer:
+def _fork(request: Request, folder: Path, sandboxed: bool) -> Answer:
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(ours)
-        _child(request, folder, theirs)
+        _child(request, folder, theirs, sandboxed)
     os.close(theirs)
     try:
         data, failure = _read(ours, time.monotonic() + request.budget_s + GRACE_S)
     finally:
         os.close(ours)
         with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+            os.killpg(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
     return Answer(data=data, failure=failure or ("" if data else _ended(status)))
 
 
-def _child(request: Request, folder: Path, pipe: int) -> None:
-    """Never returns."""
+def _child(request: Request, folder: Path, pipe: int, sandboxed: bool) -> None:
+    """Run the program and write its record to the pipe; never returns."""
     from kilowait.predict.dryrun.execute import execute
 
-    os.setpgid(0, 0)
+    try:
+        os.setpgid(0, 0)
+        _keep_only(pipe)
+        limits = Limits(cpu_s=request.budget_s + GRACE_S)
+        if sandboxed:
+            enter(folder, limits)
+            folder = Path(SCRATCH)
+        else:
+            limit(limits)
+        execute(request.program, folder, request.target, request.budget_s, lambda run: _write(PIPE, run.to_json()))
+    finally:
+        os._exit(0)
+
+
+def _keep_only(pipe: int) -> None:
+    """Close every file of the worker but the pipe, which becomes PIPE."""
     quiet = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(quiet, descriptor)
-    try:
-        execute(request.program, folder, request.target, request.budget_s, lambda run: _write(pipe, run.to_json()))
-    finally:
-        os._exit(0)
+    if pipe != PIPE:
+        os.dup2(pipe, PIPE)
+    os.closerange(PIPE + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _write(pipe: int, data: bytes) -> None:
@@ -135,11 +151,14 @@ def warm_up(target: str) -> None:
 
 def main() -> None:
     """Serve on stdin and stdout; the program's own output never reaches them."""
+    target, mode = sys.argv[1:]
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    warm_up(sys.argv[1])
-    send(answers, Answer())
-    serve(requests, answers)
+    refused = sandbox_available() if mode == "sandboxed" else None
+    if refused is None:
+        warm_up(target)
+    send(answers, Answer(failure=refused or ""))
+    serve(requests, answers, sandboxed=mode == "sandboxed")
 
 
 if __name__ == "__main__":
