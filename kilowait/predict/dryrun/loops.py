@@ -46,6 +46,7 @@ class Loop:
     asked: list[Question] = field(default_factory=list)
     counters: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     lists: dict[int, tuple[list[Any], int, set[int]]] = field(default_factory=dict)
+    tables: dict[int, tuple[dict[Any, Any], int, int]] = field(default_factory=dict)
 
     def note(self, question: Question) -> None:
         """A question was asked of the index."""
@@ -132,6 +133,10 @@ class Loop:
                 continue
             each = (len(grown) - length) / len(self.tallies)
             grown.extend([grown[-1]] * min(MOST_PADDING, round(each * skipped)))
+        for table, slope, start in self.tables.values():
+            value = table[slope * self.item + start]
+            for item in range(min(MOST_PADDING, self.plan.length)):
+                table.setdefault(slope * item + start, value)
 
 
 class Loops:
@@ -252,6 +257,14 @@ class Loops:
             for loop in self.running:
                 loop.lists.setdefault(id(to), (to, len(to), set()))[2].add(loop.item)
         to.append(value)
+
+    def store(self, value: Any, to: Any, key: Any) -> None:
+        """`to[key] = value`; a dictionary with the index as its key gets the items that are left out, too."""
+        to[key] = value
+        if type(to) is dict and type(key) is Index:
+            for loop in self.running:
+                if key.note == loop.note:
+                    loop.tables[id(to)] = (to, key.slope, key.start)
 
     def listed(self, made: list[Any]) -> list[Any]:
         """What a comprehension has made, as long as it would be."""

@@ -2,14 +2,15 @@
 
 FakeTensorMode works out the result of every call anew or through a cache that costs as much as many operators. Here a
 call that was made before with equal arguments gives new tensors of the remembered shapes, or the tensor it changed in
-place. Views, results that depend on values, and arguments that hold values always take the long way.
+place, and a view is made of the meta tensor underneath. Results that depend on values, and arguments that hold values,
+always take the long way.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
 
 MOST = 20_000
 _Shape = tuple[Any, ...]
@@ -29,6 +30,8 @@ class Memory:
             way = self._ways[func] = _way(func)
         if way == "long":
             return func(*args, **kwargs)
+        if way == "view":
+            return _viewed(func, args) if _plain_view(args, kwargs) else func(*args, **kwargs)
         try:
             key = (func, _key(args), _key(kwargs))
         except _HoldsValues:
@@ -56,8 +59,27 @@ def _way(func: Any) -> str:
     if not any(aliases):
         return "new" if not any(returned.type.kind() == "ListType" for returned in schema.returns) else "long"
     first = schema.arguments[0].alias_info if schema.arguments else None
+    if first is not None and not first.is_write and all(alias and not alias.is_write for alias in aliases):
+        return "view"
     in_place = len(aliases) == 1 and first is not None and first.is_write and schema.name.endswith("_")
     return "in place" if in_place else "long"
+
+
+def _plain_view(args: Any, kwargs: Any) -> bool:
+    """Whether only the first argument is a tensor, and holds no value."""
+    first = args[0]
+    if kwargs or not isinstance(first, FakeTensor) or first.constant is not None or first.layout != torch.strided:
+        return False
+    return not any(isinstance(part, Tensor | list) and _storages(part) for part in args[1:])
+
+
+def _viewed(func: Any, args: Any) -> Any:
+    mode, device = args[0].fake_mode, args[0].fake_device
+    with in_kernel_invocation_manager(mode):
+        result = func(*args)
+        if isinstance(result, Tensor):
+            return FakeTensor(mode, result, device)
+        return type(result)(FakeTensor(mode, part, device) for part in result)
 
 
 def _key(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Put a `Loops` between a program's loops and what they run over.
 
 `for x in xs` becomes `for x in LOOPS.items(site, line, xs)`, `while c` a for loop over `LOOPS.trips`; list
-comprehensions and `append` are reported too. Loops with `yield` or `await` in them are left alone: they interleave with their callers.
+comprehensions, `append` and `d[k] = v` are reported too. Loops with `yield` or `await` in them are left alone: they
+interleave with their callers.
 """
 
 import ast
@@ -67,6 +68,15 @@ class _Rewriter(ast.NodeTransformer):
             return node
         node.value = ast.copy_location(_call("append", call.func.value, call.args[0]), call)
         return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        self.generic_visit(node)
+        to = node.targets[0]
+        if not self.depth or len(node.targets) > 1 or not isinstance(to, ast.Subscript):
+            return node
+        if any(isinstance(part, ast.Slice | ast.Starred) for part in ast.walk(to.slice)):
+            return node
+        return ast.copy_location(ast.Expr(_call("store", node.value, to.value, to.slice)), node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

@@ -25,10 +25,12 @@ _CHEAP: set[type] = {
     type({}.values()),
     type(iter({}.items())),
     type(iter({}.values())),
-    type(reversed(range(1))),
     type(reversed(())),
 }
 """Iterators over what is in memory: making a list of them costs nothing."""
+
+
+_RANGE_ITERATOR = type(reversed(range(1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,9 @@ def view(iterable: Any) -> View:
         return _loader(iterable)
     if type(iterable).__module__.startswith("tqdm") and getattr(iterable, "iterable", None) is not None:
         return view(iterable.iterable)
+    if type(iterable) is _RANGE_ITERATOR:
+        left = list(iterable)
+        return _range(range(left[0], left[-1] + _step(left), _step(left)) if left else range(0))
     if isinstance(iterable, _LISTED) or type(iterable) in _CHEAP:
         return _listed(list(iterable))
     return View(length=None, rest=iter(iterable))
@@ -94,6 +99,10 @@ def view(iterable: Any) -> View:
 
 def _range(numbers: range) -> View:
     return View(length=len(numbers), at=lambda j, note: Index.of(j, numbers.step, numbers.start, note))
+
+
+def _step(numbers: list[int]) -> int:
+    return numbers[1] - numbers[0] if len(numbers) > 1 else 1
 
 
 def _listed(items: list[Any]) -> View:
