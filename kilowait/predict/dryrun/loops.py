@@ -42,6 +42,7 @@ class Loop:
     known: bool
     full: bool = False
     item: int = -1
+    decisions: int = 0
     tallies: dict[int, Tally] = field(default_factory=dict)
     asked: list[Question] = field(default_factory=list)
     counters: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class Loop:
         if not self.full:
             self.tallies[item] = self.recorder.tallies.begin()
         self.item = item
+        self.decisions = self.recorder.decisions
 
     def end(self) -> None:
         """The item has ended as items do."""
@@ -67,6 +69,14 @@ class Loop:
         self.recorder.tallies.end(tally)
         self.plan.did[self.item] = self._kind(tally)
         self.full = self.full or self._in_full()
+
+    def abandon(self) -> None:
+        """There is no item of that number; what it cost to find out counts once."""
+        self.plan.cut(self.item)
+        tally = self.tallies.pop(self.item, None)
+        if tally:
+            self.recorder.tallies.end(tally)
+            self.recorder.tallies.settle(tally, 1.0)
 
     def next(self, by_number: bool) -> int | None:
         """The next item, None when enough were run."""
@@ -111,7 +121,7 @@ class Loop:
         """The program left the loop from within an item: by its number, or for a reason that is not known."""
         if self.recorder.stopping:
             return
-        if self.plan.others(item):
+        if self.plan.others(item) or self.recorder.decisions > self.decisions:
             self.recorder.guesses[f"line {self.line}: the loop was left for a reason that may depend on values"] = None
             return
         self.plan.did[item] = -1
@@ -170,12 +180,12 @@ class Loops:
         self.running.append(loop)
         try:
             while (item := loop.next(seen.at is not None)) is not None:
+                loop.begin(item)
                 try:
                     value = seen.at(item, loop.note) if seen.at else next(seen.rest)  # type: ignore[arg-type]
                 except (StopIteration, IndexError):
-                    loop.plan.cut(item)
+                    loop.abandon()
                     break
-                loop.begin(item)
                 yield value
                 loop.end()
             else:

@@ -34,10 +34,11 @@ def pretend_kernels(recorder: Recorder) -> None:
 def _kernel(recorder: Recorder, mode: str) -> Any:
     def run(data: Tensor, *rest: Any) -> tuple[Tensor, ...]:
         """Arguments as torch._VF.lstm has them: with batch sizes before the state where the data is packed."""
-        packed = isinstance(rest[2], list | tuple)
-        state, weights = rest[1:3] if packed else rest[:2]
+        data, *others = _cast([data, *rest])
+        packed = isinstance(others[2], list | tuple)
+        state, weights = others[1:3] if packed else others[:2]
         states = [state] if isinstance(state, Tensor) else list(state)
-        about = [mode, *rest[3 if packed else 2 :]]
+        about = [mode, *others[3 if packed else 2 :]]
         return tuple(_Recurrent.apply(recorder, about, len(states), data, *states, *weights))  # type: ignore[no-untyped-call]
 
     return run
@@ -91,6 +92,7 @@ def attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     """`scaled_dot_product_attention` as the kernel that a GPU takes."""
+    query, key, value = _cast([query, key, value])
     if query.dim() != 4:
         shapes = [
             (1,) * (4 - t.dim()) + tuple(t.shape) if t.dim() < 4 else (-1, *t.shape[-3:]) for t in (query, key, value)
@@ -113,6 +115,18 @@ def attention(
         )
     output: Tensor = made[0]
     return output
+
+
+def _cast(arguments: list[Any]) -> list[Any]:
+    """The tensors among the arguments, also in lists, as autocast hands them to a kernel."""
+    if not torch.is_autocast_enabled("cuda"):
+        return arguments
+    dtype = torch.get_autocast_dtype("cuda")
+    return [_cast(list(a)) if isinstance(a, list | tuple) else a.to(dtype) if _casts(a) else a for a in arguments]
+
+
+def _casts(argument: Any) -> bool:
+    return isinstance(argument, Tensor) and argument.dtype == torch.float32
 
 
 def _bias(mask: Tensor | None, query: Tensor, key: Tensor) -> Tensor | None:

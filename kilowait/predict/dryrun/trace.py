@@ -50,7 +50,7 @@ class Recorder:
     Whoever shortens a loop opens a tally an item and settles it under its weight. `scalar` is what the value of any
     tensor is said to be. `guesses` are the reasons why the record is not whole. `live_bytes` and `peak_memory_bytes`
     count storages on the target. While `muted` is above zero nothing is counted; `stopping` is set when
-    the program is being ended from outside.
+    the program is being ended from outside, and `decisions` counts how often it asked whether a tensor holds true.
     """
 
     target: str = "cuda"
@@ -61,6 +61,7 @@ class Recorder:
     peak_memory_bytes: float = 0.0
     muted: int = 0
     stopping: bool = False
+    decisions: int = 0
     tallies: Tallies = field(default_factory=Tallies)
     flops: dict[Key, float] = field(default_factory=dict)
     _costs: dict[Key, _Cost] = field(default_factory=dict)
@@ -151,8 +152,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             kwargs["device"] = _CUDA
         op = func._schema.name.replace("::", ".")
         if op == "aten._local_scalar_dense":
-            return _value(args[0], self.recorder.scalar)
+            return self._value(args[0])
         result = self.memory.call(func, args, kwargs)
+        self._doubt(op, args, result)
         if self.recorder.muted == 0:
             outputs = _tensors(result)
             if kernels_of(op, 1) and not op.startswith(_SILENT):
@@ -162,7 +164,29 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.recorder.watch(outputs)
         return result
 
+    def _value(self, tensor: Tensor) -> float | int | bool:
+        """What the value of a tensor is said to be: its own where it has one, no where something is wrong."""
+        constant = getattr(tensor, "constant", None)
+        if constant is not None:
+            with torch._C._DisableTorchDispatch():
+                known: float | int | bool = constant.item()
+            return known
+        scalar = 0.0 if hasattr(tensor, _DOUBT) else self.recorder.scalar
+        if tensor.dtype == torch.bool:
+            self.recorder.decisions += 1
+            return bool(scalar)
+        return scalar if tensor.dtype.is_floating_point else int(scalar)
 
+    def _doubt(self, op: str, args: Any, result: Any) -> None:
+        """Mark what asks whether numbers are NaN or infinite, and what is made of that alone."""
+        inputs = _tensors(args)
+        asks = op in ("aten.isnan", "aten.isinf") or (op == "aten.ne" and len(inputs) == 2 and inputs[0] is inputs[1])
+        asks = asks or (op == "aten.eq" and len(inputs) == 1 and args[1] in (math.inf, -math.inf))
+        if isinstance(result, Tensor) and (asks or (inputs and all(hasattr(t, _DOUBT) for t in inputs))):
+            setattr(result, _DOUBT, True)
+
+
+_DOUBT = "_kilowait_doubt"
 _META, _CUDA = torch.device("meta"), torch.device("cuda:0")
 
 
@@ -180,12 +204,6 @@ def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     with fake, _Watch(recorder):
         yield fake
-
-
-def _value(tensor: Tensor, scalar: float) -> float | int | bool:
-    if tensor.dtype == torch.bool:
-        return bool(scalar)
-    return scalar if tensor.dtype.is_floating_point else int(scalar)
 
 
 def _tensors(tree: Any) -> list[Tensor]:
