@@ -107,6 +107,21 @@ EMBEDDINGS = pa.schema(
 )
 """One row a source and feature configuration."""
 
+DRYRUNS = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("target", pa.string()),  # cuda (a pretended GPU) or cpu
+        ("completeness", pa.string()),  # whole, partial or failed
+        ("reason", pa.string()),  # why it is not whole, else empty
+        ("steps", pa.float64()),
+        ("parameters", pa.float64()),
+        ("peak_memory_bytes", pa.float64()),
+        ("seconds", pa.float64()),  # of the dry run itself, measured; everything else is counted
+        ("operations", pa.string()),  # JSON: a list of dryrun.record.Operation
+    ]
+)
+"""One row a source and target of a dry run."""
+
 RESIDUALS = pa.schema(
     [
         ("content_hash", pa.string()),

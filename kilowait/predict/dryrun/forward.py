@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from kilowait.errors import SourceError
+from kilowait.predict.dryrun.program import NAMES
 from kilowait.predict.dryrun.trace import Recorder, tracing
-
-NAMES = ("Model", "get_inputs", "get_init_inputs")
 
 
 def record_forward(recorder: Recorder, text: str, name: str) -> float:

@@ -24,9 +24,14 @@ def pretend_gpu() -> None:
     _pretend_api()
     torch.Tensor.to = _to  # type: ignore[method-assign,assignment]
     torch.Tensor.cuda = _cuda  # type: ignore[method-assign,assignment]
-    torch.utils.swap_tensors = _swap
+    let_modules_move()
     # It asks torch.cuda, which now says that there is a GPU; but none can be initialised.
     FakeTensorMode.avoid_device_init = property(lambda _mode: True)  # type: ignore[assignment,method-assign]
+
+
+def let_modules_move() -> None:
+    """Make Module.to work under the fake mode, which cannot swap tensors; needed on either target."""
+    torch.utils.swap_tensors = _swap
 
 
 def _guard() -> None:

@@ -41,7 +41,8 @@ class Operation(Struct, frozen=True, kw_only=True, gc=False):
     `count` is how often it is called, weights of loops included (so it may be a fraction). Of one call: `flops`
     (a multiplication and an addition are two), `bytes_read` and `bytes_written` (every tensor once, no cache), and
     `kernels`, the launches on a GPU as far as the operator's name tells. `shapes` are those of the tensors in its
-    arguments, in order, and `attributes` its other arguments, both as JSON. `device` is "cuda" or "cpu".
+    arguments, in order, and `attributes` its other arguments, both as JSON; numbers with a fraction among these are the
+    first call's and may differ in the others. `device` is "cuda" or "cpu".
     """
 
     op: str

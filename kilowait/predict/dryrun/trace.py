@@ -4,7 +4,7 @@
 recorder sees every operator after autograd, so backward passes and optimizers count too. Where a program asks for the
 value of a tensor, `recorder.scalar` is the answer.
 
-Not covered: who runs the program, and in which sandbox; loops (the recorder's `weight` is for them).
+Not covered: who runs the program, and in which sandbox; loops (the recorder's tallies are for them).
 """
 
 import json
@@ -13,86 +13,87 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from kilowait.predict.dryrun.memory import Memory
 from kilowait.predict.dryrun.operators import kernels_of, kind_of
 from kilowait.predict.dryrun.record import Kind, Operation
+from kilowait.predict.dryrun.tally import Key, Tallies
 
-Key = tuple[str, str, str, str, str]
+_SILENT = ("prim", "profiler")
+"""Namespaces of operators that do nothing to data."""
 
 
 @dataclass(slots=True)
-class _Calls:
-    """Equal calls so far: how many, and what one of them costs."""
+class _Cost:
+    """What one call costs, and what it is called in the record."""
 
-    count: float
     flops: float
     read: float
     written: float
     kernels: int
     kind: str
+    attributes: str
 
 
 @dataclass(slots=True)
 class Recorder:
     """Adds up what a program does.
 
-    `weight` is how many real calls the next one stands for; whoever shortens a loop sets it. `scalar` is what the
-    value of any tensor is said to be. `live_bytes` and `peak_memory_bytes` count storages on the target.
+    Whoever shortens a loop opens a tally an item and settles it under its weight. `scalar` is what the value of any
+    tensor is said to be. `guesses` are the reasons why the record is not whole. `live_bytes` and `peak_memory_bytes`
+    count storages on the target. While `muted` is above zero nothing is counted; `stopping` is set when
+    the program is being ended from outside, and `decisions` counts how often it asked whether a tensor holds true.
     """
 
     target: str = "cuda"
-    weight: float = 1.0
     scalar: float = 1.0
-    steps: float = 0.0
+    parameters: float = 0.0
+    guesses: dict[str, None] = field(default_factory=dict)
     live_bytes: float = 0.0
     peak_memory_bytes: float = 0.0
     muted: int = 0
-    _calls: dict[Key, _Calls] = field(default_factory=dict)
-    _storages: dict[int, int] = field(default_factory=dict)
+    stopping: bool = False
+    decisions: int = 0
+    tallies: Tallies = field(default_factory=Tallies)
+    flops: dict[Key, float] = field(default_factory=dict)
+    _costs: dict[Key, _Cost] = field(default_factory=dict)
+    _storages: dict[int, tuple[int, Any]] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> float:
+        """Optimizer steps of the loops that have ended."""
+        return self.tallies.root.steps
 
     def operations(self) -> tuple[Operation, ...]:
-        """Everything seen so far, equal calls together, in the order of their first call."""
-        return tuple(
-            Operation(
-                op=key[0],
-                dtype=key[1],
-                device=key[2],
-                shapes=key[3],
-                attributes=key[4],
-                kind=calls.kind,
-                count=calls.count,
-                flops=calls.flops,
-                bytes_read=calls.read,
-                bytes_written=calls.written,
-                kernels=calls.kernels,
-            )
-            for key, calls in self._calls.items()
-        )
+        """Everything settled so far, equal calls together, in the order of their first call."""
+        counts = self.tallies.root.counts
+        return tuple(_operation(key, cost, counts[key]) for key, cost in self._costs.items() if counts.get(key))
 
-    def see(self, op: str, inputs: list[Tensor], outputs: list[Tensor], attributes: str, flops: float) -> None:
-        """Count one call of an operator that moves data."""
+    def see(self, op: str, inputs: list[Tensor], outputs: list[Tensor], attributes: Any, flops: Any) -> None:
+        """Count one call of an operator that moves data; `flops` is a function, asked for the first of equal calls."""
+        shapes = tuple(tuple(t.shape) for t in inputs)
         device = _device(inputs, outputs)
-        kind = Kind.TRANSFER if _crosses(inputs, outputs) else kind_of(op)
-        key = (op, _dtype(inputs, outputs), device, json.dumps([list(t.shape) for t in inputs]), attributes)
-        calls = self._calls.get(key)
-        if calls is None:
-            calls = self._calls[key] = _Calls(
-                count=0.0,
-                flops=flops,
+        key = (op, _dtype(inputs, outputs), device, shapes, _without_floats(attributes))
+        if key not in self._costs:
+            self._costs[key] = _Cost(
+                flops=flops(),
                 read=_bytes(inputs),
                 written=_bytes(outputs),
                 kernels=kernels_of(op, len(inputs)),
-                kind=kind,
+                kind=Kind.TRANSFER if _crosses(inputs, outputs) else kind_of(op),
+                attributes=json.dumps(attributes, default=str),
             )
-        calls.count += self.weight
+            self.flops[key] = self._costs[key].flops
+        self.tallies.count(key)
+        self.tallies.open.leaves |= {id(t) for t in inputs if getattr(t, "_is_param", False)}
 
     def watch(self, tensors: Iterable[Tensor]) -> None:
         """Follow the memory of new tensors on the target: it is given back when no tensor shares the storage."""
@@ -104,13 +105,35 @@ class Recorder:
             if key in self._storages:
                 continue
             size = storage.nbytes()
-            self._storages[key] = size
+            self._storages[key] = (size, weakref.ref(storage, partial(self._free, key)))
             self.live_bytes += size
             self.peak_memory_bytes = max(self.peak_memory_bytes, self.live_bytes)
-            weakref.finalize(storage, self._free, key)
 
-    def _free(self, key: int) -> None:
-        self.live_bytes -= self._storages.pop(key, 0)
+    def _free(self, key: int, _gone: Any) -> None:
+        self.live_bytes -= self._storages.pop(key, (0, None))[0]
+
+
+def _operation(key: Key, cost: _Cost, count: float) -> Operation:
+    return Operation(
+        op=key[0],
+        dtype=key[1],
+        device=key[2],
+        shapes=json.dumps(key[3]),
+        attributes=cost.attributes,
+        kind=cost.kind,
+        count=count,
+        flops=cost.flops,
+        bytes_read=cost.read,
+        bytes_written=cost.written,
+        kernels=cost.kernels,
+    )
+
+
+def _without_floats(value: Any) -> Any:
+    """Attributes as a key: learning rates and the like differ with every step and cost the same."""
+    if type(value) is float:
+        return "float"
+    return tuple(_without_floats(v) for v in value) if isinstance(value, list) else str(value)
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -119,21 +142,60 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = recorder
+        self.memory = Memory()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        if func is torch.ops.prim.device.default:
+            return _told(args[0].fake_device if isinstance(args[0], FakeTensor) else func(*args))
+        kwargs = dict(kwargs or {})
+        if kwargs.get("device") == _META:
+            kwargs["device"] = _CUDA
         op = func._schema.name.replace("::", ".")
         if op == "aten._local_scalar_dense":
-            return _value(args[0], self.recorder.scalar)
-        result = func(*args, **kwargs)
+            return self._value(args[0])
+        result = self.memory.call(func, args, kwargs)
+        self._doubt(op, args, result)
         if self.recorder.muted == 0:
             outputs = _tensors(result)
-            if kernels_of(op, 1) and not op.startswith("prim"):
+            if kernels_of(op, 1) and not op.startswith(_SILENT):
                 inputs = _tensors((args, kwargs))
-                flops = _flops(func, args, kwargs, result)
+                flops = partial(_flops, func, args, kwargs, result)
                 self.recorder.see(op, inputs, outputs, _attributes(args, kwargs), flops)
             self.recorder.watch(outputs)
         return result
+
+    def _value(self, tensor: Tensor) -> float | int | bool:
+        """What the value of a tensor is said to be: its own where it has one, no where something is wrong."""
+        constant = getattr(tensor, "constant", None)
+        if constant is not None:
+            with torch._C._DisableTorchDispatch():
+                known: float | int | bool = constant.item()
+            return known
+        scalar = 0.0 if hasattr(tensor, _DOUBT) else self.recorder.scalar
+        if tensor.dtype == torch.bool:
+            self.recorder.decisions += 1
+            return bool(scalar)
+        return scalar if tensor.dtype.is_floating_point else int(scalar)
+
+    def _doubt(self, op: str, args: Any, result: Any) -> None:
+        """Mark what asks whether numbers are NaN or infinite, and what is made of that alone."""
+        inputs = _tensors(args)
+        asks = op in ("aten.isnan", "aten.isinf") or (op == "aten.ne" and len(inputs) == 2 and inputs[0] is inputs[1])
+        asks = asks or (op == "aten.eq" and len(inputs) == 1 and args[1] in (math.inf, -math.inf))
+        if isinstance(result, Tensor) and (asks or (inputs and all(hasattr(t, _DOUBT) for t in inputs))):
+            setattr(result, _DOUBT, True)
+
+
+_DOUBT = "_kilowait_doubt"
+_META, _CUDA = torch.device("meta"), torch.device("cuda:0")
+
+
+def _told(device: torch.device) -> torch.device:
+    """The device that C++ is told of.
+
+    The engine of autograd wants streams and threads of a CUDA device and none of a meta device; Python asks elsewhere.
+    """
+    return _META if device.type == "cuda" else device
 
 
 @contextmanager
@@ -144,14 +206,13 @@ def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
         yield fake
 
 
-def _value(tensor: Tensor, scalar: float) -> float | int | bool:
-    if tensor.dtype == torch.bool:
-        return bool(scalar)
-    return scalar if tensor.dtype.is_floating_point else int(scalar)
-
-
 def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
+    """The tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [tensor for part in tree for tensor in _tensors(part)] if isinstance(tree, list | tuple) else []
 
 
 def _device(inputs: list[Tensor], outputs: list[Tensor]) -> str:
@@ -190,10 +251,9 @@ def _flops(func: Any, args: Any, kwargs: Any, result: Any) -> float:
     return float(max((t.numel() for t in _tensors((args, kwargs, result))), default=0))
 
 
-def _attributes(args: Any, kwargs: Any) -> str:
-    """The arguments that are no tensors, as JSON; what JSON cannot say is left to `str`."""
-    plain = [_plain(a) for a in args] + [[k, _plain(v)] for k, v in kwargs.items()]
-    return json.dumps(plain, default=str)
+def _attributes(args: Any, kwargs: Any) -> list[Any]:
+    """The arguments, with T in the place of a tensor."""
+    return [_plain(a) for a in args] + [[k, _plain(v)] for k, v in kwargs.items()]
 
 
 def _plain(value: Any) -> Any:

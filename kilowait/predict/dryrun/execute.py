@@ -1,0 +1,107 @@
+"""Run one program dry in this process, within a budget of time; what comes out is always a DryRun.
+
+Only for a child that does nothing else: the program's code is executed here.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from kilowait.predict.dryrun.forward import record_forward
+from kilowait.predict.dryrun.pretend_kernels import pretend_kernels
+from kilowait.predict.dryrun.pretend_libraries import pretend_libraries
+from kilowait.predict.dryrun.program import Program, is_forward
+from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.script import record_script
+from kilowait.predict.dryrun.trace import Recorder
+
+AGAIN_S = 0.02
+"""A program that swallows the end of its time is told again after so long."""
+PATIENCE = 5
+"""How often it is told; then its record is handed in as it stands."""
+
+
+class _BudgetSpent(BaseException):
+    """The program's time is over; not an Exception, so that programs rarely catch it."""
+
+
+def execute(program: Program, folder: Path, target: str, budget_s: float, hand_in: Callable[[DryRun], None]) -> None:
+    """Write the program's files into `folder`, run it dry on `target`, and hand in the result once.
+
+    A program that catches even the end of its time does not return from here: the process ends.
+    """
+    started = time.perf_counter()
+    recorder = Recorder(target=target)
+
+    def result(reason: str) -> DryRun:
+        return _result(program, recorder, reason, time.perf_counter() - started)
+
+    def last(reason: str) -> None:
+        hand_in(result(reason))
+        os._exit(0)
+
+    spent = f"the budget of {budget_s:g} s was spent"
+    _arm(budget_s, spent, recorder, last)
+    reason = ""
+    try:
+        _run(recorder, program, folder)
+    except _BudgetSpent:
+        reason = spent
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"[:500]
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    hand_in(result(reason))
+
+
+def _arm(budget_s: float, spent: str, recorder: Recorder, last: Callable[[str], None]) -> None:
+    told = 0
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal told
+        told += 1
+        recorder.stopping = True
+        if told > PATIENCE:
+            last(spent)
+        raise _BudgetSpent
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, budget_s, AGAIN_S)
+
+
+def _run(recorder: Recorder, program: Program, folder: Path) -> None:
+    for name, data in program.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    os.chdir(folder)
+    entrypoint = folder / program.entrypoint
+    pretend_kernels(recorder)
+    pretend_libraries(recorder)
+    text = program.files[program.entrypoint].decode("utf-8-sig")
+    if is_forward(text):
+        recorder.parameters = record_forward(recorder, text, program.entrypoint)
+    else:
+        record_script(recorder, entrypoint, program.arguments)
+
+
+def _result(program: Program, recorder: Recorder, reason: str, seconds: float) -> DryRun:
+    operations = recorder.operations()
+    why = reason or "; ".join(recorder.guesses)
+    if not operations:
+        completeness, why = Completeness.FAILED, why or "it does nothing with tensors"
+    else:
+        completeness = Completeness.PARTIAL if why else Completeness.WHOLE
+    return DryRun(
+        content_hash=program.content_hash,
+        target=recorder.target,
+        completeness=completeness,
+        reason=why,
+        operations=operations,
+        steps=recorder.steps,
+        parameters=recorder.parameters,
+        peak_memory_bytes=recorder.peak_memory_bytes,
+        seconds=seconds,
+    )

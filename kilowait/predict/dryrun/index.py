@@ -1,0 +1,176 @@
+"""The index of a loop as an int that notes which questions a program asks of it.
+
+`step % 100 == 0`, `step < warmup` and `epoch == 0` decide what an item of a loop does. An `Index` answers like an int
+and leaves the question behind, wherever in the program it is asked, so that items can be told apart before they run.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """Whether slope * i + start (modulo `modulus` where that is not 0) stands in `relation` to `value`."""
+
+    slope: int
+    start: int
+    modulus: int = 0
+    relation: str = "=="
+    value: float = 0
+
+    def answers(self, items: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """The answer for every item i."""
+        numbers = self.slope * items + self.start
+        if self.modulus:
+            numbers = numbers % self.modulus
+        return np.asarray(_COMPARISONS[self.relation](numbers, self.value), dtype=np.bool_)
+
+
+Note = Callable[[Question], None]
+
+
+class Index(int):
+    """slope * i + start in item i of a loop; what is asked of it goes to `note`."""
+
+    slope: int
+    start: int
+    note: Note
+
+    @classmethod
+    def of(cls, item: int, slope: int, start: int, note: Note) -> Self:
+        """The value in item `item`."""
+        index = cls(slope * item + start)
+        index.slope, index.start, index.note = slope, start, note
+        return index
+
+    def _moved(self, slope: int, start: int, value: int) -> "Index":
+        moved = Index(value)
+        moved.slope, moved.start, moved.note = slope, start, self.note
+        return moved
+
+    def __add__(self, other: Any) -> Any:
+        """Still the index, further on."""
+        value = int(self) + other
+        return self._moved(self.slope, self.start + other, value) if type(other) is int else value
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        """Still the index, further back."""
+        value = int(self) - other
+        return self._moved(self.slope, self.start - other, value) if type(other) is int else value
+
+    def __mul__(self, other: Any) -> Any:
+        """Still linear in the item."""
+        value = int(self) * other
+        return self._moved(self.slope * other, self.start * other, value) if type(other) is int else value
+
+    __rmul__ = __mul__
+
+    def __mod__(self, other: Any) -> Any:
+        """The rest, which notes what it is compared with."""
+        rest = int(self) % other
+        return Rest.of(rest, self, int(other)) if isinstance(other, int) and other > 1 else rest
+
+    def _ask(self, relation: str, other: Any) -> Any:
+        if isinstance(other, int | float):
+            self.note(Question(slope=self.slope, start=self.start, relation=relation, value=_plain(other)))
+        return _COMPARISONS[relation](int(self), other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._ask("<", other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._ask("<=", other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._ask(">", other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._ask(">=", other)
+
+    def __eq__(self, other: object) -> Any:
+        return self._ask("==", other)
+
+    def __ne__(self, other: object) -> Any:
+        return not self._ask("==", other)
+
+    def __bool__(self) -> bool:
+        return not self._ask("==", 0)
+
+    def __hash__(self) -> int:
+        return int.__hash__(self)
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
+class Rest(int):
+    """An index modulo something."""
+
+    index: Index
+    modulus: int
+
+    @classmethod
+    def of(cls, value: int, index: Index, modulus: int) -> Self:
+        """The rest `value` of `index`."""
+        rest = cls(value)
+        rest.index, rest.modulus = index, modulus
+        return rest
+
+    def _ask(self, relation: str, other: Any) -> Any:
+        if isinstance(other, int | float):
+            index = self.index
+            index.note(
+                Question(
+                    slope=index.slope,
+                    start=index.start,
+                    modulus=self.modulus,
+                    relation=relation,
+                    value=_plain(other),
+                )
+            )
+        return _COMPARISONS[relation](int(self), other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._ask("<", other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._ask("<=", other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._ask(">", other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._ask(">=", other)
+
+    def __eq__(self, other: object) -> Any:
+        return self._ask("==", other)
+
+    def __ne__(self, other: object) -> Any:
+        return not self._ask("==", other)
+
+    def __bool__(self) -> bool:
+        return not self._ask("==", 0)
+
+    def __hash__(self) -> int:
+        return int.__hash__(self)
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
+def _plain(value: float) -> float:
+    return int(value) if isinstance(value, int) else value

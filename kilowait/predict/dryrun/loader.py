@@ -1,0 +1,32 @@
+"""Batches of a DataLoader by number, made in this process."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch.utils.data import BatchSampler, DataLoader
+
+
+def batches(loader: DataLoader[Any]) -> tuple[int, Callable[[int], Any], bool]:
+    """How many batches a pass over a map-style data set has, what gives batch j, and whether the last one is smaller.
+
+    Which items are in a batch does not matter to its work, so they are taken in order, whatever the sampler.
+    """
+    sampler = loader.batch_sampler
+    size = loader.batch_size
+    if sampler is None or size is None:
+        return len(loader.sampler), lambda j: loader.collate_fn(loader.dataset[j]), False  # type: ignore[arg-type]
+    if type(sampler) is not BatchSampler:
+        numbers = list(sampler)
+        return len(numbers), lambda j: _batch(loader, numbers[j]), False
+    total = len(sampler.sampler)  # type: ignore[arg-type]
+    ragged = not loader.drop_last and total % size != 0
+    return len(loader), lambda j: _batch(loader, range(j * size, min(total, (j + 1) * size))), ragged
+
+
+def _batch(loader: DataLoader[Any], numbers: Sequence[int]) -> Any:
+    data: Any = loader.dataset
+    held = len(data)
+    numbers = [number % held for number in numbers]
+    if hasattr(data, "__getitems__"):
+        return loader.collate_fn(data.__getitems__(numbers))
+    return loader.collate_fn([data[number] for number in numbers])

@@ -1,0 +1,130 @@
+"""What an operator gives for arguments of the same shapes, remembered.
+
+FakeTensorMode works out the result of every call anew or through a cache that costs as much as many operators. Here a
+call that was made before with equal arguments gives new tensors of the remembered shapes, or the tensor it changed in
+place, and a view is made of the meta tensor underneath. Results that depend on values, and arguments that hold values,
+always take the long way.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
+
+MOST = 20_000
+_Shape = tuple[Any, ...]
+
+
+class Memory:
+    """Results by operator and arguments."""
+
+    def __init__(self) -> None:
+        self._results: dict[Any, Any] = {}
+        self._ways: dict[Any, str] = {}
+
+    def call(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The result of `func`, in a mode above FakeTensorMode."""
+        way = self._ways.get(func)
+        if way is None:
+            way = self._ways[func] = _way(func)
+        if way == "long":
+            return func(*args, **kwargs)
+        if way == "view":
+            return _viewed(func, args) if _plain_view(args, kwargs) else func(*args, **kwargs)
+        try:
+            key = (func, _key(args), _key(kwargs))
+        except _HoldsValues:
+            return func(*args, **kwargs)
+        if key in self._results:
+            return args[0] if way == "in place" else _made(self._results[key])
+        result = func(*args, **kwargs)
+        shapes = _shapes(result, _storages((args, kwargs)))
+        if shapes is not None and len(self._results) < MOST:
+            self._results[key] = shapes
+        return result
+
+
+class _HoldsValues(Exception):  # noqa: N818 - not an error, and seen nowhere else
+    """An argument whose values may matter."""
+
+
+def _way(func: Any) -> str:
+    """How a call may be remembered: "new" tensors, "in place", or not at all: the "long" way."""
+    schema = func._schema
+    tags = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output, torch.Tag.inplace_view}
+    if tags & set(func.tags) or not schema.returns or not schema.name.startswith("aten::"):
+        return "long"
+    aliases = [returned.alias_info for returned in schema.returns]
+    if not any(aliases):
+        return "new" if not any(returned.type.kind() == "ListType" for returned in schema.returns) else "long"
+    first = schema.arguments[0].alias_info if schema.arguments else None
+    if first is not None and not first.is_write and all(alias and not alias.is_write for alias in aliases):
+        return "view"
+    in_place = len(aliases) == 1 and first is not None and first.is_write and schema.name.endswith("_")
+    return "in place" if in_place else "long"
+
+
+def _plain_view(args: Any, kwargs: Any) -> bool:
+    """Whether only the first argument is a tensor, and holds no value."""
+    first = args[0]
+    if kwargs or not isinstance(first, FakeTensor) or first.constant is not None or first.layout != torch.strided:
+        return False
+    return not any(isinstance(part, Tensor | list) and _storages(part) for part in args[1:])
+
+
+def _viewed(func: Any, args: Any) -> Any:
+    mode, device = args[0].fake_mode, args[0].fake_device
+    with in_kernel_invocation_manager(mode):
+        result = func(*args)
+        if isinstance(result, Tensor):
+            return FakeTensor(mode, result, device)
+        return type(result)(FakeTensor(mode, part, device) for part in result)
+
+
+def _key(value: Any) -> Any:
+    kind = type(value)
+    if isinstance(value, Tensor):
+        if not isinstance(value, FakeTensor) or value.constant is not None or value.layout != torch.strided:
+            raise _HoldsValues
+        return tuple(value.shape), value.stride(), value.dtype, value.fake_device
+    if kind in (list, tuple):
+        return tuple([_key(part) for part in value])
+    if kind is dict:
+        return tuple([(name, _key(part)) for name, part in value.items()])
+    return kind, value
+
+
+def _storages(value: Any) -> set[int]:
+    if isinstance(value, Tensor):
+        return {value.untyped_storage()._cdata}
+    if isinstance(value, dict):
+        value = list(value.values())
+    return {one for part in value for one in _storages(part)} if isinstance(value, list | tuple) else set()
+
+
+def _shapes(result: Any, taken: set[int]) -> Any:
+    """What to make again, None where that cannot be said: a tensor that shares memory or holds a value."""
+    if result is None:
+        return ()
+    if isinstance(result, FakeTensor):
+        shared = result.untyped_storage()._cdata in taken or result.storage_offset() != 0
+        if result.constant is not None or shared or result.layout != torch.strided:
+            return None
+        return tuple(result.shape), result.stride(), result.dtype, result.fake_device, result.fake_mode
+    if isinstance(result, tuple):
+        parts = [_shapes(part, taken) for part in result]
+        return None if any(part is None for part in parts) else parts
+    return None
+
+
+def _made(shapes: Any) -> Any:
+    if isinstance(shapes, list):
+        return tuple(_made(part) for part in shapes)
+    return None if shapes == () else _tensor(*shapes)
+
+
+def _tensor(shape: _Shape, stride: _Shape, dtype: torch.dtype, device: torch.device, mode: FakeTensorMode) -> Tensor:
+    with torch._C._DisableTorchDispatch():
+        plain = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+        return FakeTensor(mode, plain, device)

@@ -1,0 +1,32 @@
+"""A whole training script on tensors without data, as `python entrypoint arguments` would run it.
+
+Not covered: who runs it and in which sandbox.
+"""
+
+import sys
+from pathlib import Path
+
+from kilowait.predict.dryrun.loops import Loops
+from kilowait.predict.dryrun.rewrite import LOOPS, rewrite
+from kilowait.predict.dryrun.trace import Recorder, tracing
+
+
+def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...]) -> None:
+    """Run the file `path` as __main__ in this process and record it; `sys.exit(0)` is a normal end.
+
+    There is no way back: argv, the path of imports and __main__ are the script's from now on. Raises whatever the
+    program raises; the recorder then holds what came before.
+    """
+    code = compile(rewrite(path.read_bytes(), path.name), path.name, "exec")
+    module = type(sys)("__main__")
+    module.__dict__[LOOPS] = Loops(recorder)
+    module.__file__ = str(path)
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, str(path.parent))
+    sys.modules["__main__"] = module
+    try:
+        with tracing(recorder):
+            exec(code, module.__dict__)
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise RuntimeError(f"{path.name} ended with exit status {end.code}") from end

@@ -1,0 +1,95 @@
+"""Counts of calls as a tree: the whole program, and one tally an item of a loop that is run.
+
+What an item stands for is known when its loop has ended; then the item's counts go to its parent under that weight. A
+backward pass runs after the loops of the forward pass have ended, so a call of autograd counts where the forward call
+was made, under the weights between there and the tally that is still open.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+Key = tuple[Any, ...]
+
+_NO_FORWARD = 1 << 62
+"""Nodes of autograd that gather gradients have no place in the forward pass; their numbers are above this."""
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """How often each call was made, how many optimizer steps, and which leaves of autograd were read.
+
+    `calls` is how many calls were made in earnest, nothing weighed: what the item cost this process. `weight` is None
+    until the tally has been added to its parent.
+    """
+
+    parent: "Tally | None" = None
+    counts: dict[Key, float] = field(default_factory=dict)
+    steps: float = 0.0
+    calls: int = 0
+    leaves: set[int] = field(default_factory=set)
+    weight: float | None = None
+
+    def like(self, other: "Tally") -> bool:
+        """Whether the two items did the same."""
+        return self.counts == other.counts and self.steps == other.steps
+
+    def work(self, cost: dict[Key, float]) -> float:
+        """The sum of its calls' costs."""
+        return sum(count * cost[key] for key, count in self.counts.items())
+
+
+class Tallies:
+    """The tree, its open end, and which numbers of autograd belong to which tally."""
+
+    def __init__(self) -> None:
+        self.root = self.open = Tally()
+        self._starts: list[int] = [0]
+        self._owners: list[Tally] = [self.root]
+
+    def begin(self) -> Tally:
+        """Open a tally below the one that is open."""
+        self._enter(Tally(parent=self.open))
+        return self.open
+
+    def end(self, tally: Tally) -> None:
+        """Close `tally` and whatever is still open below it."""
+        assert tally.parent is not None
+        self._enter(tally.parent)
+
+    def settle(self, tally: Tally, weight: float) -> None:
+        """Add a closed tally to its parent: it stands for `weight` items."""
+        parent = tally.parent
+        assert parent is not None
+        if tally.weight is not None:
+            raise ValueError(f"a tally is settled once; this one stands for {tally.weight:g} items already")
+        tally.weight = weight
+        for key, count in tally.counts.items():
+            parent.counts[key] = parent.counts.get(key, 0.0) + weight * count
+        parent.steps += weight * tally.steps
+        parent.calls += tally.calls
+        parent.leaves |= tally.leaves
+
+    def count(self, key: Key) -> None:
+        """Count one call where it belongs: here, or for a backward pass where its forward call was."""
+        tally, weight = self._place()
+        tally.counts[key] = tally.counts.get(key, 0.0) + weight
+        self.open.calls += 1
+
+    def _place(self) -> tuple[Tally, float]:
+        node = torch._C._current_autograd_node()
+        if node is None or (number := node._sequence_nr()) >= _NO_FORWARD:
+            return self.open, 1.0
+        tally, weight = self._owners[bisect_right(self._starts, number) - 1], 1.0
+        while tally.weight is not None:
+            assert tally.parent is not None
+            weight *= tally.weight
+            tally = tally.parent
+        return tally, weight
+
+    def _enter(self, tally: Tally) -> None:
+        self.open = tally
+        self._starts.append(torch._C._autograd._get_sequence_nr())
+        self._owners.append(tally)

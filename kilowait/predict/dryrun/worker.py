@@ -1,0 +1,165 @@
+"""The process that has PyTorch loaded and forks a child for every dry run: `python -m kilowait.predict.dryrun.worker`.
+
+It talks over the two file descriptors it is given: a request is a `Request` in MessagePack after its length (4 bytes,
+big-endian); an answer is a status and what the child wrote, the same way. Nothing of the answer is trusted here: the
+other side checks it.
+"""
+
+import os
+import select
+import signal
+import struct
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+import msgspec
+from msgspec import Struct
+
+from kilowait.predict.dryrun.program import Program
+from kilowait.predict.dryrun.sandbox import SCRATCH, Limits, enter, limit, sandbox_available
+
+PIPE = 3
+"""The file descriptor that a child writes its record to, the only one it has."""
+GRACE_S = 1.0
+"""So long after its budget a child may still write; then it is killed."""
+MAX_ANSWER_BYTES = 32_000_000
+"""More than this is no record of a dry run."""
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One dry run to make."""
+
+    program: Program
+    target: str
+    budget_s: float
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a child wrote, and how it ended where it wrote nothing."""
+
+    data: bytes = b""
+    failure: str = ""
+
+
+def send(stream: IO[bytes], message: Struct) -> None:
+    """Write one message after its length."""
+    data = msgspec.msgpack.encode(message)
+    stream.write(struct.pack(">I", len(data)) + data)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> bytes:
+    """Read one message; raises EOFError when the other side has gone."""
+    head = stream.read(4)
+    data = stream.read(struct.unpack(">I", head)[0]) if len(head) == 4 else b""
+    if len(head) < 4 or len(data) < struct.unpack(">I", head)[0]:
+        raise EOFError("the other side of the pipe has gone")
+    return data
+
+
+def serve(requests: IO[bytes], answers: IO[bytes], *, sandboxed: bool) -> None:
+    """Answer requests until the other side closes the pipe."""
+    while True:
+        try:
+            request = msgspec.msgpack.decode(receive(requests), type=Request)
+        except EOFError:
+            return
+        with TemporaryDirectory(prefix="kilowait-") as folder:
+            send(answers, _fork(request, Path(folder), sandboxed))
+
+
+def _fork(request: Request, folder: Path, sandboxed: bool) -> Answer:
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _child(request, folder, theirs, sandboxed)
+    os.close(theirs)
+    try:
+        data, failure = _read(ours, time.monotonic() + request.budget_s + GRACE_S)
+    finally:
+        os.close(ours)
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    return Answer(data=data, failure=failure or ("" if data else _ended(status)))
+
+
+def _child(request: Request, folder: Path, pipe: int, sandboxed: bool) -> None:
+    """Run the program and write its record to the pipe; never returns."""
+    from kilowait.predict.dryrun.execute import execute
+
+    try:
+        os.setpgid(0, 0)
+        _keep_only(pipe)
+        limits = Limits(cpu_s=request.budget_s + GRACE_S)
+        if sandboxed:
+            enter(folder, limits)
+            folder = Path(SCRATCH)
+        else:
+            limit(limits)
+        execute(request.program, folder, request.target, request.budget_s, lambda run: _write(PIPE, run.to_json()))
+    finally:
+        os._exit(0)
+
+
+def _keep_only(pipe: int) -> None:
+    """Close every file of the worker but the pipe, which becomes PIPE."""
+    quiet = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(quiet, descriptor)
+    if pipe != PIPE:
+        os.dup2(pipe, PIPE)
+    os.closerange(PIPE + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _write(pipe: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(pipe, data) :]
+
+
+def _read(pipe: int, deadline: float) -> tuple[bytes, str]:
+    """Everything until the child closes its end; nothing and the reason when it is too late or too much."""
+    parts: list[bytes] = []
+    while (left := deadline - time.monotonic()) > 0:
+        if not select.select([pipe], [], [], left)[0]:
+            break
+        part = os.read(pipe, 1 << 20)
+        if not part:
+            return b"".join(parts), ""
+        parts.append(part)
+        if sum(map(len, parts)) > MAX_ANSWER_BYTES:
+            return b"", f"it wrote more than {MAX_ANSWER_BYTES:,} bytes of record"
+    return b"", "it did not stop when its budget was spent and was killed"
+
+
+def _ended(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    return f"the process ended without a record ({how})"
+
+
+def warm_up(target: str) -> None:
+    """Load PyTorch and run the first operator on fake tensors, which costs a second, before any request."""
+    from kilowait.predict.dryrun.warm import warm
+
+    warm(target)
+
+
+def main() -> None:
+    """Serve on stdin and stdout; the program's own output never reaches them."""
+    target, mode = sys.argv[1:]
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    refused = sandbox_available() if mode == "sandboxed" else None
+    if refused is None:
+        warm_up(target)
+    send(answers, Answer(failure=refused or ""))
+    serve(requests, answers, sandboxed=mode == "sandboxed")
+
+
+if __name__ == "__main__":
+    main()
