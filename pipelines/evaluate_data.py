@@ -137,9 +137,8 @@ def _vectors(
 
 def _dry_runs(corpus: Corpus, sources: Sequence[Source], study: Study) -> dict[str, DryRun | None]:
     """Dry runs by content hash, None for those that failed."""
-    entries = {script: row["entry"] for script, row in corpus.programs.items()}
     target = "cuda" if any(specification(name) for name in study.device_types) else "cpu"
-    found = features_cache.dry_runs(corpus.folder, sources, entries, target)
+    found = features_cache.dry_runs(corpus.folder, sources, target)
     usable = {script: run for script, run in found.items() if run.usable}
     return {source.content_hash: usable.get(source.content_hash) for source in sources}
 

@@ -1,17 +1,19 @@
 """What pipelines.evaluate computes from a corpus once and keeps beside it, by content hash: vectors and dry runs.
 
-DIR/.features/embeddings holds shards of records.EMBEDDINGS, as pipelines.embed writes them (its shards can be copied
-there); DIR/.features/dryruns holds one JSON file a program and target.
+DIR/.features/embeddings holds the shards that pipelines.embed writes, DIR/.features/dryruns those of pipelines.dryrun:
+either can be copied there, or written there on a cluster.
 """
 
-import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from kilowait.predict.dryrun.record import DryRun
+from kilowait.predict.dryrun.runner import DryRunner
+from kilowait.predict.dryrun.store import finished as finished_dry_runs
+from kilowait.predict.dryrun.store import read_dry_runs, write_dry_runs
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.predict.shards import finished, plan, write_shard
 from kilowait.source import Source
@@ -19,6 +21,8 @@ from pipelines.corpus import FEATURES
 
 SHARD = 16
 """Sources in a shard: what a kill costs."""
+BUDGET_S = 2.0
+"""Wall time a program's dry run gets."""
 
 
 def embeddings_folder(corpus: Path) -> Path:
@@ -62,21 +66,22 @@ def _done(folder: Path) -> set[tuple[str, str]]:
     return embedding_pairs(folder) if any(folder.glob("*.parquet")) else set()
 
 
-def dry_runs(corpus: Path, sources: Sequence[Source], entries: Mapping[str, str], target: str) -> dict[str, DryRun]:
-    """The dry runs on `target` that are beside the corpus, by content hash; `entries` says how each program is run."""
-    folder = corpus / FEATURES / "dryruns"
-    found = {}
-    for source in sources:
-        path = folder / f"{source.content_hash}.{target}.json"
-        if path.exists():
-            found[source.content_hash] = DryRun.from_json(path.read_bytes())
-    return found
+def dry_runs(corpus: Path, sources: Sequence[Source], target: str) -> dict[str, DryRun]:
+    """The dry run of every source on `target` ("cuda" or "cpu"), by content hash; those that are missing are made.
 
-
-def keep_dry_run(corpus: Path, run: DryRun) -> None:
-    """Write one dry run beside the corpus, atomically."""
+    Their code is executed, on tensors without data, in a child process of its own that has `BUDGET_S` seconds.
+    """
     folder = corpus / FEATURES / "dryruns"
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{run.content_hash}.{os.getpid()}.partial"
-    partial.write_bytes(run.to_json())
-    os.replace(partial, folder / f"{run.content_hash}.{run.target}.json")
+    done = finished_dry_runs(folder, target)
+    todo = [source for source in sources if source.content_hash not in done]
+    if todo:
+        folder.mkdir(parents=True, exist_ok=True)
+        with DryRunner(budget_s=BUDGET_S, target=target) as runner:
+            bar = tqdm(todo, desc="dry run", unit="program", mininterval=0.5, file=sys.stderr)
+            made: list[DryRun] = []
+            for source in bar:
+                made.append(runner.run(source))
+                if len(made) == SHARD or source is todo[-1]:
+                    write_dry_runs(folder, made)
+                    made = []
+    return read_dry_runs(folder, target)

@@ -11,11 +11,11 @@ from test_layers import operation, run_of
 
 from kilowait.errors import InputError
 from kilowait.predict.dryrun.record import Kind
+from kilowait.predict.dryrun.store import write_dry_runs
 from kilowait.records import HELD_OUT, LABELS, read_table, table, write_table
 from pipelines import evaluate
 from pipelines.evaluate_data import load, read_corpus
 from pipelines.evaluate_scores import KEYS
-from pipelines.features_cache import keep_dry_run
 from pipelines.recipes import parse_recipes
 
 TYPES = {"A100": 1.0, "A6000": 2.0, "T4": 5.0}
@@ -33,7 +33,7 @@ def corpus(tmp_path_factory):
     features = folder / "corpus" / ".features"
     shutil.move(folder / "embeddings", features / "embeddings")
     rng = np.random.default_rng(0)
-    rows = []
+    rows, runs = [], []
     for row in read_table(folder / "labels.parquet", LABELS).to_pylist():
         if row["device_type"] == "cpu-1":
             own = {"energy_j": None, "energy_provenance": None}
@@ -42,7 +42,8 @@ def corpus(tmp_path_factory):
                 runtime = row["runtime_s"] * 1e-3 * factor * np.exp(0.2 * rng.normal())
                 rows.append({**row, **own, "device_type": device, "runtime_s": runtime})
             work = operation(Kind.GEMM, row["runtime_s"] * 1e9, 1e5)
-            keep_dry_run(folder / "corpus", run_of(row["content_hash"], [work]))
+            runs.append(run_of(row["content_hash"], [work]))
+    write_dry_runs(features / "dryruns", runs)
     write_table(table(rows, LABELS), folder / "corpus" / "labels.parquet")
     return folder / "corpus"
 
