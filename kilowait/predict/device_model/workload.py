@@ -1,0 +1,96 @@
+"""Programs as sums of works: which works there are, and how often each program calls each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from kilowait.predict.accuracy import FloatArray
+from kilowait.predict.device_model.roofline import Columns, device_seconds, host_seconds, program_work
+from kilowait.predict.device_model.specifications import Specification
+from kilowait.predict.device_model.work import Work, work_of
+from kilowait.predict.dryrun.record import DryRun
+
+SHARPNESS = 4.0
+"""Of the corner between host and device: a program takes (d^4 + h^4)^(1/4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """P programs over U distinct works: entry i is `count` calls of work[i] by program[i] (E,)."""
+
+    columns: Columns
+    program: NDArray[np.int64]
+    work: NDArray[np.int64]
+    count: FloatArray
+    programs: int
+
+    @classmethod
+    def of(cls, dry_runs: Sequence[DryRun]) -> "Workload":
+        """The works of dry runs; equal ones are one, and each program has its `program_work` once."""
+        index: dict[Work, int] = {program_work(): 0}
+        entries: dict[tuple[int, int], float] = {}
+        for p, run in enumerate(dry_runs):
+            entries[p, 0] = 1.0
+            for operation in run.operations:
+                if operation.device == run.target and operation.count > 0:
+                    u = index.setdefault(work_of(operation), len(index))
+                    entries[p, u] = entries.get((p, u), 0.0) + operation.count
+        pairs = np.array(list(entries), dtype=np.int64).reshape(-1, 2)
+        return cls(
+            columns=Columns.of(tuple(index)),
+            program=pairs[:, 0],
+            work=pairs[:, 1],
+            count=np.array(list(entries.values())),
+            programs=len(dry_runs),
+        )
+
+    @property
+    def size(self) -> int:
+        """U."""
+        return len(self.columns.works)
+
+    def incidence(self, values: FloatArray) -> sparse.csr_matrix:
+        """values (E,) as a matrix (P, U)."""
+        return sparse.csr_matrix((values, (self.program, self.work)), shape=(self.programs, self.size))
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Logarithms of roofline seconds (U, D) and of host seconds (U, D), before anything is learned."""
+
+    device: FloatArray
+    host: FloatArray
+
+    @classmethod
+    def of(cls, columns: Columns, devices: Sequence[Specification], *, tf32: bool = False) -> "Baseline":
+        """What the sheets of D devices say about U works."""
+        device = np.stack([device_seconds(columns, d, tf32=tf32) for d in devices], axis=1)
+        host = np.repeat(host_seconds(columns)[:, None], len(devices), axis=1)
+        return cls(device=np.log(device), host=np.log(host))
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """log seconds (P, D), and how they follow the works: d log T / d log t of each entry (E, D), device and host."""
+
+    log_s: FloatArray
+    device_share: FloatArray
+    host_share: FloatArray
+
+
+def totals(load: Workload, device: FloatArray, host: FloatArray) -> Totals:
+    """Run times from log seconds of works (U, D): the device works while the host launches, the slower one counts."""
+    d = load.count[:, None] * np.exp(device[load.work])
+    h = load.count[:, None] * np.exp(host[load.work])
+    add = sparse.csr_matrix((np.ones(len(d)), (load.program, np.arange(len(d)))), shape=(load.programs, len(d)))
+    device_s, host_s = add @ d, add @ h
+    total = (device_s**SHARPNESS + host_s**SHARPNESS) ** (1 / SHARPNESS)
+    on_device, on_host = (device_s / total) ** SHARPNESS, (host_s / total) ** SHARPNESS
+    return Totals(
+        log_s=np.log(total),
+        device_share=d / device_s[load.program] * on_device[load.program],
+        host_share=h / host_s[load.program] * on_host[load.program],
+    )
