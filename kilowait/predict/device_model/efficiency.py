@@ -1,4 +1,4 @@
-"""How alike the efficiencies of two operations on two devices are expected to be: the covariances that `fit` learns with.
+"""How alike the efficiencies of two operations on two devices are expected to be: the covariances `fit` learns with.
 
 The logarithm of an operation's real time over its roofline is a sum of random functions, each a covariance over
 operations times one over device types: what classes of operations, operators and shapes have in common
@@ -32,9 +32,9 @@ class Terms:
 
     Of the device: `kin` (products, convolutions, the rest), `group`, `op`, `shape` for all types; `alike`,
     `group_alike`, `shape_alike` by likeness; `group_own` of each type. Of the host: `host`, `host_group`, `host_op`
-    for all; `machine`, `machine_group` of each. `program` and `program_alike` are a program's remainder, `noise` that of a
-    measurement, `host_noise` more of it where the host limits. `shape_length` is in units of `SCALES`, `sheet_length` in
-    those of `Specification.likeness`.
+    for all; `machine`, `machine_group` of each. `program` and `program_alike` are a program's remainder, `noise` that
+    of a measurement, `host_noise` more of it where the host limits. `shape_length` is in units of `SCALES`,
+    `sheet_length` in those of `Specification.likeness`.
     """
 
     kin: float = 0.417
@@ -91,7 +91,7 @@ def _kin(group: str) -> str:
 def _same(a: Sequence[str], b: Sequence[str]) -> FloatArray:
     codes = {text: i for i, text in enumerate({*a, *b})}
     left, right = np.array([codes[t] for t in a]), np.array([codes[t] for t in b])
-    return (left[:, None] == right[None, :]).astype(np.float64)
+    return np.asarray(left[:, None] == right[None, :], dtype=np.float64)
 
 
 def device_terms(terms: Terms, a: Marks, b: Marks) -> dict[Across, FloatArray]:

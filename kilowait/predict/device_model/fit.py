@@ -2,8 +2,8 @@
 
 Only sums are measured, so the functions of `efficiency` are inferred through them: by Gauss-Newton steps on the
 most probable functions, each a Gaussian process regression on the totals linearised at the last functions
-(Rasmussen and Williams 2006, section 2.2 and, for the approximation, 3.4). A function is a weighted sum of covariances with
-the works of the training programs; the weights (U, D) are all that is kept.
+(Rasmussen and Williams 2006, section 2.2 and, for the approximation, 3.4). A function is a weighted sum of covariances
+with the works of the training programs; the weights (U, D) are all that is kept.
 """
 
 import math
@@ -59,8 +59,12 @@ class Weights:
 
     def towards(self, other: "Weights", share: float) -> "Weights":
         """Part of the way to other weights."""
-        pairs = zip((self.device, self.host, self.program), (other.device, other.host, other.program), strict=True)
-        return Weights(*(a + share * (b - a) for a, b in pairs), evidence=other.evidence)
+        return Weights(
+            self.device + share * (other.device - self.device),
+            self.host + share * (other.host - self.host),
+            self.program + share * (other.program - self.program),
+            other.evidence,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,7 @@ class Problem:
         """d log T / d log t of every row by every work (N, U)."""
         by_device = [self.load.incidence(shares[:, j]) for j in range(len(self.devices))]
         stacked = sparse.vstack(by_device, format="csr")
-        return stacked[self.measured.device * self.load.programs + self.measured.program]
+        return sparse.csr_matrix(stacked[self.measured.device * self.load.programs + self.measured.program])
 
     def _gram(self, space: _Space, device: sparse.csr_matrix, host: sparse.csr_matrix) -> FloatArray:
         """Covariance of all rows (N, N)."""
@@ -180,8 +184,8 @@ class Problem:
         for part, rows in ((space.device, device), (space.host, host)):
             for across, covariance in part.items():
                 term = np.asarray(rows @ (rows @ covariance).T)
-                gram += term if across == "all" else term * space.over[across][np.ix_(on, on)]
-        return gram
+                gram = gram + (term if across == "all" else term * space.over[across][np.ix_(on, on)])
+        return np.asarray(gram)
 
     def _pulled(self, rows: sparse.csr_matrix, alpha: FloatArray) -> FloatArray:
         """The weights of works (U, D) from those of rows (N,)."""

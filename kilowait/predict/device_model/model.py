@@ -146,12 +146,14 @@ class DeviceModel:
                 op=tuple(description["op"]),
                 shape=np.asarray(tensors["shape"], dtype=np.float64),
             )
-            parts = (np.asarray(tensors[name], dtype=np.float64) for name in ("device", "host", "program"))
+            device, host, program = (
+                np.asarray(tensors[name], dtype=np.float64) for name in ("device", "host", "program")
+            )
             model = cls(
                 terms=Terms(**description["terms"]),
                 devices=tuple(Specification(**d) for d in description["devices"]),
                 marks=marks,
-                weights=Weights(*parts),
+                weights=Weights(device, host, program),
                 programs=dict(description["programs"]),
                 tf32=bool(description["tf32"]),
             )

@@ -80,7 +80,7 @@ def _compute(columns: Columns, device: Specification, tf32: bool) -> FloatArray:
             for w in columns.works
         ]
     )
-    return columns.flops / rate * (1 + 0.5 * device.multiprocessors / columns.blocks)
+    return np.asarray(columns.flops / rate * (1 + 0.5 * device.multiprocessors / columns.blocks))
 
 
 def _memory(columns: Columns, device: Specification) -> FloatArray:
@@ -89,7 +89,7 @@ def _memory(columns: Columns, device: Specification) -> FloatArray:
     unfilled = 1 + np.where(columns.matrix, 0.0, device.multiprocessors / columns.blocks)
     to_memory = columns.bytes_moved * missed / (MEMORY_SHARE * device.bandwidth)
     to_cache = columns.bytes_moved / (device.multiprocessors * CACHE_BYTES_A_SECOND)
-    return (to_memory + to_cache) * unfilled
+    return np.asarray((to_memory + to_cache) * unfilled)
 
 
 def host_seconds(columns: Columns) -> FloatArray:
