@@ -78,14 +78,20 @@ class DeviceModel:
         Programs that the model was fitted to are anchored by their own measurements.
         """
         load = Workload.of(dry_runs)
+        at = self.totals(load, devices)
+        over = over_devices(self.terms, self.devices, devices)
+        anchor = self._anchors(dry_runs) @ program_terms(self.terms, over)
+        sigma = self._sigma(load, Marks.of(load.columns.works), at, devices)
+        return Estimate(log_s=at.log_s + anchor, sigma=sigma)
+
+    def totals(self, load: Workload, devices: Sequence[Specification]) -> Totals:
+        """Run times from operations alone, and what of them falls on which."""
         baseline = Baseline.of(load.columns, devices, tf32=self.tf32)
         marks = Marks.of(load.columns.works)
         over = over_devices(self.terms, self.devices, devices)
         device = applied(device_terms(self.terms, marks, self.marks), self.weights.device, over)
         host = applied(host_terms(self.terms, marks, self.marks), self.weights.host, over)
-        at = totals(load, baseline.device + device, baseline.host + host)
-        anchor = self._anchors(dry_runs) @ program_terms(self.terms, over)
-        return Estimate(log_s=at.log_s + anchor, sigma=self._sigma(load, marks, at, devices))
+        return totals(load, baseline.device + device, baseline.host + host)
 
     def _anchors(self, dry_runs: Sequence[DryRun]) -> FloatArray:
         """Weights of these programs (P, D), zero for one that was not measured."""

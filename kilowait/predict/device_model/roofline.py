@@ -72,6 +72,12 @@ def device_seconds(columns: Columns, device: Specification, *, tf32: bool = Fals
     return np.where(columns.kernels > 0, seconds, NOTHING_S)
 
 
+def compute_share(columns: Columns, device: Specification, *, tf32: bool = False) -> FloatArray:
+    """How far each work is limited by arithmetic rather than memory (U,): 1 for no bytes, 0 for no FLOPs."""
+    compute, memory = (part**SHARPNESS for part in (_compute(columns, device, tf32), _memory(columns, device)))
+    return np.asarray(compute / (compute + memory))
+
+
 def _compute(columns: Columns, device: Specification, tf32: bool) -> FloatArray:
     """FLOPs over the rate reached; half a round of pieces more, since the last round is seldom full."""
     rate = np.array(

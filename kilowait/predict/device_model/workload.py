@@ -74,11 +74,15 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """log seconds (P, D), and how they follow the works: d log T / d log t of each entry (E, D), device and host."""
+    """log seconds (P, D), and how they follow the works: d log T / d log t of each entry (E, D), device and host.
+
+    `busy` (E, D) is the share of the run time that the device spends on each entry.
+    """
 
     log_s: FloatArray
     device_share: FloatArray
     host_share: FloatArray
+    busy: FloatArray
 
 
 def totals(load: Workload, device: FloatArray, host: FloatArray) -> Totals:
@@ -93,4 +97,5 @@ def totals(load: Workload, device: FloatArray, host: FloatArray) -> Totals:
         log_s=np.log(total),
         device_share=d / device_s[load.program] * on_device[load.program],
         host_share=h / host_s[load.program] * on_host[load.program],
+        busy=d / total[load.program],
     )
