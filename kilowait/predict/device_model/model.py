@@ -163,7 +163,7 @@ class DeviceModel:
                 programs=dict(description["programs"]),
                 tf32=bool(description["tf32"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, InputError) as error:
             raise ModelError(f"not a device model: {error!r}; fit it again") from error
         model._check()
         return model
