@@ -166,13 +166,13 @@ def test_pieces_of_normalisations_and_rows() -> None:
 
 def test_a_recurrence_waits_for_every_step() -> None:
     record = operation(
-        "kilowait.recurrence",
+        "aten._cudnn_rnn",
         Kind.RECURRENT,
-        [[640, 128], [2, 10, 256], [1024, 128], [1024, 256], [1024], [1024, 256], [1024, 256]],
-        ["T", "T", "T*5", 256, 64, 2],
+        [[64, 10, 128], [2, 10, 256], [2, 10, 256], [1024, 128], [1024, 256], [1024], [1024, 256], [1024, 256]],
+        ["lstm", True, 2, 0.0, False, False, False],
     )
     read = work_of(record)
-    assert read.kernels == 2 * 64 * 2
+    assert read.kernels == 2 * 64 * 2  # two launches a step and layer
     assert read.blocks == 32  # 10 samples padded to 32, 1024 gates in blocks of 32
 
 

@@ -98,7 +98,7 @@ def device_terms(terms: Terms, a: Marks, b: Marks) -> dict[Across, FloatArray]:
     """Covariances (A, B) of the device part, by how they go over device types."""
     group = _same(a.group, b.group)
     distance = cdist(a.shape / SCALES, b.shape / SCALES, "sqeuclidean")
-    shape = group * np.exp(distance / (-2 * terms.shape_length**2))
+    shape = group / (1 + distance / (2 * terms.shape_length**2))  # rational quadratic: near and far both tell
     return {
         "all": terms.kin**2 * _same(a.kin, b.kin)
         + terms.group**2 * group

@@ -151,26 +151,31 @@ def _convolution_backward(operation: Operation, shapes: list[list[int]], attribu
 
 
 def recurrent(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
-    """All steps of all layers: a product a step that waits for the one before, and two launches for it.
+    """A stack of recurrent layers: a product a step that waits for the one before, and two launches for it.
 
-    Of kilowait's own operator (rows, features), (sweeps, samples, width), weights; single cells count as products.
+    Of one operator for the whole stack: data, states (sweeps, samples, width) and weights; mode, bias, layers, dropout,
+    training, bidirectional, batch first. Single cells count as products.
     """
-    if not name.startswith("recurrence"):
+    if not name.startswith("_cudnn_rnn"):
         return fused(operation, name, shapes, attributes)
-    steps, sweeps = attributes[-2], attributes[-1]
-    state = shapes[2 if "backward" in name else 1]
-    gates = max(shape[0] for shape in shapes[3:] if len(shape) == 2)
+    data, state = shapes[0], shapes[1]
+    first = bool(attributes[6]) if len(attributes) > 6 else False
+    steps = data[1 if first and len(data) == 3 else 0]
+    if len(data) == 2 and len(state) == 3:  # packed: every step of every sample is a row
+        steps = max(1, data[0] // state[1])
+    samples = state[1] if len(state) == 3 else 1
+    gates = max(shape[0] for shape in shapes[2:] if len(shape) == 2)
     return Reading(
-        group="recurrence_backward" if "backward" in name else "recurrence",
+        group="recurrent_backward" if "backward" in name else "recurrent",
         flops=operation.flops,
         bytes_moved=moved(operation),
-        blocks=float(_up(state[1], 32) * _up(gates, 32) / 32**2),
-        m=state[1],
+        blocks=float(_up(samples, 32) * _up(gates, 32) / 32**2),
+        m=samples,
         n=gates,
-        k=state[2],
+        k=state[-1],
         matrix=True,
-        kernels=int(2 * steps * sweeps),
-        extra=(math.log(steps * sweeps),),
+        kernels=2 * steps * state[0],
+        extra=(math.log(steps * state[0]),),
     )
 
 

@@ -6,8 +6,7 @@ _BY_NAME = {
     Kind.GEMM: "mm bmm addmm baddbmm addbmm matmul mv addmv dot vdot ger addr linear einsum _scaled_mm _int_mm",
     Kind.CONVOLUTION: "convolution convolution_backward _convolution convolution_overrideable cudnn_convolution "
     "mkldnn_convolution miopen_convolution slow_conv_dilated2d",
-    Kind.RECURRENT: "lstm gru rnn_tanh rnn_relu _cudnn_rnn _thnn_fused_lstm_cell _thnn_fused_gru_cell mkldnn_rnn_layer "
-    "recurrence recurrence_backward",
+    Kind.RECURRENT: "lstm gru rnn_tanh rnn_relu _cudnn_rnn _thnn_fused_lstm_cell _thnn_fused_gru_cell mkldnn_rnn_layer",
     Kind.SOFTMAX: "_softmax _log_softmax _softmax_backward_data _log_softmax_backward_data logsumexp _safe_softmax "
     "log_softmax softmax",
     Kind.SCAN: "cumsum cumprod cummax cummin logcumsumexp sort topk argsort msort unique2 _unique2 kthvalue mode "

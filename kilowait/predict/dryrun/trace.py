@@ -24,7 +24,6 @@ from torch.utils.flop_counter import flop_registry
 
 from kilowait.predict.dryrun.operators import kernels_of, kind_of
 from kilowait.predict.dryrun.record import Kind, Operation
-from kilowait.predict.dryrun.recurrent import fused_recurrences
 
 Key = tuple[str, str, str, str, str]
 
@@ -141,7 +140,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
     """Run what is inside on tensors without data, and record it."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with fake, _Watch(recorder), fused_recurrences(recorder.target):
+    with fake, _Watch(recorder):
         yield fake
 
 
