@@ -17,13 +17,10 @@ from scipy.spatial.distance import cdist
 from kilowait.errors import InputError
 from kilowait.predict.accuracy import FloatArray
 from kilowait.predict.device_model.specifications import Specification
-from kilowait.predict.device_model.work import Work
+from kilowait.predict.device_model.work import SCALES, Work
 
 Across = Literal["all", "alike", "own"]
 """How a term's function goes over device types: one for all, by likeness of sheets, each its own."""
-
-SCALES = np.array([1.5, 1.5, 1.5, 0.7, 1.0, 1.5, 0.7, 0.7, 0.7, 0.7, 0.7, 0.5])
-"""How far apart in each number of `Work.shape` (logarithms) works are a unit unlike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +30,7 @@ class Terms:
     Of the device: `kin` (products, convolutions, the rest), `group`, `op`, `shape` for all types; `alike`,
     `group_alike`, `shape_alike` by likeness; `group_own` of each type. Of the host: `host`, `host_group`, `host_op`
     for all; `machine`, `machine_group` of each. `program` and `program_alike` are a program's remainder, `noise` that
-    of a measurement, `host_noise` more of it where the host limits. `shape_length` is in units of `SCALES`,
+    of a measurement, `host_noise` more of it where the host limits. `shape_length` is in units of `work.SCALES`,
     `sheet_length` in those of `Specification.likeness`.
     """
 

@@ -136,7 +136,7 @@ class Problem:
         device = applied(space.device, weights.device, space.over)
         host = applied(space.host, weights.host, space.over)
         program = weights.program @ space.program
-        at = totals(self.load, baseline.device + device, baseline.host + host)
+        at = totals(self.load, baseline.device + device, baseline.host + host, baseline.corner)
         rest = self.measured.log_s - self._rows(at.log_s + program)
         prior = (weights.device * device).sum() + (weights.host * host).sum() + (weights.program * program).sum()
         return _State(weights, device, host, program, at, float(0.5 * (prior + (rest**2 / noise).sum())))

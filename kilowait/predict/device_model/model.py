@@ -11,7 +11,6 @@ from kilowait.errors import InputError, ModelError
 from kilowait.jobs import Provenance
 from kilowait.predict.accuracy import FloatArray
 from kilowait.predict.device_model.efficiency import (
-    SCALES,
     Marks,
     Terms,
     device_terms,
@@ -21,6 +20,7 @@ from kilowait.predict.device_model.efficiency import (
 )
 from kilowait.predict.device_model.fit import Measured, Problem, Weights, applied
 from kilowait.predict.device_model.specifications import Specification
+from kilowait.predict.device_model.work import SCALES
 from kilowait.predict.device_model.workload import Baseline, Totals, Workload, totals
 from kilowait.predict.dryrun.record import DryRun
 
@@ -57,12 +57,16 @@ class DeviceModel:
         *,
         terms: Terms | None = None,
         tf32: bool = False,
+        grid: float = 0.0,
     ) -> Self:
-        """Learn from run times of programs with usable dry runs; raises InputError when one is not usable."""
+        """Learn from run times of programs with usable dry runs; raises InputError when one is not usable.
+
+        `grid` > 0 merges works of like shape (`Workload.of`), for corpora with very many.
+        """
         for run in dry_runs:
             if not run.usable:
                 raise InputError(f"{run.content_hash}: its dry run is not usable ({run.reason}); leave it out")
-        load, terms = Workload.of(dry_runs), terms or Terms()
+        load, terms = Workload.of(dry_runs, grid=grid), terms or Terms()
         weights = Problem(load=load, devices=devices, measured=measured, terms=terms, tf32=tf32).solve()
         programs = {run.content_hash: p for p, run in enumerate(dry_runs)}
         marks = Marks.of(load.columns.works)
@@ -91,7 +95,7 @@ class DeviceModel:
         over = over_devices(self.terms, self.devices, devices)
         device = applied(device_terms(self.terms, marks, self.marks), self.weights.device, over)
         host = applied(host_terms(self.terms, marks, self.marks), self.weights.host, over)
-        return totals(load, baseline.device + device, baseline.host + host)
+        return totals(load, baseline.device + device, baseline.host + host, baseline.corner)
 
     def _anchors(self, dry_runs: Sequence[DryRun]) -> FloatArray:
         """Weights of these programs (P, D), zero for one that was not measured."""

@@ -29,7 +29,6 @@ PROGRAM = "program"
 """Class of the host's work that a program has once, whatever its operations."""
 HOST_UNIT_S = 1e-5
 _HOST_UNITS = {
-    PROGRAM: 1.0,
     "gemm": 2.2,
     "pool_max": 2.0,
     "reduction_arg": 1.8,
@@ -98,9 +97,11 @@ def _memory(columns: Columns, device: Specification) -> FloatArray:
     return np.asarray((to_memory + to_cache) * unfilled)
 
 
-def host_seconds(columns: Columns) -> FloatArray:
-    """Seconds of a typical host to launch one call of each work from Python (U,)."""
-    return HOST_UNIT_S * np.array([_host_units(w.group) for w in columns.works])
+def host_seconds(columns: Columns, device: Specification) -> FloatArray:
+    """Seconds of a typical host to launch one call of each work from Python (U,); of `PROGRAM` the device's start."""
+    units = [_host_units(w.group) for w in columns.works]
+    starts = np.array([w.group == PROGRAM for w in columns.works])
+    return np.where(starts, device.start_s, HOST_UNIT_S * np.array(units))
 
 
 def _host_units(group: str) -> float:

@@ -1,4 +1,9 @@
-"""What the device model knows of a device type: its specification sheet as numbers."""
+"""What the device model knows of a device type: its specification sheet as numbers.
+
+GPUs have theirs in `kilowait.hardware`. A CPU device type of kilowait is a number of threads of one machine; its
+sheet is an estimate for server cores at 2.5 GHz with 512-bit vectors: of each 160 GFLOP/s in float32, 12 GB/s of
+memory, 4 MiB of cache.
+"""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +22,9 @@ _DOUBLE = ("float64", "complex128")
 class Specification:
     """A device type as the roofline sees it: FLOP/s by number type, bytes/s, bytes, watts.
 
-    `multiprocessors` are the units that work is dealt to, `generation` the compute capability of the architecture.
+    `multiprocessors` are the units that work is dealt to, `generation` the compute capability of the architecture (0
+    for a CPU). `ahead` says that the host launches ahead while the device computes, as with a GPU, `start_s` what a
+    program takes there before its first operation.
     """
 
     name: str
@@ -31,6 +38,8 @@ class Specification:
     generation: float
     peak_w: float
     idle_w: float
+    ahead: bool = True
+    start_s: float = 1e-5
 
     @classmethod
     def of(cls, gpu: GpuType) -> "Specification":
@@ -50,8 +59,30 @@ class Specification:
         )
 
     @classmethod
+    def cpu(cls, threads: int) -> "Specification":
+        """The estimated sheet of `threads` threads on as many cores."""
+        return cls(
+            name=f"cpu-{threads}",
+            multiprocessors=threads,
+            fp32_flops=160e9 * threads,
+            tf32_flops=160e9 * threads,
+            half_flops=80e9 * threads,
+            fp64_flops=80e9 * threads,
+            bandwidth=12e9 * threads,
+            cache_bytes=4.0 * 2**20 * threads,
+            generation=0.0,
+            peak_w=10.0 * threads,
+            idle_w=3.0 * threads,
+            ahead=False,
+            start_s=0.05,
+        )
+
+    @classmethod
     def named(cls, name: str) -> "Specification":
-        """The sheet of a GPU type by any of its names; raises InputError for one that the catalogue lacks."""
+        """The sheet of a GPU type by any of its names, or of cpu-N; raises InputError for any other."""
+        head, _, threads = name.partition("-")
+        if head == "cpu" and threads.isdigit() and int(threads):
+            return cls.cpu(int(threads))
         return cls.of(hardware.CATALOGUE[hardware.canonical(name)])
 
     def matrix_flops(self, dtype: str, tf32: bool) -> float:

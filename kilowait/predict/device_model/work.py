@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from kilowait.predict.device_model.reading import (
     Reading,
     convolution,
@@ -24,8 +26,9 @@ from kilowait.predict.device_model.reading import (
 from kilowait.predict.dryrun.operators import base_name
 from kilowait.predict.dryrun.record import Kind, Operation
 
-DIMENSIONS = 12
-"""Of `Work.shape`."""
+SCALES = np.array([1.5, 1.5, 1.5, 0.7, 1.0, 1.5, 0.7, 0.7, 0.7, 0.7, 0.7, 0.5])
+"""How far apart in each number of `Work.shape` (logarithms) works are a unit unlike."""
+DIMENSIONS = len(SCALES)
 _FLOATS = {"float64": 8, "complex64": 8, "complex128": 16, "float16": 2, "bfloat16": 2}
 
 
