@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -102,10 +103,27 @@ def test_a_program_without_a_dry_run_is_marked(world: tuple[Programs, Study]) ->
     means = [np.exp(np.log(study.metrics["runtime_s"][train & (study.device == j)]).mean()) for j in range(3)]
     assert plain.predicted[plain.wide] == pytest.approx(means)
     assert (told.predicted[told.wide] == 42.0).all()
-    with pytest.raises(InputError, match="no training label has a usable dry run"):
+    with pytest.raises(InputError, match="no training label has a whole dry run"):
         by_operations(Programs(dry_runs={}, devices=programs.devices), study, "runtime_s", [train])
     with pytest.raises(InputError, match="predicts runtime_s, not energy_j"):
         by_operations(programs, study, "energy_j", [train])
+
+
+def test_a_dry_run_that_ended_early_is_a_lower_bound(world: tuple[Programs, Study]) -> None:
+    programs, study = world
+    early = {
+        name: msgspec.structs.replace(programs.dry_runs[name], completeness=Completeness.PARTIAL)
+        for name in ("p1", "p22")
+    }
+    part = Programs(dry_runs={**programs.dry_runs, **early}, devices=programs.devices)
+    train = study.script % 4 != 0
+    other = np.full(len(study.script), 0.002)
+    (found,) = by_operations(part, study, "runtime_s", [train], [other])
+    names = np.array(study.scripts)[study.script]
+    assert set(names[found.wide]) == {"p1", "p22"}
+    assert (found.predicted[names == "p1"] == 0.002).sum() == 2  # the third, T4, takes longer at least
+    truth = study.metrics["runtime_s"][names == "p22"]
+    assert found.predicted[names == "p22"] == pytest.approx(truth, rel=0.1)
 
 
 def test_cpu_types_have_sheets_and_a_machine_that_waits() -> None:

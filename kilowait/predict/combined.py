@@ -2,7 +2,8 @@
 
 A device type without labels in a fold is predicted from its sheet alone; a program with labels on other types is
 anchored by them. A program without a usable dry run gets what another recipe said of it, or else the geometric
-mean of its type, and is marked.
+mean of its type. A dry run that ended early is a lower bound: nothing is learned from it, and the larger of the two
+answers stands. Both kinds of programs are marked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,14 @@ from kilowait.predict.device_model.efficiency import Terms
 from kilowait.predict.device_model.fit import Measured
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
-from kilowait.predict.dryrun.record import DryRun
+from kilowait.predict.dryrun.record import Completeness, DryRun
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Predictions of all N labels in seconds, how far off their logarithms may be, and which had no dry run."""
+    """Predictions of all N labels in seconds, how far off their logarithms may be, and which had no whole dry run."""
 
     predicted: FloatArray
     sigma: FloatArray
@@ -75,23 +76,23 @@ def by_operations(
 def _fold(programs: Programs, study: Study, mask: Mask, otherwise: FloatArray | None) -> Found:
     runs = [programs.usable(script) for script in study.scripts]
     has_run = np.array([run is not None for run in runs])
-    model = _fitted(programs, study, runs, mask & has_run[study.script])
+    whole = np.array([run is not None and run.completeness == Completeness.WHOLE for run in runs])
+    model = _fitted(programs, study, runs, mask & whole[study.script])
     known = np.flatnonzero(has_run)
     sheets = [programs.sheet(name) for name in study.device_types]
     estimate = model.predict([run for run in runs if run is not None], sheets)
     mean, spread = _plain(study, mask)
     table, sigma = (np.tile(row, (len(runs), 1)) for row in (mean, spread))
     table[known], sigma[known] = estimate.log_s, estimate.sigma
-    predicted = np.exp(table[study.script, study.device])
-    wide = ~has_run[study.script]
-    if otherwise is not None:
-        predicted[wide] = otherwise[wide]
+    predicted, wide = np.exp(table[study.script, study.device]), ~whole[study.script]
+    fallback = np.exp(mean)[study.device] if otherwise is None else otherwise
+    predicted[wide] = np.maximum(fallback, np.where(has_run[study.script], predicted, 0.0))[wide]
     return Found(predicted=predicted, sigma=sigma[study.script, study.device], wide=wide)
 
 
 def _fitted(programs: Programs, study: Study, runs: Sequence[DryRun | None], mask: Mask) -> DeviceModel:
     if not mask.any():
-        raise InputError("no training label has a usable dry run; run python -m pipelines.dryrun over the corpus")
+        raise InputError("no training label has a whole dry run; run python -m pipelines.dryrun over the corpus")
     scripts, program = np.unique(study.script[mask], return_inverse=True)
     types, device = np.unique(study.device[mask], return_inverse=True)
     return DeviceModel.fit(
