@@ -1,5 +1,7 @@
 """Watts, caps and several GPUs."""
 
+import numpy as np
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,3 +64,20 @@ def test_several_gpus() -> None:
 def test_several_gpus_use_no_less_energy(gpus: int) -> None:
     one, link = Step(runtime_s=100.0, steps=100.0, gradient_bytes=1e8), Link(bandwidth=1e10)
     assert parallel_energy_j(one, 340.0, 60.0, gpus, link) >= 340.0 * 100.0
+
+
+@pytest.mark.shared_data
+def test_caps_of_the_zeus_sweep(shared_data) -> None:
+    """Run times under caps that bind, against the same configuration without a cap."""
+    sheets = {"a40": "A40", "v100": "V100", "p100": "P100", "rtx6000": "Quadro-RTX-6000"}
+    table = pandas.read_csv(shared_data("measurements") / "zeus_power_limit_sweep.csv")
+    errors, ignoring = [], []
+    for (gpu, *_), rows in table.groupby(["gpu", "network", "batch_size", "optimizer"]):
+        free = rows.loc[rows.power_limit.idxmax()]
+        run = Draw(runtime_s=free.time_per_epoch, power_w=free.average_power)
+        for row in rows[rows.power_limit < free.average_power].itertuples():
+            slowed = capped(Specification.named(sheets[gpu]), run, row.power_limit)
+            errors.append(abs(slowed.runtime_s / row.time_per_epoch - 1))
+            ignoring.append(abs(free.time_per_epoch / row.time_per_epoch - 1))
+    assert len(errors) > 500
+    assert np.median(errors) < 0.07 < 0.14 < np.median(ignoring)
