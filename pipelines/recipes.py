@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 
 from kilowait.errors import InputError
 from kilowait.predict import layers
+from kilowait.predict.combined import combined_recipe
 from kilowait.predict.evaluate import (
     Recipe,
     anchor_recipe,
@@ -31,6 +32,8 @@ NAMES = {
     "default+bag": "the geometric mean of default and bag",
     "neuralpower": "polynomials of layer sizes, a kind of layer each (Cai et al. 2017), on the dry run's operations",
     "justus": "a perceptron of layer and device, summed over layers (Justus et al. 2018), on the same",
+    "operations": "the device model: rooflines of the dry run's operations with learned efficiencies",
+    "combined": "operations, and default for programs without a whole dry run",
     "anchor": "the geometric mean of the program's own labels on other device types (for --anchored)",
 }
 QUICK = ("mean", "nearest", "bag", "default@mean:15:raw", "default", "default+bag")
@@ -99,6 +102,11 @@ def _recipe(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
             return NamedRecipe(name=text, recipe=new_types(layers.polynomial_recipe), needs_dry_runs=True)
         case "justus":
             return NamedRecipe(name=text, recipe=layers.perceptron_recipe(seed), needs_dry_runs=True, slow=True)
+        case "operations":
+            return NamedRecipe(name=text, recipe=combined_recipe(), needs_dry_runs=True)
+        case "combined":
+            both = combined_recipe(new_types(probe_recipe(mine, seed=seed, device=device)))
+            return NamedRecipe(name=text, recipe=both, features=mine.features, needs_dry_runs=True, config=mine)
         case "anchor":
             return NamedRecipe(name=text, recipe=anchor_recipe)
     raise InputError(f"--recipes: {text!r} is none of {', '.join(NAMES)}")

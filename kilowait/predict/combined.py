@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kilowait.errors import InputError
 from kilowait.hardware import GpuType
@@ -21,8 +20,7 @@ from kilowait.predict.device_model.fit import Measured
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dryrun.record import Completeness, DryRun
-
-Mask = NDArray[np.bool_]
+from kilowait.predict.evaluate import Answer, Inputs, Mask, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,3 +110,15 @@ def _plain(study: Study, mask: Mask) -> tuple[FloatArray, FloatArray]:
     mean = np.array([own.mean() if len(own) else whole.mean() for own in each])
     spread = np.array([own.std() if len(own) > 1 else whole.std() for own in each])
     return mean, np.maximum(spread, 0.1)
+
+
+def combined_recipe(otherwise: Recipe | None = None) -> Recipe:
+    """The device model, and `otherwise` for programs without a whole dry run."""
+
+    def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
+        programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices)
+        told = None if otherwise is None else [a.predicted for a in otherwise(inputs, metric, train)]
+        found = by_operations(programs, inputs.study, metric, train, told)
+        return [Answer(predicted=one.predicted, sigma=one.sigma, wide=one.wide) for one in found]
+
+    return answer
