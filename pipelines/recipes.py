@@ -38,9 +38,9 @@ NAMES = {
 }
 QUICK = ("mean", "nearest", "bag", "default@mean:15:raw", "default", "default+bag")
 """What needs seconds, and no vectors but the default probe's."""
-OWN = "default"
+OWN = "combined"
 """The recipe that kilowait predicts with: what `pipelines.evaluate --json` scores."""
-COMPARED = (OWN, "mean", "nearest", "bag", "neuralpower", "justus")
+COMPARED = (OWN, "default", "mean", "nearest", "bag", "neuralpower", "justus")
 """What `pipelines.evaluate` compares: kilowait's own recipe first, then the baselines that need seconds."""
 DEFAULT = ("paper", "default@last:30:raw", *QUICK)
 
