@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, create_engine, insert, inspect, select, update
+from sqlalchemy import Row, Table, create_engine, insert, inspect, select, update
 from sqlalchemy import event as hooks
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -42,6 +42,7 @@ class Store:
         if self._engine.dialect.name == "sqlite":
             hooks.listen(self._engine, "connect", _make_durable)
         self._writer = ""
+        self._ensured: set[str] = set()
         with self._named_errors("opened"):
             self._check_schema()
 
@@ -122,6 +123,22 @@ class Store:
         """The running jobs whose end was asked for."""
         asked = JOBS.c.cancel_s.is_not(None) & JOBS.c.ended_s.is_(None)
         return {row.job_id for row in self._rows(select(JOBS.c.job_id).where(asked))}
+
+    def rows(self, query: Any) -> list[Row[Any]]:
+        """What a query of `kilowait.store` finds; raises StoreError."""
+        return self._rows(query)
+
+    def change(self, statement: Any) -> None:
+        """One statement beside the history (a token, say), durable when this returns; raises StoreError."""
+        with self._named_errors("written"), self._engine.begin() as connection:
+            connection.execute(statement)
+
+    def ensure(self, table: Table) -> None:
+        """Make a table beside the history's where it is not there."""
+        if table.name not in self._ensured:
+            with self._named_errors("opened"):
+                table.create(self._engine, checkfirst=True)
+            self._ensured.add(table.name)
 
     def close(self) -> None:
         """Let go of the database."""
