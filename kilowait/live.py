@@ -217,6 +217,7 @@ class Controller:
             where=cluster.locate(waiting, gpu_type),
         )
         self._tokens[job_id] = self._take_in(writing, event)
+        writing.add_attempt(event, self.running(job_id).where)
 
     def _end(self, writing: Writing, attempt: Attempt, ending: Ending, time_s: float) -> None:
         """Take in the end of an attempt and, where that is the end of its job, that too."""

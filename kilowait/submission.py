@@ -64,6 +64,14 @@ class Request(Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
 
 
+class Log(Struct, frozen=True, kw_only=True):
+    """What is kept of a log: `data` begins `first_byte` bytes behind its beginning. `rank` is that of the node."""
+
+    rank: int
+    first_byte: int
+    data: bytes
+
+
 class Ending(Struct, frozen=True, kw_only=True):
     """How an attempt ended: well where `reason` is None.
 
@@ -80,6 +88,7 @@ class Ending(Struct, frozen=True, kw_only=True):
     gpu_ids: tuple[str, ...] = ()
     peak_memory_bytes: int | None = None
     gpu_memory_bytes: int | None = None
+    logs: tuple[Log, ...] = ()
 
 
 class Attempt(Struct, frozen=True, kw_only=True):

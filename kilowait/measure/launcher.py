@@ -33,11 +33,13 @@ class OrphanedError(Exception):
     """Whoever gave the orders is gone."""
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
+    """Set a property of this process, such as PR_SET_PDEATHSIG."""
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _limit(kind: int, amount: int) -> None:
+def limit(kind: int, amount: int) -> None:
+    """Limit a resource of this process for good, to at most what it may have."""
     hard = resource.getrlimit(kind)[1]
     resource.setrlimit(kind, (amount if hard == resource.RLIM_INFINITY else min(amount, hard), hard))
 
@@ -45,8 +47,8 @@ def _limit(kind: int, amount: int) -> None:
 def _become_guest(order: Order, scratch: str, marks: int, errors: int, warm: bool) -> None:
     """Turn this fresh fork into a process of its own session, with no input and its own scratch folder."""
     os.setsid()
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    _limit(resource.RLIMIT_CORE, 0)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    limit(resource.RLIMIT_CORE, 0)
     with contextlib.suppress(OSError):  # when memory runs out, let the kernel choose the script
         Path("/proc/self/oom_score_adj").write_text("1000")
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -64,7 +66,7 @@ def _play(order: Order) -> int:
     import torch
 
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    _limit(resource.RLIMIT_DATA, int(memory_bytes * MEMORY_SHARE))
+    limit(resource.RLIMIT_DATA, int(memory_bytes * MEMORY_SHARE))
     if order.threads is not None:
         torch.set_num_threads(order.threads)
         torch.set_num_interop_threads(1)
@@ -123,7 +125,8 @@ def _await_exit(pid: int, tail: _Tail, deadline_s: float, orders_fd: int) -> boo
         os.close(pidfd)
 
 
-def _kill_group(pid: int) -> None:
+def kill_group(pid: int) -> None:
+    """Kill a process that leads a group, and the group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):  # it may not have reached setsid yet
@@ -140,7 +143,7 @@ def _children() -> list[int]:
     return found
 
 
-def _sweep() -> None:
+def sweep() -> None:
     """Kill and reap whatever the script left behind, in its group or escaped from it (this is a subreaper)."""
     while True:
         try:
@@ -176,13 +179,13 @@ def _see_through(pid: int, order: Order, marks_fd: int, tail: _Tail, forked_s: f
     try:
         in_time = _await_exit(pid, tail, forked_s + order.timeout_s, orders_fd)
     except OrphanedError:
-        _kill_group(pid)
-        _sweep()
+        kill_group(pid)
+        sweep()
         raise
     ended_s = time.perf_counter()
-    _kill_group(pid)  # before it is reaped: until then its number is its own
+    kill_group(pid)  # before it is reaped: until then its number is its own
     _, status, usage = os.wait4(pid, 0)
-    _sweep()
+    sweep()
     while tail.read():
         continue
     marks = _read_marks(marks_fd)
@@ -225,7 +228,7 @@ def _step_aside(cores: tuple[int, ...], allowed: frozenset[int]) -> None:
 def main() -> None:
     """Serve orders from stdin until it closes."""
     warm = sys.argv[1:] == ["warm"]
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     if warm:
         guest.warm_up_imports()
     gc.collect()

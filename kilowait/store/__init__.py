@@ -20,9 +20,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 
 from kilowait.errors import InputError, StoreError, Superseded
 from kilowait.events import Event
-from kilowait.store.schema import ATTEMPTS, EVENTS, JOBS, MEASUREMENTS, META, SCHEMA, TABLES
+from kilowait.store.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA, TABLES
 from kilowait.store.writing import Writing
-from kilowait.submission import Program, Retry
+from kilowait.submission import Log, Program, Retry
 
 LOCK_WAIT_S = 5.0
 """How long a write waits for another process that holds the database."""
@@ -101,6 +101,12 @@ class Store:
         )
         query = select(ATTEMPTS, *columns).select_from(both).where(ATTEMPTS.c.job_id == job_id)
         return [dict(row._mapping) for row in self._rows(query.order_by(ATTEMPTS.c.attempt))]
+
+    def log(self, job_id: str, attempt: int, rank: int = 0) -> Log | None:
+        """What was kept of the log of an attempt that has ended, None where nothing was."""
+        at = (LOGS.c.job_id == job_id) & (LOGS.c.attempt == attempt) & (LOGS.c.rank == rank)
+        found = self._rows(select(LOGS).where(at))
+        return Log(rank=rank, first_byte=found[0].first_byte, data=found[0].data) if found else None
 
     def program(self, job_id: str) -> Program:
         """What a job runs; raises StoreError where there is no such job."""

@@ -5,6 +5,7 @@ from sqlalchemy import (
     Column,
     Float,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -60,6 +61,15 @@ ATTEMPTS = Table(
     Column("reason", Text),
     Column("peak_memory_bytes", BigInteger),
     Column("gpu_memory_bytes", BigInteger),
+)
+LOGS = Table(
+    "logs",
+    TABLES,
+    Column("job_id", String(40), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("rank", Integer, primary_key=True),
+    Column("first_byte", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
 )
 MEASUREMENTS = Table(
     "measurements",

@@ -1,10 +1,12 @@
 """What one transaction writes: events, and the rows of the other tables that follow from them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
+from kilowait.boards import Held
 from kilowait.events import (
     AttemptFailed,
     AttemptFinished,
@@ -15,7 +17,7 @@ from kilowait.events import (
     JobPreempted,
     JobSubmitted,
 )
-from kilowait.store.schema import ATTEMPTS, EVENTS, JOBS, MEASUREMENTS
+from kilowait.store.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS
 from kilowait.submission import Ending, Request
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -60,6 +62,19 @@ class Writing:
             },
         )
 
+    def add_attempt(self, event: JobPlaced, where: Sequence[Held]) -> None:
+        """Where the attempt is that the last event placed; that event's number is its token."""
+        row = {
+            "job_id": event.job_id,
+            "attempt": event.attempt,
+            "token": self.last_seq,
+            "gpu_type": event.gpu_type,
+            "gpus": event.gpus,
+            "places": _text(where),
+            "placed_s": event.time_s,
+        }
+        self._do(insert(ATTEMPTS), row)
+
     def start(self, job_id: str, attempt: int, time_s: float) -> None:
         """From now on the attempt's program may run."""
         self._do(update(ATTEMPTS).where(*_of(ATTEMPTS, job_id, attempt)).values(started_s=time_s))
@@ -77,6 +92,9 @@ class Writing:
             "gpu_memory_bytes": ending.gpu_memory_bytes,
         }
         self._do(update(ATTEMPTS).where(*_of(ATTEMPTS, job_id, attempt)).values(seen))
+        for log in ending.logs:
+            row = {"rank": log.rank, "first_byte": log.first_byte, "data": log.data}
+            self._do(insert(LOGS), {"job_id": job_id, "attempt": attempt, **row})
         if (measured := ending.measurement) is None:
             return
         self._do(
@@ -97,7 +115,6 @@ class Writing:
     def _project(self, event: Event) -> None:
         match event:
             case JobPlaced():
-                self._place(event)
                 self._state(event.job_id, "running")
             case AttemptFinished():
                 self._end(event)
@@ -114,20 +131,8 @@ class Writing:
                 running = ATTEMPTS.c.job_id == event.job_id, ATTEMPTS.c.ended_s.is_(None)
                 self._do(update(ATTEMPTS).where(*running).values(ended_s=event.time_s, reason="cancelled"))
                 self._state(event.job_id, "cancelled", ended_s=event.time_s)
-            case _:  # nodes have no table, and a submitted job gets its row from `add_job`
+            case _:  # nodes have no table; `add_job` and `add_attempt` make the rows of jobs and attempts
                 return
-
-    def _place(self, event: JobPlaced) -> None:
-        row = {
-            "job_id": event.job_id,
-            "attempt": event.attempt,
-            "token": self.last_seq,
-            "gpu_type": event.gpu_type,
-            "gpus": event.gpus,
-            "places": _text(event.where),
-            "placed_s": event.time_s,
-        }
-        self._do(insert(ATTEMPTS), row)
 
     def _end(self, event: AttemptFinished | AttemptFailed | JobPreempted, **more: Any) -> None:
         row = update(ATTEMPTS).where(*_of(ATTEMPTS, event.job_id, event.attempt))

@@ -1,0 +1,98 @@
+"""The boards that an attempt was given, and what the attempt drew from them.
+
+Where NVML answers, each board is metered by its UUID, and the job is shown these UUIDs and no others. Where the boards
+are there but no meter is (no right to ask, a board shared with others), energy is an estimate: the published peak power
+of the type times the measured time, so an upper bound. Where there is no NVIDIA driver at all, the boards are a test's,
+and every number is marked as pretended.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kilowait.boards import WHOLE
+from kilowait.errors import MeterError
+from kilowait.hardware import CATALOGUE, canonical
+from kilowait.jobs import Measurement, Provenance
+from kilowait.measure.meters import Meter
+from kilowait.measure.nvml import NvmlMeter, boards, load_nvml
+from kilowait.measure.outcome import Outcome
+from kilowait.submission import Ending
+
+
+@dataclass(slots=True, kw_only=True)
+class Allotment:
+    """Boards of one type on one node; `gpu_ids` are UUIDs, or the scheduler's names where there is no driver."""
+
+    gpu_type: str
+    gpu_milli: int
+    gpu_ids: tuple[str, ...]
+    pretended: bool
+    meters: Sequence[Meter] = field(default_factory=tuple)
+
+    def start(self) -> None:
+        """Begin to watch; boards that do not answer are estimated."""
+        try:
+            for meter in self.meters:
+                meter.start()
+        except MeterError:
+            self.meters = ()
+
+    def ending(self, outcome: Outcome, job_id: str, attempt: int) -> Ending:
+        """What an attempt took, charged from the start of its process to its end."""
+        runtime_s = outcome.ended_s - outcome.forked_s
+        energy_j, provenance, meter, memory = self._read(outcome, runtime_s)
+        measurement = Measurement(
+            job_id=job_id,
+            attempt=attempt,
+            gpu_type=self.gpu_type,
+            runtime_s=runtime_s,
+            energy_j=energy_j,
+            runtime_provenance=Provenance.PRETENDED if self.pretended else Provenance.MEASURED,
+            energy_provenance=provenance,
+        )
+        return Ending(
+            exit_code=outcome.exit_code,
+            reason=outcome.failure,
+            measurement=measurement,
+            meter=meter,
+            gpu_ids=self.gpu_ids,
+            peak_memory_bytes=outcome.peak_memory_bytes,
+            gpu_memory_bytes=memory,
+        )
+
+    def _read(self, outcome: Outcome, runtime_s: float) -> tuple[float, Provenance, str, int | None]:
+        """(joules, how they were had, by what, peak memory of a board)."""
+        with contextlib.suppress(MeterError):  # the run happened: it is estimated instead
+            readings = [meter.finish(outcome) for meter in self.meters]
+            joules = [reading.energy_j for reading in readings if reading.energy_j is not None]
+            if readings and len(joules) == len(readings):
+                memory = max((r.peak_memory_bytes for r in readings if r.peak_memory_bytes is not None), default=None)
+                return sum(joules), readings[0].provenance, readings[0].meter, memory
+        watts = _peak_w(self.gpu_type) * len(self.gpu_ids) * self.gpu_milli / WHOLE
+        provenance = Provenance.PRETENDED if self.pretended else Provenance.ESTIMATED
+        return watts * runtime_s, provenance, "pretended" if self.pretended else "peak-power-times-time", None
+
+
+def allot(gpu_type: str, gpu_milli: int, given: Sequence[str], nvml: Any = None) -> Allotment:
+    """The boards behind the ids that a resource manager gave: NVML's indices or UUIDs."""
+    try:
+        nvml = nvml or load_nvml()
+    except MeterError:
+        return Allotment(gpu_type=gpu_type, gpu_milli=gpu_milli, gpu_ids=tuple(given), pretended=True)
+    uuids = tuple(_uuid(nvml, name) for name in given)
+    meters: list[Meter] = []
+    if gpu_milli == WHOLE:  # what a shared board draws cannot be told apart
+        with contextlib.suppress(MeterError):
+            meters = [NvmlMeter(nvml, uuid) for uuid in uuids]
+    return Allotment(gpu_type=gpu_type, gpu_milli=gpu_milli, gpu_ids=uuids, pretended=False, meters=meters)
+
+
+def _uuid(nvml: Any, name: str) -> str:
+    """The UUID of a board; an index is NVML's, which counts by bus."""
+    return boards(nvml)[int(name)].device_id if name.isdigit() else name
+
+
+def _peak_w(gpu_type: str) -> float:
+    return CATALOGUE[canonical(gpu_type)].peak_w

@@ -1,0 +1,198 @@
+"""The process that guards one job: `python -m kilowait.measure.ward`, started by whoever runs jobs.
+
+It reads a `WardOrder` as one JSON line on stdin, starts the command in a session and folder of its own with only the
+environment it is given, keeps what it writes, and answers with one `Outcome` line on stdout. The line "stop" asks the
+job's process group to end (TERM), and kills it after a grace. When stdin closes, whoever gave the order is gone, and
+the job is killed at once: no job outlives its runner. Nothing that the job started stays behind, however it detached
+itself. Linux only, as the launcher. This is no sandbox: a job may read and write what its user may.
+"""
+
+import contextlib
+import os
+import resource
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+from msgspec import Struct
+
+from kilowait.measure.joblog import JobLog
+from kilowait.measure.launcher import (
+    FAILURE_CHARACTERS,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_PDEATHSIG,
+    OrphanedError,
+    kill_group,
+    limit,
+    prctl,
+    sweep,
+)
+from kilowait.measure.outcome import Outcome
+
+TAIL_BYTES = 4096
+
+
+class WardOrder(Struct, frozen=True, kw_only=True):
+    """One command: where it runs, what it sees, and how long it may take (None: for ever).
+
+    `grace_s` is how long it may take to end after it was asked to; `log_bytes` bounds what is kept in `log_folder`.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: str
+    log_folder: str
+    log_bytes: int
+    timeout_s: float | None = None
+    grace_s: float = 10.0
+
+
+class _Watch:
+    """A running job: its end, its output and the orders about it, in one loop."""
+
+    def __init__(self, order: WardOrder, pid: int, output: int, forked_s: float) -> None:
+        self.order, self.pid, self.output = order, pid, output
+        self.log, self.tail = JobLog(Path(order.log_folder), order.log_bytes), b""
+        self.deadline_s = None if order.timeout_s is None else forked_s + order.timeout_s
+        self.kill_s: float | None = None
+        self.failure: str | None = None
+
+    def until_exit(self) -> None:
+        """Return when the process has ended; raises OrphanedError when the orders end first."""
+        pidfd, poller = os.pidfd_open(self.pid), select.poll()
+        for fd in (pidfd, self.output, 0):
+            poller.register(fd, select.POLLIN)
+        try:
+            while True:
+                ready = dict(poller.poll(self._patience_ms()))
+                if self.output in ready and not self.drain():
+                    poller.unregister(self.output)
+                if pidfd in ready:
+                    return
+                if 0 in ready:
+                    self._obey()
+                self._enforce(time.perf_counter())
+        finally:
+            os.close(pidfd)
+
+    def drain(self) -> bool:
+        """Keep what the job wrote; False at the end."""
+        chunk = os.read(self.output, 65536)
+        self.log.write(chunk)
+        self.tail = (self.tail + chunk)[-TAIL_BYTES:]
+        return bool(chunk)
+
+    def _obey(self) -> None:
+        if not os.read(0, 4096):
+            raise OrphanedError
+        self._ask_to_end("stopped")
+
+    def _enforce(self, now_s: float) -> None:
+        if self.deadline_s is not None and now_s >= self.deadline_s:
+            self._ask_to_end(f"timeout after {self.order.timeout_s:g} s")
+        if self.kill_s is not None and now_s >= self.kill_s:
+            kill_group(self.pid)
+
+    def _ask_to_end(self, why: str) -> None:
+        if self.failure is None:
+            self.failure, self.kill_s, self.deadline_s = why, time.perf_counter() + self.order.grace_s, None
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGTERM)
+
+    def _patience_ms(self) -> float | None:
+        ends = [end for end in (self.deadline_s, self.kill_s) if end is not None]
+        return max(0.0, min(ends) - time.perf_counter()) * 1000 + 1 if ends else None
+
+    def why(self, code: int) -> str | None:
+        """Why the job failed, None where it ended well."""
+        if self.failure is not None or code == 0:
+            return self.failure
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        lines = [line.strip() for line in self.tail.decode(errors="replace").splitlines() if line.strip()]
+        return f"exit code {code}: {lines[-1][:FAILURE_CHARACTERS]}" if lines else f"exit code {code}"
+
+
+def guard(order: WardOrder) -> Outcome:
+    """Run the command to its end, and end everything it started; raises OrphanedError when stdin closes."""
+    output, output_w = os.pipe()
+    ready, ready_w = os.pipe()
+    forked_s = time.perf_counter()
+    pid = os.fork()
+    if pid == 0:
+        _become(order, output_w, ready_w)
+    os.close(output_w)
+    os.close(ready_w)
+    os.read(ready, 1)  # it leads its own group now, or is gone
+    os.close(ready)
+    watch = _Watch(order, pid, output, forked_s)
+    try:
+        watch.until_exit()
+    finally:
+        ended_s = time.perf_counter()
+        kill_group(pid)  # before it is reaped: until then its number is its own
+        _, status, usage = os.wait4(pid, 0)
+        sweep()
+    while watch.drain():
+        continue
+    watch.log.close()
+    code = os.waitstatus_to_exitcode(status)
+    return Outcome(
+        exit_code=code,
+        failure=watch.why(code),
+        forked_s=forked_s,
+        started_s=None,
+        step_s=None,
+        ended_s=ended_s,
+        cpu_s=usage.ru_utime + usage.ru_stime,
+        peak_memory_bytes=usage.ru_maxrss * 1024,
+    )
+
+
+def _become(order: WardOrder, output: int, ready: int) -> NoReturn:
+    """Turn this fresh fork into the job; what goes wrong is said on its output."""
+    try:
+        os.setsid()
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        limit(resource.RLIMIT_CORE, 0)
+        with contextlib.suppress(OSError):  # when memory runs out, let the kernel choose the job
+            Path("/proc/self/oom_score_adj").write_text("1000")
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (output, 1), (output, 2)):
+            os.dup2(source, target)
+        os.chdir(order.folder)
+        os.write(ready, b"1")
+        os.closerange(3, 4096)
+        os.execve(order.command[0], order.command, dict(order.environment))
+    except OSError as error:
+        os.write(2, f"{order.command[0]}: cannot be started: {error}\n".encode())
+    finally:  # whatever happens, the fork must not fall back into the guard
+        os._exit(os.EX_UNAVAILABLE)
+
+
+def main() -> None:
+    """Guard the one job that stdin names."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    line = b""
+    while not line.endswith(b"\n"):  # unbuffered: a "stop" behind it is for the poll
+        byte = os.read(0, 1)
+        if not byte:
+            return
+        line += byte
+    order = msgspec.json.decode(line, type=WardOrder)
+    try:
+        sys.stdout.write(guard(order).to_json() + "\n")
+        sys.stdout.flush()
+    except (OrphanedError, BrokenPipeError):  # nobody will come for these
+        for folder in (order.folder, order.log_folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
