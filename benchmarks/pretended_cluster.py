@@ -1,0 +1,134 @@
+"""A Ray cluster on this machine whose nodes say that they have GPUs: for the tests of the live service and its soak.
+
+Nothing measured on it is a measurement: the service marks all of it as pretended.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.cluster_utils import Cluster
+
+from kilowait.jobs import Job, Prediction
+from kilowait.submission import Program, Request, Retry
+from serve.gang import NAMESPACE
+from serve.inventory import Settings, deploy
+
+OVER = frozenset({"finished", "failed", "cancelled"})
+MEMORY_BYTES = 80_000_000
+
+MARK = """
+import os, sys, time
+who = os.environ["KILOWAIT_JOB_ID"], os.environ["KILOWAIT_ATTEMPT"], str(os.getpid())
+def mark(word):
+    with open(sys.argv[1], "a") as file:
+        file.write(" ".join((*who, word)) + "\\n")
+def alive(pid):
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    return True
+mark("begins")
+for line in open(sys.argv[1]):
+    job, attempt, pid, word = line.split()
+    if job == who[0] and pid != who[2] and alive(pid):
+        mark("overlaps")
+time.sleep(float(sys.argv[2]))
+mark("ends")
+"""
+"""A program that says in a file when it begins and ends, and when an earlier attempt of it still lives."""
+
+EQUAL = {name: Prediction(runtime_s=10.0, energy_kwh=1.0) for name in ("A100", "A6000")}
+
+
+class PretendedCluster:
+    """Nodes of pretended GPUs, each (Ray's word for its type or None, GPUs), and the scheduler over them.
+
+    It ends what it started, and nothing else. Marks of jobs are lines "job attempt pid word".
+    """
+
+    def __init__(self, folder: Path, policy: str = "simple", **nodes: tuple[str | None, int]) -> None:
+        self.marks = folder / "marks"
+        head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": MEMORY_BYTES}
+        head["_system_config"] = {"health_check_period_ms": 500, "health_check_initial_delay_ms": 1000}  # quick to see
+        self.ray = Cluster(initialize_head=True, head_node_args=head)
+        self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
+        ray.init(address=self.ray.address, namespace=NAMESPACE, log_to_driver=False)
+        options = {"kappa_relative": 1.0} if policy == "value" else {}
+        url = f"sqlite:///{folder}/kilowait.db"
+        settings = Settings(url=url, policy=policy, policy_options=options, look_s=0.2, grace_s=2.0)
+        self.scheduler = deploy(settings)
+
+    def add(self, ray_type: str | None, gpus: int) -> Any:
+        """One more node, of a type in Ray's words."""
+        resources = {f"accelerator_type:{ray_type}": 1} if ray_type else {}
+        return self.ray.add_node(num_cpus=1, num_gpus=gpus, resources=resources, object_store_memory=MEMORY_BYTES)
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """A word with the scheduler, which may be restarting."""
+        return ray.get(getattr(self.scheduler, method).remote(*arguments), timeout=120)
+
+    def submit(
+        self,
+        key: str | None,
+        seconds: float = 0.0,
+        *,
+        program: Program | None = None,
+        predictions: Mapping[str, Prediction] | None = None,
+        retry: Retry | None = None,
+        **fields: Any,
+    ) -> str:
+        """A job that marks its begin and end `seconds` later, where it is not given another program."""
+        marking = Program(files={"m.py": MARK}, entrypoint="m.py", arguments=(str(self.marks), str(seconds)))
+        asked = Request(
+            job=Job(job_id="", submit_s=0.0, user="ada", **fields),
+            predictions=predictions or EQUAL,
+            program=program or marking,
+            client_key=key,
+            retry=retry or Retry(),
+        )
+        return str(self.ask("submit", asked))
+
+    def marked(self, job_id: str = "") -> list[tuple[str, str, str]]:
+        """(job, attempt, word) of what the programs said, in order, of one job or of all."""
+        lines = self.marks.read_text().splitlines() if self.marks.exists() else []
+        said = [line.split() for line in lines if line.startswith(job_id)]
+        return [(job, attempt, word) for job, attempt, _, word in said]
+
+    def until(self, what: Callable[[], bool], timeout_s: float = 60.0) -> None:
+        """Wait until a condition holds."""
+        deadline_s = time.monotonic() + timeout_s
+        while not what():
+            assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {self.ask('status')}"
+            time.sleep(0.05)
+
+    def over(self, *job_ids: str, timeout_s: float = 60.0) -> list[Mapping[str, Any]]:
+        """The rows of these jobs once all are over."""
+        rows: list[Mapping[str, Any]] = []
+
+        def all_over() -> bool:
+            rows[:] = [self.ask("job", job_id) for job_id in job_ids]
+            return all(row["state"] in OVER for row in rows)
+
+        self.until(all_over, timeout_s)
+        return rows
+
+    def kill_scheduler(self) -> int:
+        """kill -9 the scheduler; returns the process id that it had."""
+        pid = int(self.ask("status")["pid"])
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def lose(self, name: str) -> None:
+        """kill -9 a node."""
+        self.ray.remove_node(self.nodes.pop(name), allow_graceful=False)
+
+    def close(self) -> None:
+        """End everything that was started here."""
+        ray.shutdown()
+        self.ray.shutdown()
