@@ -1,4 +1,4 @@
-"""What a policy thinks of a job on each GPU type: the number it goes by, where it goes by one, and its rule in words."""
+"""What a policy thinks of a job on a GPU type: the number it goes by, where it goes by one, and its rule in words."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

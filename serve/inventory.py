@@ -13,8 +13,9 @@ import asyncio
 import os
 import time
 import traceback
-from collections.abc import Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 import ray
@@ -34,6 +35,7 @@ from serve.gang import NAMESPACE, Gang
 from serve.nodes import NodeFollower
 
 NAME = "scheduler"
+T = TypeVar("T")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Inventory:
         self._inbox: list[tuple[Request, asyncio.Future[str]]] = []
         self._wake = asyncio.Event()
         self._follower = NodeFollower(self._controller)
+        self._decisions, self._decision_s = 0, deque[float](maxlen=10_000)
         for name in gang.strangers({Gang(a, 0).name for a in self._controller.all_running()}):
             gang.end(name)
         for attempt in self._controller.all_running():
@@ -133,7 +136,16 @@ class Inventory:
             "nodes": list(self._follower.nodes.values()),
             "unknown": {node.address: node.problem for node in self._follower.nodes.values() if node.problem},
             "problem": self._problem,
+            "settings": self._settings,
         }
+
+    async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
+        """What a function of this controller says (see `serve.questions`): it must be quick, and change no jobs."""
+        return question(self._controller, *arguments)
+
+    async def decision_times(self) -> tuple[int, list[float]]:
+        """How many decisions this process has made, and the seconds that each of the last ones took."""
+        return self._decisions, list(self._decision_s)
 
     def _accept(self) -> None:
         waiting, self._inbox = self._inbox, []
@@ -155,7 +167,7 @@ class Inventory:
                 if time.monotonic() - looked_s >= self._settings.look_s:
                     self._look(time.time())
                     looked_s = time.monotonic()
-                while attempts := self._controller.decide(time.time()):
+                while attempts := self._decide():
                     for attempt in attempts:
                         self._tend(attempt)
                 self._problem = None
@@ -168,6 +180,13 @@ class Inventory:
                 await asyncio.wait_for(self._wake.wait(), self._settings.look_s)
             except TimeoutError:
                 continue
+
+    def _decide(self) -> list[Attempt]:
+        began_s = time.perf_counter()
+        attempts = self._controller.decide(time.time())
+        self._decisions += 1
+        self._decision_s.append(time.perf_counter() - began_s)
+        return attempts
 
     def _look(self, now_s: float) -> None:
         """Tell the controller what became of the nodes since the last look."""

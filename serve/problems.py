@@ -26,7 +26,14 @@ class Refusal(Exception):  # noqa: N818 - what HTTP calls a problem is not alway
     """An answer that is no success; `field` is the culprit where there is one."""
 
     def __init__(
-        self, status: int, title: str, detail: str, *, remedy: str, field: str | None = None, retry_s: float | None = None
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        remedy: str,
+        field: str | None = None,
+        retry_s: float | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.title, self.detail, self.remedy, self.field = status, title, detail, remedy, field
@@ -71,9 +78,8 @@ def refused(error: BaseException) -> Refusal | None:
     match error:
         case JobRefused():
             text = str(error)
-            return Refusal(
-                422, "job refused", text, field=_field(text), remedy="ask for fewer GPUs, or for types that are there"
-            )
+            remedy = "ask for fewer GPUs, or for types that are there"
+            return Refusal(422, "job refused", text, field=_field(text) or "gpus", remedy=remedy)
         case InputError():
             text = str(error)
             field = _field(text)

@@ -54,13 +54,17 @@ class Submission(Wire):
     entrypoint: str = Field(default="main.py", max_length=200, description="the file that is run")
     arguments: list[str] = Field(default=[], max_length=MAX_ENTRIES)
     environment: dict[str, str] = Field(default={}, max_length=MAX_ENTRIES)
-    gpus: int | None = Field(default=None, ge=1, le=100_000, description="GPUs it takes; left out: read from the source")
+    gpus: int | None = Field(
+        default=None, ge=1, le=100_000, description="GPUs it takes; left out: read from the source"
+    )
     gpu_types: list[str] | None = Field(default=None, description="types it may use; left out: read, else any")
     gpu_milli: int = Field(default=1000, ge=1, le=1000, description="thousandths of one board, for a job of one GPU")
     one_node: bool = Field(default=False, description="all its GPUs on one node")
     memory_bytes: int | None = Field(default=None, ge=0, description="what it needs on each GPU")
     priority: int = Field(default=0, ge=-1_000_000, le=1_000_000, description="larger is more urgent; for policy fair")
-    deadline: datetime | None = Field(default=None, description="when it should be done, with a time zone; not enforced")
+    deadline: datetime | None = Field(
+        default=None, description="when it should be done, with a time zone; not enforced"
+    )
     labels: dict[str, str] = Field(default={}, max_length=MAX_ENTRIES)
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
     max_attempts: int = Field(default=3, ge=1, le=100)

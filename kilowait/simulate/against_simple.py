@@ -35,9 +35,7 @@ def against_simple(
     usable = [row for row in rows if _usable(row, inventory)]
     submissions = [_submission(row, asked[row["job_id"]]) for row in usable]
     if not submissions:
-        return Against(
-            jobs=0, left_out=len(rows), energy_kwh=0.0, wait_s=0.0, simple_energy_kwh=0.0, simple_wait_s=0.0
-        )
+        return Against(jobs=0, left_out=len(rows), energy_kwh=0.0, wait_s=0.0, simple_energy_kwh=0.0, simple_wait_s=0.0)
     run = simulate(submissions, inventory, simple())
     ran = {placement.job_id for placement in run.placements}
     return Against(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import log_ndtr, ndtri_exp
 
 from kilowait.cluster import Cluster, advance
 from kilowait.errors import JobRefused
@@ -135,9 +135,11 @@ def quantile(share: float, predicted_s: float, run_s: float, sd: float) -> float
     """The `share` quantile of T given T > `run_s`, log T ~ N(log `predicted_s`, `sd`^2)."""
     if sd == 0:
         return max(predicted_s, run_s)
-    past = float(ndtr(math.log(run_s / predicted_s) / sd)) if run_s > 0 else 0.0
-    at = min(past + share * (1 - past), 1 - 1e-12)
-    return max(run_s, predicted_s * math.exp(sd * float(ndtri(at))))
+    survives = float(log_ndtr(-math.log(run_s / predicted_s) / sd)) if run_s > 0 else 0.0
+    if share >= 1:
+        return math.inf
+    at = -float(ndtri_exp(survives + math.log1p(-share)))  # in logarithms: a job may overrun by many deviations
+    return max(run_s, predicted_s * math.exp(sd * at))
 
 
 def _median(sd: float) -> Supposed:

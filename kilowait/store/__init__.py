@@ -130,6 +130,17 @@ class Store:
         asked = JOBS.c.cancel_s.is_not(None) & JOBS.c.ended_s.is_(None)
         return {row.job_id for row in self._rows(select(JOBS.c.job_id).where(asked))}
 
+    def job_of_key(self, owner: str, client_key: str) -> Mapping[str, Any] | None:
+        """The row of the job that an owner asked for by this key, None where there is none."""
+        found = self._rows(select(JOBS).where(JOBS.c.owner == owner, JOBS.c.client_key == client_key))
+        return dict(found[0]._mapping) if found else None
+
+    def started_s(self) -> dict[str, float]:
+        """By job id, when each attempt that has begun and not ended was allowed to start its program."""
+        running = ATTEMPTS.c.ended_s.is_(None) & ATTEMPTS.c.started_s.is_not(None)
+        found = self._rows(select(ATTEMPTS.c.job_id, ATTEMPTS.c.started_s).where(running))
+        return {row.job_id: row.started_s for row in found}
+
     def rows(self, query: Any) -> list[Row[Any]]:
         """What a query of `kilowait.store` finds; raises StoreError."""
         return self._rows(query)

@@ -67,7 +67,9 @@ def history(
     query = select(*columns).select_from(joined).where(ATTEMPTS.c.ended_s.is_not(None), behind)
     query = query if owner is None else query.where(JOBS.c.owner == owner)
     query = query if ended_from_s is None else query.where(ATTEMPTS.c.ended_s >= ended_from_s)
-    rows = [dict(row._mapping) for row in store.rows(query.order_by(ATTEMPTS.c.job_id, ATTEMPTS.c.attempt).limit(limit))]
+    rows = [
+        dict(row._mapping) for row in store.rows(query.order_by(ATTEMPTS.c.job_id, ATTEMPTS.c.attempt).limit(limit))
+    ]
     asked = submissions(store, {row["job_id"] for row in rows})
     return [_with_prediction(row, asked[row["job_id"]]) for row in rows]
 
