@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kilowait import __version__
+from kilowait import __version__, remote
 from kilowait.errors import InputError, KilowaitError
 
 SIMULATE_EXAMPLE = """\
@@ -87,6 +87,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_predict(commands, wanted=words[:1] == ["predict"])
     _add_simulate(commands)
+    remote.add_commands(commands)
     return parser
 
 
