@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export TOKENIZERS_PARALLELISM := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint serve bench clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,6 +32,9 @@ lint: $(READY) ## style, types and the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
+
+serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A6000=4' needs no GPU
+	$(BIN)/python -m serve.start $(ARGS)
 
 bench: $(READY) ## benchmarks against a baseline in the same run
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'

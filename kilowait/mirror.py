@@ -4,9 +4,11 @@ It stands where the scheduler stood when it wrote the last event, and remembers 
 then. Any number of mirrors may follow one log.
 """
 
-from collections import OrderedDict, deque
+from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from kilowait.cluster import Cluster, Waiting, advance
@@ -15,7 +17,10 @@ from kilowait.rating import ahead_of, criterion
 from kilowait.scale import Scale
 
 KEPT = 10_000
-"""So many of the last placements and waits are remembered."""
+"""So many of the last placements are remembered."""
+
+WAIT_BOUNDS_S = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0, inf)
+"""Waits are counted up to each of these; all of the log, so the counts survive a restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,8 @@ class Mirror:
         self.cluster = Cluster(order=order)
         self.cluster._scale = Scale()
         self.choices: OrderedDict[str, Choice] = OrderedDict()
-        self.waits_s: deque[tuple[float, float]] = deque(maxlen=KEPT)
+        self.waits = [0] * len(WAIT_BOUNDS_S)
+        self.wait_s_sum = 0.0
         self.submitted = self.finished = self.failed = self.cancelled = self.placed = 0
 
     def take(self, seq: int, event: Event) -> None:
@@ -105,7 +111,9 @@ class Mirror:
         waiting = self.cluster.waiting[event.job_id]
         self.placed += 1
         if event.attempt == 1:
-            self.waits_s.append((event.time_s, event.time_s - waiting.job.submit_s))
+            wait_s = event.time_s - waiting.job.submit_s
+            self.waits[bisect_left(WAIT_BOUNDS_S, wait_s)] += 1
+            self.wait_s_sum += wait_s
         name, larger_first, options = self.look(waiting, count=False)
         self.choices[event.job_id] = Choice(
             job_id=event.job_id,

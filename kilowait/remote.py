@@ -18,6 +18,7 @@ from kilowait.errors import InputError
 if TYPE_CHECKING:
     from kilowait.client import Client
 
+BEHIND = "what stands behind -- is what the program is called with"
 EXAMPLE = """\
 examples:
   $ export KILOWAIT_URL=http://127.0.0.1:8000 KILOWAIT_TOKEN=kw_...
@@ -83,8 +84,7 @@ def _add(
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("program", metavar="FILE|FOLDER", help="a Python file, or a folder with --entrypoint")
-    add("arguments", nargs="*", metavar="-- ARGUMENT", help="what the program is called with, behind --")
+    add("program", metavar="FILE|FOLDER", help=f"a Python file, or a folder with --entrypoint; {BEHIND}")
     add("--entrypoint", metavar="FILE", help="the file of the folder that is run")
     add("--gpus", type=int, metavar="N", help="GPUs it takes (default: what the source says, else 1)")
     add(
@@ -129,6 +129,8 @@ def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> in
     from kilowait.client import DEFAULT_URL, Client
 
     url = args.url or os.environ.get("KILOWAIT_URL") or DEFAULT_URL
+    if args.behind and not hasattr(args, "program"):
+        raise InputError(f"-- {' '.join(args.behind)}: only submit and what-if call a program")
     answer = run(args, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")))
     if answer is not None:
         sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else show(answer))
@@ -141,7 +143,7 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
     return job_of(
         args.program,
         args.entrypoint,
-        arguments=args.arguments or None,
+        arguments=args.behind or None,
         gpus=args.gpus,
         gpu_types=args.gpu_types,
         gpu_milli=args.gpu_milli,

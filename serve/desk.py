@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kilowait.errors import InputError
 from kilowait.hardware import CATALOGUE
-from kilowait.jobs import Job, Prediction
+from kilowait.jobs import Job, Prediction, Provenance
 from kilowait.mirror import Mirror
 from kilowait.policies import POLICIES
 from kilowait.resources import Request as Asks
@@ -38,7 +38,10 @@ IDENTITY_S = 5.0
 OUTLOOK_S = 2.0
 """How old an expectation may be that is shown."""
 
-DEADLINE = "deadline"
+POWER_S = 2.0
+"""How old a reading of the boards' power may be that is shown."""
+
+DEADLINE = "kilowait/deadline"
 """The label that keeps a deadline: no policy looks at it."""
 
 
@@ -53,6 +56,7 @@ class Desk:
         self._identities: dict[str, tuple[float, Identity | None]] = {}
         self._outlook: tuple[float, int, dict[str, Expected]] | None = None
         self._thinking = asyncio.Lock()
+        self._power: tuple[float, dict[str, wire.Figure]] = (-POWER_S, {})
         self._errors: tuple[int, Errors] = (-1, Errors())
 
     async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
@@ -158,6 +162,13 @@ class Desk:
             warnings=warnings,
         )
 
+    async def powers(self) -> dict[str, wire.Figure]:
+        """By job id, the watts that its boards draw now; at most POWER_S old."""
+        if time.monotonic() - self._power[0] > POWER_S:
+            found = await self.scheduler.power.remote()
+            self._power = time.monotonic(), {job_id: _watts(nodes) for job_id, nodes in found.items()}
+        return self._power[1]
+
     async def errors(self) -> Errors:
         """How far run times were from their predictions here, looked up anew once a job has ended."""
         mirror = await self.mirror()
@@ -210,6 +221,12 @@ def _same(row: Mapping[str, Any], request: Request) -> bool:
     program = msgspec.json.decode(row["program"], type=Program)
     labels = msgspec.json.decode(row["labels"], type=dict[str, str])
     return same_job and program == request.program and labels == request.labels
+
+
+def _watts(nodes: Sequence[tuple[float, Provenance]]) -> wire.Figure:
+    """All nodes of a job together; pretended if any is."""
+    how = Provenance.PRETENDED if any(one is Provenance.PRETENDED for _, one in nodes) else Provenance.MEASURED
+    return wire.Figure(value=sum(watts for watts, _ in nodes), provenance=how)
 
 
 def _version(predictions: Mapping[str, Prediction]) -> str:

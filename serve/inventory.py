@@ -25,6 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kilowait.errors import InputError, KilowaitError, StaleAttempt, StoreError, Superseded
 from kilowait.hardware import CATALOGUE
+from kilowait.jobs import Provenance
 from kilowait.live import Controller
 from kilowait.policies import POLICIES
 from kilowait.state import Snapshot
@@ -35,6 +36,7 @@ from serve.gang import NAMESPACE, Gang
 from serve.nodes import NodeFollower
 
 NAME = "scheduler"
+POWER_TIMEOUT_S = 2.0
 T = TypeVar("T")
 
 
@@ -138,6 +140,13 @@ class Inventory:
             "problem": self._problem,
             "settings": self._settings,
         }
+
+    async def power(self) -> dict[str, list[tuple[float, Provenance]]]:
+        """By job id, watts on each of its nodes now; what does not answer at once is left out."""
+        gangs = [(runners.attempt.job_id, runners) for runners in self._gangs.values()]
+        asked = [asyncio.wait_for(runners.power(), POWER_TIMEOUT_S) for _, runners in gangs]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return {job_id: a for (job_id, _), a in zip(gangs, answers, strict=True) if isinstance(a, list) and a}
 
     async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
         """What a function of this controller says (see `serve.questions`): it must be quick, and change no jobs."""

@@ -11,7 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 from starlette.exceptions import HTTPException
 
-from kilowait.errors import IllegalEvent, InputError, JobRefused, KilowaitError, ModelError, StoreError
+from kilowait.errors import IllegalEvent, InputError, JobRefused, KilowaitError, ModelError, SourceError, StoreError
 from serve import wire
 
 MEDIA_TYPE = "application/problem+json"
@@ -82,7 +82,7 @@ def refused(error: BaseException) -> Refusal | None:
             return Refusal(422, "job refused", text, field=_field(text) or "gpus", remedy=remedy)
         case InputError():
             text = str(error)
-            field = _field(text)
+            field = _field(text) or ("source" if isinstance(error, SourceError) else None)
             status, title = (409, "conflict") if text.startswith("key ") else (422, "invalid input")
             return Refusal(status, title, text, field=field, remedy=remedy or f"correct {field or 'the request'}")
         case IllegalEvent():
@@ -106,6 +106,10 @@ def _field(text: str) -> str | None:
     head = text.split(":")[0] + " " + text
     if head.startswith("key "):
         return "Idempotency-Key"
+    if head.startswith("file "):
+        return "entrypoint"
+    if "GPU type" in text or "types it may use" in text:
+        return "gpu_types"
     return next((field for field in _FIELDS if field in head), "source" if "source" in text else None)
 
 
@@ -125,6 +129,8 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
 def _invalid(one: Mapping[str, Any]) -> dict[str, str]:
     """One mistake that the wire models found."""
     where = ".".join(str(part) for part in one["loc"] if part not in ("body", "query", "path", "header"))
+    if where.endswith("[key]"):
+        where = where.partition(".")[0]
     got = "" if one.get("type") in ("missing", "json_invalid") else f", got {str(one.get('input'))[:80]!r}"
     if one.get("type") == "value_error":
         got = ""

@@ -7,7 +7,7 @@ from typing import Any
 from kilowait.events import JobSubmitted
 from kilowait.live import Controller
 from kilowait.store import tokens
-from kilowait.store.reading import RawEvent, events_after, history, submissions
+from kilowait.store.reading import RawEvent, energy_totals, events_after, history, submissions
 
 Row = Mapping[str, Any]
 
@@ -72,6 +72,11 @@ def list_tokens(controller: Controller) -> Sequence[Row]:
 def revoke_token(controller: Controller, token_id: str) -> None:
     """Refuse a token from now on."""
     tokens.revoke(controller.store, token_id, time.time())
+
+
+def energy(controller: Controller) -> list[tuple[str, str, float, int]]:
+    """(GPU type, provenance, joules, attempts) of all that was ever had."""
+    return energy_totals(controller.store)
 
 
 def started(controller: Controller) -> dict[str, float]:

@@ -11,10 +11,14 @@ from ray.exceptions import RayError
 
 import kilowait
 from kilowait.store.tokens import Identity, Role
-from serve import questions, views, wire
+from serve import overview as overviews
+from serve import pages, questions, views, wire
 from serve.desk import DEADLINE, Desk
+from serve.metrics import text as metric_text
 from serve.problems import BodyLimit, Refusal, install
+from serve.today import Days
 from serve.why import why
+from serve.wire_page import Overview
 
 OVER = {"finished", "failed", "cancelled"}
 FOLLOW_S = 0.5
@@ -31,9 +35,11 @@ def build(desk: Desk) -> FastAPI:
         redoc_url=None,
         responses={"default": {"model": wire.Problem, "description": "what is wrong and what to do about it"}},
     )
-    app.state.desk = desk
+    app.state.desk, app.state.days = desk, Days(desk)
     app.add_middleware(BodyLimit, max_bytes=wire.MAX_BODY_BYTES)
     app.include_router(router)
+    app.include_router(plain)
+    app.include_router(pages.router)
     install(app)
     return app
 
@@ -79,6 +85,7 @@ Submitter = Annotated[Identity, allowed(Role.SUBMIT)]
 Operator = Annotated[Identity, allowed(Role.OPERATE)]
 
 router = APIRouter(prefix="/v1")
+plain = APIRouter()
 
 
 @router.post("/predict")
@@ -238,6 +245,18 @@ async def health(desk: At, response: Response) -> wire.Health:
     return wire.Health(status=status, version=kilowait.__version__, scheduler=scheduler, predictor=predictor)
 
 
+@router.get("/overview")
+async def overview(desk: At, request: Request, who: Reader) -> Overview:
+    """All that the page shows."""
+    return await overviews.overview(desk, request.app.state.days, who)
+
+
+@plain.get("/metrics", response_class=Response)
+async def metrics(desk: At, request: Request, _: Reader) -> Response:
+    """Prometheus metrics; a token of the role read is asked for, as everywhere."""
+    return Response(await metric_text(desk, request.app.state.days), media_type="text/plain; version=0.0.4")
+
+
 @router.post("/tokens", status_code=201)
 async def make_token(body: wire.TokenAsked, desk: At, _: Operator) -> wire.TokenMade:
     """Make a token for an owner; it is shown once."""
@@ -278,7 +297,8 @@ async def _view(desk: Desk, row: questions.Row) -> wire.Job:
     if active is None:
         return views.job_view(row, None, None)
     started_s = row["attempts"][-1]["started_s"] if row["attempts"] else None
-    return views.job_view(row, None, views.progress_view(active, started_s, time.time()))
+    power = (await desk.powers()).get(row["job_id"])
+    return views.job_view(row, None, views.progress_view(active, started_s, time.time(), power))
 
 
 async def _follow(desk: Desk, job_id: str, rank: int, offset: int) -> AsyncIterator[bytes]:

@@ -4,7 +4,7 @@ Every number that was not typed in by a person stands beside its provenance: mea
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +17,10 @@ MAX_ARCHIVE_TEXT = 6_000_000
 MAX_BODY_BYTES = 8_000_000
 MAX_ENTRIES = 64
 """Of labels, of environment variables, of arguments."""
+
+Printable = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+LabelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f\x7f]*$")]
+"""Names with a slash are the service's own."""
 
 State = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
@@ -65,7 +69,7 @@ class Submission(Wire):
     deadline: datetime | None = Field(
         default=None, description="when it should be done, with a time zone; not enforced"
     )
-    labels: dict[str, str] = Field(default={}, max_length=MAX_ENTRIES)
+    labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
     max_attempts: int = Field(default=3, ge=1, le=100)
 
@@ -301,60 +305,6 @@ class WhatIf(Wire):
     probe_version: str
     interval_basis: str
     provenance: Provenance = Provenance.MODELLED
-
-
-class Queued(Wire):
-    """A line of the page's queue or of its running jobs; what is another's has no owner and no labels."""
-
-    job_id: str
-    mine: bool
-    owner: str | None
-    name: str | None
-    gpus: int
-    submitted_s: float
-    expected: Expected | None
-    gpu_type: str | None
-    progress: Progress | None
-
-
-class Accuracy(Wire):
-    """Predicted against measured, a finished job."""
-
-    job_id: str
-    gpu_type: str
-    predicted_s: float
-    measured_s: Figure
-
-
-class Today(Wire):
-    """Energy since midnight UTC; beside it what the rule Simple would have used on the same submissions."""
-
-    since_s: float
-    jobs: int
-    compared_jobs: int
-    energy_kwh: float
-    energy_provenance: list[Provenance]
-    compared_energy_kwh: float
-    simple_energy_kwh: float
-    saved_kwh: float
-    wait_s: float
-    simple_wait_s: float
-    simple_provenance: Provenance = Provenance.MODELLED
-
-
-class Overview(Wire):
-    """All that the page shows."""
-
-    cluster: Cluster
-    queue: list[Queued]
-    queue_length: int
-    running: list[Queued]
-    today: Today
-    accuracy: list[Accuracy]
-    median_error: Figure | None
-    interval_basis: str
-    you: str
-    role: str
 
 
 class Health(Wire):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from kilowait.errors import StoreError
 from kilowait.events import Event, JobSubmitted
@@ -86,3 +86,11 @@ def _with_prediction(row: Mapping[str, Any], asked: JobSubmitted) -> dict[str, A
         "probe_version": seen.probe_version,
         "features": seen.features,
     }
+
+
+def energy_totals(store: Store) -> list[tuple[str, str, float, int]]:
+    """(GPU type, provenance, joules, attempts) of all that was ever had."""
+    columns = MEASUREMENTS.c.gpu_type, MEASUREMENTS.c.energy_provenance
+    query = select(*columns, func.sum(MEASUREMENTS.c.energy_j).label("energy_j"), func.count().label("attempts"))
+    rows = store.rows(query.group_by(*columns).order_by(*columns))
+    return [(row.gpu_type, row.energy_provenance, row.energy_j, row.attempts) for row in rows]
