@@ -47,14 +47,23 @@ EQUAL = {name: Prediction(runtime_s=10.0, energy_kwh=1.0) for name in ("A100", "
 
 
 class PretendedCluster:
-    """Nodes of pretended GPUs, each (Ray's word for its type or None, GPUs), and the scheduler over them.
+    """Nodes of pretended GPUs, each (Ray's word for its type, GPUs), and the scheduler over them.
 
     It ends what it started, and nothing else. Marks of jobs are lines "job attempt pid word".
     """
 
-    def __init__(self, folder: Path, policy: str = "simple", **nodes: tuple[str | None, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        policy: str = "simple",
+        *,
+        dashboard: bool = False,
+        unknown_gpus: int = 0,
+        **nodes: tuple[str, int],
+    ) -> None:
         self.marks = folder / "marks"
-        head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": MEMORY_BYTES}
+        head = {"num_cpus": 1, "include_dashboard": dashboard, "object_store_memory": MEMORY_BYTES}
+        head["num_gpus"] = unknown_gpus  # of a type that nobody says
         head["_system_config"] = {"health_check_period_ms": 500, "health_check_initial_delay_ms": 1000}  # quick to see
         self.ray = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
@@ -64,9 +73,9 @@ class PretendedCluster:
         settings = Settings(url=url, policy=policy, policy_options=options, look_s=0.2, grace_s=2.0)
         self.scheduler = deploy(settings)
 
-    def add(self, ray_type: str | None, gpus: int) -> Any:
+    def add(self, ray_type: str, gpus: int) -> Any:
         """One more node, of a type in Ray's words."""
-        resources = {f"accelerator_type:{ray_type}": 1} if ray_type else {}
+        resources = {f"accelerator_type:{ray_type}": 1}
         return self.ray.add_node(num_cpus=1, num_gpus=gpus, resources=resources, object_store_memory=MEMORY_BYTES)
 
     def ask(self, method: str, *arguments: Any) -> Any:

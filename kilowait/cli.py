@@ -59,7 +59,7 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 for a failure inside, 2 for a mistake in what was given."""
     words = list(sys.argv[1:] if argv is None else argv)
-    words, behind = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    words, behind = remote.split(words)
     args = _parser(words).parse_args(words)
     args.behind = behind
     try:

@@ -68,11 +68,17 @@ class Controller:
                     tokens[event.job_id] = seq
                 yield event
 
-        self.cluster: Cluster = replay(events(), self._order)
-        self._tokens = {job_id: tokens[job_id] for job_id in self.cluster.active}
+        self._cluster: Cluster = replay(events(), self._order)
+        self._tokens = {job_id: tokens[job_id] for job_id in self._cluster.active}
         self._started = self.store.started()
         self._cancelling = self.store.cancelling()
         self._torn = False
+
+    @property
+    def cluster(self) -> Cluster:
+        """What the committed events lead to."""
+        self._restore()
+        return self._cluster
 
     def submit(self, request: Request, now_s: float) -> str:
         """Accept a job; returns its id, the same for the same owner and key.
@@ -96,13 +102,13 @@ class Controller:
         Asking again is allowed. Raises InputError for a job that is unknown or was over before.
         """
         self._restore()
-        if job_id in self.cluster.active:
+        if job_id in self._cluster.active:
             if job_id not in self._cancelling:
                 with self._writing() as writing:
                     writing.ask_to_cancel(job_id, now_s)
                 self._cancelling.add(job_id)
             return self.running(job_id)
-        if job_id in self.cluster.waiting or job_id in self.cluster.stranded:
+        if job_id in self._cluster.waiting or job_id in self._cluster.stranded:
             with self._writing() as writing:
                 self._take_in(writing, JobCancelled(time_s=self._time(now_s), job_id=job_id))
             return None
@@ -118,9 +124,8 @@ class Controller:
 
     def gpus_held(self, node: str, gpu_type: str, gpus: int, now_s: float) -> None:
         """Others hold so many boards of a node; more than are free count as all that are."""
-        cluster, at = self.cluster, (node, gpu_type)
-        held = cluster.held.get(at, 0)
-        gpus = min(gpus, held + cluster.free_on(node, gpu_type))
+        held = self.cluster.held.get((node, gpu_type), 0)
+        gpus = min(gpus, held + self.cluster.free_on(node, gpu_type))
         if gpus != held:
             self._happened(GpusHeld(time_s=self._time(now_s), node=node, gpu_type=gpu_type, gpus=gpus))
 
@@ -158,7 +163,7 @@ class Controller:
     def decide(self, now_s: float) -> list[Attempt]:
         """Ask the policy once, and commit what it places; returns the attempts to start."""
         self._restore()
-        cluster = self.cluster
+        cluster = self._cluster
         cluster.now_s = self._time(now_s)  # policies look at it; time that passes is no event
         decisions = self.policy(cluster)
         if not decisions:
@@ -172,7 +177,7 @@ class Controller:
 
     def running(self, job_id: str) -> Attempt:
         """The attempt of a job that holds GPUs; raises KeyError for another job."""
-        active = self.cluster.active[job_id]
+        active = self._cluster.active[job_id]
         return Attempt(
             job_id=job_id,
             attempt=active.attempt,
@@ -204,7 +209,7 @@ class Controller:
         return job.job_id
 
     def _place(self, writing: Writing, decision: Place) -> None:
-        cluster, job_id, gpu_type = self.cluster, decision.job_id, decision.gpu_type
+        cluster, job_id, gpu_type = self._cluster, decision.job_id, decision.gpu_type
         waiting = cluster.waiting.get(job_id)
         if waiting is None or gpu_type not in waiting.gpus:
             raise IllegalEvent(f"job {job_id}: the policy places it on {gpu_type}, where it does not wait for room")
@@ -235,7 +240,7 @@ class Controller:
 
     def _check(self, job_id: str, attempt: int, token: int) -> Attempt:
         self._restore()
-        known = self.running(job_id) if job_id in self.cluster.active else None
+        known = self.running(job_id) if job_id in self._cluster.active else None
         if known is None or (known.attempt, known.token) != (attempt, token):
             now = f"attempt {known.attempt} with token {known.token}" if known else "no attempt of it"
             raise StaleAttempt(f"job {job_id}: attempt {attempt} with token {token} is refused; {now} runs")
@@ -243,11 +248,10 @@ class Controller:
 
     def _attempts_on(self, node: str) -> list[Attempt]:
         self._restore()
-        active = self.cluster.active.values()
-        return [self.running(one.job.job_id) for one in active if self.cluster.runs_on(one, node)]
+        return [self.running(job_id) for job_id, a in self._cluster.active.items() if self._cluster.runs_on(a, node)]
 
     def _only_node(self, active: Active) -> str:
-        return next(node for node, gpu_type in self.cluster.nodes if gpu_type == active.gpu_type)
+        return next(node for node, gpu_type in self._cluster.nodes if gpu_type == active.gpu_type)
 
     def _forget(self, ended: Sequence[Attempt]) -> None:
         for attempt in ended:
@@ -256,7 +260,7 @@ class Controller:
             self._cancelling.discard(attempt.job_id)
 
     def _time(self, now_s: float) -> float:
-        return max(now_s, self.cluster.now_s)
+        return max(now_s, self._cluster.now_s)
 
     def _happened(self, event: Event) -> None:
         with self._writing() as writing:
@@ -264,7 +268,7 @@ class Controller:
 
     def _take_in(self, writing: Writing, event: Event) -> int:
         """Advance the cluster, which may refuse, and then write; returns the event's number."""
-        advance(self.cluster, event)
+        advance(self._cluster, event)
         self._torn = True  # until it is committed
         return writing.append(event)
 

@@ -31,6 +31,14 @@ examples:
 Run = Callable[[argparse.Namespace, "Client"], Any]
 
 
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words of this command, and those behind -- that are for the program it submits."""
+    if words[:1] not in (["submit"], ["what-if"]) or "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare every command; nothing is imported that costs time."""
     submit = _add(commands, "submit", "submit a program to the live service", _submit, remote_text.submitted)
@@ -129,8 +137,6 @@ def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> in
     from kilowait.client import DEFAULT_URL, Client
 
     url = args.url or os.environ.get("KILOWAIT_URL") or DEFAULT_URL
-    if args.behind and not hasattr(args, "program"):
-        raise InputError(f"-- {' '.join(args.behind)}: only submit and what-if call a program")
     answer = run(args, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")))
     if answer is not None:
         sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else show(answer))

@@ -5,6 +5,7 @@ of `kilowait.hardware`. A node that has GPUs and no type that is known there is 
 place jobs by the wrong predictions.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -92,6 +93,7 @@ class NodeFollower:
         here = {node for node, _ in controller.cluster.nodes}
         for node in sorted((here | controller.cluster.draining) - self.nodes.keys()):
             lost += controller.node_lost(node, f"node {node} was lost", now_s)
+        ours = self._ours()
         for seen in self.nodes.values():
             if seen.gpu_type is None or seen.node in controller.cluster.draining:
                 continue
@@ -100,17 +102,19 @@ class NodeFollower:
             elif seen.node in here and seen.draining:
                 controller.node_drained(seen.node, now_s)
             elif seen.node in here:
-                self._count_held(seen, seen.gpu_type, now_s)
+                self._count_held(seen, seen.gpu_type, ours[seen.node], now_s)
         return lost
 
-    def _count_held(self, seen: SeenNode, gpu_type: str, now_s: float) -> None:
+    def _ours(self) -> Mapping[str, float]:
+        """The GPUs of each node that our attempts hold, or are about to."""
+        ours: defaultdict[str, float] = defaultdict(float)
+        for attempt in self._controller.all_running():
+            for held in attempt.where:
+                ours[held.node] += held.gpus * attempt.gpu_milli / WHOLE
+        return ours
+
+    def _count_held(self, seen: SeenNode, gpu_type: str, ours: float, now_s: float) -> None:
         """GPUs that are taken, and not by our attempts, are others'; believed once two looks agree."""
-        ours = sum(
-            held.gpus * attempt.gpu_milli / WHOLE
-            for attempt in self._controller.all_running()
-            for held in attempt.where
-            if held.node == seen.node
-        )
         others = max(0, ceil(seen.taken - ours - 1e-6))
         if self._held_before.get(seen.node) == others:
             self._controller.gpus_held(seen.node, gpu_type, others, now_s)

@@ -4,7 +4,8 @@ It reads a `WardOrder` as one JSON line on stdin, starts the command in a sessio
 environment it is given, keeps what it writes, and answers with one `Outcome` line on stdout. The line "stop" asks the
 job's process group to end (TERM), and kills it after a grace. When stdin closes, whoever gave the order is gone, and
 the job is killed at once: no job outlives its runner. Nothing that the job started stays behind, however it detached
-itself. Linux only, as the launcher. This is no sandbox: a job may read and write what its user may.
+itself; only when the guard itself is killed, what left the job's session does. Linux only, as the launcher. This is no
+sandbox: a job may read and write what its user may.
 """
 
 import contextlib

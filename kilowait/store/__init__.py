@@ -8,7 +8,7 @@ Not covered: moving an old schema to a new one, and forgetting old events.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,12 @@ class Store:
             hooks.listen(self._engine, "connect", _make_durable)
         self._writer = ""
         self._ensured: set[str] = set()
-        with self._named_errors("opened"):
-            self._check_schema()
+        try:
+            with self._named_errors("opened"):
+                self._check_schema()
+        except StoreError:
+            self.close()
+            raise
 
     def take_over(self) -> int:
         """Become the one who writes, so that no earlier one can any more; returns the last event's number."""
@@ -71,12 +75,10 @@ class Store:
     def events(self) -> Iterator[tuple[int, Event]]:
         """Every event with its number, in order; raises StoreError for one that cannot be read."""
         with self._named_errors("read"), self._engine.connect() as connection:
-            rows = connection.execution_options(yield_per=1000).execute(select(EVENTS).order_by(EVENTS.c.seq))
-            for row in rows:
-                try:
-                    yield row.seq, _DECODERS[row.kind].decode(row.payload)
-                except (KeyError, msgspec.DecodeError) as error:
-                    raise StoreError(f"{self.name}: event {row.seq} ({row.kind}) cannot be read: {error}") from error
+            connection = connection.execution_options(yield_per=1000)
+            with closing(connection.execute(select(EVENTS).order_by(EVENTS.c.seq))) as rows:
+                for row in rows:
+                    yield row.seq, self._decoded(row)
 
     def job(self, job_id: str) -> Mapping[str, Any] | None:
         """A row of the jobs table, None where there is no such job."""
@@ -161,6 +163,13 @@ class Store:
         """Let go of the database."""
         self._engine.dispose()
 
+    def _decoded(self, row: Row[Any]) -> Event:
+        try:
+            event: Event = _DECODERS[row.kind].decode(row.payload)
+        except (KeyError, msgspec.DecodeError) as error:
+            raise StoreError(f"{self.name}: event {row.seq} ({row.kind}) cannot be read: {error}") from error
+        return event
+
     def _rows(self, query: Any) -> list[Row[Any]]:
         with self._named_errors("read"), self._engine.connect() as connection:
             return list(connection.execute(query))
@@ -194,7 +203,7 @@ def _url_of(text: str) -> URL:
     """The URL with the driver that is used; raises InputError for what is neither a URL nor a path."""
     try:
         url = make_url(text if "://" in text else f"sqlite:///{Path(text)}")
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise InputError(f"{text!r} is no database; give sqlite:///PATH, postgresql://... or a path") from error
     drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
     if url.get_backend_name() not in drivers:
@@ -205,7 +214,8 @@ def _url_of(text: str) -> URL:
 def _waiting(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"timeout": LOCK_WAIT_S, "check_same_thread": False}
-    return {"options": f"-c lock_timeout={int(LOCK_WAIT_S * 1000)}", "connect_timeout": 10}
+    limits = f"-c lock_timeout={int(LOCK_WAIT_S * 1000)}"
+    return {"options": limits, "connect_timeout": 10}
 
 
 def _make_durable(connection: Any, _: object) -> None:

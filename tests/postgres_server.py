@@ -1,0 +1,64 @@
+"""A PostgreSQL server of a test's own, in a temporary folder; the binaries must be on this machine."""
+
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+OTHERS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
+
+
+def binary(name):
+    """The path of one of PostgreSQL's programs; skips the test where there is none."""
+    places = [shutil.which(name), *sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True)]
+    found = next((place for place in places if place and os.path.exists(place)), None)
+    if found is None:
+        pytest.skip(f"no {name} on this machine; install PostgreSQL (apt-get install postgresql) to run this test")
+    return os.path.realpath(found)
+
+
+def _account():
+    """Whom to run as: None for oneself, else the first account that root may become."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    account = next((known[name] for name in OTHERS if name in known), None)
+    if account is None:
+        pytest.skip(f"PostgreSQL does not run as root, and there is none of the accounts {', '.join(OTHERS)}")
+    return account
+
+
+@contextmanager
+def postgres(folder: Path):
+    """The URL of an empty database; the server is stopped in the end."""
+    initdb, server = binary("initdb"), binary("postgres")
+    account = _account()
+    as_other = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+    data = folder / "data"
+    data.mkdir()
+    if account:
+        os.chown(data, account.pw_uid, account.pw_gid)
+        for parent in (folder, *folder.parents):  # pytest's folders are its owner's alone
+            if parent.stat().st_uid == 0 and str(parent) not in ("/", "/tmp"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = {"cwd": data, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}, **as_other}
+    made = [initdb, "-D", str(data), "-U", "kilowait", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(made, check=True, stdout=subprocess.DEVNULL, **common)
+    options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
+    with (folder / "server.log").open("wb") as log:
+        running = subprocess.Popen([server, *options], stdout=log, stderr=log, **common)
+        try:
+            yield f"postgresql://kilowait@127.0.0.1:{port}/postgres"
+        finally:
+            running.send_signal(signal.SIGINT)  # a fast shutdown: it waits for no client
+            running.wait(30)
