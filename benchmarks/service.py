@@ -195,7 +195,7 @@ def _as_text(found: dict[str, Any]) -> str:
         f"an empty route of Ray Serve                      {empty_ms['p50']:8.1f}  {empty_ms['p99']:8.1f}",
         f"a prediction that is known                       {cached['p50']:8.1f}  {cached['p99']:8.1f}"
         f"   {cached['p50'] / empty_ms['p50']:.1f} times the empty route's",
-        f"a prediction of {found['tokens']:,} tokens, new text           {uncached['p50']:8.1f}  {uncached['p99']:8.1f}",
+        f"a new text of {found['tokens']:,} tokens                       {uncached['p50']:8.1f}  {uncached['p99']:8.1f}",
         f"submissions accepted durably, {made['clients']} clients       {made['per_s']:8.0f} a second; "
         f"the empty route {made['empty_per_s']:.0f} ({made['per_s'] / made['empty_per_s']:.2f} of it)",
     ]

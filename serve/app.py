@@ -35,7 +35,7 @@ class Options(BaseModel):
     policy: str = "value"
     policy_options: dict[str, Any] | str | None = None
     bundle: str | None = None
-    threads: int = 1
+    threads: int = 2
 
     def settings(self) -> Settings:
         """For the scheduler actor."""

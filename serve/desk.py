@@ -8,7 +8,10 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
+
+import msgspec
 
 from kilowait.errors import InputError
 from kilowait.hardware import CATALOGUE
@@ -19,12 +22,13 @@ from kilowait.resources import Request as Asks
 from kilowait.resources import read_request
 from kilowait.simulate.ahead import copied
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
+from kilowait.source import Source, source_from_bytes
 from kilowait.standin import on_types
 from kilowait.store.reading import decoded
 from kilowait.store.tokens import Identity
 from kilowait.submission import Program, Request, Retry
 from serve import questions, wire
-from serve.forecasts import Forecasts
+from serve.forecasts import KEPT, Forecasts
 from serve.inventory import Settings
 from serve.programs import program_of, source_of
 
@@ -56,6 +60,7 @@ class Desk:
         self._identities: dict[str, tuple[float, Identity | None]] = {}
         self._outlook: tuple[float, int, dict[str, Expected]] | None = None
         self._thinking = asyncio.Lock()
+        self._asked: dict[tuple[Any, ...], Asks] = {}
         self._power: tuple[float, dict[str, wire.Figure]] = (-POWER_S, {})
         self._errors: tuple[int, Errors] = (-1, Errors())
 
@@ -92,10 +97,8 @@ class Desk:
 
     async def predict(self, source: str, name: str) -> wire.Prediction:
         """What a source takes on every device type of the probe and every GPU type of the cluster."""
-        from kilowait.source import source_from_bytes
-
         text = source_from_bytes(name, source.encode())
-        asks = read_request(text.text)
+        asks = await self._asks(text, (), None, None)
         found, cached = await self.forecasts.of(text)
         predictions = on_types(found, (await self.mirror()).cluster.total, asks.gpus)
         return wire.Prediction(
@@ -106,11 +109,24 @@ class Desk:
             by_type=expectations(predictions),
         )
 
+    async def _asks(
+        self, source: Source, arguments: tuple[str, ...], gpus: int | None, types: tuple[str, ...] | None
+    ) -> Asks:
+        """What a source asks for: reading it takes milliseconds, so it is remembered. Raises as `read_request`."""
+        key = source.content_hash, arguments, gpus, types
+        if (known := self._asked.get(key)) is None:
+            known = await asyncio.to_thread(read_request, source.text, arguments, gpus=gpus, gpu_types=types)
+            if len(self._asked) > KEPT:
+                self._asked.clear()
+            self._asked[key] = known
+        return known
+
     async def request(self, asked: wire.Submission, owner: str, key: str) -> tuple[Request, Asks]:
         """A submission as the scheduler takes it, with its predictions."""
         program = program_of(asked)
         source = source_of(program)
-        asks = read_request(source.text, program.arguments, gpus=asked.gpus, gpu_types=asked.gpu_types)
+        types = None if asked.gpu_types is None else tuple(asked.gpu_types)
+        asks = await self._asks(source, program.arguments, asked.gpus, types)
         found, _ = await self.forecasts.of(source)
         if self._mirror is None or not self._mirror.cluster.total:
             await self.mirror()
@@ -192,8 +208,6 @@ class Desk:
     async def if_submitted(self, request: Request) -> tuple[dict[str | None, Expected | str], Errors]:
         """What a job would get now, by type and left to the policy (None)."""
         mirror, errors = await self.mirror(), await self.errors()
-        from dataclasses import replace
-
         job = replace(request.job, job_id="what-if")
         state = copied(mirror.cluster)
         found = await asyncio.to_thread(
@@ -208,8 +222,6 @@ class Desk:
 
 def _same(row: Mapping[str, Any], request: Request) -> bool:
     """Whether an earlier job asked for the same, predictions aside."""
-    import msgspec
-
     before: Job = row["submitted"].job
     same_job = (before.gpus, before.allowed, before.priority, before.content_hash, before.memory_bytes) == (
         request.job.gpus,
