@@ -189,13 +189,13 @@ def _until(what: Callable[[], bool], timeout_s: float = 120.0) -> None:
 
 
 def _as_text(found: dict[str, Any]) -> str:
-    empty_ms, cached, uncached, made = (found[k] for k in ("empty_ms", "cached_ms", "uncached_ms", "submissions"))
+    empty_ms, cached, new, made = (found[k] for k in ("empty_ms", "cached_ms", "uncached_ms", "submissions"))
     lines = [
         "all measured, over HTTP on this machine            p50 ms    p99 ms",
         f"an empty route of Ray Serve                      {empty_ms['p50']:8.1f}  {empty_ms['p99']:8.1f}",
         f"a prediction that is known                       {cached['p50']:8.1f}  {cached['p99']:8.1f}"
         f"   {cached['p50'] / empty_ms['p50']:.1f} times the empty route's",
-        f"a new text of {found['tokens']:,} tokens                       {uncached['p50']:8.1f}  {uncached['p99']:8.1f}",
+        f"a new text of {found['tokens']:,} tokens                       {new['p50']:8.1f}  {new['p99']:8.1f}",
         f"submissions accepted durably, {made['clients']} clients       {made['per_s']:8.0f} a second; "
         f"the empty route {made['empty_per_s']:.0f} ({made['per_s'] / made['empty_per_s']:.2f} of it)",
     ]

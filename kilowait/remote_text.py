@@ -91,7 +91,7 @@ def what_if(answer: Json) -> str:
         if found is None:
             rows.append([name, "", "", "", "", "", one["not_possible"]])
             continue
-        spans = [span(t - answer["now_s"]) if t is not None else "?" for t in (
+        spans = [ahead(t, answer["now_s"]) if t is not None else "?" for t in (
             found["start_s"], found["start_low_s"], found["start_high_s"], found["end_s"])]  # fmt: skip
         note = f"on {found['gpu_type']}" if one["gpu_type"] is None else ""
         rows.append([name, *spans, f"{found['energy_kwh']:.4g}", note + (" late" if found["late"] else "")])
@@ -140,6 +140,11 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if abs(seconds) < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def ahead(then_s: float, now_s: float) -> str:
+    """How far off a time is; what was expected to have happened is expected now."""
+    return span(max(0.0, then_s - now_s))
+
+
 def at(seconds: float) -> str:
     """A time of day here."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
@@ -149,7 +154,7 @@ def _line(one: Json) -> Iterable[str]:
     last = one["attempts"][-1]["gpu_type"] if one["attempts"] else ""
     note = one["reason"] or ""
     if one["expected"]:
-        note = f"starts in {span(one['expected']['start_s'] - time.time())} on {one['expected']['gpu_type']} (modelled)"
+        note = f"starts in {ahead(one['expected']['start_s'], time.time())} on {one['expected']['gpu_type']} (modelled)"
     elif one["progress"]:
         note = f"{one['progress']['share']:.0%} of its predicted time"
     program = " ".join([one["entrypoint"], *one["arguments"]])[:30]
@@ -158,10 +163,10 @@ def _line(one: Json) -> Iterable[str]:
 
 def _expected(one: Json) -> str:
     now_s = time.time()
-    text = f"expected to start in {span(one['start_s'] - now_s)} on {one['gpu_type']}"
+    text = f"expected to start in {ahead(one['start_s'], now_s)} on {one['gpu_type']}"
     if one["start_low_s"] is not None:
-        text += f" (90%: {span(one['start_low_s'] - now_s)} to {span(one['start_high_s'] - now_s)})"
-    text += f", to end in {span(one['end_s'] - now_s)}, {one['energy_kwh']:.4g} kWh; modelled"
+        text += f" (90%: {ahead(one['start_low_s'], now_s)} to {ahead(one['start_high_s'], now_s)})"
+    text += f", to end in {ahead(one['end_s'], now_s)}, {one['energy_kwh']:.4g} kWh; modelled"
     return text + ("; after its deadline" if one["late"] else "")
 
 

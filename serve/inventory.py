@@ -191,10 +191,11 @@ class Inventory:
                 continue
 
     def _decide(self) -> list[Attempt]:
-        began_s = time.perf_counter()
+        began_s, choice = time.perf_counter(), bool(self._controller.cluster.waiting)
         attempts = self._controller.decide(time.time())
-        self._decisions += 1
-        self._decision_s.append(time.perf_counter() - began_s)
+        if choice:  # with nobody waiting there is nothing to decide
+            self._decisions += 1
+            self._decision_s.append(time.perf_counter() - began_s)
         return attempts
 
     def _look(self, now_s: float) -> None:

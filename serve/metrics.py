@@ -79,12 +79,14 @@ def _queue(mirror: Mirror) -> Iterable[Metric]:
 
 
 def _decisions(decisions: int, decision_s: Sequence[float]) -> Iterable[Metric]:
-    count = CounterMetricFamily("kilowait_decisions", "rounds of the policy since the scheduler started")
+    count = CounterMetricFamily(
+        "kilowait_decisions", "rounds of the policy in which a job waited, since the scheduler started"
+    )
     count.add_metric([], decisions)
     yield count
     if decision_s:
         values = [([f"{q:g}"], float(np.quantile(decision_s, q))) for q in (0.5, 0.99)]
-        about = "policy and durable commit, measured, the last 10,000 rounds"
+        about = "policy and durable commit where a job waited, measured, the last 10,000 rounds"
         yield _labelled(GaugeMetricFamily, "kilowait_decision_seconds", about, ["quantile"], values)
 
 

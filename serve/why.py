@@ -75,18 +75,19 @@ def _summary(options: Sequence[Option], stranded: bool, expected: Expected | Non
 
 def _change(option: Option, waiting: Waiting, mirror: Mirror, now_s: float) -> str:
     """What a type lacks, and when what runs there is predicted to end."""
-    gpu_type, first = option.gpu_type, f"{option.ahead} waiting jobs come before it there"
+    gpu_type = option.gpu_type
+    first = f"{option.ahead} waiting jobs come before it there" if option.ahead else "no waiting job comes before it"
     if option.fits:
         return f"{gpu_type}: {option.free} of {option.total} are free and it needs {option.gpus}; {first}"
     missing, freed = (option.gpus - option.free) * WHOLE, 0
     for count, (end_s, milli) in enumerate(mirror.cluster.predicted_ends().get(gpu_type, ()), 1):
         freed += milli
         if freed >= missing:
-            left = duration(max(0.0, end_s - now_s))
+            left = f"predicted in {duration(end_s - now_s)}" if end_s > now_s else "overdue by its prediction"
             ends = "the next job" if count == 1 else f"the next {count} jobs"
             return (
                 f"{gpu_type}: {option.free} of {option.total} are free and it needs {option.gpus}; {ends} there must "
-                f"end (predicted in {left}); {first}"
+                f"end ({left}); {first}"
             )
     return f"{gpu_type}: {option.free} of {option.total} are free and it needs {option.gpus}; others hold the rest"
 

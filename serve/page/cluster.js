@@ -38,7 +38,7 @@ function running(rows) {
 
 function progress(p) {
   const share = Math.round(p.share * 100);
-  return { progress: p.share, text: share > 100 ? `overrun, ${(p.share).toPrecision(2)}×` : `${share}%` };
+  return { progress: p.share, text: share > 100 ? `overrun, ${Number(p.share.toPrecision(2)).toLocaleString()}×` : `${share}%` };
 }
 
 function queue(overview) {
@@ -93,19 +93,20 @@ function plot(rows) {
   svg.dataset.said = said;
   const values = rows.flatMap((one) => [one.predicted_s, one.measured_s.value]).map(Math.log10);
   const low = Math.floor(Math.min(...values)), high = Math.max(low + 1, Math.ceil(Math.max(...values)));
-  const x = (s) => 50 + (300 * (Math.log10(s) - low)) / (high - low);
+  const x = (s) => 55 + (280 * (Math.log10(s) - low)) / (high - low);
   const y = (s) => 260 - (250 * (Math.log10(s) - low)) / (high - low);
   const parts = [];
   for (let power = low; power <= high; power += 1) {
-    const s = 10 ** power;
-    parts.push(part("line", { x1: x(s), x2: x(s), y1: 10, y2: 260 }), part("line", { x1: 50, x2: 350, y1: y(s), y2: y(s) }));
-    parts.push(part("text", { x: x(s), y: 275, "text-anchor": "middle" }, span(s)));
-    parts.push(part("text", { x: 45, y: y(s) + 4, "text-anchor": "end" }, span(s)));
+    const s = Number(`1e${power}`);
+    parts.push(part("line", { x1: x(s), x2: x(s), y1: 10, y2: 260 }), part("line", { x1: 55, x2: 335, y1: y(s), y2: y(s) }));
+    parts.push(part("text", { x: x(s), y: 275, "text-anchor": "middle" }, `${s} s`));
+    parts.push(part("text", { x: 50, y: y(s) + 4, "text-anchor": "end" }, `${s} s`));
   }
   const ends = [10 ** low, 10 ** high];
   parts.push(part("line", { x1: x(ends[0]), y1: y(ends[0]), x2: x(ends[1]), y2: y(ends[1]), class: "right" }));
   parts.push(...rows.map((one) => part("circle", { cx: x(one.predicted_s), cy: y(one.measured_s.value), r: 4 })));
   parts.push(part("text", { x: 200, y: 294, "text-anchor": "middle" }, "predicted (modelled)"));
+  parts.push(part("text", { x: 58, y: 8 }, "took"));
   const title = part("title", { id: "plot-title" }, `Predicted against measured run times of ${rows.length} jobs`);
   svg.replaceChildren(title, ...parts);
 }

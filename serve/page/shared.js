@@ -40,6 +40,7 @@ export function fill(id, rows) {
   const table = document.getElementById(id);
   const body = table.tBodies[0];
   const labels = [...table.tHead.rows[0].cells].map((cell) => [cell.innerText.replace(/\s+/g, " "), cell.className]);
+  roles(table);
   const known = new Map([...body.rows].map((row) => [row.dataset.key, row]));
   rows.forEach((row, position) => {
     const line = known.get(row.key) ?? newRow(row, labels);
@@ -57,12 +58,22 @@ export function fill(id, rows) {
   }
 }
 
+/** A table stays one for a screen reader where the style sheet lays its rows out as cards. */
+function roles(table) {
+  table.setAttribute("role", "table");
+  [table.tHead, table.tBodies[0]].forEach((part) => part.setAttribute("role", "rowgroup"));
+  table.tHead.rows[0].setAttribute("role", "row");
+  [...table.tHead.rows[0].cells].forEach((cell) => cell.setAttribute("role", "columnheader"));
+}
+
 function newRow(row, labels) {
   const line = make("tr");
   line.dataset.key = row.key;
+  line.setAttribute("role", "row");
   labels.forEach(([label, className], column) => {
     const cell = make(column ? "td" : "th", undefined, className);
     if (!column) cell.scope = "row";
+    cell.setAttribute("role", column ? "cell" : "rowheader");
     cell.dataset.label = label;
     line.append(cell);
   });
