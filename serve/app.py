@@ -18,10 +18,11 @@ from ray.serve import Application
 
 from serve.desk import Desk
 from serve.inventory import Settings, deploy
-from serve.predictor import Predictor
+from serve.predictor import MAX_QUEUED, Predictor
 from serve.routes import build
 
 KEEP_UP_S = 1.0
+SQLITE = "sqlite:///"
 HEAD = {"node:__internal_head__": 0.001}
 """With SQLite the history is a file of the head node: the scheduler and its service run there."""
 
@@ -36,6 +37,7 @@ class Options(BaseModel):
     policy_options: dict[str, Any] | str | None = None
     bundle: str | None = None
     threads: int = 2
+    max_queued: int = MAX_QUEUED
 
     def settings(self) -> Settings:
         """For the scheduler actor."""
@@ -52,7 +54,9 @@ class Service:
 
     def __init__(self, options: Options, predictor: Any) -> None:
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        self.desk = Desk(deploy(options.settings()), predictor)
+        settings = options.settings()
+        make_folder(settings.url)
+        self.desk = Desk(deploy(settings), predictor)
         loop = asyncio.get_event_loop()
         self._tasks = [loop.create_task(self.desk.forecasts.watch()), loop.create_task(self._keep_up())]
 
@@ -72,15 +76,19 @@ class Service:
 
 def app(options: Options) -> Application:
     """The application with these options; raises InputError for a policy that is unknown."""
-    predictor = Predictor.bind(options.bundle, options.threads)
+    predictor = Predictor.options(max_queued_requests=options.max_queued).bind(options.bundle, options.threads)
     return Service.options(ray_actor_options={"num_cpus": 0, "resources": HEAD}).bind(options, predictor)
 
 
 def _absolute(url: str) -> str:
-    """An SQLite path that means the same in every process; its folder is made."""
-    prefix = "sqlite:///"
-    if "://" in url and not url.startswith(prefix):
+    """An SQLite path that means the same in every process."""
+    if "://" in url and not url.startswith(SQLITE):
         return url
-    path = Path(url.removeprefix(prefix)).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return f"{prefix}{path}"
+    return f"{SQLITE}{Path(url.removeprefix(SQLITE)).absolute()}"
+
+
+def make_folder(url: str) -> str:
+    """The same URL, once the folder of an SQLite file is there."""
+    if url.startswith(SQLITE):
+        Path(url.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    return url

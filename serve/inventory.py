@@ -17,9 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import msgspec
 import ray
-from msgspec import Struct
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -34,24 +32,11 @@ from kilowait.submission import Attempt, Ending, Request
 from serve import gang
 from serve.gang import NAMESPACE, Gang
 from serve.nodes import NodeFollower
+from serve.settings import Settings
 
 NAME = "scheduler"
 POWER_TIMEOUT_S = 2.0
 T = TypeVar("T")
-
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """Where the history is, and how the scheduler decides; seconds unless named otherwise."""
-
-    url: str
-    policy: str = "value"
-    policy_options: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"kappa_relative": 1.0})
-    look_s: float = 0.5
-    """How often nodes are looked at."""
-    start_timeout_s: float = 120.0
-    """How long GPUs that were placed may take to be held."""
-    grace_s: float = 10.0
-    """How long a job may take to end once it was asked to."""
 
 
 class Inventory:
@@ -142,7 +127,7 @@ class Inventory:
         }
 
     async def power(self) -> dict[str, list[tuple[float, Provenance]]]:
-        """By job id, watts on each of its nodes now; what does not answer at once is left out."""
+        """By job id, watts on each of its nodes now; whoever does not answer at once is left out."""
         gangs = [(runners.attempt.job_id, runners) for runners in self._gangs.values()]
         asked = [asyncio.wait_for(runners.power(), POWER_TIMEOUT_S) for _, runners in gangs]
         answers = await asyncio.gather(*asked, return_exceptions=True)

@@ -5,20 +5,18 @@ import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from ray.exceptions import RayError
 
 import kilowait
 from kilowait.store.tokens import Identity, Role
-from serve import overview as overviews
-from serve import pages, questions, views, wire
+from serve import operating, pages, questions, views, wire
+from serve.access import At, Reader, Submitter
 from serve.desk import DEADLINE, Desk
-from serve.metrics import text as metric_text
 from serve.problems import BodyLimit, Refusal, install
 from serve.today import Days
 from serve.why import why
-from serve.wire_page import Overview
+from serve.wire_why import IfOn, WhatIf, Why
 
 OVER = {"finished", "failed", "cancelled"}
 FOLLOW_S = 0.5
@@ -37,55 +35,13 @@ def build(desk: Desk) -> FastAPI:
     )
     app.state.desk, app.state.days = desk, Days(desk)
     app.add_middleware(BodyLimit, max_bytes=wire.MAX_BODY_BYTES)
-    app.include_router(router)
-    app.include_router(plain)
-    app.include_router(pages.router)
+    for part in (router, operating.router, operating.plain, pages.router):
+        app.include_router(part)
     install(app)
     return app
 
 
-def the_desk(request: Request) -> Desk:
-    """The desk of this application."""
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-At = Annotated[Desk, Depends(the_desk)]
-
-
-def allowed(role: Role) -> Any:
-    """A dependency: who asks, refused without a token of at least this role."""
-
-    async def check(desk: At, authorization: Annotated[str | None, Header()] = None) -> Identity:
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Refusal(
-                401, "unauthorized", "no token was given", field="Authorization",
-                remedy="send Authorization: Bearer TOKEN; an operator makes one with: kilowait token create",
-            )  # fmt: skip
-        identity = await desk.identity(token.strip())
-        if identity is None:
-            raise Refusal(
-                401, "unauthorized", "the token is unknown or revoked", field="Authorization",
-                remedy="ask an operator for a new one",
-            )  # fmt: skip
-        if identity.role < role:
-            have, need = identity.role.name.lower(), role.name.lower()
-            raise Refusal(
-                403, "forbidden", f"the token's role is {have}, this needs {need}", field="Authorization",
-                remedy=f"ask an operator for a token of the role {need}",
-            )  # fmt: skip
-        return identity
-
-    return Depends(check)
-
-
-Reader = Annotated[Identity, allowed(Role.READ)]
-Submitter = Annotated[Identity, allowed(Role.SUBMIT)]
-Operator = Annotated[Identity, allowed(Role.OPERATE)]
-
 router = APIRouter(prefix="/v1")
-plain = APIRouter()
 
 
 @router.post("/predict")
@@ -139,7 +95,7 @@ async def cancel(job_id: str, desk: At, who: Submitter) -> wire.Job:
 
 
 @router.get("/jobs/{job_id}/why")
-async def explain(job_id: str, desk: At, who: Reader) -> wire.Why:
+async def explain(job_id: str, desk: At, who: Reader) -> Why:
     """Why the job waits, or why it got its type."""
     row = await _own(desk, who, job_id)
     mirror, errors = await desk.mirror(), await desk.errors()
@@ -170,20 +126,20 @@ async def logs(
 
 
 @router.post("/what-if")
-async def what_if(body: wire.Submission, desk: At, who: Reader) -> wire.WhatIf:
+async def what_if(body: wire.Submission, desk: At, who: Reader) -> WhatIf:
     """What this job would get against the present queue, for each type; nothing is submitted."""
     request, _ = await desk.request(body, who.owner, "what-if")
     found, errors = await desk.if_submitted(request)
     mirror = await desk.mirror()
     deadline = request.labels.get(DEADLINE)
 
-    def shown(gpu_type: str | None) -> wire.IfOn:
+    def shown(gpu_type: str | None) -> IfOn:
         answer = found[gpu_type]
         if isinstance(answer, str):
-            return wire.IfOn(gpu_type=gpu_type, expected=None, not_possible=answer)
-        return wire.IfOn(gpu_type=gpu_type, expected=views.expected_view(answer, deadline), not_possible=None)
+            return IfOn(gpu_type=gpu_type, expected=None, not_possible=answer)
+        return IfOn(gpu_type=gpu_type, expected=views.expected_view(answer, deadline), not_possible=None)
 
-    return wire.WhatIf(
+    return WhatIf(
         now_s=time.time(),
         policy=mirror.policy,
         waiting=len(mirror.cluster.waiting),
@@ -192,20 +148,6 @@ async def what_if(body: wire.Submission, desk: At, who: Reader) -> wire.WhatIf:
         probe_version=next((p.probe_version for p in request.predictions.values()), ""),
         interval_basis=errors.basis,
     )
-
-
-@router.get("/cluster")
-async def cluster(desk: At, _: Reader) -> wire.Cluster:
-    """The GPUs by type, the nodes, and how many jobs wait and run."""
-    mirror, status = await desk.mirror(), await desk.scheduler.status.remote()
-    return views.cluster_view(mirror, status["settings"], status, time.time())
-
-
-@router.post("/nodes/{node}/drain", status_code=202)
-async def drain(node: str, desk: At, _: Operator) -> wire.Cluster:
-    """Give a node no more jobs; those that run there end as they would."""
-    await desk.scheduler.drain.remote(node)
-    return await cluster(desk, _)
 
 
 @router.get("/history", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
@@ -228,56 +170,6 @@ async def history(
     media = "application/vnd.apache.parquet" if form == "parquet" else "text/csv; charset=utf-8"
     name = f'attachment; filename="kilowait-history.{form}"'
     return Response(made, media_type=media, headers={"Content-Disposition": name})
-
-
-@router.get("/health")
-async def health(desk: At, response: Response) -> wire.Health:
-    """Whether the scheduler and the predictor answer; needs no token. 503 where they do not."""
-    try:
-        problem = (await asyncio.wait_for(_status(desk), 5))["problem"]
-        scheduler = problem or "ok"
-    except (RayError, TimeoutError) as error:
-        scheduler = f"no answer ({type(error).__name__})"
-    predictor = "ok" if desk.forecasts.well else "no answer yet"
-    well = (scheduler, predictor) == ("ok", "ok")
-    response.status_code = 200 if well else 503
-    status: Any = "ok" if well else "degraded"
-    return wire.Health(status=status, version=kilowait.__version__, scheduler=scheduler, predictor=predictor)
-
-
-@router.get("/overview")
-async def overview(desk: At, request: Request, who: Reader) -> Overview:
-    """All that the page shows."""
-    return await overviews.overview(desk, request.app.state.days, who)
-
-
-@plain.get("/metrics", response_class=Response)
-async def metrics(desk: At, request: Request, _: Reader) -> Response:
-    """Prometheus metrics; a token of the role read is asked for, as everywhere."""
-    return Response(await metric_text(desk, request.app.state.days), media_type="text/plain; version=0.0.4")
-
-
-@router.post("/tokens", status_code=201)
-async def make_token(body: wire.TokenAsked, desk: At, _: Operator) -> wire.TokenMade:
-    """Make a token for an owner; it is shown once."""
-    return wire.TokenMade(token=await desk.ask(questions.make_token, body.owner, body.role))
-
-
-@router.get("/tokens")
-async def list_tokens(desk: At, _: Operator) -> wire.Tokens:
-    """Every token ever made, without secrets."""
-    return wire.Tokens(tokens=[wire.Token(**row) for row in await desk.ask(questions.list_tokens)])
-
-
-@router.delete("/tokens/{token_id}", status_code=204)
-async def revoke_token(token_id: str, desk: At, _: Operator) -> None:
-    """Refuse a token from now on."""
-    await desk.ask(questions.revoke_token, token_id)
-    desk.forget_identities()
-
-
-async def _status(desk: Desk) -> Any:
-    return await desk.scheduler.status.remote()
 
 
 async def _own(desk: Desk, who: Identity, job_id: str) -> questions.Row:

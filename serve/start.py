@@ -21,7 +21,7 @@ from kilowait.hardware import canonical
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.store import Store
 from kilowait.store.tokens import Role, create, identify
-from serve.app import Options, app
+from serve.app import SQLITE, Options, app, make_folder
 from serve.inventory import NAMESPACE
 
 MEMORY_BYTES = 200_000_000
@@ -101,8 +101,8 @@ def _cluster(pretend: str | None) -> Cluster | None:
 
 def _token(url: str) -> str:
     """An operator's token, kept in a file so that the next start shows the same; for this user's eyes only."""
-    store, sqlite = Store(url), "sqlite:///"
-    path = Path(url.removeprefix(sqlite) if url.startswith(sqlite) else "out/serve/kilowait").with_suffix(".token")
+    store = Store(make_folder(url))
+    path = Path(url.removeprefix(SQLITE) if url.startswith(SQLITE) else "out/serve/kilowait").with_suffix(".token")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         if path.exists() and identify(store, kept := path.read_text().strip()):

@@ -8,7 +8,7 @@ from kilowait.cluster import Waiting
 from kilowait.mirror import Choice, Mirror, Option
 from kilowait.rating import RULES
 from kilowait.simulate.outlook import Expected
-from serve import wire
+from serve import wire_why as wire
 from serve.views import expected_view
 
 Row = Mapping[str, Any]

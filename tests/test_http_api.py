@@ -2,14 +2,23 @@
 
 import base64
 import io
+import os
+import signal
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
+import yaml
+from ray.serve.schema import ServeDeploySchema
 from service_world import ServiceWorld
 
 from kilowait.records import HISTORY
+from serve.app import Options
+from serve.inventory import NAME, NAMESPACE
 
 QUICK = "print('quick')\n"
 SLOW = "import time\nprint('begins', flush=True)\ntime.sleep(300)\n"
@@ -17,9 +26,8 @@ SLOW = "import time\nprint('begins', flush=True)\ntime.sleep(300)\n"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    world = ServiceWorld(
-        tmp_path_factory.mktemp("http"), {"A100": 1, "RTX-A6000": 1}, policy="value", policy_options={"kappa": 1e-5}
-    )
+    options = {"policy": "value", "policy_options": {"kappa": 1e-5}, "max_queued": 3}
+    world = ServiceWorld(tmp_path_factory.mktemp("http"), {"A100": 1, "RTX-A6000": 1}, **options)
     yield world
     world.close()
 
@@ -230,3 +238,35 @@ def test_health_and_the_description_need_no_token(world):
     described = world.get("/v1/openapi.json", None)
     assert {"/v1/predict", "/v1/jobs", "/v1/what-if", "/v1/history"} <= described["paths"].keys()
     assert "Problem" in described["components"]["schemas"]
+
+
+def test_more_predictions_than_can_wait_are_sent_away_and_told_when_to_come_back(world):
+    body = "import torch\n" * 150
+
+    def ask(number):
+        return world.call("POST", "/v1/predict", "reader", json={"source": f"# {number}\n{body}"})
+
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(ask, range(60)))
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert 0 < len(refused) < 60
+    for answer in refused:
+        assert problem(answer, 503)["title"] == "predictor busy"
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_a_scheduler_that_is_killed_comes_back_with_every_job(world):
+    before = [job["job_id"] for job in world.get("/v1/jobs?limit=1000", "operator")["jobs"]]
+    scheduler = ray.get_actor(NAME, namespace=NAMESPACE)
+    os.kill(ray.get(scheduler.status.remote())["pid"], signal.SIGKILL)
+    world.until(lambda: world.call("GET", "/v1/health", None).status_code == 200)
+    assert [job["job_id"] for job in world.get("/v1/jobs?limit=1000", "operator")["jobs"]] == before
+    assert world.over(world.submit(QUICK))["state"] == "finished"
+
+
+def test_the_configuration_for_serve_deploy_is_one_and_listens_to_this_machine_only():
+    text = yaml.safe_load((Path(__file__).parents[1] / "serve" / "config.yaml").read_text())
+    schema = ServeDeploySchema.model_validate(text)
+    (application,) = schema.applications
+    assert (schema.http_options.host, application.import_path) == ("127.0.0.1", "serve.app:app")
+    assert Options(**application.args).settings().policy_options == {"kappa_relative": 1.0}
