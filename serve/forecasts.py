@@ -4,8 +4,11 @@ import asyncio
 from collections import OrderedDict
 from typing import Any
 
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
 from kilowait.jobs import Prediction
 from kilowait.source import Source
+from serve.problems import busy
 
 KEPT = 20_000
 """Texts whose predictions are remembered; about 20 MB."""
@@ -26,7 +29,7 @@ class Forecasts:
         self.hits = self.misses = self.refused = 0
 
     async def of(self, source: Source) -> tuple[dict[str, Prediction], bool]:
-        """(by device type, whether it was known); raises BackPressureError when the queue is full."""
+        """(by device type, whether it was known); raises Refusal when the queue is full."""
         text = source.content_hash
         if (known := self._known.get(text)) is not None:
             self._known.move_to_end(text)
@@ -52,9 +55,9 @@ class Forecasts:
     async def _compute(self, source: Source) -> dict[str, Prediction]:
         try:
             version, found = await self._predictor.predict.remote(source)
-        except Exception:
+        except (BackPressureError, DeploymentUnavailableError) as error:  # which Serve would answer in its own words
             self.refused += 1
-            raise
+            raise busy() from error
         self._seen(version)
         self._known[source.content_hash] = found
         while len(self._known) > KEPT:

@@ -8,7 +8,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import BackPressureError
 from starlette.exceptions import HTTPException
 
 from kilowait.errors import IllegalEvent, InputError, JobRefused, KilowaitError, ModelError, SourceError, StoreError
@@ -45,7 +44,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    for kind in (KilowaitError, RayError, BackPressureError):
+    for kind in (KilowaitError, RayError):
         app.add_exception_handler(kind, _on_error)
     app.add_exception_handler(Exception, _on_fault)
 
@@ -91,14 +90,17 @@ def refused(error: BaseException) -> Refusal | None:
             return Refusal(503, "history unavailable", detail, remedy=remedy, retry_s=RETRY_S)
         case ModelError():
             return Refusal(503, "predictor unavailable", str(error), remedy="see the service's log", retry_s=30)
-        case BackPressureError():
-            text = "more predictions are asked for than can be made now"
-            return Refusal(503, "predictor busy", text, remedy="ask again after Retry-After", retry_s=RETRY_S)
         case RayError():
             text = f"a part of the service is on its way back ({type(error).__name__})"
             return Refusal(503, "service unavailable", text, remedy="ask again after Retry-After", retry_s=RETRY_S)
         case _:
             return None
+
+
+def busy() -> Refusal:
+    """The queue of the predictor is full, or none of its replicas is there."""
+    text = "more predictions are asked for than can be made now"
+    return Refusal(503, "predictor busy", text, remedy="ask again after Retry-After", retry_s=RETRY_S)
 
 
 def _field(text: str) -> str | None:

@@ -241,7 +241,7 @@ def test_health_and_the_description_need_no_token(world):
 
 
 def test_more_predictions_than_can_wait_are_sent_away_and_told_when_to_come_back(world):
-    body = "import torch\n" * 150
+    body = "import torch\n" * 20
 
     def ask(number):
         return world.call("POST", "/v1/predict", "reader", json={"source": f"# {number}\n{body}"})
