@@ -23,7 +23,9 @@ LOAD = 0.6
 MARK = "+standin"
 
 
-def on_types(predictions: Mapping[str, Prediction], gpu_types: Iterable[str], gpus: int = 1) -> dict[str, Prediction]:
+def on_types(
+    predictions: Mapping[str, Prediction], gpu_types: Iterable[str], gpus: float = 1.0
+) -> dict[str, Prediction]:
     """`predictions`, and a stand-in on `gpus` boards for each of `gpu_types` that they lack and the catalogue knows."""
     found = dict(predictions)
     for gpu_type in gpu_types:
@@ -32,7 +34,7 @@ def on_types(predictions: Mapping[str, Prediction], gpu_types: Iterable[str], gp
     return found
 
 
-def _stand_in(own: Prediction, gpu_type: str, gpus: int) -> Prediction:
+def _stand_in(own: Prediction, gpu_type: str, gpus: float) -> Prediction:
     board, reference = CATALOGUE[canonical(gpu_type)], CATALOGUE[REFERENCE_TYPE]
     runtime_s = own.runtime_s * (reference.power_score / board.power_score) ** EXPONENT
     watts = gpus * (board.idle_w + LOAD * (board.peak_w - board.idle_w))

@@ -1,6 +1,7 @@
 """What the HTTP routes ask for, put together from the scheduler's log, its store and the predictions.
 
-One desk a replica. Nothing here is the truth: everything can be had again from the scheduler actor.
+One desk a replica, on the node that has the history where that is an SQLite file. Nothing here is the truth:
+everything can be had again.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from kilowait.boards import WHOLE
 from kilowait.errors import InputError
 from kilowait.hardware import CATALOGUE
 from kilowait.jobs import Job, Prediction, Provenance
@@ -24,6 +26,7 @@ from kilowait.simulate.ahead import copied
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
 from kilowait.source import Source, source_from_bytes
 from kilowait.standin import on_types
+from kilowait.store import Store
 from kilowait.store.reading import decoded
 from kilowait.store.tokens import Identity
 from kilowait.submission import Program, Request, Retry
@@ -42,6 +45,9 @@ IDENTITY_S = 5.0
 OUTLOOK_S = 2.0
 """How old an expectation may be that is shown."""
 
+ERRORS_S = 10.0
+"""How old the errors of predictions may be that intervals are made from."""
+
 POWER_S = 2.0
 """How old a reading of the boards' power may be that is shown."""
 
@@ -56,18 +62,23 @@ class Desk:
         self.scheduler = scheduler
         self.forecasts = Forecasts(predictor)
         self._following, self._mirror = asyncio.Lock(), None
+        self._opening, self._store = asyncio.Lock(), None
         self.settings: Settings | None = None
         self._identities: dict[str, tuple[float, Identity | None]] = {}
         self._outlook: tuple[float, int, dict[str, Expected]] | None = None
         self._thinking = asyncio.Lock()
         self._asked: dict[tuple[Any, ...], Asks] = {}
         self._power: tuple[float, dict[str, wire.Figure]] = (-POWER_S, {})
+        self._errors_s = -ERRORS_S
         self._errors: tuple[int, Errors] = (-1, Errors())
 
     async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
-        """A question to the controller."""
-        found: T = await self.scheduler.ask.remote(question, *arguments)
-        return found
+        """A question to the history: what was answered to anybody is in it. The scheduler is not kept from its work."""
+        async with self._opening:
+            if self._store is None:
+                self.settings = (await self.scheduler.status.remote())["settings"]
+                self._store = await asyncio.to_thread(Store, self.settings.url)
+        return await asyncio.to_thread(question, self._store, *arguments)
 
     async def identity(self, token: str) -> Identity | None:
         """Whose token this is; an answer is believed for IDENTITY_S."""
@@ -87,12 +98,14 @@ class Desk:
     async def mirror(self) -> Mirror:
         """The cluster as of the last event."""
         async with self._following:
-            if self._mirror is None or self.settings is None:
-                self.settings = (await self.scheduler.status.remote())["settings"]
+            found = await self.ask(questions.events, 0 if self._mirror is None else self._mirror.seq, PAGE)
+            assert self.settings is not None  # once something was asked
+            if self._mirror is None:
                 self._mirror = Mirror(self.settings.policy, self.settings.policy_options, tuple(CATALOGUE))
-            while found := await self.ask(questions.events, self._mirror.seq, PAGE):
+            while found:
                 for raw in found:
                     self._mirror.take(raw[0], decoded(raw))
+                found = await self.ask(questions.events, self._mirror.seq, PAGE)
             return self._mirror
 
     async def predict(self, source: str, name: str) -> wire.Prediction:
@@ -131,7 +144,8 @@ class Desk:
         if self._mirror is None or not self._mirror.cluster.total:
             await self.mirror()
         assert self._mirror is not None
-        predictions = on_types(found, self._mirror.cluster.total, asks.gpus)
+        gpus = asks.gpus * asked.gpu_milli / WHOLE
+        predictions = on_types(found, self._mirror.cluster.total, gpus)
         labels = dict(asked.labels)
         if asked.deadline is not None:
             labels[DEADLINE] = asked.deadline.isoformat()
@@ -188,7 +202,8 @@ class Desk:
     async def errors(self) -> Errors:
         """How far run times were from their predictions here, looked up anew once a job has ended."""
         mirror = await self.mirror()
-        if self._errors[0] != mirror.finished:
+        if self._errors[0] != mirror.finished and time.monotonic() - self._errors_s > ERRORS_S:
+            self._errors_s = time.monotonic()
             rows = await self.ask(questions.ended, None, ("", 0), time.time() - 30 * 86400, 2000)
             pairs = [(r["predicted_runtime_s"], r["runtime_s"]) for r in rows if r["runtime_s"] and not r["exit_code"]]
             self._errors = mirror.finished, errors_of(pairs)

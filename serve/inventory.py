@@ -14,8 +14,8 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
@@ -36,7 +36,6 @@ from serve.settings import Settings
 
 NAME = "scheduler"
 POWER_TIMEOUT_S = 2.0
-T = TypeVar("T")
 
 
 class Inventory:
@@ -132,10 +131,6 @@ class Inventory:
         asked = [asyncio.wait_for(runners.power(), POWER_TIMEOUT_S) for _, runners in gangs]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         return {job_id: a for (job_id, _), a in zip(gangs, answers, strict=True) if isinstance(a, list) and a}
-
-    async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
-        """What a function of this controller says (see `serve.questions`): it must be quick, and change no jobs."""
-        return question(self._controller, *arguments)
 
     async def decision_times(self) -> tuple[int, list[float]]:
         """How many decisions this process has made, and the seconds that each of the last ones took."""

@@ -17,6 +17,9 @@ from serve.wire_page import Accuracy, Today
 
 DAY_S = 86_400
 MOST_ROWS = 5000
+LOOK_S = 5.0
+"""How old the comparison may be once another job has ended."""
+
 SHOWN = 50
 """Finished jobs whose prediction is shown beside what was had."""
 
@@ -38,6 +41,7 @@ class Days:
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._lock, self._day = desk, asyncio.Lock(), None
+        self._looked_s = 0.0
 
     async def day(self) -> Day:
         """Today as it is now, since midnight UTC."""
@@ -45,7 +49,9 @@ class Days:
             mirror, since_s = await self._desk.mirror(), time.time() // DAY_S * DAY_S
             over = mirror.finished + mirror.failed + mirror.cancelled
             known: Day | None = self._day
-            if known is None or (known.finished, known.since_s) != (over, since_s):
+            old = known is None or time.monotonic() - self._looked_s > LOOK_S
+            if known is None or (old and (known.finished, known.since_s) != (over, since_s)):
+                self._looked_s = time.monotonic()
                 rows = await self._desk.ask(questions.ended, None, ("", 0), since_s, MOST_ROWS)
                 asked = await self._desk.ask(questions.asked, [row["job_id"] for row in rows])
                 inventory = {t: n for t, n in mirror.cluster.total.items() if n}

@@ -1,15 +1,21 @@
 """Jobs and the cluster for the wire: rows of the store and the mirror of the log, put into words and numbers."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from kilowait.cluster import Active
 from kilowait.hardware import CATALOGUE, idle_power_w
 from kilowait.jobs import JOULES_PER_KWH, Provenance
 from kilowait.mirror import Mirror
 from kilowait.rating import RULES
+from kilowait.records import HISTORY, table
 from kilowait.simulate import outlook
 from kilowait.submission import Program
 from serve import wire
@@ -70,7 +76,7 @@ def expected_view(expected: outlook.Expected | None, deadline: str | None = None
     """An expectation for the wire, and whether it keeps a deadline."""
     if expected is None:
         return None
-    late = None if deadline is None else expected.end_s > _seconds(deadline)
+    late = None if deadline is None else expected.end_s > datetime.fromisoformat(deadline).timestamp()
     return wire.Expected(
         gpu_type=expected.gpu_type,
         gpus=expected.gpus,
@@ -81,12 +87,6 @@ def expected_view(expected: outlook.Expected | None, deadline: str | None = None
         energy_kwh=expected.energy_kwh,
         late=late,
     )
-
-
-def _seconds(deadline: str) -> float:
-    from datetime import datetime
-
-    return datetime.fromisoformat(deadline).timestamp()
 
 
 def progress_view(
@@ -152,11 +152,6 @@ def _node_view(node: Any) -> wire.Node:
 
 def lines_of(rows: Sequence[Row]) -> bytes:
     """Rows of the history as CSV."""
-    import csv
-    import io
-
-    from kilowait.records import HISTORY
-
     out = io.StringIO()
     writer = csv.DictWriter(out, HISTORY.names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -166,11 +161,6 @@ def lines_of(rows: Sequence[Row]) -> bytes:
 
 def parquet_of(rows: Sequence[Row]) -> bytes:
     """Rows of the history as Parquet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from kilowait.records import HISTORY, table
-
     kept = [{name: row.get(name) for name in HISTORY.names} for row in rows]
     sink = pa.BufferOutputStream()
     pq.write_table(table(kept, HISTORY), sink, compression="zstd")
