@@ -89,7 +89,10 @@ async def show(job_id: str, desk: At, who: Reader) -> wire.Job:
 @router.post("/jobs/{job_id}/cancel", status_code=202)
 async def cancel(job_id: str, desk: At, who: Submitter) -> wire.Job:
     """Withdraw a job: at once if it waits; a running program is asked to end. Asking again is allowed."""
-    await _own(desk, who, job_id)
+    state = (await _own(desk, who, job_id))["state"]
+    if state in OVER - {"cancelled"}:
+        detail = f"job {job_id}: it is {state}; it cannot be cancelled"
+        raise Refusal(409, "conflict", detail, field="job_id", remedy="nothing is left to do: it is over")
     await desk.scheduler.cancel.remote(job_id)
     return await _view(desk, await _own(desk, who, job_id))
 

@@ -154,7 +154,7 @@ def test_waiting_running_cancelled_and_why(world):
     for one in blockers:
         assert world.call("POST", f"/v1/jobs/{one}/cancel").status_code == 202
     assert [world.over(one)["state"] for one in blockers] == ["cancelled"] * 2
-    text = problem(world.call("POST", f"/v1/jobs/{world.over(world.submit(QUICK))['job_id']}/cancel"), 422)["detail"]
+    text = problem(world.call("POST", f"/v1/jobs/{world.over(world.submit(QUICK))['job_id']}/cancel"), 409)["detail"]
     assert "it is finished; it cannot be cancelled" in text
 
 
