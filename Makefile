@@ -41,6 +41,7 @@ bench: $(READY) ## benchmarks against a baseline in the same run
 	$(BIN)/python -m benchmarks.scheduling --json out/bench/scheduling.json
 	$(BIN)/python -m pipelines.corpus --out out/bench/corpus --count 520
 	$(BIN)/python -m benchmarks.embedding --corpus out/bench/corpus --json out/bench/embedding.json
+	$(BIN)/python -m benchmarks.service --json out/bench/service.json
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) out

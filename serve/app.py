@@ -36,7 +36,7 @@ class Options(BaseModel):
     policy: str = "value"
     policy_options: dict[str, Any] | str | None = None
     bundle: str | None = None
-    threads: int = 2
+    threads: int = 1
     max_queued: int = MAX_QUEUED
 
     def settings(self) -> Settings:

@@ -50,7 +50,7 @@ class Forecasts:
                 self.well = True
             except Exception:  # whatever it is, the next look may find it well again
                 self.well = False
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S if self.well else 1.0)
 
     async def _compute(self, source: Source) -> dict[str, Prediction]:
         try:

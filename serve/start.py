@@ -77,7 +77,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="the history (default: %(default)s)",
     )
     add("--policy", default="value", help="as in kilowait simulate (default: value, kappa-relative 1)")
-    add("--threads", type=int, default=2, help="of the language model, each replica (default: 2)")
+    add("--threads", type=int, default=1, help="of the language model, each replica (default: 1)")
     return parser.parse_args(argv)
 
 
