@@ -135,8 +135,9 @@ def _otherwise(choice: Choice) -> list[str]:
     for option in choice.options:
         if option.gpu_type == choice.gpu_type:
             continue
-        if not option.fits:
-            found.append(f"{option.gpu_type}: {option.gpus - option.free} more free GPUs")
+        missing = option.gpus - option.free
+        if missing > 0:
+            found.append(f"{option.gpu_type}: {missing} more free GPU{'s' if missing > 1 else ''}")
         elif option.rating is not None and own.rating is not None:
             word = "above" if choice.larger_first else "below"
             found.append(f"{option.gpu_type}: a rating {word} {own.rating:.4g}; it was {option.rating:.4g}")
