@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export TOKENIZERS_PARALLELISM := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint serve bench clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -33,11 +33,15 @@ lint: $(READY) ## style, types and the layers
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
 
+serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A6000=4' needs no GPU
+	$(BIN)/python -m serve.start $(ARGS)
+
 bench: $(READY) ## benchmarks against a baseline in the same run
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
 	$(BIN)/python -m benchmarks.scheduling --json out/bench/scheduling.json
 	$(BIN)/python -m pipelines.corpus --out out/bench/corpus --count 520
 	$(BIN)/python -m benchmarks.embedding --corpus out/bench/corpus --json out/bench/embedding.json
+	$(BIN)/python -m benchmarks.service --json out/bench/service.json
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) out

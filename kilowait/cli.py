@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kilowait import __version__
+from kilowait import __version__, remote
 from kilowait.errors import InputError, KilowaitError
 
 SIMULATE_EXAMPLE = """\
@@ -77,14 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
-    """The options; what follows `--` belongs to the script that `predict` is given."""
-    if words[:1] != ["predict"]:
-        return _parser(words).parse_args(words)
-    from kilowait.predict.command import split_arguments
-
-    own, arguments = split_arguments(words)
-    args = _parser(own).parse_args(own)
-    args.arguments = arguments
+    """The options; what follows `--` belongs to the script that the command is given."""
+    takes_script = words[:1] in (["predict"], ["submit"], ["what-if"])
+    at = words.index("--") if takes_script and "--" in words else len(words)
+    args = _parser(words[:at]).parse_args(words[:at])
+    args.arguments = words[at + 1 :]
     return args
 
 
@@ -99,6 +96,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_predict(commands, wanted=words[:1] == ["predict"])
     _add_simulate(commands)
+    remote.add_commands(commands)
     return parser
 
 

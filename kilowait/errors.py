@@ -9,6 +9,7 @@ KilowaitError
 ├── StoreError        the history cannot be opened, read or written; what was being written is not kept
 │   └── Superseded    another scheduler has taken the history over; this one must stop
 ├── StaleAttempt      a word from an attempt that is not the one that runs; it is refused and changes nothing
+├── ServiceError      the live service is not there, or cannot answer now
 ├── MeterError        a meter that was asked for cannot measure here
 └── BudgetSpent       a simulation was stopped because it had used up its time (kilowait.simulate.timing)
 
@@ -46,6 +47,10 @@ class Superseded(StoreError):  # noqa: N818 - named for what happened, like JobR
 
 class StaleAttempt(KilowaitError):  # noqa: N818 - named for what spoke, like IllegalEvent
     """A word from an attempt that is not the one that runs; it is refused and changes nothing."""
+
+
+class ServiceError(KilowaitError):
+    """The live service is not there, or cannot answer now."""
 
 
 class MeterError(KilowaitError):

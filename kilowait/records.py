@@ -258,6 +258,39 @@ PROBE_TRIALS = pa.schema(
 """One row a trial of tuning.probe."""
 
 
+HISTORY = pa.schema(
+    [
+        ("job_id", pa.string()),
+        ("attempt", pa.int32()),
+        ("owner", pa.string()),
+        ("labels", pa.string()),  # JSON object
+        ("priority", pa.int32()),
+        ("state", pa.string()),  # of the job: waiting (to be tried again), finished, failed, cancelled
+        ("gpu_type", pa.string()),
+        ("gpus", pa.int32()),
+        ("submitted_s", pa.float64()),  # times are seconds since the epoch
+        ("placed_s", pa.float64()),
+        ("started_s", pa.float64()),
+        ("ended_s", pa.float64()),
+        ("exit_code", pa.int32()),
+        ("reason", pa.string()),  # why it ended badly, null where it did not
+        ("predicted_runtime_s", pa.float64()),
+        ("predicted_energy_j", pa.float64()),
+        ("predicted_provenance", pa.string()),  # modelled
+        ("probe_version", pa.string()),
+        ("features", pa.string()),
+        ("runtime_s", pa.float64()),
+        ("runtime_provenance", pa.string()),  # measured, pretended
+        ("energy_j", pa.float64()),
+        ("energy_provenance", pa.string()),  # measured, estimated, pretended
+        ("meter", pa.string()),
+        ("peak_memory_bytes", pa.int64()),
+        ("gpu_memory_bytes", pa.int64()),
+    ]
+)
+"""One row an attempt of a live scheduler that has ended: what was predicted beside what was measured."""
+
+
 def metric_columns(schema: pa.Schema) -> list[str]:
     """The metrics of a label table: `LABEL_METRICS`, then every further float64 column."""
     extra = [f.name for f in schema if f.type == pa.float64() and f.name not in LABELS.names]

@@ -23,6 +23,7 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from kilowait.boards import WHOLE
+from kilowait.jobs import Provenance
 from kilowait.submission import Attempt, Ending, Program
 from serve.runner import Runner
 
@@ -81,6 +82,11 @@ class Gang:
         """What the job wrote on one node so far."""
         found: tuple[int, bytes] = await self._runners[rank].log.remote(offset, limit)
         return found
+
+    async def power(self) -> list[tuple[float, Provenance]]:
+        """Watts on each node now; [] unless every node answers."""
+        found = await asyncio.gather(*(runner.power.remote() for runner in self._runners))
+        return [] if None in found else found
 
     async def leave(self) -> None:
         """Let the runners clean up and go, and with them their GPUs."""

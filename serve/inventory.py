@@ -13,17 +13,17 @@ import asyncio
 import os
 import time
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import ray
-from msgspec import Struct
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kilowait.errors import InputError, KilowaitError, StaleAttempt, StoreError, Superseded
 from kilowait.hardware import CATALOGUE
+from kilowait.jobs import Provenance
 from kilowait.live import Controller
 from kilowait.policies import POLICIES
 from kilowait.state import Snapshot
@@ -32,22 +32,10 @@ from kilowait.submission import Attempt, Ending, Request
 from serve import gang
 from serve.gang import NAMESPACE, Gang
 from serve.nodes import NodeFollower
+from serve.settings import Settings
 
 NAME = "scheduler"
-
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """Where the history is, and how the scheduler decides; seconds unless named otherwise."""
-
-    url: str
-    policy: str = "value"
-    policy_options: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"kappa_relative": 1.0})
-    look_s: float = 0.5
-    """How often nodes are looked at."""
-    start_timeout_s: float = 120.0
-    """How long GPUs that were placed may take to be held."""
-    grace_s: float = 10.0
-    """How long a job may take to end once it was asked to."""
+POWER_TIMEOUT_S = 2.0
 
 
 class Inventory:
@@ -61,6 +49,7 @@ class Inventory:
         self._inbox: list[tuple[Request, asyncio.Future[str]]] = []
         self._wake = asyncio.Event()
         self._follower = NodeFollower(self._controller)
+        self._decisions, self._decision_s = 0, deque[float](maxlen=10_000)
         for name in gang.strangers({Gang(a, 0).name for a in self._controller.all_running()}):
             gang.end(name)
         for attempt in self._controller.all_running():
@@ -133,7 +122,19 @@ class Inventory:
             "nodes": list(self._follower.nodes.values()),
             "unknown": {node.address: node.problem for node in self._follower.nodes.values() if node.problem},
             "problem": self._problem,
+            "settings": self._settings,
         }
+
+    async def power(self) -> dict[str, list[tuple[float, Provenance]]]:
+        """By job id, watts on each of its nodes now; whoever does not answer at once is left out."""
+        gangs = [(runners.attempt.job_id, runners) for runners in self._gangs.values()]
+        asked = [asyncio.wait_for(runners.power(), POWER_TIMEOUT_S) for _, runners in gangs]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return {job_id: a for (job_id, _), a in zip(gangs, answers, strict=True) if isinstance(a, list) and a}
+
+    async def decision_times(self) -> tuple[int, list[float]]:
+        """How many decisions this process has made, and the seconds that each of the last ones took."""
+        return self._decisions, list(self._decision_s)
 
     def _accept(self) -> None:
         waiting, self._inbox = self._inbox, []
@@ -155,7 +156,7 @@ class Inventory:
                 if time.monotonic() - looked_s >= self._settings.look_s:
                     self._look(time.time())
                     looked_s = time.monotonic()
-                while attempts := self._controller.decide(time.time()):
+                while attempts := self._decide():
                     for attempt in attempts:
                         self._tend(attempt)
                 self._problem = None
@@ -168,6 +169,14 @@ class Inventory:
                 await asyncio.wait_for(self._wake.wait(), self._settings.look_s)
             except TimeoutError:
                 continue
+
+    def _decide(self) -> list[Attempt]:
+        began_s, choice = time.perf_counter(), bool(self._controller.cluster.waiting)
+        attempts = self._controller.decide(time.time())
+        if choice:  # with nobody waiting there is nothing to decide
+            self._decisions += 1
+            self._decision_s.append(time.perf_counter() - began_s)
+        return attempts
 
     def _look(self, now_s: float) -> None:
         """Tell the controller what became of the nodes since the last look."""

@@ -18,6 +18,7 @@ import msgspec
 import ray
 
 import kilowait
+from kilowait.jobs import Provenance
 from kilowait.measure.allotment import Allotment, allot
 from kilowait.measure.joblog import read_log
 from kilowait.measure.outcome import Outcome
@@ -40,6 +41,7 @@ class Runner:
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
         self._stopped = False
+        self._allotment: Allotment | None = None
 
     async def hold(self) -> tuple[str, int]:
         """Answers once the GPUs are held: the node's address and a port that is free on it."""
@@ -69,9 +71,13 @@ class Runner:
         """What the job wrote, from `offset` or the oldest byte that is kept; and where that begins."""
         return read_log(self._folder / "log", offset, limit)
 
+    async def power(self) -> tuple[float, Provenance] | None:
+        """Watts of its boards now, None where they cannot be read or the job has not begun."""
+        return None if self._allotment is None else await asyncio.to_thread(self._allotment.power_w)
+
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
         given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
-        allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, given)
+        allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, given)
         order = self._prepare(program, allotment, peers)
         allotment.start()
         outcome = await self._guarded(order)

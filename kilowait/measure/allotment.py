@@ -7,7 +7,7 @@ and every number is marked as pretended.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,16 @@ class Allotment:
     gpu_ids: tuple[str, ...]
     pretended: bool
     meters: Sequence[Meter] = field(default_factory=tuple)
+    watch: Callable[[], float] | None = None
+
+    def power_w(self) -> tuple[float, Provenance] | None:
+        """Watts of all boards at this moment, None where they cannot be read; a test's boards draw their peak."""
+        if self.pretended:
+            return _peak_w(self.gpu_type) * len(self.gpu_ids) * self.gpu_milli / WHOLE, Provenance.PRETENDED
+        try:
+            return (self.watch(), Provenance.MEASURED) if self.watch is not None else None
+        except MeterError:
+            return None
 
     def start(self) -> None:
         """Begin to watch; boards that do not answer are estimated."""
@@ -82,11 +92,12 @@ def allot(gpu_type: str, gpu_milli: int, given: Sequence[str], nvml: Any = None)
     except MeterError:
         return Allotment(gpu_type=gpu_type, gpu_milli=gpu_milli, gpu_ids=tuple(given), pretended=True)
     uuids = tuple(_uuid(nvml, name) for name in given)
-    meters: list[Meter] = []
+    meters: list[NvmlMeter] = []
     if gpu_milli == WHOLE:  # what a shared board draws cannot be told apart
         with contextlib.suppress(MeterError):
             meters = [NvmlMeter(nvml, uuid) for uuid in uuids]
-    return Allotment(gpu_type=gpu_type, gpu_milli=gpu_milli, gpu_ids=uuids, pretended=False, meters=meters)
+    watch = (lambda: sum(meter.sample().power_w for meter in meters)) if meters else None
+    return Allotment(gpu_type=gpu_type, gpu_milli=gpu_milli, gpu_ids=uuids, pretended=False, meters=meters, watch=watch)
 
 
 def _uuid(nvml: Any, name: str) -> str:

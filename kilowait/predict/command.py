@@ -56,12 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(arguments=[])
 
 
-def split_arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words for kilowait, and those after the first `--`, which are the script's."""
-    at = words.index("--") if "--" in words else len(words)
-    return list(words[:at]), list(words[at + 1 :])
-
-
 def run(args: argparse.Namespace) -> int:
     """Predict for every file and print; raises InputError for a source or device type that is refused."""
     if args.threads < 1:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, create_engine, insert, inspect, select, update
+from sqlalchemy import Row, Table, create_engine, insert, inspect, select, update
 from sqlalchemy import event as hooks
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -42,6 +42,7 @@ class Store:
         if self._engine.dialect.name == "sqlite":
             hooks.listen(self._engine, "connect", _make_durable)
         self._writer = ""
+        self._ensured: set[str] = set()
         try:
             with self._named_errors("opened"):
                 self._check_schema()
@@ -130,6 +131,33 @@ class Store:
         """The running jobs whose end was asked for."""
         asked = JOBS.c.cancel_s.is_not(None) & JOBS.c.ended_s.is_(None)
         return {row.job_id for row in self._rows(select(JOBS.c.job_id).where(asked))}
+
+    def job_of_key(self, owner: str, client_key: str) -> Mapping[str, Any] | None:
+        """The row of the job that an owner asked for by this key, None where there is none."""
+        found = self._rows(select(JOBS).where(JOBS.c.owner == owner, JOBS.c.client_key == client_key))
+        return dict(found[0]._mapping) if found else None
+
+    def started_s(self) -> dict[str, float]:
+        """By job id, when each attempt that has begun and not ended was allowed to start its program."""
+        running = ATTEMPTS.c.ended_s.is_(None) & ATTEMPTS.c.started_s.is_not(None)
+        found = self._rows(select(ATTEMPTS.c.job_id, ATTEMPTS.c.started_s).where(running))
+        return {row.job_id: row.started_s for row in found}
+
+    def rows(self, query: Any) -> list[Row[Any]]:
+        """What a query of `kilowait.store` finds; raises StoreError."""
+        return self._rows(query)
+
+    def change(self, statement: Any) -> None:
+        """One statement beside the history (a token, say), durable when this returns; raises StoreError."""
+        with self._named_errors("written"), self._engine.begin() as connection:
+            connection.execute(statement)
+
+    def ensure(self, table: Table) -> None:
+        """Make a table beside the history's where it is not there."""
+        if table.name not in self._ensured:
+            with self._named_errors("opened"):
+                table.create(self._engine, checkfirst=True)
+            self._ensured.add(table.name)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -1,0 +1,105 @@
+"""What happens next: a copy of a cluster is run on, from where it is, until its queue has started.
+
+The same state machine and the same policies as the live scheduler, with run times that somebody supposes. Nobody else
+submits, no node comes or goes, and an attempt starts when it is placed. All results are modelled.
+"""
+
+import copy
+import heapq
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields, replace
+from itertools import count
+
+from kilowait.cluster import Active, Cluster, advance
+from kilowait.errors import IllegalEvent
+from kilowait.events import AttemptFinished, JobPlaced
+from kilowait.policies import Place, Policy
+
+Supposed = Callable[[str, float, float], float]
+"""(job id, predicted seconds, seconds that it has run) -> seconds that it takes in all, more than it has run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A job as it would run: seconds on the cluster's clock, kWh as predicted for the type."""
+
+    gpu_type: str
+    gpus: int
+    start_s: float
+    end_s: float
+    energy_kwh: float
+
+
+def copied(cluster: Cluster) -> Cluster:
+    """A cluster that changes without the other; views are left behind and are built anew when asked for."""
+    own = {field.name: copy.copy(getattr(cluster, field.name)) for field in fields(cluster)}
+    own["boards"] = copy.deepcopy(cluster.boards)
+    own["_scale"] = None if cluster._scale is None else replace(cluster._scale)
+    return Cluster(**{**own, "_rankings": [], "_ends": None})
+
+
+def run_ahead(
+    cluster: Cluster, policy: Policy, now_s: float, suppose: Supposed, wanted: Collection[str] | None = None
+) -> dict[str, Planned]:
+    """When the waiting jobs start and end; changes `cluster`, so give a copy.
+
+    Stops once all of `wanted` have started (None: every job). A job that never starts is left out.
+    """
+    loop = _Ahead(cluster, policy, suppose)
+    return loop.run(max(now_s, cluster.now_s), set(cluster.waiting if wanted is None else wanted))
+
+
+class _Ahead:
+    """One heap of ends keyed (time, serial), so that ties are deterministic."""
+
+    def __init__(self, cluster: Cluster, policy: Policy, suppose: Supposed) -> None:
+        self.cluster, self.policy, self.suppose = cluster, policy, suppose
+        self.ends: list[tuple[float, int, AttemptFinished]] = []
+        self.planned: dict[str, Planned] = {}
+        self.serial = count()
+
+    def run(self, now_s: float, wanted: set[str]) -> dict[str, Planned]:
+        self.cluster.now_s = now_s
+        for active in self.cluster.active.values():
+            self._expect(active, now_s)
+        while wanted - self.planned.keys():
+            for decision in self.policy(self.cluster):
+                self._place(decision, now_s)
+            if not self.ends:
+                break
+            now_s = self._next_instant()
+        return self.planned
+
+    def _next_instant(self) -> float:
+        """Take in all that ends next."""
+        now_s = self.ends[0][0]
+        while self.ends and self.ends[0][0] == now_s:
+            advance(self.cluster, heapq.heappop(self.ends)[2])
+        return now_s
+
+    def _place(self, decision: object, now_s: float) -> None:
+        if not isinstance(decision, Place):
+            raise IllegalEvent(f"{decision}: the policy preempts, which no live job allows")
+        cluster, waiting = self.cluster, self.cluster.waiting[decision.job_id]
+        where = cluster.locate(waiting, decision.gpu_type)
+        gpus = waiting.gpus[decision.gpu_type]
+        job_id, gpu_type = decision.job_id, decision.gpu_type
+        placed = JobPlaced(
+            time_s=now_s, job_id=job_id, attempt=waiting.attempt, gpu_type=gpu_type, gpus=gpus, where=where
+        )
+        advance(cluster, placed)
+        active = cluster.active[job_id]
+        end_s, seen = self._expect(active, now_s), active.predictions[gpu_type]
+        self.planned[job_id] = Planned(
+            gpu_type=gpu_type, gpus=gpus, start_s=now_s, end_s=end_s, energy_kwh=seen.energy_kwh
+        )
+
+    def _expect(self, active: Active, now_s: float) -> float:
+        """Note when an attempt ends, and return it."""
+        seconds = self.suppose(
+            active.job.job_id, active.predictions[active.gpu_type].runtime_s, now_s - active.placed_s
+        )
+        end_s = max(now_s, active.placed_s + seconds)
+        finished = AttemptFinished(time_s=end_s, job_id=active.job.job_id, attempt=active.attempt)
+        heapq.heappush(self.ends, (end_s, next(self.serial), finished))
+        return end_s

@@ -1,0 +1,150 @@
+"""When waiting jobs are expected to start, and what a job would get, with intervals.
+
+Run times are taken as log-normal around their predictions: log T ~ N(log t, sd^2), and for a job that has run e seconds
+already as T given T > e, so a job that overruns its prediction is not expected to end at once. The start that is shown
+is that of the medians; the ends of its interval are the 5% and 95% quantiles over draws of all run times. The interval
+says nothing about jobs that others will yet submit. All numbers are modelled.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import log_ndtr, ndtri_exp
+
+from kilowait.cluster import Cluster, advance
+from kilowait.errors import JobRefused
+from kilowait.events import JobSubmitted
+from kilowait.jobs import Job, Prediction
+from kilowait.policies import Policy
+from kilowait.simulate.ahead import Planned, Supposed, copied, run_ahead
+
+PRIOR_SD = 0.64
+"""Standard deviation of log(measured / predicted) before anything was measured here.
+
+The default probe's median absolute percentage error is 40.9% in cross-validation by script (README): half of the
+logarithms lie within about (ln 1.409 - ln 0.591) / 2 = 0.43 of 0, and 0.43 / 0.6745 = 0.64.
+"""
+
+ENOUGH = 20
+"""From so many jobs measured here on, their errors count instead of the prior."""
+
+WORK = 4000
+"""Jobs that are placed over all draws: a longer queue gets fewer draws, down to none (and then no interval)."""
+
+MOST_DRAWS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errors:
+    """How far run times lie from their predictions: `sd` of the logarithm, and where that is from."""
+
+    sd: float = PRIOR_SD
+    basis: str = "the default probe's error in cross-validation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """A start and an end in seconds on the cluster's clock; the ends of the interval are None without draws."""
+
+    gpu_type: str
+    gpus: int
+    start_s: float
+    start_low_s: float | None
+    start_high_s: float | None
+    end_s: float
+    energy_kwh: float
+
+
+def errors_of(pairs: Sequence[tuple[float, float]]) -> Errors:
+    """The errors of (predicted, measured) seconds, the prior while there are too few."""
+    logs = [math.log(measured / predicted) for predicted, measured in pairs if predicted > 0 and measured > 0]
+    if len(logs) < ENOUGH:
+        return Errors()
+    return Errors(sd=float(np.sqrt(np.mean(np.square(logs)))), basis=f"{len(logs)} jobs measured here")
+
+
+def outlook(cluster: Cluster, policy: Policy, now_s: float, errors: Errors, seed: int) -> dict[str, Expected]:
+    """By job id, what is expected of every job that waits; one that would never start is left out."""
+    return _expected(cluster, policy, now_s, errors, seed, None)
+
+
+def what_if(
+    cluster: Cluster,
+    policy: Policy,
+    now_s: float,
+    job: Job,
+    predictions: Mapping[str, Prediction],
+    errors: Errors,
+    seed: int,
+) -> dict[str | None, Expected | str]:
+    """What this job would get if it were submitted now: by GPU type that it may be held to, and under None if left
+    to the policy. A text says why it can never run there."""
+    types = [t for t in cluster.total if job.allowed is None or t in job.allowed]
+    return {t: _if(cluster, policy, now_s, job, predictions, errors, seed, t) for t in (None, *types)}
+
+
+def _if(
+    cluster: Cluster,
+    policy: Policy,
+    now_s: float,
+    job: Job,
+    predictions: Mapping[str, Prediction],
+    errors: Errors,
+    seed: int,
+    gpu_type: str | None,
+) -> Expected | str:
+    supposed, time_s = copied(cluster), max(now_s, cluster.now_s)
+    held = replace(job, submit_s=time_s, allowed=job.allowed if gpu_type is None else frozenset((gpu_type,)))
+    if gpu_type is not None and (why := cluster._obstacle(held, predictions, gpu_type)):
+        return why
+    try:
+        advance(supposed, JobSubmitted(time_s=time_s, job=held, predictions=predictions))
+    except JobRefused as refusal:
+        return str(refusal)
+    found = _expected(supposed, policy, time_s, errors, seed, {job.job_id})
+    return found.get(job.job_id, "it would not start although every GPU became free")
+
+
+def _expected(
+    cluster: Cluster, policy: Policy, now_s: float, errors: Errors, seed: int, wanted: set[str] | None
+) -> dict[str, Expected]:
+    point = run_ahead(copied(cluster), policy, now_s, _median(errors.sd), wanted)
+    draws = min(MOST_DRAWS, WORK // (1 + len(cluster.waiting) + len(cluster.active)))
+    rng = np.random.default_rng(seed)
+    runs = [run_ahead(copied(cluster), policy, now_s, _drawn(errors.sd, rng), wanted) for _ in range(draws)]
+    return {job_id: _one(job_id, planned, runs) for job_id, planned in point.items()}
+
+
+def _one(job_id: str, planned: Planned, runs: Sequence[Mapping[str, Planned]]) -> Expected:
+    starts = [run[job_id].start_s for run in runs if job_id in run]
+    low, high = np.quantile(starts, [0.05, 0.95]).tolist() if starts else (None, None)
+    return Expected(
+        gpu_type=planned.gpu_type,
+        gpus=planned.gpus,
+        start_s=planned.start_s,
+        start_low_s=None if low is None else min(low, planned.start_s),
+        start_high_s=None if high is None else max(high, planned.start_s),
+        end_s=planned.end_s,
+        energy_kwh=planned.energy_kwh,
+    )
+
+
+def quantile(share: float, predicted_s: float, run_s: float, sd: float) -> float:
+    """The `share` quantile of T given T > `run_s`, log T ~ N(log `predicted_s`, `sd`^2)."""
+    if sd == 0:
+        return max(predicted_s, run_s)
+    survives = float(log_ndtr(-math.log(run_s / predicted_s) / sd)) if run_s > 0 else 0.0
+    if share >= 1:
+        return math.inf
+    at = -float(ndtri_exp(survives + math.log1p(-share)))  # in logarithms: a job may overrun by many deviations
+    return max(run_s, predicted_s * math.exp(sd * at))
+
+
+def _median(sd: float) -> Supposed:
+    return lambda _, predicted_s, run_s: quantile(0.5, predicted_s, run_s, sd)
+
+
+def _drawn(sd: float, rng: np.random.Generator) -> Supposed:
+    return lambda _, predicted_s, run_s: quantile(rng.uniform(), predicted_s, run_s, sd)

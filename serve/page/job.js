@@ -1,0 +1,73 @@
+// The page of one job: what it is, why it is where it is, its attempts and its log.
+import { ask, at, energy, facts, fill, had, live, make, put, span } from "./shared.js";
+
+const id = new URLSearchParams(location.search).get("id") ?? "";
+const path = `/v1/jobs/${encodeURIComponent(id)}`;
+let offset = 0;
+
+function about(job) {
+  put("title", `${job.job_id}: ${job.state}`);
+  document.title = `kilowait: ${job.job_id}, ${job.state}`;
+  const pairs = [["State", job.reason ? `${job.state}: ${job.reason}` : job.state], ["Owner", job.owner]];
+  pairs.push(["Submitted", at(job.submitted_s)], ["Runs", [job.entrypoint, ...job.arguments].join(" ")]);
+  pairs.push(["GPUs", `${job.gpus} of ${job.gpu_types?.join(", ") ?? "any type"}`]);
+  if (job.deadline) pairs.push(["Deadline (shown, not enforced)", at(Date.parse(job.deadline) / 1000)]);
+  Object.entries(job.labels).forEach(([name, text]) => pairs.push([`Label ${name}`, text]));
+  const e = job.expected;
+  if (e) {
+    const now = Date.now() / 1000;
+    const start = `in ${span(Math.max(0, e.start_s - now))} on ${e.gpus} × ${e.gpu_type}`;
+    pairs.push(["Expected start", had(start, e.provenance)], ["Expected end", had(at(e.end_s), e.late ? "modelled, late" : e.provenance)]);
+  }
+  const p = job.progress;
+  if (p) {
+    pairs.push(["Has run", had(`${span(p.run_s)} of ${span(p.predicted_s)}`, `${p.run_provenance} of modelled`)]);
+    if (p.power_w) pairs.push(["Power now", had(`${Math.round(p.power_w.value)} W`, p.power_w.provenance)]);
+  }
+  facts("facts", pairs);
+  fill("attempts", job.attempts.map((one) => ({
+    key: `${one.attempt}`,
+    cells: [`${one.attempt}`, `${one.gpus} × ${one.gpu_type}`, at(one.placed_s),
+      one.runtime_s ? had(span(one.runtime_s.value), one.runtime_s.provenance) : "",
+      one.energy_kwh ? had(energy(one.energy_kwh.value), one.energy_kwh.provenance) : "",
+      one.ended_s ? `${at(one.ended_s)}${one.reason ? `: ${one.reason}` : ""}` : "runs"],
+  })));
+}
+
+function why(answer) {
+  put("summary", answer.summary);
+  const first = answer.larger_first ? "largest" : "smallest";
+  const by = answer.criterion ? ` It goes by ${answer.criterion}, the ${first} first.` : "";
+  put("rule", `Policy ${answer.policy}: ${answer.rule}.${by}`);
+  fill("options", answer.types.map((one) => ({
+    key: one.gpu_type,
+    className: one.chosen ? "chosen" : "",
+    cells: [one.chosen ? { text: one.gpu_type, small: "chosen" } : one.gpu_type, `${one.free} of ${one.total}`, `${one.gpus}`,
+      span(one.runtime_s), energy(one.energy_kwh), one.rating === null ? "none" : Number(one.rating.toPrecision(4)).toString(),
+      one.ahead === null ? "" : `${one.ahead}`],
+  })));
+  const words = [...answer.would_change, ...Object.entries(answer.not_possible).map(([type, reason]) => `${type}: ${reason}`)];
+  const list = document.getElementById("changes");
+  const said = JSON.stringify(words);
+  if (list.dataset.said !== said) {
+    list.dataset.said = said;
+    list.replaceChildren(...words.map((text) => make("li", text)));
+  }
+  document.getElementById("h-change").hidden = list.hidden = words.length === 0;
+}
+
+async function log() {
+  const piece = await ask(`${path}/logs?offset=${offset}`);
+  offset = piece.next;
+  const shown = document.getElementById("log");
+  const below = shown.scrollTop + shown.clientHeight >= shown.scrollHeight - 4;
+  if (piece.text) shown.append(piece.text);
+  if (below) shown.scrollTop = shown.scrollHeight;
+}
+
+live(async () => {
+  const [job, reasons] = await Promise.all([ask(path), ask(`${path}/why`)]);
+  about(job);
+  why(reasons);
+  await log();
+}, 2000);

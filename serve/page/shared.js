@@ -1,0 +1,174 @@
+// What both pages share: the token, polling, and tables whose rows keep their identity (and the focus in them).
+const KEY = "kilowait-token";
+
+/** A span of time as people say it. */
+export function span(seconds) {
+  const size = Math.abs(seconds);
+  if (size < 10) return `${Number(seconds.toPrecision(2))} s`;
+  if (size < 90) return `${seconds.toFixed(0)} s`;
+  return size < 5400 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** A number of kWh with its unit, small ones in Wh. */
+export function energy(kwh) {
+  if (kwh !== 0 && Math.abs(kwh) < 0.1) return `${Number((kwh * 1000).toPrecision(3))} Wh`;
+  return `${Number(kwh.toPrecision(3))} kWh`;
+}
+
+/** A time of day. */
+export const at = (seconds) => new Date(seconds * 1000).toLocaleString();
+
+/** Text and, small behind it, how it was had. */
+export const had = (text, provenance) => (provenance ? { text, small: provenance } : { text });
+
+/** A child with a class and a text. */
+export function make(tag, text, className) {
+  const element = document.createElement(tag);
+  if (text !== undefined) element.textContent = text;
+  if (className) element.className = className;
+  return element;
+}
+
+/** Set a text only where it changed: what does not change is not read out again. */
+export function put(id, text) {
+  const element = document.getElementById(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Fill a table: rows are {key, cells, className}, a cell a text, {text, small}, {link, text} or {progress, text}. */
+export function fill(id, rows) {
+  const table = document.getElementById(id);
+  const body = table.tBodies[0];
+  const labels = [...table.tHead.rows[0].cells].map((cell) => [cell.innerText.replace(/\s+/g, " "), cell.className]);
+  roles(table);
+  const known = new Map([...body.rows].map((row) => [row.dataset.key, row]));
+  rows.forEach((row, position) => {
+    const line = known.get(row.key) ?? newRow(row, labels);
+    known.delete(row.key);
+    line.className = row.className ?? "";
+    row.cells.forEach((cell, column) => putCell(line.cells[column], cell));
+    if (body.rows[position] !== line) body.insertBefore(line, body.rows[position] ?? null);
+  });
+  known.forEach((row) => row.remove());
+  const section = table.closest("section");
+  const empty = section.querySelector(".empty");
+  if (empty) {
+    empty.hidden = rows.length > 0;
+    table.closest(".scroll").hidden = rows.length === 0;
+  }
+}
+
+/** A table stays one for a screen reader where the style sheet lays its rows out as cards. */
+function roles(table) {
+  table.setAttribute("role", "table");
+  [table.tHead, table.tBodies[0]].forEach((part) => part.setAttribute("role", "rowgroup"));
+  table.tHead.rows[0].setAttribute("role", "row");
+  [...table.tHead.rows[0].cells].forEach((cell) => cell.setAttribute("role", "columnheader"));
+}
+
+function newRow(row, labels) {
+  const line = make("tr");
+  line.dataset.key = row.key;
+  line.setAttribute("role", "row");
+  labels.forEach(([label, className], column) => {
+    const cell = make(column ? "td" : "th", undefined, className);
+    if (!column) cell.scope = "row";
+    cell.setAttribute("role", column ? "cell" : "rowheader");
+    cell.dataset.label = label;
+    line.append(cell);
+  });
+  return line;
+}
+
+function putCell(element, cell) {
+  const given = typeof cell === "string" ? { text: cell } : cell;
+  const said = JSON.stringify(given);
+  if (element.dataset.said === said) return;
+  element.dataset.said = said;
+  if (given.link && element.firstElementChild?.tagName === "A") {
+    element.firstElementChild.textContent = given.text;
+    return;
+  }
+  const inside = [];
+  if (given.progress !== undefined) {
+    const bar = make("progress");
+    bar.max = 1;
+    bar.value = Math.min(1, given.progress);
+    bar.setAttribute("aria-label", given.text);
+    inside.push(bar, " ");
+  }
+  if (given.link) {
+    const link = make("a", given.text);
+    link.href = given.link;
+    inside.push(link);
+  } else inside.push(given.text);
+  if (given.small) inside.push(make("small", given.small));
+  const holder = make("span");
+  holder.append(...inside);
+  element.replaceChildren(...(given.link ? inside : [holder]));
+}
+
+/** Facts as a description list: [name, value]. */
+export function facts(id, pairs) {
+  const list = document.getElementById(id);
+  const said = JSON.stringify(pairs);
+  if (list.dataset.said === said) return;
+  list.dataset.said = said;
+  list.replaceChildren(
+    ...pairs.map(([name, value]) => {
+      const given = typeof value === "string" ? { text: value } : value;
+      const group = make("div");
+      const shown = make("dd", given.text);
+      if (given.small) shown.append(" ", make("small", given.small));
+      group.append(make("dt", name), shown);
+      return group;
+    }),
+  );
+}
+
+/** Ask the service; throws an Error with the problem's words, and its `status`. */
+export async function ask(path) {
+  const answer = await fetch(path, { headers: { Authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` } });
+  const body = await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(`${body.detail}; ${body.remedy}`), { status: answer.status });
+  return body;
+}
+
+/** Show a page every `periodMs` while it is visible, and the sign-in where a token is missing or refused. */
+export function live(show, periodMs) {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    sessionStorage.setItem(KEY, given);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  const form = document.getElementById("sign-in");
+  let timer = 0;
+  async function look() {
+    clearTimeout(timer);
+    if (document.hidden) return;
+    try {
+      await show();
+      document.getElementById("numbers").hidden = false;
+      form.hidden = true;
+      put("status", "live");
+    } catch (error) {
+      const refused = error.status === 401 || error.status === 403;
+      put("status", refused ? "sign in" : `no news: ${error.message}`);
+      if (refused) {
+        form.hidden = false;
+        document.getElementById("numbers").hidden = true;
+        if (sessionStorage.getItem(KEY)) put("token-help", error.message);
+        return;
+      }
+    }
+    timer = setTimeout(look, periodMs);
+  }
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(KEY, form.elements.token.value.trim());
+    form.elements.token.value = "";
+    look();
+  });
+  document.addEventListener("visibilitychange", look);
+  look();
+}

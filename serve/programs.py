@@ -1,0 +1,89 @@
+"""From what was submitted to a program that can be run and a source that can be predicted."""
+
+import base64
+import binascii
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+
+from kilowait.source import MAX_SOURCE_BYTES, Source, source_from_bytes
+from kilowait.submission import Program
+from serve import wire
+from serve.problems import Refusal
+
+MAX_FILES = 500
+MAX_UNPACKED_BYTES = 8_000_000
+
+
+def program_of(asked: wire.Submission) -> Program:
+    """The files, the entrypoint and what it is called with; raises Refusal for an archive that cannot be used."""
+    files = _unpack(asked.archive) if asked.archive is not None else {asked.entrypoint: asked.source or ""}
+    return Program(
+        files=files,
+        entrypoint=asked.entrypoint,
+        arguments=tuple(asked.arguments),
+        environment=asked.environment,
+        timeout_s=asked.timeout_s,
+    )
+
+
+def source_of(program: Program) -> Source:
+    """What a probe reads: the entrypoint, then the other Python files by name, as much as a source may have.
+
+    Raises Refusal where the entrypoint is not there, and SourceError where it is no text worth predicting.
+    """
+    if program.entrypoint not in program.files:
+        have = ", ".join(list(program.files)[:10])
+        raise Refusal(
+            422, "invalid input", f"entrypoint {program.entrypoint!r} is not in the archive", field="entrypoint",
+            remedy=f"name one of: {have}",
+        )  # fmt: skip
+    parts = [program.files[program.entrypoint]]
+    others = sorted(name for name in program.files if name.endswith(".py") and name != program.entrypoint)
+    left = MAX_SOURCE_BYTES - len(parts[0].encode())
+    for name in others:
+        left -= len(program.files[name].encode()) + 1
+        if left < 0:
+            break
+        parts.append(program.files[name])
+    return source_from_bytes(program.entrypoint, "\n".join(parts).encode())
+
+
+def _unpack(archive: str) -> Mapping[str, str]:
+    """The text files of a zip; nothing is written to a disk."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive, validate=True))) as packed:
+            members = [member for member in packed.infolist() if not member.is_dir()]
+            _check_size(members)
+            return {member.filename: _text(packed, member) for member in members}
+    except (binascii.Error, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise _refusal(
+            f"archive: not a zip in base64 that can be read ({error})", "make it with: zip -r job.zip ."
+        ) from None
+
+
+def _check_size(members: list[zipfile.ZipInfo]) -> None:
+    total = sum(member.file_size for member in members)
+    if len(members) > MAX_FILES or total > MAX_UNPACKED_BYTES:
+        raise Refusal(
+            413, "too large", f"archive: {len(members):,} files of {total:,} bytes in all; the limits are {MAX_FILES} "
+            f"and {MAX_UNPACKED_BYTES:,}", field="archive", remedy="leave data out: read it from a shared disk",
+        )  # fmt: skip
+
+
+def _text(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    """One file; a member that unpacks to more than it says is cut short, and refused."""
+    with packed.open(member) as file:
+        data = file.read(member.file_size + 1)
+    if len(data) > member.file_size:
+        raise _refusal(f"archive: {member.filename} is larger than the archive says", "make the archive anew")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        remedy = "leave it out: only UTF-8 text is sent with a job"
+        raise _refusal(f"archive: {member.filename} is not UTF-8 text", remedy) from None
+
+
+def _refusal(text: str, remedy: str) -> Refusal:
+    return Refusal(422, "invalid input", text, field="archive", remedy=remedy)

@@ -1,0 +1,139 @@
+"""`make serve`: a local Ray cluster, the service over it, its address and a token; ended with Ctrl-C.
+
+Without --pretend the cluster has what this machine has. With it, nodes say that they have GPUs: jobs run for real, on
+the CPU, and every measurement is marked as pretended.
+"""
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import serve
+from ray.cluster_utils import Cluster
+
+from kilowait.errors import KilowaitError
+from kilowait.hardware import canonical
+from kilowait.simulate.inventory import parse_nodes
+from kilowait.store import Store
+from kilowait.store.tokens import Role, create, identify
+from serve.app import SQLITE, Options, app, make_folder
+from serve.inventory import NAMESPACE
+
+MEMORY_BYTES = 200_000_000
+EXAMPLE = """\
+examples:
+  make serve                                             the GPUs of this machine
+  make serve ARGS='--pretend A100=2,A6000=4'             a try-out without GPUs
+  make serve ARGS='--policy easy --port 9000'
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until a signal; returns the exit code."""
+    args = _arguments(argv)
+    try:
+        options = Options(database=args.database, policy=args.policy, threads=args.threads)
+        settings = options.settings()
+        token = _token(settings.url)
+        cluster = _cluster(args.pretend)
+    except KilowaitError as error:
+        print(f"serve: {error}", file=sys.stderr)
+        return 2
+    print("the cluster is up; loading the language model ...", flush=True)
+    try:
+        serve.start(http_options={"host": args.host, "port": args.port})
+        serve.run(app(options), name="kilowait")
+        _say(args, token)
+        _until_signal()
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+        if cluster is not None:
+            cluster.shutdown()
+    return 0
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m serve.start",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--pretend", metavar="TYPE=N,...", help="nodes that say that they have these GPUs; TYPE=MxN is M nodes of N")
+    add("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
+    add("--port", type=int, default=8000, help="default: 8000")
+    add(
+        "--database",
+        default="sqlite:///out/serve/kilowait.db",
+        metavar="URL",
+        help="the history (default: %(default)s)",
+    )
+    add("--policy", default="value", help="as in kilowait simulate (default: value, kappa-relative 1)")
+    add("--threads", type=int, default=1, help="of the language model, each replica (default: 1)")
+    return parser.parse_args(argv)
+
+
+def _cluster(pretend: str | None) -> Cluster | None:
+    """The cluster that was started beside this process, None where Ray started its own within."""
+    if pretend is None:
+        ray.init(address="local", namespace=NAMESPACE, include_dashboard=False, log_to_driver=False)
+        return None
+    nodes = {canonical(name): counts for name, counts in parse_nodes(pretend).items()}
+    head: dict[str, Any] = {"num_gpus": 0, "include_dashboard": False, "object_store_memory": MEMORY_BYTES}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    for gpu_type, counts in nodes.items():
+        resources = {f"accelerator_type:{gpu_type}": 1}
+        for gpus in counts:
+            cluster.add_node(
+                num_cpus=1, num_gpus=gpus, resources=resources, object_store_memory=MEMORY_BYTES, wait=True
+            )
+    ray.init(address=cluster.address, namespace=NAMESPACE, log_to_driver=False)
+    return cluster
+
+
+def _token(url: str) -> str:
+    """An operator's token, kept in a file so that the next start shows the same; for this user's eyes only."""
+    store = Store(make_folder(url))
+    path = Path(url.removeprefix(SQLITE) if url.startswith(SQLITE) else "out/serve/kilowait").with_suffix(".token")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if path.exists() and identify(store, kept := path.read_text().strip()):
+            return kept
+        token = create(store, "operator", Role.OPERATE, time.time())
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text(token + "\n")
+        return token
+    finally:
+        store.close()
+
+
+def _say(args: argparse.Namespace, token: str) -> None:
+    address = f"http://{args.host}:{args.port}"
+    print(f"kilowait is at {address}   (Ctrl-C ends it)")
+    print(f"  the page:   {address}/#token={token}")
+    print(f"  the client: export KILOWAIT_URL={address} KILOWAIT_TOKEN={token}")
+    if args.pretend:
+        print("  GPUs are pretended: jobs run on the CPU, and every measurement says so")
+    if args.host not in ("127.0.0.1", "localhost"):
+        print("  others can reach it: put a proxy with TLS in front, or tokens travel in the clear", flush=True)
+    sys.stdout.flush()
+
+
+def _until_signal() -> None:
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

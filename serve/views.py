@@ -1,0 +1,167 @@
+"""Jobs and the cluster for the wire: rows of the store and the mirror of the log, put into words and numbers."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kilowait.cluster import Active
+from kilowait.hardware import CATALOGUE, idle_power_w
+from kilowait.jobs import JOULES_PER_KWH, Provenance
+from kilowait.mirror import Mirror
+from kilowait.rating import RULES
+from kilowait.records import HISTORY, table
+from kilowait.simulate import outlook
+from kilowait.submission import Program
+from serve import wire
+from serve.desk import DEADLINE, expectations
+from serve.inventory import Settings
+
+Row = Mapping[str, Any]
+
+
+def job_view(row: Row, expected: outlook.Expected | None, progress: wire.Progress | None) -> wire.Job:
+    """A row of `questions.jobs`."""
+    asked = row["submitted"].job
+    program = msgspec.json.decode(row["program"], type=Program)
+    labels = msgspec.json.decode(row["labels"], type=dict[str, str])
+    predictions = row["submitted"].predictions
+    return wire.Job(
+        job_id=row["job_id"],
+        owner=row["owner"],
+        state=row["state"],
+        reason=row["reason"],
+        submitted_s=row["submitted_s"],
+        ended_s=row["ended_s"],
+        cancel_asked_s=row["cancel_s"],
+        gpus=asked.gpus,
+        gpu_milli=asked.gpu_milli,
+        gpu_types=None if asked.allowed is None else sorted(asked.allowed),
+        priority=asked.priority,
+        deadline=labels.get(DEADLINE),
+        labels={name: text for name, text in labels.items() if name != DEADLINE},
+        entrypoint=program.entrypoint,
+        arguments=list(program.arguments),
+        content_hash=asked.content_hash,
+        probe_version=next((p.probe_version for p in predictions.values()), ""),
+        by_type=expectations(predictions),
+        attempts=[_attempt(attempt) for attempt in row["attempts"]],
+        expected=expected_view(expected, labels.get(DEADLINE)),
+        progress=progress,
+    )
+
+
+def _attempt(row: Row) -> wire.Attempt:
+    measured = row["runtime_s"] is not None
+    nodes = [place["node"] for place in msgspec.json.decode(row["places"])]
+    runtime, energy = None, None
+    if measured:
+        runtime = wire.Figure(value=row["runtime_s"], provenance=row["runtime_provenance"])
+        energy = wire.Figure(value=row["energy_j"] / JOULES_PER_KWH, provenance=row["energy_provenance"])
+    names = ("attempt", "gpu_type", "gpus", "placed_s", "started_s", "ended_s", "exit_code", "reason", "meter")
+    return wire.Attempt(
+        **{name: row[name] for name in (*names, "peak_memory_bytes")},
+        nodes=list(dict.fromkeys(nodes)),
+        runtime_s=runtime,
+        energy_kwh=energy,
+    )
+
+
+def expected_view(expected: outlook.Expected | None, deadline: str | None = None) -> wire.Expected | None:
+    """An expectation for the wire, and whether it keeps a deadline."""
+    if expected is None:
+        return None
+    late = None if deadline is None else expected.end_s > datetime.fromisoformat(deadline).timestamp()
+    return wire.Expected(
+        gpu_type=expected.gpu_type,
+        gpus=expected.gpus,
+        start_s=expected.start_s,
+        start_low_s=expected.start_low_s,
+        start_high_s=expected.start_high_s,
+        end_s=expected.end_s,
+        energy_kwh=expected.energy_kwh,
+        late=late,
+    )
+
+
+def progress_view(
+    active: Active, started_s: float | None, now_s: float, power_w: wire.Figure | None = None
+) -> wire.Progress | None:
+    """How far a running job is, None before its program starts."""
+    if started_s is None:
+        return None
+    predicted_s, run_s = active.predictions[active.gpu_type].runtime_s, max(0.0, now_s - started_s)
+    return wire.Progress(
+        run_s=run_s,
+        predicted_s=predicted_s,
+        share=run_s / predicted_s,
+        run_provenance=Provenance.MEASURED,
+        power_w=power_w,
+    )
+
+
+def cluster_view(mirror: Mirror, settings: Settings, status: Mapping[str, Any], now_s: float) -> wire.Cluster:
+    """The cluster as it is now."""
+    cluster = mirror.cluster
+    held: dict[str, int] = {}
+    for (_, gpu_type), gpus in cluster.held.items():
+        held[gpu_type] = held.get(gpu_type, 0) + gpus
+    options = {name: value for name, value in settings.policy_options.items() if isinstance(value, int | float | str)}
+    return wire.Cluster(
+        now_s=now_s,
+        policy=settings.policy,
+        policy_options=options,
+        rule=RULES[settings.policy],
+        types=[_type_view(mirror, gpu_type, held.get(gpu_type, 0)) for gpu_type in cluster.total],
+        nodes=[_node_view(node) for node in status["nodes"]],
+        waiting=len(cluster.waiting),
+        running=len(cluster.active),
+        stranded=len(cluster.stranded),
+        problem=status["problem"],
+    )
+
+
+def _type_view(mirror: Mirror, gpu_type: str, held: int) -> wire.GpuType:
+    cluster, watts = mirror.cluster, idle_power_w(gpu_type)
+    known = CATALOGUE.get(gpu_type)
+    return wire.GpuType(
+        gpu_type=gpu_type,
+        total=cluster.total[gpu_type],
+        free=cluster.free[gpu_type],
+        held=held,
+        jobs_running=sum(active.gpu_type == gpu_type for active in cluster.active.values()),
+        idle_w=None if watts is None or known is None else wire.Figure(value=watts, provenance=known.idle_provenance),
+    )
+
+
+def _node_view(node: Any) -> wire.Node:
+    return wire.Node(
+        node=node.node,
+        address=node.address,
+        gpu_type=node.gpu_type,
+        gpus=node.gpus,
+        draining=node.draining,
+        problem=node.problem,
+    )
+
+
+def lines_of(rows: Sequence[Row]) -> bytes:
+    """Rows of the history as CSV."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, HISTORY.names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def parquet_of(rows: Sequence[Row]) -> bytes:
+    """Rows of the history as Parquet."""
+    kept = [{name: row.get(name) for name in HISTORY.names} for row in rows]
+    sink = pa.BufferOutputStream()
+    pq.write_table(table(kept, HISTORY), sink, compression="zstd")
+    return bytes(sink.getvalue())
