@@ -2,7 +2,7 @@
 
 Removed: what follows a return, raise, break or continue; branches on a constant; strings that stand alone; functions,
 classes and constants that nothing reachable names. A definition goes, or changes its place, only when making it
-runs no code but its own (`inert`): no decorators, literal defaults, known bases. Whatever may be found by its name at
+runs no code but its own (`inert`): known decorators and bases, literal defaults. Whatever may be found by its name at
 run time stays: names that occur as a string, names another file imports (`exported`).
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 _BLOCKS = ("body", "orelse", "finalbody")
 _PLAIN_BASES = ("Module", "object", "Dataset", "IterableDataset")
-_PLAIN_DECORATORS = ("staticmethod", "classmethod", "property")
+_PLAIN_DECORATORS = ("staticmethod", "classmethod", "property", "torch.no_grad()", "torch.inference_mode()")
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = _Function | ast.ClassDef
@@ -194,7 +194,7 @@ def names_in_order(node: ast.AST) -> Iterator[str]:
 def inert(node: ast.AST) -> bool:
     """Making this definition calls nothing and depends on nothing but its bases."""
     if isinstance(node, _Function):
-        return not node.decorator_list and _plain_signature(node)
+        return _plain_decorators(node) and _plain_signature(node)
     if not isinstance(node, ast.ClassDef) or node.decorator_list or node.keywords:
         return False
     bases = all(ast.unparse(base).rpartition(".")[2] in _PLAIN_BASES for base in node.bases)
@@ -203,12 +203,15 @@ def inert(node: ast.AST) -> bool:
 
 def _plain_member(member: ast.stmt) -> bool:
     match member:
-        case ast.FunctionDef(decorator_list=decorators) | ast.AsyncFunctionDef(decorator_list=decorators):
-            plain = all(isinstance(d, ast.Name) and d.id in _PLAIN_DECORATORS for d in decorators)
-            return plain and not member.name.startswith("__init_sub") and _plain_signature(member)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return _plain_decorators(member) and not member.name.startswith("__init_sub") and _plain_signature(member)
         case ast.Assign(targets=targets, value=value):
             return _literal(value) and all(isinstance(target, ast.Name) for target in targets)
     return isinstance(member, ast.Pass) or (isinstance(member, ast.Expr) and isinstance(member.value, ast.Constant))
+
+
+def _plain_decorators(function: _Function) -> bool:
+    return all(ast.unparse(decorator) in _PLAIN_DECORATORS for decorator in function.decorator_list)
 
 
 def _plain_signature(function: _Function) -> bool:

@@ -45,15 +45,15 @@ def normalise_source(source: Source, exported: Collection[str] = ()) -> Normalis
     return Normalised(source=Source(name=source.name, text=text, content_hash=content_hash(text.encode())))
 
 
-def normalise(text: str, exported: Collection[str] = (), *, name: str = "source") -> str:
+def normalise(text: str, exported: Collection[str] = (), *, name: str = "source", rename: bool = True) -> str:
     """`text` in canonical form; a second time changes nothing.
 
-    `exported` are names that other files import from it; they stay. Raises SourceError, naming the line, for text that
+    `exported` are names that other files import from it; they stay. Without `rename` all names stay. Raises SourceError, naming the line, for text that
     this Python cannot parse, and for what its own printer cannot write.
     """
     try:
         tree = ast.parse(text)
-        _simplify(tree, exported)
+        _simplify(tree, exported, rename)
         return ast.unparse(ast.fix_missing_locations(tree)) + "\n" if tree.body else ""
     except SyntaxError as error:
         raise SourceError(f"{name}:{error.lineno}: not Python: {error.msg}; it is read as it is") from error
@@ -61,7 +61,7 @@ def normalise(text: str, exported: Collection[str] = (), *, name: str = "source"
         raise SourceError(f"{name}: cannot be normalised: {error}; it is read as it is") from error
 
 
-def _simplify(tree: ast.Module, exported: Collection[str]) -> None:
+def _simplify(tree: ast.Module, exported: Collection[str], rename: bool) -> None:
     kept = {*exported, *_all_of(tree)}
     documented = any(getattr(n, "attr", getattr(n, "id", None)) == "__doc__" for n in ast.walk(tree))
     if documented or _reflects(tree):
@@ -71,7 +71,8 @@ def _simplify(tree: ast.Module, exported: Collection[str]) -> None:
         prune(tree)
         remove_unused(tree, kept)
     order_definitions(tree)
-    _rename(tree, kept)
+    if rename:
+        _rename(tree, kept)
 
 
 def _all_of(tree: ast.Module) -> set[str]:
