@@ -93,12 +93,12 @@ def test_a_renamed_reordered_commented_script_is_the_same_script():
     "text",
     [
         "x = 1\ndef f():\n    global x\n    x = 2\nf()\nprint(x)\n",
-        "def f():\n    n = 1\n    def g():\n        nonlocal n\n        n += 1\n        return n\n    return g() + n\nprint(f())\n",
+        "def f():\n n = 1\n def g():\n  nonlocal n\n  n += 1\n  return n\n return g() + n\nprint(f())\n",
         "y = 5\nclass A:\n    y = y + 1\n    z = [y for _ in range(2)]\nprint(A.y, A.z, y)\n",
         "def f(a, b):\n    return a - b\nprint(f(b=1, a=3), f(**{'a': 5, 'b': 1}))\n",
         "def gen():\n    return\n    yield 1\nprint(list(gen()))\n",
         "value = 3\nmodel = value\nprint([value for value in range(model)], value)\n",
-        "def outer(value_2):\n    value = value_2\n    return lambda model: model + value + value_2\nprint(outer(2)(3))\n",
+        "def outer(value_2):\n value = value_2\n return lambda model: model + value + value_2\nprint(outer(2)(3))\n",
         "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    print(type(error))\n",
         "match [1, 2, 3]:\n    case [first, *rest]:\n        print(first, rest)\n",
         "if (count := 4) > 3:\n    print([last := i for i in range(count)], last)\n",
@@ -107,10 +107,10 @@ def test_a_renamed_reordered_commented_script_is_the_same_script():
         "x = 2\nprint(eval('x + 1'), 'x' in globals())\n",
         "import sys\ndef hidden():\n    return 7\nprint(getattr(sys.modules[__name__], 'hidden', None) is None)\n",
         "x = 'f'\ndef f():\n    return 1\ndef g():\n    return f\nprint(g()(), x)\n",
-        "def f(xs):\n    for x in xs:\n        if x:\n            continue\n            print('no')\n        print(x)\nf([0, 1])\n",
+        "def f(xs):\n for x in xs:\n  if x:\n   continue\n   print('no')\n  print(x)\nf([0, 1])\n",
         "print(sum(a * b for a in range(3) for b in range(a)))\n",
         "x = 1\ndel x\nx = 3\nprint(x)\n",
-        "def f():\n    try:\n        print(q)\n    except NameError:\n        print('unbound')\n    return\n    q = 1\nf()\n",
+        "def f():\n try:\n  print(q)\n except NameError:\n  print('unbound')\n return\n q = 1\nf()\n",
         "def deco(f):\n    print('made')\n    return f\n@deco\ndef unused():\n    pass\n",
         "class Base:\n    def __init_subclass__(cls):\n        print('sub')\nclass Unused(Base):\n    pass\n",
         "a = b = 2\na, c = b, a\nprint(f'{a=} {c!r:>4}')\n",
@@ -150,7 +150,9 @@ expressions = st.recursive(
     max_leaves=4,
 )
 simple = st.tuples(names, expressions).map(lambda t: f"{t[0]} = {t[1]}")
-dead = st.sampled_from(["if False:\n    a = 9\n    print(a)", "'''said'''", "unread = 4096", "def never():\n    return x"])
+dead = st.sampled_from(
+    ["if False:\n    a = 9\n    print(a)", "'''said'''", "unread = 4096", "def never():\n    return x"]
+)
 function = st.tuples(names, names, expressions, expressions).map(
     lambda t: f"def f_{t[0]}({t[1]}):\n    {t[0]} = {t[2]}\n    return {t[0]} + {t[1]}\n    print({t[3]})"
 )

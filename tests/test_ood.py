@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_refused_by_name(fitted):
     names = list(map(str, range(30)))
     with pytest.raises(InputError, match="30 embeddings, 30 clusters, 29 names"):
         Novelty.fit(x, clusters, names[1:])
-    with pytest.raises(InputError, match="at least 1 in 31, got 0.01"):
+    with pytest.raises(InputError, match=r"at least 1 in 31, got 0\.01"):
         Novelty.fit(x, clusters, names, false_alarms=0.01)
     with pytest.raises(InputError, match="finite"):
         Novelty.fit(x * torch.nan, clusters, names)

@@ -159,4 +159,4 @@ def _first_line(node: ast.stmt, lines: Sequence[str]) -> int:
 def _end_of_imports(text: str) -> int:
     """The number of lines up to the end of the last top-level import."""
     imports = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    return imports[-1].end_lineno or 0
+    return int(imports[-1].end_lineno or 0)

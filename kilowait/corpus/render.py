@@ -144,6 +144,7 @@ def shuffle_blocks(blocks: list[str], rng: random.Random) -> list[str]:
 
 
 def names_bound(block: str) -> list[str]:
+    """The names of the functions, classes and constants that a block defines."""
     names: list[str] = []
     for node in ast.parse(block).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):

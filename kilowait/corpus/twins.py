@@ -50,6 +50,20 @@ def twins(count: int, seed: int, corpus_count: int, corpus_seed: int = 0) -> Ite
     return (_twin(planned, f"{seed}/twin/{planned.key}") for planned in chosen)
 
 
+def restyled(names: Sequence[str], styles: Sequence[str], corpus_count: int, corpus_seed: int = 0) -> list[str]:
+    """The named scripts of a corpus written again by the generator, each in the style beside it, undisguised.
+
+    The generator knows what a script does, so this is what a rewriter that makes no mistake would hand back. Raises
+    InputError for a name that the corpus lacks.
+    """
+    known = {f"{p.family.name}_{p.number:03d}.py": p for p in plan(corpus_count, corpus_seed)}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise InputError(f"no script of the corpus is named {missing[0]!r}; give its --count and --seed")
+    pairs = zip(names, styles, strict=True)
+    return [restyle(known[name], style, f"restyled/{known[name].key}/{style}") for name, style in pairs]
+
+
 def restyle(planned: Planned, style: str, key: str) -> str:
     """The planned script in `style`, otherwise drawn from `key`: same work, same random seed."""
     draw = planned.draw
@@ -61,7 +75,7 @@ def _originals(planned: Sequence[Planned], count: int, rng: random.Random) -> li
     """One of each family in turn, in random order."""
     waiting = rng.sample(planned, k=len(planned))
     rank: dict[str, int] = {}
-    order = []
+    order: list[tuple[int, int, Planned]] = []
     for one in waiting:
         rank[one.family.name] = rank.get(one.family.name, 0) + 1
         order.append((rank[one.family.name], len(order), one))

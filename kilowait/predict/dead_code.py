@@ -118,7 +118,9 @@ def _open_blocks(tree: ast.Module) -> Iterator[list[ast.stmt]]:
 
 def _removable(statement: ast.stmt) -> bool:
     match statement:
-        case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value):
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value)
+        ):
             return value is not None and _literal(value) and not name.startswith("__")
     return isinstance(statement, Definition) and inert(statement)
 

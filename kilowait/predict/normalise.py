@@ -21,7 +21,7 @@ from kilowait.predict.roles import backward_called, own_networks, role
 from kilowait.predict.scopes import Binding, Scope, all_scopes, analyse
 from kilowait.source import Source, content_hash
 
-REFLECTION = frozenset("eval exec locals globals vars dir compile __import__ breakpoint".split())
+REFLECTION = frozenset(["eval", "exec", "locals", "globals", "vars", "dir", "compile", "__import__", "breakpoint"])
 """Who calls one of these may look names up: such a module keeps all its names and definitions."""
 _KEPT = ("self", "cls", "_")
 
@@ -48,7 +48,8 @@ def normalise_source(source: Source, exported: Collection[str] = ()) -> Normalis
 def normalise(text: str, exported: Collection[str] = (), *, name: str = "source", rename: bool = True) -> str:
     """`text` in canonical form; a second time changes nothing.
 
-    `exported` are names that other files import from it; they stay. Without `rename` all names stay. Raises SourceError, naming the line, for text that
+    `exported` are names that other files import from it; they stay. Without `rename` all names stay.
+    Raises SourceError, naming the line, for text that
     this Python cannot parse, and for what its own printer cannot write.
     """
     try:

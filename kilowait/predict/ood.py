@@ -75,7 +75,7 @@ class Novelty:
         held_out = torch.empty(len(x))
         fold = folds(keys, CALIBRATION_FOLDS, seed)
         for k in range(CALIBRATION_FOLDS):
-            train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            train, test = np.flatnonzero(fold != k).tolist(), np.flatnonzero(fold == k).tolist()
             space = _space(x[train], [clusters[i] for i in train], components)
             held_out[test] = _distance(space, x[test])
         tensors = _space(x, clusters, components)
@@ -128,7 +128,8 @@ def _whitener(residuals: NDArray[np.float64]) -> Tensor:
     """W (k, k) with W W^T the inverse of the residuals' shrunk covariance."""
     covariance, _ = ledoit_wolf(residuals, assume_centered=True)
     values, vectors = torch.linalg.eigh(torch.from_numpy(np.ascontiguousarray(covariance)))
-    return vectors / values.clamp(min=float(values.max()) * 1e-9).clamp(min=1e-12).sqrt()
+    whitener: Tensor = vectors / values.clamp(min=float(values.max()) * 1e-9).clamp(min=1e-12).sqrt()
+    return whitener
 
 
 def _means(z: Tensor, clusters: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,44 @@ import ast
 from kilowait.predict.scopes import Binding
 
 OPTIMIZERS = frozenset(
-    "SGD Adam AdamW Adagrad Adadelta Adamax ASGD LBFGS NAdam RAdam RMSprop Rprop SparseAdam Adafactor Lion".split()
+    [
+        "SGD",
+        "Adam",
+        "AdamW",
+        "Adagrad",
+        "Adadelta",
+        "Adamax",
+        "ASGD",
+        "LBFGS",
+        "NAdam",
+        "RAdam",
+        "RMSprop",
+        "Rprop",
+        "SparseAdam",
+        "Adafactor",
+        "Lion",
+    ]
 )
-_DATA = frozenset("randn rand randint randperm zeros ones full arange linspace eye tensor empty from_numpy".split())
-_CHAINED = frozenset("to cuda cpu eval train half float double bfloat16 requires_grad_ contiguous".split())
+_DATA = frozenset(
+    [
+        "randn",
+        "rand",
+        "randint",
+        "randperm",
+        "zeros",
+        "ones",
+        "full",
+        "arange",
+        "linspace",
+        "eye",
+        "tensor",
+        "empty",
+        "from_numpy",
+    ]
+)
+_CHAINED = frozenset(
+    ["to", "cuda", "cpu", "eval", "train", "half", "float", "double", "bfloat16", "requires_grad_", "contiguous"]
+)
 _CALLS = {
     "device": "device", "DataLoader": "loader", "ArgumentParser": "parser", "parse_args": "args", "backward": "value",
     "perf_counter": "clock", "time": "clock", "monotonic": "clock", "SimpleNamespace": "state", "range": "indices",

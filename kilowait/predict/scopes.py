@@ -52,8 +52,8 @@ class Scope:
 def analyse(tree: ast.Module) -> Scope:
     """The module's scope with all scopes inside it; each binding knows its places."""
     walker = _Walker(tree)
-    for node in tree.body:
-        walker.visit(node)
+    for statement in tree.body:
+        walker.visit(statement)
     for name, node, part, index, scope in walker.mentions:
         found = _resolve(name, scope)
         if found is not None:
@@ -118,7 +118,7 @@ class _Walker(ast.NodeVisitor):
             self.visit(part)
         self.scope = outer
 
-    def visit_FunctionDef(self, node: _Function) -> None:  # noqa: N802 - ast's name
+    def visit_FunctionDef(self, node: _Function) -> None:
         for part in (*node.decorator_list, *_outside(node.args), *([node.returns] if node.returns else [])):
             self.visit(part)
         self.bind(node.name, "definition", node)
@@ -127,12 +127,12 @@ class _Walker(ast.NodeVisitor):
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - ast's name
 
-    def visit_Lambda(self, node: ast.Lambda) -> None:  # noqa: N802 - ast's name
+    def visit_Lambda(self, node: ast.Lambda) -> None:
         for part in _outside(node.args):
             self.visit(part)
         self.inside("function", node, [node.body], node.args)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802 - ast's name
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for part in (*node.decorator_list, *node.bases, *node.keywords):
             self.visit(part)
         self.bind(node.name, "definition", node)
@@ -154,7 +154,7 @@ class _Walker(ast.NodeVisitor):
             if isinstance(name, ast.Name):
                 name._iterable = iterable  # type: ignore[attr-defined]
 
-    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:  # noqa: N802 - ast's name
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         self.note_loop(node.target, node.iter)
         self.generic_visit(node)
 
@@ -164,7 +164,7 @@ class _Walker(ast.NodeVisitor):
         self.note_loop(node.target, node.iter)
         self.generic_visit(node)
 
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:  # noqa: N802 - ast's name
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         outer = self.scope
         while isinstance(outer.node, _Comprehension) and outer.parent:
             outer = outer.parent
@@ -172,44 +172,44 @@ class _Walker(ast.NodeVisitor):
         self.mention(node.target.id, node.target, "id")
         self.visit(node.value)
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802 - ast's name
+    def visit_Assign(self, node: ast.Assign) -> None:
         for target in node.targets:
             if isinstance(target, ast.Name):
                 self.bind(target.id, "assigned", node.value)
         self.generic_visit(node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802 - ast's name
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if isinstance(node.target, ast.Name):
             self.bind(node.target.id, "assigned", node.value)
         self.generic_visit(node)
 
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802 - ast's name
+    def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Store | ast.Del):
             iterable = getattr(node, "_iterable", None)
             self.bind(node.id, "loop" if iterable is not None else "other", iterable)
         self.mention(node.id, node, "id")
 
-    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:  # noqa: N802 - ast's name
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
             self.bind((alias.asname or alias.name).split(".")[0], "import", node)
 
     visit_ImportFrom = visit_Import  # noqa: N815 - ast's name
 
-    def visit_Global(self, node: ast.Global | ast.Nonlocal) -> None:  # noqa: N802 - ast's name
+    def visit_Global(self, node: ast.Global | ast.Nonlocal) -> None:
         for index, name in enumerate(node.names):
             self.mention(name, node, "names", index)
 
     visit_Nonlocal = visit_Global  # noqa: N815 - ast's name
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:  # noqa: N802 - ast's name
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         self.named(node, "name")
 
-    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> None:  # noqa: N802 - ast's name
+    def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar) -> None:
         self.named(node, "name")
 
     visit_MatchStar = visit_MatchAs  # noqa: N815 - ast's name
 
-    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:  # noqa: N802 - ast's name
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
         self.named(node, "rest")
 
     def named(self, node: ast.AST, part: str) -> None:

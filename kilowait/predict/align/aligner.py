@@ -9,14 +9,14 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kilowait.errors import SourceError
 from kilowait.predict.align.checks import CostModel, Limits, objection
 from kilowait.predict.align.facts import key_facts
 from kilowait.predict.align.redaction import redact
-from kilowait.predict.align.rewriter import SYSTEM, Ask, Rewriter, RewriteError, code_of, prompt
+from kilowait.predict.align.rewriter import SYSTEM, Ask, RewriteError, Rewriter, code_of, prompt
 from kilowait.source import Source, content_hash
 
 Nearest = Callable[[Source], Source]
@@ -25,13 +25,17 @@ Nearest = Callable[[Source], Source]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """The source to read features from; `reason` says why it is the original. `elapsed_s` is 0 for a kept rewrite."""
+    """The source to read features from; `reason` says why it is the original.
+
+    `elapsed_s` is what the rewriter took, when it was asked; `kept` says that its answer was kept from then.
+    """
 
     source: Source
     aligned: bool
     reason: str | None = None
     example: str | None = None
     elapsed_s: float = 0.0
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,7 @@ class Aligner:
     rewriter: Rewriter
     nearest: Nearest
     enabled: bool = False
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     costs: CostModel | None = None
     cache: Path | None = None
 
@@ -57,40 +61,46 @@ class Aligner:
         hidden, shown = redact(source.text), redact(example.text)
         try:
             ask = Ask(source=hidden.text, example=shown.text, facts=redact(key_facts(source.text).as_text()).text)
-            answer, elapsed_s = self._answer(ask)
+            answer, elapsed_s, kept = self._answer(ask)
         except (SourceError, RewriteError) as error:
             return Alignment(source=source, aligned=False, reason=str(error), example=example.name)
         text = hidden.restore(code_of(answer))
         reason = objection(source.text, text, self.limits, self.costs)
         used = source if reason else Source(name=source.name, text=text, content_hash=content_hash(text.encode()))
         return Alignment(
-            source=used, aligned=reason is None, reason=reason, example=example.name, elapsed_s=elapsed_s
+            source=used,
+            aligned=reason is None,
+            reason=reason,
+            example=example.name,
+            elapsed_s=elapsed_s,
+            kept=kept,
         )
 
-    def _answer(self, ask: Ask) -> tuple[str, float]:
-        """The rewriter's answer to a redacted request and its seconds, from the cache where it is kept."""
+    def _answer(self, ask: Ask) -> tuple[str, float, bool]:
+        """The rewriter's answer to a redacted request, its seconds, and whether it comes from the cache."""
         path = None if self.cache is None else self.cache / f"{self._key(ask)}.json"
         kept = _read(path)
         if kept is not None:
-            return kept, 0.0
+            return *kept, True
         started = time.perf_counter()
         answer = self.rewriter.rewrite(ask)
         elapsed_s = time.perf_counter() - started
         if path is not None:
             _write(path, answer, self.rewriter.name, elapsed_s)
-        return answer, elapsed_s
+        return answer, elapsed_s, False
 
     def _key(self, ask: Ask) -> str:
         parts = [self.rewriter.name, SYSTEM, prompt(ask)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _read(path: Path | None) -> str | None:
-    """The kept answer; a damaged file counts as none, and is written anew."""
+def _read(path: Path | None) -> tuple[str, float] | None:
+    """The kept answer and its seconds; a damaged file counts as none, and is written anew."""
     if path is None or not path.is_file():
         return None
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["answer"])
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return str(kept["answer"]), float(kept["elapsed_s"])
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -16,18 +16,36 @@ from kilowait.predict.dead_code import prune, remove_unused
 from kilowait.predict.roles import OPTIMIZERS
 
 Number = int | float
-_FRAMEWORKS = frozenset("torch tensorflow jax keras flax sklearn transformers lightning accelerate deepspeed".split())
+_FRAMEWORKS = frozenset(
+    ["torch", "tensorflow", "jax", "keras", "flax", "sklearn", "transformers", "lightning", "accelerate", "deepspeed"]
+)
 _LAYER = re.compile(
     r"(Linear|Conv\w*\d+d|(Batch|Layer|Group|Instance|RMS)Norm\w*|LSTM|GRU|RNN|Embedding(Bag)?|MultiheadAttention"
     r"|Transformer\w*|\w*Pool\d+d|Dropout\w*|Dense)"
 )
-_PRECISION = frozenset("float16 bfloat16 float64 half double autocast GradScaler float8_e4m3fn float8_e5m2".split())
-_SAID = frozenset("print manual_seed seed set_seed log info debug warning add_argument format".split())
+_PRECISION = frozenset(
+    ["float16", "bfloat16", "float64", "half", "double", "autocast", "GradScaler", "float8_e4m3fn", "float8_e5m2"]
+)
+_SAID = frozenset(
+    ["print", "manual_seed", "seed", "set_seed", "log", "info", "debug", "warning", "add_argument", "format"]
+)
 _BATCH = re.compile(r"(?i)(^|_)(bs|batch|batch_?size)$")
 _STEPS = re.compile(r"(?i)(^|_)(steps?|iters?|iterations|n_iters)$")
 _EPOCHS = re.compile(r"(?i)(^|_)epochs?$")
 _ASIDE = re.compile(r"(?i)seed|log|every|interval|print|report")
-_OPERATIONS = frozenset("backward zero_grad clip_grad_norm_ clip_grad_value_ matmul bmm einsum softmax cross_entropy".split())
+_OPERATIONS = frozenset(
+    [
+        "backward",
+        "zero_grad",
+        "clip_grad_norm_",
+        "clip_grad_value_",
+        "matmul",
+        "bmm",
+        "einsum",
+        "softmax",
+        "cross_entropy",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,15 +155,20 @@ def _named_numbers(tree: ast.Module) -> list[tuple[str, Number]]:
     found: list[tuple[str, Number]] = []
     for node in ast.walk(tree):
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value):
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=value)
+            ):
                 found += _pair(name, value)
             case ast.arguments():
                 arguments = [*node.posonlyargs, *node.args]
-                for argument, default in zip(arguments[len(arguments) - len(node.defaults) :], node.defaults, strict=True):
+                for argument, default in zip(
+                    arguments[len(arguments) - len(node.defaults) :], node.defaults, strict=True
+                ):
                     found += _pair(argument.arg, default)
             case ast.Call(args=[ast.Constant(value=str(flag)), *_]) if _callee(node.func) == "add_argument":
-                default = next((k.value for k in node.keywords if k.arg == "default"), None)
-                found += _pair(flag.lstrip("-").replace("-", "_"), default)
+                given = next((k.value for k in node.keywords if k.arg == "default"), None)
+                found += _pair(flag.lstrip("-").replace("-", "_"), given)
     return found
 
 

@@ -62,5 +62,6 @@ class LocalRewriter:
             location = locate_model(self.model, self.revision)
             model = AutoModelForCausalLM.from_pretrained(location.path, dtype=best_dtype(), local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(location.path, local_files_only=True)
-            self._loaded = (model.eval(), tokenizer, location.context)
+            model.train(False)
+            self._loaded = (model, tokenizer, location.context)
         return self._loaded
