@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     variants = [
         as_they_are("originals (what alignment aims at)", [world.texts[i] for i in world.original]),
         as_they_are("twins as they are", world.twin_texts),
-        *normalised(world.twin_texts, world.texts),
+        *normalised(world.twin_texts, world.texts if args.train_normalised else None),
         by_generator(
             world.twins,
             world.twin_texts,
@@ -118,7 +118,9 @@ def run(args: argparse.Namespace) -> None:
         if args.rewrites is not None:
             variants.append(as_they_are(f"the same {args.rewrites} twins as they are", world.twin_texts, args.rewrites))
     scored = [_score(args, world, trials, variant) for variant in variants]
-    methods = {name: trials["by work"].predict(method) for name, method in _methods(args, world, trials).items()}
+    methods = {
+        name: trials["by work"].predict(method) for name, method in _methods(args, world, trials, variants).items()
+    }
     truth = trials["by work"].truth
     table = [{"method": name, **errors(truth, predicted)} for name, predicted in methods.items()]
     write_report(args.out, scored, table, methods, truth, _heat(args, world, variants))
@@ -172,21 +174,21 @@ def _score(args: argparse.Namespace, world: World, trials: dict[str, Trial], var
     return {**line, **variant.facts()}
 
 
-def _methods(args: argparse.Namespace, world: World, trials: dict[str, Trial]) -> dict[str, Method]:
+def _methods(
+    args: argparse.Namespace, world: World, trials: dict[str, Trial], variants: Sequence[Variant]
+) -> dict[str, Method]:
     """Ours and what came before, on the twins as they are."""
     trial, config = trials["by work"], world.config
     x_twins = _vectors(args, world.twin_texts, config.features)
-    normal = next(v for v in normalised(world.twin_texts, world.texts) if v.training is not None)
-    x_normal = _vectors(args, normal.training or (), config.features)
     found = {
-        "default probe, normalised": probe_method(
-            trial, config, x_normal, _vectors(args, normal.texts, config.features), args.seed
-        ),
         "default probe": probe_method(trial, config, world.x, x_twins, args.seed),
         "bag of words, ridge": words_method(trial, world.texts, world.twin_texts),
         "nearest neighbour": nearest_method(trial, world.x, x_twins),
         "mean of each type": mean_method(trial),
     }
+    for normal in (variant for variant in variants if variant.training is not None):
+        x_normal, x_asked = (_vectors(args, texts or (), config.features) for texts in (normal.training, normal.texts))
+        found["default probe, all normalised"] = probe_method(trial, config, x_normal, x_asked, args.seed)
     if PAPER_LAST.key in world.vectors:
         last = ProbeConfig(features=(PAPER_LAST.key,))
         x_last = _vectors(args, world.twin_texts, last.features)
@@ -196,13 +198,12 @@ def _methods(args: argparse.Namespace, world: World, trials: dict[str, Trial]) -
 
 def _heat(args: argparse.Namespace, world: World, variants: Sequence[Variant]) -> str:
     by_name = {variant.name: variant for variant in variants}
-    normal = next(variant for variant in variants if variant.training)
     forms = {
         "originals": [world.texts[i] for i in world.original],
         "twins": world.twin_texts,
         "restyled by\nthe generator": by_name["restyled by the corpus generator"].texts,
-        "normalised\noriginals": [(normal.training or [])[i] for i in world.original],
-        "normalised\ntwins": normal.texts,
+        "normalised\noriginals": normalised([world.texts[i] for i in world.original], None)[0].texts,
+        "normalised\ntwins": by_name["normalised, probe trained on originals"].texts,
     }
     key = world.config.features[0]
     return heat(forms, [twin["family"] for twin in world.twins], lambda texts: _vectors(args, texts, [key]))
@@ -237,6 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", help="the rewriter's model (local default: the embedded one)")
     add("--max-tokens", type=int, default=2048, help="longest answer of a rewriter (default: 2048)")
     add("--rewrites", type=int, metavar="N", help="ask the rewriter for the first N twins only")
+    add("--train-normalised", action="store_true", help="also train on the normalised corpus (embeds all of it)")
     add("--corpus-seed", type=int, default=0, help="the corpus's --seed (default: 0)")
     add("--folds", type=int, default=10, help="folds of both splits (default: 10)")
     add("--seed", type=int, default=0, help="of the folds (default: 0)")

@@ -60,8 +60,8 @@ def as_they_are(name: str, texts: Sequence[str], first: int | None = None) -> Va
     return Variant(name=name, how="as written", texts=list(texts), judged=judged)
 
 
-def normalised(twins: Sequence[str], known: Sequence[str]) -> list[Variant]:
-    """Twins through the normaliser, for a probe trained on the originals and for one trained on normalised ones."""
+def normalised(twins: Sequence[str], known: Sequence[str] | None) -> list[Variant]:
+    """Twins through the normaliser, for a probe trained on the originals and for one on `known`, normalised too."""
     texts, seconds, reasons = [], [], []
     for text in twins:
         started = time.perf_counter()
@@ -69,14 +69,14 @@ def normalised(twins: Sequence[str], known: Sequence[str]) -> list[Variant]:
         seconds.append(time.perf_counter() - started)
         texts.append(made.source.text)
         reasons += [made.reason] if made.reason else []
-    training = [normalise_source(_source("known", text)).source.text for text in known]
     everyone = np.ones(len(texts), dtype=bool)
     how = "deterministic normaliser, no language model"
     shared: dict[str, Any] = {"texts": texts, "judged": everyone, "seconds": seconds, "reasons": reasons}
-    return [
-        Variant(name="normalised, probe trained on originals", how=how, **shared),
-        Variant(name="normalised, probe trained on normalised", how=how, training=training, **shared),
-    ]
+    found = [Variant(name="normalised, probe trained on originals", how=how, **shared)]
+    if known is not None:
+        training = [normalise_source(_source("known", text)).source.text for text in known]
+        found.append(Variant(name="normalised, probe trained on normalised", how=how, training=training, **shared))
+    return found
 
 
 def by_generator(twins: Sequence[Mapping[str, Any]], twin_texts: Sequence[str], world: Known) -> Variant:

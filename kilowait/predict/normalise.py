@@ -49,8 +49,8 @@ def normalise(text: str, exported: Collection[str] = (), *, name: str = "source"
     """`text` in canonical form; a second time changes nothing.
 
     `exported` are names that other files import from it; they stay. Without `rename` all names stay.
-    Raises SourceError, naming the line, for text that
-    this Python cannot parse, and for what its own printer cannot write.
+    Raises SourceError, naming the line, for text that this Python cannot parse, and for what its own printer cannot
+    write.
     """
     try:
         tree = ast.parse(text)

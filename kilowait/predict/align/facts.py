@@ -161,11 +161,7 @@ def _named_numbers(tree: ast.Module) -> list[tuple[str, Number]]:
             ):
                 found += _pair(name, value)
             case ast.arguments():
-                arguments = [*node.posonlyargs, *node.args]
-                for argument, default in zip(
-                    arguments[len(arguments) - len(node.defaults) :], node.defaults, strict=True
-                ):
-                    found += _pair(argument.arg, default)
+                found += [pair for argument, default in _defaults(node) for pair in _pair(argument.arg, default)]
             case ast.Call(args=[ast.Constant(value=str(flag)), *_]) if _callee(node.func) == "add_argument":
                 given = next((k.value for k in node.keywords if k.arg == "default"), None)
                 found += _pair(flag.lstrip("-").replace("-", "_"), given)
@@ -219,8 +215,14 @@ def _aside(call: ast.Call) -> bool:
 
 
 def _default_numbers(node: ast.arguments) -> Iterator[Number]:
-    arguments = [*node.posonlyargs, *node.args][::-1]
-    pairs = [*zip(arguments, node.defaults[::-1], strict=False), *zip(node.kwonlyargs, node.kw_defaults, strict=True)]
-    for argument, default in pairs:
-        if default is not None and not _ASIDE.search(argument.arg):
+    for argument, default in _defaults(node):
+        if not _ASIDE.search(argument.arg):
             yield from _numbers(default)
+
+
+def _defaults(node: ast.arguments) -> list[tuple[ast.arg, ast.expr]]:
+    """Arguments with their defaults, those that have one."""
+    arguments = [*node.posonlyargs, *node.args]
+    placed = list(zip(arguments[len(arguments) - len(node.defaults) :], node.defaults, strict=True))
+    named = zip(node.kwonlyargs, node.kw_defaults, strict=True)
+    return placed + [(argument, default) for argument, default in named if default is not None]
