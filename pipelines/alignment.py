@@ -19,12 +19,19 @@ from kilowait.errors import InputError, KilowaitError
 from kilowait.predict.align.chat import KEY_VARIABLE, ChatRewriter
 from kilowait.predict.align.local import LocalRewriter
 from kilowait.predict.align.rewriter import Rewriter
-from kilowait.predict.dataset import Study, embedding_keys, read_embeddings, read_study, read_texts
+from kilowait.predict.dataset import (
+    Study,
+    embedded_scripts,
+    embedding_keys,
+    read_embeddings,
+    read_study,
+    read_texts,
+)
 from kilowait.predict.features import PAPER_LAST
 from kilowait.predict.probe import ProbeConfig
 from kilowait.predict.splits import folds
 from kilowait.records import CORPUS, TWINS, read_table
-from kilowait.source import read_source
+from kilowait.source import content_hash, read_source
 from pipelines.alignment_page import heat, terminal_text, write_report
 from pipelines.alignment_scores import (
     Method,
@@ -151,12 +158,19 @@ def read_world(args: argparse.Namespace) -> World:
 
 
 def _vectors(args: argparse.Namespace, texts: Sequence[str], keys: Sequence[str]) -> Tensor:
-    """The vectors (T, d) of any texts, side by side in the order of `keys`; computed where they are lacking."""
-    folder = args.out / "vectors"
-    hashes = embed_missing(texts, keys, folder)
-    found = read_embeddings(folder, keys, sorted(set(hashes)))
-    place = {hash_: i for i, hash_ in enumerate(sorted(set(hashes)))}
-    return torch.cat([found[key] for key in keys], 1)[[place[hash_] for hash_ in hashes]]
+    """The vectors (T, d) of any texts, side by side in the order of `keys`.
+
+    Taken from --embeddings where they are there, else from --out, and computed where they are lacking.
+    """
+    hashes = [content_hash(text.encode()) for text in texts]
+    there = embedded_scripts(args.embeddings, keys) & set(hashes)
+    lacking = {hash_: text for hash_, text in zip(hashes, texts, strict=True) if hash_ not in there}
+    embed_missing(list(lacking.values()), keys, args.out / "vectors")
+    rows: dict[str, Tensor] = {}
+    for folder, some in ((args.embeddings, sorted(there)), (args.out / "vectors", sorted(lacking))):
+        found = read_embeddings(folder, keys, some) if some else {}
+        rows |= {hash_: torch.cat([found[key][i] for key in keys]) for i, hash_ in enumerate(some)}
+    return torch.stack([rows[hash_] for hash_ in hashes])
 
 
 def _score(args: argparse.Namespace, world: World, trials: dict[str, Trial], variant: Variant) -> dict[str, Any]:

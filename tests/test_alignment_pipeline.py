@@ -24,8 +24,6 @@ WIDTH = 24
 class Words:
     """Not a language model: how often words fall into each of a few bins."""
 
-    window = 8000
-
     def __init__(self, threads: int = 1) -> None:
         pass
 

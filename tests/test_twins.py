@@ -72,12 +72,12 @@ def test_twins_print_the_result_of_their_originals(made, scripts):
         assert a == b == last_number(a), (twin.name, twin.disguises)
 
 
-@pytest.mark.parametrize("name", DISGUISES)
-def test_each_disguise_changes_the_text_and_not_the_result(name):
-    texts = {str(seed): disguise(HELLO, [name], random.Random(seed)) for seed in range(4)}
-    assert any(text != HELLO for text in texts.values())
+def test_each_disguise_changes_the_text_and_not_the_result():
+    texts = {f"{name} {seed}": disguise(HELLO, [name], random.Random(seed)) for name in DISGUISES for seed in range(9)}
+    for name in DISGUISES:
+        assert any(text != HELLO for key, text in texts.items() if key.startswith(name)), name
+        assert disguise(HELLO, [name], random.Random(3)) == texts[f"{name} 3"]
     assert set(results(texts).values()) == {"10.0000"}
-    assert disguise(HELLO, [name], random.Random(3)) == texts["3"]
 
 
 def test_the_generators_restyling_is_the_same_program_in_the_asked_style():
