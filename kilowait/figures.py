@@ -144,10 +144,11 @@ def agreement_figure(panels: Mapping[str, Agreement], unit: str, note: str) -> s
     with rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH + 0.8, 0.4 + 2.5 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        everything = np.concatenate([np.concatenate(panel[:2]) for panel in panels.values()])
-        ends = [everything.min() * 0.8, everything.max() * 1.25]
+        x, y = (np.concatenate([panel[side] for panel in panels.values()]) for side in (0, 1))
+        ends = [x.min() * 0.8, x.max() * 1.25]
+        heights = [min(y.min() * 0.8, ends[0]), max(y.max() * 1.25, ends[1])]
         for k, axes in enumerate(grid.flat):
-            axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+            axes.set(xscale="log", yscale="log", xlim=ends, ylim=heights)
             axes.plot(ends, ends, color=INK, linewidth=0.7, linestyle="--")
             axes.set_visible(k < len(panels))
         for k, (axes, (heading, (measured, predicted, line))) in enumerate(

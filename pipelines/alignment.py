@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> None:
     variants = [
         as_they_are("originals (what alignment aims at)", [world.texts[i] for i in world.original]),
         as_they_are("twins as they are", world.twin_texts),
+        *_by_disguise(world),
         *normalised(world.twin_texts, world.texts if args.train_normalised else None),
         by_generator(
             world.twins,
@@ -123,7 +124,9 @@ def run(args: argparse.Namespace) -> None:
         neighbours = [world.texts[i] for i in nearest]
         variants.append(by_rewriter(rewriter, world.twin_texts, neighbours, args.rewrites, args.out / "rewrites"))
         if args.rewrites is not None:
-            variants.append(as_they_are(f"the same {args.rewrites} twins as they are", world.twin_texts, args.rewrites))
+            variants.append(
+                as_they_are(f"the same {args.rewrites} twins as they are", world.twin_texts, variants[-1].judged)
+            )
     scored = [_score(args, world, trials, variant) for variant in variants]
     methods = {
         name: trials["by work"].predict(method) for name, method in _methods(args, world, trials, variants).items()
@@ -188,6 +191,13 @@ def _score(args: argparse.Namespace, world: World, trials: dict[str, Trial], var
     return {**line, **variant.facts()}
 
 
+def _by_disguise(world: World) -> list[Variant]:
+    """The twins as they are, those with code that never runs apart: it brings numbers of its own."""
+    dead = ["dead code" in twin["disguises"] for twin in world.twins]
+    parts = {"without dead code": [not one for one in dead], "with dead code": dead}
+    return [as_they_are(f"  {name}", world.twin_texts, mask) for name, mask in parts.items() if any(mask)]
+
+
 def _methods(
     args: argparse.Namespace, world: World, trials: dict[str, Trial], variants: Sequence[Variant]
 ) -> dict[str, Method]:
@@ -200,9 +210,11 @@ def _methods(
         "nearest neighbour": nearest_method(trial, world.x, x_twins),
         "mean of each type": mean_method(trial),
     }
-    for normal in (variant for variant in variants if variant.training is not None):
-        x_normal, x_asked = (_vectors(args, texts or (), config.features) for texts in (normal.training, normal.texts))
-        found["default probe, all normalised"] = probe_method(trial, config, x_normal, x_asked, args.seed)
+    for variant in (variant for variant in variants if variant.name.startswith("normalised")):
+        x_known = world.x if variant.training is None else _vectors(args, variant.training, config.features)
+        heading = "default, twins normalised" if variant.training is None else "default, all normalised"
+        x_asked = _vectors(args, variant.texts, config.features)
+        found[heading] = probe_method(trial, config, x_known, x_asked, args.seed)
     if PAPER_LAST.key in world.vectors:
         last = ProbeConfig(features=(PAPER_LAST.key,))
         x_last = _vectors(args, world.twin_texts, last.features)

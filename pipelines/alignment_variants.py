@@ -54,10 +54,10 @@ class Known:
     nearest_styles: list[str]
 
 
-def as_they_are(name: str, texts: Sequence[str], first: int | None = None) -> Variant:
-    """Texts that nothing was done to; `first` judges that many only."""
-    judged = np.arange(len(texts)) < (len(texts) if first is None else first)
-    return Variant(name=name, how="as written", texts=list(texts), judged=judged)
+def as_they_are(name: str, texts: Sequence[str], judged: Sequence[bool] | None = None) -> Variant:
+    """Texts that nothing was done to; `judged` says which of them count (default: all)."""
+    counted = np.ones(len(texts), dtype=bool) if judged is None else np.array(judged)
+    return Variant(name=name, how="as written", texts=list(texts), judged=counted)
 
 
 def normalised(twins: Sequence[str], known: Sequence[str] | None) -> list[Variant]:

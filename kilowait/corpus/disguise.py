@@ -158,5 +158,5 @@ def _first_line(node: ast.stmt, lines: Sequence[str]) -> int:
 
 def _end_of_imports(text: str) -> int:
     """The number of lines up to the end of the last top-level import."""
-    imports = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    return int(imports[-1].end_lineno or 0)
+    ends = [node.end_lineno for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return ends[-1] or 0
