@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from probe_world import write_world
 from safetensors.torch import load, save
 from scipy.spatial.distance import mahalanobis
 
 from kilowait.errors import InputError, ModelError
+from kilowait.predict.dataset import read_study
 from kilowait.predict.ood import Novelty
+from kilowait.predict.probe import ProbeConfig
+from pipelines import ood
 
 CENTERS = {"a": [0.0, 0.0, 0.0], "b": [30.0, 0.0, 0.0], "c": [0.0, 30.0, 0.0]}
 SPREAD = np.array([1.0, 3.0, 0.5])
@@ -94,3 +98,18 @@ def test_what_does_not_fit_is_refused_by_name(fitted):
         fitted.score(torch.zeros(1, 4))
     with pytest.raises(ModelError, match="lacks threshold"):
         Novelty(tensors={k: v for k, v in fitted.tensors.items() if k != "threshold"}, programs=fitted.programs)
+
+
+def test_the_comparison_separates_families_that_lie_apart_and_not_those_that_do_not(tmp_path, capsys):
+    write_world(tmp_path, scripts=150)
+    where = ["--labels", str(tmp_path / "labels.parquet"), "--embeddings", str(tmp_path / "embeddings")]
+    assert ood.main(where) == 0
+    assert "left out" in capsys.readouterr().out
+    study, config = read_study(tmp_path / "labels.parquet"), ProbeConfig.default()
+    alike = torch.randn(150, 6, generator=torch.Generator().manual_seed(0))
+    apart = alike + 30 * torch.eye(6)[[int(name[1:]) for name in study.families]]
+    rows, (known, left_out) = ood.compare(study, apart, config)
+    assert min(row["auroc"] for row in rows) > 0.99
+    assert (known < 0.2, left_out) == (True, 1.0)
+    rows, _ = ood.compare(study, alike, config)
+    assert all(0.35 < row["auroc"] < 0.65 for row in rows)
