@@ -150,7 +150,7 @@ def _number(rng: random.Random) -> int:
 def _first_line(node: ast.stmt, lines: Sequence[str]) -> int:
     """Where a definition begins, with its decorators and the comments right above, from 0."""
     decorators = [d.lineno for d in getattr(node, "decorator_list", [])]
-    first = min([node.lineno, *decorators]) - 1
+    first: int = min([node.lineno, *decorators]) - 1
     while first > 0 and lines[first - 1].startswith("#"):
         first -= 1
     return first
