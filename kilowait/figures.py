@@ -159,6 +159,58 @@ def front_figure(panels: Mapping[str, Panel], note: str) -> str:
         return svg(figure)
 
 
+Agreement = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]
+"""Measured values, predictions, and a line that sums them up."""
+
+
+def agreement_figure(panels: Mapping[str, Agreement], unit: str, note: str) -> str:
+    """Measured (x) against predicted (y), a panel a method (the paper's Figure 3), on shared logarithmic axes."""
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH + 0.8, 0.4 + 2.5 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        x, y = (np.concatenate([panel[side] for panel in panels.values()]) for side in (0, 1))
+        ends = [x.min() * 0.8, x.max() * 1.25]
+        heights = [min(y.min() * 0.8, ends[0]), max(y.max() * 1.25, ends[1])]
+        for k, axes in enumerate(grid.flat):
+            axes.set(xscale="log", yscale="log", xlim=ends, ylim=heights)
+            axes.plot(ends, ends, color=INK, linewidth=0.7, linestyle="--")
+            axes.set_visible(k < len(panels))
+        for k, (axes, (heading, (measured, predicted, line))) in enumerate(
+            zip(grid.flat, panels.items(), strict=False)
+        ):
+            axes.scatter(measured, predicted, s=9, alpha=0.6, lw=0, color=COLOURS[k % len(COLOURS)])
+            axes.set_title(f"{heading}\n{line}", fontsize=8)
+        figure.supxlabel(f"measured, {unit}\n{note}", fontsize=8)
+        figure.supylabel(f"predicted, {unit}", fontsize=8)
+        return svg(figure)
+
+
+def heat_figure(groups: Mapping[str, Sequence[str]], distances: npt.NDArray[np.float64], note: str) -> str:
+    """Pairwise distances (N, N) of embeddings in named groups (the paper's Figure 6), dark where two are close.
+
+    `groups` holds the labels of each group's rows; their order is that of the matrix. Within every pair of groups a
+    dark diagonal says that a program is recognised.
+    """
+    sizes = [len(labels) for labels in groups.values()]
+    edges = np.cumsum([0, *sizes])
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH + 0.6, WIDTH + 0.2), layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(distances, cmap="viridis", vmin=0, interpolation="nearest")
+        for edge in edges[1:-1]:
+            axes.axhline(edge - 0.5, color="white", linewidth=1.5)
+            axes.axvline(edge - 0.5, color="white", linewidth=1.5)
+        middles = (edges[:-1] + edges[1:] - 1) / 2
+        axes.set_xticks(middles, list(groups))
+        axes.set_yticks(range(edges[-1]), [label for labels in groups.values() for label in labels], fontsize=5.5)
+        axes.tick_params(length=0)
+        figure.colorbar(image, ax=axes, shrink=0.7, label="distance")
+        figure.supxlabel(note, fontsize=8)
+        return svg(figure)
+
+
 def svg(figure: Figure) -> str:
     """The figure as an SVG document whose ink follows the reader's colour scheme."""
     out = io.StringIO()

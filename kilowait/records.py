@@ -43,6 +43,17 @@ TIMINGS = pa.schema(
 )
 """One row an imported measurement, every run apart (timings.parquet); all are measured."""
 
+TWINS = pa.schema(
+    [
+        *CORPUS,
+        ("original", pa.string()),  # content hash of the script with the same work
+        ("original_path", pa.string()),  # its name in its corpus
+        ("disguises", pa.list_(pa.string())),
+        ("same_result", pa.bool_()),  # both were run and printed the same last number; null where they were not run
+    ]
+)
+"""One row a twin (manifest.parquet beside the twins), readable as a corpus too."""
+
 RUNS = pa.schema(
     [
         ("content_hash", pa.string()),

@@ -41,11 +41,31 @@ class Draw:
     style: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A script before its text: what is drawn for it, its number within the family and the key of its randomness."""
+
+    family: Family
+    draw: Draw
+    number: int
+    key: str
+
+    @property
+    def text_key(self) -> str:
+        """What `render` takes its randomness from."""
+        return f"{self.key}/{self.draw.style}"
+
+
 def generate(count: int, seed: int, scale: Scale = "cpu") -> Iterator[Script]:
     """`count` scripts, the same ones for the same seed on any machine; a shorter corpus is a prefix of a longer.
 
     With scale "gpu" each script is the enlarged counterpart of the "cpu" script of the same name.
     """
+    return (script_of(planned, scale) for planned in plan(count, seed))
+
+
+def plan(count: int, seed: int) -> Iterator[Planned]:
+    """What `generate` writes, in its order, without the texts."""
     drawn: dict[str, list[Draw]] = {family.name: [] for family in FAMILIES}
     for index in range(count):
         position, round_ = index % len(FAMILIES), index // len(FAMILIES)
@@ -56,7 +76,7 @@ def generate(count: int, seed: int, scale: Scale = "cpu") -> Iterator[Script]:
         twin = round_ > 0 and (position + 7 * round_) % TWIN_EVERY == 0
         draw = _twin_of(earlier[-1], style) if twin else _fresh(family, earlier, style, key)
         earlier.append(draw)
-        yield _script(family, draw, len(earlier) - 1, key, scale)
+        yield Planned(family=family, draw=draw, number=len(earlier) - 1, key=key)
 
 
 def _twin_of(draw: Draw, style: str) -> Draw:
@@ -73,11 +93,13 @@ def _fresh(family: Family, earlier: list[Draw], style: str, key: str) -> Draw:
     return Draw(hyperparameters=hyperparameters, recipe=choose_recipe(rng, family), style=style)
 
 
-def _script(family: Family, draw: Draw, number: int, key: str, scale: Scale) -> Script:
+def script_of(planned: Planned, scale: Scale) -> Script:
+    """The script with its text."""
+    family, draw = planned.family, planned.draw
     chosen = draw.hyperparameters if scale == "cpu" else family.enlarge(draw.hyperparameters)
-    text = render(family, chosen, draw.recipe, draw.style, f"{key}/{draw.style}")
+    text = render(family, chosen, draw.recipe, draw.style, planned.text_key)
     return Script(
-        name=f"{family.name}_{number:03d}.py",
+        name=f"{family.name}_{planned.number:03d}.py",
         text=text,
         content_hash=content_hash(text.encode()),
         family=family.name,

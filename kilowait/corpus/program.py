@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from kilowait.corpus.family import Family, Hyperparameters, Value
 
+SEEDS = (0, 1, 7, 13, 42, 123, 1234, 2024)
+"""What a script may seed its random numbers with."""
 _OPTIMIZER = re.compile(r"^S\.(\w+) = (?:torch\.)?optim\.\w+\(\s*S\.(\w+)\.parameters\(\)", re.MULTILINE)
 
 
@@ -47,10 +49,19 @@ def choose_recipe(rng: random.Random, family: Family) -> Recipe:
     return Recipe(clip=rng.choice(clips), schedule=rng.choice(schedules))
 
 
+def draw_seed(rng: random.Random) -> int:
+    """What the script seeds its random numbers with."""
+    return rng.choice(SEEDS)
+
+
 def assemble(
     family: Family, hyperparameters: Hyperparameters, recipe: Recipe, rng: random.Random, *, richness: int
 ) -> Program:
-    """The program of one script; `richness` from 0 (bare) to 4 says how many helpers it has."""
+    """The program of one script; `richness` from 0 (bare) to 4 says how many helpers it has.
+
+    The seed is the first thing drawn from `rng`, also where the hyperparameters name one.
+    """
+    drawn_seed = draw_seed(rng)
     steps = int(hyperparameters["steps"])
     seeding = "torch.manual_seed(H.seed)"
     if "import random" in family.imports.splitlines():
@@ -60,7 +71,7 @@ def assemble(
         imports=tuple(line for line in family.imports.splitlines() if line),
         helpers=(),
         definitions=family.definitions.strip("\n"),
-        hyperparameters={**hyperparameters, "seed": rng.choice([0, 1, 7, 13, 42, 123, 1234, 2024])},
+        hyperparameters={**hyperparameters, "seed": hyperparameters.get("seed", drawn_seed)},
         seeding=seeding,
         setup=family.setup.strip("\n"),
         before="",

@@ -12,7 +12,7 @@ from dataclasses import replace
 from kilowait.corpus.family import Family, Hyperparameters
 from kilowait.corpus.lexer import identifiers
 from kilowait.corpus.naming import Names, choose_names
-from kilowait.corpus.program import Program, Recipe, assemble
+from kilowait.corpus.program import Program, Recipe, assemble, draw_seed
 from kilowait.corpus.remarks import annotate, strip_comments, strip_docstrings
 from kilowait.corpus.styles import STYLE_IMPORTS, STYLES, Layout
 from kilowait.corpus.wrapping import wrap
@@ -44,6 +44,11 @@ def render(family: Family, hyperparameters: Hyperparameters, recipe: Recipe, sty
     return text
 
 
+def seed_written(seed: str) -> int:
+    """The number with which the script that `render` makes of `seed` seeds its random numbers."""
+    return draw_seed(random.Random(f"{seed}/text"))
+
+
 def _write(
     family: Family, hyperparameters: Hyperparameters, recipe: Recipe, style: str, seed: str, richness: int, talk: int
 ) -> str:
@@ -54,7 +59,7 @@ def _write(
     keep = rng.random() < (0.15, 0.6, 1.0)[talk]
     program = replace(
         program,
-        definitions="\n\n\n".join(_shuffle(_blocks(program.definitions), rng)),
+        definitions="\n\n\n".join(shuffle_blocks(definition_blocks(program.definitions), rng)),
         imports=(*program.imports, *STYLE_IMPORTS.get(style, ())),
     )
     program = replace(program, definitions=names.apply(program.definitions, hyper="{}", state="{}", loop=False))
@@ -112,7 +117,7 @@ def _names(program: Program, rng: random.Random, style: str) -> Names:
     return choose_names(rng, hyper=program.hyperparameters, state=state, taken=taken | own, shared=style == "classes")
 
 
-def _blocks(definitions: str) -> list[str]:
+def definition_blocks(definitions: str) -> list[str]:
     """Top-level definitions with the comments right above them."""
     lines = definitions.split("\n")
     starts: list[int] = []
@@ -126,9 +131,9 @@ def _blocks(definitions: str) -> list[str]:
     return ["\n".join(lines[a:b]).strip("\n") for a, b in zip(starts, ends, strict=True)]
 
 
-def _shuffle(blocks: list[str], rng: random.Random) -> list[str]:
+def shuffle_blocks(blocks: list[str], rng: random.Random) -> list[str]:
     """The blocks in a random order in which each still comes after what it needs when it is defined."""
-    provides = {name: block for block in blocks for name in _bound(block)}
+    provides = {name: block for block in blocks for name in names_bound(block)}
     waiting = rng.sample(blocks, k=len(blocks)) if rng.random() < 0.6 else list(blocks)
     done: list[str] = []
     while waiting:
@@ -138,7 +143,8 @@ def _shuffle(blocks: list[str], rng: random.Random) -> list[str]:
     return done
 
 
-def _bound(block: str) -> list[str]:
+def names_bound(block: str) -> list[str]:
+    """The names of the functions, classes and constants that a block defines."""
     names: list[str] = []
     for node in ast.parse(block).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):

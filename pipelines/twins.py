@@ -1,0 +1,125 @@
+"""Write restyled, disguised twins of a corpus, with a manifest beside them: python -m pipelines.twins --help.
+
+A twin does the work of a known script and looks different: another style, other names, another order, dead code,
+wrong comments. It is a test of whether a predictor reads what a program does or how it is written.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from kilowait.corpus.running import results
+from kilowait.corpus.twins import Twin, twins
+from kilowait.errors import InputError
+from kilowait.records import CORPUS, TWINS, read_table, table, write_table
+
+MANIFEST = "manifest.parquet"
+EXAMPLE = """\
+example:
+  python -m pipelines.corpus --out out/corpus --count 520
+  python -m pipelines.twins --corpus out/corpus --count 60 --out out/twins --run
+
+The corpus must be one that pipelines.corpus wrote at --scale cpu: twins are made from its recipe, and each original is
+checked to be there byte for byte. Twins keep the family, the hyperparameters, the additions (clipping, schedule) and
+the random seed. --run executes every pair on one thread and compares the last number that both print (about two
+seconds a pair); the manifest's same_result says how it went.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns 2 for a mistake in what was given, 1 when a twin prints another result."""
+    options = _parser().parse_args(argv)
+    try:
+        known = read_table(options.corpus / MANIFEST, CORPUS)
+        writing = twins(options.count, options.seed, known.num_rows, options.corpus_seed)
+        made = list(tqdm(writing, total=options.count, desc="twins", unit="twin"))
+        _check_originals(made, set(known["content_hash"].to_pylist()), options)
+    except InputError as error:
+        print(f"pipelines.twins: {error}", file=sys.stderr)
+        return 2
+    same = _compare(made) if options.run else {}
+    _write(made, same, options.out)
+    print(_summary(made, same, options.out))
+    return 0 if all(same.values()) else 1
+
+
+def _check_originals(made: Sequence[Twin], known: set[str], options: argparse.Namespace) -> None:
+    missing = [twin for twin in made if twin.original not in known]
+    if missing:
+        raise InputError(
+            f"{options.corpus}: lacks {len(missing)} of {len(made)} originals (first: {missing[0].original_name}); "
+            "give the corpus that pipelines.corpus wrote at --scale cpu, with its --seed as --corpus-seed"
+        )
+
+
+def _compare(made: Sequence[Twin]) -> dict[str, bool]:
+    """Whether each pair prints the same last number, by content hash of the twin."""
+    same = {}
+    for twin in tqdm(made, desc="run pairs", unit="pair"):
+        said = results({"twin": twin.text, "original": twin.original_text})
+        same[twin.content_hash] = said["twin"] == said["original"]
+        if not same[twin.content_hash]:
+            print(f"{twin.name}: {said['twin']!r} against {said['original']!r}", file=sys.stderr)
+    return same
+
+
+def _write(made: Sequence[Twin], same: Mapping[str, bool], out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for twin in made:
+        (out / twin.name).write_text(twin.text, encoding="utf-8")
+    write_table(table([_row(twin, same.get(twin.content_hash)) for twin in made], TWINS), out / MANIFEST)
+
+
+def _row(twin: Twin, same_result: bool | None) -> dict[str, object]:
+    return {
+        "content_hash": twin.content_hash,
+        "path": twin.name,
+        "family": twin.family,
+        "group": twin.family,
+        "style": twin.style,
+        "scale": "cpu",
+        "hyperparameters": json.dumps(dict(twin.hyperparameters), sort_keys=True),
+        "source_bytes": len(twin.text.encode()),
+        "original": twin.original,
+        "original_path": twin.original_name,
+        "disguises": list(twin.disguises),
+        "same_result": same_result,
+    }
+
+
+def _summary(made: Sequence[Twin], same: Mapping[str, bool], out: Path) -> str:
+    worn = Counter(name for twin in made for name in twin.disguises)
+    plain = sum(not twin.disguises for twin in made)
+    lines = [
+        f"{len(made)} twins of {len({t.family for t in made})} families in {out}, manifest in {out / MANIFEST}",
+        "styles     " + ", ".join(f"{name} {n}" for name, n in Counter(t.style for t in made).most_common()),
+        f"disguises  restyled only {plain}, " + ", ".join(f"{name} {n}" for name, n in worn.most_common()),
+    ]
+    if same:
+        lines.append(f"same result as the original, run on one thread: {sum(same.values())} of {len(same)} (measured)")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.twins",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--corpus", type=Path, required=True, help="folder that pipelines.corpus wrote")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the twins and manifest.parquet")
+    parser.add_argument("--count", type=int, default=60, help="how many twins (default: 60)")
+    parser.add_argument("--seed", type=int, default=0, help="the twins are a function of this seed (default: 0)")
+    parser.add_argument("--corpus-seed", type=int, default=0, help="the seed of the corpus (default: 0)")
+    parser.add_argument("--run", action="store_true", help="run every pair and compare their results")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
