@@ -159,11 +159,11 @@ def front_figure(panels: Mapping[str, Panel], note: str) -> str:
         return svg(figure)
 
 
-Agreement = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]
+Method = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]
 """Measured values, predictions, and a line that sums them up."""
 
 
-def agreement_figure(panels: Mapping[str, Agreement], unit: str, note: str) -> str:
+def methods_figure(panels: Mapping[str, Method], unit: str, note: str) -> str:
     """Measured (x) against predicted (y), a panel a method (the paper's Figure 3), on shared logarithmic axes."""
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kilowait.figures import agreement_figure, heat_figure
+from kilowait.figures import heat_figure, methods_figure
 from kilowait.jobs import Provenance
 from kilowait.page import Section, figure, write_page
 from kilowait.predict.accuracy import FloatArray
@@ -86,7 +86,7 @@ def write_report(
         name: (truth.ravel(), values.ravel(), f"median error {errors[name]['median_ape']:.0%}")
         for name, values in predicted.items()
     }
-    agreement = agreement_figure(panels, "s", "of the original; dots are twins on a device type; dashed: equal")
+    agreement = methods_figure(panels, "s", "of the original; dots are twins on a device type; dashed: equal")
     out.mkdir(parents=True, exist_ok=True)
     (out / "heat.svg").write_text(heat_svg, encoding="utf-8")
     (out / "agreement.svg").write_text(agreement, encoding="utf-8")
