@@ -1,6 +1,9 @@
 """Programs that mean harm: contained, and every one ends in a result that says what happened."""
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,3 +158,20 @@ def test_a_forged_number_is_refused(value: float) -> None:
     run = DryRun(content_hash="1", target="cpu", completeness="whole", steps=value)
     with pytest.raises((ValueError, msgspec.DecodeError)):
         checked(run.to_json(), _program(GOOD), "cpu")
+
+
+@needs_sandbox
+def test_a_package_that_lies_under_the_temporary_folder_is_sandboxed_too(tmp_path: Path) -> None:
+    package = Path(__file__).parents[1] / "kilowait"
+    shutil.copytree(package, tmp_path / "kilowait", ignore=shutil.ignore_patterns("data", "__pycache__"))
+    asked = "import kilowait; from kilowait.predict.dryrun import sandbox; "
+    asked += "print(kilowait.__file__, sandbox.sandbox_available())"
+    said = subprocess.run(
+        [sys.executable, "-c", asked],
+        env={"PYTHONPATH": str(tmp_path)},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.split() == [str(tmp_path / "kilowait" / "__init__.py"), "None"], said

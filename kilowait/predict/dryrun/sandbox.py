@@ -146,7 +146,8 @@ def _new_root(root: Path, scratch_bytes: int) -> None:
         _bind(Path("/dev") / name, root, writable=True)
     for name in ("proc", "old", SCRATCH[1:]):
         (root / name).mkdir()
-    (root / "tmp").symlink_to(SCRATCH)
+    if not (root / "tmp").exists():  # there is one where Python or this package lies under /tmp
+        (root / "tmp").symlink_to(SCRATCH)
     _mount_memory(root / SCRATCH[1:], scratch_bytes, "0777")
     with suppress(OSError):  # some containers forbid it, and programs can do without
         _call("mount", b"proc", bytes(root / "proc"), b"proc", MS_NOSUID | MS_NODEV | MS_RDONLY, None)
