@@ -24,8 +24,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## the main job end to end on this machine: out/demo/report.html
 	$(BIN)/python -m pipelines.demo --out out/demo
 
+# A file's tests stay in one process: they share clusters and language models.
 test: $(READY) ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## style, types and the layers
 	$(BIN)/ruff check .
