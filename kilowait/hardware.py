@@ -7,6 +7,10 @@ Specifications are the vendor's published dense figures (no structured sparsity)
 No vendor publishes idle power: `idle_w` is a typical reading of a board with no job, and `idle_provenance` says
 whether a public measurement stands behind it (A100: the median-idle quarter of the AcmeTrace power
 distribution; A6000: idle readings of GA102 workstation boards) or it is an estimate from boards of its class.
+
+Multiprocessors, second-level cache and compute capability are of the chip as the board has it enabled: NVIDIA's
+architecture whitepapers (Kepler GK210, P100, V100, Turing TU102/TU104, A100, GA102, Ada AD102, H100, Blackwell), and
+where those describe the full chip only, the properties that CUDA reports for the board (A10G, L4, L40S, B200).
 """
 
 import math
@@ -27,7 +31,8 @@ class GpuType:
 
     `tensor_flops` is dense FP16/BF16 with FP32 accumulation on tensor cores, plain FP16 (or FP32, where FP16 is no
     faster) on boards without them. `ray` are the accelerator types Ray gives such a board, `nvml` the names
-    its driver reports, `aliases` what people write. Units: bytes, FLOP/s, bytes/s, watts.
+    its driver reports, `aliases` what people write. `capability` is CUDA's compute capability, which names the
+    architecture. Units: bytes, FLOP/s, bytes/s, watts.
     """
 
     name: str
@@ -38,15 +43,58 @@ class GpuType:
     peak_w: float
     idle_w: float
     idle_provenance: Provenance = Provenance.ESTIMATED
+    multiprocessors: int
+    l2_bytes: int
+    capability: float
+    memory_kind: str
     nvml: tuple[str, ...]
     ray: tuple[str, ...]
     aliases: tuple[str, ...] = ()
     source: str
 
     @property
+    def tf32_flops(self) -> float:
+        """Dense TF32 on tensor cores, half their FP16 rate since Ampere; plain FP32 on older boards."""
+        return self.tensor_flops / 2 if self.capability >= 8 else self.fp32_flops
+
+    @property
+    def fp64_flops(self) -> float:
+        """FP64 without tensor cores: half the FP32 rate on data-centre chips, else 1/32 to 1/64 (1/3 on Kepler)."""
+        share = {3.7: 1 / 3, 6.0: 1 / 2, 7.0: 1 / 2, 7.5: 1 / 32, 8.0: 1 / 2, 9.0: 1 / 2, 10.0: 1 / 2}
+        return self.fp32_flops * share.get(self.capability, 1 / 64)
+
+    @property
     def power_score(self) -> float:
         """Geometric mean of tensor throughput and bandwidth: orders boards by what training gets from them."""
         return math.sqrt(self.tensor_flops * self.bandwidth)
+
+
+_CHIPS = {
+    # multiprocessors, L2 MiB, compute capability, memory
+    "B200": (148, 126, 10.0, "HBM3e"),
+    "H200": (132, 50, 9.0, "HBM3e"),
+    "H100": (132, 50, 9.0, "HBM3"),
+    "H100-PCIe": (114, 50, 9.0, "HBM2e"),
+    "A100-80GB": (108, 40, 8.0, "HBM2e"),
+    "A100": (108, 40, 8.0, "HBM2"),
+    "L40S": (142, 96, 8.9, "GDDR6"),
+    "RTX-6000-Ada": (142, 96, 8.9, "GDDR6"),
+    "RTX-4090": (128, 72, 8.9, "GDDR6X"),
+    "A30": (56, 24, 8.0, "HBM2"),
+    "A6000": (84, 6, 8.6, "GDDR6"),
+    "V100-32GB": (80, 6, 7.0, "HBM2"),
+    "V100": (80, 6, 7.0, "HBM2"),
+    "A40": (84, 6, 8.6, "GDDR6"),
+    "Quadro-RTX-6000": (72, 6, 7.5, "GDDR6"),
+    "RTX-A5000": (64, 6, 8.6, "GDDR6"),
+    "A10": (72, 6, 8.6, "GDDR6"),
+    "RTX-3090": (82, 6, 8.6, "GDDR6X"),
+    "A10G": (80, 6, 8.6, "GDDR6"),
+    "L4": (58, 48, 8.9, "GDDR6"),
+    "T4": (40, 4, 7.5, "GDDR6"),
+    "P100": (56, 4, 6.0, "HBM2"),
+    "K80": (13, 1.5, 3.7, "GDDR5"),
+}
 
 
 def _gpu(
@@ -64,7 +112,8 @@ def _gpu(
     aliases: tuple[str, ...] = (),
     idle_provenance: Provenance = Provenance.ESTIMATED,
 ) -> GpuType:
-    """A row of the table below, in the units data sheets use."""
+    """A row of the table below, in the units data sheets use, with the chip's row of `_CHIPS`."""
+    multiprocessors, l2_mb, capability, memory_kind = _CHIPS[name]
     return GpuType(
         name=name,
         memory_bytes=gb * _GB,
@@ -74,6 +123,10 @@ def _gpu(
         peak_w=peak_w,
         idle_w=idle_w,
         idle_provenance=idle_provenance,
+        multiprocessors=multiprocessors,
+        l2_bytes=int(l2_mb * 2**20),
+        capability=capability,
+        memory_kind=memory_kind,
         nvml=nvml,
         ray=ray,
         aliases=aliases,

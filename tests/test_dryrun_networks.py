@@ -249,6 +249,27 @@ def test_a_network_runs_forward(name: str, runner: DryRunner) -> None:
     assert {op.device for op in run.operations} == {"cuda"}
 
 
+def test_a_long_scan_in_python_is_shortened(runner: DryRunner) -> None:
+    scan = """
+class Model(nn.Module):
+    def forward(self, x):
+        h, states = torch.zeros(2, 32, device=x.device), []
+        for t in range(x.shape[1]):
+            h = torch.tanh(h + x[:, t])
+            states.append(h)
+        return torch.stack(states, 1)
+def get_inputs():
+    return [torch.randn(2, 3000, 32)]
+def get_init_inputs():
+    return []
+"""
+    run = _run(runner, HEAD + scan)
+    calls = {op.op: op.count for op in run.operations}
+    assert (calls["aten.tanh"], calls["aten.add"], calls["aten.stack"]) == (3000, 3000, 1)
+    stack = next(op for op in run.operations if op.op == "aten.stack")
+    assert stack.bytes_written == 4 * 2 * 3000 * 32
+
+
 def test_a_training_script_with_all_its_trimmings(runner: DryRunner) -> None:
     run = _run(runner, HEAD + TRAINING)
     assert (run.completeness, run.reason) == (Completeness.WHOLE, "")

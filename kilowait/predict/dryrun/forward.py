@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from kilowait.errors import SourceError
+from kilowait.predict.dryrun.loops import Loops
 from kilowait.predict.dryrun.program import NAMES
+from kilowait.predict.dryrun.rewrite import LOOPS, rewrite
 from kilowait.predict.dryrun.trace import Recorder, tracing
 
 
@@ -23,8 +25,8 @@ def record_forward(recorder: Recorder, text: str, name: str) -> float:
     """
     with tracing(recorder):
         recorder.muted += 1
-        namespace: dict[str, Any] = {"__name__": "program", "__file__": name}
-        exec(compile(text, name, "exec"), namespace)
+        namespace: dict[str, Any] = {"__name__": "program", "__file__": name, LOOPS: Loops(recorder)}
+        exec(compile(rewrite(text, name), name, "exec"), namespace)
         missing = [wanted for wanted in NAMES if wanted not in namespace]
         if missing:
             raise SourceError(f"{name}: defines no {', '.join(missing)}; a forward program needs {', '.join(NAMES)}")

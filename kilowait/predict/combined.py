@@ -1,0 +1,114 @@
+"""Run times of a study's labels from dry runs and specification sheets: the device model, fold by fold.
+
+A device type without labels in a fold is predicted from its sheet alone; a program with labels on other types is
+anchored by them. A program without a usable dry run gets what another recipe said of it, or else the geometric
+mean of its type. A dry run that ended early is a lower bound: nothing is learned from it, and the larger of the two
+answers stands. Both kinds of programs are marked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kilowait.errors import InputError
+from kilowait.hardware import GpuType
+from kilowait.predict.accuracy import FloatArray
+from kilowait.predict.dataset import Study
+from kilowait.predict.device_model.efficiency import Terms
+from kilowait.predict.device_model.fit import Measured
+from kilowait.predict.device_model.model import DeviceModel
+from kilowait.predict.device_model.specifications import Specification
+from kilowait.predict.dryrun.record import Completeness, DryRun
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Predictions of all N labels in seconds, how far off their logarithms may be, and which had no whole dry run."""
+
+    predicted: FloatArray
+    sigma: FloatArray
+    wide: Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """What the device model reads: dry runs by content hash, and the sheet of each device type by its name.
+
+    A type whose sheet is None must be a CPU type, cpu-N. `grid` as in `Workload.of`.
+    """
+
+    dry_runs: Mapping[str, DryRun | None]
+    devices: Mapping[str, GpuType | None]
+    terms: Terms | None = None
+    grid: float = 0.0
+
+    def sheet(self, name: str) -> Specification:
+        """The specification of a device type, under the study's name for it."""
+        gpu = self.devices.get(name)
+        return Specification.named(name) if gpu is None else Specification.of(gpu)
+
+    def usable(self, script: str) -> DryRun | None:
+        """The dry run of a script, None where there is none to learn or predict from."""
+        run = self.dry_runs.get(script)
+        return run if run is not None and run.usable else None
+
+
+def by_operations(
+    programs: Programs,
+    study: Study,
+    metric: str,
+    train: Sequence[Mask],
+    otherwise: Sequence[FloatArray] | None = None,
+) -> list[Found]:
+    """One model a mask of `train` (N,); `otherwise` are predictions (N,) for programs without a usable dry run.
+
+    Raises InputError for another metric than runtime_s, and when no training label has a usable dry run.
+    """
+    if metric != "runtime_s":
+        raise InputError(f"the device model predicts runtime_s, not {metric}; energy follows from its power model")
+    return [_fold(programs, study, mask, None if otherwise is None else otherwise[i]) for i, mask in enumerate(train)]
+
+
+def _fold(programs: Programs, study: Study, mask: Mask, otherwise: FloatArray | None) -> Found:
+    runs = [programs.usable(script) for script in study.scripts]
+    has_run = np.array([run is not None for run in runs])
+    whole = np.array([run is not None and run.completeness == Completeness.WHOLE for run in runs])
+    model = _fitted(programs, study, runs, mask & whole[study.script])
+    known = np.flatnonzero(has_run)
+    sheets = [programs.sheet(name) for name in study.device_types]
+    estimate = model.predict([run for run in runs if run is not None], sheets)
+    mean, spread = _plain(study, mask)
+    table, sigma = (np.tile(row, (len(runs), 1)) for row in (mean, spread))
+    table[known], sigma[known] = estimate.log_s, estimate.sigma
+    predicted, wide = np.exp(table[study.script, study.device]), ~whole[study.script]
+    fallback = np.exp(mean)[study.device] if otherwise is None else otherwise
+    predicted[wide] = np.maximum(fallback, np.where(has_run[study.script], predicted, 0.0))[wide]
+    return Found(predicted=predicted, sigma=sigma[study.script, study.device], wide=wide)
+
+
+def _fitted(programs: Programs, study: Study, runs: Sequence[DryRun | None], mask: Mask) -> DeviceModel:
+    if not mask.any():
+        raise InputError("no training label has a whole dry run; run python -m pipelines.dryrun over the corpus")
+    scripts, program = np.unique(study.script[mask], return_inverse=True)
+    types, device = np.unique(study.device[mask], return_inverse=True)
+    return DeviceModel.fit(
+        [run for i in scripts if (run := runs[i]) is not None],
+        [programs.sheet(study.device_types[j]) for j in types],
+        Measured(program, device, np.log(study.metrics["runtime_s"][mask])),
+        terms=programs.terms,
+        grid=programs.grid,
+    )
+
+
+def _plain(study: Study, mask: Mask) -> tuple[FloatArray, FloatArray]:
+    """Mean and spread of the log labels of each type (D,), those of all where a type has none."""
+    log_s = np.log(study.metrics["runtime_s"])
+    whole = log_s[mask]
+    each = [log_s[mask & (study.device == j)] for j in range(len(study.device_types))]
+    mean = np.array([own.mean() if len(own) else whole.mean() for own in each])
+    spread = np.array([own.std() if len(own) > 1 else whole.std() for own in each])
+    return mean, np.maximum(spread, 0.1)

@@ -1,0 +1,131 @@
+"""How alike the efficiencies of two operations on two devices are expected to be: the covariances `fit` learns with.
+
+The logarithm of an operation's real time over its roofline is a sum of random functions, each a covariance over
+operations times one over device types: what classes of operations, operators and shapes have in common
+everywhere (devices: all alike), what they have in common on similar boards (devices: by their sheets), and what is
+a device type's own. The host has its own sum, in which machines differ but sheets say nothing. A program's
+remainder is last: what measuring it on one type says about another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from kilowait.errors import InputError
+from kilowait.predict.accuracy import FloatArray
+from kilowait.predict.device_model.specifications import Specification
+from kilowait.predict.device_model.work import SCALES, Work
+
+Across = Literal["all", "alike", "own"]
+"""How a term's function goes over device types: one for all, by likeness of sheets, each its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Standard deviations of the terms (in logarithms of time), and two lengths.
+
+    Of the device: `kin` (products, convolutions, the rest), `group`, `op`, `shape` for all types; `alike`,
+    `group_alike`, `shape_alike` by likeness; `group_own` of each type. Of the host: `host`, `host_group`, `host_op`
+    for all; `machine`, `machine_group` of each. `program` and `program_alike` are a program's remainder, `noise` that
+    of a measurement, `host_noise` more of it where the host limits. `shape_length` is in units of `work.SCALES`,
+    `sheet_length` in those of `Specification.likeness`.
+    """
+
+    kin: float = 0.417
+    group: float = 0.088
+    op: float = 0.125
+    shape: float = 0.5
+    alike: float = 0.2
+    group_alike: float = 0.13
+    shape_alike: float = 0.56
+    group_own: float = 0.015
+    host: float = 0.3
+    host_group: float = 0.3
+    host_op: float = 0.278
+    machine: float = 0.288
+    machine_group: float = 0.139
+    program: float = 0.059
+    program_alike: float = 0.039
+    noise: float = 0.05
+    host_noise: float = 0.1
+    shape_length: float = 2.56
+    sheet_length: float = 1.5
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not (np.isfinite(value) and value > 0):
+                raise InputError(f"terms of the device model: {name} must be > 0 and finite, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What covariances compare works by: kin, group and op as texts, shape (U, DIMENSIONS)."""
+
+    kin: tuple[str, ...]
+    group: tuple[str, ...]
+    op: tuple[str, ...]
+    shape: FloatArray
+
+    @classmethod
+    def of(cls, works: Sequence[Work]) -> "Marks":
+        """The marks of works, in their order."""
+        return cls(
+            kin=tuple(_kin(w.group) for w in works),
+            group=tuple(w.group for w in works),
+            op=tuple(w.op for w in works),
+            shape=np.array([w.shape for w in works], dtype=np.float64).reshape(len(works), len(SCALES)),
+        )
+
+
+def _kin(group: str) -> str:
+    head = group.partition("_")[0]
+    return head if head in ("conv",) else "product" if head in ("gemm", "gemv") else "other"
+
+
+def _same(a: Sequence[str], b: Sequence[str]) -> FloatArray:
+    codes = {text: i for i, text in enumerate({*a, *b})}
+    left, right = np.array([codes[t] for t in a]), np.array([codes[t] for t in b])
+    return np.asarray(left[:, None] == right[None, :], dtype=np.float64)
+
+
+def device_terms(terms: Terms, a: Marks, b: Marks) -> dict[Across, FloatArray]:
+    """Covariances (A, B) of the device part, by how they go over device types."""
+    group = _same(a.group, b.group)
+    distance = cdist(a.shape / SCALES, b.shape / SCALES, "sqeuclidean")
+    shape = group / (1 + distance / (2 * terms.shape_length**2))  # rational quadratic: near and far both tell
+    return {
+        "all": terms.kin**2 * _same(a.kin, b.kin)
+        + terms.group**2 * group
+        + terms.op**2 * _same(a.op, b.op)
+        + terms.shape**2 * shape,
+        "alike": terms.alike**2 + terms.group_alike**2 * group + terms.shape_alike**2 * shape,
+        "own": terms.group_own**2 * group,
+    }
+
+
+def host_terms(terms: Terms, a: Marks, b: Marks) -> dict[Across, FloatArray]:
+    """Covariances (A, B) of the host part."""
+    group = _same(a.group, b.group)
+    return {
+        "all": terms.host**2 + terms.host_group**2 * group + terms.host_op**2 * _same(a.op, b.op),
+        "own": terms.machine**2 + terms.machine_group**2 * group,
+    }
+
+
+def over_devices(terms: Terms, a: Sequence[Specification], b: Sequence[Specification]) -> dict[Across, FloatArray]:
+    """Covariances (A, B) over device types, of variance 1."""
+    left, right = (np.array([d.likeness() for d in side]).reshape(len(side), -1) for side in (a, b))
+    distance = cdist(left, right, "sqeuclidean") if len(a) and len(b) else np.zeros((len(a), len(b)))
+    return {
+        "all": np.ones((len(a), len(b))),
+        "alike": np.exp(distance / (-2 * terms.sheet_length**2)),
+        "own": _same([d.name for d in a], [d.name for d in b]),
+    }
+
+
+def program_terms(terms: Terms, over: dict[Across, FloatArray]) -> FloatArray:
+    """Covariance (A, B) over device types of one program's remainder."""
+    return terms.program**2 * over["all"] + terms.program_alike**2 * over["alike"]

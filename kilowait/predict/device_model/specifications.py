@@ -1,0 +1,113 @@
+"""What the device model knows of a device type: its specification sheet as numbers.
+
+GPUs have theirs in `kilowait.hardware`. A CPU device type of kilowait is a number of threads of one machine; its
+sheet is an estimate for server cores at 2.5 GHz with 512-bit vectors: of each 160 GFLOP/s in float32, 12 GB/s of
+memory, 4 MiB of cache.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kilowait import hardware
+from kilowait.hardware import GpuType
+from kilowait.predict.accuracy import FloatArray
+
+_HALF = ("float16", "bfloat16", "complex32")
+_DOUBLE = ("float64", "complex128")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Specification:
+    """A device type as the roofline sees it: FLOP/s by number type, bytes/s, bytes, watts.
+
+    `multiprocessors` are the units that work is dealt to, `generation` the compute capability of the architecture (0
+    for a CPU). `ahead` says that the host launches ahead while the device computes, as with a GPU, `start_s` what a
+    program takes there before its first operation.
+    """
+
+    name: str
+    multiprocessors: int
+    fp32_flops: float
+    tf32_flops: float
+    half_flops: float
+    fp64_flops: float
+    bandwidth: float
+    cache_bytes: float
+    generation: float
+    peak_w: float
+    idle_w: float
+    ahead: bool = True
+    start_s: float = 1e-5
+
+    @classmethod
+    def of(cls, gpu: GpuType) -> "Specification":
+        """The sheet of a GPU type of the catalogue."""
+        return cls(
+            name=gpu.name,
+            multiprocessors=gpu.multiprocessors,
+            fp32_flops=gpu.fp32_flops,
+            tf32_flops=gpu.tf32_flops,
+            half_flops=gpu.tensor_flops,
+            fp64_flops=gpu.fp64_flops,
+            bandwidth=gpu.bandwidth,
+            cache_bytes=float(gpu.l2_bytes),
+            generation=gpu.capability,
+            peak_w=gpu.peak_w,
+            idle_w=gpu.idle_w,
+        )
+
+    @classmethod
+    def cpu(cls, threads: int) -> "Specification":
+        """The estimated sheet of `threads` threads on as many cores."""
+        return cls(
+            name=f"cpu-{threads}",
+            multiprocessors=threads,
+            fp32_flops=160e9 * threads,
+            tf32_flops=160e9 * threads,
+            half_flops=80e9 * threads,
+            fp64_flops=80e9 * threads,
+            bandwidth=12e9 * threads,
+            cache_bytes=4.0 * 2**20 * threads,
+            generation=0.0,
+            peak_w=10.0 * threads,
+            idle_w=3.0 * threads,
+            ahead=False,
+            start_s=0.05,
+        )
+
+    @classmethod
+    def named(cls, name: str) -> "Specification":
+        """The sheet of a GPU type by any of its names, or of cpu-N; raises InputError for any other."""
+        head, _, threads = name.partition("-")
+        if head == "cpu" and threads.isdigit() and int(threads):
+            return cls.cpu(int(threads))
+        return cls.of(hardware.CATALOGUE[hardware.canonical(name)])
+
+    def matrix_flops(self, dtype: str, tf32: bool) -> float:
+        """FLOP/s of matrix products and convolutions on numbers of `dtype`; `tf32` lets float32 use tensor cores."""
+        if dtype in _HALF:
+            return self.half_flops
+        if dtype in _DOUBLE:
+            return self.fp64_flops
+        return self.tf32_flops if tf32 else self.fp32_flops
+
+    def plain_flops(self, dtype: str) -> float:
+        """FLOP/s of everything else."""
+        return self.fp64_flops if dtype in _DOUBLE else self.fp32_flops
+
+    def likeness(self) -> FloatArray:
+        """What makes two types serve operations alike (5,): ratios of the sheet, a unit apart for unlike boards.
+
+        Bytes to FLOPs, cache to bandwidth, FLOPs of one multiprocessor, generation, watts to FLOPs.
+        """
+        return np.array(
+            [
+                (math.log(self.bandwidth / self.fp32_flops) + 3.5) / 0.7,
+                (math.log(self.cache_bytes / self.bandwidth) + 10.4) / 0.8,
+                (math.log(self.fp32_flops / self.multiprocessors) - 26.6) / 0.4,
+                (self.generation - 8.6) / 0.7,
+                (math.log(self.peak_w / self.fp32_flops) + 25.3) / 0.55,
+            ]
+        )

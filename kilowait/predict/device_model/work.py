@@ -1,0 +1,172 @@
+"""An operation as the device model sees it: how much work, of what class, and in how many independent pieces.
+
+Everything here comes from the shapes and attributes in a dry run's record; no device enters. A matrix product of
+(m, k) and (k, n) is counted in tiles of 64 x 64; a convolution is read as the product it is lowered to, with m output
+positions, n output channels and k inputs of each. Widths below a tile are padded to what kernels compute anyway.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kilowait.predict.device_model.reading import (
+    Reading,
+    convolution,
+    elements,
+    elementwise,
+    fused,
+    moved,
+    product,
+    recurrent,
+)
+from kilowait.predict.dryrun.operators import base_name
+from kilowait.predict.dryrun.record import Kind, Operation
+
+SCALES = np.array([1.5, 1.5, 1.5, 0.7, 1.0, 1.5, 0.7, 0.7, 0.7, 0.7, 0.7, 0.5])
+"""How far apart in each number of `Work.shape` (logarithms) works are a unit unlike."""
+DIMENSIONS = len(SCALES)
+_FLOATS = {"float64": 8, "complex64": 8, "complex128": 16, "float16": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One call of an operator.
+
+    `group` is the class that shares an efficiency, `flops` what a kernel computes (padding included), `bytes_moved`
+    what it reads and writes if nothing is cached (a normalisation reads its input twice), `blocks` the pieces that can
+    run at the same time, `kernels` the launches. `shape` (DIMENSIONS,) are logarithms that tell operations of a class
+    apart.
+    """
+
+    group: str
+    op: str
+    dtype: str
+    matrix: bool
+    flops: float
+    bytes_moved: float
+    blocks: float
+    kernels: int
+    shape: tuple[float, ...]
+
+
+def work_of(operation: Operation) -> Work:
+    """Read an operation's record; what its attributes do not tell is left at the value for plain tensors."""
+    shapes: list[list[int]] = json.loads(operation.shapes)
+    attributes: list[Any] = json.loads(operation.attributes)
+    name = base_name(operation.op)
+    reader = _READERS.get(operation.kind, elementwise)
+    try:
+        got = reader(operation, name, shapes, attributes)
+    except (IndexError, TypeError, ValueError, ZeroDivisionError):  # an overload with other arguments
+        got = elementwise(operation, name, shapes, attributes)
+    return Work(
+        group=got.group,
+        op=name,
+        dtype=operation.dtype,
+        matrix=got.matrix,
+        flops=max(got.flops, 1.0),
+        bytes_moved=max(got.bytes_moved, 1.0),
+        blocks=max(got.blocks, 1.0),
+        kernels=operation.kernels if got.kernels is None else got.kernels,
+        shape=_shape(got, operation.dtype),
+    )
+
+
+def _shape(got: Reading, dtype: str) -> tuple[float, ...]:
+    sides = [got.flops, got.bytes_moved, got.m, got.n, got.k, got.blocks]
+    logs = [math.log(max(side, 1e-3)) for side in sides] + list(got.extra[:5])
+    wide = math.log(_FLOATS.get(dtype, 4) / 4)
+    return (*logs, *([0.0] * (DIMENSIONS - 1 - len(logs))), wide)
+
+
+def _normalisation(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+    """Batch norm works by channel, group norm by group of a sample, layer norm by row; each reads its input twice."""
+    count = elements(shapes)
+    if "batch_norm" in name:
+        group, pieces = "batch_norm", float(shapes[0][1])
+    elif "group_norm" in name:
+        group, pieces = "group_norm", float(attributes[3] * attributes[6]) if len(attributes) > 6 else 1.0
+    else:
+        row = next((math.prod(a) for a in attributes if isinstance(a, list) and a and type(a[0]) is int), shapes[0][-1])
+        group, pieces = "layer_norm", count / max(row, 1)
+    group += "_backward" if "backward" in name else ""
+    return Reading(
+        group=group,
+        flops=operation.flops,
+        bytes_moved=moved(operation, reads=2.0),
+        blocks=pieces,
+        m=pieces,
+        k=count / max(pieces, 1.0),
+    )
+
+
+def _along(shape: list[int], attributes: list[Any]) -> tuple[int, int]:
+    """How many elements are taken together, and how far apart they lie: over all dimensions unless some are named."""
+    named = next((a for a in attributes[1:] if _is_dims(a)), None)
+    dims = [named] if isinstance(named, int) else named if named else range(len(shape))
+    axes = [d % len(shape) for d in dims] if shape else []
+    return math.prod(shape[a] for a in axes), math.prod(shape[max(axes, default=-1) + 1 :])
+
+
+def _is_dims(value: Any) -> bool:
+    return type(value) is int or (isinstance(value, list) and bool(value) and all(type(v) is int for v in value))
+
+
+def _reduction(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+    count, shape = elements(shapes), shapes[0] if shapes else []
+    lossy = "loss" in name  # its integers are modes, not dimensions
+    taken, inner = (int(count), 1) if lossy else _along(shape, attributes)
+    arg = name in ("max", "min", "argmax", "argmin", "aminmax", "median", "mode")
+    return Reading(
+        group="reduction_arg" if arg else "reduction",
+        flops=operation.flops,
+        bytes_moved=moved(operation),
+        blocks=count / 2048,
+        m=count / max(taken, 1),
+        k=taken,
+        extra=(math.log(max(inner, 1)), float(inner > 1)),
+    )
+
+
+def _rows(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+    """Softmax and scans: rows are independent, neighbours in memory share a block."""
+    count, shape = elements(shapes), shapes[0] if shapes else []
+    taken, inner = _along(shape, attributes)
+    rows = count / max(taken, 1)
+    composite = name == "logsumexp"  # several kernels over its input
+    reads = 4.0 if composite else 2.0 if operation.kind == Kind.SOFTMAX else 1.0
+    return Reading(
+        group="logsumexp" if composite else str(operation.kind),
+        flops=operation.flops,
+        bytes_moved=moved(operation, reads=reads),
+        blocks=rows / (32 if inner > 1 else 1),
+        m=rows,
+        k=taken,
+        extra=(math.log(max(inner, 1)), float(inner > 1)),
+    )
+
+
+def _pooling(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+    window = attributes[1] if len(attributes) > 1 and isinstance(attributes[1], list) else [1]
+    got = elementwise(operation, name, shapes, attributes)
+    got.group = "pool_max" if "max" in name else "pool_average"
+    got.extra = (math.log(max(1, math.prod(window))),)
+    return got
+
+
+_Reader = Callable[[Operation, str, list[list[int]], list[Any]], Reading]
+_READERS: dict[str, _Reader] = {
+    Kind.GEMM: product,
+    Kind.CONVOLUTION: convolution,
+    Kind.NORMALISATION: _normalisation,
+    Kind.REDUCTION: _reduction,
+    Kind.SOFTMAX: _rows,
+    Kind.SCAN: _rows,
+    Kind.POOLING: _pooling,
+    Kind.ATTENTION: fused,
+    Kind.RECURRENT: recurrent,
+}
