@@ -39,13 +39,7 @@ intervals are out of fold: no program, nor another version of it, is in the trai
 a new type neither is the type. 200 programs take about five minutes on one core.
 """
 NEW_TYPE_FOLDS = 5
-SOURCES = {
-    "kernelbench": (
-        "KernelBench (Ouyang et al. 2025, github.com/ScalingIntelligence/KernelBench), programs and its published "
-        "timing table, as imported by pipelines.corpus",
-        "MIT",
-    )
-}
+SOURCES = {"kernelbench": ("KernelBench (Ouyang et al. 2025, github.com/ScalingIntelligence/KernelBench)", "MIT")}
 """By the style of a corpus: what its run times are, and their licence."""
 
 
