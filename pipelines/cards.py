@@ -31,8 +31,9 @@ def device_card(
         f"({calibration.measured.low:+.2f} to {calibration.measured.high:+.2f} sigma on types of training, "
         f"{calibration.new.low:+.2f} to {calibration.new.high:+.2f} on new ones, {calibration.measured.programs} "
         f"programs). Coverage with the quantiles of the other folds: {found['measured']['coverage90']:.1%} and "
-        f"{found['new']['coverage90']:.1%}. Where a dry run is not whole both ends move out by a factor of "
-        f"{calibration.partial_factor:g}, a choice and not a measurement."
+        f"{found['new']['coverage90']:.1%}. Where a dry run is not whole but has seen an optimizer step "
+        f"both ends move out by a factor of {calibration.partial_factor:g} (from dry runs of generated scripts that "
+        "were cut short, not from measured times); without such a step nothing is predicted."
     )
     return _card(
         f"Device model {version}",

@@ -46,7 +46,8 @@ type of the catalogue the program is executed dry, on tensors without data, in a
 yours, and a device model reads the operations it would run; starting Python and CUDA, compiling and reading data are
 not in its times. An interval holds the truth nine times in ten for programs like those the model learnt from, which
 are forward passes; for training scripts that is not known. A type marked "never measured" rests on its
-specification sheet alone. Where a dry run is not to be had, the bundle's types are predicted all the same.
+specification sheet alone. A dry run that its budget cuts short is partial, and of no use before the first optimizer
+step: give a busy machine more with --dry-run-budget-s. Without one the bundle's types are predicted all the same.
 """
 STDIN = "-"
 ALL = "all"

@@ -35,10 +35,16 @@ class DryRunOutcome:
 
     @property
     def usable(self) -> DryRun | None:
-        """The dry run, where there is work on a GPU in it to predict from."""
-        if self.run is None or not self.run.usable:
+        """The dry run, where there is work on a GPU in it to predict from: whole, or past the first optimizer step."""
+        run = self.run
+        if run is None or not run.usable or not (self.whole or run.steps):
             return None
-        return self.run if _on_target(self.run) else None
+        return run if _on_target(run) else None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every operation was seen or stands under a weight."""
+        return self.run is not None and self.run.completeness == Completeness.WHOLE
 
     @property
     def summary(self) -> str:
@@ -50,7 +56,9 @@ class DryRunOutcome:
             return f"failed: {run.reason}; {needed}"
         if not _on_target(run):
             return f"{run.completeness}: nothing in it runs on a GPU; predictions for GPU types need that"
-        facts = [f"partial: {run.reason}"] if run.completeness == Completeness.PARTIAL else ["whole"]
+        if not (self.whole or run.steps):
+            return f"partial: {run.reason}; no optimizer step was seen; predictions for GPU types need one"
+        facts = ["whole" if self.whole else f"partial: {run.reason}"]
         facts += [f"{run.steps:,.0f} optimizer steps"] if run.steps else []
         facts += ["one forward pass"] if self.forward else []
         facts += [f"{scaled(totals(run)['flops'])}FLOP", f"peak {scaled(run.peak_memory_bytes)}B"]

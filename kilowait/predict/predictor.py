@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 REMEMBERED = 256
 """Sources whose vector and dry run are kept: a source that is asked for again costs milliseconds."""
 SCALED = "; {gpus} GPUs by a model of data parallelism"
+PARTIAL = "; from a partial dry run"
 
 
 class Vector(Protocol):
@@ -116,10 +117,10 @@ class Predictor:
         if run is None or self.gpu is None:
             return Forecast(predictions=predictions, provenance=provenance, dry_run=dry_run)
         model = self.gpu.model
-        scaled = SCALED.format(gpus=gpus) if gpus > 1 else ""
+        beside = (SCALED.format(gpus=gpus) if gpus > 1 else "") + ("" if dry_run.whole else PARTIAL)
         return Forecast(
             predictions=predictions | model.predict(run, lacking, gpus),
-            provenance=provenance | {name: model.provenance(name) + scaled for name in lacking},
+            provenance=provenance | {name: model.provenance(name) + beside for name in lacking},
             dry_run=dry_run,
             memory={name: lack for name in lacking if (lack := model.memory_lack(run, name))},
         )
@@ -129,10 +130,10 @@ class Predictor:
         return f"modelled (probe on the embedding; run times of its training {labels} on this type)"
 
     def _read(self, source: Source | JobSource, *, dry: bool) -> tuple[NDArray[np.float32], DryRunOutcome]:
-        """The vector (d,) and the dry run of a source, side by side, or from memory."""
+        """The vector (d,) and the dry run of a source, side by side, or from memory; one of no use is made again."""
         key = source.content_hash
         known = self._remembered.get(key)
-        if known and (known[1].run or not dry):
+        if known and (known[1].usable or not dry):
             self._remembered.move_to_end(key)
             return known
         coming = self.gpu.dry_runs.submit(source) if self.gpu and dry else None
