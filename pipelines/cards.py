@@ -61,6 +61,8 @@ LIMITS = """\
 - The run times it learnt from are single forward passes of small programs in float32 with TF32 off, timed warm. \
 Training scripts are an extrapolation: backward passes, optimizers, mixed precision and long runs were not measured, \
 and the coverage above does not speak for them.
+- TF32 is off in the model. PyTorch lets convolutions use it on boards since Ampere unless told otherwise: there scripts \
+in float32 run faster than predicted.
 - Not counted: start of the interpreter and of CUDA, compilation, reading data, work on the host's CPU that is no \
 operator launch, and contention.
 - A dry run takes every branch that its inputs without data lead to; what depends on values is a guess.
