@@ -61,8 +61,8 @@ LIMITS = """\
 - The run times it learnt from are single forward passes of small programs in float32 with TF32 off, timed warm. \
 Training scripts are an extrapolation: backward passes, optimizers, mixed precision and long runs were not measured, \
 and the coverage above does not speak for them.
-- TF32 is off in the model. PyTorch lets convolutions use it on boards since Ampere unless told otherwise: there scripts \
-in float32 run faster than predicted.
+- TF32 is off in the model. PyTorch lets convolutions use it on boards since Ampere unless told otherwise: there \
+scripts in float32 run faster than predicted.
 - Not counted: start of the interpreter and of CUDA, compilation, reading data, work on the host's CPU that is no \
 operator launch, and contention.
 - A dry run takes every branch that its inputs without data lead to; what depends on values is a guess.
@@ -95,8 +95,8 @@ def probe_card(bundle: Bundle, version: str, coverage: str = UNKNOWN, overhead: 
             "Coverage": f"Of prediction intervals: {coverage}.",
             "Overhead": f"Time that a prediction takes: {overhead}.",
             "Limits": "- A prediction stays within 10 times the range of the labels.\n"
-            "- It knows the kinds of programs it was trained on; the error on a kind it has not seen is the row of the "
-            "split by family.\n- A metric whose labels are estimates is no better than they are, and no error is "
+            "- It knows the kinds of programs it was trained on; the error on a kind it has not seen is that of "
+            "the split by group.\n- A metric whose labels are estimates is no better than they are, and no error is "
             "reported for it.\n- It says nothing of device types that are not named above.",
         },
     )
