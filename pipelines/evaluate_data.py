@@ -13,6 +13,7 @@ from torch import Tensor
 from kilowait import hardware
 from kilowait.errors import InputError
 from kilowait.hardware import GpuType
+from kilowait.predict.combined import Programs
 from kilowait.predict.dataset import Study, read_embeddings, study_of
 from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.evaluate import Inputs
@@ -88,6 +89,21 @@ def _without_tested(train: pa.Table, test: pa.Table) -> pa.Table:
     if kept.num_rows == 0:
         raise InputError("--train holds no program that is not in --test too: nothing to learn from")
     return kept
+
+
+def study_of_corpus(corpus: Corpus) -> Study:
+    """The labels of one corpus as a study."""
+    return study_of(corpus.labels, _digest(corpus.labels))
+
+
+def programs_of(corpus: Corpus, study: Study) -> Programs:
+    """What the device model reads of a corpus; raises InputError for a device type that the catalogue lacks."""
+    devices = {name: specification(name) for name in study.device_types}
+    unknown = [name for name, gpu in devices.items() if gpu is None]
+    if unknown:
+        raise InputError(f"{corpus.folder}: labels on {', '.join(unknown)}, which are no GPU types of the catalogue")
+    runs = features_cache.dry_runs(corpus.folder, _sources(corpus, study), "cuda")
+    return Programs(dry_runs=runs, devices=devices)
 
 
 def _digest(table: pa.Table) -> str:

@@ -1,7 +1,7 @@
 """Train the probes, and say how good they are: python -m pipelines.train --help.
 
 Writes accuracy.json, accuracy.csv (one row a split and model), accuracy_by_device.csv, accuracy_by_family.csv and
-residuals.parquet to --out, prints the first table, and trains the final bundle on every label.
+residuals.parquet to --out, prints the first table, and trains the final bundle on every label, with its model card.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from kilowait.predict.dataset import Study, embedded_scripts, read_embeddings, r
 from kilowait.predict.evaluate import Inputs, out_of_fold
 from kilowait.predict.probe import ProbeConfig, fit_probes
 from kilowait.predict.splits import Folds, folds, holdout
+from pipelines.cards import probe_card, write_card
 from pipelines.recipes import DEFAULT, NAMES, QUICK, NamedRecipe, default_config, parse_recipes
 from pipelines.remembered import Memory
 from pipelines.scoring import FLOOR, SPLITS, Line, as_text, counts, flat, residual_rows, score, write_tables
@@ -90,7 +91,9 @@ def run(args: argparse.Namespace) -> int:
     write_tables(args.out, study, lines, residuals, {"folds": args.folds, "seed": args.seed})
     print(as_text(study, lines))
     if args.bundle_out:
-        version = bundles.save(_final_bundle(inputs, config, lines, args), args.bundle_out)
+        bundle = _final_bundle(inputs, config, lines, args)
+        version = bundles.save(bundle, args.bundle_out)
+        write_card(args.bundle_out, probe_card(bundle, version))
         print(f"probe {version} trained on {len(study.script)} labels, written to {args.bundle_out}")
     return 0
 

@@ -74,7 +74,7 @@ def predict(bundle, tmp_path, monkeypatch):
     def run(*words, arguments=()):
         parser = argparse.ArgumentParser()
         command.add_arguments(parser)
-        args = parser.parse_args([*words, "--bundle", str(tmp_path / "bundle")])
+        args = parser.parse_args([*words, "--bundle", str(tmp_path / "bundle"), "--dry-run-budget-s", "0"])
         args.arguments = list(arguments)
         return command.run(args)
 
@@ -116,6 +116,9 @@ def test_the_json_report(predict, tmp_path, capsys):
         "runtime_s": pytest.approx(2.0),
         "energy_j": pytest.approx(144.0),
         "carbon_g": pytest.approx(1.0),
+        "runtime_low_s": None,
+        "runtime_high_s": None,
+        "provenance": "modelled (probe on the embedding; run times of its training measured on this type)",
     }
     assert entry["request"]["gpus"] == 1
 
@@ -162,7 +165,7 @@ def test_refused_sources_are_named(predict, tmp_path, content, message):
     ("words", "message"),
     [
         (["nowhere.py"], "nowhere.py: cannot be read"),
-        (["JOB", "--device", "H100"], "--device H100: the probes know cpu-1, cpu-2"),
+        (["JOB", "--device", "H1000"], "--device H1000: the probes know cpu-1, cpu-2, and unknown GPU type"),
         (["JOB", "--threads", "0"], "--threads must be >= 1"),
         (["-", "-"], "give - once"),
         (["-", "--entrypoint", "x.py"], "--entrypoint is for folders and zips"),
@@ -225,7 +228,7 @@ def test_a_script_alone_takes_arguments_too(predict, tmp_path, capsys):
 def test_what_follows_two_dashes_is_the_scripts(bundle, tmp_path, monkeypatch, capsys):
     save(bundle, tmp_path / "bundle")
     monkeypatch.setattr(command, "_embedder", lambda bundle, threads: LineCounter())
-    own = ["predict", script(tmp_path), "--json", "--bundle", str(tmp_path / "bundle")]
+    own = ["predict", script(tmp_path), "--json", "--bundle", str(tmp_path / "bundle"), "--dry-run-budget-s", "0"]
     assert cli.main([*own, "--", "--json", "x", "--", "--device"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)["predictions"]
     assert entry["arguments"] == ["--json", "x", "--", "--device"]

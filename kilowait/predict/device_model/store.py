@@ -66,6 +66,12 @@ def load(folder: Path | str) -> DeviceModel:
     return DeviceModel.restored(described["model"], arrays)
 
 
+def read_training(folder: Path | str) -> tuple[str, dict[str, Any]]:
+    """The version and the `training` of a model that `load` has checked."""
+    manifest = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))
+    return str(manifest["version"]), dict(manifest["training"])
+
+
 def _version(tensors: bytes, described: Mapping[str, Any]) -> str:
     canonical = json.dumps(described, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(hashlib.sha256(tensors).digest() + canonical).hexdigest()[:12]

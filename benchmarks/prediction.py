@@ -1,0 +1,166 @@
+"""How long a prediction takes: the embedding on two cores with a dry run beside it, and what is remembered.
+
+    python -m benchmarks.prediction --corpus out/corpus --repeats 20 --json out/prediction.json
+
+The program is the one of the corpus whose embedding reads nearest to --tokens tokens; each pass adds a comment of its
+own, so that nothing is remembered. The cached rows ask for a source again. The budgets take turns pass by pass, so that
+other load hits all alike; the load average of the machine is told with the numbers. Budget 0 is the embedding alone.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from kilowait.errors import KilowaitError
+from kilowait.predict import bundle as bundles
+from kilowait.predict.dry_runs import DryRuns
+from kilowait.predict.embedding import Embedder
+from kilowait.predict.language_model import load_language_model
+from kilowait.predict.predictor import GpuSide, Predictor
+from kilowait.source import Source, read_source, source_from_bytes
+
+GPU_TYPES = ("A100", "A6000")
+BUDGETS_S = (0.0, 0.5, 1.0, 2.0)
+
+
+@dataclass(slots=True)
+class Times:
+    """Seconds of predictions under one budget, and what became of the dry runs."""
+
+    uncached_s: list[float] = field(default_factory=list)
+    cached_s: list[float] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A budget's line; times are measured wall time."""
+
+    budget_s: float
+    passes: int
+    p50_s: float
+    p95_s: float
+    cached_p50_ms: float
+    outcomes: dict[str, int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; exits with 2 for a mistake in what was given."""
+    args = _parser().parse_args(argv)
+    try:
+        found = run(args)
+    except KilowaitError as error:
+        print(f"benchmarks.prediction: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(_as_text(found))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.prediction",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--corpus", required=True, type=Path, metavar="DIR", help="folder of programs")
+    add("--tokens", type=int, default=1600, help="length of the program (default: 1600)")
+    add("--repeats", type=int, default=20, help="passes of each budget (default: 20)")
+    add("--threads", type=int, default=2, help="of the language model (default: 2)")
+    add("--budgets-s", default=",".join(map(str, BUDGETS_S)), help="dry-run budgets (default: %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    return parser
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    """Time every budget; one worker of dry runs and one predictor each, one language model for all."""
+    bundle = bundles.load_default()
+    depth = max(feature.layer for feature in bundle.features)
+    embedder = Embedder(load_language_model(bundle.features[0].model, depth=depth), threads=args.threads)
+    source, tokens = _nearest(args.corpus, embedder, bundle, args.tokens)
+    budgets = [float(text) for text in args.budgets_s.split(",")]
+    before = os.getloadavg()
+    with ExitStack() as stack:
+        sides = {b: GpuSide(stack.enter_context(DryRuns(b))) for b in budgets}
+        predictors = {b: Predictor(bundle, embedder, side) for b, side in sides.items()}
+        times = _timed(predictors, source, args.repeats)
+    return {
+        "program": source.name,
+        "tokens": tokens,
+        "threads": args.threads,
+        "cores": os.cpu_count(),
+        "load_before": before,
+        "load_after": os.getloadavg(),
+        "rows": [asdict(_row(budget_s, found)) for budget_s, found in times.items()],
+    }
+
+
+def _nearest(corpus: Path, embedder: Embedder, bundle: bundles.Bundle, tokens: int) -> tuple[Source, int]:
+    """The program whose length is nearest to `tokens`, of those whose size in bytes comes near."""
+    sources = [read_source(path) for path in sorted(corpus.glob("*.py"))]
+    sources.sort(key=lambda source: abs(len(source.text) - 3.6 * tokens))  # a first guess of bytes a token
+    counted = [(source, embedder.embed(source, bundle.features)[0].tokens) for source in sources[:8]]
+    return min(counted, key=lambda pair: abs(pair[1] - tokens))
+
+
+def _timed(predictors: dict[float, Predictor], source: Source, repeats: int) -> dict[float, Times]:
+    times = {budget_s: Times() for budget_s in predictors}
+    for turn in tqdm(range(-1, repeats), desc="predict", unit="pass", file=sys.stderr):
+        for budget_s, predictor in predictors.items():
+            text = f"{source.text}\n# pass {turn} of {budget_s}\n"
+            fresh = source_from_bytes(source.name, text.encode())
+            started = time.perf_counter()
+            outcome = predictor.forecast(fresh, GPU_TYPES).dry_run
+            uncached_s = time.perf_counter() - started
+            predictor.forecast(fresh, GPU_TYPES)
+            if turn >= 0:  # the first pass starts the worker and loads the device model
+                times[budget_s].uncached_s.append(uncached_s)
+                times[budget_s].cached_s.append(time.perf_counter() - started - uncached_s)
+                times[budget_s].outcomes[str(outcome.to_dict()["outcome"])] += 1
+    return times
+
+
+def _row(budget_s: float, found: Times) -> Row:
+    ordered = sorted(found.uncached_s)
+    return Row(
+        budget_s=budget_s,
+        passes=len(ordered),
+        p50_s=statistics.median(ordered),
+        p95_s=ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
+        cached_p50_ms=1e3 * statistics.median(found.cached_s),
+        outcomes=dict(found.outcomes),
+    )
+
+
+def _as_text(found: dict[str, object]) -> str:
+    rows = found["rows"]
+    assert isinstance(rows, list)
+    load = found["load_before"], found["load_after"]
+    lines = [
+        f"{found['program']}, {found['tokens']} tokens, {found['threads']} threads on {found['cores']} cores; "
+        f"load average {' then '.join(f'{one[0]:.1f}' for one in load)}",  # type: ignore[index]
+        "budget_s    p50_s    p95_s  cached_p50_ms  dry runs",
+    ]
+    lines += [
+        f"{r['budget_s']:8.1f} {r['p50_s']:8.2f} {r['p95_s']:8.2f} {r['cached_p50_ms']:14.2f}  "
+        + ", ".join(f"{count} {name}" for name, count in r["outcomes"].items())
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What `kilowait predict` prints for people: a table a file, and below it where the numbers come from."""
+
+from collections.abc import Sequence
+from typing import Any
+
+_SHOWN = 5
+_BESIDE = ("runtime_low_s", "runtime_high_s", "provenance", "memory")
+"""What a device type's entry holds beside its metrics."""
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The whole report."""
+    blocks = [_block(entry) for entry in report["predictions"]]
+    learnt = "; ".join(
+        f"{metric} from {', '.join(f'{how} ({device})' for device, how in provenance.items())} labels"
+        for metric, provenance in report["label_provenance"].items()
+    )
+    foot = f"probe {report['probe_version']} on {' + '.join(report['features'])}\n"
+    if "device_model" in report:
+        model = report["device_model"]
+        foot += f"device model {model['version']}, from {model['programs']} programs of {model['source']}\n"
+    return "\n".join([*blocks, f"{foot}all numbers are modelled: {learnt}\n"])
+
+
+def _block(entry: dict[str, Any]) -> str:
+    """One file's table."""
+    lines = [" ".join([entry["file"], *entry["arguments"]]), *_files_lines(entry), _request_line(entry["request"])]
+    lines += [f"  dry run: {entry['dry_run']['summary']}"]
+    lines += _table(entry["devices"]) if entry["devices"] else ["  no device type that was asked for is predicted"]
+    return "\n".join([*lines, *_provenance(entry["devices"])]) + "\n"
+
+
+def _table(devices: dict[str, dict[str, Any]]) -> list[str]:
+    """A row a device type; the interval of the run time is a column where any type has one."""
+    metrics = list(dict.fromkeys(name for numbers in devices.values() for name in numbers if name not in _BESIDE))
+    intervals = any(numbers["runtime_low_s"] is not None for numbers in devices.values())
+    rows = [["device type", *metrics], *([device, *_cells(numbers, metrics)] for device, numbers in devices.items())]
+    if intervals:
+        column = ["90% interval", *map(_interval, devices.values())]
+        at = 2 + metrics.index("runtime_s")
+        rows = [[*row[:at], cell, *row[at:]] for row, cell in zip(rows, column, strict=True)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    marks = ["", *(numbers.get("memory", "") for numbers in devices.values())]
+    return [
+        ("  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) + f"  {mark}").rstrip()
+        for row, mark in zip(rows, marks, strict=True)
+    ]
+
+
+def _cells(numbers: dict[str, Any], metrics: Sequence[str]) -> list[str]:
+    return [f"{numbers[metric]:.4g}" if metric in numbers else "-" for metric in metrics]
+
+
+def _interval(numbers: dict[str, Any]) -> str:
+    if numbers["runtime_low_s"] is None:
+        return "-"
+    return f"{numbers['runtime_low_s']:.3g} to {numbers['runtime_high_s']:.3g}"
+
+
+def _provenance(devices: dict[str, dict[str, Any]]) -> list[str]:
+    """How the numbers were had, the types of one kind together."""
+    kinds = dict.fromkeys(numbers["provenance"] for numbers in devices.values())
+    by_kind = {kind: [name for name, n in devices.items() if n["provenance"] == kind] for kind in kinds}
+    return [f"  {', '.join(names)}: {kind}" for kind, names in by_kind.items()]
+
+
+def _files_lines(entry: dict[str, Any]) -> list[str]:
+    """The files read where there are several, the first of those left out, what the arguments mean, and notes."""
+    lines = [f"  files: {', '.join(entry['files'])}"] if len(entry["files"]) > 1 else []
+    if entry["left_out"]:
+        some = [f"{path} ({why})" for path, why in list(entry["left_out"].items())[:_SHOWN]]
+        more = len(entry["left_out"]) - len(some)
+        lines.append(f"  left out: {'; '.join(some)}" + (f"; {more} more, in --json" if more else ""))
+    if entry["arguments_in_effect"]:
+        values = (f"{name}={e['value']} ({e['evidence']})" for name, e in entry["arguments_in_effect"].items())
+        lines.append(f"  arguments in effect: {', '.join(values)}")
+    return [*lines, *(f"  note: {note}" for note in entry["notes"])]
+
+
+def _request_line(request: dict[str, Any]) -> str:
+    types = ", ".join(request["gpu_types"] or ()) or "any type"
+    return f"  asks for {request['gpus']} GPU(s) of {types} ({'; '.join(request['evidence'])})"

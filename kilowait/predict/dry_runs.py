@@ -1,0 +1,166 @@
+"""Dry runs beside other work: a thread waits for the sandboxed worker while this process embeds the same source.
+
+Nothing here raises for what a program does or for a machine without a sandbox: the outcome says what there is.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from kilowait.errors import InputError
+from kilowait.predict.dryrun.program import Program, is_forward
+from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.runner import DryRunner
+from kilowait.program.job_source import JobSource
+from kilowait.source import Source
+
+BUDGET_S = 1.0
+"""Wall time that a program's dry run gets where nothing else is said."""
+OFF = "off"
+_UNITS = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRunOutcome:
+    """What became of a program's dry run: `run` where one was made, else why not (`off`).
+
+    `forward` says that the program is one forward pass, so that its times are too.
+    """
+
+    run: DryRun | None = None
+    off: str = ""
+    forward: bool = False
+
+    @property
+    def usable(self) -> DryRun | None:
+        """The dry run, where there is work on a GPU in it to predict from: whole, or past the first optimizer step."""
+        run = self.run
+        if run is None or not run.usable or not (self.whole or run.steps):
+            return None
+        return run if _on_target(run) else None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every operation was seen or stands under a weight."""
+        return self.run is not None and self.run.completeness == Completeness.WHOLE
+
+    @property
+    def summary(self) -> str:
+        """One line: what it found, or why there is nothing."""
+        if self.run is None:
+            return f"off: {self.off}"
+        run, needed = self.run, "predictions for GPU types need it"
+        if not run.usable:
+            return f"failed: {run.reason}; {needed}"
+        if not _on_target(run):
+            return f"{run.completeness}: nothing in it runs on a GPU; predictions for GPU types need that"
+        if not (self.whole or run.steps):
+            return f"partial: {run.reason}; no optimizer step was seen; predictions for GPU types need one"
+        facts = ["whole" if self.whole else f"partial: {run.reason}"]
+        facts += [f"{run.steps:,.0f} optimizer steps"] if run.steps else []
+        facts += ["one forward pass"] if self.forward else []
+        facts += [f"{scaled(totals(run)['flops'])}FLOP", f"peak {scaled(run.peak_memory_bytes)}B"]
+        return ", ".join([*facts, f"{run.seconds:.1f} s"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it: FLOPs and bytes are those on the GPU."""
+        if self.run is None:
+            return {"outcome": OFF, "reason": self.off, "forward": self.forward}
+        run = self.run
+        return {
+            "outcome": str(run.completeness),
+            "reason": run.reason,
+            "forward": self.forward,
+            **totals(run),
+            "steps": run.steps,
+            "parameters": run.parameters,
+            "peak_memory_bytes": run.peak_memory_bytes,
+            "seconds": run.seconds,
+        }
+
+
+def totals(run: DryRun) -> dict[str, float]:
+    """FLOPs and bytes moved by all operations on the target."""
+    own = [op for op in run.operations if op.device == run.target]
+    return {
+        "flops": float(sum(op.count * op.flops for op in own)),
+        "bytes": float(sum(op.count * (op.bytes_read + op.bytes_written) for op in own)),
+    }
+
+
+def scaled(value: float) -> str:
+    """A number with the prefix of its unit: 4.1e15 is "4.1 P"."""
+    prefix, size = next(((p, s) for p, s in _UNITS if value >= s), ("", 1.0))
+    return f"{value / size:.3g} {prefix}"
+
+
+def _on_target(run: DryRun) -> bool:
+    return any(op.device == run.target and op.count > 0 for op in run.operations)
+
+
+class DryRuns:
+    """A context manager around a runner that starts in its own thread; `budget_s` 0 switches it off."""
+
+    def __init__(self, budget_s: float = BUDGET_S) -> None:
+        if budget_s != 0:
+            self._runner = DryRunner(budget_s=budget_s, target="cuda")
+        self.budget_s = budget_s
+        self._off = "" if budget_s else "its budget is 0"
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="dry-run")
+        self._started = False
+
+    def __enter__(self) -> Self:
+        if not self._off:
+            self._pool.submit(self._start)  # a second of loading PyTorch, beside whatever comes next
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker."""
+        self._pool.shutdown(cancel_futures=True)
+        if self._started:
+            self._runner.close()
+
+    def submit(self, source: Source | JobSource) -> "Future[DryRunOutcome]":
+        """The outcome, later."""
+        return self._pool.submit(self._run, program_of(source))
+
+    def _start(self) -> None:
+        if self._started or self._off:
+            return
+        try:
+            self._runner.__enter__()
+            self._started = True
+        except InputError as error:
+            self._off = str(error)
+
+    def _run(self, program: Program) -> DryRunOutcome:
+        forward = _forward(program)
+        self._start()
+        if self._off:
+            return DryRunOutcome(off=self._off, forward=forward)
+        return DryRunOutcome(run=self._runner.run_program(program), forward=forward)
+
+
+def program_of(source: Source | JobSource) -> Program:
+    """What runs: the files of a job with its arguments, or one text alone."""
+    if isinstance(source, JobSource):
+        files: Mapping[str, bytes] = dict(source.files)
+        return Program(
+            files=files,
+            entrypoint=source.entrypoint,
+            arguments=source.arguments,
+            content_hash=source.content_hash,
+        )
+    name = "job.py"
+    return Program(files={name: source.text.encode()}, entrypoint=name, content_hash=source.content_hash)
+
+
+def _forward(program: Program) -> bool:
+    return is_forward(program.files[program.entrypoint].decode("utf-8-sig"))
