@@ -41,7 +41,46 @@ class Question(Struct, frozen=True, kw_only=True):
 Note = Callable[[Question], None]
 
 
-class Index(int):
+class _Noted(int):
+    """An int that leaves a question behind whenever it is compared with a number."""
+
+    def _leave(self, relation: str, value: float) -> None:
+        raise NotImplementedError
+
+    def _ask(self, relation: str, other: Any) -> Any:
+        if isinstance(other, int | float):
+            self._leave(relation, int(other) if isinstance(other, int) else other)
+        return _COMPARISONS[relation](int(self), other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._ask("<", other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._ask("<=", other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._ask(">", other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._ask(">=", other)
+
+    def __eq__(self, other: object) -> Any:
+        return self._ask("==", other)
+
+    def __ne__(self, other: object) -> Any:
+        return not self._ask("==", other)
+
+    def __bool__(self) -> bool:
+        return not self._ask("==", 0)
+
+    def __hash__(self) -> int:
+        return int.__hash__(self)
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
+class Index(_Noted):
     """slope * i + start in item i of a loop; what is asked of it goes to `note`."""
 
     slope: int
@@ -84,40 +123,11 @@ class Index(int):
         rest = int(self) % other
         return Rest.of(rest, self, int(other)) if isinstance(other, int) and other > 1 else rest
 
-    def _ask(self, relation: str, other: Any) -> Any:
-        if isinstance(other, int | float):
-            self.note(Question(slope=self.slope, start=self.start, relation=relation, value=_plain(other)))
-        return _COMPARISONS[relation](int(self), other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self._ask("<", other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._ask("<=", other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._ask(">", other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._ask(">=", other)
-
-    def __eq__(self, other: object) -> Any:
-        return self._ask("==", other)
-
-    def __ne__(self, other: object) -> Any:
-        return not self._ask("==", other)
-
-    def __bool__(self) -> bool:
-        return not self._ask("==", 0)
-
-    def __hash__(self) -> int:
-        return int.__hash__(self)
-
-    def __reduce__(self) -> Any:
-        return int, (int(self),)
+    def _leave(self, relation: str, value: float) -> None:
+        self.note(Question(slope=self.slope, start=self.start, relation=relation, value=value))
 
 
-class Rest(int):
+class Rest(_Noted):
     """An index modulo something."""
 
     index: Index
@@ -130,47 +140,6 @@ class Rest(int):
         rest.index, rest.modulus = index, modulus
         return rest
 
-    def _ask(self, relation: str, other: Any) -> Any:
-        if isinstance(other, int | float):
-            index = self.index
-            index.note(
-                Question(
-                    slope=index.slope,
-                    start=index.start,
-                    modulus=self.modulus,
-                    relation=relation,
-                    value=_plain(other),
-                )
-            )
-        return _COMPARISONS[relation](int(self), other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self._ask("<", other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._ask("<=", other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._ask(">", other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._ask(">=", other)
-
-    def __eq__(self, other: object) -> Any:
-        return self._ask("==", other)
-
-    def __ne__(self, other: object) -> Any:
-        return not self._ask("==", other)
-
-    def __bool__(self) -> bool:
-        return not self._ask("==", 0)
-
-    def __hash__(self) -> int:
-        return int.__hash__(self)
-
-    def __reduce__(self) -> Any:
-        return int, (int(self),)
-
-
-def _plain(value: float) -> float:
-    return int(value) if isinstance(value, int) else value
+    def _leave(self, relation: str, value: float) -> None:
+        index = self.index
+        index.note(Question(slope=index.slope, start=index.start, modulus=self.modulus, relation=relation, value=value))
