@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.simulate.bounds import greenest_kwh
 from kilowait.simulate.noise import ErrorPool, error_pool
@@ -230,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
 
 def worlds(args: argparse.Namespace) -> list[World]:
     """The test worlds asked for; raises InputError for a cell that is not table:load."""
-    errors = error_pool(records.read_table(args.residuals, records.RESIDUALS)) if args.residuals else None
+    errors = error_pool(parquet.read_table(args.residuals, records.RESIDUALS)) if args.residuals else None
     found = []
     for text in args.cells.split(","):
         classes, _, load = text.partition(":")

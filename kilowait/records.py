@@ -1,17 +1,6 @@
-"""Parquet schemas: the only place where column names are written.
-
-Every table on disk goes through `write_table`, which writes to a temporary name and renames, so that a killed
-process never leaves half a file under the final name.
-"""
-
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+"""Parquet schemas: the only place where column names are written."""
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-
-from kilowait.errors import InputError
 
 CORPUS = pa.schema(
     [
@@ -28,7 +17,7 @@ CORPUS = pa.schema(
 )
 """One row a program (manifest.parquet beside the files)."""
 
-_ADDED = {"entry": "script"}
+ADDED_COLUMNS = {"entry": "script"}
 """Columns that tables written before them lack, and what holds for the rows of those."""
 
 TIMINGS = pa.schema(
@@ -306,39 +295,3 @@ def metric_columns(schema: pa.Schema) -> list[str]:
     """The metrics of a label table: `LABEL_METRICS`, then every further float64 column."""
     extra = [f.name for f in schema if f.type == pa.float64() and f.name not in LABELS.names]
     return [*LABEL_METRICS, *extra]
-
-
-def table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table of exactly this schema; a missing key becomes null."""
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-
-
-def write_table(data: pa.Table, path: Path | str) -> None:
-    """Write Parquet (zstd) atomically: a reader sees the old file or the new one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        pq.write_table(data, partial, compression="zstd")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def read_table(path: Path | str, schema: pa.Schema) -> pa.Table:
-    """Read Parquet that has at least this schema's columns; raises InputError naming what is missing.
-
-    Columns that were added to a schema later are filled in for tables that are older than they.
-    """
-    path = Path(path)
-    try:
-        data = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: not a readable Parquet file: {error}") from error
-    missing = [name for name in schema.names if name not in data.column_names]
-    for name in [name for name in missing if name in _ADDED]:
-        data = data.append_column(name, pa.array([_ADDED[name]] * data.num_rows, pa.string()))
-        missing.remove(name)
-    if missing:
-        raise InputError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(data.column_names)}")
-    return data

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.figures import arrival_figure, comparison_figure, path_figure, scatter_figure
 from kilowait.jobs import Provenance
@@ -72,7 +72,7 @@ def comparisons(outcomes: pa.Table, *, trace: str | None = None) -> list[Compari
 def _backtest_sections(folder: Path) -> list[Section]:
     world = _read_json(folder / WORLD)
     trace = world["trace"]["name"] if "trace" in world else None
-    found = comparisons(records.read_table(folder / OUTCOMES, records.BACKTEST), trace=trace)
+    found = comparisons(parquet.read_table(folder / OUTCOMES, records.BACKTEST), trace=trace)
     modelled = Provenance.MODELLED
     path = world["path"]
     return [
@@ -152,7 +152,7 @@ def _comparison(comparison: Comparison) -> str:
 
 
 def _scatter(path: Path, model: str | None) -> Section:
-    table = records.read_table(path, records.RESIDUALS)
+    table = parquet.read_table(path, records.RESIDUALS)
     rows = table.to_pylist()
     chosen = chosen_model(rows, model)
     points = {}

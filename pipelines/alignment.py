@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kilowait.errors import InputError, KilowaitError
+from kilowait.parquet import read_table
 from kilowait.predict.align.chat import KEY_VARIABLE, ChatRewriter
 from kilowait.predict.align.local import LocalRewriter
 from kilowait.predict.align.rewriter import Rewriter
@@ -30,7 +31,7 @@ from kilowait.predict.dataset import (
 from kilowait.predict.features import PAPER_LAST
 from kilowait.predict.probe import ProbeConfig
 from kilowait.predict.splits import folds
-from kilowait.records import CORPUS, TWINS, read_table
+from kilowait.records import CORPUS, TWINS
 from kilowait.source import content_hash, read_source
 from pipelines.alignment_page import heat, terminal_text, write_report
 from pipelines.alignment_scores import (

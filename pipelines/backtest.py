@@ -17,7 +17,7 @@ import ray
 from rich.console import Console
 from tqdm import tqdm
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.jobs import Provenance
 from kilowait.report import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
@@ -121,8 +121,8 @@ def run(args: argparse.Namespace) -> None:
     finally:
         if mine:
             ray.shutdown()
-    outcomes = records.table(rows, records.BACKTEST)
-    records.write_table(outcomes, args.out / OUTCOMES)
+    outcomes = parquet.table(rows, records.BACKTEST)
+    parquet.write_table(outcomes, args.out / OUTCOMES)
     last = found[-1]
     digest = trace_digest(last) if isinstance(last, TraceWorld) else None
     seen = ", ".join(dict.fromkeys(world.predictions for world in found))
@@ -170,7 +170,7 @@ def write_world(
     if isinstance(world, TraceWorld):
         body["settings"] = settings | {"trace": world.trace, "vc": args.vc, "limit": args.limit}
         body["trace"] = digest
-        records.write_table(records.table(job_rows(world), records.TRACE_JOBS), args.out / TRACE_JOBS)
+        parquet.write_table(parquet.table(job_rows(world), records.TRACE_JOBS), args.out / TRACE_JOBS)
     else:
         body["settings"] = settings | {"scenario": args.scenario, "arrivals": asdict(world.arrivals)}
         body["arrivals"] = arrivals_digest(world, samples)

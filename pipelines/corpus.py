@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.corpus.generate import Script, generate
 from kilowait.errors import InputError
 
@@ -81,7 +81,7 @@ def write_programs(
             partial = out / f".{name}.partial"
             partial.write_bytes(data)
             partial.replace(path)
-    records.write_table(records.table(rows, records.CORPUS), out / MANIFEST)
+    parquet.write_table(parquet.table(rows, records.CORPUS), out / MANIFEST)
 
 
 def _refuse_foreign(out: Path, texts: Mapping[str, bytes], besides: Sequence[str]) -> None:

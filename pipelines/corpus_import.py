@@ -11,7 +11,8 @@ from pathlib import Path
 from kilowait.corpus import kernelbench
 from kilowait.corpus.kernelbench import Imported, Refused
 from kilowait.errors import InputError
-from kilowait.records import POOLED_LABELS, TIMINGS, table, write_table
+from kilowait.parquet import table, write_table
+from kilowait.records import POOLED_LABELS, TIMINGS
 from pipelines.corpus import write_programs
 
 LABELS_FILE, TIMINGS_FILE, REFUSED_FILE = "labels.parquet", "timings.parquet", "refused.json"

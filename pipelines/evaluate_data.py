@@ -13,11 +13,12 @@ from torch import Tensor
 from kilowait import hardware
 from kilowait.errors import InputError
 from kilowait.hardware import GpuType
+from kilowait.parquet import read_table
 from kilowait.predict.combined import Programs
 from kilowait.predict.dataset import Study, read_embeddings, study_of
 from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.evaluate import Inputs
-from kilowait.records import CORPUS, LABELS, read_table
+from kilowait.records import CORPUS, LABELS
 from kilowait.source import Source, content_hash, read_source
 from pipelines import features_cache
 from pipelines.recipes import NamedRecipe

@@ -14,10 +14,11 @@ from rich.console import Console
 from kilowait.figures import agreement_figure
 from kilowait.jobs import Provenance
 from kilowait.page import Section, figure, write_page
+from kilowait.parquet import table, write_table
 from kilowait.predict.bundle import unit_of
 from kilowait.predict.dataset import Study
 from kilowait.predict.held_out import HeldOut
-from kilowait.records import HELD_OUT, table, write_table
+from kilowait.records import HELD_OUT
 from kilowait.tables import NOTHING, TableView, html, terminal
 from pipelines.evaluate_scores import KEYS, Scores, details, scorable
 

@@ -25,7 +25,8 @@ from kilowait.measure.meters import ConstantPowerMeter, Meter
 from kilowait.measure.run import Device, Run
 from kilowait.measure.runner import Launcher, Runner, cpu_device
 from kilowait.measure.summary import Figures, summarise
-from kilowait.records import CORPUS, LABELS, RUNS, read_table, table, write_table
+from kilowait.parquet import read_table, table, write_table
+from kilowait.records import CORPUS, LABELS, RUNS
 from kilowait.source import content_hash
 
 EXAMPLE = """example:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from kilowait.jobs import Provenance
+from kilowait.parquet import table, write_table
 from kilowait.predict.accuracy import Accuracy, FloatArray, accuracy, noise_floor
 from kilowait.predict.bundle import unit_of
 from kilowait.predict.dataset import Study
-from kilowait.records import RESIDUALS, table, write_table
+from kilowait.records import RESIDUALS
 
 FLOOR = "noise floor"
 SPLITS = ("9:1 by script", "cv by script", "cv by group")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import ray
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.simulate.arrivals import ArrivalPattern
 from kilowait.simulate.comparison import BASELINE
@@ -136,8 +136,8 @@ def run(args: argparse.Namespace) -> None:
     finally:
         if mine:
             ray.shutdown()
-    records.write_table(records.table(rows, records.STUDY), args.out / "study.parquet")
-    records.write_table(records.table(rates, records.RATES), args.out / "rates.parquet")
+    parquet.write_table(parquet.table(rows, records.STUDY), args.out / "study.parquet")
+    parquet.write_table(parquet.table(rates, records.RATES), args.out / "rates.parquet")
     inputs = StudyInputs(
         rows=rows,
         rates=rates,
@@ -150,7 +150,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _pool(args: argparse.Namespace) -> ErrorPool:
-    return error_pool(records.read_table(args.residuals, records.RESIDUALS), model=args.residual_model)
+    return error_pool(parquet.read_table(args.residuals, records.RESIDUALS), model=args.residual_model)
 
 
 def _rates(args: argparse.Namespace, whole: Plan, much: Size) -> list[dict[str, object]]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import ray
 from tqdm import tqdm
 
-from kilowait import records
+from kilowait import parquet
 from kilowait.errors import InputError
 from kilowait.simulate.content import code_digest, content_digest
 from kilowait.simulate.factorial import Cell, Family, Point, SeededWorld, cell_rows
@@ -31,7 +31,7 @@ class Store:
         if not path.exists():
             return None
         try:
-            rows: list[Row] = records.read_table(path, self._schema).to_pylist()
+            rows: list[Row] = parquet.read_table(path, self._schema).to_pylist()
         except InputError as error:
             print(f"{error}; computing it again", file=sys.stderr)
             return None
@@ -39,7 +39,7 @@ class Store:
 
     def save(self, key: str, rows: Sequence[Row]) -> None:
         """Keep a finished cell, atomically."""
-        records.write_table(records.table(rows, self._schema), self._path(key))
+        parquet.write_table(parquet.table(rows, self._schema), self._path(key))
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.parquet"

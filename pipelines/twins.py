@@ -16,7 +16,8 @@ from tqdm import tqdm
 from kilowait.corpus.running import results
 from kilowait.corpus.twins import Twin, twins
 from kilowait.errors import InputError
-from kilowait.records import CORPUS, TWINS, read_table, table, write_table
+from kilowait.parquet import read_table, table, write_table
+from kilowait.records import CORPUS, TWINS
 
 MANIFEST = "manifest.parquet"
 EXAMPLE = """\

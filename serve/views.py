@@ -14,8 +14,9 @@ from kilowait.cluster import Active
 from kilowait.hardware import CATALOGUE, idle_power_w
 from kilowait.jobs import JOULES_PER_KWH, Provenance
 from kilowait.mirror import Mirror
+from kilowait.parquet import table
 from kilowait.rating import RULES
-from kilowait.records import HISTORY, table
+from kilowait.records import HISTORY
 from kilowait.simulate import outlook
 from kilowait.submission import Program
 from serve import wire

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from kilowait.parquet import table, write_table
 from kilowait.predict.features import PAPER_LAST, FeatureConfiguration
-from kilowait.records import CORPUS, EMBEDDINGS, LABELS, table, write_table
+from kilowait.records import CORPUS, EMBEDDINGS, LABELS
 
 WIDTH = 12
 SLOWDOWN = 1.7

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from kilowait.errors import InputError
+from kilowait.parquet import read_table, table, write_table
 from kilowait.predict.dataset import Study, read_study
 from kilowait.predict.embedding import Embedding
 from kilowait.predict.features import DEFAULT_FEATURES
 from kilowait.predict.splits import folds
-from kilowait.records import CORPUS, EMBEDDINGS, LABELS, read_table, table, write_table
+from kilowait.records import CORPUS, EMBEDDINGS, LABELS
 from kilowait.source import read_source
 from pipelines import alignment, alignment_vectors, corpus, twins
 from pipelines.alignment_scores import Trial, errors, mean_method, neighbourhood

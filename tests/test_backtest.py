@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import ray
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.policies import POLICIES
 from kilowait.simulate.comparison import PAPER, compare, explain, split_worlds, versions
@@ -38,7 +38,7 @@ def outcome(
 
 
 def table(*rows):
-    return records.table(rows, records.BACKTEST)
+    return parquet.table(rows, records.BACKTEST)
 
 
 def compared(*rows):
@@ -150,7 +150,7 @@ def test_the_command_end_to_end(local_ray, tmp_path, capsys):
     kappa.write_text(json.dumps({"version": 1, "classes": {"paper-like": entries, "calibrated": entries}}))
     assert run(tmp_path / "a", "--kappa", str(kappa)) == 0
     printed = capsys.readouterr().out
-    rows = records.read_table(tmp_path / "a" / "scores.parquet", records.BACKTEST).to_pylist()
+    rows = parquet.read_table(tmp_path / "a" / "scores.parquet", records.BACKTEST).to_pylist()
     labels = ["simple", "greedy", "value (waiting)", "value (energy)"]
     assert [(r["classes"], r["sample"], r["policy"]) for r in rows] == [
         (classes, sample, label) for classes in ("paper-like", "calibrated") for sample in range(3) for label in labels
@@ -165,7 +165,7 @@ def test_the_command_end_to_end(local_ray, tmp_path, capsys):
     assert list(path["policies"]) == labels
 
     assert run(tmp_path / "b", "--kappa", str(kappa)) == 0
-    again = records.read_table(tmp_path / "b" / "scores.parquet", records.BACKTEST)
+    again = parquet.read_table(tmp_path / "b" / "scores.parquet", records.BACKTEST)
     assert again.to_pylist() == rows
 
 
@@ -177,7 +177,7 @@ def residuals(tmp_path):
         | {"predicted": 1.0 + k}
         for k in range(5)
     ]
-    records.write_table(records.table(rows, records.RESIDUALS), tmp_path / "residuals.parquet")
+    parquet.write_table(parquet.table(rows, records.RESIDUALS), tmp_path / "residuals.parquet")
     return ["--residuals", str(tmp_path / "residuals.parquet")]
 
 
@@ -185,7 +185,7 @@ def residuals(tmp_path):
 def test_the_oracle_runs_beside_noisy_predictions_on_the_same_samples(local_ray, tmp_path, capsys, residuals, kinds):
     common = ["--classes", "paper-like", "--policies", "greedy,value"]
     assert run(tmp_path, *common, "--predictions", kinds, *residuals) == 0
-    rows = records.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
+    rows = parquet.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
     by_kind = {
         kind: {(r["policy"], r["sample"]): r for r in rows if r["predictions"] == kind}
         for kind in ("oracle", "noisy:default")
@@ -254,14 +254,14 @@ def test_both_kappas_are_refused(capsys):
 
 def test_a_sample_runs_under_every_policy(local_ray, tmp_path):
     assert run(tmp_path, "--classes", "paper-like", "--policies", "sjf,easy,conservative,value_aging,fair") == 0
-    rows = records.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
+    rows = parquet.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
     assert {row["policy"] for row in rows} == {"simple", "sjf", "easy", "conservative", "value_aging", "fair"}
     assert len({row["jobs"] for row in rows if row["sample"] == 0}) == 1
 
 
 def test_a_backtest_with_relative_kappa_has_no_kappa_per_kwh(local_ray, tmp_path, capsys):
     assert run(tmp_path, "--classes", "paper-like", "--policies", "value", "--kappa-relative", "0.5") == 0
-    rows = records.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
+    rows = parquet.read_table(tmp_path / "scores.parquet", records.BACKTEST).to_pylist()
     assert {(row["policy"], row["kappa"]) for row in rows} == {("simple", None), ("value (relative 0.5)", None)}
     assert "The paper claims" in capsys.readouterr().out
 

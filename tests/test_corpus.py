@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.corpus.catalogue import FAMILIES
 from kilowait.corpus.generate import Script, generate
 from kilowait.corpus.lexer import substitute
@@ -220,7 +220,7 @@ def test_the_command_writes_a_manifest_and_repeats_itself(tmp_path, capsys):
     before = {path.name: path.read_bytes() for path in out.glob("*.py")}
     assert command.main(["--out", str(out), "--count", "6"]) == 0
     assert {path.name: path.read_bytes() for path in out.glob("*.py")} == before
-    rows = records.read_table(out / command.MANIFEST, records.CORPUS).to_pylist()
+    rows = parquet.read_table(out / command.MANIFEST, records.CORPUS).to_pylist()
     assert sorted(row["path"] for row in rows) == sorted(before)
     assert all(len(before[row["path"]]) == row["source_bytes"] for row in rows)
 

@@ -11,7 +11,8 @@ import pytest
 from kilowait.corpus.git_blobs import Blob, read_blobs
 from kilowait.corpus.kernelbench import COLUMNS, family
 from kilowait.errors import InputError
-from kilowait.records import CORPUS, POOLED_LABELS, TIMINGS, read_table, table, write_table
+from kilowait.parquet import read_table, table, write_table
+from kilowait.records import CORPUS, POOLED_LABELS, TIMINGS
 from kilowait.source import content_hash
 from pipelines import corpus
 

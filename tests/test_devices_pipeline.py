@@ -9,10 +9,11 @@ from test_train import world as train_world
 
 from kilowait.errors import ModelError
 from kilowait.hardware import CATALOGUE
+from kilowait.parquet import table, write_table
 from kilowait.predict.device_model import store
 from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.predict.gpu_types import GpuPredictor
-from kilowait.records import CORPUS, POOLED_LABELS, table, write_table
+from kilowait.records import CORPUS, POOLED_LABELS
 from kilowait.source import content_hash
 from pipelines import devices
 

@@ -10,9 +10,10 @@ from probe_world import write_world
 from test_layers import operation, run_of
 
 from kilowait.errors import InputError
+from kilowait.parquet import read_table, table, write_table
 from kilowait.predict.dryrun.record import Kind
 from kilowait.predict.dryrun.store import write_dry_runs
-from kilowait.records import HELD_OUT, LABELS, read_table, table, write_table
+from kilowait.records import HELD_OUT, LABELS
 from pipelines import evaluate
 from pipelines.evaluate_data import load, read_corpus
 from pipelines.evaluate_scores import KEYS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
 from kilowait.simulate.jobs_csv import read_jobs
@@ -157,4 +157,4 @@ def test_the_residuals_name_the_families():
          "model": "default"}
         for h, f, p in (("a", "gan", 2.0), ("b", "rnn", 3.0), ("c", "gan", -1.0))
     ]  # fmt: skip
-    assert error_pool(records.table(rows, records.RESIDUALS)).families == ("gan", "rnn")
+    assert error_pool(parquet.table(rows, records.RESIDUALS)).families == ("gan", "rnn")

@@ -5,7 +5,7 @@ import json
 import pytest
 import ray
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
 from kilowait.simulate.kappa_file import read_kappa
@@ -75,14 +75,14 @@ def test_the_command_writes_resumes_and_starts_over(local_ray, tmp_path, capsys)
     assert command.main(arguments) == 0
     first = capsys.readouterr()
     assert "already" not in first.err
-    trials = records.read_table(tmp_path / "trials.parquet", records.KAPPA_TRIALS).to_pylist()
+    trials = parquet.read_table(tmp_path / "trials.parquet", records.KAPPA_TRIALS).to_pylist()
     assert sorted(row["kappa"] for row in trials) == [0.0, 1e-6, 1e-5, 1e-4]
     found = read_kappa(tmp_path / "kappa.json")["paper-like"]
     assert set(found) == {"waiting", "running", "energy"}
     least = min(trials, key=lambda row: row["energy_kwh"])
     assert found["energy"] == least["kappa"]
 
-    front = records.read_table(tmp_path / "front.parquet", records.KAPPA_FRONT).to_pylist()
+    front = parquet.read_table(tmp_path / "front.parquet", records.KAPPA_FRONT).to_pylist()
     assert {row["provenance"] for row in front} == {"modelled"}
     assert front[0]["total_wait_s"] == min(row["total_wait_s"] for row in trials)
     assert front[-1]["energy_kwh"] == least["energy_kwh"]
@@ -97,7 +97,7 @@ def test_the_command_writes_resumes_and_starts_over(local_ray, tmp_path, capsys)
     again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
     assert set(again) == set(written)
     assert [name for name in written if again[name] != written[name]] == [kept[0].name]
-    assert records.read_table(tmp_path / "trials.parquet", records.KAPPA_TRIALS).to_pylist() == trials
+    assert parquet.read_table(tmp_path / "trials.parquet", records.KAPPA_TRIALS).to_pylist() == trials
     assert list(read_kappa(tmp_path / "kappa.json")["paper-like"]) == ["energy"]
 
     assert command.main([*arguments, "--max-extra-wait", "0.05"]) == 0

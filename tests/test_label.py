@@ -18,7 +18,8 @@ from kilowait.measure.agreement import Rule
 from kilowait.measure.campaign import Lane, run_lanes
 from kilowait.measure.journal import Journal
 from kilowait.measure.run import Device
-from kilowait.records import CORPUS, LABELS, RUNS, read_table, table, write_table
+from kilowait.parquet import read_table, table, write_table
+from kilowait.records import CORPUS, LABELS, RUNS
 from kilowait.source import content_hash
 from pipelines import label
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.figures import comparison_figure
 from kilowait.report import ReportInputs, write_report
@@ -59,7 +59,7 @@ def inputs(tmp_path):
     """One of each thing a report is made from."""
     folder = tmp_path / "backtest"
     rows = [outcome(policy, k, energy) for k in range(3) for policy, energy in (("simple", 10.0), ("value", 8.0))]
-    records.write_table(records.table(rows, records.BACKTEST), folder / "scores.parquet")
+    parquet.write_table(parquet.table(rows, records.BACKTEST), folder / "scores.parquet")
     path = {"time_s": [0, 4, 10], "queued": [0, 1, 0], "busy": {"A100": [1, 1, 0], "A6000": [0, 0, 0]}}
     world = {
         "settings": {"seed": 1},
@@ -74,7 +74,7 @@ def inputs(tmp_path):
         for k in range(5)
         for d in ("cpu-1", "cpu-2")
     ]
-    records.write_table(records.table(errors, records.RESIDUALS), tmp_path / "residuals.parquet")
+    parquet.write_table(parquet.table(errors, records.RESIDUALS), tmp_path / "residuals.parquet")
     accuracy = [{"model": "default <b>", "r2": 0.9, "mape": float("nan")}, {"model": "mean", "r2": None}]
     (tmp_path / "accuracy.json").write_text(json.dumps(accuracy))
     (tmp_path / "summary.json").write_text(json.dumps({"cpu-1": {"scripts": 520, "p50_s": 1.2}}))

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.simulate.arrivals import ArrivalPattern
 from kilowait.simulate.bounds import greenest_kwh
@@ -171,7 +171,7 @@ def residuals(errors, model="default"):
         {"content_hash": h, "device_type": d, "metric": m, "measured": 10.0, "predicted": 10.0 * f, "model": model}
         for h, d, m, f in errors
     ]
-    return records.table(rows, records.RESIDUALS)
+    return parquet.table(rows, records.RESIDUALS)
 
 
 class TestNoise:

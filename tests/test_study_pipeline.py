@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.simulate.study import PolicySpec, World, evaluate
 from pipelines import study, study_cells
 
@@ -28,7 +28,7 @@ def inputs(tmp_path_factory):
         {"content_hash": "h", "device_type": d, "metric": "runtime_s", "measured": 2.0, "predicted": 1.0, "model": "m"}
         for d in ("cpu-1", "cpu-2")
     ]
-    records.write_table(records.table(rows, records.RESIDUALS), folder / "residuals.parquet")
+    parquet.write_table(parquet.table(rows, records.RESIDUALS), folder / "residuals.parquet")
     jobs = [f"j{k:03},{60 * k},{1 + k % 3},900,{'uv'[k % 2]}" for k in range(200)]
     (folder / "jobs.csv").write_text("\n".join(["job_id,submit_s,gpus,duration_s,user", *jobs]) + "\n")
     return folder
@@ -45,7 +45,7 @@ def out(local_ray, inputs, tmp_path_factory):
 
 
 def rows_of(folder):
-    return records.read_table(folder / "study.parquet", records.STUDY).to_pylist()
+    return parquet.read_table(folder / "study.parquet", records.STUDY).to_pylist()
 
 
 def test_every_place_of_the_study_has_its_samples(out):

@@ -5,7 +5,7 @@ import json
 import pytest
 import ray
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.simulate.many_types import inventory
 from kilowait.simulate.scenario_classes import CALIBRATED
 from kilowait.simulate.study import PolicySpec
@@ -30,7 +30,7 @@ def out(tmp_path_factory):
 
 
 def test_every_policy_ran_on_every_number_of_types(out):
-    rows = records.read_table(out / "study.parquet", records.STUDY).to_pylist()
+    rows = parquet.read_table(out / "study.parquet", records.STUDY).to_pylist()
     types = [row for row in rows if row["part"] == "types"]
     assert {(r["x"], r["policy"]) for r in types} == {(x, p) for x in (2.0, 12.0) for p in ("simple", "value", "sjf")}
     for row in types:
@@ -41,7 +41,7 @@ def test_every_policy_ran_on_every_number_of_types(out):
 
 
 def test_every_policy_ran_at_every_rate_and_the_slowest_first(out):
-    rows = records.read_table(out / "rates.parquet", records.RATES).to_pylist()
+    rows = parquet.read_table(out / "rates.parquet", records.RATES).to_pylist()
     assert [(r["policy"], r["rate"]) for r in rows] == [(p, x) for p in ("simple", "value", "sjf") for x in (2.0, 50.0)]
     for row in rows:
         assert (row["placed"], row["finished"]) == (row["jobs"], True)

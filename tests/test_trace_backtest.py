@@ -5,7 +5,7 @@ import json
 import pytest
 import ray
 
-from kilowait import records
+from kilowait import parquet, records
 from pipelines import backtest
 
 HEADER = "job_id,submit_s,gpus,duration_s,vc,allowed,A100_s,A100_kwh"
@@ -39,7 +39,7 @@ def test_the_command_end_to_end(local_ray, small, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(out, small, "--window-jobs", "20") == 0
     printed = capsys.readouterr().out
-    rows = records.read_table(out / "scores.parquet", records.BACKTEST).to_pylist()
+    rows = parquet.read_table(out / "scores.parquet", records.BACKTEST).to_pylist()
     assert [(r["sample"], r["policy"], r["jobs"]) for r in rows] == [
         (sample, policy, 20) for sample in range(3) for policy in ("simple", "greedy", "value")
     ]
@@ -56,7 +56,7 @@ def test_the_command_end_to_end(local_ray, small, tmp_path, capsys):
     assert report["planned"]["seconds"]["A100"] == {"measured": 20, "modelled": 40}
     assert report["planned"]["seconds"]["A6000"] == {"measured": 0, "modelled": 61}
     assert (report["windows"]["count"], report["windows"]["left_over"]) == (3, 1)
-    jobs = records.read_table(out / "trace_jobs.parquet", records.TRACE_JOBS).to_pylist()
+    jobs = parquet.read_table(out / "trace_jobs.parquet", records.TRACE_JOBS).to_pylist()
     assert len(jobs) == 60 * 2 + 1
     assert {(j["runtime_s"], j["energy_kwh"]) for j in jobs if j["energy_provenance"] == "measured"} == {(500, 0.04)}
 
@@ -67,7 +67,7 @@ def test_the_command_end_to_end(local_ray, small, tmp_path, capsys):
     assert "paper" not in printed.split("Totals a sample")[1]
 
     assert run(tmp_path / "again", small, "--window-jobs", "20") == 0
-    again = records.read_table(tmp_path / "again" / "scores.parquet", records.BACKTEST)
+    again = parquet.read_table(tmp_path / "again" / "scores.parquet", records.BACKTEST)
     assert again.to_pylist() == rows
 
 

@@ -11,13 +11,14 @@ import torch
 from probe_world import KEY, NUMBERS, SLOWDOWN, write_world
 
 from kilowait.jobs import Provenance
+from kilowait.parquet import read_table, table, write_table
 from kilowait.predict import baselines, kernel
 from kilowait.predict.bundle import load
 from kilowait.predict.dataset import embedding_keys, read_embeddings, read_study
 from kilowait.predict.evaluate import Answer, Inputs, out_of_fold
 from kilowait.predict.probe import ProbeConfig, Rows
 from kilowait.predict.splits import folds
-from kilowait.records import LABELS, RESIDUALS, read_table, table, write_table
+from kilowait.records import LABELS, RESIDUALS
 from pipelines import train
 from pipelines.recipes import QUICK, parse_recipes
 

@@ -7,8 +7,9 @@ import pytest
 import ray
 from probe_world import KEY, write_world
 
+from kilowait.parquet import read_table
 from kilowait.predict.probe import ProbeConfig
-from kilowait.records import PROBE_TRIALS, read_table
+from kilowait.records import PROBE_TRIALS
 from tuning import probe as command
 from tuning.space import Space, config_of, vectors
 

@@ -12,7 +12,8 @@ from kilowait.corpus.generate import Script, generate
 from kilowait.corpus.running import last_number, results
 from kilowait.corpus.twins import Twin, restyled, twins
 from kilowait.errors import InputError
-from kilowait.records import TWINS, read_table
+from kilowait.parquet import read_table
+from kilowait.records import TWINS
 from pipelines import corpus
 from pipelines import twins as command
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.figures import Panel, front_figure
 from kilowait.jobs import Provenance
 from kilowait.simulate.front import Pick, pareto_front
@@ -25,7 +25,7 @@ def write_front(
     same = {"samples": samples, "predictions": predictions, "provenance": Provenance.MODELLED}
     fronts = {classes: pareto_front(tried) for classes, tried in trials.items()}
     rows = [asdict(trial) | same | {"classes": classes} for classes, front in fronts.items() for trial in front]
-    records.write_table(records.table(rows, records.KAPPA_FRONT), out / "front.parquet")
+    parquet.write_table(parquet.table(rows, records.KAPPA_FRONT), out / "front.parquet")
     panels = {
         f"Value on {classes} jobs: {len(front)} of {len(trials[classes])} kappas on the front": panel(
             trials[classes], front, picks[classes], samples

@@ -22,7 +22,7 @@ import ray
 from ray import tune
 from tqdm import tqdm
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.simulate.front import Pick, Rule, WaitBudget, pick
 from kilowait.simulate.kappa_file import write_kappa
@@ -223,7 +223,7 @@ def write_results(
     """The table of trials, the front, kappa.json, and what was picked on the terminal."""
     common = {"samples": args.samples, "predictions": found[0].predictions}
     rows = [asdict(trial) | common | {"classes": classes} for (classes, _), trial in trials.items()]
-    records.write_table(records.table(rows, records.KAPPA_TRIALS), args.out / "trials.parquet")
+    parquet.write_table(parquet.table(rows, records.KAPPA_TRIALS), args.out / "trials.parquet")
     tried = {world.classes: [t for (c, _), t in trials.items() if c == world.classes] for world in found}
     tuned = {
         classes: {name: pick(of_classes, rule) for name, rule in wanted.items()}

@@ -27,7 +27,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 from tqdm import tqdm
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.predict.dataset import embedding_keys, read_embeddings, read_study
 from kilowait.predict.evaluate import Inputs, out_of_fold, probe_recipe
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
     rows = sorted(_search(args, inputs, keys, fold), key=_rank)
     if not rows or rows[0]["log_rmse"] is None:
         raise InputError(f"no trial of {args.out} finished a fold; see its errors under {args.out / 'ray'}")
-    records.write_table(records.table(rows, records.PROBE_TRIALS), args.out / "trials.parquet")
+    parquet.write_table(parquet.table(rows, records.PROBE_TRIALS), args.out / "trials.parquet")
     (args.out / "best.json").write_text(str(rows[0]["config"]) + "\n", encoding="utf-8")
     print(_text(rows, args))
 

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from kilowait.errors import InputError
 from kilowait.jobs import Provenance
+from kilowait.parquet import read_table
 from kilowait.predict.accuracy import FloatArray
 from kilowait.predict.probe import Rows
-from kilowait.records import CORPUS, EMBEDDINGS, LABELS, metric_columns, read_table
+from kilowait.records import CORPUS, EMBEDDINGS, LABELS, metric_columns
 from kilowait.source import read_source
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from kilowait.errors import InputError, SourceError
-from kilowait.records import CORPUS, EMBEDDINGS, read_table, table, write_table
+from kilowait.parquet import read_table, table, write_table
+from kilowait.records import CORPUS, EMBEDDINGS
 from kilowait.source import Source, read_source
 
 PREFIX = "shard-"

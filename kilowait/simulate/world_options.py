@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from kilowait import records
+from kilowait import parquet, records
 from kilowait.errors import InputError
 from kilowait.simulate.arrivals import ArrivalPattern
 from kilowait.simulate.noise import ErrorPool, error_pool
@@ -117,7 +117,7 @@ def error_pools(args: argparse.Namespace) -> list[ErrorPool | None]:
         return [None]
     if args.residuals is None:
         raise InputError("--predictions noisy needs --residuals PARQUET, which pipelines.train writes")
-    noisy = error_pool(records.read_table(args.residuals, records.RESIDUALS), model=args.residual_model)
+    noisy = error_pool(parquet.read_table(args.residuals, records.RESIDUALS), model=args.residual_model)
     return [noisy if kind == "noisy" else None for kind in args.predictions]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from kilowait.errors import InputError
+from kilowait.parquet import read_table, table, write_table
 from kilowait.predict.dryrun.record import DryRun, Operation
-from kilowait.records import DRYRUNS, read_table, table, write_table
+from kilowait.records import DRYRUNS
 
 PREFIX = "dryrun-"
 
