@@ -1,0 +1,160 @@
+"""A correction: what the measured jobs of a site say of the next one, with how sure they are.
+
+Posterior mean and variance of a Gaussian process (Rasmussen and Williams 2006, equations 2.25 and 2.26) on the
+residuals of run time and, apart, of power. The energy of a job is its run time times its power, so its residual is the
+sum of both: jobs whose energy nobody metered still teach their run time, and with it the energy of the next.
+
+Not covered: metrics beside run time and energy, which pass as they are.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky
+from scipy.linalg.lapack import dtrtri
+
+from kilowait.errors import ModelError
+from kilowait.jobs import Prediction
+from kilowait.predict.accuracy import FloatArray
+from kilowait.predict.correction.kernel import Jobs, Likeness, Space, Variances, Vectors
+from kilowait.predict.device_model.calibration import Quantiles
+
+MARK = "+correction"
+"""At the end of the features of a prediction that was corrected."""
+RUNTIME, ENERGY = "runtime_s", "energy_j"
+
+
+@dataclass(frozen=True)
+class Process:
+    """One metric's process: n measured `jobs` and their residuals (n,), winsorised, under `variances`."""
+
+    jobs: Jobs
+    residual: FloatArray
+    variances: Variances
+
+    def posterior(self, sought: Jobs) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance (m,) of the residual of the next run of each job sought, its noise included."""
+        prior = np.full(len(sought), self.variances.signal)
+        if not len(self.jobs):
+            return np.zeros(len(sought)), prior + self.variances.noise
+        across = Likeness.between(sought, self.jobs).covariance(self.variances)
+        whitener, weights = self._solved
+        reduced = whitener @ across.T.astype(np.float32)
+        known = np.einsum("ij,ij->j", reduced, reduced).astype(np.float64)
+        return across @ weights, np.maximum(prior - known, 0.0) + self.variances.noise
+
+    @cached_property
+    def _solved(self) -> tuple[NDArray[np.float32], FloatArray]:
+        """The inverse (n, n) of the covariance's factor, and the covariance's inverse times the residuals (n,).
+
+        The first is in single precision: it is read at every prediction, and a sum of squares cancels nothing.
+        """
+        own = Likeness.between(self.jobs, self.jobs).covariance(self.variances)
+        own[np.diag_indices_from(own)] += self.variances.noise
+        factor = cholesky(own, lower=True, overwrite_a=True)
+        weights: FloatArray = cho_solve((factor, True), self.residual)
+        inverse, _ = dtrtri(factor, lower=1)
+        return np.tril(inverse).astype(np.float32), weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """The processes of run time and of power in one space, for predictions of `base_version`.
+
+    `quantiles` by metric (runtime_s, energy_j) say how many standard deviations the ends of a 90% interval lie from
+    the mean; a metric without them gets no interval. `pretended` marks what was learnt from a test's stand-ins: it
+    speaks only of the GPU types that it was learnt on. `training` is for people: how many jobs, until when.
+    """
+
+    base_version: str
+    space: Space
+    runtime: Process
+    power: Process
+    quantiles: Mapping[str, Quantiles] = field(default_factory=dict)
+    pretended: bool = False
+    training: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def gpu_types(self) -> frozenset[str]:
+        """The types that it has measured jobs of."""
+        return frozenset(self.runtime.jobs.gpu_type)
+
+    def ready(self) -> "Correction":
+        """Itself, once what the first prediction would wait for is computed."""
+        for process in (self.runtime, self.power):
+            if len(process.jobs):
+                _ = process._solved, process.jobs.places, process.jobs.squares
+        return self
+
+    def sought(self, gpu_types: tuple[str, ...], source: str, owner: str, vector: Vectors) -> Jobs:
+        """A source on each of `gpu_types`; raises ModelError for a vector (d,) of another length."""
+        if vector.shape != self.space.center.shape:
+            raise ModelError(
+                f"the correction takes embeddings of {len(self.space.center)} numbers, got {vector.shape[-1]}; "
+                "it was made for another predictor: refit"
+            )
+        many = len(gpu_types)
+        return Jobs(
+            gpu_type=gpu_types,
+            source=(source,) * many,
+            owner=(owner,) * many,
+            vector=np.zeros(many, dtype=np.int64),
+            vectors=self.space.place(vector[None]),
+        )
+
+    def apply(
+        self, predictions: Mapping[str, Prediction], *, source: str, owner: str, vector: Vectors, version: str = ""
+    ) -> dict[str, Prediction]:
+        """`predictions` by GPU type of a source (its content hash and vector (d,)), corrected; `version` is this one's.
+
+        Without measured jobs, and on types that a pretended correction does not know, they are returned as they are.
+        """
+        types = tuple(t for t in predictions if len(self.runtime.jobs) and (not self.pretended or t in self.gpu_types))
+        if not types:
+            return dict(predictions)
+        found = self.residuals(self.sought(types, source, owner, vector))
+        at = {gpu_type: i for i, gpu_type in enumerate(types)}
+        return {
+            t: self._corrected(seen, {m: (mean[at[t]], sd[at[t]]) for m, (mean, sd) in found.items()}, version)
+            if t in at
+            else seen
+            for t, seen in predictions.items()
+        }
+
+    def residuals(self, sought: Jobs) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """By metric (runtime_s, energy_j), mean and standard deviation (m,) of the residual of each job."""
+        mean, variance = self.runtime.posterior(sought)
+        watts, watts_variance = self.power.posterior(sought)
+        return {
+            RUNTIME: (mean, np.sqrt(variance)),
+            ENERGY: (mean + watts, np.sqrt(variance + watts_variance)),
+        }
+
+    def _corrected(self, seen: Prediction, by: Mapping[str, tuple[float, float]], version: str) -> Prediction:
+        runtime_s = _scaled(seen.runtime_s, *by[RUNTIME], self.quantiles.get(RUNTIME))
+        energy_kwh = _scaled(seen.energy_kwh, *by[ENERGY], self.quantiles.get(ENERGY))
+        return replace(
+            seen,
+            runtime_s=runtime_s[0],
+            runtime_low_s=runtime_s[1],
+            runtime_high_s=runtime_s[2],
+            energy_kwh=energy_kwh[0],
+            energy_low_kwh=energy_kwh[1],
+            energy_high_kwh=energy_kwh[2],
+            probe_version=f"{seen.probe_version}+{version}" if version else seen.probe_version,
+            features=seen.features + MARK,
+        )
+
+
+def _scaled(
+    base: float, mean: float, sd: float, quantiles: Quantiles | None
+) -> tuple[float, float | None, float | None]:
+    """A prediction times exp(mean), with the ends of its interval where there are quantiles of it."""
+    point = base * math.exp(mean)
+    if quantiles is None or not point:
+        return point, None, None
+    return point, point * math.exp(min(0.0, quantiles.low) * sd), point * math.exp(max(0.0, quantiles.high) * sd)
