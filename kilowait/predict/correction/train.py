@@ -46,8 +46,14 @@ class Measured:
     def where(self, chosen: Indices) -> "Measured":
         """The jobs of these indices (m,)."""
         gpu_type, source, owner = (tuple(getattr(self, name)[i] for i in chosen) for name in NAMES)
-        vectors, runtime, energy = (of[chosen] for of in (self.vectors, self.runtime, self.energy))
-        return Measured(gpu_type=gpu_type, source=source, owner=owner, vectors=vectors, runtime=runtime, energy=energy)
+        return Measured(
+            gpu_type=gpu_type,
+            source=source,
+            owner=owner,
+            vectors=self.vectors[chosen],
+            runtime=self.runtime[chosen],
+            energy=self.energy[chosen],
+        )
 
     def jobs(self, space: Space) -> Jobs:
         """As the kernel takes them: every source's vector once."""
