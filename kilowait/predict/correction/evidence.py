@@ -4,10 +4,9 @@ The logarithm of the marginal likelihood (Rasmussen and Williams 2006, equation 
 weak log-normal prior around `Variances()`, so that a handful of jobs does not lead anywhere far; the width of nearness
 is tried on a small grid. The scale of the prior is a factor of e^1.5.
 
-Robust to a meter that failed: before each fit a residual that lies further than `LIMIT` standard deviations from what
-the other jobs say of it (leave-one-out, equations 5.10 to 5.12) is winsorised to that distance. What several jobs say
-alike is left as it is. The first fit has no such prediction: there residuals are held within `LIMIT` robust deviations
-(1.4826 median absolute deviations) of their median.
+Robust to a meter that failed: a residual that lies further than `LIMIT` standard deviations from what the other jobs
+say of it (leave-one-out, equations 5.10 to 5.12) is winsorised to that distance, before the first fit under the prior's
+middle and again under what was fitted. What several jobs of a source say alike is left as it is.
 """
 
 from collections.abc import Sequence
@@ -37,14 +36,17 @@ def most_likely(
 ) -> Variances:
     """The variances of the residuals (n,), once more for those winsorised by them. Parts in `without` are held at 0."""
     start = replace(Variances(), **dict.fromkeys(without, 0.0))
-    held = _within_robust_deviations(residual)
+    held = winsorised(likeness, residual, start)
     _, variances = min((_fit(likeness, held, replace(start, width=w)) for w in widths), key=lambda found: found[0])
     return _fit(likeness, winsorised(likeness, residual, variances), variances)[1]
 
 
 def winsorised(likeness: Likeness, residual: FloatArray, variances: Variances) -> FloatArray:
-    """`residual` (n,) within LIMIT standard deviations of what the others say of each."""
-    held = _within_robust_deviations(residual)
+    """`residual` (n,) within LIMIT standard deviations of what the others say of each.
+
+    In rounds, so that what the first round cut back no longer counts against its neighbours.
+    """
+    held = residual
     inverse = np.linalg.inv(_with_noise(likeness.covariance(variances), variances.noise))
     precision = np.diag(inverse)
     for _ in range(ROUNDS):
@@ -81,9 +83,3 @@ def _loss(
 def _with_noise(covariance: FloatArray, noise: float) -> FloatArray:
     noisy: FloatArray = covariance + noise * np.eye(len(covariance))
     return noisy
-
-
-def _within_robust_deviations(residual: FloatArray) -> FloatArray:
-    middle = float(np.median(residual))
-    reach = LIMIT * max(1.4826 * float(np.median(np.abs(residual - middle))), 0.1)
-    return np.clip(residual, middle - reach, middle + reach)
