@@ -19,6 +19,8 @@ from kilowait.source import Source
 BUDGET_S = 2.0
 """CPU seconds that a program's dry run gets where nothing else is said."""
 OFF = "off"
+FEATURES = "dry-run"
+"""What stands for the features in a prediction that no embedding enters."""
 TARGETS = {"cuda": "GPU", "cpu": "CPU"}
 NEEDS = {"cuda": "predictions for GPU types need", "cpu": "predictions from its operations need"}
 _UNITS = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))

@@ -12,11 +12,10 @@ from kilowait.jobs import JOULES_PER_KWH, Prediction
 from kilowait.predict.device_model import scaling
 from kilowait.predict.device_model.power import power_w
 from kilowait.predict.device_model.specifications import Specification
+from kilowait.predict.dry_runs import FEATURES
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.operations import OperationsModel, RunTime
 
-FEATURES = "dry-run"
-"""What stands for the features in a prediction that no embedding enters."""
 GRADIENT_BYTES = 4.0
 """Of one number that a program learns, as the GPUs exchange it."""
 
