@@ -52,15 +52,23 @@ def device_card(
             f"been seen either, {training['new_type_folds']} folds:\n\n{_errors(found['new'])}",
             "Coverage": intervals,
             "Overhead": f"Time that a prediction takes: {overhead}.",
-            "Limits": LIMITS,
+            "Limits": (FORWARD if training["style"] == "kernelbench" else SCRIPTS) + LIMITS,
         },
     )
 
 
-LIMITS = """\
+FORWARD = """\
 - The run times it learnt from are single forward passes of small programs in float32 with TF32 off, timed warm. \
 Training scripts are an extrapolation: backward passes, optimizers, mixed precision and long runs were not measured, \
 and the coverage above does not speak for them.
+"""
+SCRIPTS = """\
+- The run times it learnt from are whole processes, start of the interpreter included, on one machine; another \
+machine's device types of the same names need labels of their own.
+- A new type above is one of the same machine that was left out: with few types in training that error says little \
+about others.
+"""
+LIMITS = """\
 - TF32 is off in the model. PyTorch lets convolutions use it on boards since Ampere unless told otherwise: there \
 scripts in float32 run faster than predicted.
 - Not counted: start of the interpreter and of CUDA, compilation, reading data, work on the host's CPU that is no \
