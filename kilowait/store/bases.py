@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Float,
     LargeBinary,
     MetaData,
@@ -54,18 +53,19 @@ class Base(Struct, frozen=True, kw_only=True):
 
 
 def keep(store: Store, bases: Sequence[Base], now_s: float) -> None:
-    """Write down those that are not there yet; raises StoreError."""
+    """Write down those that are not there yet, in one transaction; raises StoreError."""
     store.ensure(BASES)
-    for base in bases:
-        if store.rows(select(BASES.c.milli).where(_is(base.content_hash, base.base_version, base.milli))):
-            continue
-        row = {"content_hash": base.content_hash, "base_version": base.base_version, "milli": base.milli}
-        text = msgspec.json.encode(base.by_type).decode()
-        values = {**row, "made_s": now_s, "by_type": text, "vector": base.vector.astype("<f4").tobytes()}
-        try:
-            store.change(insert(BASES).values(**values))
-        except Superseded:  # another replica was first; it is the same
-            continue
+    fresh = {(base.content_hash, base.base_version, base.milli): base for base in bases}
+    hashes = {base.content_hash for base in bases}
+    columns = (BASES.c.content_hash, BASES.c.base_version, BASES.c.milli)
+    for row in store.rows(select(*columns).where(BASES.c.content_hash.in_(hashes))):
+        fresh.pop(tuple(row), None)
+    if not fresh:
+        return
+    try:
+        store.change(insert(BASES).values([_row(base, now_s) for base in fresh.values()]))
+    except Superseded:  # another replica was first with one of them: the same, so look again
+        keep(store, list(fresh.values()), now_s)
 
 
 def found(store: Store, base_version: str, content_hashes: Sequence[str]) -> dict[tuple[str, int], Base]:
@@ -100,7 +100,12 @@ def newest_version(store: Store) -> str | None:
     return rows[0].base_version if rows else None
 
 
-def _is(content_hash: str, base_version: str, milli: int) -> ColumnElement[bool]:
-    columns = BASES.c
-    same: ColumnElement[bool] = columns.content_hash == content_hash
-    return same & (columns.base_version == base_version) & (columns.milli == milli)
+def _row(base: Base, now_s: float) -> dict[str, object]:
+    return {
+        "content_hash": base.content_hash,
+        "base_version": base.base_version,
+        "milli": base.milli,
+        "made_s": now_s,
+        "by_type": msgspec.json.encode(base.by_type).decode(),
+        "vector": base.vector.astype("<f4").tobytes(),
+    }
