@@ -9,7 +9,7 @@ from service_world import ServiceWorld
 from kilowait.cli import main
 from kilowait.store import Store, models
 
-EVERY = 24
+EVERY = 20
 """Jobs from one refit to the next."""
 SOURCE = "import sys\nprint({})\n"
 

@@ -25,6 +25,8 @@ from kilowait.predict.device_model.calibration import Quantiles
 
 MARK = "+correction"
 """At the end of the features of a prediction that was corrected."""
+BAND = 250
+"""Rows of a triangular matrix that are kept together."""
 RUNTIME, ENERGY = "runtime_s", "energy_j"
 
 
@@ -43,22 +45,27 @@ class Process:
             return np.zeros(len(sought)), prior + self.variances.noise
         across = Likeness.between(sought, self.jobs).covariance(self.variances)
         whitener, weights = self._solved
-        reduced = whitener @ across.T.astype(np.float32)
-        known = np.einsum("ij,ij->j", reduced, reduced).astype(np.float64)
+        single = np.ascontiguousarray(across.T, dtype=np.float32)
+        known = np.zeros(len(sought))
+        for rows in whitener:
+            reduced = rows @ single[: rows.shape[1]]
+            known += np.einsum("ij,ij->j", reduced, reduced)
         return across @ weights, np.maximum(prior - known, 0.0) + self.variances.noise
 
     @cached_property
-    def _solved(self) -> tuple[NDArray[np.float32], FloatArray]:
+    def _solved(self) -> tuple[list[NDArray[np.float32]], FloatArray]:
         """The inverse (n, n) of the covariance's factor, and the covariance's inverse times the residuals (n,).
 
-        The first is in single precision: it is read at every prediction, and a sum of squares cancels nothing.
+        The first is read whole at every prediction, hence in single precision (a sum of squares cancels nothing) and
+        as bands of rows without most of its zeros.
         """
         own = Likeness.between(self.jobs, self.jobs).covariance(self.variances)
         own[np.diag_indices_from(own)] += self.variances.noise
         factor = cholesky(own, lower=True, overwrite_a=True)
         weights: FloatArray = cho_solve((factor, True), self.residual)
         inverse, _ = dtrtri(factor, lower=1)
-        return np.tril(inverse).astype(np.float32), weights
+        lower, size = np.tril(inverse).astype(np.float32), len(inverse)
+        return [lower[at : at + BAND, : min(at + BAND, size)].copy() for at in range(0, size, BAND)], weights
 
 
 @dataclass(frozen=True, kw_only=True)
