@@ -16,7 +16,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from kilowait.jobs import Prediction, Provenance
 from kilowait.learning.compare import ALL, NEW, Score, scores
+from kilowait.predict.correction.evidence import LIMIT
 from kilowait.predict.correction.kernel import PARTS
 from kilowait.predict.correction.train import MOST, Measured, calibrated, train
 from kilowait.predict.dataset import Study, read_embeddings, read_study
@@ -35,7 +36,8 @@ from kilowait.predict.splits import folds
 from kilowait.tables import TableView, terminal
 
 WITHOUT = {"without source": ("source",), "without nearness": ("near", "near_on_type"), "without types": ("gpu_type",)}
-NAMES = ("base", "corrected", *WITHOUT, "retrained probe")
+FAILED, UNCUT = "5% off by 100", "5% off by 100, not winsorised"
+NAMES = ("base", "corrected", *WITHOUT, FAILED, UNCUT, "retrained probe")
 TAIL = 0.25
 """Of the arrived jobs, the newest, that calibrate the intervals."""
 
@@ -114,7 +116,7 @@ def _new_kinds(
             arrived, rest = rows[: options.arrive], rows[options.arrive :]
             residual = np.log(study.metrics["runtime_s"] / fold.expected)
             learnt, asked = (_measured(study, x, r, residual[r]) for r in (arrived, rest))
-            for name, error in _errors(learnt, asked).items():
+            for name, error in (_errors(learnt, asked) | _failed(learnt, asked, repeat)).items():
                 errors[name].append(error)
             mask = ~np.isin(np.arange(len(residual)), rest)
             anew = _probe(study, config, x, mask)
@@ -137,6 +139,17 @@ def _errors(learnt: Measured, asked: Measured) -> dict[str, np.ndarray]:
     return found
 
 
+def _failed(learnt: Measured, asked: Measured, seed: int) -> dict[str, np.ndarray]:
+    """Errors after one in twenty of what arrived was off by a factor of 100, up or down, with and without a limit."""
+    rng = np.random.default_rng(seed)
+    off = np.where(rng.random(len(learnt)) < 0.05, np.log(100), 0.0) * rng.choice([-1, 1], len(learnt))
+    found = {}
+    for name, limit in ((FAILED, LIMIT), (UNCUT, np.inf)):
+        correction = train(replace(learnt, runtime=learnt.runtime + off), "", limit=limit)
+        found[name] = np.abs(asked.runtime - correction.residuals(asked.jobs(correction.space))["runtime_s"][0])
+    return found
+
+
 def _inside(learnt: Measured, asked: Measured) -> np.ndarray:
     """Which intervals hold: the older arrived jobs teach, the newer ones calibrate, as in a refit."""
     first = round(len(learnt) * (1 - TAIL))
@@ -155,7 +168,7 @@ def _again(study: Study, x: torch.Tensor, held: Sequence[Fold], options: argpars
     first, last = by.first(), by.last()
     pairs = [(study.scripts[s], study.device_types[d]) for s, d in zip(study.script, study.device, strict=True)]
     before, after = (np.log([of[pair] for pair in pairs]) for of in (first, last))
-    errors: dict[str, list[np.ndarray]] = {name: [] for name in NAMES if name != "retrained probe"}
+    errors: dict[str, list[np.ndarray]] = {name: [] for name in ("base", "corrected", *WITHOUT)}
     source: list[str] = []
     for k, fold in enumerate(held):
         arrived = np.random.default_rng([7, k]).permutation(fold.rows)[: options.arrive]

@@ -172,7 +172,7 @@ def test_the_order_of_jobs_does_not_matter_and_more_jobs_never_make_it_less_sure
 
 def test_one_failed_meter_does_not_move_the_site_and_an_agreed_change_does():
     base = [("A", f"s{i}", "", float(i), 0.1 * (-1) ** i) for i in range(20)]
-    likeness = Likeness.between(*[jobs(*(row[:4] for row in base))] * 2)
+    likeness = Likeness.among(jobs(*(row[:4] for row in base)))
     y = np.array([row[4] for row in base])
     failed = np.where(np.arange(20) == 7, 9.0, y)
     parts = variances(site=0.1, source=0.04, noise=0.01)
@@ -187,7 +187,7 @@ def test_the_variances_say_what_the_jobs_share():
     rng = np.random.default_rng(0)
     of_source, noise = rng.normal(0, 0.8, 30), rng.normal(0, 0.05, (30, 3))
     found = [("A", f"s{i}", "", 100.0 * i, of_source[i] + noise[i, n]) for i in range(30) for n in range(3)]
-    likeness = Likeness.between(*[jobs(*(row[:4] for row in found))] * 2)
+    likeness = Likeness.among(jobs(*(row[:4] for row in found)))
     best = most_likely(likeness, np.array([row[4] for row in found]), without=("near", "near_on_type"))
     assert (best.near, best.near_on_type) == (0.0, 0.0)
     assert 0.3 < best.source < 1.2  # 0.64

@@ -11,7 +11,7 @@ section 4.2.4). With no training job nothing is known of any part, and the mean 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from kilowait.errors import InputError
 from kilowait.predict.accuracy import FloatArray
 
 Vectors = NDArray[np.float32]
+Numbers = NDArray[np.floating[Any]]
 Indices = NDArray[np.int64]
 
 
@@ -141,11 +142,24 @@ class Likeness:
     @classmethod
     def between(cls, a: Jobs, b: Jobs) -> Self:
         """Of the jobs a (m) to the jobs b (n), whose vectors lie in one space."""
+        apart = squared_distances(a.vectors, b.vectors, a.squares, b.squares)
         return cls(
             same_type=_equal(a, b, "gpu_type"),
             same_source=_equal(a, b, "source"),
             same_owner=_equal(a, b, "owner"),
-            squared=squared_distances(a.vectors, b.vectors, a.squares, b.squares)[a.vector][:, b.vector],
+            squared=apart[a.vector][:, b.vector],
+        )
+
+    @classmethod
+    def among(cls, jobs: Jobs) -> Self:
+        """Of jobs (n) to each other, in double precision: rounded distances need not be those of any vectors."""
+        exact = jobs.vectors.astype(np.float64)
+        squares = np.einsum("ij,ij->i", exact, exact)
+        return cls(
+            same_type=_equal(jobs, jobs, "gpu_type"),
+            same_source=_equal(jobs, jobs, "source"),
+            same_owner=_equal(jobs, jobs, "owner"),
+            squared=squared_distances(exact, exact, squares, squares)[jobs.vector][:, jobs.vector],
         )
 
     def parts(self, width: float) -> Mapping[str, FloatArray]:
@@ -170,7 +184,7 @@ class Likeness:
         return near
 
 
-def squared_distances(a: Vectors, b: Vectors, a_squares: Vectors, b_squares: Vectors) -> FloatArray:
+def squared_distances(a: Numbers, b: Numbers, a_squares: Numbers, b_squares: Numbers) -> FloatArray:
     """Between the rows of a (m, d) and b (n, d), whose squared lengths are known: (m, n)."""
     squared = a_squares[:, None] + b_squares[None] - 2 * (a @ b.T)
     return np.maximum(squared.astype(np.float64), 0.0)

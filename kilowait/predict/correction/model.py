@@ -59,7 +59,7 @@ class Process:
         The first is read whole at every prediction, hence in single precision (a sum of squares cancels nothing) and
         as bands of rows without most of its zeros.
         """
-        own = Likeness.between(self.jobs, self.jobs).covariance(self.variances)
+        own = Likeness.among(self.jobs).covariance(self.variances)
         own[np.diag_indices_from(own)] += self.variances.noise
         factor = cholesky(own, lower=True, overwrite_a=True)
         weights: FloatArray = cho_solve((factor, True), self.residual)

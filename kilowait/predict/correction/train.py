@@ -9,7 +9,7 @@ from scipy.stats import norm
 from kilowait.errors import InputError
 from kilowait.jobs import INTERVAL_COVERAGE
 from kilowait.predict.accuracy import FloatArray
-from kilowait.predict.correction.evidence import most_likely, winsorised
+from kilowait.predict.correction.evidence import LIMIT, most_likely, winsorised
 from kilowait.predict.correction.kernel import NAMES, Indices, Jobs, Likeness, Space, Variances, Vectors
 from kilowait.predict.correction.model import ENERGY, RUNTIME, Correction, Process
 from kilowait.predict.device_model.calibration import Quantiles
@@ -70,10 +70,12 @@ def train(
     without: Sequence[str] = (),
     pretended: bool = False,
     training: Mapping[str, float] | None = None,
+    limit: float = LIMIT,
 ) -> Correction:
     """The correction of the newest MOST of `measured`; parts of the kernel in `without` are left out.
 
-    With `like` the variances and quantiles are those of another correction: its recipe on more jobs.
+    Residuals are winsorised at `limit` standard deviations. With `like` the variances and quantiles are those of
+    another correction: its recipe on more jobs.
     Raises InputError where nothing was measured.
     """
     if not len(measured):
@@ -86,8 +88,8 @@ def train(
     return Correction(
         base_version=base_version,
         space=space,
-        runtime=_process(measured.jobs(space), measured.runtime, of_runtime, without),
-        power=_process(watts.jobs(space), watts.energy - watts.runtime, of_power, without),
+        runtime=_process(measured.jobs(space), measured.runtime, of_runtime, without, limit),
+        power=_process(watts.jobs(space), watts.energy - watts.runtime, of_power, without, limit),
         quantiles=like.quantiles if like else {},
         pretended=pretended,
         training=dict(training or {}),
@@ -109,15 +111,17 @@ def calibrated(correction: Correction, newer: Measured) -> Correction:
     return replace(correction, quantiles=quantiles)
 
 
-def _process(jobs: Jobs, residual: FloatArray, variances: Variances | None, without: Sequence[str]) -> Process:
+def _process(
+    jobs: Jobs, residual: FloatArray, variances: Variances | None, without: Sequence[str], limit: float
+) -> Process:
     if not len(jobs):
         return Process(jobs, residual, variances or Variances())
     if variances is None:
         newest = np.arange(max(0, len(jobs) - WEIGHED), len(jobs))
         some = jobs.where(newest)
-        variances = most_likely(Likeness.between(some, some), residual[newest], without=without)
-    likeness = Likeness.between(jobs, jobs)
-    return Process(jobs, winsorised(likeness, residual, variances), variances)
+        variances = most_likely(Likeness.among(some), residual[newest], without=without, limit=limit)
+    likeness = Likeness.among(jobs)
+    return Process(jobs, winsorised(likeness, residual, variances, limit), variances)
 
 
 def _quantiles(scores: FloatArray, source: Sequence[str]) -> Quantiles:
