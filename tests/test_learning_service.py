@@ -53,7 +53,7 @@ def test_finished_jobs_change_predictions_and_a_rollback_changes_them_back(world
     assert {job["state"] for job in jobs} == {"finished"}
     had = sorted(job["attempts"][0]["runtime_s"]["value"] for job in jobs)[EVERY // 2]
 
-    world.until(lambda: world.get("/v1/models")["current"], 60)
+    world.until(lambda: world.get("/v1/models")["current"])
     listed = world.get("/v1/models")
     (model,) = listed["models"]
     assert (model["state"], model["applied"], model["pretended"], model["jobs"]) == ("current", True, True, EVERY)
@@ -93,7 +93,7 @@ def test_a_switch_drops_no_request(world):
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(predicted, world, 1) for _ in range(40)]
             models.rollback(store, who="another replica", reason="try", now_s=1.0)
-            world.until(lambda: world.get("/v1/models")["models"][0]["applied"] is False, 10)
+            world.until(lambda: world.get("/v1/models")["models"][0]["applied"] is False)
             asked += [pool.submit(predicted, world, 1) for _ in range(40)]
             found = {one.result()["A100"]["runtime_s"] for one in asked}
         assert len(found) == 2

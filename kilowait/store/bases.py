@@ -39,6 +39,8 @@ BASES = Table(
     Column("by_type", Text, nullable=False),
     Column("vector", LargeBinary, nullable=False),
 )
+PAGE = 500
+"""Rows in one statement: databases limit its parameters."""
 _decode = msgspec.json.Decoder(dict[str, Prediction]).decode
 
 
@@ -53,8 +55,13 @@ class Base(Struct, frozen=True, kw_only=True):
 
 
 def keep(store: Store, bases: Sequence[Base], now_s: float) -> None:
-    """Write down those that are not there yet, in one transaction; raises StoreError."""
+    """Write down those that are not there yet, PAGE in a transaction; raises StoreError."""
     store.ensure(BASES)
+    for at in range(0, len(bases), PAGE):
+        _keep(store, bases[at : at + PAGE], now_s)
+
+
+def _keep(store: Store, bases: Sequence[Base], now_s: float) -> None:
     fresh = {(base.content_hash, base.base_version, base.milli): base for base in bases}
     hashes = {base.content_hash for base in bases}
     columns = (BASES.c.content_hash, BASES.c.base_version, BASES.c.milli)
@@ -65,7 +72,7 @@ def keep(store: Store, bases: Sequence[Base], now_s: float) -> None:
     try:
         store.change(insert(BASES).values([_row(base, now_s) for base in fresh.values()]))
     except Superseded:  # another replica was first with one of them: the same, so look again
-        keep(store, list(fresh.values()), now_s)
+        _keep(store, list(fresh.values()), now_s)
 
 
 def found(store: Store, base_version: str, content_hashes: Sequence[str]) -> dict[tuple[str, int], Base]:
@@ -73,9 +80,9 @@ def found(store: Store, base_version: str, content_hashes: Sequence[str]) -> dic
     store.ensure(BASES)
     by: dict[tuple[str, int], Base] = {}
     wanted = sorted(set(content_hashes))
-    for at in range(0, len(wanted), 500):
+    for at in range(0, len(wanted), PAGE):
         query = select(BASES).where(BASES.c.base_version == base_version)
-        for row in store.rows(query.where(BASES.c.content_hash.in_(wanted[at : at + 500]))):
+        for row in store.rows(query.where(BASES.c.content_hash.in_(wanted[at : at + PAGE]))):
             try:
                 by[row.content_hash, row.milli] = Base(
                     content_hash=row.content_hash,
