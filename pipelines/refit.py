@@ -86,7 +86,7 @@ def view(found: Round, provenance: Provenance) -> TableView:
             "base",
             "current",
             "candidate",
-            "difference",
+            "change",
             "95% interval",
         ),
         rows=tuple(_row(score) for score in found.scores),

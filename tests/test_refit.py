@@ -155,7 +155,11 @@ def test_a_repeated_source_takes_its_own_measurements(history):
 
 def test_pretended_jobs_never_change_a_real_type(history):
     history.kind(40, 4.0, gpu_type="B", how=Provenance.PRETENDED)
-    assert refit(history.store, now_s=1e6).outcome is Outcome.TOO_FEW
+    real = refit(history.store, now_s=1e6)
+    assert real.outcome is Outcome.TOO_FEW
+    assert real.reason.endswith(
+        "0 teach, 0 of them since the model in force; 40 on pretended GPUs teach only when asked to (--pretended)"
+    )
     assert refit(history.store, now_s=1e6, pretended=True).outcome is Outcome.PROMOTED
     _, correction = in_force(history.store)
     seen = {t: Prediction(runtime_s=10.0, energy_kwh=1.0) for t in "AB"}

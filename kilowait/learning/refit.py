@@ -13,7 +13,7 @@ import numpy as np
 
 from kilowait.errors import InputError
 from kilowait.learning.compare import Score, first_tested, needed, scores, verdict
-from kilowait.learning.observed import Observed, observed
+from kilowait.learning.observed import Observed, count, observed
 from kilowait.predict.accuracy import FloatArray
 from kilowait.predict.correction.blob import Packed, packed, unpacked
 from kilowait.predict.correction.model import ENERGY, RUNTIME, Correction
@@ -81,7 +81,8 @@ def refit(
     since = len(seen) if incumbent is None else int((seen.ended_s > incumbent.training["newest_s"]).sum())
     first = first_tested(len(seen), since)
     if first is None:
-        return _too_few(seen, since, base)
+        tried = 0 if pretended else count(store, pretended=True)
+        return _too_few(seen, since, base, tried)
     trained, tested = (seen.measured.where(np.arange(*ends)) for ends in ((0, first), (first, len(seen))))
     recipe = calibrated(train(trained, base, pretended=pretended), tested)
     errors = _errors(tested, {"current": incumbent, "candidate": recipe})
@@ -105,10 +106,11 @@ def _incumbent(store: Store, base: str, pretended: bool) -> Correction | None:
     return found[1] if found and (found[1].base_version, found[1].pretended) == (base, pretended) else None
 
 
-def _too_few(seen: Observed, since: int, base: str) -> Round:
+def _too_few(seen: Observed, since: int, base: str, tried: int) -> Round:
     more = needed(len(seen), since)
     about = f"needs at least {more} more measured jobs; {len(seen)} teach, {since} of them since the model in force"
     lack = f"; {seen.lacking} more lack a base prediction of {base}" if seen.lacking else ""
+    lack += f"; {tried} on pretended GPUs teach only when asked to (--pretended)" if tried else ""
     return Round(outcome=Outcome.TOO_FEW, reason=about + lack, base_version=base, lacking=seen.lacking)
 
 
