@@ -43,7 +43,9 @@ class _Rewriting(SourceFileLoader):
         super().__init__(name, path)
         self.imports = imports
 
-    def source_to_code(self, data: Any, path: Any) -> CodeType:
+    def source_to_code(  # type: ignore[override]  # typeshed's own base classes disagree about it
+        self, data: Any, path: Any, *, _optimize: int = -1
+    ) -> CodeType:
         """The module compiled from its rewritten text; raises SyntaxError where Python would."""
         name = Path(path).resolve().relative_to(self.imports.folder)
         return compile(rewrite(data, str(name), self.imports.sites), str(name), "exec")
