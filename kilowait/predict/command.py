@@ -211,6 +211,7 @@ def _report(
         "predictions": [
             {
                 **_described(given),
+                **_novelty(forecast),
                 "request": request,
                 "dry_run": {**forecast.dry_run.to_dict(), "summary": forecast.dry_run.summary},
                 "own_dry_run": {**forecast.own_dry_run.to_dict(), "summary": forecast.own_dry_run.summary},
@@ -238,6 +239,13 @@ def _described(given: Submission) -> dict[str, Any]:
         "left_out": dict(given.left_out),
         "notes": list(given.notes),
     }
+
+
+def _novelty(forecast: "Forecast") -> dict[str, Any]:
+    """How far the program is from those that the probes learnt from, where the bundle knows."""
+    if forecast.distance is None:
+        return {}
+    return {"novelty": {"distance": forecast.distance, "new_kind": forecast.distance > 1}}
 
 
 def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:

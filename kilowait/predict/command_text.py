@@ -82,6 +82,9 @@ def _files_lines(entry: dict[str, Any]) -> list[str]:
     if entry["arguments_in_effect"]:
         values = (f"{name}={e['value']} ({e['evidence']})" for name, e in entry["arguments_in_effect"].items())
         lines.append(f"  arguments in effect: {', '.join(values)}")
+    if entry.get("novelty", {}).get("new_kind"):
+        how = f"{entry['novelty']['distance']:.2g} times as far as the threshold"
+        lines.append(f"  note: unlike the programs that the probes learnt from ({how}); their intervals are wider")
     return [*lines, *(f"  note: {note}" for note in entry["notes"])]
 
 

@@ -59,12 +59,14 @@ class Forecast:
     """Predictions by device type, how each was had, and which types have too little memory and why.
 
     A GPU type that was asked for and is not among the predictions needed a dry run that `dry_run` says is not there;
-    `own_dry_run` is that for the bundle's own device model. `vector` (d,) is the embedding.
+    `own_dry_run` is that for the bundle's own device model. `vector` (d,) is the embedding, and
+    `distance` what `Predictor.distance` says of it.
     """
 
     predictions: Mapping[str, Prediction]
     provenance: Mapping[str, str]
     vector: NDArray[np.float32]
+    distance: float | None = None
     dry_run: DryRunOutcome = NOT_ASKED
     own_dry_run: DryRunOutcome = NOT_ASKED
     memory: Mapping[str, str] = field(default_factory=dict)
@@ -146,6 +148,7 @@ class Predictor:
             predictions=predictions,
             provenance=provenance,
             vector=read.vector,
+            distance=self.distance(read.vector),
             dry_run=read.gpu,
             own_dry_run=read.own,
         )
@@ -203,16 +206,32 @@ class Predictor:
         """Predictions of the probes from the embedding itself (d,), for sources that were embedded before."""
         x = torch.from_numpy(np.asarray(vector, dtype=np.float32)).unsqueeze(0)
         columns = {metric: part.predict(x)[0].tolist() for metric, part in self.bundle.metrics.items()}
+        distance = self.distance(vector)
         return {
-            device_type: self._prediction({metric: values[at] for metric, values in columns.items()})
+            device_type: self._prediction({metric: values[at] for metric, values in columns.items()}, distance)
             for at, device_type in enumerate(self.bundle.device_types)
         }
 
-    def _prediction(self, values: dict[str, float]) -> Prediction:
+    def distance(self, vector: NDArray[np.float32]) -> float | None:
+        """How far an embedding (d,) is from those of training: above 1 it is of a new kind. None if unknown."""
+        doubt = self.bundle.doubt
+        return None if doubt is None else doubt.distance(torch.from_numpy(np.asarray(vector, dtype=np.float32))[None])
+
+    def _ends(self, metric: str, value: float, distance: float | None) -> tuple[float | None, float | None]:
+        doubt = self.bundle.doubt
+        return (None, None) if doubt is None or distance is None else doubt.ends(metric, value, distance)
+
+    def _prediction(self, values: dict[str, float], distance: float | None) -> Prediction:
+        low_s, high_s = self._ends("runtime_s", values["runtime_s"], distance)
+        low_kwh, high_kwh = self._ends("energy_j", values["energy_j"] / JOULES_PER_KWH, distance)
         other = {metric: v for metric, v in values.items() if metric not in ("runtime_s", "energy_j")}
         return Prediction(
             runtime_s=values["runtime_s"],
             energy_kwh=values["energy_j"] / JOULES_PER_KWH,
+            runtime_low_s=low_s,
+            runtime_high_s=high_s,
+            energy_low_kwh=low_kwh,
+            energy_high_kwh=high_kwh,
             probe_version=self.version,
             features=self.feature_names,
             other=other,
