@@ -115,6 +115,15 @@ def test_energy_follows_run_time_and_power():
     assert (found.probe_version, found.features) == ("p+v", "f+correction")
 
 
+def test_an_interval_of_energy_that_nobody_metered_moves_with_its_point():
+    row = ("A", "s", "", 0.0)
+    made = correction(Process(jobs(row), np.array([0.8]), variances(source=3.0)))
+    seen = {"A": Prediction(runtime_s=10.0, energy_kwh=2.0, energy_low_kwh=1.0, energy_high_kwh=6.0)}
+    found = made.apply(seen, source="s", owner="", vector=np.zeros(1, dtype=np.float32))["A"]
+    ends = (found.energy_low_kwh, found.energy_kwh, found.energy_high_kwh)
+    assert ends == pytest.approx(tuple(math.exp(0.6) * kwh for kwh in (1.0, 2.0, 6.0)))
+
+
 def test_jobs_without_a_meter_teach_run_time_and_leave_power_as_it_was():
     made = train(measured(*[("A", "s", "", 0.0, 0.7)] * 6), "b")
     seen = {"A": Prediction(runtime_s=10.0, energy_kwh=2.0)}

@@ -142,26 +142,33 @@ class Correction:
         }
 
     def _corrected(self, seen: Prediction, by: Mapping[str, tuple[float, float]], version: str) -> Prediction:
-        runtime_s = _scaled(seen.runtime_s, *by[RUNTIME], self.quantiles.get(RUNTIME))
-        energy_kwh = _scaled(seen.energy_kwh, *by[ENERGY], self.quantiles.get(ENERGY))
+        """Of a metric without quantiles the base's interval, where there is one, moves with its point."""
+        runtime = (seen.runtime_low_s, seen.runtime_s, seen.runtime_high_s)
+        energy = (seen.energy_low_kwh, seen.energy_kwh, seen.energy_high_kwh)
+        runtime_low_s, runtime_s, runtime_high_s = _scaled(runtime, *by[RUNTIME], self.quantiles.get(RUNTIME))
+        energy_low_kwh, energy_kwh, energy_high_kwh = _scaled(energy, *by[ENERGY], self.quantiles.get(ENERGY))
         return replace(
             seen,
-            runtime_s=runtime_s[0],
-            runtime_low_s=runtime_s[1],
-            runtime_high_s=runtime_s[2],
-            energy_kwh=energy_kwh[0],
-            energy_low_kwh=energy_kwh[1],
-            energy_high_kwh=energy_kwh[2],
+            runtime_s=runtime_s,
+            runtime_low_s=runtime_low_s,
+            runtime_high_s=runtime_high_s,
+            energy_kwh=energy_kwh,
+            energy_low_kwh=energy_low_kwh,
+            energy_high_kwh=energy_high_kwh,
             probe_version=f"{seen.probe_version}+{version}" if version else seen.probe_version,
             features=seen.features + MARK,
         )
 
 
-def _scaled(
-    base: float, mean: float, sd: float, quantiles: Quantiles | None
-) -> tuple[float, float | None, float | None]:
-    """A prediction times exp(mean), with the ends of its interval where there are quantiles of it."""
-    point = base * math.exp(mean)
-    if quantiles is None or not point:
-        return point, None, None
-    return point, point * math.exp(min(0.0, quantiles.low) * sd), point * math.exp(max(0.0, quantiles.high) * sd)
+Ends = tuple[float | None, float, float | None]
+"""Low end, point and high end of a prediction."""
+
+
+def _scaled(base: Ends, mean: float, sd: float, quantiles: Quantiles | None) -> Ends:
+    """A prediction times exp(mean), its interval by the quantiles of the standard deviation where there are some."""
+    low, point, high = base
+    factor = math.exp(mean)
+    moved = point * factor
+    if quantiles is None or not moved:
+        return None if low is None else low * factor, moved, None if high is None else high * factor
+    return moved * math.exp(min(0.0, quantiles.low) * sd), moved, moved * math.exp(max(0.0, quantiles.high) * sd)
