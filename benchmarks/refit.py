@@ -107,8 +107,8 @@ def _new_kinds(
     study: Study, config: ProbeConfig, x: torch.Tensor, held: Sequence[Fold], options: argparse.Namespace
 ) -> TableView:
     errors: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
-    source: list[str] = []
-    known: set[str] = set()
+    family: list[str] = []
+    fresh: list[bool] = []
     inside: list[np.ndarray] = []
     for repeat in tqdm(range(options.repeats), unit="order", file=sys.stderr):
         for k, fold in enumerate(held):
@@ -122,11 +122,11 @@ def _new_kinds(
             anew = _probe(study, config, x, mask)
             errors["retrained probe"].append(np.abs(np.log(study.metrics["runtime_s"] / anew))[rest])
             inside.append(_inside(learnt, asked))
-            source += [f"{repeat}/{name}" for name in asked.source]
-            known |= {f"{repeat}/{name}" for name in learnt.source}
-    title = f"{options.arrive} jobs of families that the probe never saw arrive; {len(source)} predictions of the rest"
+            family += [study.families[i] for i in study.script[rest]]
+            fresh += [name not in set(learnt.source) for name in asked.source]
+    title = f"{options.arrive} jobs of families that the probe never saw arrive; {len(family)} predictions of the rest"
     note = f"90% intervals of the correction hold {np.concatenate(inside).mean():.1%} of the rest"
-    return _table(title, {name: np.concatenate(found) for name, found in errors.items()}, source, known, note)
+    return _table(title, {name: np.concatenate(found) for name, found in errors.items()}, family, fresh, note)
 
 
 def _errors(learnt: Measured, asked: Measured) -> dict[str, np.ndarray]:
@@ -169,31 +169,33 @@ def _again(study: Study, x: torch.Tensor, held: Sequence[Fold], options: argpars
     pairs = [(study.scripts[s], study.device_types[d]) for s, d in zip(study.script, study.device, strict=True)]
     before, after = (np.log([of[pair] for pair in pairs]) for of in (first, last))
     errors: dict[str, list[np.ndarray]] = {name: [] for name in ("base", "corrected", *WITHOUT)}
-    source: list[str] = []
+    family: list[str] = []
     for k, fold in enumerate(held):
         arrived = np.random.default_rng([7, k]).permutation(fold.rows)[: options.arrive]
         expected = np.log(fold.expected)
         learnt, asked = (_measured(study, x, arrived, (of - expected)[arrived]) for of in (before, after))
         for name, error in _errors(learnt, asked).items():
             errors[name].append(error)
-        source += asked.source
-    title = f"The same {options.arrive} jobs come again; {len(source)} predictions of a later run"
-    return _table(title, {name: np.concatenate(found) for name, found in errors.items()}, source, set(source), "")
+        family += [study.families[i] for i in study.script[arrived]]
+    title = f"The same {options.arrive} jobs come again; {len(family)} predictions of a later run"
+    return _table(
+        title, {name: np.concatenate(found) for name, found in errors.items()}, family, [False] * len(family), ""
+    )
 
 
 def _table(
-    title: str, errors: Mapping[str, np.ndarray], source: Sequence[str], known: set[str], note: str
+    title: str, errors: Mapping[str, np.ndarray], family: Sequence[str], fresh: Sequence[bool], note: str
 ) -> TableView:
     rows = []
     for name in errors:
         by = {who: {"base": errors["base"], "candidate": errors[name]} for who in ("runtime_s",)}
-        by["energy_j"] = {"base": np.full(len(source), np.nan), "candidate": np.full(len(source), np.nan)}
+        by["energy_j"] = {"base": np.full(len(family), np.nan), "candidate": np.full(len(family), np.nan)}
         against = {"base": errors["corrected"], "candidate": errors[name]}
-        mine = scores(by, source, sorted(known))
-        other = scores({**by, "runtime_s": against}, source, sorted(known))
+        mine = scores(by, family, np.array(fresh))
+        other = scores({**by, "runtime_s": against}, family, np.array(fresh))
         rows += [_row(name, a, b) for a, b in zip(mine, other, strict=True)]
     notes = (
-        "Error is |log(measured / predicted)| of run times; changes are of its mean, with 95% intervals over scripts.",
+        "Error is |log(measured / predicted)| of run times; changes are of its mean, with 95% intervals over families.",
     )
     return TableView(
         title=title,

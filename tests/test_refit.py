@@ -85,7 +85,7 @@ def errors(base, candidate, energy=None):
 
 
 def test_scores_by_hand():
-    found = scores(errors([0.4, 0.2, 0.6], [0.1, 0.1, 0.4]), ["s", "s", "t"], ["s"])
+    found = scores(errors([0.4, 0.2, 0.6], [0.1, 0.1, 0.4]), ["s", "s", "t"], np.array([False, False, True]))
     by = {score.jobs_kind: score for score in found}
     assert (by[ALL].jobs, by[ALL].sources, by[NEW].jobs) == (3, 2, 1)
     assert by[ALL].difference == pytest.approx(-0.2)
@@ -98,15 +98,15 @@ def test_scores_by_hand():
 def test_better_by_chance_is_not_better_and_worse_energy_is_not_taken():
     names = [f"s{i}" for i in range(20)]
     base = np.full(20, 0.5)
-    sure = verdict(scores(errors(base, base - 0.2), names, []))
+    sure = verdict(scores(errors(base, base - 0.2), names, np.ones(20, dtype=bool)))
     assert sure[0]
     assert "better than base on the newest 20 jobs" in sure[1]
     chance = base + np.where(np.arange(20) % 2, 0.4, -0.41)
-    assert not verdict(scores(errors(base, chance), names, []))[0]
-    worse = verdict(scores(errors(base, base - 0.2, base), names, []))
+    assert not verdict(scores(errors(base, chance), names, np.ones(20, dtype=bool)))[0]
+    worse = verdict(scores(errors(base, base - 0.2, base), names, np.ones(20, dtype=bool)))
     assert not worse[0]
     assert "worse on energy_j" in worse[1]
-    few = verdict(scores(errors(base, base - 0.2), ["s"] * 20, []))
+    few = verdict(scores(errors(base, base - 0.2), ["s"] * 20, np.ones(20, dtype=bool)))
     assert few == (False, "the newest jobs are of fewer than 5 sources")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kilowait.predict.accuracy import FloatArray
 from kilowait.predict.correction.model import ENERGY, RUNTIME
@@ -75,13 +76,12 @@ def needed(jobs: int, since: int) -> int:
 
 
 def scores(
-    errors: Mapping[str, Mapping[str, FloatArray]], sources: Sequence[str], known: Sequence[str], *, seed: int = 0
+    errors: Mapping[str, Mapping[str, FloatArray]], sources: Sequence[str], fresh: NDArray[np.bool_], *, seed: int = 0
 ) -> list[Score]:
     """Compare `errors` (m,) by metric and predictor on m tested jobs of `sources`; NaN where nothing was measured.
 
-    The sources in `known` had been measured before.
+    `fresh` (m,) says whose source had not been measured before.
     """
-    fresh = np.array([source not in set(known) for source in sources])
     found = []
     for metric in (RUNTIME, ENERGY):
         had = np.isfinite(errors[metric]["candidate"])

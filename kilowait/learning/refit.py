@@ -86,7 +86,8 @@ def refit(
     trained, tested = (seen.measured.where(np.arange(*ends)) for ends in ((0, first), (first, len(seen))))
     recipe = calibrated(train(trained, base, pretended=pretended), tested)
     errors = _errors(tested, {"current": incumbent, "candidate": recipe})
-    found = scores(errors, tested.source, trained.source)
+    known = set(trained.source)
+    found = scores(errors, tested.source, np.array([source not in known for source in tested.source]))
     better, reason = verdict(found)
     result = Round(
         outcome=Outcome.BETTER if better else Outcome.NOT_BETTER,
