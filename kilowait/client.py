@@ -96,7 +96,7 @@ class Client:
 
     def make_token(self, owner: str, role: str) -> str:
         """A new token; operators only."""
-        return str(self.ask("POST", "/v1/tokens", json={"owner": owner, "role": role})["token"])
+        return str(self.ask("POST", "/v1/tokens", again=False, json={"owner": owner, "role": role})["token"])
 
     def tokens(self) -> Json:
         """Every token, without secrets; operators only."""
@@ -116,8 +116,8 @@ class Client:
                 f"{self.url}: answered {path} with no JSON; is it kilowait that listens there?"
             ) from error
 
-    def _send(self, method: str, path: str, **more: Any) -> requests.Response:
-        """Ask, and ask again while the service says that it is busy."""
+    def _send(self, method: str, path: str, *, again: bool = True, **more: Any) -> requests.Response:
+        """Ask, and ask again while the service is busy or, where that is safe, a part of it is on its way back."""
         deadline_s = time.monotonic() + self.patience_s
         while True:
             try:
@@ -126,7 +126,8 @@ class Client:
                 remedy = "start one with: make serve, or set KILOWAIT_URL"
                 raise ServiceError(f"no service answers at {self.url} ({_reason(error)}); {remedy}") from error
             wait_s = _retry_after(answer)
-            if answer.status_code != 503 or time.monotonic() + wait_s > deadline_s:
+            passing = answer.status_code == 503 or (again and _is_a_proxys(answer))
+            if not passing or time.monotonic() + wait_s > deadline_s:
                 return self._checked(answer)
             time.sleep(wait_s)
 
@@ -137,7 +138,9 @@ class Client:
             problem = answer.json()
             text = f"{problem['detail']}; {problem['remedy']}"
         except (ValueError, KeyError, TypeError):
-            text = f"{self.url}: answered {answer.status_code} {answer.reason}; is it kilowait that listens there?"
+            text = f"{self.url}: answered {answer.status_code} {answer.reason}, which is no answer of kilowait's own; "
+            away = "one of its parts may be on its way back; ask again"
+            text += away if _is_a_proxys(answer) else "is it kilowait that listens there?"
         raise (ServiceError if answer.status_code >= 500 else InputError)(text)
 
 
@@ -177,6 +180,12 @@ def _zipped(folder: Path) -> bytes:
 def _part(name: str) -> str:
     """A name as a part of a path."""
     return quote(name, safe="")
+
+
+def _is_a_proxys(answer: requests.Response) -> bool:
+    """Whether what stands in front of the service says that it got no answer: a replica was killed, say."""
+    own = answer.headers.get("Content-Type", "").startswith("application/problem+json")
+    return answer.status_code >= 500 and not own
 
 
 def _retry_after(answer: requests.Response) -> float:
