@@ -23,6 +23,7 @@ from kilowait.events import Event
 from kilowait.store import lease
 from kilowait.store.lease import Claim
 from kilowait.store.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA, TABLES
+from kilowait.store.statements import Statements
 from kilowait.store.writing import Writing
 from kilowait.submission import Log, Program, Retry
 
@@ -44,7 +45,7 @@ class Store:
         self.name = self._engine.url.render_as_string(hide_password=True)
         if self._engine.dialect.name == "sqlite":
             hooks.listen(self._engine, "connect", _make_durable)
-        self._writer = ""
+        self._statements, self._writer = Statements(self._engine.dialect), ""
         self._ensured: set[str] = set()
         try:
             with self._named_errors("opened"):
@@ -92,14 +93,16 @@ class Store:
         Raises Superseded when another has taken over, StoreError when the database cannot take it.
         """
         with self._fenced() as connection:
-            yield Writing(connection, last_seq)
+            writing = Writing(connection, self._statements, last_seq)
+            yield writing
+            writing.flush()
 
     @contextmanager
     def _fenced(self) -> Iterator[Connection]:
         """A transaction of the one who may write."""
         with self._named_errors("written"), self._engine.begin() as connection:
-            mine = _WRITER.where(META.c.value == self._writer)
-            if connection.execute(mine.values(value=self._writer)).rowcount != 1:  # this also takes the write lock
+            mine = {"key": "writer", "value": self._writer}, {"value": self._writer}
+            if self._statements.update(connection, META, [mine]) != 1:  # this also takes the write lock
                 raise Superseded(f"{self.name}: another scheduler has taken over; this one must stop")
             yield connection
 
