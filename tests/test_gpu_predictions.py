@@ -17,7 +17,8 @@ from kilowait.predict.bundle import Bundle, save
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, scaled
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.sandbox import sandbox_available
-from kilowait.predict.gpu_types import SEEN, UNSEEN, GpuPredictor
+from kilowait.predict.gpu_types import GpuPredictor
+from kilowait.predict.operations import SEEN, UNSEEN
 from kilowait.predict.predictor import GpuSide, Predictor
 from kilowait.source import source_from_bytes
 
