@@ -10,7 +10,7 @@ import io
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,9 @@ from kilowait.source import read_source
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_S = 60.0
+TOGETHER, TOGETHER_CHARACTERS = 10, 4_000_000
+"""What goes into one request of several jobs: predicting each new program takes a second or more."""
+
 SKIPPED = {"__pycache__", ".git", ".venv", "node_modules"}
 """Folders that are never sent with a job."""
 
@@ -48,6 +51,23 @@ class Client:
         """Submit what `job_of` made; the same key is the same job."""
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self.ask("POST", "/v1/jobs", json=asked, headers=headers)
+
+    def submit_batch(self, asked: Sequence[Mapping[str, Any]], key: str | None = None) -> list[Json]:
+        """Submit several, a few in each request; of each what became of it, in `accepted` or `refused`.
+
+        The same key and the same list are the same jobs; a ServiceError says how many are accepted, and the key.
+        """
+        key, answers = key or uuid.uuid4().hex, list[Json]()
+        for number, part in enumerate(_parts(asked)):
+            headers = {"Idempotency-Key": f"{key}-{number}"}
+            try:
+                answers += self.ask("POST", "/v1/jobs:batch", json={"jobs": part}, headers=headers)["jobs"]
+            except ServiceError as error:
+                told = (
+                    f"{len(answers)} of {len(asked)} programs were taken in before; ask for all again with --key {key}"
+                )
+                raise ServiceError(f"{error}; {told}") from error
+        return answers
 
     def what_if(self, asked: Mapping[str, Any]) -> Json:
         """What a job would get now, without submitting it."""
@@ -160,6 +180,20 @@ def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> di
     if not (path / entrypoint).is_file():
         raise InputError(f"--entrypoint {entrypoint}: no such file in {path}")
     return {"archive": base64.b64encode(_zipped(path)).decode(), "entrypoint": entrypoint, **asked}
+
+
+def _parts(asked: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Jobs in order, so many together as one request may hold."""
+    part, size = list[Mapping[str, Any]](), 0
+    for one in asked:
+        length = len(one.get("source") or one.get("archive") or "")
+        if part and (len(part) == TOGETHER or size + length > TOGETHER_CHARACTERS):
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += length
+    if part:
+        yield part
 
 
 def _zipped(folder: Path) -> bytes:

@@ -17,11 +17,14 @@ def claim() -> Claim:
     return Claim(cluster=cluster.hex(), holder=where, time_s=time.time())
 
 
-def check_lease(url: str, cluster: str) -> None:
-    """Raises Occupied where another cluster that lives has the history, StoreError where that cannot be opened."""
+def check_lease(url: str, cluster: str | None = None) -> None:
+    """Raises Occupied where another cluster than this one lives and has the history, StoreError where it is not there.
+
+    Before Ray is there, any cluster that lives is another: `cluster` is "".
+    """
     store = Store(url)
     try:
-        store.check_lease(cluster, time.time())
+        store.check_lease(claim().cluster if cluster is None else cluster, time.time())
     finally:
         store.close()
 

@@ -15,7 +15,7 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -83,6 +83,10 @@ class Inventory:
         if len(self._inbox) == 1:  # whatever comes in the same turn goes into the same transaction
             asyncio.get_running_loop().call_soon(self._accept)
         return await future
+
+    async def submit_all(self, requests: Sequence[Request]) -> list[str | BaseException]:
+        """As `submit` for each, in one transaction; what that would raise stands in the place of an id."""
+        return await asyncio.gather(*map(self.submit, requests), return_exceptions=True)
 
     async def cancel(self, job_id: str) -> None:
         """Withdraw a job, or ask its program to end; raises as `Controller.cancel`."""
@@ -281,7 +285,7 @@ def deploy(settings: Settings) -> Any:
     if settings.policy not in POLICIES:
         raise InputError(f"policy {settings.policy!r} is unknown; known: {', '.join(POLICIES)}")
     POLICIES[settings.policy](**settings.policy_options)
-    check_lease(settings.url, claim().cluster)
+    check_lease(settings.url)
     options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
     options |= {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "num_cpus": 0}
     if not settings.url.startswith("postgresql"):
