@@ -40,7 +40,8 @@ class PretendedService:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        serve.run(app(Options(database=self.world.url, policy=policy)), name=APPLICATION)
+        options = Options(database=self.world.url, policy=policy, dry_run_budget_s=0)  # the programs only wait
+        serve.run(app(options), name=APPLICATION)
         self.address = f"http://127.0.0.1:{port}"
         self.client().cluster()
 
