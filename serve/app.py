@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from ray import serve
 from ray.serve import Application
 
 from kilowait.errors import InputError
+from kilowait.hardware import canonical
 from serve.desk import Desk
 from serve.inventory import Settings, deploy
 from serve.predictor import MAX_QUEUED, Predictor
@@ -46,13 +47,17 @@ class Options(BaseModel):
     dry_run_budget_s: float = Field(default=2.0, ge=0, allow_inf_nan=False)
     threads: int = 1
     max_queued: int = MAX_QUEUED
+    grow_to: dict[str, PositiveInt] = {}
 
     def settings(self) -> Settings:
         """For the scheduler actor; raises InputError for an environment variable that is not set."""
         options = json.loads(self.policy_options) if isinstance(self.policy_options, str) else self.policy_options
         if options is None:
             options = {"kappa_relative": 1.0} if self.policy in ("value", "value_aging", "value_cvar") else {}
-        return Settings(url=_absolute(_looked_up(self.database)), policy=self.policy, policy_options=options)
+        grow_to = {canonical(name): gpus for name, gpus in self.grow_to.items()}
+        return Settings(
+            url=_absolute(_looked_up(self.database)), policy=self.policy, policy_options=options, grow_to=grow_to
+        )
 
 
 @serve.deployment(name="scheduler", num_replicas=1, max_ongoing_requests=512, ray_actor_options={"num_cpus": 0})

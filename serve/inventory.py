@@ -33,6 +33,7 @@ from kilowait.store.lease import RENEW_S
 from kilowait.submission import Attempt, Ending, Request
 from serve import gang
 from serve.claim import check_lease, claim
+from serve.demand import Demand
 from serve.gang import NAMESPACE, Gang
 from serve.nodes import NodeFollower
 from serve.settings import Settings
@@ -51,7 +52,7 @@ class Inventory:
         self._tending: set[asyncio.Task[None]] = set()
         self._inbox: list[tuple[Request, asyncio.Future[str]]] = []
         self._wake = asyncio.Event()
-        self._follower = NodeFollower(self._controller)
+        self._follower, self._demand = NodeFollower(self._controller), Demand(self._settings.grow_to)
         self._decisions, self._decision_s = 0, deque[float](maxlen=10_000)
         gang.end_strangers({Gang(a, 0).name for a in self._controller.all_running()})
         for attempt in self._controller.all_running():
@@ -194,6 +195,7 @@ class Inventory:
         """Tell the controller what became of the nodes since the last look."""
         for attempt in self._follower.look(now_s):
             self._release(attempt)
+        self._demand.look(self._controller.cluster)
 
     def _tend(self, attempt: Attempt) -> None:
         self._gangs[attempt.token] = Gang(attempt, self._settings.grace_s)

@@ -80,6 +80,13 @@ def test_the_application_is_one_that_serve_takes(service: dict, monkeypatch: pyt
     assert Options(**application.args).settings().url == "postgresql://kilowait:p%24w@db/kilowait"
 
 
+def test_the_service_may_grow_to_all_that_the_groups_allow(service: dict, cluster: dict) -> None:
+    (application,) = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
+    most = {GROUPS[one["groupName"]][0]: one["maxReplicas"] * int(one["resources"]["GPU"])
+            for one in cluster["workerGroupSpecs"]}  # fmt: skip
+    assert application["args"]["grow_to"] == most
+
+
 def test_the_database_comes_from_a_secret_alone(service: dict, cluster: dict) -> None:
     (head, *_) = containers(cluster)
     (found,) = [one for one in head["env"] if one["name"] == "KILOWAIT_DATABASE"]
