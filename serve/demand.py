@@ -58,7 +58,7 @@ class Demand:
 
     def __init__(self, grow_to: Mapping[str, int]) -> None:
         self._grow_to = grow_to
-        self._asked: dict[str, int] = {}
+        self._asked: dict[str, int] | None = None  # what a scheduler before this one asked for may still stand
 
     def look(self, cluster: Cluster) -> None:
         """Ask for what `cluster` wants now."""
