@@ -16,6 +16,19 @@ def submitted(answer: Json) -> str:
     return "\n".join(lines) + "\n" + _expectations(answer["by_type"])
 
 
+def batch(answers: Sequence[Json]) -> str:
+    """What became of several programs, a line each."""
+    return "".join(map(_of_batch, answers))
+
+
+def _of_batch(answer: Json) -> str:
+    if (made := answer["accepted"]) is not None:
+        notes = "".join(f"; note: {warning}" for warning in made["warnings"])
+        return f"{made['job_id']}  {answer['program']}  accepted{notes}\n"
+    no = answer["refused"]
+    return f"-             {answer['program']}  refused: {no['detail']}; {no['remedy']}\n"
+
+
 def jobs(answer: Sequence[Json]) -> str:
     """A list of jobs."""
     rows = [[*_line(job)] for job in answer]

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 import kilowait
 from kilowait.store.tokens import Identity, Role
-from serve import models, operating, pages, questions, views, wire
+from serve import batches, models, operating, pages, questions, views, wire
 from serve.access import At, Reader, Submitter
 from serve.answers import DEADLINE, versions
 from serve.desk import Desk
@@ -18,6 +18,7 @@ from serve.learning import Learner
 from serve.problems import BodyLimit, Refusal, install
 from serve.today import Days
 from serve.why import why
+from serve.wire_batch import Answers, Batch
 from serve.wire_why import IfOn, WhatIf, Why
 
 OVER = {"finished", "failed", "cancelled"}
@@ -64,6 +65,18 @@ async def submit(
     made = await desk.submit(body, who.owner, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{made.job_id}"
     return made
+
+
+@router.post("/jobs:batch")
+async def submit_batch(
+    body: Batch,
+    desk: At,
+    who: Submitter,
+    idempotency_key: Annotated[str | None, Header(max_length=190)] = None,
+) -> Answers:
+    """Submit several jobs in one request. Each is accepted, and then durable when this answers, or refused by itself;
+    the same Idempotency-Key makes the same jobs, in the same order."""
+    return Answers(jobs=await batches.submit_batch(desk, body.jobs, who.owner, idempotency_key))
 
 
 @router.get("/jobs")

@@ -22,6 +22,7 @@ from kilowait.simulate.inventory import parse_nodes
 from kilowait.store import Store
 from kilowait.store.tokens import Role, create, identify
 from serve.app import SQLITE, Options, app, make_folder
+from serve.claim import check_lease, claim, let_go
 from serve.inventory import NAMESPACE
 
 MEMORY_BYTES = 200_000_000
@@ -40,10 +41,12 @@ def main(argv: list[str] | None = None) -> int:
         options = _options(args)
         settings = options.settings()
         token = _token(settings.url)
+        check_lease(settings.url, cluster="")
         cluster = _cluster(args.pretend)
     except KilowaitError as error:
         print(f"serve: {error}", file=sys.stderr)
         return 2
+    cluster_id = claim().cluster
     print("the cluster is up; loading the language model ...", flush=True)
     try:
         serve.start(http_options={"host": args.host, "port": args.port})
@@ -55,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         ray.shutdown()
         if cluster is not None:
             cluster.shutdown()
+        let_go(settings.url, cluster_id)
     return 0
 
 
