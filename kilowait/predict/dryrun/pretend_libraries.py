@@ -5,6 +5,7 @@ Only for a child that does nothing but a dry run: there is no way back.
 
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -96,9 +97,9 @@ def _nothing_to_do() -> None:
         (torch.jit, "script", _itself),
         (torch, "set_num_threads", _nothing),
         (nn.Module, "compile", _nothing),
-        (nn, "DataParallel", _itself),
-        (nn.parallel, "DataParallel", _itself),
-        (nn.parallel, "DistributedDataParallel", _itself),
+        (nn, "DataParallel", Alone),
+        (nn.parallel, "DataParallel", Alone),
+        (nn.parallel, "DistributedDataParallel", Alone),
         (torch.amp.GradScaler, "_maybe_opt_step", _always_step),
     )
     for owner, name, what in instead:
@@ -118,6 +119,22 @@ def _alone() -> None:
     answers |= {"broadcast": None, "is_initialized": True, "get_rank": 0, "get_world_size": 1, "get_backend": "nccl"}
     for name, answer in answers.items():
         setattr(torch.distributed, name, lambda *_, _answer=answer, **__: _answer)
+
+
+class _Wrapped(type):
+    """Says of a module whether it was wrapped."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, nn.Module) and "module" in vars(instance)
+
+
+class Alone(metaclass=_Wrapped):
+    """`DataParallel` and `DistributedDataParallel` over one GPU: the module itself, with the names that they add."""
+
+    def __new__(cls, module: nn.Module, *_: Any, **__: Any) -> Any:
+        """The module, marked."""
+        vars(module).update(module=module, no_sync=nullcontext)
+        return module
 
 
 def _nothing(*_: Any, **__: Any) -> None:
