@@ -25,6 +25,7 @@ def pretend_kernels(recorder: Recorder) -> None:
         kernel = _kernel(recorder, mode)
         setattr(torch._VF, mode, kernel)
         setattr(torch, mode, kernel)
+    torch.ctc_loss = _ctc_loss
     nn.modules.rnn._rnn_impls.update(RNN_TANH=torch._VF.rnn_tanh, RNN_RELU=torch._VF.rnn_relu)
     torch.backends.mha.set_fastpath_enabled(False)
     if recorder.target == "cuda":
@@ -115,6 +116,15 @@ def attention(
         )
     output: Tensor = made[0]
     return output
+
+
+_real_ctc_loss = torch.ctc_loss
+
+
+def _ctc_loss(log_probs: Tensor, targets: Tensor, *rest: Any) -> Tensor:
+    """With everything on one device, as it wants tensors without data."""
+    moved = [part.to(log_probs.device) if isinstance(part, Tensor) else part for part in (targets, *rest)]
+    return _real_ctc_loss(log_probs, *moved)
 
 
 def _cast(arguments: list[Any]) -> list[Any]:

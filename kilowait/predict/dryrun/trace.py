@@ -9,11 +9,14 @@ Not covered: who runs the program, and in which sandbox; loops (the recorder's t
 
 import json
 import math
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -25,7 +28,9 @@ from torch.utils.flop_counter import flop_registry
 from kilowait.predict.dryrun.memory import Memory
 from kilowait.predict.dryrun.operators import kernels_of, kind_of
 from kilowait.predict.dryrun.record import Kind, Operation
+from kilowait.predict.dryrun.sizes import sized
 from kilowait.predict.dryrun.tally import Key, Tallies
+from kilowait.predict.dryrun.values import assumed_of, remember, values_of
 
 _SILENT = ("prim", "profiler")
 """Namespaces of operators that do nothing to data."""
@@ -88,17 +93,21 @@ class Recorder:
                 read=_bytes(inputs),
                 written=_bytes(outputs),
                 kernels=kernels_of(op, len(inputs)),
-                kind=Kind.TRANSFER if _crosses(inputs, outputs) else kind_of(op),
+                kind=Kind.TRANSFER if kind_of(op) == Kind.COPY and _crosses(inputs, outputs) else kind_of(op),
                 attributes=json.dumps(attributes, default=str),
             )
             self.flops[key] = self._costs[key].flops
         self.tallies.count(key)
         self.tallies.open.leaves |= {id(t) for t in inputs if getattr(t, "_is_param", False)}
 
+    def guess(self, reason: str) -> None:
+        """Something that the record rests on is not known."""
+        self.guesses[reason] = None
+
     def watch(self, tensors: Iterable[Tensor]) -> None:
         """Follow the memory of new tensors on the target: it is given back when no tensor shares the storage."""
         for tensor in tensors:
-            if tensor.device.type != self.target:
+            if tensor.device.type != self.target or tensor.layout != torch.strided:
                 continue
             storage = tensor.untyped_storage()
             key = storage._cdata
@@ -153,12 +162,15 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         op = func._schema.name.replace("::", ".")
         if op == "aten._local_scalar_dense":
             return self._value(args[0])
-        result = self.memory.call(func, args, kwargs)
+        inputs = _tensors((args, kwargs))
+        result = sized(func, args, kwargs, self.recorder.guess)
+        if result is NotImplemented:
+            result = self.memory.call(func, args, kwargs)
+        remember(func, inputs, args, kwargs, result)
         self._doubt(op, args, result)
         if self.recorder.muted == 0:
             outputs = _tensors(result)
             if kernels_of(op, 1) and not op.startswith(_SILENT):
-                inputs = _tensors((args, kwargs))
                 flops = partial(_flops, func, args, kwargs, result)
                 self.recorder.see(op, inputs, outputs, _attributes(args, kwargs), flops)
             self.recorder.watch(outputs)
@@ -166,11 +178,17 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _value(self, tensor: Tensor) -> float | int | bool:
         """What the value of a tensor is said to be: its own where it has one, no where something is wrong."""
-        constant = getattr(tensor, "constant", None)
+        constant = values_of(tensor)
+        if constant is None:
+            constant = getattr(tensor, "constant", None)
+        if constant is None and not _in_forward():
+            constant = assumed_of(tensor)
         if constant is not None:
             with torch._C._DisableTorchDispatch():
                 known: float | int | bool = constant.item()
             return known
+        if not hasattr(tensor, _DOUBT) and _in_forward():
+            self.recorder.guess("what forward does may depend on the value of a tensor; 1 was assumed")
         scalar = 0.0 if hasattr(tensor, _DOUBT) else self.recorder.scalar
         if tensor.dtype == torch.bool:
             self.recorder.decisions += 1
@@ -206,10 +224,21 @@ def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
         yield fake
 
 
+def _in_forward() -> bool:
+    """Whether the innermost function of the program that is running is a module's forward pass."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and any(folder in frame.f_code.co_filename for folder in _NOT_OF_THE_PROGRAM):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_name == "forward"
+
+
+_NOT_OF_THE_PROGRAM = ("site-packages", str(Path(__file__).parent))
+
+
 def _tensors(tree: Any) -> list[Tensor]:
-    """The tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
+    """The dense tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
     if isinstance(tree, Tensor):
-        return [tree]
+        return [tree] if tree.layout == torch.strided else []
     if isinstance(tree, dict):
         tree = list(tree.values())
     return [tensor for part in tree for tensor in _tensors(part)] if isinstance(tree, list | tuple) else []

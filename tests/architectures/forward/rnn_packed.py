@@ -9,7 +9,7 @@ class Model(nn.Module):
         self.head = nn.Linear(96, 2)
 
     def forward(self, x, lengths):
-        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         output, (h, _) = self.rnn(packed)
         padded, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
         return self.head(h[-1]), padded
