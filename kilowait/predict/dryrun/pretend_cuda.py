@@ -108,7 +108,7 @@ def _streams() -> None:
     for name, what in instead.items():
         setattr(torch.cuda, name, what)
     torch.Tensor.record_stream = _answering(None)  # type: ignore[method-assign]
-    torch.Tensor.pin_memory = lambda self, *_, **__: self  # type: ignore[assignment,method-assign]
+    torch.Tensor.pin_memory = lambda self, *_, **__: self  # type: ignore[method-assign]
     nothing = {"range_push": 0, "range_pop": 0, "mark": None, "range": nullcontext()}
     for name, answer in nothing.items():
         setattr(torch.cuda.nvtx, name, _answering(answer))

@@ -48,7 +48,7 @@ def _count_steps(recorder: Recorder) -> None:
 
 
 def _takes_many(_tensors: Any, device: torch.device) -> bool:
-    return foreach._device_has_foreach_support(device)
+    return device.type == "meta" or foreach._device_has_foreach_support(device)  # C++ is told meta for cuda
 
 
 def _count_parameters(recorder: Recorder) -> None:

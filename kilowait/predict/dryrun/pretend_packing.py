@@ -24,8 +24,8 @@ def pretend_packing(recorder: Recorder) -> None:
         sizes = [sum(length > step for length in taken) for step in range(max(taken))]
         return (data.transpose(0, 1) if batch_first else data).flatten(0, 1)[: sum(sizes)].clone(), _known(sizes)
 
-    torch._VF._pack_padded_sequence = pack
-    torch._VF._pad_packed_sequence = _pad
+    setattr(torch._VF, "_pack_padded_sequence", pack)  # noqa: B010 - the checker has other names for its arguments
+    setattr(torch._VF, "_pad_packed_sequence", _pad)  # noqa: B010
 
 
 def _pad(data: Tensor, sizes: Tensor, batch_first: bool, value: float, total: int) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ def _pad(data: Tensor, sizes: Tensor, batch_first: bool, value: float, total: in
     steps: list[int] = found.tolist() if found is not None else [1] * len(sizes)
     samples, longest = steps[0], max(total, len(steps))
     flat = torch.nn.functional.pad(data, (*(0, 0) * (data.dim() - 1), 0, samples * longest - len(data)), value=value)
-    padded = flat.unflatten(0, (longest, samples))
+    padded = flat.view(longest, samples, *data.shape[1:])
     lengths = _known([sum(size > sample for size in steps) for sample in range(samples)])
     return (padded.transpose(0, 1) if batch_first else padded), lengths
 

@@ -43,7 +43,7 @@ def _nonzero(func: Any, named: dict[str, Any], guess: Guess) -> Any:
 
 
 def _masked_select(func: Any, named: dict[str, Any], guess: Guess) -> Any:
-    data, mask = torch.broadcast_tensors(named["self"], named["mask"])
+    data, mask = torch.broadcast_tensors(named["self"], named["mask"])  # type: ignore[no-untyped-call]
     return data.new_empty((len(_nonzero(func, {"self": mask}, guess)),))
 
 

@@ -10,7 +10,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 class Features(torch.utils.data.Dataset):
     def __len__(self):
-        return 1024
+        return 256
 
     def __getitem__(self, i):
         return torch.randn(256), torch.tensor(i % 8)

@@ -4,7 +4,7 @@ from transformers import BertConfig, BertForMaskedLM, get_linear_schedule_with_w
 
 class Tokens(torch.utils.data.Dataset):
     def __len__(self):
-        return 320
+        return 160
 
     def __getitem__(self, i):
         tokens = torch.randint(5, 2000, (64,))

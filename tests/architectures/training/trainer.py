@@ -4,7 +4,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
 class Tokens(torch.utils.data.Dataset):
     def __len__(self):
-        return 160
+        return 64
 
     def __getitem__(self, i):
         tokens = torch.randint(0, 1000, (32,))
