@@ -1,10 +1,12 @@
-"""The folder of public measurements and traces, for the tests that check against them."""
+"""The folder of public measurements and traces, for the tests that check against them; one worker of dry runs."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from kilowait.predict.dryrun.runner import DryRunner
 
 
 @pytest.fixture
@@ -21,3 +23,10 @@ def shared_data() -> Callable[[str], Path]:
         return folder
 
     return subfolder
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[DryRunner]:
+    """Runs programs dry on a pretended GPU, without a sandbox: only for programs that the tests themselves write."""
+    with DryRunner(budget_s=30, target="cuda", unsafe=True) as runner:
+        yield runner

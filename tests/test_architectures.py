@@ -4,7 +4,6 @@ The FLOPs of products are compared with PyTorch's own counter on the meta device
 in long loops, what has no meta kernel) with a count by hand.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +81,13 @@ TRAINING = {
     "streaming": (24 * 2 * 50 * (2 * 64 * 32 + 3 * 32 * 3), 24),
 }
 
+ELEMENTWISE = set(
+    ["abs", "add", "clamp", "div", "elu", "exp", "gelu", "gt", "ge", "le", "lt", "hardtanh", "leaky_relu", "log1p", "mul", "neg", "pow", "relu", "round", "sigmoid", "silu", "sub", "tanh", "threshold_backward", "_prelu_kernel", "sqrt", "rsqrt", "cos", "sin", "softplus", "eq", "ne", "bitwise_not", "square", "hann_window", "_foreach_add", "_foreach_addcdiv", "_foreach_addcmul", "_foreach_div", "_foreach_lerp", "_foreach_mul", "_foreach_sqrt", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "binary_cross_entropy", "sgn", "sign", "reciprocal", "log", "addcdiv", "addcmul"]
+)
+
 
 def programs(folder: str) -> list[Path]:
     return sorted((FOLDER / folder).glob("*.py"))
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[DryRunner]:
-    with DryRunner(budget_s=30, target="cuda", unsafe=True) as runner:
-        yield runner
 
 
 def dry(runner: DryRunner, path: Path) -> DryRun:
@@ -136,6 +133,23 @@ def test_steps_of_training(runner: DryRunner) -> None:
         if found != wanted:
             wrong[path.stem] = (*found, run.reason, wanted)
     assert wrong == {}
+
+
+def test_nothing_heavy_is_read_as_elementwise_by_default(runner: DryRunner) -> None:
+    """Every operator that is read so and carries more than 1% of a program's FLOPs or bytes is elementwise indeed."""
+    found = {}
+    for path in programs("forward") + [FOLDER / "training" / f"{n}.py" for n in ("averaged", "recommender_sparse")]:
+        own = [op for op in dry(runner, path).operations if op.device == "cuda"]
+        flops = [op.count * op.flops for op in own]
+        moved = [op.count * (op.bytes_read + op.bytes_written) for op in own]
+        heavy = [
+            op.op for op, f, b in zip(own, flops, moved, strict=True) if f > sum(flops) / 100 or b > sum(moved) / 100
+        ]
+        plain = {
+            op.op.removeprefix("aten.").rstrip("_") for op in own if op.op in heavy and op.kind == Kind.ELEMENTWISE
+        }
+        found[path.stem] = plain - ELEMENTWISE
+    assert {name: ops for name, ops in found.items() if ops} == {}
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("gpt_accumulation", "bfloat16"), ("resnet_amp", "float16")])

@@ -17,14 +17,15 @@ from torch.nn import functional
 _LOWER = (
     "__matmul__ __rmatmul__ addbmm addmm addmv addr baddbmm bilinear bmm chain_matmul conv1d conv2d conv3d conv_tbc "
     "conv_transpose1d conv_transpose2d conv_transpose3d einsum linear matmul mm mv multi_dot prelu tensordot vecdot "
-    "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"
+    "rnn_tanh_cell rnn_relu_cell"
 )
 _FULL = (
-    "__pow__ __rpow__ acos asin cosh cosine_embedding_loss cosine_similarity cross_entropy ctc_loss cdist cumprod "
-    "cumsum dist erfinv exp expm1 group_norm gaussian_nll_loss hinge_embedding_loss huber_loss instance_norm kl_div l1_loss "
-    "layer_norm log log10 log1p log2 log_softmax logsumexp margin_ranking_loss mse_loss multi_margin_loss nll_loss "
-    "norm normalize pdist poisson_nll_loss pow prod reciprocal rsqrt sinh smooth_l1_loss soft_margin_loss softmax softmin "
-    "softplus sum tan triplet_margin_loss binary_cross_entropy_with_logits"
+    "__pow__ __rpow__ acos asin cosh cosine_embedding_loss cosine_similarity cross_entropy ctc_loss cdist "
+    "cumprod cumsum dist erfinv exp expm1 group_norm gaussian_nll_loss hinge_embedding_loss huber_loss "
+    "instance_norm kl_div l1_loss layer_norm log log10 log1p log2 log_softmax logsumexp margin_ranking_loss "
+    "mse_loss multi_margin_loss nll_loss norm normalize pdist poisson_nll_loss pow prod reciprocal rsqrt sinh "
+    "smooth_l1_loss soft_margin_loss softmax softmin softplus sum tan triplet_margin_loss "
+    "binary_cross_entropy_with_logits"
 )
 _OWNERS = (torch, Tensor, functional, torch._VF, torch.linalg)
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32)

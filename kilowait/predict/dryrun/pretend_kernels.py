@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kilowait.predict.dryrun.pretend_autocast import cast_lower, pretend_autocast
+from kilowait.predict.dryrun.pretend_cells import pretend_cells
 from kilowait.predict.dryrun.trace import Recorder
 
 FLASH_HEAD = 256
@@ -32,6 +33,7 @@ def pretend_kernels(recorder: Recorder) -> None:
     if recorder.target == "cuda":
         functional.scaled_dot_product_attention = attention
         pretend_autocast()
+        pretend_cells(recorder)
 
 
 def _kernel(recorder: Recorder, mode: str) -> Any:

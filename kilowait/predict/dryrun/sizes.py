@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,7 +68,11 @@ def _repeat_interleave(func: Any, named: dict[str, Any], guess: Guess) -> Any:
         size = 2 * repeats.numel() if known is None else int(known.sum())
         if known is None:
             guess("repeat_interleave: how often it repeats depends on values; twice was assumed")
-    return repeats.new_empty((size,), dtype=torch.long)
+    made = repeats.new_empty((size,), dtype=torch.long)
+    if known is not None and size == known.sum():
+        with torch._C._DisableTorchDispatch():
+            keep(made, torch.from_numpy(np.repeat(np.arange(len(known)), known)))
+    return made
 
 
 def _bincount(func: Any, named: dict[str, Any], guess: Guess) -> Any:

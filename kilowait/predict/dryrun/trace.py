@@ -9,24 +9,22 @@ Not covered: who runs the program, and in which sandbox; loops (the recorder's t
 
 import json
 import math
-import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from types import FrameType
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
+from kilowait.predict.dryrun.formulas import flops_of
 from kilowait.predict.dryrun.memory import Memory
 from kilowait.predict.dryrun.operators import kernels_of, kind_of
+from kilowait.predict.dryrun.program import in_forward
 from kilowait.predict.dryrun.record import Kind, Operation
 from kilowait.predict.dryrun.sizes import sized
 from kilowait.predict.dryrun.tally import Key, Tallies
@@ -156,6 +154,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.prim.device.default:
             return _told(args[0].fake_device if isinstance(args[0], FakeTensor) else func(*args))
+        if _composite(func):  # only in inference mode: elsewhere its parts come here
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
         kwargs = dict(kwargs or {})
         if kwargs.get("device") == _META:
             kwargs["device"] = _CUDA
@@ -181,13 +182,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         constant = values_of(tensor)
         if constant is None:
             constant = getattr(tensor, "constant", None)
-        if constant is None and not _in_forward():
+        if constant is None and not in_forward():
             constant = assumed_of(tensor)
         if constant is not None:
             with torch._C._DisableTorchDispatch():
                 known: float | int | bool = constant.item()
             return known
-        if not hasattr(tensor, _DOUBT) and _in_forward():
+        if not hasattr(tensor, _DOUBT) and in_forward():
             self.recorder.guess("what forward does may depend on the value of a tensor; 1 was assumed")
         scalar = 0.0 if hasattr(tensor, _DOUBT) else self.recorder.scalar
         if tensor.dtype == torch.bool:
@@ -202,6 +203,12 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         asks = asks or (op == "aten.eq" and len(inputs) == 1 and args[1] in (math.inf, -math.inf))
         if isinstance(result, Tensor) and (asks or (inputs and all(hasattr(t, _DOUBT) for t in inputs))):
             setattr(result, _DOUBT, True)
+
+
+@cache
+def _composite(func: Any) -> bool:
+    """Whether an operator is nothing but calls of others."""
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
 
 
 _DOUBT = "_kilowait_doubt"
@@ -224,17 +231,6 @@ def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
         yield fake
 
 
-def _in_forward() -> bool:
-    """Whether the innermost function of the program that is running is a module's forward pass."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and any(folder in frame.f_code.co_filename for folder in _NOT_OF_THE_PROGRAM):
-        frame = frame.f_back
-    return frame is not None and frame.f_code.co_name == "forward"
-
-
-_NOT_OF_THE_PROGRAM = ("site-packages", str(Path(__file__).parent))
-
-
 def _tensors(tree: Any) -> list[Tensor]:
     """The dense tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
     if isinstance(tree, Tensor):
@@ -245,8 +241,7 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def _device(inputs: list[Tensor], outputs: list[Tensor]) -> str:
-    devices = {t.device.type for t in (*inputs, *outputs)}
-    return "cuda" if "cuda" in devices else "cpu"
+    return "cuda" if any(t.device.type == "cuda" for t in (*inputs, *outputs)) else "cpu"
 
 
 def _crosses(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
@@ -257,10 +252,9 @@ def _crosses(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
 
 def _dtype(inputs: list[Tensor], outputs: list[Tensor]) -> str:
     """The type that the arithmetic is in: the first floating one among the inputs, else that of the output."""
-    for tensor in (*inputs, *outputs):
-        if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
-            return str(tensor.dtype).removeprefix("torch.")
-    return str((outputs or inputs)[0].dtype).removeprefix("torch.") if outputs or inputs else ""
+    floats = (t for t in (*inputs, *outputs) if t.dtype.is_floating_point or t.dtype.is_complex)
+    one = next(floats, None if not (inputs or outputs) else (outputs or inputs)[0])
+    return "" if one is None else str(one.dtype).removeprefix("torch.")
 
 
 def _bytes(tensors: list[Tensor]) -> float:
@@ -274,10 +268,7 @@ def _stored(tensor: Tensor) -> int:
 
 
 def _flops(func: Any, args: Any, kwargs: Any, result: Any) -> float:
-    formula: Callable[..., Any] | None = flop_registry.get(func._overloadpacket)
-    if formula is not None:
-        return float(formula(*args, **kwargs, out_val=result))
-    return float(max((t.numel() for t in _tensors((args, kwargs, result))), default=0))
+    return flops_of(func, args, kwargs, result, max((t.numel() for t in _tensors((args, kwargs, result))), default=0))
 
 
 def _attributes(args: Any, kwargs: Any) -> list[Any]:
