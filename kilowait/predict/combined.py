@@ -118,7 +118,7 @@ def _plain(study: Study, mask: Mask) -> tuple[FloatArray, FloatArray]:
     return mean, np.maximum(spread, 0.1)
 
 
-def _grid(runs: Iterable[DryRun | None]) -> float:
+def grid_of(runs: Iterable[DryRun | None]) -> float:
     """Works are merged where there are too many for a kernel over all pairs of them."""
     usable = [run for run in runs if run is not None and run.usable]
     return GRID if Workload.of(usable).size > MANY_WORKS else 0.0
@@ -128,7 +128,7 @@ def combined_recipe(otherwise: Recipe | None = None) -> Recipe:
     """The device model, and `otherwise` for programs without a whole dry run."""
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
-        programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=_grid(inputs.dry_runs.values()))
+        programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=grid_of(inputs.dry_runs.values()))
         told = None if otherwise is None else [a.predicted for a in otherwise(inputs, metric, train)]
         found = by_operations(programs, inputs.study, metric, train, told)
         return [Answer(predicted=one.predicted, sigma=one.sigma, wide=one.wide) for one in found]

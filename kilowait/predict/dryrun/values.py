@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_map
 
 MOST = 4096
 _NAME, _ASSUMED = "_kilowait_values", "_kilowait_assumed"
+_forgotten: set[int] = set()
+"""Storages of values that something unknown was written over."""
 _MADE_OF_NUMBERS = frozenset({"aten::arange", "aten::zeros", "aten::ones", "aten::full"})
 
 
@@ -25,9 +27,7 @@ def values_of(tensor: Any) -> Tensor | None:
     if not isinstance(tensor, FakeTensor):
         return tensor if isinstance(tensor, Tensor) and _small(tensor) and tensor.device.type == "cpu" else None
     known: Tensor | None = vars(tensor).get(_NAME)
-    if known is not None and known.numel() and not known.untyped_storage().nbytes():
-        return None  # forgotten
-    return known
+    return None if known is not None and known.untyped_storage()._cdata in _forgotten else known
 
 
 def assumed_of(tensor: Any) -> Tensor | None:
@@ -54,7 +54,7 @@ def remember(func: Any, inputs: list[Tensor], args: Any, kwargs: Any, result: An
     known = [values_of(tensor) for tensor in inputs]
     if not all(value is not None for value in known):
         if schema.is_mutable and known[0] is not None and isinstance(inputs[0], FakeTensor):
-            known[0].untyped_storage().resize_(0)
+            _forgotten.add(known[0].untyped_storage()._cdata)
         single = isinstance(result, FakeTensor) and all(_single(part) for part in (*inputs, result))
         return _run(func, args, kwargs, result, _ASSUMED) if single else None
     return _run(func, args, kwargs, result, _NAME) if _wanted(func, inputs, result) else None
