@@ -7,6 +7,7 @@ unknown is written to it, its values are forgotten.
 Not covered: floating numbers (losses, activations), and tensors of more than `MOST` numbers.
 """
 
+import weakref
 from typing import Any
 
 import torch
@@ -17,8 +18,8 @@ from torch.utils._pytree import tree_map
 
 MOST = 4096
 _NAME, _ASSUMED = "_kilowait_values", "_kilowait_assumed"
-_forgotten: set[int] = set()
-"""Storages of values that something unknown was written over."""
+_forgotten: dict[int, Any] = {}
+"""Storages of values that something unknown was written over, while they exist."""
 _MADE_OF_NUMBERS = frozenset({"aten::arange", "aten::zeros", "aten::ones", "aten::full"})
 
 
@@ -54,10 +55,16 @@ def remember(func: Any, inputs: list[Tensor], args: Any, kwargs: Any, result: An
     known = [values_of(tensor) for tensor in inputs]
     if not all(value is not None for value in known):
         if schema.is_mutable and known[0] is not None and isinstance(inputs[0], FakeTensor):
-            _forgotten.add(known[0].untyped_storage()._cdata)
+            _forget(known[0])
         single = isinstance(result, FakeTensor) and all(_single(part) for part in (*inputs, result))
         return _run(func, args, kwargs, result, _ASSUMED) if single else None
     return _run(func, args, kwargs, result, _NAME) if _wanted(func, inputs, result) else None
+
+
+def _forget(value: Tensor) -> None:
+    storage = value.untyped_storage()
+    key = storage._cdata
+    _forgotten[key] = weakref.ref(storage, lambda _gone: _forgotten.pop(key, None))
 
 
 def _run(func: Any, args: Any, kwargs: Any, result: Any, name: str) -> None:
