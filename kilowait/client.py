@@ -94,6 +94,22 @@ class Client:
         """Every attempt that has ended, as CSV or Parquet."""
         return bytes(self._send("GET", "/v1/history", params={"format": form}).content)
 
+    def models(self) -> Json:
+        """Every model that was learnt from finished jobs, and which is in force."""
+        return self.ask("GET", "/v1/models")
+
+    def model(self, version: str) -> Json:
+        """A model and its comparison."""
+        return self.ask("GET", f"/v1/models/{_part(version)}")
+
+    def promote(self, version: str, reason: str) -> Json:
+        """Put a model in force; operators only."""
+        return self.ask("POST", f"/v1/models/{_part(version)}/promote", json={"reason": reason})
+
+    def rollback(self, reason: str) -> Json:
+        """Take the model in force off; operators only."""
+        return self.ask("POST", "/v1/models/rollback", json={"reason": reason})
+
     def make_token(self, owner: str, role: str) -> str:
         """A new token; operators only."""
         return str(self.ask("POST", "/v1/tokens", json={"owner": owner, "role": role})["token"])

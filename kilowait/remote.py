@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilowait import remote_text
+from kilowait import model_text, remote_text
 from kilowait.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     history.add_argument("--format", choices=("csv", "parquet"), default="csv", help="default: csv")
     history.add_argument("--out", type=Path, metavar="FILE", help="write here (default: standard output, csv only)")
     _add_token(commands)
+    _add_model(commands)
 
 
 def _add(
@@ -123,6 +124,27 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add(actions, "list", "list tokens, without secrets", lambda _, c: c.tokens(), remote_text.tokens)
     revoke = _add(actions, "revoke", "refuse a token from now on", _revoke_token, lambda _: "revoked\n")
     revoke.add_argument("token_id", metavar="ID", help="as listed")
+
+
+def _add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "list, show, promote and roll back what was learnt from finished jobs"
+    own = commands.add_parser("model", help=text, description=text, allow_abbrev=False)
+    actions = own.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _add(actions, "list", "every model and which is in force", lambda _, c: c.models(), model_text.models)
+    show = _add(actions, "show", "a model and its comparison", lambda a, c: c.model(a.version), model_text.model)
+    promote = _add(
+        actions,
+        "promote",
+        "put a model in force, whatever its comparison said (operators)",
+        lambda a, c: c.promote(a.version, a.reason),
+        model_text.change,
+    )
+    text = "take the model in force off; the one before it is in force again (operators)"
+    rollback = _add(actions, "rollback", text, lambda a, c: c.rollback(a.reason), model_text.change)
+    for parser in (show, promote):
+        parser.add_argument("version", metavar="VERSION", help="as listed")
+    for parser in (promote, rollback):
+        parser.add_argument("--reason", required=True, metavar="TEXT", help="kept beside the change")
 
 
 def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> int:

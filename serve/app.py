@@ -18,6 +18,7 @@ from ray.serve import Application
 
 from serve.desk import Desk
 from serve.inventory import Settings, deploy
+from serve.learning import Learner
 from serve.predictor import MAX_QUEUED, Predictor
 from serve.routes import build
 
@@ -40,6 +41,10 @@ class Options(BaseModel):
     dry_run_budget_s: float = Field(default=2.0, ge=0, allow_inf_nan=False)
     threads: int = 1
     max_queued: int = MAX_QUEUED
+    refit_every: int = Field(default=50, ge=0)
+    """Finished measured jobs from one refit to the next; 0 for never."""
+    learn_pretended: bool = False
+    """For a try-out: learn from pretended GPUs, about those alone."""
 
     def settings(self) -> Settings:
         """For the scheduler actor."""
@@ -60,11 +65,13 @@ class Service:
         make_folder(settings.url)
         self.desk = Desk(deploy(settings), predictor)
         loop = asyncio.get_event_loop()
-        self._tasks = [loop.create_task(self.desk.forecasts.watch()), loop.create_task(self._keep_up())]
+        self.learner = Learner(self.desk, options.refit_every, pretended=options.learn_pretended)
+        always = (self.desk.forecasts.watch, self._keep_up, self.learner.keep_up, self.learner.run)
+        self._tasks = [loop.create_task(one()) for one in always]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes over this replica's desk."""
-        return build(self.desk)
+        return build(self.desk, self.learner)
 
     async def _keep_up(self) -> None:
         """Follow the log without being asked, so that nobody waits for a long one."""

@@ -33,7 +33,8 @@ from kilowait.store.reading import decoded
 from kilowait.store.tokens import Identity
 from kilowait.submission import Program, Request, Retry
 from serve import questions, wire
-from serve.answers import DEADLINE, asked_wire, expectations, shared, versions, warnings_of
+from serve.answers import DEADLINE, asked_wire, base_of, expectations, shared, versions, warnings_of
+from serve.corrections import Corrections
 from serve.forecasts import KEPT, Forecasts
 from serve.inventory import Settings
 from serve.predictor import Asked, Told
@@ -62,6 +63,7 @@ class Desk:
     def __init__(self, scheduler: Any, predictor: Any) -> None:
         self.scheduler = scheduler
         self.forecasts = Forecasts(predictor)
+        self.corrections = Corrections(self.ask)
         self._following, self._mirror = asyncio.Lock(), None
         self._opening, self._store = asyncio.Lock(), None
         self.settings: Settings | None = None
@@ -109,12 +111,13 @@ class Desk:
                 found = await self.ask(questions.events, self._mirror.seq, PAGE)
             return self._mirror
 
-    async def predict(self, source: str, name: str) -> wire.Prediction:
-        """What a source takes on every device type of the probe and every GPU type of the cluster."""
+    async def predict(self, source: str, name: str, owner: str) -> wire.Prediction:
+        """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
         read = read_bytes(name, source.encode()).source
         asks = await self._asks(read, None, None)
         told, cached = await self._told(read, asks.gpus)
-        predictions = on_types(told.predictions, await self._types(), asks.gpus)
+        base = base_of(read, told, on_types(told.predictions, await self._types(), asks.gpus), asks.gpus * WHOLE)
+        predictions = await self.corrections.apply(base, owner)
         return wire.Prediction(
             content_hash=read.content_hash,
             probe_version=versions(predictions),
@@ -156,7 +159,10 @@ class Desk:
         asks = await self._asks(source, asked.gpus, types)
         told, _ = await self._told(source, asks.gpus)
         share = asked.gpu_milli / WHOLE
-        predictions = on_types(shared(told.predictions, share), await self._types(), asks.gpus * share)
+        by_type = on_types(shared(told.predictions, share), await self._types(), asks.gpus * share)
+        base = base_of(source, told, by_type, asks.gpus * asked.gpu_milli)
+        self.corrections.keep(base)
+        predictions = await self.corrections.apply(base, owner)
         labels = dict(asked.labels)
         if asked.deadline is not None:
             labels[DEADLINE] = asked.deadline.isoformat()

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until a signal; returns the exit code."""
     args = _arguments(argv)
     try:
-        options = Options(database=args.database, policy=args.policy, threads=args.threads)
+        options = _options(args)
         settings = options.settings()
         token = _token(settings.url)
         cluster = _cluster(args.pretend)
@@ -78,7 +78,20 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--policy", default="value", help="as in kilowait simulate (default: value, kappa-relative 1)")
     add("--threads", type=int, default=1, help="of the language model, each replica (default: 1)")
+    every = "learn anew after so many finished measured jobs, 0 for never (default: %(default)s)"
+    add("--refit-every", type=int, default=50, metavar="N", help=every)
+    add("--learn-pretended", action="store_true", help="with --pretend: learn from pretended jobs too, marked so")
     return parser.parse_args(argv)
+
+
+def _options(args: argparse.Namespace) -> Options:
+    return Options(
+        database=args.database,
+        policy=args.policy,
+        threads=args.threads,
+        refit_every=args.refit_every,
+        learn_pretended=args.learn_pretended,
+    )
 
 
 def _cluster(pretend: str | None) -> Cluster | None:

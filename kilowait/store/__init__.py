@@ -156,7 +156,11 @@ class Store:
         """Make a table beside the history's where it is not there."""
         if table.name not in self._ensured:
             with self._named_errors("opened"):
-                table.create(self._engine, checkfirst=True)
+                try:
+                    table.create(self._engine, checkfirst=True)
+                except DBAPIError:  # another process made it between the look and the making
+                    if not inspect(self._engine).has_table(table.name):
+                        raise
             self._ensured.add(table.name)
 
     def close(self) -> None:
