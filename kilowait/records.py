@@ -111,7 +111,7 @@ DRYRUNS = pa.schema(
     [
         ("content_hash", pa.string()),
         ("target", pa.string()),  # cuda (a pretended GPU) or cpu
-        ("completeness", pa.string()),  # whole, partial or failed
+        ("completeness", pa.string()),  # whole, guessed, partial or failed
         ("reason", pa.string()),  # why it is not whole, else empty
         ("steps", pa.float64()),
         ("parameters", pa.float64()),

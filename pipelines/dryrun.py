@@ -43,6 +43,7 @@ class Summary:
     unique: int
     done_before: int
     whole: int
+    guessed: int
     partial: int
     failed: int
     refused: int
@@ -101,6 +102,7 @@ def run(options: argparse.Namespace) -> Summary:
         unique=len(found.sources),
         done_before=len(found.sources) - len(todo),
         whole=counts["whole"],
+        guessed=counts["guessed"],
         partial=counts["partial"],
         failed=counts["failed"],
         refused=len(found.refused),
@@ -160,8 +162,8 @@ def _report(summary: Summary, options: argparse.Namespace) -> None:
         return
     s = summary
     print(
-        f"programs {s.unique}, done before {s.done_before}, whole {s.whole}, partial {s.partial}, failed {s.failed}, "
-        f"refused files {s.refused}"
+        f"programs {s.unique}, done before {s.done_before}, whole {s.whole}, guessed {s.guessed}, "
+        f"partial {s.partial}, failed {s.failed}, refused files {s.refused}"
     )
     print(f"a dry run took {s.p50_s:.3f} s (p50), {s.p95_s:.3f} s (p95), {s.max_s:.3f} s (longest), into {options.out}")
 

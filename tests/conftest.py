@@ -1,4 +1,4 @@
-"""The folder of public measurements and traces, for the tests that check against them; databases for histories."""
+"""The folder of public measurements and traces, for the tests that check against them; databases; dry runs."""
 
 import os
 import time
@@ -10,6 +10,7 @@ import sqlalchemy
 from postgres_server import postgres
 
 from kilowait.errors import StoreError
+from kilowait.predict.dryrun.runner import DryRunner
 from kilowait.store import Store
 
 
@@ -72,3 +73,10 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for store in opened:
         store.close()
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[DryRunner]:
+    """Runs programs dry on a pretended GPU, without a sandbox: only for programs that the tests themselves write."""
+    with DryRunner(budget_s=30, target="cuda", unsafe=True) as runner:
+        yield runner

@@ -96,7 +96,7 @@ def test_the_command_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(options) == 0
     (corpus / "b.py").write_text(BROKEN)
     assert main(options) == 0
-    assert "programs 2, done before 1, whole 0, partial 0, failed 1" in capsys.readouterr().out
+    assert "programs 2, done before 1, whole 0, guessed 0, partial 0, failed 1" in capsys.readouterr().out
     assert {run.completeness for run in read_dry_runs(out, "cpu").values()} == {"whole", "failed"}
 
 

@@ -100,7 +100,7 @@ def test_a_program_that_waits_ends_by_the_clock(runner: DryRunner) -> None:
 def test_a_program_that_blocks_the_alarm_is_killed(runner: DryRunner) -> None:
     run = _tried(runner, SIGNALS + "while True: pass")
     assert run.completeness == Completeness.FAILED
-    assert "killed" in run.reason
+    assert "kill" in run.reason.lower()  # by its worker, or by the limit on its CPU seconds
 
 
 @needs_sandbox

@@ -39,11 +39,16 @@ class DryRunOutcome:
 
     @property
     def usable(self) -> DryRun | None:
-        """The dry run, where it has work on its target to predict from: whole, or past the first optimizer step."""
+        """The dry run, where it has work on its target to predict from and came far enough."""
         run = self.run
-        if run is None or not run.usable or not (self.whole or run.steps):
-            return None
-        return run if _on_target(run) else None
+        return run if run is not None and run.usable and self._far_enough and _on_target(run) else None
+
+    @property
+    def _far_enough(self) -> bool:
+        """Whole, past the first optimizer step, or a forward pass to its end where some sizes were guessed."""
+        run = self.run
+        guessed = self.forward and run is not None and run.completeness == Completeness.GUESSED
+        return self.whole or guessed or (run is not None and bool(run.steps))
 
     @property
     def whole(self) -> bool:
@@ -60,9 +65,9 @@ class DryRunOutcome:
             return f"failed: {run.reason}; {needs} it"
         if not _on_target(run):
             return f"{run.completeness}: nothing in it runs on a {TARGETS[run.target]}; {needs} that"
-        if not (self.whole or run.steps):
-            return f"partial: {run.reason}; no optimizer step was seen; {needs} one"
-        facts = ["whole" if self.whole else f"partial: {run.reason}"]
+        if not self._far_enough:
+            return f"{run.completeness}: {run.reason}; no optimizer step was seen; {needs} one"
+        facts = ["whole" if self.whole else f"{run.completeness}: {run.reason}"]
         facts += [f"{run.steps:,.0f} optimizer steps"] if run.steps else []
         facts += ["one forward pass"] if self.forward else []
         facts += [f"{scaled(totals(run)['flops'])}FLOP", f"peak {scaled(run.peak_memory_bytes)}B"]

@@ -95,11 +95,12 @@ def _run(recorder: Recorder, program: Program, folder: Path) -> None:
 
 def _result(program: Program, recorder: Recorder, reason: str, seconds: float) -> DryRun:
     operations = recorder.operations()
-    why = reason or "; ".join(recorder.guesses)
+    why = "; ".join([reason, *recorder.guesses] if reason else recorder.guesses)[:1000]
     if not operations:
         completeness, why = Completeness.FAILED, why or "it does nothing with tensors"
     else:
-        completeness = Completeness.PARTIAL if why else Completeness.WHOLE
+        ended = Completeness.GUESSED if recorder.guesses else Completeness.WHOLE
+        completeness = Completeness.PARTIAL if reason else ended
     return DryRun(
         content_hash=program.content_hash,
         target=recorder.target,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from kilowait.errors import SourceError
 from kilowait.predict.dryrun.loops import Loops
@@ -34,6 +34,8 @@ def record_forward(recorder: Recorder, text: str, name: str) -> float:
         model = model.to(recorder.target)
         inputs = _moved(namespace["get_inputs"](), recorder.target)
         recorder.muted -= 1
+        recorder.watch(part for part in tree_leaves((list(model.parameters()), list(model.buffers()), inputs))
+                       if isinstance(part, Tensor))  # fmt: skip
         with torch.no_grad():
             model(*inputs)
     return float(sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers())))

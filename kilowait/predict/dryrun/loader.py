@@ -12,14 +12,13 @@ def batches(loader: DataLoader[Any]) -> tuple[int, Callable[[int], Any], bool]:
     Which items are in a batch does not matter to its work, so they are taken in order, whatever the sampler.
     """
     sampler = loader.batch_sampler
-    size = loader.batch_size
-    if sampler is None or size is None:
+    if sampler is None:
         return len(loader.sampler), lambda j: loader.collate_fn(loader.dataset[j]), False  # type: ignore[arg-type]
     if type(sampler) is not BatchSampler:
         numbers = list(sampler)
         return len(numbers), lambda j: _batch(loader, numbers[j]), False
-    total = len(sampler.sampler)  # type: ignore[arg-type]
-    ragged = not loader.drop_last and total % size != 0
+    total, size = len(sampler.sampler), sampler.batch_size  # type: ignore[arg-type]
+    ragged = not sampler.drop_last and total % size != 0
     return len(loader), lambda j: _batch(loader, range(j * size, min(total, (j + 1) * size))), ragged
 
 

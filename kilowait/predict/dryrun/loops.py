@@ -195,7 +195,7 @@ class Loops:
 
     def _drain(self, loop: Loop, seen: View) -> None:
         """Count what is left of a generator, without looking at it."""
-        if seen.rest is None:
+        if seen.rest is None or loop.known:
             return
         left = sum(1 for _, _ in zip(range(DRAINED), seen.rest, strict=False))
         if left == DRAINED:

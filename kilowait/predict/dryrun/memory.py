@@ -96,6 +96,8 @@ def _key(value: Any) -> Any:
 
 
 def _storages(value: Any) -> set[int]:
+    if isinstance(value, Tensor) and value.layout != torch.strided:
+        return set()
     if isinstance(value, Tensor):
         return {value.untyped_storage()._cdata}
     if isinstance(value, dict):
@@ -107,9 +109,11 @@ def _shapes(result: Any, taken: set[int]) -> Any:
     """What to make again, None where that cannot be said: a tensor that shares memory or holds a value."""
     if result is None:
         return ()
+    if isinstance(result, FakeTensor) and result.layout != torch.strided:
+        return None
     if isinstance(result, FakeTensor):
         shared = result.untyped_storage()._cdata in taken or result.storage_offset() != 0
-        if result.constant is not None or shared or result.layout != torch.strided:
+        if result.constant is not None or shared:
             return None
         return tuple(result.shape), result.stride(), result.dtype, result.fake_device, result.fake_mode
     if isinstance(result, tuple):

@@ -6,7 +6,7 @@ _BY_NAME = {
     Kind.GEMM: "mm bmm addmm baddbmm addbmm matmul mv addmv dot vdot ger addr linear einsum _scaled_mm _int_mm",
     Kind.CONVOLUTION: "convolution convolution_backward _convolution convolution_overrideable cudnn_convolution "
     "mkldnn_convolution miopen_convolution slow_conv_dilated2d",
-    Kind.RECURRENT: "lstm gru rnn_tanh rnn_relu _cudnn_rnn _thnn_fused_lstm_cell _thnn_fused_gru_cell mkldnn_rnn_layer "
+    Kind.RECURRENT: "lstm gru rnn_tanh rnn_relu _cudnn_rnn mkldnn_rnn_layer "
     "_cudnn_rnn_backward mkldnn_rnn_layer_backward",
     Kind.SOFTMAX: "_softmax _log_softmax _softmax_backward_data _log_softmax_backward_data logsumexp _safe_softmax "
     "log_softmax softmax",
@@ -27,6 +27,9 @@ _BY_NAME = {
     Kind.RANDOM: "normal uniform rand randn randint randperm bernoulli multinomial native_dropout "
     "native_dropout_backward rand_like randn_like randint_like exponential random dropout log_normal "
     "rrelu_with_noise",
+    Kind.OTHER: "_fft_c2c _fft_r2c _fft_c2r linalg_cholesky_ex _linalg_slogdet _linalg_det linalg_lu_factor_ex "
+    "linalg_inv_ex linalg_qr _linalg_eigh _linalg_svd _linalg_solve_ex linalg_solve_triangular triangular_solve "
+    "_euclidean_dist _trilinear _ctc_loss _ctc_loss_backward",
 }
 _REDUCTIONS = (
     "sum mean prod max min amax amin argmax argmin norm linalg_vector_norm var std var_mean std_mean any "
@@ -65,7 +68,7 @@ _FREE = (
     "movedim swapaxes view_as_real view_as_complex empty empty_like new_empty empty_strided "
     "new_empty_strided lift_fresh lift _to_device is_same_size sym_size real imag _conj _neg_view "
     "unsafe_split unsafe_chunk tensor_split hsplit vsplit set_ resize_ size stride _local_scalar_dense "
-    "item is_pinned record_stream prim_layout"
+    "item is_pinned record_stream prim_layout _values _indices values indices is_coalesced"
 )
 FREE = frozenset(_FREE.split())
 """Operators that make views, allocate or ask: no data moves on the device."""

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from kilowait.predict.dryrun.pretend_cuda import pretend_cuda
+
 CUDA, META = 1, 14
 """Places of device types in c10's registry of guards (c10/core/DeviceType.h)."""
 REGISTRY = "_ZN3c104impl26device_guard_impl_registryE"
@@ -21,7 +23,7 @@ REGISTRY = "_ZN3c104impl26device_guard_impl_registryE"
 def pretend_gpu() -> None:
     """Make programs of this process believe in one GPU; call it before any of their code runs."""
     _guard()
-    _pretend_api()
+    pretend_cuda()
     torch.Tensor.to = _to  # type: ignore[method-assign,assignment]
     torch.Tensor.cuda = _cuda  # type: ignore[method-assign,assignment]
     let_modules_move()
@@ -39,36 +41,6 @@ def _guard() -> None:
     guards = (ctypes.c_void_p * (META + 1)).in_dll(library, REGISTRY)
     if not guards[CUDA]:
         guards[CUDA] = guards[META]
-
-
-def _pretend_api() -> None:
-    answers: dict[str, Any] = {
-        "is_available": True,
-        "device_count": 1,
-        "current_device": 0,
-        "is_initialized": True,
-        "is_bf16_supported": True,
-        "get_device_name": "GPU",
-        "get_device_capability": (8, 0),
-        "memory_allocated": 0,
-        "max_memory_allocated": 0,
-        "memory_reserved": 0,
-        "max_memory_reserved": 0,
-        "mem_get_info": (80 * 10**9, 80 * 10**9),
-        "synchronize": None,
-        "empty_cache": None,
-        "set_device": None,
-        "init": None,
-        "manual_seed": None,
-        "manual_seed_all": None,
-        "reset_peak_memory_stats": None,
-    }
-    for name, answer in answers.items():
-        setattr(torch.cuda, name, _answering(answer))
-
-
-def _answering(value: Any) -> Any:
-    return lambda *_args, **_kwargs: value
 
 
 _real_to = torch.Tensor.to

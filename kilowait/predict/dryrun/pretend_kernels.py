@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kilowait.predict.dryrun.pretend_autocast import cast_lower, pretend_autocast
+from kilowait.predict.dryrun.pretend_cells import pretend_cells
 from kilowait.predict.dryrun.trace import Recorder
 
 FLASH_HEAD = 256
@@ -25,16 +27,19 @@ def pretend_kernels(recorder: Recorder) -> None:
         kernel = _kernel(recorder, mode)
         setattr(torch._VF, mode, kernel)
         setattr(torch, mode, kernel)
+    setattr(torch, "ctc_loss", _ctc_loss)  # noqa: B010 - the checker has several signatures for it
     nn.modules.rnn._rnn_impls.update(RNN_TANH=torch._VF.rnn_tanh, RNN_RELU=torch._VF.rnn_relu)
     torch.backends.mha.set_fastpath_enabled(False)
     if recorder.target == "cuda":
         functional.scaled_dot_product_attention = attention
+        pretend_autocast()
+        pretend_cells(recorder)
 
 
 def _kernel(recorder: Recorder, mode: str) -> Any:
     def run(data: Tensor, *rest: Any) -> tuple[Tensor, ...]:
         """Arguments as torch._VF.lstm has them: with batch sizes before the state where the data is packed."""
-        data, *others = _cast([data, *rest])
+        data, *others = cast_lower([data, *rest])
         packed = isinstance(others[2], list | tuple)
         state, weights = others[1:3] if packed else others[:2]
         states = [state] if isinstance(state, Tensor) else list(state)
@@ -92,7 +97,7 @@ def attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     """`scaled_dot_product_attention` as the kernel that a GPU takes."""
-    query, key, value = _cast([query, key, value])
+    query, key, value = cast_lower([query, key, value])
     if query.dim() != 4:
         shapes = [
             (1,) * (4 - t.dim()) + tuple(t.shape) if t.dim() < 4 else (-1, *t.shape[-3:]) for t in (query, key, value)
@@ -117,16 +122,14 @@ def attention(
     return output
 
 
-def _cast(arguments: list[Any]) -> list[Any]:
-    """The tensors among the arguments, also in lists, as autocast hands them to a kernel."""
-    if not torch.is_autocast_enabled("cuda"):
-        return arguments
-    dtype = torch.get_autocast_dtype("cuda")
-    return [_cast(list(a)) if isinstance(a, list | tuple) else a.to(dtype) if _casts(a) else a for a in arguments]
+_real_ctc_loss: Any = torch.ctc_loss
 
 
-def _casts(argument: Any) -> bool:
-    return isinstance(argument, Tensor) and argument.dtype == torch.float32
+def _ctc_loss(log_probs: Tensor, targets: Tensor, *rest: Any) -> Tensor:
+    """With everything on one device, as it wants tensors without data."""
+    moved = [part.to(log_probs.device) if isinstance(part, Tensor) else part for part in (targets, *rest)]
+    loss: Tensor = _real_ctc_loss(log_probs, *moved)
+    return loss
 
 
 def _bias(mask: Tensor | None, query: Tensor, key: Tensor) -> Tensor | None:

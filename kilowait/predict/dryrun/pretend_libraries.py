@@ -5,7 +5,8 @@ Only for a child that does nothing but a dry run: there is no way back.
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from torch.optim import optimizer as optimizers
 from torch.utils import _foreach_utils as foreach
 from torch.utils.data import DataLoader
 
+from kilowait.predict.dryrun.pretend_packing import pretend_packing
 from kilowait.predict.dryrun.trace import Recorder
+from kilowait.predict.dryrun.values import numbers_of
 
 _ONE_PROCESS = {"num_workers": 0, "pin_memory": False, "persistent_workers": False, "prefetch_factor": None}
 
@@ -30,6 +33,7 @@ def pretend_libraries(recorder: Recorder) -> None:
     _loaders()
     _values(recorder)
     _nothing_to_do()
+    pretend_packing(recorder)
 
 
 def _count_steps(recorder: Recorder) -> None:
@@ -44,7 +48,7 @@ def _count_steps(recorder: Recorder) -> None:
 
 
 def _takes_many(_tensors: Any, device: torch.device) -> bool:
-    return foreach._device_has_foreach_support(device)
+    return device.type == "meta" or foreach._device_has_foreach_support(device)  # C++ is told meta for cuda
 
 
 def _count_parameters(recorder: Recorder) -> None:
@@ -73,10 +77,16 @@ def _values(recorder: Recorder) -> None:
     def numpy(self: Tensor, **_: Any) -> NDArray[Any]:
         if not isinstance(self, FakeTensor):
             return real_numpy(self)
+        known = numbers_of(self)
+        if known is not None:
+            return known
         kind = torch.empty(0, dtype=self.dtype, device="meta").dtype
         return np.ones(tuple(self.shape), dtype=str(kind).removeprefix("torch.").replace("bfloat16", "float32"))
 
     def tolist(self: Tensor) -> Any:
+        known = numbers_of(self)
+        if known is not None:
+            return known.tolist()
         if self.dim() == 0:
             return self.item()
         value = recorder.scalar if self.dtype.is_floating_point else int(recorder.scalar)
@@ -96,9 +106,11 @@ def _nothing_to_do() -> None:
         (torch.jit, "script", _itself),
         (torch, "set_num_threads", _nothing),
         (nn.Module, "compile", _nothing),
-        (nn, "DataParallel", _itself),
-        (nn.parallel, "DataParallel", _itself),
-        (nn.parallel, "DistributedDataParallel", _itself),
+        (nn, "DataParallel", Alone),
+        (nn.parallel, "DataParallel", Alone),
+        (nn.parallel, "DistributedDataParallel", Alone),
+        (torch.profiler, "profile", Profile),
+        (torch.autograd.profiler, "profile", Profile),
         (torch.amp.GradScaler, "_maybe_opt_step", _always_step),
     )
     for owner, name, what in instead:
@@ -118,6 +130,36 @@ def _alone() -> None:
     answers |= {"broadcast": None, "is_initialized": True, "get_rank": 0, "get_world_size": 1, "get_backend": "nccl"}
     for name, answer in answers.items():
         setattr(torch.distributed, name, lambda *_, _answer=answer, **__: _answer)
+
+
+class Profile:
+    """A profiler that finds nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: "" if name == "table" else self
+
+
+class _Wrapped(type):
+    """Says of a module whether it was wrapped."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, nn.Module) and "module" in vars(instance)
+
+
+class Alone(metaclass=_Wrapped):
+    """`DataParallel` and `DistributedDataParallel` over one GPU: the module itself, with the names that they add."""
+
+    def __new__(cls, module: nn.Module, *_: Any, **__: Any) -> Any:
+        """The module, marked."""
+        vars(module).update(module=module, no_sync=nullcontext)
+        return module
 
 
 def _nothing(*_: Any, **__: Any) -> None:

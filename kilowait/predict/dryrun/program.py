@@ -1,7 +1,10 @@
 """What is to be run dry: files, an entrypoint, arguments; and whether it is a forward program or a script."""
 
 import ast
+import sys
 from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
 
 from msgspec import Struct
 
@@ -33,3 +36,14 @@ def is_forward(text: str) -> bool:
 
 def _asks_for_main(node: ast.If) -> bool:
     return any(isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test))
+
+
+def in_forward() -> bool:
+    """Whether the innermost function of the program that is running is a module's forward pass."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and any(folder in frame.f_code.co_filename for folder in _NOT_OF_THE_PROGRAM):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_name == "forward"
+
+
+_NOT_OF_THE_PROGRAM = ("site-packages", str(Path(__file__).parent))

@@ -11,7 +11,8 @@ class Completeness(StrEnum):
     """How much of a program its dry run stands for."""
 
     WHOLE = "whole"  # every operation was seen or stands under a weight
-    PARTIAL = "partial"  # it ended early, or a loop's length was guessed: the work is a lower bound or a guess
+    GUESSED = "guessed"  # it ran to its end, but what depends on values (a loop's length, a mask) was assumed
+    PARTIAL = "partial"  # it ended early: the work is a lower bound
     FAILED = "failed"  # nothing usable
 
 

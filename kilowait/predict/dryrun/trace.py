@@ -10,22 +10,25 @@ Not covered: who runs the program, and in which sandbox; loops (the recorder's t
 import json
 import math
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
+from kilowait.predict.dryrun.formulas import flops_of
 from kilowait.predict.dryrun.memory import Memory
 from kilowait.predict.dryrun.operators import kernels_of, kind_of
+from kilowait.predict.dryrun.program import in_forward
 from kilowait.predict.dryrun.record import Kind, Operation
+from kilowait.predict.dryrun.sizes import sized
 from kilowait.predict.dryrun.tally import Key, Tallies
+from kilowait.predict.dryrun.values import assumed_of, remember, values_of
 
 _SILENT = ("prim", "profiler")
 """Namespaces of operators that do nothing to data."""
@@ -88,17 +91,21 @@ class Recorder:
                 read=_bytes(inputs),
                 written=_bytes(outputs),
                 kernels=kernels_of(op, len(inputs)),
-                kind=Kind.TRANSFER if _crosses(inputs, outputs) else kind_of(op),
+                kind=Kind.TRANSFER if kind_of(op) == Kind.COPY and _crosses(inputs, outputs) else kind_of(op),
                 attributes=json.dumps(attributes, default=str),
             )
             self.flops[key] = self._costs[key].flops
         self.tallies.count(key)
         self.tallies.open.leaves |= {id(t) for t in inputs if getattr(t, "_is_param", False)}
 
+    def guess(self, reason: str) -> None:
+        """Something that the record rests on is not known."""
+        self.guesses[reason] = None
+
     def watch(self, tensors: Iterable[Tensor]) -> None:
         """Follow the memory of new tensors on the target: it is given back when no tensor shares the storage."""
         for tensor in tensors:
-            if tensor.device.type != self.target:
+            if tensor.device.type != self.target or tensor.layout != torch.strided:
                 continue
             storage = tensor.untyped_storage()
             key = storage._cdata
@@ -147,18 +154,24 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.prim.device.default:
             return _told(args[0].fake_device if isinstance(args[0], FakeTensor) else func(*args))
+        if _composite(func):  # only in inference mode: elsewhere its parts come here
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
         kwargs = dict(kwargs or {})
         if kwargs.get("device") == _META:
             kwargs["device"] = _CUDA
         op = func._schema.name.replace("::", ".")
         if op == "aten._local_scalar_dense":
             return self._value(args[0])
-        result = self.memory.call(func, args, kwargs)
+        inputs = _tensors((args, kwargs))
+        result = sized(func, args, kwargs, self.recorder.guess)
+        if result is NotImplemented:
+            result = self.memory.call(func, args, kwargs)
+        remember(func, inputs, args, kwargs, result)
         self._doubt(op, args, result)
         if self.recorder.muted == 0:
             outputs = _tensors(result)
             if kernels_of(op, 1) and not op.startswith(_SILENT):
-                inputs = _tensors((args, kwargs))
                 flops = partial(_flops, func, args, kwargs, result)
                 self.recorder.see(op, inputs, outputs, _attributes(args, kwargs), flops)
             self.recorder.watch(outputs)
@@ -166,11 +179,17 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _value(self, tensor: Tensor) -> float | int | bool:
         """What the value of a tensor is said to be: its own where it has one, no where something is wrong."""
-        constant = getattr(tensor, "constant", None)
+        constant = values_of(tensor)
+        if constant is None:
+            constant = getattr(tensor, "constant", None)
+        if constant is None and not in_forward():
+            constant = assumed_of(tensor)
         if constant is not None:
             with torch._C._DisableTorchDispatch():
                 known: float | int | bool = constant.item()
             return known
+        if not hasattr(tensor, _DOUBT) and in_forward():
+            self.recorder.guess("what forward does may depend on the value of a tensor; 1 was assumed")
         scalar = 0.0 if hasattr(tensor, _DOUBT) else self.recorder.scalar
         if tensor.dtype == torch.bool:
             self.recorder.decisions += 1
@@ -184,6 +203,12 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         asks = asks or (op == "aten.eq" and len(inputs) == 1 and args[1] in (math.inf, -math.inf))
         if isinstance(result, Tensor) and (asks or (inputs and all(hasattr(t, _DOUBT) for t in inputs))):
             setattr(result, _DOUBT, True)
+
+
+@cache
+def _composite(func: Any) -> bool:
+    """Whether an operator is nothing but calls of others."""
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
 
 
 _DOUBT = "_kilowait_doubt"
@@ -207,17 +232,16 @@ def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    """The tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
+    """The dense tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
     if isinstance(tree, Tensor):
-        return [tree]
+        return [tree] if tree.layout == torch.strided else []
     if isinstance(tree, dict):
         tree = list(tree.values())
     return [tensor for part in tree for tensor in _tensors(part)] if isinstance(tree, list | tuple) else []
 
 
 def _device(inputs: list[Tensor], outputs: list[Tensor]) -> str:
-    devices = {t.device.type for t in (*inputs, *outputs)}
-    return "cuda" if "cuda" in devices else "cpu"
+    return "cuda" if any(t.device.type == "cuda" for t in (*inputs, *outputs)) else "cpu"
 
 
 def _crosses(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
@@ -228,10 +252,9 @@ def _crosses(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
 
 def _dtype(inputs: list[Tensor], outputs: list[Tensor]) -> str:
     """The type that the arithmetic is in: the first floating one among the inputs, else that of the output."""
-    for tensor in (*inputs, *outputs):
-        if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
-            return str(tensor.dtype).removeprefix("torch.")
-    return str((outputs or inputs)[0].dtype).removeprefix("torch.") if outputs or inputs else ""
+    floats = (t for t in (*inputs, *outputs) if t.dtype.is_floating_point or t.dtype.is_complex)
+    one = next(floats, None if not (inputs or outputs) else (outputs or inputs)[0])
+    return "" if one is None else str(one.dtype).removeprefix("torch.")
 
 
 def _bytes(tensors: list[Tensor]) -> float:
@@ -245,10 +268,7 @@ def _stored(tensor: Tensor) -> int:
 
 
 def _flops(func: Any, args: Any, kwargs: Any, result: Any) -> float:
-    formula: Callable[..., Any] | None = flop_registry.get(func._overloadpacket)
-    if formula is not None:
-        return float(formula(*args, **kwargs, out_val=result))
-    return float(max((t.numel() for t in _tensors((args, kwargs, result))), default=0))
+    return flops_of(func, args, kwargs, result, max((t.numel() for t in _tensors((args, kwargs, result))), default=0))
 
 
 def _attributes(args: Any, kwargs: Any) -> list[Any]:

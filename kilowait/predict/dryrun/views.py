@@ -86,7 +86,9 @@ def view(iterable: Any) -> View:
     if isinstance(iterable, Tensor):
         return View(length=len(iterable), at=lambda j, _note: iterable[int(j)])
     if isinstance(iterable, DataLoader) and not isinstance(iterable.dataset, IterableDataset):
-        return _loader(iterable)
+        if type(iterable).__iter__ is DataLoader.__iter__:
+            return _loader(iterable)
+        return View(length=len(iterable), rest=iter(iterable))  # one that does more, such as moving batches
     if type(iterable).__module__.startswith("tqdm") and getattr(iterable, "iterable", None) is not None:
         return view(iterable.iterable)
     if type(iterable) is _RANGE_ITERATOR:

@@ -1,0 +1,116 @@
+"""Small tensors of integers whose values are known: lengths, offsets, indices that a program writes down.
+
+Beside a tensor without data its values are kept where they come from numbers in the program, and every operator on
+known tensors alone is run on the values, too. Views of known tensors share memory as the tensors do; where something
+unknown is written to it, its values are forgotten.
+
+Not covered: floating numbers (losses, activations), and tensors of more than `MOST` numbers.
+"""
+
+import weakref
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._pytree import tree_map
+
+MOST = 4096
+_NAME, _ASSUMED = "_kilowait_values", "_kilowait_assumed"
+_forgotten: dict[int, Any] = {}
+"""Storages of values that something unknown was written over, while they exist."""
+_MADE_OF_NUMBERS = frozenset({"aten::arange", "aten::zeros", "aten::ones", "aten::full"})
+
+
+def values_of(tensor: Any) -> Tensor | None:
+    """The values of a tensor, None where they are not known; not to be changed."""
+    if not isinstance(tensor, FakeTensor):
+        return tensor if isinstance(tensor, Tensor) and _small(tensor) and tensor.device.type == "cpu" else None
+    known: Tensor | None = vars(tensor).get(_NAME)
+    return None if known is not None and known.untyped_storage()._cdata in _forgotten else known
+
+
+def assumed_of(tensor: Any) -> Tensor | None:
+    """What is assumed of a single integer that is not known, None where nothing is."""
+    found: Tensor | None = vars(tensor).get(_ASSUMED)
+    return found
+
+
+_to_array = Tensor.numpy
+
+
+def numbers_of(tensor: Any) -> NDArray[Any] | None:
+    """The values of a tensor as an array, None where they are not known."""
+    known = values_of(tensor)
+    if known is None:
+        return None
+    with torch._C._DisableTorchDispatch():  # type: ignore[no-untyped-call, unused-ignore]
+        return _to_array(known).copy()
+
+
+def remember(func: Any, inputs: list[Tensor], args: Any, kwargs: Any, result: Any) -> None:
+    """Keep the values of what an operator gave, where those of its `inputs` are known."""
+    schema = func._schema
+    known = [values_of(tensor) for tensor in inputs]
+    if not all(value is not None for value in known):
+        if schema.is_mutable and known[0] is not None and isinstance(inputs[0], FakeTensor):
+            _forget(known[0])
+        single = isinstance(result, FakeTensor) and all(_single(part) for part in (*inputs, result))
+        return _run(func, args, kwargs, result, _ASSUMED) if single else None
+    return _run(func, args, kwargs, result, _NAME) if _wanted(func, inputs, result) else None
+
+
+def _forget(value: Tensor) -> None:
+    storage = value.untyped_storage()
+    key = storage._cdata
+    _forgotten[key] = weakref.ref(storage, lambda _gone: _forgotten.pop(key, None))
+
+
+def _run(func: Any, args: Any, kwargs: Any, result: Any, name: str) -> None:
+    try:
+        with torch._C._DisableTorchDispatch():  # type: ignore[no-untyped-call, unused-ignore]
+            found = func(*_real(args), **_real({**kwargs, **({"device": "cpu"} if kwargs.get("device") else {})}))
+            keep(result, found, name)
+    except (RuntimeError, IndexError, NotImplementedError):  # the program would fail, or only a GPU can do it
+        return
+
+
+def keep(result: Any, found: Any, name: str = _NAME) -> None:
+    """Keep the values `found` beside the tensors in `result`."""
+    if isinstance(result, FakeTensor) and isinstance(found, Tensor) and _small(found):
+        if result.shape == found.shape:
+            setattr(result, name, found)
+    elif isinstance(result, list | tuple) and isinstance(found, list | tuple):
+        for one, other in zip(result, found, strict=False):
+            keep(one, other, name)
+
+
+def _wanted(func: Any, inputs: list[Tensor], result: Any) -> bool:
+    if not inputs and func._schema.name not in _MADE_OF_NUMBERS:
+        return False
+    parts = result if isinstance(result, list | tuple) else [result]
+    return torch.Tag.nondeterministic_seeded not in func.tags and any(_small(p) for p in parts if isinstance(p, Tensor))
+
+
+def _small(tensor: Tensor) -> bool:
+    whole = not tensor.dtype.is_floating_point and not tensor.dtype.is_complex
+    return whole and tensor.layout == torch.strided and tensor.numel() <= MOST
+
+
+def _single(tensor: Tensor) -> bool:
+    return tensor.dim() == 0 and tensor.dtype != torch.bool and _small(tensor)
+
+
+def _real(arguments: Any) -> Any:
+    """The arguments with values in the place of tensors; a plain tensor is copied, so that nobody changes it."""
+    return tree_map(lambda value: _value(value) if isinstance(value, Tensor) else value, arguments)
+
+
+def _value(tensor: Tensor) -> Tensor:
+    if not isinstance(tensor, FakeTensor):
+        return tensor.clone()
+    known = values_of(tensor)
+    if known is None:
+        known = assumed_of(tensor)
+    return torch.ones((), dtype=tensor.dtype) if known is None else known
