@@ -19,6 +19,7 @@ from ray.serve import Application
 
 from kilowait.errors import InputError
 from kilowait.hardware import canonical
+from kilowait.predict.dry_runs import BUDGET_S
 from serve.desk import Desk
 from serve.inventory import Settings, deploy
 from serve.learning import Learner
@@ -45,7 +46,7 @@ class Options(BaseModel):
     policy_options: dict[str, Any] | str | None = None
     bundle: str | None = None
     device_model: str | None = None
-    dry_run_budget_s: float = Field(default=2.0, ge=0, allow_inf_nan=False)
+    dry_run_budget_s: float = Field(default=BUDGET_S, ge=0, allow_inf_nan=False)
     threads: int = 1
     max_queued: int = MAX_QUEUED
     refit_every: int = Field(default=50, ge=0)

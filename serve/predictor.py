@@ -17,6 +17,7 @@ from ray import serve
 
 from kilowait.errors import KilowaitError
 from kilowait.jobs import Prediction
+from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.program.job_source import JobSource
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Predictor:
         bundle: str | None = None,
         threads: int = 1,
         device_model: str | None = None,
-        dry_run_budget_s: float = 2.0,
+        dry_run_budget_s: float = BUDGET_S,
     ) -> None:
         self._local = load(bundle, threads, device_model, dry_run_budget_s)
         assert self._local.gpu is not None

@@ -16,7 +16,7 @@ from kilowait.predict.dryrun.runner import DryRunner
 from kilowait.program.job_source import JobSource
 from kilowait.source import Source
 
-BUDGET_S = 2.0
+BUDGET_S = 4.0
 """CPU seconds that a program's dry run gets where nothing else is said."""
 OFF = "off"
 FEATURES = "dry-run"
