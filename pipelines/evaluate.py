@@ -18,6 +18,7 @@ from pipelines import evaluate_scores
 from pipelines.evaluate_data import OUR_LABELS, Corpus, Data, load, read_corpus
 from pipelines.evaluate_report import Report, as_text, write
 from pipelines.recipes import COMPARED, NAMES, OWN, NamedRecipe, parse_recipes
+from pipelines.remembered import Answers
 
 EXAMPLE = f"""\
 examples:
@@ -42,7 +43,9 @@ width90     mean over the rows of log10(upper end / lower end): 0.3 is a factor 
 Recipes (--recipes, comma-separated; NAME@FEATURES uses other vectors):
 {chr(10).join(f"  {name:<12} {what}" for name, what in NAMES.items())}
 
-Vectors and dry runs that are missing are computed and kept in the corpus folder, in .features. All times of labels are
+Vectors and dry runs that are missing are computed and kept in the corpus folder, in .features. With --out every trained
+model's answers are kept there, in .answers: the same command started again, or on more recipes, takes up where it was.
+Code is not part of what a kept answer is known by: use --fresh after changing a recipe. All times of labels are
 measured, all predictions modelled.
 """
 NEW_DEVICE_FOLDS = 5
@@ -82,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pair", default="A100,A6000", metavar="A,B", help="which of two types is faster (default: A100,A6000)")
     add("--json", action="store_true", help="print one JSON object instead of tables")
     add("--out", type=Path, metavar="DIR", help="write evaluation.json, .csv, .html and predictions.parquet here")
+    add("--fresh", action="store_true", help="train every model anew, also those that --out remembers")
     return parser
 
 
@@ -97,6 +101,9 @@ def run(args: argparse.Namespace) -> int:
     if args.metric not in study.metrics or not study.measured[args.metric].any():
         raise InputError(f"--metric {args.metric}: no measured label; there are {', '.join(_measured(study))}")
     split, rounds = _rounds(data, args)
+    if args.out:
+        answers = Answers(args.out / ".answers", data.inputs, fresh=args.fresh)
+        recipes = [answers.of(recipe) for recipe in recipes]
     found = {recipe.name: _held_out(recipe, data, rounds, args) for recipe in recipes}
     report = Report(study=study, metric=args.metric, split=split, found=found, pair=_pair(args.pair), seed=args.seed)
     if args.out:

@@ -80,7 +80,7 @@ def by_operations(
 def _fold(programs: Programs, study: Study, mask: Mask, otherwise: FloatArray | None) -> Found:
     runs = [programs.usable(script) for script in study.scripts]
     has_run = np.array([run is not None for run in runs])
-    whole = np.array([run is not None and run.completeness == Completeness.WHOLE for run in runs])
+    whole = np.array([_whole(run) for run in runs])
     model = _fitted(programs, study, runs, mask & whole[study.script])
     known = np.flatnonzero(has_run)
     sheets = [programs.sheet(name) for name in study.device_types]
@@ -92,6 +92,10 @@ def _fold(programs: Programs, study: Study, mask: Mask, otherwise: FloatArray | 
     fallback = np.exp(mean)[study.device] if otherwise is None else otherwise
     predicted[wide] = np.maximum(fallback, np.where(has_run[study.script], predicted, 0.0))[wide]
     return Found(predicted=predicted, sigma=sigma[study.script, study.device], wide=wide)
+
+
+def _whole(run: DryRun | None) -> bool:
+    return run is not None and run.usable and run.completeness == Completeness.WHOLE
 
 
 def _fitted(programs: Programs, study: Study, runs: Sequence[DryRun | None], mask: Mask) -> DeviceModel:
@@ -129,7 +133,8 @@ def combined_recipe(otherwise: Recipe | None = None) -> Recipe:
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
         programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=_grid(inputs.dry_runs.values()))
-        told = None if otherwise is None else [a.predicted for a in otherwise(inputs, metric, train)]
+        needed = otherwise is not None and not all(_whole(inputs.dry_runs.get(s)) for s in inputs.study.scripts)
+        told = [a.predicted for a in otherwise(inputs, metric, train)] if otherwise is not None and needed else None
         found = by_operations(programs, inputs.study, metric, train, told)
         return [Answer(predicted=one.predicted, sigma=one.sigma, wide=one.wide) for one in found]
 
