@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from kilowait.errors import InputError, KilowaitError
 from kilowait.predict.dataset import Study
-from kilowait.predict.held_out import HeldOut, held_out
+from kilowait.predict.held_out import CHUNK, HeldOut, held_out
 from kilowait.predict.rounds import Round, anchored_rounds, device_rounds, fold_rounds, transfer_rounds
 from kilowait.predict.splits import folds
 from pipelines import evaluate_scores
@@ -28,7 +29,7 @@ examples:
   python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
 
 Folds keep groups (all versions of a program; in kilowait's own corpus all programs of a family) together, and nothing
-is chosen on a test fold. With --by program only equal texts stay together. Splits beside cross-validation:
+is chosen on a test fold. With --by program only equal texts stay together, with --by family whole families. Splits:
 --leave-out family (a kind of program that no model has seen), --leave-out device (neither the type nor the fold's
 programs were seen; at most 5 folds), --leave-out device --anchored (the program was measured on all the other
 types). With --train and --test, programs of both, and versions of them, are left out of training.
@@ -48,6 +49,11 @@ model's answers are kept there, in .answers: the same command started again, or 
 Code is not part of what a kept answer is known by: use --fresh after changing a recipe. All times of labels are
 measured, all predictions modelled.
 """
+KEPT: dict[str, Callable[[Study], Sequence[str]]] = {
+    "group": lambda study: study.groups,
+    "program": lambda study: study.scripts,
+    "family": lambda study: study.families,
+}
 NEW_DEVICE_FOLDS = 5
 """A new type's intervals are calibrated on one fold of programs, which must be 19 at least for finite ends."""
 
@@ -80,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--leave-out", choices=["family", "device"], help="hold out whole families or device types")
     add("--anchored", action="store_true", help="with --leave-out device: programs are known from the other types")
     add("--folds", type=int, default=10, help="folds of the cross-validation (default: 10)")
-    add("--by", choices=["group", "program"], default="group", help="what stays in one fold (default: group)")
+    add("--by", choices=[*KEPT], default="group", help="what stays in one fold (default: group)")
     add("--seed", type=int, default=0, help="of folds and networks (default: 0)")
     add("--pair", default="A100,A6000", metavar="A,B", help="which of two types is faster (default: A100,A6000)")
     add("--json", action="store_true", help="print one JSON object instead of tables")
@@ -96,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
     recipes = parse_recipes(args.recipes or quick, features=None, seed=args.seed, device="cpu")
     data = load(corpora, recipes)
     study = data.inputs.study
+    kept = KEPT["family" if args.leave_out == "family" else args.by](study)
+    data = replace(data, inputs=replace(data.inputs, together=kept))
     if data.dropped:
         print(f"left out of training: {data.dropped} labels of programs that are tested, or versions", file=sys.stderr)
     if args.metric not in study.metrics or not study.measured[args.metric].any():
@@ -137,7 +145,7 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
 def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
     """What the split is called, and its rounds."""
     study = data.inputs.study
-    groups = np.array(study.row_keys(study.groups if args.by == "group" else study.scripts))
+    groups = np.array(study.row_keys(KEPT[args.by](study)))
     if data.tested is not None:
         fold = np.full(len(groups), -1, dtype=np.int64)
         fold[~data.tested] = folds(list(groups[~data.tested]), args.folds, args.seed)
@@ -168,6 +176,7 @@ def _held_out(recipe: NamedRecipe, data: Data, rounds: Sequence[Round], args: ar
             rounds,
             calibrate=not recipe.slow,
             by_device=by_device,
+            together=1 if recipe.alone else CHUNK,
             on_models=_moving(bar),
         )
 

@@ -60,7 +60,9 @@ class Answers:
         folder.mkdir(parents=True, exist_ok=True)
 
     def of(self, recipe: NamedRecipe) -> NamedRecipe:
-        """The recipe, with its answers kept; only those that are missing are trained, together."""
+        """The recipe, with its answers kept, and its base's; only those that are missing are trained, together."""
+        if recipe.base is not None and recipe.over is not None:
+            recipe = replace(recipe, recipe=recipe.over(self.of(recipe.base).recipe))
 
         def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
             paths = [self._path(recipe, metric, mask) for mask in train]
@@ -76,6 +78,7 @@ class Answers:
     def _path(self, recipe: NamedRecipe, metric: str, mask: Mask) -> Path:
         read = [self.vectors[key] for key in recipe.features]
         read += [self.dry_runs, repr(asdict(Terms()))] if recipe.needs_dry_runs else []
+        read += [repr(self.inputs.together)] if recipe.over is not None else []
         rows = np.packbits(mask).tobytes().hex()
         parts = [__version__, self.inputs.study.digest, *read, recipe.identity, metric, rows]
         name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]

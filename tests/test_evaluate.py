@@ -160,7 +160,7 @@ def test_one_corpus_trains_and_another_is_tested_without_what_they_share(corpus,
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--recipes", "forest"], "'forest' is none of"),
+        (["--recipes", "oak"], "'oak' is none of"),
         (["--pair", "A100"], "--pair takes two device types"),
         (["--metric", "energy_j"], "--metric energy_j: no measured label; there are runtime_s"),
         (["--folds", "99"], "99 folds need"),
