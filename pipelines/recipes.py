@@ -10,7 +10,7 @@ from functools import partial
 
 from kilowait.errors import InputError
 from kilowait.predict import layers, tabular
-from kilowait.predict.combined import combined_recipe
+from kilowait.predict.combined import combined_recipe, nested_recipe
 from kilowait.predict.evaluate import (
     Recipe,
     anchor_recipe,
@@ -35,6 +35,7 @@ NAMES = {
     "neuralpower": "polynomials of layer sizes, a kind of layer each (Cai et al. 2017), on the dry run's operations",
     "justus": "a perceptron of layer and device, summed over layers (Justus et al. 2018), on the same",
     "operations": "the device model: rooflines of the dry run's operations with learned efficiencies",
+    "nested": "operations, its scales chosen anew by evidence from each training set: how far they flatter it",
     "combined": "operations, and default for programs without a whole dry run",
     **{
         name: f"{what}, on tables of features; NAME@SETS of {', '.join(SETS)}, joined by + (default: all)"
@@ -118,6 +119,8 @@ def _recipe(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
             return NamedRecipe(name=text, recipe=layers.perceptron_recipe(seed), needs_dry_runs=True, slow=True)
         case "operations":
             return NamedRecipe(name=text, recipe=combined_recipe(), needs_dry_runs=True, alone=True)
+        case "nested":
+            return NamedRecipe(name=text, recipe=nested_recipe(seed), needs_dry_runs=True, slow=True, alone=True)
         case "combined":
             both = combined_recipe(new_types(probe_recipe(mine, seed=seed, device=device)))
             named = NamedRecipe(name=text, recipe=both, features=mine.features, needs_dry_runs=True, config=mine)
