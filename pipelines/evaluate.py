@@ -27,6 +27,8 @@ examples:
   python -m pipelines.evaluate --dataset ours --corpus out/corpus --out out/evaluation
   python -m pipelines.evaluate --train out/kernelbench --test out/level3 --json
   python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
+  python -m pipelines.evaluate --dataset ours --corpus out/corpus --by family --folds 5 --out out/sets \\
+      --recipes combined,combined+forest,forest,forest@embedding,forest@run,forest@static   # an ablation
 
 Folds keep groups (all versions of a program; in kilowait's own corpus all programs of a family) together, and nothing
 is chosen on a test fold. With --by program only equal texts stay together, with --by family whole families. Splits:

@@ -81,9 +81,9 @@ def stacked_recipe(
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
         tables, log = known.tables(inputs), np.log(inputs.study.metrics[metric])
-        fold = folds(inputs.study.row_keys(inputs.together or inputs.study.groups), INNER, seed)
         answers = []
         for mask in train:
+            fold = _inner(inputs, mask, seed)
             whole, held = known.started(base, inputs, metric, mask, fold)
             start, middle = np.log(whole.predicted), 0.0 if base else float(log[mask].mean())
             x = tables.x(sets, mask)
@@ -94,6 +94,15 @@ def stacked_recipe(
         return answers
 
     return answer
+
+
+def _inner(inputs: Inputs, mask: Mask, seed: int) -> Folds:
+    """Inner folds (N,) of what stays together; of groups where the rows of `mask` have fewer than three such."""
+    study = inputs.study
+    kept = study.row_keys(inputs.together or study.groups)
+    few = len({key for key, own in zip(kept, mask, strict=True) if own}) < 3
+    keys = study.row_keys(study.groups) if few else kept
+    return folds(keys, min(INNER, len(set(keys))), seed)
 
 
 class _Known:
