@@ -26,14 +26,14 @@ from kilowait.predict.device_model.work import SCALES
 from kilowait.predict.device_model.workload import Baseline, Totals, Workload, totals
 from kilowait.predict.dryrun.record import DryRun
 
-NEW_HOST = 0.8
-"""Of a new type's `sigma`: doubt of how fast its host launches (a logarithm).
+NEW_DEVICE, NEW_HOST = 0.5, 0.8
+"""Of a new type's `sigma`, shared by all of its programs: doubt of its device, by how unlike any measured type its sheet
+is, and of how fast its host launches (logarithms).
 
-No sheet tells: of the ten types of KernelBench's timings a launch takes 7 us on H100's host, 17 on the newer B200's and
-12 to 22 on the others' (modelled). Wider than `Terms.machine`, which one such host in ten exceeds: chosen on those ten.
+No sheet tells the host: of the ten types of KernelBench's timings a launch takes 7 us on H100's, 17 on the newer B200's
+and 12 to 22 on the others' (modelled). Wider than `Terms.machine`, which one such host in ten exceeds. Both were chosen on
+those ten, by the length of intervals with what they miss (interval score, Gneiting and Raftery 2007, section 6.2).
 """
-
-
 BLOCK = 1024
 
 
@@ -151,7 +151,7 @@ class DeviceModel:
         each += at.host_share**2 * read.unlike_host[load.work, None]
         device, host = (_summed(load, share) for share in (at.device_share, at.host_share))
         new_host = np.array([0.0 if d.name in own else NEW_HOST for d in devices])
-        shared = (device * terms.alike) ** 2 * far + host**2 * (terms.host_noise**2 + new_host**2)
+        shared = (device * NEW_DEVICE) ** 2 * far + host**2 * (terms.host_noise**2 + new_host**2)
         return np.asarray(np.sqrt(_summed(load, each) + shared + terms.noise**2 + terms.program**2))
 
     def tensors(self) -> dict[str, FloatArray]:
