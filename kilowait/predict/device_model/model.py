@@ -27,12 +27,12 @@ from kilowait.predict.device_model.workload import Baseline, Totals, Workload, t
 from kilowait.predict.dryrun.record import DryRun
 
 NEW_DEVICE, NEW_HOST = 0.5, 0.8
-"""Of a new type's `sigma`, shared by all of its programs: doubt of its device, by how unlike any measured type its sheet
-is, and of how fast its host launches (logarithms).
+"""Of a new type's `sigma`, shared by its programs: doubt of its device, by how unlike any measured type its sheet is,
+and of how fast its host launches (logarithms).
 
-No sheet tells the host: of the ten types of KernelBench's timings a launch takes 7 us on H100's, 17 on the newer B200's
-and 12 to 22 on the others' (modelled). Wider than `Terms.machine`, which one such host in ten exceeds. Both were chosen on
-those ten, by the length of intervals with what they miss (interval score, Gneiting and Raftery 2007, section 6.2).
+No sheet tells the host: of the ten types of KernelBench's timings a launch takes 7 us on H100's, 17 on the newer
+B200's and 12 to 22 on the others' (modelled). Wider than `Terms.machine`, which one such host in ten exceeds. Both were
+chosen on those ten, by the interval score (Gneiting and Raftery 2007, section 6.2).
 """
 BLOCK = 1024
 
