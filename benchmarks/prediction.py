@@ -5,6 +5,10 @@
 The program is the one of the corpus whose embedding reads nearest to --tokens tokens; each pass adds a comment of its
 own, so that nothing is remembered. The cached rows ask for a source again. The budgets take turns pass by pass, so that
 other load hits all alike; the load average of the machine is told with the numbers. Budget 0 is the embedding alone.
+
+The last lines weigh the cost against the benefit: joules of a prediction are estimated (seconds of it times --watts of
+the machine that predicts), and a job is worth predicting once the energy that scheduling saves of it, --saving of what
+it draws (modelled: pipelines.backtest), exceeds them.
 """
 
 import argparse
@@ -21,7 +25,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from kilowait.errors import KilowaitError
+from kilowait.errors import InputError, KilowaitError
 from kilowait.predict import bundle as bundles
 from kilowait.predict.dry_runs import DryRuns
 from kilowait.predict.embedding import Embedder
@@ -44,7 +48,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A budget's line; times are measured wall time."""
+    """A budget's line; times are measured wall time, joules estimated from them."""
 
     budget_s: float
     passes: int
@@ -52,6 +56,8 @@ class Row:
     p95_s: float
     cached_p50_ms: float
     outcomes: dict[str, int]
+    estimated_j: float
+    break_even_s: float
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=int, default=20, help="passes of each budget (default: 20)")
     add("--threads", type=int, default=2, help="of the language model (default: 2)")
     add("--budgets-s", default=",".join(map(str, BUDGETS_S)), help="dry-run budgets (default: %(default)s)")
+    add("--watts", type=float, default=65.0, help="of the machine that predicts, busy (default: 65, an estimate)")
+    add("--job-watts", type=float, default=250.0, help="that a job draws on its GPU (default: 250, an estimate)")
+    add("--saving", type=float, default=0.035, help="of a job's energy by scheduling on predictions (default: 0.035)")
     add("--json", type=Path, metavar="FILE", help="write the numbers here too")
     return parser
 
@@ -104,8 +113,18 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         "cores": os.cpu_count(),
         "load_before": before,
         "load_after": os.getloadavg(),
-        "rows": [asdict(_row(budget_s, found)) for budget_s, found in times.items()],
+        "watts": args.watts,
+        "job_watts": args.job_watts,
+        "saving": args.saving,
+        "rows": [asdict(_row(budget_s, found, args)) for budget_s, found in times.items()],
     }
+
+
+def break_even_s(cost_j: float, job_w: float, saving: float) -> float:
+    """Seconds that a job must run for a share `saving` of its energy to pay for a prediction of `cost_j` joules."""
+    if not (cost_j >= 0 and job_w > 0 and 0 < saving <= 1):
+        raise InputError(f"need joules >= 0, watts > 0 and a saving in (0, 1], got {cost_j}, {job_w}, {saving}")
+    return cost_j / (job_w * saving)
 
 
 def _nearest(corpus: Path, embedder: Embedder, bundle: bundles.Bundle, tokens: int) -> tuple[Source, int]:
@@ -133,8 +152,9 @@ def _timed(predictors: dict[float, Predictor], source: Source, repeats: int) -> 
     return times
 
 
-def _row(budget_s: float, found: Times) -> Row:
+def _row(budget_s: float, found: Times, args: argparse.Namespace) -> Row:
     ordered = sorted(found.uncached_s)
+    cost_j = args.watts * statistics.median(ordered)
     return Row(
         budget_s=budget_s,
         passes=len(ordered),
@@ -142,6 +162,8 @@ def _row(budget_s: float, found: Times) -> Row:
         p95_s=ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
         cached_p50_ms=1e3 * statistics.median(found.cached_s),
         outcomes=dict(found.outcomes),
+        estimated_j=cost_j,
+        break_even_s=break_even_s(cost_j, args.job_watts, args.saving),
     )
 
 
@@ -157,6 +179,12 @@ def _as_text(found: dict[str, object]) -> str:
     lines += [
         f"{r['budget_s']:8.1f} {r['p50_s']:8.2f} {r['p95_s']:8.2f} {r['cached_p50_ms']:14.2f}  "
         + ", ".join(f"{count} {name}" for name, count in r["outcomes"].items())
+        for r in rows
+    ]
+    lines += [
+        f"budget {r['budget_s']:g} s: {r['estimated_j']:.0f} J a prediction (estimated, {found['watts']:g} W); with "
+        f"{found['saving']:.1%} saved (modelled) it pays for jobs of {found['job_watts']:g} W from "
+        f"{r['break_even_s']:.0f} s on"
         for r in rows
     ]
     return "\n".join(lines)

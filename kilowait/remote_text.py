@@ -191,11 +191,16 @@ def _expectations(by_type: Mapping[str, Json]) -> str:
             name,
             span(one["runtime_s"]),
             f"{one['energy_kwh']:.4g}",
-            "stand-in" if "+standin" in one["features"] else "probe",
+            _by(one["features"]),
         ]
         for name, one in by_type.items()
     ]
     return _table(["type", "time (modelled)", "kWh (modelled)", "by"], rows)
+
+
+def _by(features: str) -> str:
+    """What predicted, for people."""
+    return "stand-in" if "+standin" in features else "device model" if features.startswith("dry-run") else "probe"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

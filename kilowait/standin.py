@@ -1,9 +1,9 @@
-"""A first guess for GPU types that no probe has labels for, so that a new site can begin: weak, and marked as such.
+"""A first guess for GPU types where a program has no usable dry run, so that its job can run: weak, and marked as such.
 
 The probe's own prediction (for its last device type) counts as that on the reference type; another type takes
 (power_score(reference) / power_score(type)) ^ EXPONENT times as long, and draws IDLE + LOAD of the way from its idle to
 its peak power. Nobody measured either for the job at hand: only the order of types is worth anything. Every such
-prediction has "+standin" in its features. Label on the site's GPUs and train a probe to be rid of it.
+prediction has "+standin" in its features.
 """
 
 from collections.abc import Iterable, Mapping

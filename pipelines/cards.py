@@ -52,15 +52,23 @@ def device_card(
             f"been seen either, {training['new_type_folds']} folds:\n\n{_errors(found['new'])}",
             "Coverage": intervals,
             "Overhead": f"Time that a prediction takes: {overhead}.",
-            "Limits": LIMITS,
+            "Limits": (FORWARD if training["style"] == "kernelbench" else SCRIPTS) + LIMITS,
         },
     )
 
 
-LIMITS = """\
+FORWARD = """\
 - The run times it learnt from are single forward passes of small programs in float32 with TF32 off, timed warm. \
 Training scripts are an extrapolation: backward passes, optimizers, mixed precision and long runs were not measured, \
 and the coverage above does not speak for them.
+"""
+SCRIPTS = """\
+- The run times it learnt from are whole processes, start of the interpreter included, on one machine; another \
+machine's device types of the same names need labels of their own.
+- A new type above is one of the same machine that was left out: with few types in training that error says little \
+about others.
+"""
+LIMITS = """\
 - TF32 is off in the model. PyTorch lets convolutions use it on boards since Ampere unless told otherwise: there \
 scripts in float32 run faster than predicted.
 - Not counted: start of the interpreter and of CUDA, compilation, reading data, work on the host's CPU that is no \
@@ -70,8 +78,8 @@ operator launch, and contention.
 - Peak memory is what tensors take at once, without the allocator's overhead and CUDA's own share."""
 
 
-def probe_card(bundle: Bundle, version: str, coverage: str = UNKNOWN, overhead: str = UNKNOWN) -> str:
-    """The card of a bundle of probes; `coverage` is that of its intervals where they are known."""
+def probe_card(bundle: Bundle, version: str, overhead: str = UNKNOWN) -> str:
+    """The card of a bundle of probes."""
     training, features = bundle.training, bundle.features
     read = "\n".join(
         f"- model {f.model}, revision {f.revision}, layer {f.layer} ({f.norm}), pooling {f.pooling}" for f in features
@@ -92,13 +100,28 @@ def probe_card(bundle: Bundle, version: str, coverage: str = UNKNOWN, overhead: 
             f"{training.get('groups', UNKNOWN)} groups. SHA-256 of the labels: "
             f"`{training.get('labels_sha256', UNKNOWN)}`.\n\n{learnt}",
             "Errors": _accuracy(bundle.accuracy.get("rows", ())),
-            "Coverage": f"Of prediction intervals: {coverage}.",
+            "Coverage": _coverage(bundle),
             "Overhead": f"Time that a prediction takes: {overhead}.",
             "Limits": "- A prediction stays within 10 times the range of the labels.\n"
             "- It knows the kinds of programs it was trained on; the error on a kind it has not seen is that of "
             "the split by group.\n- A metric whose labels are estimates is no better than they are, and no error is "
             "reported for it.\n- It says nothing of device types that are not named above.",
         },
+    )
+
+
+def _coverage(bundle: Bundle) -> str:
+    """What the 90% intervals held out of fold."""
+    if bundle.doubt is None:
+        return "It gives no intervals."
+    lines = [
+        f"- {metric}: {kinds['known']:.1%} for programs of families it knows, {kinds['new']:.1%} for families left out"
+        for metric, kinds in bundle.accuracy["coverage90"].items()
+    ]
+    return (
+        "Of 90% intervals, with quantiles of residuals from the other folds:\n\n" + "\n".join(lines) + "\n\nA program "
+        "whose embedding lies farther from every family than 95% of held-out programs do from theirs gets the wider "
+        "intervals of new kinds."
     )
 
 

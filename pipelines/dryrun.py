@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the shards go, and resume from")
     p.add_argument("--glob", default="*.py", help="which files of a folder (default: %(default)s)")
     p.add_argument("--target", default="cuda", choices=TARGETS, help="cuda: any GPU type (default: %(default)s)")
-    p.add_argument("--budget-s", type=float, default=2.0, help="wall time a program gets (default: %(default)s)")
+    p.add_argument("--budget-s", type=float, default=2.0, help="CPU seconds a program gets (default: %(default)s)")
     p.add_argument("--unsafe", action="store_true", help="run programs without a sandbox, where there is none")
     p.add_argument("--actors", type=int, metavar="N", help="default: one a CPU")
     p.add_argument("--shard-size", type=int, default=64, metavar="N", help="programs a shard (default: %(default)s)")

@@ -14,8 +14,9 @@ from kilowait import hardware
 from kilowait.errors import InputError
 from kilowait.hardware import GpuType
 from kilowait.parquet import read_table
-from kilowait.predict.combined import Programs
+from kilowait.predict.combined import Programs, grid_of
 from kilowait.predict.dataset import Study, read_embeddings, study_of
+from kilowait.predict.device_model.specifications import is_cpu
 from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.evaluate import Inputs
 from kilowait.records import CORPUS, LABELS
@@ -98,13 +99,23 @@ def study_of_corpus(corpus: Corpus) -> Study:
 
 
 def programs_of(corpus: Corpus, study: Study) -> Programs:
-    """What the device model reads of a corpus; raises InputError for a device type that the catalogue lacks."""
+    """What the device model reads of a corpus.
+
+    Raises InputError for a device type that is neither a GPU type of the catalogue nor cpu-N, and for labels on both
+    kinds: a program does other operations on each.
+    """
     devices = {name: specification(name) for name in study.device_types}
-    unknown = [name for name, gpu in devices.items() if gpu is None]
+    gpus = [name for name, gpu in devices.items() if gpu is not None]
+    others = [name for name in devices if name not in gpus]
+    unknown = [name for name in others if not is_cpu(name)]
     if unknown:
-        raise InputError(f"{corpus.folder}: labels on {', '.join(unknown)}, which are no GPU types of the catalogue")
-    runs = features_cache.dry_runs(corpus.folder, _sources(corpus, study), "cuda")
-    return Programs(dry_runs=runs, devices=devices)
+        raise InputError(
+            f"{corpus.folder}: labels on {', '.join(unknown)}, neither a GPU type of the catalogue nor cpu-N"
+        )
+    if gpus and others:
+        raise InputError(f"{corpus.folder}: labels on {', '.join(gpus)} and on {', '.join(others)}; fit them apart")
+    runs = features_cache.dry_runs(corpus.folder, _sources(corpus, study), "cuda" if gpus else "cpu")
+    return Programs(dry_runs=runs, devices=devices, grid=grid_of(runs.values()))
 
 
 def _digest(table: pa.Table) -> str:

@@ -22,7 +22,7 @@ from pipelines.corpus import FEATURES
 SHARD = 16
 """Sources in a shard: what a kill costs."""
 BUDGET_S = 2.0
-"""Wall time a program's dry run gets."""
+"""CPU seconds a program's dry run gets."""
 
 
 def embeddings_folder(corpus: Path) -> Path:

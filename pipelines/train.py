@@ -8,17 +8,22 @@ import argparse
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from kilowait import __version__
 from kilowait.errors import InputError, KilowaitError
 from kilowait.predict import bundle as bundles
+from kilowait.predict.accuracy import FloatArray
 from kilowait.predict.dataset import Study, embedded_scripts, read_embeddings, read_study, read_texts
+from kilowait.predict.device_model.calibration import coverage
+from kilowait.predict.doubt import KNOWN, NEW, Doubt
 from kilowait.predict.evaluate import Inputs, out_of_fold
 from kilowait.predict.probe import ProbeConfig, fit_probes
 from kilowait.predict.splits import Folds, folds, holdout
@@ -38,6 +43,14 @@ Recipes (--recipes, comma-separated; NAME@FEATURES uses other vectors, e.g. pape
 A metric that was not measured on a device type (energy on a CPU is power times time) trains a probe and is left
 out of every accuracy table. Finished evaluations are remembered in OUT/.finished: a killed run resumes.
 """
+
+
+LEAST_SCRIPTS = 20
+"""Fewer do not show a share of 5% false alarms."""
+Kept = dict[str, dict[str, FloatArray]]
+"""Predictions out of fold (N,) by metric and split."""
+Coverage = dict[str, dict[str, float]]
+"""Of 90% intervals, by metric and kind of program."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,11 +100,13 @@ def run(args: argparse.Namespace) -> int:
     inputs = _inputs(study, recipes, config, args)
     splits = _splits(study, config.test_share, args.folds, args.seed)
     memory = Memory(args.out / ".finished", inputs, fresh=args.fresh)
-    lines, residuals = _evaluate(inputs, recipes, splits, memory)
+    lines, residuals, kept = _evaluate(inputs, recipes, splits, memory)
     write_tables(args.out, study, lines, residuals, {"folds": args.folds, "seed": args.seed})
     print(as_text(study, lines))
     if args.bundle_out:
+        doubt, covered = _doubt(inputs, config, kept, splits)
         bundle = _final_bundle(inputs, config, lines, args)
+        bundle = replace(bundle, doubt=doubt, accuracy={**bundle.accuracy, "coverage90": covered})
         version = bundles.save(bundle, args.bundle_out)
         write_card(args.bundle_out, probe_card(bundle, version))
         print(f"probe {version} trained on {len(study.script)} labels, written to {args.bundle_out}")
@@ -130,9 +145,10 @@ def _splits(study: Study, share: float, count: int, seed: int) -> dict[str, Fold
 
 def _evaluate(
     inputs: Inputs, recipes: Sequence[NamedRecipe], splits: dict[str, Folds], memory: Memory
-) -> tuple[list[Line], list[dict[str, object]]]:
-    """Every line of every table, and the out-of-fold residuals of the default probe."""
+) -> tuple[list[Line], list[dict[str, object]], Kept]:
+    """Every line of every table, the residuals of the default probe by script, and its predictions by split."""
     lines: list[Line] = []
+    kept: Kept = {}
     residuals: list[dict[str, object]] = []
     metrics = [m for m, measured in inputs.study.measured.items() if measured.any()]
     todo = [(metric, split, recipe) for metric in metrics for split in splits for recipe in recipes]
@@ -141,14 +157,34 @@ def _evaluate(
         fold = splits[split]
         predicted = memory.recall(recipe, metric, fold, partial(out_of_fold, recipe.recipe, inputs, metric, fold))
         lines += score(inputs.study, metric, split, recipe.name, predicted)
-        if recipe.name == "default" and split == SPLITS[1]:
-            residuals += residual_rows(inputs.study, metric, predicted)
+        if recipe.name == "default":
+            kept.setdefault(metric, {})[split] = predicted
+            residuals += residual_rows(inputs.study, metric, predicted) if split == SPLITS[1] else ()
     for metric in metrics:
         for split, fold in splits.items():
             tested = np.where((fold >= 0) & np.isfinite(inputs.study.spread), 1.0, np.nan)
             if metric == "runtime_s":  # spread is of run times
                 lines += score(inputs.study, metric, split, FLOOR, tested)
-    return lines, residuals
+    return lines, residuals, kept
+
+
+def _doubt(inputs: Inputs, config: ProbeConfig, kept: Kept, splits: dict[str, Folds]) -> tuple[Doubt | None, Coverage]:
+    """The default probe's intervals for known and new kinds, and their coverage by the quantiles of other folds.
+
+    None where the probe was not evaluated or there is too little to say.
+    """
+    study = inputs.study
+    if not kept or len(set(study.families)) < 2 or len(study.scripts) < LEAST_SCRIPTS:
+        return None, {}
+    residuals: dict[str, dict[str, tuple[FloatArray, NDArray[np.int64]]]] = {}
+    covered: Coverage = {}
+    for metric, by_split in kept.items():
+        for kind, split in ((KNOWN, SPLITS[1]), (NEW, SPLITS[2])):
+            at = study.measured[metric] & np.isfinite(by_split[split])
+            rows = np.log(study.metrics[metric][at] / by_split[split][at]), study.script[at]
+            residuals.setdefault(metric, {})[kind] = rows
+            covered.setdefault(metric, {})[kind] = coverage(*rows, splits[split][at])
+    return Doubt.fit(residuals, inputs.x(config.features), study.families, study.scripts), covered
 
 
 def _final_bundle(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve import Application
 
@@ -36,6 +36,8 @@ class Options(BaseModel):
     policy: str = "value"
     policy_options: dict[str, Any] | str | None = None
     bundle: str | None = None
+    device_model: str | None = None
+    dry_run_budget_s: float = Field(default=2.0, ge=0, allow_inf_nan=False)
     threads: int = 1
     max_queued: int = MAX_QUEUED
 
@@ -76,7 +78,9 @@ class Service:
 
 def app(options: Options) -> Application:
     """The application with these options; raises InputError for a policy that is unknown."""
-    predictor = Predictor.options(max_queued_requests=options.max_queued).bind(options.bundle, options.threads)
+    predictor = Predictor.options(max_queued_requests=options.max_queued).bind(
+        options.bundle, options.threads, options.device_model, options.dry_run_budget_s
+    )
     return Service.options(ray_actor_options={"num_cpus": 0, "resources": HEAD}).bind(options, predictor)
 
 

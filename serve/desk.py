@@ -17,22 +17,26 @@ import msgspec
 from kilowait.boards import WHOLE
 from kilowait.errors import InputError
 from kilowait.hardware import CATALOGUE
-from kilowait.jobs import Job, Prediction, Provenance
+from kilowait.jobs import Job, Provenance
 from kilowait.mirror import Mirror
 from kilowait.policies import POLICIES
+from kilowait.program.job_source import JobSource
+from kilowait.program.read import read_bytes
+from kilowait.program.text import texts
 from kilowait.resources import Request as Asks
 from kilowait.resources import read_request
 from kilowait.simulate.ahead import copied
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
-from kilowait.source import Source, source_from_bytes
 from kilowait.standin import on_types
 from kilowait.store import Store
 from kilowait.store.reading import decoded
 from kilowait.store.tokens import Identity
 from kilowait.submission import Program, Request, Retry
 from serve import questions, wire
+from serve.answers import DEADLINE, asked_wire, expectations, shared, versions, warnings_of
 from serve.forecasts import KEPT, Forecasts
 from serve.inventory import Settings
+from serve.predictor import Asked, Told
 from serve.programs import program_of, source_of
 
 T = TypeVar("T")
@@ -50,9 +54,6 @@ ERRORS_S = 10.0
 
 POWER_S = 2.0
 """How old a reading of the boards' power may be that is shown."""
-
-DEADLINE = "kilowait/deadline"
-"""The label that keeps a deadline: no policy looks at it."""
 
 
 class Desk:
@@ -110,42 +111,52 @@ class Desk:
 
     async def predict(self, source: str, name: str) -> wire.Prediction:
         """What a source takes on every device type of the probe and every GPU type of the cluster."""
-        text = source_from_bytes(name, source.encode())
-        asks = await self._asks(text, (), None, None)
-        found, cached = await self.forecasts.of(text)
-        predictions = on_types(found, (await self.mirror()).cluster.total, asks.gpus)
+        read = read_bytes(name, source.encode()).source
+        asks = await self._asks(read, None, None)
+        told, cached = await self._told(read, asks.gpus)
+        predictions = on_types(told.predictions, await self._types(), asks.gpus)
         return wire.Prediction(
-            content_hash=text.content_hash,
-            probe_version=_version(predictions),
+            content_hash=read.content_hash,
+            probe_version=versions(predictions),
             cached=cached,
             asks_for=asked_wire(asks),
             by_type=expectations(predictions),
+            dry_run=told.dry_run,
+            memory=dict(told.memory),
         )
 
-    async def _asks(
-        self, source: Source, arguments: tuple[str, ...], gpus: int | None, types: tuple[str, ...] | None
-    ) -> Asks:
+    async def _types(self) -> tuple[str, ...]:
+        """The GPU types of the cluster that the catalogue knows."""
+        if self._mirror is None or not self._mirror.cluster.total:
+            await self.mirror()
+        assert self._mirror is not None
+        return tuple(sorted(name for name in self._mirror.cluster.total if name in CATALOGUE))
+
+    async def _told(self, source: JobSource, gpus: int) -> tuple[Told, bool]:
+        """What the models say, and whether it was known."""
+        return await self.forecasts.of(Asked(source=source, gpu_types=await self._types(), gpus=gpus))
+
+    async def _asks(self, source: JobSource, gpus: int | None, types: tuple[str, ...] | None) -> Asks:
         """What a source asks for: reading it takes milliseconds, so it is remembered. Raises as `read_request`."""
-        key = source.content_hash, arguments, gpus, types
+        key = source.content_hash, gpus, types
         if (known := self._asked.get(key)) is None:
-            known = await asyncio.to_thread(read_request, source.text, arguments, gpus=gpus, gpu_types=types)
+            known = await asyncio.to_thread(
+                lambda: read_request(texts(source), source.arguments, gpus=gpus, gpu_types=types)
+            )
             if len(self._asked) > KEPT:
                 self._asked.clear()
             self._asked[key] = known
         return known
 
-    async def request(self, asked: wire.Submission, owner: str, key: str) -> tuple[Request, Asks]:
-        """A submission as the scheduler takes it, with its predictions."""
+    async def request(self, asked: wire.Submission, owner: str, key: str) -> tuple[Request, Asks, list[str]]:
+        """A submission as the scheduler takes it, with its predictions, and what its user should know."""
         program = program_of(asked)
-        source = source_of(program)
+        source, notes = source_of(program)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
-        asks = await self._asks(source, program.arguments, asked.gpus, types)
-        found, _ = await self.forecasts.of(source)
-        if self._mirror is None or not self._mirror.cluster.total:
-            await self.mirror()
-        assert self._mirror is not None
-        gpus = asks.gpus * asked.gpu_milli / WHOLE
-        predictions = on_types(found, self._mirror.cluster.total, gpus)
+        asks = await self._asks(source, asked.gpus, types)
+        told, _ = await self._told(source, asks.gpus)
+        share = asked.gpu_milli / WHOLE
+        predictions = on_types(shared(told.predictions, share), await self._types(), asks.gpus * share)
         labels = dict(asked.labels)
         if asked.deadline is not None:
             labels[DEADLINE] = asked.deadline.isoformat()
@@ -169,11 +180,11 @@ class Desk:
             labels=labels,
             retry=Retry(max_attempts=asked.max_attempts),
         )
-        return request, asks
+        return request, asks, [*notes, *warnings_of(request, told)]
 
     async def submit(self, asked: wire.Submission, owner: str, key: str | None) -> wire.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""
-        request, asks = await self.request(asked, owner, key or uuid.uuid4().hex)
+        request, asks, warnings = await self.request(asked, owner, key or uuid.uuid4().hex)
         try:
             job_id = await self.scheduler.submit.remote(request)
         except InputError:
@@ -181,12 +192,9 @@ class Desk:
             if before is None or not _same(before, request):
                 raise
             job_id = before["job_id"]
-        warnings = [] if request.labels.get(DEADLINE) is None else ["a deadline is shown and not enforced"]
-        if any(p.features.endswith("+standin") for p in request.predictions.values()):
-            warnings.append("predictions marked +standin are guesses: the probe has no labels for those GPU types")
         return wire.Submitted(
             job_id=job_id,
-            probe_version=_version(request.predictions),
+            probe_version=versions(request.predictions),
             asks_for=asked_wire(asks),
             by_type=expectations(request.predictions),
             warnings=warnings,
@@ -254,34 +262,3 @@ def _watts(nodes: Sequence[tuple[float, Provenance]]) -> wire.Figure:
     """All nodes of a job together; pretended if any is."""
     how = Provenance.PRETENDED if any(one is Provenance.PRETENDED for _, one in nodes) else Provenance.MEASURED
     return wire.Figure(value=sum(watts for watts, _ in nodes), provenance=how)
-
-
-def _version(predictions: Mapping[str, Prediction]) -> str:
-    return next((p.probe_version for p in predictions.values()), "")
-
-
-def asked_wire(asks: Asks) -> wire.Asked:
-    """What a source asks for, for the wire."""
-    types = None if asks.gpu_types is None else sorted(asks.gpu_types)
-    return wire.Asked(gpus=asks.gpus, gpu_types=types, evidence=list(asks.evidence))
-
-
-def expectations(predictions: Mapping[str, Prediction]) -> dict[str, wire.Expectation]:
-    """Predictions for the wire."""
-    return {
-        gpu_type: wire.Expectation(
-            runtime_s=seen.runtime_s,
-            runtime_low_s=seen.runtime_low_s,
-            runtime_high_s=seen.runtime_high_s,
-            energy_kwh=seen.energy_kwh,
-            energy_low_kwh=seen.energy_low_kwh,
-            energy_high_kwh=seen.energy_high_kwh,
-            features=seen.features,
-        )
-        for gpu_type, seen in predictions.items()
-    }
-
-
-def page_of(rows: Sequence[T], limit: int) -> tuple[Sequence[T], bool]:
-    """The first `limit` rows, and whether there are more."""
-    return rows[:limit], len(rows) > limit

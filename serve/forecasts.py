@@ -1,4 +1,4 @@
-"""Predictions as the service remembers them: by the text's hash and the probe's version, each computed once."""
+"""Predictions as the service remembers them: by what was asked and the models' version, each computed once."""
 
 import asyncio
 from collections import OrderedDict
@@ -6,12 +6,13 @@ from typing import Any
 
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from kilowait.jobs import Prediction
-from kilowait.source import Source
+from serve.predictor import Asked, Told
 from serve.problems import busy
 
+Key = tuple[str, tuple[str, ...], int]
+
 KEPT = 20_000
-"""Texts whose predictions are remembered; about 20 MB."""
+"""Questions whose answers are remembered; about 120 MB, nearly all of it embeddings."""
 
 LOOK_S = 10.0
 """How often the version of the probe is looked up: so long may a new probe go unnoticed."""
@@ -24,22 +25,22 @@ class Forecasts:
         self._predictor = predictor
         self.version: str | None = None
         self.well = False
-        self._known: OrderedDict[str, dict[str, Prediction]] = OrderedDict()
-        self._coming: dict[str, asyncio.Task[dict[str, Prediction]]] = {}
+        self._known: OrderedDict[Key, Told] = OrderedDict()
+        self._coming: dict[Key, asyncio.Task[Told]] = {}
         self.hits = self.misses = self.refused = 0
 
-    async def of(self, source: Source) -> tuple[dict[str, Prediction], bool]:
-        """(by device type, whether it was known); raises Refusal when the queue is full."""
-        text = source.content_hash
-        if (known := self._known.get(text)) is not None:
-            self._known.move_to_end(text)
+    async def of(self, asked: Asked) -> tuple[Told, bool]:
+        """(what is expected, whether it was known); raises Refusal when the queue is full."""
+        key = asked.key
+        if (known := self._known.get(key)) is not None:
+            self._known.move_to_end(key)
             self.hits += 1
             return known, True
         self.misses += 1
-        task = self._coming.get(text)
+        task = self._coming.get(key)
         if task is None:
-            task = self._coming[text] = asyncio.create_task(self._compute(source))
-            task.add_done_callback(lambda _: self._coming.pop(text, None))
+            task = self._coming[key] = asyncio.create_task(self._compute(asked))
+            task.add_done_callback(lambda _: self._coming.pop(key, None))
         return await asyncio.shield(task), False
 
     async def watch(self) -> None:
@@ -52,17 +53,17 @@ class Forecasts:
                 self.well = False
             await asyncio.sleep(LOOK_S if self.well else 1.0)
 
-    async def _compute(self, source: Source) -> dict[str, Prediction]:
+    async def _compute(self, asked: Asked) -> Told:
         try:
-            version, found = await self._predictor.predict.remote(source)
+            found: Told = await self._predictor.predict.remote(asked)
         except (BackPressureError, DeploymentUnavailableError) as error:  # which Serve would answer in its own words
             self.refused += 1
             raise busy() from error
-        self._seen(version)
-        self._known[source.content_hash] = found
+        self._seen(found.version)
+        self._known[asked.key] = found
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
-        return dict(found)
+        return found
 
     def _seen(self, version: str) -> None:
         if self.version not in (None, version):

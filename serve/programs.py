@@ -7,7 +7,10 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 
-from kilowait.source import MAX_SOURCE_BYTES, Source, source_from_bytes
+from kilowait.program.job_source import JobSource
+from kilowait.program.reach import reach
+from kilowait.program.read import read_bytes
+from kilowait.program.tree import Tree
 from kilowait.submission import Program
 from serve import wire
 from serve.problems import Refusal
@@ -28,8 +31,8 @@ def program_of(asked: wire.Submission) -> Program:
     )
 
 
-def source_of(program: Program) -> Source:
-    """What a probe reads: the entrypoint, then the other Python files by name, as much as a source may have.
+def source_of(program: Program) -> tuple[JobSource, tuple[str, ...]]:
+    """What is predicted: the files that the entrypoint reaches, with its arguments; and what may be missing in it.
 
     Raises Refusal where the entrypoint is not there, and SourceError where it is no text worth predicting.
     """
@@ -39,15 +42,13 @@ def source_of(program: Program) -> Source:
             422, "invalid input", f"entrypoint {program.entrypoint!r} is not in the archive", field="entrypoint",
             remedy=f"name one of: {have}",
         )  # fmt: skip
-    parts = [program.files[program.entrypoint]]
-    others = sorted(name for name in program.files if name.endswith(".py") and name != program.entrypoint)
-    left = MAX_SOURCE_BYTES - len(parts[0].encode())
-    for name in others:
-        left -= len(program.files[name].encode()) + 1
-        if left < 0:
-            break
-        parts.append(program.files[name])
-    return source_from_bytes(program.entrypoint, "\n".join(parts).encode())
+    files = {path: text.encode() for path, text in program.files.items()}
+    if len(files) == 1:
+        alone = read_bytes(program.entrypoint, files[program.entrypoint], program.arguments)
+        return alone.source, ()
+    reached = reach(Tree.of(files, "archive"), program.entrypoint, program.arguments)
+    source = JobSource(files=reached.files, entrypoint=program.entrypoint, arguments=program.arguments)
+    return source, (*reached.problems, *reached.notes)
 
 
 def _unpack(archive: str) -> Mapping[str, str]:

@@ -12,7 +12,8 @@ import kilowait
 from kilowait.store.tokens import Identity, Role
 from serve import operating, pages, questions, views, wire
 from serve.access import At, Reader, Submitter
-from serve.desk import DEADLINE, Desk
+from serve.answers import DEADLINE, versions
+from serve.desk import Desk
 from serve.problems import BodyLimit, Refusal, install
 from serve.today import Days
 from serve.why import why
@@ -131,7 +132,7 @@ async def logs(
 @router.post("/what-if")
 async def what_if(body: wire.Submission, desk: At, who: Reader) -> WhatIf:
     """What this job would get against the present queue, for each type; nothing is submitted."""
-    request, _ = await desk.request(body, who.owner, "what-if")
+    request, _, _ = await desk.request(body, who.owner, "what-if")
     found, errors = await desk.if_submitted(request)
     mirror = await desk.mirror()
     deadline = request.labels.get(DEADLINE)
@@ -148,7 +149,7 @@ async def what_if(body: wire.Submission, desk: At, who: Reader) -> WhatIf:
         waiting=len(mirror.cluster.waiting),
         free_choice=shown(None),
         held_to=[shown(gpu_type) for gpu_type in found if gpu_type is not None],
-        probe_version=next((p.probe_version for p in request.predictions.values()), ""),
+        probe_version=versions(request.predictions),
         interval_basis=errors.basis,
     )
 

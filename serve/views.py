@@ -20,7 +20,7 @@ from kilowait.records import HISTORY
 from kilowait.simulate import outlook
 from kilowait.submission import Program
 from serve import wire
-from serve.desk import DEADLINE, expectations
+from serve.answers import DEADLINE, expectations, versions
 from serve.inventory import Settings
 
 Row = Mapping[str, Any]
@@ -49,7 +49,7 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: wire.Progres
         entrypoint=program.entrypoint,
         arguments=list(program.arguments),
         content_hash=asked.content_hash,
-        probe_version=next((p.probe_version for p in predictions.values()), ""),
+        probe_version=versions(predictions),
         by_type=expectations(predictions),
         attempts=[_attempt(attempt) for attempt in row["attempts"]],
         expected=expected_view(expected, labels.get(DEADLINE)),

@@ -111,6 +111,8 @@ class Prediction(Wire):
     cached: bool
     asks_for: Asked
     by_type: dict[str, Expectation]
+    dry_run: str = Field(description="what the dry run of the program found; GPU types without labels need it")
+    memory: dict[str, str] = Field(default={}, description="GPU types with too little memory, and why")
 
 
 class Figure(Wire):

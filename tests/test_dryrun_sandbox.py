@@ -30,7 +30,7 @@ def _program(text: str) -> Program:
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[DryRunner]:
-    with DryRunner(budget_s=3, target="cpu") as runner:
+    with DryRunner(budget_s=1.5, target="cpu") as runner:
         yield runner
 
 
@@ -86,9 +86,19 @@ def test_a_program_that_refuses_to_end_hands_in_what_it_did(runner: DryRunner) -
     assert run.operations
 
 
+SIGNALS = "import signal\nfor number in (signal.SIGALRM, signal.SIGPROF): signal.signal(number, signal.SIG_IGN)\n"
+
+
+@needs_sandbox
+def test_a_program_that_waits_ends_by_the_clock(runner: DryRunner) -> None:
+    run = _tried(runner, "import torch, threading\ntorch.ones(3) + 1\nthreading.Event().wait()")
+    assert run.completeness == Completeness.PARTIAL
+    assert "was spent" in run.reason
+
+
 @needs_sandbox
 def test_a_program_that_blocks_the_alarm_is_killed(runner: DryRunner) -> None:
-    run = _tried(runner, "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass")
+    run = _tried(runner, SIGNALS + "while True: pass")
     assert run.completeness == Completeness.FAILED
     assert "killed" in run.reason
 

@@ -8,6 +8,7 @@ import pytest
 from test_device_model import copy, product, run
 from test_predict_command import LineCounter, metric
 
+from benchmarks.prediction import break_even_s
 from kilowait import hardware
 from kilowait.cli import main
 from kilowait.errors import InputError
@@ -17,7 +18,8 @@ from kilowait.predict.bundle import Bundle, save
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, scaled
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.sandbox import sandbox_available
-from kilowait.predict.gpu_types import SEEN, UNSEEN, GpuPredictor
+from kilowait.predict.gpu_types import GpuPredictor
+from kilowait.predict.operations import SEEN, UNSEEN
 from kilowait.predict.predictor import GpuSide, Predictor
 from kilowait.source import source_from_bytes
 
@@ -284,3 +286,9 @@ def test_numbers_carry_the_prefix_of_their_unit(value, text):
 
 def _fields(found: DryRun) -> dict:
     return {name: getattr(found, name) for name in found.__struct_fields__}
+
+
+def test_a_prediction_pays_for_itself_from_some_length_on():
+    assert break_even_s(175.0, job_w=250.0, saving=0.035) == pytest.approx(20.0)
+    with pytest.raises(InputError, match="saving"):
+        break_even_s(175.0, job_w=250.0, saving=0.0)

@@ -16,11 +16,28 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 from service_world import ServiceWorld
 
+from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.records import HISTORY
 from serve.app import Options
 from serve.inventory import NAME, NAMESPACE
 
 QUICK = "print('quick')\n"
+TRAINING = """\
+import argparse
+import torch
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int, default=1)
+model = torch.nn.Linear(2048, 2048).to("cuda")
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for epoch in range(parser.parse_args().epochs):
+    for step in range(20):
+        loss = model(torch.randn(4096, 2048, device="cuda")).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+"""
+SANDBOX = sandbox_available() is None
 SLOW = "import time\nprint('begins', flush=True)\ntime.sleep(300)\n"
 
 
@@ -60,9 +77,25 @@ def test_a_prediction_names_its_probe_and_where_each_number_is_from(world):
     assert {"cpu-1", "cpu-2", "A100", "A6000"} == first["by_type"].keys()
     assert first["asks_for"]["gpus"] == 2
     assert {one["provenance"] for one in first["by_type"].values()} == {"modelled"}
+    assert first["dry_run"].startswith("failed: it does nothing with tensors") or not SANDBOX
     assert first["by_type"]["A100"]["features"].endswith("+standin")
     assert not first["by_type"]["cpu-1"]["features"].endswith("+standin")
     assert len(first["probe_version"]) == 12
+
+
+@pytest.mark.skipif(not SANDBOX, reason="no sandbox for dry runs here")
+def test_gpu_types_are_predicted_from_a_dry_run(world):
+    job_ids = [world.submit(TRAINING, "bob", arguments=["--epochs", str(n)]) for n in (1, 100)]
+    one, many = (world.get(f"/v1/jobs/{job_id}", "bob")["by_type"] for job_id in job_ids)
+    for job_id in job_ids:
+        world.call("POST", f"/v1/jobs/{job_id}/cancel", "bob")
+    two = world.call("POST", "/v1/predict", json={"source": "# gpus: 2\n" + TRAINING}).json()
+    assert two["dry_run"].startswith("whole, 20 optimizer steps")
+    for name in ("A100", "A6000"):
+        assert one[name]["features"] == many[name]["features"] == two["by_type"][name]["features"] == "dry-run"
+        assert one[name]["runtime_low_s"] < one[name]["runtime_s"] < one[name]["runtime_high_s"]
+        assert 90 < many[name]["runtime_s"] / one[name]["runtime_s"] < 101
+        assert two["by_type"][name]["runtime_s"] != one[name]["runtime_s"]
 
 
 def test_a_job_goes_all_the_way(world):

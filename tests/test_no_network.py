@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from kilowait.predict.dryrun.sandbox import sandbox_available
+
 CHILD = """
 import json, socket, sys
 reached = []
@@ -18,7 +20,10 @@ for family, address in ((socket.AF_INET, ("192.0.2.1", 80)), (socket.AF_INET, ("
         pass
 from kilowait.source import source_from_bytes
 from serve.predictor import load
-found = load(None, 1).predict(source_from_bytes("t.py", b"import torch\\nprint(torch.ones(3).sum())\\n"))
+local = load(None, 1, None, 10.0)
+text = b"import torch\\nx = torch.ones(9, 9, device='cuda') @ torch.ones(9, 9, device='cuda')\\n"
+found = local.predict(source_from_bytes("t.py", text), ["A100"])
+local.gpu.dry_runs.close()
 print(json.dumps({"reached": reached, "types": sorted(found), "seconds": [p.runtime_s for p in found.values()]}))
 """
 
@@ -32,5 +37,6 @@ def test_a_prediction_needs_no_network():
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["reached"] == []
-    assert answer["types"] == ["cpu-1", "cpu-2"]
+    on_gpus = ["A100"] if sandbox_available() is None else []
+    assert answer["types"] == [*on_gpus, "cpu-1", "cpu-2"]
     assert all(seconds > 0 for seconds in answer["seconds"])

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from kilowait.errors import InputError, ModelError
+from kilowait.predict.doubt import Doubt
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.predict.probe import Probe, ProbeConfig
 
@@ -28,6 +29,9 @@ FORMAT = 1
 """Of bundle.json; a reader refuses any other."""
 TENSORS = "probe.safetensors"
 MANIFEST = "bundle.json"
+COVERED = ("format", "config", "device_types", "metrics", "training")
+"""What of the manifest the probe version covers, and DOUBT where it is there."""
+DOUBT = "doubt"
 UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "l": "L", "kwh": "kWh", "bytes": "bytes"}
 """What the last part of a metric's name stands for."""
 REACH = 10.0
@@ -57,11 +61,12 @@ class MetricProbe:
 class Bundle:
     """Probes by metric over the same device types and features, and where they came from.
 
-    `training` says which labels (their digest and counts), `accuracy` how well the recipe did out of fold, and
-    `versions` which software trained it.
+    `doubt` gives intervals and knows new kinds of programs. `training` says which labels (their digest and counts),
+    `accuracy` how well the recipe did out of fold, and `versions` which software trained it.
     """
 
     metrics: Mapping[str, MetricProbe]
+    doubt: Doubt | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     accuracy: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -126,7 +131,7 @@ def load(folder: Path | str) -> Bundle:
     manifest = _read_manifest(folder / MANIFEST)
     data = _read(folder / TENSORS)
     try:
-        described = {name: manifest[name] for name in ("format", "config", "device_types", "metrics", "training")}
+        described = {name: manifest[name] for name in COVERED} | {n: manifest[n] for n in (DOUBT,) if n in manifest}
         if _version(data, described) != manifest["probe_version"]:
             raise ModelError(
                 f"{folder}: {TENSORS} and {MANIFEST} do not belong to probe version {manifest['probe_version']}: "
@@ -153,6 +158,8 @@ def _serialise(bundle: Bundle) -> bytes:
         for metric, part in bundle.metrics.items()
         for name, tensor in part.probe.tensors.items()
     }
+    if bundle.doubt is not None:
+        tensors |= {f"{DOUBT}/{name}": tensor.contiguous() for name, tensor in bundle.doubt.tensors.items()}
     return safetensors.torch.save(tensors)
 
 
@@ -171,6 +178,7 @@ def _description(bundle: Bundle) -> dict[str, Any]:
             for metric, part in bundle.metrics.items()
         },
         "training": dict(bundle.training),
+        **({} if bundle.doubt is None else {DOUBT: bundle.doubt.description()}),
     }
     return dict(json.loads(json.dumps(described, allow_nan=False)))
 
@@ -222,8 +230,10 @@ def _assemble(manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bun
         probe = Probe(config=config, device_types=tuple(manifest["device_types"]), tensors=own)
         metrics[metric] = MetricProbe(probe=probe, provenance=described["label_provenance"], label_range=(low, high))
         _check_shapes(metric, probe)
+    beside = {n.partition("/")[2]: t for n, t in tensors.items() if n.partition("/")[0] == DOUBT}
     return Bundle(
         metrics=metrics,
+        doubt=Doubt.restored(manifest[DOUBT], beside) if DOUBT in manifest else None,
         training=manifest["training"],
         accuracy=manifest.get("accuracy", {}),
         versions=manifest.get("versions", {}),

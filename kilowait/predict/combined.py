@@ -128,7 +128,7 @@ def _plain(study: Study, mask: Mask) -> tuple[FloatArray, FloatArray]:
     return mean, np.maximum(spread, 0.1)
 
 
-def _grid(runs: Iterable[DryRun | None]) -> float:
+def grid_of(runs: Iterable[DryRun | None]) -> float:
     """Works are merged where there are too many for a kernel over all pairs of them."""
     usable = [run for run in runs if run is not None and run.usable]
     return GRID if Workload.of(usable).size > MANY_WORKS else 0.0
@@ -138,7 +138,7 @@ def nested_recipe(seed: int) -> Recipe:
     """The device model with scales chosen anew from each training set (`device_model.choose`)."""
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
-        programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=_grid(inputs.dry_runs.values()))
+        programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=grid_of(inputs.dry_runs.values()))
         answers = []
         for mask in train:
             own = replace(programs, terms=chosen_terms(*_training(programs, inputs.study, mask), seed=seed))
@@ -153,7 +153,7 @@ def combined_recipe(otherwise: Recipe | None = None) -> Recipe:
     """The device model, and `otherwise` for programs without a whole dry run."""
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
-        programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=_grid(inputs.dry_runs.values()))
+        programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=grid_of(inputs.dry_runs.values()))
         needed = otherwise is not None and not all(_whole(inputs.dry_runs.get(s)) for s in inputs.study.scripts)
         told = [a.predicted for a in otherwise(inputs, metric, train)] if otherwise is not None and needed else None
         found = by_operations(programs, inputs.study, metric, train, told)

@@ -9,7 +9,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +40,15 @@ What follows -- are the script's own arguments. With --entrypoint each FILE is a
 that the entrypoint imports and the configuration files that code or arguments name are part of the job; the rest is
 left out and listed. Environment variables are no part of it.
 
-Each number is modelled. For the device types of the bundle a probe reads it off the source's embedding; the table ends
-with how the labels it learnt from were had: an energy learnt from estimates is no better than those. For any other GPU
-type of the catalogue the program is executed dry, on tensors without data, in a sandbox without network or files of
-yours, and a device model reads the operations it would run; starting Python and CUDA, compiling and reading data are
-not in its times. An interval holds the truth nine times in ten for programs like those the model learnt from, which
-are forward passes; for training scripts that is not known. A type marked "never measured" rests on its
-specification sheet alone. A dry run that its budget cuts short is partial, and of no use before the first optimizer
-step: give a busy machine more with --dry-run-budget-s. Without one the bundle's types are predicted all the same.
+Each number is modelled. The program is executed dry, on tensors without data, in a sandbox without network or files of
+yours, and a device model reads the operations it would run. For the device types of the bundle it is one fitted to
+their labels, and the other metrics are what a probe on the source's embedding expects of them in a second; where the
+dry run is of no use the probe tells the run time too. The table ends with how the labels were had: an energy learnt
+from estimates is no better than those. For any other GPU type of the catalogue it is kilowait's own device model;
+starting Python and CUDA, compiling and reading data are not in its times. An interval holds the truth nine times in ten
+for programs like those the model learnt from, which are forward passes for GPU types; for training scripts there that
+is not known. A type marked "never measured" rests on its specification sheet alone. A dry run that its budget cuts
+short is partial, and of no use before the first optimizer step: give a large program more with --dry-run-budget-s.
 """
 STDIN = "-"
 ALL = "all"
@@ -76,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=BUDGET_S,
         metavar="S",
-        help="seconds that the dry run of a program gets; 0 switches it off (default: %(default)g)",
+        help="CPU seconds that the dry run of a program gets; 0 switches it off (default: %(default)g)",
     )
     parser.add_argument("--device-model", type=Path, metavar="DIR", help="another one (default: that of this package)")
     parser.add_argument(
@@ -112,15 +113,17 @@ def _without_collection() -> Iterator[None]:
 
 
 def _predict(submissions: Sequence[Submission], args: argparse.Namespace) -> dict[str, Any]:
-    wanted = _wants_gpus(args)
-    with DryRuns(args.dry_run_budget_s if wanted else 0.0) as dry_runs:  # its worker starts while torch loads here
+    with ExitStack() as stack:  # the workers of dry runs start while torch loads here
+        budget_s = args.dry_run_budget_s
+        gpu_runs = stack.enter_context(DryRuns(budget_s if _wants_gpus(args) else 0.0))
+        own_runs = _own_runs(args, gpu_runs, stack) if budget_s else None
         from kilowait.predict import bundle as bundles
-        from kilowait.predict.predictor import GpuSide, Predictor
+        from kilowait.predict.predictor import GpuSide, OwnSide, Predictor
 
         bundle = bundles.load(args.bundle) if args.bundle else bundles.load_default()
         devices = _devices(args.device, bundle.device_types)
-        gpu = GpuSide(dry_runs, args.device_model)
-        predictor = Predictor(bundle, _embedder(bundle, args.threads), gpu)
+        gpu, own = GpuSide(gpu_runs, args.device_model), OwnSide(*own_runs) if own_runs else None
+        predictor = Predictor(bundle, _embedder(bundle, args.threads), gpu, own)
         gpu_types = [name for name in devices if name in CATALOGUE]
         results = []
         for given in submissions:
@@ -129,7 +132,22 @@ def _predict(submissions: Sequence[Submission], args: argparse.Namespace) -> dic
         report = _report(results, devices, bundle)
         if any(forecast.dry_run.usable for _, _, forecast in results):
             report["device_model"] = gpu.model.about
+        if own and any(forecast.own_dry_run.usable for _, _, forecast in results):
+            report["own_device_model"] = own.model.about
         return report
+
+
+def _own_runs(args: argparse.Namespace, gpu_runs: DryRuns, stack: ExitStack) -> tuple[DryRuns, Path] | None:
+    """Dry runs for the bundle's own device model and its folder, where it has one and its types are asked for."""
+    from kilowait.predict.operations import labelled, of_bundle
+
+    folder = of_bundle(args.bundle)
+    names = labelled(folder) if folder else ()
+    if folder is None or (args.device and ALL not in args.device and not any(name in names for name in args.device)):
+        return None
+    if any(_gpu(name) for name in names):
+        return gpu_runs, folder
+    return stack.enter_context(DryRuns(args.dry_run_budget_s, "cpu")), folder
 
 
 def _read(args: argparse.Namespace) -> list[Submission]:
@@ -193,8 +211,10 @@ def _report(
         "predictions": [
             {
                 **_described(given),
+                **_novelty(forecast),
                 "request": request,
                 "dry_run": {**forecast.dry_run.to_dict(), "summary": forecast.dry_run.summary},
+                "own_dry_run": {**forecast.own_dry_run.to_dict(), "summary": forecast.own_dry_run.summary},
                 "devices": {name: _numbers(forecast, name) for name in devices if name in forecast.predictions},
             }
             for given, request, forecast in results
@@ -219,6 +239,13 @@ def _described(given: Submission) -> dict[str, Any]:
         "left_out": dict(given.left_out),
         "notes": list(given.notes),
     }
+
+
+def _novelty(forecast: "Forecast") -> dict[str, Any]:
+    """How far the program is from those that the probes learnt from, where the bundle knows."""
+    if forecast.distance is None:
+        return {}
+    return {"novelty": {"distance": forecast.distance, "new_kind": forecast.distance > 1}}
 
 
 def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:

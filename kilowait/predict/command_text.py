@@ -16,18 +16,26 @@ def as_text(report: dict[str, Any]) -> str:
         for metric, provenance in report["label_provenance"].items()
     )
     foot = f"probe {report['probe_version']} on {' + '.join(report['features'])}\n"
-    if "device_model" in report:
-        model = report["device_model"]
-        foot += f"device model {model['version']}, from {model['programs']} programs of {model['source']}\n"
+    for key, name in (("own_device_model", "the bundle's device model"), ("device_model", "device model")):
+        if key in report:
+            model = report[key]
+            foot += f"{name} {model['version']}, from {model['programs']} programs of {model['source']}\n"
     return "\n".join([*blocks, f"{foot}all numbers are modelled: {learnt}\n"])
 
 
 def _block(entry: dict[str, Any]) -> str:
     """One file's table."""
     lines = [" ".join([entry["file"], *entry["arguments"]]), *_files_lines(entry), _request_line(entry["request"])]
-    lines += [f"  dry run: {entry['dry_run']['summary']}"]
+    lines += _dry_runs(entry)
     lines += _table(entry["devices"]) if entry["devices"] else ["  no device type that was asked for is predicted"]
     return "\n".join([*lines, *_provenance(entry["devices"])]) + "\n"
+
+
+def _dry_runs(entry: dict[str, Any]) -> list[str]:
+    """What the dry runs found that were asked for; of the GPU types' alone where none was."""
+    own, gpu = entry["own_dry_run"], entry["dry_run"]
+    lines = [f"  dry run for the bundle's types: {own['summary']}"] if own["outcome"] != "off" else []
+    return [*lines, f"  dry run: {gpu['summary']}"] if gpu["outcome"] != "off" or not lines else lines
 
 
 def _table(devices: dict[str, dict[str, Any]]) -> list[str]:
@@ -74,6 +82,9 @@ def _files_lines(entry: dict[str, Any]) -> list[str]:
     if entry["arguments_in_effect"]:
         values = (f"{name}={e['value']} ({e['evidence']})" for name, e in entry["arguments_in_effect"].items())
         lines.append(f"  arguments in effect: {', '.join(values)}")
+    if entry.get("novelty", {}).get("new_kind"):
+        how = f"{entry['novelty']['distance']:.2g} times as far as the threshold"
+        lines.append(f"  note: unlike the programs that the probes learnt from ({how}); their intervals are wider")
     return [*lines, *(f"  note: {note}" for note in entry["notes"])]
 
 

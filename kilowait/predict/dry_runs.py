@@ -16,9 +16,13 @@ from kilowait.predict.dryrun.runner import DryRunner
 from kilowait.program.job_source import JobSource
 from kilowait.source import Source
 
-BUDGET_S = 1.0
-"""Wall time that a program's dry run gets where nothing else is said."""
+BUDGET_S = 2.0
+"""CPU seconds that a program's dry run gets where nothing else is said."""
 OFF = "off"
+FEATURES = "dry-run"
+"""What stands for the features in a prediction that no embedding enters."""
+TARGETS = {"cuda": "GPU", "cpu": "CPU"}
+NEEDS = {"cuda": "predictions for GPU types need", "cpu": "predictions from its operations need"}
 _UNITS = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
 
 
@@ -35,7 +39,7 @@ class DryRunOutcome:
 
     @property
     def usable(self) -> DryRun | None:
-        """The dry run, where there is work on a GPU in it to predict from: whole, or past the first optimizer step."""
+        """The dry run, where it has work on its target to predict from: whole, or past the first optimizer step."""
         run = self.run
         if run is None or not run.usable or not (self.whole or run.steps):
             return None
@@ -51,13 +55,13 @@ class DryRunOutcome:
         """One line: what it found, or why there is nothing."""
         if self.run is None:
             return f"off: {self.off}"
-        run, needed = self.run, "predictions for GPU types need it"
+        run, needs = self.run, NEEDS[self.run.target]
         if not run.usable:
-            return f"failed: {run.reason}; {needed}"
+            return f"failed: {run.reason}; {needs} it"
         if not _on_target(run):
-            return f"{run.completeness}: nothing in it runs on a GPU; predictions for GPU types need that"
+            return f"{run.completeness}: nothing in it runs on a {TARGETS[run.target]}; {needs} that"
         if not (self.whole or run.steps):
-            return f"partial: {run.reason}; no optimizer step was seen; predictions for GPU types need one"
+            return f"partial: {run.reason}; no optimizer step was seen; {needs} one"
         facts = ["whole" if self.whole else f"partial: {run.reason}"]
         facts += [f"{run.steps:,.0f} optimizer steps"] if run.steps else []
         facts += ["one forward pass"] if self.forward else []
@@ -101,11 +105,14 @@ def _on_target(run: DryRun) -> bool:
 
 
 class DryRuns:
-    """A context manager around a runner that starts in its own thread; `budget_s` 0 switches it off."""
+    """A context manager around a runner that starts in its own thread; `budget_s` 0 switches it off.
 
-    def __init__(self, budget_s: float = BUDGET_S) -> None:
+    `target` is "cuda" for GPU types and "cpu" for CPU device types.
+    """
+
+    def __init__(self, budget_s: float = BUDGET_S, target: str = "cuda") -> None:
         if budget_s != 0:
-            self._runner = DryRunner(budget_s=budget_s, target="cuda")
+            self._runner = DryRunner(budget_s=budget_s, target=target)
         self.budget_s = budget_s
         self._off = "" if budget_s else "its budget is 0"
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="dry-run")

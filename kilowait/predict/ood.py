@@ -16,7 +16,6 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from kilowait.errors import InputError, ModelError
@@ -126,6 +125,8 @@ def _space(x: Tensor, clusters: Sequence[str], components: int) -> dict[str, Ten
 
 def _whitener(residuals: NDArray[np.float64]) -> Tensor:
     """W (k, k) with W W^T the inverse of the residuals' shrunk covariance."""
+    from sklearn.covariance import ledoit_wolf  # takes a second to load, and a fitted detector does not need it
+
     covariance, _ = ledoit_wolf(residuals, assume_centered=True)
     values, vectors = torch.linalg.eigh(torch.from_numpy(np.ascontiguousarray(covariance)))
     whitener: Tensor = vectors / values.clamp(min=float(values.max()) * 1e-9).clamp(min=1e-12).sqrt()

@@ -1,13 +1,13 @@
-"""From a source to a prediction on every device type: the embedder and the probes in a row, the dry run beside them.
+"""From a source to a prediction on every device type: the embedder and the probes in a row, dry runs beside them.
 
-Device types of the bundle are predicted by probes on the embedding; GPU types that it lacks by the device model on
-the dry run. Either half is there without the other.
+Device types of the bundle are predicted by probes on the embedding, and their run time by the bundle's own device model
+where it has one and the program's dry run is usable; GPU types that the bundle lacks by kilowait's device model.
+Each part is there without the others.
 """
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from kilowait.errors import ModelError
 from kilowait.jobs import JOULES_PER_KWH, Prediction
 from kilowait.predict.bundle import Bundle
+from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns
+from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.program.job_source import JobSource
 from kilowait.program.text import as_source
@@ -27,11 +29,14 @@ from kilowait.source import Source
 
 if TYPE_CHECKING:
     from kilowait.predict.gpu_types import GpuPredictor
+    from kilowait.predict.operations import OperationsModel
 
 REMEMBERED = 256
 """Sources whose vector and dry run are kept: a source that is asked for again costs milliseconds."""
 SCALED = "; {gpus} GPUs by a model of data parallelism"
 PARTIAL = "; from a partial dry run"
+OWN = "modelled (the bundle's device model; run times of this type were in its training)"
+NOT_ASKED = DryRunOutcome(off="nothing was asked for that needs it")
 
 
 class Vector(Protocol):
@@ -53,12 +58,17 @@ class SourceEmbedder(Protocol):
 class Forecast:
     """Predictions by device type, how each was had, and which types have too little memory and why.
 
-    A GPU type that was asked for and is not among the predictions needed a dry run that `dry_run` says is not there.
+    A GPU type that was asked for and is not among the predictions needed a dry run that `dry_run` says is not there;
+    `own_dry_run` is that for the bundle's own device model. `vector` (d,) is the embedding, and
+    `distance` what `Predictor.distance` says of it.
     """
 
     predictions: Mapping[str, Prediction]
     provenance: Mapping[str, str]
-    dry_run: DryRunOutcome
+    vector: NDArray[np.float32]
+    distance: float | None = None
+    dry_run: DryRunOutcome = NOT_ASKED
+    own_dry_run: DryRunOutcome = NOT_ASKED
     memory: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -80,23 +90,40 @@ class GpuSide:
         return GpuPredictor.load(self.folder) if self.folder else GpuPredictor.load_default()
 
 
+@dataclass(frozen=True)
+class OwnSide:
+    """The bundle's own device model, in `folder`, with dry runs on what its device types are: a GPU or a CPU."""
+
+    dry_runs: DryRuns
+    folder: Path
+
+    @cached_property
+    def model(self) -> "OperationsModel":
+        """The device model; raises ModelError."""
+        from kilowait.predict.operations import OperationsModel
+
+        return OperationsModel.load(self.folder)
+
+
 class Predictor:
-    """Predicts the metrics of a source: with the probes of `bundle` on the vectors of `embedder`, and `gpu` beside.
+    """Predicts the metrics of a source: with the probes of `bundle` on the vectors of `embedder`, and beside them.
 
     Raises ModelError when the bundle has no probe for run time or energy.
     """
 
-    def __init__(self, bundle: Bundle, embedder: SourceEmbedder, gpu: GpuSide | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, embedder: SourceEmbedder, gpu: GpuSide | None = None, own: OwnSide | None = None
+    ) -> None:
         for metric in ("runtime_s", "energy_j"):
             if metric not in bundle.metrics:
                 raise ModelError(f"the bundle has no probe for {metric}; it has {', '.join(bundle.metrics)}")
         self.bundle = bundle
         self.embedder = embedder
-        self.gpu = gpu
+        self.gpu, self.own = gpu, own
         self.version = bundle.version
         self.features = bundle.features
         self.feature_names = "+".join(feature.key for feature in self.features)
-        self._remembered: OrderedDict[str, tuple[NDArray[np.float32], DryRunOutcome]] = OrderedDict()
+        self._remembered: OrderedDict[str, _Read] = OrderedDict()
 
     def predict(
         self, source: Source | JobSource, gpu_types: Sequence[str] = (), gpus: int = 1
@@ -110,40 +137,66 @@ class Predictor:
         The bundle's are for the job as its labels were: `gpus` counts for the others.
         """
         lacking = [name for name in gpu_types if name not in self.bundle.device_types]
-        vector, dry_run = self._read(source, dry=bool(lacking))
-        predictions = self.predict_vector(vector)
+        read = self._read(source, self.gpu if lacking else None)
+        predictions = self.predict_vector(read.vector)
         provenance = {device: self._how(device) for device in predictions}
-        run = dry_run.usable
-        if run is None or self.gpu is None:
-            return Forecast(predictions=predictions, provenance=provenance, dry_run=dry_run)
-        model = self.gpu.model
-        beside = (SCALED.format(gpus=gpus) if gpus > 1 else "") + ("" if dry_run.whole else PARTIAL)
-        return Forecast(
-            predictions=predictions | model.predict(run, lacking, gpus),
-            provenance=provenance | {name: model.provenance(name) + beside for name in lacking},
-            dry_run=dry_run,
-            memory={name: lack for name in lacking if (lack := model.memory_lack(run, name))},
+        if self.own and (run := read.own.usable):
+            mine = timed(self.own.model, run, predictions)
+            predictions |= mine
+            provenance |= dict.fromkeys(mine, OWN + ("" if read.own.whole else PARTIAL))
+        found = Forecast(
+            predictions=predictions,
+            provenance=provenance,
+            vector=read.vector,
+            distance=self.distance(read.vector),
+            dry_run=read.gpu,
+            own_dry_run=read.own,
+        )
+        return self._beside(found, self.gpu, lacking, gpus) if self.gpu and lacking else found
+
+    def _beside(self, found: Forecast, side: GpuSide, gpu_types: Sequence[str], gpus: int) -> Forecast:
+        """The forecast with GPU types that the bundle lacks, where there is a dry run."""
+        run = found.dry_run.usable
+        if run is None:
+            return found
+        model = side.model
+        how = (SCALED.format(gpus=gpus) if gpus > 1 else "") + ("" if found.dry_run.whole else PARTIAL)
+        return replace(
+            found,
+            predictions={**found.predictions, **model.predict(run, gpu_types, gpus)},
+            provenance={**found.provenance, **{name: model.provenance(name) + how for name in gpu_types}},
+            memory={name: lack for name in gpu_types if (lack := model.memory_lack(run, name))},
         )
 
     def _how(self, device_type: str) -> str:
         labels = self.bundle.metrics["runtime_s"].provenance.get(device_type, "unnamed")
         return f"modelled (probe on the embedding; run times of its training {labels} on this type)"
 
-    def _read(self, source: Source | JobSource, *, dry: bool) -> tuple[NDArray[np.float32], DryRunOutcome]:
-        """The vector (d,) and the dry run of a source, side by side, or from memory; one of no use is made again."""
+    def _read(self, source: Source | JobSource, gpu: GpuSide | None) -> "_Read":
+        """The vector and the dry runs of a source, side by side, or from memory; one of no use is made again."""
         key = source.content_hash
         known = self._remembered.get(key)
-        if known and (known[1].usable or not dry):
-            self._remembered.move_to_end(key)
-            return known
-        coming = self.gpu.dry_runs.submit(source) if self.gpu and dry else None
-        vector = known[0] if known else self._vector(source)
-        if self.gpu and coming:
-            _ = self.gpu.model  # loads beside the dry run
-        self._remembered[key] = vector, _outcome(coming)
+        coming = {
+            side.dry_runs: side.dry_runs.submit(source)
+            for side, before in ((gpu, known and known.gpu), (self.own, known and known.own))
+            if side and not (before and before.usable)
+        }
+        vector = known.vector if known else self._vector(source)
+        for side in (gpu, self.own):
+            if side and side.dry_runs in coming:
+                _ = side.model  # loads beside the dry run
+        made = {dry_runs: future.result() for dry_runs, future in coming.items()}
+        before = known or _Read(vector)
+        read = _Read(
+            vector=vector,
+            gpu=made.get(gpu.dry_runs, before.gpu) if gpu else before.gpu,
+            own=made.get(self.own.dry_runs, before.own) if self.own else before.own,
+        )
+        self._remembered[key] = read
+        self._remembered.move_to_end(key)
         if len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
-        return self._remembered[key]
+        return read
 
     def _vector(self, source: Source | JobSource) -> NDArray[np.float32]:
         text = as_source(source) if isinstance(source, JobSource) else source
@@ -153,21 +206,70 @@ class Predictor:
         """Predictions of the probes from the embedding itself (d,), for sources that were embedded before."""
         x = torch.from_numpy(np.asarray(vector, dtype=np.float32)).unsqueeze(0)
         columns = {metric: part.predict(x)[0].tolist() for metric, part in self.bundle.metrics.items()}
+        distance = self.distance(vector)
         return {
-            device_type: self._prediction({metric: values[at] for metric, values in columns.items()})
+            device_type: self._prediction({metric: values[at] for metric, values in columns.items()}, distance)
             for at, device_type in enumerate(self.bundle.device_types)
         }
 
-    def _prediction(self, values: dict[str, float]) -> Prediction:
+    def distance(self, vector: NDArray[np.float32]) -> float | None:
+        """How far an embedding (d,) is from those of training: above 1 it is of a new kind. None if unknown."""
+        doubt = self.bundle.doubt
+        return None if doubt is None else doubt.distance(torch.from_numpy(np.asarray(vector, dtype=np.float32))[None])
+
+    def _ends(self, metric: str, value: float, distance: float | None) -> tuple[float | None, float | None]:
+        doubt = self.bundle.doubt
+        return (None, None) if doubt is None or distance is None else doubt.ends(metric, value, distance)
+
+    def _prediction(self, values: dict[str, float], distance: float | None) -> Prediction:
+        low_s, high_s = self._ends("runtime_s", values["runtime_s"], distance)
+        low_kwh, high_kwh = self._ends("energy_j", values["energy_j"] / JOULES_PER_KWH, distance)
         other = {metric: v for metric, v in values.items() if metric not in ("runtime_s", "energy_j")}
         return Prediction(
             runtime_s=values["runtime_s"],
             energy_kwh=values["energy_j"] / JOULES_PER_KWH,
+            runtime_low_s=low_s,
+            runtime_high_s=high_s,
+            energy_low_kwh=low_kwh,
+            energy_high_kwh=high_kwh,
             probe_version=self.version,
             features=self.feature_names,
             other=other,
         )
 
 
-def _outcome(coming: "Future[DryRunOutcome] | None") -> DryRunOutcome:
-    return DryRunOutcome(off="no GPU type was asked for that needs it") if coming is None else coming.result()
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is known of a source: its vector (d,), and its dry runs for the GPU types and for the bundle's types."""
+
+    vector: NDArray[np.float32]
+    gpu: DryRunOutcome = NOT_ASKED
+    own: DryRunOutcome = NOT_ASKED
+
+
+def timed(model: "OperationsModel", run: DryRun, predictions: Mapping[str, Prediction]) -> dict[str, Prediction]:
+    """Predictions of probes with the run times of `model`, for the device types that it was fitted to.
+
+    Other metrics keep their rate: what the probes expect of energy in a second is multiplied by other seconds. The
+    work of a dry run that ended early is less than the program's: there the larger of the two run times stands.
+    """
+    names = [name for name in predictions if name in model.measured]
+    found: dict[str, Prediction] = {}
+    for name, seconds in zip(names, model.run_times(run, [Specification.named(n) for n in names]), strict=True):
+        before = predictions[name]
+        if run.completeness != Completeness.WHOLE and before.runtime_s > seconds.runtime_s:
+            seconds = model.around(run, name, before.runtime_s, seconds.sigma)
+        longer = seconds.runtime_s / before.runtime_s
+        found[name] = replace(
+            before,
+            runtime_s=seconds.runtime_s,
+            runtime_low_s=seconds.low_s,
+            runtime_high_s=seconds.high_s,
+            energy_kwh=before.energy_kwh * longer,
+            energy_low_kwh=None,
+            energy_high_kwh=None,
+            probe_version=f"{before.probe_version}+{model.version}",
+            features=f"dry-run+{before.features}",
+            other={metric: value * longer for metric, value in before.other.items()},
+        )
+    return found

@@ -16,6 +16,13 @@ from kilowait.predict.accuracy import FloatArray
 
 _HALF = ("float16", "bfloat16", "complex32")
 _DOUBLE = ("float64", "complex128")
+CPU = "cpu-"
+
+
+def is_cpu(name: str) -> bool:
+    """Whether this is a CPU device type: cpu-N for N threads."""
+    threads = name.removeprefix(CPU)
+    return name.startswith(CPU) and threads.isdigit() and int(threads) > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +87,8 @@ class Specification:
     @classmethod
     def named(cls, name: str) -> "Specification":
         """The sheet of a GPU type by any of its names, or of cpu-N; raises InputError for any other."""
-        head, _, threads = name.partition("-")
-        if head == "cpu" and threads.isdigit() and int(threads):
-            return cls.cpu(int(threads))
+        if is_cpu(name):
+            return cls.cpu(int(name.removeprefix(CPU)))
         return cls.of(hardware.CATALOGUE[hardware.canonical(name)])
 
     def matrix_flops(self, dtype: str, tf32: bool) -> float:

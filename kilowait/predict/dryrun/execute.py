@@ -1,4 +1,6 @@
-"""Run one program dry in this process, within a budget of time; what comes out is always a DryRun.
+"""Run one program dry in this process, within a budget of CPU seconds; what comes out is always a DryRun.
+
+CPU seconds, so that a program's dry run ends at the same operation however busy the machine is.
 
 Only for a child that does nothing else: the program's code is executed here.
 """
@@ -15,6 +17,7 @@ from kilowait.predict.dryrun.pretend_kernels import pretend_kernels
 from kilowait.predict.dryrun.pretend_libraries import pretend_libraries
 from kilowait.predict.dryrun.program import Program, is_forward
 from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.sandbox import WALL
 from kilowait.predict.dryrun.script import record_script
 from kilowait.predict.dryrun.trace import Recorder
 
@@ -43,7 +46,7 @@ def execute(program: Program, folder: Path, target: str, budget_s: float, hand_i
         hand_in(result(reason))
         os._exit(0)
 
-    spent = f"the budget of {budget_s:g} s was spent"
+    spent = f"the budget of {budget_s:g} CPU seconds was spent"
     _arm(budget_s, spent, recorder, last)
     reason = ""
     try:
@@ -52,7 +55,8 @@ def execute(program: Program, folder: Path, target: str, budget_s: float, hand_i
         reason = spent
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"[:500]
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+        signal.setitimer(timer, 0)
     hand_in(result(reason))
 
 
@@ -67,8 +71,10 @@ def _arm(budget_s: float, spent: str, recorder: Recorder, last: Callable[[str], 
             last(spent)
         raise _BudgetSpent
 
-    signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, budget_s, AGAIN_S)
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, end)
+    signal.setitimer(signal.ITIMER_PROF, budget_s, AGAIN_S)
+    signal.setitimer(signal.ITIMER_REAL, budget_s * WALL, AGAIN_S)
 
 
 def _run(recorder: Recorder, program: Program, folder: Path) -> None:

@@ -6,22 +6,28 @@ interleave with their callers.
 """
 
 import ast
+from collections.abc import Iterator
+from itertools import count
 
 LOOPS = "__kilowait_loops__"
 _LAZY = ("enumerate", "zip")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
-def rewrite(text: str | bytes, name: str) -> ast.Module:
+Sites = Iterator[int]
+"""Numbers of loops, one sequence over all files of a program."""
+
+
+def rewrite(text: str | bytes, name: str, sites: Sites | None = None) -> ast.Module:
     """The program with its loops rewritten; raises SyntaxError where Python would."""
     tree = ast.parse(text, name)
-    _Rewriter().visit(tree)
+    _Rewriter(count(1) if sites is None else sites).visit(tree)
     return ast.fix_missing_locations(tree)
 
 
 class _Rewriter(ast.NodeTransformer):
-    def __init__(self) -> None:
-        self.sites = 0
+    def __init__(self, sites: Sites) -> None:
+        self.sites = sites
         self.depth = 0
 
     def visit_For(self, node: ast.For) -> ast.AST | list[ast.stmt]:
@@ -38,8 +44,7 @@ class _Rewriter(ast.NodeTransformer):
         return self._loop(loop, _thunk(node.test), "trips", node.body)
 
     def _loop(self, node: ast.For, over: ast.expr, method: str, body: list[ast.stmt]) -> list[ast.stmt]:
-        self.sites += 1
-        site = self.sites
+        site = next(self.sites)
         counters = _counters(body)
         self.depth += 1
         node.iter = over
@@ -54,8 +59,7 @@ class _Rewriter(ast.NodeTransformer):
         first = node.generators[0]
         if len(node.generators) > 1 or first.ifs or first.is_async or _interleaves(node):
             return node
-        self.sites += 1
-        first.iter = _call("items", ast.Constant(self.sites), ast.Constant(node.lineno), first.iter)
+        first.iter = _call("items", ast.Constant(next(self.sites)), ast.Constant(node.lineno), first.iter)
         return _call("listed", node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:

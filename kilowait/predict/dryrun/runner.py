@@ -25,9 +25,10 @@ TARGETS = ("cuda", "cpu")
 class DryRunner:
     """A context manager; `run` and `run_program` give a DryRun whatever the program does.
 
-    `budget_s` is wall time a program gets; when it is spent, the result is partial. `target` is "cuda" for any GPU
-    type and "cpu" for CPU device types. `unsafe` executes programs with the rights of this process, limits of resources
-    aside: only for programs that are trusted as much as the code that calls this.
+    `budget_s` are CPU seconds a program gets, and three times as many by the clock; when they are spent, the result is
+    partial. `target` is "cuda" for any GPU type and "cpu" for CPU device types. `unsafe` executes programs with the
+    rights of this process, limits of resources aside: only for programs that are trusted as much as the code that
+    calls this.
 
     Entering raises InputError where the machine has no sandbox and `unsafe` is not set.
     """

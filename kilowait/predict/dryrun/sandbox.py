@@ -32,6 +32,8 @@ CAPABILITIES_VERSION = 0x20080522
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 """The number of the system call, which the C library does not wrap."""
 NOBODY = 65534
+WALL = 3.0
+"""A program that waits, or a machine that is busy, has so many times its CPU seconds by the clock."""
 SCRATCH = "/scratch"
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
 _DEVICES = ("null", "zero", "urandom", "random")

@@ -4,8 +4,10 @@ Not covered: who runs it and in which sandbox.
 """
 
 import sys
+from itertools import count
 from pathlib import Path
 
+from kilowait.predict.dryrun.imports import LocalImports
 from kilowait.predict.dryrun.loops import Loops
 from kilowait.predict.dryrun.rewrite import LOOPS, rewrite
 from kilowait.predict.dryrun.trace import Recorder, tracing
@@ -17,13 +19,15 @@ def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...]) ->
     There is no way back: argv, the path of imports and __main__ are the script's from now on. Raises whatever the
     program raises; the recorder then holds what came before.
     """
-    code = compile(rewrite(path.read_bytes(), path.name), path.name, "exec")
+    loops, sites = Loops(recorder), count(1)
+    code = compile(rewrite(path.read_bytes(), path.name, sites), path.name, "exec")
     module = type(sys)("__main__")
-    module.__dict__[LOOPS] = Loops(recorder)
+    module.__dict__[LOOPS] = loops
     module.__file__ = str(path)
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))
     sys.modules["__main__"] = module
+    LocalImports(Path.cwd(), loops, sites).install()
     try:
         with tracing(recorder):
             exec(code, module.__dict__)

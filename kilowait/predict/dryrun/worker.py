@@ -20,11 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from kilowait.predict.dryrun.program import Program
-from kilowait.predict.dryrun.sandbox import SCRATCH, Limits, enter, limit, sandbox_available
+from kilowait.predict.dryrun.sandbox import SCRATCH, WALL, Limits, enter, limit, sandbox_available
 
 PIPE = 3
 """The file descriptor that a child writes its record to, the only one it has."""
-GRACE_S = 1.0
+GRACE_S = 3.0
 """So long after its budget a child may still write; then it is killed."""
 MAX_ANSWER_BYTES = 32_000_000
 """More than this is no record of a dry run."""
@@ -79,7 +79,7 @@ def _fork(request: Request, folder: Path, sandboxed: bool) -> Answer:
         _child(request, folder, theirs, sandboxed)
     os.close(theirs)
     try:
-        data, failure = _read(ours, time.monotonic() + request.budget_s + GRACE_S)
+        data, failure = _read(ours, time.monotonic() + request.budget_s * WALL + GRACE_S)
     finally:
         os.close(ours)
         with suppress(ProcessLookupError):

@@ -1,0 +1,153 @@
+"""A bundle with its own device model: run times from operations, other metrics at the rate that the probes expect."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from test_device_model import copy, product
+from test_predict_command import LineCounter, metric
+
+from kilowait.cli import main
+from kilowait.errors import ModelError
+from kilowait.predict import command
+from kilowait.predict.bundle import Bundle, save
+from kilowait.predict.device_model import store
+from kilowait.predict.device_model.calibration import Calibration, Quantiles
+from kilowait.predict.device_model.fit import Measured
+from kilowait.predict.device_model.model import DeviceModel
+from kilowait.predict.device_model.specifications import Specification, is_cpu
+from kilowait.predict.dry_runs import DryRuns
+from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.sandbox import sandbox_available
+from kilowait.predict.operations import IN_BUNDLE, OperationsModel, labelled, of_bundle
+from kilowait.predict.predictor import OWN, OwnSide, Predictor, timed
+from kilowait.source import source_from_bytes
+
+REASON = sandbox_available()
+needs_sandbox = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+SCRIPT = """\
+import torch
+x = torch.randn(512, 512)
+for step in range({steps}):
+    y = x @ x
+"""
+BROKEN = "import torch\nx = torch.randn(\n"
+CALIBRATION = Calibration(
+    measured=Quantiles(low=-2.0, high=2.0, programs=9), new=Quantiles(low=-3.0, high=3.0, programs=9)
+)
+
+
+def on_cpu(name, *operations, completeness=Completeness.WHOLE, steps=0.0):
+    there = tuple(
+        type(op)(**{f: getattr(op, f) for f in op.__struct_fields__} | {"device": "cpu"}) for op in operations
+    )
+    return DryRun(content_hash=name, target="cpu", completeness=completeness, operations=there, steps=steps)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A bundle whose probes say half a second and 36 J a line, and whose device model knows cpu-1 alone."""
+    where = tmp_path_factory.mktemp("own") / "bundle"
+    save(Bundle(metrics={n: metric(v, "measured") for n, v in PROBES.items()}), where)
+    runs = [on_cpu(f"p{i}", product(256 + 128 * i), copy(10**6, i + 1)) for i in range(4)]
+    seconds = np.array([0.1 * 2**i for i in range(4)])
+    measured = Measured(np.arange(4), np.zeros(4, dtype=np.int64), np.log(seconds))
+    model = DeviceModel.fit(runs, [Specification.named("cpu-1")], measured)
+    training = {"labels": {"cpu-1": 4}, "source": "nowhere", "licence": "none", "programs": 4}
+    store.save(model, where / IN_BUNDLE, {**training, "calibration": CALIBRATION.to_dict()})
+    return where
+
+
+PROBES = {"runtime_s": 0.5, "energy_j": 36.0, "carbon_g": 0.25}
+
+
+@pytest.fixture
+def model(folder):
+    return OperationsModel.load(folder / IN_BUNDLE)
+
+
+@pytest.fixture
+def bundle():
+    return Bundle(metrics={n: metric(v, "measured") for n, v in PROBES.items()})
+
+
+def test_times_are_the_models_and_other_metrics_keep_their_rate(bundle, model):
+    run = on_cpu("new", product(512), copy(10**6, 3))
+    probes = Predictor(bundle, LineCounter()).predict(source_from_bytes("x.py", b"a\nb\n"))
+    found = timed(model, run, probes)
+    assert set(found) == {"cpu-1"}  # cpu-2 has no labels in it: the probe's answer stands
+    (log_s,) = model.model.predict([run], [Specification.named("cpu-1")]).log_s[0]
+    (sigma,) = model.model.predict([run], [Specification.named("cpu-1")]).sigma[0]
+    one, seconds = found["cpu-1"], math.exp(log_s)
+    assert one.runtime_s == pytest.approx(seconds)
+    assert one.runtime_low_s == pytest.approx(seconds * math.exp(-2 * sigma))
+    assert one.runtime_high_s == pytest.approx(seconds * math.exp(2 * sigma))
+    assert one.energy_kwh == pytest.approx(72 * seconds / 3.6e6)  # the probes expect 36 J in half a second
+    assert one.other == {"carbon_g": pytest.approx(0.5 * seconds)}
+    assert one.probe_version == f"{bundle.version}+{model.version}"
+
+
+@pytest.mark.parametrize(("side", "stands"), [(512, "probe"), (16384, "model")])
+def test_a_dry_run_that_ended_early_is_a_lower_bound(bundle, model, side, stands):
+    part = on_cpu("new", product(side), completeness=Completeness.PARTIAL, steps=5.0)
+    probes = Predictor(bundle, LineCounter()).predict(source_from_bytes("x.py", b"a\n" * 4))  # two seconds
+    (least,) = model.run_times(part, [Specification.named("cpu-1")])
+    found = timed(model, part, probes)["cpu-1"]
+    assert found.runtime_s == pytest.approx(2.0 if stands == "probe" else least.runtime_s)
+    assert found.runtime_s == pytest.approx(max(2.0, least.runtime_s))
+    assert found.energy_kwh == pytest.approx(72 * found.runtime_s / 3.6e6)
+    assert found.runtime_low_s < found.runtime_s < found.runtime_high_s
+
+
+@needs_sandbox
+def test_more_steps_take_longer_and_a_broken_script_falls_back_to_the_probe(bundle, folder):
+    with DryRuns(20.0, "cpu") as runs:
+        predictor = Predictor(bundle, LineCounter(), own=OwnSide(runs, folder / IN_BUNDLE))
+        few, many = (
+            predictor.forecast(source_from_bytes("x.py", SCRIPT.format(steps=n).encode())) for n in (10, 10_000)
+        )
+        broken = predictor.forecast(source_from_bytes("x.py", BROKEN.encode()))
+    assert few.own_dry_run.whole
+    assert many.predictions["cpu-1"].runtime_s > 50 * few.predictions["cpu-1"].runtime_s
+    assert many.predictions["cpu-2"] == few.predictions["cpu-2"]  # the probe counts lines
+    assert many.provenance["cpu-1"] == OWN
+    assert many.provenance["cpu-2"] != OWN
+    assert broken.own_dry_run.usable is None
+    assert broken.predictions["cpu-1"].runtime_s == pytest.approx(1.0)  # two lines
+    assert broken.provenance["cpu-1"] == broken.provenance["cpu-2"]
+
+
+@needs_sandbox
+def test_the_command_uses_it_for_the_bundles_types_alone(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "_embedder", lambda bundle, threads: LineCounter())
+    (tmp_path / "train.py").write_text(SCRIPT.format(steps=100))
+
+    def ask(device):
+        words = ["predict", str(tmp_path / "train.py"), "--bundle", str(folder), "--dry-run-budget-s", "20"]
+        assert main([*words, "--device", device, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    one = ask("cpu-1")
+    assert one["predictions"][0]["own_dry_run"]["outcome"] == "whole"
+    assert one["predictions"][0]["dry_run"]["outcome"] == "off"  # no GPU type was asked for
+    assert one["own_device_model"]["programs"] == 4
+    assert "own_device_model" not in ask("cpu-2")
+
+
+def test_a_bundle_without_one_has_none(tmp_path):
+    assert of_bundle(tmp_path) is None
+    with pytest.raises(ModelError, match="not a device model"):
+        labelled(tmp_path)
+
+
+def test_the_packaged_bundle_has_one_for_its_types():
+    folder = of_bundle(None)
+    assert folder is not None
+    assert labelled(folder) == ("cpu-1", "cpu-2")
+    assert OperationsModel.load(folder).measured == {"cpu-1", "cpu-2"}
+
+
+@pytest.mark.parametrize(("name", "is_one"), [("cpu-1", True), ("cpu-0", False), ("cpu-", False), ("A100", False)])
+def test_names_of_cpu_types(name, is_one):
+    assert is_cpu(name) is is_one
