@@ -28,7 +28,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
 
 from kilowait.errors import InputError
 from kilowait.jobs import INTERVAL_COVERAGE
@@ -126,6 +125,8 @@ def few_effects(scores: FloatArray, effect: Ints, coverage: float = INTERVAL_COV
     standard deviations, where a normal quantile counts on knowing all; the remainder needs no stretching. 1 for a
     single effect, of which nothing is known.
     """
+    from scipy.stats import norm, t  # takes a second to load, and a prediction does not need it
+
     _, index, counts = np.unique(effect, return_inverse=True, return_counts=True)
     groups = len(counts)
     if groups < 2:
