@@ -1,12 +1,14 @@
 """The live controller alone, over SQLite on this disk: durable submissions a second, and the latency of a decision.
 
 A decision is asked for on a full cluster with a long queue, after one job ended and one came; what it places is
-committed (one fsync) before the answer, and the part without that commit is shown beside it. Recovery replays the whole
-history. Everything is measured on this machine.
+committed (one fsync) before the answer. Beside it stands what bounds it: one fsync of as many bytes, to a file beside
+the database, after each decision. The processor's part of a decision does not depend on the disk. Recovery replays the
+whole history. Everything is measured on this machine.
 """
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,18 +25,26 @@ from kilowait.store import Store
 from kilowait.submission import Ending, Program, Request
 
 BATCH = 500
+COMMIT_BYTES = 8 * 4096
+"""What a commit of one decision appends to SQLite's log, within a page or two."""
+
+LOG_BYTES = 128 * COMMIT_BYTES
 PROGRAM = Program(files={"main.py": "print('hello')\n" * 40}, entrypoint="main.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Milliseconds of `decide` with `waiting` jobs; the policy's part is without the commit."""
+    """Milliseconds of `decide` with `waiting` jobs; of its processor time, its policy, and an fsync alone."""
 
     types: int
     waiting: int
     decisions: int
     p50_ms: float
     p99_ms: float
+    cpu_p50_ms: float
+    cpu_p99_ms: float
+    fsync_p50_ms: float
+    fsync_p99_ms: float
     policy_p50_ms: float
     policy_p99_ms: float
     end_p50_ms: float
@@ -55,6 +65,23 @@ class Timed:
         found = self._policy(cluster)
         self.spent_ms.append((time.perf_counter() - started) * 1e3)
         return found
+
+
+class Disk:
+    """What the disk asks for: a few pages are written over, as in a write-ahead log that has been round, and synced."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._at = os.open(folder / "fsync", os.O_RDWR | os.O_CREAT), 0
+        os.write(self._file, bytes(LOG_BYTES))
+        os.fsync(self._file)
+
+    def sync_ms(self) -> float:
+        """Milliseconds of one fsync after COMMIT_BYTES were written."""
+        os.pwrite(self._file, os.urandom(COMMIT_BYTES), self._at)
+        self._at = (self._at + COMMIT_BYTES) % LOG_BYTES
+        started = time.perf_counter()
+        os.fsync(self._file)
+        return (time.perf_counter() - started) * 1e3
 
 
 def request_of(submission: Submission, key: str) -> Request:
@@ -91,7 +118,8 @@ def latency(folder: Path, types: int, waiting: int, decisions: int) -> Latency:
     while len(live.cluster.waiting) < waiting:
         live.submit_all([next(coming) for _ in range(BATCH)], 1.0)
         live.decide(1.0)
-    rng, decide_ms, end_ms = np.random.default_rng(0), list[float](), list[float]()
+    rng, disk = np.random.default_rng(0), Disk(folder)
+    decide_ms, cpu_ms, end_ms, sync_ms = list[float](), list[float](), list[float](), list[float]()
     del policy.spent_ms[:]
     for _ in range(decisions):
         ended = live.running(sorted(live.cluster.active)[int(rng.integers(len(live.cluster.active)))])
@@ -99,9 +127,11 @@ def latency(folder: Path, types: int, waiting: int, decisions: int) -> Latency:
         live.attempt_finished(ended.job_id, ended.attempt, ended.token, Ending(exit_code=0), 2.0)
         end_ms.append((time.perf_counter() - started) * 1e3)
         live.submit_all([next(coming)], 2.0)
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), time.thread_time()
         live.decide(2.0)
         decide_ms.append((time.perf_counter() - started) * 1e3)
+        cpu_ms.append((time.thread_time() - started_cpu) * 1e3)
+        sync_ms.append(disk.sync_ms())
     left = len(live.cluster.waiting)
     live.store.close()
     started = time.perf_counter()
@@ -109,19 +139,27 @@ def latency(folder: Path, types: int, waiting: int, decisions: int) -> Latency:
     recovery_s = time.perf_counter() - started
     events = sum(1 for _ in again.store.events())
     again.store.close()
-    p50, p99 = np.quantile(decide_ms, [0.5, 0.99]).tolist()
-    policy_p50, policy_p99 = np.quantile(policy.spent_ms[:decisions], [0.5, 0.99]).tolist()
+    spent = {"": decide_ms, "cpu_": cpu_ms, "fsync_": sync_ms, "policy_": policy.spent_ms[:decisions]}
+    quantiles = {f"{name}p{q}_ms": float(np.quantile(ms, q / 100)) for name, ms in spent.items() for q in (50, 99)}
     return Latency(
         types=types,
         waiting=left,
         decisions=decisions,
-        p50_ms=p50,
-        p99_ms=p99,
-        policy_p50_ms=policy_p50,
-        policy_p99_ms=policy_p99,
+        **quantiles,
         end_p50_ms=float(np.median(end_ms)),
         recovery_s=recovery_s,
         events=events,
+    )
+
+
+def _as_text(found: Latency) -> str:
+    return (
+        f"decide, {found.types:2d} types, {found.waiting} waiting: p50 {found.p50_ms:.2f}, p99 {found.p99_ms:.2f} ms\n"
+        f"    an fsync alone {found.fsync_p50_ms:.2f}, {found.fsync_p99_ms:.2f} ms; the processor's part"
+        f" {found.cpu_p50_ms:.2f}, {found.cpu_p99_ms:.2f} ms, of it the policy"
+        f" {found.policy_p50_ms:.3f}, {found.policy_p99_ms:.3f} ms\n"
+        f"    the end of an attempt p50 {found.end_p50_ms:.2f} ms;"
+        f" recovery of {found.events} events {found.recovery_s:.2f} s"
     )
 
 
@@ -144,11 +182,7 @@ def main() -> None:
         for types in map(int, options.types.split(",")):
             found = latency(folder, types, options.waiting, options.decisions)
             rows.append(found)
-            print(
-                f"decide, {types:2d} types, {found.waiting} waiting: p50 {found.p50_ms:.2f}, p99 {found.p99_ms:.2f} ms"
-                f" (policy alone {found.policy_p50_ms:.3f}, {found.policy_p99_ms:.3f} ms); end of an attempt p50"
-                f" {found.end_p50_ms:.2f} ms; recovery of {found.events} events {found.recovery_s:.2f} s"
-            )
+            print(_as_text(found))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(

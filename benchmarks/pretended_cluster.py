@@ -59,6 +59,7 @@ class PretendedCluster:
         *,
         dashboard: bool = False,
         unknown_gpus: int = 0,
+        grow_to: Mapping[str, int] | None = None,
         **nodes: tuple[str, int],
     ) -> None:
         self.marks = folder / "marks"
@@ -69,8 +70,9 @@ class PretendedCluster:
         self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
         ray.init(address=self.ray.address, namespace=NAMESPACE, log_to_driver=False)
         options = {"kappa_relative": 1.0} if policy == "value" else {}
-        url = f"sqlite:///{folder}/kilowait.db"
-        settings = Settings(url=url, policy=policy, policy_options=options, look_s=0.2, grace_s=2.0)
+        self.url = f"sqlite:///{folder}/kilowait.db"
+        quick = {"look_s": 0.2, "grace_s": 2.0}
+        settings = Settings(url=self.url, policy=policy, policy_options=options, grow_to=grow_to or {}, **quick)
         self.scheduler = deploy(settings)
 
     def add(self, ray_type: str, gpus: int) -> Any:

@@ -2,8 +2,9 @@
 
     python -m benchmarks.service --json out/bench/service.json
 
-Three numbers: the latency of a prediction that is known, that of one that is not (a program of about 1,600 tokens, a
-new text each time), and how many submissions a second are accepted durably (SQLite, each commit on disk). Everything
+Four numbers: the latency of a prediction that is known, that of one that is not (a program of about 1,600 tokens, a
+new text each time), and how many submissions a second are accepted durably (SQLite, each commit on disk), each in a
+request of its own and 50 in one. Everything
 runs on this machine, the client too; a ratio to the empty route says what the service adds to Serve's own work.
 """
 
@@ -32,6 +33,7 @@ from serve.inventory import NAMESPACE
 PORT = 8765
 MEMORY_BYTES = 200_000_000
 LINE = "loss_{n} = model(batch[{n}], labels[{n}]).mean() * {weight}\n"
+BATCH = 50
 TOKENS_A_LINE = 24
 """Of the line above, by the embedded model's tokenizer, to within a few percent; `tokens` counts them exactly."""
 
@@ -133,34 +135,42 @@ def _submissions(args: argparse.Namespace, address: str, headers: dict[str, str]
     def nothing(session: requests.Session) -> None:
         session.get(f"{address}/empty/").raise_for_status()
 
-    rate_of_nothing, _ = _rate(nothing, args, headers)
-    rate, made = _rate(submit, args, headers)
+    def submit_batch(session: requests.Session) -> list[str]:
+        answer = session.post(f"{address}/v1/jobs:batch", json={"jobs": [text] * BATCH})
+        answer.raise_for_status()
+        return [str(one["accepted"]["job_id"]) for one in answer.json()["jobs"]]
+
+    rate_of_nothing, _ = _rate(nothing, args.submissions, args.clients, headers)
+    rate, made = _rate(submit, args.submissions, args.clients, headers)
+    batches, found = _rate(submit_batch, -(-args.submissions // BATCH), min(4, args.clients), headers)
+    made += [job_id for batch in found for job_id in batch]
     kept = requests.get(f"{address}/metrics", headers=headers, timeout=60).text
     counted = next(
         line for line in kept.splitlines() if line.startswith('kilowait_job_events_total{event="submitted"}')
     )
-    assert len(set(made)) == args.submissions == int(float(counted.split()[-1])) - 1, "not all are in the log"
-    return {"clients": args.clients, "jobs": len(made), "per_s": rate, "empty_per_s": rate_of_nothing}
+    assert len(set(made)) == len(made) == int(float(counted.split()[-1])) - 1, "not all are in the log"
+    rates = {"per_s": rate, "batch_per_s": batches * BATCH, "empty_per_s": rate_of_nothing}
+    return {"clients": args.clients, "jobs": len(made), "batch": BATCH, **rates}
 
 
 def _rate(
-    one: Callable[[requests.Session], Any], args: argparse.Namespace, headers: dict[str, str]
+    one: Callable[[requests.Session], Any], calls: int, clients: int, headers: dict[str, str]
 ) -> tuple[float, list[Any]]:
-    """Calls a second by `args.clients` threads, and their answers."""
-    sessions = [requests.Session() for _ in range(args.clients)]
+    """Calls a second by so many threads, and their answers."""
+    sessions = [requests.Session() for _ in range(clients)]
     for session in sessions:
         session.headers.update(headers)
-    share = -(-args.submissions // args.clients)
-    counts = [min(share, args.submissions - n * share) for n in range(args.clients)]
+    share = -(-calls // clients)
+    counts = [min(share, calls - n * share) for n in range(clients)]
 
     def work(at: int) -> list[Any]:
         return [one(sessions[at]) for _ in range(max(0, counts[at]))]
 
-    with ThreadPoolExecutor(args.clients) as pool:
+    with ThreadPoolExecutor(clients) as pool:
         list(pool.map(one, sessions)) if one.__name__ == "nothing" else None
         began_s = time.perf_counter()
-        answers = [answer for found in pool.map(work, range(args.clients)) for answer in found]
-        return args.submissions / (time.perf_counter() - began_s), answers
+        answers = [answer for found in pool.map(work, range(clients)) for answer in found]
+        return calls / (time.perf_counter() - began_s), answers
 
 
 def _tokens(text: str) -> int:
@@ -198,6 +208,7 @@ def _as_text(found: dict[str, Any]) -> str:
         f"a new text of {found['tokens']:,} tokens                       {new['p50']:8.1f}  {new['p99']:8.1f}",
         f"submissions accepted durably, {made['clients']} clients       {made['per_s']:8.0f} a second; "
         f"the empty route {made['empty_per_s']:.0f} ({made['per_s'] / made['empty_per_s']:.2f} of it)",
+        f"the same, {made['batch']} in a request                     {made['batch_per_s']:8.0f} a second",
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,31 +1,41 @@
 """Many short jobs on pretended A100 and A6000 nodes while parts of the live service are killed -9 at random.
 
-It prints how many jobs finished, were lost and ran twice; the last two must be 0. A job is lost when it was accepted
-and does not finish. It ran twice when an attempt of it began twice, when it ended twice, or when an attempt began while
-an earlier one still lived. A further kind of trouble is one more line in `troubles`.
+    python -m benchmarks.soak --jobs 300
+
+Killed are the scheduler's actor, worker nodes, and the replicas of Ray Serve: the HTTP ingress and the predictor. Jobs
+are submitted over HTTP by several clients at once, each with a key of its own; a client that gets no answer asks again
+by the same key. It prints how many jobs finished, were lost, were made twice by one key and ran twice; the last three
+must be 0, or the exit code is 1. A job is lost when it was accepted and does not finish. It ran twice when an attempt
+of it began twice, when it ended twice, or when an attempt began while an earlier one still lived. A further kind of
+trouble is one more line in `troubles`.
 """
 
 import argparse
+import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from tqdm import tqdm
 
-from benchmarks.pretended_cluster import PretendedCluster
-from kilowait.submission import Retry
+from benchmarks.pretended_service import PretendedService, jobs_of
 
 AWAY_S = 2.0
 """How long a killed node stays away before one like it joins."""
 
+MAX_ATTEMPTS = 20
 NODES = {"a1": ("A100", 2), "a2": ("A100", 2), "b1": ("RTX-A6000", 2), "b2": ("RTX-A6000", 2)}
 
 
-def troubles(world: PretendedCluster, rng: Random) -> Mapping[str, Callable[[], object]]:
+def troubles(service: PretendedService, rng: Random) -> Mapping[str, Callable[[], object]]:
     """What can be done to the service, by name."""
+    world = service.world
 
     def lose_a_node() -> None:
         name = rng.choice(sorted(world.nodes))
@@ -33,10 +43,11 @@ def troubles(world: PretendedCluster, rng: Random) -> Mapping[str, Callable[[], 
         time.sleep(AWAY_S)
         world.nodes[name] = world.add(*NODES[name])
 
-    return {"scheduler": world.kill_scheduler, "node": lose_a_node}
+    replicas = {name: partial(service.kill_replica, name) for name in ("ingress", "predictor")}
+    return {"scheduler": world.kill_scheduler, "node": lose_a_node, **replicas}
 
 
-def run_twice(marks: list[tuple[str, str, str]]) -> set[str]:
+def run_twice(marks: Sequence[tuple[str, str, str]]) -> set[str]:
     """The jobs that ran twice, by what they said."""
     begun = Counter((job, attempt) for job, attempt, word in marks if word == "begins")
     ended = Counter(job for job, _, word in marks if word == "ends")
@@ -44,47 +55,81 @@ def run_twice(marks: list[tuple[str, str, str]]) -> set[str]:
     return twice | {job for job, _, word in marks if word == "overlaps"}
 
 
-def soak(world: PretendedCluster, jobs: int, times: Mapping[str, int], rng: Random) -> list[str]:
+def submitter(service: PretendedService, seed: int) -> Callable[[int], str]:
+    """What submits the job of a number, with a client for each thread."""
+    own = threading.local()
+
+    def submit(number: int) -> str:
+        if not hasattr(own, "client"):
+            own.client = service.client()
+        seconds = Random(f"{seed}-{number}").uniform(0.1, 1.0)
+        return service.submit(own.client, f"soak-{number}", seconds, max_attempts=MAX_ATTEMPTS)
+
+    return submit
+
+
+def soak(service: PretendedService, jobs: int, clients: int, times: Mapping[str, int], seed: int) -> set[str]:
     """Submit jobs and make trouble, each at a random number of ended jobs; returns the jobs that were accepted."""
+    rng = Random(seed)
     due = sorted((rng.randrange(jobs * 9 // 10), name) for name, count in times.items() for _ in range(count))
-    acts, accepted = troubles(world, rng), list[str]()
-    bar = tqdm(total=jobs, desc="ended", unit="job")
-    while len(accepted) < jobs or due:
-        if len(accepted) < jobs:
-            accepted.append(world.submit(f"soak-{len(accepted)}", rng.uniform(0.1, 1.0), retry=Retry(max_attempts=20)))
-        bar.update((ended := sum(word == "ends" for *_, word in world.marked())) - bar.n)
-        while due and due[0][0] <= ended:
-            acts[due.pop(0)[1]]()
-        time.sleep(0.02)
-    return accepted
+    acts, bar = troubles(service, rng), tqdm(total=jobs, desc="ended", unit="job")
+    submit = submitter(service, seed)
+    with ThreadPoolExecutor(clients) as pool:
+        asked: list[Future[str]] = [pool.submit(submit, number) for number in range(jobs)]
+        while due or not all(one.done() for one in asked):
+            bar.update((ended := sum(word == "ends" for *_, word in service.world.marked())) - bar.n)
+            while due and due[0][0] <= ended:
+                acts[due.pop(0)[1]]()
+            time.sleep(0.02)
+        return {one.result() for one in asked}
 
 
-def main() -> None:
-    """Run the soak and print what became of the jobs."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python -m benchmarks.soak --jobs 300")
-    parser.add_argument("--jobs", type=int, default=300)
-    parser.add_argument("--scheduler-kills", type=int, default=12, help="kill -9 of the scheduler's actor (default 12)")
-    parser.add_argument("--node-kills", type=int, default=2, help="kill -9 of a worker node (default 2)")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    times = {"scheduler": options.scheduler_kills, "node": options.node_kills}
-    started_s = time.monotonic()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the soak and print what became of the jobs; 1 if one was lost, made twice or ran twice."""
+    args = _arguments(argv)
+    times = {name: getattr(args, f"{name}_kills") for name in ("scheduler", "node", "ingress", "predictor")}
+    began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kilowait-soak-") as folder:
-        world = PretendedCluster(Path(folder), policy="value", **NODES)
+        service = PretendedService(Path(folder), "value", **NODES)
         try:
-            accepted = soak(world, options.jobs, times, Random(options.seed))
-            rows = world.over(*accepted, timeout_s=600)
+            accepted = soak(service, args.jobs, args.clients, times, args.seed)
+            rows = service.world.over(*accepted, timeout_s=args.timeout_s)
+            made = jobs_of(service)
         finally:
-            world.close()
-        states = Counter(row["state"] for row in rows)
-        attempts = sum(len(row["attempts"]) for row in rows)
-        twice = run_twice(world.marked())
+            service.close()
+        twice = run_twice(service.world.marked())
+    states = Counter(row["state"] for row in rows)
+    lost, surplus = args.jobs - states["finished"], len(made) - args.jobs
     print(f"kills -9        {', '.join(f'{name} {count}' for name, count in times.items())}")
-    print(f"accepted        {len(set(accepted))} jobs, {attempts} attempts, {time.monotonic() - started_s:.0f} s")
+    attempts = sum(len(row["attempts"]) for row in rows)
+    print(f"accepted        {len(accepted)} jobs, {attempts} attempts, {time.monotonic() - began_s:.0f} s")
+    for reason, count in service.unanswered.most_common():
+        print(f"asked again     {count} submissions: {reason}")
     print(f"finished        {states['finished']}")
-    print(f"lost            {len(set(accepted)) - states['finished']}")
+    print(f"lost            {lost}")
+    print(f"made twice      {surplus}")
     print(f"run twice       {len(twice)} {' '.join(sorted(twice))}")
+    return 1 if lost or surplus or twice else 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.soak",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--jobs", type=int, default=300)
+    add("--clients", type=int, default=4, help="that submit at once (default 4)")
+    add("--scheduler-kills", type=int, default=12, help="kill -9 of the scheduler's actor (default 12)")
+    add("--node-kills", type=int, default=2, help="kill -9 of a worker node (default 2)")
+    add("--ingress-kills", type=int, default=3, help="kill -9 of the HTTP service's replica (default 3)")
+    add("--predictor-kills", type=int, default=3, help="kill -9 of a predictor's replica (default 3)")
+    add("--timeout-s", type=float, default=1200.0, help="for what is left when all is submitted (default 1200)")
+    add("--seed", type=int, default=0)
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

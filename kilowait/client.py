@@ -10,7 +10,7 @@ import io
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,9 @@ from kilowait.source import read_source
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_S = 60.0
+TOGETHER, TOGETHER_CHARACTERS = 10, 4_000_000
+"""What goes into one request of several jobs: predicting each new program takes a second or more."""
+
 SKIPPED = {"__pycache__", ".git", ".venv", "node_modules"}
 """Folders that are never sent with a job."""
 
@@ -48,6 +51,23 @@ class Client:
         """Submit what `job_of` made; the same key is the same job."""
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self.ask("POST", "/v1/jobs", json=asked, headers=headers)
+
+    def submit_batch(self, asked: Sequence[Mapping[str, Any]], key: str | None = None) -> list[Json]:
+        """Submit several, a few in each request; of each what became of it, in `accepted` or `refused`.
+
+        The same key and the same list are the same jobs; a ServiceError says how many are accepted, and the key.
+        """
+        key, answers = key or uuid.uuid4().hex, list[Json]()
+        for number, part in enumerate(_parts(asked)):
+            headers = {"Idempotency-Key": f"{key}-{number}"}
+            try:
+                answers += self.ask("POST", "/v1/jobs:batch", json={"jobs": part}, headers=headers)["jobs"]
+            except ServiceError as error:
+                told = (
+                    f"{len(answers)} of {len(asked)} programs were taken in before; ask for all again with --key {key}"
+                )
+                raise ServiceError(f"{error}; {told}") from error
+        return answers
 
     def what_if(self, asked: Mapping[str, Any]) -> Json:
         """What a job would get now, without submitting it."""
@@ -94,9 +114,25 @@ class Client:
         """Every attempt that has ended, as CSV or Parquet."""
         return bytes(self._send("GET", "/v1/history", params={"format": form}).content)
 
+    def models(self) -> Json:
+        """Every model that was learnt from finished jobs, and which is in force."""
+        return self.ask("GET", "/v1/models")
+
+    def model(self, version: str) -> Json:
+        """A model and its comparison."""
+        return self.ask("GET", f"/v1/models/{_part(version)}")
+
+    def promote(self, version: str, reason: str) -> Json:
+        """Put a model in force; operators only."""
+        return self.ask("POST", f"/v1/models/{_part(version)}/promote", json={"reason": reason})
+
+    def rollback(self, reason: str) -> Json:
+        """Take the model in force off; operators only."""
+        return self.ask("POST", "/v1/models/rollback", json={"reason": reason})
+
     def make_token(self, owner: str, role: str) -> str:
         """A new token; operators only."""
-        return str(self.ask("POST", "/v1/tokens", json={"owner": owner, "role": role})["token"])
+        return str(self.ask("POST", "/v1/tokens", again=False, json={"owner": owner, "role": role})["token"])
 
     def tokens(self) -> Json:
         """Every token, without secrets; operators only."""
@@ -116,8 +152,8 @@ class Client:
                 f"{self.url}: answered {path} with no JSON; is it kilowait that listens there?"
             ) from error
 
-    def _send(self, method: str, path: str, **more: Any) -> requests.Response:
-        """Ask, and ask again while the service says that it is busy."""
+    def _send(self, method: str, path: str, *, again: bool = True, **more: Any) -> requests.Response:
+        """Ask, and ask again while the service is busy or, where that is safe, a part of it is on its way back."""
         deadline_s = time.monotonic() + self.patience_s
         while True:
             try:
@@ -126,7 +162,8 @@ class Client:
                 remedy = "start one with: make serve, or set KILOWAIT_URL"
                 raise ServiceError(f"no service answers at {self.url} ({_reason(error)}); {remedy}") from error
             wait_s = _retry_after(answer)
-            if answer.status_code != 503 or time.monotonic() + wait_s > deadline_s:
+            passing = answer.status_code == 503 or (again and _is_a_proxys(answer))
+            if not passing or time.monotonic() + wait_s > deadline_s:
                 return self._checked(answer)
             time.sleep(wait_s)
 
@@ -137,7 +174,9 @@ class Client:
             problem = answer.json()
             text = f"{problem['detail']}; {problem['remedy']}"
         except (ValueError, KeyError, TypeError):
-            text = f"{self.url}: answered {answer.status_code} {answer.reason}; is it kilowait that listens there?"
+            text = f"{self.url}: answered {answer.status_code} {answer.reason}, which is no answer of kilowait's own; "
+            away = "one of its parts may be on its way back; ask again"
+            text += away if _is_a_proxys(answer) else "is it kilowait that listens there?"
         raise (ServiceError if answer.status_code >= 500 else InputError)(text)
 
 
@@ -159,6 +198,20 @@ def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> di
     return {"archive": base64.b64encode(_zipped(path)).decode(), "entrypoint": entrypoint, **asked}
 
 
+def _parts(asked: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Jobs in order, so many together as one request may hold."""
+    part, size = list[Mapping[str, Any]](), 0
+    for one in asked:
+        length = len(one.get("source") or one.get("archive") or "")
+        if part and (len(part) == TOGETHER or size + length > TOGETHER_CHARACTERS):
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += length
+    if part:
+        yield part
+
+
 def _zipped(folder: Path) -> bytes:
     """The files of a folder as a zip, hidden ones and caches left out; raises SourceError for one that is no text."""
     out = io.BytesIO()
@@ -177,6 +230,12 @@ def _zipped(folder: Path) -> bytes:
 def _part(name: str) -> str:
     """A name as a part of a path."""
     return quote(name, safe="")
+
+
+def _is_a_proxys(answer: requests.Response) -> bool:
+    """Whether what stands in front of the service says that it got no answer: a replica was killed, say."""
+    own = answer.headers.get("Content-Type", "").startswith("application/problem+json")
+    return answer.status_code >= 500 and not own
 
 
 def _retry_after(answer: requests.Response) -> float:

@@ -7,7 +7,8 @@ KilowaitError
 ├── IllegalEvent      an event that cannot follow the cluster's present state; the cluster is left as it was
 ├── ModelError        a language model or probe bundle is missing, damaged or does not fit
 ├── StoreError        the history cannot be opened, read or written; what was being written is not kept
-│   └── Superseded    another scheduler has taken the history over; this one must stop
+│   ├── Superseded    another scheduler has taken the history over; this one must stop
+│   └── Occupied      another living cluster schedules by the history; this one must not begin
 ├── StaleAttempt      a word from an attempt that is not the one that runs; it is refused and changes nothing
 ├── ServiceError      the live service is not there, or cannot answer now
 ├── MeterError        a meter that was asked for cannot measure here
@@ -43,6 +44,10 @@ class StoreError(KilowaitError):
 
 class Superseded(StoreError):  # noqa: N818 - named for what happened, like JobRefused
     """Another scheduler has taken the history over: this one must stop."""
+
+
+class Occupied(StoreError):  # noqa: N818 - named for what was found, like Superseded
+    """Another living cluster schedules by the history: this one must not begin."""
 
 
 class StaleAttempt(KilowaitError):  # noqa: N818 - named for what spoke, like IllegalEvent

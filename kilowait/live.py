@@ -37,24 +37,24 @@ from kilowait.events import (
 from kilowait.hardware import CATALOGUE
 from kilowait.policies import Place, Policy
 from kilowait.store import Store
+from kilowait.store.lease import Claim
 from kilowait.store.writing import Writing
-from kilowait.submission import Attempt, Ending, Request, checked
-
-MAX_REASON = 2000
-"""Characters of a reason that are kept."""
+from kilowait.submission import Attempt, Ending, Request, checked, printable
 
 
 class Controller:
     """Made from a store, empty or not: a new controller stands where the last one was when it was killed.
 
-    It takes the store over, so an earlier one that still lives is refused from then on. Times are seconds since the
-    epoch; one that is before the last event counts as that. Methods raise StoreError when the history cannot be
-    written, and then nothing has happened.
+    It takes the store over, so an earlier one that still lives is refused from then on; with a claim it raises Occupied
+    while another cluster has the lease. Times are seconds since the epoch; one that is before the last event counts as
+    that. Methods raise StoreError when the history cannot be written, and then nothing has happened.
     """
 
-    def __init__(self, store: Store, policy: Policy, *, order: Sequence[str] = tuple(CATALOGUE)) -> None:
+    def __init__(
+        self, store: Store, policy: Policy, *, order: Sequence[str] = tuple(CATALOGUE), claim: Claim | None = None
+    ) -> None:
         self.store, self.policy, self._order = store, policy, tuple(order)
-        self.store.take_over()
+        self.store.take_over(claim)
         self._recover()
 
     def _recover(self) -> None:
@@ -138,7 +138,7 @@ class Controller:
         time_s, ended = self._time(now_s), self._attempts_on(node)
         with self._writing() as writing:
             for attempt in ended:
-                self._end(writing, attempt, Ending(reason=_printable(reason), lost=True), time_s)
+                self._end(writing, attempt, Ending(reason=printable(reason), lost=True), time_s)
             self._take_in(writing, NodeLost(time_s=time_s, node=node))
         self._forget(ended)
         return ended
@@ -155,7 +155,7 @@ class Controller:
         """An attempt is over, well or badly; raises StaleAttempt, and keeps nothing, unless it held the GPUs."""
         known = self._check(job_id, attempt, token)
         if ending.reason is not None:
-            ending = msgspec.structs.replace(ending, reason=_printable(ending.reason))
+            ending = msgspec.structs.replace(ending, reason=printable(ending.reason))
         with self._writing() as writing:
             self._end(writing, known, ending, self._time(now_s))
         self._forget([known])
@@ -293,8 +293,3 @@ def _same(request: Request, before: tuple[str, str], request_hash: str) -> str |
     return InputError(
         f"key {request.client_key!r}: used for job {job_id}, which asked for something else; take another"
     )
-
-
-def _printable(text: str) -> str:
-    """A reason that every database can keep."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()[-MAX_REASON:]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilowait import remote_text
+from kilowait import model_text, remote_text
 from kilowait.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ EXAMPLE = """\
 examples:
   $ export KILOWAIT_URL=http://127.0.0.1:8000 KILOWAIT_TOKEN=kw_...
   $ kilowait submit train.py --gpus 2 --gpu-types A100,A6000 --label team=vision -- --epochs 3
+  $ kilowait submit sweep/*.py --gpus 1 --label sweep=lr
   $ kilowait submit project/ --entrypoint train.py --deadline 2026-12-01T18:00:00+00:00
   $ kilowait ps --state waiting
   $ kilowait why job-00000012
@@ -33,8 +34,10 @@ Run = Callable[[argparse.Namespace, "Client"], Any]
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare every command; nothing is imported that costs time."""
-    submit = _add(commands, "submit", "submit a program to the live service", _submit, remote_text.submitted)
+    text = "submit a program, or several at once, to the live service"
+    submit = _add(commands, "submit", text, _submit, _submitted)
     _add_job(submit)
+    submit.add_argument("others", nargs="*", metavar="FILE", help="more programs, submitted alike in one request")
     submit.add_argument("--key", help="asking again with the same key is the same job (default: a new one)")
     if_parser = _add(commands, "what-if", "what a program would get now, on each type", _what_if, remote_text.what_if)
     _add_job(if_parser)
@@ -58,6 +61,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     history.add_argument("--format", choices=("csv", "parquet"), default="csv", help="default: csv")
     history.add_argument("--out", type=Path, metavar="FILE", help="write here (default: standard output, csv only)")
     _add_token(commands)
+    _add_model(commands)
 
 
 def _add(
@@ -125,6 +129,27 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     revoke.add_argument("token_id", metavar="ID", help="as listed")
 
 
+def _add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "list, show, promote and roll back what was learnt from finished jobs"
+    own = commands.add_parser("model", help=text, description=text, allow_abbrev=False)
+    actions = own.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _add(actions, "list", "every model and which is in force", lambda _, c: c.models(), model_text.models)
+    show = _add(actions, "show", "a model and its comparison", lambda a, c: c.model(a.version), model_text.model)
+    promote = _add(
+        actions,
+        "promote",
+        "put a model in force, whatever its comparison said (operators)",
+        lambda a, c: c.promote(a.version, a.reason),
+        model_text.change,
+    )
+    text = "take the model in force off; the one before it is in force again (operators)"
+    rollback = _add(actions, "rollback", text, lambda a, c: c.rollback(a.reason), model_text.change)
+    for parser in (show, promote):
+        parser.add_argument("version", metavar="VERSION", help="as listed")
+    for parser in (promote, rollback):
+        parser.add_argument("--reason", required=True, metavar="TEXT", help="kept beside the change")
+
+
 def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> int:
     from kilowait.client import DEFAULT_URL, Client
 
@@ -132,14 +157,15 @@ def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> in
     answer = run(args, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")))
     if answer is not None:
         sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else show(answer))
-    return 0
+    refused = isinstance(answer, list) and any("refused" in one and one["refused"] for one in answer)
+    return 2 if refused else 0
 
 
-def _asked(args: argparse.Namespace) -> dict[str, Any]:
+def _asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any]:
     from kilowait.client import job_of
 
     return job_of(
-        args.program,
+        program or args.program,
         args.entrypoint,
         arguments=args.arguments or None,
         gpus=args.gpus,
@@ -157,7 +183,15 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _submit(args: argparse.Namespace, client: "Client") -> Any:
-    return client.submit(_asked(args), args.key)
+    if not args.others:
+        return client.submit(_asked(args), args.key)
+    programs = [args.program, *args.others]
+    answers = client.submit_batch([_asked(args, program) for program in programs], args.key)
+    return [{"program": program, **answer} for program, answer in zip(programs, answers, strict=True)]
+
+
+def _submitted(answer: Any) -> str:
+    return remote_text.batch(answer) if isinstance(answer, list) else remote_text.submitted(answer)
 
 
 def _what_if(args: argparse.Namespace, client: "Client") -> Any:

@@ -16,11 +16,24 @@ def submitted(answer: Json) -> str:
     return "\n".join(lines) + "\n" + _expectations(answer["by_type"])
 
 
+def batch(answers: Sequence[Json]) -> str:
+    """What became of several programs, a line each."""
+    return "".join(map(_of_batch, answers))
+
+
+def _of_batch(answer: Json) -> str:
+    if (made := answer["accepted"]) is not None:
+        notes = "".join(f"; note: {warning}" for warning in made["warnings"])
+        return f"{made['job_id']}  {answer['program']}  accepted{notes}\n"
+    no = answer["refused"]
+    return f"-             {answer['program']}  refused: {no['detail']}; {no['remedy']}\n"
+
+
 def jobs(answer: Sequence[Json]) -> str:
     """A list of jobs."""
     rows = [[*_line(job)] for job in answer]
     return (
-        _table(["job", "state", "owner", "gpus", "type", "program", "submitted", "note"], rows) if rows else "no jobs\n"
+        table(["job", "state", "owner", "gpus", "type", "program", "submitted", "note"], rows) if rows else "no jobs\n"
     )
 
 
@@ -73,7 +86,7 @@ def why(answer: Json) -> str:
         for one in answer["types"]
     ]
     head = ["", "type", "free", "needs", "time (modelled)", "kWh (modelled)", "rating", "before it"]
-    text += _table(head, rows) if rows else ""
+    text += table(head, rows) if rows else ""
     text += "".join(f"  {gpu_type}: {reason}\n" for gpu_type, reason in answer["not_possible"].items())
     text += "".join(f"  to change: {change}\n" for change in answer["would_change"])
     if answer["expected"]:
@@ -96,7 +109,7 @@ def what_if(answer: Json) -> str:
         note = f"on {found['gpu_type']}" if one["gpu_type"] is None else ""
         rows.append([name, *spans, f"{found['energy_kwh']:.4g}", note + (" late" if found["late"] else "")])
     foot = f"all modelled: {answer['waiting']} jobs wait, policy {answer['policy']}, nobody else submits; "
-    return _table(head, rows) + foot + f"interval from {answer['interval_basis']}\n"
+    return table(head, rows) + foot + f"interval from {answer['interval_basis']}\n"
 
 
 def cluster(answer: Json) -> str:
@@ -105,7 +118,7 @@ def cluster(answer: Json) -> str:
         [one["gpu_type"], str(one["total"]), str(one["free"]), str(one["held"]), str(one["jobs_running"])]
         for one in answer["types"]
     ]
-    text = _table(["type", "GPUs", "free", "held by others", "jobs"], rows)
+    text = table(["type", "GPUs", "free", "held by others", "jobs"], rows)
     text += f"{answer['running']} jobs run, {answer['waiting']} wait, {answer['stranded']} fit nowhere; "
     text += f"policy {answer['policy']}: {answer['rule']}\n"
     for node in answer["nodes"]:
@@ -128,7 +141,7 @@ def tokens(answer: Sequence[Json]) -> str:
         ]
         for one in answer
     ]
-    return _table(["id", "owner", "role", "made", "revoked"], rows) if rows else "no tokens\n"
+    return table(["id", "owner", "role", "made", "revoked"], rows) if rows else "no tokens\n"
 
 
 def span(seconds: float) -> str:
@@ -195,15 +208,17 @@ def _expectations(by_type: Mapping[str, Json]) -> str:
         ]
         for name, one in by_type.items()
     ]
-    return _table(["type", "time (modelled)", "kWh (modelled)", "by"], rows)
+    return table(["type", "time (modelled)", "kWh (modelled)", "by"], rows)
 
 
 def _by(features: str) -> str:
     """What predicted, for people."""
-    return "stand-in" if "+standin" in features else "device model" if features.startswith("dry-run") else "probe"
+    by = "stand-in" if "+standin" in features else "device model" if features.startswith("dry-run") else "probe"
+    return by + (", corrected" if features.endswith("+correction") else "")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under their headings, the columns as wide as they must be."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)]
     return "".join(f"  {line}\n" for line in lines)

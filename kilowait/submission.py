@@ -17,6 +17,9 @@ from kilowait.jobs import Job, Measurement, Prediction
 MAX_NAME = 200
 """Characters of an owner, a client's key or a label."""
 
+MAX_REASON = 2000
+"""Characters of a reason that are kept."""
+
 
 class Program(Struct, frozen=True, kw_only=True):
     """A Python program: `files` are texts by relative path, `entrypoint` the one that is run.
@@ -123,6 +126,11 @@ def checked(request: Request) -> str:
     except (UnicodeEncodeError, msgspec.ValidationError) as error:
         raise InputError(f"the request cannot be kept: {error}") from error
     return hashlib.sha256(written).hexdigest()
+
+
+def printable(reason: str) -> str:
+    """A reason that every database can keep."""
+    return reason.replace("\0", "").encode("utf-8", "replace").decode()[-MAX_REASON:]
 
 
 def _check_program(program: Program) -> None:

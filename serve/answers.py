@@ -5,8 +5,10 @@ from dataclasses import replace
 
 from kilowait.jobs import Prediction
 from kilowait.predict.dry_runs import FEATURES
+from kilowait.program.job_source import JobSource
 from kilowait.resources import Request as Asks
 from kilowait.standin import MARK
+from kilowait.store.bases import Base
 from kilowait.submission import Request
 from serve import wire
 from serve.predictor import Told
@@ -24,9 +26,20 @@ def versions(predictions: Mapping[str, Prediction]) -> str:
 def warnings_of(request: Request, told: Told) -> list[str]:
     """What the user of a job should know."""
     found = [] if request.labels.get(DEADLINE) is None else ["a deadline is shown and not enforced"]
-    if any(p.features.endswith(MARK) for p in request.predictions.values()):
+    if any(MARK in p.features for p in request.predictions.values()):
         found.append(f"predictions marked {MARK} are guesses; the program's dry run {told.dry_run}")
     return found + [f"{gpu_type}: {lack} (peak memory by the dry run)" for gpu_type, lack in told.memory.items()]
+
+
+def base_of(source: JobSource, told: Told, by_type: Mapping[str, Prediction], milli: int) -> Base:
+    """What was predicted of a source for so many thousandths of GPUs, before any correction."""
+    return Base(
+        content_hash=source.content_hash,
+        base_version=told.version,
+        milli=milli,
+        by_type=by_type,
+        vector=told.vector,
+    )
 
 
 def shared(predictions: Mapping[str, Prediction], share: float) -> dict[str, Prediction]:

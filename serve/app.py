@@ -8,16 +8,20 @@ authentication of its own and is bound to 127.0.0.1; the API asks for tokens its
 import asyncio
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from ray import serve
 from ray.serve import Application
 
+from kilowait.errors import InputError
+from kilowait.hardware import canonical
 from serve.desk import Desk
 from serve.inventory import Settings, deploy
+from serve.learning import Learner
 from serve.predictor import MAX_QUEUED, Predictor
 from serve.routes import build
 
@@ -28,7 +32,11 @@ HEAD = {"node:__internal_head__": 0.001}
 
 
 class Options(BaseModel):
-    """What the application may be told; `policy_options` as JSON or as a mapping."""
+    """What the application may be told; `policy_options` as JSON or as a mapping.
+
+    A `database` of the form $NAME is read from that environment variable where the service runs: a URL with a password
+    belongs into a secret, not into a file of settings.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,13 +48,21 @@ class Options(BaseModel):
     dry_run_budget_s: float = Field(default=2.0, ge=0, allow_inf_nan=False)
     threads: int = 1
     max_queued: int = MAX_QUEUED
+    refit_every: int = Field(default=50, ge=0)
+    """Finished measured jobs from one refit to the next; 0 for never."""
+    learn_pretended: bool = False
+    """For a try-out: learn from pretended GPUs, about those alone."""
+    grow_to: dict[str, PositiveInt] = {}
 
     def settings(self) -> Settings:
-        """For the scheduler actor."""
+        """For the scheduler actor; raises InputError for an environment variable that is not set."""
         options = json.loads(self.policy_options) if isinstance(self.policy_options, str) else self.policy_options
         if options is None:
             options = {"kappa_relative": 1.0} if self.policy in ("value", "value_aging", "value_cvar") else {}
-        return Settings(url=_absolute(self.database), policy=self.policy, policy_options=options)
+        grow_to = {canonical(name): gpus for name, gpus in self.grow_to.items()}
+        return Settings(
+            url=_absolute(_looked_up(self.database)), policy=self.policy, policy_options=options, grow_to=grow_to
+        )
 
 
 @serve.deployment(name="scheduler", num_replicas=1, max_ongoing_requests=512, ray_actor_options={"num_cpus": 0})
@@ -60,11 +76,13 @@ class Service:
         make_folder(settings.url)
         self.desk = Desk(deploy(settings), predictor)
         loop = asyncio.get_event_loop()
-        self._tasks = [loop.create_task(self.desk.forecasts.watch()), loop.create_task(self._keep_up())]
+        self.learner = Learner(self.desk, options.refit_every, pretended=options.learn_pretended)
+        always = (self.desk.forecasts.watch, self._keep_up, self.learner.keep_up, self.learner.run)
+        self._tasks = [loop.create_task(one()) for one in always]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes over this replica's desk."""
-        return build(self.desk)
+        return build(self.desk, self.learner)
 
     async def _keep_up(self) -> None:
         """Follow the log without being asked, so that nobody waits for a long one."""
@@ -82,6 +100,17 @@ def app(options: Options) -> Application:
         options.bundle, options.threads, options.device_model, options.dry_run_budget_s
     )
     return Service.options(ray_actor_options={"num_cpus": 0, "resources": HEAD}).bind(options, predictor)
+
+
+def _looked_up(database: str) -> str:
+    """The URL, from the environment where it is asked for there."""
+    if not database.startswith("$"):
+        return database
+    if not (found := os.environ.get(database[1:])):
+        raise InputError(
+            f"database {database}: the environment variable {database[1:]} is not set; set it to a URL on the head node"
+        )
+    return found
 
 
 def _absolute(url: str) -> str:

@@ -21,7 +21,6 @@ from kilowait.jobs import Job, Provenance
 from kilowait.mirror import Mirror
 from kilowait.policies import POLICIES
 from kilowait.program.job_source import JobSource
-from kilowait.program.read import read_bytes
 from kilowait.program.text import texts
 from kilowait.resources import Request as Asks
 from kilowait.resources import read_request
@@ -33,13 +32,18 @@ from kilowait.store.reading import decoded
 from kilowait.store.tokens import Identity
 from kilowait.submission import Program, Request, Retry
 from serve import questions, wire
-from serve.answers import DEADLINE, asked_wire, expectations, shared, versions, warnings_of
+from serve.answers import DEADLINE, asked_wire, base_of, expectations, shared, versions, warnings_of
+from serve.corrections import Corrections
 from serve.forecasts import KEPT, Forecasts
 from serve.inventory import Settings
 from serve.predictor import Asked, Told
-from serve.programs import program_of, source_of
+from serve.programs import Readings, program_of
+from serve.submitting import Submissions
 
 T = TypeVar("T")
+Prepared = tuple[Request, Asks, list[str]]
+"""A submission as the scheduler takes it, what it asks for, and what its user should know."""
+
 PAGE = 5000
 """Events that are fetched at once."""
 
@@ -61,7 +65,9 @@ class Desk:
 
     def __init__(self, scheduler: Any, predictor: Any) -> None:
         self.scheduler = scheduler
+        self._submissions, self._readings = Submissions(scheduler), Readings()
         self.forecasts = Forecasts(predictor)
+        self.corrections = Corrections(self.ask)
         self._following, self._mirror = asyncio.Lock(), None
         self._opening, self._store = asyncio.Lock(), None
         self.settings: Settings | None = None
@@ -109,12 +115,13 @@ class Desk:
                 found = await self.ask(questions.events, self._mirror.seq, PAGE)
             return self._mirror
 
-    async def predict(self, source: str, name: str) -> wire.Prediction:
-        """What a source takes on every device type of the probe and every GPU type of the cluster."""
-        read = read_bytes(name, source.encode()).source
+    async def predict(self, source: str, name: str, owner: str) -> wire.Prediction:
+        """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
+        read, _ = await self._readings.of(Program(files={name: source}, entrypoint=name))
         asks = await self._asks(read, None, None)
         told, cached = await self._told(read, asks.gpus)
-        predictions = on_types(told.predictions, await self._types(), asks.gpus)
+        base = base_of(read, told, on_types(told.predictions, await self._types(), asks.gpus), asks.gpus * WHOLE)
+        predictions = await self.corrections.apply(base, owner)
         return wire.Prediction(
             content_hash=read.content_hash,
             probe_version=versions(predictions),
@@ -148,15 +155,18 @@ class Desk:
             self._asked[key] = known
         return known
 
-    async def request(self, asked: wire.Submission, owner: str, key: str) -> tuple[Request, Asks, list[str]]:
+    async def request(self, asked: wire.Submission, owner: str, key: str) -> Prepared:
         """A submission as the scheduler takes it, with its predictions, and what its user should know."""
         program = program_of(asked)
-        source, notes = source_of(program)
+        source, notes = await self._readings.of(program)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
         asks = await self._asks(source, asked.gpus, types)
         told, _ = await self._told(source, asks.gpus)
         share = asked.gpu_milli / WHOLE
-        predictions = on_types(shared(told.predictions, share), await self._types(), asks.gpus * share)
+        by_type = on_types(shared(told.predictions, share), await self._types(), asks.gpus * share)
+        base = base_of(source, told, by_type, asks.gpus * asked.gpu_milli)
+        self.corrections.keep(base)
+        predictions = await self.corrections.apply(base, owner)
         labels = dict(asked.labels)
         if asked.deadline is not None:
             labels[DEADLINE] = asked.deadline.isoformat()
@@ -184,11 +194,15 @@ class Desk:
 
     async def submit(self, asked: wire.Submission, owner: str, key: str | None) -> wire.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""
-        request, asks, warnings = await self.request(asked, owner, key or uuid.uuid4().hex)
+        return await self.accepted(await self.request(asked, owner, key or uuid.uuid4().hex), key)
+
+    async def accepted(self, prepared: Prepared, key: str | None) -> wire.Submitted:
+        """The answer to a request once it is durable."""
+        request, asks, warnings = prepared
         try:
-            job_id = await self.scheduler.submit.remote(request)
+            job_id = await self._submissions.submit(request)
         except InputError:
-            before = None if key is None else await self.ask(questions.job_of_key, owner, key)
+            before = None if key is None else await self.ask(questions.job_of_key, request.job.user or "", key)
             if before is None or not _same(before, request):
                 raise
             job_id = before["job_id"]

@@ -181,6 +181,12 @@ def strangers(known: set[str]) -> set[str]:
     return (gangs | {name for name in groups if name.startswith(f"{PREFIX}:")}) - known
 
 
+def end_strangers(known: set[str]) -> None:
+    """End every gang that is not among `known`."""
+    for name in strangers(known):
+        end(name)
+
+
 def end(name: str) -> None:
     """End the runners of the gang of this name, and give back what it holds."""
     actors = (one["name"] for one in ray.util.list_named_actors(all_namespaces=True) if one["namespace"] == NAMESPACE)

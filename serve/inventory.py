@@ -6,7 +6,8 @@ name. Where they are missing, an attempt whose program was never allowed to star
 with its runner. A runner nobody knows is ended.
 
 With SQLite the actor is pinned to the node that holds the file. Ray keeps one actor of a name, and the store lets only
-the last one write, so two schedulers never decide.
+the last one write, so two schedulers never decide. A second Ray cluster is refused by the history's lease while the
+first lives; one that was replaced ends its runners, and waits.
 """
 
 import asyncio
@@ -14,22 +15,25 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from kilowait.errors import InputError, KilowaitError, StaleAttempt, StoreError, Superseded
+from kilowait.errors import InputError, KilowaitError, Occupied, StaleAttempt, StoreError, Superseded
 from kilowait.hardware import CATALOGUE
 from kilowait.jobs import Provenance
 from kilowait.live import Controller
 from kilowait.policies import POLICIES
 from kilowait.state import Snapshot
 from kilowait.store import Store
+from kilowait.store.lease import RENEW_S
 from kilowait.submission import Attempt, Ending, Request
 from serve import gang
+from serve.claim import check_lease, claim
+from serve.demand import Demand
 from serve.gang import NAMESPACE, Gang
 from serve.nodes import NodeFollower
 from serve.settings import Settings
@@ -48,10 +52,9 @@ class Inventory:
         self._tending: set[asyncio.Task[None]] = set()
         self._inbox: list[tuple[Request, asyncio.Future[str]]] = []
         self._wake = asyncio.Event()
-        self._follower = NodeFollower(self._controller)
+        self._follower, self._demand = NodeFollower(self._controller), Demand(self._settings.grow_to)
         self._decisions, self._decision_s = 0, deque[float](maxlen=10_000)
-        for name in gang.strangers({Gang(a, 0).name for a in self._controller.all_running()}):
-            gang.end(name)
+        gang.end_strangers({Gang(a, 0).name for a in self._controller.all_running()})
         for attempt in self._controller.all_running():
             self._tend(attempt)
         self._spawn(self._follow())
@@ -61,10 +64,13 @@ class Inventory:
         policy = POLICIES[self._settings.policy](**self._settings.policy_options)
         while True:
             try:
-                return Controller(Store(self._settings.url), policy, order=tuple(CATALOGUE))
+                return Controller(Store(self._settings.url), policy, order=tuple(CATALOGUE), claim=claim())
+            except Occupied:  # its jobs are another cluster's by now
+                traceback.print_exc()
+                gang.end_strangers(set())
             except StoreError:
                 traceback.print_exc()
-                await asyncio.sleep(self._settings.look_s)
+            await asyncio.sleep(self._settings.look_s)
 
     async def submit(self, request: Request) -> str:
         """Accept a job; returns its id. Raises as `Controller.submit`, and InputError for a request without a key.
@@ -78,6 +84,10 @@ class Inventory:
         if len(self._inbox) == 1:  # whatever comes in the same turn goes into the same transaction
             asyncio.get_running_loop().call_soon(self._accept)
         return await future
+
+    async def submit_all(self, requests: Sequence[Request]) -> list[str | BaseException]:
+        """As `submit` for each, in one transaction; what that would raise stands in the place of an id."""
+        return await asyncio.gather(*map(self.submit, requests), return_exceptions=True)
 
     async def cancel(self, job_id: str) -> None:
         """Withdraw a job, or ask its program to end; raises as `Controller.cancel`."""
@@ -149,10 +159,13 @@ class Inventory:
 
     async def _follow(self) -> None:
         """Look at the nodes and decide, now and then and whenever something happened; never returns."""
-        looked_s = 0.0
+        looked_s, renewed_s = 0.0, time.monotonic()
         while True:
             self._wake.clear()
             try:
+                if time.monotonic() - renewed_s >= RENEW_S:
+                    self._controller.store.renew(claim())
+                    renewed_s = time.monotonic()
                 if time.monotonic() - looked_s >= self._settings.look_s:
                     self._look(time.time())
                     looked_s = time.monotonic()
@@ -182,6 +195,7 @@ class Inventory:
         """Tell the controller what became of the nodes since the last look."""
         for attempt in self._follower.look(now_s):
             self._release(attempt)
+        self._demand.look(self._controller.cluster)
 
     def _tend(self, attempt: Attempt) -> None:
         self._gangs[attempt.token] = Gang(attempt, self._settings.grace_s)
@@ -236,8 +250,7 @@ class Inventory:
         """Say something to the controller, again and again while the history cannot be written."""
         while True:
             try:
-                word(*arguments, time.time())
-                return
+                return word(*arguments, time.time())
             except Superseded:
                 raise
             except StoreError as error:
@@ -269,28 +282,15 @@ def deploy(settings: Settings) -> Any:
     """The handle of the scheduler, started where there is none.
 
     With SQLite it runs on this node, where the file is. Raises InputError for an unknown policy or a wrong option of
-    it, and StoreError for a history that cannot be opened.
+    it, Occupied where another living cluster has the history, and StoreError where that cannot be opened.
     """
     if settings.policy not in POLICIES:
         raise InputError(f"policy {settings.policy!r} is unknown; known: {', '.join(POLICIES)}")
     POLICIES[settings.policy](**settings.policy_options)
-    Store(settings.url).close()
-    options: dict[str, Any] = {}
+    check_lease(settings.url)
+    options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
+    options |= {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "num_cpus": 0}
     if not settings.url.startswith("postgresql"):
         here = ray.get_runtime_context().get_node_id()
         options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
-    return (
-        ray.remote(Inventory)
-        .options(
-            name=NAME,
-            namespace=NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            max_restarts=-1,
-            max_task_retries=-1,
-            max_concurrency=1000,
-            num_cpus=0,
-            **options,
-        )
-        .remote(settings)
-    )
+    return ray.remote(Inventory).options(**options).remote(settings)

@@ -15,6 +15,7 @@ from kilowait.jobs import JOULES_PER_KWH
 from kilowait.mirror import WAIT_BOUNDS_S, Mirror
 from serve import questions
 from serve.desk import Desk
+from serve.learning import Learner
 from serve.today import Days, errors_view, how_had, today_view
 
 
@@ -28,7 +29,7 @@ class _Found:
         return self._metrics
 
 
-async def text(desk: Desk, days: Days) -> bytes:
+async def text(desk: Desk, days: Days, learner: Learner) -> bytes:
     """All metrics in Prometheus' text format."""
     mirror, day = await desk.mirror(), await days.day()
     decisions, decision_s = await desk.scheduler.decision_times.remote()
@@ -50,6 +51,7 @@ async def text(desk: Desk, days: Days) -> bytes:
         about = "|predicted - had| / had of run times, jobs finished since midnight"
         labels = ["quantile", "provenance"]
         metrics.append(_labelled(GaugeMetricFamily, "kilowait_prediction_error_ratio", about, labels, values))
+    metrics += _learning(desk, learner)
     registry = CollectorRegistry()
     registry.register(_Found(metrics))
     return generate_latest(registry)
@@ -94,6 +96,26 @@ def _predictions(desk: Desk) -> Metric:
     forecasts = desk.forecasts
     values = [(["cached"], forecasts.hits), (["computed"], forecasts.misses), (["refused"], forecasts.refused)]
     return _labelled(CounterMetricFamily, "kilowait_predictions", "predictions asked for", ["result"], values)
+
+
+def _learning(desk: Desk, learner: Learner) -> Iterable[Metric]:
+    """What is in force, how it keeps its promise, and what refits came to."""
+    base, correction = desk.forecasts.version or "", desk.corrections.version or ""
+    about = "what predicts: the base, and the correction in force (empty for none)"
+    labels = ["base", "correction"]
+    yield _labelled(GaugeMetricFamily, "kilowait_model_version", about, labels, [([base, correction], 1)])
+    refits = [([outcome], n) for outcome, n in sorted(learner.refits.items())]
+    yield _labelled(CounterMetricFamily, "kilowait_refits", "rounds of learning of this replica", ["outcome"], refits)
+    if (found := learner.drift) is None:
+        return
+    values = [(["median_log_error"], found.median), (["median_log_error_band"], found.median_band)]
+    if found.coverage is not None:
+        values += [(["coverage"], found.coverage), (["coverage_band"], found.coverage_band)]
+    about = f"run times of the last {found.jobs} jobs by the model in force, and where their bands end"
+    yield _labelled(GaugeMetricFamily, "kilowait_prediction_drift", about, ["sign"], values)
+    beyond = GaugeMetricFamily("kilowait_prediction_drift_beyond", "1 where a sign of drift is out of its band")
+    beyond.add_metric([], float(bool(found.beyond)))
+    yield beyond
 
 
 def _energy(totals: Sequence[tuple[str, str, float, int]]) -> Metric:

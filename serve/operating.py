@@ -57,7 +57,10 @@ async def overview(desk: At, request: Request, who: Reader) -> Overview:
 @plain.get("/metrics", response_class=Response)
 async def metrics(desk: At, request: Request, _: Reader) -> Response:
     """Prometheus metrics; a token of the role read is asked for, as everywhere."""
-    return Response(await metric_text(desk, request.app.state.days), media_type="text/plain; version=0.0.4")
+    return Response(
+        await metric_text(desk, request.app.state.days, request.app.state.learner),
+        media_type="text/plain; version=0.0.4",
+    )
 
 
 @router.post("/tokens", status_code=201)

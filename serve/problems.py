@@ -49,9 +49,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_fault)
 
 
-def answer(refusal: Refusal, errors: list[dict[str, str]] | None = None) -> JSONResponse:
-    """A refusal as a response."""
-    problem = wire.Problem(
+def problem(refusal: Refusal, errors: list[dict[str, str]] | None = None) -> wire.Problem:
+    """A refusal for the wire."""
+    return wire.Problem(
         type=f"urn:kilowait:{refusal.title.replace(' ', '-')}",
         title=refusal.title,
         status=refusal.status,
@@ -60,12 +60,16 @@ def answer(refusal: Refusal, errors: list[dict[str, str]] | None = None) -> JSON
         remedy=refusal.remedy,
         errors=errors or [],
     )
+
+
+def answer(refusal: Refusal, errors: list[dict[str, str]] | None = None) -> JSONResponse:
+    """A refusal as a response."""
     headers: dict[str, str] = {}
     if refusal.retry_s is not None:
         headers["Retry-After"] = str(math.ceil(refusal.retry_s))
     if refusal.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="kilowait"'
-    return JSONResponse(problem.model_dump(), refusal.status, headers, MEDIA_TYPE)
+    return JSONResponse(problem(refusal, errors).model_dump(), refusal.status, headers, MEDIA_TYPE)
 
 
 def refused(error: BaseException) -> Refusal | None:

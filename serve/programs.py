@@ -1,11 +1,15 @@
 """From what was submitted to a program that can be run and a source that can be predicted."""
 
+import asyncio
 import base64
 import binascii
+import hashlib
 import io
 import zipfile
 import zlib
 from collections.abc import Mapping
+
+import msgspec
 
 from kilowait.program.job_source import JobSource
 from kilowait.program.reach import reach
@@ -14,6 +18,12 @@ from kilowait.program.tree import Tree
 from kilowait.submission import Program
 from serve import wire
 from serve.problems import Refusal
+
+Reading = tuple[JobSource, tuple[str, ...]]
+"""What is predicted, and what may be missing in it."""
+
+KEPT, KEPT_BYTES = 1000, 100_000
+"""Readings that are remembered, each of a program of at most so many bytes: 100 MB at the worst."""
 
 MAX_FILES = 500
 MAX_UNPACKED_BYTES = 8_000_000
@@ -31,7 +41,26 @@ def program_of(asked: wire.Submission) -> Program:
     )
 
 
-def source_of(program: Program) -> tuple[JobSource, tuple[str, ...]]:
+class Readings:
+    """What programs were read as: following the imports of one takes milliseconds, so it is remembered."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, Reading] = {}
+
+    async def of(self, program: Program) -> Reading:
+        """As `source_of`, which it calls beside the loop that answers everybody."""
+        written = msgspec.json.encode((program.files, program.entrypoint, program.arguments))
+        key = hashlib.sha256(written).digest()
+        if (known := self._kept.get(key)) is None:
+            known = await asyncio.to_thread(source_of, program)
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            if len(written) <= KEPT_BYTES:
+                self._kept[key] = known
+        return known
+
+
+def source_of(program: Program) -> Reading:
     """What is predicted: the files that the entrypoint reaches, with its arguments; and what may be missing in it.
 
     Raises Refusal where the entrypoint is not there, and SourceError where it is no text worth predicting.

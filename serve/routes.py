@@ -10,13 +10,15 @@ from fastapi.responses import StreamingResponse
 
 import kilowait
 from kilowait.store.tokens import Identity, Role
-from serve import operating, pages, questions, views, wire
+from serve import batches, models, operating, pages, questions, views, wire
 from serve.access import At, Reader, Submitter
 from serve.answers import DEADLINE, versions
 from serve.desk import Desk
+from serve.learning import Learner
 from serve.problems import BodyLimit, Refusal, install
 from serve.today import Days
 from serve.why import why
+from serve.wire_batch import Answers, Batch
 from serve.wire_why import IfOn, WhatIf, Why
 
 OVER = {"finished", "failed", "cancelled"}
@@ -24,8 +26,8 @@ FOLLOW_S = 0.5
 HISTORY_PAGE = 1000
 
 
-def build(desk: Desk) -> FastAPI:
-    """The application over a desk. No page of documentation: those fetch scripts from elsewhere."""
+def build(desk: Desk, learner: Learner) -> FastAPI:
+    """The application over a desk and what learns. No page of documentation: those fetch scripts from elsewhere."""
     app = FastAPI(
         title="kilowait",
         version=kilowait.__version__,
@@ -34,9 +36,9 @@ def build(desk: Desk) -> FastAPI:
         redoc_url=None,
         responses={"default": {"model": wire.Problem, "description": "what is wrong and what to do about it"}},
     )
-    app.state.desk, app.state.days = desk, Days(desk)
+    app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
     app.add_middleware(BodyLimit, max_bytes=wire.MAX_BODY_BYTES)
-    for part in (router, operating.router, operating.plain, pages.router):
+    for part in (router, operating.router, operating.plain, models.router, pages.router):
         app.include_router(part)
     install(app)
     return app
@@ -46,9 +48,9 @@ router = APIRouter(prefix="/v1")
 
 
 @router.post("/predict")
-async def predict(body: wire.Source, desk: At, _: Reader) -> wire.Prediction:
+async def predict(body: wire.Source, desk: At, who: Reader) -> wire.Prediction:
     """The run time and energy of a source on each device type, without submitting it."""
-    return await desk.predict(body.source, body.name)
+    return await desk.predict(body.source, body.name, who.owner)
 
 
 @router.post("/jobs", status_code=201)
@@ -63,6 +65,18 @@ async def submit(
     made = await desk.submit(body, who.owner, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{made.job_id}"
     return made
+
+
+@router.post("/jobs:batch")
+async def submit_batch(
+    body: Batch,
+    desk: At,
+    who: Submitter,
+    idempotency_key: Annotated[str | None, Header(max_length=190)] = None,
+) -> Answers:
+    """Submit several jobs in one request. Each is accepted, and then durable when this answers, or refused by itself;
+    the same Idempotency-Key makes the same jobs, in the same order."""
+    return Answers(jobs=await batches.submit_batch(desk, body.jobs, who.owner, idempotency_key))
 
 
 @router.get("/jobs")

@@ -19,3 +19,5 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How long GPUs that were placed may take to be held."""
     grace_s: float = 10.0
     """How long a job may take to end once it was asked to."""
+    grow_to: Mapping[str, int] = {}
+    """GPUs of each type that Ray's autoscaler may be asked for; a type that is not named never is."""

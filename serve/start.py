@@ -22,6 +22,7 @@ from kilowait.simulate.inventory import parse_nodes
 from kilowait.store import Store
 from kilowait.store.tokens import Role, create, identify
 from serve.app import SQLITE, Options, app, make_folder
+from serve.claim import check_lease, claim, let_go
 from serve.inventory import NAMESPACE
 
 MEMORY_BYTES = 200_000_000
@@ -37,13 +38,15 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until a signal; returns the exit code."""
     args = _arguments(argv)
     try:
-        options = Options(database=args.database, policy=args.policy, threads=args.threads)
+        options = _options(args)
         settings = options.settings()
         token = _token(settings.url)
+        check_lease(settings.url, cluster="")
         cluster = _cluster(args.pretend)
     except KilowaitError as error:
         print(f"serve: {error}", file=sys.stderr)
         return 2
+    cluster_id = claim().cluster
     print("the cluster is up; loading the language model ...", flush=True)
     try:
         serve.start(http_options={"host": args.host, "port": args.port})
@@ -55,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         ray.shutdown()
         if cluster is not None:
             cluster.shutdown()
+        let_go(settings.url, cluster_id)
     return 0
 
 
@@ -78,7 +82,20 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--policy", default="value", help="as in kilowait simulate (default: value, kappa-relative 1)")
     add("--threads", type=int, default=1, help="of the language model, each replica (default: 1)")
+    every = "learn anew after so many finished measured jobs, 0 for never (default: %(default)s)"
+    add("--refit-every", type=int, default=50, metavar="N", help=every)
+    add("--learn-pretended", action="store_true", help="with --pretend: learn from pretended jobs too, marked so")
     return parser.parse_args(argv)
+
+
+def _options(args: argparse.Namespace) -> Options:
+    return Options(
+        database=args.database,
+        policy=args.policy,
+        threads=args.threads,
+        refit_every=args.refit_every,
+        learn_pretended=args.learn_pretended,
+    )
 
 
 def _cluster(pretend: str | None) -> Cluster | None:

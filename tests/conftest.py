@@ -1,10 +1,16 @@
-"""The folder of public measurements and traces, for the tests that check against them."""
+"""The folder of public measurements and traces, for the tests that check against them; databases for histories."""
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from postgres_server import postgres
+
+from kilowait.errors import StoreError
+from kilowait.store import Store
 
 
 @pytest.fixture
@@ -21,3 +27,48 @@ def shared_data() -> Callable[[str], Path]:
         return folder
 
     return subfolder
+
+
+@pytest.fixture(scope="module")
+def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server that answers; the test is skipped where its programs are not installed."""
+    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+        deadline_s = time.monotonic() + 30
+        while True:
+            try:
+                Store(url).close()
+                break
+            except StoreError:  # it is starting
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.1)
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, closed: None) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/kilowait.db"
+    url: str = request.getfixturevalue("database_server")
+    engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every store that the test opens is closed."""
+    opened, create = [], Store.__init__
+
+    def remember(self: Store, url: str) -> None:
+        create(self, url)
+        opened.append(self)
+
+    monkeypatch.setattr(Store, "__init__", remember)
+    yield
+    for store in opened:
+        store.close()

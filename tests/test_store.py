@@ -1,16 +1,11 @@
 """The durable history on SQLite and on a PostgreSQL server that the test starts: what is written is read back."""
 
-import sqlite3
-import time
-
 import pytest
-import sqlalchemy
 from live_world import request, seen
-from postgres_server import postgres
 
 from kilowait.boards import Held
 from kilowait.cluster import replay
-from kilowait.errors import InputError, StoreError, Superseded
+from kilowait.errors import StoreError, Superseded
 from kilowait.events import (
     AttemptFailed,
     AttemptFinished,
@@ -31,50 +26,6 @@ from kilowait.store import Store
 from kilowait.submission import Ending, Log
 
 WELL = Ending(exit_code=0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with postgres(tmp_path_factory.mktemp("postgres")) as url:
-        deadline_s = time.monotonic() + 30
-        while True:
-            try:
-                Store(url).close()
-                break
-            except StoreError:  # it is starting
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(0.1)
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/kilowait.db"
-    url = request.getfixturevalue("server")
-    engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    engine.dispose()
-    return url
-
-
-@pytest.fixture(autouse=True)
-def closed(monkeypatch):
-    """Every store that a test opens is closed."""
-    opened, create = [], Store.__init__
-
-    def remember(self, url):
-        create(self, url)
-        opened.append(self)
-
-    monkeypatch.setattr(Store, "__init__", remember)
-    yield
-    for store in opened:
-        store.close()
 
 
 def controller(url):
@@ -128,17 +79,17 @@ EVENTS = [
 ]
 
 
-def test_every_kind_of_event_is_read_back_as_it_was(url):
-    store = Store(url)
+def test_every_kind_of_event_is_read_back_as_it_was(database):
+    store = Store(database)
     assert store.take_over() == 0
     with store.writing(0) as writing:
         assert [writing.append(event) for event in EVENTS] == list(range(1, len(EVENTS) + 1))
     store.close()
-    assert list(Store(url).events()) == list(enumerate(EVENTS, start=1))
+    assert list(Store(database).events()) == list(enumerate(EVENTS, start=1))
 
 
-def test_a_transaction_is_kept_whole_or_not_at_all(url):
-    store = Store(url)
+def test_a_transaction_is_kept_whole_or_not_at_all(database):
+    store = Store(database)
     store.take_over()
 
     def write_and_fail():
@@ -148,14 +99,14 @@ def test_a_transaction_is_kept_whole_or_not_at_all(url):
 
     with pytest.raises(ZeroDivisionError):
         write_and_fail()
-    assert list(Store(url).events()) == []
+    assert list(Store(database).events()) == []
     with store.writing(0) as writing:
         writing.append(EVENTS[0])
-    assert [seq for seq, _ in Store(url).events()] == [1]
+    assert [seq for seq, _ in Store(database).events()] == [1]
 
 
-def test_the_tables_say_what_the_events_say(url):
-    live = controller(url)
+def test_the_tables_say_what_the_events_say(database):
+    live = controller(database)
     live.node_joined("n1", "A", 2, 0.0)
     job_id = live.submit(request("k", labels={"team": "x"}), 1.0)
     (attempt,) = live.decide(2.0)
@@ -171,7 +122,7 @@ def test_the_tables_say_what_the_events_say(url):
     log = Log(rank=0, first_byte=2**40, data=b"\0\xff log")
     ending = Ending(exit_code=0, measurement=measured, meter="m", gpu_ids=("GPU-1",), logs=(log,))
     live.attempt_finished(job_id, 1, attempt.token, ending, 3.0)
-    after = Store(url)
+    after = Store(database)
     row = after.job(job_id)
     assert (row["owner"], row["state"], row["submitted_s"], row["ended_s"]) == ("ada", "finished", 1.0, 3.0)
     (tried,) = after.attempts(job_id)
@@ -187,13 +138,13 @@ def test_the_tables_say_what_the_events_say(url):
         after.program("ghost")
 
 
-def test_jobs_are_listed_in_pages_by_owner_and_state(url):
-    live = controller(url)
+def test_jobs_are_listed_in_pages_by_owner_and_state(database):
+    live = controller(database)
     live.node_joined("n1", "A", 1, 0.0)
     mine = [live.submit(request(), 1.0) for _ in range(5)]
     other = live.submit(request(user="bob"), 1.0)
     live.decide(1.0)
-    store = Store(url)
+    store = Store(database)
 
     def listed(**how):
         return [row["job_id"] for row in store.jobs(**how)]
@@ -203,14 +154,14 @@ def test_jobs_are_listed_in_pages_by_owner_and_state(url):
     assert (listed(owner="bob"), listed(state="running")) == ([other], mine[:1])
 
 
-def test_a_controller_takes_over_and_the_tables_agree_with_a_replay(url):
-    live = controller(url)
+def test_a_controller_takes_over_and_the_tables_agree_with_a_replay(database):
+    live = controller(database)
     live.node_joined("n1", "A", 2, 0.0)
     for n in range(4):
         live.submit(request(f"k{n}"), float(n))
     first, second = live.decide(5.0)
     live.attempt_finished(first.job_id, 1, first.token, WELL, 6.0)
-    after = controller(url)
+    after = controller(database)
     assert after.cluster.snapshot() == live.cluster.snapshot()
     with pytest.raises(Superseded, match="another scheduler"):
         live.cancel(second.job_id, 7.0)
@@ -218,87 +169,10 @@ def test_a_controller_takes_over_and_the_tables_agree_with_a_replay(url):
     assert after.submit(request("k0"), 8.0) == first.job_id
 
 
-def test_another_schema_is_refused_by_name(url):
-    store = Store(url)
-    with store._engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE meta SET value = '99' WHERE key = 'schema'")
-    with pytest.raises(StoreError, match=r"its schema is version '99', this release reads '1'; use the release"):
-        Store(url)
-
-
-def test_an_event_that_cannot_be_read_is_named(url):
-    store = Store(url)
-    store.take_over()
-    with store.writing(0) as writing:
-        writing.append(EVENTS[0])
-    with store._engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE events SET payload = '{}'")
-    with pytest.raises(StoreError, match=r"event 1 \(GpusJoined\) cannot be read"):
-        list(store.events())
-
-
-def test_a_locked_database_is_a_clear_error_and_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("kilowait.store.LOCK_WAIT_S", 0.05)
-    live = controller(f"{tmp_path}/kilowait.db")
-    live.node_joined("n1", "A", 1, 0.0)
-    job_id = live.submit(request("before"), 1.0)
-    other = sqlite3.connect(tmp_path / "kilowait.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    for word in (lambda: live.submit(request("during"), 2.0), lambda: live.decide(2.0)):
-        with pytest.raises(StoreError, match=r"kilowait.db: not written: database is locked; nothing of it is kept"):
-            word()
-    other.execute("ROLLBACK")
-    other.close()
-    assert [attempt.job_id for attempt in live.decide(3.0)] == [job_id]
-    assert live.submit(request("during"), 4.0) > job_id
-
-
-def test_a_full_disk_is_a_clear_error_and_loses_nothing(tmp_path):
-    live = controller(f"{tmp_path}/kilowait.db")
-    live.node_joined("n1", "A", 1, 0.0)
-    accepted = []
-
-    def limit_pages(connection, *_):
-        connection.execute("PRAGMA max_page_count=40")
-
-    sqlalchemy.event.listen(live.store._engine, "checkout", limit_pages)
-    full = r"database or disk is full; nothing of it is kept; make space"
-    with pytest.raises(StoreError, match=full):
-        accepted.extend(live.submit(request(f"k{n}"), 1.0) for n in range(10_000))
-    assert len(accepted) > 3
-    sqlalchemy.event.remove(live.store._engine, "checkout", limit_pages)
-    live.store._engine.dispose()
-    assert [row["job_id"] for row in live.store.jobs(limit=10_000)] == accepted
-    assert [attempt.job_id for attempt in live.decide(2.0)] == accepted[:1]
-    again = controller(f"{tmp_path}/kilowait.db")
-    assert [w.job.job_id for w in again.cluster.queue()] == accepted[1:]
-
-
-@pytest.mark.parametrize(
-    ("url", "error", "reason"),
-    [
-        ("/no/such/folder/k.db", StoreError, "unable to open database file; see whether its folder is there"),
-        ("mysql://x/y", InputError, "only sqlite and postgresql"),
-        ("a://b://c", InputError, "a://b://c"),
-        ("postgresql://kilowait:secret@127.0.0.1:1/x", StoreError, r"kilowait:\*\*\*@127.0.0.1"),
-    ],
-)
-def test_a_database_that_cannot_be_opened_is_named_without_its_password(url, error, reason):
-    with pytest.raises(error, match=reason):
-        Store(url)
-
-
-def test_commits_of_sqlite_are_synchronous_and_readers_do_not_wait(tmp_path):
-    store = Store(f"{tmp_path}/kilowait.db")
-    with store._engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-
-
-def test_predictions_are_kept_as_they_were_seen(url):
-    live = controller(url)
+def test_predictions_are_kept_as_they_were_seen(database):
+    live = controller(database)
     live.node_joined("n1", "A", 1, 0.0)
     asked = seen(A=(1 / 3, 2 / 7), Z=(5, 5))
     live.submit(request(predictions=asked), 1.0)
-    submitted = [event for _, event in Store(url).events()][-1]
+    submitted = [event for _, event in Store(database).events()][-1]
     assert submitted.predictions == asked

@@ -13,20 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Table, create_engine, insert, inspect, select, update
+from sqlalchemy import Connection, Row, Table, create_engine, insert, inspect, select, update
 from sqlalchemy import event as hooks
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from kilowait.errors import InputError, StoreError, Superseded
 from kilowait.events import Event
+from kilowait.store import lease
+from kilowait.store.lease import Claim
 from kilowait.store.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA, TABLES
+from kilowait.store.statements import Statements
 from kilowait.store.writing import Writing
 from kilowait.submission import Log, Program, Retry
 
 LOCK_WAIT_S = 5.0
 """How long a write waits for another process that holds the database."""
 
+_WRITER = update(META).where(META.c.key == "writer")
 _DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in Event.__args__}
 
 
@@ -41,7 +45,7 @@ class Store:
         self.name = self._engine.url.render_as_string(hide_password=True)
         if self._engine.dialect.name == "sqlite":
             hooks.listen(self._engine, "connect", _make_durable)
-        self._writer = ""
+        self._statements, self._writer = Statements(self._engine.dialect), ""
         self._ensured: set[str] = set()
         try:
             with self._named_errors("opened"):
@@ -50,15 +54,37 @@ class Store:
             self.close()
             raise
 
-    def take_over(self) -> int:
-        """Become the one who writes, so that no earlier one can any more; returns the last event's number."""
+    def take_over(self, claim: Claim | None = None) -> int:
+        """Become the one who writes, so that no earlier one can any more; returns the last event's number.
+
+        With a claim the lease is taken, too; raises Occupied while another living cluster has it.
+        """
         with self._named_errors("taken over"), self._engine.begin() as connection:
-            found = connection.execute(
-                select(META.c.value).where(META.c.key == "writer").with_for_update()
-            ).scalar_one()
+            connection.execute(_WRITER.values(value=META.c.value))  # takes the write lock, before anything is read
+            found = connection.execute(select(META.c.value).where(META.c.key == "writer")).scalar_one()
+            if claim is not None:
+                lease.check(self.name, lease.kept(connection), claim.cluster, claim.time_s)
+                lease.write(connection, claim)
             self._writer = str(int(found) + 1)
-            connection.execute(update(META).where(META.c.key == "writer").values(value=self._writer))
+            connection.execute(_WRITER.values(value=self._writer))
             return connection.execute(select(EVENTS.c.seq).order_by(EVENTS.c.seq.desc()).limit(1)).scalar() or 0
+
+    def renew(self, claim: Claim) -> None:
+        """Say that the holder lives; raises Superseded when another has taken over."""
+        with self._fenced() as connection:
+            lease.write(connection, claim)
+
+    def let_go(self, cluster: str) -> None:
+        """Give the lease back where this cluster has it, once none of its jobs runs any more."""
+        with self._named_errors("written"), self._engine.begin() as connection:
+            connection.execute(_WRITER.values(value=META.c.value))
+            if (held := lease.kept(connection)) is not None and held.cluster == cluster:
+                lease.erase(connection)
+
+    def check_lease(self, cluster: str, time_s: float) -> None:
+        """Raises Occupied while another living cluster schedules by this history."""
+        with self._named_errors("read"), self._engine.connect() as connection:
+            lease.check(self.name, lease.kept(connection), cluster, time_s)
 
     @contextmanager
     def writing(self, last_seq: int) -> Iterator["Writing"]:
@@ -66,11 +92,19 @@ class Store:
 
         Raises Superseded when another has taken over, StoreError when the database cannot take it.
         """
+        with self._fenced() as connection:
+            writing = Writing(connection, self._statements, last_seq)
+            yield writing
+            writing.flush()
+
+    @contextmanager
+    def _fenced(self) -> Iterator[Connection]:
+        """A transaction of the one who may write."""
         with self._named_errors("written"), self._engine.begin() as connection:
-            mine = update(META).where(META.c.key == "writer", META.c.value == self._writer)
-            if connection.execute(mine.values(value=self._writer)).rowcount != 1:  # this also takes the write lock
+            mine = {"key": "writer", "value": self._writer}, {"value": self._writer}
+            if self._statements.update(connection, META, [mine]) != 1:  # this also takes the write lock
                 raise Superseded(f"{self.name}: another scheduler has taken over; this one must stop")
-            yield Writing(connection, last_seq)
+            yield connection
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Every event with its number, in order; raises StoreError for one that cannot be read."""
@@ -156,7 +190,11 @@ class Store:
         """Make a table beside the history's where it is not there."""
         if table.name not in self._ensured:
             with self._named_errors("opened"):
-                table.create(self._engine, checkfirst=True)
+                try:
+                    table.create(self._engine, checkfirst=True)
+                except DBAPIError:  # another process made it between the look and the making
+                    if not inspect(self._engine).has_table(table.name):
+                        raise
             self._ensured.add(table.name)
 
     def close(self) -> None:

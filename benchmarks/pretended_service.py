@@ -1,0 +1,88 @@
+"""The whole live service over HTTP on a pretended cluster, for the soak: its replicas can be killed like its nodes."""
+
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from pathlib import Path
+
+from ray import serve
+from ray._private import state  # the process of an actor stands nowhere else
+
+from benchmarks.pretended_cluster import MARK, PretendedCluster
+from kilowait.client import Client
+from kilowait.errors import ServiceError
+from kilowait.store import Store
+from kilowait.store.tokens import Role, create
+from serve.app import Options, app
+
+APPLICATION = "kilowait"
+REPLICAS = {"ingress": "scheduler", "predictor": "Predictor"}
+"""What a person calls them, and the names of their deployments."""
+
+AGAIN_S = 0.5
+
+
+class PretendedService:
+    """A cluster of these nodes (see `PretendedCluster`), and Serve's two deployments over its scheduler and history.
+
+    `unanswered` counts the submissions whose answer was lost, by what the client said of it.
+    """
+
+    def __init__(self, folder: Path, policy: str, **nodes: tuple[str, int]) -> None:
+        self.world = PretendedCluster(folder, policy, **nodes)
+        self.unanswered: Counter[str] = Counter()
+        store = Store(self.world.url)
+        self.token = create(store, "ada", Role.OPERATE, time.time())
+        store.close()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        options = Options(database=self.world.url, policy=policy, dry_run_budget_s=0)  # the programs only wait
+        serve.run(app(options), name=APPLICATION)
+        self.address = f"http://127.0.0.1:{port}"
+        self.client().cluster()
+
+    def client(self) -> Client:
+        """One for a thread of its own."""
+        return Client(self.address, self.token, patience_s=120.0)
+
+    def submit(self, client: Client, key: str, seconds: float, *, max_attempts: int) -> str:
+        """The id of a job of its own text that marks its begin and end; asked for by its key until there is one."""
+        marks = [str(self.world.marks), str(seconds)]
+        job = {"source": f"# {key}\n{MARK}", "arguments": marks, "max_attempts": max_attempts}
+        while True:
+            try:
+                return str(client.submit(job, key)["job_id"])
+            except ServiceError as error:  # whether it was accepted is not known
+                self.unanswered[str(error).replace(self.address, "URL")] += 1
+                time.sleep(AGAIN_S)
+
+    def replicas(self, what: str) -> list[int]:
+        """The processes of the replicas of "ingress" or "predictor" that live."""
+        name = f"SERVE_REPLICA::{APPLICATION}#{REPLICAS[what]}#"
+        living = state.actors(actor_state_name="ALIVE").values()
+        return [one["Pid"] for one in living if one["Name"].startswith(name)]
+
+    def kill_replica(self, what: str) -> int:
+        """kill -9 a replica, once there is one; returns the process id that it had."""
+        self.world.until(lambda: bool(self.replicas(what)), timeout_s=300.0)
+        pid = self.replicas(what)[0]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def close(self) -> None:
+        """End everything that was started here."""
+        serve.shutdown()
+        self.world.close()
+
+
+def jobs_of(service: PretendedService) -> list[str]:
+    """The ids of all jobs in the history."""
+    store = Store(service.world.url)
+    try:
+        return [str(row["job_id"]) for row in store.jobs(limit=1_000_000)]
+    finally:
+        store.close()
