@@ -115,12 +115,19 @@ def scored(study: Study, programs: Programs, count: int, seed: int) -> tuple[Sco
     few = folds(groups, min(count, NEW_TYPE_FOLDS), seed)
     fresh = list(device_rounds(study.device, few))
     with tqdm(total=len(known) + len(fresh), desc="out of fold", unit="model", file=sys.stderr) as bar:
-        return _scored(study, programs, known, fold, bar), _scored(study, programs, fresh, few, bar)
+        return _scored(study, programs, known, fold, bar), _scored(study, programs, fresh, few, bar, new=True)
 
 
 def _scored(
-    study: Study, programs: Programs, rounds: Sequence[Round], fold: NDArray[np.int64], bar: "tqdm[Any]"
+    study: Study,
+    programs: Programs,
+    rounds: Sequence[Round],
+    fold: NDArray[np.int64],
+    bar: "tqdm[Any]",
+    *,
+    new: bool = False,
 ) -> Scored:
+    """`new` says that the rounds test types without labels."""
     predicted, sigma = np.full(len(fold), np.nan), np.full(len(fold), np.nan)
     usable = _whole(study, programs)
     for one in rounds:
@@ -132,12 +139,13 @@ def _scored(
     rows = np.isfinite(predicted)
     truth, program = study.metrics["runtime_s"][rows], study.script[rows]
     scores = (np.log(truth) - np.log(predicted[rows])) / sigma[rows]
+    device = study.device[rows] if new else None
     return Scored(
         predicted=predicted,
         tested=rows,
         accuracy=accuracy(truth, predicted[rows]),
-        quantiles=Quantiles.of(scores, program),
-        coverage=coverage(scores, program, fold[rows]),
+        quantiles=Quantiles.of(scores, program, device),
+        coverage=coverage(scores, program, fold[rows], device),
     )
 
 

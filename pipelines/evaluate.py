@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ from tqdm import tqdm
 
 from kilowait.errors import InputError, KilowaitError
 from kilowait.predict.dataset import Study
-from kilowait.predict.held_out import HeldOut, held_out
+from kilowait.predict.held_out import CHUNK, HeldOut, held_out
 from kilowait.predict.rounds import Round, anchored_rounds, device_rounds, fold_rounds, transfer_rounds
 from kilowait.predict.splits import folds
 from pipelines import evaluate_scores
 from pipelines.evaluate_data import OUR_LABELS, Corpus, Data, load, read_corpus
 from pipelines.evaluate_report import Report, as_text, write
 from pipelines.recipes import COMPARED, NAMES, OWN, NamedRecipe, parse_recipes
+from pipelines.remembered import Answers
 
 EXAMPLE = f"""\
 examples:
@@ -25,9 +27,11 @@ examples:
   python -m pipelines.evaluate --dataset ours --corpus out/corpus --out out/evaluation
   python -m pipelines.evaluate --train out/kernelbench --test out/level3 --json
   python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
+  python -m pipelines.evaluate --dataset ours --corpus out/corpus --by family --folds 5 --out out/sets \\
+      --recipes combined,combined+forest,forest,forest@embedding,forest@run,forest@static   # an ablation
 
 Folds keep groups (all versions of a program; in kilowait's own corpus all programs of a family) together, and nothing
-is chosen on a test fold. With --by program only equal texts stay together. Splits beside cross-validation:
+is chosen on a test fold. With --by program only equal texts stay together, with --by family whole families. Splits:
 --leave-out family (a kind of program that no model has seen), --leave-out device (neither the type nor the fold's
 programs were seen; at most 5 folds), --leave-out device --anchored (the program was measured on all the other
 types). With --train and --test, programs of both, and versions of them, are left out of training.
@@ -42,9 +46,16 @@ width90     mean over the rows of log10(upper end / lower end): 0.3 is a factor 
 Recipes (--recipes, comma-separated; NAME@FEATURES uses other vectors):
 {chr(10).join(f"  {name:<12} {what}" for name, what in NAMES.items())}
 
-Vectors and dry runs that are missing are computed and kept in the corpus folder, in .features. All times of labels are
+Vectors and dry runs that are missing are computed and kept in the corpus folder, in .features. With --out every trained
+model's answers are kept there, in .answers: the same command started again, or on more recipes, takes up where it was.
+Code is not part of what a kept answer is known by: use --fresh after changing a recipe. All times of labels are
 measured, all predictions modelled.
 """
+KEPT: dict[str, Callable[[Study], Sequence[str]]] = {
+    "group": lambda study: study.groups,
+    "program": lambda study: study.scripts,
+    "family": lambda study: study.families,
+}
 NEW_DEVICE_FOLDS = 5
 """A new type's intervals are calibrated on one fold of programs, which must be 19 at least for finite ends."""
 
@@ -77,11 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--leave-out", choices=["family", "device"], help="hold out whole families or device types")
     add("--anchored", action="store_true", help="with --leave-out device: programs are known from the other types")
     add("--folds", type=int, default=10, help="folds of the cross-validation (default: 10)")
-    add("--by", choices=["group", "program"], default="group", help="what stays in one fold (default: group)")
+    add("--by", choices=[*KEPT], default="group", help="what stays in one fold (default: group)")
     add("--seed", type=int, default=0, help="of folds and networks (default: 0)")
     add("--pair", default="A100,A6000", metavar="A,B", help="which of two types is faster (default: A100,A6000)")
     add("--json", action="store_true", help="print one JSON object instead of tables")
     add("--out", type=Path, metavar="DIR", help="write evaluation.json, .csv, .html and predictions.parquet here")
+    add("--fresh", action="store_true", help="train every model anew, also those that --out remembers")
     return parser
 
 
@@ -92,11 +104,16 @@ def run(args: argparse.Namespace) -> int:
     recipes = parse_recipes(args.recipes or quick, features=None, seed=args.seed, device="cpu")
     data = load(corpora, recipes)
     study = data.inputs.study
+    kept = KEPT["family" if args.leave_out == "family" else args.by](study)
+    data = replace(data, inputs=replace(data.inputs, together=kept))
     if data.dropped:
         print(f"left out of training: {data.dropped} labels of programs that are tested, or versions", file=sys.stderr)
     if args.metric not in study.metrics or not study.measured[args.metric].any():
         raise InputError(f"--metric {args.metric}: no measured label; there are {', '.join(_measured(study))}")
     split, rounds = _rounds(data, args)
+    if args.out:
+        answers = Answers(args.out / ".answers", data.inputs, fresh=args.fresh)
+        recipes = [answers.of(recipe) for recipe in recipes]
     found = {recipe.name: _held_out(recipe, data, rounds, args) for recipe in recipes}
     report = Report(study=study, metric=args.metric, split=split, found=found, pair=_pair(args.pair), seed=args.seed)
     if args.out:
@@ -130,7 +147,7 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
 def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
     """What the split is called, and its rounds."""
     study = data.inputs.study
-    groups = np.array(study.row_keys(study.groups if args.by == "group" else study.scripts))
+    groups = np.array(study.row_keys(KEPT[args.by](study)))
     if data.tested is not None:
         fold = np.full(len(groups), -1, dtype=np.int64)
         fold[~data.tested] = folds(list(groups[~data.tested]), args.folds, args.seed)
@@ -161,6 +178,7 @@ def _held_out(recipe: NamedRecipe, data: Data, rounds: Sequence[Round], args: ar
             rounds,
             calibrate=not recipe.slow,
             by_device=by_device,
+            together=1 if recipe.alone else CHUNK,
             on_models=_moving(bar),
         )
 

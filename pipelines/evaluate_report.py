@@ -20,7 +20,7 @@ from kilowait.predict.dataset import Study
 from kilowait.predict.held_out import HeldOut
 from kilowait.records import HELD_OUT
 from kilowait.tables import NOTHING, TableView, html, terminal
-from pipelines.evaluate_scores import KEYS, Scores, details, scorable
+from pipelines.evaluate_scores import KEYS, Scores, against, details, scorable
 
 PROVENANCE = f"predictions {Provenance.MODELLED}, labels {Provenance.MEASURED}"
 _WIDTH = 150
@@ -73,7 +73,7 @@ def write(report: Report, out: Path) -> Path:
     )
     facts = {"split": report.split, "metric": report.metric, "seed": str(report.seed), "numbers": PROVENANCE}
     facts |= {"programs": str(len(report.study.scripts)), "device types": ", ".join(report.study.device_types)}
-    sections = [section, _agreement(report)]
+    sections = [section, _agreement(report), _against(report)]
     page = write_page(out, "evaluation", title="How good predictions are", facts=facts, sections=sections)
     _write_csv(out / "evaluation.csv", found)
     rows = [row for name, held in report.found.items() for row in _rows(report, name, held)]
@@ -88,12 +88,35 @@ def _views(report: Report, found: Mapping[str, Scores]) -> Iterator[TableView]:
         yield _view(
             f"{report.metric}, {report.split}, {title}", {n: _cell(s["overall"], over) for n, s in found.items()}, note
         )
+    if len(found) > 1:
+        yield _against_view(report)
     yield _view(f"{first} by device type", own["devices"])
     yield _view(f"{first} by device type, over 1 ms", {n: _cell(s, True) for n, s in own["devices"].items()})
     yield _view(f"{first} by family", own["families"])
     yield _coverage_view(first, own)
     if own["choice"] and (own["choice"]["all"] or own["choice"]["over_1ms"]):
         yield _choice_view(report.pair, found)
+
+
+def _against(report: Report) -> Section:
+    data = against(report.study, report.metric, report.found, report.seed)
+    return Section(key="against", heading="Against the first recipe", body=html(_against_view(report)), data=data)
+
+
+def _against_view(report: Report) -> TableView:
+    """Every recipe beside the first, on the labels that both predict."""
+    rows = tuple(
+        (name, str(c["n"]), f"{c['error']:.3f}", f"{c['more']:+.3f}", f"[{c['low']:+.3f}, {c['high']:+.3f}]")
+        for name, c in against(report.study, report.metric, report.found, report.seed).items()
+    )
+    first = next(iter(report.found))
+    return TableView(
+        title=f"Mean |log(predicted / measured)| of {report.metric}",
+        headings=("", "n", "error", f"more than {first}", "95%"),
+        rows=rows,
+        provenance=PROVENANCE,
+        notes=("In brackets the paired bootstrap over programs: below 0 throughout, a recipe is better.",),
+    )
 
 
 def _cell(scores: Scores, over: bool) -> Scores:

@@ -13,6 +13,7 @@ from kilowait.predict.coverage import coverage
 from kilowait.predict.dataset import Study
 from kilowait.predict.evaluate import Mask
 from kilowait.predict.held_out import HeldOut
+from kilowait.predict.paired import paired
 
 OVER_S = 1e-3
 """Programs over this measured time are scored by themselves too: below, launches and the host decide."""
@@ -45,6 +46,17 @@ def details(study: Study, metric: str, found: HeldOut, pair: Sequence[str], seed
         "wide": int((found.wide & scored).sum()),
         "borrowed": found.borrowed,
         "choice": picks(study, metric, found.predicted, pair, seed),
+    }
+
+
+def against(study: Study, metric: str, found: Mapping[str, HeldOut], seed: int) -> dict[str, Scores]:
+    """Each recipe compared with the first, on the labels that both predict."""
+    first = next(iter(found.values()))
+    shared = {name: scorable(study, metric, first) & scorable(study, metric, held) for name, held in found.items()}
+    truth = study.metrics[metric]
+    return {
+        name: asdict(paired(truth[rows], found[name].predicted[rows], first.predicted[rows], study.script[rows], seed))
+        for name, rows in shared.items()
     }
 
 

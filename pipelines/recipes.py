@@ -4,12 +4,13 @@ A new recipe is a line in `NAMES` and a case in `_recipe`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from kilowait.errors import InputError
-from kilowait.predict import layers
-from kilowait.predict.combined import combined_recipe
+from kilowait.predict import layers, tabular
+from kilowait.predict.combined import combined_recipe, nested_recipe
 from kilowait.predict.evaluate import (
     Recipe,
     anchor_recipe,
@@ -22,6 +23,7 @@ from kilowait.predict.evaluate import (
 )
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.predict.probe import ProbeConfig
+from kilowait.predict.stacked import SETS, FeatureSet, stacked_recipe
 
 NAMES = {
     "mean": "the geometric mean of each device type",
@@ -33,7 +35,13 @@ NAMES = {
     "neuralpower": "polynomials of layer sizes, a kind of layer each (Cai et al. 2017), on the dry run's operations",
     "justus": "a perceptron of layer and device, summed over layers (Justus et al. 2018), on the same",
     "operations": "the device model: rooflines of the dry run's operations with learned efficiencies",
+    "nested": "operations, its scales chosen anew by evidence from each training set: how far they flatter it",
     "combined": "operations, and default for programs without a whole dry run",
+    **{
+        name: f"{what}, on tables of features; NAME@SETS of {', '.join(SETS)}, joined by + (default: all)"
+        for name, what in tabular.NAMES.items()
+    },
+    "combined+NAME": "combined, corrected by one of these five; its default are the sums of the dry run",
     "anchor": "the geometric mean of the program's own labels on other device types (for --anchored)",
 }
 QUICK = ("mean", "nearest", "bag", "default@mean:15:raw", "default", "default+bag")
@@ -49,7 +57,9 @@ DEFAULT = ("paper", "default@last:30:raw", *QUICK)
 class NamedRecipe:
     """A recipe with its name, the vectors it reads, and what identifies it among remembered results.
 
-    `slow` recipes train for minutes: they are given no intervals, which take five times as many models.
+    `slow` recipes train for minutes: they are given no intervals, which take five times as many models. Models of an
+    `alone` recipe gain nothing from being trained together: one by one each can be kept as soon as it is there. A
+    recipe that asks a `base` has `over`, which makes it from the base's: a base that is remembered serves several.
     """
 
     name: str
@@ -58,7 +68,10 @@ class NamedRecipe:
     needs_texts: bool = False
     needs_dry_runs: bool = False
     slow: bool = False
+    alone: bool = False
     config: ProbeConfig | None = None
+    base: "NamedRecipe | None" = None
+    over: Callable[[Recipe], Recipe] | None = None
 
     @property
     def identity(self) -> str:
@@ -81,6 +94,8 @@ def default_config(features: str | None) -> ProbeConfig:
 
 def _recipe(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
     name, _, chosen = text.partition("@")
+    if name.removeprefix("combined+") in tabular.LEARNERS:
+        return _stacked(text, own, seed, device)
     keys = _keys(chosen.split("+"), own) if chosen else None
     mine = replace(own, features=keys) if keys else own
     match name:
@@ -103,13 +118,44 @@ def _recipe(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
         case "justus":
             return NamedRecipe(name=text, recipe=layers.perceptron_recipe(seed), needs_dry_runs=True, slow=True)
         case "operations":
-            return NamedRecipe(name=text, recipe=combined_recipe(), needs_dry_runs=True)
+            return NamedRecipe(name=text, recipe=combined_recipe(), needs_dry_runs=True, alone=True)
+        case "nested":
+            return NamedRecipe(name=text, recipe=nested_recipe(seed), needs_dry_runs=True, slow=True, alone=True)
         case "combined":
             both = combined_recipe(new_types(probe_recipe(mine, seed=seed, device=device)))
-            return NamedRecipe(name=text, recipe=both, features=mine.features, needs_dry_runs=True, config=mine)
+            named = NamedRecipe(name=text, recipe=both, features=mine.features, needs_dry_runs=True, config=mine)
+            return replace(named, alone=True)
         case "anchor":
             return NamedRecipe(name=text, recipe=anchor_recipe)
     raise InputError(f"--recipes: {text!r} is none of {', '.join(NAMES)}")
+
+
+def _stacked(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
+    """A learner on tables, or what corrects `combined`."""
+    name, _, chosen = text.partition("@")
+    learner = name.removeprefix("combined+")
+    base = None if learner == name else _recipe("combined", own, seed, device)
+    sets = _sets(text, chosen) if chosen else SETS if base is None else ("run",)
+    keys = own.features if "embedding" in sets else ()
+    over = partial(stacked_recipe, sets, keys, learner, seed)
+    return NamedRecipe(
+        name=text,
+        recipe=over(None if base is None else base.recipe),
+        features=keys if base is None else own.features,
+        needs_dry_runs=True,
+        slow=base is None,
+        alone=True,
+        config=own,
+        base=base,
+        over=over,
+    )
+
+
+def _sets(text: str, chosen: str) -> tuple[FeatureSet, ...]:
+    wanted = {part.strip() for part in chosen.split("+")}
+    if not wanted <= set(SETS):
+        raise InputError(f"--recipes: {text!r} asks for sets of features other than {', '.join(SETS)}")
+    return tuple(each for each in SETS if each in wanted)
 
 
 def _of_config(name: str, config: ProbeConfig, seed: int, device: str) -> NamedRecipe:

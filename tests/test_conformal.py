@@ -14,7 +14,7 @@ from kilowait.predict.coverage import coverage
 from kilowait.predict.dataset import Study
 from kilowait.predict.evaluate import Answer, Inputs, mean_recipe
 from kilowait.predict.held_out import held_out
-from kilowait.predict.intervals import Residuals, fitted_scale, intervals, program_weights, upper_quantile
+from kilowait.predict.intervals import Residuals, few_effects, fitted_scale, intervals, program_weights, upper_quantile
 from kilowait.predict.rounds import fold_rounds
 from kilowait.predict.splits import folds
 
@@ -242,3 +242,38 @@ def test_labels_that_miss_together_say_less_about_coverage():
     got = coverage(measured, np.full(1000, 0.5), high, program)
     assert got.program_high - got.program_low == pytest.approx(2 * 1.96 * 0.0212, rel=0.1)
     assert got.share_high - got.share_low == pytest.approx(2 * 1.96 * 0.0095, rel=0.1)
+
+
+def test_few_effects_stretch_as_students_t_does_and_remainders_do_not():
+    """Scores without a remainder of two effects: t(1) at 95% is 6.314, normal 1.645, sqrt(1 + 1/2) = 1.225."""
+    effect = np.repeat([0, 1], 50)
+    assert few_effects(np.where(effect, 1.0, -1.0), effect) == pytest.approx(6.3138 / 1.6449 * 1.5**0.5, rel=1e-3)
+    alike = np.tile(np.array([-1.0, 1.0]), 50)
+    assert few_effects(alike, effect) == 1
+    assert few_effects(alike, np.zeros(100, dtype=np.int64)) == 1
+    many = np.random.default_rng(0).normal(size=400).repeat(5)
+    assert few_effects(many, np.arange(400).repeat(5)) == pytest.approx(1, abs=0.01)
+
+
+def test_a_further_effect_is_covered_although_few_are_known():
+    """Effects of standard deviation 1 shared by 40 rows, remainders of 0.3; 8 effects known, a ninth is predicted."""
+    rng, inside, plain = np.random.default_rng(3), [], []
+    for _ in range(300):
+        effect = np.repeat(np.arange(8), 40)
+        scores = rng.normal(size=8)[effect] + 0.3 * rng.normal(size=320)
+        truth = rng.normal() + 0.3 * rng.normal(size=40)
+        for stretched, out in ((effect, inside), (None, plain)):
+            zeros, ones = np.zeros(320), np.ones(320)
+            own = Residuals(
+                value=scores,
+                log_predicted=zeros,
+                scale=ones,
+                calibration=np.zeros(320, dtype=np.int64),
+                cluster=np.tile(np.arange(40), 8),
+                category=np.zeros(320, dtype=np.int64),
+                effect=stretched,
+            )
+            ends = intervals(own, np.zeros((1, 40)), np.ones((1, 40)), np.zeros(40, dtype=np.int64))
+            out.append(((ends.low <= truth) & (truth <= ends.high)).mean())
+    assert np.mean(plain) < 0.86
+    assert 0.87 < np.mean(inside) < 0.95

@@ -117,6 +117,26 @@ def test_coverage_and_error_of_the_json_are_those_of_the_predictions_it_wrote(co
     assert t4["over_1ms"]["n"] == (rows.measured > 1e-3).sum()
 
 
+def test_recipes_are_compared_with_the_first_on_the_same_labels(corpus, tmp_path, capsys):
+    options = ["--dataset", "kernelbench", "--corpus", str(corpus), "--folds", "3", "--by", "family"]
+    recipes = "operations,ridge@run,mean"
+    assert evaluate.main([*options, "--recipes", recipes, "--out", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "3-fold by family" in text
+    assert "more than operations" in text
+    found = json.loads((tmp_path / "evaluation.json").read_text())["sections"]["against"]
+    assert (found["operations"]["more"], found["operations"]["n"]) == (0.0, 180)
+    rows = read_table(tmp_path / "predictions.parquet", HELD_OUT).to_pandas()
+    error = np.abs(np.log(rows.predicted / rows.measured)).groupby(rows.model).mean()
+    for name in ("ridge@run", "mean"):
+        assert found[name]["error"] == pytest.approx(error[name])
+        assert found[name]["more"] == pytest.approx(error[name] - error["operations"])
+        assert found[name]["low"] <= found[name]["more"] <= found[name]["high"]
+    assert found["mean"]["low"] > 0
+    families = rows[rows.model == "operations"].groupby("family").predicted.count()
+    assert families.sum() == 180
+
+
 def test_families_and_device_types_can_be_left_out(corpus, capsys):
     """A new type is predicted with the mean of the others: the T4 at 1 to 1.4 A100 times where 5 are right."""
     command = ("--dataset", "kernelbench", "--corpus", corpus, "--recipes", "default", "--leave-out")
@@ -160,7 +180,7 @@ def test_one_corpus_trains_and_another_is_tested_without_what_they_share(corpus,
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--recipes", "forest"], "'forest' is none of"),
+        (["--recipes", "oak"], "'oak' is none of"),
         (["--pair", "A100"], "--pair takes two device types"),
         (["--metric", "energy_j"], "--metric energy_j: no measured label; there are runtime_s"),
         (["--folds", "99"], "99 folds need"),

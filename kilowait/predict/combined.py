@@ -7,7 +7,7 @@ answers stands. Both kinds of programs are marked.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from kilowait.errors import InputError
 from kilowait.hardware import GpuType
 from kilowait.predict.accuracy import FloatArray
 from kilowait.predict.dataset import Study
+from kilowait.predict.device_model.choose import chosen_terms
 from kilowait.predict.device_model.efficiency import Terms
 from kilowait.predict.device_model.fit import Measured
 from kilowait.predict.device_model.model import DeviceModel
@@ -80,8 +81,8 @@ def by_operations(
 def _fold(programs: Programs, study: Study, mask: Mask, otherwise: FloatArray | None) -> Found:
     runs = [programs.usable(script) for script in study.scripts]
     has_run = np.array([run is not None for run in runs])
-    whole = np.array([run is not None and run.completeness == Completeness.WHOLE for run in runs])
-    model = _fitted(programs, study, runs, mask & whole[study.script])
+    whole = np.array([_whole(run) for run in runs])
+    model = _fitted(programs, study, mask)
     known = np.flatnonzero(has_run)
     sheets = [programs.sheet(name) for name in study.device_types]
     estimate = model.predict([run for run in runs if run is not None], sheets)
@@ -94,17 +95,26 @@ def _fold(programs: Programs, study: Study, mask: Mask, otherwise: FloatArray | 
     return Found(predicted=predicted, sigma=sigma[study.script, study.device], wide=wide)
 
 
-def _fitted(programs: Programs, study: Study, runs: Sequence[DryRun | None], mask: Mask) -> DeviceModel:
+def _whole(run: DryRun | None) -> bool:
+    return run is not None and run.usable and run.completeness == Completeness.WHOLE
+
+
+def _fitted(programs: Programs, study: Study, mask: Mask) -> DeviceModel:
+    return DeviceModel.fit(*_training(programs, study, mask), terms=programs.terms, grid=programs.grid)
+
+
+def _training(programs: Programs, study: Study, mask: Mask) -> tuple[list[DryRun], list[Specification], Measured]:
+    """The labels of `mask` (N,) whose programs have whole dry runs; raises InputError where there are none."""
+    runs = [programs.usable(script) for script in study.scripts]
+    mask = mask & np.array([_whole(run) for run in runs])[study.script]
     if not mask.any():
         raise InputError("no training label has a whole dry run; run python -m pipelines.dryrun over the corpus")
     scripts, program = np.unique(study.script[mask], return_inverse=True)
     types, device = np.unique(study.device[mask], return_inverse=True)
-    return DeviceModel.fit(
+    return (
         [run for i in scripts if (run := runs[i]) is not None],
         [programs.sheet(study.device_types[j]) for j in types],
         Measured(program, device, np.log(study.metrics["runtime_s"][mask])),
-        terms=programs.terms,
-        grid=programs.grid,
     )
 
 
@@ -124,12 +134,28 @@ def grid_of(runs: Iterable[DryRun | None]) -> float:
     return GRID if Workload.of(usable).size > MANY_WORKS else 0.0
 
 
+def nested_recipe(seed: int) -> Recipe:
+    """The device model with scales chosen anew from each training set (`device_model.choose`)."""
+
+    def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
+        programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=grid_of(inputs.dry_runs.values()))
+        answers = []
+        for mask in train:
+            own = replace(programs, terms=chosen_terms(*_training(programs, inputs.study, mask), seed=seed))
+            (found,) = by_operations(own, inputs.study, metric, [mask])
+            answers.append(Answer(predicted=found.predicted, sigma=found.sigma, wide=found.wide))
+        return answers
+
+    return answer
+
+
 def combined_recipe(otherwise: Recipe | None = None) -> Recipe:
     """The device model, and `otherwise` for programs without a whole dry run."""
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
         programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=grid_of(inputs.dry_runs.values()))
-        told = None if otherwise is None else [a.predicted for a in otherwise(inputs, metric, train)]
+        needed = otherwise is not None and not all(_whole(inputs.dry_runs.get(s)) for s in inputs.study.scripts)
+        told = [a.predicted for a in otherwise(inputs, metric, train)] if otherwise is not None and needed else None
         found = by_operations(programs, inputs.study, metric, train, told)
         return [Answer(predicted=one.predicted, sigma=one.sigma, wide=one.wide) for one in found]
 

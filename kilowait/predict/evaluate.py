@@ -47,6 +47,8 @@ class Inputs:
 
     Vectors (S, d) by feature key, the texts of the scripts, dry runs by content hash (None for a script whose dry
     run failed), and the published specification of each device type (None for one the catalogue lacks, as CPUs).
+    `together` names for each script what folds keep together (S,), the groups unless given: recipes that deal inner
+    folds keep to it.
     """
 
     study: Study
@@ -54,6 +56,7 @@ class Inputs:
     texts: Sequence[str]
     dry_runs: Mapping[str, DryRun | None] = field(default_factory=dict)
     devices: Mapping[str, GpuType | None] = field(default_factory=dict)
+    together: Sequence[str] | None = None
 
     def x(self, features: Sequence[str]) -> Tensor:
         """The vectors of several feature configurations side by side (S, d)."""

@@ -38,17 +38,19 @@ def held_out(
     *,
     calibrate: bool = True,
     by_device: bool = True,
+    together: int = CHUNK,
     on_models: Callable[[int, int], None] = lambda done, total: None,
 ) -> HeldOut:
     """Predict every row that a round tests; with `calibrate` its interval too.
 
-    `by_device` calibrates each device type on its own residuals, which a type that is new cannot have. `on_models`
-    hears how many of the models are trained. Raises InputError when a prediction is not finite.
+    `by_device` calibrates each device type on its own residuals, which a type that is new cannot have. `together`
+    models are asked for at once, and `on_models` hears how many are trained. Raises InputError when a prediction is not
+    finite.
     """
     labelled = np.isfinite(inputs.study.metrics[metric])
     asked = [r.train & labelled for r in rounds]
     asked += [c.train & labelled for r in rounds for c in (r.calibrations if calibrate else ())]
-    models = _Models(recipe, inputs, metric, asked, on_models)
+    models = _Models(recipe, inputs, metric, asked, together, on_models)
     size = len(labelled)
     out = HeldOut(
         predicted=np.full(size, np.nan),
@@ -80,13 +82,14 @@ class _Models:
         inputs: Inputs,
         metric: str,
         masks: Sequence[Mask],
+        together: int,
         on_models: Callable[[int, int], None],
     ) -> None:
         distinct = list({mask.tobytes(): mask for mask in masks}.values())
         self.floor = float(np.nanmin(inputs.study.metrics[metric])) / 10
         self._answers: dict[bytes, Answer] = {}
-        for start in range(0, len(distinct), CHUNK):
-            chunk = distinct[start : start + CHUNK]
+        for start in range(0, len(distinct), together):
+            chunk = distinct[start : start + together]
             for mask, answer in zip(chunk, recipe(inputs, metric, chunk), strict=True):
                 if not np.isfinite(answer.predicted[~mask]).all():
                     raise InputError(f"{metric}: a model of {int(mask.sum())} labels answered with NaN or infinity")
@@ -131,6 +134,7 @@ def _ends(
             calibration=calibration,
             cluster=study.script[rows],
             category=2 * device[rows] + wide,
+            effect=None if by_device else study.device[rows],
         ),
         np.stack([log[tested] for log in logs]),
         np.stack([scale[tested] for scale in scales]),

@@ -14,6 +14,10 @@ Mondrian (Vovk et al. 2005): residuals of the row's own category alone count (it
 A category with too few programs for a finite end (19 are needed at 90%) takes the extremes over all categories; such
 rows are counted in `borrowed`.
 
+What residuals of one device type share where the type is new (its host, its generation) is drawn once a type, and types
+are few: the values move away from the prediction by `few_effects`. That is Student's reasoning, not conformal's, whose
+guarantee for a further type would need 19 types at 90%.
+
 Programs count as exchangeable even where folds hold groups of them out together: with few large groups (families) the
 coverage is 90% on average over groups, not a guarantee for the next one.
 
@@ -41,7 +45,8 @@ class Residuals:
     """M calibration rows in C calibrations: `value` (M,) is log y - mu of the model that left the row out.
 
     `calibration` (M,) says which model that was; `log_predicted` (M,) is its mu and `scale` (M,) its s.
-    `cluster` (M,) is the row's program, `category` (M,) its Mondrian category.
+    `cluster` (M,) is the row's program, `category` (M,) its Mondrian category. `effect` (M,) is its device type where
+    the tested rows are of a further one.
     """
 
     value: FloatArray
@@ -50,6 +55,13 @@ class Residuals:
     calibration: Ints
     cluster: Ints
     category: Ints
+    effect: Ints | None = None
+
+    @property
+    def scores(self) -> FloatArray:
+        """Residuals in scales (M,), moved out by `few_effects`."""
+        scores = self.value / self.scale
+        return scores if self.effect is None else scores * few_effects(scores, self.effect)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +107,7 @@ def _values(
 ) -> tuple[FloatArray, FloatArray]:
     """The values (n, m) that m residuals give n tested rows, and the residuals' weights (m,)."""
     c = residuals.calibration[own]
-    values = log_predicted[c] + scale[c] * (residuals.value[own] / residuals.scale[own])[:, None]
+    values = log_predicted[c] + scale[c] * residuals.scores[own][:, None]
     return values.T, program_weights(residuals.cluster[own])
 
 
@@ -104,6 +116,27 @@ def program_weights(cluster: Ints) -> FloatArray:
     _, index, counts = np.unique(cluster, return_inverse=True, return_counts=True)
     weights: FloatArray = 1 / (counts[index] * (len(counts) + 1))
     return weights
+
+
+def few_effects(scores: FloatArray, effect: Ints, coverage: float = INTERVAL_COVERAGE) -> float:
+    """By how much quantiles of scores (m,) must be stretched for a further effect like the few in `effect` (m,).
+
+    Scores are an effect's mean and a remainder. Of G effects known, a further one lies within t(G - 1) sqrt(1 + 1 / G)
+    standard deviations, where a normal quantile counts on knowing all; the remainder needs no stretching. 1 for a
+    single effect, of which nothing is known.
+    """
+    from scipy.stats import norm, t  # takes a second to load, and a prediction does not need it
+
+    _, index, counts = np.unique(effect, return_inverse=True, return_counts=True)
+    groups = len(counts)
+    if groups < 2:
+        return 1.0
+    means = np.bincount(index, weights=scores) / counts
+    within = float(((scores - means[index]) ** 2).sum() / max(len(scores) - groups, 1))
+    between = max(float(means.var(ddof=1)) - within * float((1 / counts).mean()), 0.0)
+    level = (1 + coverage) / 2
+    stretch = (t.ppf(level, groups - 1) / norm.ppf(level)) ** 2 * (1 + 1 / groups)
+    return float(np.sqrt((within + between * stretch) / (within + between))) if between else 1.0
 
 
 def upper_quantile(values: FloatArray, weights: FloatArray, level: float) -> FloatArray:

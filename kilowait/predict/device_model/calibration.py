@@ -18,7 +18,7 @@ import numpy as np
 from kilowait.errors import ModelError
 from kilowait.jobs import INTERVAL_COVERAGE
 from kilowait.predict.accuracy import FloatArray
-from kilowait.predict.intervals import Ints, program_weights, upper_quantile
+from kilowait.predict.intervals import Ints, few_effects, program_weights, upper_quantile
 
 PARTIAL_FACTOR = 2.0
 """By which both ends move out where a dry run is not whole but has seen an optimizer step.
@@ -39,8 +39,12 @@ class Quantiles:
     programs: int
 
     @classmethod
-    def of(cls, scores: FloatArray, program: Ints) -> Self:
-        """Of residuals in sigmas (m,) of the programs (m,); with too few for a finite end, the extremes."""
+    def of(cls, scores: FloatArray, program: Ints, device: Ints | None = None) -> Self:
+        """Of residuals in sigmas (m,) of the programs (m,); with too few for a finite end, the extremes.
+
+        For new types `device` (m,) is the type of each, and the ends move out by `few_effects`.
+        """
+        scores = scores if device is None else scores * few_effects(scores, device)
         tail, weights = (1 - INTERVAL_COVERAGE) / 2, program_weights(program)
         high = float(upper_quantile(scores[None], weights, 1 - tail)[0])
         low = -float(upper_quantile(-scores[None], weights, 1 - tail)[0])
@@ -83,11 +87,11 @@ class Calibration:
         return cls(measured=measured, new=new, partial_factor=factor)
 
 
-def coverage(scores: FloatArray, program: Ints, fold: Ints) -> float:
-    """The share of residuals (m,) inside the quantiles of the other folds' residuals."""
+def coverage(scores: FloatArray, program: Ints, fold: Ints, device: Ints | None = None) -> float:
+    """The share of residuals (m,) inside the quantiles of the other folds' residuals; `device` as in `Quantiles.of`."""
     inside = np.zeros(len(scores), dtype=np.bool_)
     for k in np.unique(fold):
         own = fold == k
-        ends = Quantiles.of(scores[~own], program[~own])
+        ends = Quantiles.of(scores[~own], program[~own], None if device is None else device[~own])
         inside[own] = (scores[own] >= ends.low) & (scores[own] <= ends.high)
     return float(inside.mean())

@@ -115,6 +115,16 @@ def host_terms(terms: Terms, a: Marks, b: Marks) -> dict[Across, FloatArray]:
     }
 
 
+def most_device(terms: Terms) -> float:
+    """Variance of the device part that all types share."""
+    return terms.kin**2 + terms.group**2 + terms.op**2 + terms.shape**2
+
+
+def most_host(terms: Terms) -> float:
+    """Variance of the host part that all types share."""
+    return terms.host**2 + terms.host_group**2 + terms.host_op**2
+
+
 def over_devices(terms: Terms, a: Sequence[Specification], b: Sequence[Specification]) -> dict[Across, FloatArray]:
     """Covariances (A, B) over device types, of variance 1."""
     left, right = (np.array([d.likeness() for d in side]).reshape(len(side), -1) for side in (a, b))
