@@ -8,8 +8,10 @@ import pytest
 import yaml
 from ray._private.label_utils import parse_node_labels_string
 from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.serve.schema import ServeDeploySchema
 
 from kilowait.hardware import canonical
+from serve.app import Options
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,3 +49,11 @@ def test_an_unknown_host_is_refused(config: dict) -> None:
     done = subprocess.run(["bash", "-c", stubs + command], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "gpu-9" in done.stderr
+
+
+def test_the_configuration_for_serve_deploy_is_one_and_listens_to_this_machine_only():
+    text = yaml.safe_load((ROOT / "serve" / "config.yaml").read_text())
+    schema = ServeDeploySchema.model_validate(text)
+    (application,) = schema.applications
+    assert (schema.http_options.host, application.import_path) == ("127.0.0.1", "serve.app:app")
+    assert Options(**application.args).settings().policy_options == {"kappa_relative": 1.0}

@@ -86,10 +86,17 @@ def test_a_model_without_intervals_is_refused(tmp_path):
         GpuPredictor.load(tmp_path / "bare")
 
 
-def test_labels_on_what_is_no_gpu_type_are_refused(tmp_path, capsys):
-    write_corpus(tmp_path / "corpus", ("A100", "cpu-1"))
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        (("A100", "cpu-1"), "labels on A100 and on cpu-1; fit them apart"),
+        (("A100", "abacus"), "labels on abacus, neither a GPU type of the catalogue nor cpu-N"),
+    ],
+)
+def test_labels_that_no_one_model_can_learn_from_are_refused(tmp_path, capsys, types, said):
+    write_corpus(tmp_path / "corpus", types)
     assert devices.main(["--corpus", str(tmp_path / "corpus"), "--out", str(tmp_path / "model")]) == 2
-    assert "labels on cpu-1, which are no GPU types of the catalogue" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 

@@ -6,19 +6,15 @@ import os
 import signal
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
-import yaml
-from ray.serve.schema import ServeDeploySchema
 from service_world import ServiceWorld
 
 from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.records import HISTORY
-from serve.app import Options
 from serve.inventory import NAME, NAMESPACE
 
 QUICK = "print('quick')\n"
@@ -295,11 +291,3 @@ def test_a_scheduler_that_is_killed_comes_back_with_every_job(world):
     world.until(lambda: world.call("GET", "/v1/health", None).status_code == 200)
     assert [job["job_id"] for job in world.get("/v1/jobs?limit=1000", "operator")["jobs"]] == before
     assert world.over(world.submit(QUICK))["state"] == "finished"
-
-
-def test_the_configuration_for_serve_deploy_is_one_and_listens_to_this_machine_only():
-    text = yaml.safe_load((Path(__file__).parents[1] / "serve" / "config.yaml").read_text())
-    schema = ServeDeploySchema.model_validate(text)
-    (application,) = schema.applications
-    assert (schema.http_options.host, application.import_path) == ("127.0.0.1", "serve.app:app")
-    assert Options(**application.args).settings().policy_options == {"kappa_relative": 1.0}
