@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from kilowait.corpus.styles import STYLES
 from kilowait.errors import InputError, KilowaitError
+from kilowait.parquet import table, write_table
 from kilowait.predict.accuracy import Accuracy, FloatArray, accuracy
 from kilowait.predict.combined import Programs, by_operations
 from kilowait.predict.dataset import Study
@@ -26,8 +27,10 @@ from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.dryrun.record import Completeness
 from kilowait.predict.rounds import Round, device_rounds, fold_rounds
 from kilowait.predict.splits import folds
+from kilowait.records import RESIDUALS
 from pipelines.cards import device_card, write_card
 from pipelines.evaluate_data import Corpus, programs_of, read_corpus, study_of_corpus
+from pipelines.scoring import residual_rows
 
 EXAMPLE = """\
 example:
@@ -43,6 +46,8 @@ folder. Errors and intervals are out of fold: no program, nor another version of
 that predicts it; for a new type neither is the type. 200 programs take about five minutes on one core, 516 training
 scripts fifteen.
 """
+MODEL = "operations"
+"""The name of the device model among others' residuals."""
 NEW_TYPE_FOLDS = 5
 SOURCES = {"kernelbench": ("KernelBench (Ouyang et al. 2025, github.com/ScalingIntelligence/KernelBench)", "MIT")}
 SOURCES |= dict.fromkeys(STYLES, ("generated training scripts of kilowait (pipelines.corpus)", "that of kilowait"))
@@ -71,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels", type=Path, metavar="FILE", help="label table (default: labels.parquet in the corpus folder)")
     add("--out", required=True, type=Path, metavar="DIR", help="the model's folder; what is there is replaced")
     add("--folds", type=int, default=10, help="folds of programs (default: 10)")
+    add("--residuals", type=Path, metavar="FILE", help="write errors out of fold here, for pipelines.backtest")
     add("--seed", type=int, default=0, help="of the folds (default: 0)")
     return parser
 
@@ -82,6 +88,10 @@ def run(args: argparse.Namespace) -> int:
     programs = programs_of(corpus, study)
     seen, new = scored(study, programs, args.folds, args.seed)
     calibration = Calibration(measured=seen.quantiles, new=new.quantiles)
+    if args.residuals:
+        rows = residual_rows(study, "runtime_s", seen.predicted, MODEL)
+        args.residuals.parent.mkdir(parents=True, exist_ok=True)
+        write_table(table(list(rows), RESIDUALS), args.residuals)
     model = _fitted(study, programs)
     training = {**_provenance(corpus, study, programs, args), **_errors(study, seen, new)}
     version = store.save(model, args.out, {**training, "calibration": calibration.to_dict()})

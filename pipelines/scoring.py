@@ -46,7 +46,9 @@ def score(study: Study, metric: str, split: str, model: str, predicted: FloatArr
             yield Line(metric=metric, split=split, model=model, device_type=device_type, family=name, accuracy=got)
 
 
-def residual_rows(study: Study, metric: str, predicted: FloatArray) -> Iterator[dict[str, object]]:
+def residual_rows(
+    study: Study, metric: str, predicted: FloatArray, model: str = "default"
+) -> Iterator[dict[str, object]]:
     """Rows of records.RESIDUALS for the measured labels that were predicted out of fold."""
     for row in np.flatnonzero(study.measured[metric] & np.isfinite(predicted)):
         script = study.script[row]
@@ -57,7 +59,7 @@ def residual_rows(study: Study, metric: str, predicted: FloatArray) -> Iterator[
             "metric": metric,
             "measured": float(study.metrics[metric][row]),
             "predicted": float(predicted[row]),
-            "model": "default",
+            "model": model,
         }
 
 

@@ -9,11 +9,12 @@ from test_train import world as train_world
 
 from kilowait.errors import ModelError
 from kilowait.hardware import CATALOGUE
-from kilowait.parquet import table, write_table
+from kilowait.parquet import read_table, table, write_table
 from kilowait.predict.device_model import store
 from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.predict.gpu_types import GpuPredictor
-from kilowait.records import CORPUS, POOLED_LABELS
+from kilowait.records import CORPUS, POOLED_LABELS, RESIDUALS
+from kilowait.simulate.noise import error_pool
 from kilowait.source import content_hash
 from pipelines import devices
 
@@ -60,7 +61,10 @@ def write_corpus(folder, types=TYPES):
 def test_a_corpus_becomes_a_model_with_intervals_and_a_card(tmp_path, capsys):
     write_corpus(tmp_path / "corpus")
     out = tmp_path / "model"
-    assert devices.main(["--corpus", str(tmp_path / "corpus"), "--out", str(out), "--folds", "3"]) == 0
+    words = ["--corpus", str(tmp_path / "corpus"), "--out", str(out), "--residuals", str(tmp_path / "errors.parquet")]
+    assert devices.main([*words, "--folds", "3"]) == 0
+    pool = error_pool(read_table(tmp_path / "errors.parquet", RESIDUALS))
+    assert (pool.model, pool.log_errors.shape, pool.dropped) == ("operations", (24, 3, 2), 0)
     printed = capsys.readouterr().out
     model = GpuPredictor.load(out)
     assert model.version in printed
