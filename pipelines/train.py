@@ -96,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
     )
     config = default_config(args.features)
+    if dry := [recipe.name for recipe in recipes if recipe.needs_dry_runs]:
+        raise InputError(f"--recipes: {', '.join(dry)} read dry runs; compare them with python -m pipelines.evaluate")
     study = _study(args, config)
     inputs = _inputs(study, recipes, config, args)
     splits = _splits(study, config.test_share, args.folds, args.seed)

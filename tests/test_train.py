@@ -145,7 +145,8 @@ def test_missing_embeddings_are_counted_and_the_remedy_named(world, tmp_path, ca
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--recipes", "forest"], "'forest' is none of mean"),
+        (["--recipes", "woods"], "'woods' is none of mean"),
+        (["--recipes", "mean,forest"], "forest read dry runs; compare them with python -m pipelines.evaluate"),
         (["--features", "mean:x:raw"], "no feature key"),
         (["--folds", "99"], "99 folds"),
     ],
