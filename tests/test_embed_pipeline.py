@@ -162,16 +162,16 @@ class TestPlan:
 def test_kill_minus_nine_half_way_costs_no_finished_work(model, tmp_path):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    for at in range(48):
-        (corpus / f"job_{at:02d}.py").write_text(f"x = {at}\n" + "y = x + 1\n" * 600)
+    for at in range(30):
+        (corpus / f"job_{at:02d}.py").write_text(f"x = {at}\n" + "y = x + 1\n" * 400)
     (corpus / "twin.py").write_bytes((corpus / "job_00.py").read_bytes())
     options = ["--model", str(model), "--layer", "4", "--pooling", "mean,last", "--shard-size", "2"]
     outcome = kill_and_resume(corpus, tmp_path / "out", [*options, "--actors", "1"], kill_at=0.3)
-    assert outcome.unique == 48
-    assert 14 <= outcome.embedded_before_kill < 48
-    assert outcome.embedded_before_kill + outcome.embedded_after == 48
+    assert outcome.unique == 30
+    assert 9 <= outcome.embedded_before_kill < 30
+    assert outcome.embedded_before_kill + outcome.embedded_after == 30
     assert outcome.skipped_after == outcome.embedded_before_kill
     assert (outcome.recomputed, outcome.shards_changed, outcome.missing) == (0, 0, 0)
     assert outcome.processes_left == 0
     written = rows(tmp_path / "out")
-    assert len({(row["content_hash"], row["features"]) for row in written}) == len(written) == 96
+    assert len({(row["content_hash"], row["features"]) for row in written}) == len(written) == 60
