@@ -25,6 +25,7 @@ from kilowait.predict.dataset import Study, embedded_scripts, read_embeddings, r
 from kilowait.predict.device_model.calibration import coverage
 from kilowait.predict.doubt import KNOWN, NEW, Doubt
 from kilowait.predict.evaluate import Inputs, out_of_fold
+from kilowait.predict.operations import of_bundle
 from kilowait.predict.probe import ProbeConfig, fit_probes
 from kilowait.predict.splits import Folds, folds, holdout
 from pipelines.cards import probe_card, write_card
@@ -109,7 +110,14 @@ def run(args: argparse.Namespace) -> int:
         doubt, covered = _doubt(inputs, config, kept, splits)
         bundle = _final_bundle(inputs, config, lines, args)
         bundle = replace(bundle, doubt=doubt, accuracy={**bundle.accuracy, "coverage90": covered})
+        fitted = of_bundle(args.bundle_out)
         version = bundles.save(bundle, args.bundle_out)
+        if fitted:
+            print(
+                f"{fitted} is gone with the old bundle; fit it anew: python -m pipelines.devices --corpus DIR "
+                f"--labels {args.labels} --out {fitted}",
+                file=sys.stderr,
+            )
         write_card(args.bundle_out, probe_card(bundle, version))
         print(f"probe {version} trained on {len(study.script)} labels, written to {args.bundle_out}")
     return 0

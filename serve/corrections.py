@@ -78,8 +78,10 @@ class Corrections:
             return
         try:
             await self._ask(bases.keep, list(waiting.values()), time.time())
-        except KilowaitError as error:
+        except BaseException as error:
             self._pending = waiting | self._pending
+            if not isinstance(error, KilowaitError):
+                raise
             logging.getLogger("ray.serve").warning("base predictions cannot be kept now: %s", error)
 
 

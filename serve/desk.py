@@ -28,6 +28,7 @@ from kilowait.simulate.ahead import copied
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
 from kilowait.standin import on_types
 from kilowait.store import Store
+from kilowait.store.bases import Base
 from kilowait.store.reading import decoded
 from kilowait.store.tokens import Identity
 from kilowait.submission import Program, Request, Retry
@@ -41,8 +42,8 @@ from serve.programs import Readings, program_of
 from serve.submitting import Submissions
 
 T = TypeVar("T")
-Prepared = tuple[Request, Asks, list[str]]
-"""A submission as the scheduler takes it, what it asks for, and what its user should know."""
+Prepared = tuple[Request, Asks, list[str], Base]
+"""A submission as the scheduler takes it, what it asks for, what its user should know, and its base predictions."""
 
 PAGE = 5000
 """Events that are fetched at once."""
@@ -165,7 +166,6 @@ class Desk:
         share = asked.gpu_milli / WHOLE
         by_type = on_types(shared(told.predictions, share), await self._types(), asks.gpus * share)
         base = base_of(source, told, by_type, asks.gpus * asked.gpu_milli)
-        self.corrections.keep(base)
         predictions = await self.corrections.apply(base, owner)
         labels = dict(asked.labels)
         if asked.deadline is not None:
@@ -190,7 +190,7 @@ class Desk:
             labels=labels,
             retry=Retry(max_attempts=asked.max_attempts),
         )
-        return request, asks, [*notes, *warnings_of(request, told)]
+        return request, asks, [*notes, *warnings_of(request, told)], base
 
     async def submit(self, asked: wire.Submission, owner: str, key: str | None) -> wire.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""
@@ -198,9 +198,10 @@ class Desk:
 
     async def accepted(self, prepared: Prepared, key: str | None) -> wire.Submitted:
         """The answer to a request once it is durable."""
-        request, asks, warnings = prepared
+        request, asks, warnings, base = prepared
         try:
             job_id = await self._submissions.submit(request)
+            self.corrections.keep(base)
         except InputError:
             before = None if key is None else await self.ask(questions.job_of_key, request.job.user or "", key)
             if before is None or not _same(before, request):

@@ -27,8 +27,8 @@ FLUSH_S = 1.0
 """How often base predictions are written down, and what is in force is looked up: so old may either be."""
 LEAST_NEW = 20
 """Jobs since the last round below which drift leads to none: a comparison needs half of them on either side."""
-CPUS = 0.25
-"""Of a refit; it takes seconds of one core."""
+AGAIN_S = 60.0
+"""A round that failed is tried again after so long."""
 
 
 class Learner:
@@ -39,6 +39,7 @@ class Learner:
         self.refits: Counter[str] = Counter()
         self.drift: Drift | None = None
         self._since_s: float | None = None
+        self._not_before_s = 0.0
 
     async def keep_up(self) -> None:
         """Write base predictions down and follow what is in force; never returns."""
@@ -64,7 +65,7 @@ class Learner:
     async def _due(self) -> bool:
         """Look at drift, and say whether there is enough to learn from."""
         self.drift = await self._desk.ask(_drift, self._pretended)
-        if not self._every:
+        if not self._every or time.time() < self._not_before_s:
             return False
         if self._since_s is None:
             self._since_s = await self._desk.ask(_last_learnt)
@@ -73,9 +74,10 @@ class Learner:
 
     async def _refit(self) -> None:
         assert self._desk.settings is not None  # once something was asked
-        self._since_s = began_s = time.time()
+        began_s = time.time()
+        self._not_before_s = began_s + AGAIN_S
         url, base = self._desk.settings.url, self._desk.forecasts.version
-        options: dict[str, Any] = {"num_cpus": CPUS, "max_retries": 0}
+        options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0}
         if not url.startswith("postgresql"):
             here = ray.get_runtime_context().get_node_id()
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
@@ -84,6 +86,7 @@ class Learner:
             self.refits["failed"] += 1
             logging.getLogger("ray.serve").warning("a refit failed: %s", found)
             return
+        self._since_s = began_s
         self.refits[found.outcome.value] += 1
         logging.getLogger("ray.serve").warning("refit: %s: %s", found.outcome, found.reason)
         await self._desk.corrections.look()

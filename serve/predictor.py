@@ -77,7 +77,8 @@ class Predictor:
     ) -> None:
         self._local = load(bundle, threads, device_model, dry_run_budget_s)
         assert self._local.gpu is not None
-        self._version = f"{self._local.version}+{self._local.gpu.model.version}"
+        own = () if self._local.own is None else (self._local.own.model.version,)
+        self._version = "+".join((self._local.version, self._local.gpu.model.version, *own))
 
     async def version(self) -> str:
         """Which probe and which device model this has."""
@@ -105,13 +106,15 @@ class Predictor:
         return answers
 
     def _one(self, asked: Asked) -> Told:
+        from kilowait.predict.predictor import NOT_ASKED
+
         found = self._local.forecast(asked.source, asked.gpu_types, asked.gpus)
         return Told(
             version=self._version,
             predictions=found.predictions,
             vector=found.vector,
             memory=found.memory,
-            dry_run=found.dry_run.summary,
+            dry_run=(found.own_dry_run if found.dry_run is NOT_ASKED else found.dry_run).summary,
         )
 
 

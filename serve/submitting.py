@@ -36,7 +36,11 @@ class Submissions:
                 answers: list[Any] = await self._scheduler.submit_all.remote([request for request, _ in batch])
             except Exception as error:  # whoever waits is told
                 answers = [error] * len(batch)
+            except BaseException:
+                for _, future in batch:
+                    future.cancel()
+                raise
             for (_, future), answer in zip(batch, answers, strict=True):
                 if future.done():  # who asked has gone
                     continue
-                future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
+                future.set_exception(answer) if isinstance(answer, BaseException) else future.set_result(answer)

@@ -118,3 +118,18 @@ def test_transforms_and_factorisations_are_counted(runner: DryRunner) -> None:
     assert flops["aten._fft_c2c"] == 5 * 3 * 64 * 64 * 6
     assert flops["aten.linalg_cholesky_ex"] == pytest.approx(3 * 64**3 / 3)
     assert flops["aten._linalg_solve_ex"] == pytest.approx(3 * (2 / 3 + 2) * 64**3)
+
+
+@pytest.mark.parametrize("written", ["bernoulli_(0.5)", "random_(0, 2)"])
+def test_what_a_random_operator_wrote_is_not_taken_for_known(runner: DryRunner, written: str) -> None:
+    text = "x = torch.randn(64, 8, device='cuda')\nm = torch.zeros(64, dtype=torch.bool)." + written
+    found = run(runner, HEAD + text + "\ny = x[m.cuda()] @ torch.randn(8, 8, device='cuda')\n")
+    assert found.completeness == Completeness.GUESSED  # how many rows are picked is not known
+    assert sum(op.count * op.flops for op in found.operations if op.kind == "gemm") > 0
+
+
+def test_what_is_written_in_place_is_known_by_its_views_too(runner: DryRunner) -> None:
+    text = "n = torch.zeros(4, dtype=torch.long)\nview = n[:2]\nn.add_(3)\nx = torch.randn(int(view.sum()), 5, device='cuda')\n"
+    found = run(runner, HEAD + text + "y = x @ torch.randn(5, 5, device='cuda')\n")
+    assert found.completeness == Completeness.WHOLE, found.reason
+    assert sum(op.flops for op in found.operations if op.kind == "gemm") == 2 * 6 * 5 * 5

@@ -15,7 +15,7 @@ from kilowait.errors import InputError
 from kilowait.hardware import CATALOGUE
 from kilowait.predict import command
 from kilowait.predict.bundle import Bundle, save
-from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, scaled
+from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack, scaled
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.predict.gpu_types import GpuPredictor
@@ -226,9 +226,9 @@ def test_the_shipped_model_knows_every_type_of_the_catalogue(shipped):
 def test_memory_that_is_too_small_is_marked(shipped):
     big = DryRun(**{**_fields(run("big", product(64))), "peak_memory_bytes": 52e9})
     partial = DryRun(**{**_fields(big), "completeness": Completeness.PARTIAL})
-    assert shipped.memory_lack(big, "A100") == "needs 52 GB, has 40 GB"
-    assert shipped.memory_lack(partial, "A100") == "needs at least 52 GB, has 40 GB"
-    assert shipped.memory_lack(big, "A100-80GB") == ""
+    assert memory_lack(big, "A100") == "needs 52 GB, has 40 GB"
+    assert memory_lack(partial, "A100") == "needs at least 52 GB, has 40 GB"
+    assert memory_lack(big, "A100-80GB") == ""
 
 
 @needs_sandbox

@@ -218,16 +218,16 @@ def test_a_process_killed_in_the_middle_of_a_promotion_loses_nothing(tmp_path, m
     store.close()
 
 
-def test_base_predictions_are_kept_once_and_read_back(store):
+def test_of_base_predictions_the_newest_are_kept_and_types_they_lack_stay(store):
     base = {"content_hash": "h", "base_version": "base-1", "vector": np.array([1 / 3, -2e4], dtype=np.float32)}
-    first = bases.Base(**base, milli=1000, by_type=seen(A=(1 / 3, 2 / 7)))
+    first = bases.Base(**base, milli=1000, by_type=seen(A=(1 / 3, 2 / 7), B=(1, 2)))
     bases.keep(store, [first], 1.0)
-    bases.keep(
-        store, [bases.Base(**base, milli=1000, by_type=seen(A=(9, 9))), bases.Base(**base, milli=500, by_type={})], 2.0
-    )
+    bases.keep(store, [first], 1.5)
+    again = bases.Base(**base, milli=1000, by_type=seen(A=(9, 9), C=(5, 5)))  # a type has joined, another has gone
+    bases.keep(store, [again, bases.Base(**base, milli=500, by_type={})], 2.0)
     found = bases.found(store, "base-1", ["h", "ghost"])
     assert found.keys() == {("h", 1000), ("h", 500)}
-    assert found["h", 1000].by_type == first.by_type
+    assert found["h", 1000].by_type == {**first.by_type, **again.by_type}
     assert (found["h", 1000].vector == first.vector).all()
     assert bases.found(store, "base-2", ["h"]) == {}
     assert bases.newest_version(store) == "base-1"

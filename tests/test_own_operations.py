@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -17,11 +18,11 @@ from kilowait.predict.device_model.calibration import Calibration, Quantiles
 from kilowait.predict.device_model.fit import Measured
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification, is_cpu
-from kilowait.predict.dry_runs import DryRuns
+from kilowait.predict.dry_runs import DryRunOutcome, DryRuns
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.predict.operations import IN_BUNDLE, OperationsModel, labelled, of_bundle
-from kilowait.predict.predictor import OWN, OwnSide, Predictor, timed
+from kilowait.predict.predictor import OWN, GpuSide, OwnSide, Predictor, timed
 from kilowait.source import source_from_bytes
 
 REASON = sandbox_available()
@@ -133,6 +134,22 @@ def test_the_command_uses_it_for_the_bundles_types_alone(folder, tmp_path, monke
     assert one["predictions"][0]["dry_run"]["outcome"] == "off"  # no GPU type was asked for
     assert one["own_device_model"]["programs"] == 4
     assert "own_device_model" not in ask("cpu-2")
+
+
+def test_a_program_is_run_dry_once_for_both_sides(bundle, folder):
+    class Counted:
+        made = 0
+
+        def submit(self, source):
+            self.made += 1
+            coming = Future()
+            coming.set_result(DryRunOutcome(off="counted"))
+            return coming
+
+    runs = Counted()
+    predictor = Predictor(bundle, LineCounter(), GpuSide(runs), OwnSide(runs, folder / IN_BUNDLE))
+    predictor.forecast(source_from_bytes("x.py", b"a\n"), ["A100"])
+    assert runs.made == 1
 
 
 def test_a_bundle_without_one_has_none(tmp_path):

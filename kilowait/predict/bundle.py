@@ -99,7 +99,7 @@ class Bundle:
 
 
 def save(bundle: Bundle, folder: Path | str) -> str:
-    """Write the bundle to `folder`, replacing what is there, and return its version.
+    """Write the bundle to `folder`, replacing what is there (a device model of its types, too), and return its version.
 
     A reader finds the old folder, the new one, or for an instant none; never a mixture.
     """

@@ -143,7 +143,8 @@ def _own_runs(args: argparse.Namespace, gpu_runs: DryRuns, stack: ExitStack) -> 
 
     folder = of_bundle(args.bundle)
     names = labelled(folder) if folder else ()
-    if folder is None or (args.device and ALL not in args.device and not any(name in names for name in args.device)):
+    asked = args.device or [ALL]
+    if folder is None or not any(name in (ALL, *names) or _gpu(name) in names for name in asked):
         return None
     if any(_gpu(name) for name in names):
         return gpu_runs, folder

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kilowait.errors import InputError
+from kilowait.hardware import CATALOGUE
 from kilowait.predict.dryrun.program import Program, is_forward
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.runner import DryRunner
@@ -97,6 +98,15 @@ def totals(run: DryRun) -> dict[str, float]:
         "flops": float(sum(op.count * op.flops for op in own)),
         "bytes": float(sum(op.count * (op.bytes_read + op.bytes_written) for op in own)),
     }
+
+
+def memory_lack(run: DryRun, gpu_type: str) -> str:
+    """Why a program does not fit on one GPU of a type; empty where it does, as far as its dry run tells."""
+    has = CATALOGUE[gpu_type].memory_bytes
+    if run.peak_memory_bytes <= has:
+        return ""
+    least = "at least " if run.completeness == Completeness.PARTIAL else ""
+    return f"needs {least}{run.peak_memory_bytes / 1e9:,.0f} GB, has {has / 1e9:,.0f} GB"
 
 
 def scaled(value: float) -> str:

@@ -13,7 +13,7 @@ from kilowait.predict.device_model import scaling
 from kilowait.predict.device_model.power import power_w
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dry_runs import FEATURES
-from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.operations import OperationsModel, RunTime
 
 GRADIENT_BYTES = 4.0
@@ -41,14 +41,6 @@ class GpuPredictor(OperationsModel):
             board.name: self._prediction(run, board, sheet, gpus, found, draw)
             for board, sheet, found, draw in zip(boards, sheets, self.run_times(run, sheets), watts, strict=True)
         }
-
-    def memory_lack(self, run: DryRun, gpu_type: str) -> str:
-        """Why a program does not fit on one GPU of a type; empty where it does, as far as its dry run tells."""
-        has = CATALOGUE[gpu_type].memory_bytes
-        if run.peak_memory_bytes <= has:
-            return ""
-        least = "" if run.completeness == Completeness.WHOLE else "at least "
-        return f"needs {least}{run.peak_memory_bytes / 1e9:,.0f} GB, has {has / 1e9:,.0f} GB"
 
     def _prediction(
         self, run: DryRun, board: GpuType, sheet: Specification, gpus: int, found: RunTime, draw_w: float

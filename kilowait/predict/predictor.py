@@ -6,7 +6,7 @@ Each part is there without the others.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from kilowait.errors import ModelError
+from kilowait.hardware import CATALOGUE
 from kilowait.jobs import JOULES_PER_KWH, Prediction
 from kilowait.predict.bundle import Bundle
 from kilowait.predict.device_model.specifications import Specification
-from kilowait.predict.dry_runs import DryRunOutcome, DryRuns
+from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.program.job_source import JobSource
@@ -151,6 +152,7 @@ class Predictor:
             distance=self.distance(read.vector),
             dry_run=read.gpu,
             own_dry_run=read.own,
+            memory=_lacking_memory(read.own.usable, predictions),
         )
         return self._beside(found, self.gpu, lacking, gpus) if self.gpu and lacking else found
 
@@ -165,7 +167,7 @@ class Predictor:
             found,
             predictions={**found.predictions, **model.predict(run, gpu_types, gpus)},
             provenance={**found.provenance, **{name: model.provenance(name) + how for name in gpu_types}},
-            memory={name: lack for name in gpu_types if (lack := model.memory_lack(run, name))},
+            memory={**found.memory, **_lacking_memory(run, gpu_types)},
         )
 
     def _how(self, device_type: str) -> str:
@@ -176,11 +178,12 @@ class Predictor:
         """The vector and the dry runs of a source, side by side, or from memory; one of no use is made again."""
         key = source.content_hash
         known = self._remembered.get(key)
-        coming = {
-            side.dry_runs: side.dry_runs.submit(source)
+        wanted = {
+            side.dry_runs
             for side, before in ((gpu, known and known.gpu), (self.own, known and known.own))
             if side and not (before and before.usable)
         }
+        coming = {dry_runs: dry_runs.submit(source) for dry_runs in wanted}
         vector = known.vector if known else self._vector(source)
         for side in (gpu, self.own):
             if side and side.dry_runs in coming:
@@ -236,6 +239,12 @@ class Predictor:
             features=self.feature_names,
             other=other,
         )
+
+
+def _lacking_memory(run: DryRun | None, device_types: Iterable[str]) -> dict[str, str]:
+    """Which GPU types have too little memory for the program of a dry run, and why."""
+    types = () if run is None else [name for name in device_types if name in CATALOGUE]
+    return {name: lack for name in types if run is not None and (lack := memory_lack(run, name))}
 
 
 @dataclass(frozen=True, slots=True)

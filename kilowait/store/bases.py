@@ -20,9 +20,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     func,
     insert,
     select,
+    update,
 )
 
 from kilowait.errors import StoreError, Superseded
@@ -55,7 +57,11 @@ class Base(Struct, frozen=True, kw_only=True):
 
 
 def keep(store: Store, bases: Sequence[Base], now_s: float) -> None:
-    """Write down those that are not there yet, PAGE in a transaction; raises StoreError."""
+    """Write them down, PAGE in a transaction; raises StoreError.
+
+    A row that is there takes the newest predictions, and keeps those of types that the new ones lack: a correction is
+    applied to what the base says now, so that is what it must have learnt from.
+    """
     store.ensure(BASES)
     for at in range(0, len(bases), PAGE):
         _keep(store, bases[at : at + PAGE], now_s)
@@ -64,9 +70,15 @@ def keep(store: Store, bases: Sequence[Base], now_s: float) -> None:
 def _keep(store: Store, bases: Sequence[Base], now_s: float) -> None:
     fresh = {(base.content_hash, base.base_version, base.milli): base for base in bases}
     hashes = {base.content_hash for base in bases}
-    columns = (BASES.c.content_hash, BASES.c.base_version, BASES.c.milli)
-    for row in store.rows(select(*columns).where(BASES.c.content_hash.in_(hashes))):
-        fresh.pop(tuple(row), None)
+    key = (BASES.c.content_hash, BASES.c.base_version, BASES.c.milli)
+    for row in store.rows(select(*key, BASES.c.by_type).where(BASES.c.content_hash.in_(hashes))):
+        base = fresh.pop((row.content_hash, row.base_version, row.milli), None)
+        if base is None:
+            continue
+        merged = _encoded({**_decode(row.by_type), **base.by_type})
+        if merged != row.by_type:
+            where = and_(*(column == value for column, value in zip(key, row, strict=False)))
+            store.change(update(BASES).where(where).values(by_type=merged, made_s=now_s))
     if not fresh:
         return
     try:
@@ -107,12 +119,16 @@ def newest_version(store: Store) -> str | None:
     return rows[0].base_version if rows else None
 
 
+def _encoded(by_type: Mapping[str, Prediction]) -> str:
+    return msgspec.json.encode(by_type, order="sorted").decode()
+
+
 def _row(base: Base, now_s: float) -> dict[str, object]:
     return {
         "content_hash": base.content_hash,
         "base_version": base.base_version,
         "milli": base.milli,
         "made_s": now_s,
-        "by_type": msgspec.json.encode(base.by_type).decode(),
+        "by_type": _encoded(base.by_type),
         "vector": base.vector.astype("<f4").tobytes(),
     }

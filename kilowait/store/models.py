@@ -226,7 +226,7 @@ def _forget(store: Store) -> None:
     newest = select(MODELS.c.version).where(MODELS.c.version.not_in(ever)).order_by(MODELS.c.made_s.desc()).limit(KEPT)
     kept = [row.version for row in store.rows(newest)]
     old = MODELS.c.version.not_in(ever) & MODELS.c.version.not_in(kept) & MODELS.c.tensors.is_not(None)
-    store.change(update(MODELS).where(old).values(tensors=None))
+    store.change(update(MODELS).where(old).values(tensors=None, description=""))
 
 
 def _ensure(store: Store) -> None:

@@ -51,14 +51,15 @@ def numbers_of(tensor: Any) -> NDArray[Any] | None:
 
 def remember(func: Any, inputs: list[Tensor], args: Any, kwargs: Any, result: Any) -> None:
     """Keep the values of what an operator gave, where those of its `inputs` are known."""
-    schema = func._schema
     known = [values_of(tensor) for tensor in inputs]
-    if not all(value is not None for value in known):
-        if schema.is_mutable and known[0] is not None and isinstance(inputs[0], FakeTensor):
-            _forget(known[0])
-        single = isinstance(result, FakeTensor) and all(_single(part) for part in (*inputs, result))
-        return _run(func, args, kwargs, result, _ASSUMED) if single else None
-    return _run(func, args, kwargs, result, _NAME) if _wanted(func, inputs, result) else None
+    whole = all(value is not None for value in known)
+    name = _NAME if whole else _ASSUMED
+    single = isinstance(result, FakeTensor) and all(_single(part) for part in (*inputs, result))
+    found = _found(func, args, kwargs) if (_wanted(func, inputs, result) if whole else single) else None
+    if found is not None:  # what was written to was written to in place: it is known by its other names too
+        keep(result, found, name)
+    elif func._schema.is_mutable:
+        _forget_written(func, args, kwargs)
 
 
 def _forget(value: Tensor) -> None:
@@ -67,13 +68,25 @@ def _forget(value: Tensor) -> None:
     _forgotten[key] = weakref.ref(storage, lambda _gone: _forgotten.pop(key, None))
 
 
-def _run(func: Any, args: Any, kwargs: Any, result: Any, name: str) -> None:
+def _forget_written(func: Any, args: Any, kwargs: Any) -> None:
+    """What is known of tensors that an operator writes to is true no longer."""
+    for at, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        given = args[at] if at < len(args) else kwargs.get(argument.name)
+        for part in given if isinstance(given, list | tuple) else [given]:
+            known = vars(part).get(_NAME) if isinstance(part, FakeTensor) else None
+            if known is not None:
+                _forget(known)
+
+
+def _found(func: Any, args: Any, kwargs: Any) -> Any:
+    """What an operator gives for the values of its arguments; None where it cannot be run on them."""
     try:
         with torch._C._DisableTorchDispatch():  # type: ignore[no-untyped-call, unused-ignore]
-            found = func(*_real(args), **_real({**kwargs, **({"device": "cpu"} if kwargs.get("device") else {})}))
-            keep(result, found, name)
+            return func(*_real(args), **_real({**kwargs, **({"device": "cpu"} if kwargs.get("device") else {})}))
     except (RuntimeError, IndexError, NotImplementedError):  # the program would fail, or only a GPU can do it
-        return
+        return None
 
 
 def keep(result: Any, found: Any, name: str = _NAME) -> None:
