@@ -106,15 +106,13 @@ class Predictor:
         return answers
 
     def _one(self, asked: Asked) -> Told:
-        from kilowait.predict.predictor import NOT_ASKED
-
         found = self._local.forecast(asked.source, asked.gpu_types, asked.gpus)
         return Told(
             version=self._version,
             predictions=found.predictions,
             vector=found.vector,
             memory=found.memory,
-            dry_run=(found.own_dry_run if found.dry_run is NOT_ASKED else found.dry_run).summary,
+            dry_run=found.summary,
         )
 
 

@@ -4,51 +4,22 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
-import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from live_world import seen
-from postgres_server import postgres
 
-from kilowait.errors import InputError, StoreError
+from kilowait.errors import InputError
 from kilowait.store import Store, bases, models
 from kilowait.store.models import Change, Made, State, in_force
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with postgres(tmp_path_factory.mktemp("postgres")) as url:
-        deadline_s = time.monotonic() + 30
-        while True:
-            try:
-                Store(url).close()
-                break
-            except StoreError:  # it is starting
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(0.1)
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path):
+@pytest.fixture
+def store(database):
     """A history that knows of no models yet, as one of an earlier release."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/kilowait.db"
-    else:
-        url = request.getfixturevalue("server")
-        engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-        with engine.begin() as connection:
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
-        engine.dispose()
-    store = Store(url)
-    yield store
-    store.close()
+    return Store(database)
 
 
 def made(version, *, made_s=1.0, pretended=False):

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kilowait.errors import ModelError
 from kilowait.predict.accuracy import FloatArray
 from kilowait.predict.device_model.calibration import Quantiles
 from kilowait.predict.ood import Novelty
@@ -51,8 +50,7 @@ class Doubt:
         """The 90% interval around a prediction for a program at a `distance`; (None, None) for a metric without one."""
         if metric not in self.quantiles:
             return None, None
-        found = self.quantiles[metric][NEW if distance > 1 else KNOWN]
-        return value * float(np.exp(min(0.0, found.low))), value * float(np.exp(max(0.0, found.high)))
+        return self.quantiles[metric][NEW if distance > 1 else KNOWN].around(value)
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
@@ -66,12 +64,9 @@ class Doubt:
 
     @classmethod
     def restored(cls, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        """The inverse of `description` and `tensors`; raises ModelError, KeyError or TypeError for anything else."""
+        """The inverse of `description` and `tensors`; raises ModelError or what reading JSON of another form raises."""
         quantiles = {
-            metric: {kind: Quantiles(**kinds[kind]) for kind in (KNOWN, NEW)}
+            metric: {kind: Quantiles.from_dict(kinds[kind]) for kind in (KNOWN, NEW)}
             for metric, kinds in described["quantiles"].items()
         }
-        for found in (one for kinds in quantiles.values() for one in kinds.values()):
-            if not (np.isfinite(found.low) and np.isfinite(found.high)):
-                raise ModelError(f"quantiles of residuals must be finite, got {found}")
         return cls(quantiles=quantiles, novelty=Novelty(tensors=tensors, programs=tuple(described["programs"])))

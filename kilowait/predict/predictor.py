@@ -21,7 +21,7 @@ from kilowait.hardware import CATALOGUE
 from kilowait.jobs import JOULES_PER_KWH, Prediction
 from kilowait.predict.bundle import Bundle
 from kilowait.predict.device_model.specifications import Specification
-from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack
+from kilowait.predict.dry_runs import FEATURES, DryRunOutcome, DryRuns, memory_lack
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.features import FeatureConfiguration
 from kilowait.program.job_source import JobSource
@@ -71,6 +71,11 @@ class Forecast:
     dry_run: DryRunOutcome = NOT_ASKED
     own_dry_run: DryRunOutcome = NOT_ASKED
     memory: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """One line on the dry run that was asked for; of two, on that for GPU types that the bundle lacks."""
+        return (self.own_dry_run if self.dry_run is NOT_ASKED else self.dry_run).summary
 
 
 @dataclass(frozen=True)
@@ -278,7 +283,7 @@ def timed(model: "OperationsModel", run: DryRun, predictions: Mapping[str, Predi
             energy_low_kwh=None,
             energy_high_kwh=None,
             probe_version=f"{before.probe_version}+{model.version}",
-            features=f"dry-run+{before.features}",
+            features=f"{FEATURES}+{before.features}",
             other={metric: value * longer for metric, value in before.other.items()},
         )
     return found

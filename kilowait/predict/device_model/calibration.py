@@ -54,6 +54,18 @@ class Quantiles:
             programs=len(np.unique(program)),
         )
 
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """The inverse of `dataclasses.asdict`; raises TypeError or ValueError for anything else."""
+        read = cls(**found)
+        if not (math.isfinite(read.low) and math.isfinite(read.high)):
+            raise ValueError(f"quantiles of residuals must be finite, got {found}")
+        return read
+
+    def around(self, value: float, sigma: float = 1.0) -> tuple[float, float]:
+        """The low and the high end around a prediction > 0, which they never leave out."""
+        return value * math.exp(min(0.0, self.low) * sigma), value * math.exp(max(0.0, self.high) * sigma)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
@@ -65,9 +77,9 @@ class Calibration:
 
     def ends(self, runtime_s: float, sigma: float, *, new: bool, whole: bool) -> tuple[float, float]:
         """The low and the high end around a prediction, in seconds."""
-        quantiles, factor = self.new if new else self.measured, 1.0 if whole else self.partial_factor
-        low = runtime_s * math.exp(min(0.0, quantiles.low) * sigma) / factor
-        return low, runtime_s * math.exp(max(0.0, quantiles.high) * sigma) * factor
+        low, high = (self.new if new else self.measured).around(runtime_s, sigma)
+        factor = 1.0 if whole else self.partial_factor
+        return low / factor, high * factor
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -77,11 +89,10 @@ class Calibration:
     def from_dict(cls, found: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`; raises ModelError for anything else."""
         try:
-            measured, new = Quantiles(**found["measured"]), Quantiles(**found["new"])
+            measured, new = Quantiles.from_dict(found["measured"]), Quantiles.from_dict(found["new"])
             factor = float(found["partial_factor"])
-            ends = (measured.low, measured.high, new.low, new.high, factor)
-            if not all(math.isfinite(end) for end in ends) or factor < 1:
-                raise ValueError(f"ends of intervals and factor {ends}")
+            if not 1 <= factor < math.inf:
+                raise ValueError(f"a factor for partial dry runs of {factor}")
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"not a calibration of a device model: {error!r}; fit it again") from error
         return cls(measured=measured, new=new, partial_factor=factor)
