@@ -86,6 +86,10 @@ class Profile:
         """When the number of free GPUs of a type changes, now first."""
         return tuple(self._steps[gpu_type][0])
 
+    def steps(self, gpu_type: str) -> tuple[Sequence[float], Sequence[int]]:
+        """The moments of a type, and the thousandths free from each on; they are the profile's own: change nothing."""
+        return self._steps[gpu_type]
+
     def soonest(self, waiting: Waiting) -> Reservation:
         """Where the job would end first: its earliest start on each type it may use, then the least predicted end.
 
