@@ -18,11 +18,13 @@ from kilowait.policies.profile import Profile, Reservation, start_all
 DEFAULT_SCENARIOS = 32
 DEFAULT_EFFORT = 2000
 DEFAULT_HORIZON = 60
-DEFAULT_AHEAD_S = 12 * 3600.0
+DEFAULT_AHEAD_S = 6 * 3600.0
 DEFAULT_CLUSTERING = 0.5
 DEFAULT_CLUSTER_S = 4 * 3600.0
 """Half of all arrivals are brought by another one, after four hours on average."""
 
+BEYOND = 0.5
+"""What is left of `congestion` where futures are planned: it stands for the jobs that come after them."""
 MOST_ARRIVALS = 40
 """Arrivals in one future, the first ones."""
 MOST_CHOICES = 8
@@ -58,10 +60,10 @@ def anticipatory(
     then compared: each is carried out in every future, with the best plan behind it in which the jobs that it holds
     start no sooner than the next event, and the one with the least mean cost is taken. The cost of a job is
 
-    (start - submission, from now on) + wait_s_per_kwh * e_ij
+    (s_ij - r_i) + BEYOND * congestion * n * a_ij * t_ij / N_j + wait_s_per_kwh * e_ij
 
-    in seconds; `congestion` and `error_sd` are patient's, for its plan and for the ends of running jobs. Only the
-    `horizon` waiting jobs of the least GPU-seconds are planned. Plans behind a choice know their future, which makes
+    in seconds: s_ij is its start, r_i now or its arrival, and the middle term, only of jobs that wait already, is
+    patient's for the jobs that come later than the futures go. `error_sd` is patient's too. Only the `horizon` waiting jobs of the least GPU-seconds are planned. Plans behind a choice know their future, which makes
     holding a job look better than it is; the effect is small where decisions are many.
 
     Sources: Chang, Givan and Chong, "On-line scheduling via sampling", AIPS 2000, on hindsight plans of sampled
@@ -130,7 +132,7 @@ def _decide(
     totals = np.array([max(1, cluster.total[t]) for t in types])
     caused_s = congestion * len(cluster.waiting) * milli / 1000 * runtime_s / totals
     past = arrays(known, types)
-    jobs = _with_space(now_s, milli, runtime_s, extra(price * energy_kwh), futures)
+    jobs = _with_space(now_s, milli, runtime_s, extra(price * energy_kwh + BEYOND * caused_s), futures)
     packed, ends_s = _packed(profile, types, 2 * len(jobs[0]) + 2)
     chosen = decide(
         now_s,
