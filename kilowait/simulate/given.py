@@ -1,6 +1,7 @@
 """What a simulation is given, checked at the door."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from kilowait.errors import InputError
 from kilowait.events import GpusJoined
@@ -49,6 +50,7 @@ def _without_truth(submission: Submission, inventory: Mapping[str, int]) -> list
     return [t for t in submission.seen if t in inventory and t not in submission.truth]
 
 
+@cache  # the catalogue looks for near names where it knows none, and that takes longer than a small simulation
 def _memory_bytes(gpu_type: str) -> int | None:
     """A board's memory by the catalogue, None for a type that it does not know."""
     try:

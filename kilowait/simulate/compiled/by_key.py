@@ -17,7 +17,6 @@ from kilowait.simulate.compiled.track import (
     NEVER,
     Tracks,
     World,
-    firsts,
     next_instant,
     pop,
     push,
@@ -100,9 +99,13 @@ def _fastest(world: World, so_far: Tracks, seen_s_NT: F64, job: int) -> int:
 
 
 @kernel
-def by_key(world: World, so_far: Tracks, key_NT: F64, weighed: Weighed, seen_s_NT: F64, any_type: bool) -> None:
-    """Run all jobs by `key_NT`, smallest first. With `any_type` a job goes where it is fastest, not to the key's type."""
-    first_B = firsts(world)
+def by_key(
+    world: World, so_far: Tracks, first_B: I64, key_NT: F64, weighed: Weighed, seen_s_NT: F64, any_type: bool
+) -> None:
+    """Run all jobs by `key_NT`, smallest first. With `any_type` a job goes where it is fastest, not to the key's type.
+
+    `first_B` is `first_pairs` of the world.
+    """
     heap, held_B = np.empty(first_B[-1], np.int32), np.zeros(len(first_B), np.int64)
     done_N = np.zeros(len(key_NT), np.bool_)
     epoch, epochs, filed = -1, len(weighed.since_E), 0

@@ -21,7 +21,7 @@ from kilowait.simulate.compiled.track import (
     NEVER,
     Tracks,
     World,
-    firsts,
+    first_pairs,
     next_instant,
     start,
 )
@@ -56,27 +56,27 @@ class Ends(NamedTuple):
     count_T: I64
 
 
-@inner
-def _forest(world: World) -> Forest:
+def forest(world: World) -> Forest:
     """Trees with a leaf for every pair, in none of which a job waits yet."""
-    (jobs, types), sizes = world.size_NT.shape, len(world.sizes_S)
-    pair_B = firsts(world)
-    buckets = len(pair_B) - 1
-    first_B, leaves_B = np.zeros(buckets + 1, np.int64), np.ones(buckets, np.int64)
-    for bucket in range(buckets):
-        while leaves_B[bucket] < pair_B[bucket + 1] - pair_B[bucket]:
-            leaves_B[bucket] *= 2
-        first_B[bucket + 1] = first_B[bucket] + 2 * leaves_B[bucket]
-    job_of, leaf_NT = np.empty(pair_B[-1], np.int32), np.zeros((jobs, types), np.int32)
-    count_B = np.zeros(buckets, np.int64)
-    for job in range(jobs):
-        for kind in range(types):
-            if world.size_NT[job, kind]:
-                bucket = kind * sizes + world.size_NT[job, kind]
-                leaf_NT[job, kind] = count_B[bucket]
-                job_of[pair_B[bucket] + count_B[bucket]] = job
-                count_B[bucket] += 1
-    return Forest(np.full(first_B[-1], np.inf), first_B, leaves_B, pair_B, job_of, leaf_NT)
+    sizes, pair_B, leaf_NT = len(world.sizes_S), first_pairs(world), np.zeros_like(world.size_NT)
+    counts_B = np.diff(pair_B)
+    leaves_B = 1 << np.ceil(np.log2(np.maximum(counts_B, 1))).astype(np.int64)
+    in_order = []
+    for kind, size_N in enumerate(world.size_NT.T):
+        order = np.argsort(size_N, kind="stable").astype(np.int32)
+        order = order[len(order) - counts_B[kind * sizes : (kind + 1) * sizes].sum() :]
+        before = pair_B[kind * sizes + size_N[order]] - pair_B[kind * sizes]
+        leaf_NT[order, kind] = np.arange(len(order)) - before
+        in_order.append(order)
+    first_B = np.concatenate([[0], np.cumsum(2 * leaves_B)])
+    return Forest(np.full(first_B[-1], np.inf), first_B, leaves_B, pair_B, np.concatenate(in_order), leaf_NT)
+
+
+def no_ends(world: World) -> Ends:
+    """Room for the predicted ends of all jobs that can run at a time."""
+    first_T = np.concatenate([[0], np.cumsum(np.minimum(world.total_T, len(world.submit_s_N)))])
+    types = len(world.total_T)
+    return Ends(np.empty(first_T[-1]), np.empty(first_T[-1], np.int64), first_T, np.zeros(types, np.int64))
 
 
 @inner
@@ -94,13 +94,25 @@ def _set(forest: Forest, bucket: int, leaf: int, value: float) -> None:
 
 
 @inner
-def _set_all(world: World, forest: Forest, seen_s_NT: F64, job: int, waits: bool) -> None:
-    """Let a job wait in all its buckets, or in none."""
+def _enter(world: World, forest: Forest, seen_s_NT: F64, job: int) -> bool:
+    """Let a job wait in all its buckets; False when it has none."""
+    sizes, some = len(world.sizes_S), False
+    for kind in range(world.size_NT.shape[1]):
+        size = world.size_NT[job, kind]
+        if size:
+            _set(forest, kind * sizes + size, forest.leaf_NT[job, kind], seen_s_NT[job, kind])
+            some = True
+    return some
+
+
+@inner
+def _leave(world: World, forest: Forest, job: int) -> None:
+    """A job waits in no bucket any more."""
     sizes = len(world.sizes_S)
     for kind in range(world.size_NT.shape[1]):
         size = world.size_NT[job, kind]
         if size:
-            _set(forest, kind * sizes + size, forest.leaf_NT[job, kind], seen_s_NT[job, kind] if waits else np.inf)
+            _set(forest, kind * sizes + size, forest.leaf_NT[job, kind], np.inf)
 
 
 @inner
@@ -222,7 +234,7 @@ def _backfill(
         if kind == held and end_s > shadow_s:
             extra -= gpus
         done_N[job] = True
-        _set_all(world, forest, seen_s_NT, job, False)
+        _leave(world, forest, job)
         _add_end(ends, kind, end_s, gpus)
         start(world, so_far, job, kind, now_s)
 
@@ -231,22 +243,18 @@ def _backfill(
 def _drop_ended(world: World, so_far: Tracks, ends: Ends, seen_s_NT: F64, logged: int) -> None:
     """Forget the predicted ends of the jobs whose completions the log has from `logged` on."""
     jobs = len(world.submit_s_N)
-    for entry in so_far.log[logged : so_far.at[LOGGED]]:
-        if entry >= 2 * jobs:
-            ended = entry - 2 * jobs
+    for place in range(logged, so_far.at[LOGGED]):
+        ended = so_far.log[place] - 2 * jobs
+        if ended >= 0:
             job, kind = so_far.job[ended], so_far.kind[ended]
             end_s = so_far.start_s[ended] + seen_s_NT[job, kind]
             _remove_end(ends, kind, end_s, world.sizes_S[world.size_NT[job, kind]])
 
 
 @kernel
-def easy(world: World, so_far: Tracks, seen_s_NT: F64) -> None:
-    """Run all jobs; `seen_s_NT` are the predicted seconds."""
-    (jobs, types), head, entered, left = world.size_NT.shape, 0, 0, -1
-    forest, done_N = _forest(world), np.zeros(jobs, np.bool_)
-    first_T = np.zeros(types + 1, np.int64)
-    first_T[1:] = np.cumsum(np.minimum(world.total_T, jobs))
-    ends = Ends(np.empty(first_T[-1]), np.empty(first_T[-1], np.int64), first_T, np.zeros(types, np.int64))
+def easy(world: World, so_far: Tracks, forest: Forest, ends: Ends, seen_s_NT: F64) -> None:
+    """Run all jobs; `seen_s_NT` are the predicted seconds, the others as `forest` and `no_ends` give them."""
+    done_N, head, entered, left = np.zeros(len(seen_s_NT), np.bool_), so_far.at[ARRIVED], so_far.at[ARRIVED], -1
     while True:
         logged = so_far.at[LOGGED]
         now_s = next_instant(world, so_far)
@@ -254,15 +262,14 @@ def easy(world: World, so_far: Tracks, seen_s_NT: F64) -> None:
             return
         _drop_ended(world, so_far, ends, seen_s_NT, logged)
         for job in range(entered, so_far.at[ARRIVED]):
-            _set_all(world, forest, seen_s_NT, job, True)
-            done_N[job] = not world.size_NT[job].any()  # refused
+            done_N[job] = not _enter(world, forest, seen_s_NT, job)  # it is refused
         entered = so_far.at[ARRIVED]
         while head < entered:
             if done_N[head]:
                 head += 1
                 continue
             if left < head:  # the head is no candidate
-                _set_all(world, forest, seen_s_NT, head, False)
+                _leave(world, forest, head)
                 left = head
             held, shadow_s, extra = _soonest(world, so_far, ends, seen_s_NT, head, now_s)
             gpus = world.sizes_S[world.size_NT[head, held]]

@@ -11,11 +11,11 @@ from kilowait.policies.rules import Rule
 from kilowait.scale import Scale
 from kilowait.simulate.compiled.by_key import Weighed, by_key
 from kilowait.simulate.compiled.coverage import covered_rule
-from kilowait.simulate.compiled.easy import easy
+from kilowait.simulate.compiled.easy import easy, forest, no_ends
 from kilowait.simulate.compiled.first_come import first_come
 from kilowait.simulate.compiled.reading import Table, read
 from kilowait.simulate.compiled.tape import Tape
-from kilowait.simulate.compiled.track import STARTED, Tracks, World, tracks
+from kilowait.simulate.compiled.track import STARTED, Tracks, World, first_pairs, tracks
 from kilowait.simulate.given import check_inventory, checked, joined
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.state import Cluster
@@ -97,23 +97,23 @@ def _greedy(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
 def _value(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
     work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
     key_NT = -(1 / work_NT - rule.kappa * table.seen_kwh_NT)
-    by_key(world, so_far, key_NT, _unweighed(), table.seen_s_NT, False)
+    by_key(world, so_far, first_pairs(world), key_NT, _unweighed(), table.seen_s_NT, False)
 
 
 def _value_relative(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
     work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
     weighed = _weighed(float(rule.kappa), table, work_NT)
-    by_key(world, so_far, np.empty_like(work_NT), weighed, table.seen_s_NT, False)
+    by_key(world, so_far, first_pairs(world), np.empty_like(work_NT), weighed, table.seen_s_NT, False)
 
 
 def _sjf(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
     shortest_N = np.where(table.asked_NT, table.seen_s_NT, np.inf).min(axis=1, keepdims=True)
     key_NT = np.repeat(shortest_N, table.asked_NT.shape[1], axis=1)
-    by_key(world, so_far, key_NT, _unweighed(), table.seen_s_NT, True)
+    by_key(world, so_far, first_pairs(world), key_NT, _unweighed(), table.seen_s_NT, True)
 
 
 def _easy(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
-    easy(world, so_far, table.seen_s_NT)
+    easy(world, so_far, forest(world), no_ends(world), table.seen_s_NT)
 
 
 _KERNELS = {

@@ -64,6 +64,15 @@ def tracks(world: World) -> Tracks:
     )
 
 
+def first_pairs(world: World) -> I64:
+    """Where each bucket's pairs begin when they lie one after another; B + 1 positions."""
+    sizes = len(world.sizes_S)
+    counts = [np.bincount(size_N, minlength=sizes) for size_N in world.size_NT.T]
+    counts_B = np.concatenate(counts)
+    counts_B[::sizes] = 0  # pairs that cannot be
+    return np.concatenate([[0], np.cumsum(counts_B)])
+
+
 @inner
 def push(heap: I32, first: int, size: int, key: F64, stride: int, item: int) -> None:
     """Add `item` to the heap of `size` items at `first`; smaller keys are above, then smaller items."""
@@ -141,14 +150,3 @@ def start(world: World, so_far: Tracks, job: int, kind: int, now_s: float) -> No
     at[RUNNING] += 1
     at[STARTED] += 1
 
-
-@inner
-def firsts(world: World) -> I64:
-    """Where each bucket's pairs begin when they lie one after another; B + 1 positions."""
-    sizes = len(world.sizes_S)
-    first_B = np.zeros(len(world.total_T) * sizes + 1, np.int64)
-    for job in range(world.size_NT.shape[0]):
-        for kind in range(world.size_NT.shape[1]):
-            if world.size_NT[job, kind]:
-                first_B[kind * sizes + world.size_NT[job, kind] + 1] += 1
-    return np.cumsum(first_B)
