@@ -196,7 +196,9 @@ def of(**what):
         (of(), value(kappa=1e200), None, "a weight of value"),
     ],
 )
-def test_what_is_not_covered_is_named_when_forced_and_runs_in_python_else(submission, policy, nodes, words, monkeypatch):
+def test_what_is_not_covered_is_named_when_forced_and_runs_in_python_else(
+    submission, policy, nodes, words, monkeypatch
+):
     with pytest.raises(InputError, match=f"{words}.*; use engine 'python'"):
         simulate([submission], {"A": 4}, policy, nodes=nodes, engine="compiled")
     monkeypatch.setattr("kilowait.simulate.loop.SOME_JOBS", 1)

@@ -13,7 +13,7 @@ RuleName = Literal["simple", "greedy", "value", "value_relative", "sjf", "easy"]
 
 
 class Rule(Struct, frozen=True, kw_only=True, gc=False):
-    """The docstring of the factory says what it means; `alpha` and `gamma` are greedy's, `kappa` is either of value's."""
+    """What it means stands with its factory. `alpha` and `gamma` are greedy's, `kappa` is value's in either form."""
 
     name: RuleName
     alpha: float = 0.0

@@ -6,7 +6,6 @@ Each bucket has a heap of its waiting jobs. A job that has started stays in its 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kilowait.simulate.compiled.jit import inner, kernel
 from kilowait.simulate.compiled.track import (
@@ -15,6 +14,7 @@ from kilowait.simulate.compiled.track import (
     I32,
     I64,
     NEVER,
+    Bools,
     Tracks,
     World,
     next_instant,
@@ -64,7 +64,7 @@ def _file(world: World, heap: I32, first_B: I64, held_B: I64, key_NT: F64, job: 
 
 @inner
 def _best(
-    world: World, so_far: Tracks, heap: I32, first_B: I64, held_B: I64, key_NT: F64, done_N: NDArray[np.bool_]
+    world: World, so_far: Tracks, heap: I32, first_B: I64, held_B: I64, key_NT: F64, done_N: Bools
 ) -> tuple[int, int]:
     """The waiting pair that fits and has the least key, then the earlier job, then the earlier type; -1 for none."""
     types, sizes = world.size_NT.shape[1], len(world.sizes_S)
@@ -92,9 +92,9 @@ def _fastest(world: World, so_far: Tracks, seen_s_NT: F64, job: int) -> int:
     found = -1
     for kind in range(seen_s_NT.shape[1]):
         size = world.size_NT[job, kind]
-        if size and world.sizes_S[size] <= so_far.free_T[kind]:
-            if found < 0 or seen_s_NT[job, kind] < seen_s_NT[job, found]:
-                found = kind
+        fits = size > 0 and world.sizes_S[size] <= so_far.free_T[kind]
+        if fits and (found < 0 or seen_s_NT[job, kind] < seen_s_NT[job, found]):
+            found = kind
     return found
 
 

@@ -1,7 +1,5 @@
 """Which simulations the compiled kernels cover, and from which length of a list they pay."""
 
-import math
-import sys
 from collections.abc import Mapping, Sequence
 
 from kilowait.policies import Policy
@@ -16,7 +14,7 @@ class NotCovered(Exception):  # noqa: N818 - it is an answer: the other engine r
 
 
 def covered_rule(policy: Policy, nodes: Mapping[str, Sequence[int]]) -> Rule:
-    """The rule that the kernels are to follow; raises NotCovered. What it takes of the jobs is seen as they are read."""
+    """The rule that the kernels are to follow; raises NotCovered. The jobs are looked at as they are read."""
     rule = rule_of(policy)
     if rule is None:
         name = getattr(policy, "__name__", type(policy).__name__)

@@ -9,7 +9,6 @@ enough. Jobs enter it as they arrive, and leave as they start or become the head
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kilowait.simulate.compiled.jit import inner, kernel
 from kilowait.simulate.compiled.track import (
@@ -19,6 +18,7 @@ from kilowait.simulate.compiled.track import (
     I64,
     LOGGED,
     NEVER,
+    Bools,
     Tracks,
     World,
     first_pairs,
@@ -221,8 +221,16 @@ def _fastest_admitted(
 
 @inner
 def _backfill(
-    world: World, so_far: Tracks, forest: Forest, ends: Ends, seen_s_NT: F64, done_N: NDArray[np.bool_],
-    now_s: float, held: int, shadow_s: float, extra: int,
+    world: World,
+    so_far: Tracks,
+    forest: Forest,
+    ends: Ends,
+    seen_s_NT: F64,
+    done_N: Bools,
+    now_s: float,
+    held: int,
+    shadow_s: float,
+    extra: int,
 ) -> None:
     """Start the jobs behind the head, in queue order, that do not delay it."""
     while True:

@@ -15,7 +15,7 @@ from kilowait.simulate.compiled.easy import easy, forest, no_ends
 from kilowait.simulate.compiled.first_come import first_come
 from kilowait.simulate.compiled.reading import Table, read
 from kilowait.simulate.compiled.tape import Tape
-from kilowait.simulate.compiled.track import STARTED, Tracks, World, first_pairs, tracks
+from kilowait.simulate.compiled.track import F64, LOGGED, STARTED, Tracks, World, first_pairs, tracks
 from kilowait.simulate.given import check_inventory, checked, joined
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.state import Cluster
@@ -27,25 +27,28 @@ def run(
     """As `kilowait.simulate.loop.simulate`, and raises the same; raises NotCovered for what must be run there."""
     rule = covered_rule(policy, nodes)
     check_inventory(inventory)
-    if not _clearly_fine(submissions):
+    exact = _plainly_exact(submissions)
+    if not exact:
         checked(submissions, inventory)
     cluster, events = Cluster(), list(joined(inventory, nodes))
     for event in events:
         advance(cluster, event)
-    table = read(submissions, cluster)
+    table = read(submissions, cluster, exact=exact)
     refused = _refused(table, cluster)
     world = _world(table, cluster)
     so_far = tracks(world)
     _KERNELS[rule.name](rule, table, world, so_far)
     if so_far.at[STARTED] != len(submissions) - len(refused):
-        raise KilowaitError(f"{so_far.at[STARTED]} of {len(submissions) - len(refused)} jobs have started; this is a bug")
+        raise KilowaitError(
+            f"{so_far.at[STARTED]} of {len(submissions) - len(refused)} jobs have started; this is a bug"
+        )
     placements = _placements(table, world, so_far)
     tape = Tape(
         joined=events,
         submissions=table.submissions,
         placements=placements,
         refused=frozenset(refused),
-        log=so_far.log[: so_far.at[3]],
+        log=so_far.log[: so_far.at[LOGGED]],
     )
     return Run(
         policy=getattr(policy, "__name__", type(policy).__name__),
@@ -56,10 +59,9 @@ def run(
     )
 
 
-def _clearly_fine(submissions: Sequence[Submission]) -> bool:
-    """Whether ids are unique and all that is seen is true, so that nobody needs to look closer."""
-    one_by_one = {s.job.job_id for s in submissions if s.seen is s.truth}
-    return len(one_by_one) == len(submissions)
+def _plainly_exact(submissions: Sequence[Submission]) -> bool:
+    """Whether ids are unique and what is seen of each job is its truth, so that nobody needs to look closer."""
+    return len({s.job.job_id for s in submissions if s.seen is s.truth}) == len(submissions)
 
 
 def _refused(table: Table, cluster: Cluster) -> dict[str, str]:
@@ -132,7 +134,7 @@ def _unweighed() -> Weighed:
     return Weighed(none, none, 0.0, np.empty(0, np.int64), nothing, nothing)
 
 
-def _weighed(weight: float, table: Table, work_NT: np.ndarray) -> Weighed:
+def _weighed(weight: float, table: Table, work_NT: F64) -> Weighed:
     """The epochs of the cluster's scale, which the submissions alone move."""
     scale, epochs = Scale(), list[tuple[int, float, float]]()
     for job, (submission, asked) in enumerate(zip(table.submissions, table.asked_NT.tolist(), strict=True)):

@@ -19,14 +19,15 @@ inner: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(error_mod
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """For what Python calls: compiled, or read from the cache, at the first call."""
-    given = config.CACHE_DIR
-    config.CACHE_DIR = str(Path(given or Path(__file__).parent / "__pycache__") / _text_digest())
+    settings = vars(config)
+    given = settings["CACHE_DIR"]
+    settings["CACHE_DIR"] = str(Path(given or Path(__file__).parent / "__pycache__") / _text_digest())
     try:
         compiled: Callable[..., Any] = numba.njit(error_model="numpy", cache=True)(function)
     except RuntimeError:  # no directory can be written
         compiled = numba.njit(error_model="numpy")(function)
     finally:
-        config.CACHE_DIR = given
+        settings["CACHE_DIR"] = given
     return compiled
 
 

@@ -7,13 +7,13 @@ cache; and from there on only arrays are touched.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import is_
 
 import numpy as np
 
 from kilowait.boards import WHOLE
 from kilowait.jobs import Job, Prediction
 from kilowait.simulate.compiled.coverage import NotCovered
+from kilowait.simulate.compiled.track import F64, I64
 from kilowait.simulate.run import Submission
 from kilowait.state import Cluster
 
@@ -34,65 +34,59 @@ class Table:
     submissions: Sequence[Submission]
     types: Sequence[str]
     job_ids: list[str]
-    submit_s_N: np.ndarray
-    asked_NT: np.ndarray
-    true_s_NT: np.ndarray
-    true_kwh_NT: np.ndarray
-    seen_s_NT: np.ndarray
-    seen_kwh_NT: np.ndarray
+    submit_s_N: F64
+    asked_NT: I64
+    true_s_NT: F64
+    true_kwh_NT: F64
+    seen_s_NT: F64
+    seen_kwh_NT: F64
 
 
-def read(submissions: Sequence[Submission], cluster: Cluster) -> Table:
-    """All submissions on the GPUs of a cluster without jobs; raises NotCovered for what the kernels cannot run."""
+def read(submissions: Sequence[Submission], cluster: Cluster, *, exact: bool) -> Table:
+    """All submissions on the GPUs of a cluster without jobs; raises NotCovered for what the kernels cannot run.
+
+    `exact` says that what is seen of every submission is its truth: the same object.
+    """
     try:
-        table = _in_queue_order(_read(submissions, cluster))
+        table = _in_queue_order(_read(submissions, cluster, exact=exact))
     except OverflowError as trouble:
-        raise NotCovered(f"a number of the jobs or the inventory is none that a processor knows: {trouble}") from trouble
-    for name, values in (("seconds", table.true_s_NT), ("seconds", table.seen_s_NT), ("submit_s", table.submit_s_N)):
-        _check_range(name, values, zero=name == "submit_s")
-    _check_range("kWh", table.true_kwh_NT, zero=True)
-    _check_range("kWh", table.seen_kwh_NT, zero=True)
+        raise NotCovered(f"a number of the jobs or the inventory is too large: {trouble}") from trouble
+    _check_range("submit_s", table.submit_s_N, zero=True)
+    for seconds in {id(values): values for values in (table.true_s_NT, table.seen_s_NT)}.values():
+        _check_range("seconds", seconds, zero=False)
+    for kwh in {id(values): values for values in (table.true_kwh_NT, table.seen_kwh_NT)}.values():
+        _check_range("kWh", kwh, zero=True)
     return table
 
 
-def _read(submissions: Sequence[Submission], cluster: Cluster) -> Table:
-    jobs, types = len(submissions), len(cluster.total)
-    asked_NT = np.empty((jobs, types), np.int64)
-    truth, seen = np.empty((2, jobs, types)), np.empty((2, jobs, types))
-    job_ids, submit_s, same = list[str](), list[float](), True
-    for first in range(0, jobs, AT_A_TIME):
+def _read(submissions: Sequence[Submission], cluster: Cluster, *, exact: bool) -> Table:
+    types, total_T = list(cluster.total), np.array(list(cluster.total.values()), np.int64)
+    asked_NT = np.empty((len(submissions), len(types)), np.int64)
+    truth = np.empty((2, *asked_NT.shape))
+    seen = truth if exact else np.empty_like(truth)
+    job_ids, submit_s = list[str](), list[float]()
+    for first in range(0, len(submissions), AT_A_TIME):
         part = submissions[first : first + AT_A_TIME]
-        those, rows = [s.job for s in part], slice(first, first + len(part))
-        job_ids += [j.job_id for j in those]
-        submit_s += [j.submit_s for j in those]
-        _check_jobs(those)
-        truths, sights = [s.truth for s in part], [s.seen for s in part]
-        plain = not _particular(those) and _fill_plainly(truth[:, rows], truths, cluster)
-        if all(map(is_, truths, sights)):
-            sights = truths
-        elif same:
-            same, seen[:, :first] = False, truth[:, :first]
-        if plain and sights is not truths:
-            plain = _fill_plainly(seen[:, rows], sights, cluster)
-        if plain:
-            gpus = np.array([j.gpus for j in those], np.int64)[:, None]
-            asked_NT[rows] = np.where(gpus <= np.array(list(cluster.total.values()), np.int64), gpus, 0)
+        jobs, rows = [s.job for s in part], slice(first, first + len(part))
+        job_ids += [j.job_id for j in jobs]
+        submit_s += [j.submit_s for j in jobs]
+        _check_jobs(jobs)
+        plain = not _particular(jobs) and _fill_plainly(truth[:, rows], [s.truth for s in part], types)
+        if plain and (exact or _fill_plainly(seen[:, rows], [s.seen for s in part], types)):
+            gpus = np.array([j.gpus for j in jobs], np.int64)[:, None]
+            asked_NT[rows] = np.where(gpus <= total_T, gpus, 0)
         else:
-            asked_NT[rows] = _fill_one_by_one(truth[:, rows], seen[:, rows], those, truths, sights, cluster)
-        if not same and plain and sights is truths:
-            seen[:, rows] = truth[:, rows]
-    if same:
-        seen = truth
+            asked_NT[rows] = _fill_one_by_one(truth[:, rows], seen[:, rows], part, cluster)
     return Table(
         submissions=submissions,
-        types=list(cluster.total),
+        types=types,
         job_ids=job_ids,
         submit_s_N=np.array(submit_s, np.float64),
         asked_NT=asked_NT,
         true_s_NT=truth[0],
         true_kwh_NT=truth[1],
-        seen_s_NT=seen[0],
-        seen_kwh_NT=seen[1],
+        seen_s_NT=truth[0] if exact else seen[0],
+        seen_kwh_NT=truth[1] if exact else seen[1],
     )
 
 
@@ -106,13 +100,12 @@ def _check_jobs(jobs: Sequence[Job]) -> None:
 
 def _particular(jobs: Sequence[Job]) -> bool:
     """Whether some job says more than how many GPUs it takes."""
-    some = len(jobs) - [j.allowed for j in jobs].count(None) or len(jobs) - [j.memory_bytes for j in jobs].count(None)
-    return bool(some) or any([j.gpus_by_type for j in jobs])
+    return any(j.gpus_by_type or j.allowed is not None or j.memory_bytes is not None for j in jobs)
 
 
-def _fill_plainly(into: np.ndarray, predictions: Sequence[Mapping[str, Prediction]], cluster: Cluster) -> bool:
+def _fill_plainly(into: F64, predictions: Sequence[Mapping[str, Prediction]], types: Sequence[str]) -> bool:
     """Fill seconds and kWh (2, jobs, types); False where some prediction is missing."""
-    for kind, gpu_type in enumerate(cluster.total):
+    for kind, gpu_type in enumerate(types):
         try:
             those = [by_type[gpu_type] for by_type in predictions]
         except KeyError:
@@ -122,20 +115,13 @@ def _fill_plainly(into: np.ndarray, predictions: Sequence[Mapping[str, Predictio
     return True
 
 
-def _fill_one_by_one(
-    truth: np.ndarray,
-    seen: np.ndarray,
-    jobs: Sequence[Job],
-    truths: Sequence[Mapping[str, Prediction]],
-    sights: Sequence[Mapping[str, Prediction]],
-    cluster: Cluster,
-) -> np.ndarray:
+def _fill_one_by_one(truth: F64, seen: F64, submissions: Sequence[Submission], cluster: Cluster) -> I64:
     """As `_fill_plainly`, where each job has its own types; returns the GPUs asked (jobs, types)."""
-    truth[:], seen[:], asked = 1.0, 1.0, np.zeros((len(jobs), len(cluster.total)), np.int64)
+    truth[:], seen[:], asked = 1.0, 1.0, np.zeros(truth.shape[1:], np.int64)
     place = {gpu_type: kind for kind, gpu_type in enumerate(cluster.total)}
-    for row, job in enumerate(jobs):
-        for gpu_type, gpus in cluster.possible(job, sights[row]).items():
-            kind, true, known = place[gpu_type], truths[row][gpu_type], sights[row][gpu_type]
+    for row, submission in enumerate(submissions):
+        for gpu_type, gpus in cluster.possible(submission.job, submission.seen).items():
+            kind, true, known = place[gpu_type], submission.truth[gpu_type], submission.seen[gpu_type]
             asked[row, kind] = gpus
             truth[:, row, kind] = true.runtime_s, true.energy_kwh
             seen[:, row, kind] = known.runtime_s, known.energy_kwh
@@ -153,22 +139,22 @@ def _in_queue_order(table: Table) -> Table:
     for first, last in zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True):
         if last - first > 1:
             order[first:last] = sorted(order[first:last].tolist(), key=job_ids.__getitem__)
-    sees_truth = table.seen_s_NT is table.true_s_NT
+    exact = table.seen_s_NT is table.true_s_NT
     true_s_NT, true_kwh_NT = table.true_s_NT[order], table.true_kwh_NT[order]
     return replace(
         table,
         submissions=[table.submissions[k] for k in order.tolist()],
         job_ids=[job_ids[k] for k in order.tolist()],
-        submit_s_N=submit_s_N[order],
+        submit_s_N=sorted_s_N,
         asked_NT=table.asked_NT[order],
         true_s_NT=true_s_NT,
         true_kwh_NT=true_kwh_NT,
-        seen_s_NT=true_s_NT if sees_truth else table.seen_s_NT[order],
-        seen_kwh_NT=true_kwh_NT if sees_truth else table.seen_kwh_NT[order],
+        seen_s_NT=true_s_NT if exact else table.seen_s_NT[order],
+        seen_kwh_NT=true_kwh_NT if exact else table.seen_kwh_NT[order],
     )
 
 
-def _check_range(name: str, values: np.ndarray, *, zero: bool) -> None:
+def _check_range(name: str, values: F64, *, zero: bool) -> None:
     """Raises NotCovered for numbers beyond `LEAST` and `MOST`, but 0 where that is allowed."""
     wrong = (values > MOST) | ((values < LEAST) & ~((values == 0) & zero))
     if wrong.any():

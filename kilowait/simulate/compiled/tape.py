@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kilowait.events import AttemptFinished, Event, GpusJoined, JobPlaced, JobSubmitted
 from kilowait.simulate.run import Placement, Submission
@@ -20,7 +21,7 @@ class Tape:
     submissions: Sequence[Submission]
     placements: Sequence[Placement]
     refused: frozenset[str]
-    log: np.ndarray
+    log: NDArray[np.int32]
 
     def __iter__(self) -> Iterator[Event]:
         yield from self.joined
@@ -32,9 +33,7 @@ class Tape:
                     yield JobSubmitted(time_s=job.submit_s, job=job, predictions=seen)
             elif entry < 2 * jobs:
                 p = placements[entry - jobs]
-                yield JobPlaced(
-                    time_s=p.start_s, job_id=p.job_id, attempt=p.attempt, gpu_type=p.gpu_type, gpus=p.gpus
-                )
+                yield JobPlaced(time_s=p.start_s, job_id=p.job_id, attempt=p.attempt, gpu_type=p.gpu_type, gpus=p.gpus)
             else:
                 p = placements[entry - 2 * jobs]
                 yield AttemptFinished(time_s=p.end_s, job_id=p.job_id, attempt=p.attempt)

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from kilowait.simulate.compiled.jit import inner
 
-F64, I64, I32 = NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+Bools = NDArray[np.bool_]
 
 NEVER = np.inf
 ARRIVED, STARTED, RUNNING, LOGGED = range(4)
@@ -149,4 +152,3 @@ def start(world: World, so_far: Tracks, job: int, kind: int, now_s: float) -> No
     at[LOGGED] += 1
     at[RUNNING] += 1
     at[STARTED] += 1
-
