@@ -3,10 +3,12 @@
 import random
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from functools import partial, wraps
 
 import numba
+import numpy as np
 import planners_reference
 import pytest
 import reference
@@ -15,6 +17,7 @@ from kilowait.cluster import replay
 from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
 from kilowait.policies import conservative, easy, greedy, simple, sjf, value
+from kilowait.simulate.compiled import worth
 from kilowait.simulate.compiled.jit import kernel
 from kilowait.simulate.loop import Submission, simulate
 
@@ -201,7 +204,7 @@ def test_what_is_not_covered_is_named_when_forced_and_runs_in_python_else(
 ):
     with pytest.raises(InputError, match=f"{words}.*; use engine 'python'"):
         simulate([submission], {"A": 4}, policy, nodes=nodes, engine="compiled")
-    monkeypatch.setattr("kilowait.simulate.loop.SOME_JOBS", 1)
+    monkeypatch.setattr("kilowait.simulate.loop.pays", lambda *_: True)
     expected = python([submission], {"A": 4}, policy, nodes=nodes)
     assert simulate([submission], {"A": 4}, policy, nodes=nodes) == expected
 
@@ -214,7 +217,7 @@ def test_numbers_on_which_floats_overflow_are_left_to_python():
 
 
 def test_a_wrapped_policy_is_asked_at_every_decision(monkeypatch):
-    monkeypatch.setattr("kilowait.simulate.loop.SOME_JOBS", 1)
+    monkeypatch.setattr("kilowait.simulate.loop.pays", lambda *_: True)
     calls, policy = [], simple()
 
     @wraps(policy)
@@ -239,9 +242,45 @@ def test_a_kernel_works_where_no_cache_directory_can_be_written(monkeypatch):
         raise PermissionError("read-only file system")
 
     monkeypatch.setattr("numba.core.caching._CacheLocator.ensure_cache_path", refuse)
-    double = kernel(lambda x: 2 * x)
-    assert double(21) == 42
+    check_that_it_runs()
+
+
+def test_a_kernel_works_where_it_cannot_be_kept(monkeypatch):
+    def refuse(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", refuse)
+    check_that_it_runs()
+
+
+def check_that_it_runs():
+    def fill(numbers):
+        numbers[0] += 42
+
+    numbers = np.zeros(1)
+    kernel(fill)(numbers)
+    assert numbers[0] == 42
     assert not numba.config.CACHE_DIR
+
+
+def test_kernels_are_loaded_once_python_has_run_what_loading_costs(monkeypatch):
+    monkeypatch.setattr(worth, "_loaded", set())
+    monkeypatch.setattr(worth, "_interpreted", Counter())
+    monkeypatch.setattr(worth, "_is_kept", lambda kernel: kernel == "easy")
+    large = worth.LOADING_PAIRS // 2
+    assert [worth.pays(large - 1, 1, easy()) for _ in range(3)] == [False, False, True]
+    assert not worth.pays(large, 2, simple())  # it would have to be compiled
+    assert worth.pays(worth.COMPILING_PAIRS, 1, greedy())  # the same kernel
+    assert not worth.pays(10**9, 40, conservative())
+    worth.has_loaded("sjf")
+    assert worth.pays(worth.SOME_JOBS, 2, value(kappa=1))
+    assert not worth.pays(worth.SOME_JOBS - 1, 2, value(kappa=1))
+
+
+def test_what_is_kept_is_found():
+    compiled([], {"A": 1}, sjf())
+    assert worth._is_kept("by_key")
+    assert not worth._is_kept("nothing")
 
 
 def test_importing_the_simulator_does_not_load_numba():

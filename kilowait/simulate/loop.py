@@ -6,7 +6,6 @@ the time a real start takes.
 """
 
 import heapq
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -19,8 +18,8 @@ from kilowait.cluster import Cluster, advance
 from kilowait.errors import IllegalEvent, InputError, JobRefused, KilowaitError
 from kilowait.events import AttemptFinished, Event, JobPlaced, JobPreempted, JobSubmitted
 from kilowait.policies import Place, Policy, Preempt
-from kilowait.policies.rules import rule_of
 from kilowait.simulate.compiled.coverage import NotCovered
+from kilowait.simulate.compiled.worth import pays
 from kilowait.simulate.given import checked, joined
 from kilowait.simulate.run import Placement, Run, Submission
 
@@ -28,12 +27,6 @@ __all__ = ["Engine", "Placement", "Run", "Submission", "simulate"]
 
 Engine = Literal["auto", "python", "compiled"]
 """Who runs a simulation; all give the same results."""
-
-MANY_JOBS = 20_000
-"""From here on, the compiled kernels pay though they must be loaded."""
-
-SOME_JOBS = 200
-"""From here on, the compiled kernels pay where they are loaded."""
 
 
 def simulate(
@@ -57,7 +50,7 @@ def simulate(
     if engine not in get_args(Engine):
         raise InputError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
     known = submissions if isinstance(submissions, list | tuple) else list(submissions)
-    if engine == "compiled" or (engine == "auto" and _pays(len(known), policy)):
+    if engine == "compiled" or (engine == "auto" and pays(len(known), len(inventory), policy)):
         from kilowait.simulate.compiled import engine as core  # numba takes a second to load
 
         try:
@@ -66,11 +59,6 @@ def simulate(
             if engine == "compiled":
                 raise InputError(f"the compiled engine does not cover this: {why}; use engine 'python'") from why
     return _run(known, inventory, policy, nodes or {})
-
-
-def _pays(jobs: int, policy: Policy) -> bool:
-    loaded = "kilowait.simulate.compiled.engine" in sys.modules
-    return jobs >= (SOME_JOBS if loaded else MANY_JOBS) and rule_of(policy) is not None
 
 
 def _run(

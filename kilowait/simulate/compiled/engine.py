@@ -16,6 +16,7 @@ from kilowait.simulate.compiled.first_come import first_come
 from kilowait.simulate.compiled.reading import Table, read
 from kilowait.simulate.compiled.tape import Tape
 from kilowait.simulate.compiled.track import F64, LOGGED, STARTED, Tracks, World, first_pairs, tracks
+from kilowait.simulate.compiled.worth import has_loaded
 from kilowait.simulate.given import check_inventory, checked, joined
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.state import Cluster
@@ -38,6 +39,7 @@ def run(
     world = _world(table, cluster)
     so_far = tracks(world)
     _KERNELS[rule.name](rule, table, world, so_far)
+    has_loaded(rule.name)
     if so_far.at[STARTED] != len(submissions) - len(refused):
         raise KilowaitError(
             f"{so_far.at[STARTED]} of {len(submissions) - len(refused)} jobs have started; this is a bug"
