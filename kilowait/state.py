@@ -1,7 +1,8 @@
 """What a cluster is at one moment: inventory, queue, active set, and the views that policies look at.
 
-The views (`ranked`, `ranked_jobs`, `predicted_ends`, `scale`, `recent`) are built when they are first asked for and kept up from
-then on, so nobody pays for a view that no policy looks at. What changes a cluster is in `kilowait.cluster`.
+The views (`ranked`, `ranked_jobs`, `predicted_ends`, `scale`, `recent`) are built when they are first asked for and
+kept up from then on, so nobody pays for a view that no policy looks at. What changes a cluster is in
+`kilowait.cluster`.
 """
 
 import math

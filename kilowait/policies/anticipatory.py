@@ -3,15 +3,18 @@
 import math
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from kilowait.boards import WHOLE
 from kilowait.cluster import Cluster, Waiting
 from kilowait.errors import InputError
 from kilowait.policies.decisions import Decision, Policy, checked_weight
-from kilowait.policies.futures import ArrivalModel, Futures
+from kilowait.policies.futures import ArrivalModel
 from kilowait.policies.patient import DEFAULT_CONGESTION, DEFAULT_WAIT_S_PER_KWH, expected_end_s
 from kilowait.policies.profile import Profile, Reservation, start_all
 
@@ -34,8 +37,19 @@ CHUNK = 8
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Arrays = tuple[Ints, Floats, Floats]
-"""By job and type: thousandths of GPUs, seconds, and kWh; where a job may not run, kWh are inf."""
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a policy is told; `moves[n]` are the insertions tried for n jobs."""
+
+    wait_s_per_kwh: float
+    congestion: float
+    scenarios: int
+    arrivals: ArrivalModel
+    moves: Ints
+    seed: int
 
 
 def anticipatory(
@@ -63,8 +77,9 @@ def anticipatory(
     (s_ij - r_i) + BEYOND * congestion * n * a_ij * t_ij / N_j + wait_s_per_kwh * e_ij
 
     in seconds: s_ij is its start, r_i now or its arrival, and the middle term, only of jobs that wait already, is
-    patient's for the jobs that come later than the futures go. `error_sd` is patient's too. Only the `horizon` waiting jobs of the least GPU-seconds are planned. Plans behind a choice know their future, which makes
-    holding a job look better than it is; the effect is small where decisions are many.
+    patient's, for the jobs that come later than the futures go. `error_sd` is patient's too. Only the `horizon` waiting
+    jobs of the least GPU-seconds are planned. Plans behind a choice know their future, which makes holding a job look
+    better than it is.
 
     Sources: Chang, Givan and Chong, "On-line scheduling via sampling", AIPS 2000, on hindsight plans of sampled
     arrivals; Bent and Van Hentenryck, "Scenario-based planning for partially dynamic vehicle routing with stochastic
@@ -72,14 +87,19 @@ def anticipatory(
     The first decision loads compiled code, seconds once a machine. Raises InputError for a weight that is negative or
     not finite, for `clustering` of 1 or more, and for counts below 1.
     """
-    price = checked_weight("wait_s_per_kwh", wait_s_per_kwh)
-    checked_weight("congestion", congestion)
-    checked_weight("error_sd", error_sd)
+    for name, weight in (("wait_s_per_kwh", wait_s_per_kwh), ("congestion", congestion), ("error_sd", error_sd)):
+        checked_weight(name, weight)
     for name, count in (("scenarios", scenarios), ("effort", effort), ("horizon", horizon)):
         if count < 1:
             raise InputError(f"{name} must be >= 1, got {count!r}")
-    arrivals = _arrival_model(clustering, cluster_s, ahead_s)
-    moves = np.array([0, 0, *(min(effort // n, n * n) for n in range(2, horizon + MOST_ARRIVALS + 1))])
+    settings = Settings(
+        wait_s_per_kwh=wait_s_per_kwh,
+        congestion=congestion,
+        scenarios=scenarios,
+        arrivals=_arrival_model(clustering, cluster_s, ahead_s),
+        moves=np.array([0, 0, *(min(effort // n, n * n) for n in range(2, horizon + MOST_ARRIVALS + 1))]),
+        seed=seed,
+    )
 
     def anticipatory(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
@@ -89,8 +109,7 @@ def anticipatory(
         profile = Profile(
             cluster, partial(expected_end_s, now_s=cluster.now_s, error_sd=error_sd) if error_sd else None
         )
-        chosen = _decide(cluster, profile, queue, price, congestion, arrivals, scenarios, moves, seed)
-        return start_all(chosen, cluster, room)
+        return start_all(_decide(cluster, profile, queue, settings), cluster, room)
 
     return anticipatory
 
@@ -108,46 +127,37 @@ def _least_area(waiting: Waiting) -> float:
     return min(waiting.job.milli_on(t) * waiting.predictions[t].runtime_s for t in waiting.gpus)
 
 
-def _decide(
-    cluster: Cluster,
-    profile: Profile,
-    queue: Sequence[Waiting],
-    price: float,
-    congestion: float,
-    arrivals: ArrivalModel,
-    scenarios: int,
-    moves: Ints,
-    seed: int,
-) -> list[Reservation]:
+def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settings: Settings) -> list[Reservation]:
     """What starts now, in the order of the queue given."""
-    from kilowait.policies.lookahead_kernels import NONE, decide  # compiles or loads, and every command imports this
+    from kilowait.policies import lookahead_kernels as kernels  # loads compiled code, and every command imports this
 
-    now_s, types = cluster.now_s, tuple(cluster.total)
-    known = list(cluster.recent.jobs)
-    drawn = zlib.crc32(f"{seed}/{now_s}/{len(cluster.waiting)}".encode())
-    futures = arrivals.draw(
-        np.array([k.job.submit_s for k in known]), now_s, scenarios, np.random.default_rng(drawn)
-    )
+    now_s, types, price = cluster.now_s, tuple(cluster.total), settings.wait_s_per_kwh
+    known = [k for k in cluster.recent.jobs if any(gpus <= cluster.total[t] for t, gpus in k.gpus.items())]
+    drawn = zlib.crc32(f"{settings.seed}/{now_s}/{len(cluster.waiting)}".encode())
+    arrived_s = np.array([k.job.submit_s for k in known])
+    futures = settings.arrivals.draw(arrived_s, now_s, settings.scenarios, np.random.default_rng(drawn))
     milli, runtime_s, energy_kwh = arrays(queue, types)
+    past_milli, past_s, past_kwh = arrays(known, types)
     totals = np.array([max(1, cluster.total[t]) for t in types])
-    caused_s = congestion * len(cluster.waiting) * milli / 1000 * runtime_s / totals
-    past = arrays(known, types)
-    jobs = _with_space(now_s, milli, runtime_s, extra(price * energy_kwh + BEYOND * caused_s), futures)
-    packed, ends_s = _packed(profile, types, 2 * len(jobs[0]) + 2)
-    chosen = decide(
+    caused_s = settings.congestion * len(cluster.waiting) * milli / WHOLE * runtime_s / totals
+    ahead = futures.arrive_s.shape[1]
+    steps, next_end_s = _packed(profile, types, 2 * (len(queue) + ahead) + 2)
+    chosen = kernels.decide(
         now_s,
-        ends_s if cluster.active else math.inf,
-        packed,
-        (_like(packed), _like(packed)),
-        jobs,
+        next_end_s if cluster.active else math.inf,
+        kernels.Steps(*steps),
+        kernels.Jobs(
+            np.full(len(queue) + ahead, now_s),
+            longer(milli, ahead),
+            longer(runtime_s, ahead),
+            longer(extra(price * energy_kwh + BEYOND * caused_s), ahead),
+        ),
         extra(caused_s + price * energy_kwh),
-        (past[0], past[1], extra(price * past[2])),
-        futures.counts,
-        futures.arrive_s,
-        futures.like,
+        kernels.Known(past_milli, past_s, extra(price * past_kwh)),
+        kernels.Futures(futures.counts, futures.arrive_s, futures.like),
         CHUNK,
         MOST_CHOICES,
-        moves,
+        settings.moves,
         drawn,
     )
     return [
@@ -159,12 +169,15 @@ def _decide(
             end_s=now_s + float(runtime_s[i, j]),
         )
         for i, (w, j) in enumerate(zip(queue, chosen.tolist(), strict=True))
-        if j != NONE
+        if j != kernels.NONE
     ]
 
 
-def arrays(jobs: Sequence[Waiting], types: Sequence[str]) -> Arrays:
-    """What the jobs (n) take on the types (T): thousandths, seconds and kWh, each (n, T)."""
+def arrays(jobs: Sequence[Waiting], types: Sequence[str]) -> tuple[Ints, Floats, Floats]:
+    """What the jobs (n) take on the types (T): thousandths of GPUs, seconds and kWh, each (n, T).
+
+    kWh are inf where a job may not run.
+    """
     shape = len(jobs), len(types)
     milli, runtime_s, energy_kwh = np.ones(shape, np.int64), np.ones(shape), np.full(shape, np.inf)
     for i, waiting in enumerate(jobs):
@@ -178,19 +191,12 @@ def arrays(jobs: Sequence[Waiting], types: Sequence[str]) -> Arrays:
 
 def extra(price_s: Floats) -> Floats:
     """What each type (n, T) costs above the job's cheapest, in seconds; inf where it may not run."""
-    return price_s - price_s.min(axis=1, keepdims=True)
+    return np.subtract(price_s, price_s.min(axis=1, keepdims=True))
 
 
-def _with_space(now_s: float, milli: Ints, runtime_s: Floats, extra_s: Floats, futures: Futures) -> tuple[Floats, Ints, Floats, Floats]:
-    """The waiting jobs' arrays, with their times of release and room behind them for one future's jobs."""
-    n, rows = len(milli), len(milli) + futures.arrive_s.shape[1]
-
-    def longer(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        out = np.zeros((rows, array.shape[1]), array.dtype)
-        out[:n] = array
-        return out
-
-    return np.full(rows, now_s), longer(milli), longer(runtime_s), longer(extra_s)
+def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:
+    """The same with so many rows more, whatever is in them."""
+    return np.concatenate([array, np.empty((rows, array.shape[1]), array.dtype)])
 
 
 def _packed(profile: Profile, types: Sequence[str], more: int) -> tuple[tuple[Floats, Ints, Ints], float]:
@@ -202,7 +208,3 @@ def _packed(profile: Profile, types: Sequence[str], more: int) -> tuple[tuple[Fl
     for j, (times, left) in enumerate(steps):
         times_s[j, : counts[j]], free[j, : counts[j]] = times, left
     return (times_s, free, counts), float(times_s[:, 1].min())
-
-
-def _like(profile: tuple[Floats, Ints, Ints]) -> tuple[Floats, Ints, Ints]:
-    return np.empty_like(profile[0]), np.empty_like(profile[1]), np.empty_like(profile[2])

@@ -2,8 +2,8 @@
 
 Source: Hawkes, "Spectra of some self-exciting and mutually exciting point processes", Biometrika 58(1), 1971, in the
 form of clusters (Hawkes and Oakes, Journal of Applied Probability 11(3), 1974): every arrival brings more, a Poisson
-number of them with mean `clustering`, each after an exponential time of `cluster_s` on average. So a burst makes more of
-it likely, and dies out.
+number of them with mean `clustering`, each after an exponential time of `cluster_s` on average. So a burst makes more
+of it likely, and dies out.
 
 Not covered: the rhythm of day and week, and jobs of one burst that resemble each other.
 """
@@ -31,7 +31,7 @@ class Futures:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivalModel:
     """A self-exciting process: `clustering` (0: Poisson, < 1) further arrivals by each, `cluster_s` seconds on average
-    after it; those of the next `ahead_s` seconds are drawn, `most` of them at the most."""
+    after it; those of the next `ahead_s` seconds are drawn, or of as many as `most` arrivals take on average."""
 
     clustering: float
     cluster_s: float
@@ -44,9 +44,10 @@ class ArrivalModel:
         As many arrive on average as did since the first of them, or in a day where that is longer.
         """
         rate = len(known_s) / max(now_s - known_s[0], DAY_S)
-        begun = rng.poisson(rate * (1 - self.clustering) * self.ahead_s, scenarios)
+        ahead_s = min(self.ahead_s, self.most / rate)
+        begun = rng.poisson(rate * (1 - self.clustering) * ahead_s, scenarios)
         row = np.repeat(np.arange(scenarios), begun)
-        at_s = now_s + rng.uniform(0, self.ahead_s, len(row))
+        at_s = now_s + rng.uniform(0, ahead_s, len(row))
         left = self.clustering * np.exp(-(now_s - known_s) / self.cluster_s)
         brought = rng.poisson(left, (scenarios, len(known_s)))
         rows, times_s = [row], [at_s]
@@ -55,7 +56,7 @@ class ArrivalModel:
         rows.append(row)
         times_s.append(at_s)
         row, at_s = np.concatenate(rows), np.concatenate(times_s)
-        return self._packed(*self._with_offspring(row, at_s, now_s + self.ahead_s, rng), len(known_s), scenarios, rng)
+        return self._packed(*self._with_offspring(row, at_s, now_s + ahead_s, rng), len(known_s), scenarios, rng)
 
     def _with_offspring(
         self, row: Counts, at_s: Floats, end_s: float, rng: np.random.Generator
