@@ -273,10 +273,10 @@ def check_that_it_runs():
     def fill(numbers):
         numbers[0] += 42
 
-    numbers = np.zeros(1)
+    numbers, directory = np.zeros(1), numba.config.CACHE_DIR
     kernel(fill)(numbers)
     assert numbers[0] == 42
-    assert not numba.config.CACHE_DIR
+    assert directory == numba.config.CACHE_DIR
 
 
 def test_kernels_are_loaded_once_python_has_run_what_loading_costs(monkeypatch):
