@@ -17,7 +17,9 @@ from kilowait.simulate.compiled.worth import cache_directory
 _LEAN: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
 """Without a wrapper for C, and `inner` without one for Python, the kernels compile in two thirds of the time."""
 
-inner: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(**_LEAN, no_cpython_wrapper=True)
+_NO_PYTHON: dict[str, Any] = {"no_cpython_wrapper": True}
+
+inner: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(**_LEAN, **_NO_PYTHON)
 """For what kernels call: compiled as a part of them."""
 
 
@@ -26,7 +28,7 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     settings = vars(config)
     given, settings["CACHE_DIR"] = settings["CACHE_DIR"], str(cache_directory())
     try:
-        compiled: Callable[..., None] = numba.njit(**_LEAN, cache=True)(function)
+        compiled: Callable[..., None] = numba.njit(cache=True, **_LEAN)(function)
     except RuntimeError:  # no directory can be written
         compiled = numba.njit(**_LEAN)(function)
     finally:
