@@ -26,6 +26,8 @@ examples:
   python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --json
   python -m pipelines.evaluate --dataset ours --corpus out/corpus --out out/evaluation
   python -m pipelines.evaluate --train out/kernelbench --test out/level3 --json
+  python -m pipelines.evaluate --train out/corpus --train-labels data/cpu/labels.parquet \\
+      --test out/composites --test-labels data/cpu_composites/labels.parquet --out out/composed   # composite tasks
   python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
   python -m pipelines.evaluate --dataset ours --corpus out/corpus --by family --folds 5 --out out/sets \\
       --recipes combined,combined+forest,forest,forest@embedding,forest@run,forest@static   # an ablation
@@ -81,8 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--dataset", choices=["kernelbench", "ours"], help="where labels are: in the corpus folder, or data/cpu")
     add("--corpus", type=Path, metavar="DIR", help="corpus folder of --dataset, with its manifest")
     add("--labels", type=Path, metavar="FILE", help="other labels of that corpus (Parquet)")
-    add("--train", type=Path, metavar="DIR", help="learn from this imported corpus")
+    add("--train", type=Path, metavar="DIR", help="learn from this corpus")
+    add("--train-labels", type=Path, metavar="FILE", help="labels of --train, if not the corpus's own")
     add("--test", type=Path, metavar="DIR", help="and score on this one")
+    add("--test-labels", type=Path, metavar="FILE", help="labels of --test, if not the corpus's own")
     add("--recipes", help=f"what to score (default: {','.join(COMPARED)}; with --json and no --out {OWN} alone)")
     add("--metric", default="runtime_s", help="measured metric to predict (default: runtime_s)")
     add("--leave-out", choices=["family", "device"], help="hold out whole families or device types")
@@ -136,7 +140,11 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
     if args.train or args.test:
         if not (args.train and args.test) or args.dataset or args.leave_out:
             raise InputError("--train DIR --test DIR go together, and with neither --dataset nor --leave-out")
-        return [read_corpus(args.train, None), read_corpus(args.test, None)]
+        return [read_corpus(args.train, args.train_labels), read_corpus(args.test, args.test_labels)]
+    if args.train_labels or args.test_labels:
+        raise InputError(
+            "--train-labels and --test-labels go with --train DIR --test DIR; with --dataset give --labels"
+        )
     if not (args.dataset and args.corpus):
         raise InputError("give --dataset kernelbench|ours with --corpus DIR, or --train DIR with --test DIR")
     if args.anchored and args.leave_out != "device":
