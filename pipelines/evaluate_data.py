@@ -129,7 +129,7 @@ def _inputs(study: Study, corpora: Sequence[Corpus], recipes: Sequence[NamedReci
     runs: dict[str, DryRun | None] = {}
     if any(recipe.needs_dry_runs for recipe in recipes):
         for corpus, part in zip(corpora, sources, strict=True):
-            runs |= _dry_runs(corpus, part, study)
+            runs |= usable_dry_runs(corpus.folder, part, study)
     return Inputs(
         study=study,
         embeddings=_vectors(corpora, sources, study, keys) if keys else {},
@@ -163,10 +163,10 @@ def _vectors(
     return {key: torch.stack([rows[script] for script in study.scripts]) for key, rows in found.items()}
 
 
-def _dry_runs(corpus: Corpus, sources: Sequence[Source], study: Study) -> dict[str, DryRun | None]:
-    """Dry runs by content hash, None for those that failed."""
+def usable_dry_runs(folder: Path, sources: Sequence[Source], study: Study) -> dict[str, DryRun | None]:
+    """Dry runs of programs of the corpus `folder` by content hash, None for those that failed."""
     target = "cuda" if any(specification(name) for name in study.device_types) else "cpu"
-    found = features_cache.dry_runs(corpus.folder, sources, target)
+    found = features_cache.dry_runs(folder, sources, target)
     usable = {script: run for script, run in found.items() if run.usable}
     return {source.content_hash: usable.get(source.content_hash) for source in sources}
 
