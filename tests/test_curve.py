@@ -50,10 +50,15 @@ def test_more_programs_than_there_are() -> None:
 
 
 def test_errors_fall_with_programs_and_a_second_run_trains_nothing(corpus, tmp_path, capsys, monkeypatch) -> None:  # noqa: F811
-    command = ["--corpus", str(corpus), "--recipes", "mean,bag", "--folds", "3", "--by", "program", "--out"]
+    command = ["--corpus", str(corpus), "--recipes", "mean,default", "--folds", "3", "--by", "program", "--out"]
     assert curve.main([*command, str(tmp_path), "--sizes", "5,40", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [(row["programs"], row["recipe"]) for row in rows] == [(5, "mean"), (5, "bag"), (40, "mean"), (40, "bag")]
+    assert [(row["programs"], row["recipe"]) for row in rows] == [
+        (5, "mean"),
+        (5, "default"),
+        (40, "mean"),
+        (40, "default"),
+    ]
     assert all(row["n"] == 180 and row["low"] <= row["mdape"] <= row["high"] for row in rows)
     assert rows[3]["r2_log"] > rows[1]["r2_log"]
     written = json.loads((tmp_path / "curve.json").read_text())
@@ -62,7 +67,7 @@ def test_errors_fall_with_programs_and_a_second_run_trains_nothing(corpus, tmp_p
     drawing = (tmp_path / "curve.svg").read_text()
     assert drawing.startswith("<svg")
     assert re.search(r"predictions modelled, labels measured", drawing)
-    monkeypatch.setattr("kilowait.predict.baselines.bag_of_words", None)  # nothing may be trained any more
+    monkeypatch.setattr("kilowait.predict.evaluate.fit_probes", None)  # nothing may be trained any more
     assert curve.main([*command, str(tmp_path), "--sizes", "5,40"]) == 0
     table = capsys.readouterr().out
     assert table.count("*") == 3  # the best of each size, and what the star means
