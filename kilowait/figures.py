@@ -169,6 +169,7 @@ def curve_figure(lines: Mapping[str, npt.NDArray[np.float64]], note: str) -> str
         axes = figure.subplots()
         for k, (label, (x, y, low, high)) in enumerate((name, points.T) for name, points in lines.items()):
             look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "marker": "os^Dvx"[k % 6], "ms": 4, "lw": 1.3}
+            look |= {"ls": "--"} if k > 4 else {}  # the last may lie on another
             axes.errorbar(x, 100 * y, yerr=100 * np.abs([y - low, high - y]), elinewidth=0.7, label=label, **look)
         axes.set(xscale="log", yscale="log", xlabel="programs to learn from", ylabel="median error of run times, %")
         ticks = sorted({float(x) for points in lines.values() for x in points[:, 0]})

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,12 +12,14 @@ import numpy as np
 from tqdm import tqdm
 
 from kilowait.errors import InputError, KilowaitError
+from kilowait.parquet import read_table
 from kilowait.predict.dataset import Study
 from kilowait.predict.held_out import CHUNK, HeldOut, held_out
 from kilowait.predict.rounds import Round, anchored_rounds, device_rounds, fold_rounds, transfer_rounds
 from kilowait.predict.splits import folds
+from kilowait.records import LABELS
 from pipelines import evaluate_scores
-from pipelines.evaluate_data import OUR_LABELS, Corpus, Data, load, read_corpus
+from pipelines.evaluate_data import OUR_LABELS, Corpus, Data, divided, drift, load, read_corpus
 from pipelines.evaluate_report import Report, as_text, write
 from pipelines.recipes import COMPARED, NAMES, OWN, NamedRecipe, parse_recipes
 from pipelines.remembered import Answers
@@ -36,7 +39,8 @@ Folds keep groups (all versions of a program; in kilowait's own corpus all progr
 is chosen on a test fold. With --by program only equal texts stay together, with --by family whole families. Splits:
 --leave-out family (a kind of program that no model has seen), --leave-out device (neither the type nor the fold's
 programs were seen; at most 5 folds), --leave-out device --anchored (the program was measured on all the other
-types). With --train and --test, programs of both, and versions of them, are left out of training.
+types). With --train and --test, programs of both, and versions of them, are left out of training. Where the machine's
+speed may have changed between the two, --again tells by how much: tested times are divided by the median ratio.
 
 --json prints one object, of the first recipe (default: {OWN}): {{"devices": {{NAME: scores}}, "overall": scores}},
 scores being r2_log (R2 of log time), mdape and mape (median and mean |predicted - measured| / measured), spearman,
@@ -87,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--train-labels", type=Path, metavar="FILE", help="labels of --train, if not the corpus's own")
     add("--test", type=Path, metavar="DIR", help="and score on this one")
     add("--test-labels", type=Path, metavar="FILE", help="labels of --test, if not the corpus's own")
+    add(
+        "--again", type=Path, metavar="FILE", help="labels of --train's programs, measured again beside those of --test"
+    )
     add("--recipes", help=f"what to score (default: {','.join(COMPARED)}; with --json and no --out {OWN} alone)")
     add("--metric", default="runtime_s", help="measured metric to predict (default: runtime_s)")
     add("--leave-out", choices=["family", "device"], help="hold out whole families or device types")
@@ -140,16 +147,29 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
     if args.train or args.test:
         if not (args.train and args.test) or args.dataset or args.leave_out:
             raise InputError("--train DIR --test DIR go together, and with neither --dataset nor --leave-out")
-        return [read_corpus(args.train, args.train_labels), read_corpus(args.test, args.test_labels)]
-    if args.train_labels or args.test_labels:
-        raise InputError(
-            "--train-labels and --test-labels go with --train DIR --test DIR; with --dataset give --labels"
-        )
+        return _two(args)
+    if args.train_labels or args.test_labels or args.again:
+        raise InputError("--train-labels, --test-labels and --again go with --train DIR --test DIR")
     if not (args.dataset and args.corpus):
         raise InputError("give --dataset kernelbench|ours with --corpus DIR, or --train DIR with --test DIR")
     if args.anchored and args.leave_out != "device":
         raise InputError("--anchored is about a new device type: give it with --leave-out device")
     return [read_corpus(args.corpus, args.labels or (OUR_LABELS if args.dataset == "ours" else None))]
+
+
+def _two(args: argparse.Namespace) -> list[Corpus]:
+    """Those of --train and --test; with --again the tested run times are divided by how much slower the machine was."""
+    train, test = read_corpus(args.train, args.train_labels), read_corpus(args.test, args.test_labels)
+    if args.again is None:
+        return [train, test]
+    ratios = drift(read_table(args.again, LABELS), train.labels)
+    for device, found in ratios.items():
+        print(
+            f"{device}: {len(found)} programs measured again took {statistics.median(found):.3f} times as long "
+            f"(median; {found[0]:.3f} to {found[-1]:.3f}): labels of --test are divided by it",
+            file=sys.stderr,
+        )
+    return [train, divided(test, {device: statistics.median(found) for device, found in ratios.items()})]
 
 
 def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
@@ -159,7 +179,8 @@ def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
     if data.tested is not None:
         fold = np.full(len(groups), -1, dtype=np.int64)
         fold[~data.tested] = folds(list(groups[~data.tested]), args.folds, args.seed)
-        return "another corpus", list(transfer_rounds(data.tested, fold))
+        split = "another corpus, its times over --again's" if args.again else "another corpus"
+        return split, list(transfer_rounds(data.tested, fold))
     if args.leave_out == "family":
         names = sorted(set(study.families))
         if len(names) < 3:  # one to leave out, one to calibrate on, one to fit

@@ -1,7 +1,7 @@
 """One or two labelled corpora as what recipes look at: labels, texts, vectors, dry runs, specifications."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,28 @@ def read_corpus(folder: Path, labels: Path | None) -> Corpus:
         where = labels or folder / "labels.parquet"
         raise InputError(f"{where}: none of its {table.num_rows} labels is of a program in {folder}")
     return Corpus(folder=folder, labels=kept.select(LABELS.names), programs=programs)
+
+
+def drift(again: pa.Table, before: pa.Table) -> dict[str, list[float]]:
+    """For each device type the run times of `again` over those of the same programs in `before`, sorted.
+
+    Raises InputError where a device type of `before` has no program in `again`.
+    """
+    known = {(row["content_hash"], row["device_type"]): row["runtime_s"] for row in before.to_pylist()}
+    ratios: dict[str, list[float]] = {device: [] for _, device in sorted(known)}
+    for row in again.to_pylist():
+        if (row["content_hash"], row["device_type"]) in known:
+            ratios[row["device_type"]].append(row["runtime_s"] / known[row["content_hash"], row["device_type"]])
+    lacking = [device for device, found in ratios.items() if not found]
+    if lacking:
+        raise InputError(f"--again: no program of --train was measured again on {', '.join(lacking)}")
+    return {device: sorted(found) for device, found in ratios.items()}
+
+
+def divided(corpus: Corpus, factors: Mapping[str, float]) -> Corpus:
+    """The corpus with its run times divided by the factor of their device type."""
+    rows = [{**row, "runtime_s": row["runtime_s"] / factors[row["device_type"]]} for row in corpus.labels.to_pylist()]
+    return replace(corpus, labels=pa.Table.from_pylist(rows, schema=corpus.labels.schema))
 
 
 def load(corpora: Sequence[Corpus], recipes: Sequence[NamedRecipe]) -> Data:
