@@ -19,7 +19,7 @@ from kilowait.predict.rounds import Round, anchored_rounds, device_rounds, fold_
 from kilowait.predict.splits import folds
 from kilowait.records import LABELS
 from pipelines import evaluate_scores
-from pipelines.evaluate_data import OUR_LABELS, Corpus, Data, divided, drift, load, read_corpus
+from pipelines.evaluate_data import OUR_LABELS, Corpus, Data, divided, drift, load, on_devices, read_corpus
 from pipelines.evaluate_report import Report, as_text, write
 from pipelines.recipes import COMPARED, NAMES, OWN, NamedRecipe, parse_recipes
 from pipelines.remembered import Answers
@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         "--again", type=Path, metavar="FILE", help="labels of --train's programs, measured again beside those of --test"
     )
     add("--recipes", help=f"what to score (default: {','.join(COMPARED)}; with --json and no --out {OWN} alone)")
+    add("--devices", metavar="T,T", help="learn and score labels on these device types alone, with --dataset")
     add("--metric", default="runtime_s", help="measured metric to predict (default: runtime_s)")
     add("--leave-out", choices=["family", "device"], help="hold out whole families or device types")
     add("--anchored", action="store_true", help="with --leave-out device: programs are known from the other types")
@@ -154,7 +155,8 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
         raise InputError("give --dataset kernelbench|ours with --corpus DIR, or --train DIR with --test DIR")
     if args.anchored and args.leave_out != "device":
         raise InputError("--anchored is about a new device type: give it with --leave-out device")
-    return [read_corpus(args.corpus, args.labels or (OUR_LABELS if args.dataset == "ours" else None))]
+    corpus = read_corpus(args.corpus, args.labels or (OUR_LABELS if args.dataset == "ours" else None))
+    return [corpus if args.devices is None else on_devices(corpus, [d.strip() for d in args.devices.split(",")])]
 
 
 def _two(args: argparse.Namespace) -> list[Corpus]:

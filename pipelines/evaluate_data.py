@@ -87,6 +87,15 @@ def drift(again: pa.Table, before: pa.Table) -> dict[str, list[float]]:
     return {device: sorted(found) for device, found in ratios.items()}
 
 
+def on_devices(corpus: Corpus, devices: Sequence[str]) -> Corpus:
+    """The corpus with its labels on some device types alone; raises InputError for a type without labels."""
+    there = corpus.labels["device_type"].to_pylist()
+    for device in devices:
+        if device not in there:
+            raise InputError(f"--devices {device}: not labelled; there are {', '.join(sorted(set(there)))}")
+    return replace(corpus, labels=corpus.labels.filter(pa.array([device in devices for device in there], pa.bool_())))
+
+
 def divided(corpus: Corpus, factors: Mapping[str, float]) -> Corpus:
     """The corpus with its run times divided by the factor of their device type."""
     rows = [{**row, "runtime_s": row["runtime_s"] / factors[row["device_type"]]} for row in corpus.labels.to_pylist()]

@@ -137,6 +137,14 @@ def test_recipes_are_compared_with_the_first_on_the_same_labels(corpus, tmp_path
     assert families.sum() == 180
 
 
+def test_device_types_can_be_looked_at_alone(corpus, capsys):
+    """A recipe that has a model a device type says the same of a type whether there are others or not."""
+    command = ("--dataset", "kernelbench", "--corpus", corpus, "--recipes", "mean")
+    whole, alone = scores(capsys, *command), scores(capsys, *command, "--devices", "T4")
+    assert alone["devices"].keys() == {"T4"}
+    assert alone["devices"]["T4"]["mdape"] == whole["devices"]["T4"]["mdape"]
+
+
 def test_families_and_device_types_can_be_left_out(corpus, capsys):
     """A new type is predicted with the mean of the others: the T4 at 1 to 1.4 A100 times where 5 are right."""
     command = ("--dataset", "kernelbench", "--corpus", corpus, "--recipes", "default", "--leave-out")
@@ -214,6 +222,7 @@ def test_a_machine_that_became_slower_is_allowed_for_by_programs_measured_again(
     ("more", "message"),
     [
         (["--train-labels", "x"], "go with --train DIR --test DIR"),
+        (["--devices", "T4,H100"], "--devices H100: not labelled; there are A100, A6000, T4"),
         (["--recipes", "oak"], "'oak' is none of"),
         (["--pair", "A100"], "--pair takes two device types"),
         (["--metric", "energy_j"], "--metric energy_j: no measured label; there are runtime_s"),
