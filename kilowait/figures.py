@@ -5,6 +5,7 @@ hold on light and dark paper: ink is a placeholder that the SVG's own style shee
 """
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -179,7 +180,7 @@ def curve_figure(lines: Mapping[str, npt.NDArray[np.float64]], note: str) -> str
         axes.set_yticks(shown, [f"{tick}" for tick in shown])
         axes.set_yticks([], minor=True)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=2, fontsize=8)
-        figure.supxlabel(note, fontsize=7)
+        figure.supxlabel("\n".join(textwrap.wrap(note, 110)), fontsize=7)
         return svg(figure)
 
 
