@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter
 
+import pyarrow.parquet as pq
 import pytest
 
 from kilowait.corpus.composites import KINDS, SERVING, Composite, composites
@@ -72,8 +73,14 @@ print(total, shown(1), halve(8))
 
 
 @pytest.fixture(scope="module")
-def made() -> list[Composite]:
-    return list(composites(15, 0))
+def measured() -> list[Composite]:
+    """As many as data/cpu_composites has labels of."""
+    return list(composites(32, 0))
+
+
+@pytest.fixture(scope="module")
+def made(measured) -> list[Composite]:
+    return measured[:15]
 
 
 def test_composites_are_repeatable_and_fewer_are_the_first_of_more(made):
@@ -105,6 +112,11 @@ def test_the_last_member_prints_what_it_prints_alone(made):
         name = composite.script.name
         assert re.fullmatch(r"-?\d+\.\d+", said[name]), said[name]
         assert said[name] == said[f"{name} alone"]
+
+
+def test_the_measured_composites_are_still_generated_byte_for_byte(measured):
+    labelled = set(pq.read_table("data/cpu_composites/labels.parquet")["content_hash"].to_pylist())
+    assert {composite.script.content_hash for composite in measured} == labelled
 
 
 def test_no_top_level_name_is_defined_twice(made):
