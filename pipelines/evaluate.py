@@ -40,7 +40,8 @@ is chosen on a test fold. With --by program only equal texts stay together, with
 --leave-out family (a kind of program that no model has seen), --leave-out device (neither the type nor the fold's
 programs were seen; at most 5 folds), --leave-out device --anchored (the program was measured on all the other
 types). With --train and --test, programs of both, and versions of them, are left out of training. Where the machine's
-speed may have changed between the two, --again tells by how much: tested times are divided by the median ratio.
+speed may have changed between the two, --again tells by how much: tables follow with tested times divided by the median
+ratio (--json prints those; --out writes what was measured).
 
 --json prints one object, of the first recipe (default: {OWN}): {{"devices": {{NAME: scores}}, "overall": scores}},
 scores being r2_log (R2 of log time), mdape and mape (median and mean |predicted - measured| / measured), spearman,
@@ -130,7 +131,8 @@ def run(args: argparse.Namespace) -> int:
     report = Report(study=study, metric=args.metric, split=split, found=found, pair=_pair(args.pair), seed=args.seed)
     if args.out:
         print(f"written to {write(report, args.out)}", file=sys.stderr)
-    print(json.dumps(_json(report), allow_nan=False) if args.json else as_text(report))
+    reports = [report, *([_evened(report, data, args)] if args.again else [])]
+    print(json.dumps(_json(reports[-1]), allow_nan=False) if args.json else "\n".join(map(as_text, reports)))
     return 0
 
 
@@ -148,7 +150,7 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
     if args.train or args.test:
         if not (args.train and args.test) or args.dataset or args.leave_out:
             raise InputError("--train DIR --test DIR go together, and with neither --dataset nor --leave-out")
-        return _two(args)
+        return [read_corpus(args.train, args.train_labels), read_corpus(args.test, args.test_labels)]
     if args.train_labels or args.test_labels or args.again:
         raise InputError("--train-labels, --test-labels and --again go with --train DIR --test DIR")
     if not (args.dataset and args.corpus):
@@ -159,19 +161,17 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
     return [corpus if args.devices is None else on_devices(corpus, [d.strip() for d in args.devices.split(",")])]
 
 
-def _two(args: argparse.Namespace) -> list[Corpus]:
-    """Those of --train and --test; with --again the tested run times are divided by how much slower the machine was."""
-    train, test = read_corpus(args.train, args.train_labels), read_corpus(args.test, args.test_labels)
-    if args.again is None:
-        return [train, test]
-    ratios = drift(read_table(args.again, LABELS), train.labels)
+def _evened(report: Report, data: Data, args: argparse.Namespace) -> Report:
+    """The report with tested run times divided by how much slower the machine was, as --again tells."""
+    ratios = drift(read_table(args.again, LABELS), read_corpus(args.train, args.train_labels).labels)
     for device, found in ratios.items():
         print(
             f"{device}: {len(found)} programs measured again took {statistics.median(found):.3f} times as long "
-            f"(median; {found[0]:.3f} to {found[-1]:.3f}): labels of --test are divided by it",
+            f"(median; {found[0]:.3f} to {found[-1]:.3f})",
             file=sys.stderr,
         )
-    return [train, divided(test, {device: statistics.median(found) for device, found in ratios.items()})]
+    study = divided(report.study, {device: statistics.median(found) for device, found in ratios.items()}, data.tested)
+    return replace(report, study=study, split=f"{report.split}, its times over the medians of --again")
 
 
 def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
@@ -181,8 +181,7 @@ def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:
     if data.tested is not None:
         fold = np.full(len(groups), -1, dtype=np.int64)
         fold[~data.tested] = folds(list(groups[~data.tested]), args.folds, args.seed)
-        split = "another corpus, its times over --again's" if args.again else "another corpus"
-        return split, list(transfer_rounds(data.tested, fold))
+        return "another corpus", list(transfer_rounds(data.tested, fold))
     if args.leave_out == "family":
         names = sorted(set(study.families))
         if len(names) < 3:  # one to leave out, one to calibrate on, one to fit

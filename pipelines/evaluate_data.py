@@ -96,10 +96,11 @@ def on_devices(corpus: Corpus, devices: Sequence[str]) -> Corpus:
     return replace(corpus, labels=corpus.labels.filter(pa.array([device in devices for device in there], pa.bool_())))
 
 
-def divided(corpus: Corpus, factors: Mapping[str, float]) -> Corpus:
-    """The corpus with its run times divided by the factor of their device type."""
-    rows = [{**row, "runtime_s": row["runtime_s"] / factors[row["device_type"]]} for row in corpus.labels.to_pylist()]
-    return replace(corpus, labels=pa.Table.from_pylist(rows, schema=corpus.labels.schema))
+def divided(study: Study, factors: Mapping[str, float], rows: NDArray[np.bool_] | None) -> Study:
+    """The study with the run times of `rows` (N,; None is all) divided by the factor of their device type."""
+    by = np.array([factors.get(device, 1.0) for device in study.device_types])[study.device]
+    times = study.metrics["runtime_s"] / (by if rows is None else np.where(rows, by, 1.0))
+    return replace(study, metrics={**study.metrics, "runtime_s": times})
 
 
 def load(corpora: Sequence[Corpus], recipes: Sequence[NamedRecipe]) -> Data:
