@@ -8,15 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from test_layers import operation, run_of
 
 from kilowait.errors import InputError
 from kilowait.parquet import read_table, table, write_table
 from kilowait.predict.dataset import Study, read_study
+from kilowait.predict.dryrun.record import Kind
 from kilowait.predict.embedding import Embedding
 from kilowait.predict.evaluate import Answer
 from kilowait.predict.features import DEFAULT_FEATURES
 from kilowait.predict.splits import folds
-from kilowait.records import CORPUS, EMBEDDINGS, LABELS
+from kilowait.records import CORPUS, EMBEDDINGS, LABELS, TWINS
 from kilowait.source import content_hash, read_source
 from pipelines import alignment, alignment_vectors, corpus, twins
 from pipelines.alignment_methods import by_recipe, with_twins
@@ -188,6 +190,29 @@ def test_dry_runs_are_asked_of_originals_and_twins_and_learn_from_neither(world)
     for (_, tested), mask in zip(trial.splits(), asked, strict=True):
         trained = {name for name, used in zip(names, mask, strict=True) if used}
         assert not trained & {renamed.scripts[original[t]] for t in tested}
+
+
+def test_equal_dry_runs_of_original_and_twin_give_equal_predictions(world, monkeypatch):
+    monkeypatch.setattr(alignment_vectors, "Embedder", Words)
+    rows = read_table(world / "twins" / "manifest.parquet", TWINS).to_pylist()
+    sizes = {row[name]: i for i, row in enumerate(rows) for name in ("original", "content_hash")}
+
+    def made(folder, sources, study):
+        """Programs of one product each, 1 to 6 GFLOP for originals and the same for their twins."""
+        place = [sizes.get(source.content_hash, 9) for source in sources]
+        work = [operation(Kind.GEMM, 1e9 * (1 + i), 1e6, shapes=((100, 100), (100, 100 * (1 + i)))) for i in place]
+        return {s.content_hash: run_of(s.content_hash, [one]) for s, one in zip(sources, work, strict=True)}
+
+    monkeypatch.setattr(alignment, "usable_dry_runs", made)
+    given = {"labels": "labels.parquet", "embeddings": "embeddings", "corpus": "corpus", "twins": "twins", "out": "out"}
+    paths = [part for name, path in given.items() for part in (f"--{name}", str(world / path))]
+    args = alignment._parser().parse_args([*paths, "--dry-runs"])
+    read = alignment.read_world(args)
+    trial = Trial(study=read.study, original=read.original, fold=folds(read.works, 2, 0))
+    found = alignment._by_dry_runs(args, read, trial)
+    assert found.originals.shape == (6, 2)
+    assert np.isfinite(found.originals).all()
+    assert found.twins == pytest.approx(found.originals)
 
 
 def test_errors_are_shares_of_the_measured_value():
