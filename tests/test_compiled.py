@@ -12,6 +12,7 @@ import numpy as np
 import planners_reference
 import pytest
 import reference
+from timelines import job
 
 from kilowait.cluster import replay
 from kilowait.errors import InputError
@@ -42,7 +43,7 @@ def world(rng, unit_s=1, largest=4):
     submissions = []
     for job_id in rng.sample(range(1, 30), rng.randint(0, 16)):
         known = rng.sample(TYPES, rng.randint(1, 3))
-        job = Job(
+        asked = Job(
             job_id=str(job_id),
             submit_s=rng.choice((0, 0, 1, 2, 3, 4, 6, 8)) * unit_s,
             gpus=rng.randint(1, largest),
@@ -53,7 +54,7 @@ def world(rng, unit_s=1, largest=4):
         truth = predictions(rng, known, unit_s)
         # the policy sees the truth, or more types than it can use, or what is off by a lot, so that jobs overrun
         seen = truth if rng.random() < 0.5 else predictions(rng, rng.sample(known, rng.randint(1, len(known))), unit_s)
-        submissions.append(Submission(job=job, truth=truth, seen=seen))
+        submissions.append(Submission(job=asked, truth=truth, seen=seen))
     return submissions, inventory
 
 
@@ -82,18 +83,17 @@ def test_runs_are_equal_to_the_last_event(policy):
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.__name__)
 def test_long_queues_are_equal_too(policy):
     rng = random.Random(1)
-    for jobs, gpus in ((600, 24), (900, 60)):
-        submissions = []
-        for serial in range(jobs):
-            truth = {t: Prediction(runtime_s=rng.uniform(1, 30), energy_kwh=rng.random()) for t in TYPES}
-            seen = {
-                t: Prediction(runtime_s=p.runtime_s * rng.uniform(0.5, 2), energy_kwh=p.energy_kwh)
-                for t, p in truth.items()
-            }
-            job = Job(job_id=str(serial), submit_s=rng.uniform(0, 100), gpus=rng.choice((1, 1, 2, 3, 8)))
-            submissions.append(Submission(job=job, truth=truth, seen=seen))
-        inventory = dict.fromkeys(TYPES, gpus // 3)
-        assert compiled(submissions, inventory, policy) == python(submissions, inventory, policy)
+    submissions = []
+    for serial in range(700):
+        truth = {t: Prediction(runtime_s=rng.uniform(1, 30), energy_kwh=rng.random()) for t in TYPES}
+        seen = {
+            t: Prediction(runtime_s=p.runtime_s * rng.uniform(0.5, 2), energy_kwh=p.energy_kwh)
+            for t, p in truth.items()
+        }
+        asked = Job(job_id=str(serial), submit_s=rng.uniform(0, 100), gpus=rng.choice((1, 1, 2, 3, 8)))
+        submissions.append(Submission(job=asked, truth=truth, seen=seen))
+    inventory = dict.fromkeys(TYPES, 14)
+    assert compiled(submissions, inventory, policy) == python(submissions, inventory, policy)
 
 
 @pytest.mark.parametrize(
@@ -120,22 +120,38 @@ def test_starts_are_those_of_the_slow_references(policy, expect):
 def as_reference(submission, inventory):
     """What both references read of a job: GPUs, seconds and kWh on the types it may use; a board's memory by hand."""
     memory_bytes = {"A100": 40 * 10**9, "A6000": 48 * 10**9, "B": 10**15}
-    job, seen, truth = submission.job, submission.seen, submission.truth
+    asked, seen, truth = submission.job, submission.seen, submission.truth
     types = [
         t
         for t in inventory
-        if t in seen and (job.allowed is None or t in job.allowed) and (job.memory_bytes or 0) <= memory_bytes[t]
+        if t in seen and (asked.allowed is None or t in asked.allowed) and (asked.memory_bytes or 0) <= memory_bytes[t]
     ]
     found = planners_reference.RefJob(
-        job_id=job.job_id,
-        submit=job.submit_s,
-        gpus={t: job.gpus_by_type.get(t, job.gpus) for t in types},
+        job_id=asked.job_id,
+        submit=asked.submit_s,
+        gpus={t: asked.gpus_by_type.get(t, asked.gpus) for t in types},
         time={t: truth[t].runtime_s for t in types},
         seen={t: seen[t].runtime_s for t in types},
         seen_kwh={t: seen[t].energy_kwh for t in types},
     )
     found.seen_time = found.seen
     return found
+
+
+def test_easy_lends_extra_gpus_only_to_jobs_that_outlast_the_shadow_time():
+    # at 10 all 5 are free and the head takes 4. Two are free before: "exact" ends at 10 and needs no extra GPU
+    jobs = [
+        job("running", gpus=3, A=(10, 1)),
+        job("head", 1, gpus=4, A=(5, 1)),
+        job("exact", 2, A=(8, 1)),
+        job("long", 2, A=(100, 1)),
+    ]
+    assert [(p.job_id, p.start_s, p.end_s) for p in compiled(jobs, {"A": 5}, easy()).placements] == [
+        ("running", 0, 10),
+        ("exact", 2, 10),
+        ("long", 2, 102),
+        ("head", 10, 15),
+    ]
 
 
 def test_a_log_made_afterwards_replays_to_the_end():
@@ -211,9 +227,9 @@ def test_what_is_not_covered_is_named_when_forced_and_runs_in_python_else(
 
 def test_numbers_on_which_floats_overflow_are_left_to_python():
     huge = {"A": Prediction(runtime_s=1e200, energy_kwh=1.0)}
-    job = Submission(job=Job(job_id="j", submit_s=0), truth=huge, seen=huge)
+    one = Submission(job=Job(job_id="j", submit_s=0), truth=huge, seen=huge)
     with pytest.raises(InputError, match="seconds must be from 1e-100 to 1e"):
-        compiled([job], {"A": 1}, simple())
+        compiled([one], {"A": 1}, simple())
 
 
 def test_a_wrapped_policy_is_asked_at_every_decision(monkeypatch):
@@ -257,10 +273,10 @@ def check_that_it_runs():
     def fill(numbers):
         numbers[0] += 42
 
-    numbers = np.zeros(1)
+    numbers, directory = np.zeros(1), numba.config.CACHE_DIR
     kernel(fill)(numbers)
     assert numbers[0] == 42
-    assert not numba.config.CACHE_DIR
+    assert directory == numba.config.CACHE_DIR
 
 
 def test_kernels_are_loaded_once_python_has_run_what_loading_costs(monkeypatch):

@@ -40,35 +40,34 @@ class Weighed(NamedTuple):
 
 
 @inner
-def _weigh(world: World, weighed: Weighed, epoch: int, job: int, key_NT: F64) -> None:
+def _weigh(world: World, weighed: Weighed, epoch: int, job: int, key_P: F64) -> None:
     """Set the keys of a job: as `kilowait.policies.value.negative_relative_value`, operation by operation."""
-    s, scale_kwh = weighed.gpu_s_E[epoch], weighed.energy_kwh_E[epoch]
+    jobs, s, scale_kwh = len(world.submit_s_N), weighed.gpu_s_E[epoch], weighed.energy_kwh_E[epoch]
     for kind in range(world.size_NT.shape[1]):
         if world.size_NT[job, kind]:
             energy = weighed.energy_NT[job, kind] / scale_kwh if scale_kwh else 0.0
-            key_NT[job, kind] = -(s / weighed.work_NT[job, kind] - weighed.weight * energy)
+            key_P[kind * jobs + job] = -(s / weighed.work_NT[job, kind] - weighed.weight * energy)
 
 
 @inner
-def _file(world: World, heap: I32, first_B: I64, held_B: I64, key_NT: F64, job: int) -> None:
+def _file(world: World, heap: I32, first_B: I64, held_B: I64, key_P: F64, job: int) -> None:
     """Put all pairs of a job into their buckets."""
-    types, sizes = world.size_NT.shape[1], len(world.sizes_S)
-    flat = key_NT.ravel()
+    (jobs, types), sizes = world.size_NT.shape, len(world.sizes_S)
     for kind in range(types):
         size = world.size_NT[job, kind]
         if size:
             bucket = kind * sizes + size
-            push(heap, first_B[bucket], held_B[bucket], flat[kind:], types, job)
+            push(heap, first_B[bucket], held_B[bucket], key_P, kind * jobs, job)
             held_B[bucket] += 1
 
 
 @inner
 def _best(
-    world: World, so_far: Tracks, heap: I32, first_B: I64, held_B: I64, key_NT: F64, done_N: Bools
+    world: World, so_far: Tracks, heap: I32, first_B: I64, held_B: I64, key_P: F64, done_N: Bools
 ) -> tuple[int, int]:
     """The waiting pair that fits and has the least key, then the earlier job, then the earlier type; -1 for none."""
-    types, sizes = world.size_NT.shape[1], len(world.sizes_S)
-    flat, best, on, least = key_NT.ravel(), -1, -1, 0.0
+    (jobs, types), sizes = world.size_NT.shape, len(world.sizes_S)
+    best, on, least = -1, -1, 0.0
     for kind in range(types):
         for size in range(1, sizes):
             if world.sizes_S[size] > so_far.free_T[kind]:
@@ -76,11 +75,11 @@ def _best(
             bucket = kind * sizes + size
             first = first_B[bucket]
             while held_B[bucket] and done_N[heap[first]]:
-                pop(heap, first, held_B[bucket], flat[kind:], types)
+                pop(heap, first, held_B[bucket], key_P, kind * jobs)
                 held_B[bucket] -= 1
             if held_B[bucket]:
                 job = heap[first]
-                key = key_NT[job, kind]
+                key = key_P[kind * jobs + job]
                 if best < 0 or key < least or (key == least and job < best):
                     best, on, least = job, kind, key
     return best, on
@@ -100,14 +99,14 @@ def _fastest(world: World, so_far: Tracks, seen_s_NT: F64, job: int) -> int:
 
 @kernel
 def by_key(
-    world: World, so_far: Tracks, first_B: I64, key_NT: F64, weighed: Weighed, seen_s_NT: F64, any_type: bool
+    world: World, so_far: Tracks, first_B: I64, key_P: F64, weighed: Weighed, seen_s_NT: F64, any_type: bool
 ) -> None:
-    """Run all jobs by `key_NT`, smallest first. With `any_type` a job goes where it is fastest, not to the key's type.
+    """Run all jobs by `key_P`, smallest first, that of a job on a type at type * N + job; `first_B` is `first_pairs`.
 
-    `first_B` is `first_pairs` of the world.
+    With `any_type` a job goes where it is fastest, not to the key's type.
     """
     heap, held_B = np.empty(first_B[-1], np.int32), np.zeros(len(first_B), np.int64)
-    done_N = np.zeros(len(key_NT), np.bool_)
+    done_N = np.zeros(len(seen_s_NT), np.bool_)
     epoch, epochs, filed = -1, len(weighed.since_E), 0
     while True:
         now_s = next_instant(world, so_far)
@@ -117,15 +116,17 @@ def by_key(
         while epoch + 1 < epochs and weighed.since_E[epoch + 1] < arrived:
             epoch += 1
         if epoch != before:  # another scale: all keys anew
-            held_B[:], filed = 0, 0
+            for bucket in range(len(held_B)):
+                held_B[bucket] = 0
+            filed = 0
         for job in range(filed, arrived):
             if not done_N[job]:
                 if epochs:
-                    _weigh(world, weighed, epoch, job, key_NT)
-                _file(world, heap, first_B, held_B, key_NT, job)
+                    _weigh(world, weighed, epoch, job, key_P)
+                _file(world, heap, first_B, held_B, key_P, job)
         filed = arrived
         while True:
-            job, kind = _best(world, so_far, heap, first_B, held_B, key_NT, done_N)
+            job, kind = _best(world, so_far, heap, first_B, held_B, key_P, done_N)
             if job < 0:
                 break
             if any_type:

@@ -101,19 +101,19 @@ def _greedy(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
 def _value(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
     work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
     key_NT = -(1 / work_NT - rule.kappa * table.seen_kwh_NT)
-    by_key(world, so_far, first_pairs(world), key_NT, _unweighed(), table.seen_s_NT, False)
+    by_key(world, so_far, first_pairs(world), key_NT.T.ravel(), _unweighed(), table.seen_s_NT, False)
 
 
 def _value_relative(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
     work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
     weighed = _weighed(float(rule.kappa), table, work_NT)
-    by_key(world, so_far, first_pairs(world), np.empty_like(work_NT), weighed, table.seen_s_NT, False)
+    by_key(world, so_far, first_pairs(world), np.empty(work_NT.size), weighed, table.seen_s_NT, False)
 
 
 def _sjf(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
-    shortest_N = np.where(table.asked_NT, table.seen_s_NT, np.inf).min(axis=1, keepdims=True)
-    key_NT = np.repeat(shortest_N, table.asked_NT.shape[1], axis=1)
-    by_key(world, so_far, first_pairs(world), key_NT, _unweighed(), table.seen_s_NT, True)
+    shortest_N = np.where(table.asked_NT, table.seen_s_NT, np.inf).min(axis=1)
+    key_P = np.tile(shortest_N, table.asked_NT.shape[1])
+    by_key(world, so_far, first_pairs(world), key_P, _unweighed(), table.seen_s_NT, True)
 
 
 def _easy(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:

@@ -77,13 +77,16 @@ def first_pairs(world: World) -> I64:
 
 
 @inner
-def push(heap: I32, first: int, size: int, key: F64, stride: int, item: int) -> None:
-    """Add `item` to the heap of `size` items at `first`; smaller keys are above, then smaller items."""
-    place, own = size, key[item * stride]
+def push(heap: I32, first: int, size: int, key: F64, offset: int, item: int) -> None:
+    """Add `item` to the heap of `size` items at `first`; smaller keys are above, then smaller items.
+
+    The key of an item is `key[offset + item]`.
+    """
+    place, own = size, key[offset + item]
     while place > 0:
         above = (place - 1) >> 1
         other = heap[first + above]
-        its = key[other * stride]
+        its = key[offset + other]
         if its < own or (its == own and other < item):
             break
         heap[first + place] = other
@@ -92,18 +95,18 @@ def push(heap: I32, first: int, size: int, key: F64, stride: int, item: int) -> 
 
 
 @inner
-def pop(heap: I32, first: int, size: int, key: F64, stride: int) -> None:
+def pop(heap: I32, first: int, size: int, key: F64, offset: int) -> None:
     """Drop the top of the heap of `size` items at `first`."""
     size -= 1
     item = heap[first + size]
-    place, own = 0, key[item * stride]
+    place, own = 0, key[offset + item]
     while 2 * place + 1 < size:
         below = 2 * place + 1
         other = heap[first + below]
-        its = key[other * stride]
+        its = key[offset + other]
         if below + 1 < size:
             right = heap[first + below + 1]
-            rights = key[right * stride]
+            rights = key[offset + right]
             if rights < its or (rights == its and right < other):
                 below, other, its = below + 1, right, rights
         if own < its or (own == its and item < other):
@@ -127,7 +130,7 @@ def next_instant(world: World, so_far: Tracks) -> float:
         return now_s
     while at[RUNNING] and end_s[heap[0]] == now_s:
         serial = heap[0]
-        pop(heap, 0, at[RUNNING], end_s, 1)
+        pop(heap, 0, at[RUNNING], end_s, 0)
         at[RUNNING] -= 1
         kind = so_far.kind[serial]
         so_far.free_T[kind] += world.sizes_S[world.size_NT[so_far.job[serial], kind]]
@@ -148,7 +151,7 @@ def start(world: World, so_far: Tracks, job: int, kind: int, now_s: float) -> No
     so_far.end_s[serial] = now_s + world.true_s_NT[job, kind]
     so_far.free_T[kind] -= world.sizes_S[world.size_NT[job, kind]]
     so_far.log[at[LOGGED]] = len(world.submit_s_N) + serial
-    push(so_far.heap, 0, at[RUNNING], so_far.end_s, 1, serial)
+    push(so_far.heap, 0, at[RUNNING], so_far.end_s, 0, serial)
     at[LOGGED] += 1
     at[RUNNING] += 1
     at[STARTED] += 1
