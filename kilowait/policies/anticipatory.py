@@ -131,7 +131,7 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
     """What starts now, in the order of the queue given."""
     from kilowait.policies import lookahead_kernels as kernels  # loads compiled code, and every command imports this
 
-    now_s, types, price = cluster.now_s, tuple(cluster.total), settings.wait_s_per_kwh
+    now_s, types, price = float(cluster.now_s), tuple(cluster.total), settings.wait_s_per_kwh
     known = [k for k in cluster.recent.jobs if any(gpus <= cluster.total[t] for t, gpus in k.gpus.items())]
     drawn = zlib.crc32(f"{settings.seed}/{now_s}/{len(cluster.waiting)}".encode())
     arrived_s = np.array([k.job.submit_s for k in known])
@@ -144,7 +144,7 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
     steps, next_end_s = _packed(profile, types, 2 * (len(queue) + ahead) + 2)
     chosen = kernels.decide(
         now_s,
-        next_end_s if cluster.active else math.inf,
+        float(next_end_s) if cluster.active else math.inf,
         kernels.Steps(*steps),
         kernels.Jobs(
             np.full(len(queue) + ahead, now_s),
