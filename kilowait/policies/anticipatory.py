@@ -136,8 +136,8 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
     drawn = zlib.crc32(f"{settings.seed}/{now_s}/{len(cluster.waiting)}".encode())
     arrived_s = np.array([k.job.submit_s for k in known])
     futures = settings.arrivals.draw(arrived_s, now_s, settings.scenarios, np.random.default_rng(drawn))
-    milli, runtime_s, energy_kwh = arrays(queue, types)
-    past_milli, past_s, past_kwh = arrays(known, types)
+    milli, runtime_s, priced_s = arrays(queue, types, price)
+    past_milli, past_s, past_priced_s = arrays(known, types, price)
     totals = np.array([max(1, cluster.total[t]) for t in types])
     caused_s = settings.congestion * len(cluster.waiting) * milli / WHOLE * runtime_s / totals
     ahead = futures.arrive_s.shape[1]
@@ -150,10 +150,10 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
             np.full(len(queue) + ahead, now_s),
             longer(milli, ahead),
             longer(runtime_s, ahead),
-            longer(extra(price * energy_kwh + BEYOND * caused_s), ahead),
+            longer(extra(priced_s + BEYOND * caused_s), ahead),
         ),
-        extra(caused_s + price * energy_kwh),
-        kernels.Known(past_milli, past_s, extra(price * past_kwh)),
+        extra(priced_s + caused_s),
+        kernels.Known(past_milli, past_s, extra(past_priced_s)),
         kernels.Futures(futures.counts, futures.arrive_s, futures.like),
         CHUNK,
         MOST_CHOICES,
@@ -173,20 +173,20 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
     ]
 
 
-def arrays(jobs: Sequence[Waiting], types: Sequence[str]) -> tuple[Ints, Floats, Floats]:
-    """What the jobs (n) take on the types (T): thousandths of GPUs, seconds and kWh, each (n, T).
+def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple[Ints, Floats, Floats]:
+    """What the jobs (n) take on the types (T): thousandths of GPUs, seconds, and energy in seconds of waiting.
 
-    kWh are inf where a job may not run.
+    Each is (n, T); energy is inf where a job may not run.
     """
     shape = len(jobs), len(types)
-    milli, runtime_s, energy_kwh = np.ones(shape, np.int64), np.ones(shape), np.full(shape, np.inf)
+    milli, runtime_s, priced_s = np.ones(shape, np.int64), np.ones(shape), np.full(shape, np.inf)
     for i, waiting in enumerate(jobs):
         for j, gpu_type in enumerate(types):
             if gpu_type in waiting.gpus:
                 seen = waiting.predictions[gpu_type]
                 milli[i, j] = waiting.job.milli_on(gpu_type)
-                runtime_s[i, j], energy_kwh[i, j] = seen.runtime_s, seen.energy_kwh
-    return milli, runtime_s, energy_kwh
+                runtime_s[i, j], priced_s[i, j] = seen.runtime_s, price * seen.energy_kwh
+    return milli, runtime_s, priced_s
 
 
 def extra(price_s: Floats) -> Floats:
