@@ -142,7 +142,8 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
     caused_s = settings.congestion * len(cluster.waiting) * milli / WHOLE * runtime_s / totals
     ahead = futures.arrive_s.shape[1]
     steps, next_end_s = _packed(profile, types, 2 * (len(queue) + ahead) + 2)
-    chosen = kernels.decide(
+    chosen = np.empty(len(queue), np.int64)
+    kernels.decide(
         now_s,
         float(next_end_s) if cluster.active else math.inf,
         kernels.Steps(*steps),
@@ -159,6 +160,7 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
         MOST_CHOICES,
         settings.moves,
         drawn,
+        chosen,
     )
     return [
         Reservation(
@@ -191,7 +193,8 @@ def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple
 
 def extra(price_s: Floats) -> Floats:
     """What each type (n, T) costs above the job's cheapest, in seconds; inf where it may not run."""
-    return np.subtract(price_s, price_s.min(axis=1, keepdims=True))
+    above: Floats = price_s - price_s.min(axis=1, keepdims=True)
+    return above
 
 
 def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:

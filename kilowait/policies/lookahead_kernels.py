@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from kilowait.jit import inner, kernel
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -58,7 +59,7 @@ class Futures(NamedTuple):
     like: Ints
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _first_at_least(times_s: Floats, count: int, time_s: float) -> int:
     """The first position of a time >= `time_s` among the first `count`."""
     low, high = 0, count
@@ -71,7 +72,7 @@ def _first_at_least(times_s: Floats, count: int, time_s: float) -> int:
     return low
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _earliest_s(times_s: Floats, free: Ints, count: int, milli: int, runtime_s: float, release_s: float) -> float:
     """The first time from `release_s` on from which so much is free for `runtime_s`, inf where it never is."""
     step = _first_at_least(times_s, count, release_s)
@@ -87,7 +88,7 @@ def _earliest_s(times_s: Floats, free: Ints, count: int, milli: int, runtime_s: 
     return start_s
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _take(steps: Steps, kind: int, milli: int, start_s: float, end_s: float) -> None:
     """Take GPUs of a type out of the profile."""
     times_s, free, count = steps.times_s[kind], steps.free[kind], steps.count[kind]
@@ -103,7 +104,7 @@ def _take(steps: Steps, kind: int, milli: int, start_s: float, end_s: float) -> 
     steps.count[kind] = count
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _copy(of: Steps, to: Steps) -> None:
     """Overwrite a profile by another."""
     for kind in range(len(of.count)):
@@ -112,7 +113,7 @@ def _copy(of: Steps, to: Steps) -> None:
             to.times_s[kind, k], to.free[kind, k] = of.times_s[kind, k], of.free[kind, k]
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _make(order: Ints, jobs: Jobs, profile: Steps, scratch: Steps, limit_s: float, plan: Plan) -> float:
     """Give the jobs of `order` in turn what costs each least; the sum, or inf once it exceeds `limit_s`."""
     _copy(profile, scratch)
@@ -139,7 +140,7 @@ def _make(order: Ints, jobs: Jobs, profile: Steps, scratch: Steps, limit_s: floa
     return cost_s
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _search(order: Ints, jobs: Jobs, profile: Steps, scratch: Steps, moves: int, plan: Plan) -> float:
     """Better `order` in place by random insertions; the cost of its plan, which is left in `plan`."""
     n = len(order)
@@ -161,7 +162,7 @@ def _search(order: Ints, jobs: Jobs, profile: Steps, scratch: Steps, moves: int,
     return _make(order, jobs, profile, scratch, np.inf, plan)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _by_area(jobs: Jobs, n: int) -> Ints:
     """The first n jobs by the least GPU-seconds that each can take."""
     area = np.full(n, np.inf)
@@ -172,7 +173,7 @@ def _by_area(jobs: Jobs, n: int) -> Ints:
     return np.argsort(area, kind="mergesort")
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _begun(waiting: int, plan: Plan, now_s: float) -> Ints:
     """The type of each waiting job that a plan starts now, `NONE` for the others."""
     chosen = np.full(waiting, NONE)
@@ -182,7 +183,7 @@ def _begun(waiting: int, plan: Plan, now_s: float) -> Ints:
     return chosen
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _append(jobs: Jobs, waiting: int, known: Known, futures: Futures, scenario: int) -> int:
     """Put the jobs of a future behind the waiting ones; how many jobs that makes."""
     for k in range(futures.count[scenario]):
@@ -194,7 +195,7 @@ def _append(jobs: Jobs, waiting: int, known: Known, futures: Futures, scenario: 
     return waiting + futures.count[scenario]
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _distinct(choices: Ints, most: int) -> Ints:
     """Up to `most` different rows of the choices: the first row, then the most frequent ones."""
     votes = np.zeros(len(choices), np.int64)
@@ -211,7 +212,7 @@ def _distinct(choices: Ints, most: int) -> Ints:
     return ranked[:kept]
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _begin(choice: Ints, jobs: Jobs, now_s: float, profile: Steps) -> tuple[float, float]:
     """Start the chosen jobs in `profile`; what their types cost them, and when the first of them ends."""
     cost_s, first_end_s = 0.0, np.inf
@@ -225,7 +226,7 @@ def _begin(choice: Ints, jobs: Jobs, now_s: float, profile: Steps) -> tuple[floa
     return cost_s, first_end_s
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _rest_s(
     choice: Ints,
     jobs: Jobs,
@@ -254,7 +255,7 @@ def _rest_s(
     )
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _hindsight(
     scenarios: tuple[int, int],
     now_s: float,
@@ -279,7 +280,7 @@ def _hindsight(
         choices[s + 1] = _begun(waiting, plan, now_s)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@inner
 def _mean_cost_s(
     choice: Ints,
     seen: int,
@@ -306,7 +307,7 @@ def _mean_cost_s(
     return cost_s / seen
 
 
-@njit(cache=True)  # type: ignore[misc]
+@kernel
 def decide(
     now_s: float,
     next_end_s: float,
@@ -319,8 +320,9 @@ def decide(
     most: int,
     moves: Ints,
     seed: int,
-) -> Ints:
-    """The type on which each waiting job starts now, `NONE` for those that do not.
+    chosen: Ints,
+) -> None:
+    """Set `chosen` (n,) to the type on which each waiting job starts now, `NONE` for those that do not.
 
     `crowded_s` (n, T) replaces the extra costs for a plan without futures. One plan is made for each future, as if it
     were known; the different starts that these plans begin with, `most` of them, are compared over all futures by what
@@ -343,7 +345,8 @@ def decide(
         _hindsight(some, now_s, waiting, profile, scratch, jobs, known, futures, moves, plan, orders, choices)
         seen = some[1]
         if len(_distinct(choices[: seen + 1], 2)) == 1:
-            return choices[0]
+            chosen[:] = choices[0]
+            return
     best, least_s = 0, np.inf
     for c in _distinct(choices, most):
         if next_end_s < np.inf or (choices[c] != NONE).any():
@@ -352,4 +355,4 @@ def decide(
             )
             if cost_s < least_s:
                 best, least_s = c, cost_s
-    return choices[best]
+    chosen[:] = choices[best]
