@@ -18,12 +18,12 @@ NONE = -1
 
 
 class Steps(NamedTuple):
-    """Free thousandths of GPUs of each type over time: `free` (T, steps) from `times_s` (T, steps) on, `count` (T,)
+    """Free thousandths of GPUs of each type over time: `free` (T, steps) from `times_s` (T, steps) on, `counts` (T,)
     steps of each; the rest of a row is room for more."""
 
     times_s: Floats
     free: Ints
-    count: Ints
+    counts: Ints
 
 
 class Jobs(NamedTuple):
@@ -52,9 +52,9 @@ class Plan(NamedTuple):
 
 
 class Futures(NamedTuple):
-    """In scenario s, `count[s]` jobs arrive, at `arrive_s[s]` ascending, like the known jobs `like[s]`."""
+    """In scenario s, `counts[s]` jobs arrive, at `arrive_s[s]` ascending, like the known jobs `like[s]`."""
 
-    count: Ints
+    counts: Ints
     arrive_s: Floats
     like: Ints
 
@@ -91,7 +91,7 @@ def _earliest_s(times_s: Floats, free: Ints, count: int, milli: int, runtime_s: 
 @inner
 def _take(steps: Steps, kind: int, milli: int, start_s: float, end_s: float) -> None:
     """Take GPUs of a type out of the profile."""
-    times_s, free, count = steps.times_s[kind], steps.free[kind], steps.count[kind]
+    times_s, free, count = steps.times_s[kind], steps.free[kind], steps.counts[kind]
     for time_s in (start_s, end_s):
         at = _first_at_least(times_s, count, time_s)
         if at == count or times_s[at] != time_s:
@@ -101,15 +101,15 @@ def _take(steps: Steps, kind: int, milli: int, start_s: float, end_s: float) -> 
             count += 1
     for k in range(_first_at_least(times_s, count, start_s), _first_at_least(times_s, count, end_s)):
         free[k] -= milli
-    steps.count[kind] = count
+    steps.counts[kind] = count
 
 
 @inner
 def _copy(of: Steps, to: Steps) -> None:
     """Overwrite a profile by another."""
-    for kind in range(len(of.count)):
-        to.count[kind] = of.count[kind]
-        for k in range(of.count[kind]):
+    for kind in range(len(of.counts)):
+        to.counts[kind] = of.counts[kind]
+        for k in range(of.counts[kind]):
             to.times_s[kind, k], to.free[kind, k] = of.times_s[kind, k], of.free[kind, k]
 
 
@@ -122,12 +122,12 @@ def _make(order: Ints, jobs: Jobs, profile: Steps, scratch: Steps, limit_s: floa
     cost_s = 0.0
     for i in order:
         least_s, release_s, best_s, best = np.inf, jobs.release_s[i], 0.0, NONE
-        for kind in range(len(scratch.count)):
+        for kind in range(len(scratch.counts)):
             extra_s = jobs.extra_s[i, kind]
             if extra_s < least_s:
                 milli, runtime_s = jobs.milli[i, kind], jobs.runtime_s[i, kind]
                 times_s, free = scratch.times_s[kind], scratch.free[kind]
-                start_s = _earliest_s(times_s, free, scratch.count[kind], milli, runtime_s, release_s)
+                start_s = _earliest_s(times_s, free, scratch.counts[kind], milli, runtime_s, release_s)
                 if start_s - release_s + extra_s < least_s:
                     least_s, best_s, best = start_s - release_s + extra_s, start_s, kind
         if best == NONE:  # it fits nowhere, now that nodes have left
@@ -186,13 +186,14 @@ def _begun(waiting: int, plan: Plan, now_s: float) -> Ints:
 @inner
 def _append(jobs: Jobs, waiting: int, known: Known, futures: Futures, scenario: int) -> int:
     """Put the jobs of a future behind the waiting ones; how many jobs that makes."""
-    for k in range(futures.count[scenario]):
+    for k in range(futures.counts[scenario]):
         i, like = waiting + k, futures.like[scenario, k]
         jobs.release_s[i] = futures.arrive_s[scenario, k]
         jobs.milli[i] = known.milli[like]
         jobs.runtime_s[i] = known.runtime_s[like]
         jobs.extra_s[i] = known.extra_s[like]
-    return waiting + futures.count[scenario]
+    jobs_in_all: int = waiting + futures.counts[scenario]
+    return jobs_in_all
 
 
 @inner
@@ -302,7 +303,7 @@ def _mean_cost_s(
     cost_s = begun_s * seen
     for s in range(seen):
         n = _append(jobs, len(choice), known, futures, s)
-        next_s = min(next_end_s, first_end_s, futures.arrive_s[s, 0] if futures.count[s] else np.inf)
+        next_s = min(next_end_s, first_end_s, futures.arrive_s[s, 0] if futures.counts[s] else np.inf)
         cost_s += _rest_s(choice, jobs, orders[s, :n], now_s, next_s, behind, scratch, moves[n] // 4, plan)
     return cost_s / seen
 
@@ -330,10 +331,10 @@ def decide(
     are seen. `moves[n]` are the insertions for n jobs. `next_end_s` is inf where nothing runs: then something starts.
     """
     np.random.seed(seed)
-    waiting, scenarios = len(crowded_s), len(futures.count)
+    waiting, scenarios = len(crowded_s), len(futures.counts)
     plan = Plan(np.empty(len(jobs.release_s)), np.empty(len(jobs.release_s), np.int64))
-    scratch = Steps(np.empty_like(profile.times_s), np.empty_like(profile.free), np.empty_like(profile.count))
-    behind = Steps(np.empty_like(profile.times_s), np.empty_like(profile.free), np.empty_like(profile.count))
+    scratch = Steps(np.empty_like(profile.times_s), np.empty_like(profile.free), np.empty_like(profile.counts))
+    behind = Steps(np.empty_like(profile.times_s), np.empty_like(profile.free), np.empty_like(profile.counts))
     choices = np.full((scenarios + 1, waiting), NONE)
     orders = np.empty((scenarios, len(jobs.release_s)), np.int64)
     alone = Jobs(jobs.release_s, jobs.milli, jobs.runtime_s, crowded_s)
