@@ -38,7 +38,7 @@ example:
   python -m pipelines.train --labels data/labels/labels.parquet --embeddings out/embeddings \\
       --corpus out/corpus --out out/train --bundle-out out/bundle
 
-Recipes (--recipes, comma-separated; NAME@FEATURES uses other vectors, e.g. paper@mean:15:raw):
+Recipes (--recipes, comma-separated; NAME@FEATURES uses other vectors, e.g. paper@mean:6:raw):
 {chr(10).join(f"  {name:<12} {what}" for name, what in NAMES.items())}
 
 A metric that was not measured on a device type (energy on a CPU is power times time) trains a probe and is left

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
 
 MOST = 20_000
+_LISTS = ("aten::_foreach_", "aten::_fused_adam", "aten::_fused_sgd", "aten::_fused_adagrad")
+"""Operators of optimizers on lists of tensors, which they leave as large as they were."""
 _Shape = tuple[Any, ...]
 
 
@@ -37,7 +39,7 @@ class Memory:
         except _HoldsValues:
             return func(*args, **kwargs)
         if key in self._results:
-            return args[0] if way == "in place" else _made(self._results[key])
+            return args[0] if way == "in place" else _made(self._results[key], list if way == "list" else tuple)
         result = func(*args, **kwargs)
         shapes = _shapes(result, _storages((args, kwargs)))
         if shapes is not None and len(self._results) < MOST:
@@ -50,10 +52,14 @@ class _HoldsValues(Exception):  # noqa: N818 - not an error, and seen nowhere el
 
 
 def _way(func: Any) -> str:
-    """How a call may be remembered: "new" tensors, "in place", or not at all: the "long" way."""
+    """How a call may be remembered: "new" tensors, a "list" of them, "in place", or not at all: the "long" way."""
     schema = func._schema
     tags = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output, torch.Tag.inplace_view}
-    if tags & set(func.tags) or not schema.returns or not schema.name.startswith("aten::"):
+    if tags & set(func.tags) or not schema.name.startswith("aten::"):
+        return "long"
+    if schema.name.startswith(_LISTS):  # what they give is one list, or nothing where they write to their arguments
+        return "list"
+    if not schema.returns:
         return "long"
     aliases = [returned.alias_info for returned in schema.returns]
     if not any(aliases):
@@ -116,15 +122,15 @@ def _shapes(result: Any, taken: set[int]) -> Any:
         if result.constant is not None or shared:
             return None
         return tuple(result.shape), result.stride(), result.dtype, result.fake_device, result.fake_mode
-    if isinstance(result, tuple):
+    if isinstance(result, tuple | list):
         parts = [_shapes(part, taken) for part in result]
         return None if any(part is None for part in parts) else parts
     return None
 
 
-def _made(shapes: Any) -> Any:
+def _made(shapes: Any, several: type[list[Any]] | type[tuple[Any, ...]] = tuple) -> Any:
     if isinstance(shapes, list):
-        return tuple(_made(part) for part in shapes)
+        return several(_made(part) for part in shapes)
     return None if shapes == () else _tensor(*shapes)
 
 
