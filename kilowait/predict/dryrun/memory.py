@@ -32,6 +32,8 @@ class Memory:
             way = self._ways[func] = _way(func)
         if way == "long":
             return func(*args, **kwargs)
+        if way == "itself" and _plain(args[0]):
+            return args[0]
         if way == "view":
             return _viewed(func, args) if _plain_view(args, kwargs) else func(*args, **kwargs)
         try:
@@ -52,7 +54,7 @@ class _HoldsValues(Exception):  # noqa: N818 - not an error, and seen nowhere el
 
 
 def _way(func: Any) -> str:
-    """How a call may be remembered: "new" tensors, a "list" of them, "in place", or not at all: the "long" way."""
+    """How a call may be remembered: "new" tensors, a "list", "in place", always "itself", or not: the "long" way."""
     schema = func._schema
     tags = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output, torch.Tag.inplace_view}
     if tags & set(func.tags) or not schema.name.startswith("aten::"):
@@ -67,16 +69,24 @@ def _way(func: Any) -> str:
     first = schema.arguments[0].alias_info if schema.arguments else None
     if first is not None and not first.is_write and all(alias and not alias.is_write for alias in aliases):
         return "view"
-    in_place = len(aliases) == 1 and first is not None and first.is_write and schema.name.endswith("_")
-    return "in place" if in_place else "long"
+    if not (len(aliases) == 1 and first is not None and first.is_write and schema.name.endswith("_")):
+        return "long"
+    tensors = sum("Tensor" in str(argument.type) for argument in schema.arguments)
+    if "resize" in schema.name:
+        return "long"
+    return "itself" if tensors == 1 else "in place"  # zero_, uniform_: no shapes that could be at odds
 
 
 def _plain_view(args: Any, kwargs: Any) -> bool:
     """Whether only the first argument is a tensor, and holds no value."""
-    first = args[0]
-    if kwargs or not isinstance(first, FakeTensor) or first.constant is not None or first.layout != torch.strided:
+    if kwargs or not _plain(args[0]):
         return False
     return not any(isinstance(part, Tensor | list) and _storages(part) for part in args[1:])
+
+
+def _plain(tensor: Any) -> bool:
+    """Whether it is a tensor without data, whose value is not known either."""
+    return isinstance(tensor, FakeTensor) and tensor.constant is None and tensor.layout == torch.strided
 
 
 def _viewed(func: Any, args: Any) -> Any:
