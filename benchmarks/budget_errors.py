@@ -65,7 +65,7 @@ def budget_errors(
 ) -> dict[float, Errors]:
     """The errors at each budget; raises InputError for labels that are not of CPU types or not of this corpus."""
     held = _hold_out(corpus, labels, embeddings, sample, embedder)
-    return {budget_s: _errors(held, runs) for budget_s, runs in _dry_runs(held.sources, budgets_s).items()}
+    return {budget_s: errors_of(held, runs) for budget_s, runs in _dry_runs(held.sources, budgets_s).items()}
 
 
 def _hold_out(corpus: Path, labels: Path, embeddings: Path, sample: int, embedder: Embedder) -> Held:
@@ -137,7 +137,7 @@ def _dry_runs(sources: Sequence[Source], budgets_s: Sequence[float]) -> dict[flo
     return found
 
 
-def _errors(held: Held, runs: Sequence[DryRunOutcome]) -> Errors:
+def errors_of(held: Held, runs: Sequence[DryRunOutcome]) -> Errors:
     """Every label of the sample, predicted as `Predictor.forecast` does it."""
     told: dict[str, dict[str, Prediction]] = {}
     for source, outcome in zip(held.sources, runs, strict=True):

@@ -32,11 +32,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from kilowait.predict.dry_runs import BUDGET_S, WAITING, DryRuns
+
+os.environ.update(WAITING)  # before PyTorch loads, as the service and the command do
+
 from benchmarks.budget_errors import Errors, budget_errors
 from kilowait.errors import InputError, KilowaitError
 from kilowait.measure.runner import cpu_name
 from kilowait.predict import bundle as bundles
-from kilowait.predict.dry_runs import BUDGET_S, DryRuns
 from kilowait.predict.embedding import Embedder
 from kilowait.predict.language_model import load_language_model
 from kilowait.predict.predictor import GpuSide, Predictor
