@@ -124,7 +124,8 @@ def run(options: argparse.Namespace) -> tuple[Summary, list[Refusal]]:
     features = _features(options, location)
     window = window_size(location, load_tokenizer(location), options.window)
     shards = plan(found.sources, features, finished(options.out, window), options.shard_size)
-    work = Plan(location=location, dtype=options.dtype, window=window, threads=options.threads)
+    depth = max(FeatureConfiguration.parse(key).layer for key in features)
+    work = Plan(location=location, depth=depth, dtype=options.dtype, window=window, threads=options.threads)
     tally = Tally(refused=list(found.refused))
     started = time.perf_counter()
     actors = _embed(options, shards, work, tally) if shards else 0
