@@ -2,10 +2,14 @@
 
     python -m benchmarks.scheduling --json out/bench/scheduling.json
 
-policies:  jobs/s at an offered load of at least 0.95 and a mean queue of at least 100, so that an empty queue does not
-           win, beside benchmarks/plain.py (which sorts everything at every event) on the first jobs of the same list.
+policies:  jobs/s of `simulate` at an offered load of at least 0.95 and a mean queue of at least 100, so that an empty
+           queue does not win; from a list of submissions to a tuple of placements, with the kernels loaded. Beside it
+           the same by the loop in Python, and benchmarks/plain.py (which sorts everything at every event) on the first
+           jobs of the list; all starts are compared.
 hpcsim:    the same jobs, cluster and rule through hpcsim 0.3.1 in turns with kilowait; all starts are compared.
-growth:    10^3 to 10^6 jobs at one load, each in a process of its own, with the memory beyond the input.
+loading:   seconds of the first compiled run of a process, which loads numba and a kernel from the cache.
+growth:    10^3 to 10^6 jobs at one load, compiled, each in a process of its own, with the memory beyond the input: the
+           peak of the run, numba and the placements included.
 decision:  one decision of a policy with 40 types and 10,000 waiting jobs, after one job has ended.
 
 Everything runs in one process on one core. A rate is that of the fastest of --repeats runs (measured, wall time).
@@ -39,7 +43,11 @@ TARGETS = {("simple", 2): 200_000, ("value", 2): 50_000, ("value", 40): 10_000, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """One policy on one setting; `plain_ratio` is ours over the plain reference's rate on the first `plain_jobs`."""
+    """One policy on one setting.
+
+    `python_ratio` is the rate of `simulate` over that of its loop in Python, `plain_ratio` over the plain reference's
+    on the first `plain_jobs`. `same_starts` says that all three start the same jobs at the same times.
+    """
 
     policy: str
     types: int
@@ -48,6 +56,8 @@ class Rate:
     mean_queue: float
     jobs_per_s: float
     target: int | None
+    python_jobs_per_s: float
+    python_ratio: float
     plain_jobs: int
     plain_jobs_per_s: float
     plain_ratio: float
@@ -65,6 +75,16 @@ class Rival:
     hpcsim_jobs_per_s: float
     ratio: float
     worst_difference_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """The first compiled run of a process, on `jobs` jobs, and the second."""
+
+    policy: str
+    jobs: int
+    first_s: float
+    second_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +123,12 @@ def rate(name: str, setting: Setting, plain_jobs: int, choose: plain.Choose, rep
     """Jobs a second of one policy, and of the plain reference on the first jobs."""
     jobs, inventory = submissions(setting), setting.inventory
     few = jobs[:plain_jobs]
-    run = simulate(jobs, inventory, policy(name))
+    run = simulate(jobs, inventory, policy(name), engine="compiled")
+    same = run.placements == simulate(jobs, inventory, policy(name), engine="python").placements
     queue, ours = mean_queue(run), starts(simulate(few, inventory, policy(name)))
     del run
     seconds = fastest_s(lambda: simulate(jobs, inventory, policy(name)), repeats)
+    python_s = fastest_s(lambda: simulate(jobs, inventory, policy(name), engine="python"), repeats)
     few_s = fastest_s(lambda: simulate(few, inventory, policy(name)), repeats)
     started = time.perf_counter()
     theirs = plain.simulate(few, inventory, choose)
@@ -119,10 +141,12 @@ def rate(name: str, setting: Setting, plain_jobs: int, choose: plain.Choose, rep
         mean_queue=queue,
         jobs_per_s=len(jobs) / seconds,
         target=TARGETS.get((name, setting.types)),
+        python_jobs_per_s=len(jobs) / python_s,
+        python_ratio=python_s / seconds,
         plain_jobs=len(few),
         plain_jobs_per_s=len(few) / plain_s,
         plain_ratio=plain_s / few_s,
-        same_starts=ours == theirs,
+        same_starts=same and ours == theirs,
     )
 
 
@@ -131,7 +155,7 @@ def rival(name: str, repeats: int) -> Rival:
     from benchmarks import hpcsim_engine
 
     jobs, inventory = hpcsim_engine.rounded(submissions(ONE_TYPE)), ONE_TYPE.inventory
-    run = simulate(jobs, inventory, policy(name))
+    run = simulate(jobs, inventory, policy(name), engine="compiled")
     engine = hpcsim_engine.engine(jobs, ONE_TYPE.gpus, name)
     started = time.perf_counter()
     done = {job.job_id: job.start_time for job in engine.run().completed_jobs}
@@ -148,6 +172,16 @@ def rival(name: str, repeats: int) -> Rival:
     )
 
 
+def loading(name: str) -> Loading:
+    """Two runs, in this process alone; the kernel must have been compiled before."""
+    jobs, seconds = submissions(replace(TWO_TYPES, jobs=100)), []
+    for _ in range(2):
+        started = time.perf_counter()
+        simulate(jobs, TWO_TYPES.inventory, policy(name), engine="compiled")
+        seconds.append(time.perf_counter() - started)
+    return Loading(policy=name, jobs=len(jobs), first_s=seconds[0], second_s=seconds[1])
+
+
 def growth(name: str, jobs: int) -> Growth:
     """One run, in this process alone: its peak memory is that of the whole process."""
     setting = replace(TWO_TYPES, jobs=jobs)
@@ -155,8 +189,9 @@ def growth(name: str, jobs: int) -> Growth:
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
     before_kib = _status_kib("VmRSS")
+    simulate(given[:100], setting.inventory, policy(name), engine="compiled")  # loads the kernel
     started = time.perf_counter()
-    run = simulate(given, setting.inventory, policy(name))
+    run = simulate(given, setting.inventory, policy(name), engine="compiled")
     seconds = time.perf_counter() - started
     peak_kib = _status_kib("VmHWM")
     return Growth(
@@ -173,14 +208,14 @@ def _status_kib(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
-def apart(name: str, jobs: int) -> Growth:
-    """`growth` in a fresh process."""
+def apart(action: Callable[..., object], *arguments: object) -> object:
+    """What an action returns in a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(growth, (name, jobs))
+        return pool.apply(action, arguments)
 
 
 def measure(options: argparse.Namespace) -> dict[str, list[object]]:
-    """All four tables."""
+    """All tables."""
     plain_value = plain.value(KAPPA)
     cases: list[tuple[str, Setting, int, plain.Choose]] = [
         ("simple", TWO_TYPES, 4_000, plain.simple),
@@ -193,7 +228,12 @@ def measure(options: argparse.Namespace) -> dict[str, list[object]]:
     steps: list[tuple[str, Callable[[], object]]] = [
         *(("policies", lambda case=case: rate(*case, options.repeats)) for case in cases),
         *(("hpcsim", lambda name=name: rival(name, options.repeats)) for name in ("simple", "sjf", "easy")),
-        *(("growth", lambda n=n, name=name: apart(name, n)) for name in ("simple", "value") for n in sizes),
+        *(("loading", lambda name=name: apart(loading, name)) for name in ("simple", "value", "easy")),
+        *(
+            ("growth", lambda n=n, name=name: apart(growth, name, n))
+            for name in ("simple", "value", "easy")
+            for n in sizes
+        ),
         *(
             ("decision", lambda name=name: latency(name, policy(name), FORTY_TYPES, 1_000))
             for name in ("simple", "value", "sjf", "easy")

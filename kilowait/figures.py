@@ -5,6 +5,7 @@ hold on light and dark paper: ink is a placeholder that the SVG's own style shee
 """
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -156,6 +157,30 @@ def front_figure(panels: Mapping[str, Panel], note: str) -> str:
             axes.set(title=heading, xlabel="total waiting, hours a sample", ylabel="jobs' energy, kWh a sample")
             axes.legend(loc="best", fontsize=8)
         figure.supxlabel(note, fontsize=8)
+        return svg(figure)
+
+
+def curve_figure(lines: Mapping[str, npt.NDArray[np.float64]], note: str) -> str:
+    """Median error (y) by number of training programs (x) on logarithmic axes, a line a method; `note` stands below.
+
+    A line's array (n, 4) holds programs, median error, and the ends of its interval, both errors as shares.
+    """
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+        axes = figure.subplots()
+        for k, (label, (x, y, low, high)) in enumerate((name, points.T) for name, points in lines.items()):
+            look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "marker": "os^Dvx"[k % 6], "ms": 4, "lw": 1.3}
+            look |= {"ls": "--"} if k > 4 else {}  # the last may lie on another
+            axes.errorbar(x, 100 * y, yerr=100 * np.abs([y - low, high - y]), elinewidth=0.7, label=label, **look)
+        axes.set(xscale="log", yscale="log", xlabel="programs to learn from", ylabel="median error of run times, %")
+        ticks = sorted({float(x) for points in lines.values() for x in points[:, 0]})
+        axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks], minor=False)
+        axes.set_xticks([], minor=True)
+        shown = [tick for tick in (2, 5, 10, 20, 50, 100, 200, 500) if axes.get_ylim()[0] < tick < axes.get_ylim()[1]]
+        axes.set_yticks(shown, [f"{tick}" for tick in shown])
+        axes.set_yticks([], minor=True)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=2, fontsize=8)
+        figure.supxlabel("\n".join(textwrap.wrap(note, 110)), fontsize=7)
         return svg(figure)
 
 

@@ -31,21 +31,16 @@ from kilowait.predict.dataset import (
 from kilowait.predict.features import PAPER_LAST
 from kilowait.predict.probe import ProbeConfig
 from kilowait.predict.splits import folds
-from kilowait.records import CORPUS, TWINS
-from kilowait.source import content_hash, read_source
+from kilowait.records import CORPUS, LABELS, TWINS
+from kilowait.source import content_hash, read_source, source_from_bytes
+from pipelines.alignment_methods import BeforeAndAfter, Form, by_recipe, compared, last_token, probed, with_twins
 from pipelines.alignment_page import heat, terminal_text, write_report
-from pipelines.alignment_scores import (
-    Method,
-    Trial,
-    errors,
-    mean_method,
-    nearest_method,
-    neighbourhood,
-    probe_method,
-    words_method,
-)
+from pipelines.alignment_scores import Trial, errors, neighbourhood, probe_method
 from pipelines.alignment_variants import Known, Variant, as_they_are, by_generator, by_rewriter, normalised
 from pipelines.alignment_vectors import embed_missing
+from pipelines.evaluate_data import usable_dry_runs
+from pipelines.recipes import OWN, parse_recipes
+from pipelines.remembered import Answers
 
 EXAMPLE = """\
 example:
@@ -56,6 +51,9 @@ example:
 Rewriters (--rewriter): none (default), local (a language model on this machine, --model), chat (an endpoint that speaks
 the chat completions protocol: --base-url, --model, key in $KILOWAIT_ALIGN_API_KEY). With chat the sources of the
 first --rewrites twins and of their nearest known programs leave this machine, secrets redacted.
+
+--dry-runs adds the predictor that kilowait uses: it executes originals and twins on tensors without data and never
+reads the text. Its dry runs are kept in .features of --corpus and --twins, its models' answers in --out.
 
 Every twin is predicted by probes that saw neither its original nor any other script with the same work; under
 "by family" they saw nothing of its family. Measured run times are the originals': twins do the same work.
@@ -129,12 +127,13 @@ def run(args: argparse.Namespace) -> None:
                 as_they_are(f"the same {args.rewrites} twins as they are", world.twin_texts, variants[-1].judged)
             )
     scored = [_score(args, world, trials, variant) for variant in variants]
-    methods = {
-        name: trials["by work"].predict(method) for name, method in _methods(args, world, trials, variants).items()
-    }
-    truth = trials["by work"].truth
-    table = [{"method": name, **errors(truth, predicted)} for name, predicted in methods.items()]
-    write_report(args.out, scored, table, methods, truth, _heat(args, world, variants))
+    methods, truth = _methods(args, world, trials["by work"], variants), trials["by work"].truth
+    table = [
+        {"method": name, **errors(truth, found.twins), "originals": errors(truth, found.originals)}
+        for name, found in methods.items()
+    ]
+    drawn = {name: found.twins for name, found in methods.items()}
+    write_report(args.out, scored, table, drawn, truth, _heat(args, world, variants))
     print(terminal_text(scored, table))
 
 
@@ -200,27 +199,45 @@ def _by_disguise(world: World) -> list[Variant]:
 
 
 def _methods(
-    args: argparse.Namespace, world: World, trials: dict[str, Trial], variants: Sequence[Variant]
-) -> dict[str, Method]:
-    """Ours and what came before, on the twins as they are."""
-    trial, config = trials["by work"], world.config
-    x_twins = _vectors(args, world.twin_texts, config.features)
-    found = {
-        "default probe": probe_method(trial, config, world.x, x_twins, args.seed),
-        "bag of words, ridge": words_method(trial, world.texts, world.twin_texts),
-        "nearest neighbour": nearest_method(trial, world.x, x_twins),
-        "mean of each type": mean_method(trial),
-    }
-    for variant in (variant for variant in variants if variant.name.startswith("normalised")):
-        x_known = world.x if variant.training is None else _vectors(args, variant.training, config.features)
-        heading = "default, twins normalised" if variant.training is None else "default, all normalised"
-        x_asked = _vectors(args, variant.texts, config.features)
-        found[heading] = probe_method(trial, config, x_known, x_asked, args.seed)
+    args: argparse.Namespace, world: World, trial: Trial, variants: Sequence[Variant]
+) -> dict[str, BeforeAndAfter]:
+    """Ours and what came before; the normaliser is applied to originals and twins alike."""
+
+    def form(texts: Sequence[str]) -> Form:
+        return Form(texts=texts, vectors=lambda keys: _vectors(args, texts, keys))
+
+    originals = [world.texts[i] for i in world.original]
+    known, written = form(world.texts), [form(originals), form(world.twin_texts)]
+    found = compared(trial, known, written, world.config, args.seed)
     if PAPER_LAST.key in world.vectors:
-        last = ProbeConfig(features=(PAPER_LAST.key,))
-        x_last = _vectors(args, world.twin_texts, last.features)
-        found["last token, regression"] = probe_method(trial, last, world.vectors[PAPER_LAST.key], x_last, args.seed)
+        found["last token, regression"] = probed(trial, known, written, last_token(), args.seed)
+    for variant in (variant for variant in variants if variant.name.startswith("normalised")):
+        heading = "default, both normalised" if variant.training is None else "default, all normalised"
+        canonical = [form(normalised(originals, None)[0].texts), form(variant.texts)]
+        learnt = known if variant.training is None else form(variant.training)
+        found[heading] = probed(trial, learnt, canonical, world.config, args.seed)
+    if args.dry_runs:
+        found["dry run, device model"] = _by_dry_runs(args, world, trial)
     return found
+
+
+def _by_dry_runs(args: argparse.Namespace, world: World, trial: Trial) -> BeforeAndAfter:
+    """kilowait's own recipe, which executes a program on tensors without data and does not read it."""
+    twins = [read_source(args.twins / row["path"]) for row in world.twins]
+    known = [
+        source_from_bytes(name, text.encode()) for name, text in zip(world.study.scripts, world.texts, strict=True)
+    ]
+    runs = usable_dry_runs(args.corpus, known, world.study) | usable_dry_runs(args.twins, twins, world.study)
+    vectors = {}
+    for key in world.config.features:
+        rows = [*world.vectors[key], *_vectors(args, world.twin_texts, [key])]
+        vectors[key] = dict(zip([source.content_hash for source in (*known, *twins)], rows, strict=True))
+    originals = {twin.content_hash: row["original"] for twin, row in zip(twins, world.twins, strict=True)}
+    labels = read_table(args.labels, LABELS).select(LABELS.names)
+    inputs = with_twins(labels, originals, [*world.texts, *world.twin_texts], vectors, runs)
+    (recipe,) = parse_recipes(OWN, features=None, seed=args.seed, device="cpu")
+    kept = Answers(args.out / ".answers", inputs).of(recipe)
+    return by_recipe(trial, inputs, kept.recipe, [twin.content_hash for twin in twins])
 
 
 def _heat(args: argparse.Namespace, world: World, variants: Sequence[Variant]) -> str:
@@ -265,6 +282,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", help="the rewriter's model (local default: the embedded one)")
     add("--max-tokens", type=int, default=2048, help="longest answer of a rewriter (default: 2048)")
     add("--rewrites", type=int, metavar="N", help="ask the rewriter for the first N twins only")
+    add(
+        "--dry-runs", action="store_true", help="also predict by dry runs and the device model (minutes; kept in --out)"
+    )
     add("--train-normalised", action="store_true", help="also train on the normalised corpus (embeds all of it)")
     add("--corpus-seed", type=int, default=0, help="the corpus's --seed (default: 0)")
     add("--folds", type=int, default=10, help="folds of both splits (default: 10)")

@@ -54,13 +54,28 @@ _PROVENANCE = f"{Provenance.MODELLED} against {Provenance.MEASURED}"
 
 
 def methods_table(lines: Sequence[Mapping[str, Any]]) -> TableView:
-    """A row a method, on the twins as they are."""
+    """A row a method, on the originals and on the twins as they are."""
     rows = tuple(
-        (line["method"], _share(line), _number(line["r2_log"], 2), _number(line["spearman"], 2)) for line in lines
+        (
+            line["method"],
+            _share(line["originals"]),
+            _share(line),
+            _number(line["originals"]["r2_log"], 2),
+            _number(line["r2_log"], 2),
+            _number(line["spearman"], 2),
+        )
+        for line in lines
     )
     return TableView(
-        title="Methods on the twins, by work",
-        headings=("method", "median APE", "R2 of log", "Spearman"),
+        title="Methods on originals and on their twins, by work",
+        headings=(
+            "method",
+            "median APE\noriginals",
+            "median APE\ntwins",
+            "R2 of log\noriginals",
+            "R2 of log\ntwins",
+            "Spearman\ntwins",
+        ),
         rows=rows,
         provenance=_PROVENANCE,
     )

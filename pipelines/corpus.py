@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kilowait import parquet, records
+from kilowait.corpus.composites import composites
 from kilowait.corpus.generate import Script, generate
 from kilowait.errors import InputError
 
@@ -25,7 +26,12 @@ FEATURES = ".features"
 EXAMPLE = """\
 examples:
   python -m pipelines.corpus --out out/corpus --count 520 --seed 0
+  python -m pipelines.corpus --out out/composites --composites 48
   python -m pipelines.corpus --out out/kernelbench --import kernelbench ~/KernelBench --timings timings_ms.csv
+
+Composites do two or three families' work one after the other (train and then serve, train and train, both and then
+serve), with hyperparameters of their own, in one file whose names are kept apart: tasks to test on, for a predictor
+that learns from single ones (python -m pipelines.evaluate --train out/corpus --test out/composites).
 
 An import writes manifest.parquet, labels.parquet (one row a program and device type: the geometric mean of its runs),
 timings.parquet (every run apart) and refused.json (rows left out: line, column, value, reason). The checkout is a work
@@ -43,21 +49,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             print(import_corpus(*options.imported, options.timings, options.levels, options.out))
             return 0
-        scripts = list(
-            tqdm(
-                generate(options.count, options.seed, options.scale),
-                total=options.count,
-                desc="corpus",
-                unit="script",
-                file=sys.stderr,
-            )
-        )
+        scripts = _scripts(options)
         write_corpus(scripts, options.out)
     except InputError as error:
         print(f"corpus: {error}", file=sys.stderr)
         return 2
     print(summary(scripts, options.out))
     return 0
+
+
+def _scripts(options: argparse.Namespace) -> list[Script]:
+    """Everything that is written, with a bar on stderr."""
+    if options.composites:
+        count = options.composites
+        made = (composite.script for composite in composites(count, options.seed, options.scale))
+    else:
+        count, made = options.count, generate(options.count, options.seed, options.scale)
+    return list(tqdm(made, total=count, desc="corpus", unit="script", file=sys.stderr))
 
 
 def write_corpus(scripts: Sequence[Script], out: Path) -> None:
@@ -139,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the scripts and manifest.parquet")
     parser.add_argument("--count", type=_positive, default=520, help="how many scripts (default: 520)")
+    parser.add_argument("--composites", type=_positive, metavar="N", help="write N composite tasks instead of --count")
     parser.add_argument("--seed", type=int, default=0, help="the corpus is a function of this seed (default: 0)")
     parser.add_argument(
         "--scale",

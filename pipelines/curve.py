@@ -1,30 +1,49 @@
-"""How accuracy grows with the number of labelled programs: python -m pipelines.curve --help."""
+"""How accuracy grows with the number of labelled programs, by what is read: python -m pipelines.curve --help."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from kilowait.errors import InputError, KilowaitError
-from kilowait.predict.accuracy import accuracy
+from kilowait.figures import curve_figure
+from kilowait.jobs import Provenance
+from kilowait.predict.accuracy import FloatArray, accuracy
 from kilowait.predict.dataset import Study
+from kilowait.predict.evaluate import Inputs, Mask
 from kilowait.predict.splits import folds
 from pipelines.evaluate_data import OUR_LABELS, load, read_corpus
-from pipelines.recipes import parse_recipes
+from pipelines.recipes import NamedRecipe, parse_recipes
+from pipelines.remembered import Answers
 
-EXAMPLE = """\
-example:
-  python -m pipelines.curve --corpus out/kernelbench --device A100 --sizes 25,50,100,150 \\
-      --recipes operations,default,bag
+READS = {
+    "default": "embedding (default probe)",
+    "ridge@embedding": "embedding (ridge)",
+    "ridge@static": "static features (ridge)",
+    "ridge@run": "sums of the dry run (ridge)",
+    "operations": "device model on the dry run",
+    "combined": "combined: device model, else embedding",
+}
+"""The recipes that are compared unless others are named, as the figure calls them."""
+KEPT = ("group", "program", "family")
+EXAMPLE = f"""\
+examples:
+  python -m pipelines.curve --corpus out/kernelbench --sizes 25,50,100,150,180 --out out/curve_kernelbench
+  python -m pipelines.curve --corpus out/corpus --labels {OUR_LABELS} --by program \\
+      --sizes 25,50,100,200,300,460 --out out/curve_ours
 
-Each fold's model sees that many programs, drawn from the other folds; all of their labels, on every device type. The
-recipes are those of pipelines.evaluate: `default` reads the embedding alone, `bag` the text alone, `operations` the dry
-run alone, which makes the table an ablation too.
+Each fold's model sees that many programs, drawn from the other folds (a larger draw holds the smaller); all of their
+labels, on every device type. The recipes are those of pipelines.evaluate; the default ones read the embedding alone,
+the syntax tree alone, or the dry run. --out keeps curve.json, the figure curve.svg, and every trained model's answers:
+the same command started again, or on more sizes, takes up where it was. All times of labels are measured, all
+predictions modelled; intervals are 95% bootstraps over programs.
 """
 
 
@@ -48,12 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--corpus", required=True, type=Path, metavar="DIR", help="corpus folder, with its manifest")
     add("--labels", type=Path, metavar="FILE", help=f"labels, if not the corpus's own (ours: {OUR_LABELS})")
-    add("--recipes", default="operations,default,bag", help="as in pipelines.evaluate")
+    add("--recipes", default=",".join(READS), help=f"as in pipelines.evaluate (default: {','.join(READS)})")
     add("--sizes", default="25,50,100,150", help="training programs (default: 25,50,100,150)")
     add("--device", help="score this device type alone")
     add("--folds", type=int, default=10, help="folds of the cross-validation (default: 10)")
+    add("--by", choices=KEPT, default="group", help="what stays in one fold, as in pipelines.evaluate (default: group)")
     add("--seed", type=int, default=0, help="of folds and draws (default: 0)")
     add("--json", action="store_true", help="print one JSON list instead of a table")
+    add("--out", type=Path, metavar="DIR", help="write curve.json and curve.svg here, and keep models' answers")
     return parser
 
 
@@ -62,16 +83,40 @@ def run(args: argparse.Namespace) -> int:
     recipes = parse_recipes(args.recipes, features=None, seed=args.seed, device="cpu")
     inputs = load([read_corpus(args.corpus, args.labels)], recipes).inputs
     study = inputs.study
-    fold = folds(study.row_keys(study.groups), args.folds, args.seed)
-    rows = []
-    for size in tqdm([int(text) for text in args.sizes.split(",")], unit="size", file=sys.stderr):
-        masks = training(study, fold, size, args.seed)
-        for recipe in recipes:
-            answers = recipe.recipe(inputs, "runtime_s", masks)
-            predicted = np.choose(fold, [answer.predicted for answer in answers])
-            rows.append({"programs": size, "recipe": recipe.name, **_scores(study, predicted, args.device)})
+    kept = {"group": study.groups, "program": study.scripts, "family": study.families}[args.by]
+    inputs = replace(inputs, together=kept)
+    if args.out:
+        answers = Answers(args.out / ".answers", inputs)
+        recipes = [answers.of(recipe) for recipe in recipes]
+    fold = folds(study.row_keys(kept), args.folds, args.seed)
+    scored = _scored(study, args.device)
+    sizes = [int(text) for text in args.sizes.split(",")]
+    masks = {size: training(study, fold, size, args.seed) for size in sizes}
+    rows = [
+        {"programs": size, "recipe": name, **_scores(study, predicted, scored, args.seed)}
+        for size, name, predicted in _predictions(recipes, inputs, masks, fold)
+    ]
+    if args.out:
+        _write(args.out, rows, f"{args.folds}-fold by {args.by}, {_where(study, scored)}")
     print(json.dumps(rows) if args.json else _text(rows))
     return 0
+
+
+def _predictions(
+    recipes: Sequence[NamedRecipe], inputs: Inputs, masks: dict[int, list[Mask]], fold: NDArray[np.int64]
+) -> Iterator[tuple[int, str, FloatArray]]:
+    """Out-of-fold predictions (N,) by size and recipe; each model is kept as soon as it is there."""
+    total = len(recipes) * sum(len(of) for of in masks.values())
+    with tqdm(total=total, unit="model", file=sys.stderr) as bar:
+        for size, of_folds in masks.items():
+            for recipe in recipes:
+                bar.set_description(f"{recipe.name}, {size} programs")
+                out = np.full(len(fold), np.nan)
+                for k, mask in enumerate(of_folds):
+                    (answer,) = recipe.recipe(inputs, "runtime_s", [mask])
+                    out[fold == k] = answer.predicted[fold == k]
+                    bar.update()
+                yield size, recipe.name, out
 
 
 def training(study: Study, fold: NDArray[np.int64], size: int, seed: int) -> list[NDArray[np.bool_]]:
@@ -89,23 +134,64 @@ def training(study: Study, fold: NDArray[np.int64], size: int, seed: int) -> lis
     return masks
 
 
-def _scores(study: Study, predicted: NDArray[np.float64], device: str | None) -> dict[str, float | None]:
+def _scored(study: Study, device: str | None) -> Mask:
+    """The labels (N,) that count; raises InputError for a device type without labels."""
     if device is not None and device not in study.device_types:
         raise InputError(f"--device {device}: not labelled; there are {', '.join(study.device_types)}")
-    mask = study.measured["runtime_s"] & np.isfinite(study.metrics["runtime_s"])
+    mask: Mask = study.measured["runtime_s"] & np.isfinite(study.metrics["runtime_s"])
     if device is not None:
         mask &= study.device == study.device_types.index(device)
-    got = accuracy(study.metrics["runtime_s"][mask], predicted[mask])
-    return {"n": got.n, "mdape": got.median_ape, "r2_log": got.r2_log}
+    return mask
 
 
-def _text(rows: Sequence[dict[str, object]]) -> str:
-    lines = [f"{'programs':>8}  {'recipe':<14}{'labels':>7}{'mdape':>8}{'r2_log':>8}"]
+def _scores(study: Study, predicted: FloatArray, mask: Mask, seed: int) -> dict[str, Any]:
+    truth, found = study.metrics["runtime_s"][mask], predicted[mask]
+    got = accuracy(truth, found)
+    low, high = _interval(np.abs(found - truth) / truth, study.script[mask], seed)
+    return {"n": got.n, "mdape": got.median_ape, "low": low, "high": high, "r2_log": got.r2_log}
+
+
+def _interval(ape: FloatArray, script: NDArray[np.int64], seed: int, draws: int = 500) -> tuple[float, float]:
+    """The 95% bootstrap interval of the median error, whole programs drawn."""
+    rng = np.random.default_rng(seed)
+    of_script = [ape[script == i] for i in np.unique(script)]
+    picks = rng.integers(0, len(of_script), (draws, len(of_script)))
+    medians = [float(np.median(np.concatenate([of_script[i] for i in pick]))) for pick in picks]
+    low, high = np.quantile(medians, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _where(study: Study, mask: Mask) -> str:
+    types = [study.device_types[i] for i in np.unique(study.device[mask])]
+    return f"{len(study.scripts)} programs on {', '.join(types)}"
+
+
+def _write(out: Path, rows: Sequence[dict[str, Any]], split: str) -> None:
+    """curve.json and curve.svg in the folder `out`."""
+    found = {"split": split, "predictions": Provenance.MODELLED, "labels": Provenance.MEASURED, "rows": rows}
+    (out / "curve.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    lines: dict[str, list[tuple[float, ...]]] = {}
+    for row in rows:
+        name = READS.get(row["recipe"], row["recipe"])
+        lines.setdefault(name, []).append((row["programs"], row["mdape"], row["low"], row["high"]))
+    note = f"{split}; predictions {Provenance.MODELLED}, labels {Provenance.MEASURED}; bars: 95% bootstrap"
+    drawing = curve_figure({name: np.array(points) for name, points in lines.items()}, note)
+    (out / "curve.svg").write_text(drawing, encoding="utf-8")
+
+
+def _text(rows: Sequence[dict[str, Any]]) -> str:
+    """A line a size and recipe, the lowest median error of each size starred."""
+    best = {
+        size: min(row["mdape"] for row in rows if row["programs"] == size) for size in (r["programs"] for r in rows)
+    }
+    lines = [f"{'programs':>8}  {'recipe':<16}{'labels':>7}{'median APE':>12}{'95%':>18}{'R2 of log':>11}"]
     lines += [
-        f"{row['programs']:>8}  {row['recipe']:<14}{row['n']:>7}{row['mdape']:>8.3f}{row['r2_log']:>8.3f}"
+        f"{row['programs']:>8}  {row['recipe']:<16}{row['n']:>7}{row['mdape']:>11.1%}"
+        f"{'*' if row['mdape'] == best[row['programs']] else ' '}"
+        f"{'[{low:.1%}, {high:.1%}]'.format(**row):>18}{row['r2_log']:>11.3f}"
         for row in rows
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "* the lowest median error of that size; predictions modelled, labels measured"])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,12 +12,14 @@ import numpy as np
 from tqdm import tqdm
 
 from kilowait.errors import InputError, KilowaitError
+from kilowait.parquet import read_table
 from kilowait.predict.dataset import Study
 from kilowait.predict.held_out import CHUNK, HeldOut, held_out
 from kilowait.predict.rounds import Round, anchored_rounds, device_rounds, fold_rounds, transfer_rounds
 from kilowait.predict.splits import folds
+from kilowait.records import LABELS
 from pipelines import evaluate_scores
-from pipelines.evaluate_data import OUR_LABELS, Corpus, Data, load, read_corpus
+from pipelines.evaluate_data import OUR_LABELS, Corpus, Data, divided, drift, load, on_devices, read_corpus
 from pipelines.evaluate_report import Report, as_text, write
 from pipelines.recipes import COMPARED, NAMES, OWN, NamedRecipe, parse_recipes
 from pipelines.remembered import Answers
@@ -26,6 +29,8 @@ examples:
   python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --json
   python -m pipelines.evaluate --dataset ours --corpus out/corpus --out out/evaluation
   python -m pipelines.evaluate --train out/kernelbench --test out/level3 --json
+  python -m pipelines.evaluate --train out/corpus --train-labels data/cpu/labels.parquet \\
+      --test out/composites --test-labels data/cpu_composites/labels.parquet --out out/composed   # composite tasks
   python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
   python -m pipelines.evaluate --dataset ours --corpus out/corpus --by family --folds 5 --out out/sets \\
       --recipes combined,combined+forest,forest,forest@embedding,forest@run,forest@static   # an ablation
@@ -34,7 +39,9 @@ Folds keep groups (all versions of a program; in kilowait's own corpus all progr
 is chosen on a test fold. With --by program only equal texts stay together, with --by family whole families. Splits:
 --leave-out family (a kind of program that no model has seen), --leave-out device (neither the type nor the fold's
 programs were seen; at most 5 folds), --leave-out device --anchored (the program was measured on all the other
-types). With --train and --test, programs of both, and versions of them, are left out of training.
+types). With --train and --test, programs of both, and versions of them, are left out of training. Where the machine's
+speed may have changed between the two, --again tells by how much: tables follow with tested times divided by the median
+ratio (--json prints those; --out writes what was measured).
 
 --json prints one object, of the first recipe (default: {OWN}): {{"devices": {{NAME: scores}}, "overall": scores}},
 scores being r2_log (R2 of log time), mdape and mape (median and mean |predicted - measured| / measured), spearman,
@@ -81,9 +88,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--dataset", choices=["kernelbench", "ours"], help="where labels are: in the corpus folder, or data/cpu")
     add("--corpus", type=Path, metavar="DIR", help="corpus folder of --dataset, with its manifest")
     add("--labels", type=Path, metavar="FILE", help="other labels of that corpus (Parquet)")
-    add("--train", type=Path, metavar="DIR", help="learn from this imported corpus")
+    add("--train", type=Path, metavar="DIR", help="learn from this corpus")
+    add("--train-labels", type=Path, metavar="FILE", help="labels of --train, if not the corpus's own")
     add("--test", type=Path, metavar="DIR", help="and score on this one")
+    add("--test-labels", type=Path, metavar="FILE", help="labels of --test, if not the corpus's own")
+    add(
+        "--again", type=Path, metavar="FILE", help="labels of --train's programs, measured again beside those of --test"
+    )
     add("--recipes", help=f"what to score (default: {','.join(COMPARED)}; with --json and no --out {OWN} alone)")
+    add("--devices", metavar="T,T", help="learn and score labels on these device types alone, with --dataset")
     add("--metric", default="runtime_s", help="measured metric to predict (default: runtime_s)")
     add("--leave-out", choices=["family", "device"], help="hold out whole families or device types")
     add("--anchored", action="store_true", help="with --leave-out device: programs are known from the other types")
@@ -118,7 +131,8 @@ def run(args: argparse.Namespace) -> int:
     report = Report(study=study, metric=args.metric, split=split, found=found, pair=_pair(args.pair), seed=args.seed)
     if args.out:
         print(f"written to {write(report, args.out)}", file=sys.stderr)
-    print(json.dumps(_json(report), allow_nan=False) if args.json else as_text(report))
+    reports = [report, *([_evened(report, data, args)] if args.again else [])]
+    print(json.dumps(_json(reports[-1]), allow_nan=False) if args.json else "\n".join(map(as_text, reports)))
     return 0
 
 
@@ -136,12 +150,28 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
     if args.train or args.test:
         if not (args.train and args.test) or args.dataset or args.leave_out:
             raise InputError("--train DIR --test DIR go together, and with neither --dataset nor --leave-out")
-        return [read_corpus(args.train, None), read_corpus(args.test, None)]
+        return [read_corpus(args.train, args.train_labels), read_corpus(args.test, args.test_labels)]
+    if args.train_labels or args.test_labels or args.again:
+        raise InputError("--train-labels, --test-labels and --again go with --train DIR --test DIR")
     if not (args.dataset and args.corpus):
         raise InputError("give --dataset kernelbench|ours with --corpus DIR, or --train DIR with --test DIR")
     if args.anchored and args.leave_out != "device":
         raise InputError("--anchored is about a new device type: give it with --leave-out device")
-    return [read_corpus(args.corpus, args.labels or (OUR_LABELS if args.dataset == "ours" else None))]
+    corpus = read_corpus(args.corpus, args.labels or (OUR_LABELS if args.dataset == "ours" else None))
+    return [corpus if args.devices is None else on_devices(corpus, [d.strip() for d in args.devices.split(",")])]
+
+
+def _evened(report: Report, data: Data, args: argparse.Namespace) -> Report:
+    """The report with tested run times divided by how much slower the machine was, as --again tells."""
+    ratios = drift(read_table(args.again, LABELS), read_corpus(args.train, args.train_labels).labels)
+    for device, found in ratios.items():
+        print(
+            f"{device}: {len(found)} programs measured again took {statistics.median(found):.3f} times as long "
+            f"(median; {found[0]:.3f} to {found[-1]:.3f})",
+            file=sys.stderr,
+        )
+    study = divided(report.study, {device: statistics.median(found) for device, found in ratios.items()}, data.tested)
+    return replace(report, study=study, split=f"{report.split}, its times over the medians of --again")
 
 
 def _rounds(data: Data, args: argparse.Namespace) -> tuple[str, list[Round]]:

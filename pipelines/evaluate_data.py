@@ -1,7 +1,7 @@
 """One or two labelled corpora as what recipes look at: labels, texts, vectors, dry runs, specifications."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,38 @@ def read_corpus(folder: Path, labels: Path | None) -> Corpus:
     return Corpus(folder=folder, labels=kept.select(LABELS.names), programs=programs)
 
 
+def drift(again: pa.Table, before: pa.Table) -> dict[str, list[float]]:
+    """For each device type the run times of `again` over those of the same programs in `before`, sorted.
+
+    Raises InputError where a device type of `before` has no program in `again`.
+    """
+    known = {(row["content_hash"], row["device_type"]): row["runtime_s"] for row in before.to_pylist()}
+    ratios: dict[str, list[float]] = {device: [] for _, device in sorted(known)}
+    for row in again.to_pylist():
+        if (row["content_hash"], row["device_type"]) in known:
+            ratios[row["device_type"]].append(row["runtime_s"] / known[row["content_hash"], row["device_type"]])
+    lacking = [device for device, found in ratios.items() if not found]
+    if lacking:
+        raise InputError(f"--again: no program of --train was measured again on {', '.join(lacking)}")
+    return {device: sorted(found) for device, found in ratios.items()}
+
+
+def on_devices(corpus: Corpus, devices: Sequence[str]) -> Corpus:
+    """The corpus with its labels on some device types alone; raises InputError for a type without labels."""
+    there = corpus.labels["device_type"].to_pylist()
+    for device in devices:
+        if device not in there:
+            raise InputError(f"--devices {device}: not labelled; there are {', '.join(sorted(set(there)))}")
+    return replace(corpus, labels=corpus.labels.filter(pa.array([device in devices for device in there], pa.bool_())))
+
+
+def divided(study: Study, factors: Mapping[str, float], rows: NDArray[np.bool_] | None) -> Study:
+    """The study with the run times of `rows` (N,; None is all) divided by the factor of their device type."""
+    by = np.array([factors.get(device, 1.0) for device in study.device_types])[study.device]
+    times = study.metrics["runtime_s"] / (by if rows is None else np.where(rows, by, 1.0))
+    return replace(study, metrics={**study.metrics, "runtime_s": times})
+
+
 def load(corpora: Sequence[Corpus], recipes: Sequence[NamedRecipe]) -> Data:
     """Everything `recipes` need of one corpus, or of a training and a test corpus; what is missing is computed."""
     *before, last = corpora
@@ -129,7 +161,7 @@ def _inputs(study: Study, corpora: Sequence[Corpus], recipes: Sequence[NamedReci
     runs: dict[str, DryRun | None] = {}
     if any(recipe.needs_dry_runs for recipe in recipes):
         for corpus, part in zip(corpora, sources, strict=True):
-            runs |= _dry_runs(corpus, part, study)
+            runs |= usable_dry_runs(corpus.folder, part, study)
     return Inputs(
         study=study,
         embeddings=_vectors(corpora, sources, study, keys) if keys else {},
@@ -163,10 +195,10 @@ def _vectors(
     return {key: torch.stack([rows[script] for script in study.scripts]) for key, rows in found.items()}
 
 
-def _dry_runs(corpus: Corpus, sources: Sequence[Source], study: Study) -> dict[str, DryRun | None]:
-    """Dry runs by content hash, None for those that failed."""
+def usable_dry_runs(folder: Path, sources: Sequence[Source], study: Study) -> dict[str, DryRun | None]:
+    """Dry runs of programs of the corpus `folder` by content hash, None for those that failed."""
     target = "cuda" if any(specification(name) for name in study.device_types) else "cpu"
-    found = features_cache.dry_runs(corpus.folder, sources, target)
+    found = features_cache.dry_runs(folder, sources, target)
     usable = {script: run for script, run in found.items() if run.usable}
     return {source.content_hash: usable.get(source.content_hash) for source in sources}
 

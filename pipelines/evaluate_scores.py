@@ -37,7 +37,7 @@ def details(study: Study, metric: str, found: HeldOut, pair: Sequence[str], seed
     """`summary`, and the same by family, the intervals' exact coverage, and which of `pair` is faster."""
     scored = scorable(study, metric, found)
     family = np.array(study.row_keys(study.families))
-    slices = {name: scored & (family == name) for name in sorted(set(study.families))}
+    slices = {name: scored & (family == name) for name in sorted(set(family[scored].tolist()))}
     whole = {"overall": scored, **{d: scored & (study.device == i) for i, d in enumerate(study.device_types)}}
     return {
         **summary(study, metric, found),

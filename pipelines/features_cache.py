@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.dryrun.runner import DryRunner
 from kilowait.predict.dryrun.store import finished as finished_dry_runs
@@ -21,8 +22,6 @@ from pipelines.corpus import FEATURES
 
 SHARD = 16
 """Sources in a shard: what a kill costs."""
-BUDGET_S = 2.0
-"""CPU seconds a program's dry run gets."""
 
 
 def embeddings_folder(corpus: Path) -> Path:
@@ -69,7 +68,7 @@ def _done(folder: Path) -> set[tuple[str, str]]:
 def dry_runs(corpus: Path, sources: Sequence[Source], target: str) -> dict[str, DryRun]:
     """The dry run of every source on `target` ("cuda" or "cpu"), by content hash; those that are missing are made.
 
-    Their code is executed, on tensors without data, in a child process of its own that has `BUDGET_S` seconds.
+    Their code is executed, on tensors without data, in a child process of its own that has `BUDGET_S` CPU seconds.
     """
     folder = corpus / FEATURES / "dryruns"
     done = finished_dry_runs(folder, target)

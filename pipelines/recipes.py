@@ -10,7 +10,7 @@ from functools import partial
 
 from kilowait.errors import InputError
 from kilowait.predict import layers, tabular
-from kilowait.predict.combined import combined_recipe, nested_recipe
+from kilowait.predict.combined import Fits, combined_recipe, nested_recipe
 from kilowait.predict.evaluate import (
     Recipe,
     anchor_recipe,
@@ -82,8 +82,8 @@ class NamedRecipe:
 
 def parse_recipes(text: str, *, features: str | None, seed: int, device: str) -> list[NamedRecipe]:
     """Recipes from NAME or NAME@FEATURES, comma-separated; `features` replaces those of the default probe."""
-    own = default_config(features)
-    return [_recipe(name.strip(), own, seed, device) for name in text.split(",") if name.strip()]
+    own, fits = default_config(features), Fits()
+    return [_recipe(name.strip(), own, seed, device, fits) for name in text.split(",") if name.strip()]
 
 
 def default_config(features: str | None) -> ProbeConfig:
@@ -92,10 +92,10 @@ def default_config(features: str | None) -> ProbeConfig:
     return replace(own, features=_keys(features.split(","), own)) if features else own
 
 
-def _recipe(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
+def _recipe(text: str, own: ProbeConfig, seed: int, device: str, fits: Fits) -> NamedRecipe:
     name, _, chosen = text.partition("@")
     if name.removeprefix("combined+") in tabular.LEARNERS:
-        return _stacked(text, own, seed, device)
+        return _stacked(text, own, seed, device, fits)
     keys = _keys(chosen.split("+"), own) if chosen else None
     mine = replace(own, features=keys) if keys else own
     match name:
@@ -118,11 +118,11 @@ def _recipe(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
         case "justus":
             return NamedRecipe(name=text, recipe=layers.perceptron_recipe(seed), needs_dry_runs=True, slow=True)
         case "operations":
-            return NamedRecipe(name=text, recipe=combined_recipe(), needs_dry_runs=True, alone=True)
+            return NamedRecipe(name=text, recipe=combined_recipe(fits=fits), needs_dry_runs=True, alone=True)
         case "nested":
             return NamedRecipe(name=text, recipe=nested_recipe(seed), needs_dry_runs=True, slow=True, alone=True)
         case "combined":
-            both = combined_recipe(new_types(probe_recipe(mine, seed=seed, device=device)))
+            both = combined_recipe(new_types(probe_recipe(mine, seed=seed, device=device)), fits)
             named = NamedRecipe(name=text, recipe=both, features=mine.features, needs_dry_runs=True, config=mine)
             return replace(named, alone=True)
         case "anchor":
@@ -130,11 +130,11 @@ def _recipe(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
     raise InputError(f"--recipes: {text!r} is none of {', '.join(NAMES)}")
 
 
-def _stacked(text: str, own: ProbeConfig, seed: int, device: str) -> NamedRecipe:
+def _stacked(text: str, own: ProbeConfig, seed: int, device: str, fits: Fits) -> NamedRecipe:
     """A learner on tables, or what corrects `combined`."""
     name, _, chosen = text.partition("@")
     learner = name.removeprefix("combined+")
-    base = None if learner == name else _recipe("combined", own, seed, device)
+    base = None if learner == name else _recipe("combined", own, seed, device, fits)
     sets = _sets(text, chosen) if chosen else SETS if base is None else ("run",)
     keys = own.features if "embedding" in sets else ()
     over = partial(stacked_recipe, sets, keys, learner, seed)

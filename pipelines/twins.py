@@ -17,7 +17,10 @@ from kilowait.corpus.running import results
 from kilowait.corpus.twins import Twin, twins
 from kilowait.errors import InputError
 from kilowait.parquet import read_table, table, write_table
+from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.records import CORPUS, TWINS
+from kilowait.source import source_from_bytes
+from pipelines.features_cache import dry_runs
 
 MANIFEST = "manifest.parquet"
 EXAMPLE = """\
@@ -28,7 +31,8 @@ example:
 The corpus must be one that pipelines.corpus wrote at --scale cpu: twins are made from its recipe, and each original is
 checked to be there byte for byte. Twins keep the family, the hyperparameters, the additions (clipping, schedule) and
 the random seed. --run executes every pair on one thread and compares the last number that both print (about two
-seconds a pair); the manifest's same_result says how it went.
+seconds a pair); the manifest's same_result says how it went. --dry-run executes them on tensors without data and
+compares the operations: what `kilowait predict` and the recipe combined of pipelines.evaluate read instead of the text.
 """
 
 
@@ -46,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     same = _compare(made) if options.run else {}
     _write(made, same, options.out)
     print(_summary(made, same, options.out))
+    if options.dry_run:
+        print(_dry_run(made, options))
     return 0 if all(same.values()) else 1
 
 
@@ -67,6 +73,30 @@ def _compare(made: Sequence[Twin]) -> dict[str, bool]:
         if not same[twin.content_hash]:
             print(f"{twin.name}: {said['twin']!r} against {said['original']!r}", file=sys.stderr)
     return same
+
+
+def _dry_run(made: Sequence[Twin], options: argparse.Namespace) -> str:
+    """Whether dry runs of the pairs execute the same operations: then a predictor that reads them cannot tell them."""
+    originals = [source_from_bytes(twin.original_name, twin.original_text.encode()) for twin in made]
+    copies = [source_from_bytes(twin.name, twin.text.encode()) for twin in made]
+    known, new = dry_runs(options.corpus, originals, "cpu"), dry_runs(options.out, copies, "cpu")
+    pairs = [(known[twin.original], new[twin.content_hash]) for twin in made]
+    whole = [pair for pair in pairs if all(run.completeness == Completeness.WHOLE for run in pair)]
+    alike = sum(_work(a) == _work(b) for a, b in whole)
+    apart = max((abs(_flops(b) / _flops(a) - 1) for a, b in whole if _flops(a)), default=0.0)
+    return (
+        f"dry runs: of {len(pairs)} pairs {len(whole)} whole, {alike} of them the same operations, each as often; "
+        f"FLOPs differ by {apart:.2%} at most"
+    )
+
+
+def _work(run: DryRun) -> list[tuple[str, str, str, float]]:
+    """Every operation with its data type, shapes and how often it is executed."""
+    return sorted((one.op, one.dtype, one.shapes, round(one.count, 6)) for one in run.operations)
+
+
+def _flops(run: DryRun) -> float:
+    return sum(one.flops * one.count for one in run.operations)
 
 
 def _write(made: Sequence[Twin], same: Mapping[str, bool], out: Path) -> None:
@@ -119,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="the twins are a function of this seed (default: 0)")
     parser.add_argument("--corpus-seed", type=int, default=0, help="the seed of the corpus (default: 0)")
     parser.add_argument("--run", action="store_true", help="run every pair and compare their results")
+    parser.add_argument("--dry-run", action="store_true", help="compare the dry runs of every pair (seconds a pair)")
     return parser
 
 

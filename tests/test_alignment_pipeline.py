@@ -3,20 +3,25 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from test_layers import operation, run_of
 
 from kilowait.errors import InputError
 from kilowait.parquet import read_table, table, write_table
 from kilowait.predict.dataset import Study, read_study
+from kilowait.predict.dryrun.record import Kind
 from kilowait.predict.embedding import Embedding
+from kilowait.predict.evaluate import Answer
 from kilowait.predict.features import DEFAULT_FEATURES
 from kilowait.predict.splits import folds
-from kilowait.records import CORPUS, EMBEDDINGS, LABELS
-from kilowait.source import read_source
+from kilowait.records import CORPUS, EMBEDDINGS, LABELS, TWINS
+from kilowait.source import content_hash, read_source
 from pipelines import alignment, alignment_vectors, corpus, twins
+from pipelines.alignment_methods import by_recipe, with_twins
 from pipelines.alignment_scores import Trial, errors, mean_method, neighbourhood
 
 WIDTH = 24
@@ -85,6 +90,9 @@ def test_the_command_reports_every_form_under_both_splits(world, monkeypatch, ca
     assert lines["twins as they are"]["distance"] > lines["originals (what alignment aims at)"]["distance"]
     assert lines["restyled by the corpus generator"]["tried"] == 6
     assert len(report["methods"]) == 6
+    assert all(line["originals"]["n"] == line["n"] == 12 for line in report["methods"])
+    mean = next(line for line in report["methods"] if line["method"] == "mean of each type")
+    assert mean["originals"]["median_ape"] == mean["median_ape"]  # it reads neither
     shown = capsys.readouterr().out
     assert "modelled against measured" in shown
     assert "no language model" in (world / "out" / "alignment.html").read_text()
@@ -141,6 +149,70 @@ def test_the_mean_is_that_of_the_other_folds_and_the_nearest_is_in_them(world):
     near = neighbourhood(trial, x, x[trial.original], one.scripts)
     for at, row in enumerate(trial.original):
         assert trial.fold[one.scripts.index(near.nearest[at])] != trial.fold[row]
+
+
+def test_dry_runs_are_asked_of_originals_and_twins_and_learn_from_neither(world):
+    one = study(world)
+    labels = read_table(world / "labels.parquet", LABELS).select(LABELS.names)
+    texts = [f"program {i}" for i in range(3)]
+    twin = [content_hash(text.encode()) for text in texts]
+    original = np.array([4, 0, 20])
+    known = {script: f"text of {script}" for script in one.scripts}
+    by_text = {script: content_hash(text.encode()) for script, text in known.items()}
+    hashes = [by_text[script] for script in labels["content_hash"].to_pylist()]
+    labels = labels.set_column(0, "content_hash", [hashes])
+    renamed = replace(one, scripts=tuple(by_text[script] for script in one.scripts))
+    trial = Trial(study=renamed, original=original, fold=folds(one.groups, 3, 0))
+    originals = {t: renamed.scripts[o] for t, o in zip(twin, original, strict=True)}
+    inputs = with_twins(labels, originals, [*known.values(), *texts], {}, {})
+    assert len(inputs.study.scripts) == 66 + 3
+    assert len(inputs.study.script) == 2 * 66 + 2 * 3
+    for t, o in originals.items():
+        rows = [inputs.study.script == inputs.study.scripts.index(name) for name in (t, o)]
+        assert [inputs.study.metrics["runtime_s"][r].tolist() for r in rows[:1]] == [
+            inputs.study.metrics["runtime_s"][r].tolist() for r in rows[1:]
+        ]
+    asked = []
+
+    def numbered(given, metric, train):
+        asked.extend(train)
+        of = [1e3 * (name in twin) + given.study.metrics[metric][i] for i, name in enumerate(names)]
+        return [Answer(predicted=np.array(of))]
+
+    names = inputs.study.row_keys(inputs.study.scripts)
+    found = by_recipe(trial, inputs, numbered, twin)
+    assert found.originals == pytest.approx(trial.truth)
+    assert found.twins == pytest.approx(1e3 + trial.truth)
+    for mask in asked:
+        trained = {name for name, used in zip(names, mask, strict=True) if used}
+        assert not trained & set(twin)
+        assert trained
+    for (_, tested), mask in zip(trial.splits(), asked, strict=True):
+        trained = {name for name, used in zip(names, mask, strict=True) if used}
+        assert not trained & {renamed.scripts[original[t]] for t in tested}
+
+
+def test_equal_dry_runs_of_original_and_twin_give_equal_predictions(world, monkeypatch):
+    monkeypatch.setattr(alignment_vectors, "Embedder", Words)
+    rows = read_table(world / "twins" / "manifest.parquet", TWINS).to_pylist()
+    sizes = {row[name]: i for i, row in enumerate(rows) for name in ("original", "content_hash")}
+
+    def made(folder, sources, study):
+        """Programs of one product each, 1 to 6 GFLOP for originals and the same for their twins."""
+        place = [sizes.get(source.content_hash, 9) for source in sources]
+        work = [operation(Kind.GEMM, 1e9 * (1 + i), 1e6, shapes=((100, 100), (100, 100 * (1 + i)))) for i in place]
+        return {s.content_hash: run_of(s.content_hash, [one]) for s, one in zip(sources, work, strict=True)}
+
+    monkeypatch.setattr(alignment, "usable_dry_runs", made)
+    given = {"labels": "labels.parquet", "embeddings": "embeddings", "corpus": "corpus", "twins": "twins", "out": "out"}
+    paths = [part for name, path in given.items() for part in (f"--{name}", str(world / path))]
+    args = alignment._parser().parse_args([*paths, "--dry-runs"])
+    read = alignment.read_world(args)
+    trial = Trial(study=read.study, original=read.original, fold=folds(read.works, 2, 0))
+    found = alignment._by_dry_runs(args, read, trial)
+    assert found.originals.shape == (6, 2)
+    assert np.isfinite(found.originals).all()
+    assert found.twins == pytest.approx(found.originals)
 
 
 def test_errors_are_shares_of_the_measured_value():

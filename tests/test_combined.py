@@ -1,6 +1,7 @@
 """The device model on a study's labels: folds, new types, programs without a dry run, and what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,8 @@ import pytest
 from kilowait.errors import InputError, ModelError
 from kilowait.hardware import CATALOGUE
 from kilowait.jobs import Provenance
-from kilowait.predict.combined import Programs, by_operations
+from kilowait.predict import combined
+from kilowait.predict.combined import Fits, Programs, by_operations
 from kilowait.predict.dataset import Study
 from kilowait.predict.device_model import store
 from kilowait.predict.device_model.fit import Measured
@@ -89,6 +91,22 @@ def test_the_labels_outside_the_mask_do_not_matter(world: tuple[Programs, Study]
     study.metrics["runtime_s"][~train] = np.nan
     (after,) = by_operations(programs, study, "runtime_s", [train])
     assert np.array_equal(before.predicted, after.predicted)
+
+
+def test_fits_are_shared_until_another_study_asks(world: tuple[Programs, Study], monkeypatch) -> None:
+    programs, study = world
+    train, fits, fitted = study.script % 4 != 0, Fits(), []
+    fit = combined._fitted
+    monkeypatch.setattr(combined, "_fitted", lambda *asked: fitted.append(asked) or fit(*asked))
+    first, second = (by_operations(programs, study, "runtime_s", [train], None, fits)[0] for _ in range(2))
+    assert np.array_equal(first.predicted, second.predicted)
+    assert len(fitted) == 1
+    by_operations(programs, study, "runtime_s", [~train], None, fits)
+    assert len(fitted) == 2
+    slower = replace(study, metrics={"runtime_s": 2 * study.metrics["runtime_s"]})
+    (third,) = by_operations(programs, slower, "runtime_s", [train], None, fits)
+    assert len(fitted) == 3
+    assert third.predicted == pytest.approx(2 * first.predicted, rel=0.05)
 
 
 def test_a_program_without_a_dry_run_is_marked(world: tuple[Programs, Study]) -> None:

@@ -1,10 +1,15 @@
 """Training sets of growing size: nested, of whole programs, and never of the tested fold."""
 
+import json
+import re
+
 import numpy as np
 import pytest
+from test_evaluate import corpus  # noqa: F401 (a fixture)
 
 from kilowait.errors import InputError
 from kilowait.predict.dataset import Study
+from pipelines import curve
 from pipelines.curve import training
 
 
@@ -42,3 +47,43 @@ def test_more_programs_include_the_fewer() -> None:
 def test_more_programs_than_there_are() -> None:
     with pytest.raises(InputError, match="--sizes: 19 programs, but the folds that train have 2 to 18"):
         training(study(), study().script // 2, 19, seed=0)
+
+
+def test_errors_fall_with_programs_and_a_second_run_trains_nothing(corpus, tmp_path, capsys, monkeypatch) -> None:  # noqa: F811
+    command = ["--corpus", str(corpus), "--recipes", "mean,default", "--folds", "3", "--by", "program", "--out"]
+    assert curve.main([*command, str(tmp_path), "--sizes", "5,40", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["programs"], row["recipe"]) for row in rows] == [
+        (5, "mean"),
+        (5, "default"),
+        (40, "mean"),
+        (40, "default"),
+    ]
+    assert all(row["n"] == 180 and row["low"] <= row["mdape"] <= row["high"] for row in rows)
+    assert rows[3]["r2_log"] > rows[1]["r2_log"]
+    written = json.loads((tmp_path / "curve.json").read_text())
+    assert written["rows"] == rows
+    assert written["split"].startswith("3-fold by program, 60 programs on A100, A6000, T4")
+    drawing = (tmp_path / "curve.svg").read_text()
+    assert drawing.startswith("<svg")
+    assert re.search(r"predictions modelled, labels measured", drawing)
+    monkeypatch.setattr("kilowait.predict.evaluate.fit_probes", None)  # nothing may be trained any more
+    assert curve.main([*command, str(tmp_path), "--sizes", "5,40"]) == 0
+    table = capsys.readouterr().out
+    assert table.count("*") == 3  # the best of each size, and what the star means
+    assert f"{rows[3]['mdape']:.1%}" in table
+
+
+def test_a_device_type_can_be_scored_alone(corpus, capsys) -> None:  # noqa: F811
+    command = ["--corpus", str(corpus), "--recipes", "mean", "--folds", "3", "--sizes", "20", "--device"]
+    assert curve.main([*command, "T4"]) == 0
+    assert re.search(r"20 +mean +60 ", capsys.readouterr().out)
+    assert curve.main([*command, "H100"]) == 2
+    assert "there are A100, A6000, T4" in capsys.readouterr().err
+
+
+def test_the_interval_is_that_of_whole_programs() -> None:
+    """Two programs of one error each: medians of draws are 0.1, 0.3 or, when both are drawn, what lies between."""
+    low, high = curve._interval(np.array([0.1, 0.1, 0.3, 0.3]), np.array([0, 0, 1, 1]), 0)
+    assert (low, high) == (0.1, 0.3)
+    assert curve._interval(np.array([0.2, 0.2]), np.array([4, 9]), 0) == (0.2, 0.2)

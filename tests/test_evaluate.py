@@ -137,6 +137,14 @@ def test_recipes_are_compared_with_the_first_on_the_same_labels(corpus, tmp_path
     assert families.sum() == 180
 
 
+def test_device_types_can_be_looked_at_alone(corpus, capsys):
+    """A recipe that has a model a device type says the same of a type whether there are others or not."""
+    command = ("--dataset", "kernelbench", "--corpus", corpus, "--recipes", "mean")
+    whole, alone = scores(capsys, *command), scores(capsys, *command, "--devices", "T4")
+    assert alone["devices"].keys() == {"T4"}
+    assert alone["devices"]["T4"]["mdape"] == whole["devices"]["T4"]["mdape"]
+
+
 def test_families_and_device_types_can_be_left_out(corpus, capsys):
     """A new type is predicted with the mean of the others: the T4 at 1 to 1.4 A100 times where 5 are right."""
     command = ("--dataset", "kernelbench", "--corpus", corpus, "--recipes", "default", "--leave-out")
@@ -177,9 +185,45 @@ def test_one_corpus_trains_and_another_is_tested_without_what_they_share(corpus,
         load([read_corpus(other, None), read_corpus(corpus, None)], recipes)
 
 
+def test_a_machine_that_became_slower_is_allowed_for_by_programs_measured_again(corpus, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(corpus, other)
+    labels = read_table(corpus / "labels.parquet", LABELS).to_pylist()
+    tested = [row for row in labels if row["group"] in {"g1", "g2"}]
+    others = [row for row in labels if row["group"] not in {"g1", "g2"}]
+    (other / "labels.parquet").unlink()
+    write_table(table(others, LABELS), tmp_path / "train.parquet")
+    slow = {"A100": 3.0, "A6000": 5.0, "T4": 0.25}
+    for name, factors, rows in (("plain", dict.fromkeys(slow, 1.0), tested), ("slow", slow, tested)):
+        changed = [{**row, "runtime_s": row["runtime_s"] * factors[row["device_type"]]} for row in rows]
+        write_table(table(changed, LABELS), tmp_path / f"{name}.parquet")
+    some = [row for row in others if row["group"] in {"g7", "g8", "g9"}]
+    odd = some[0]["content_hash"]  # one of six that was slow for another reason does not move the median
+    again = [
+        {**row, "runtime_s": row["runtime_s"] * slow[row["device_type"]] * (9 if row["content_hash"] == odd else 1)}
+        for row in some
+    ]
+    write_table(table(again, LABELS), tmp_path / "again.parquet")
+    command = ["--train", corpus, "--train-labels", tmp_path / "train.parquet", "--recipes", "mean", "--test", other]
+    plain = scores(capsys, *command, "--test-labels", tmp_path / "plain.parquet")
+    raw = scores(capsys, *command, "--test-labels", tmp_path / "slow.parquet")
+    even = [*command, "--test-labels", tmp_path / "slow.parquet", "--again", tmp_path / "again.parquet"]
+    assert raw["overall"]["mdape"] != pytest.approx(plain["overall"]["mdape"])
+    assert scores(capsys, *even)["overall"]["mdape"] == pytest.approx(plain["overall"]["mdape"])
+    assert evaluate.main([str(part) for part in even]) == 0
+    captured = capsys.readouterr()
+    assert "A6000: 6 programs measured again took 5.000 times as long (median; 5.000 to 45.000)" in captured.err
+    assert "another corpus, all programs" in captured.out
+    assert "its times over the medians of --again, all programs" in " ".join(captured.out.split())
+    assert evaluate.main([str(part) for part in [*even[:-1], tmp_path / "plain.parquet"]]) == 2
+    assert "no program of --train was measured again on A100, A6000, T4" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        (["--train-labels", "x"], "go with --train DIR --test DIR"),
+        (["--devices", "T4,H100"], "--devices H100: not labelled; there are A100, A6000, T4"),
         (["--recipes", "oak"], "'oak' is none of"),
         (["--pair", "A100"], "--pair takes two device types"),
         (["--metric", "energy_j"], "--metric energy_j: no measured label; there are runtime_s"),

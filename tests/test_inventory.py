@@ -64,7 +64,7 @@ def run_of(*shares, total=2):
         )
         for k, milli in enumerate(shares)
     ]  # fmt: skip
-    return Run(policy="p", inventory={"A": total}, events=(), placements=tuple(placements), refused={})
+    return Run(policy="p", inventory={"A": total}, placements=tuple(placements), refused={}, log=())
 
 
 def test_the_free_part_of_a_shared_board_draws_idle_power():

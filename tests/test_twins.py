@@ -6,6 +6,7 @@ import random
 
 import pyarrow.parquet as pq
 import pytest
+from test_layers import operation, run_of
 
 from kilowait.corpus.disguise import DISGUISES, disguise
 from kilowait.corpus.generate import Script, generate
@@ -13,6 +14,7 @@ from kilowait.corpus.running import last_number, results
 from kilowait.corpus.twins import Twin, restyled, twins
 from kilowait.errors import InputError
 from kilowait.parquet import read_table
+from kilowait.predict.dryrun.record import Completeness, Kind
 from kilowait.records import TWINS
 from pipelines import corpus
 from pipelines import twins as command
@@ -115,3 +117,24 @@ def test_another_corpus_or_too_many_twins_are_refused(tmp_path, capsys):
     assert command.main([*where, "--count", "50", "--corpus-seed", "5"]) == 2
     assert "1 to 34" in capsys.readouterr().err
     assert command.main([*where, "--count", "2", "--corpus-seed", "5"]) == 0
+
+
+def test_dry_runs_of_pairs_are_compared_operation_by_operation(tmp_path, capsys, monkeypatch):
+    """Three pairs: equal in another order, one call more (5 of 4 FLOPs), and one whose twin was cut short."""
+
+    def made(corpus_folder, sources, target):
+        runs = {}
+        for i, source in enumerate(sources):
+            ops = [operation(Kind.GEMM, 2.0, 1.0), operation(Kind.COPY, 2.0, 1.0)]
+            if corpus_folder.name == "twins":
+                ops = [ops[::-1], [ops[0], operation(Kind.COPY, 2.0, 1.0, count=1.5)], ops][i]
+            whole = Completeness.PARTIAL if corpus_folder.name == "twins" and i == 2 else Completeness.WHOLE
+            runs[source.content_hash] = run_of(source.content_hash, ops, whole)
+        return runs
+
+    monkeypatch.setattr(command, "dry_runs", made)
+    assert corpus.main(["--out", str(tmp_path / "corpus"), "--count", "34"]) == 0
+    where = ["--corpus", str(tmp_path / "corpus"), "--out", str(tmp_path / "twins")]
+    assert command.main([*where, "--count", "3", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "of 3 pairs 2 whole, 1 of them the same operations, each as often; FLOPs differ by 25.00% at most" in said

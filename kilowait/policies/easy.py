@@ -16,6 +16,7 @@ from operator import attrgetter
 from kilowait.cluster import Cluster, Waiting
 from kilowait.policies.choices import fastest, in_queue_order, predicted_runtime
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.rules import Rule, ruled
 from kilowait.room import Room
 
 End = tuple[float, int]
@@ -53,7 +54,7 @@ def easy() -> Policy:
             _backfill(_Hole(cluster=cluster, room=room, head=head), placed)
         return list(placed.values())
 
-    return easy
+    return ruled(easy, Rule(name="easy"))
 
 
 @dataclass(slots=True, kw_only=True)

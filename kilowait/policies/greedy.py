@@ -2,6 +2,7 @@
 
 from kilowait.cluster import Cluster, Waiting
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
+from kilowait.policies.rules import Rule, ruled
 
 DEFAULT_ALPHA = 1.0
 DEFAULT_GAMMA = 3600.0
@@ -32,4 +33,4 @@ def greedy(*, alpha: float = DEFAULT_ALPHA, gamma: float = DEFAULT_GAMMA) -> Pol
             decisions.append(Place(job_id=waiting.job.job_id, gpu_type=gpu_type))
         return decisions
 
-    return greedy
+    return ruled(greedy, Rule(name="greedy", alpha=alpha, gamma=gamma))

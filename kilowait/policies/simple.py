@@ -2,6 +2,7 @@
 
 from kilowait.cluster import Cluster
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.rules import Rule, ruled
 
 
 def simple() -> Policy:
@@ -20,4 +21,4 @@ def simple() -> Policy:
             decisions.append(Place(job_id=waiting.job.job_id, gpu_type=gpu_type))
         return decisions
 
-    return simple
+    return ruled(simple, Rule(name="simple"))

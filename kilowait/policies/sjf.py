@@ -8,6 +8,7 @@ keep the rule and lose the proof.
 from kilowait.cluster import Cluster, Waiting
 from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.rules import Rule, ruled
 
 
 def sjf() -> Policy:
@@ -32,7 +33,7 @@ def sjf() -> Policy:
             placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
         return list(placed.values())
 
-    return sjf
+    return ruled(sjf, Rule(name="sjf"))
 
 
 def shortest_runtime(waiting: Waiting) -> float:

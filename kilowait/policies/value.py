@@ -7,6 +7,7 @@ from kilowait.cluster import Cluster
 from kilowait.errors import InputError
 from kilowait.jobs import Job, Prediction
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
+from kilowait.policies.rules import Rule, ruled
 from kilowait.ranking import Key
 from kilowait.room import Room
 
@@ -51,7 +52,10 @@ def value(*, kappa: float | None = None, kappa_relative: float | None = None) ->
         place_what_fits(cluster, key_of(cluster), cluster.room(), placed)
         return list(placed.values())
 
-    return value
+    if kappa is None:
+        assert kappa_relative is not None  # `value_key` has seen to that
+        return ruled(value, Rule(name="value_relative", kappa=kappa_relative))
+    return ruled(value, Rule(name="value", kappa=kappa))
 
 
 def value_key(*, kappa: float | None, kappa_relative: float | None) -> KeyOf:

@@ -18,7 +18,7 @@ from kilowait.predict.dataset import Study
 from kilowait.predict.device_model.choose import chosen_terms
 from kilowait.predict.device_model.efficiency import Terms
 from kilowait.predict.device_model.fit import Measured
-from kilowait.predict.device_model.model import DeviceModel
+from kilowait.predict.device_model.model import DeviceModel, Estimate
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.workload import Workload
 from kilowait.predict.dryrun.record import Completeness, DryRun
@@ -62,30 +62,59 @@ class Programs:
         return run if run is not None and run.usable else None
 
 
+class Fits:
+    """What device models said of one study's programs, by training mask: recipes that ask alike share their models."""
+
+    def __init__(self) -> None:
+        self._asked: tuple[object, ...] = ()
+        self._alive: tuple[object, ...] = ()  # so that no other study takes over an id
+        self._made: dict[bytes, Estimate] = {}
+
+    def of(self, programs: Programs, study: Study, mask: Mask) -> Estimate:
+        """The estimate (runs, D) of the usable runs, by a model of the labels in `mask` (N,); fitted once."""
+        asked = (id(programs.dry_runs), id(study), programs.terms, programs.grid)
+        if asked != self._asked:
+            self._asked, self._made, self._alive = asked, {}, (programs.dry_runs, study)
+        key = mask.tobytes()
+        if key not in self._made:
+            self._made[key] = _estimate(programs, study, mask)
+        return self._made[key]
+
+
 def by_operations(
     programs: Programs,
     study: Study,
     metric: str,
     train: Sequence[Mask],
     otherwise: Sequence[FloatArray] | None = None,
+    fits: Fits | None = None,
 ) -> list[Found]:
     """One model a mask of `train` (N,); `otherwise` are predictions (N,) for programs without a usable dry run.
+
+    Models that `fits` knows are not fitted again.
 
     Raises InputError for another metric than runtime_s, and when no training label has a usable dry run.
     """
     if metric != "runtime_s":
         raise InputError(f"the device model predicts runtime_s, not {metric}; energy follows from its power model")
-    return [_fold(programs, study, mask, None if otherwise is None else otherwise[i]) for i, mask in enumerate(train)]
+    fits = fits or Fits()
+    told = [None] * len(train) if otherwise is None else otherwise
+    return [
+        _fold(programs, study, mask, other, fits.of(programs, study, mask))
+        for mask, other in zip(train, told, strict=True)
+    ]
 
 
-def _fold(programs: Programs, study: Study, mask: Mask, otherwise: FloatArray | None) -> Found:
+def _estimate(programs: Programs, study: Study, mask: Mask) -> Estimate:
+    runs = [run for script in study.scripts if (run := programs.usable(script)) is not None]
+    return _fitted(programs, study, mask).predict(runs, [programs.sheet(name) for name in study.device_types])
+
+
+def _fold(programs: Programs, study: Study, mask: Mask, otherwise: FloatArray | None, estimate: Estimate) -> Found:
     runs = [programs.usable(script) for script in study.scripts]
     has_run = np.array([run is not None for run in runs])
     whole = np.array([_whole(run) for run in runs])
-    model = _fitted(programs, study, mask)
     known = np.flatnonzero(has_run)
-    sheets = [programs.sheet(name) for name in study.device_types]
-    estimate = model.predict([run for run in runs if run is not None], sheets)
     mean, spread = _plain(study, mask)
     table, sigma = (np.tile(row, (len(runs), 1)) for row in (mean, spread))
     table[known], sigma[known] = estimate.log_s, estimate.sigma
@@ -149,14 +178,14 @@ def nested_recipe(seed: int) -> Recipe:
     return answer
 
 
-def combined_recipe(otherwise: Recipe | None = None) -> Recipe:
-    """The device model, and `otherwise` for programs without a whole dry run."""
+def combined_recipe(otherwise: Recipe | None = None, fits: Fits | None = None) -> Recipe:
+    """The device model, and `otherwise` for programs without a whole dry run; `fits` are shared."""
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[Answer]:
         programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=grid_of(inputs.dry_runs.values()))
         needed = otherwise is not None and not all(_whole(inputs.dry_runs.get(s)) for s in inputs.study.scripts)
         told = [a.predicted for a in otherwise(inputs, metric, train)] if otherwise is not None and needed else None
-        found = by_operations(programs, inputs.study, metric, train, told)
+        found = by_operations(programs, inputs.study, metric, train, told, fits)
         return [Answer(predicted=one.predicted, sigma=one.sigma, wide=one.wide) for one in found]
 
     return answer

@@ -27,6 +27,7 @@ Shares of a GPU count as fractions, and nodes as one: the bound holds for them t
 
 import math
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -182,9 +183,8 @@ def _any_run(sample: Sample) -> Run:
 def _usable(run: Run, sample: Sample) -> list[tuple[Submission, tuple[str, ...]]]:
     """The jobs that ran, each with the types that the cluster lets it use."""
     cluster = Cluster(order=tuple(sample.inventory))
-    for event in run.events:
-        if isinstance(event, GpusJoined):
-            advance(cluster, event)
+    for event in takewhile(lambda event: isinstance(event, GpusJoined), run.log):  # they come first
+        advance(cluster, event)
     ran = (s for s in sample.submissions if s.job.job_id not in run.refused)
     return [(s, tuple(cluster.possible(s.job, s.seen))) for s in ran]
 

@@ -10,68 +10,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from operator import attrgetter
-from typing import assert_never
+from typing import Literal, assert_never, get_args
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from kilowait.boards import WHOLE
 from kilowait.cluster import Cluster, advance
 from kilowait.errors import IllegalEvent, InputError, JobRefused, KilowaitError
-from kilowait.events import AttemptFinished, Event, GpusJoined, JobPlaced, JobPreempted, JobSubmitted
-from kilowait.hardware import CATALOGUE, canonical
-from kilowait.jobs import Job, Prediction
+from kilowait.events import AttemptFinished, Event, JobPlaced, JobPreempted, JobSubmitted
 from kilowait.policies import Place, Policy, Preempt
+from kilowait.simulate.compiled.coverage import NotCovered
+from kilowait.simulate.compiled.worth import pays
+from kilowait.simulate.given import checked, joined
+from kilowait.simulate.run import Placement, Run, Submission
 
+__all__ = ["Engine", "Placement", "Run", "Submission", "simulate"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A job with what it really takes (`truth`) and what a policy may see (`seen`), both by GPU type."""
-
-    job: Job
-    truth: Mapping[str, Prediction]
-    seen: Mapping[str, Prediction]
-
-
-class Placement(Struct, frozen=True, kw_only=True, gc=False):
-    """One attempt as it went: seconds on the submissions' clock, `energy_kwh` over all its GPUs.
-
-    `runtime_s` stands beside `end_s` because their difference would round. `served_s` is how long earlier attempts,
-    which were preempted, held GPUs. `gpus` counts boards, of which it had `gpu_milli` thousandths each.
-    """
-
-    job_id: str
-    attempt: int
-    gpu_type: str
-    gpus: int
-    submit_s: float
-    start_s: float
-    end_s: float
-    runtime_s: float
-    energy_kwh: float
-    served_s: float = 0.0
-    gpu_milli: int = WHOLE
-
-    @property
-    def gpu_s(self) -> float:
-        """GPUs times seconds, a share as a fraction."""
-        return self.gpus * self.runtime_s if self.gpu_milli == WHOLE else self.gpu_milli * self.runtime_s / WHOLE
-
-    @property
-    def wait_s(self) -> float:
-        """Seconds that the job has waited in all by the start of this attempt."""
-        wait_s = self.start_s - self.submit_s
-        return max(0.0, wait_s - self.served_s) if self.served_s else wait_s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What a simulation did: every event taken in, every placement in the order decided, and jobs refused (why)."""
-
-    policy: str
-    inventory: Mapping[str, int]
-    events: tuple[Event, ...]
-    placements: tuple[Placement, ...]
-    refused: Mapping[str, str]
+Engine = Literal["auto", "python", "compiled"]
+"""Who runs a simulation; all give the same results."""
 
 
 def simulate(
@@ -80,26 +35,46 @@ def simulate(
     policy: Policy,
     *,
     nodes: Mapping[str, Sequence[int]] | None = None,
+    engine: Engine = "auto",
 ) -> Run:
     """Run all submissions to their end on `inventory` (GPUs by type, most powerful first) under `policy`.
 
-    `nodes` lists the GPUs of each node by type; the GPUs of a type that it lacks are on one node.
+    `nodes` lists the GPUs of each node by type; the GPUs of a type that it lacks are on one node. `engine` says who
+    runs it, by default the compiled kernels where they cover the world and pay, else the loop below.
 
     All completions, then all arrivals of an instant are taken in before one decision round. Raises InputError for an
-    empty inventory, nodes that do not add up to it, a duplicate job id or a type that is seen but has no truth, and
-    KilowaitError when the policy leaves jobs waiting although nothing runs any more.
+    empty inventory, nodes that do not add up to it, a duplicate job id, a type that is seen but has no truth, and an
+    engine that does not cover this, and KilowaitError when the policy leaves jobs waiting although nothing runs any
+    more.
     """
-    by_id = _checked(submissions, inventory)
+    if engine not in get_args(Engine):
+        raise InputError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
+    known = submissions if isinstance(submissions, list | tuple) else list(submissions)
+    if engine == "compiled" or (engine == "auto" and pays(len(known), len(inventory), policy)):
+        from kilowait.simulate.compiled import engine as core  # numba takes a second to load
+
+        try:
+            return core.run(known, inventory, policy, nodes or {})
+        except NotCovered as why:
+            if engine == "compiled":
+                raise InputError(f"the compiled engine does not cover this: {why}; use engine 'python'") from why
+    return _run(known, inventory, policy, nodes or {})
+
+
+def _run(
+    submissions: Sequence[Submission], inventory: Mapping[str, int], policy: Policy, nodes: Mapping[str, Sequence[int]]
+) -> Run:
+    by_id = checked(submissions, inventory)
     loop = _Loop(by_id=by_id, policy=policy)
-    for joined in _nodes(inventory, nodes or {}):
-        loop.take_in(joined)
+    for event in joined(inventory, nodes):
+        loop.take_in(event)
     loop.run()
     return Run(
         policy=getattr(policy, "__name__", type(policy).__name__),
         inventory=dict(inventory),
-        events=tuple(loop.log),
         placements=tuple(loop.placements),
         refused=loop.refused,
+        log=tuple(loop.log),
     )
 
 
@@ -210,47 +185,3 @@ class _Loop:
         cut = structs.replace(planned, end_s=now_s, runtime_s=held_s, energy_kwh=energy_kwh)
         self.placements[serial] = cut
         self.served_s[job_id] = planned.served_s + held_s
-
-
-def _nodes(inventory: Mapping[str, int], nodes: Mapping[str, Sequence[int]]) -> Iterator[GpusJoined]:
-    """The nodes of a cluster; raises InputError where their GPUs are not those of the inventory."""
-    for gpu_type in nodes:
-        if sum(nodes[gpu_type]) != inventory.get(gpu_type, 0):
-            raise InputError(
-                f"nodes of {gpu_type} have {sum(nodes[gpu_type])} GPUs, the inventory {inventory.get(gpu_type, 0)}"
-            )
-    for gpu_type, gpus in inventory.items():
-        for serial, count in enumerate(nodes.get(gpu_type, (gpus,))):
-            name = f"{gpu_type}-{serial}" if len(nodes.get(gpu_type, ())) > 1 else "simulated"
-            memory = _memory_bytes(gpu_type)
-            yield GpusJoined(time_s=0.0, node=name, gpu_type=gpu_type, gpus=count, memory_bytes=memory)
-
-
-def _checked(submissions: Iterable[Submission], inventory: Mapping[str, int]) -> dict[str, Submission]:
-    """Submissions by job id; raises InputError for what the loop could not run."""
-    if not inventory:
-        raise InputError("the inventory is empty; give at least one GPU type and its count")
-    for gpu_type, gpus in inventory.items():
-        if gpus < 1:
-            raise InputError(f"inventory: {gpu_type} must have >= 1 GPUs, got {gpus!r}")
-    by_id: dict[str, Submission] = {}
-    for submission in submissions:
-        job_id = submission.job.job_id
-        if job_id in by_id:
-            raise InputError(f"job {job_id}: submitted twice; job ids must be unique")
-        if submission.seen is not submission.truth and (unknown := _without_truth(submission, inventory)):
-            raise InputError(f"job {job_id}: predictions are seen for {', '.join(unknown)}, but no truth is given")
-        by_id[job_id] = submission
-    return by_id
-
-
-def _without_truth(submission: Submission, inventory: Mapping[str, int]) -> list[str]:
-    return [t for t in submission.seen if t in inventory and t not in submission.truth]
-
-
-def _memory_bytes(gpu_type: str) -> int | None:
-    """A board's memory by the catalogue, None for a type that it does not know."""
-    try:
-        return CATALOGUE[canonical(gpu_type)].memory_bytes
-    except InputError:
-        return None

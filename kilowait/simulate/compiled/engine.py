@@ -1,0 +1,183 @@
+"""A run by the compiled kernels, from submissions to placements."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kilowait.cluster import advance
+from kilowait.errors import KilowaitError
+from kilowait.policies import Policy
+from kilowait.policies.rules import Rule
+from kilowait.scale import Scale
+from kilowait.simulate.compiled.by_key import Weighed, by_key
+from kilowait.simulate.compiled.coverage import covered_rule
+from kilowait.simulate.compiled.easy import easy, forest, no_ends
+from kilowait.simulate.compiled.first_come import first_come
+from kilowait.simulate.compiled.reading import Table, read
+from kilowait.simulate.compiled.tape import Tape
+from kilowait.simulate.compiled.track import F64, LOGGED, STARTED, Tracks, World, first_pairs, tracks
+from kilowait.simulate.compiled.worth import has_loaded
+from kilowait.simulate.given import check_inventory, checked, joined
+from kilowait.simulate.run import Placement, Run, Submission
+from kilowait.state import Cluster
+
+
+def run(
+    submissions: Sequence[Submission], inventory: Mapping[str, int], policy: Policy, nodes: Mapping[str, Sequence[int]]
+) -> Run:
+    """As `kilowait.simulate.loop.simulate`, and raises the same; raises NotCovered for what must be run there."""
+    rule = covered_rule(policy, nodes)
+    check_inventory(inventory)
+    exact = _plainly_exact(submissions)
+    if not exact:
+        checked(submissions, inventory)
+    cluster, events = Cluster(), list(joined(inventory, nodes))
+    for event in events:
+        advance(cluster, event)
+    table = read(submissions, cluster, exact=exact)
+    refused = _refused(table, cluster)
+    world = _world(table, cluster)
+    so_far = tracks(world)
+    _KERNELS[rule.name](rule, table, world, so_far)
+    has_loaded(rule.name)
+    if so_far.at[STARTED] != len(submissions) - len(refused):
+        raise KilowaitError(
+            f"{so_far.at[STARTED]} of {len(submissions) - len(refused)} jobs have started; this is a bug"
+        )
+    placements = _placements(table, world, so_far)
+    tape = Tape(
+        joined=events,
+        submissions=table.submissions,
+        placements=placements,
+        refused=frozenset(refused),
+        log=so_far.log[: so_far.at[LOGGED]],
+    )
+    return Run(
+        policy=getattr(policy, "__name__", type(policy).__name__),
+        inventory=dict(inventory),
+        placements=placements,
+        refused=refused,
+        log=tape,
+    )
+
+
+def _plainly_exact(submissions: Sequence[Submission]) -> bool:
+    """Whether ids are unique and what is seen of each job is its truth, so that nobody needs to look closer."""
+    return len({s.job.job_id for s in submissions if s.seen is s.truth}) == len(submissions)
+
+
+def _refused(table: Table, cluster: Cluster) -> dict[str, str]:
+    """Why jobs can never run, by job id, in queue order."""
+    found = {}
+    for place in np.flatnonzero(~table.asked_NT.any(axis=1)).tolist():
+        job, seen = table.submissions[place].job, table.submissions[place].seen
+        found[job.job_id] = f"job {job.job_id}: can never run here: {cluster.refusal(job, seen)}"
+    return found
+
+
+def _world(table: Table, cluster: Cluster) -> World:
+    sizes_S = np.unique(np.append(table.asked_NT, 0))
+    return World(
+        submit_s_N=table.submit_s_N,
+        size_NT=np.searchsorted(sizes_S, table.asked_NT).astype(np.int32),
+        sizes_S=sizes_S,
+        true_s_NT=table.true_s_NT,
+        total_T=np.array(list(cluster.total.values()), np.int64),
+    )
+
+
+def _simple(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+    first_come(world, so_far)
+
+
+def _greedy(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+    """A job's choice stands from the start: it is left with that type alone."""
+    cost_NT = rule.alpha * table.seen_s_NT + rule.gamma * table.seen_kwh_NT
+    cost_NT[table.asked_NT == 0] = np.inf
+    chosen_NT = np.argmin(cost_NT, axis=1)[:, None] == np.arange(len(world.total_T))
+    first_come(world._replace(size_NT=np.where(chosen_NT, world.size_NT, np.int32(0))), so_far)
+
+
+def _value(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+    work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
+    key_NT = -(1 / work_NT - rule.kappa * table.seen_kwh_NT)
+    by_key(world, so_far, first_pairs(world), key_NT.T.ravel(), _unweighed(), table.seen_s_NT, False)
+
+
+def _value_relative(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+    work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
+    weighed = _weighed(float(rule.kappa), table, work_NT)
+    by_key(world, so_far, first_pairs(world), np.empty(work_NT.size), weighed, table.seen_s_NT, False)
+
+
+def _sjf(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+    shortest_N = np.where(table.asked_NT, table.seen_s_NT, np.inf).min(axis=1)
+    key_P = np.tile(shortest_N, table.asked_NT.shape[1])
+    by_key(world, so_far, first_pairs(world), key_P, _unweighed(), table.seen_s_NT, True)
+
+
+def _easy(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+    easy(world, so_far, forest(world), no_ends(world), table.seen_s_NT)
+
+
+_KERNELS = {
+    "simple": _simple,
+    "greedy": _greedy,
+    "value": _value,
+    "value_relative": _value_relative,
+    "sjf": _sjf,
+    "easy": _easy,
+}
+
+
+def _unweighed() -> Weighed:
+    """No scale: the keys are known."""
+    nothing, none = np.empty(0), np.empty((0, 0))
+    return Weighed(none, none, 0.0, np.empty(0, np.int64), nothing, nothing)
+
+
+def _weighed(weight: float, table: Table, work_NT: F64) -> Weighed:
+    """The epochs of the cluster's scale, which the submissions alone move."""
+    scale, epochs = Scale(), list[tuple[int, float, float]]()
+    for job, (submission, asked) in enumerate(zip(table.submissions, table.asked_NT.tolist(), strict=True)):
+        before, gpus = scale.in_force, {t: n for t, n in zip(table.types, asked, strict=True) if n}
+        if gpus:
+            scale.add(submission.seen, gpus)
+        if scale.in_force is not before:
+            epochs.append((job, scale.gpu_s, scale.energy_kwh))
+    since, gpu_s, energy_kwh = zip(*epochs, strict=True) if epochs else ((), (), ())
+    since_E = np.array(since, np.int64)
+    return Weighed(work_NT, table.seen_kwh_NT, weight, since_E, np.array(gpu_s, float), np.array(energy_kwh, float))
+
+
+def _placements(table: Table, world: World, so_far: Tracks) -> tuple[Placement, ...]:
+    """Every start, in the order decided."""
+    started = int(so_far.at[STARTED])
+    job, kind = so_far.job[:started], so_far.kind[:started]
+    job_ids, types = table.job_ids, table.types
+    return tuple(
+        [
+            Placement(
+                job_id=job_ids[j],
+                attempt=1,
+                gpu_type=types[k],
+                gpus=gpus,
+                submit_s=submit_s,
+                start_s=start_s,
+                end_s=end_s,
+                runtime_s=runtime_s,
+                energy_kwh=energy_kwh,
+            )
+            for j, k, gpus, submit_s, start_s, end_s, runtime_s, energy_kwh in zip(
+                job.tolist(),
+                kind.tolist(),
+                table.asked_NT[job, kind].tolist(),
+                table.submit_s_N[job].tolist(),
+                so_far.start_s[:started].tolist(),
+                so_far.end_s[:started].tolist(),
+                table.true_s_NT[job, kind].tolist(),
+                table.true_kwh_NT[job, kind].tolist(),
+                strict=True,
+            )
+        ]
+    )

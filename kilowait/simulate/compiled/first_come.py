@@ -1,0 +1,28 @@
+"""First come, first served, compiled: `kilowait.policies.simple` and `kilowait.policies.greedy`."""
+
+from kilowait.simulate.compiled.jit import kernel
+from kilowait.simulate.compiled.track import ARRIVED, NEVER, Tracks, World, next_instant, start
+
+
+@kernel
+def first_come(world: World, so_far: Tracks) -> None:
+    """Simple, and Greedy where a job has one type left: the head takes its first type that is free, or all wait."""
+    size_NT, sizes_S, free_T = world.size_NT, world.sizes_S, so_far.free_T
+    types, head = size_NT.shape[1], 0
+    while True:
+        now_s = next_instant(world, so_far)
+        if now_s == NEVER:
+            return
+        while head < so_far.at[ARRIVED]:
+            found, possible = -1, False
+            for kind in range(types):
+                size = size_NT[head, kind]
+                possible |= size > 0
+                if size > 0 and sizes_S[size] <= free_T[kind]:
+                    found = kind
+                    break
+            if found >= 0:
+                start(world, so_far, head, found, now_s)
+            elif possible:
+                break
+            head += 1  # it has started, or is refused

@@ -1,0 +1,44 @@
+"""How the loops are compiled: kernels are kept on disk, with what they call.
+
+numba looks for changes in the file of a cached function, not in what that calls from other files; the cache lies where
+`kilowait.simulate.compiled.worth.cache_directory` says because of that. Where that cannot be written numba takes the
+user's cache directory, and where that cannot either, nothing is kept.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numba
+from numba import config
+
+from kilowait.simulate.compiled.worth import cache_directory
+
+_LEAN: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
+"""Without a wrapper for C, and `inner` without one for Python, the kernels compile in two thirds of the time."""
+
+_NO_PYTHON: dict[str, Any] = {"no_cpython_wrapper": True}
+
+inner: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(**_LEAN, **_NO_PYTHON)
+"""For what kernels call: compiled as a part of them."""
+
+
+def kernel(function: Callable[..., None]) -> Callable[..., None]:
+    """For what Python calls: compiled, or read from the cache, at the first call."""
+    settings = vars(config)
+    given, settings["CACHE_DIR"] = settings["CACHE_DIR"], str(cache_directory())
+    try:
+        compiled: Callable[..., None] = numba.njit(cache=True, **_LEAN)(function)
+    except RuntimeError:  # no directory can be written
+        compiled = numba.njit(**_LEAN)(function)
+    finally:
+        settings["CACHE_DIR"] = given
+
+    @wraps(function)
+    def call(*args: Any) -> None:
+        try:
+            compiled(*args)
+        except OSError:  # the disk is full, say: it is compiled, but could not be kept
+            compiled(*args)
+
+    return call

@@ -1,0 +1,68 @@
+"""When the compiled kernels pay: they must be loaded once a process, and compiled once a machine.
+
+Until a kernel is loaded, what it could have run is counted; it is loaded when Python has spent on that about as long
+as loading takes. So a process never loses more than that time, however its simulations are cut up. Nothing here
+changes a result, and nothing here loads numba.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+from kilowait.policies import Policy
+from kilowait.policies.rules import RuleName, rule_of
+
+SOME_JOBS = 60
+"""From here on a loaded kernel is faster than Python."""
+
+LOADING_PAIRS = 150_000
+"""Pairs of job and GPU type on which Python spends about the second that it takes to load numba and a kernel."""
+
+COMPILING_PAIRS = 1_000_000
+"""As `LOADING_PAIRS`, for a kernel that is not in the cache: seconds."""
+
+KERNEL_OF: dict[RuleName, str] = {
+    "simple": "first_come",
+    "greedy": "first_come",
+    "value": "by_key",
+    "value_relative": "by_key",
+    "sjf": "by_key",
+    "easy": "easy",
+}
+"""The module of each rule's kernel, which has the same name."""
+
+_loaded: set[str] = set()
+_interpreted: Counter[str] = Counter()
+
+
+def pays(jobs: int, types: int, policy: Policy) -> bool:
+    """Whether a list of so many jobs should be run by the compiled kernels, if they cover it."""
+    rule = rule_of(policy)
+    if rule is None:
+        return False
+    kernel = KERNEL_OF[rule.name]
+    if kernel in _loaded:
+        return jobs >= SOME_JOBS
+    _interpreted[kernel] += jobs * types
+    return _interpreted[kernel] >= LOADING_PAIRS and (_interpreted[kernel] >= COMPILING_PAIRS or _is_kept(kernel))
+
+
+def has_loaded(rule: RuleName) -> None:
+    """The kernel of this rule has run, so it is there from now on."""
+    _loaded.add(KERNEL_OF[rule])
+
+
+@cache
+def cache_directory() -> Path:
+    """Where kernels are kept: a directory named after the text of this package, as no other text leads to them."""
+    here, digest = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(here.glob("*.py")):
+        digest.update(path.read_bytes())
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or here / "__pycache__") / digest.hexdigest()[:16]
+
+
+def _is_kept(kernel: str) -> bool:
+    """Whether some version of a kernel is in the cache."""
+    return any(cache_directory().glob(f"*/{kernel}.{kernel}-*.nbi"))

@@ -1,0 +1,59 @@
+"""What a simulation is given, checked at the door."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+
+from kilowait.errors import InputError
+from kilowait.events import GpusJoined
+from kilowait.hardware import CATALOGUE, canonical
+from kilowait.simulate.run import Submission
+
+
+def checked(submissions: Iterable[Submission], inventory: Mapping[str, int]) -> dict[str, Submission]:
+    """Submissions by job id; raises InputError for what could not be run."""
+    check_inventory(inventory)
+    by_id: dict[str, Submission] = {}
+    for submission in submissions:
+        job_id = submission.job.job_id
+        if job_id in by_id:
+            raise InputError(f"job {job_id}: submitted twice; job ids must be unique")
+        if submission.seen is not submission.truth and (unknown := _without_truth(submission, inventory)):
+            raise InputError(f"job {job_id}: predictions are seen for {', '.join(unknown)}, but no truth is given")
+        by_id[job_id] = submission
+    return by_id
+
+
+def check_inventory(inventory: Mapping[str, int]) -> None:
+    """Raises InputError for a cluster without GPUs, or a type without."""
+    if not inventory:
+        raise InputError("the inventory is empty; give at least one GPU type and its count")
+    for gpu_type, gpus in inventory.items():
+        if gpus < 1:
+            raise InputError(f"inventory: {gpu_type} must have >= 1 GPUs, got {gpus!r}")
+
+
+def joined(inventory: Mapping[str, int], nodes: Mapping[str, Sequence[int]]) -> Iterator[GpusJoined]:
+    """The nodes of a cluster; raises InputError where their GPUs are not those of the inventory."""
+    for gpu_type in nodes:
+        if sum(nodes[gpu_type]) != inventory.get(gpu_type, 0):
+            raise InputError(
+                f"nodes of {gpu_type} have {sum(nodes[gpu_type])} GPUs, the inventory {inventory.get(gpu_type, 0)}"
+            )
+    for gpu_type, gpus in inventory.items():
+        for serial, count in enumerate(nodes.get(gpu_type, (gpus,))):
+            name = f"{gpu_type}-{serial}" if len(nodes.get(gpu_type, ())) > 1 else "simulated"
+            memory = _memory_bytes(gpu_type)
+            yield GpusJoined(time_s=0.0, node=name, gpu_type=gpu_type, gpus=count, memory_bytes=memory)
+
+
+def _without_truth(submission: Submission, inventory: Mapping[str, int]) -> list[str]:
+    return [t for t in submission.seen if t in inventory and t not in submission.truth]
+
+
+@cache  # the catalogue looks for near names where it knows none, and that takes longer than a small simulation
+def _memory_bytes(gpu_type: str) -> int | None:
+    """A board's memory by the catalogue, None for a type that it does not know."""
+    try:
+        return CATALOGUE[canonical(gpu_type)].memory_bytes
+    except InputError:
+        return None

@@ -1,0 +1,70 @@
+"""What goes into a simulation and what comes out."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from msgspec import Struct
+
+from kilowait.boards import WHOLE
+from kilowait.events import Event
+from kilowait.jobs import Job, Prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job with what it really takes (`truth`) and what a policy may see (`seen`), both by GPU type."""
+
+    job: Job
+    truth: Mapping[str, Prediction]
+    seen: Mapping[str, Prediction]
+
+
+class Placement(Struct, frozen=True, kw_only=True, gc=False):
+    """One attempt as it went: seconds on the submissions' clock, `energy_kwh` over all its GPUs.
+
+    `runtime_s` stands beside `end_s` because their difference would round. `served_s` is how long earlier attempts,
+    which were preempted, held GPUs. `gpus` counts boards, of which it had `gpu_milli` thousandths each.
+    """
+
+    job_id: str
+    attempt: int
+    gpu_type: str
+    gpus: int
+    submit_s: float
+    start_s: float
+    end_s: float
+    runtime_s: float
+    energy_kwh: float
+    served_s: float = 0.0
+    gpu_milli: int = WHOLE
+
+    @property
+    def gpu_s(self) -> float:
+        """GPUs times seconds, a share as a fraction."""
+        return self.gpus * self.runtime_s if self.gpu_milli == WHOLE else self.gpu_milli * self.runtime_s / WHOLE
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds that the job has waited in all by the start of this attempt."""
+        wait_s = self.start_s - self.submit_s
+        return max(0.0, wait_s - self.served_s) if self.served_s else wait_s
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: `events` is kept once it is made
+class Run:
+    """What a simulation did: every placement in the order decided, jobs refused (why), and the log of events.
+
+    `log` may be read again and again, and may make its events anew each time.
+    """
+
+    policy: str
+    inventory: Mapping[str, int]
+    placements: tuple[Placement, ...]
+    refused: Mapping[str, str]
+    log: Iterable[Event]
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """Every event taken in, in order; made when it is first asked for."""
+        return tuple(self.log)
