@@ -155,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--max-bytes", type=int, default=6_000)
     p.add_argument("--kill-at", type=float, default=0.5, help="share of the files (default: %(default)s)")
     p.add_argument("--json", type=Path, help="also write the outcome here")
-    p.add_argument("embed", nargs="*", help="after --: options for pipelines.embed, e.g. -- --layer 15")
+    p.add_argument("embed", nargs="*", help="after --: options for pipelines.embed, e.g. -- --layer 30")
     args = p.parse_args(argv)
     try:
         shutil.rmtree(args.work, ignore_errors=True)

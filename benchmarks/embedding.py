@@ -237,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     p.add_argument("--corpus", required=True, type=Path, help="a folder of .py files")
     p.add_argument("--count", type=int, default=8, help="texts, evenly spaced by size (default: %(default)s)")
-    p.add_argument("--layer", default="15,30", help="default: %(default)s")
+    p.add_argument("--layer", default="6,30", help="default: %(default)s")
     p.add_argument("--dtype", default="auto", help="of auto, bfloat16, float32 (default: %(default)s)")
     p.add_argument("--threads", type=int, default=1, help="of each loop (default: %(default)s)")
     p.add_argument("--repeats", type=int, default=2, help="passes a text; the fastest counts (default: %(default)s)")

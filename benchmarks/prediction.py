@@ -1,10 +1,16 @@
 """How long a prediction takes: the embedding on two cores with a dry run beside it, and what is remembered.
 
     python -m benchmarks.prediction --corpus out/corpus --repeats 20 --json out/prediction.json
+    python -m benchmarks.prediction --corpus out/corpus --labels data/cpu/labels.parquet --embeddings out/emb \
+        --card kilowait/data/bundle
 
 The program is the one of the corpus whose embedding reads nearest to --tokens tokens; each pass adds a comment of its
 own, so that nothing is remembered. The cached rows ask for a source again. The budgets take turns pass by pass, so that
 other load hits all alike; the load average of the machine is told with the numbers. Budget 0 is the embedding alone.
+
+With --labels the error at each budget stands beside its time: of modelled against measured run times of --sample
+programs that were held out (benchmarks/budget_errors.py). --card writes the times into a bundle's model card, under
+Overhead, in the place of what stood there; pipelines.train writes a card without them.
 
 The last lines weigh the cost against the benefit: joules of a prediction are estimated (seconds of it times --watts of
 the machine that predicts), and a job is worth predicting once the energy that scheduling saves of it, --saving of what
@@ -22,19 +28,26 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from kilowait.predict.dry_runs import BUDGET_S, WAITING, DryRuns
+
+os.environ.update(WAITING)  # before PyTorch loads, as the service and the command do
+
+from benchmarks.budget_errors import Errors, budget_errors
 from kilowait.errors import InputError, KilowaitError
+from kilowait.measure.runner import cpu_name
 from kilowait.predict import bundle as bundles
-from kilowait.predict.dry_runs import DryRuns
 from kilowait.predict.embedding import Embedder
 from kilowait.predict.language_model import load_language_model
 from kilowait.predict.predictor import GpuSide, Predictor
 from kilowait.source import Source, read_source, source_from_bytes
+from pipelines.cards import probe_card, write_card
 
 GPU_TYPES = ("A100", "A6000")
-BUDGETS_S = (0.0, 0.5, 1.0, 2.0)
+BUDGETS_S = (0.0, 0.5, 1.0, 2.0, BUDGET_S)
 
 
 @dataclass(slots=True)
@@ -58,13 +71,19 @@ class Row:
     outcomes: dict[str, int]
     estimated_j: float
     break_even_s: float
+    errors: Errors | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; exits with 2 for a mistake in what was given."""
     args = _parser().parse_args(argv)
     try:
+        if args.labels and not args.embeddings:
+            raise InputError("--labels needs --embeddings, the folder of the corpus' vectors (pipelines.embed)")
         found = run(args)
+        if args.card:
+            bundle = bundles.load(args.card)
+            write_card(args.card, probe_card(bundle, bundle.version, overhead(found)))
     except KilowaitError as error:
         print(f"benchmarks.prediction: {error}", file=sys.stderr)
         return 2
@@ -90,11 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--watts", type=float, default=65.0, help="of the machine that predicts, busy (default: 65, an estimate)")
     add("--job-watts", type=float, default=250.0, help="that a job draws on its GPU (default: 250, an estimate)")
     add("--saving", type=float, default=0.035, help="of a job's energy by scheduling on predictions (default: 0.035)")
+    add("--labels", type=Path, metavar="FILE", help="label table of the corpus: tell errors too (some minutes more)")
+    add("--embeddings", type=Path, metavar="DIR", help="vectors of the corpus, for --labels")
+    add("--sample", type=int, default=60, help="programs held out for the errors (default: 60)")
+    add("--card", type=Path, metavar="BUNDLE", help="write the overhead into the model card of this bundle")
     add("--json", type=Path, metavar="FILE", help="write the numbers here too")
     return parser
 
 
-def run(args: argparse.Namespace) -> dict[str, object]:
+def run(args: argparse.Namespace) -> dict[str, Any]:
     """Time every budget; one worker of dry runs and one predictor each, one language model for all."""
     bundle = bundles.load_default()
     depth = max(feature.layer for feature in bundle.features)
@@ -106,7 +129,11 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         sides = {b: GpuSide(stack.enter_context(DryRuns(b))) for b in budgets}
         predictors = {b: Predictor(bundle, embedder, side) for b, side in sides.items()}
         times = _timed(predictors, source, args.repeats)
+    errors: dict[float, Errors] = {}
+    if args.labels:
+        errors = budget_errors(args.corpus, args.labels, args.embeddings, budgets, args.sample, embedder)
     return {
+        "machine": cpu_name(),
         "program": source.name,
         "tokens": tokens,
         "threads": args.threads,
@@ -116,7 +143,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         "watts": args.watts,
         "job_watts": args.job_watts,
         "saving": args.saving,
-        "rows": [asdict(_row(budget_s, found, args)) for budget_s, found in times.items()],
+        "rows": [asdict(_row(budget_s, found, args, errors.get(budget_s))) for budget_s, found in times.items()],
     }
 
 
@@ -152,7 +179,7 @@ def _timed(predictors: dict[float, Predictor], source: Source, repeats: int) -> 
     return times
 
 
-def _row(budget_s: float, found: Times, args: argparse.Namespace) -> Row:
+def _row(budget_s: float, found: Times, args: argparse.Namespace, errors: Errors | None) -> Row:
     ordered = sorted(found.uncached_s)
     cost_j = args.watts * statistics.median(ordered)
     return Row(
@@ -164,22 +191,46 @@ def _row(budget_s: float, found: Times, args: argparse.Namespace) -> Row:
         outcomes=dict(found.outcomes),
         estimated_j=cost_j,
         break_even_s=break_even_s(cost_j, args.job_watts, args.saving),
+        errors=errors,
     )
 
 
-def _as_text(found: dict[str, object]) -> str:
+def overhead(found: dict[str, Any]) -> str:
+    """What a model card says of the time and energy that a prediction takes."""
+    rows = {row["budget_s"]: row for row in found["rows"]}
+    chosen = rows.get(BUDGET_S) or found["rows"][-1]
+    times = "; ".join(
+        f"budget {budget_s:g} s: {1e3 * row['p50_s']:,.0f} ms (95th percentile {1e3 * row['p95_s']:,.0f})"
+        for budget_s, row in rows.items()
+    )
+    return (
+        f"measured on one {found['machine']} ({found['cores']} cores, {found['threads']} for the language model; "
+        f"medians of {chosen['passes']} passes over a program of {found['tokens']:,} tokens), by the CPU seconds that "
+        f"its dry run may take: {times}. A source that is known takes {chosen['cached_p50_ms']:.2g} ms. At "
+        f"{found['watts']:g} W that is {chosen['estimated_j']:.0f} J a prediction (estimated, budget "
+        f"{chosen['budget_s']:g} s). Where scheduling on predictions saves {found['saving']:.1%} of a job's energy "
+        f"(modelled) it pays for jobs of {found['job_watts']:g} W that run {chosen['break_even_s']:.0f} s or longer"
+    )
+
+
+def _as_text(found: dict[str, Any]) -> str:
     rows = found["rows"]
-    assert isinstance(rows, list)
     load = found["load_before"], found["load_after"]
     lines = [
         f"{found['program']}, {found['tokens']} tokens, {found['threads']} threads on {found['cores']} cores; "
-        f"load average {' then '.join(f'{one[0]:.1f}' for one in load)}",  # type: ignore[index]
+        f"load average {' then '.join(f'{one[0]:.1f}' for one in load)}; {found['machine']}",
         "budget_s    p50_s    p95_s  cached_p50_ms  dry runs",
     ]
     lines += [
         f"{r['budget_s']:8.1f} {r['p50_s']:8.2f} {r['p95_s']:8.2f} {r['cached_p50_ms']:14.2f}  "
         + ", ".join(f"{count} {name}" for name, count in r["outcomes"].items())
         for r in rows
+    ]
+    lines += [
+        f"budget {r['budget_s']:g} s: median error {e['median_ape']:.1%}, R2 of log {e['r2_log']:.2f} modelled "
+        f"against measured; {e['by_dry_run']} of {e['programs']} programs by their dry run"
+        for r in rows
+        if (e := r["errors"])
     ]
     lines += [
         f"budget {r['budget_s']:g} s: {r['estimated_j']:.0f} J a prediction (estimated, {found['watts']:g} W); with "

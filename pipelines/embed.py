@@ -19,7 +19,7 @@ from tqdm import tqdm
 from kilowait.errors import InputError, KilowaitError
 from kilowait.predict.embedded import DEFAULT_MODEL
 from kilowait.predict.embedding import window_size
-from kilowait.predict.features import FeatureConfiguration
+from kilowait.predict.features import LAYER, FeatureConfiguration
 from kilowait.predict.language_model import ModelLocation, load_tokenizer, locate_model
 from kilowait.predict.shards import (
     Refusal,
@@ -36,7 +36,7 @@ from kilowait.source import MAX_SOURCE_BYTES
 from pipelines.embed_ray import Plan, pool, session, stream
 
 EXAMPLE = """example:
-  python -m pipelines.embed --corpus out/corpus --out out/embeddings --layer 15 --pooling mean,numbers
+  python -m pipelines.embed --corpus out/corpus --out out/embeddings --layer 6,30 --pooling mean,numbers,last
 
 On a Ray cluster (absolute paths on the head: the job runs in Ray's copy of the working directory):
   ray job submit --working-dir . -- python -m pipelines.embed --corpus /srv/scripts --out /srv/embeddings
@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
         "--dtype", default="auto", choices=["auto", "bfloat16", "float16", "float32"], help="auto: the fastest"
     )
     p.add_argument("--pooling", default="mean,numbers", metavar="P,P", help="see below (default: %(default)s)")
-    p.add_argument("--layer", default="15", metavar="K,K", help="blocks, from 1 (default: %(default)s)")
+    p.add_argument("--layer", default=str(LAYER), metavar="K,K", help="blocks, from 1 (default: %(default)s)")
     p.add_argument("--norm", default="raw", metavar="N,N", help="of raw, final (default: %(default)s)")
     p.add_argument("--window", type=int, metavar="TOKENS", help="longest pass (default: the model's context)")
     p.add_argument("--actors", type=int, metavar="N", help="default: one a CPU, or one a GPU (or --gpus-per-actor)")
@@ -124,7 +124,8 @@ def run(options: argparse.Namespace) -> tuple[Summary, list[Refusal]]:
     features = _features(options, location)
     window = window_size(location, load_tokenizer(location), options.window)
     shards = plan(found.sources, features, finished(options.out, window), options.shard_size)
-    work = Plan(location=location, dtype=options.dtype, window=window, threads=options.threads)
+    depth = max(FeatureConfiguration.parse(key).layer for key in features)
+    work = Plan(location=location, depth=depth, dtype=options.dtype, window=window, threads=options.threads)
     tally = Tally(refused=list(found.refused))
     started = time.perf_counter()
     actors = _embed(options, shards, work, tally) if shards else 0
@@ -177,7 +178,7 @@ def _features(options: argparse.Namespace, location: ModelLocation) -> list[str]
     try:
         layers = [int(value) for value in options.layer.split(",")]
     except ValueError as error:
-        raise InputError(f"--layer must be numbers like 15,30, got {options.layer!r}") from error
+        raise InputError(f"--layer must be numbers like 6,30, got {options.layer!r}") from error
     if max(layers) > location.layers:
         raise InputError(f"--layer {max(layers)}: {location.name} has {location.layers} blocks")
     choices = product(options.pooling.split(","), layers, options.norm.split(","))

@@ -39,6 +39,7 @@ class Plan:
     """What every actor needs to know."""
 
     location: ModelLocation
+    depth: int  # blocks that are read
     dtype: DType
     window: int
     threads: int
@@ -49,7 +50,7 @@ class EmbedShard:
 
     def __init__(self, plan: Plan) -> None:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        model = load_language_model(plan.location.name, plan.location.revision, dtype=plan.dtype)
+        model = load_language_model(plan.location.name, plan.location.revision, dtype=plan.dtype, depth=plan.depth)
         self.embedder = Embedder(model, threads=plan.threads, window=plan.window)
         self.dtype = str(model.dtype).removeprefix("torch.")
 

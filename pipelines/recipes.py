@@ -44,7 +44,7 @@ NAMES = {
     "combined+NAME": "combined, corrected by one of these five; its default are the sums of the dry run",
     "anchor": "the geometric mean of the program's own labels on other device types (for --anchored)",
 }
-QUICK = ("mean", "nearest", "bag", "default@mean:15:raw", "default", "default+bag")
+QUICK = ("mean", "nearest", "bag", "default@mean:6:raw", "default", "default+bag")
 """What needs seconds, and no vectors but the default probe's."""
 OWN = "combined"
 """The recipe that kilowait predicts with: what `pipelines.evaluate --json` scores."""
@@ -164,7 +164,7 @@ def _of_config(name: str, config: ProbeConfig, seed: int, device: str) -> NamedR
 
 
 def _keys(texts: Sequence[str], own: ProbeConfig) -> tuple[str, ...]:
-    """Feature keys; mean:15:raw stands for that of the model that the default probe reads."""
+    """Feature keys; mean:6:raw stands for that of the model that the default probe reads."""
     model = own.features[0].rsplit(":", 3)[0]
     full = [text.strip() if "@" in text else f"{model}:{text.strip()}" for text in texts]
     return tuple(FeatureConfiguration.parse(key).key for key in full)

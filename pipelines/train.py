@@ -38,11 +38,12 @@ example:
   python -m pipelines.train --labels data/labels/labels.parquet --embeddings out/embeddings \\
       --corpus out/corpus --out out/train --bundle-out out/bundle
 
-Recipes (--recipes, comma-separated; NAME@FEATURES uses other vectors, e.g. paper@mean:15:raw):
+Recipes (--recipes, comma-separated; NAME@FEATURES uses other vectors, e.g. paper@mean:6:raw):
 {chr(10).join(f"  {name:<12} {what}" for name, what in NAMES.items())}
 
 A metric that was not measured on a device type (energy on a CPU is power times time) trains a probe and is left
-out of every accuracy table. Finished evaluations are remembered in OUT/.finished: a killed run resumes.
+out of every accuracy table. What a prediction costs is measured by python -m benchmarks.prediction, whose --card
+writes it into the bundle's model card. Finished evaluations are remembered in OUT/.finished: a killed run resumes.
 """
 
 
@@ -115,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         if fitted:
             print(
                 f"{fitted} is gone with the old bundle; fit it anew: python -m pipelines.devices --corpus DIR "
-                f"--labels {args.labels} --out {fitted}",
+                f"--labels {args.labels} --out {fitted} (it reads no embedding: with the same labels a copy will do)",
                 file=sys.stderr,
             )
         write_card(args.bundle_out, probe_card(bundle, version))

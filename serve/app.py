@@ -47,7 +47,7 @@ class Options(BaseModel):
     bundle: str | None = None
     device_model: str | None = None
     dry_run_budget_s: float = Field(default=BUDGET_S, ge=0, allow_inf_nan=False)
-    threads: int = 1
+    threads: int = 2
     max_queued: int = MAX_QUEUED
     refit_every: int = Field(default=50, ge=0)
     """Finished measured jobs from one refit to the next; 0 for never."""

@@ -17,7 +17,7 @@ from ray import serve
 
 from kilowait.errors import KilowaitError
 from kilowait.jobs import Prediction
-from kilowait.predict.dry_runs import BUDGET_S
+from kilowait.predict.dry_runs import BUDGET_S, WAITING
 from kilowait.program.job_source import JobSource
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ MAX_QUEUED = 64
     max_ongoing_requests=MAX_ONGOING,
     max_queued_requests=MAX_QUEUED,
     autoscaling_config={"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 8},
-    ray_actor_options={"num_cpus": 0.5, "runtime_env": {"env_vars": {"HF_HUB_OFFLINE": "1"}}},
+    ray_actor_options={"num_cpus": 0.5, "runtime_env": {"env_vars": {"HF_HUB_OFFLINE": "1", **WAITING}}},
 )
 class Predictor:
     """One replica. `bundle` is a folder of probes and `device_model` one of a device model, None for kilowait's own.
@@ -71,7 +71,7 @@ class Predictor:
     def __init__(
         self,
         bundle: str | None = None,
-        threads: int = 1,
+        threads: int = 2,
         device_model: str | None = None,
         dry_run_budget_s: float = BUDGET_S,
     ) -> None:

@@ -81,7 +81,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="the history (default: %(default)s)",
     )
     add("--policy", default="value", help="as in kilowait simulate (default: value, kappa-relative 1)")
-    add("--threads", type=int, default=1, help="of the language model, each replica (default: 1)")
+    add("--threads", type=int, default=2, help="of the language model, each replica (default: 2)")
     every = "learn anew after so many finished measured jobs, 0 for never (default: %(default)s)"
     add("--refit-every", type=int, default=50, metavar="N", help=every)
     add("--learn-pretended", action="store_true", help="with --pretend: learn from pretended jobs too, marked so")

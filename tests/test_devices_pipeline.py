@@ -110,7 +110,7 @@ def test_training_writes_the_card_of_its_bundle(world, tmp_path):
     card, manifest = (bundle / "MODEL_CARD.md").read_text(), json.loads((bundle / "bundle.json").read_text())
     for part in ("What it is", "Features", "Data", "Errors", "Coverage", "Overhead", "Limits"):
         assert f"## {part}\n" in card
-    for fact in (manifest["probe_version"], "revision 0.1.2", "layer 15", "pooling mean", "120 labels of 60 scripts"):
+    for fact in (manifest["probe_version"], "revision 0.1.2", "layer 6", "pooling mean", "120 labels of 60 scripts"):
         assert fact in card
     assert "energy_j: labels estimated on cpu-1" in card
     assert "dimension 24" in card  # two vectors of 12

@@ -277,6 +277,7 @@ def test_a_source_that_is_asked_for_again_is_remembered(bundle, runs):
     assert len(embedder.asked) == 1
     assert again.dry_run.run is first.dry_run.run
     assert set(again.predictions) == {"cpu-1", "cpu-2", "A100", "H100"}
+    assert predictor.forecast(source, ["A100", "H100"], gpus=2) is again
 
 
 @pytest.mark.parametrize(("value", "text"), [(4.1e15, "4.1 P"), (3.2e9, "3.2 G"), (999.0, "999 "), (0.0, "0 ")])

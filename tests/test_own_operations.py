@@ -6,9 +6,12 @@ from concurrent.futures import Future
 
 import numpy as np
 import pytest
+from test_combined import study_of
 from test_device_model import copy, product
 from test_predict_command import LineCounter, metric
 
+from benchmarks.budget_errors import Held, errors_of
+from benchmarks.prediction import overhead
 from kilowait.cli import main
 from kilowait.errors import ModelError
 from kilowait.predict import command
@@ -24,6 +27,7 @@ from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.predict.operations import IN_BUNDLE, OperationsModel, labelled, of_bundle
 from kilowait.predict.predictor import OWN, GpuSide, OwnSide, Predictor, timed
 from kilowait.source import source_from_bytes
+from pipelines.cards import probe_card
 
 REASON = sandbox_available()
 needs_sandbox = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -150,6 +154,33 @@ def test_a_program_is_run_dry_once_for_both_sides(bundle, folder):
     predictor = Predictor(bundle, LineCounter(), GpuSide(runs), OwnSide(runs, folder / IN_BUNDLE))
     predictor.forecast(source_from_bytes("x.py", b"a\n"), ["A100"])
     assert runs.made == 1
+
+
+def test_the_error_at_a_budget_is_that_of_whoever_answers(bundle, model):
+    sources = [source_from_bytes(f"{lines}.py", b"a\n" * lines) for lines in (3, 4)]
+    run = on_cpu(sources[1].content_hash, product(512))
+    (by_model,) = model.run_times(run, [Specification.named("cpu-1")])
+    seconds = np.array([[1.0], [by_model.runtime_s / 1.1]])  # the probe says 1.5 and 2 seconds
+    predictor = Predictor(bundle, LineCounter())
+    vectors = {source.content_hash: predictor.forecast(source).vector for source in sources}
+    study = study_of([on_cpu(source.content_hash) for source in sources], ("cpu-1",), seconds)
+    held = Held(study=study, sources=sources, predictor=predictor, vectors=vectors, model=model)
+    off, made = DryRunOutcome(off="not made"), DryRunOutcome(run=run)
+    neither, second = errors_of(held, [off, off]), errors_of(held, [off, made])
+    assert neither.median_ape == pytest.approx((0.5 + (2.0 / seconds[1, 0] - 1)) / 2)
+    assert second.median_ape == pytest.approx((0.5 + 0.1) / 2)
+    assert (neither.by_dry_run, second.by_dry_run) == (0, 1)
+    assert second.outcomes == {"off": 1, "whole": 1}
+
+
+def test_the_model_card_tells_what_a_prediction_costs(bundle):
+    row = {"passes": 9, "p50_s": 0.5, "p95_s": 0.75, "cached_p50_ms": 0.04, "estimated_j": 32.6, "break_even_s": 3.7}
+    found = {"machine": "a processor", "cores": 2, "threads": 2, "tokens": 1590, "watts": 65.0}
+    found |= {"job_watts": 250.0, "saving": 0.035, "rows": [{"budget_s": 0.0, **row}, {"budget_s": 4.0, **row}]}
+    card = probe_card(bundle, bundle.version, overhead(found))
+    assert "Time that a prediction takes: measured on one a processor (2 cores" in card
+    for fact in ("budget 4 s: 500 ms (95th percentile 750)", "33 J a prediction (estimated", "run 4 s or longer"):
+        assert fact in card
 
 
 def test_a_bundle_without_one_has_none(tmp_path):

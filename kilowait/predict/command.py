@@ -7,6 +7,7 @@ import argparse
 import gc
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,7 @@ from kilowait.errors import InputError
 from kilowait.hardware import CATALOGUE, canonical
 from kilowait.jobs import JOULES_PER_KWH, Provenance
 from kilowait.predict.command_text import as_text
-from kilowait.predict.dry_runs import BUDGET_S, DryRuns
+from kilowait.predict.dry_runs import BUDGET_S, WAITING, DryRuns
 from kilowait.program.job_source import JobSource
 from kilowait.program.read import Submission, read_file, read_program, read_stdin
 
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.dry_run_budget_s < math.inf:
         raise InputError(f"--dry-run-budget-s must be >= 0 and finite, got {args.dry_run_budget_s}")
     submissions = _read(args)
+    os.environ.update(WAITING)
     with _without_collection():
         report = _predict(submissions, args)
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else as_text(report))

@@ -7,6 +7,12 @@ from kilowait.errors import InputError
 
 Pooling = Literal["last", "mean", "suffix", "numbers"]
 Norm = Literal["raw", "final"]
+LAYER = 6
+"""Where kilowait's own probes read the embedded model; a pass takes as long as it is deep.
+
+On 520 scripts, 10 folds, median errors of run times by script and by family are 40.9% and 54.3% at layer 15, 41.5% and
+53.7% at 6, 42.9% and 55.3% at 4, 47.4% and 56.0% at 1.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +29,7 @@ class FeatureConfiguration:
     model: str = "smollm2-135m"
     revision: str = "0.1.2"
     pooling: Pooling = "mean"
-    layer: int = 15
+    layer: int = LAYER
     norm: Norm = "raw"
 
     def __post_init__(self) -> None:

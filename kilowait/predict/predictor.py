@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kilowait.predict.operations import OperationsModel
 
 REMEMBERED = 256
-"""Sources whose vector and dry run are kept: a source that is asked for again costs milliseconds."""
+"""Sources whose vector, dry run and answers are kept: asking again costs less than a millisecond."""
 SCALED = "; {gpus} GPUs by a model of data parallelism"
 PARTIAL = "; from a partial dry run"
 OWN = "modelled (the bundle's device model; run times of this type were in its training)"
@@ -142,8 +142,13 @@ class Predictor:
 
         The bundle's are for the job as its labels were: `gpus` counts for the others.
         """
-        lacking = [name for name in gpu_types if name not in self.bundle.device_types]
+        lacking = tuple(name for name in gpu_types if name not in self.bundle.device_types)
         read = self._read(source, self.gpu if lacking else None)
+        if (lacking, gpus) not in read.told:
+            read.told[lacking, gpus] = self._forecast(read, lacking, gpus)
+        return read.told[lacking, gpus]
+
+    def _forecast(self, read: "_Read", lacking: Sequence[str], gpus: int) -> Forecast:
         predictions = self.predict_vector(read.vector)
         provenance = {device: self._how(device) for device in predictions}
         if self.own and (run := read.own.usable):
@@ -188,6 +193,9 @@ class Predictor:
             for side, before in ((gpu, known and known.gpu), (self.own, known and known.own))
             if side and not (before and before.usable)
         }
+        if known and not wanted:
+            self._remembered.move_to_end(key)
+            return known
         coming = {dry_runs: dry_runs.submit(source) for dry_runs in wanted}
         vector = known.vector if known else self._vector(source)
         for side in (gpu, self.own):
@@ -254,11 +262,13 @@ def _lacking_memory(run: DryRun | None, device_types: Iterable[str]) -> dict[str
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What is known of a source: its vector (d,), and its dry runs for the GPU types and for the bundle's types."""
+    """What is known of a source: its vector (d,), its dry runs for the GPU types and for the bundle's types, and what
+    was told of it by the types and number of GPUs that were asked for."""
 
     vector: NDArray[np.float32]
     gpu: DryRunOutcome = NOT_ASKED
     own: DryRunOutcome = NOT_ASKED
+    told: dict[tuple[tuple[str, ...], int], Forecast] = field(default_factory=dict)
 
 
 def timed(model: "OperationsModel", run: DryRun, predictions: Mapping[str, Prediction]) -> dict[str, Prediction]:

@@ -73,7 +73,7 @@ class ProbeConfig:
 
     @classmethod
     def default(cls) -> Self:
-        """What kilowait predicts with: ridge on two poolings of layer 15, log targets, the type as an input.
+        """What kilowait predicts with: ridge on two poolings of layer 6, log targets, the type as an input.
 
         The mean over tokens says what kind of program it is, the sum over its numbers how much it does; together
         they predict better than either, and than the last token by far (the README has the table). Log targets

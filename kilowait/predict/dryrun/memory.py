@@ -13,6 +13,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
 
 MOST = 20_000
+_LISTS = ("aten::_foreach_", "aten::_fused_adam", "aten::_fused_sgd", "aten::_fused_adagrad")
+"""Operators of optimizers on lists of tensors, which they leave as large as they were."""
 _Shape = tuple[Any, ...]
 
 
@@ -30,6 +32,8 @@ class Memory:
             way = self._ways[func] = _way(func)
         if way == "long":
             return func(*args, **kwargs)
+        if way == "itself" and _plain(args[0]):
+            return args[0]
         if way == "view":
             return _viewed(func, args) if _plain_view(args, kwargs) else func(*args, **kwargs)
         try:
@@ -37,7 +41,7 @@ class Memory:
         except _HoldsValues:
             return func(*args, **kwargs)
         if key in self._results:
-            return args[0] if way == "in place" else _made(self._results[key])
+            return args[0] if way == "in place" else _made(self._results[key], list if way == "list" else tuple)
         result = func(*args, **kwargs)
         shapes = _shapes(result, _storages((args, kwargs)))
         if shapes is not None and len(self._results) < MOST:
@@ -50,10 +54,14 @@ class _HoldsValues(Exception):  # noqa: N818 - not an error, and seen nowhere el
 
 
 def _way(func: Any) -> str:
-    """How a call may be remembered: "new" tensors, "in place", or not at all: the "long" way."""
+    """How a call may be remembered: "new" tensors, a "list", "in place", always "itself", or not: the "long" way."""
     schema = func._schema
     tags = {torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output, torch.Tag.inplace_view}
-    if tags & set(func.tags) or not schema.returns or not schema.name.startswith("aten::"):
+    if tags & set(func.tags) or not schema.name.startswith("aten::"):
+        return "long"
+    if schema.name.startswith(_LISTS):  # what they give is one list, or nothing where they write to their arguments
+        return "list"
+    if not schema.returns:
         return "long"
     aliases = [returned.alias_info for returned in schema.returns]
     if not any(aliases):
@@ -61,16 +69,24 @@ def _way(func: Any) -> str:
     first = schema.arguments[0].alias_info if schema.arguments else None
     if first is not None and not first.is_write and all(alias and not alias.is_write for alias in aliases):
         return "view"
-    in_place = len(aliases) == 1 and first is not None and first.is_write and schema.name.endswith("_")
-    return "in place" if in_place else "long"
+    if not (len(aliases) == 1 and first is not None and first.is_write and schema.name.endswith("_")):
+        return "long"
+    tensors = sum("Tensor" in str(argument.type) for argument in schema.arguments)
+    if "resize" in schema.name:
+        return "long"
+    return "itself" if tensors == 1 else "in place"  # zero_, uniform_: no shapes that could be at odds
 
 
 def _plain_view(args: Any, kwargs: Any) -> bool:
     """Whether only the first argument is a tensor, and holds no value."""
-    first = args[0]
-    if kwargs or not isinstance(first, FakeTensor) or first.constant is not None or first.layout != torch.strided:
+    if kwargs or not _plain(args[0]):
         return False
     return not any(isinstance(part, Tensor | list) and _storages(part) for part in args[1:])
+
+
+def _plain(tensor: Any) -> bool:
+    """Whether it is a tensor without data, whose value is not known either."""
+    return isinstance(tensor, FakeTensor) and tensor.constant is None and tensor.layout == torch.strided
 
 
 def _viewed(func: Any, args: Any) -> Any:
@@ -116,15 +132,15 @@ def _shapes(result: Any, taken: set[int]) -> Any:
         if result.constant is not None or shared:
             return None
         return tuple(result.shape), result.stride(), result.dtype, result.fake_device, result.fake_mode
-    if isinstance(result, tuple):
+    if isinstance(result, tuple | list):
         parts = [_shapes(part, taken) for part in result]
         return None if any(part is None for part in parts) else parts
     return None
 
 
-def _made(shapes: Any) -> Any:
+def _made(shapes: Any, several: type[list[Any]] | type[tuple[Any, ...]] = tuple) -> Any:
     if isinstance(shapes, list):
-        return tuple(_made(part) for part in shapes)
+        return several(_made(part) for part in shapes)
     return None if shapes == () else _tensor(*shapes)
 
 

@@ -151,6 +151,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.recorder = recorder
         self.memory = Memory()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch would wrap every call to keep its compiler out, which never looks here; the wrapper costs more."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.prim.device.default:
             return _told(args[0].fake_device if isinstance(args[0], FakeTensor) else func(*args))
@@ -227,6 +232,7 @@ def _told(device: torch.device) -> torch.device:
 def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
     """Run what is inside on tensors without data, and record it."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
+    fake.cache_enabled = False  # memory.py remembers what it would, for less
     with fake, _Watch(recorder):
         yield fake
 
