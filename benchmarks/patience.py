@@ -1,7 +1,8 @@
-"""How much of the energy that can be saved `patient` saves, at no more waiting than Value: all modelled.
+"""How much of the energy that can be saved `patient` or `anticipatory` saves, at no more waiting than Value: modelled.
 
     python -m benchmarks.patience --cells paper-like:1,calibrated:1 --samples 100 --json light.json
     python -m benchmarks.patience --cells paper-like:2,calibrated:2 --samples 40 --fronts --json double.json
+    python -m benchmarks.patience --policy anticipatory --validation 30 --cells calibrated:1 --workers 2
     python -m benchmarks.patience --residuals out/model/residuals.parquet --json noisy.json
 
 The share saved is (Simple - ours) / (Simple - bound) in the jobs' energy; the bound has every job on its greenest
@@ -41,8 +42,8 @@ PRICES = (
     625,
     750,
     875,
-    *range(1000, 3000, 250),
-    *range(3000, 6000, 500),
+    *range(1000, 3000, 125),
+    *range(3000, 6000, 250),
     6000,
     8000,
     12_000,
@@ -52,6 +53,7 @@ FRONT_PRICES = (0, 250, 1000, 2000, 4000, 8000, 16_000, 32_000, 128_000, 1e6, 1e
 FRONT_KAPPAS = (0, 1e-6, 1e-5, 1e-4, 1e-3)
 GAMMAS = (0, 100, 1000, 3000, 10_000, 100_000)
 BOUND = "bound"
+PLANNERS = ("patient", "anticipatory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class Totals:
 class Cell:
     """What patient saves in one world; `wait_change` is its total waiting against Value's, both intervals paired."""
 
+    policy: str
     classes: str
     load: float
     predictions: str
@@ -115,7 +118,7 @@ class Bench:
         parameters = {
             "value": {"kappa": parameter},
             "greedy": {"gamma": parameter},
-            "patient": {"wait_s_per_kwh": parameter, "error_sd": error_sd(self.world.errors)},
+            **{name: {"wait_s_per_kwh": parameter, "error_sd": error_sd(self.world.errors)} for name in PLANNERS},
         }
         return (
             None if policy == BOUND else PolicySpec(label=policy, policy=policy, parameters=parameters.get(policy, {}))
@@ -138,7 +141,9 @@ def change(ours: Sequence[float] | Any, baseline: Sequence[float] | Any) -> Inte
     return change_interval(ours, baseline, np.random.default_rng(0))
 
 
-def chosen(bench: Bench, prices: Sequence[float], kappas: Iterable[float]) -> tuple[float, float]:
+def chosen(
+    bench: Bench, prices: Sequence[float], kappas: Iterable[float], policy: str = "patient"
+) -> tuple[float, float]:
     """The waiting-tuned kappa, and the highest price within its waiting, by bisection: waiting rises with the price.
 
     The lowest price where none keeps the budget.
@@ -148,16 +153,17 @@ def chosen(bench: Bench, prices: Sequence[float], kappas: Iterable[float]) -> tu
     low, high = 0, len(prices)
     while high - low > 1:
         middle = (low + high) // 2
-        within = sum(bench.run("patient", prices[middle]).wait_h) <= budget_h
+        within = sum(bench.run(policy, prices[middle]).wait_h) <= budget_h
         low, high = (middle, high) if within else (low, middle)
     return kappa, prices[low]
 
 
-def cell(validation: Bench, test: Bench) -> Cell:
+def cell(validation: Bench, test: Bench, policy: str) -> Cell:
     """Choose on validation samples, measure on test samples."""
-    kappa, price = chosen(validation, PRICES, KAPPAS)
-    value, ours = test.run("value", kappa), test.run("patient", price)
+    kappa, price = chosen(validation, PRICES, KAPPAS, policy)
+    value, ours = test.run("value", kappa), test.run(policy, price)
     return Cell(
+        policy=policy,
         classes=test.world.classes,
         load=test.world.load,
         predictions=test.world.predictions,
@@ -196,7 +202,7 @@ def show_cell(found: Cell) -> None:
         for i in (found.share, found.value_share, found.wait_change)
     ]
     print(
-        f"{found.classes} x{found.load:g} {found.predictions}: {found.samples} samples, "
+        f"{found.policy}, {found.classes} x{found.load:g} {found.predictions}: {found.samples} samples, "
         f"kappa {found.kappa:g}, {found.wait_s_per_kwh:g} s/kWh: share {spans[0]}, Value's {spans[1]}, "
         f"waiting against Value {spans[2]}"
     )
@@ -218,11 +224,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--cells", default="paper-like:1,calibrated:1", help="table:load,... (default: %(default)s)")
+    p.add_argument("--policy", choices=PLANNERS, default="patient", help="whose saving (default: %(default)s)")
     p.add_argument("--samples", type=int, default=100, help="test samples (default: %(default)s)")
     p.add_argument("--validation", type=int, default=60, help="validation samples (default: %(default)s)")
     p.add_argument("--seed", type=int, default=2024)
     p.add_argument("--residuals", type=Path, help="policies see the truth times these errors, from pipelines.train")
-    p.add_argument("--fronts", action="store_true", help="compare the fronts instead")
+    p.add_argument("--fronts", action="store_true", help="compare the fronts instead, of patient")
     p.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
     p.add_argument("--json", type=Path, help="also write what was found here")
     return p
@@ -255,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 unbeaten += sum(not p.beaten for p in points if p.policy != "patient")
                 rows.append({"classes": world.classes, "load": world.load, "points": [asdict(p) for p in points]})
             else:
-                found = cell(Bench(replace(world, role="validation"), args.validation, executor), test)
+                found = cell(Bench(replace(world, role="validation"), args.validation, executor), test, args.policy)
                 show_cell(found)
                 rows.append(asdict(found))
             sys.stdout.flush()

@@ -46,6 +46,7 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
   value_aging   as value, but a job that waited --limit-s goes first and GPUs are held for it      --kappa --limit-s
   fair          by priority; then the user who holds the least GPUs for their weight               --weights
   patient       plans the queue; a job waits for a greener type if that saves enough energy       --wait-s-per-kwh
+  anticipatory  as patient, but compares plans over drawn futures: jobs that are likely to come   --wait-s-per-kwh
   gavel         linear program: each job's share of time on each type; starts pairs by their share       --objective
   value_cvar    as value, with the mean of the worst 1 - risk of each prediction interval          --kappa --risk
   milp          as patient, but an integer program places the first jobs of the plan              --wait-s-per-kwh
@@ -147,7 +148,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--gamma", type=_weight, default=DEFAULT_GAMMA, metavar="G", help=gamma_help)
     limit_help = f"value_aging: seconds of waiting after which a job goes first (default {DEFAULT_LIMIT_S:g}: a day)"
     add("--limit-s", type=_weight, default=DEFAULT_LIMIT_S, metavar="S", help=limit_help)
-    patient_help = f"patient, milp: seconds of a job's waiting that a kWh is worth (default {DEFAULT_WAIT_S_PER_KWH:g})"
+    patient_help = "patient, anticipatory, milp: seconds of a job's waiting that a kWh is worth "
+    patient_help += f"(default {DEFAULT_WAIT_S_PER_KWH:g})"
     add("--wait-s-per-kwh", type=_weight, default=DEFAULT_WAIT_S_PER_KWH, metavar="S", help=patient_help)
     risk_help = f"value_cvar: 0 rates by means, towards 1 by the worst cases (default {DEFAULT_RISK:g})"
     add("--risk", type=_weight, default=DEFAULT_RISK, metavar="R", help=risk_help)
@@ -155,7 +157,9 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--objective", default=DEFAULT_OBJECTIVE, metavar="NAME", help=objective_help)
     hysteresis_help = f"srpt: how many times as long a job must be to give way (default {DEFAULT_HYSTERESIS:g})"
     add("--hysteresis", type=_weight, default=DEFAULT_HYSTERESIS, metavar="H", help=hysteresis_help)
-    error_help = "patient: standard deviation of log(predicted / true run time) (default 0: exact predictions)"
+    error_help = (
+        "patient, anticipatory: standard deviation of log(predicted / true run time) (default 0: exact predictions)"
+    )
     add("--error-sd", type=_weight, default=0.0, metavar="SD", help=error_help)
     weights_help = "fair: what a user is entitled to against others, > 0 (default: 1 each)"
     add("--weights", type=_user_weights, default={}, metavar="USER=W,...", help=weights_help)

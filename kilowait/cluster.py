@@ -28,6 +28,7 @@ from kilowait.events import (
     NodeLost,
 )
 from kilowait.jobs import Job
+from kilowait.recent import Recent
 from kilowait.scale import Scale
 from kilowait.standing import Active, Waiting
 from kilowait.state import Cluster, Snapshot
@@ -79,10 +80,10 @@ def advance(cluster: Cluster, event: Event) -> None:
 def replay(events: Iterable[Event], order: Iterable[str] = ()) -> Cluster:
     """The cluster that these events lead to, from an empty one; raises what `advance` raises.
 
-    Its `scale` is kept from the first event on, in case a policy looks at it.
+    Its `scale` and `recent` are kept from the first event on, in case a policy looks at them.
     """
     cluster = Cluster(order=tuple(order))
-    cluster._scale = Scale()
+    cluster._scale, cluster._recent = Scale(), Recent()
     for event in events:
         advance(cluster, event)
     return cluster
@@ -95,7 +96,10 @@ def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     gpus = cluster.possible(job, seen)
     if not gpus:
         raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, seen)}")
-    cluster._enqueue(Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus=gpus))
+    waiting = Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus=gpus)
+    cluster._enqueue(waiting)
+    if cluster._recent is not None:
+        cluster._recent.add(waiting)
     if cluster._scale is not None:
         cluster._scale.add(seen, gpus, job.gpu_milli / WHOLE)
     if job.one_node or job.gpu_milli != WHOLE:

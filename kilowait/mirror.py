@@ -14,6 +14,7 @@ from typing import Any
 from kilowait.cluster import Cluster, Waiting, advance
 from kilowait.events import AttemptFinished, Event, JobCancelled, JobFailed, JobPlaced, JobSubmitted
 from kilowait.rating import ahead_of, criterion
+from kilowait.recent import Recent
 from kilowait.scale import Scale
 
 KEPT = 10_000
@@ -65,7 +66,7 @@ class Mirror:
     def __init__(self, policy: str, options: Mapping[str, Any], order: tuple[str, ...]) -> None:
         self.policy, self.options, self.seq = policy, options, 0
         self.cluster = Cluster(order=order)
-        self.cluster._scale = Scale()
+        self.cluster._scale, self.cluster._recent = Scale(), Recent()
         self.choices: OrderedDict[str, Choice] = OrderedDict()
         self.waits = [0] * len(WAIT_BOUNDS_S)
         self.wait_s_sum = 0.0

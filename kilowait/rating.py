@@ -19,6 +19,7 @@ RULES: Mapping[str, str] = {
     "value_aging": "as value, but a job that has waited too long goes first and GPUs are held for it",
     "fair": "by priority, then the user who holds the smallest share of GPUs for their weight",
     "patient": "the queue is planned; a job waits for a greener type where a saved kWh is worth the wait",
+    "anticipatory": "as patient, but plans are compared over futures: jobs that are likely to come",
     "milp": "as patient, but an integer program places the first jobs of the plan",
     "value_cvar": "as value, but a pair is rated by the mean of the worst cases of its prediction interval",
     "gavel": "a linear program gives each job its share of time on each type; pairs start by their share",

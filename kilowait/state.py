@@ -1,7 +1,8 @@
 """What a cluster is at one moment: inventory, queue, active set, and the views that policies look at.
 
-The views (`ranked`, `ranked_jobs`, `predicted_ends`, `scale`) are built when they are first asked for and kept up from
-then on, so nobody pays for a view that no policy looks at. What changes a cluster is in `kilowait.cluster`.
+The views (`ranked`, `ranked_jobs`, `predicted_ends`, `scale`, `recent`) are built when they are first asked for and
+kept up from then on, so nobody pays for a view that no policy looks at. What changes a cluster is in
+`kilowait.cluster`.
 """
 
 import math
@@ -17,6 +18,7 @@ from kilowait.ends import Ends
 from kilowait.errors import IllegalEvent
 from kilowait.jobs import Job, Prediction
 from kilowait.ranking import JobKey, Key, Keys, Ranking
+from kilowait.recent import Recent
 from kilowait.room import Room
 from kilowait.scale import Scale
 from kilowait.standing import Active, Waiting
@@ -74,6 +76,7 @@ class Cluster:
     _rankings: list[Ranking] = field(default_factory=list)
     _ends: Ends | None = None
     _scale: Scale | None = None
+    _recent: Recent | None = None
 
     def queue(self) -> Iterator[Waiting]:
         """Waiting jobs, first come first: by submit time, then by job id as text."""
@@ -140,6 +143,17 @@ class Cluster:
             for known in sorted(everyone, key=lambda known: (known.job.submit_s, known.job.job_id)):
                 self._scale.add(known.whole, self.possible(known.job, known.whole), known.job.gpu_milli / WHOLE)
         return self._scale
+
+    @property
+    def recent(self) -> Recent:
+        """The last jobs submitted. Asked for before the first job is over, it knows all from the first."""
+        if self._recent is None:
+            everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
+            self._recent = Recent.of(
+                Waiting(job=k.job, predictions=k.whole, whole=k.whole, attempt=1, gpus=self.possible(k.job, k.whole))
+                for k in everyone
+            )
+        return self._recent
 
     def possible(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
         """On how many boards a job runs on the types that a job may use and could ever fit on, most powerful first."""

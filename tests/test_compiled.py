@@ -16,10 +16,10 @@ from timelines import job
 
 from kilowait.cluster import replay
 from kilowait.errors import InputError
+from kilowait.jit import kernel
 from kilowait.jobs import Job, Prediction
 from kilowait.policies import conservative, easy, greedy, simple, sjf, value
 from kilowait.simulate.compiled import worth
-from kilowait.simulate.compiled.jit import kernel
 from kilowait.simulate.loop import Submission, simulate
 
 POLICIES = [

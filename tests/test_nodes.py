@@ -4,7 +4,7 @@ import contextlib
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kilowait.boards import Held
@@ -222,7 +222,15 @@ def only_node(boards, gpu_type):
     return next(node for (node, t) in boards if t == gpu_type)
 
 
+HELD_FOR_EVER = [("submit", 2), ("hold", 1), ("submit", 0), ("decide", 0)]
+"""A job of three GPUs where others hold one of the three: nobody knows until when."""
+
+
 @settings(max_examples=60, deadline=None)
+@example("conservative", HELD_FOR_EVER)
+@example("patient", HELD_FOR_EVER)
+@example("milp", HELD_FOR_EVER)
+@example("anticipatory", HELD_FOR_EVER)
 @given(POLICY, STEPS)
 def test_whatever_happens_to_nodes_the_free_boards_are_right_and_no_job_is_forgotten(policy_name, steps):
     policy, boards, held, jobs = POLICIES[policy_name](), {}, Counter(), []

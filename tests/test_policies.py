@@ -156,7 +156,7 @@ def test_a_bad_weight_is_refused_by_name(name, parameter, others, bad):
 
 def test_the_registry_names_each_policy_as_it_names_itself():
     names = ["simple", "greedy", "value", "sjf", "easy", "conservative", "value_aging", "fair", "patient"]
-    names += ["milp", "value_cvar", "gavel", "srpt"]
+    names += ["anticipatory", "milp", "value_cvar", "gavel", "srpt"]
     assert list(POLICIES) == names
     needed = {name: {"kappa": 0} for name in ("value", "value_aging", "value_cvar")}
     assert [factory(**needed.get(name, {})).__name__ for name, factory in POLICIES.items()] == names

@@ -71,6 +71,7 @@ def test_every_policy_runs_with_the_parameters_that_it_has(jobs, capsys, policy)
     has = {"greedy": ["alpha", "gamma"], "value": ["kappa"], "value_aging": ["kappa", "limit_s"], "fair": ["weights"]}
     has |= {
         "patient": ["wait_s_per_kwh", "error_sd"],
+        "anticipatory": ["wait_s_per_kwh", "error_sd"],
         "milp": ["wait_s_per_kwh"],
         "value_cvar": ["kappa", "risk"],
         "gavel": ["objective"],

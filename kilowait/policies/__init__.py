@@ -7,6 +7,7 @@ may place several jobs, in the order of the list.
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from kilowait.policies.anticipatory import anticipatory
 from kilowait.policies.conservative import conservative
 from kilowait.policies.decisions import Decision, Place, Policy, Preempt
 from kilowait.policies.easy import easy
@@ -22,7 +23,22 @@ from kilowait.policies.value import value
 from kilowait.policies.value_aging import value_aging
 from kilowait.policies.value_cvar import value_cvar
 
-_FACTORIES = (simple, greedy, value, sjf, easy, conservative, value_aging, fair, patient, milp, value_cvar, gavel, srpt)
+_FACTORIES = (
+    simple,
+    greedy,
+    value,
+    sjf,
+    easy,
+    conservative,
+    value_aging,
+    fair,
+    patient,
+    anticipatory,
+    milp,
+    value_cvar,
+    gavel,
+    srpt,
+)
 
 POLICIES: Mapping[str, Callable[..., Policy]] = MappingProxyType({factory.__name__: factory for factory in _FACTORIES})
 """Factory by name; its keyword arguments are the policy's parameters."""
@@ -33,6 +49,7 @@ __all__ = [
     "Place",
     "Policy",
     "Preempt",
+    "anticipatory",
     "conservative",
     "easy",
     "fair",

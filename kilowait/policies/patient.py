@@ -163,7 +163,10 @@ def _search(profile: Profile, order: list[Candidate], now_s: float, moves: int, 
 
 
 def plan(profile: Profile, order: Sequence[Candidate], now_s: float, limit_s: float = math.inf) -> Plan | None:
-    """Reserve for every job of `order` in turn what costs it least; None where that costs more than `limit_s`."""
+    """Reserve for every job of `order` in turn what costs it least; None where that costs more than `limit_s`.
+
+    Jobs for which there is no time are left out.
+    """
     cost_s, starts = 0.0, []
     for candidate in order:
         least_s, best = math.inf, None
@@ -173,8 +176,10 @@ def plan(profile: Profile, order: Sequence[Candidate], now_s: float, limit_s: fl
             start_s = profile.earliest_s(option.gpu_type, option.milli, option.runtime_s)
             if start_s - now_s + option.extra_s < least_s:
                 least_s, best = start_s - now_s + option.extra_s, (start_s, option)
+        if best is None:  # where others hold GPUs it may fit nowhere, and nobody knows until when
+            continue
         cost_s += least_s
-        if best is None or cost_s > limit_s:
+        if cost_s > limit_s:
             return None
         start_s, option = best
         profile.take(option.gpu_type, option.milli, start_s, start_s + option.runtime_s)

@@ -5,6 +5,7 @@ IBM SP2 with backfilling", IEEE TPDS 12(6), 2001, on conservative backfilling: a
 processors in each. Here there is one such list a GPU type.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,10 @@ class Profile:
         """When the number of free GPUs of a type changes, now first."""
         return tuple(self._steps[gpu_type][0])
 
+    def steps(self, gpu_type: str) -> tuple[Sequence[float], Sequence[int]]:
+        """The moments of a type, and the thousandths free from each on; they are the profile's own: change nothing."""
+        return self._steps[gpu_type]
+
     def soonest(self, waiting: Waiting) -> Reservation:
         """Where the job would end first: its earliest start on each type it may use, then the least predicted end.
 
@@ -103,12 +108,17 @@ class Profile:
         )
 
     def earliest_s(self, gpu_type: str, milli: int, runtime_s: float) -> float:
-        """The first time from which so many thousandths of a type are free for `runtime_s`."""
+        """The first time from which so many thousandths of a type are free for `runtime_s`.
+
+        It is inf where they never are: others than jobs hold some, and nobody knows until when.
+        """
         times, free = self._steps[gpu_type]
         start = step = 0
-        while step < len(times) and times[step] < times[start] + runtime_s:  # the last step has every GPU free
+        while step < len(times) and times[step] < times[start] + runtime_s:
             if free[step] < milli:
                 start = step + 1
+                if start == len(times):
+                    return math.inf
             step += 1
         return times[start]
 
@@ -130,7 +140,9 @@ class Profile:
         self.take(taken.gpu_type, taken.milli, taken.start_s, taken.end_s)
 
     def take(self, gpu_type: str, milli: int, start_s: float, end_s: float) -> None:
-        """Take thousandths of a type out of the profile from `start_s` to `end_s`."""
+        """Take thousandths of a type out of the profile from `start_s` to `end_s`; nothing where that is never."""
+        if start_s == math.inf:
+            return
         times, free = self._steps[gpu_type]
         first = _cut(times, free, start_s)
         for step in range(first, _cut(times, free, end_s)):

@@ -56,15 +56,16 @@ def add_policy_options(p: argparse.ArgumentParser) -> None:
         type=float,
         default=DEFAULT_WAIT_S_PER_KWH,
         metavar="S",
-        help="for patient and milp, seconds of a job's waiting that a kWh is worth (default: %(default)s)",
+        help="for patient, anticipatory and milp, seconds of a job's waiting that a kWh is worth "
+        "(default: %(default)s)",
     )
     p.add_argument(
         "--error-sd",
         type=float,
         default=0.0,
         metavar="SD",
-        help="for patient, how wrong run times are predicted: the standard deviation of log(predicted / measured) "
-        "(default: 0, exact)",
+        help="for patient and anticipatory, how wrong run times are predicted: the standard deviation of "
+        "log(predicted / measured) (default: 0, exact)",
     )
     p.add_argument(
         "--risk",

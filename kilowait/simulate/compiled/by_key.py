@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kilowait.simulate.compiled.jit import inner, kernel
+from kilowait.jit import inner, kernel
 from kilowait.simulate.compiled.track import (
     ARRIVED,
     F64,

@@ -1,6 +1,6 @@
 """First come, first served, compiled: `kilowait.policies.simple` and `kilowait.policies.greedy`."""
 
-from kilowait.simulate.compiled.jit import kernel
+from kilowait.jit import kernel
 from kilowait.simulate.compiled.track import ARRIVED, NEVER, Tracks, World, next_instant, start
 
 

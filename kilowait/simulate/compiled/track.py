@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kilowait.simulate.compiled.jit import inner
+from kilowait.jit import inner
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

@@ -5,12 +5,10 @@ as loading takes. So a process never loses more than that time, however its simu
 changes a result, and nothing here loads numba.
 """
 
-import hashlib
-import os
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
+from kilowait.kernel_cache import cache_directory
 from kilowait.policies import Policy
 from kilowait.policies.rules import RuleName, rule_of
 
@@ -54,15 +52,6 @@ def has_loaded(rule: RuleName) -> None:
     _loaded.add(KERNEL_OF[rule])
 
 
-@cache
-def cache_directory() -> Path:
-    """Where kernels are kept: a directory named after the text of this package, as no other text leads to them."""
-    here, digest = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(here.glob("*.py")):
-        digest.update(path.read_bytes())
-    return Path(os.environ.get("NUMBA_CACHE_DIR") or here / "__pycache__") / digest.hexdigest()[:16]
-
-
 def _is_kept(kernel: str) -> bool:
     """Whether some version of a kernel is in the cache."""
-    return any(cache_directory().glob(f"*/{kernel}.{kernel}-*.nbi"))
+    return any(cache_directory(Path(__file__).parent).glob(f"*/{kernel}.{kernel}-*.nbi"))

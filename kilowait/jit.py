@@ -1,32 +1,41 @@
-"""How the loops are compiled: kernels are kept on disk, with what they call.
+"""How kernels are compiled: they are kept on disk, with what they call of their own package.
 
 numba looks for changes in the file of a cached function, not in what that calls from other files; the cache lies where
-`kilowait.simulate.compiled.worth.cache_directory` says because of that. Where that cannot be written numba takes the
-user's cache directory, and where that cannot either, nothing is kept.
+`kilowait.kernel_cache` says because of that. Where that cannot be written numba takes the user's cache directory, and
+where that cannot either, nothing is kept.
 """
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numba
 from numba import config
 
-from kilowait.simulate.compiled.worth import cache_directory
+from kilowait.kernel_cache import cache_directory
 
 _LEAN: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
 """Without a wrapper for C, and `inner` without one for Python, the kernels compile in two thirds of the time."""
 
 _NO_PYTHON: dict[str, Any] = {"no_cpython_wrapper": True}
 
-inner: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(**_LEAN, **_NO_PYTHON)
-"""For what kernels call: compiled as a part of them."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def inner(function: F) -> F:
+    """For what kernels call: compiled as a part of them."""
+    compiled: F = numba.njit(**_LEAN, **_NO_PYTHON)(function)
+    return compiled
 
 
 def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """For what Python calls: compiled, or read from the cache, at the first call."""
     settings = vars(config)
-    given, settings["CACHE_DIR"] = settings["CACHE_DIR"], str(cache_directory())
+    given, settings["CACHE_DIR"] = (
+        settings["CACHE_DIR"],
+        str(cache_directory(Path(function.__code__.co_filename).parent)),
+    )
     try:
         compiled: Callable[..., None] = numba.njit(cache=True, **_LEAN)(function)
     except RuntimeError:  # no directory can be written

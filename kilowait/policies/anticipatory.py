@@ -1,0 +1,213 @@
+"""Anticipatory: as patient, but plans are compared over futures that could be."""
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from kilowait.boards import WHOLE
+from kilowait.cluster import Cluster, Waiting
+from kilowait.errors import InputError
+from kilowait.policies.decisions import Decision, Policy, checked_weight
+from kilowait.policies.futures import ArrivalModel
+from kilowait.policies.patient import DEFAULT_CONGESTION, DEFAULT_WAIT_S_PER_KWH, expected_end_s
+from kilowait.policies.profile import Profile, Reservation, start_all
+
+DEFAULT_SCENARIOS = 32
+DEFAULT_EFFORT = 2000
+DEFAULT_HORIZON = 60
+DEFAULT_AHEAD_S = 6 * 3600.0
+DEFAULT_CLUSTERING = 0.5
+DEFAULT_CLUSTER_S = 4 * 3600.0
+"""Half of all arrivals are brought by another one, after four hours on average."""
+
+BEYOND = 0.5
+"""What is left of `congestion` where futures are planned: it stands for the jobs that come after them."""
+MOST_ARRIVALS = 40
+"""Arrivals in one future, the first ones."""
+MOST_CHOICES = 8
+"""Ways to start jobs that are compared over all futures."""
+CHUNK = 8
+"""Futures between two looks at whether all plans begin alike."""
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a policy is told; `moves[n]` are the insertions tried for n jobs."""
+
+    wait_s_per_kwh: float
+    congestion: float
+    scenarios: int
+    arrivals: ArrivalModel
+    moves: Ints
+    seed: int
+
+
+def anticipatory(
+    *,
+    wait_s_per_kwh: float = DEFAULT_WAIT_S_PER_KWH,
+    congestion: float = DEFAULT_CONGESTION,
+    error_sd: float = 0.0,
+    scenarios: int = DEFAULT_SCENARIOS,
+    ahead_s: float = DEFAULT_AHEAD_S,
+    clustering: float = DEFAULT_CLUSTERING,
+    cluster_s: float = DEFAULT_CLUSTER_S,
+    effort: int = DEFAULT_EFFORT,
+    horizon: int = DEFAULT_HORIZON,
+    seed: int = 0,
+) -> Policy:
+    """A policy that minimises waiting plus priced energy as `patient` does, of jobs that are still to come as well.
+
+    At every decision it draws `scenarios` futures of the next `ahead_s` seconds: arrivals from a self-exciting process
+    (`clustering`, `cluster_s`, and as many a day as lately; see `futures`), and jobs like those submitted last. For
+    each, waiting and future jobs are planned together as if that future were known, by patient's search over the order
+    of jobs (`effort` / n insertions for n jobs). The different ways in which these plans, and patient's own, begin are
+    then compared: each is carried out in every future, with the best plan behind it in which the jobs that it holds
+    start no sooner than the next event, and the one with the least mean cost is taken. The cost of a job is
+
+    (s_ij - r_i) + BEYOND * congestion * n * a_ij * t_ij / N_j + wait_s_per_kwh * e_ij
+
+    in seconds: s_ij is its start, r_i now or its arrival, and the middle term, only of jobs that wait already, is
+    patient's, for the jobs that come later than the futures go. `error_sd` is patient's too. Only the `horizon` waiting
+    jobs of the least GPU-seconds are planned. Plans behind a choice know their future, which makes holding a job look
+    better than it is.
+
+    Sources: Chang, Givan and Chong, "On-line scheduling via sampling", AIPS 2000, on hindsight plans of sampled
+    arrivals; Bent and Van Hentenryck, "Scenario-based planning for partially dynamic vehicle routing with stochastic
+    customers", Operations Research 52(6), 2004, on choosing by all of them. The same state gives the same decisions.
+    The first decision loads compiled code, seconds once a machine. Raises InputError for a weight that is negative or
+    not finite, for `clustering` of 1 or more, and for counts below 1.
+    """
+    for name, weight in (("wait_s_per_kwh", wait_s_per_kwh), ("congestion", congestion), ("error_sd", error_sd)):
+        checked_weight(name, weight)
+    for name, count in (("scenarios", scenarios), ("effort", effort), ("horizon", horizon)):
+        if count < 1:
+            raise InputError(f"{name} must be >= 1, got {count!r}")
+    settings = Settings(
+        wait_s_per_kwh=wait_s_per_kwh,
+        congestion=congestion,
+        scenarios=scenarios,
+        arrivals=_arrival_model(clustering, cluster_s, ahead_s),
+        moves=np.array([0, 0, *(min(effort // n, n * n) for n in range(2, horizon + MOST_ARRIVALS + 1))]),
+        seed=seed,
+    )
+
+    def anticipatory(cluster: Cluster) -> list[Decision]:
+        room = cluster.room()
+        if not room or not any(room.fitting(waiting) for waiting in cluster.queue()):
+            return []
+        queue = sorted(cluster.queue(), key=_least_area)[:horizon]
+        profile = Profile(
+            cluster, partial(expected_end_s, now_s=cluster.now_s, error_sd=error_sd) if error_sd else None
+        )
+        return start_all(_decide(cluster, profile, queue, settings), cluster, room)
+
+    return anticipatory
+
+
+def _arrival_model(clustering: float, cluster_s: float, ahead_s: float) -> ArrivalModel:
+    if not 0 <= clustering < 1:
+        raise InputError(f"clustering must be >= 0 and < 1, got {clustering!r}: else bursts would never end")
+    for name, seconds in (("cluster_s", cluster_s), ("ahead_s", ahead_s)):
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise InputError(f"{name} must be finite and > 0 seconds, got {seconds!r}")
+    return ArrivalModel(clustering=clustering, cluster_s=cluster_s, ahead_s=ahead_s, most=MOST_ARRIVALS)
+
+
+def _least_area(waiting: Waiting) -> float:
+    return min(waiting.job.milli_on(t) * waiting.predictions[t].runtime_s for t in waiting.gpus)
+
+
+def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settings: Settings) -> list[Reservation]:
+    """What starts now, in the order of the queue given."""
+    from kilowait.policies import lookahead_kernels as kernels  # loads compiled code, and every command imports this
+
+    now_s, types, price = float(cluster.now_s), tuple(cluster.total), settings.wait_s_per_kwh
+    known = [k for k in cluster.recent.jobs if any(gpus <= cluster.total[t] for t, gpus in k.gpus.items())]
+    drawn = zlib.crc32(f"{settings.seed}/{now_s}/{len(cluster.waiting)}".encode())
+    arrived_s = np.array([k.job.submit_s for k in known])
+    futures = settings.arrivals.draw(arrived_s, now_s, settings.scenarios, np.random.default_rng(drawn))
+    milli, runtime_s, priced_s = arrays(queue, types, price)
+    past_milli, past_s, past_priced_s = arrays(known, types, price)
+    totals = np.array([max(1, cluster.total[t]) for t in types])
+    caused_s = settings.congestion * len(cluster.waiting) * milli / WHOLE * runtime_s / totals
+    ahead = futures.arrive_s.shape[1]
+    steps, next_end_s = _packed(profile, types, 2 * (len(queue) + ahead) + 2)
+    chosen = np.empty(len(queue), np.int64)
+    kernels.decide(
+        now_s,
+        float(next_end_s) if cluster.active else math.inf,
+        kernels.Steps(*steps),
+        kernels.Jobs(
+            np.full(len(queue) + ahead, now_s),
+            longer(milli, ahead),
+            longer(runtime_s, ahead),
+            longer(extra(priced_s + BEYOND * caused_s), ahead),
+        ),
+        extra(priced_s + caused_s),
+        kernels.Known(past_milli, past_s, extra(past_priced_s)),
+        kernels.Futures(futures.counts, futures.arrive_s, futures.like),
+        CHUNK,
+        MOST_CHOICES,
+        settings.moves,
+        drawn,
+        chosen,
+    )
+    return [
+        Reservation(
+            job_id=w.job.job_id,
+            gpu_type=types[j],
+            milli=int(milli[i, j]),
+            start_s=now_s,
+            end_s=now_s + float(runtime_s[i, j]),
+        )
+        for i, (w, j) in enumerate(zip(queue, chosen.tolist(), strict=True))
+        if j != kernels.NONE
+    ]
+
+
+def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple[Ints, Floats, Floats]:
+    """What the jobs (n) take on the types (T): thousandths of GPUs, seconds, and energy in seconds of waiting.
+
+    Each is (n, T); energy is inf where a job may not run.
+    """
+    shape = len(jobs), len(types)
+    milli, runtime_s, priced_s = np.ones(shape, np.int64), np.ones(shape), np.full(shape, np.inf)
+    for i, waiting in enumerate(jobs):
+        for j, gpu_type in enumerate(types):
+            if gpu_type in waiting.gpus:
+                seen = waiting.predictions[gpu_type]
+                milli[i, j] = waiting.job.milli_on(gpu_type)
+                runtime_s[i, j], priced_s[i, j] = seen.runtime_s, price * seen.energy_kwh
+    return milli, runtime_s, priced_s
+
+
+def extra(price_s: Floats) -> Floats:
+    """What each type (n, T) costs above the job's cheapest, in seconds; inf where it may not run."""
+    above: Floats = price_s - price_s.min(axis=1, keepdims=True)
+    return above
+
+
+def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:
+    """The same with so many rows more, whatever is in them."""
+    return np.concatenate([array, np.empty((rows, array.shape[1]), array.dtype)])
+
+
+def _packed(profile: Profile, types: Sequence[str], more: int) -> tuple[tuple[Floats, Ints, Ints], float]:
+    """The profile as arrays with room for `more` steps a type, and when it first changes after now, inf if never."""
+    steps = [profile.steps(gpu_type) for gpu_type in types]
+    counts = np.array([len(times) for times, _ in steps])
+    times_s = np.full((len(types), int(counts.max()) + more), np.inf)
+    free = np.zeros(times_s.shape, np.int64)
+    for j, (times, left) in enumerate(steps):
+        times_s[j, : counts[j]], free[j, : counts[j]] = times, left
+    return (times_s, free, counts), float(times_s[:, 1].min())
