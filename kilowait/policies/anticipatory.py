@@ -129,7 +129,9 @@ def _least_area(waiting: Waiting) -> float:
 
 def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settings: Settings) -> list[Reservation]:
     """What starts now, in the order of the queue given."""
-    from kilowait.policies import lookahead_kernels as kernels  # loads compiled code, and every command imports this
+    # These load compiled code, and every command imports the policies.
+    from kilowait.policies.lookahead_kernels import Futures, Known, decide
+    from kilowait.policies.plan_kernels import NONE, Jobs, Steps
 
     now_s, types, price = float(cluster.now_s), tuple(cluster.total), settings.wait_s_per_kwh
     known = [k for k in cluster.recent.jobs if any(gpus <= cluster.total[t] for t, gpus in k.gpus.items())]
@@ -143,19 +145,19 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
     ahead = futures.arrive_s.shape[1]
     steps, next_end_s = _packed(profile, types, 2 * (len(queue) + ahead) + 2)
     chosen = np.empty(len(queue), np.int64)
-    kernels.decide(
+    decide(
         now_s,
         float(next_end_s) if cluster.active else math.inf,
-        kernels.Steps(*steps),
-        kernels.Jobs(
+        Steps(*steps),
+        Jobs(
             np.full(len(queue) + ahead, now_s),
             longer(milli, ahead),
             longer(runtime_s, ahead),
             longer(extra(priced_s + BEYOND * caused_s), ahead),
         ),
         extra(priced_s + caused_s),
-        kernels.Known(past_milli, past_s, extra(past_priced_s)),
-        kernels.Futures(futures.counts, futures.arrive_s, futures.like),
+        Known(past_milli, past_s, extra(past_priced_s)),
+        Futures(futures.counts, futures.arrive_s, futures.like),
         CHUNK,
         MOST_CHOICES,
         settings.moves,
@@ -171,7 +173,7 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
             end_s=now_s + float(runtime_s[i, j]),
         )
         for i, (w, j) in enumerate(zip(queue, chosen.tolist(), strict=True))
-        if j != kernels.NONE
+        if j != NONE
     ]
 
 
