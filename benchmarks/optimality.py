@@ -3,9 +3,10 @@
     python -m benchmarks.optimality --samples 10 --time-limit-s 20
 
 A sample is `--days` days of the scenario at its usual arrivals a day, so queues are as in the paper's 62 days and the
-jobs few enough for a proof. The cost is seconds of waiting plus --wait-s-per-kwh seconds a kWh, what patient and milp
-minimise. The optimum knows every arrival beforehand, which no policy can; part of what is left to it is that. A policy
-is compared with the best schedule found and with the proved bound: its distance from the true optimum lies between.
+jobs few enough for a proof. The cost is seconds of waiting plus --wait-s-per-kwh seconds a kWh, what patient,
+anticipatory and milp minimise. The optimum knows every arrival beforehand, which no policy can; part of what is left to
+it is that. A policy is compared with the best schedule found and with the proved bound: its distance from the true
+optimum lies between.
 """
 
 import argparse
@@ -55,6 +56,7 @@ def specs(wait_s_per_kwh: float) -> list[PolicySpec]:
         "sjf": {},
         "value": {"kappa": DEFAULT_KAPPA},
         "patient": priced,
+        "anticipatory": priced,
         "milp": priced,
     }
     return [PolicySpec(label=name, policy=name, parameters=given) for name, given in parameters.items()]
