@@ -122,7 +122,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--days", type=float, default=10.0, help="days a sample, 3.06 jobs a day (default: %(default)s)")
     p.add_argument("--classes", default=DEFAULT_CLASSES, metavar="NAMES", help="(default: %(default)s)")
     p.add_argument("--seed", type=int, default=DEFAULT_SEED, help="(default: %(default)s)")
-    p.add_argument("--wait-s-per-kwh", type=float, default=DEFAULT_WAIT_S_PER_KWH, metavar="S", help="(default: 1000)")
+    p.add_argument(
+        "--wait-s-per-kwh", type=float, default=DEFAULT_WAIT_S_PER_KWH, metavar="S", help="(default: %(default)s)"
+    )
     p.add_argument("--time-limit-s", type=float, default=20.0, metavar="S", help="for each optimum (default: 20)")
     p.add_argument("--json", type=Path, metavar="FILE", help="write every sample's rows here")
     return p
