@@ -34,7 +34,7 @@ from tqdm import tqdm
 
 from kilowait.predict.dry_runs import BUDGET_S, WAITING, DryRuns
 
-os.environ.update(WAITING)  # before PyTorch loads, as the service and the command do
+os.environ.update({**WAITING, **os.environ})  # before PyTorch loads, as the service and the command do
 
 from benchmarks.budget_errors import Errors, budget_errors
 from kilowait.errors import InputError, KilowaitError
@@ -112,14 +112,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels", type=Path, metavar="FILE", help="label table of the corpus: tell errors too (some minutes more)")
     add("--embeddings", type=Path, metavar="DIR", help="vectors of the corpus, for --labels")
     add("--sample", type=int, default=60, help="programs held out for the errors (default: 60)")
-    add("--card", type=Path, metavar="BUNDLE", help="write the overhead into the model card of this bundle")
+    add("--card", type=Path, metavar="BUNDLE", help="time this bundle and write the overhead into its model card")
     add("--json", type=Path, metavar="FILE", help="write the numbers here too")
     return parser
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Time every budget; one worker of dry runs and one predictor each, one language model for all."""
-    bundle = bundles.load_default()
+    bundle = bundles.load(args.card) if args.card else bundles.load_default()
     depth = max(feature.layer for feature in bundle.features)
     embedder = Embedder(load_language_model(bundle.features[0].model, depth=depth), threads=args.threads)
     source, tokens = _nearest(args.corpus, embedder, bundle, args.tokens)

@@ -1,8 +1,7 @@
 """How kernels are compiled: they are kept on disk, with what they call of their own package.
 
 numba looks for changes in the file of a cached function, not in what that calls from other files; the cache lies where
-`kilowait.kernel_cache` says because of that. Where that cannot be written numba takes the user's cache directory, and
-where that cannot either, nothing is kept.
+`kilowait.kernel_cache` says because of that, and where that cannot be written nothing is kept.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 import numba
 from numba import config
 
-from kilowait.kernel_cache import cache_directory
+from kilowait.kernel_cache import cache_directory, can_be_written
 
 _LEAN: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
 """Without a wrapper for C, and `inner` without one for Python, the kernels compile in two thirds of the time."""
@@ -31,13 +30,14 @@ def inner(function: F) -> F:
 
 def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """For what Python calls: compiled, or read from the cache, at the first call."""
+    directory = cache_directory(Path(function.__code__.co_filename).parent)
     settings = vars(config)
     given, settings["CACHE_DIR"] = (
         settings["CACHE_DIR"],
-        str(cache_directory(Path(function.__code__.co_filename).parent)),
+        str(directory),
     )
     try:
-        compiled: Callable[..., None] = numba.njit(cache=True, **_LEAN)(function)
+        compiled: Callable[..., None] = numba.njit(cache=can_be_written(directory), **_LEAN)(function)
     except RuntimeError:  # no directory can be written
         compiled = numba.njit(**_LEAN)(function)
     finally:

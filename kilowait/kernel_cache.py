@@ -10,9 +10,22 @@ from pathlib import Path
 def cache_directory(package: Path) -> Path:
     """A directory named after the text of the package (a folder) that kernels are in, as no other text leads to them.
 
-    Raises OSError for a folder that cannot be read.
+    It is in $NUMBA_CACHE_DIR, the package or the user's cache, the first that can be written; where none can, the last
+    is named. Raises OSError for a package that cannot be read.
     """
     digest = hashlib.sha256()
-    for path in sorted(package.glob("*.py")):
+    for path in (Path(__file__).with_name("jit.py"), *sorted(package.glob("*.py"))):
         digest.update(path.read_bytes())
-    return Path(os.environ.get("NUMBA_CACHE_DIR") or package / "__pycache__") / digest.hexdigest()[:16]
+    given, user = os.environ.get("NUMBA_CACHE_DIR"), Path(os.path.expanduser("~/.cache/kilowait"))
+    places = [*([Path(given)] if given else []), package / "__pycache__", user]
+    named = [place / digest.hexdigest()[:16] for place in places]
+    return next((directory for directory in named if can_be_written(directory)), named[-1])
+
+
+def can_be_written(directory: Path) -> bool:
+    """Whether files can be made in a directory, which is made."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK)

@@ -24,6 +24,10 @@ class Recent:
         """These jobs in the order of their submission."""
         return cls(jobs=deque(sorted(jobs, key=lambda waiting: waiting.place), maxlen=MOST))
 
+    def copy(self) -> "Recent":
+        """The same jobs, which changes without this one."""
+        return Recent(jobs=self.jobs.copy())
+
     def add(self, waiting: Waiting) -> None:
         """A job was submitted; the oldest is forgotten once there are too many."""
         self.jobs.append(waiting)

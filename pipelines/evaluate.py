@@ -4,7 +4,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +150,12 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
     if args.train or args.test:
         if not (args.train and args.test) or args.dataset or args.leave_out:
             raise InputError("--train DIR --test DIR go together, and with neither --dataset nor --leave-out")
+        if args.devices is not None:
+            raise InputError("--devices goes with --dataset and --corpus, not with --train and --test")
+        if args.again and args.metric != "runtime_s":
+            raise InputError(f"--again divides run times: it does not go with --metric {args.metric}")
+        if args.again:
+            _drift(args)  # a mistake in it shows before hours of training
         return [read_corpus(args.train, args.train_labels), read_corpus(args.test, args.test_labels)]
     if args.train_labels or args.test_labels or args.again:
         raise InputError("--train-labels, --test-labels and --again go with --train DIR --test DIR")
@@ -161,9 +167,14 @@ def _corpora(args: argparse.Namespace) -> list[Corpus]:
     return [corpus if args.devices is None else on_devices(corpus, [d.strip() for d in args.devices.split(",")])]
 
 
+def _drift(args: argparse.Namespace) -> Mapping[str, Sequence[float]]:
+    """How many times as long the programs of --again took, by device type, ascending."""
+    return drift(read_table(args.again, LABELS), read_corpus(args.train, args.train_labels).labels)
+
+
 def _evened(report: Report, data: Data, args: argparse.Namespace) -> Report:
     """The report with tested run times divided by how much slower the machine was, as --again tells."""
-    ratios = drift(read_table(args.again, LABELS), read_corpus(args.train, args.train_labels).labels)
+    ratios = _drift(args)
     for device, found in ratios.items():
         print(
             f"{device}: {len(found)} programs measured again took {statistics.median(found):.3f} times as long "

@@ -1,7 +1,7 @@
 """What pipelines.evaluate computes from a corpus once and keeps beside it, by content hash: vectors and dry runs.
 
-DIR/.features/embeddings holds the shards that pipelines.embed writes, DIR/.features/dryruns those of pipelines.dryrun:
-either can be copied there, or written there on a cluster.
+DIR/.features/embeddings holds the shards that pipelines.embed writes, DIR/.features/dryruns-4s those of
+pipelines.dryrun with the default budget of 4 CPU seconds: either can be copied there, or written there on a cluster.
 """
 
 import sys
@@ -27,6 +27,11 @@ SHARD = 16
 def embeddings_folder(corpus: Path) -> Path:
     """Where the vectors of a corpus are."""
     return corpus / FEATURES / "embeddings"
+
+
+def dry_runs_folder(corpus: Path) -> Path:
+    """Where the dry runs of a corpus are; those with another budget may have been cut short, and lie elsewhere."""
+    return corpus / FEATURES / f"dryruns-{BUDGET_S:g}s"
 
 
 def embed_missing(corpus: Path, sources: Sequence[Source], keys: Sequence[str]) -> None:
@@ -70,7 +75,7 @@ def dry_runs(corpus: Path, sources: Sequence[Source], target: str) -> dict[str, 
 
     Their code is executed, on tensors without data, in a child process of its own that has `BUDGET_S` CPU seconds.
     """
-    folder = corpus / FEATURES / "dryruns"
+    folder = dry_runs_folder(corpus)
     done = finished_dry_runs(folder, target)
     todo = [source for source in sources if source.content_hash not in done]
     if todo:

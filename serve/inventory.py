@@ -27,6 +27,7 @@ from kilowait.hardware import CATALOGUE
 from kilowait.jobs import Provenance
 from kilowait.live import Controller
 from kilowait.policies import POLICIES
+from kilowait.simulate.rehearsal import rehearse
 from kilowait.state import Snapshot
 from kilowait.store import Store
 from kilowait.store.lease import RENEW_S
@@ -62,6 +63,7 @@ class Inventory:
     async def _open(self) -> Controller:
         """The controller, once the history can be read and written: an actor that cannot start is not started again."""
         policy = POLICIES[self._settings.policy](**self._settings.policy_options)
+        rehearse(policy)
         while True:
             try:
                 return Controller(Store(self._settings.url), policy, order=tuple(CATALOGUE), claim=claim())

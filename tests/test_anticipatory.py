@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from kilowait.cluster import Cluster, advance, replay
 from kilowait.errors import InputError
-from kilowait.events import JobSubmitted
+from kilowait.events import GpusJoined, JobSubmitted, NodeLost
 from kilowait.jobs import Job, Prediction
 from kilowait.policies import anticipatory, patient
 from kilowait.policies.futures import DAY_S, ArrivalModel
 from kilowait.recent import MOST
+from kilowait.simulate.ahead import copied
 from kilowait.simulate.loop import Submission, simulate
 
 HOUR_S = 3600.0
@@ -135,8 +136,6 @@ def test_a_cluster_remembers_the_last_jobs_whenever_it_is_asked_first():
         one = job(f"j{k:04d}", float(k), A=(10, 1))
         return JobSubmitted(time_s=float(k), job=one.job, predictions=one.seen)
 
-    from kilowait.events import GpusJoined
-
     events = [GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=1), *(submitted(k) for k in range(MOST + 9))]
     late = Cluster()
     for event in events:
@@ -158,3 +157,29 @@ def test_a_cluster_remembers_the_last_jobs_whenever_it_is_asked_first():
 def test_parameters_out_of_range_are_refused(parameters, message):
     with pytest.raises(InputError, match=message):
         anticipatory(**parameters)
+
+
+def test_what_is_supposed_of_a_copy_is_not_remembered_by_the_cluster():
+    cluster = replay([GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=1)])
+    one = job("supposed", 0.0, A=(10, 1))
+    advance(copied(cluster), JobSubmitted(time_s=0.0, job=one.job, predictions=one.seen))
+    assert not cluster.recent.jobs
+
+
+def test_a_decision_is_made_when_no_recent_job_would_fit_any_more():
+    """The 257 last jobs asked for eight GPUs of a node that has left; `small` was submitted before them."""
+    cluster = replay([GpusJoined(time_s=0.0, node="a", gpu_type="A", gpus=1)])
+    advance(cluster, GpusJoined(time_s=0.0, node="b", gpu_type="B", gpus=8))
+    small = job("small", 0.0, A=(10, 1))
+    advance(cluster, JobSubmitted(time_s=0.0, job=small.job, predictions=small.seen))
+    for k in range(MOST + 1):
+        large = job(f"large-{k}", 0.0, gpus=8, B=(10, 1))
+        advance(cluster, JobSubmitted(time_s=0.0, job=large.job, predictions=large.seen))
+    advance(cluster, NodeLost(time_s=0.0, node="b"))
+    assert [(d.job_id, d.gpu_type) for d in anticipatory()(cluster)] == [("small", "A")]
+
+
+def test_a_free_type_is_not_kept_behind_many_smaller_jobs_of_another():
+    jobs = [job(f"a-{k:03d}", 0.0, A=(100, 1)) for k in range(70)] + [job("only-b", 2.0, B=(10_000, 1))]
+    run = simulate(jobs, {"A": 1, "B": 1}, anticipatory(scenarios=8, effort=100))
+    assert next(p.start_s for p in run.placements if p.job_id == "only-b") == 2.0

@@ -17,6 +17,7 @@ from kilowait.records import HELD_OUT, LABELS
 from pipelines import evaluate
 from pipelines.evaluate_data import load, read_corpus
 from pipelines.evaluate_scores import KEYS
+from pipelines.features_cache import dry_runs_folder
 from pipelines.recipes import parse_recipes
 
 TYPES = {"A100": 1.0, "A6000": 2.0, "T4": 5.0}
@@ -44,7 +45,7 @@ def corpus(tmp_path_factory):
                 rows.append({**row, **own, "device_type": device, "runtime_s": runtime})
             work = operation(Kind.GEMM, row["runtime_s"] * 1e9, 1e5)
             runs.append(run_of(row["content_hash"], [work]))
-    write_dry_runs(features / "dryruns", runs)
+    write_dry_runs(dry_runs_folder(features.parent), runs)
     write_table(table(rows, LABELS), folder / "corpus" / "labels.parquet")
     return folder / "corpus"
 

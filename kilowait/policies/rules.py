@@ -1,5 +1,7 @@
 """What a policy decides by, in a word and its weights, so that a driver can follow the same rule by other means.
 
+And what it costs, so that a driver asks it less often.
+
 A factory names the rule of the function that it returns. A function that wraps a policy has no rule of its own.
 """
 
@@ -25,6 +27,17 @@ def ruled(policy: Policy, rule: Rule) -> Policy:
     """The policy itself, which now says that it decides by this rule."""
     vars(policy)["rule"] = rule
     return policy
+
+
+def costly(policy: Policy, cost: int) -> Policy:
+    """The policy itself, which now says that a decision takes it so many times as long as `patient`."""
+    vars(policy)["cost"] = cost
+    return policy
+
+
+def cost_of(policy: Policy) -> int:
+    """How many times as long as `patient` a decision takes, at least 1."""
+    return int(getattr(policy, "cost", 1))
 
 
 def rule_of(policy: Policy) -> Rule | None:

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.dry_run_budget_s < math.inf:
         raise InputError(f"--dry-run-budget-s must be >= 0 and finite, got {args.dry_run_budget_s}")
     submissions = _read(args)
-    os.environ.update(WAITING)
+    os.environ.update({**WAITING, **os.environ})
     with _without_collection():
         report = _predict(submissions, args)
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else as_text(report))

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from kilowait.predict.operations import OperationsModel
 
 REMEMBERED = 256
+MOST_TOLD = 16
+"""Answers that are kept for one source: other numbers of GPUs, other types."""
 """Sources whose vector, dry run and answers are kept: asking again costs less than a millisecond."""
 SCALED = "; {gpus} GPUs by a model of data parallelism"
 PARTIAL = "; from a partial dry run"
@@ -145,6 +147,8 @@ class Predictor:
         lacking = tuple(name for name in gpu_types if name not in self.bundle.device_types)
         read = self._read(source, self.gpu if lacking else None)
         if (lacking, gpus) not in read.told:
+            if len(read.told) >= MOST_TOLD:
+                read.told.clear()
             read.told[lacking, gpus] = self._forecast(read, lacking, gpus)
         return read.told[lacking, gpus]
 

@@ -35,6 +35,7 @@ def copied(cluster: Cluster) -> Cluster:
     own = {field.name: copy.copy(getattr(cluster, field.name)) for field in fields(cluster)}
     own["boards"] = copy.deepcopy(cluster.boards)
     own["_scale"] = None if cluster._scale is None else replace(cluster._scale)
+    own["_recent"] = None if cluster._recent is None else cluster._recent.copy()
     return Cluster(**{**own, "_rankings": [], "_ends": None})
 
 

@@ -18,20 +18,24 @@ from kilowait.errors import JobRefused
 from kilowait.events import JobSubmitted
 from kilowait.jobs import Job, Prediction
 from kilowait.policies import Policy
+from kilowait.policies.rules import cost_of
 from kilowait.simulate.ahead import Planned, Supposed, copied, run_ahead
 
-PRIOR_SD = 0.64
+PRIOR_SD = 0.65
 """Standard deviation of log(measured / predicted) before anything was measured here.
 
-The default probe's median absolute percentage error is 40.9% in cross-validation by script (README): half of the
-logarithms lie within about (ln 1.409 - ln 0.591) / 2 = 0.43 of 0, and 0.43 / 0.6745 = 0.64.
+The default probe's median absolute percentage error is 41.5% in cross-validation by script (README): half of the
+logarithms lie within about (ln 1.415 - ln 0.585) / 2 = 0.44 of 0, and 0.44 / 0.6745 = 0.65.
 """
 
 ENOUGH = 20
 """From so many jobs measured here on, their errors count instead of the prior."""
 
 WORK = 4000
-"""Jobs that are placed over all draws: a longer queue gets fewer draws, down to none (and then no interval)."""
+"""Jobs that patient places over all draws, a costlier policy fewer.
+
+A longer queue gets fewer draws, down to none (and then no interval).
+"""
 
 MOST_DRAWS = 40
 
@@ -111,7 +115,7 @@ def _expected(
     cluster: Cluster, policy: Policy, now_s: float, errors: Errors, seed: int, wanted: set[str] | None
 ) -> dict[str, Expected]:
     point = run_ahead(copied(cluster), policy, now_s, _median(errors.sd), wanted)
-    draws = min(MOST_DRAWS, WORK // (1 + len(cluster.waiting) + len(cluster.active)))
+    draws = min(MOST_DRAWS, WORK // (cost_of(policy) * (1 + len(cluster.waiting) + len(cluster.active))))
     rng = np.random.default_rng(seed)
     runs = [run_ahead(copied(cluster), policy, now_s, _drawn(errors.sd, rng), wanted) for _ in range(draws)]
     return {job_id: _one(job_id, planned, runs) for job_id, planned in point.items()}

@@ -18,6 +18,10 @@ _LISTS = ("aten::_foreach_", "aten::_fused_adam", "aten::_fused_sgd", "aten::_fu
 _Shape = tuple[Any, ...]
 
 
+_ALWAYS_ITSELF = {"aten::zero_", "aten::fill_"}
+"""What writes to a tensor of any type and shape, so that PyTorch has nothing to refuse."""
+
+
 class Memory:
     """Results by operator and arguments."""
 
@@ -74,7 +78,7 @@ def _way(func: Any) -> str:
     tensors = sum("Tensor" in str(argument.type) for argument in schema.arguments)
     if "resize" in schema.name:
         return "long"
-    return "itself" if tensors == 1 else "in place"  # zero_, uniform_: no shapes that could be at odds
+    return "itself" if schema.name in _ALWAYS_ITSELF and tensors == 1 else "in place"
 
 
 def _plain_view(args: Any, kwargs: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Which simulations the compiled kernels cover, and from which length of a list they pay."""
+"""Which simulations the compiled kernels cover."""
 
 from collections.abc import Mapping, Sequence
 

@@ -47,7 +47,7 @@ def run(
     placements = _placements(table, world, so_far)
     tape = Tape(
         joined=events,
-        submissions=table.submissions,
+        submissions=tuple(table.submissions),  # the list is the caller's
         placements=placements,
         refused=frozenset(refused),
         log=so_far.log[: so_far.at[LOGGED]],

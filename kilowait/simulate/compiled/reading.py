@@ -26,7 +26,7 @@ LEAST, MOST = 1e-100, 1e100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Jobs in queue order: `asked_NT` GPUs on each type, 0 where a job can never run; seconds and kWh elsewhere are 1.
+    """Jobs in queue order: `asked_NT` GPUs on each type, 0 where a job can never run; seconds and kWh there are any.
 
     What is seen is the same array as what is true where every submission has it so.
     """
