@@ -229,6 +229,7 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
         "value_aging (energy)": {"kappa": 2, "limit_s": 60},
         "fair": {},
         "patient": {"wait_s_per_kwh": 5, "error_sd": 0.5},
+        "anticipatory": {"wait_s_per_kwh": 5, "error_sd": 0.5},
         "value_cvar (waiting)": {"kappa": 0.5, "risk": 0.25},
         "value_cvar (energy)": {"kappa": 2, "risk": 0.25},
         "gavel": {"objective": "energy"},
