@@ -30,8 +30,9 @@ from kilowait.predict.dry_runs import DryRunOutcome, DryRuns
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.embedding import Embedder
 from kilowait.predict.operations import OperationsModel, of_bundle
-from kilowait.predict.predictor import Predictor, timed
+from kilowait.predict.predictor import Predictor
 from kilowait.predict.probe import ProbeConfig, fit_probes
+from kilowait.predict.timed import timed
 from kilowait.source import Source, read_source
 from pipelines import features_cache
 

@@ -32,10 +32,8 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """For what Python calls: compiled, or read from the cache, at the first call."""
     directory = cache_directory(Path(function.__code__.co_filename).parent)
     settings = vars(config)
-    given, settings["CACHE_DIR"] = (
-        settings["CACHE_DIR"],
-        str(directory),
-    )
+    given = settings["CACHE_DIR"]
+    settings["CACHE_DIR"] = str(directory)
     try:
         compiled: Callable[..., None] = numba.njit(cache=can_be_written(directory), **_LEAN)(function)
     except RuntimeError:  # no directory can be written

@@ -25,7 +25,8 @@ from kilowait.predict.dry_runs import DryRunOutcome, DryRuns
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.predict.operations import IN_BUNDLE, OperationsModel, labelled, of_bundle
-from kilowait.predict.predictor import OWN, GpuSide, OwnSide, Predictor, timed
+from kilowait.predict.predictor import OWN, GpuSide, OwnSide, Predictor
+from kilowait.predict.timed import timed
 from kilowait.source import source_from_bytes
 from pipelines.cards import probe_card
 

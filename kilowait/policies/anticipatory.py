@@ -14,7 +14,7 @@ from kilowait.boards import WHOLE
 from kilowait.cluster import Cluster, Waiting
 from kilowait.errors import InputError
 from kilowait.policies.decisions import Decision, Policy, checked_weight
-from kilowait.policies.futures import ArrivalModel
+from kilowait.policies.futures import ArrivalModel, Floats, Ints
 from kilowait.policies.patient import DEFAULT_CONGESTION, DEFAULT_WAIT_S_PER_KWH, expected_end_s
 from kilowait.policies.profile import Profile, Reservation, start_all
 from kilowait.policies.rules import costly
@@ -39,8 +39,6 @@ CHUNK = 8
 COST = 12
 """How many times as long as patient it takes to decide for twenty jobs (measured)."""
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Number = TypeVar("Number", bound=np.generic)
 
 
@@ -134,7 +132,7 @@ def _least_area(waiting: Waiting) -> float:
 def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settings: Settings) -> list[Reservation]:
     """What starts now, in the order of the queue given."""
     # These load compiled code, and every command imports the policies.
-    from kilowait.policies.lookahead_kernels import Futures, Known, decide
+    from kilowait.policies.lookahead_kernels import Known, decide
     from kilowait.policies.plan_kernels import NONE, Jobs, Steps
 
     now_s, types, price = float(cluster.now_s), tuple(cluster.total), settings.wait_s_per_kwh
@@ -162,7 +160,7 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
         ),
         extra(priced_s + caused_s),
         Known(past_milli, past_s, extra(past_priced_s)),
-        Futures(futures.counts, futures.arrive_s, futures.like),
+        futures,
         CHUNK,
         MOST_CHOICES,
         settings.moves,

@@ -9,23 +9,23 @@ Not covered: the rhythm of day and week, and jobs of one burst that resemble eac
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
 
 DAY_S = 86_400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Futures:
+class Futures(NamedTuple):
     """Scenarios of arrivals: row s has `counts[s]` of them, at `arrive_s` ascending, like job `like` of those known."""
 
-    counts: Counts
+    counts: Ints
     arrive_s: Floats
-    like: Counts
+    like: Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +58,7 @@ class ArrivalModel:
         row, at_s = np.concatenate(rows), np.concatenate(times_s)
         return self._packed(*self._with_offspring(row, at_s, now_s + ahead_s, rng), len(known_s), scenarios, rng)
 
-    def _with_offspring(
-        self, row: Counts, at_s: Floats, end_s: float, rng: np.random.Generator
-    ) -> tuple[Counts, Floats]:
+    def _with_offspring(self, row: Ints, at_s: Floats, end_s: float, rng: np.random.Generator) -> tuple[Ints, Floats]:
         """These arrivals before `end_s`, and all that they bring, generation after generation."""
         inside = at_s < end_s
         row, at_s = row[inside], at_s[inside]
@@ -75,7 +73,7 @@ class ArrivalModel:
             times_s.append(at_s)
         return np.concatenate(rows), np.concatenate(times_s)
 
-    def _packed(self, row: Counts, at_s: Floats, known: int, scenarios: int, rng: np.random.Generator) -> Futures:
+    def _packed(self, row: Ints, at_s: Floats, known: int, scenarios: int, rng: np.random.Generator) -> Futures:
         """A row a scenario, its first `most` arrivals, each like a known job drawn at random."""
         order = np.lexsort((at_s, row))
         row, at_s = row[order], at_s[order]

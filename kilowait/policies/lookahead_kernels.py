@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kilowait.jit import inner, kernel
-from kilowait.policies.plan_kernels import NONE, Floats, Ints, Jobs, Plan, Steps, by_area, copy, search, take
+from kilowait.policies.futures import Floats, Futures, Ints
+from kilowait.policies.plan_kernels import NONE, Jobs, Plan, Steps, by_area, copy, search, take
 
 
 class Known(NamedTuple):
@@ -17,14 +18,6 @@ class Known(NamedTuple):
     milli: Ints
     runtime_s: Floats
     extra_s: Floats
-
-
-class Futures(NamedTuple):
-    """In scenario s, `counts[s]` jobs arrive, at `arrive_s[s]` ascending, like the known jobs `like[s]`."""
-
-    counts: Ints
-    arrive_s: Floats
-    like: Ints
 
 
 @inner

@@ -6,12 +6,9 @@ Sizes: n jobs, T GPU types.
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from kilowait.jit import inner
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from kilowait.policies.futures import Floats, Ints
 
 NONE = -1
 """The type of a job that is not started."""
