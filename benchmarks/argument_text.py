@@ -13,16 +13,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from kilowait.corpus.generate import Script, generate
-from kilowait.corpus.styles import STYLES
-from kilowait.predict import bundle as bundles
-from kilowait.predict.embedding import Embedder
-from kilowait.predict.language_model import load_language_model
+from kilowait.lab.corpus.generate import GeneratedScript, generate
+from kilowait.lab.corpus.styles import STYLES
+from kilowait.predict.embed.embedding import Embedder
+from kilowait.predict.embed.language_model import load_language_model
 from kilowait.predict.predictor import Predictor
+from kilowait.predict.probe import bundle as bundles
 from kilowait.program.effect import arguments_in_effect
 from kilowait.program.job_source import JobSource
+from kilowait.program.source import source_from_bytes
 from kilowait.program.text import render
-from kilowait.source import source_from_bytes
 
 FORMS = ("no arguments", "in place", "words in a comment", "words and all options in a comment")
 DEVICE = "cpu-1"
@@ -56,7 +56,7 @@ def _predictor() -> Predictor:
     return Predictor(bundle, Embedder(load_language_model(bundle.features[0].model, depth=depth)))
 
 
-def _forms(script: Script, times: int) -> Iterator[str]:
+def _forms(script: GeneratedScript, times: int) -> Iterator[str]:
     """The texts in the order of FORMS."""
     alone = JobSource(files={script.name: script.text.encode()}, entrypoint=script.name)
     steps = next(n for n, e in arguments_in_effect(alone).items() if e.value == script.hyperparameters["steps"])

@@ -17,24 +17,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from kilowait.errors import InputError
-from kilowait.jobs import Prediction
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import Prediction
+from kilowait.lab.evaluate.dataset import Dataset, read_embeddings, read_study
+from kilowait.lab.evaluate.operation_times import grid_of
 from kilowait.predict.accuracy import accuracy
-from kilowait.predict.bundle import Bundle, MetricProbe
-from kilowait.predict.combined import grid_of
-from kilowait.predict.dataset import Study, read_embeddings, read_study
-from kilowait.predict.device_model.fit import Measured
+from kilowait.predict.device_model.fit import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification, is_cpu
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns
 from kilowait.predict.dryrun.record import Completeness, DryRun
-from kilowait.predict.embedding import Embedder
+from kilowait.predict.embed.embedding import Embedder
 from kilowait.predict.operations import OperationsModel, of_bundle
 from kilowait.predict.predictor import Predictor
-from kilowait.predict.probe import ProbeConfig, fit_probes
+from kilowait.predict.probe.bundle import Bundle, MetricProbe
+from kilowait.predict.probe.probe import ProbeConfig, fit_probes
 from kilowait.predict.timed import timed
-from kilowait.source import Source, read_source
-from pipelines import features_cache
+from kilowait.program.source import Source, read_source
+from pipelines.evaluate import features_cache
 
 Mask = NDArray[np.bool_]
 
@@ -54,7 +54,7 @@ class Errors:
 class Held:
     """What was held out (sources and their rows of the study), and the models of the rest."""
 
-    study: Study
+    study: Dataset
     sources: Sequence[Source]
     predictor: Predictor
     vectors: Mapping[str, NDArray[np.float32]]
@@ -93,7 +93,7 @@ def _hold_out(corpus: Path, labels: Path, embeddings: Path, sample: int, embedde
     )
 
 
-def _probes(study: Study, config: ProbeConfig, x: Tensor, train: Mask) -> Bundle:
+def _probes(study: Dataset, config: ProbeConfig, x: Tensor, train: Mask) -> Bundle:
     """The probes of run time and energy on the labels of `train` (N,)."""
     metrics = {}
     for metric in ("runtime_s", "energy_j"):
@@ -105,7 +105,7 @@ def _probes(study: Study, config: ProbeConfig, x: Tensor, train: Mask) -> Bundle
     return Bundle(metrics=metrics)
 
 
-def _device_model(corpus: Path, study: Study, sources: Sequence[Source], train: Mask) -> OperationsModel:
+def _device_model(corpus: Path, study: Dataset, sources: Sequence[Source], train: Mask) -> OperationsModel:
     """The device model on the labels of `train` (N,) whose programs have whole dry runs, intervals as in the bundle."""
     folder = of_bundle(None)
     if folder is None:
@@ -115,7 +115,7 @@ def _device_model(corpus: Path, study: Study, sources: Sequence[Source], train: 
     scripts, program = np.unique(study.script[whole], return_inverse=True)
     types, device = np.unique(study.device[whole], return_inverse=True)
     runs = [found[study.scripts[i]] for i in scripts]
-    measured = Measured(program, device, np.log(study.metrics["runtime_s"][whole]))
+    measured = MeasuredTimes(program, device, np.log(study.metrics["runtime_s"][whole]))
     sheets = [Specification.named(study.device_types[j]) for j in types]
     print(f"fitting the device model to {len(runs)} programs: a minute", file=sys.stderr)
     model = DeviceModel.fit(runs, sheets, measured, grid=grid_of(found.values()))

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from kilowait.errors import InputError
+from kilowait.core.errors import InputError
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns
 from kilowait.predict.gpu_types import GpuPredictor
-from kilowait.source import Source, read_source
+from kilowait.program.source import Source, read_source
 
 GPU_TYPE = "A100"
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.jobs import Setting, submissions
-from kilowait.cluster import Cluster, advance
-from kilowait.events import AttemptFinished, GpusJoined, JobPlaced, JobSubmitted
+from kilowait.cluster.advance import advance
+from kilowait.cluster.events import AttemptFinished, GpusJoined, JobPlaced, JobSubmitted
+from kilowait.cluster.state import Cluster
 from kilowait.policies import POLICIES, Policy
-from kilowait.simulate.loop import Submission
+from kilowait.simulate.run import Submission
 
 WAITING = 10_000
 

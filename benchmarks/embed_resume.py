@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 
-from kilowait.errors import InputError, KilowaitError
+from kilowait.core.errors import InputError, KilowaitError
 
 POLL_S = 0.02
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")

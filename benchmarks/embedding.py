@@ -3,7 +3,7 @@
     python -m benchmarks.embedding --corpus out/corpus --count 8 --dtype auto,bfloat16 --json out/embedding.json
 
 plain:    AutoModel with its defaults, one text at a time, output_hidden_states=True, then the mean of the layer asked.
-embedder: kilowait.predict.embedding.Embedder, mean of the same layer.
+embedder: kilowait.predict.embed.embedding.Embedder, mean of the same layer.
 pipeline: python -m pipelines.embed with one actor a core over the same texts (--pipeline); its rate is given with the
           start of the actors (elapsed) and without (busy), beside a plain loop that has all its threads.
 
@@ -30,11 +30,11 @@ from torch import nn
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-from kilowait.errors import InputError, KilowaitError
-from kilowait.predict.embedding import Embedder
-from kilowait.predict.features import FeatureConfiguration
-from kilowait.predict.language_model import best_dtype, load_language_model, locate_model
-from kilowait.source import Source, read_source
+from kilowait.core.errors import InputError, KilowaitError
+from kilowait.predict.embed.embedding import Embedder
+from kilowait.predict.embed.features import FeatureConfiguration
+from kilowait.predict.embed.language_model import best_dtype, load_language_model, locate_model
+from kilowait.program.source import Source, read_source
 
 _loaded: dict[str, object] = {}
 

@@ -17,8 +17,8 @@ from hpcsim.scheduler.schedulers import BaseScheduler, FIFOScheduler, SJFSchedul
 from hpcsim.simulator.engine import SimulationEngine
 from hpcsim.workload.job import ModelArch, TrainingJob, solo_throughput
 
-from kilowait.jobs import Prediction
-from kilowait.simulate.loop import Submission
+from kilowait.core.jobs import Prediction
+from kilowait.simulate.run import Submission
 
 GPU, ARCH, BATCH = GPUType.V100, ModelArch.RESNET50, 64
 RATE = solo_throughput(ARCH, GPU, BATCH)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kilowait.jobs import JOULES_PER_KWH, Job, Prediction
-from kilowait.simulate.loop import Run, Submission
+from kilowait.core.jobs import Job, Prediction
+from kilowait.core.units import JOULES_PER_KWH
+from kilowait.simulate.run import Run, Submission
 
 MEAN_S = 100.0
 SIZE_SD_LOG = 1.0

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.jobs import Setting, submissions
-from kilowait.live import Controller
+from kilowait.core.submission import Ending, Program, Request
+from kilowait.history.store import Store
+from kilowait.live.controller import Controller
 from kilowait.policies import POLICIES, Policy
-from kilowait.simulate.loop import Submission
-from kilowait.store import Store
-from kilowait.submission import Ending, Program, Request
+from kilowait.simulate.run import Submission
 
 BATCH = 500
 COMMIT_BYTES = 8 * 4096

@@ -19,17 +19,18 @@ from pathlib import Path
 from rich.console import Console
 from tqdm import tqdm
 
-from kilowait.errors import KilowaitError
-from kilowait.jobs import Provenance
+from kilowait.core.errors import KilowaitError
+from kilowait.core.jobs import Provenance
+from kilowait.core.units import HOUR_S
+from kilowait.lab.backtest.backtest import PolicySpec, World, run_policy
+from kilowait.lab.backtest.bounds.optimum import cost_s, optimum
+from kilowait.lab.backtest.scenario.arrivals import ArrivalPattern
+from kilowait.lab.backtest.world_options import DEFAULT_CLASSES, DEFAULT_SEED, table_names
 from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
 from kilowait.policies.value import DEFAULT_KAPPA
-from kilowait.simulate.arrivals import ArrivalPattern
-from kilowait.simulate.loop import Run
-from kilowait.simulate.optimum import cost_s, optimum
+from kilowait.report.table import NOTHING, TableView, terminal
+from kilowait.simulate.run import Run
 from kilowait.simulate.scores import score
-from kilowait.simulate.study import PolicySpec, World, run_policy
-from kilowait.simulate.world_options import DEFAULT_CLASSES, DEFAULT_SEED, table_names
-from kilowait.tables import HOUR_S, NOTHING, TableView, terminal
 
 OPTIMUM = "offline optimum"
 BOUND = "proved bound"

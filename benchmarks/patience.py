@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from kilowait import parquet, records
-from kilowait.errors import InputError
-from kilowait.simulate.bounds import greenest_kwh
-from kilowait.simulate.noise import ErrorPool, error_pool
+from kilowait.core.errors import InputError
+from kilowait.files import columns, parquet
+from kilowait.lab.backtest.backtest import PolicySpec, World, run_policy
+from kilowait.lab.backtest.bounds.lower_bounds import greenest_kwh
+from kilowait.lab.backtest.scenario.noise import ErrorPool, error_pool
+from kilowait.lab.backtest.statistics import change_interval
+from kilowait.report.interval import Interval
 from kilowait.simulate.scores import score
-from kilowait.simulate.statistics import Interval, change_interval
-from kilowait.simulate.study import PolicySpec, World, run_policy
 
 KAPPAS = (1e-6, 3.16e-6, 1e-5)
 PRICES = (
@@ -237,7 +238,7 @@ def parser() -> argparse.ArgumentParser:
 
 def worlds(args: argparse.Namespace) -> list[World]:
     """The test worlds asked for; raises InputError for a cell that is not table:load."""
-    errors = error_pool(parquet.read_table(args.residuals, records.RESIDUALS)) if args.residuals else None
+    errors = error_pool(parquet.read_table(args.residuals, columns.RESIDUALS)) if args.residuals else None
     found = []
     for text in args.cells.split(","):
         classes, _, load = text.partition(":")

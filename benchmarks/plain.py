@@ -5,7 +5,7 @@ Written for this comparison, with no code of kilowait but the jobs it reads.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from kilowait.simulate.loop import Submission
+from kilowait.simulate.run import Submission
 
 Start = tuple[str, str, float]
 """job_id, GPU type, start in seconds."""

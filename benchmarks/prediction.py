@@ -37,13 +37,13 @@ from kilowait.predict.dry_runs import BUDGET_S, WAITING, DryRuns
 os.environ.update({**WAITING, **os.environ})  # before PyTorch loads, as the service and the command do
 
 from benchmarks.budget_errors import Errors, budget_errors
-from kilowait.errors import InputError, KilowaitError
-from kilowait.measure.runner import cpu_name
-from kilowait.predict import bundle as bundles
-from kilowait.predict.embedding import Embedder
-from kilowait.predict.language_model import load_language_model
+from kilowait.core.errors import InputError, KilowaitError
+from kilowait.measure.script_runner import cpu_name
+from kilowait.predict.embed.embedding import Embedder
+from kilowait.predict.embed.language_model import load_language_model
 from kilowait.predict.predictor import GpuSide, Predictor
-from kilowait.source import Source, read_source, source_from_bytes
+from kilowait.predict.probe import bundle as bundles
+from kilowait.program.source import Source, read_source, source_from_bytes
 from pipelines.cards import probe_card, write_card
 
 GPU_TYPES = ("A100", "A6000")

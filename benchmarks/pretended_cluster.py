@@ -13,10 +13,11 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from kilowait.jobs import Job, Prediction
-from kilowait.submission import Program, Request, Retry
-from serve.gang import NAMESPACE
-from serve.inventory import Settings, deploy
+from kilowait.core.jobs import Job, Prediction
+from kilowait.core.submission import Program, Request, Retry
+from serve.runner.gang import NAMESPACE
+from serve.scheduler.scheduler import deploy
+from serve.scheduler.settings import SchedulerSettings
 
 OVER = frozenset({"finished", "failed", "cancelled"})
 MEMORY_BYTES = 80_000_000
@@ -72,7 +73,9 @@ class PretendedCluster:
         options = {"kappa_relative": 1.0} if policy == "value" else {}
         self.url = f"sqlite:///{folder}/kilowait.db"
         quick = {"look_s": 0.2, "grace_s": 2.0}
-        settings = Settings(url=self.url, policy=policy, policy_options=options, grow_to=grow_to or {}, **quick)
+        settings = SchedulerSettings(
+            url=self.url, policy=policy, policy_options=options, grow_to=grow_to or {}, **quick
+        )
         self.scheduler = deploy(settings)
 
     def add(self, ray_type: str, gpus: int) -> Any:

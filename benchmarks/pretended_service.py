@@ -11,10 +11,10 @@ from ray import serve
 from ray._private import state  # the process of an actor stands nowhere else
 
 from benchmarks.pretended_cluster import MARK, PretendedCluster
-from kilowait.client import Client
-from kilowait.errors import ServiceError
-from kilowait.store import Store
-from kilowait.store.tokens import Role, create
+from kilowait.client.client import Client
+from kilowait.core.errors import ServiceError
+from kilowait.history.store import Store
+from kilowait.history.tokens import Role, create
 from serve.app import Options, app
 
 APPLICATION = "kilowait"

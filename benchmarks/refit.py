@@ -25,15 +25,15 @@ import torch
 from rich.console import Console
 from tqdm import tqdm
 
-from kilowait.jobs import Prediction, Provenance
-from kilowait.learning.compare import ALL, NEW, Score, scores
+from kilowait.core.jobs import Prediction, Provenance
+from kilowait.lab.evaluate.dataset import Dataset, read_embeddings, read_study
+from kilowait.live.learning.compare import ALL, NEW, Score, scores
+from kilowait.predict.correction.covariance import PARTS
 from kilowait.predict.correction.evidence import LIMIT
-from kilowait.predict.correction.kernel import PARTS
-from kilowait.predict.correction.train import MOST, Measured, calibrated, train
-from kilowait.predict.dataset import Study, read_embeddings, read_study
-from kilowait.predict.probe import ProbeConfig, fit_probes
+from kilowait.predict.correction.training import MOST, MeasuredJobs, calibrated, train
+from kilowait.predict.probe.probe import ProbeConfig, fit_probes
 from kilowait.predict.splits import folds
-from kilowait.tables import TableView, terminal
+from kilowait.report.table import TableView, terminal
 
 WITHOUT = {"without source": ("source",), "without nearness": ("near", "near_on_type"), "without types": ("gpu_type",)}
 FAILED, UNCUT = "5% off by 100", "5% off by 100, not winsorised"
@@ -78,13 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _probe(study: Study, config: ProbeConfig, x: torch.Tensor, mask: np.ndarray) -> np.ndarray:
+def _probe(study: Dataset, config: ProbeConfig, x: torch.Tensor, mask: np.ndarray) -> np.ndarray:
     """What the default probe trained on `mask` (N,) expects of every label (N,), in seconds."""
     (probe,) = fit_probes(config, [study.rows("runtime_s", x, mask)], study.device_types, seed=0)
     return probe.predict(x).numpy()[study.script, study.device].astype(np.float64)
 
 
-def _folds(study: Study, config: ProbeConfig, x: torch.Tensor, count: int) -> list[Fold]:
+def _folds(study: Dataset, config: ProbeConfig, x: torch.Tensor, count: int) -> list[Fold]:
     fold = folds(study.row_keys(study.families), count, 0)
     return [
         Fold(rows=np.flatnonzero(fold == k), expected=_probe(study, config, x, fold != k))
@@ -92,8 +92,8 @@ def _folds(study: Study, config: ProbeConfig, x: torch.Tensor, count: int) -> li
     ]
 
 
-def _measured(study: Study, x: torch.Tensor, rows: np.ndarray, residual: np.ndarray) -> Measured:
-    return Measured(
+def _measured(study: Dataset, x: torch.Tensor, rows: np.ndarray, residual: np.ndarray) -> MeasuredJobs:
+    return MeasuredJobs(
         gpu_type=tuple(study.device_types[i] for i in study.device[rows]),
         source=tuple(study.scripts[i] for i in study.script[rows]),
         owner=("",) * len(rows),
@@ -104,7 +104,7 @@ def _measured(study: Study, x: torch.Tensor, rows: np.ndarray, residual: np.ndar
 
 
 def _new_kinds(
-    study: Study, config: ProbeConfig, x: torch.Tensor, held: Sequence[Fold], options: argparse.Namespace
+    study: Dataset, config: ProbeConfig, x: torch.Tensor, held: Sequence[Fold], options: argparse.Namespace
 ) -> TableView:
     errors: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
     family: list[str] = []
@@ -129,7 +129,7 @@ def _new_kinds(
     return _table(title, {name: np.concatenate(found) for name, found in errors.items()}, family, fresh, note)
 
 
-def _errors(learnt: Measured, asked: Measured) -> dict[str, np.ndarray]:
+def _errors(learnt: MeasuredJobs, asked: MeasuredJobs) -> dict[str, np.ndarray]:
     """|log(measured / predicted)| (m,) of the jobs asked for."""
     found = {"base": np.abs(asked.runtime)}
     for name, without in {"corrected": (), **WITHOUT}.items():
@@ -139,7 +139,7 @@ def _errors(learnt: Measured, asked: Measured) -> dict[str, np.ndarray]:
     return found
 
 
-def _failed(learnt: Measured, asked: Measured, seed: int) -> dict[str, np.ndarray]:
+def _failed(learnt: MeasuredJobs, asked: MeasuredJobs, seed: int) -> dict[str, np.ndarray]:
     """Errors after one in twenty of what arrived was off by a factor of 100, up or down, with and without a limit."""
     rng = np.random.default_rng(seed)
     off = np.where(rng.random(len(learnt)) < 0.05, np.log(100), 0.0) * rng.choice([-1, 1], len(learnt))
@@ -150,7 +150,7 @@ def _failed(learnt: Measured, asked: Measured, seed: int) -> dict[str, np.ndarra
     return found
 
 
-def _inside(learnt: Measured, asked: Measured) -> np.ndarray:
+def _inside(learnt: MeasuredJobs, asked: MeasuredJobs) -> np.ndarray:
     """Which intervals hold: the older arrived jobs teach, the newer ones calibrate, as in a refit."""
     first = round(len(learnt) * (1 - TAIL))
     older, newer = (learnt.where(np.arange(*ends)) for ends in ((0, first), (first, len(learnt))))
@@ -161,7 +161,7 @@ def _inside(learnt: Measured, asked: Measured) -> np.ndarray:
     return (asked.runtime >= mean + ends.low * sd) & (asked.runtime <= mean + ends.high * sd)
 
 
-def _again(study: Study, x: torch.Tensor, held: Sequence[Fold], options: argparse.Namespace) -> TableView:
+def _again(study: Dataset, x: torch.Tensor, held: Sequence[Fold], options: argparse.Namespace) -> TableView:
     """The first measured run of --arrive jobs teaches, the last run of the same jobs is asked for."""
     runs = pd.read_parquet(options.runs)
     by = runs[runs.exit_code == 0].sort_values("attempt").groupby(["content_hash", "device_type"]).runtime_s
@@ -221,7 +221,7 @@ def _cost(numbers: int) -> str:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(MOST, numbers)).astype(np.float32)
     names = tuple(map(str, range(MOST)))
-    measured = Measured(
+    measured = MeasuredJobs(
         gpu_type=tuple(rng.choice(["A", "B"], MOST)),
         source=names,
         owner=names,

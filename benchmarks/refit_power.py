@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kilowait.predict.correction.train import Measured, train
+from kilowait.predict.correction.training import MeasuredJobs, train
 
 SPLITS = 8
 BUSY = 0.6
@@ -65,11 +65,11 @@ def _split(runs: pd.DataFrame, missing: float, seed: int) -> tuple[np.ndarray, n
     return np.abs(energy[rest]), np.abs(energy[rest] - mean), np.abs(energy[rest] - direct)
 
 
-def _measured(runs: pd.DataFrame, chosen: np.ndarray, runtime: np.ndarray, energy: np.ndarray) -> Measured:
+def _measured(runs: pd.DataFrame, chosen: np.ndarray, runtime: np.ndarray, energy: np.ndarray) -> MeasuredJobs:
     rows = runs[chosen]
     kinds = 3 * pd.get_dummies(runs.network).to_numpy(float)[chosen]
     shape = np.stack([np.log2(rows.batch_size.to_numpy()), rows.optimizer == "adam"], axis=1)
-    return Measured(
+    return MeasuredJobs(
         gpu_type=tuple(rows.gpu),
         source=tuple(rows.source),
         owner=("",) * len(rows),

@@ -19,7 +19,7 @@ import numpy as np
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from benchmarks.pretended_cluster import PretendedCluster
-from kilowait.submission import Program
+from kilowait.core.submission import Program
 
 TIMES = "import sys, time\nfile = open(sys.argv[1], 'a')\nfile.write(f'{time.time()}\\n')\n"
 SLEEPS = "import os, sys, time\nopen(sys.argv[1], 'a').write(f'{os.getpid()}\\n')\ntime.sleep(600)\n"

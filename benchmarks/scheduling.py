@@ -32,7 +32,8 @@ from benchmarks import plain
 from benchmarks.decision import latency
 from benchmarks.jobs import Setting, mean_queue, offered_load, submissions
 from kilowait.policies import POLICIES, Policy
-from kilowait.simulate.loop import Run, simulate
+from kilowait.simulate.loop import simulate
+from kilowait.simulate.run import Run
 
 KAPPA = 1e-5
 TWO_TYPES = Setting(jobs=40_000, burst_jobs=1_200)

@@ -25,10 +25,10 @@ from fastapi import FastAPI
 from ray import serve
 from ray.cluster_utils import Cluster
 
-from kilowait.store import Store
-from kilowait.store.tokens import Role, create
+from kilowait.history.store import Store
+from kilowait.history.tokens import Role, create
 from serve.app import Options, app
-from serve.inventory import NAMESPACE
+from serve.runner.gang import NAMESPACE
 
 PORT = 8765
 MEMORY_BYTES = 200_000_000
@@ -174,7 +174,7 @@ def _rate(
 
 
 def _tokens(text: str) -> int:
-    from kilowait.predict.language_model import load_language_model
+    from kilowait.predict.embed.language_model import load_language_model
 
     return len(load_language_model(depth=1).tokenize(text).ids)
 

@@ -16,11 +16,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kilowait.predict.device_model import store
+from kilowait.predict.device_model import model_files
 from kilowait.predict.device_model.specifications import Specification
-from kilowait.predict.dryrun.program import Program
+from kilowait.predict.dryrun.dry_program import DryProgram
+from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import DryRun
-from kilowait.predict.dryrun.runner import DryRunner
 
 TYPES = ("K80", "P100", "V100")
 STEPS = 20
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     measured = read(args.throughputs)
     runs = dry({(name, batch) for name, batch, _ in measured})
-    model, names = store.load(args.device_model), list(runs)
+    model, names = model_files.load(args.device_model), list(runs)
     log_s = model.predict([runs[n] for n in names], [Specification.named(t) for t in TYPES]).log_s
     modelled = {(*n, t): math.exp(log_s[i, j]) / STEPS for i, n in enumerate(names) for j, t in enumerate(TYPES)}
     report(measured, modelled)
@@ -119,7 +119,7 @@ def dry(wanted: set[tuple[str, int]]) -> dict[tuple[str, int], DryRun]:
         for name, batch in sorted(wanted):
             text = HEAD + PROGRAMS[name].replace("STEPS", str(STEPS)).replace("BATCH", str(batch))
             runs[name, batch] = runner.run_program(
-                Program(files={"job.py": text.encode()}, entrypoint="job.py", content_hash=f"{name} {batch}")
+                DryProgram(files={"job.py": text.encode()}, entrypoint="job.py", content_hash=f"{name} {batch}")
             )
     return runs
 

@@ -17,19 +17,20 @@ import ray
 from rich.console import Console
 from tqdm import tqdm
 
-from kilowait import parquet, records
-from kilowait.errors import InputError
-from kilowait.jobs import Provenance
-from kilowait.report import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
-from kilowait.simulate.comparison import explain, versions
-from kilowait.simulate.digest import arrivals_digest, path_digest, trace_digest
-from kilowait.simulate.policy_options import add_policy_options, specs
-from kilowait.simulate.study import PolicySpec, Sampled, World, evaluate, outcome_row
-from kilowait.simulate.trace_options import add_trace_options, check_no_trace_options, trace_worlds
-from kilowait.simulate.trace_world import TraceWorld, job_rows
-from kilowait.simulate.world_options import add_world_options, worlds
-from kilowait.tables import changes_table, shares_table, terminal, totals_table
-from kilowait.trace_tables import trace_sentences, trace_tables
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import Provenance
+from kilowait.files import columns, parquet
+from kilowait.lab.backtest.backtest import PolicySpec, Sampled, World, evaluate, outcome_row
+from kilowait.lab.backtest.backtest_page import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
+from kilowait.lab.backtest.comparison import explain, versions
+from kilowait.lab.backtest.digest import arrivals_digest, path_digest, trace_digest
+from kilowait.lab.backtest.policy_options import add_policy_options, specs
+from kilowait.lab.backtest.tables import changes_table, shares_table, totals_table
+from kilowait.lab.backtest.trace_options import add_trace_options, check_no_trace_options, trace_worlds
+from kilowait.lab.backtest.traces.trace_tables import trace_sentences, trace_tables
+from kilowait.lab.backtest.traces.trace_world import TraceWorld, job_rows
+from kilowait.lab.backtest.world_options import add_world_options, worlds
+from kilowait.report.table import terminal
 
 EXAMPLE = """example:
   python -m tuning.kappa --out out/kappa
@@ -121,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
     finally:
         if mine:
             ray.shutdown()
-    outcomes = parquet.table(rows, records.BACKTEST)
+    outcomes = parquet.table(rows, columns.BACKTEST)
     parquet.write_table(outcomes, args.out / OUTCOMES)
     last = found[-1]
     digest = trace_digest(last) if isinstance(last, TraceWorld) else None
@@ -170,7 +171,7 @@ def write_world(
     if isinstance(world, TraceWorld):
         body["settings"] = settings | {"trace": world.trace, "vc": args.vc, "limit": args.limit}
         body["trace"] = digest
-        parquet.write_table(parquet.table(job_rows(world), records.TRACE_JOBS), args.out / TRACE_JOBS)
+        parquet.write_table(parquet.table(job_rows(world), columns.TRACE_JOBS), args.out / TRACE_JOBS)
     else:
         body["settings"] = settings | {"scenario": args.scenario, "arrivals": asdict(world.arrivals)}
         body["arrivals"] = arrivals_digest(world, samples)

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kilowait.errors import InputError
-from kilowait.jobs import Provenance
-from kilowait.simulate.calibration import Check, checks
-from kilowait.simulate.scenario_classes import CLASS_TABLES, class_table
-from kilowait.tables import TableView, terminal
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import Provenance
+from kilowait.lab.backtest.scenario.class_checks import Check, checks
+from kilowait.lab.backtest.scenario.job_classes import CLASS_TABLES, class_table
+from kilowait.report.table import TableView, terminal
 
 EXAMPLE = """example:
   python -m pipelines.calibrate --measurements measurements/ --classes calibrated
 
-See kilowait/simulate/calibration.py for the files that are read and where they are published.
+See kilowait/lab/backtest/scenario/class_checks.py for the files that are read and where they are published.
 """
 
 

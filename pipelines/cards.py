@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kilowait.predict.bundle import Bundle
 from kilowait.predict.device_model.calibration import Calibration
 from kilowait.predict.device_model.model import DeviceModel
+from kilowait.predict.probe.bundle import Bundle
 
 CARD = "MODEL_CARD.md"
 UNKNOWN = "not measured"
@@ -94,7 +94,7 @@ def probe_card(bundle: Bundle, version: str, overhead: str = UNKNOWN) -> str:
         f"Probes {version}",
         {
             "What it is": f"Metrics of a program on {', '.join(bundle.device_types)}, read off the embedding of its "
-            f"source by probes of kind {some.config.kind} (kilowait/predict/probe.py).",
+            f"source by probes of kind {some.config.kind} (kilowait/predict/probe/probe.py).",
             "Features": f"{read}\n- dimension {some.inputs} in all, side by side",
             "Data": f"{training.get('labels', UNKNOWN)} labels of {training.get('scripts', UNKNOWN)} scripts in "
             f"{training.get('groups', UNKNOWN)} groups. SHA-256 of the labels: "

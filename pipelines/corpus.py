@@ -14,10 +14,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from kilowait import parquet, records
-from kilowait.corpus.composites import composites
-from kilowait.corpus.generate import Script, generate
-from kilowait.errors import InputError
+from kilowait.core.errors import InputError
+from kilowait.files import columns, parquet
+from kilowait.lab.corpus.composites import composites
+from kilowait.lab.corpus.generate import GeneratedScript, generate
 
 MANIFEST = "manifest.parquet"
 FEATURES = ".features"
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         if options.imported:
-            from pipelines.corpus_import import import_corpus
+            from .corpus_import import import_corpus
 
             print(import_corpus(*options.imported, options.timings, options.levels, options.out))
             return 0
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _scripts(options: argparse.Namespace) -> list[Script]:
+def _scripts(options: argparse.Namespace) -> list[GeneratedScript]:
     """Everything that is written, with a bar on stderr."""
     if options.composites:
         count = options.composites
@@ -68,7 +68,7 @@ def _scripts(options: argparse.Namespace) -> list[Script]:
     return list(tqdm(made, total=count, desc="corpus", unit="script", file=sys.stderr))
 
 
-def write_corpus(scripts: Sequence[Script], out: Path) -> None:
+def write_corpus(scripts: Sequence[GeneratedScript], out: Path) -> None:
     """Write scripts and manifest; raises InputError where `out` holds anything that is not this corpus."""
     texts = {script.name: script.text.encode() for script in scripts}
     write_programs(texts, [_row(script) for script in scripts], out)
@@ -89,7 +89,7 @@ def write_programs(
             partial = out / f".{name}.partial"
             partial.write_bytes(data)
             partial.replace(path)
-    parquet.write_table(parquet.table(rows, records.CORPUS), out / MANIFEST)
+    parquet.write_table(parquet.table(rows, columns.CORPUS), out / MANIFEST)
 
 
 def _refuse_foreign(out: Path, texts: Mapping[str, bytes], besides: Sequence[str]) -> None:
@@ -105,7 +105,7 @@ def _refuse_foreign(out: Path, texts: Mapping[str, bytes], besides: Sequence[str
             )
 
 
-def _row(script: Script) -> dict[str, object]:
+def _row(script: GeneratedScript) -> dict[str, object]:
     return {
         "content_hash": script.content_hash,
         "path": script.name,
@@ -119,7 +119,7 @@ def _row(script: Script) -> dict[str, object]:
     }
 
 
-def summary(scripts: Sequence[Script], out: Path) -> str:
+def summary(scripts: Sequence[GeneratedScript], out: Path) -> str:
     """What was written, in a few lines."""
     families, styles = Counter(s.family for s in scripts), Counter(s.style for s in scripts)
     works = Counter((s.family, json.dumps(dict(s.hyperparameters), sort_keys=True)) for s in scripts)

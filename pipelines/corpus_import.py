@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kilowait.corpus import kernelbench
-from kilowait.corpus.kernelbench import Imported, Refused
-from kilowait.errors import InputError
-from kilowait.parquet import table, write_table
-from kilowait.records import POOLED_LABELS, TIMINGS
-from pipelines.corpus import write_programs
+from kilowait.core.errors import InputError
+from kilowait.files.columns import POOLED_LABELS, TIMINGS
+from kilowait.files.parquet import table, write_table
+from kilowait.lab.corpus import kernelbench
+from kilowait.lab.corpus.kernelbench import Imported, Refused
+
+from .corpus import write_programs
 
 LABELS_FILE, TIMINGS_FILE, REFUSED_FILE = "labels.parquet", "timings.parquet", "refused.json"
 _SHOWN = 5

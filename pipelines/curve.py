@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from kilowait.errors import InputError, KilowaitError
-from kilowait.figures import curve_figure
-from kilowait.jobs import Provenance
-from kilowait.predict.accuracy import FloatArray, accuracy
-from kilowait.predict.dataset import Study
-from kilowait.predict.evaluate import Inputs, Mask
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.jobs import Provenance
+from kilowait.lab.evaluate.cross_validation import Inputs, Mask
+from kilowait.lab.evaluate.dataset import Dataset
+from kilowait.predict.accuracy import accuracy
 from kilowait.predict.splits import folds
-from pipelines.evaluate_data import OUR_LABELS, load, read_corpus
-from pipelines.recipes import NamedRecipe, parse_recipes
-from pipelines.remembered import Answers
+from kilowait.report.figures import curve_figure
+
+from .evaluate.answer_cache import AnswerFiles
+from .evaluate.inputs import OUR_LABELS, load, read_corpus
+from .evaluate.recipes import NamedRecipe, parse_recipes
 
 READS = {
     "default": "embedding (default probe)",
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     kept = {"group": study.groups, "program": study.scripts, "family": study.families}[args.by]
     inputs = replace(inputs, together=kept)
     if args.out:
-        answers = Answers(args.out / ".answers", inputs)
+        answers = AnswerFiles(args.out / ".answers", inputs)
         recipes = [answers.of(recipe) for recipe in recipes]
     fold = folds(study.row_keys(kept), args.folds, args.seed)
     scored = _scored(study, args.device)
@@ -119,7 +121,7 @@ def _predictions(
                 yield size, recipe.name, out
 
 
-def training(study: Study, fold: NDArray[np.int64], size: int, seed: int) -> list[NDArray[np.bool_]]:
+def training(study: Dataset, fold: NDArray[np.int64], size: int, seed: int) -> list[NDArray[np.bool_]]:
     """For each fold the labels (N,) of `size` programs of the other folds, nested: a larger size keeps the smaller.
 
     Raises InputError when the other folds have fewer programs.
@@ -134,7 +136,7 @@ def training(study: Study, fold: NDArray[np.int64], size: int, seed: int) -> lis
     return masks
 
 
-def _scored(study: Study, device: str | None) -> Mask:
+def _scored(study: Dataset, device: str | None) -> Mask:
     """The labels (N,) that count; raises InputError for a device type without labels."""
     if device is not None and device not in study.device_types:
         raise InputError(f"--device {device}: not labelled; there are {', '.join(study.device_types)}")
@@ -144,7 +146,7 @@ def _scored(study: Study, device: str | None) -> Mask:
     return mask
 
 
-def _scores(study: Study, predicted: FloatArray, mask: Mask, seed: int) -> dict[str, Any]:
+def _scores(study: Dataset, predicted: FloatArray, mask: Mask, seed: int) -> dict[str, Any]:
     truth, found = study.metrics["runtime_s"][mask], predicted[mask]
     got = accuracy(truth, found)
     low, high = _interval(np.abs(found - truth) / truth, study.script[mask], seed)
@@ -161,7 +163,7 @@ def _interval(ape: FloatArray, script: NDArray[np.int64], seed: int, draws: int 
     return float(low), float(high)
 
 
-def _where(study: Study, mask: Mask) -> str:
+def _where(study: Dataset, mask: Mask) -> str:
     types = [study.device_types[i] for i in np.unique(study.device[mask])]
     return f"{len(study.scripts)} programs on {', '.join(types)}"
 

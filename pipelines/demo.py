@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kilowait.errors import InputError, KilowaitError
-from kilowait.report import ReportInputs, write_report
+from kilowait.core.errors import InputError, KilowaitError
+from kilowait.lab.backtest.backtest_page import ReportInputs, write_report
 
 ROOT = Path(__file__).parents[1]
 COMMITTED_LABELS = ROOT / "data" / "cpu" / "labels.parquet"
@@ -27,7 +27,7 @@ the machine that data/cpu/README.md describes). The backtest is a simulation: it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class DemoStep:
     """One command of the demo and what it is for."""
 
     title: str
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def steps(args: argparse.Namespace) -> list[Step]:
+def steps(args: argparse.Namespace) -> list[DemoStep]:
     """The commands, in order."""
     out: Path = args.out
     corpus, embeddings, model = out / "corpus", out / "embeddings", out / "model"
@@ -84,7 +84,7 @@ def steps(args: argparse.Namespace) -> list[Step]:
         ),
     ]
     return [
-        Step(
+        DemoStep(
             title=title,
             arguments=("-m", f"{'tuning' if name == 'kappa' else 'pipelines'}.{name}", *shlex.split(options)),
         )
@@ -92,7 +92,7 @@ def steps(args: argparse.Namespace) -> list[Step]:
     ]
 
 
-def run(step: Step, number: int, count: int) -> float:
+def run(step: DemoStep, number: int, count: int) -> float:
     """Run one step with its output shown; returns its seconds, raises KilowaitError when it fails."""
     print(f"\n=== {number}/{count} {step.title}\n$ python {shlex.join(step.arguments)}", flush=True)
     begin = time.perf_counter()

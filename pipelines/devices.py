@@ -14,23 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from kilowait.corpus.styles import STYLES
-from kilowait.errors import InputError, KilowaitError
-from kilowait.parquet import table, write_table
-from kilowait.predict.accuracy import Accuracy, FloatArray, accuracy
-from kilowait.predict.combined import Programs, by_operations
-from kilowait.predict.dataset import Study
-from kilowait.predict.device_model import store
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError, KilowaitError
+from kilowait.files.columns import RESIDUALS
+from kilowait.files.parquet import table, write_table
+from kilowait.lab.corpus.styles import STYLES
+from kilowait.lab.evaluate.dataset import Dataset
+from kilowait.lab.evaluate.operation_times import Programs, by_operations
+from kilowait.lab.evaluate.rounds import Round, device_rounds, fold_rounds
+from kilowait.predict.accuracy import Accuracy, accuracy
+from kilowait.predict.device_model import model_files
 from kilowait.predict.device_model.calibration import Calibration, Quantiles, coverage
-from kilowait.predict.device_model.fit import Measured
+from kilowait.predict.device_model.fit import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.dryrun.record import Completeness
-from kilowait.predict.rounds import Round, device_rounds, fold_rounds
 from kilowait.predict.splits import folds
-from kilowait.records import RESIDUALS
-from pipelines.cards import device_card, write_card
-from pipelines.evaluate_data import Corpus, programs_of, read_corpus, study_of_corpus
-from pipelines.scoring import residual_rows
+
+from .cards import device_card, write_card
+from .evaluate.inputs import Corpus, programs_of, read_corpus, study_of_corpus
+from .evaluate.scoring import residual_rows
 
 EXAMPLE = """\
 example:
@@ -39,12 +41,12 @@ example:
   python -m pipelines.devices --corpus out/corpus --labels data/cpu/labels.parquet --folds 5 \\
       --out kilowait/data/bundle/operations
 
-The labels are measured run times on GPU types of the catalogue (kilowait/hardware.py), as `python -m pipelines.corpus
---import kernelbench` writes them, or on CPU types (cpu-N). A folder named operations in a bundle predicts its device
-types wherever a program's dry run is whole. Dry runs that are missing are made and kept in the corpus' .features
-folder. Errors and intervals are out of fold: no program, nor another version of it, is in the training of the model
-that predicts it; for a new type neither is the type. 200 programs take about five minutes on one core, 516 training
-scripts fifteen.
+The labels are measured run times on GPU types of the catalogue (kilowait/core/hardware.py), as `python -m
+pipelines.corpus --import kernelbench` writes them, or on CPU types (cpu-N). A folder named operations in a bundle
+predicts its device types wherever a program's dry run is whole. Dry runs that are missing are made and kept in the
+corpus' .features folder. Errors and intervals are out of fold: no program, nor another version of it, is in the
+training of the model that predicts it; for a new type neither is the type. 200 programs take about five minutes on one
+core, 516 training scripts fifteen.
 """
 MODEL = "operations"
 """The name of the device model among others' residuals."""
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         write_table(table(list(rows), RESIDUALS), args.residuals)
     model = _fitted(study, programs)
     training = {**_provenance(corpus, study, programs, args), **_errors(study, seen, new)}
-    version = store.save(model, args.out, {**training, "calibration": calibration.to_dict()})
+    version = model_files.save(model, args.out, {**training, "calibration": calibration.to_dict()})
     write_card(args.out, device_card(model, version, training, calibration))
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"device model {version}, {size / 1e3:,.0f} kB, written to {args.out}")
@@ -117,7 +119,7 @@ class Scored:
     coverage: float
 
 
-def scored(study: Study, programs: Programs, count: int, seed: int) -> tuple[Scored, Scored]:
+def scored(study: Dataset, programs: Programs, count: int, seed: int) -> tuple[Scored, Scored]:
     """How well programs that are new are predicted on the types of training, and on types that are new as well."""
     groups = study.row_keys(study.groups)
     fold = folds(groups, count, seed)
@@ -129,7 +131,7 @@ def scored(study: Study, programs: Programs, count: int, seed: int) -> tuple[Sco
 
 
 def _scored(
-    study: Study,
+    study: Dataset,
     programs: Programs,
     rounds: Sequence[Round],
     fold: NDArray[np.int64],
@@ -159,14 +161,14 @@ def _scored(
     )
 
 
-def _whole(study: Study, programs: Programs) -> NDArray[np.bool_]:
+def _whole(study: Dataset, programs: Programs) -> NDArray[np.bool_]:
     """The rows (N,) whose program has a whole dry run: the only ones that are learned from."""
     runs = [programs.usable(script) for script in study.scripts]
     whole = np.array([run is not None and run.completeness == Completeness.WHOLE for run in runs])
     return np.asarray(whole[study.script])
 
 
-def _fitted(study: Study, programs: Programs) -> DeviceModel:
+def _fitted(study: Dataset, programs: Programs) -> DeviceModel:
     """The model of every label whose program has a whole dry run."""
     mask = _whole(study, programs)
     scripts, program = np.unique(study.script[mask], return_inverse=True)
@@ -175,13 +177,13 @@ def _fitted(study: Study, programs: Programs) -> DeviceModel:
     return DeviceModel.fit(
         [run for run in found if run is not None],
         [programs.sheet(study.device_types[j]) for j in types],
-        Measured(program, device, np.log(study.metrics["runtime_s"][mask])),
+        MeasuredTimes(program, device, np.log(study.metrics["runtime_s"][mask])),
         terms=programs.terms,
         grid=programs.grid,
     )
 
 
-def _provenance(corpus: Corpus, study: Study, programs: Programs, args: argparse.Namespace) -> dict[str, Any]:
+def _provenance(corpus: Corpus, study: Dataset, programs: Programs, args: argparse.Namespace) -> dict[str, Any]:
     """Which run times, whose, and which were left out."""
     style = corpus.labels["style"][0].as_py()
     source, licence = SOURCES.get(style, (f"a corpus of style {style!r}", "not stated"))
@@ -202,11 +204,11 @@ def _provenance(corpus: Corpus, study: Study, programs: Programs, args: argparse
     }
 
 
-def _errors(study: Study, seen: Scored, new: Scored) -> dict[str, Any]:
+def _errors(study: Dataset, seen: Scored, new: Scored) -> dict[str, Any]:
     return {"out_of_fold": {"measured": _errors_of(study, seen), "new": _errors_of(study, new)}}
 
 
-def _errors_of(study: Study, part: Scored) -> dict[str, Any]:
+def _errors_of(study: Dataset, part: Scored) -> dict[str, Any]:
     """Errors of all rows and of each type."""
     truth = study.metrics["runtime_s"]
     by_type = {}

@@ -16,13 +16,14 @@ import ray
 from ray.util import ActorPool
 from tqdm import tqdm
 
-from kilowait.errors import InputError, KilowaitError
+from kilowait.core.errors import InputError, KilowaitError
+from kilowait.lab.evaluate.dry_run_shards import finished, write_dry_runs
+from kilowait.lab.evaluate.shards import collect, find_files, write_refused
+from kilowait.predict.dryrun.dry_runner import TARGETS, DryRunner
 from kilowait.predict.dryrun.record import DryRun
-from kilowait.predict.dryrun.runner import TARGETS, DryRunner
-from kilowait.predict.dryrun.store import finished, write_dry_runs
-from kilowait.predict.shards import collect, find_files, write_refused
-from kilowait.source import MAX_SOURCE_BYTES, Source
-from pipelines.embed_ray import session
+from kilowait.program.source import MAX_SOURCE_BYTES, Source
+
+from .embed.actors import session
 
 EXAMPLE = """example:
   python -m pipelines.dryrun --corpus out/corpus --out out/dryruns --target cuda --budget-s 2
@@ -36,7 +37,7 @@ Exit code: 0 even when some programs failed, 2 when nothing was usable or an opt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class DryRunSummary:
     """What a run did; the seconds are those of the dry runs made now, measured."""
 
     files: int
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(options: argparse.Namespace) -> Summary:
+def run(options: argparse.Namespace) -> DryRunSummary:
     """Run dry what is not in --out yet; raises InputError when no file is usable."""
     paths = find_files(options.corpus, options.glob)[: options.limit]
     found = collect(paths, MAX_SOURCE_BYTES)
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace) -> Summary:
     runs = _dry_run(options, todo) if todo else []
     counts = Counter(run.completeness for run in runs)
     seconds = sorted(run.seconds for run in runs) or [0.0]
-    return Summary(
+    return DryRunSummary(
         files=found.files,
         unique=len(found.sources),
         done_before=len(found.sources) - len(todo),
@@ -156,7 +157,7 @@ def _stream(options: argparse.Namespace, todo: Sequence[Source]) -> Iterator[Dry
     ray.get([actor.close.remote() for actor in actors])
 
 
-def _report(summary: Summary, options: argparse.Namespace) -> None:
+def _report(summary: DryRunSummary, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(asdict(summary)))
         return

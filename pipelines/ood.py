@@ -19,11 +19,11 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from tqdm import tqdm
 
-from kilowait.errors import InputError
-from kilowait.predict.accuracy import FloatArray
-from kilowait.predict.dataset import Study, read_embeddings, read_study
-from kilowait.predict.ood import Novelty
-from kilowait.predict.probe import ProbeConfig, fit_probes
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError
+from kilowait.lab.evaluate.dataset import Dataset, read_embeddings, read_study
+from kilowait.predict.probe.ood import Novelty
+from kilowait.predict.probe.probe import ProbeConfig, fit_probes
 
 PARTS = 5
 """Of the known scripts one part in so many is held out, another one for each family left out."""
@@ -70,7 +70,9 @@ def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     return (train - train.mean(0)) / spread, (test - train.mean(0)) / spread
 
 
-def compare(study: Study, x: Tensor, config: ProbeConfig, seed: int = 0) -> tuple[list[dict[str, object]], list[float]]:
+def compare(
+    study: Dataset, x: Tensor, config: ProbeConfig, seed: int = 0
+) -> tuple[list[dict[str, object]], list[float]]:
     """A row a distance, and the shares of held-out known and of left-out scripts that the default takes for unknown."""
     family = np.array(study.families)
     part = np.random.default_rng(seed).integers(0, PARTS, len(family))
@@ -91,7 +93,7 @@ def compare(study: Study, x: Tensor, config: ProbeConfig, seed: int = 0) -> tupl
     return rows, [float(flagged[~far].mean()), float(flagged[far].mean())]
 
 
-def _errors(study: Study, x: Tensor, config: ProbeConfig, train: NDArray[np.bool_]) -> FloatArray:
+def _errors(study: Dataset, x: Tensor, config: ProbeConfig, train: NDArray[np.bool_]) -> FloatArray:
     """Each script's absolute error of the logarithm of its run time, averaged over device types (S,)."""
     y = study.metrics["runtime_s"]
     rows = study.rows("runtime_s", x, train[study.script] & np.isfinite(y))

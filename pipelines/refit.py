@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from kilowait.errors import InputError, KilowaitError
-from kilowait.jobs import Provenance
-from kilowait.learning.compare import Score
-from kilowait.learning.refit import Outcome, Round, refit
-from kilowait.store import Store
-from kilowait.tables import TableView, terminal
+from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.jobs import Provenance
+from kilowait.history.store import Store
+from kilowait.live.learning.compare import Score
+from kilowait.live.learning.refit import RefitOutcome, RefitRound, refit
+from kilowait.report.table import TableView, terminal
 
-CODES = {Outcome.PROMOTED: 0, Outcome.BETTER: 0, Outcome.NOT_BETTER: 3, Outcome.TOO_FEW: 4}
+CODES = {RefitOutcome.PROMOTED: 0, RefitOutcome.BETTER: 0, RefitOutcome.NOT_BETTER: 3, RefitOutcome.TOO_FEW: 4}
 EXAMPLE = """\
 examples:
   python -m pipelines.refit --database sqlite:///out/serve/kilowait.db
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return CODES[found.outcome]
 
 
-def view(found: Round, provenance: Provenance) -> TableView:
+def view(found: RefitRound, provenance: Provenance) -> TableView:
     """The comparison as a table."""
     return TableView(
         title=f"{found.trained} jobs taught, {found.tested} newer ones tested; error is |log(measured / predicted)|",
@@ -98,7 +98,7 @@ def view(found: Round, provenance: Provenance) -> TableView:
     )
 
 
-def said(found: Round) -> str:
+def said(found: RefitRound) -> str:
     """What it came to, in a line."""
     name = f"{found.version}: " if found.version else ""
     return f"{found.outcome}: {name}{found.reason}"

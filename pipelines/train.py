@@ -18,20 +18,21 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from kilowait import __version__
-from kilowait.errors import InputError, KilowaitError
-from kilowait.predict import bundle as bundles
-from kilowait.predict.accuracy import FloatArray
-from kilowait.predict.dataset import Study, embedded_scripts, read_embeddings, read_study, read_texts
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError, KilowaitError
+from kilowait.lab.evaluate.cross_validation import Inputs, out_of_fold
+from kilowait.lab.evaluate.dataset import Dataset, embedded_scripts, read_embeddings, read_study, read_texts
 from kilowait.predict.device_model.calibration import coverage
-from kilowait.predict.doubt import KNOWN, NEW, Doubt
-from kilowait.predict.evaluate import Inputs, out_of_fold
 from kilowait.predict.operations import of_bundle
-from kilowait.predict.probe import ProbeConfig, fit_probes
+from kilowait.predict.probe import bundle as bundles
+from kilowait.predict.probe.doubt import KNOWN, NEW, Doubt
+from kilowait.predict.probe.probe import ProbeConfig, fit_probes
 from kilowait.predict.splits import Folds, folds, holdout
-from pipelines.cards import probe_card, write_card
-from pipelines.recipes import DEFAULT, NAMES, QUICK, NamedRecipe, default_config, parse_recipes
-from pipelines.remembered import Memory
-from pipelines.scoring import FLOOR, SPLITS, Line, as_text, counts, flat, residual_rows, score, write_tables
+
+from .cards import probe_card, write_card
+from .evaluate.answer_cache import PredictionCache
+from .evaluate.recipes import DEFAULT, NAMES, QUICK, NamedRecipe, default_config, parse_recipes
+from .evaluate.scoring import FLOOR, SPLITS, Line, as_text, counts, flat, residual_rows, score, write_tables
 
 EXAMPLE = f"""\
 example:
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     study = _study(args, config)
     inputs = _inputs(study, recipes, config, args)
     splits = _splits(study, config.test_share, args.folds, args.seed)
-    memory = Memory(args.out / ".finished", inputs, fresh=args.fresh)
+    memory = PredictionCache(args.out / ".finished", inputs, fresh=args.fresh)
     lines, residuals, kept = _evaluate(inputs, recipes, splits, memory)
     write_tables(args.out, study, lines, residuals, {"folds": args.folds, "seed": args.seed})
     print(as_text(study, lines))
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _study(args: argparse.Namespace, config: ProbeConfig) -> Study:
+def _study(args: argparse.Namespace, config: ProbeConfig) -> Dataset:
     """All labels, or with --embedded-only those of scripts that have the default probe's vectors."""
     study = read_study(args.labels)
     if not args.embedded_only:
@@ -134,7 +135,7 @@ def _study(args: argparse.Namespace, config: ProbeConfig) -> Study:
     return kept
 
 
-def _inputs(study: Study, recipes: Sequence[NamedRecipe], config: ProbeConfig, args: argparse.Namespace) -> Inputs:
+def _inputs(study: Dataset, recipes: Sequence[NamedRecipe], config: ProbeConfig, args: argparse.Namespace) -> Inputs:
     keys = {key for recipe in recipes for key in recipe.features}
     if args.bundle_out:
         keys |= set(config.features)
@@ -148,14 +149,14 @@ def _inputs(study: Study, recipes: Sequence[NamedRecipe], config: ProbeConfig, a
     )
 
 
-def _splits(study: Study, share: float, count: int, seed: int) -> dict[str, Folds]:
+def _splits(study: Dataset, share: float, count: int, seed: int) -> dict[str, Folds]:
     by_script, by_group = study.row_keys(study.scripts), study.row_keys(study.groups)
     each = (holdout(by_script, share, seed), folds(by_script, count, seed), folds(by_group, count, seed))
     return dict(zip(SPLITS, each, strict=True))
 
 
 def _evaluate(
-    inputs: Inputs, recipes: Sequence[NamedRecipe], splits: dict[str, Folds], memory: Memory
+    inputs: Inputs, recipes: Sequence[NamedRecipe], splits: dict[str, Folds], memory: PredictionCache
 ) -> tuple[list[Line], list[dict[str, object]], Kept]:
     """Every line of every table, the residuals of the default probe by script, and its predictions by split."""
     lines: list[Line] = []

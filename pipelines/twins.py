@@ -13,14 +13,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from kilowait.corpus.running import results
-from kilowait.corpus.twins import Twin, twins
-from kilowait.errors import InputError
-from kilowait.parquet import read_table, table, write_table
+from kilowait.core.errors import InputError
+from kilowait.files.columns import CORPUS, TWINS
+from kilowait.files.parquet import read_table, table, write_table
+from kilowait.lab.corpus.running import results
+from kilowait.lab.corpus.twins import Twin, twins
 from kilowait.predict.dryrun.record import Completeness, DryRun
-from kilowait.records import CORPUS, TWINS
-from kilowait.source import source_from_bytes
-from pipelines.features_cache import dry_runs
+from kilowait.program.source import source_from_bytes
+
+from .evaluate.features_cache import dry_runs
 
 MANIFEST = "manifest.parquet"
 EXAMPLE = """\

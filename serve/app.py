@@ -17,14 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from ray import serve
 from ray.serve import Application
 
-from kilowait.errors import InputError
-from kilowait.hardware import canonical
+from kilowait.core.errors import InputError
+from kilowait.core.hardware import canonical
 from kilowait.predict.dry_runs import BUDGET_S
-from serve.desk import Desk
-from serve.inventory import Settings, deploy
-from serve.learning import Learner
-from serve.predictor import MAX_QUEUED, Predictor
-from serve.routes import build
+
+from .api.routes import build
+from .desk.desk import Desk
+from .desk.learner import Learner
+from .desk.predictor_replica import MAX_QUEUED, PredictorReplica
+from .scheduler.scheduler import deploy
+from .scheduler.settings import SchedulerSettings
 
 KEEP_UP_S = 1.0
 SQLITE = "sqlite:///"
@@ -55,13 +57,13 @@ class Options(BaseModel):
     """For a try-out: learn from pretended GPUs, about those alone."""
     grow_to: dict[str, PositiveInt] = {}
 
-    def settings(self) -> Settings:
+    def settings(self) -> SchedulerSettings:
         """For the scheduler actor; raises InputError for an environment variable that is not set."""
         options = json.loads(self.policy_options) if isinstance(self.policy_options, str) else self.policy_options
         if options is None:
             options = {"kappa_relative": 1.0} if self.policy in ("value", "value_aging", "value_cvar") else {}
         grow_to = {canonical(name): gpus for name, gpus in self.grow_to.items()}
-        return Settings(
+        return SchedulerSettings(
             url=_absolute(_looked_up(self.database)), policy=self.policy, policy_options=options, grow_to=grow_to
         )
 
@@ -97,7 +99,7 @@ class Service:
 
 def app(options: Options) -> Application:
     """The application with these options; raises InputError for a policy that is unknown."""
-    predictor = Predictor.options(max_queued_requests=options.max_queued).bind(
+    predictor = PredictorReplica.options(max_queued_requests=options.max_queued).bind(
         options.bundle, options.threads, options.device_model, options.dry_run_budget_s
     )
     return Service.options(ray_actor_options={"num_cpus": 0, "resources": HEAD}).bind(options, predictor)

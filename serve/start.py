@@ -16,14 +16,15 @@ import ray
 from ray import serve
 from ray.cluster_utils import Cluster
 
-from kilowait.errors import KilowaitError
-from kilowait.hardware import canonical
+from kilowait.core.errors import KilowaitError
+from kilowait.core.hardware import canonical
+from kilowait.history.store import Store
+from kilowait.history.tokens import Role, create, identify
 from kilowait.simulate.inventory import parse_nodes
-from kilowait.store import Store
-from kilowait.store.tokens import Role, create, identify
-from serve.app import SQLITE, Options, app, make_folder
-from serve.claim import check_lease, claim, let_go
-from serve.inventory import NAMESPACE
+
+from .app import SQLITE, Options, app, make_folder
+from .runner.gang import NAMESPACE
+from .scheduler.claim import check_lease, claim, let_go
 
 MEMORY_BYTES = 200_000_000
 EXAMPLE = """\

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from postgres_server import postgres
 
-from kilowait.errors import StoreError
-from kilowait.predict.dryrun.runner import DryRunner
-from kilowait.store import Store
+from kilowait.core.errors import StoreError
+from kilowait.history.store import Store
+from kilowait.predict.dryrun.dry_runner import DryRunner
+from tests.support.postgres_server import postgres
 
 
 @pytest.fixture

@@ -5,18 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kilowait import parquet, records
-from kilowait.figures import Panel, front_figure
-from kilowait.jobs import Provenance
-from kilowait.simulate.front import Pick, pareto_front
-from kilowait.simulate.objective import Trial
-
-HOUR_S = 3600
+from kilowait.core.jobs import Provenance
+from kilowait.core.units import HOUR_S
+from kilowait.files import columns, parquet
+from kilowait.lab.backtest.front import Pick, pareto_front
+from kilowait.lab.backtest.objective import KappaTrial
+from kilowait.report.figures import Panel, front_figure
 
 
 def write_front(
     out: Path,
-    trials: Mapping[str, Sequence[Trial]],
+    trials: Mapping[str, Sequence[KappaTrial]],
     picks: Mapping[str, Mapping[str, Pick]],
     samples: int,
     predictions: str,
@@ -25,7 +24,7 @@ def write_front(
     same = {"samples": samples, "predictions": predictions, "provenance": Provenance.MODELLED}
     fronts = {classes: pareto_front(tried) for classes, tried in trials.items()}
     rows = [asdict(trial) | same | {"classes": classes} for classes, front in fronts.items() for trial in front]
-    parquet.write_table(parquet.table(rows, records.KAPPA_FRONT), out / "front.parquet")
+    parquet.write_table(parquet.table(rows, columns.KAPPA_FRONT), out / "front.parquet")
     panels = {
         f"Value on {classes} jobs: {len(front)} of {len(trials[classes])} kappas on the front": panel(
             trials[classes], front, picks[classes], samples
@@ -38,10 +37,10 @@ def write_front(
     os.replace(partial, out / "front.svg")
 
 
-def panel(tried: Sequence[Trial], front: Sequence[Trial], picks: Mapping[str, Pick], samples: int) -> Panel:
+def panel(tried: Sequence[KappaTrial], front: Sequence[KappaTrial], picks: Mapping[str, Pick], samples: int) -> Panel:
     """The points of one table of job classes, in hours of waiting and kWh a sample."""
 
-    def point(trial: Trial) -> tuple[float, float]:
+    def point(trial: KappaTrial) -> tuple[float, float]:
         return trial.total_wait_s / HOUR_S / samples, trial.energy_kwh / samples
 
     named = {f"{name}: kappa {pick.trial.kappa:g}": point(pick.trial) for name, pick in picks.items()}

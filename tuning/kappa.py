@@ -22,14 +22,15 @@ import ray
 from ray import tune
 from tqdm import tqdm
 
-from kilowait import parquet, records
-from kilowait.errors import InputError
-from kilowait.simulate.front import Pick, Rule, WaitBudget, pick
-from kilowait.simulate.kappa_file import write_kappa
-from kilowait.simulate.objective import CRITERIA, Trial, Weights, kappa_grid
-from kilowait.simulate.study import World, try_kappa
-from kilowait.simulate.world_options import add_world_options, worlds
-from tuning.front import write_front
+from kilowait.core.errors import InputError
+from kilowait.files import columns, parquet
+from kilowait.lab.backtest.backtest import World, try_kappa
+from kilowait.lab.backtest.front import Pick, Rule, WaitBudget, pick
+from kilowait.lab.backtest.kappa_file import write_kappa
+from kilowait.lab.backtest.objective import CRITERIA, KappaTrial, ObjectiveWeights, kappa_grid
+from kilowait.lab.backtest.world_options import add_world_options, worlds
+
+from .front import write_front
 
 EXAMPLE = """example:
   python -m tuning.kappa --classes paper-like,calibrated --samples 50 --out out/kappa
@@ -75,7 +76,7 @@ def rules(args: argparse.Namespace) -> dict[str, Rule]:
     if len(given) > 1:
         raise InputError(f"give only one of {', '.join(given)}")
     if args.weights is not None:
-        return {"weights": Weights.parse(args.weights)}
+        return {"weights": ObjectiveWeights.parse(args.weights)}
     if args.max_extra_wait is not None:
         budget = WaitBudget(max_extra_wait=args.max_extra_wait)
         return {budget.label: budget}
@@ -109,12 +110,12 @@ class TrialStore:
         text = json.dumps([self._settings[key[0]], repr(key[1])], sort_keys=True)
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.json"
 
-    def load(self, key: Key) -> Trial | None:
+    def load(self, key: Key) -> KappaTrial | None:
         """The finished trial, None where it has not run."""
         path = self.path(key)
-        return Trial(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+        return KappaTrial(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
-    def save(self, key: Key, trial: Trial) -> None:
+    def save(self, key: Key, trial: KappaTrial) -> None:
         """Keep a finished trial, atomically."""
         path = self.path(key)
         partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -135,7 +136,7 @@ class Keep(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Ray Tune's hook."""
         key = self._keys[trial.config["trial"]]
-        self._store.save(key, Trial(kappa=key[1], **{name: trial.last_result[name] for name in TOTALS}))
+        self._store.save(key, KappaTrial(kappa=key[1], **{name: trial.last_result[name] for name in TOTALS}))
         self._bar.update()
 
 
@@ -216,14 +217,14 @@ def run(args: argparse.Namespace) -> None:
 def write_results(
     args: argparse.Namespace,
     found: Sequence[World],
-    trials: Mapping[Key, Trial],
+    trials: Mapping[Key, KappaTrial],
     wanted: Mapping[str, Rule],
     by_classes: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """The table of trials, the front, kappa.json, and what was picked on the terminal."""
     common = {"samples": args.samples, "predictions": found[0].predictions}
     rows = [asdict(trial) | common | {"classes": classes} for (classes, _), trial in trials.items()]
-    parquet.write_table(parquet.table(rows, records.KAPPA_TRIALS), args.out / "trials.parquet")
+    parquet.write_table(parquet.table(rows, columns.KAPPA_TRIALS), args.out / "trials.parquet")
     tried = {world.classes: [t for (c, _), t in trials.items() if c == world.classes] for world in found}
     tuned = {
         classes: {name: pick(of_classes, rule) for name, rule in wanted.items()}
@@ -237,7 +238,7 @@ def write_results(
     print(f"wrote kappa.json, trials.parquet, front.parquet and front.svg to {args.out} (all modelled)")
 
 
-def sentence(picked: Pick, zero: Trial) -> str:
+def sentence(picked: Pick, zero: KappaTrial) -> str:
     """What was picked, against kappa 0, and why."""
     against = ", ".join(
         f"{what} {getattr(picked.trial, total) / getattr(zero, total) - 1:+.1%}"

@@ -27,12 +27,13 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 from tqdm import tqdm
 
-from kilowait import parquet, records
-from kilowait.errors import InputError
-from kilowait.predict.dataset import embedding_keys, read_embeddings, read_study
-from kilowait.predict.evaluate import Inputs, out_of_fold, probe_recipe
+from kilowait.core.errors import InputError
+from kilowait.files import columns, parquet
+from kilowait.lab.evaluate.cross_validation import Inputs, out_of_fold, probe_recipe
+from kilowait.lab.evaluate.dataset import embedding_keys, read_embeddings, read_study
 from kilowait.predict.splits import Folds, folds
-from tuning.space import Space, config_of, vectors
+
+from .space import SearchSpace, config_of, vectors
 
 EXAMPLE = """examples:
   python -m tuning.probe --labels data/labels/labels.parquet --embeddings out/embeddings --out out/tune --samples 60
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     rows = sorted(_search(args, inputs, keys, fold), key=_rank)
     if not rows or rows[0]["log_rmse"] is None:
         raise InputError(f"no trial of {args.out} finished a fold; see its errors under {args.out / 'ray'}")
-    parquet.write_table(parquet.table(rows, records.PROBE_TRIALS), args.out / "trials.parquet")
+    parquet.write_table(parquet.table(rows, columns.PROBE_TRIALS), args.out / "trials.parquet")
     (args.out / "best.json").write_text(str(rows[0]["config"]) + "\n", encoding="utf-8")
     print(_text(rows, args))
 
@@ -155,7 +156,7 @@ def _tuner(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: 
     if tune.Tuner.can_restore(str(storage / NAME)):
         return tune.Tuner.restore(str(storage / NAME), trainable, resume_unfinished=True, restart_errored=True)
     kinds = tuple(kind.strip() for kind in args.kinds.split(","))
-    search = OptunaSearch(Space(vectors(keys), kinds, args.smoke), metric="log_rmse", mode="min", seed=args.seed)
+    search = OptunaSearch(SearchSpace(vectors(keys), kinds, args.smoke), metric="log_rmse", mode="min", seed=args.seed)
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         tune_config=tune.TuneConfig(
@@ -164,11 +165,11 @@ def _tuner(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: 
             num_samples=args.samples,
             max_concurrent_trials=args.concurrency,
         ),
-        run_config=tune.RunConfig(name=NAME, storage_path=str(storage), verbose=0, callbacks=[Progress(args.samples)]),
+        run_config=tune.RunConfig(name=NAME, storage_path=str(storage), verbose=0, callbacks=[TrialBar(args.samples)]),
     )
 
 
-class Progress(tune.Callback):
+class TrialBar(tune.Callback):
     """A progress bar over trials, which opens anew where an interrupted experiment goes on."""
 
     def __init__(self, total: int) -> None:

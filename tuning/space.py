@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kilowait.predict.features import FeatureConfiguration
-from kilowait.predict.kernel import KernelConfig
-from kilowait.predict.mlp import MLPConfig
-from kilowait.predict.probe import ProbeConfig
+from kilowait.predict.embed.features import FeatureConfiguration
+from kilowait.predict.probe.kernel_ridge import KernelConfig
+from kilowait.predict.probe.mlp import MLPConfig
+from kilowait.predict.probe.probe import ProbeConfig
 
 
 def vectors(keys: Sequence[str]) -> list[str]:
@@ -15,7 +15,7 @@ def vectors(keys: Sequence[str]) -> list[str]:
     return [*keys, *(f"{key}+{other}" for key in keys if key not in numbers for other in numbers)]
 
 
-class Space:
+class SearchSpace:
     """The search space, asked trial by trial; a class because Ray pickles it into the experiment's state."""
 
     def __init__(self, vectors: Sequence[str], kinds: Sequence[str], smoke: bool) -> None:

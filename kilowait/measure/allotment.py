@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kilowait.boards import WHOLE
-from kilowait.errors import MeterError
-from kilowait.hardware import CATALOGUE, canonical
-from kilowait.jobs import Measurement, Provenance
+from kilowait.core.errors import MeterError
+from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.jobs import Measurement, Provenance
+from kilowait.core.submission import Ending
+from kilowait.core.units import WHOLE
 from kilowait.measure.meters import Meter
 from kilowait.measure.nvml import NvmlMeter, boards, load_nvml
-from kilowait.measure.outcome import Outcome
-from kilowait.submission import Ending
+from kilowait.measure.outcome import RunOutcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Allotment:
         except MeterError:
             self.meters = ()
 
-    def ending(self, outcome: Outcome, job_id: str, attempt: int) -> Ending:
+    def ending(self, outcome: RunOutcome, job_id: str, attempt: int) -> Ending:
         """What an attempt took, charged from the start of its process to its end."""
         runtime_s = outcome.ended_s - outcome.forked_s
         energy_j, provenance, meter, memory = self._read(outcome, runtime_s)
@@ -72,7 +72,7 @@ class Allotment:
             gpu_memory_bytes=memory,
         )
 
-    def _read(self, outcome: Outcome, runtime_s: float) -> tuple[float, Provenance, str, int | None]:
+    def _read(self, outcome: RunOutcome, runtime_s: float) -> tuple[float, Provenance, str, int | None]:
         """(joules, how they were had, by what, peak memory of a board)."""
         with contextlib.suppress(MeterError):  # the run happened: it is estimated instead
             readings = [meter.finish(outcome) for meter in self.meters]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from kilowait.measure import guest
-from kilowait.measure.outcome import Order, Outcome
+from kilowait.measure.outcome import Order, RunOutcome
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 STDERR_TAIL_BYTES = 4096
@@ -175,7 +175,7 @@ def _failure(code: int, in_time: bool, timeout_s: float, tail: _Tail) -> str | N
     return None if code == 0 else tail.last_line() or f"exit code {code}"
 
 
-def _see_through(pid: int, order: Order, marks_fd: int, tail: _Tail, forked_s: float, orders_fd: int) -> Outcome:
+def _see_through(pid: int, order: Order, marks_fd: int, tail: _Tail, forked_s: float, orders_fd: int) -> RunOutcome:
     try:
         in_time = _await_exit(pid, tail, forked_s + order.timeout_s, orders_fd)
     except OrphanedError:
@@ -190,7 +190,7 @@ def _see_through(pid: int, order: Order, marks_fd: int, tail: _Tail, forked_s: f
         continue
     marks = _read_marks(marks_fd)
     code = os.waitstatus_to_exitcode(status)
-    return Outcome(
+    return RunOutcome(
         exit_code=code,
         failure=_failure(code, in_time, order.timeout_s, tail),
         forked_s=forked_s,
@@ -202,7 +202,7 @@ def _see_through(pid: int, order: Order, marks_fd: int, tail: _Tail, forked_s: f
     )
 
 
-def execute(order: Order, *, warm: bool, orders_fd: int = 0) -> Outcome:
+def execute(order: Order, *, warm: bool, orders_fd: int = 0) -> RunOutcome:
     """Run one order to its end, and end everything it started; raises OrphanedError when stdin closes."""
     marks, marks_w = os.pipe()
     errors, errors_w = os.pipe()

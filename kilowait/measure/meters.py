@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from kilowait.errors import InputError, MeterError
-from kilowait.jobs import Provenance
-from kilowait.measure.outcome import Outcome
+from kilowait.core.errors import InputError, MeterError
+from kilowait.core.jobs import Provenance
+from kilowait.measure.outcome import RunOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class PowerSample:
     """One look at a board: power in watts, its running energy counter in joules, memory in use in bytes."""
 
     at_s: float
@@ -25,7 +25,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class MeterReading:
     """Energy of the window, mean and peak power, peak memory; None where the meter cannot know."""
 
     energy_j: float | None
@@ -42,19 +42,19 @@ class Meter(Protocol):
     def start(self) -> None:
         """Begin to watch; raises MeterError when the hardware does not answer."""
 
-    def finish(self, outcome: Outcome) -> Reading:
+    def finish(self, outcome: RunOutcome) -> MeterReading:
         """Stop watching and charge the outcome's window; raises MeterError."""
 
 
-def _between(a: Sample, b: Sample, at_s: float) -> Sample:
+def _between(a: PowerSample, b: PowerSample, at_s: float) -> PowerSample:
     share = (at_s - a.at_s) / (b.at_s - a.at_s)
     counted = None
     if a.energy_j is not None and b.energy_j is not None:
         counted = a.energy_j + share * (b.energy_j - a.energy_j)
-    return Sample(at_s=at_s, power_w=a.power_w + share * (b.power_w - a.power_w), energy_j=counted)
+    return PowerSample(at_s=at_s, power_w=a.power_w + share * (b.power_w - a.power_w), energy_j=counted)
 
 
-def _at(samples: Sequence[Sample], at_s: float) -> Sample:
+def _at(samples: Sequence[PowerSample], at_s: float) -> PowerSample:
     """The trace at an instant, straight lines between samples; raises MeterError outside of it."""
     for a, b in pairwise(samples):
         if a.at_s <= at_s <= b.at_s and a.at_s < b.at_s:
@@ -62,27 +62,27 @@ def _at(samples: Sequence[Sample], at_s: float) -> Sample:
     raise MeterError(f"no power samples around {at_s:.3f} s: the sampler stopped or started too late")
 
 
-def clip(samples: Sequence[Sample], start_s: float, end_s: float) -> list[Sample]:
+def clip(samples: Sequence[PowerSample], start_s: float, end_s: float) -> list[PowerSample]:
     """The trace within a window, with interpolated samples on both edges; raises MeterError if not covered."""
     inside = [s for s in samples if start_s < s.at_s < end_s]
     return [_at(samples, start_s), *inside, _at(samples, end_s)]
 
 
-def integrate_j(samples: Sequence[Sample]) -> float:
+def integrate_j(samples: Sequence[PowerSample]) -> float:
     """Energy in joules under the power samples by the trapezoid rule."""
     return sum((b.at_s - a.at_s) * (a.power_w + b.power_w) / 2 for a, b in pairwise(samples))
 
 
 def read_trace(
-    samples: Sequence[Sample], start_s: float, end_s: float, *, provenance: Provenance, prefix: str
-) -> Reading:
+    samples: Sequence[PowerSample], start_s: float, end_s: float, *, provenance: Provenance, prefix: str
+) -> MeterReading:
     """Charge a window of a trace: by the energy counter where every sample has one, else by integrating power."""
     window = clip(samples, start_s, end_s)
     first, last = window[0].energy_j, window[-1].energy_j
     counted = first is not None and last is not None
     energy_j = last - first if first is not None and last is not None else integrate_j(window)
     used = [s.memory_bytes for s in samples if s.memory_bytes is not None]
-    return Reading(
+    return MeterReading(
         energy_j=energy_j,
         power_mean_w=energy_j / (end_s - start_s),
         power_peak_w=max(s.power_w for s in window),
@@ -92,7 +92,7 @@ def read_trace(
     )
 
 
-def window_of(outcome: Outcome) -> tuple[float, float]:
+def window_of(outcome: RunOutcome) -> tuple[float, float]:
     """What a meter charges: the script's first line to the exit; from the fork where it never began."""
     return (outcome.forked_s if outcome.started_s is None else outcome.started_s), outcome.ended_s
 
@@ -101,12 +101,12 @@ def window_of(outcome: Outcome) -> tuple[float, float]:
 class RecordedMeter:
     """Replays a recorded trace, its times relative to the script's first line: for tests without hardware."""
 
-    samples: Sequence[Sample]
+    samples: Sequence[PowerSample]
 
     def start(self) -> None:
         """Nothing to watch."""
 
-    def finish(self, outcome: Outcome) -> Reading:
+    def finish(self, outcome: RunOutcome) -> MeterReading:
         """Charge the whole runtime against the recording."""
         start_s, end_s = window_of(outcome)
         pretended = Provenance.PRETENDED
@@ -133,14 +133,14 @@ class ConstantPowerMeter:
     def start(self) -> None:
         """Nothing to watch."""
 
-    def finish(self, outcome: Outcome) -> Reading:
+    def finish(self, outcome: RunOutcome) -> MeterReading:
         """Estimate from the wall time of the script and the CPU time of its process."""
         start_s, end_s = window_of(outcome)
         wall_s = end_s - start_s
         busy_s = min(outcome.cpu_s, self.cores * wall_s)
         mean_cores = self.idle_share * self.cores * wall_s + (1 - self.idle_share) * busy_s
         energy_j = self.watts_per_core * mean_cores
-        return Reading(
+        return MeterReading(
             energy_j=energy_j,
             power_mean_w=energy_j / wall_s,
             power_peak_w=None,

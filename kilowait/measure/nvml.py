@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from kilowait.errors import MeterError
-from kilowait.hardware import from_nvml
-from kilowait.jobs import Provenance
-from kilowait.measure.meters import Reading, Sample, read_trace, window_of
-from kilowait.measure.outcome import Outcome
-from kilowait.measure.run import Device
+from kilowait.core.errors import MeterError
+from kilowait.core.hardware import from_nvml
+from kilowait.core.jobs import Provenance
+from kilowait.measure.measured_run import Device
+from kilowait.measure.meters import MeterReading, PowerSample, read_trace, window_of
+from kilowait.measure.outcome import RunOutcome
 
 SAMPLE_PERIOD_S = 0.05
 """20 Hz: twenty times the paper's one reading a second."""
@@ -98,7 +98,7 @@ class NvmlMeter:
             self._handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
             self._check_alone()
             self.has_counter = self._supports_counter()
-        self._samples: list[Sample] = []
+        self._samples: list[PowerSample] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: MeterError | None = None
@@ -123,12 +123,12 @@ class NvmlMeter:
             raise
         return True
 
-    def sample(self) -> Sample:
+    def sample(self) -> PowerSample:
         """Look once; raises MeterError. NVML speaks mW and mJ."""
         nvml, handle = self._nvml, self._handle
         with _as_meter_error(nvml, self.uuid):
             energy_mj = nvml.nvmlDeviceGetTotalEnergyConsumption(handle) if self.has_counter else None
-            return Sample(
+            return PowerSample(
                 at_s=time.perf_counter(),
                 power_w=nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
                 energy_j=None if energy_mj is None else energy_mj / 1000,
@@ -150,7 +150,7 @@ class NvmlMeter:
         self._thread = threading.Thread(target=self._watch, name=f"power-{self.uuid}", daemon=True)
         self._thread.start()
 
-    def finish(self, outcome: Outcome) -> Reading:
+    def finish(self, outcome: RunOutcome) -> MeterReading:
         """Stop, take a last sample, charge the outcome's window; raises MeterError."""
         if self._thread is None:
             raise MeterError(f"{self.uuid}: the meter was not started")

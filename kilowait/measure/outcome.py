@@ -31,7 +31,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RunOutcome:
     """How one run went: when it was forked, started its first line, finished its first step, and ended.
 
     `exit_code` is negative for a signal; `failure` is None on success. `step_s` is None where no step was seen,

@@ -1,11 +1,11 @@
 """The process that guards one job: `python -m kilowait.measure.ward`, started by whoever runs jobs.
 
 It reads a `WardOrder` as one JSON line on stdin, starts the command in a session and folder of its own with only the
-environment it is given, keeps what it writes, and answers with one `Outcome` line on stdout. The line "stop" asks the
-job's process group to end (TERM), and kills it after a grace. When stdin closes, whoever gave the order is gone, and
-the job is killed at once: no job outlives its runner. Nothing that the job started stays behind, however it detached
-itself; only when the guard itself is killed, what left the job's session does. Linux only, as the launcher. This is no
-sandbox: a job may read and write what its user may.
+environment it is given, keeps what it writes, and answers with one `RunOutcome` line on stdout. The line "stop" asks
+the job's process group to end (TERM), and kills it after a grace. When stdin closes, whoever gave the order is gone,
+and the job is killed at once: no job outlives its runner. Nothing that the job started stays behind, however it
+detached itself; only when the guard itself is killed, what left the job's session does. Linux only, as the launcher.
+This is no sandbox: a job may read and write what its user may.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from kilowait.measure.launcher import (
     prctl,
     sweep,
 )
-from kilowait.measure.outcome import Outcome
+from kilowait.measure.outcome import RunOutcome
 
 TAIL_BYTES = 4096
 
@@ -120,7 +120,7 @@ class _Watch:
         return f"exit code {code}: {lines[-1][:FAILURE_CHARACTERS]}" if lines else f"exit code {code}"
 
 
-def guard(order: WardOrder) -> Outcome:
+def guard(order: WardOrder) -> RunOutcome:
     """Run the command to its end, and end everything it started; raises OrphanedError when stdin closes."""
     output, output_w = os.pipe()
     ready, ready_w = os.pipe()
@@ -144,7 +144,7 @@ def guard(order: WardOrder) -> Outcome:
         continue
     watch.log.close()
     code = os.waitstatus_to_exitcode(status)
-    return Outcome(
+    return RunOutcome(
         exit_code=code,
         failure=watch.why(code),
         forked_s=forked_s,

@@ -10,13 +10,14 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from kilowait.boards import WHOLE
-from kilowait.cluster import Cluster, Waiting
-from kilowait.errors import InputError
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import InputError
+from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
-from kilowait.policies.futures import ArrivalModel, Floats, Ints
 from kilowait.policies.patient import DEFAULT_CONGESTION, DEFAULT_WAIT_S_PER_KWH, expected_end_s
-from kilowait.policies.profile import Profile, Reservation, start_all
+from kilowait.policies.planning.futures import ArrivalModel, Floats, Ints
+from kilowait.policies.planning.profile import Profile, Reservation, start_all
 from kilowait.policies.rules import costly
 
 DEFAULT_SCENARIOS = 32
@@ -43,7 +44,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class AnticipatorySettings:
     """What a policy is told; `moves[n]` are the insertions tried for n jobs."""
 
     wait_s_per_kwh: float
@@ -94,7 +95,7 @@ def anticipatory(
     for name, count in (("scenarios", scenarios), ("effort", effort), ("horizon", horizon)):
         if count < 1:
             raise InputError(f"{name} must be >= 1, got {count!r}")
-    settings = Settings(
+    settings = AnticipatorySettings(
         wait_s_per_kwh=wait_s_per_kwh,
         congestion=congestion,
         scenarios=scenarios,
@@ -129,11 +130,13 @@ def _least_area(waiting: Waiting) -> float:
     return min(waiting.job.milli_on(t) * waiting.predictions[t].runtime_s for t in waiting.gpus)
 
 
-def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settings: Settings) -> list[Reservation]:
+def _decide(
+    cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settings: AnticipatorySettings
+) -> list[Reservation]:
     """What starts now, in the order of the queue given."""
     # These load compiled code, and every command imports the policies.
-    from kilowait.policies.lookahead_kernels import Known, decide
-    from kilowait.policies.plan_kernels import NONE, Jobs, Steps
+    from kilowait.policies.planning.lookahead_kernels import RecentJobs, decide
+    from kilowait.policies.planning.plan_kernels import NONE, JobArrays, Steps
 
     now_s, types, price = float(cluster.now_s), tuple(cluster.total), settings.wait_s_per_kwh
     known = [k for k in cluster.recent.jobs if any(gpus <= cluster.total[t] for t, gpus in k.gpus.items())]
@@ -152,14 +155,14 @@ def _decide(cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settin
         now_s,
         float(next_end_s) if cluster.active else math.inf,
         Steps(*steps),
-        Jobs(
+        JobArrays(
             np.full(len(queue) + ahead, now_s),
             longer(milli, ahead),
             longer(runtime_s, ahead),
             longer(extra(priced_s + BEYOND * caused_s), ahead),
         ),
         extra(priced_s + caused_s),
-        Known(past_milli, past_s, extra(past_priced_s)),
+        RecentJobs(past_milli, past_s, extra(past_priced_s)),
         futures,
         CHUNK,
         MOST_CHOICES,

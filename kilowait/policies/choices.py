@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from kilowait.cluster import Waiting
-from kilowait.jobs import Job, Prediction
+from kilowait.cluster.standing import Waiting
+from kilowait.core.jobs import Job, Prediction
 
 
 def in_queue_order(waiting: Waiting) -> float:

@@ -7,10 +7,11 @@ are our extension.
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from kilowait.cluster import Cluster, Waiting
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
 from kilowait.policies.choices import in_queue_order
 from kilowait.policies.decisions import Decision, Policy
-from kilowait.policies.profile import Profile, Reservation, start_now
+from kilowait.policies.planning.profile import Profile, Reservation, start_now
 
 
 def conservative() -> Policy:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from kilowait.cluster import Cluster
-from kilowait.errors import InputError
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import InputError
 
 
 class Place(Struct, frozen=True, kw_only=True, gc=False):

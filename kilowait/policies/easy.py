@@ -13,11 +13,12 @@ from heapq import merge
 from itertools import takewhile
 from operator import attrgetter
 
-from kilowait.cluster import Cluster, Waiting
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.room import Room
 from kilowait.policies.choices import fastest, in_queue_order, predicted_runtime
 from kilowait.policies.decisions import Decision, Place, Policy
 from kilowait.policies.rules import Rule, ruled
-from kilowait.room import Room
 
 End = tuple[float, int]
 """A predicted end in seconds, and the thousandths of GPUs that are then given back."""

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from kilowait.boards import WHOLE
-from kilowait.cluster import Cluster, Waiting
-from kilowait.errors import InputError
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.room import Room
+from kilowait.core.errors import InputError
+from kilowait.core.units import WHOLE
 from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy
-from kilowait.room import Room
 
 
 def fair(*, weights: Mapping[str, float] | None = None) -> Policy:

@@ -1,14 +1,15 @@
 """Gavel without preemption: shares of time on GPU types from a linear program, started as whole runs.
 
 Source: Narayanan et al., "Heterogeneity-aware cluster scheduling policies for deep learning workloads", OSDI 2020:
-sections 3 and 4 for the allocation (`kilowait.policies.allocation`), section 5 for the priorities.
+sections 3 and 4 for the allocation (`kilowait.policies.planning.allocation`), section 5 for the priorities.
 """
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from kilowait.cluster import Cluster, Waiting
-from kilowait.errors import InputError
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import InputError
 from kilowait.policies.choices import in_queue_order
 from kilowait.policies.decisions import Decision, Place, Policy
 
@@ -40,8 +41,8 @@ def gavel(*, objective: str = DEFAULT_OBJECTIVE, horizon: int = 64) -> Policy:
 
     The same state gives the same decisions. Raises InputError for an unknown objective and a horizon below 1.
     """
-    from kilowait.policies.allocation import ALLOCATIONS  # loads scipy's solvers
-    from kilowait.policies.demand import demand_of
+    from kilowait.policies.planning.allocation import ALLOCATIONS  # loads scipy's solvers
+    from kilowait.policies.planning.demand import demand_of
 
     if objective not in ALLOCATIONS:
         raise InputError(f"objective must be one of {', '.join(ALLOCATIONS)}, got {objective!r}")

@@ -1,6 +1,7 @@
 """Greedy: first come, first served, on the type that is cheapest for the job."""
 
-from kilowait.cluster import Cluster, Waiting
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.rules import Rule, ruled
 

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from kilowait.boards import WHOLE
-from kilowait.cluster import Cluster, Waiting
-from kilowait.errors import InputError
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import InputError
+from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
 from kilowait.policies.patient import (
     DEFAULT_CONGESTION,
@@ -17,11 +18,9 @@ from kilowait.policies.patient import (
     plan,
     reservation,
 )
-from kilowait.policies.patient import (
-    DEFAULT_HORIZON as PLANNED,
-)
-from kilowait.policies.profile import Profile, Reservation, start_all
-from kilowait.policies.time_indexed import Column, Limits, select
+from kilowait.policies.patient import DEFAULT_HORIZON as PLANNED
+from kilowait.policies.planning.profile import Profile, Reservation, start_all
+from kilowait.policies.planning.time_indexed import Column, SearchLimits, select
 
 DEFAULT_HORIZON = 12
 DEFAULT_NODES = 50
@@ -65,7 +64,7 @@ def milp(
     for name, count in (("horizon", horizon), ("nodes", nodes)):
         if count < 1:
             raise InputError(f"{name} must be >= 1, got {count!r}")
-    limits = Limits(nodes=nodes, time_s=checked_weight("time_limit_s", time_limit_s))
+    limits = SearchLimits(nodes=nodes, time_s=checked_weight("time_limit_s", time_limit_s))
 
     def milp(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
@@ -85,7 +84,7 @@ def milp(
 
 
 def _improved(
-    cluster: Cluster, profile: Profile, planned: Sequence[Reservation], prices: Prices, limits: Limits
+    cluster: Cluster, profile: Profile, planned: Sequence[Reservation], prices: Prices, limits: SearchLimits
 ) -> Sequence[Reservation]:
     """The cheapest reservations that the program finds for the jobs of `planned`, or `planned` itself."""
     jobs = [cluster.waiting[reserved.job_id] for reserved in planned]

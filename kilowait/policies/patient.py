@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from kilowait.boards import WHOLE
-from kilowait.cluster import Active, Cluster, Waiting
-from kilowait.errors import InputError
+from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import InputError
+from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
-from kilowait.policies.profile import Profile, Reservation, start_all
+from kilowait.policies.planning.profile import Profile, Reservation, start_all
 
 DEFAULT_WAIT_S_PER_KWH = 1500.0
 """A kWh saved is worth 25 minutes of one job's waiting."""
@@ -26,7 +27,7 @@ class Prices(NamedTuple):
     congestion: float
 
 
-class Option(NamedTuple):
+class TypeChoice(NamedTuple):
     """A type that a waiting job may use. `extra_s` is what energy and occupation cost above the job's cheapest type.
 
     `milli` counts thousandths of GPUs.
@@ -43,14 +44,14 @@ class Candidate(NamedTuple):
     """A waiting job: the least GPU-seconds it can take, and its options, cheapest first."""
 
     area_gpu_s: float
-    options: list[Option]
+    options: list[TypeChoice]
 
 
 class Plan(NamedTuple):
     """Jobs with their starts in seconds, in the order planned; the cost counts waits and extra costs."""
 
     cost_s: float
-    starts: list[tuple[float, Option]]
+    starts: list[tuple[float, TypeChoice]]
 
 
 def patient(
@@ -126,7 +127,7 @@ def candidate(cluster: Cluster, waiting: Waiting, wait_s_per_kwh: float, congest
         seen, gpus = waiting.predictions[gpu_type], waiting.job.amount_on(gpu_type)
         caused_s = congestion * len(cluster.waiting) * gpus * seen.runtime_s / cluster.total[gpu_type]
         price_s = caused_s + wait_s_per_kwh * seen.energy_kwh
-        priced.append(Option(waiting.job.job_id, gpu_type, waiting.job.milli_on(gpu_type), seen.runtime_s, price_s))
+        priced.append(TypeChoice(waiting.job.job_id, gpu_type, waiting.job.milli_on(gpu_type), seen.runtime_s, price_s))
     least_s = min(option.extra_s for option in priced)
     options = [option._replace(extra_s=option.extra_s - least_s) for option in priced]
     options.sort(key=lambda option: option.extra_s)
@@ -187,7 +188,7 @@ def plan(profile: Profile, order: Sequence[Candidate], now_s: float, limit_s: fl
     return Plan(cost_s, starts)
 
 
-def reservation(start_s: float, option: Option) -> Reservation:
+def reservation(start_s: float, option: TypeChoice) -> Reservation:
     """What a plan has reserved for a job."""
     return Reservation(
         job_id=option.job_id,

@@ -1,6 +1,6 @@
 """Simple: first come, first served, on the most powerful type that is free."""
 
-from kilowait.cluster import Cluster
+from kilowait.cluster.state import Cluster
 from kilowait.policies.decisions import Decision, Place, Policy
 from kilowait.policies.rules import Rule, ruled
 

@@ -5,7 +5,8 @@ on one machine, with exact times, this order has the least total waiting. Severa
 keep the rule and lose the proof.
 """
 
-from kilowait.cluster import Cluster, Waiting
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
 from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy
 from kilowait.policies.rules import Rule, ruled

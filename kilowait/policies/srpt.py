@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kilowait.cluster import Active, Cluster, Waiting
-from kilowait.errors import InputError
-from kilowait.jobs import Job
+from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.room import Room
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import Job
 from kilowait.policies.choices import fastest, predicted_runtime
 from kilowait.policies.decisions import Decision, Place, Policy, Preempt
-from kilowait.room import Room
 
 DEFAULT_HYSTERESIS = 2.0
 """A job gives way to one that needs less than half as long."""

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from functools import lru_cache
 
-from kilowait.cluster import Cluster
-from kilowait.errors import InputError
-from kilowait.jobs import Job, Prediction
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.ranking import Key
+from kilowait.cluster.views.room import Room
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import Job, Prediction
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.rules import Rule, ruled
-from kilowait.ranking import Key
-from kilowait.room import Room
 
 DEFAULT_KAPPA = 1e-5
 """A kWh saved is worth as much as finishing a job of 28 GPU-hours: 1e-5 = 1 / (28 * 3600).

@@ -5,11 +5,12 @@ Sources: the paper's Value for v_ij; the aging term, a step from 0 to infinity a
 
 from collections.abc import Iterable
 
-from kilowait.cluster import Cluster, Waiting
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.ranking import Key
+from kilowait.cluster.views.room import Room
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.value import place_what_fits, value_key
-from kilowait.ranking import Key
-from kilowait.room import Room
 
 DEFAULT_LIMIT_S = 86_400.0
 """A day."""

@@ -5,12 +5,12 @@ from dataclasses import replace
 from functools import lru_cache
 from statistics import NormalDist
 
-from kilowait.cluster import Cluster
-from kilowait.errors import InputError
-from kilowait.jobs import INTERVAL_COVERAGE, Prediction
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.ranking import Key
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import INTERVAL_COVERAGE, Prediction
 from kilowait.policies.decisions import Decision, Policy
 from kilowait.policies.value import place_what_fits, value_key
-from kilowait.ranking import Key
 
 DEFAULT_RISK = 0.5
 """The mean of the worse half."""

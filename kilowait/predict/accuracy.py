@@ -6,11 +6,9 @@ Every function refuses NaN and infinity: a missing number is a fault upstream, n
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kilowait.errors import InputError
-
-FloatArray = NDArray[np.float64]
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

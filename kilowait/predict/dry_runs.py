@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from kilowait.errors import InputError
-from kilowait.hardware import CATALOGUE
-from kilowait.predict.dryrun.program import Program, is_forward
+from kilowait.core.errors import InputError
+from kilowait.core.hardware import CATALOGUE
+from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
+from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import Completeness, DryRun
-from kilowait.predict.dryrun.runner import DryRunner
 from kilowait.program.job_source import JobSource
-from kilowait.source import Source
+from kilowait.program.source import Source
 
 BUDGET_S = 4.0
 """CPU seconds that a program's dry run gets where nothing else is said."""
@@ -166,7 +166,7 @@ class DryRuns:
         except InputError as error:
             self._off = str(error)
 
-    def _run(self, program: Program) -> DryRunOutcome:
+    def _run(self, program: DryProgram) -> DryRunOutcome:
         forward = _forward(program)
         self._start()
         if self._off:
@@ -174,19 +174,19 @@ class DryRuns:
         return DryRunOutcome(run=self._runner.run_program(program), forward=forward)
 
 
-def program_of(source: Source | JobSource) -> Program:
+def program_of(source: Source | JobSource) -> DryProgram:
     """What runs: the files of a job with its arguments, or one text alone."""
     if isinstance(source, JobSource):
         files: Mapping[str, bytes] = dict(source.files)
-        return Program(
+        return DryProgram(
             files=files,
             entrypoint=source.entrypoint,
             arguments=source.arguments,
             content_hash=source.content_hash,
         )
     name = "job.py"
-    return Program(files={name: source.text.encode()}, entrypoint=name, content_hash=source.content_hash)
+    return DryProgram(files={name: source.text.encode()}, entrypoint=name, content_hash=source.content_hash)
 
 
-def _forward(program: Program) -> bool:
+def _forward(program: DryProgram) -> bool:
     return is_forward(program.files[program.entrypoint].decode("utf-8-sig"))

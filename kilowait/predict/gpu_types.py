@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Self
 
-from kilowait.hardware import CATALOGUE, GpuType
-from kilowait.jobs import JOULES_PER_KWH, Prediction
+from kilowait.core.hardware import CATALOGUE, GpuType
+from kilowait.core.jobs import Prediction
+from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.device_model import scaling
 from kilowait.predict.device_model.power import power_w
 from kilowait.predict.device_model.specifications import Specification
@@ -45,7 +46,9 @@ class GpuPredictor(OperationsModel):
     def _prediction(
         self, run: DryRun, board: GpuType, sheet: Specification, gpus: int, found: RunTime, draw_w: float
     ) -> Prediction:
-        one = scaling.Step(runtime_s=found.runtime_s, steps=run.steps, gradient_bytes=GRADIENT_BYTES * run.parameters)
+        one = scaling.SingleGpuRun(
+            runtime_s=found.runtime_s, steps=run.steps, gradient_bytes=GRADIENT_BYTES * run.parameters
+        )
         link = link_of(board)
         seconds = self.around(run, board.name, scaling.parallel_runtime_s(one, gpus, link), found.sigma)
         energy_j = scaling.parallel_energy_j(one, draw_w, sheet.idle_w, gpus, link)

@@ -29,9 +29,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kilowait.errors import InputError
-from kilowait.jobs import INTERVAL_COVERAGE
-from kilowait.predict.accuracy import FloatArray
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import INTERVAL_COVERAGE
 
 Ints = NDArray[np.int64]
 _FLOOR = 0.01
@@ -65,7 +65,7 @@ class Residuals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ends:
+class IntervalEnds:
     """Lower and upper ends (n,) of intervals, in logarithms, and how many rows borrowed them from all categories."""
 
     low: FloatArray
@@ -79,7 +79,7 @@ def intervals(
     scale: FloatArray,
     category: Ints,
     coverage: float = INTERVAL_COVERAGE,
-) -> Ends:
+) -> IntervalEnds:
     """Intervals of n tested rows, from what each calibration's model says of them: both (C, n); category (n,).
 
     Raises InputError when there is no residual at all.
@@ -99,7 +99,7 @@ def intervals(
         everything = np.arange(len(residuals.value))
         values, _ = _values(residuals, everything, log_predicted[:, lacking], scale[:, lacking])
         low[lacking], high[lacking] = values.min(1), values.max(1)
-    return Ends(low=low, high=high, borrowed=int(lacking.sum()))
+    return IntervalEnds(low=low, high=high, borrowed=int(lacking.sum()))
 
 
 def _values(

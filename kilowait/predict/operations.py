@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from kilowait.errors import ModelError
-from kilowait.predict.device_model import store
+from kilowait.core.errors import ModelError
+from kilowait.predict.device_model import model_files
 from kilowait.predict.device_model.calibration import Calibration
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
@@ -33,7 +33,7 @@ def of_bundle(bundle: Path | None) -> Path | None:
 def labelled(folder: Path) -> tuple[str, ...]:
     """The device types that the device model of a folder has labels of; raises ModelError."""
     try:
-        return tuple(store.read_training(folder)[1]["labels"])
+        return tuple(model_files.read_training(folder)[1]["labels"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}: not a device model: {error!r}; fit it with python -m pipelines.devices") from error
 
@@ -60,8 +60,8 @@ class OperationsModel:
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """Read what `pipelines.devices` wrote; raises ModelError naming the folder and what is wrong with it."""
-        model = store.load(folder)
-        version, training = store.read_training(folder)
+        model = model_files.load(folder)
+        version, training = model_files.read_training(folder)
         if "calibration" not in training:
             raise ModelError(f"{folder}: a device model without intervals; fit it with python -m pipelines.devices")
         calibration = Calibration.from_dict(training["calibration"])

@@ -16,17 +16,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kilowait.errors import ModelError
-from kilowait.hardware import CATALOGUE
-from kilowait.jobs import JOULES_PER_KWH, Prediction
-from kilowait.predict.bundle import Bundle
+from kilowait.core.errors import ModelError
+from kilowait.core.hardware import CATALOGUE
+from kilowait.core.jobs import Prediction
+from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack
 from kilowait.predict.dryrun.record import DryRun
-from kilowait.predict.features import FeatureConfiguration
+from kilowait.predict.embed.features import FeatureConfiguration
+from kilowait.predict.probe.bundle import Bundle
 from kilowait.predict.timed import timed
 from kilowait.program.job_source import JobSource
+from kilowait.program.source import Source
 from kilowait.program.text import as_source
-from kilowait.source import Source
 
 if TYPE_CHECKING:
     from kilowait.predict.gpu_types import GpuPredictor

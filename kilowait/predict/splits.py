@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kilowait.errors import InputError
+from kilowait.core.errors import InputError
 
 Folds = NDArray[np.int64]
 

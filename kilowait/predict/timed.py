@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kilowait.jobs import Prediction
+from kilowait.core.jobs import Prediction
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dry_runs import FEATURES
 from kilowait.predict.dryrun.record import Completeness, DryRun

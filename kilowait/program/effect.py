@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn
 
 from kilowait.program.imports import parse
 from kilowait.program.job_source import JobSource
-from kilowait.program.options import UNKNOWN, Option, Place, declared_options
+from kilowait.program.options import UNKNOWN, DeclaredOption, Place, declared_options
 from kilowait.program.reach import reached_files
 
 _MAX_POSITIONALS = 10
@@ -58,14 +58,14 @@ def arguments_refused(source: JobSource) -> str:
     return _parse(_declaring(source)[1], source.arguments)[2]
 
 
-def _given(value: Any, path: str, options: Sequence[Option]) -> Effective:
+def _given(value: Any, path: str, options: Sequence[DeclaredOption]) -> Effective:
     """A given value of the option that `options` declare: one, or several of the same name."""
     others = [option for option in options if _default(option) != value]
     places = tuple(option.place for option in others if option.place)
     return Effective(value=value, evidence="given", where="arguments", path=path, places=places, repeats=not others)
 
 
-def _declaring(source: JobSource) -> tuple[str, list[Option]]:
+def _declaring(source: JobSource) -> tuple[str, list[DeclaredOption]]:
     """The module that declares the options, and them."""
     for path, data in reached_files(source.files, source.entrypoint, source.arguments).modules.items():
         tree = parse(data.decode("utf-8-sig"))
@@ -83,7 +83,7 @@ class _Parser(argparse.ArgumentParser):
         raise _Refused(message)
 
 
-def _parse(options: Sequence[Option], arguments: Sequence[str]) -> tuple[Mapping[str, Any], Sequence[str], str]:
+def _parse(options: Sequence[DeclaredOption], arguments: Sequence[str]) -> tuple[Mapping[str, Any], Sequence[str], str]:
     """What the arguments give by name, the words that they do not account for, and why the parser refuses, if so."""
     parser = _Parser(add_help=False, argument_default=argparse.SUPPRESS, conflict_handler="resolve")
     positionals = 0
@@ -98,7 +98,7 @@ def _parse(options: Sequence[Option], arguments: Sequence[str]) -> tuple[Mapping
     return vars(given), rest, ""
 
 
-def _declare(parser: argparse.ArgumentParser, option: Option) -> None:
+def _declare(parser: argparse.ArgumentParser, option: DeclaredOption) -> None:
     """Add the option to the parser; one that argparse itself would not take is left undeclared."""
     names = option.flags or (option.dest,)
     more: dict[str, Any] = {"dest": option.dest} if option.flags else {}
@@ -116,7 +116,7 @@ def _declare(parser: argparse.ArgumentParser, option: Option) -> None:
         return
 
 
-def _default(option: Option) -> Any:
+def _default(option: DeclaredOption) -> Any:
     """The default as argparse would have it: a text goes through the option's type."""
     try:
         return option.kind(option.default) if isinstance(option.default, str) else option.default

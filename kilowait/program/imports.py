@@ -30,7 +30,7 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class LocalImport:
     """The local files of one import, packages first; `missing` is a local name without a file, None when all is there.
 
     Neither files nor missing: an installed package.
@@ -84,7 +84,7 @@ def _imports_of(node: ast.stmt | ast.expr, lines: Collection[int]) -> Iterator[I
             yield Import(line=line, module=module, level=len(name) - len(module), optional=line in lines)
 
 
-def find_files(imported: Import, importer: str, roots: Sequence[str], paths: Collection[str]) -> Found:
+def find_files(imported: Import, importer: str, roots: Sequence[str], paths: Collection[str]) -> LocalImport:
     """The files among `paths` that `imported` in the file `importer` means; `roots` are folders on sys.path.
 
     Folders are relative, "" is the job's own. `paths` holds files and their folders (see `with_folders`).
@@ -95,13 +95,13 @@ def find_files(imported: Import, importer: str, roots: Sequence[str], paths: Col
         for _ in range(imported.level - 1):
             base = posixpath.dirname(base) if base else None
         if base is None:
-            return Found(missing=f"{imported}, which leads out of the folder")
+            return LocalImport(missing=f"{imported}, which leads out of the folder")
         return _locate(base, imported.module, names, paths, relative=True)
     for root in roots:
         found = _locate(root, imported.module, names, paths, relative=False)
         if found.files or found.missing:
             return found
-    return Found()
+    return LocalImport()
 
 
 def with_folders(files: Collection[str]) -> set[str]:
@@ -116,7 +116,7 @@ def with_folders(files: Collection[str]) -> set[str]:
     return known
 
 
-def _locate(base: str, module: str, names: Sequence[str], paths: Collection[str], *, relative: bool) -> Found:
+def _locate(base: str, module: str, names: Sequence[str], paths: Collection[str], *, relative: bool) -> LocalImport:
     """`module` (dotted, "" for the folder `base` itself) and those of `names` that are modules of it."""
     folder: str | None = base
     start = posixpath.join(base, "__init__.py")
@@ -133,7 +133,7 @@ def _locate(base: str, module: str, names: Sequence[str], paths: Collection[str]
     absent = [name for name, file in inner if file is None]
     if bare and absent and (relative or files or modules):
         return _absent([*files, *modules], relative, posixpath.join(folder or "", absent[0]))
-    return Found(files=(*files, *modules))
+    return LocalImport(files=(*files, *modules))
 
 
 def _module(folder: str, name: str, paths: Collection[str]) -> str | None:
@@ -149,6 +149,6 @@ def _inside(file: str) -> str | None:
     return None if file.endswith(".py") else file
 
 
-def _absent(files: Sequence[str], relative: bool, at: str) -> Found:
+def _absent(files: Sequence[str], relative: bool, at: str) -> LocalImport:
     """Missing where the package itself is local, else installed."""
-    return Found(files=tuple(files), missing=at if relative or files else None)
+    return LocalImport(files=tuple(files), missing=at if relative or files else None)

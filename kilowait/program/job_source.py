@@ -9,9 +9,9 @@ from typing import Self
 
 import msgspec
 
-from kilowait.errors import SourceError
+from kilowait.core.errors import SourceError
 from kilowait.program import limits
-from kilowait.source import content_hash, text_of
+from kilowait.program.source import content_hash, text_of
 
 SCHEMA = 1
 """Version of the schema: of the JSON form, of what belongs to a source, and of the text it is read as. Part of the

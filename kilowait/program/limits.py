@@ -1,6 +1,6 @@
 """Every limit of a job's source. What is above one is refused by name, with the limit in the message."""
 
-from kilowait.source import MAX_SOURCE_BYTES
+from kilowait.program.source import MAX_SOURCE_BYTES
 
 MAX_FILE_BYTES = MAX_SOURCE_BYTES
 """Of one Python file: more is data or generated code."""

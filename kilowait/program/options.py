@@ -40,7 +40,7 @@ _ABSL = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class DeclaredOption:
     """One declared option or, without flags, positional argument.
 
     `kind` is int, float or str, bool for a flag that takes no value (`on` is what it sets; with `negatable` there
@@ -61,7 +61,7 @@ class Option:
     place: Place | None = None
 
 
-def declared_options(tree: ast.Module) -> list[Option]:
+def declared_options(tree: ast.Module) -> list[DeclaredOption]:
     """The options of a module, in the order of the text; the first MAX_OPTIONS of them."""
     return sorted(_Declarations(tree).read(), key=lambda option: option.line)[:MAX_OPTIONS]
 
@@ -76,9 +76,9 @@ class _Declarations:
                 assigned.setdefault(node.targets[0].id, []).append(self._value(node.value))
                 self._constants = {name: values[0] for name, values in assigned.items() if len(values) == 1}
 
-    def read(self) -> Iterator[Option]:
+    def read(self) -> Iterator[DeclaredOption]:
         changed: dict[str, ast.expr] = {}
-        found: list[Option] = []
+        found: list[DeclaredOption] = []
         functions = {node.name: node for node in self._nodes if isinstance(node, ast.FunctionDef)}
         for node in self._nodes:
             match node:
@@ -96,18 +96,18 @@ class _Declarations:
             if option.dest and not option.dest.startswith("__"):
                 yield self._changed(option, changed.get(option.dest))
 
-    def _changed(self, option: Option, default: ast.expr | None) -> Option:
+    def _changed(self, option: DeclaredOption, default: ast.expr | None) -> DeclaredOption:
         """The option under the default that set_defaults gives it."""
         return option if default is None else replace(option, default=self._value(default), place=_place(default))
 
-    def _argparse(self, call: ast.Call) -> Option:
+    def _argparse(self, call: ast.Call) -> DeclaredOption:
         given = self._keywords(call)
         named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
         flags = tuple(word for word in map(self._value, call.args) if isinstance(word, str))
         long = next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else "")
         dest = given.get("dest") or long.lstrip("-").replace("-", "_")
         action = _name(named.get("action")) or given.get("action")
-        option = Option(
+        option = DeclaredOption(
             dest=dest if isinstance(dest, str) and action not in ("help", "version") else "",
             flags=flags if flags[:1] != (dest,) else (),
             default=given.get("default"),
@@ -127,11 +127,11 @@ class _Declarations:
             choices=_choices(given.get("choices")),
         )
 
-    def _absl(self, call: ast.Call, kind: type) -> Option:
+    def _absl(self, call: ast.Call, kind: type) -> DeclaredOption:
         name, default = self._value(call.args[0]), self._value(call.args[1])
         dest = name if isinstance(name, str) else ""
         flags = (f"--{dest}", f"-{dest}")
-        return Option(
+        return DeclaredOption(
             dest=dest,
             flags=flags,
             kind=kind,
@@ -141,7 +141,7 @@ class _Declarations:
             place=_place(call.args[1]),
         )
 
-    def _decorated(self, function: ast.FunctionDef) -> Iterator[Option]:
+    def _decorated(self, function: ast.FunctionDef) -> Iterator[DeclaredOption]:
         """click's decorators, or the parameters of a function under typer's."""
         calls = [node for node in function.decorator_list if isinstance(node, ast.Call)]
         of_click = [call for call in calls if _name(call.func) in ("option", "argument")]
@@ -150,7 +150,7 @@ class _Declarations:
         if not of_click and any(_name(call.func) == "command" for call in calls):
             yield from self._parameters(function)
 
-    def _click(self, call: ast.Call, *, argument: bool) -> Option:
+    def _click(self, call: ast.Call, *, argument: bool) -> DeclaredOption:
         given = self._keywords(call)
         words = [word for word in map(self._value, call.args) if isinstance(word, str)]
         yes = [flag for word in words for flag in (word.split("/")[0].strip(),) if flag.startswith("-")]
@@ -160,7 +160,7 @@ class _Declarations:
         named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
         default = given.get("default")
         flag = given.get("is_flag") is True or any("/" in word for word in words)
-        return Option(
+        return DeclaredOption(
             dest=dest,
             flags=() if argument else tuple(yes),
             kind=bool if flag else _kind(_name(named.get("type")) or _type_name(default)),
@@ -172,7 +172,7 @@ class _Declarations:
             place=_place(named.get("default")),
         )
 
-    def _parameters(self, function: ast.FunctionDef) -> Iterator[Option]:
+    def _parameters(self, function: ast.FunctionDef) -> Iterator[DeclaredOption]:
         """A function whose parameters are the options: typer.run(main), @app.command(), fire.Fire(main)."""
         spec = function.args
         named = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
@@ -180,9 +180,9 @@ class _Declarations:
         for parameter, default in zip(named, [*none, *spec.defaults, *spec.kw_defaults], strict=True):
             yield self._parameter(parameter, default)
 
-    def _parameter(self, parameter: ast.arg, node: ast.expr | None) -> Option:
+    def _parameter(self, parameter: ast.arg, node: ast.expr | None) -> DeclaredOption:
         flags: tuple[str, ...] = (f"--{parameter.arg.replace('_', '-')}", f"--{parameter.arg}")
-        if isinstance(node, ast.Call) and _name(node.func) in ("Option", "Argument"):
+        if isinstance(node, ast.Call) and _name(node.func) in ("DeclaredOption", "Argument"):
             own = tuple(word for word in map(self._value, node.args[1:]) if isinstance(word, str))
             flags = tuple(flag for word in own for flag in word.split("/")[:1]) or flags
             node = node.args[0] if node.args else None
@@ -192,7 +192,7 @@ class _Declarations:
             annotation = annotation.slice.elts[0]  # Annotated[int, typer.Option()]
         name = _name(annotation) or _type_name(default)
         kind = bool if name == "bool" else _kind(name)
-        return Option(
+        return DeclaredOption(
             dest=parameter.arg,
             flags=() if node is None else tuple(dict.fromkeys(flags)),
             kind=kind,

@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kilowait.errors import SourceError
+from kilowait.core.errors import SourceError
 from kilowait.program import hydra, limits
 from kilowait.program.imports import find_files, find_imports, parse, with_folders
+from kilowait.program.source import text_of
 from kilowait.program.tree import Tree
-from kilowait.source import text_of
 
 _NAMED = re.compile(rf"[\w./-]{{1,200}}(?:{'|'.join(map(re.escape, limits.CONFIGURATION))})(?![\w.])")
 """A configuration's name in the text of another."""

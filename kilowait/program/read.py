@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kilowait.errors import SourceError
+from kilowait.core.errors import SourceError
 from kilowait.program import limits
 from kilowait.program.effect import arguments_refused
 from kilowait.program.job_source import JobSource, check_arguments, check_path
 from kilowait.program.reach import reach
+from kilowait.program.source import read_data, source_from_bytes
 from kilowait.program.tree import Tree, folder_tree, zip_tree
-from kilowait.source import read_data, source_from_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+class JobReading:
     """A job's source as it was read: where from, what was left out and why, what it takes as installed.
 
     `notes` say what its text may lack: an import that is not followed, a file that was not given.
@@ -32,7 +32,7 @@ class Submission:
     notes: tuple[str, ...] = ()
 
 
-def read_file(path: Path | str, arguments: Sequence[str] = ()) -> Submission:
+def read_file(path: Path | str, arguments: Sequence[str] = ()) -> JobReading:
     """One script alone; raises SourceError, naming the path, when it cannot be read or used."""
     path = Path(path)
     if path.is_dir():
@@ -52,19 +52,19 @@ def _beside(folder: Path, modules: Sequence[str], arguments: Sequence[str]) -> l
     return local + [w for w in words if w.endswith(limits.CONFIGURATION) and (folder / w).is_file()]
 
 
-def read_stdin(arguments: Sequence[str] = ()) -> Submission:
+def read_stdin(arguments: Sequence[str] = ()) -> JobReading:
     """One script from standard input."""
     return read_bytes("stdin", sys.stdin.buffer.read(limits.MAX_FILE_BYTES + 1), arguments)
 
 
-def read_bytes(name: str, data: bytes, arguments: Sequence[str] = ()) -> Submission:
-    """One script whose bytes are at hand; raises SourceError for what `kilowait.source` refuses."""
+def read_bytes(name: str, data: bytes, arguments: Sequence[str] = ()) -> JobReading:
+    """One script whose bytes are at hand; raises SourceError for what `kilowait.program.source` refuses."""
     source_from_bytes(name, data)
     entrypoint = _plain(Path(name).name)
     source = JobSource(files={entrypoint: data}, entrypoint=entrypoint, arguments=tuple(arguments))
     reached = reach(Tree.of(source.files), entrypoint, source.arguments)
     notes = (*reached.problems, *reached.notes, *_refused(source))
-    return Submission(name=name, source=source, installed=tuple(reached.installed), notes=notes)
+    return JobReading(name=name, source=source, installed=tuple(reached.installed), notes=notes)
 
 
 def _plain(name: str) -> str:
@@ -76,17 +76,17 @@ def _plain(name: str) -> str:
     return name
 
 
-def read_folder(folder: Path | str, entrypoint: str, arguments: Sequence[str] = ()) -> Submission:
+def read_folder(folder: Path | str, entrypoint: str, arguments: Sequence[str] = ()) -> JobReading:
     """What `entrypoint`, a path relative to `folder`, reaches there; raises SourceError for what is refused."""
     return read_tree(folder_tree(Path(folder)), entrypoint, arguments)
 
 
-def read_zip(path: Path | str, entrypoint: str, arguments: Sequence[str] = ()) -> Submission:
+def read_zip(path: Path | str, entrypoint: str, arguments: Sequence[str] = ()) -> JobReading:
     """What `entrypoint`, a path inside the zip, reaches in it; raises SourceError for what is refused."""
     return read_tree(zip_tree(Path(path)), entrypoint, arguments)
 
 
-def read_program(path: Path | str, entrypoint: str, arguments: Sequence[str] = ()) -> Submission:
+def read_program(path: Path | str, entrypoint: str, arguments: Sequence[str] = ()) -> JobReading:
     """A folder or a zip, whichever `path` is."""
     path = Path(path)
     if path.is_dir():
@@ -96,7 +96,7 @@ def read_program(path: Path | str, entrypoint: str, arguments: Sequence[str] = (
     return read_zip(path, entrypoint, arguments)
 
 
-def read_tree(tree: Tree, entrypoint: str, arguments: Sequence[str] = ()) -> Submission:
+def read_tree(tree: Tree, entrypoint: str, arguments: Sequence[str] = ()) -> JobReading:
     """What `entrypoint` reaches in `tree`."""
     check_arguments(arguments)
     check_path(entrypoint)
@@ -108,7 +108,7 @@ def read_tree(tree: Tree, entrypoint: str, arguments: Sequence[str] = ()) -> Sub
     if reached.problems:
         raise SourceError(f"{tree.name}: " + "; ".join(reached.problems))
     source = JobSource(files=reached.files, entrypoint=entrypoint, arguments=tuple(arguments))
-    return Submission(
+    return JobReading(
         name=f"{tree.name}/{entrypoint}",
         source=source,
         left_out=reached.left_out,

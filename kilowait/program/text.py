@@ -19,7 +19,7 @@ from kilowait.program.effect import arguments_in_effect
 from kilowait.program.job_source import JobSource
 from kilowait.program.options import Place
 from kilowait.program.reach import reached_files
-from kilowait.source import Source
+from kilowait.program.source import Source
 
 
 def as_source(source: JobSource, name: str | None = None) -> Source:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kilowait.errors import SourceError
+from kilowait.core.errors import SourceError
 from kilowait.program import limits
 from kilowait.program.job_source import check_path, check_paths
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
-from kilowait.events import JobSubmitted
-from kilowait.jobs import JOULES_PER_KWH, Prediction
+from kilowait.cluster.events import JobSubmitted
+from kilowait.core.jobs import Prediction
+from kilowait.core.units import JOULES_PER_KWH
 from kilowait.policies import simple
-from kilowait.simulate.loop import Submission, simulate
+from kilowait.simulate.loop import simulate
+from kilowait.simulate.run import Submission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
 from itertools import count
 
-from kilowait.cluster import Active, Cluster, advance
-from kilowait.errors import IllegalEvent
-from kilowait.events import AttemptFinished, JobPlaced
+from kilowait.cluster.advance import advance
+from kilowait.cluster.events import AttemptFinished, JobPlaced
+from kilowait.cluster.standing import Active
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import IllegalEvent
 from kilowait.policies import Place, Policy
 
 Supposed = Callable[[str, float, float], float]
@@ -20,7 +22,7 @@ Supposed = Callable[[str, float, float], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class PlannedRun:
     """A job as it would run: seconds on the cluster's clock, kWh as predicted for the type."""
 
     gpu_type: str
@@ -41,7 +43,7 @@ def copied(cluster: Cluster) -> Cluster:
 
 def run_ahead(
     cluster: Cluster, policy: Policy, now_s: float, suppose: Supposed, wanted: Collection[str] | None = None
-) -> dict[str, Planned]:
+) -> dict[str, PlannedRun]:
     """When the waiting jobs start and end; changes `cluster`, so give a copy.
 
     Stops once all of `wanted` have started (None: every job). A job that never starts is left out.
@@ -56,10 +58,10 @@ class _Ahead:
     def __init__(self, cluster: Cluster, policy: Policy, suppose: Supposed) -> None:
         self.cluster, self.policy, self.suppose = cluster, policy, suppose
         self.ends: list[tuple[float, int, AttemptFinished]] = []
-        self.planned: dict[str, Planned] = {}
+        self.planned: dict[str, PlannedRun] = {}
         self.serial = count()
 
-    def run(self, now_s: float, wanted: set[str]) -> dict[str, Planned]:
+    def run(self, now_s: float, wanted: set[str]) -> dict[str, PlannedRun]:
         self.cluster.now_s = now_s
         for active in self.cluster.active.values():
             self._expect(active, now_s)
@@ -91,7 +93,7 @@ class _Ahead:
         advance(cluster, placed)
         active = cluster.active[job_id]
         end_s, seen = self._expect(active, now_s), active.predictions[gpu_type]
-        self.planned[job_id] = Planned(
+        self.planned[job_id] = PlannedRun(
             gpu_type=gpu_type, gpus=gpus, start_s=now_s, end_s=end_s, energy_kwh=seen.energy_kwh
         )
 

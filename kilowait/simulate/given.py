@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from kilowait.errors import InputError
-from kilowait.events import GpusJoined
-from kilowait.hardware import CATALOGUE, canonical
+from kilowait.cluster.events import GpusJoined
+from kilowait.core.errors import InputError
+from kilowait.core.hardware import CATALOGUE, canonical
 from kilowait.simulate.run import Submission
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from kilowait.errors import InputError
+from kilowait.core.errors import InputError
 
 _NODES = re.compile(r"(?:([0-9]{1,6})x)?([0-9]{1,15})", re.ASCII)
 """N GPUs of one node, or MxN: M nodes of N each."""

@@ -19,11 +19,11 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from kilowait.boards import WHOLE
-from kilowait.errors import InputError
-from kilowait.jobs import Job, Prediction
-from kilowait.simulate.loop import Placement, Submission
-from kilowait.simulate.rows import Row, read_csv
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import Job, Prediction
+from kilowait.core.units import WHOLE
+from kilowait.files.rows import Row, read_csv
+from kilowait.simulate.run import Placement, Submission
 
 _FIXED = ("job_id", "submit_s", "gpus")
 _OPTIONAL = ("user", "priority", "checkpoint_s", "gpu_milli", "one_node")

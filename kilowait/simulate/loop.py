@@ -14,16 +14,15 @@ from typing import Literal, assert_never, get_args
 
 from msgspec import structs
 
-from kilowait.cluster import Cluster, advance
-from kilowait.errors import IllegalEvent, InputError, JobRefused, KilowaitError
-from kilowait.events import AttemptFinished, Event, JobPlaced, JobPreempted, JobSubmitted
+from kilowait.cluster.advance import advance
+from kilowait.cluster.events import AttemptFinished, Event, JobPlaced, JobPreempted, JobSubmitted
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import IllegalEvent, InputError, JobRefused, KilowaitError
 from kilowait.policies import Place, Policy, Preempt
-from kilowait.simulate.compiled.coverage import NotCovered
+from kilowait.simulate.compiled.covered import NotCovered
 from kilowait.simulate.compiled.worth import pays
 from kilowait.simulate.given import checked, joined
 from kilowait.simulate.run import Placement, Run, Submission
-
-__all__ = ["Engine", "Placement", "Run", "Submission", "simulate"]
 
 Engine = Literal["auto", "python", "compiled"]
 """Who runs a simulation; all give the same results."""

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
-from kilowait.cluster import Cluster, advance
-from kilowait.errors import JobRefused
-from kilowait.events import JobSubmitted
-from kilowait.jobs import Job, Prediction
+from kilowait.cluster.advance import advance
+from kilowait.cluster.events import JobSubmitted
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import JobRefused
+from kilowait.core.jobs import Job, Prediction
 from kilowait.policies import Policy
 from kilowait.policies.rules import cost_of
-from kilowait.simulate.ahead import Planned, Supposed, copied, run_ahead
+from kilowait.simulate.ahead import PlannedRun, Supposed, copied, run_ahead
 
 PRIOR_SD = 0.65
 """Standard deviation of log(measured / predicted) before anything was measured here.
@@ -121,7 +122,7 @@ def _expected(
     return {job_id: _one(job_id, planned, runs) for job_id, planned in point.items()}
 
 
-def _one(job_id: str, planned: Planned, runs: Sequence[Mapping[str, Planned]]) -> Expected:
+def _one(job_id: str, planned: PlannedRun, runs: Sequence[Mapping[str, PlannedRun]]) -> Expected:
     starts = [run[job_id].start_s for run in runs if job_id in run]
     low, high = np.quantile(starts, [0.05, 0.95]).tolist() if starts else (None, None)
     return Expected(

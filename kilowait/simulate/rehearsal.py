@@ -1,8 +1,9 @@
 """A policy's first decision, before anybody waits for it."""
 
-from kilowait.jobs import Job, Prediction
+from kilowait.core.jobs import Job, Prediction
 from kilowait.policies import Policy
-from kilowait.simulate.loop import Submission, simulate
+from kilowait.simulate.loop import simulate
+from kilowait.simulate.run import Submission
 
 
 def rehearse(policy: Policy) -> None:

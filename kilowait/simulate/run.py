@@ -6,9 +6,9 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from kilowait.boards import WHOLE
-from kilowait.events import Event
-from kilowait.jobs import Job, Prediction
+from kilowait.cluster.events import Event
+from kilowait.core.jobs import Job, Prediction
+from kilowait.core.units import WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from math import fsum
 
 import numpy as np
 
-from kilowait.hardware import idle_power_w as catalogue_idle_power_w
-from kilowait.jobs import JOULES_PER_KWH
-from kilowait.simulate.loop import Run
+from kilowait.core.hardware import idle_power_w as catalogue_idle_power_w
+from kilowait.core.units import JOULES_PER_KWH
+from kilowait.simulate.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

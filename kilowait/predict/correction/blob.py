@@ -14,9 +14,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from kilowait.errors import InputError, ModelError
-from kilowait.predict.correction.kernel import NAMES, Jobs, Space, Variances, Vectors
-from kilowait.predict.correction.model import Correction, Process
+from kilowait.core.errors import InputError, ModelError
+from kilowait.predict.correction.correction import Correction, ResidualProcess
+from kilowait.predict.correction.covariance import NAMES, JobFeatures, Variances, Vectors, VectorSpace
 from kilowait.predict.device_model.calibration import Quantiles
 
 FORMAT = 1
@@ -43,7 +43,7 @@ def packed(correction: Correction) -> Packed:
     }
     described: dict[str, Any] = {"format": FORMAT, "names": known}
     for part in PROCESSES:
-        process: Process = getattr(correction, part)
+        process: ResidualProcess = getattr(correction, part)
         arrays |= _tensors(part, process, known)
         described[part] = asdict(process.variances)
     described |= {
@@ -77,7 +77,7 @@ def _correction(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     runtime, power = (_process(part, described, arrays, vectors) for part in PROCESSES)
     return Correction(
         base_version=described["base_version"],
-        space=Space(center=arrays["center"], spread=arrays["spread"]),
+        space=VectorSpace(center=arrays["center"], spread=arrays["spread"]),
         runtime=runtime,
         power=power,
         quantiles={metric: Quantiles(**ends) for metric, ends in described["quantiles"].items()},
@@ -86,18 +86,20 @@ def _correction(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     )
 
 
-def _process(part: str, described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], vectors: Vectors) -> Process:
+def _process(
+    part: str, described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], vectors: Vectors
+) -> ResidualProcess:
     known, index = described["names"], {name: arrays[f"{part}/{name}"].astype(np.int64) for name in NAMES}
     used, vector = np.unique(index["source"], return_inverse=True)
     names = {name: tuple(known[name][i] for i in index[name]) for name in NAMES}
-    jobs = Jobs(**names, vector=vector.astype(np.int64), vectors=vectors[used])
+    jobs = JobFeatures(**names, vector=vector.astype(np.int64), vectors=vectors[used])
     residual = arrays[f"{part}/residual"]
     if residual.shape != (len(jobs),) or not np.isfinite(residual).all():
         raise ValueError(f"{part}: residuals of the shape {residual.shape}, or not finite")
-    return Process(jobs, residual, Variances(**described[part]))
+    return ResidualProcess(jobs, residual, Variances(**described[part]))
 
 
-def _tensors(part: str, process: Process, known: Mapping[str, list[str]]) -> dict[str, NDArray[Any]]:
+def _tensors(part: str, process: ResidualProcess, known: Mapping[str, list[str]]) -> dict[str, NDArray[Any]]:
     found: dict[str, NDArray[Any]] = {f"{part}/residual": process.residual}
     for name in NAMES:
         at = {value: i for i, value in enumerate(known[name])}
@@ -105,7 +107,7 @@ def _tensors(part: str, process: Process, known: Mapping[str, list[str]]) -> dic
     return found
 
 
-def _vectors(sources: list[str], *jobs: Jobs) -> Vectors:
+def _vectors(sources: list[str], *jobs: JobFeatures) -> Vectors:
     """The vector of each source (u, d), from whoever has it."""
     found = {source: some.vectors[i] for some in jobs for source, i in zip(some.source, some.vector, strict=True)}
     numbers = jobs[0].vectors.shape[1]

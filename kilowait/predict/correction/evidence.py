@@ -16,8 +16,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from kilowait.predict.accuracy import FloatArray
-from kilowait.predict.correction.kernel import PARTS, Likeness, Variances
+from kilowait.core.arrays import FloatArray
+from kilowait.predict.correction.covariance import PARTS, Likeness, Variances
 
 WIDTHS = (0.3, 0.5, 0.7, 1.0)
 """Of nearness, in median distances between sources."""

@@ -15,9 +15,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from kilowait.errors import ModelError
-from kilowait.jobs import INTERVAL_COVERAGE
-from kilowait.predict.accuracy import FloatArray
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import ModelError
+from kilowait.core.jobs import INTERVAL_COVERAGE
 from kilowait.predict.intervals import Ints, few_effects, program_weights, upper_quantile
 
 PARTIAL_FACTOR = 2.0

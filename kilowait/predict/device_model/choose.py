@@ -13,7 +13,7 @@ from dataclasses import asdict
 import numpy as np
 
 from kilowait.predict.device_model.efficiency import Terms
-from kilowait.predict.device_model.fit import Measured, Problem
+from kilowait.predict.device_model.fit import FitProblem, MeasuredTimes
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.workload import Workload
 from kilowait.predict.dryrun.record import DryRun
@@ -40,16 +40,21 @@ PROGRAMS = 60
 
 
 def chosen_terms(
-    dry_runs: Sequence[DryRun], devices: Sequence[Specification], measured: Measured, *, seed: int, grid: float = 0.0
+    dry_runs: Sequence[DryRun],
+    devices: Sequence[Specification],
+    measured: MeasuredTimes,
+    *,
+    seed: int,
+    grid: float = 0.0,
 ) -> Terms:
     """The scales under which run times of `PROGRAMS` of the P programs, drawn by `seed`, are most probable."""
     drawn = np.sort(np.random.default_rng(seed).permutation(len(dry_runs))[:PROGRAMS])
     rows = np.isin(measured.program, drawn)
-    some = Measured(np.searchsorted(drawn, measured.program[rows]), measured.device[rows], measured.log_s[rows])
+    some = MeasuredTimes(np.searchsorted(drawn, measured.program[rows]), measured.device[rows], measured.log_s[rows])
     load = Workload.of([dry_runs[i] for i in drawn], grid=grid)
 
     def evidence(terms: Terms) -> float:
-        return Problem(load=load, devices=devices, measured=some, terms=terms).solve().evidence
+        return FitProblem(load=load, devices=devices, measured=some, terms=terms).solve().evidence
 
     best, most = START, evidence(START)
     for factor, names in itertools.product(FACTORS, TOGETHER):

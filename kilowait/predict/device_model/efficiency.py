@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from kilowait.errors import InputError
-from kilowait.predict.accuracy import FloatArray
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import SCALES, Work
 

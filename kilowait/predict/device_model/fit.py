@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 
-from kilowait.errors import InputError
-from kilowait.predict.accuracy import FloatArray
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError
 from kilowait.predict.device_model.efficiency import (
     Across,
     Marks,
@@ -27,7 +27,7 @@ from kilowait.predict.device_model.efficiency import (
     program_terms,
 )
 from kilowait.predict.device_model.specifications import Specification
-from kilowait.predict.device_model.workload import Baseline, Totals, Workload, totals
+from kilowait.predict.device_model.workload import Baseline, Workload, WorkloadTotals, totals
 
 STEPS = 6
 """Gauss-Newton steps at most: five are enough on hundreds of programs."""
@@ -37,7 +37,7 @@ DAMPING = (1.0, 0.5, 0.25, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredTimes:
     """N run times: program and device index a workload's programs and the devices, log_s are natural logarithms."""
 
     program: NDArray[np.int64]
@@ -46,7 +46,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class EfficiencyWeights:
     """What was learned: of works on the device and on the host (U, D), of programs (P, D).
 
     `evidence` is the logarithm of the run times' probability under the terms, in the linearised model.
@@ -57,9 +57,9 @@ class Weights:
     program: FloatArray
     evidence: float = -math.inf
 
-    def towards(self, other: "Weights", share: float) -> "Weights":
+    def towards(self, other: "EfficiencyWeights", share: float) -> "EfficiencyWeights":
         """Part of the way to other weights."""
-        return Weights(
+        return EfficiencyWeights(
             self.device + share * (other.device - self.device),
             self.host + share * (other.host - self.host),
             self.program + share * (other.program - self.program),
@@ -81,31 +81,31 @@ class _Space:
 class _State:
     """Functions at some weights, the totals they give, and the objective (smaller is more probable)."""
 
-    weights: Weights
+    weights: EfficiencyWeights
     device: FloatArray
     host: FloatArray
     program: FloatArray
-    totals: Totals
+    totals: WorkloadTotals
     objective: float
 
 
 @dataclass(slots=True)
-class Problem:
+class FitProblem:
     """Run times `measured` of the programs of `load` on `devices`; `terms` say what to expect of efficiencies."""
 
     load: Workload
     devices: Sequence[Specification]
-    measured: Measured
+    measured: MeasuredTimes
     terms: Terms
     tf32: bool = False
 
-    def solve(self) -> Weights:
+    def solve(self) -> EfficiencyWeights:
         """The most probable weights; raises InputError for run times that are none."""
         if not len(self.measured.log_s) or not np.isfinite(self.measured.log_s).all():
             raise InputError("the device model needs run times > 0 of at least one program, all finite")
         baseline, space = Baseline.of(self.load.columns, self.devices, tf32=self.tf32), self._space()
         u, d = self.load.size, len(self.devices)
-        nothing = Weights(np.zeros((u, d)), np.zeros((u, d)), np.zeros((self.load.programs, d)))
+        nothing = EfficiencyWeights(np.zeros((u, d)), np.zeros((u, d)), np.zeros((self.load.programs, d)))
         noise = np.full(len(self.measured.log_s), self.terms.noise**2)
         state = self._state(baseline, space, nothing, noise)
         for _ in range(STEPS):
@@ -126,13 +126,13 @@ class Problem:
             program=program_terms(self.terms, over),
         )
 
-    def _noise(self, at: Totals) -> FloatArray:
+    def _noise(self, at: WorkloadTotals) -> FloatArray:
         """Variance of each row: where the host limits, run times vary more."""
         share = np.stack([self.load.incidence(at.host_share[:, j]).sum(1).A1 for j in range(len(self.devices))], axis=1)
         rows = share[self.measured.program, self.measured.device]
         return np.asarray(self.terms.noise**2 + (self.terms.host_noise * rows) ** 2)
 
-    def _state(self, baseline: Baseline, space: _Space, weights: Weights, noise: FloatArray) -> _State:
+    def _state(self, baseline: Baseline, space: _Space, weights: EfficiencyWeights, noise: FloatArray) -> _State:
         device = applied(space.device, weights.device, space.over)
         host = applied(space.host, weights.host, space.over)
         program = weights.program @ space.program
@@ -153,7 +153,7 @@ class Problem:
                 return tried
         return state
 
-    def _regression(self, space: _Space, state: _State, noise: FloatArray) -> Weights:
+    def _regression(self, space: _Space, state: _State, noise: FloatArray) -> EfficiencyWeights:
         """Gaussian process regression on the totals linearised at `state`."""
         rows_device = self._shares(state.totals.device_share)
         rows_host = self._shares(state.totals.host_share)
@@ -167,7 +167,7 @@ class Problem:
         evidence = -0.5 * target @ alpha - np.log(np.diag(factor[0])).sum() - 0.5 * len(alpha) * math.log(2 * math.pi)
         program = np.zeros((self.load.programs, len(self.devices)))
         program[self.measured.program, self.measured.device] = alpha
-        return Weights(
+        return EfficiencyWeights(
             self._pulled(rows_device, alpha), self._pulled(rows_host, alpha), program, evidence=float(evidence)
         )
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kilowait.errors import InputError, ModelError
-from kilowait.jobs import Provenance
-from kilowait.predict.accuracy import FloatArray
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError, ModelError
+from kilowait.core.jobs import Provenance
 from kilowait.predict.device_model.efficiency import (
     Marks,
     Terms,
@@ -20,10 +20,10 @@ from kilowait.predict.device_model.efficiency import (
     over_devices,
     program_terms,
 )
-from kilowait.predict.device_model.fit import Measured, Problem, Weights, applied
+from kilowait.predict.device_model.fit import EfficiencyWeights, FitProblem, MeasuredTimes, applied
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import SCALES
-from kilowait.predict.device_model.workload import Baseline, Totals, Workload, totals
+from kilowait.predict.device_model.workload import Baseline, Workload, WorkloadTotals, totals
 from kilowait.predict.dryrun.record import DryRun
 
 NEW_DEVICE, NEW_HOST = 0.5, 0.8
@@ -65,7 +65,7 @@ class DeviceModel:
     terms: Terms
     devices: tuple[Specification, ...]
     marks: Marks
-    weights: Weights
+    weights: EfficiencyWeights
     programs: Mapping[str, int] = field(default_factory=dict)
     tf32: bool = False
 
@@ -74,7 +74,7 @@ class DeviceModel:
         cls,
         dry_runs: Sequence[DryRun],
         devices: Sequence[Specification],
-        measured: Measured,
+        measured: MeasuredTimes,
         *,
         terms: Terms | None = None,
         tf32: bool = False,
@@ -88,7 +88,7 @@ class DeviceModel:
             if not run.usable:
                 raise InputError(f"{run.content_hash}: its dry run is not usable ({run.reason}); leave it out")
         load, terms = Workload.of(dry_runs, grid=grid), terms or Terms()
-        weights = Problem(load=load, devices=devices, measured=measured, terms=terms, tf32=tf32).solve()
+        weights = FitProblem(load=load, devices=devices, measured=measured, terms=terms, tf32=tf32).solve()
         programs = {run.content_hash: p for p, run in enumerate(dry_runs)}
         marks = Marks.of(load.columns.works)
         return cls(terms=terms, devices=tuple(devices), marks=marks, weights=weights, programs=programs, tf32=tf32)
@@ -109,11 +109,11 @@ class DeviceModel:
         anchor = self._anchors(dry_runs) @ program_terms(self.terms, over)
         return Estimate(log_s=at.log_s + anchor, sigma=self._sigma(load, read, at, devices))
 
-    def totals(self, load: Workload, devices: Sequence[Specification]) -> Totals:
+    def totals(self, load: Workload, devices: Sequence[Specification]) -> WorkloadTotals:
         """Run times from operations alone, and what of them falls on which."""
         return self._totals(load, devices, self._read(load, devices))
 
-    def _totals(self, load: Workload, devices: Sequence[Specification], read: "_Read") -> Totals:
+    def _totals(self, load: Workload, devices: Sequence[Specification], read: "_Read") -> WorkloadTotals:
         baseline = Baseline.of(load.columns, devices, tf32=self.tf32)
         return totals(load, baseline.device + read.device, baseline.host + read.host, baseline.corner)
 
@@ -140,7 +140,7 @@ class DeviceModel:
         padded = np.concatenate([self.weights.program, np.zeros((1, len(self.devices)))])
         return np.asarray(padded[rows])
 
-    def _sigma(self, load: Workload, read: "_Read", at: Totals, devices: Sequence[Specification]) -> FloatArray:
+    def _sigma(self, load: Workload, read: "_Read", at: WorkloadTotals, devices: Sequence[Specification]) -> FloatArray:
         """Doubt by what the works have in common with none that was measured, by the type's novelty, and noise.
 
         A bound from the nearest work and type alone, cheap where the full posterior needs all training rows.
@@ -192,7 +192,7 @@ class DeviceModel:
                 terms=Terms(**description["terms"]),
                 devices=tuple(Specification(**d) for d in description["devices"]),
                 marks=marks,
-                weights=Weights(device, host, program),
+                weights=EfficiencyWeights(device, host, program),
                 programs=dict(description["programs"]),
                 tf32=bool(description["tf32"]),
             )

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kilowait.errors import InputError
-from kilowait.predict.accuracy import FloatArray
+from kilowait.core.arrays import FloatArray
+from kilowait.core.errors import InputError
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.roofline import compute_share
 from kilowait.predict.device_model.specifications import Specification
@@ -37,7 +37,7 @@ LEAST = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draw:
+class PowerDraw:
     """Seconds and watts of a board over a run."""
 
     runtime_s: float
@@ -60,7 +60,7 @@ def average_power_w(device: Specification, computing: float, moving: float) -> f
     return device.idle_w + part * (device.peak_w - device.idle_w)
 
 
-def capped(device: Specification, draw: Draw, limit_w: float) -> Draw:
+def capped(device: Specification, draw: PowerDraw, limit_w: float) -> PowerDraw:
     """The same run under a power limit: unchanged where it draws less, slower where it would draw more.
 
     Raises InputError for a limit that the lowest clocks exceed.
@@ -74,7 +74,7 @@ def capped(device: Specification, draw: Draw, limit_w: float) -> Draw:
             f"{device.name}: a limit of {limit_w:g} W is below the {low:.0f} W that this run needs at least"
         )
     slower = CLOCKED * part ** (-1 / EXPONENT) + 1 - CLOCKED
-    return Draw(runtime_s=draw.runtime_s * slower, power_w=limit_w)
+    return PowerDraw(runtime_s=draw.runtime_s * slower, power_w=limit_w)
 
 
 def power_w(model: DeviceModel, dry_runs: Sequence[DryRun], devices: Sequence[Specification]) -> FloatArray:

@@ -11,7 +11,7 @@ TILE = 64
 
 
 @dataclass(slots=True, kw_only=True)
-class Reading:
+class WorkReading:
     """What a record says: m, n, k are the sides of the product, or pieces, 1, and the length of each."""
 
     group: str
@@ -36,20 +36,22 @@ def moved(operation: Operation, reads: float = 1.0) -> float:
     return reads * operation.bytes_read + operation.bytes_written
 
 
-def elementwise(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def elementwise(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """Every number by itself: also the reading of what nothing else is known of."""
     count = elements(shapes)
-    return Reading(group=str(operation.kind), flops=operation.flops, bytes_moved=moved(operation), blocks=count / 1024)
+    return WorkReading(
+        group=str(operation.kind), flops=operation.flops, bytes_moved=moved(operation), blocks=count / 1024
+    )
 
 
-def product(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def product(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """A matrix product of the last two matrices among the arguments; very thin ones are bound by memory."""
     a, b = [s for s in shapes if len(s) >= 2][-2:] if len(shapes) > 1 else (shapes[0], shapes[0])
     batch, m, k, n = math.prod(a[:-2]), a[-2], a[-1], b[-1]
     thin = min(m * batch, n) <= 4
     flops = 2.0 * batch * m * n * k if thin else 2.0 * batch * _up(m, 32) * _up(n, 32) * k
     split = max(1.0, k / 256)  # a long k is split over blocks where there are few tiles
-    return Reading(
+    return WorkReading(
         group="gemv" if thin else "gemm",
         flops=flops,
         bytes_moved=moved(operation),
@@ -66,7 +68,7 @@ def _up(value: float, step: int) -> int:
     return math.ceil(value / step) * step
 
 
-def convolution(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def convolution(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """A convolution, plain or transposed, or its backward pass."""
     if "backward" in name:
         return _convolution_backward(operation, shapes, attributes)
@@ -98,14 +100,14 @@ def _lowered(
     groups: int,
     transposed: bool,
     dims: int,
-) -> Reading:
+) -> WorkReading:
     """A convolution as `groups` products of (positions, inner * taps) and (inner * taps, outer)."""
     strided = math.prod(stride)
     k = inner * taps / (strided if transposed else 1)
     group = _convolution_group(inner, outer, taps, groups, transposed, dims)
     plain = group in ("conv_depthwise", "conv_pointwise")
     padded = outer if plain else max(outer, 32 if outer > 8 else 16)
-    return Reading(
+    return WorkReading(
         group=group,
         flops=2.0 * groups * positions * padded * (k if plain else max(k, 8)),
         bytes_moved=moved(operation),
@@ -132,12 +134,12 @@ def _convolution_group(inner: int, outer: int, taps: int, groups: int, transpose
     return f"conv{'_transposed' if transposed else ''}_{max(dims, 2)}d{'_grouped' if groups > 1 else ''}"
 
 
-def _convolution_backward(operation: Operation, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def _convolution_backward(operation: Operation, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """Gradients of input and weight: two products of the forward one's size."""
     gradient, x, weight = shapes[0], shapes[1], shapes[2]
     taps, inner = math.prod(weight[2:]), weight[1]
     depthwise = inner == 1 and weight[0] == x[1]
-    return Reading(
+    return WorkReading(
         group="conv_depthwise_backward" if depthwise else "conv_backward",
         flops=operation.flops,
         bytes_moved=moved(operation, reads=2.0),
@@ -150,7 +152,7 @@ def _convolution_backward(operation: Operation, shapes: list[list[int]], attribu
     )
 
 
-def recurrent(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def recurrent(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """A stack of recurrent layers: a product a step that waits for the one before, and two launches for it.
 
     Of one operator for the whole stack: data, states (sweeps, samples, width) and weights; mode, bias, layers, dropout,
@@ -165,7 +167,7 @@ def recurrent(operation: Operation, name: str, shapes: list[list[int]], attribut
         steps = max(1, data[0] // state[1])
     samples = state[1] if len(state) == 3 else 1
     gates = max(shape[0] for shape in shapes[2:] if len(shape) == 2)
-    return Reading(
+    return WorkReading(
         group="recurrent_backward" if "backward" in name else "recurrent",
         flops=operation.flops,
         bytes_moved=moved(operation),
@@ -179,7 +181,7 @@ def recurrent(operation: Operation, name: str, shapes: list[list[int]], attribut
     )
 
 
-def fused(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def fused(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """Attention and recurrences: products with the FLOPs that the record gives."""
     got = elementwise(operation, name, shapes, attributes)
     got.matrix, got.flops = True, operation.flops

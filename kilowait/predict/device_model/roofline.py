@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kilowait.predict.accuracy import FloatArray
+from kilowait.core.arrays import FloatArray
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import Work
 

@@ -7,7 +7,7 @@ divided by n keeps kernels less busy, so the work itself scales a little worse t
 
 from dataclasses import dataclass
 
-from kilowait.errors import InputError
+from kilowait.core.errors import InputError
 
 OVERLAP = 0.7
 """Share of the all-reduce that runs while gradients are still computed, where there is enough to compute."""
@@ -32,7 +32,7 @@ PCIE = Link(bandwidth=20e9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class SingleGpuRun:
     """A program on one GPU: run time, optimizer steps, bytes of gradients that a step exchanges."""
 
     runtime_s: float
@@ -40,7 +40,7 @@ class Step:
     gradient_bytes: float
 
 
-def parallel_runtime_s(one: Step, gpus: int, link: Link) -> float:
+def parallel_runtime_s(one: SingleGpuRun, gpus: int, link: Link) -> float:
     """Seconds on `gpus` GPUs; raises InputError for a number of GPUs below 1.
 
     Programs without optimizer steps divide their work and exchange nothing.
@@ -61,7 +61,7 @@ def ring_s(message_bytes: float, gpus: int, link: Link) -> float:
     return 2 * (gpus - 1) / gpus * message_bytes / link.bandwidth + 2 * (gpus - 1) * link.latency_s
 
 
-def parallel_energy_j(one: Step, power_w: float, idle_w: float, gpus: int, link: Link) -> float:
+def parallel_energy_j(one: SingleGpuRun, power_w: float, idle_w: float, gpus: int, link: Link) -> float:
     """Joules of all GPUs together: the work's dynamic energy stays, and every board idles for as long as it takes."""
     dynamic_j = (power_w - idle_w) * one.runtime_s / FILL ** (gpus.bit_length() - 1)
     return dynamic_j + idle_w * gpus * parallel_runtime_s(one, gpus, link)

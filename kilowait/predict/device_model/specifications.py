@@ -1,6 +1,6 @@
 """What the device model knows of a device type: its specification sheet as numbers.
 
-GPUs have theirs in `kilowait.hardware`. A CPU device type of kilowait is a number of threads of one machine; its
+GPUs have theirs in `kilowait.core.hardware`. A CPU device type of kilowait is a number of threads of one machine; its
 sheet is an estimate for server cores at 2.5 GHz with 512-bit vectors: of each 160 GFLOP/s in float32, 12 GB/s of
 memory, 4 MiB of cache.
 """
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kilowait import hardware
-from kilowait.hardware import GpuType
-from kilowait.predict.accuracy import FloatArray
+from kilowait.core import hardware
+from kilowait.core.arrays import FloatArray
+from kilowait.core.hardware import GpuType
 
 _HALF = ("float16", "bfloat16", "complex32")
 _DOUBLE = ("float64", "complex128")

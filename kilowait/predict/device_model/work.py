@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kilowait.predict.device_model.reading import (
-    Reading,
+    WorkReading,
     convolution,
     elements,
     elementwise,
@@ -76,14 +76,14 @@ def work_of(operation: Operation) -> Work:
     )
 
 
-def _shape(got: Reading, dtype: str) -> tuple[float, ...]:
+def _shape(got: WorkReading, dtype: str) -> tuple[float, ...]:
     sides = [got.flops, got.bytes_moved, got.m, got.n, got.k, got.blocks]
     logs = [math.log(max(side, 1e-3)) for side in sides] + list(got.extra[:5])
     wide = math.log(_FLOATS.get(dtype, 4) / 4)
     return (*logs, *([0.0] * (DIMENSIONS - 1 - len(logs))), wide)
 
 
-def _normalisation(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def _normalisation(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """Batch norm works by channel, group norm by group of a sample, layer norm by row; each reads its input twice."""
     count = elements(shapes)
     if "batch_norm" in name:
@@ -94,7 +94,7 @@ def _normalisation(operation: Operation, name: str, shapes: list[list[int]], att
         row = next((math.prod(a) for a in attributes if isinstance(a, list) and a and type(a[0]) is int), shapes[0][-1])
         group, pieces = "layer_norm", count / max(row, 1)
     group += "_backward" if "backward" in name else ""
-    return Reading(
+    return WorkReading(
         group=group,
         flops=operation.flops,
         bytes_moved=moved(operation, reads=2.0),
@@ -116,12 +116,12 @@ def _is_dims(value: Any) -> bool:
     return type(value) is int or (isinstance(value, list) and bool(value) and all(type(v) is int for v in value))
 
 
-def _reduction(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def _reduction(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     count, shape = elements(shapes), shapes[0] if shapes else []
     lossy = "loss" in name  # its integers are modes, not dimensions
     taken, inner = (int(count), 1) if lossy else _along(shape, attributes)
     arg = name in ("max", "min", "argmax", "argmin", "aminmax", "median", "mode")
-    return Reading(
+    return WorkReading(
         group="reduction_arg" if arg else "reduction",
         flops=operation.flops,
         bytes_moved=moved(operation),
@@ -132,14 +132,14 @@ def _reduction(operation: Operation, name: str, shapes: list[list[int]], attribu
     )
 
 
-def _rows(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def _rows(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """Softmax and scans: rows are independent, neighbours in memory share a block."""
     count, shape = elements(shapes), shapes[0] if shapes else []
     taken, inner = _along(shape, attributes)
     rows = count / max(taken, 1)
     composite = name == "logsumexp"  # several kernels over its input
     reads = 4.0 if composite else 2.0 if operation.kind == Kind.SOFTMAX else 1.0
-    return Reading(
+    return WorkReading(
         group="logsumexp" if composite else str(operation.kind),
         flops=operation.flops,
         bytes_moved=moved(operation, reads=reads),
@@ -150,7 +150,7 @@ def _rows(operation: Operation, name: str, shapes: list[list[int]], attributes: 
     )
 
 
-def _pooling(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> Reading:
+def _pooling(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     window = attributes[1] if len(attributes) > 1 and isinstance(attributes[1], list) else [1]
     got = elementwise(operation, name, shapes, attributes)
     got.group = "pool_max" if "max" in name else "pool_average"
@@ -158,7 +158,7 @@ def _pooling(operation: Operation, name: str, shapes: list[list[int]], attribute
     return got
 
 
-_Reader = Callable[[Operation, str, list[list[int]], list[Any]], Reading]
+_Reader = Callable[[Operation, str, list[list[int]], list[Any]], WorkReading]
 _READERS: dict[str, _Reader] = {
     Kind.GEMM: product,
     Kind.CONVOLUTION: convolution,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from kilowait.predict.accuracy import FloatArray
+from kilowait.core.arrays import FloatArray
 from kilowait.predict.device_model.roofline import Columns, device_seconds, host_seconds, program_work
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import SCALES, Work, work_of
@@ -96,7 +96,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class WorkloadTotals:
     """log seconds (P, D), and how they follow the works: d log T / d log t of each entry (E, D), device and host.
 
     `busy` (E, D) is the share of the run time that the device spends on each entry.
@@ -108,7 +108,7 @@ class Totals:
     busy: FloatArray
 
 
-def totals(load: Workload, device: FloatArray, host: FloatArray, corner: FloatArray) -> Totals:
+def totals(load: Workload, device: FloatArray, host: FloatArray, corner: FloatArray) -> WorkloadTotals:
     """Run times from log seconds of works (U, D), meeting at `corner` (D,): a GPU works while its host launches."""
     d = load.count[:, None] * np.exp(device[load.work])
     h = load.count[:, None] * np.exp(host[load.work])
@@ -116,7 +116,7 @@ def totals(load: Workload, device: FloatArray, host: FloatArray, corner: FloatAr
     device_s, host_s = add @ d, add @ h
     total = (device_s**corner + host_s**corner) ** (1 / corner)
     on_device, on_host = (device_s / total) ** corner, (host_s / total) ** corner
-    return Totals(
+    return WorkloadTotals(
         log_s=np.log(total),
         device_share=d / device_s[load.program] * on_device[load.program],
         host_share=h / host_s[load.program] * on_host[load.program],

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.forward import record_forward
-from kilowait.predict.dryrun.pretend_kernels import pretend_kernels
-from kilowait.predict.dryrun.pretend_libraries import pretend_libraries
-from kilowait.predict.dryrun.program import Program, is_forward
+from kilowait.predict.dryrun.pretend.fused_kernels import pretend_kernels
+from kilowait.predict.dryrun.pretend.libraries import pretend_libraries
 from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.sandbox import WALL
 from kilowait.predict.dryrun.script import record_script
-from kilowait.predict.dryrun.trace import Recorder
 
 AGAIN_S = 0.02
 """A program that swallows the end of its time is told again after so long."""
@@ -31,7 +31,7 @@ class _BudgetSpent(BaseException):
     """The program's time is over; not an Exception, so that programs rarely catch it."""
 
 
-def execute(program: Program, folder: Path, target: str, budget_s: float, hand_in: Callable[[DryRun], None]) -> None:
+def execute(program: DryProgram, folder: Path, target: str, budget_s: float, hand_in: Callable[[DryRun], None]) -> None:
     """Write the program's files into `folder`, run it dry on `target`, and hand in the result once.
 
     A program that catches even the end of its time does not return from here: the process ends.
@@ -77,7 +77,7 @@ def _arm(budget_s: float, spent: str, recorder: Recorder, last: Callable[[str], 
     signal.setitimer(signal.ITIMER_REAL, budget_s * WALL, AGAIN_S)
 
 
-def _run(recorder: Recorder, program: Program, folder: Path) -> None:
+def _run(recorder: Recorder, program: DryProgram, folder: Path) -> None:
     for name, data in program.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def _run(recorder: Recorder, program: Program, folder: Path) -> None:
         record_script(recorder, entrypoint, program.arguments)
 
 
-def _result(program: Program, recorder: Recorder, reason: str, seconds: float) -> DryRun:
+def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float) -> DryRun:
     operations = recorder.operations()
     why = "; ".join([reason, *recorder.guesses] if reason else recorder.guesses)[:1000]
     if not operations:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from kilowait.errors import SourceError
-from kilowait.predict.dryrun.loops import Loops
-from kilowait.predict.dryrun.program import NAMES
-from kilowait.predict.dryrun.rewrite import LOOPS, rewrite
-from kilowait.predict.dryrun.trace import Recorder, tracing
+from kilowait.core.errors import SourceError
+from kilowait.predict.dryrun.dry_program import NAMES
+from kilowait.predict.dryrun.loops.loops import Loops
+from kilowait.predict.dryrun.loops.rewrite import LOOPS, rewrite
+from kilowait.predict.dryrun.recorder import Recorder, tracing
 
 
 def record_forward(recorder: Recorder, text: str, name: str) -> float:

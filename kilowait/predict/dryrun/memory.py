@@ -22,7 +22,7 @@ _ALWAYS_ITSELF = {"aten::zero_", "aten::fill_"}
 """What writes to a tensor of any type and shape, so that PyTorch has nothing to refuse."""
 
 
-class Memory:
+class OperatorMemory:
     """Results by operator and arguments."""
 
     def __init__(self) -> None:

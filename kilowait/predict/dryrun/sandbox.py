@@ -40,7 +40,7 @@ _DEVICES = ("null", "zero", "urandom", "random")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class SandboxLimits(Struct, frozen=True, kw_only=True):
     """What a child may take. `memory_bytes` is address space beyond what it has when it starts."""
 
     cpu_s: float
@@ -50,7 +50,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     open_files: int = 256
 
 
-def enter(root: Path, limits: Limits) -> None:
+def enter(root: Path, limits: SandboxLimits) -> None:
     """Leave everything behind but the Python installation; `root` is an empty folder to mount the new / on.
 
     Returns in a new process, the first of its PID namespace, with SCRATCH as working folder; the calling process waits
@@ -66,7 +66,7 @@ def enter(root: Path, limits: Limits) -> None:
     _die_with_parent()
 
 
-def limit(limits: Limits) -> None:
+def limit(limits: SandboxLimits) -> None:
     """Set the limits of resources on this process and what it starts."""
     cpu_s = max(1, int(limits.cpu_s) + 1)
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
@@ -101,7 +101,7 @@ def sandbox_available() -> str | None:
 def _try(root: str) -> None:
     """Enter, say so or why not, and end."""
     try:
-        enter(Path(root), Limits(cpu_s=5))
+        enter(Path(root), SandboxLimits(cpu_s=5))
         Path(__file__).read_bytes()
         os.write(1, b"in")
     except Exception as error:

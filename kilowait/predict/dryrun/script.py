@@ -7,10 +7,10 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from kilowait.predict.dryrun.imports import LocalImports
-from kilowait.predict.dryrun.loops import Loops
-from kilowait.predict.dryrun.rewrite import LOOPS, rewrite
-from kilowait.predict.dryrun.trace import Recorder, tracing
+from kilowait.predict.dryrun.local_imports import LocalImports
+from kilowait.predict.dryrun.loops.loops import Loops
+from kilowait.predict.dryrun.loops.rewrite import LOOPS, rewrite
+from kilowait.predict.dryrun.recorder import Recorder, tracing
 
 
 def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...]) -> None:

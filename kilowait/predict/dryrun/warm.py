@@ -5,8 +5,8 @@ import gc
 import torch
 
 import kilowait.predict.dryrun.execute  # noqa: F401 - so that children find it loaded
-from kilowait.predict.dryrun.pretend import let_modules_move, pretend_gpu
-from kilowait.predict.dryrun.trace import Recorder, tracing
+from kilowait.predict.dryrun.pretend.gpu import let_modules_move, pretend_gpu
+from kilowait.predict.dryrun.recorder import Recorder, tracing
 
 
 def warm(target: str) -> None:

@@ -1,8 +1,8 @@
 """The process that has PyTorch loaded and forks a child for every dry run: `python -m kilowait.predict.dryrun.worker`.
 
-It talks over the two file descriptors it is given: a request is a `Request` in MessagePack after its length (4 bytes,
-big-endian); an answer is a status and what the child wrote, the same way. Nothing of the answer is trusted here: the
-other side checks it.
+It talks over the two file descriptors it is given: a request is a `DryRunRequest` in MessagePack after its length (4
+bytes, big-endian); an answer is a status and what the child wrote, the same way. Nothing of the answer is trusted here:
+the other side checks it.
 """
 
 import os
@@ -19,8 +19,8 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from kilowait.predict.dryrun.program import Program
-from kilowait.predict.dryrun.sandbox import SCRATCH, WALL, Limits, enter, limit, sandbox_available
+from kilowait.predict.dryrun.dry_program import DryProgram
+from kilowait.predict.dryrun.sandbox import SCRATCH, WALL, SandboxLimits, enter, limit, sandbox_available
 
 PIPE = 3
 """The file descriptor that a child writes its record to, the only one it has."""
@@ -30,15 +30,15 @@ MAX_ANSWER_BYTES = 32_000_000
 """More than this is no record of a dry run."""
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class DryRunRequest(Struct, frozen=True, kw_only=True):
     """One dry run to make."""
 
-    program: Program
+    program: DryProgram
     target: str
     budget_s: float
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class ChildAnswer(Struct, frozen=True, kw_only=True):
     """What a child wrote, and how it ended where it wrote nothing."""
 
     data: bytes = b""
@@ -65,14 +65,14 @@ def serve(requests: IO[bytes], answers: IO[bytes], *, sandboxed: bool) -> None:
     """Answer requests until the other side closes the pipe."""
     while True:
         try:
-            request = msgspec.msgpack.decode(receive(requests), type=Request)
+            request = msgspec.msgpack.decode(receive(requests), type=DryRunRequest)
         except EOFError:
             return
         with TemporaryDirectory(prefix="kilowait-") as folder:
             send(answers, _fork(request, Path(folder), sandboxed))
 
 
-def _fork(request: Request, folder: Path, sandboxed: bool) -> Answer:
+def _fork(request: DryRunRequest, folder: Path, sandboxed: bool) -> ChildAnswer:
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
@@ -85,17 +85,17 @@ def _fork(request: Request, folder: Path, sandboxed: bool) -> Answer:
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    return Answer(data=data, failure=failure or ("" if data else _ended(status)))
+    return ChildAnswer(data=data, failure=failure or ("" if data else _ended(status)))
 
 
-def _child(request: Request, folder: Path, pipe: int, sandboxed: bool) -> None:
+def _child(request: DryRunRequest, folder: Path, pipe: int, sandboxed: bool) -> None:
     """Run the program and write its record to the pipe; never returns."""
     from kilowait.predict.dryrun.execute import execute
 
     try:
         os.setpgid(0, 0)
         _keep_only(pipe)
-        limits = Limits(cpu_s=request.budget_s + GRACE_S)
+        limits = SandboxLimits(cpu_s=request.budget_s + GRACE_S)
         if sandboxed:
             enter(folder, limits)
             folder = Path(SCRATCH)
@@ -157,7 +157,7 @@ def main() -> None:
     refused = sandbox_available() if mode == "sandboxed" else None
     if refused is None:
         warm_up(target)
-    send(answers, Answer(failure=refused or ""))
+    send(answers, ChildAnswer(failure=refused or ""))
     serve(requests, answers, sandboxed=mode == "sandboxed")
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kilowait.jit import inner, kernel
+from kilowait.core.jit import inner, kernel
 from kilowait.simulate.compiled.track import (
     ARRIVED,
     F64,
@@ -16,7 +16,7 @@ from kilowait.simulate.compiled.track import (
     NEVER,
     Bools,
     Tracks,
-    World,
+    WorldArrays,
     next_instant,
     pop,
     push,
@@ -40,7 +40,7 @@ class Weighed(NamedTuple):
 
 
 @inner
-def _weigh(world: World, weighed: Weighed, epoch: int, job: int, key_P: F64) -> None:
+def _weigh(world: WorldArrays, weighed: Weighed, epoch: int, job: int, key_P: F64) -> None:
     """Set the keys of a job: as `kilowait.policies.value.negative_relative_value`, operation by operation."""
     jobs, s, scale_kwh = len(world.submit_s_N), weighed.gpu_s_E[epoch], weighed.energy_kwh_E[epoch]
     for kind in range(world.size_NT.shape[1]):
@@ -50,7 +50,7 @@ def _weigh(world: World, weighed: Weighed, epoch: int, job: int, key_P: F64) -> 
 
 
 @inner
-def _file(world: World, heap: I32, first_B: I64, held_B: I64, key_P: F64, job: int) -> None:
+def _file(world: WorldArrays, heap: I32, first_B: I64, held_B: I64, key_P: F64, job: int) -> None:
     """Put all pairs of a job into their buckets."""
     (jobs, types), sizes = world.size_NT.shape, len(world.sizes_S)
     for kind in range(types):
@@ -63,7 +63,7 @@ def _file(world: World, heap: I32, first_B: I64, held_B: I64, key_P: F64, job: i
 
 @inner
 def _best(
-    world: World, so_far: Tracks, heap: I32, first_B: I64, held_B: I64, key_P: F64, done_N: Bools
+    world: WorldArrays, so_far: Tracks, heap: I32, first_B: I64, held_B: I64, key_P: F64, done_N: Bools
 ) -> tuple[int, int]:
     """The waiting pair that fits and has the least key, then the earlier job, then the earlier type; -1 for none."""
     (jobs, types), sizes = world.size_NT.shape, len(world.sizes_S)
@@ -86,7 +86,7 @@ def _best(
 
 
 @inner
-def _fastest(world: World, so_far: Tracks, seen_s_NT: F64, job: int) -> int:
+def _fastest(world: WorldArrays, so_far: Tracks, seen_s_NT: F64, job: int) -> int:
     """The type of the least predicted seconds on which a job, that fits somewhere, fits now."""
     found = -1
     for kind in range(seen_s_NT.shape[1]):
@@ -99,7 +99,7 @@ def _fastest(world: World, so_far: Tracks, seen_s_NT: F64, job: int) -> int:
 
 @kernel
 def by_key(
-    world: World, so_far: Tracks, first_B: I64, key_P: F64, weighed: Weighed, seen_s_NT: F64, any_type: bool
+    world: WorldArrays, so_far: Tracks, first_B: I64, key_P: F64, weighed: Weighed, seen_s_NT: F64, any_type: bool
 ) -> None:
     """Run all jobs by `key_P`, smallest first, that of a job on a type at type * N + job; `first_B` is `first_pairs`.
 

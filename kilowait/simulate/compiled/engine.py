@@ -4,22 +4,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kilowait.cluster import advance
-from kilowait.errors import KilowaitError
+from kilowait.cluster.advance import advance
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.scale import Scale
+from kilowait.core.errors import KilowaitError
 from kilowait.policies import Policy
 from kilowait.policies.rules import Rule
-from kilowait.scale import Scale
 from kilowait.simulate.compiled.by_key import Weighed, by_key
-from kilowait.simulate.compiled.coverage import covered_rule
-from kilowait.simulate.compiled.easy import easy, forest, no_ends
+from kilowait.simulate.compiled.covered import covered_rule
+from kilowait.simulate.compiled.easy_backfill import easy_backfill, forest, no_ends
 from kilowait.simulate.compiled.first_come import first_come
-from kilowait.simulate.compiled.reading import Table, read
+from kilowait.simulate.compiled.table import Table, read
 from kilowait.simulate.compiled.tape import Tape
-from kilowait.simulate.compiled.track import F64, LOGGED, STARTED, Tracks, World, first_pairs, tracks
+from kilowait.simulate.compiled.track import F64, LOGGED, STARTED, Tracks, WorldArrays, first_pairs, tracks
 from kilowait.simulate.compiled.worth import has_loaded
 from kilowait.simulate.given import check_inventory, checked, joined
 from kilowait.simulate.run import Placement, Run, Submission
-from kilowait.state import Cluster
 
 
 def run(
@@ -75,9 +75,9 @@ def _refused(table: Table, cluster: Cluster) -> dict[str, str]:
     return found
 
 
-def _world(table: Table, cluster: Cluster) -> World:
+def _world(table: Table, cluster: Cluster) -> WorldArrays:
     sizes_S = np.unique(np.append(table.asked_NT, 0))
-    return World(
+    return WorldArrays(
         submit_s_N=table.submit_s_N,
         size_NT=np.searchsorted(sizes_S, table.asked_NT).astype(np.int32),
         sizes_S=sizes_S,
@@ -86,11 +86,11 @@ def _world(table: Table, cluster: Cluster) -> World:
     )
 
 
-def _simple(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+def _simple(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     first_come(world, so_far)
 
 
-def _greedy(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+def _greedy(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     """A job's choice stands from the start: it is left with that type alone."""
     cost_NT = rule.alpha * table.seen_s_NT + rule.gamma * table.seen_kwh_NT
     cost_NT[table.asked_NT == 0] = np.inf
@@ -98,26 +98,26 @@ def _greedy(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
     first_come(world._replace(size_NT=np.where(chosen_NT, world.size_NT, np.int32(0))), so_far)
 
 
-def _value(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+def _value(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
     key_NT = -(1 / work_NT - rule.kappa * table.seen_kwh_NT)
     by_key(world, so_far, first_pairs(world), key_NT.T.ravel(), _unweighed(), table.seen_s_NT, False)
 
 
-def _value_relative(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+def _value_relative(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
     weighed = _weighed(float(rule.kappa), table, work_NT)
     by_key(world, so_far, first_pairs(world), np.empty(work_NT.size), weighed, table.seen_s_NT, False)
 
 
-def _sjf(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
+def _sjf(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     shortest_N = np.where(table.asked_NT, table.seen_s_NT, np.inf).min(axis=1)
     key_P = np.tile(shortest_N, table.asked_NT.shape[1])
     by_key(world, so_far, first_pairs(world), key_P, _unweighed(), table.seen_s_NT, True)
 
 
-def _easy(rule: Rule, table: Table, world: World, so_far: Tracks) -> None:
-    easy(world, so_far, forest(world), no_ends(world), table.seen_s_NT)
+def _easy(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
+    easy_backfill(world, so_far, forest(world), no_ends(world), table.seen_s_NT)
 
 
 _KERNELS = {
@@ -150,7 +150,7 @@ def _weighed(weight: float, table: Table, work_NT: F64) -> Weighed:
     return Weighed(work_NT, table.seen_kwh_NT, weight, since_E, np.array(gpu_s, float), np.array(energy_kwh, float))
 
 
-def _placements(table: Table, world: World, so_far: Tracks) -> tuple[Placement, ...]:
+def _placements(table: Table, world: WorldArrays, so_far: Tracks) -> tuple[Placement, ...]:
     """Every start, in the order decided."""
     started = int(so_far.at[STARTED])
     job, kind = so_far.job[:started], so_far.kind[:started]

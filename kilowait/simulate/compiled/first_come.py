@@ -1,11 +1,11 @@
 """First come, first served, compiled: `kilowait.policies.simple` and `kilowait.policies.greedy`."""
 
-from kilowait.jit import kernel
-from kilowait.simulate.compiled.track import ARRIVED, NEVER, Tracks, World, next_instant, start
+from kilowait.core.jit import kernel
+from kilowait.simulate.compiled.track import ARRIVED, NEVER, Tracks, WorldArrays, next_instant, start
 
 
 @kernel
-def first_come(world: World, so_far: Tracks) -> None:
+def first_come(world: WorldArrays, so_far: Tracks) -> None:
     """Simple, and Greedy where a job has one type left: the head takes its first type that is free, or all wait."""
     size_NT, sizes_S, free_T = world.size_NT, world.sizes_S, so_far.free_T
     types, head = size_NT.shape[1], 0

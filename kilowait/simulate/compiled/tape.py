@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kilowait.events import AttemptFinished, Event, GpusJoined, JobPlaced, JobSubmitted
+from kilowait.cluster.events import AttemptFinished, Event, GpusJoined, JobPlaced, JobSubmitted
 from kilowait.simulate.run import Placement, Submission
 
 

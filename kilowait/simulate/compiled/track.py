@@ -1,9 +1,9 @@
 """The event loop over arrays, compiled by numba: what `kilowait.simulate.loop` does, start by start.
 
 Jobs are numbered in queue order, GPU types from the most powerful, attempts ("starts") as they are decided. Heaps and
-bisections replace the indexes of `kilowait.ranking` and `kilowait.ends`; nothing here sorts or walks a queue at an
-event. Suffixes: N jobs, T types, S sizes (numbers of GPUs that some job asks for, 0 first for a type it cannot use),
-B buckets (type * S + size), whose pairs fit or do not fit together.
+bisections replace the indexes of `kilowait.cluster.views.ranking` and `kilowait.cluster.views.ends`; nothing here sorts
+or walks a queue at an event. Suffixes: N jobs, T types, S sizes (numbers of GPUs that some job asks for, 0 first for a
+type it cannot use), B buckets (type * S + size), whose pairs fit or do not fit together.
 
 Here is what all kernels share: the heap of completions, instant after instant.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kilowait.jit import inner
+from kilowait.core.jit import inner
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -25,7 +25,7 @@ ARRIVED, STARTED, RUNNING, LOGGED = range(4)
 """What `Tracks.at` counts: jobs arrived, attempts started, attempts in the heap of completions, entries of the log."""
 
 
-class World(NamedTuple):
+class WorldArrays(NamedTuple):
     """Jobs and GPUs, nothing of which changes: seconds, and positions in `sizes_S` of what each job asks for."""
 
     submit_s_N: F64
@@ -52,7 +52,7 @@ class Tracks(NamedTuple):
     at: I64
 
 
-def tracks(world: World) -> Tracks:
+def tracks(world: WorldArrays) -> Tracks:
     """Room for a whole run, nothing of which has happened yet."""
     jobs = len(world.submit_s_N)
     return Tracks(
@@ -67,7 +67,7 @@ def tracks(world: World) -> Tracks:
     )
 
 
-def first_pairs(world: World) -> I64:
+def first_pairs(world: WorldArrays) -> I64:
     """Where each bucket's pairs begin when they lie one after another; B + 1 positions."""
     sizes = len(world.sizes_S)
     counts = [np.bincount(size_N, minlength=sizes) for size_N in world.size_NT.T]
@@ -117,7 +117,7 @@ def pop(heap: I32, first: int, size: int, key: F64, offset: int) -> None:
 
 
 @inner
-def next_instant(world: World, so_far: Tracks) -> float:
+def next_instant(world: WorldArrays, so_far: Tracks) -> float:
     """Take in all completions, then all arrivals of the next instant; returns it, NEVER when nothing is left."""
     submit_s_N, at, jobs = world.submit_s_N, so_far.at, len(world.submit_s_N)
     heap, end_s, log = so_far.heap, so_far.end_s, so_far.log
@@ -144,7 +144,7 @@ def next_instant(world: World, so_far: Tracks) -> float:
 
 
 @inner
-def start(world: World, so_far: Tracks, job: int, kind: int, now_s: float) -> None:
+def start(world: WorldArrays, so_far: Tracks, job: int, kind: int, now_s: float) -> None:
     """Start a job that fits, and schedule its true end."""
     at, serial = so_far.at, so_far.at[STARTED]
     so_far.job[serial], so_far.kind[serial], so_far.start_s[serial] = job, kind, now_s

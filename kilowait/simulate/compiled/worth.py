@@ -8,7 +8,7 @@ changes a result, and nothing here loads numba.
 from collections import Counter
 from pathlib import Path
 
-from kilowait.kernel_cache import cache_directory
+from kilowait.core.kernel_cache import cache_directory
 from kilowait.policies import Policy
 from kilowait.policies.rules import RuleName, rule_of
 
@@ -27,7 +27,7 @@ KERNEL_OF: dict[RuleName, str] = {
     "value": "by_key",
     "value_relative": "by_key",
     "sjf": "by_key",
-    "easy": "easy",
+    "easy": "easy_backfill",
 }
 """The module of each rule's kernel, which has the same name."""
 

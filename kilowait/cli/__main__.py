@@ -1,0 +1,7 @@
+"""`python -m kilowait.cli`."""
+
+import sys
+
+from kilowait.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,247 @@
+"""A client of the live service: its answers as the JSON that they are.
+
+A refusal of what was asked (4xx) is an InputError that says what is wrong and what to do; a service that is not there,
+or cannot answer after `patience_s` seconds of asking again, a ServiceError. A submission carries a key, so asking again
+never makes a second job.
+"""
+
+import base64
+import io
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from kilowait.core.errors import InputError, ServiceError, SourceError
+from kilowait.program.source import read_source
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+TIMEOUT_S = 60.0
+TOGETHER, TOGETHER_CHARACTERS = 10, 4_000_000
+"""What goes into one request of several jobs: predicting each new program takes a second or more."""
+
+SKIPPED = {"__pycache__", ".git", ".venv", "node_modules"}
+"""Folders that are never sent with a job."""
+
+Json = Any
+
+
+class Client:
+    """Speaks to the service at `url` with a token; `patience_s` bounds how long a busy one is asked again."""
+
+    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, patience_s: float = 30.0) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"{url!r} is no address of a service; give one as in {DEFAULT_URL}")
+        self.url, self.patience_s = url.rstrip("/"), patience_s
+        self._session = requests.Session()
+        if token:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def predict(self, path: Path | str) -> Json:
+        """What a source file takes on each type."""
+        source = read_source(path)
+        return self.ask("POST", "/v1/predict", json={"source": source.text, "name": source.name})
+
+    def submit(self, asked: Mapping[str, Any], key: str | None = None) -> Json:
+        """Submit what `job_of` made; the same key is the same job."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self.ask("POST", "/v1/jobs", json=asked, headers=headers)
+
+    def submit_batch(self, asked: Sequence[Mapping[str, Any]], key: str | None = None) -> list[Json]:
+        """Submit several, a few in each request; of each what became of it, in `accepted` or `refused`.
+
+        The same key and the same list are the same jobs; a ServiceError says how many are accepted, and the key.
+        """
+        key, answers = key or uuid.uuid4().hex, list[Json]()
+        for number, part in enumerate(_parts(asked)):
+            headers = {"Idempotency-Key": f"{key}-{number}"}
+            try:
+                answers += self.ask("POST", "/v1/jobs:batch", json={"jobs": part}, headers=headers)["jobs"]
+            except ServiceError as error:
+                told = (
+                    f"{len(answers)} of {len(asked)} programs were taken in before; ask for all again with --key {key}"
+                )
+                raise ServiceError(f"{error}; {told}") from error
+        return answers
+
+    def what_if(self, asked: Mapping[str, Any]) -> Json:
+        """What a job would get now, without submitting it."""
+        return self.ask("POST", "/v1/what-if", json=asked)
+
+    def jobs(self, **filters: Any) -> Iterator[Json]:
+        """One's jobs, page by page."""
+        after: str | None = ""
+        while after is not None:
+            page = self.ask("GET", "/v1/jobs", params={**filters, "after": after})
+            yield from page["jobs"]
+            after = page["next"]
+
+    def job(self, job_id: str) -> Json:
+        """A job as it stands."""
+        return self.ask("GET", f"/v1/jobs/{_part(job_id)}")
+
+    def why(self, job_id: str) -> Json:
+        """Why it waits, or got its type."""
+        return self.ask("GET", f"/v1/jobs/{_part(job_id)}/why")
+
+    def cancel(self, job_id: str) -> Json:
+        """Withdraw a job, or ask its program to end."""
+        return self.ask("POST", f"/v1/jobs/{_part(job_id)}/cancel")
+
+    def log(self, job_id: str, *, offset: int = 0, rank: int = 0) -> Json:
+        """A piece of a job's log."""
+        return self.ask("GET", f"/v1/jobs/{_part(job_id)}/logs", params={"offset": offset, "rank": rank})
+
+    def follow(self, job_id: str, *, rank: int = 0) -> Iterator[bytes]:
+        """A job's log as it grows, until the job is over."""
+        params = {"follow": "true", "rank": rank}
+        with self._send("GET", f"/v1/jobs/{_part(job_id)}/logs", params=params, stream=True) as answer:
+            try:
+                yield from answer.iter_content(None)
+            except requests.RequestException as error:
+                raise ServiceError(f"{self.url}: the log broke off ({_reason(error)}); ask again") from error
+
+    def cluster(self) -> Json:
+        """The cluster as it is."""
+        return self.ask("GET", "/v1/cluster")
+
+    def history(self, form: str = "csv") -> bytes:
+        """Every attempt that has ended, as CSV or Parquet."""
+        return bytes(self._send("GET", "/v1/history", params={"format": form}).content)
+
+    def models(self) -> Json:
+        """Every model that was learnt from finished jobs, and which is in force."""
+        return self.ask("GET", "/v1/models")
+
+    def model(self, version: str) -> Json:
+        """A model and its comparison."""
+        return self.ask("GET", f"/v1/models/{_part(version)}")
+
+    def promote(self, version: str, reason: str) -> Json:
+        """Put a model in force; operators only."""
+        return self.ask("POST", f"/v1/models/{_part(version)}/promote", json={"reason": reason})
+
+    def rollback(self, reason: str) -> Json:
+        """Take the model in force off; operators only."""
+        return self.ask("POST", "/v1/models/rollback", json={"reason": reason})
+
+    def make_token(self, owner: str, role: str) -> str:
+        """A new token; operators only."""
+        return str(self.ask("POST", "/v1/tokens", again=False, json={"owner": owner, "role": role})["token"])
+
+    def tokens(self) -> Json:
+        """Every token, without secrets; operators only."""
+        return self.ask("GET", "/v1/tokens")["tokens"]
+
+    def revoke_token(self, token_id: str) -> None:
+        """Refuse a token from now on; operators only."""
+        self._send("DELETE", f"/v1/tokens/{_part(token_id)}")
+
+    def ask(self, method: str, path: str, **more: Any) -> Json:
+        """The JSON that a request is answered with."""
+        answer = self._send(method, path, **more)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise ServiceError(
+                f"{self.url}: answered {path} with no JSON; is it kilowait that listens there?"
+            ) from error
+
+    def _send(self, method: str, path: str, *, again: bool = True, **more: Any) -> requests.Response:
+        """Ask, and ask again while the service is busy or, where that is safe, a part of it is on its way back."""
+        deadline_s = time.monotonic() + self.patience_s
+        while True:
+            try:
+                answer = self._session.request(method, self.url + path, timeout=TIMEOUT_S, **more)
+            except requests.RequestException as error:
+                remedy = "start one with: make serve, or set KILOWAIT_URL"
+                raise ServiceError(f"no service answers at {self.url} ({_reason(error)}); {remedy}") from error
+            wait_s = _retry_after(answer)
+            passing = answer.status_code == 503 or (again and _is_a_proxys(answer))
+            if not passing or time.monotonic() + wait_s > deadline_s:
+                return self._checked(answer)
+            time.sleep(wait_s)
+
+    def _checked(self, answer: requests.Response) -> requests.Response:
+        if answer.status_code < 400:
+            return answer
+        try:
+            problem = answer.json()
+            text = f"{problem['detail']}; {problem['remedy']}"
+        except (ValueError, KeyError, TypeError):
+            text = f"{self.url}: answered {answer.status_code} {answer.reason}, which is no answer of kilowait's own; "
+            away = "one of its parts may be on its way back; ask again"
+            text += away if _is_a_proxys(answer) else "is it kilowait that listens there?"
+        raise (ServiceError if answer.status_code >= 500 else InputError)(text)
+
+
+def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A file, or a folder with its entrypoint, as the service takes a job; raises InputError and SourceError.
+
+    Fields that are None are left out.
+    """
+    path = Path(path)
+    asked = {name: value for name, value in fields.items() if value is not None}
+    if not path.is_dir():
+        if entrypoint is not None:
+            raise InputError(f"--entrypoint {entrypoint}: {path} is one file; give the folder that holds the program")
+        return {"source": read_source(path).text, "entrypoint": path.name, **asked}
+    if entrypoint is None:
+        raise InputError(f"{path} is a folder: say which of its files is run, with --entrypoint FILE")
+    if not (path / entrypoint).is_file():
+        raise InputError(f"--entrypoint {entrypoint}: no such file in {path}")
+    return {"archive": base64.b64encode(_zipped(path)).decode(), "entrypoint": entrypoint, **asked}
+
+
+def _parts(asked: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Jobs in order, so many together as one request may hold."""
+    part, size = list[Mapping[str, Any]](), 0
+    for one in asked:
+        length = len(one.get("source") or one.get("archive") or "")
+        if part and (len(part) == TOGETHER or size + length > TOGETHER_CHARACTERS):
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += length
+    if part:
+        yield part
+
+
+def _zipped(folder: Path) -> bytes:
+    """The files of a folder as a zip, hidden ones and caches left out; raises SourceError for one that is no text."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in sorted(folder.rglob("*")):
+            name = file.relative_to(folder)
+            if not file.is_file() or any(part in SKIPPED or part.startswith(".") for part in name.parts):
+                continue
+            try:
+                packed.writestr(name.as_posix(), file.read_bytes().decode())
+            except (OSError, UnicodeDecodeError) as error:
+                raise SourceError(f"{file}: only UTF-8 text is sent with a job ({error}); move it elsewhere") from error
+    return out.getvalue()
+
+
+def _part(name: str) -> str:
+    """A name as a part of a path."""
+    return quote(name, safe="")
+
+
+def _is_a_proxys(answer: requests.Response) -> bool:
+    """Whether what stands in front of the service says that it got no answer: a replica was killed, say."""
+    own = answer.headers.get("Content-Type", "").startswith("application/problem+json")
+    return answer.status_code >= 500 and not own
+
+
+def _retry_after(answer: requests.Response) -> float:
+    text = answer.headers.get("Retry-After", "2")
+    return float(text) if text.isdigit() else 2.0
+
+
+def _reason(error: requests.RequestException) -> str:
+    return "connection refused or lost" if isinstance(error, requests.ConnectionError) else type(error).__name__

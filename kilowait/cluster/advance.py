@@ -1,0 +1,221 @@
+"""The state machine: the one function that changes a cluster.
+
+A driver (the simulator, a live scheduler) takes events in with `advance` and asks a policy what to place. Nothing
+here reads a clock: time comes with the events.
+
+What nodes do is in `kilowait.cluster.nodes`. Not covered: partitions of a GPU into isolated instances.
+"""
+
+from collections.abc import Iterable
+from math import inf
+from typing import assert_never
+
+from kilowait.cluster import nodes
+from kilowait.cluster.events import (
+    AttemptFailed,
+    AttemptFinished,
+    Event,
+    GpusHeld,
+    GpusJoined,
+    JobCancelled,
+    JobFailed,
+    JobPlaced,
+    JobPreempted,
+    JobSubmitted,
+    NodeDrained,
+    NodeLost,
+)
+from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.recent import Recent
+from kilowait.cluster.views.scale import Scale
+from kilowait.core.errors import IllegalEvent, JobRefused
+from kilowait.core.jobs import Job
+from kilowait.core.units import WHOLE
+
+
+def advance(cluster: Cluster, event: Event) -> None:
+    """Take one event in, changing `cluster` in place.
+
+    Raises JobRefused when a submitted job can never run, and IllegalEvent when the event cannot follow the present
+    state; either way the cluster is left as it was.
+    """
+    if not cluster.now_s <= event.time_s < inf:
+        raise IllegalEvent(f"{event}: time_s must be finite and not before the present {cluster.now_s!r}")
+    match event:
+        case JobSubmitted():
+            _submit(cluster, event)
+        case JobPlaced():
+            _start(cluster, event)
+        case AttemptFinished():
+            cluster._release(event.job_id, event.attempt)
+            cluster.over.add(event.job_id)
+            if cluster._special:
+                cluster._special.discard(event.job_id)
+        case AttemptFailed():
+            active = cluster._release(event.job_id, event.attempt)
+            _wait_again(cluster, active, active.remaining)
+        case JobPreempted():
+            _check_checkpoint(cluster, event)
+            _wait_again(cluster, cluster._release(event.job_id, event.attempt), event.remaining)
+        case JobCancelled():
+            _cancel(cluster, event)
+        case JobFailed():
+            _give_up(cluster, event)
+        case GpusJoined():
+            nodes.join(cluster, event)
+        case GpusHeld():
+            nodes.hold(cluster, event)
+        case NodeDrained():
+            nodes.drain(cluster, event)
+        case NodeLost():
+            nodes.lose(cluster, event)
+        case _:
+            assert_never(event)
+    cluster.now_s = event.time_s
+
+
+def replay(events: Iterable[Event], order: Iterable[str] = ()) -> Cluster:
+    """The cluster that these events lead to, from an empty one; raises what `advance` raises.
+
+    Its `scale` and `recent` are kept from the first event on, in case a policy looks at them.
+    """
+    cluster = Cluster(order=tuple(order))
+    cluster._scale, cluster._recent = Scale(), Recent()
+    for event in events:
+        advance(cluster, event)
+    return cluster
+
+
+def _submit(cluster: Cluster, event: JobSubmitted) -> None:
+    job, job_id, seen = event.job, event.job.job_id, event.predictions
+    if job_id in cluster.waiting or job_id in cluster.active or job_id in cluster.over or job_id in cluster.stranded:
+        raise IllegalEvent(f"job {job_id}: submitted before; give it another id")
+    gpus = cluster.possible(job, seen)
+    if not gpus:
+        raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, seen)}")
+    waiting = Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus=gpus)
+    cluster._enqueue(waiting)
+    if cluster._recent is not None:
+        cluster._recent.add(waiting)
+    if cluster._scale is not None:
+        cluster._scale.add(seen, gpus, job.gpu_milli / WHOLE)
+    if job.one_node or job.gpu_milli != WHOLE:
+        cluster._special.add(job_id)
+        if job.gpu_milli != WHOLE:
+            cluster._tell_boards_apart()
+
+
+def _start(cluster: Cluster, event: JobPlaced) -> None:
+    _check_placement(cluster, event)
+    waiting = cluster._dequeue(event.job_id)
+    gpus, where = event.gpus, event.where
+    if cluster.boards:
+        where = where or cluster.locate(waiting, event.gpu_type)
+        gpus = cluster.boards[event.gpu_type].take(where, waiting.job.gpu_milli)
+    cluster.free[event.gpu_type] -= gpus
+    active = cluster.active[event.job_id] = Active(
+        job=waiting.job,
+        predictions=waiting.predictions,
+        whole=waiting.whole,
+        attempt=event.attempt,
+        gpu_type=event.gpu_type,
+        gpus=event.gpus,
+        placed_s=event.time_s,
+        remaining=waiting.remaining,
+        where=where,
+    )
+    if cluster._ends is not None:
+        cluster._ends.add(active)
+
+
+def _wait_again(cluster: Cluster, active: Active, remaining: float) -> None:
+    """Back to its old place in the queue for the next attempt, with `remaining` of the work to do."""
+    job, whole, predictions = active.job, active.whole, active.predictions
+    if remaining < active.remaining:
+        predictions = {t: seen.left(remaining, job.checkpoint_s or 0.0) for t, seen in whole.items()}
+    again = Waiting(
+        job=job,
+        predictions=predictions,
+        whole=whole,
+        attempt=active.attempt + 1,
+        gpus=cluster.possible(job, whole),
+        remaining=remaining,
+    )
+    if again.gpus:
+        cluster._enqueue(again)
+    else:  # nodes have left since it was placed
+        cluster.stranded[job.job_id] = again
+
+
+def _check_checkpoint(cluster: Cluster, event: JobPreempted) -> None:
+    """Raises IllegalEvent for a job that has no checkpoints, and for a checkpoint that cannot be."""
+    active = cluster.active.get(event.job_id)
+    if active is None:
+        return  # and `_release` says so
+    if active.job.checkpoint_s is None:
+        raise IllegalEvent(f"job {event.job_id}: preempted, but it cannot go on from a checkpoint")
+    if not 0 < event.remaining <= active.remaining:
+        most = active.remaining
+        raise IllegalEvent(f"job {event.job_id}: remaining must be > 0 and <= {most!r}, got {event.remaining!r}")
+
+
+def _check_placement(cluster: Cluster, event: JobPlaced) -> None:
+    """Raises IllegalEvent unless the job waits, may run on the type and finds its GPUs free."""
+    on, waiting = event.gpu_type, cluster.waiting.get(event.job_id)
+    if waiting is None:
+        wrong = "placed, but it does not wait"
+    elif event.attempt != waiting.attempt:
+        wrong = f"attempt {waiting.attempt} is next, got {event.attempt!r}"
+    elif on not in waiting.gpus:
+        wrong = f"may not run on {on}"
+    elif event.gpus != waiting.gpus[on]:
+        wrong = f"takes {waiting.gpus[on]} GPUs on {on}, got {event.gpus!r}"
+    elif cluster.boards or event.where:
+        wrong = _wrong_place(cluster, event, waiting.job)
+    elif event.gpus > cluster.free[on]:
+        wrong = f"needs {event.gpus} GPUs on {on}, {cluster.free[on]} are free"
+    else:
+        return
+    if wrong:
+        raise IllegalEvent(f"job {event.job_id}: {wrong}")
+
+
+def _wrong_place(cluster: Cluster, event: JobPlaced, job: Job) -> str:
+    """Why a job cannot have the boards it was given, or any where that was left to the cluster; "" if it can."""
+    on, gpus, where = event.gpu_type, event.gpus, event.where
+    if not cluster.boards:
+        return f"placed on {where}, but the boards of this cluster are not told apart"
+    if where:
+        free = cluster.boards[on].allows(where, gpus, job.gpu_milli, job.one_node)
+        return "" if free else f"cannot have {where} on {on}"
+    if cluster.boards[on].choose(gpus, job.gpu_milli, job.one_node):
+        return ""
+    if job.gpu_milli < WHOLE:
+        return f"needs {job.gpu_milli} thousandths of one GPU on {on}, no board has so much left"
+    together, most = (" of one node", cluster.boards[on].most) if job.one_node else ("", cluster.free[on])
+    return f"needs {gpus} GPUs{together} on {on}, {most} are free"
+
+
+def _cancel(cluster: Cluster, event: JobCancelled) -> None:
+    if event.job_id in cluster.active:
+        cluster._release(event.job_id, cluster.active[event.job_id].attempt)
+    elif not _withdraw(cluster, event.job_id):
+        raise IllegalEvent(f"job {event.job_id}: cancelled, but it neither waits nor runs")
+    cluster.over.add(event.job_id)
+    cluster._special.discard(event.job_id)
+
+
+def _give_up(cluster: Cluster, event: JobFailed) -> None:
+    if not _withdraw(cluster, event.job_id):
+        raise IllegalEvent(f"job {event.job_id}: given up, but it does not wait")
+    cluster.over.add(event.job_id)
+    cluster._special.discard(event.job_id)
+
+
+def _withdraw(cluster: Cluster, job_id: str) -> bool:
+    """Take a job out of the queue; False where it does not wait."""
+    if job_id in cluster.waiting:
+        cluster._dequeue(job_id)
+        return True
+    return cluster.stranded.pop(job_id, None) is not None

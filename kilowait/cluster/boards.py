@@ -1,0 +1,193 @@
+"""Where free boards of one GPU type are: whole ones by node, and what is left on boards that jobs share.
+
+Whole boards of a node are alike, so they are counted; only a shared board has a number. The choice is best fit
+throughout, ties to the node that joined first, so the same boards and the same job always lead to the same place.
+Shares are in thousandths of a board, as in openb's `gpu_milli`.
+
+Not covered: the memory of jobs that share a board, links between boards, and moving shares together.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from itertools import count
+
+from kilowait.core.jobs import Held
+from kilowait.core.units import WHOLE
+
+
+class Boards:
+    """The free boards of one GPU type. Changed by a cluster, and in copies by a policy that thinks ahead."""
+
+    __slots__ = ("_by_left", "_closed", "_free", "_left", "_nodes", "_numbers", "_with")
+
+    def __init__(self) -> None:
+        self._nodes: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._free: list[int] = []  # whole free boards, by number of the node
+        self._with: list[list[int]] = []  # numbers of the nodes that have so many whole free boards, ascending
+        self._left: dict[tuple[int, int], int] = {}  # thousandths left of a shared board, by node and board
+        self._by_left: list[tuple[int, int, int]] = []  # the same as (thousandths, node, board), ascending
+        self._closed: set[str] = set()  # nodes whose boards are not given out again
+
+    def join(self, node: str, gpus: int) -> None:
+        """A node that is not here yet brings so many free boards."""
+        number = self._numbers[node] = len(self._nodes)
+        self._nodes.append(node)
+        self._free.append(gpus)
+        self._with += [[] for _ in range(gpus + 1 - len(self._with))]
+        self._with[gpus].append(number)
+
+    def free_on(self, node: str) -> int:
+        """The whole free boards of a node."""
+        return self._free[self._numbers[node]]
+
+    def withhold(self, node: str, gpus: int) -> None:
+        """So many whole free boards of a node are not to be had, or again where negative."""
+        self._less(self._numbers[node], gpus)
+
+    def close(self, node: str) -> int:
+        """Nothing of a node is given out any more; returns how many whole boards were free until now."""
+        number, gpus = self._numbers[node], self.free_on(node)
+        self._closed.add(node)
+        self._less(number, gpus)
+        self._left = {at: left for at, left in self._left.items() if at[0] != number}
+        self._by_left = [shared for shared in self._by_left if shared[1] != number]
+        return gpus
+
+    def leave(self, node: str) -> None:
+        """Forget a closed node that nobody uses any more, if it is known here; it may join again."""
+        if node in self._closed:
+            self._closed.remove(node)
+            self._with[0].remove(self._numbers.pop(node))
+
+    def copy(self) -> "Boards":
+        """The same boards, whose changes leave these as they are."""
+        twin = Boards()
+        twin._nodes, twin._numbers = self._nodes[:], dict(self._numbers)
+        twin._free, twin._with = self._free[:], [numbers[:] for numbers in self._with]
+        twin._left, twin._by_left = dict(self._left), self._by_left[:]
+        twin._closed = set(self._closed)
+        return twin
+
+    @property
+    def most(self) -> int:
+        """The whole free boards of the node that has the most."""
+        return next((gpus for gpus in range(len(self._with) - 1, 0, -1) if self._with[gpus]), 0)
+
+    @property
+    def left_over(self) -> int:
+        """Thousandths that are left on all shared boards together."""
+        return sum(self._left.values())
+
+    def shares(self, milli: int) -> bool:
+        """Whether a shared board has so many thousandths left."""
+        return bool(self._by_left) and self._by_left[-1][0] >= milli
+
+    def choose(self, gpus: int, milli: int, one_node: bool) -> tuple[Held, ...]:
+        """Where a job goes, () where it does not fit.
+
+        A share goes to the shared board with the least left that suffices, else it opens a whole one. Whole boards
+        come from the node with the fewest free ones that suffices. If none suffices, and the job may be spread, the
+        nodes with the most are emptied first, so that it is on few nodes.
+        """
+        if milli < WHOLE:
+            return self._share(milli)
+        for found in self._with[gpus:]:
+            if found:
+                return (Held(node=self._nodes[found[0]], gpus=gpus),)
+        return () if one_node or gpus > sum(self._free) else tuple(self._spread(gpus))
+
+    def allows(self, where: tuple[Held, ...], gpus: int, milli: int, one_node: bool) -> bool:
+        """Whether a job of so many boards, or of a share, may start exactly there now."""
+        first = where[0]
+        if milli == WHOLE and first.gpus == gpus:  # as nearly always
+            known = len(where) == 1 and first.board is None and first.node in self._numbers
+            return known and self._free[self._numbers[first.node]] >= gpus
+        places = {(held.node, held.board) for held in where}
+        if len(places) < len(where) or not all(held.node in self._numbers and held.gpus >= 1 for held in where):
+            return False
+        if sum(held.gpus for held in where) != gpus or (one_node and len(where) > 1):
+            return False
+        if milli < WHOLE:
+            return self._allows_share(where[0], milli)
+        return all(held.board is None and held.gpus <= self._free[self._numbers[held.node]] for held in where)
+
+    def take(self, where: Iterable[Held], milli: int) -> int:
+        """Let a job have what it was given; returns how many boards are no longer whole and free."""
+        fewer = 0
+        for held in where:
+            node = self._numbers[held.node]
+            if held.board is None:
+                fewer += self._less(node, held.gpus)
+                continue
+            if (node, held.board) not in self._left:
+                fewer += self._less(node, 1)
+                self._leave(node, held.board, WHOLE)
+            self._leave(node, held.board, self._left[node, held.board] - milli)
+        return fewer
+
+    def give_back(self, where: Iterable[Held], milli: int) -> int:
+        """Take back what a job had; returns how many boards are whole and free again, none of a closed node."""
+        more = 0
+        for held in where:
+            if held.node in self._closed:
+                continue
+            node = self._numbers[held.node]
+            if held.board is None:
+                more -= self._less(node, -held.gpus)
+                continue
+            self._leave(node, held.board, self._left[node, held.board] + milli)
+            if self._left[node, held.board] == WHOLE:
+                self._by_left.remove((WHOLE, node, held.board))
+                del self._left[node, held.board]
+                more -= self._less(node, -1)
+        return more
+
+    def _share(self, milli: int) -> tuple[Held, ...]:
+        at = bisect_left(self._by_left, (milli,))
+        if at < len(self._by_left):
+            _, node, board = self._by_left[at]
+            return (Held(node=self._nodes[node], board=board),)
+        node = next((found[0] for found in self._with[1:] if found), -1)
+        if node < 0:
+            return ()
+        board = next(number for number in count() if (node, number) not in self._left)
+        return (Held(node=self._nodes[node], board=board),)
+
+    def _allows_share(self, held: Held, milli: int) -> bool:
+        node = self._numbers[held.node]
+        if held.board is None or held.board < 0:
+            return False
+        return self._left.get((node, held.board), WHOLE if self._free[node] else 0) >= milli
+
+    def _spread(self, gpus: int) -> Iterable[Held]:
+        """Nodes with the most free boards first; the last is the one that fits the rest best."""
+        order = sorted(range(len(self._nodes)), key=lambda node: (-self._free[node], node))
+        for serial, node in enumerate(order):
+            enough = [last for last in order[serial:] if self._free[last] >= gpus]
+            if enough:
+                best = min(enough, key=lambda last: (self._free[last], last))
+                yield Held(node=self._nodes[best], gpus=gpus)
+                return
+            yield Held(node=self._nodes[node], gpus=self._free[node])
+            gpus -= self._free[node]
+
+    def _less(self, node: int, gpus: int) -> int:
+        """So many whole boards of a node are free no longer, or again where negative."""
+        had = self._free[node]
+        left = self._free[node] = had - gpus
+        self._with[had].remove(node)
+        now = self._with[left]
+        if now:
+            insort(now, node)
+        else:
+            now.append(node)
+        return gpus
+
+    def _leave(self, node: int, board: int, milli: int) -> None:
+        """Let so many thousandths be left of a shared board."""
+        before = self._left.get((node, board))
+        if before is not None:
+            del self._by_left[bisect_left(self._by_left, (before, node, board))]
+        self._left[node, board] = milli
+        insort(self._by_left, (milli, node, board))

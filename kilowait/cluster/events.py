@@ -1,0 +1,132 @@
+"""What happens to a cluster, one frozen record a happening; `kilowait.cluster.advance.advance` takes them in.
+
+A recorded log of these replays to the same state, and carries the predictions as they were seen at submission. They
+are msgspec structs, not dataclasses: every job makes three, and a frozen dataclass takes fifteen times as long to make.
+A migration is a preemption and a placement at the same instant.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from kilowait.core.jobs import Held, Job, Prediction
+
+
+class GpusJoined(Struct, frozen=True, kw_only=True, gc=False):
+    """`gpus` boards of one type on one node became usable. Ways out: the node drains, or is lost.
+
+    `memory_bytes` is the memory of each board, None when unknown.
+    """
+
+    time_s: float
+    node: str
+    gpu_type: str
+    gpus: int
+    memory_bytes: int | None = None
+
+
+class GpusHeld(Struct, frozen=True, kw_only=True, gc=False):
+    """From now on `gpus` boards of a node are held by work that is not scheduled here, and are not free."""
+
+    time_s: float
+    node: str
+    gpu_type: str
+    gpus: int
+
+
+class NodeDrained(Struct, frozen=True, kw_only=True, gc=False):
+    """A node takes no new work: its free boards are withdrawn, the others leave as their jobs end. Way out: lost."""
+
+    time_s: float
+    node: str
+
+
+class NodeLost(Struct, frozen=True, kw_only=True, gc=False):
+    """A node is gone, after every attempt on it has ended. It may join again."""
+
+    time_s: float
+    node: str
+
+
+class JobSubmitted(Struct, frozen=True, kw_only=True, gc=False):
+    """A job asks to run, with the predictions (by GPU type) a policy may see. Ways out: placed, failed, cancelled."""
+
+    time_s: float
+    job: Job
+    predictions: Mapping[str, Prediction]
+
+
+class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
+    """A waiting job got its GPUs and attempt number `attempt` began.
+
+    `gpus` counts boards; a share counts as one. `where` says which boards these are, as `Cluster.locate` chose them;
+    () leaves the choice to the cluster, and is all there is to say while no type has several nodes and no job a share.
+    Ways out: finished, failed, preempted, cancelled.
+    """
+
+    time_s: float
+    job_id: str
+    attempt: int
+    gpu_type: str
+    gpus: int
+    where: tuple[Held, ...] = ()
+
+
+class AttemptFinished(Struct, frozen=True, kw_only=True, gc=False):
+    """An attempt ended well: the job is done and its GPUs are free. Final."""
+
+    time_s: float
+    job_id: str
+    attempt: int
+
+
+class AttemptFailed(Struct, frozen=True, kw_only=True, gc=False):
+    """An attempt ended badly: its GPUs are free and the job waits again, at its old place, for the next attempt."""
+
+    time_s: float
+    job_id: str
+    attempt: int
+    reason: str
+
+
+class JobPreempted(Struct, frozen=True, kw_only=True, gc=False):
+    """A running job gave its GPUs back at a checkpoint; it waits again, at its old place, for the next attempt.
+
+    `remaining` is the share of the whole job's work that the checkpoint leaves to do, in (0, 1].
+    """
+
+    time_s: float
+    job_id: str
+    attempt: int
+    remaining: float
+
+
+class JobFailed(Struct, frozen=True, kw_only=True, gc=False):
+    """A waiting job is given up, its attempts being used up; `reason` is that of the last one. Final."""
+
+    time_s: float
+    job_id: str
+    reason: str
+
+
+class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
+    """A waiting or running job was withdrawn; GPUs it held are free. Final."""
+
+    time_s: float
+    job_id: str
+
+
+Event = (
+    JobSubmitted
+    | JobPlaced
+    | AttemptFinished
+    | AttemptFailed
+    | JobPreempted
+    | JobCancelled
+    | JobFailed
+    | GpusJoined
+    | GpusHeld
+    | NodeDrained
+    | NodeLost
+)
+"""Everything that can happen to a cluster."""

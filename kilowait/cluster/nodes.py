@@ -1,0 +1,112 @@
+"""Nodes that join, drain and die: what that does to the boards of a cluster and to the jobs that wait.
+
+Called by `kilowait.cluster.advance.advance` alone. A job that fits on no node any more is not lost: it is stranded
+until GPUs join on which it fits.
+"""
+
+import msgspec
+
+from kilowait.cluster.boards import Boards
+from kilowait.cluster.events import GpusHeld, GpusJoined, NodeDrained, NodeLost
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import IllegalEvent
+
+
+def join(cluster: Cluster, event: GpusJoined) -> None:
+    """Boards of one type on one node become usable; raises IllegalEvent for boards that are here already."""
+    name = event.gpu_type
+    if event.gpus < 1:
+        raise IllegalEvent(f"node {event.node}: gpus must be >= 1, got {event.gpus!r}")
+    if (event.node, name) in cluster.nodes:
+        raise IllegalEvent(f"node {event.node}: its {name} GPUs joined before and would be counted twice")
+    if event.node in cluster.draining:
+        raise IllegalEvent(f"node {event.node}: it drains; its GPUs can join again once it has left")
+    if name in cluster.total:
+        cluster._tell_boards_apart()
+    if cluster.boards:
+        cluster.boards.setdefault(name, Boards()).join(event.node, event.gpus)
+    cluster.nodes[event.node, name] = event.gpus
+    if event.memory_bytes is not None:
+        cluster.memory_of[event.node, name] = event.memory_bytes
+    for counts in (cluster.total, cluster.free):
+        counts[name] = counts.get(name, 0) + event.gpus
+    _count(cluster, name)
+    rank = {gpu_type: place for place, gpu_type in enumerate(dict.fromkeys((*cluster.order, *cluster.total)))}
+    for counts in (cluster.total, cluster.free, cluster.largest):
+        in_order = sorted(counts.items(), key=lambda item: rank.get(item[0], len(rank)))
+        counts.clear()
+        counts.update(in_order)
+    _look_again(cluster)
+
+
+def drain(cluster: Cluster, event: NodeDrained) -> None:
+    """Give nothing of a node out any more; raises IllegalEvent for a node that is not here."""
+    _close(cluster, event.node)
+    cluster.draining.add(event.node)
+    _look_again(cluster)
+
+
+def lose(cluster: Cluster, event: NodeLost) -> None:
+    """Forget a node; raises IllegalEvent for one that is not here or on which an attempt still runs."""
+    node = event.node
+    for active in cluster.active.values():
+        if cluster.runs_on(active, node):
+            raise IllegalEvent(
+                f"node {node}: lost while job {active.job.job_id} runs on it; end attempt {active.attempt} first"
+            )
+    if node not in cluster.draining:
+        _close(cluster, node)
+    cluster.draining.discard(node)
+    for boards in cluster.boards.values():
+        boards.leave(node)
+    _look_again(cluster)
+
+
+def hold(cluster: Cluster, event: GpusHeld) -> None:
+    """Other work holds so many boards of a node; raises IllegalEvent where fewer are free."""
+    at = event.node, event.gpu_type
+    more = event.gpus - cluster.held.get(at, 0)
+    if at not in cluster.nodes or event.gpus < 0 or more > cluster.free_on(*at):
+        free = cluster.free_on(*at) if at in cluster.nodes else "no boards"
+        raise IllegalEvent(f"node {event.node}: {event.gpus} {event.gpu_type} GPUs held by others, {free} free there")
+    cluster.held[at] = event.gpus
+    cluster.free[event.gpu_type] -= more
+    if cluster.boards:
+        cluster.boards[event.gpu_type].withhold(event.node, more)
+
+
+def _close(cluster: Cluster, node: str) -> None:
+    """Withdraw all that a node has, except from those who run there."""
+    types = [gpu_type for name, gpu_type in cluster.nodes if name == node]
+    if not types:
+        raise IllegalEvent(f"node {node}: it is not here, or it drains already")
+    cluster._tell_boards_apart()  # what comes back from now on depends on where it is
+    for gpu_type in types:
+        cluster.free[gpu_type] -= cluster.boards[gpu_type].close(node)
+        cluster.total[gpu_type] -= cluster.nodes.pop((node, gpu_type))
+        cluster.memory_of.pop((node, gpu_type), None)
+        cluster.held.pop((node, gpu_type), None)
+        _count(cluster, gpu_type)
+
+
+def _count(cluster: Cluster, gpu_type: str) -> None:
+    """Look up the largest node and the smallest board of a type: a job may get any of its boards."""
+    cluster.largest[gpu_type] = max((gpus for (_, on), gpus in cluster.nodes.items() if on == gpu_type), default=0)
+    cluster.memory_bytes.pop(gpu_type, None)
+    known = [memory for (_, on), memory in cluster.memory_of.items() if on == gpu_type]
+    if known:
+        cluster.memory_bytes[gpu_type] = min(known)
+
+
+def _look_again(cluster: Cluster) -> None:
+    """Other GPUs open and close types to jobs that wait: their options are looked up, and rankings built, anew."""
+    everyone: list[Waiting] = [*cluster._queue, *cluster.stranded.values()]
+    anew = [msgspec.structs.replace(w, gpus=cluster.possible(w.job, w.whole)) for w in everyone]
+    cluster._queue = sorted((w for w in anew if w.gpus), key=lambda w: w.place)
+    cluster._places = [w.place for w in cluster._queue]
+    cluster.stranded = {w.job.job_id: w for w in anew if not w.gpus}
+    cluster.waiting.clear()
+    cluster.waiting.update((w.job.job_id, w) for w in cluster._queue)
+    cluster._rankings.clear()
+    cluster._ends = None

@@ -1,0 +1,50 @@
+"""Where a job stands in a cluster: it waits, or it holds GPUs."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from kilowait.core.jobs import Held, Job, Prediction
+
+
+class Waiting(Struct, frozen=True, kw_only=True, gc=False):
+    """A job in the queue; `attempt` is the number its next attempt will have (1 is the first).
+
+    `gpus` says on how many boards it runs on each type that it may use and could ever fit on, most powerful first.
+    `remaining` is the share of its work that is left to do, below 1 once it was preempted. `predictions` are of that
+    rest and of restarting, so that a policy need not look twice; `whole` are of the whole job, as submitted.
+    """
+
+    job: Job
+    predictions: Mapping[str, Prediction]
+    whole: Mapping[str, Prediction]
+    attempt: int
+    gpus: Mapping[str, int]
+    remaining: float = 1.0
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """Its place in the queue: first come, first served, then by job id as text."""
+        return self.job.submit_s, self.job.job_id
+
+
+class Active(Struct, frozen=True, kw_only=True, gc=False):
+    """A job that holds GPUs; `predictions`, `whole` and `remaining` are those it had when its attempt began.
+
+    `where` says which boards it holds, once the cluster tells them apart: see `Cluster.locate`.
+    """
+
+    job: Job
+    predictions: Mapping[str, Prediction]
+    whole: Mapping[str, Prediction]
+    attempt: int
+    gpu_type: str
+    gpus: int
+    placed_s: float
+    remaining: float = 1.0
+    where: tuple[Held, ...] = ()
+
+    @property
+    def predicted_end_s(self) -> float:
+        """When it is predicted to end; that may be past."""
+        return self.placed_s + self.predictions[self.gpu_type].runtime_s

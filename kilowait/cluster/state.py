@@ -1,0 +1,274 @@
+"""What a cluster is at one moment: inventory, queue, active set, and the views that policies look at.
+
+The views (`ranked`, `ranked_jobs`, `predicted_ends`, `scale`, `recent`) are built when they are first asked for and
+kept up from then on, so nobody pays for a view that no policy looks at. What changes a cluster is in
+`kilowait.cluster.advance`.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import msgspec
+
+from kilowait.cluster.boards import Boards
+from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.views.ends import Ends
+from kilowait.cluster.views.ranking import JobKey, Key, Keys, Ranking
+from kilowait.cluster.views.recent import Recent
+from kilowait.cluster.views.room import Room
+from kilowait.cluster.views.scale import Scale
+from kilowait.core.errors import IllegalEvent
+from kilowait.core.jobs import Held, Job, Prediction
+from kilowait.core.units import WHOLE
+
+_NO_BOARDS: Mapping[str, Boards] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A cluster's state at one moment, for comparison and display; `waiting` and `stranded` are in queue order."""
+
+    now_s: float
+    total: Mapping[str, int]
+    free: Mapping[str, int]
+    waiting: tuple[Waiting, ...]
+    active: tuple[Active, ...]
+    over: frozenset[str]
+    stranded: tuple[Waiting, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Cluster:
+    """Inventory, queue and active set at the present time; changed by `advance` and by nothing else.
+
+    `order` lists GPU types most powerful first; a type that joins unlisted goes behind. `total` and `free` count
+    whole GPUs by type in that order, `largest` those of the node that has the most, `memory_bytes` is the memory of the
+    smallest board where it is known. A type whose last node left stays, with 0 GPUs. By (node, type), `nodes` counts
+    boards, `held` those of them that other work holds, and `memory_of` is a board's memory; nodes in `draining` are no
+    longer among them, though jobs may still run there. `stranded` are jobs that wait and fit nowhere since nodes have
+    left; policies do not see them. `over` holds jobs that are finished, cancelled or given up.
+
+    Boards are told apart, in `boards` by type, from the second node of a type or the first job with a share on. Until
+    then a job's boards are on the only node of their type and not shared, which is all there is to know. `_special`
+    are the jobs, waiting and running, that have a share or ask for one node.
+    """
+
+    order: tuple[str, ...] = ()
+    now_s: float = 0.0
+    total: dict[str, int] = field(default_factory=dict)
+    free: dict[str, int] = field(default_factory=dict)
+    largest: dict[str, int] = field(default_factory=dict)
+    memory_bytes: dict[str, int] = field(default_factory=dict)
+    nodes: dict[tuple[str, str], int] = field(default_factory=dict)
+    memory_of: dict[tuple[str, str], int] = field(default_factory=dict)
+    held: dict[tuple[str, str], int] = field(default_factory=dict)
+    draining: set[str] = field(default_factory=set)
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    stranded: dict[str, Waiting] = field(default_factory=dict)
+    active: dict[str, Active] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+    boards: dict[str, Boards] = field(default_factory=dict)
+    _special: set[str] = field(default_factory=set)
+    _queue: list[Waiting] = field(default_factory=list)
+    _places: list[tuple[float, str]] = field(default_factory=list)
+    _rankings: list[Ranking] = field(default_factory=list)
+    _ends: Ends | None = None
+    _scale: Scale | None = None
+    _recent: Recent | None = None
+
+    def queue(self) -> Iterator[Waiting]:
+        """Waiting jobs, first come first: by submit time, then by job id as text."""
+        return iter(self._queue)
+
+    def options(self, waiting: Waiting) -> tuple[str, ...]:
+        """The types a job may use and could ever fit on, most powerful first."""
+        return tuple(waiting.gpus)
+
+    def room(self) -> Room:
+        """What is free now, for a policy to use up."""
+        return Room(self.free.copy(), self.boards if self._special or self.draining else _NO_BOARDS)
+
+    def free_on(self, node: str, gpu_type: str) -> int:
+        """The whole free boards of one type on a node that does not drain."""
+        return self.boards[gpu_type].free_on(node) if self.boards else self.free[gpu_type]
+
+    def runs_on(self, active: Active, node: str) -> bool:
+        """Whether a running job holds boards of a node."""
+        if active.where:
+            return any(held.node == node for held in active.where)
+        return (node, active.gpu_type) in self.nodes
+
+    def locate(self, waiting: Waiting, gpu_type: str) -> tuple[Held, ...]:
+        """The boards that a job gets if it is placed now: best fit, as `Boards.choose`.
+
+        () where it does not fit, and where there is nothing to choose: boards that are not told apart.
+        """
+        if not self.boards:
+            return ()
+        job = waiting.job
+        return self.boards[gpu_type].choose(waiting.gpus[gpu_type], job.gpu_milli, job.one_node)
+
+    def ranked(self, key: Key) -> Ranking:
+        """The waiting (job, type) pairs in the order of `key`.
+
+        The ranking is built at the first call and kept up from then on for as long as the key function lives, so
+        hand in the same function object each time.
+        """
+        return self._ranking(key) or self._new_ranking(Keys(key, per_job=False))
+
+    def ranked_jobs(self, key: JobKey) -> Ranking:
+        """As `ranked`, by a key of the job that is the same for all its types."""
+        return self._ranking(key) or self._new_ranking(Keys(key, per_job=True))
+
+    def predicted_ends(self) -> Mapping[str, Sequence[tuple[float, int]]]:
+        """By type, when its running jobs are predicted to end, and the thousandths of GPUs that each gives back.
+
+        The soonest come first; those that are past belong to jobs that have overrun their prediction. It is the
+        cluster's own: change nothing.
+        """
+        if self._ends is None:
+            self._ends = Ends(self.total, self.draining)
+            for active in self.active.values():
+                self._ends.add(active)
+        return self._ends.by_type
+
+    @property
+    def scale(self) -> Scale:
+        """How large the submitted jobs are. Asked for before the first job is over, it counts all from the first."""
+        if self._scale is None:
+            self._scale = Scale()
+            everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
+            for known in sorted(everyone, key=lambda known: (known.job.submit_s, known.job.job_id)):
+                self._scale.add(known.whole, self.possible(known.job, known.whole), known.job.gpu_milli / WHOLE)
+        return self._scale
+
+    @property
+    def recent(self) -> Recent:
+        """The last jobs submitted. Asked for before the first job is over, it knows all from the first."""
+        if self._recent is None:
+            everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
+            self._recent = Recent.of(
+                Waiting(job=k.job, predictions=k.whole, whole=k.whole, attempt=1, gpus=self.possible(k.job, k.whole))
+                for k in everyone
+            )
+        return self._recent
+
+    def possible(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
+        """On how many boards a job runs on the types that a job may use and could ever fit on, most powerful first."""
+        # As `_obstacle`, but without words: every submission asks every type.
+        allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
+        found = {}
+        for gpu_type, total in (self.largest if job.one_node else self.total).items():
+            if gpu_type in predictions and (allowed is None or gpu_type in allowed):
+                taken = by_type.get(gpu_type, gpus) if by_type else gpus
+                if taken <= total and (memory is None or memory <= self.memory_bytes.get(gpu_type, math.inf)):
+                    found[gpu_type] = taken
+        return found
+
+    def refusal(self, job: Job, predictions: Mapping[str, Prediction]) -> str | None:
+        """Why this job can never run on the present inventory, None when it can."""
+        obstacles = {t: self._obstacle(job, predictions, t) for t in self.total}
+        if None in obstacles.values():
+            return None
+        reasons = "; ".join(f"{name}: {why}" for name, why in obstacles.items())
+        return reasons or "the cluster has no GPUs"
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the state that later events do not change."""
+        return Snapshot(
+            now_s=self.now_s,
+            total=dict(self.total),
+            free=dict(self.free),
+            waiting=tuple(self.queue()),
+            active=tuple(sorted(self.active.values(), key=lambda active: active.job.job_id)),
+            over=frozenset(self.over),
+            stranded=tuple(sorted(self.stranded.values(), key=lambda waiting: waiting.place)),
+        )
+
+    def _tell_boards_apart(self) -> None:
+        """From now on know which boards are whose; so far every type has one node, and nobody a share."""
+        if self.boards:
+            return
+        for (node, gpu_type), gpus in self.nodes.items():
+            self.boards.setdefault(gpu_type, Boards()).join(node, gpus)
+            self.boards[gpu_type].withhold(node, self.held.get((node, gpu_type), 0))
+        for job_id, active in self.active.items():
+            boards = self.boards[active.gpu_type]
+            where = boards.choose(active.gpus, WHOLE, True)
+            boards.take(where, WHOLE)
+            self.active[job_id] = msgspec.structs.replace(active, where=where)
+
+    def _ranking(self, key: Key | JobKey) -> Ranking | None:
+        for ranking in self._rankings:
+            if ranking.keys.by(key):
+                return ranking
+        return None
+
+    def _new_ranking(self, keys: Keys) -> Ranking:
+        ranking = Ranking(keys, {name: place for place, name in enumerate(self.total)}, self.waiting)
+        for waiting in self._queue:
+            ranking.add(waiting, keys.of(waiting) or ())
+        self._rankings.append(ranking)
+        return ranking
+
+    def _obstacle(self, job: Job, predictions: Mapping[str, Prediction], gpu_type: str) -> str | None:
+        """Why `job` can never run on `gpu_type`, None when it can."""
+        if job.allowed is not None and gpu_type not in job.allowed:
+            return f"not among the types it may use ({', '.join(sorted(job.allowed)) or 'none'})"
+        if gpu_type not in predictions:
+            return "no prediction for this type"
+        memory = self.memory_bytes.get(gpu_type)
+        if memory is not None and job.memory_bytes is not None and job.memory_bytes > memory:
+            return f"needs {job.memory_bytes / 1e9:.1f} GB on each GPU, a board has {memory / 1e9:.1f} GB"
+        if job.gpus_on(gpu_type) > self.total[gpu_type]:
+            return f"needs {job.gpus_on(gpu_type)} GPUs, the cluster has {self.total[gpu_type]}"
+        if job.one_node and job.gpus_on(gpu_type) > self.largest[gpu_type]:
+            most = self.largest[gpu_type]
+            return f"needs {job.gpus_on(gpu_type)} GPUs of one node, the largest {gpu_type} node has {most}"
+        return None
+
+    def _enqueue(self, waiting: Waiting) -> None:
+        """Let a job wait; raises InputError, before anything changes, when a ranking has no number for it."""
+        if self._rankings:
+            ranked = []
+            for ranking in self._rankings:
+                if (keys := ranking.keys.of(waiting)) is not None:
+                    ranked.append((ranking, keys))  # noqa: PERF401 (this runs at every submission, and is faster so)
+            if len(ranked) < len(self._rankings):
+                self._rankings = [ranking for ranking, _ in ranked]
+            for ranking, keys in ranked:
+                ranking.add(waiting, keys)
+        job, places = waiting.job, self._places
+        self.waiting[job.job_id] = waiting
+        place = (job.submit_s, job.job_id)
+        at = bisect_left(places, place) if places and place < places[-1] else len(places)
+        places.insert(at, place)
+        self._queue.insert(at, waiting)
+
+    def _dequeue(self, job_id: str) -> Waiting:
+        waiting = self.waiting.pop(job_id)
+        at = 0 if self._queue[0] is waiting else bisect_left(self._places, waiting.place)
+        del self._queue[at], self._places[at]
+        for ranking in self._rankings:
+            ranking.depart()
+        return waiting
+
+    def _release(self, job_id: str, attempt: int) -> Active:
+        """Free the GPUs of an attempt that ended; raises IllegalEvent, before anything changes, unless it runs."""
+        active = self.active.get(job_id)
+        if active is None:
+            raise IllegalEvent(f"job {job_id}: attempt {attempt} ended, but the job does not run")
+        if active.attempt != attempt:
+            raise IllegalEvent(f"job {job_id}: attempt {active.attempt} runs, got the end of {attempt!r}")
+        del self.active[job_id]
+        if self.boards:
+            gpus = self.boards[active.gpu_type].give_back(active.where, active.job.gpu_milli)
+        else:
+            gpus = active.gpus
+        self.free[active.gpu_type] += gpus
+        if self._ends is not None:
+            self._ends.remove(active)
+        return active

@@ -1,0 +1,33 @@
+"""The jobs that were submitted last: what a policy that looks ahead expects more of."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kilowait.cluster.standing import Waiting
+
+MOST = 256
+"""Submissions that are remembered."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Recent:
+    """The last `MOST` accepted submissions, as they first waited, oldest first.
+
+    It depends on the submissions and their order alone, so a replayed log leads to the same one. Kept by the cluster.
+    """
+
+    jobs: deque[Waiting] = field(default_factory=lambda: deque(maxlen=MOST))
+
+    @classmethod
+    def of(cls, jobs: Iterable[Waiting]) -> "Recent":
+        """These jobs in the order of their submission."""
+        return cls(jobs=deque(sorted(jobs, key=lambda waiting: waiting.place), maxlen=MOST))
+
+    def copy(self) -> "Recent":
+        """The same jobs, which changes without this one."""
+        return Recent(jobs=self.jobs.copy())
+
+    def add(self, waiting: Waiting) -> None:
+        """A job was submitted; the oldest is forgotten once there are too many."""
+        self.jobs.append(waiting)

@@ -1,0 +1,167 @@
+"""What flows through kilowait: jobs, predictions and measurements."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from msgspec import Struct
+
+from kilowait.core.errors import InputError
+from kilowait.core.units import WHOLE
+
+INTERVAL_COVERAGE = 0.9
+"""How often a prediction interval holds the truth: its ends are the 5% and 95% quantiles of what is expected."""
+
+
+class Provenance(StrEnum):
+    """How a number was had. It travels with the number into every table and chart."""
+
+    MEASURED = "measured"  # a meter or a clock read it
+    ESTIMATED = "estimated"  # computed from a measured quantity and a constant (power times time)
+    MODELLED = "modelled"  # predicted or simulated, never observed
+    PRETENDED = "pretended"  # a test's stand-in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What is expected of one job on one GPU type (paper section 3: t_ij and e_ij).
+
+    `energy_kwh` is the whole job over all its GPUs, in kWh because kappa and gamma are per kWh: a detour over
+    joules would round, and equal values would stop being ties. The lows and highs are the ends of prediction
+    intervals that cover the truth with a probability of `INTERVAL_COVERAGE`, as much missing below as above; both
+    ends are None where the predictor gives no interval.
+    """
+
+    runtime_s: float
+    energy_kwh: float
+    runtime_low_s: float | None = None
+    runtime_high_s: float | None = None
+    energy_low_kwh: float | None = None
+    energy_high_kwh: float | None = None
+    probe_version: str = ""
+    features: str = ""
+    other: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.runtime_s) and self.runtime_s > 0):
+            raise InputError(f"a prediction's runtime_s must be finite and > 0, got {self.runtime_s!r}")
+        if not (math.isfinite(self.energy_kwh) and self.energy_kwh >= 0):
+            raise InputError(f"a prediction's energy_kwh must be finite and >= 0, got {self.energy_kwh!r}")
+        _check_interval("runtime_s", self.runtime_low_s, self.runtime_s, self.runtime_high_s)
+        _check_interval("energy_kwh", self.energy_low_kwh, self.energy_kwh, self.energy_high_kwh)
+
+    def left(self, remaining: float, restart_s: float) -> "Prediction":
+        """What is expected of the rest of a job: `remaining` of its work, after `restart_s` seconds of restarting.
+
+        The power is that of the job throughout, restarting too.
+        """
+
+        def rest(seconds: float | None) -> float | None:
+            return None if seconds is None else restart_s + remaining * seconds
+
+        def share(kwh: float | None, seconds: float) -> float | None:
+            return None if kwh is None else kwh * ((restart_s + remaining * seconds) / seconds)
+
+        return replace(
+            self,
+            runtime_s=restart_s + remaining * self.runtime_s,
+            energy_kwh=self.energy_kwh * ((restart_s + remaining * self.runtime_s) / self.runtime_s),
+            runtime_low_s=rest(self.runtime_low_s),
+            runtime_high_s=rest(self.runtime_high_s),
+            energy_low_kwh=share(self.energy_low_kwh, self.runtime_s),
+            energy_high_kwh=share(self.energy_high_kwh, self.runtime_s),
+        )
+
+
+def _check_interval(name: str, low: float | None, point: float, high: float | None) -> None:
+    """Raises InputError unless both ends are missing or 0 < low <= point <= high < infinity."""
+    if low is None and high is None:
+        return
+    if low is None or high is None:
+        raise InputError(f"a prediction's interval of {name} needs both ends or none, got {low!r} and {high!r}")
+    if not (0 < low <= point <= high < math.inf):
+        raise InputError(
+            f"a prediction's interval of {name} must be finite, > 0 and around {point!r}, got {low!r} to {high!r}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as submitted.
+
+    `gpus` is how many GPUs it takes, `gpus_by_type` the types where that differs (a_ij). `allowed` names the GPU types
+    it may use, None for any that it has a prediction for. `memory_bytes` is what it needs on each GPU, None when
+    unknown. `gpu_milli` is the share of its one board that it takes, in thousandths; only a job of one GPU may take
+    less than a whole one. With `one_node` all its GPUs come from one node. `user` is whose job it is, None when nobody
+    is named; of two jobs the one of the larger `priority` is the more urgent, for policies that look at it.
+    `checkpoint_s` is how many seconds it takes to go on from a checkpoint, None for a job that cannot be preempted.
+    """
+
+    job_id: str
+    submit_s: float
+    gpus: int = 1
+    gpus_by_type: Mapping[str, int] = field(default_factory=dict)
+    allowed: frozenset[str] | None = None
+    memory_bytes: int | None = None
+    gpu_milli: int = WHOLE
+    one_node: bool = False
+    content_hash: str = ""
+    user: str | None = None
+    priority: int = 0
+    checkpoint_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.submit_s) and self.submit_s >= 0):
+            raise InputError(f"job {self.job_id}: submit_s must be finite and >= 0, got {self.submit_s!r}")
+        for where, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
+            if count < 1:
+                raise InputError(f"job {self.job_id}: {where} must be >= 1, got {count!r}")
+        if self.gpu_milli != WHOLE:
+            self._check_share()
+        if self.memory_bytes is not None and self.memory_bytes < 0:
+            raise InputError(f"job {self.job_id}: memory_bytes must be >= 0, got {self.memory_bytes!r}")
+        if self.checkpoint_s is not None and not 0 <= self.checkpoint_s < math.inf:
+            raise InputError(f"job {self.job_id}: checkpoint_s must be finite and >= 0, got {self.checkpoint_s!r}")
+
+    def gpus_on(self, gpu_type: str) -> int:
+        """The boards on which this job runs on `gpu_type`: a share counts as one."""
+        return self.gpus_by_type.get(gpu_type, self.gpus)
+
+    def milli_on(self, gpu_type: str) -> int:
+        """Thousandths of GPUs that this job takes on `gpu_type`."""
+        return self.gpu_milli * self.gpus_by_type.get(gpu_type, self.gpus)
+
+    def amount_on(self, gpu_type: str) -> float:
+        """a_ij: the GPUs this job takes on `gpu_type`, a share as a fraction."""
+        if self.gpu_milli == WHOLE:
+            return self.gpus_by_type.get(gpu_type, self.gpus)
+        return self.gpu_milli / WHOLE
+
+    def _check_share(self) -> None:
+        if not 1 <= self.gpu_milli <= WHOLE:
+            raise InputError(f"job {self.job_id}: gpu_milli must be from 1 to {WHOLE}, got {self.gpu_milli!r}")
+        for where, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
+            if count != 1:
+                raise InputError(f"job {self.job_id}: gpu_milli {self.gpu_milli} is of one GPU, but {where} is {count}")
+
+
+class Held(Struct, frozen=True, kw_only=True, gc=False):
+    """`gpus` whole boards of a node, or, with `board`, a share of that node's shared board of that number."""
+
+    node: str
+    gpus: int = 1
+    board: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one finished attempt of a job really took, and how each number was had."""
+
+    job_id: str
+    attempt: int
+    gpu_type: str
+    runtime_s: float
+    energy_j: float
+    runtime_provenance: Provenance
+    energy_provenance: Provenance

@@ -1,0 +1,149 @@
+"""What a live scheduler is asked to run, and how an attempt of it ended: what crosses its door.
+
+These are records that are kept as JSON; `checked` is the one place where a request is judged.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+import msgspec
+from msgspec import Struct
+
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import Held, Job, Measurement, Prediction
+
+MAX_NAME = 200
+"""Characters of an owner, a client's key or a label."""
+
+MAX_REASON = 2000
+"""Characters of a reason that are kept."""
+
+
+class Program(Struct, frozen=True, kw_only=True):
+    """A Python program: `files` are texts by relative path, `entrypoint` the one that is run.
+
+    `environment` is all that it sees besides a minimal set of variables. It is ended after `timeout_s` seconds, None
+    for never.
+    """
+
+    files: Mapping[str, str]
+    entrypoint: str
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = {}
+    timeout_s: float | None = None
+
+
+class Retry(Struct, frozen=True, kw_only=True):
+    """When a job whose attempt ended badly is tried again, up to `max_attempts` in all.
+
+    `on_loss` where the node or the runner was lost, or did not start; `exit_codes` where the program left with one of
+    these (-9 is SIGKILL).
+    """
+
+    max_attempts: int = 3
+    on_loss: bool = True
+    exit_codes: tuple[int, ...] = ()
+
+    def allows(self, attempt: int, ending: "Ending") -> bool:
+        """Whether another attempt follows this one, which ended badly."""
+        again = self.on_loss if ending.lost else ending.exit_code in self.exit_codes
+        return again and attempt < self.max_attempts
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """A client asks for a job. The scheduler sets the `job_id` and `submit_s` of `job`; its `user` is the owner.
+
+    A second request of the same owner with the same `client_key` is the same job, so a client may ask again when it
+    heard no answer.
+    """
+
+    job: Job
+    predictions: Mapping[str, Prediction]
+    program: Program
+    client_key: str | None = None
+    labels: Mapping[str, str] = {}
+    retry: Retry = Retry()
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What is kept of a log: `data` begins `first_byte` bytes behind its beginning. `rank` is that of the node."""
+
+    rank: int
+    first_byte: int
+    data: bytes
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """How an attempt ended: well where `reason` is None.
+
+    `lost` is true where not the program ended it but its node or runner died or never began. `meter` says what
+    measured the energy, `gpu_ids` the boards it had by UUID. `peak_memory_bytes` is the largest process in main
+    memory, `gpu_memory_bytes` the peak on one board.
+    """
+
+    exit_code: int | None = None
+    reason: str | None = None
+    lost: bool = False
+    measurement: Measurement | None = None
+    meter: str = ""
+    gpu_ids: tuple[str, ...] = ()
+    peak_memory_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
+    logs: tuple[Log, ...] = ()
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """An attempt that holds GPUs: what to start, and where. `token` is its fencing token, larger for each later one."""
+
+    job_id: str
+    attempt: int
+    token: int
+    gpu_type: str
+    gpu_milli: int
+    where: tuple[Held, ...]
+    placed_s: float
+    started: bool = False
+    cancelling: bool = False
+
+
+def checked(request: Request) -> str:
+    """SHA-256 of what is asked for, in hexadecimal; raises InputError for what cannot be kept or run."""
+    job, program = request.job, request.program
+    for what, text in (("owner", job.user), ("key", request.client_key), *request.labels.items()):
+        if text is not None and not (len(text) <= MAX_NAME and text.isprintable()):
+            raise InputError(f"{what}: must be printable and of at most {MAX_NAME} characters, got {text[:MAX_NAME]!r}")
+    if job.checkpoint_s is not None:
+        raise InputError(f"checkpoint_s {job.checkpoint_s!r}: a live job cannot go on from a checkpoint; leave it out")
+    if request.retry.max_attempts < 1:
+        raise InputError(f"max_attempts must be >= 1, got {request.retry.max_attempts!r}")
+    _check_program(program)
+    try:
+        written = msgspec.json.encode(request, order="sorted")
+        if msgspec.json.decode(written, type=Request) != request:
+            raise InputError("the request does not read back as it was written: is a number infinite or not a number?")
+    except (UnicodeEncodeError, msgspec.ValidationError) as error:
+        raise InputError(f"the request cannot be kept: {error}") from error
+    return hashlib.sha256(written).hexdigest()
+
+
+def printable(reason: str) -> str:
+    """A reason that every database can keep."""
+    return reason.replace("\0", "").encode("utf-8", "replace").decode()[-MAX_REASON:]
+
+
+def _check_program(program: Program) -> None:
+    """Raises InputError for an entrypoint that is not there, a path that leaves the folder, or a bad timeout."""
+    if program.entrypoint not in program.files:
+        raise InputError(
+            f"entrypoint {program.entrypoint!r} is none of the files {', '.join(program.files) or '(none)'}"
+        )
+    for name in program.files:
+        path = PurePosixPath(name)
+        if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
+            raise InputError(f"file {name!r}: give a path inside the job's own folder")
+    words = (*program.arguments, *program.environment, *program.environment.values())
+    if any("\0" in word for word in words) or any("=" in name or not name for name in program.environment):
+        raise InputError("arguments and environment must have no NUL byte, and a variable's name no '='")
+    if program.timeout_s is not None and not 0 < program.timeout_s < 1e9:
+        raise InputError(f"timeout_s must be > 0 and finite, got {program.timeout_s!r}")

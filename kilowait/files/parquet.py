@@ -1,0 +1,51 @@
+"""Tables on disk: read with a check of their columns, and written so that a reader never sees half of one.
+
+Every table goes through `write_table`, which writes to a temporary name and renames, so that a killed process never
+leaves half a file under the final name. Which columns a table has is in `kilowait.files.columns`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kilowait.core.errors import InputError
+from kilowait.files.columns import ADDED_COLUMNS
+
+
+def table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table of exactly this schema; a missing key becomes null."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+
+
+def write_table(data: pa.Table, path: Path | str) -> None:
+    """Write Parquet (zstd) atomically: a reader sees the old file or the new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        pq.write_table(data, partial, compression="zstd")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_table(path: Path | str, schema: pa.Schema) -> pa.Table:
+    """Read Parquet that has at least this schema's columns; raises InputError naming what is missing.
+
+    Columns that were added to a schema later are filled in for tables that are older than they.
+    """
+    path = Path(path)
+    try:
+        data = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: not a readable Parquet file: {error}") from error
+    missing = [name for name in schema.names if name not in data.column_names]
+    for name in [name for name in missing if name in ADDED_COLUMNS]:
+        data = data.append_column(name, pa.array([ADDED_COLUMNS[name]] * data.num_rows, pa.string()))
+        missing.remove(name)
+    if missing:
+        raise InputError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(data.column_names)}")
+    return data

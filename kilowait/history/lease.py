@@ -1,0 +1,65 @@
+"""Which cluster may schedule by a history: a lease in its database, so that two living ones never do.
+
+A scheduler that starts takes the lease, and says every RENEW_S seconds that it lives. Another cluster is refused while
+the holder was heard of within LEASE_S. The scheduler of the same cluster, killed and started again, takes over at once.
+A lease that has run out may be taken by anybody: the attempts on the nodes of the old cluster then count as lost with
+them. LEASE_S is longer than a Ray node outlives its head, so a job of a cluster that died does not run when it is
+started again.
+
+Not covered: a cluster that lives on but does not reach the database for LEASE_S, while another one is started on it.
+The old one can write nothing any more, and ends its jobs as soon as it reads that it was replaced; until then they run
+beside their next attempts. Clocks of the hosts must agree to well within LEASE_S.
+"""
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, delete, insert, select, update
+
+from kilowait.core.errors import Occupied
+from kilowait.history.schema import META
+
+LEASE_S = 90.0
+"""A lease that was not renewed for so long has run out: Ray's nodes give up a lost head after 60 s."""
+
+RENEW_S = 10.0
+"""How often a holder says that it lives."""
+
+KEY = "lease"
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """A cluster that has the history or wants it, what people call its scheduler, and when it said so."""
+
+    cluster: str
+    holder: str
+    time_s: float
+
+
+def kept(connection: Connection) -> Claim | None:
+    """The last holder, None where there never was one or it let go."""
+    found = connection.execute(select(META.c.value).where(META.c.key == KEY)).scalar()
+    return None if found is None else msgspec.json.decode(found, type=Claim)
+
+
+def check(name: str, held: Claim | None, cluster: str, time_s: float) -> None:
+    """Raises Occupied while another cluster holds the history `name`."""
+    if held is None or held.cluster == cluster or time_s - held.time_s >= LEASE_S:
+        return
+    heard_s = max(0.0, time_s - held.time_s)
+    raise Occupied(
+        f"{name}: held by {held.holder} (Ray cluster {held.cluster[:12]}), heard of {heard_s:.0f} s ago; "
+        f"two clusters would run its jobs twice: stop that service, give this one a database of its own, or, if that "
+        f"cluster is dead, wait {LEASE_S - heard_s:.0f} s until its lease has run out"
+    )
+
+
+def write(connection: Connection, claim: Claim) -> None:
+    """Keep a claim as the holder's."""
+    text = msgspec.json.encode(claim).decode()
+    if not connection.execute(update(META).where(META.c.key == KEY).values(value=text)).rowcount:
+        connection.execute(insert(META).values(key=KEY, value=text))
+
+
+def erase(connection: Connection) -> None:
+    """Nobody holds it."""
+    connection.execute(delete(META).where(META.c.key == KEY))

@@ -1,0 +1,273 @@
+"""The durable history of a live scheduler: every event, and tables of jobs and attempts for those who ask.
+
+The events alone are the truth: replayed, they give the cluster. The other tables are written from them in the same
+transaction, so that a question needs no replay. SQLite (with a write-ahead log, each commit on disk before it returns)
+by default, PostgreSQL by URL.
+
+Not covered: moving an old schema to a new one, and forgetting old events.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, Table, create_engine, insert, inspect, select, update
+from sqlalchemy import event as hooks
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from kilowait.cluster.events import Event
+from kilowait.core.errors import InputError, StoreError, Superseded
+from kilowait.core.submission import Log, Program, Retry
+from kilowait.history import lease
+from kilowait.history.lease import Claim
+from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA, TABLES
+from kilowait.history.statements import Statements
+from kilowait.history.writing import Writing
+
+LOCK_WAIT_S = 5.0
+"""How long a write waits for another process that holds the database."""
+
+_WRITER = update(META).where(META.c.key == "writer")
+_DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in Event.__args__}
+
+
+class Store:
+    """A history behind a URL, `sqlite:///path` or `postgresql://...`, or the path of an SQLite file.
+
+    Opening makes the tables where there are none. Raises StoreError when it cannot be opened or is of another schema.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(found := _url_of(url), connect_args=_waiting(found))
+        self.name = self._engine.url.render_as_string(hide_password=True)
+        if self._engine.dialect.name == "sqlite":
+            hooks.listen(self._engine, "connect", _make_durable)
+        self._statements, self._writer = Statements(self._engine.dialect), ""
+        self._ensured: set[str] = set()
+        try:
+            with self._named_errors("opened"):
+                self._check_schema()
+        except StoreError:
+            self.close()
+            raise
+
+    def take_over(self, claim: Claim | None = None) -> int:
+        """Become the one who writes, so that no earlier one can any more; returns the last event's number.
+
+        With a claim the lease is taken, too; raises Occupied while another living cluster has it.
+        """
+        with self._named_errors("taken over"), self._engine.begin() as connection:
+            connection.execute(_WRITER.values(value=META.c.value))  # takes the write lock, before anything is read
+            found = connection.execute(select(META.c.value).where(META.c.key == "writer")).scalar_one()
+            if claim is not None:
+                lease.check(self.name, lease.kept(connection), claim.cluster, claim.time_s)
+                lease.write(connection, claim)
+            self._writer = str(int(found) + 1)
+            connection.execute(_WRITER.values(value=self._writer))
+            return connection.execute(select(EVENTS.c.seq).order_by(EVENTS.c.seq.desc()).limit(1)).scalar() or 0
+
+    def renew(self, claim: Claim) -> None:
+        """Say that the holder lives; raises Superseded when another has taken over."""
+        with self._fenced() as connection:
+            lease.write(connection, claim)
+
+    def let_go(self, cluster: str) -> None:
+        """Give the lease back where this cluster has it, once none of its jobs runs any more."""
+        with self._named_errors("written"), self._engine.begin() as connection:
+            connection.execute(_WRITER.values(value=META.c.value))
+            if (held := lease.kept(connection)) is not None and held.cluster == cluster:
+                lease.erase(connection)
+
+    def check_lease(self, cluster: str, time_s: float) -> None:
+        """Raises Occupied while another living cluster schedules by this history."""
+        with self._named_errors("read"), self._engine.connect() as connection:
+            lease.check(self.name, lease.kept(connection), cluster, time_s)
+
+    @contextmanager
+    def writing(self, last_seq: int) -> Iterator["Writing"]:
+        """One transaction after event number `last_seq`: all of it is durable when this ends well, else none of it.
+
+        Raises Superseded when another has taken over, StoreError when the database cannot take it.
+        """
+        with self._fenced() as connection:
+            writing = Writing(connection, self._statements, last_seq)
+            yield writing
+            writing.flush()
+
+    @contextmanager
+    def _fenced(self) -> Iterator[Connection]:
+        """A transaction of the one who may write."""
+        with self._named_errors("written"), self._engine.begin() as connection:
+            mine = {"key": "writer", "value": self._writer}, {"value": self._writer}
+            if self._statements.update(connection, META, [mine]) != 1:  # this also takes the write lock
+                raise Superseded(f"{self.name}: another scheduler has taken over; this one must stop")
+            yield connection
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Every event with its number, in order; raises StoreError for one that cannot be read."""
+        with self._named_errors("read"), self._engine.connect() as connection:
+            connection = connection.execution_options(yield_per=1000)
+            with closing(connection.execute(select(EVENTS).order_by(EVENTS.c.seq))) as rows:
+                for row in rows:
+                    yield row.seq, self._decoded(row)
+
+    def job(self, job_id: str) -> Mapping[str, Any] | None:
+        """A row of the jobs table, None where there is no such job."""
+        found = self._rows(select(JOBS).where(JOBS.c.job_id == job_id))
+        return dict(found[0]._mapping) if found else None
+
+    def jobs(
+        self, *, owner: str | None = None, state: str | None = None, after: str = "", limit: int = 100
+    ) -> list[Mapping[str, Any]]:
+        """Rows of the jobs table by job id, from behind `after` on, at most `limit`."""
+        query = select(JOBS).where(JOBS.c.job_id > after).order_by(JOBS.c.job_id).limit(limit)
+        query = query if owner is None else query.where(JOBS.c.owner == owner)
+        query = query if state is None else query.where(JOBS.c.state == state)
+        return [dict(row._mapping) for row in self._rows(query)]
+
+    def attempts(self, job_id: str) -> list[Mapping[str, Any]]:
+        """Rows of the attempts table with what was measured (None where nothing was), first attempt first."""
+        columns = [c for c in MEASUREMENTS.c if c.name not in ATTEMPTS.c]
+        both = ATTEMPTS.outerjoin(
+            MEASUREMENTS,
+            (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt),
+        )
+        query = select(ATTEMPTS, *columns).select_from(both).where(ATTEMPTS.c.job_id == job_id)
+        return [dict(row._mapping) for row in self._rows(query.order_by(ATTEMPTS.c.attempt))]
+
+    def log(self, job_id: str, attempt: int, rank: int = 0) -> Log | None:
+        """What was kept of the log of an attempt that has ended, None where nothing was."""
+        at = (LOGS.c.job_id == job_id) & (LOGS.c.attempt == attempt) & (LOGS.c.rank == rank)
+        found = self._rows(select(LOGS).where(at))
+        return Log(rank=rank, first_byte=found[0].first_byte, data=found[0].data) if found else None
+
+    def program(self, job_id: str) -> Program:
+        """What a job runs; raises StoreError where there is no such job."""
+        row = self.job(job_id)
+        if row is None:
+            raise StoreError(f"{self.name}: no job {job_id}")
+        return msgspec.json.decode(row["program"], type=Program)
+
+    def retry(self, job_id: str) -> Retry:
+        """When a job is tried again."""
+        row = self._rows(select(JOBS.c.retry).where(JOBS.c.job_id == job_id))[0]
+        return msgspec.json.decode(row.retry, type=Retry)
+
+    def started(self) -> set[str]:
+        """The jobs whose present attempt was allowed to start its program."""
+        open_and_started = ATTEMPTS.c.ended_s.is_(None) & ATTEMPTS.c.started_s.is_not(None)
+        return {row.job_id for row in self._rows(select(ATTEMPTS.c.job_id).where(open_and_started))}
+
+    def cancelling(self) -> set[str]:
+        """The running jobs whose end was asked for."""
+        asked = JOBS.c.cancel_s.is_not(None) & JOBS.c.ended_s.is_(None)
+        return {row.job_id for row in self._rows(select(JOBS.c.job_id).where(asked))}
+
+    def job_of_key(self, owner: str, client_key: str) -> Mapping[str, Any] | None:
+        """The row of the job that an owner asked for by this key, None where there is none."""
+        found = self._rows(select(JOBS).where(JOBS.c.owner == owner, JOBS.c.client_key == client_key))
+        return dict(found[0]._mapping) if found else None
+
+    def started_s(self) -> dict[str, float]:
+        """By job id, when each attempt that has begun and not ended was allowed to start its program."""
+        running = ATTEMPTS.c.ended_s.is_(None) & ATTEMPTS.c.started_s.is_not(None)
+        found = self._rows(select(ATTEMPTS.c.job_id, ATTEMPTS.c.started_s).where(running))
+        return {row.job_id: row.started_s for row in found}
+
+    def rows(self, query: Any) -> list[Row[Any]]:
+        """What a query of `kilowait.history` finds; raises StoreError."""
+        return self._rows(query)
+
+    def change(self, statement: Any) -> None:
+        """One statement beside the history (a token, say), durable when this returns; raises StoreError."""
+        with self._named_errors("written"), self._engine.begin() as connection:
+            connection.execute(statement)
+
+    def ensure(self, table: Table) -> None:
+        """Make a table beside the history's where it is not there."""
+        if table.name not in self._ensured:
+            with self._named_errors("opened"):
+                try:
+                    table.create(self._engine, checkfirst=True)
+                except DBAPIError:  # another process made it between the look and the making
+                    if not inspect(self._engine).has_table(table.name):
+                        raise
+            self._ensured.add(table.name)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def _decoded(self, row: Row[Any]) -> Event:
+        try:
+            event: Event = _DECODERS[row.kind].decode(row.payload)
+        except (KeyError, msgspec.DecodeError) as error:
+            raise StoreError(f"{self.name}: event {row.seq} ({row.kind}) cannot be read: {error}") from error
+        return event
+
+    def _rows(self, query: Any) -> list[Row[Any]]:
+        with self._named_errors("read"), self._engine.connect() as connection:
+            return list(connection.execute(query))
+
+    def _check_schema(self) -> None:
+        with self._engine.begin() as connection:
+            if not inspect(connection).has_table(META.name):
+                TABLES.create_all(connection)
+                rows = [{"key": "schema", "value": SCHEMA}, {"key": "writer", "value": "0"}]
+                connection.execute(insert(META), rows)
+            found = connection.execute(select(META.c.value).where(META.c.key == "schema")).scalar()
+        if found != SCHEMA:
+            raise StoreError(
+                f"{self.name}: its schema is version {found!r}, this release reads {SCHEMA!r}; "
+                "use the release that wrote it, or another database"
+            )
+
+    @contextmanager
+    def _named_errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError as error:
+            raise Superseded(f"{self.name}: not {what}, another scheduler writes it too ({error.orig})") from error
+        except DBAPIError as error:
+            raise StoreError(f"{self.name}: not {what}: {error.orig}; {_remedy(str(error.orig))}") from error
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self.name}: not {what}: {error}") from error
+
+
+def _url_of(text: str) -> URL:
+    """The URL with the driver that is used; raises InputError for what is neither a URL nor a path."""
+    try:
+        url = make_url(text if "://" in text else f"sqlite:///{Path(text)}")
+    except (ArgumentError, ValueError) as error:
+        raise InputError(f"{text!r} is no database; give sqlite:///PATH, postgresql://... or a path") from error
+    drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+    if url.get_backend_name() not in drivers:
+        raise InputError(f"{text!r}: only sqlite and postgresql are known")
+    return url.set(drivername=drivers[url.get_backend_name()])
+
+
+def _waiting(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"timeout": LOCK_WAIT_S, "check_same_thread": False}
+    limits = f"-c lock_timeout={int(LOCK_WAIT_S * 1000)}"
+    return {"options": limits, "connect_timeout": 10}
+
+
+def _make_durable(connection: Any, _: object) -> None:
+    """A commit of SQLite is on disk when it returns, and readers do not wait for writers."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _remedy(message: str) -> str:
+    """What to do about a database's complaint."""
+    if "full" in message or "No space" in message:
+        return "nothing of it is kept; make space on its disk and try again"
+    if "locked" in message or "lock timeout" in message:
+        return "nothing of it is kept; end the process that holds the database, or wait for it"
+    if "unable to open" in message or "readonly" in message:
+        return "see whether its folder is there and may be written"
+    return "nothing of it is kept; see whether the database runs and may be written"

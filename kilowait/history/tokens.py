@@ -1,0 +1,103 @@
+"""Who may ask a live scheduler for what: bearer tokens, of which only a hash is kept.
+
+A token is `kw_<id>_<secret>` with 256 random bits of secret, so a plain SHA-256 of it cannot be tried through, and the
+id tells tokens apart in lists and logs. A lost token cannot be read back: revoke it and make another.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Column, Float, MetaData, String, Table, Text, insert, select, update
+
+from kilowait.core.errors import InputError
+from kilowait.core.submission import MAX_NAME
+from kilowait.history.store import Store
+
+PREFIX = "kw"
+TOKENS = Table(
+    "tokens",
+    MetaData(),
+    Column("token_id", String(12), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("secret_hash", String(64), nullable=False),
+    Column("created_s", Float(53), nullable=False),
+    Column("revoked_s", Float(53)),
+)
+
+
+class Role(IntEnum):
+    """What a token allows; each role may also do what those before it may."""
+
+    READ = 1  # look at the cluster and at one's own jobs, predict, ask what if
+    SUBMIT = 2  # submit and cancel one's own jobs
+    OPERATE = 3  # see and cancel everybody's jobs, drain nodes, make and revoke tokens
+
+    @classmethod
+    def named(cls, name: str) -> "Role":
+        """The role of that name; raises InputError."""
+        try:
+            return cls[name.upper()]
+        except KeyError:
+            raise InputError(f"role {name!r} is unknown; known: {', '.join(r.name.lower() for r in cls)}") from None
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Who asks: the owner that a token was made for, and what it allows."""
+
+    token_id: str
+    owner: str
+    role: Role
+
+
+def create(store: Store, owner: str, role: Role, now_s: float) -> str:
+    """Make a token and return it: the only time that it is seen. Raises InputError for an owner without a name."""
+    if not owner.strip() or len(owner) > MAX_NAME or not owner.isprintable():
+        raise InputError(f"owner: must be printable and of 1 to {MAX_NAME} characters, got {owner[:MAX_NAME]!r}")
+    token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    row = {"token_id": token_id, "owner": owner, "role": role.name.lower(), "secret_hash": _hash(secret)}
+    _ensure(store)
+    store.change(insert(TOKENS).values(**row, created_s=now_s))
+    return f"{PREFIX}_{token_id}_{secret}"
+
+
+def identify(store: Store, token: str) -> Identity | None:
+    """Whose token this is, None for one that was never made or is revoked."""
+    parts = token.split("_", 2)
+    if len(parts) != 3 or parts[0] != PREFIX:
+        return None
+    _ensure(store)
+    rows = store.rows(select(TOKENS).where(TOKENS.c.token_id == parts[1], TOKENS.c.revoked_s.is_(None)))
+    if not rows or not hmac.compare_digest(rows[0].secret_hash, _hash(parts[2])):
+        return None
+    return Identity(token_id=rows[0].token_id, owner=rows[0].owner, role=Role.named(rows[0].role))
+
+
+def listed(store: Store) -> Sequence[Mapping[str, Any]]:
+    """Every token ever made, the first first, without its hash."""
+    _ensure(store)
+    shown = [column for column in TOKENS.c if column.name != "secret_hash"]
+    return [dict(row._mapping) for row in store.rows(select(*shown).order_by(TOKENS.c.created_s, TOKENS.c.token_id))]
+
+
+def revoke(store: Store, token_id: str, now_s: float) -> None:
+    """From now on the token is refused; raises InputError for one that is unknown. Asking again changes nothing."""
+    _ensure(store)
+    if not store.rows(select(TOKENS.c.token_id).where(TOKENS.c.token_id == token_id)):
+        raise InputError(f"token {token_id!r} is unknown; list them with: kilowait token list")
+    live = (TOKENS.c.token_id == token_id) & TOKENS.c.revoked_s.is_(None)
+    store.change(update(TOKENS).where(live).values(revoked_s=now_s))
+
+
+def _ensure(store: Store) -> None:
+    """Make the table where it is not there: a history may be older than its tokens."""
+    store.ensure(TOKENS)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

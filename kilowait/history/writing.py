@@ -1,0 +1,176 @@
+"""What one transaction writes: events, and the rows of the other tables that follow from them.
+
+New rows are gathered and added in the end, all of a table in one statement, and then what changes in rows that are
+there: nobody sees a transaction before its end.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table, bindparam, select
+
+from kilowait.cluster.events import (
+    AttemptFailed,
+    AttemptFinished,
+    Event,
+    JobCancelled,
+    JobFailed,
+    JobPlaced,
+    JobPreempted,
+    JobSubmitted,
+)
+from kilowait.core.jobs import Held
+from kilowait.core.submission import Ending, Request
+from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS
+from kilowait.history.statements import Change, Statements, Values, shape
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+_KNOWN = select(JOBS.c.job_id, JOBS.c.request_hash)
+_KNOWN = _KNOWN.where(JOBS.c.owner == bindparam("owner"), JOBS.c.client_key == bindparam("client_key"))
+
+
+class Writing:
+    """One transaction. Made by `Store.writing`; an exception in its block takes all of it back."""
+
+    def __init__(self, connection: Connection, statements: Statements, last_seq: int) -> None:
+        self._connection, self._statements, self.last_seq = connection, statements, last_seq
+        self._new: dict[Table, list[Values]] = {}
+        self._changes: list[tuple[Table, Change]] = []
+        self._keys: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def flush(self) -> None:
+        """Send what was gathered."""
+        for table, rows in self._new.items():
+            self._statements.insert(self._connection, table, rows)
+        for (table, _), changes in groupby(self._changes, lambda one: (one[0], shape(one[1]))):
+            self._statements.update(self._connection, table, [change for _, change in changes])
+
+    def append(self, event: Event) -> int:
+        """Add an event to the log and bring the other tables up to it; returns its number."""
+        self.last_seq += 1
+        values = {"seq": self.last_seq, "time_s": event.time_s, "kind": type(event).__name__}
+        self._add(EVENTS, {**values, "payload": _text(event)})
+        self._project(event)
+        return self.last_seq
+
+    def known(self, owner: str | None, client_key: str) -> tuple[str, str] | None:
+        """(job id, hash of the request) of what this owner asked for by this key before."""
+        if (new := self._keys.get((owner or "", client_key))) is not None:
+            return new
+        values = {"owner": owner or "", "client_key": client_key}
+        found = self._statements.select(self._connection, "known", _KNOWN, values)
+        return (found[0].job_id, found[0].request_hash) if found else None
+
+    def add_job(self, event: JobSubmitted, request: Request, request_hash: str) -> None:
+        """What was asked for, beside the event that says so."""
+        if request.client_key is not None:
+            self._keys[event.job.user or "", request.client_key] = event.job.job_id, request_hash
+        self._add(
+            JOBS,
+            {
+                "job_id": event.job.job_id,
+                "owner": event.job.user or "",
+                "client_key": request.client_key,
+                "request_hash": request_hash,
+                "program": _text(request.program),
+                "asked": _text(event.job),
+                "labels": _text(request.labels),
+                "retry": _text(request.retry),
+                "state": "waiting",
+                "submitted_s": event.time_s,
+            },
+        )
+
+    def add_attempt(self, event: JobPlaced, where: Sequence[Held]) -> None:
+        """Where the attempt is that the last event placed; that event's number is its token."""
+        row = {
+            "job_id": event.job_id,
+            "attempt": event.attempt,
+            "token": self.last_seq,
+            "gpu_type": event.gpu_type,
+            "gpus": event.gpus,
+            "places": _text(where),
+            "placed_s": event.time_s,
+        }
+        self._add(ATTEMPTS, row)
+
+    def start(self, job_id: str, attempt: int, time_s: float) -> None:
+        """From now on the attempt's program may run."""
+        self._change(ATTEMPTS, {"job_id": job_id, "attempt": attempt}, started_s=time_s)
+
+    def ask_to_cancel(self, job_id: str, time_s: float) -> None:
+        """The end of a running job was asked for."""
+        self._change(JOBS, {"job_id": job_id}, cancel_s=time_s)
+
+    def add_ending(self, job_id: str, attempt: int, ending: Ending) -> None:
+        """How an attempt ended and what was measured, beside the event that says so."""
+        self._change(
+            ATTEMPTS,
+            {"job_id": job_id, "attempt": attempt},
+            exit_code=ending.exit_code,
+            reason=ending.reason,
+            peak_memory_bytes=ending.peak_memory_bytes,
+            gpu_memory_bytes=ending.gpu_memory_bytes,
+        )
+        for log in ending.logs:
+            row = {"rank": log.rank, "first_byte": log.first_byte, "data": log.data}
+            self._add(LOGS, {"job_id": job_id, "attempt": attempt, **row})
+        if (measured := ending.measurement) is None:
+            return
+        self._add(
+            MEASUREMENTS,
+            {
+                "job_id": job_id,
+                "attempt": attempt,
+                "gpu_type": measured.gpu_type,
+                "runtime_s": measured.runtime_s,
+                "runtime_provenance": measured.runtime_provenance.value,
+                "energy_j": measured.energy_j,
+                "energy_provenance": measured.energy_provenance.value,
+                "meter": ending.meter,
+                "gpu_ids": _text(ending.gpu_ids),
+            },
+        )
+
+    def _project(self, event: Event) -> None:
+        match event:
+            case JobPlaced():
+                self._state(event.job_id, "running")
+            case AttemptFinished():
+                self._end(event)
+                self._state(event.job_id, "finished", ended_s=event.time_s)
+            case AttemptFailed():
+                self._end(event, reason=event.reason)
+                self._state(event.job_id, "waiting", reason=event.reason)
+            case JobPreempted():
+                self._end(event, reason="preempted")
+                self._state(event.job_id, "waiting")
+            case JobFailed():
+                self._state(event.job_id, "failed", ended_s=event.time_s, reason=event.reason)
+            case JobCancelled():
+                running = {"job_id": event.job_id, "ended_s": None}
+                self._change(ATTEMPTS, running, ended_s=event.time_s, reason="cancelled")
+                self._state(event.job_id, "cancelled", ended_s=event.time_s)
+            case _:  # nodes have no table; `add_job` and `add_attempt` make the rows of jobs and attempts
+                return
+
+    def _end(self, event: AttemptFinished | AttemptFailed | JobPreempted, **more: Any) -> None:
+        where = {"job_id": event.job_id, "attempt": event.attempt}
+        self._change(ATTEMPTS, where, ended_s=event.time_s, **more)
+
+    def _state(self, job_id: str, state: str, **more: Any) -> None:
+        self._change(JOBS, {"job_id": job_id}, state=state, **more)
+
+    def _add(self, table: Table, row: Values) -> None:
+        self._new.setdefault(table, []).append(row)
+
+    def _change(self, table: Table, where: Values, **values: Any) -> None:
+        self._changes.append((table, (where, values)))
+
+
+def _text(value: object) -> str:
+    return _encode(value).decode()

@@ -1,0 +1,297 @@
+"""The live driver of the state machine: one controller owns the cluster, its policy and the durable history.
+
+It knows no clock, no Ray and no processes: whoever runs jobs hands in times and what happened, and gets back what to
+start. An event is on disk before anybody hears of its effect. The cluster in memory is what the log replays to; when a
+write fails it is replayed anew before anything else, so the two never part.
+
+How nothing is lost and nothing runs twice: a job is accepted once its event is committed. Each placement is a numbered
+attempt whose fencing token is the number of its event, so tokens only grow. A runner asks `attempt_started` before it
+starts the program, and is refused unless its attempt is the one that holds the GPUs; a result with another token is
+refused too. An attempt ends by one event, which frees its GPUs, and only then is a next one placed.
+
+Not covered: preemption (a live job cannot go on from a checkpoint, and is refused if it says it can).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import msgspec
+
+from kilowait.cluster.advance import advance, replay
+from kilowait.cluster.events import (
+    AttemptFailed,
+    AttemptFinished,
+    Event,
+    GpusHeld,
+    GpusJoined,
+    JobCancelled,
+    JobFailed,
+    JobPlaced,
+    JobSubmitted,
+    NodeDrained,
+    NodeLost,
+)
+from kilowait.cluster.standing import Active
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import IllegalEvent, InputError, JobRefused, StaleAttempt
+from kilowait.core.hardware import CATALOGUE
+from kilowait.core.jobs import Held
+from kilowait.core.submission import Attempt, Ending, Request, checked, printable
+from kilowait.history.lease import Claim
+from kilowait.history.store import Store
+from kilowait.history.writing import Writing
+from kilowait.policies import Place, Policy
+
+
+class Controller:
+    """Made from a store, empty or not: a new controller stands where the last one was when it was killed.
+
+    It takes the store over, so an earlier one that still lives is refused from then on; with a claim it raises Occupied
+    while another cluster has the lease. Times are seconds since the epoch; one that is before the last event counts as
+    that. Methods raise StoreError when the history cannot be written, and then nothing has happened.
+    """
+
+    def __init__(
+        self, store: Store, policy: Policy, *, order: Sequence[str] = tuple(CATALOGUE), claim: Claim | None = None
+    ) -> None:
+        self.store, self.policy, self._order = store, policy, tuple(order)
+        self.store.take_over(claim)
+        self._recover()
+
+    def _recover(self) -> None:
+        """Replay the log: the cluster, and which attempt of a running job may speak for it."""
+        self._seq, tokens = 0, dict[str, int]()
+
+        def events() -> Iterator[Event]:
+            for seq, event in self.store.events():
+                self._seq = seq
+                if isinstance(event, JobPlaced):
+                    tokens[event.job_id] = seq
+                yield event
+
+        self._cluster: Cluster = replay(events(), self._order)
+        self._tokens = {job_id: tokens[job_id] for job_id in self._cluster.active}
+        self._started = self.store.started()
+        self._cancelling = self.store.cancelling()
+        self._torn = False
+
+    @property
+    def cluster(self) -> Cluster:
+        """What the committed events lead to."""
+        self._restore()
+        return self._cluster
+
+    def submit(self, request: Request, now_s: float) -> str:
+        """Accept a job; returns its id, the same for the same owner and key.
+
+        Raises JobRefused for one that can never run here and InputError for one that cannot be understood, or whose
+        key was used for another.
+        """
+        (answer,) = self.submit_all([request], now_s)
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    def submit_all(self, requests: Sequence[Request], now_s: float) -> list[str | InputError]:
+        """As `submit` for each, in one transaction; what `submit` would raise stands in the place of an id."""
+        with self._writing() as writing:
+            return [self._submit(writing, request, self._time(now_s)) for request in requests]
+
+    def cancel(self, job_id: str, now_s: float) -> Attempt | None:
+        """Withdraw a job: at once if it waits, else its attempt is returned, which the caller ends.
+
+        Asking again is allowed. Raises InputError for a job that is unknown or was over before.
+        """
+        self._restore()
+        if job_id in self._cluster.active:
+            if job_id not in self._cancelling:
+                with self._writing() as writing:
+                    writing.ask_to_cancel(job_id, now_s)
+                self._cancelling.add(job_id)
+            return self.running(job_id)
+        if job_id in self._cluster.waiting or job_id in self._cluster.stranded:
+            with self._writing() as writing:
+                self._take_in(writing, JobCancelled(time_s=self._time(now_s), job_id=job_id))
+            return None
+        row = self.store.job(job_id)
+        if row is None or row["state"] != "cancelled":
+            raise InputError(f"job {job_id}: {'it is ' + row['state'] if row else 'unknown'}; it cannot be cancelled")
+        return None
+
+    def node_joined(self, node: str, gpu_type: str, gpus: int, now_s: float, memory_bytes: int | None = None) -> None:
+        """Boards of one type on one node are there to be used; raises IllegalEvent if they are already."""
+        time_s = self._time(now_s)
+        self._happened(GpusJoined(time_s=time_s, node=node, gpu_type=gpu_type, gpus=gpus, memory_bytes=memory_bytes))
+
+    def gpus_held(self, node: str, gpu_type: str, gpus: int, now_s: float) -> None:
+        """Others hold so many boards of a node; more than are free count as all that are."""
+        held = self.cluster.held.get((node, gpu_type), 0)
+        gpus = min(gpus, held + self.cluster.free_on(node, gpu_type))
+        if gpus != held:
+            self._happened(GpusHeld(time_s=self._time(now_s), node=node, gpu_type=gpu_type, gpus=gpus))
+
+    def node_drained(self, node: str, now_s: float) -> None:
+        """A node takes no new jobs; raises IllegalEvent for one that is not here."""
+        self._happened(NodeDrained(time_s=self._time(now_s), node=node))
+
+    def node_lost(self, node: str, reason: str, now_s: float) -> list[Attempt]:
+        """A node is gone, and with it the attempts on it, which are returned; raises IllegalEvent if it is not here."""
+        time_s, ended = self._time(now_s), self._attempts_on(node)
+        with self._writing() as writing:
+            for attempt in ended:
+                self._end(writing, attempt, Ending(reason=printable(reason), lost=True), time_s)
+            self._take_in(writing, NodeLost(time_s=time_s, node=node))
+        self._forget(ended)
+        return ended
+
+    def attempt_started(self, job_id: str, attempt: int, token: int, now_s: float) -> None:
+        """Leave to start the program; raises StaleAttempt unless this attempt is the one that holds the GPUs."""
+        self._check(job_id, attempt, token)
+        if job_id not in self._started:
+            with self._writing() as writing:
+                writing.start(job_id, attempt, self._time(now_s))
+            self._started.add(job_id)
+
+    def attempt_finished(self, job_id: str, attempt: int, token: int, ending: Ending, now_s: float) -> None:
+        """An attempt is over, well or badly; raises StaleAttempt, and keeps nothing, unless it held the GPUs."""
+        known = self._check(job_id, attempt, token)
+        if ending.reason is not None:
+            ending = msgspec.structs.replace(ending, reason=printable(ending.reason))
+        with self._writing() as writing:
+            self._end(writing, known, ending, self._time(now_s))
+        self._forget([known])
+
+    def decide(self, now_s: float) -> list[Attempt]:
+        """Ask the policy once, and commit what it places; returns the attempts to start."""
+        self._restore()
+        cluster = self._cluster
+        cluster.now_s = self._time(now_s)  # policies look at it; time that passes is no event
+        decisions = self.policy(cluster)
+        if not decisions:
+            return []
+        with self._writing() as writing:
+            for decision in decisions:
+                if not isinstance(decision, Place):
+                    raise IllegalEvent(f"job {decision.job_id}: the policy preempts it, which no live job allows")
+                self._place(writing, decision)
+        return [self.running(decision.job_id) for decision in decisions]
+
+    def running(self, job_id: str) -> Attempt:
+        """The attempt of a job that holds GPUs; raises KeyError for another job."""
+        active = self._cluster.active[job_id]
+        return Attempt(
+            job_id=job_id,
+            attempt=active.attempt,
+            token=self._tokens[job_id],
+            gpu_type=active.gpu_type,
+            gpu_milli=active.job.gpu_milli,
+            where=active.where or (Held(node=self._only_node(active), gpus=active.gpus),),
+            placed_s=active.placed_s,
+            started=job_id in self._started,
+            cancelling=job_id in self._cancelling,
+        )
+
+    def all_running(self) -> list[Attempt]:
+        """Every attempt that holds GPUs: what must be running, or start, wherever jobs run."""
+        return [self.running(job_id) for job_id in self.cluster.active]
+
+    def _submit(self, writing: Writing, request: Request, time_s: float) -> str | InputError:
+        try:
+            request_hash, owner = checked(request), request.job.user
+            before = writing.known(owner, request.client_key) if request.client_key is not None else None
+            if before is not None:
+                return _same(request, before, request_hash)
+            job = replace(request.job, job_id=f"job-{writing.last_seq + 1:08d}", submit_s=time_s)
+            event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions)
+            self._take_in(writing, event)
+        except (JobRefused, InputError) as refusal:
+            return refusal
+        writing.add_job(event, request, request_hash)
+        return job.job_id
+
+    def _place(self, writing: Writing, decision: Place) -> None:
+        cluster, job_id, gpu_type = self._cluster, decision.job_id, decision.gpu_type
+        waiting = cluster.waiting.get(job_id)
+        if waiting is None or gpu_type not in waiting.gpus:
+            raise IllegalEvent(f"job {job_id}: the policy places it on {gpu_type}, where it does not wait for room")
+        event = JobPlaced(
+            time_s=cluster.now_s,
+            job_id=job_id,
+            attempt=waiting.attempt,
+            gpu_type=gpu_type,
+            gpus=waiting.gpus[gpu_type],
+            where=cluster.locate(waiting, gpu_type),
+        )
+        self._tokens[job_id] = self._take_in(writing, event)
+        writing.add_attempt(event, self.running(job_id).where)
+
+    def _end(self, writing: Writing, attempt: Attempt, ending: Ending, time_s: float) -> None:
+        """Take in the end of an attempt and, where that is the end of its job, that too."""
+        job_id, number, reason = attempt.job_id, attempt.attempt, ending.reason
+        if reason is None:
+            self._take_in(writing, AttemptFinished(time_s=time_s, job_id=job_id, attempt=number))
+        elif attempt.cancelling:
+            self._take_in(writing, JobCancelled(time_s=time_s, job_id=job_id))
+        else:
+            retry = self.store.retry(job_id)
+            self._take_in(writing, AttemptFailed(time_s=time_s, job_id=job_id, attempt=number, reason=reason))
+            if not retry.allows(number, ending):
+                self._take_in(writing, JobFailed(time_s=time_s, job_id=job_id, reason=reason))
+        writing.add_ending(job_id, number, ending)
+
+    def _check(self, job_id: str, attempt: int, token: int) -> Attempt:
+        self._restore()
+        known = self.running(job_id) if job_id in self._cluster.active else None
+        if known is None or (known.attempt, known.token) != (attempt, token):
+            now = f"attempt {known.attempt} with token {known.token}" if known else "no attempt of it"
+            raise StaleAttempt(f"job {job_id}: attempt {attempt} with token {token} is refused; {now} runs")
+        return known
+
+    def _attempts_on(self, node: str) -> list[Attempt]:
+        self._restore()
+        return [self.running(job_id) for job_id, a in self._cluster.active.items() if self._cluster.runs_on(a, node)]
+
+    def _only_node(self, active: Active) -> str:
+        return next(node for node, gpu_type in self._cluster.nodes if gpu_type == active.gpu_type)
+
+    def _forget(self, ended: Sequence[Attempt]) -> None:
+        for attempt in ended:
+            del self._tokens[attempt.job_id]
+            self._started.discard(attempt.job_id)
+            self._cancelling.discard(attempt.job_id)
+
+    def _time(self, now_s: float) -> float:
+        return max(now_s, self._cluster.now_s)
+
+    def _happened(self, event: Event) -> None:
+        with self._writing() as writing:
+            self._take_in(writing, event)
+
+    def _take_in(self, writing: Writing, event: Event) -> int:
+        """Advance the cluster, which may refuse, and then write; returns the event's number."""
+        advance(self._cluster, event)
+        self._torn = True  # until it is committed
+        return writing.append(event)
+
+    def _restore(self) -> None:
+        if self._torn:
+            self._recover()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writing]:
+        """A transaction; where it fails after the cluster moved, the cluster is replayed before the next."""
+        self._restore()
+        with self.store.writing(self._seq) as writing:
+            yield writing
+        self._seq, self._torn = writing.last_seq, False
+
+
+def _same(request: Request, before: tuple[str, str], request_hash: str) -> str | InputError:
+    """The job of an earlier request by the same key, if it asked for the same."""
+    job_id, hash_before = before
+    if hash_before == request_hash:
+        return job_id
+    return InputError(
+        f"key {request.client_key!r}: used for job {job_id}, which asked for something else; take another"
+    )

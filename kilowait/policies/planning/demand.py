@@ -1,0 +1,86 @@
+"""What jobs want of a cluster, as arrays: the numbers of an allocation's linear program."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.core.units import WHOLE
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Groups of alike jobs: M groups, J GPU types.
+
+    `seconds` (M, J) and `kwh` (M, J) are of a whole job, seconds infinite where it may not run; `gpus` (M, J) is
+    a_mj, `width` (M,) a job's scale factor, `jobs` (M,) how many jobs a group has, `total` (J,) the GPUs.
+    """
+
+    seconds: Floats
+    kwh: Floats
+    gpus: Floats
+    width: Floats
+    jobs: Floats
+    total: Floats
+
+
+class _Pair(NamedTuple):
+    column: int
+    gpus: float
+    seconds: float
+    kwh: float
+
+
+_Row = tuple[float, tuple[_Pair, ...]]
+"""All that the program knows of a job: its scale factor and the pairs that it may use."""
+
+
+def demand_of(cluster: Cluster, waiting: Iterable[Waiting]) -> tuple[Demand, Sequence[Sequence[str]]]:
+    """The demand of the running jobs, each on the type it holds alone, and of `waiting`; the job ids of each group.
+
+    Jobs that are alike in everything the program knows are one group, in the order of their first.
+    """
+    place = {gpu_type: column for column, gpu_type in enumerate(cluster.total)}
+    groups: defaultdict[_Row, list[str]] = defaultdict(list)
+    for one, types in _jobs(cluster, waiting):
+        groups[_row(one, types, place)].append(one.job.job_id)
+    members = list(groups.values())
+    return _arrays(list(groups), [len(job_ids) for job_ids in members], list(cluster.total.values())), members
+
+
+def _jobs(cluster: Cluster, waiting: Iterable[Waiting]) -> Iterator[tuple[Active | Waiting, Sequence[str]]]:
+    for active in sorted(cluster.active.values(), key=lambda a: a.job.job_id):
+        if cluster.total[active.gpu_type]:  # where all drain there is nothing to share
+            yield active, (active.gpu_type,)
+    for one in waiting:
+        yield one, cluster.options(one)
+
+
+def _row(one: Active | Waiting, types: Iterable[str], place: dict[str, int]) -> _Row:
+    job, seen = one.job, one.predictions
+    pairs = (_Pair(place[t], job.amount_on(t), seen[t].runtime_s, seen[t].energy_kwh) for t in types)
+    return job.gpus * job.gpu_milli / WHOLE, tuple(pairs)
+
+
+def _arrays(rows: Sequence[_Row], jobs: Sequence[int], total: Sequence[int]) -> Demand:
+    shape = len(rows), len(total)
+    seconds, kwh, gpus = np.full(shape, np.inf), np.zeros(shape), np.zeros(shape)
+    for row, (_, pairs) in enumerate(rows):
+        for pair in pairs:
+            at = row, pair.column
+            seconds[at], kwh[at], gpus[at] = pair.seconds, pair.kwh, pair.gpus
+    return Demand(
+        seconds=seconds,
+        kwh=kwh,
+        gpus=gpus,
+        width=np.array([width for width, _ in rows], dtype=float),
+        jobs=np.array(jobs, dtype=float),
+        total=np.array(total, dtype=float),
+    )

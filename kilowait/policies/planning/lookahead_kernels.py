@@ -1,0 +1,206 @@
+"""Plans against many futures, compiled: what `anticipatory` spends its time on. Imported when it first decides.
+
+The waiting jobs come first, those of one future behind them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kilowait.core.jit import inner, kernel
+from kilowait.policies.planning.futures import Floats, Futures, Ints
+from kilowait.policies.planning.plan_kernels import NONE, JobArrays, PlanArrays, Steps, by_area, copy, search, take
+
+
+class RecentJobs(NamedTuple):
+    """As `JobArrays`, of the jobs that future ones are like."""
+
+    milli: Ints
+    runtime_s: Floats
+    extra_s: Floats
+
+
+@inner
+def _begun(waiting: int, plan: PlanArrays, now_s: float) -> Ints:
+    """The type of each waiting job that a plan starts now, `NONE` for the others."""
+    chosen = np.full(waiting, NONE)
+    for i in range(waiting):
+        if plan.start_s[i] <= now_s:
+            chosen[i] = plan.gpu_type[i]
+    return chosen
+
+
+@inner
+def _append(jobs: JobArrays, waiting: int, known: RecentJobs, futures: Futures, scenario: int) -> int:
+    """Put the jobs of a future behind the waiting ones; how many jobs that makes."""
+    for k in range(futures.counts[scenario]):
+        i, like = waiting + k, futures.like[scenario, k]
+        jobs.release_s[i] = futures.arrive_s[scenario, k]
+        jobs.milli[i] = known.milli[like]
+        jobs.runtime_s[i] = known.runtime_s[like]
+        jobs.extra_s[i] = known.extra_s[like]
+    jobs_in_all: int = waiting + futures.counts[scenario]
+    return jobs_in_all
+
+
+@inner
+def _distinct(choices: Ints, most: int) -> Ints:
+    """Up to `most` different rows of the choices: the first row, then the most frequent ones."""
+    votes = np.zeros(len(choices), np.int64)
+    for c in range(len(choices)):
+        for d in range(c + 1):
+            if (choices[c] == choices[d]).all():
+                votes[d] += 1
+                break
+    votes[0] += len(choices)
+    ranked = np.argsort(-votes, kind="mergesort")
+    kept = 0
+    while kept < min(len(choices), most) and votes[ranked[kept]] > 0:
+        kept += 1
+    return ranked[:kept]
+
+
+@inner
+def _begin(choice: Ints, jobs: JobArrays, now_s: float, profile: Steps) -> tuple[float, float]:
+    """Start the chosen jobs in `profile`; what their types cost them, and when the first of them ends."""
+    cost_s, first_end_s = 0.0, np.inf
+    for i in range(len(choice)):
+        kind = choice[i]
+        if kind != NONE:
+            end_s = now_s + jobs.runtime_s[i, kind]
+            take(profile, kind, jobs.milli[i, kind], now_s, end_s)
+            cost_s += jobs.extra_s[i, kind]
+            first_end_s = min(first_end_s, end_s)
+    return cost_s, first_end_s
+
+
+@inner
+def _rest_s(
+    choice: Ints,
+    jobs: JobArrays,
+    order: Ints,
+    now_s: float,
+    next_s: float,
+    profile: Steps,
+    scratch: Steps,
+    moves: int,
+    plan: PlanArrays,
+) -> float:
+    """What the jobs cost that are not started now; no waiting one starts before anything happens, at `next_s`."""
+    waiting, n = len(choice), 0
+    held, left = 0, np.empty_like(order)
+    for i in order:
+        if i >= waiting or choice[i] == NONE:
+            left[n] = i
+            n += 1
+        if i < waiting and choice[i] == NONE:
+            jobs.release_s[i] = next_s
+            held += 1
+    if held and next_s == np.inf:
+        return np.inf
+    return held * (next_s - now_s if held else 0.0) + (
+        search(left[:n], jobs, profile, scratch, moves, plan) if n else 0.0
+    )
+
+
+@inner
+def _hindsight(
+    scenarios: tuple[int, int],
+    now_s: float,
+    waiting: int,
+    profile: Steps,
+    scratch: Steps,
+    jobs: JobArrays,
+    known: RecentJobs,
+    futures: Futures,
+    moves: Ints,
+    plan: PlanArrays,
+    orders: Ints,
+    choices: Ints,
+) -> None:
+    """Plan these scenarios as if each were known: its order of jobs, and in `choices[s + 1]` how it begins."""
+    for s in range(scenarios[0], scenarios[1]):
+        jobs.release_s[:waiting] = now_s
+        n = _append(jobs, waiting, known, futures, s)
+        order = by_area(jobs, n)
+        search(order, jobs, profile, scratch, moves[n], plan)
+        orders[s, :n] = order
+        choices[s + 1] = _begun(waiting, plan, now_s)
+
+
+@inner
+def _mean_cost_s(
+    choice: Ints,
+    seen: int,
+    now_s: float,
+    next_end_s: float,
+    profile: Steps,
+    behind: Steps,
+    scratch: Steps,
+    jobs: JobArrays,
+    known: RecentJobs,
+    futures: Futures,
+    moves: Ints,
+    plan: PlanArrays,
+    orders: Ints,
+) -> float:
+    """What a choice costs on average over the first `seen` futures, with the best plan behind it in each."""
+    copy(profile, behind)
+    begun_s, first_end_s = _begin(choice, jobs, now_s, behind)
+    cost_s = begun_s * seen
+    for s in range(seen):
+        n = _append(jobs, len(choice), known, futures, s)
+        next_s = min(next_end_s, first_end_s, futures.arrive_s[s, 0] if futures.counts[s] else np.inf)
+        cost_s += _rest_s(choice, jobs, orders[s, :n], now_s, next_s, behind, scratch, moves[n] // 4, plan)
+    return cost_s / seen
+
+
+@kernel
+def decide(
+    now_s: float,
+    next_end_s: float,
+    profile: Steps,
+    jobs: JobArrays,
+    crowded_s: Floats,
+    known: RecentJobs,
+    futures: Futures,
+    chunk: int,
+    most: int,
+    moves: Ints,
+    seed: int,
+    chosen: Ints,
+) -> None:
+    """Set `chosen` (n,) to the type on which each waiting job starts now, `NONE` for those that do not.
+
+    `crowded_s` (n, T) replaces the extra costs for a plan without futures. One plan is made for each future, as if it
+    were known; the different starts that these plans begin with, `most` of them, are compared over all futures by what
+    the best plan behind each costs on average. Futures are taken up `chunk` at a time, until all plans agree or all
+    are seen. `moves[n]` are the insertions for n jobs. `next_end_s` is inf where nothing runs: then something starts.
+    """
+    np.random.seed(seed)
+    waiting, scenarios = len(crowded_s), len(futures.counts)
+    plan = PlanArrays(np.empty(len(jobs.release_s)), np.empty(len(jobs.release_s), np.int64))
+    scratch = Steps(np.empty_like(profile.times_s), np.empty_like(profile.free), np.empty_like(profile.counts))
+    behind = Steps(np.empty_like(profile.times_s), np.empty_like(profile.free), np.empty_like(profile.counts))
+    choices = np.full((scenarios + 1, waiting), NONE)
+    orders = np.empty((scenarios, len(jobs.release_s)), np.int64)
+    alone = JobArrays(jobs.release_s, jobs.milli, jobs.runtime_s, crowded_s)
+    search(by_area(jobs, waiting), alone, profile, scratch, moves[waiting], plan)
+    choices[0] = _begun(waiting, plan, now_s)
+    seen = 0
+    while seen < scenarios:
+        some = (seen, min(seen + chunk, scenarios))
+        _hindsight(some, now_s, waiting, profile, scratch, jobs, known, futures, moves, plan, orders, choices)
+        seen = some[1]
+        if len(_distinct(choices[: seen + 1], 2)) == 1:
+            chosen[:] = choices[0]
+            return
+    best, least_s = 0, np.inf
+    for c in _distinct(choices, most):
+        if next_end_s < np.inf or (choices[c] != NONE).any():
+            cost_s = _mean_cost_s(
+                choices[c], seen, now_s, next_end_s, profile, behind, scratch, jobs, known, futures, moves, plan, orders
+            )
+            if cost_s < least_s:
+                best, least_s = c, cost_s
+    chosen[:] = choices[best]

@@ -1,0 +1,167 @@
+"""Free GPUs over time as the predictions have it: what backfilling reserves in.
+
+Source: Mu'alem and Feitelson, "Utilization, predictability, workloads, and user runtime estimates in scheduling the
+IBM SP2 with backfilling", IEEE TPDS 12(6), 2001, on conservative backfilling: a list of intervals with the free
+processors in each. Here there is one such list a GPU type.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.ends import comes_back
+from kilowait.cluster.views.room import Room
+from kilowait.core.units import WHOLE
+from kilowait.policies.decisions import Decision, Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """Thousandths of GPUs of one type for one job from `start_s` to its predicted end."""
+
+    job_id: str
+    gpu_type: str
+    milli: int
+    start_s: float
+    end_s: float
+
+
+def start_now(planned: Reservation, cluster: Cluster, room: Room) -> Place | None:
+    """Start a job whose reservation begins now, taking its room; None where that is not there.
+
+    An overrun job may still hold it. Or enough is free, but scattered over boards or nodes: then the type is held for
+    the job until it fits, lest those behind it keep the type scattered for ever.
+    """
+    if planned.start_s > cluster.now_s:
+        return None
+    waiting, gpu_type = cluster.waiting[planned.job_id], planned.gpu_type
+    if room.fits(waiting, gpu_type):
+        room.take(waiting, gpu_type)
+        return Place(job_id=planned.job_id, gpu_type=gpu_type)
+    if planned.milli <= room.milli(gpu_type):
+        room.hold(gpu_type)
+    return None
+
+
+def start_all(planned: Iterable[Reservation], cluster: Cluster, room: Room) -> list[Decision]:
+    """As `start_now`, one reservation after another."""
+    starts = (start_now(reserved, cluster, room) for reserved in planned)
+    return [start for start in starts if start is not None]
+
+
+class Profile:
+    """A step function of free GPUs a type, in thousandths, from now on; without reservations it only rises.
+
+    `end_s` says when a running job ends, by default as predicted. It counts, and does not say which boards are free: a
+    share is planned as its thousandths, and where they or GPUs of one node are scattered a job cannot start at its
+    reservation. GPUs of a job that should have ended count as free from now on, though they are not: who starts a job
+    looks at `Cluster.room` besides.
+    """
+
+    def __init__(self, cluster: Cluster, end_s: Callable[[Active], float] | None = None) -> None:
+        self._cluster, room = cluster, cluster.room()
+        self._steps: dict[str, tuple[list[float], list[int]]] = {
+            gpu_type: ([cluster.now_s], [room.milli(gpu_type)]) for gpu_type in cluster.total
+        }
+        ends = cluster.predicted_ends() if end_s is None else _ends_by_type(cluster, end_s)
+        for gpu_type, (times, free) in self._steps.items():
+            for ends_s, milli in ends[gpu_type]:
+                if ends_s <= times[-1]:
+                    free[-1] += milli
+                else:
+                    times.append(ends_s)
+                    free.append(free[-1] + milli)
+
+    def free_at(self, gpu_type: str, time_s: float) -> int:
+        """Free thousandths of a type at `time_s`, which must not lie before now."""
+        times, free = self._steps[gpu_type]
+        return free[bisect_right(times, time_s) - 1]
+
+    def gpus_at(self, gpu_type: str, time_s: float) -> float:
+        """As `free_at`, in GPUs."""
+        return self.free_at(gpu_type, time_s) / WHOLE
+
+    def moments(self, gpu_type: str) -> tuple[float, ...]:
+        """When the number of free GPUs of a type changes, now first."""
+        return tuple(self._steps[gpu_type][0])
+
+    def steps(self, gpu_type: str) -> tuple[Sequence[float], Sequence[int]]:
+        """The moments of a type, and the thousandths free from each on; they are the profile's own: change nothing."""
+        return self._steps[gpu_type]
+
+    def soonest(self, waiting: Waiting) -> Reservation:
+        """Where the job would end first: its earliest start on each type it may use, then the least predicted end.
+
+        Equal ends go to the more powerful type. The job may have to wait for its type while another is free.
+        """
+        choices = (self.earliest(waiting, gpu_type) for gpu_type in self._cluster.options(waiting))
+        return min(choices, key=lambda choice: choice.end_s)
+
+    def earliest(self, waiting: Waiting, gpu_type: str) -> Reservation:
+        """The earliest start on `gpu_type` with enough GPUs for the whole predicted run."""
+        milli, runtime_s = waiting.job.milli_on(gpu_type), waiting.predictions[gpu_type].runtime_s
+        start_s = self.earliest_s(gpu_type, milli, runtime_s)
+        return Reservation(
+            job_id=waiting.job.job_id, gpu_type=gpu_type, milli=milli, start_s=start_s, end_s=start_s + runtime_s
+        )
+
+    def earliest_s(self, gpu_type: str, milli: int, runtime_s: float) -> float:
+        """The first time from which so many thousandths of a type are free for `runtime_s`.
+
+        It is inf where they never are: others than jobs hold some, and nobody knows until when.
+        """
+        times, free = self._steps[gpu_type]
+        start = step = 0
+        while step < len(times) and times[step] < times[start] + runtime_s:
+            if free[step] < milli:
+                start = step + 1
+                if start == len(times):
+                    return math.inf
+            step += 1
+        return times[start]
+
+    def copy(self) -> "Profile":
+        """A profile with the same steps, whose reservations leave this one as it is."""
+        twin = Profile.__new__(Profile)
+        twin._cluster = self._cluster
+        twin._steps = {gpu_type: (times[:], free[:]) for gpu_type, (times, free) in self._steps.items()}
+        return twin
+
+    def has_room_now(self, waiting: Waiting, gpu_type: str) -> bool:
+        """Whether the job could run from now on to its predicted end on `gpu_type`."""
+        times, free = self._steps[gpu_type]
+        milli, end_s = waiting.job.milli_on(gpu_type), times[0] + waiting.predictions[gpu_type].runtime_s
+        return all(left >= milli for left in free[: bisect_left(times, end_s)])
+
+    def reserve(self, taken: Reservation) -> None:
+        """Take the GPUs of a reservation out of the profile."""
+        self.take(taken.gpu_type, taken.milli, taken.start_s, taken.end_s)
+
+    def take(self, gpu_type: str, milli: int, start_s: float, end_s: float) -> None:
+        """Take thousandths of a type out of the profile from `start_s` to `end_s`; nothing where that is never."""
+        if start_s == math.inf:
+            return
+        times, free = self._steps[gpu_type]
+        first = _cut(times, free, start_s)
+        for step in range(first, _cut(times, free, end_s)):
+            free[step] -= milli
+
+
+def _ends_by_type(cluster: Cluster, end_s: Callable[[Active], float]) -> Mapping[str, Sequence[tuple[float, int]]]:
+    """As `Cluster.predicted_ends`, by another rule."""
+    ends: dict[str, list[tuple[float, int]]] = {gpu_type: [] for gpu_type in cluster.total}
+    for active in cluster.active.values():
+        ends[active.gpu_type].append((end_s(active), comes_back(active, cluster.draining)))
+    return {gpu_type: sorted(found) for gpu_type, found in ends.items()}
+
+
+def _cut(times: list[float], free: list[int], time_s: float) -> int:
+    """Let a step begin at `time_s`; returns its position."""
+    position = bisect_left(times, time_s)
+    if position == len(times) or times[position] != time_s:
+        times.insert(position, time_s)
+        free.insert(position, free[position - 1])
+    return position

@@ -1,0 +1,49 @@
+"""What is to be run dry: files, an entrypoint, arguments; and whether it is a forward program or a script."""
+
+import ast
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from msgspec import Struct
+
+NAMES = ("Model", "get_inputs", "get_init_inputs")
+"""What a forward program defines (the convention of KernelBench)."""
+
+
+class DryProgram(Struct, frozen=True, kw_only=True):
+    """Files by relative path, the one that is run, and the arguments it gets.
+
+    `content_hash` names the program in the result; whoever makes it says how files and arguments enter it.
+    """
+
+    files: Mapping[str, bytes]
+    entrypoint: str
+    content_hash: str
+    arguments: tuple[str, ...] = ()
+
+
+def is_forward(text: str) -> bool:
+    """Whether the text defines `NAMES` and does nothing when it runs as a script."""
+    try:
+        body = ast.parse(text).body
+    except SyntaxError:
+        return False
+    named = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return set(NAMES) <= named and not any(isinstance(node, ast.If) and _asks_for_main(node) for node in body)
+
+
+def _asks_for_main(node: ast.If) -> bool:
+    return any(isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test))
+
+
+def in_forward() -> bool:
+    """Whether the innermost function of the program that is running is a module's forward pass."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and any(folder in frame.f_code.co_filename for folder in _NOT_OF_THE_PROGRAM):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_name == "forward"
+
+
+_NOT_OF_THE_PROGRAM = ("site-packages", str(Path(__file__).parent))

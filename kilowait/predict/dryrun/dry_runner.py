@@ -1,0 +1,169 @@
+"""Dry runs of programs nobody vouches for: a worker process that forks a child for each, and what comes back, checked.
+
+This side needs no PyTorch. A worker that dies is started again.
+"""
+
+import math
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from kilowait.core.errors import InputError
+from kilowait.predict.dryrun.dry_program import DryProgram
+from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.worker import ChildAnswer, DryRunRequest, receive, send
+from kilowait.program.source import Source
+
+TARGETS = ("cuda", "cpu")
+
+
+class DryRunner:
+    """A context manager; `run` and `run_program` give a DryRun whatever the program does.
+
+    `budget_s` are CPU seconds a program gets, and three times as many by the clock; when they are spent, the result is
+    partial. `target` is "cuda" for any GPU type and "cpu" for CPU device types. `unsafe` executes programs with the
+    rights of this process, limits of resources aside: only for programs that are trusted as much as the code that
+    calls this.
+
+    Entering raises InputError where the machine has no sandbox and `unsafe` is not set.
+    """
+
+    def __init__(self, *, budget_s: float = 1.0, target: str = "cuda", unsafe: bool = False) -> None:
+        if target not in TARGETS:
+            raise InputError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+        if not 0 < budget_s < math.inf:
+            raise InputError(f"budget_s must be > 0 and finite, got {budget_s}")
+        self.budget_s = budget_s
+        self.target = target
+        self.unsafe = unsafe
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, source: Source, arguments: tuple[str, ...] = ()) -> DryRun:
+        """Run one file dry."""
+        name = "job.py"
+        files = {name: source.text.encode()}
+        return self.run_program(
+            DryProgram(files=files, entrypoint=name, arguments=arguments, content_hash=source.content_hash)
+        )
+
+    def run_program(self, program: DryProgram) -> DryRun:
+        """Run several files dry from their entrypoint."""
+        if program.entrypoint not in program.files:
+            held = ", ".join(sorted(program.files)[:10])
+            raise InputError(f"entrypoint {program.entrypoint!r} is not among the files ({held})")
+        request = DryRunRequest(program=program, target=self.target, budget_s=self.budget_s)
+        answer = self._ask(request)
+        if answer.failure:
+            return self._failed(program, answer.failure)
+        try:
+            return checked(answer.data, program, self.target)
+        except (msgspec.DecodeError, ValueError) as error:
+            return self._failed(program, f"its record is damaged: {error}"[:500])
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._worker is None:
+            return
+        with suppress(OSError):
+            self._pipes()[0].close()
+        self._worker.kill()
+        self._worker.wait()
+        self._pipes()[1].close()
+        self._worker = None
+
+    def _failed(self, program: DryProgram, reason: str) -> DryRun:
+        return DryRun(
+            content_hash=program.content_hash,
+            target=self.target,
+            completeness=Completeness.FAILED,
+            reason=reason,
+        )
+
+    def _ask(self, request: DryRunRequest) -> ChildAnswer:
+        """Send the request; once more to a fresh worker when there was none alive to begin with."""
+        for fresh in (False, True):
+            if fresh or self._worker is None:
+                self._start()
+            try:
+                to, back = self._pipes()
+                send(to, request)
+                return msgspec.msgpack.decode(receive(back), type=ChildAnswer)
+            except (EOFError, OSError):
+                self.close()
+        return ChildAnswer(failure="the worker ended twice while it ran this program")
+
+    def _start(self) -> None:
+        self.close()
+        self._worker = subprocess.Popen(
+            [sys.executable, "-m", "kilowait.predict.dryrun.worker", self.target, self._mode],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+        )
+        try:
+            refused = msgspec.msgpack.decode(receive(self._pipes()[1]), type=ChildAnswer).failure
+        except EOFError as error:
+            self.close()
+            raise InputError(
+                "the worker of dry runs does not start; run it by hand to see why: "
+                f"{sys.executable} -m kilowait.predict.dryrun.worker {self.target} {self._mode}"
+            ) from error
+
+        if refused:
+            self.close()
+            raise InputError(f"{refused}; without a sandbox a dry run executes a program only when told to (unsafe)")
+
+    @property
+    def _mode(self) -> str:
+        return "unsafe" if self.unsafe else "sandboxed"
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        assert self._worker is not None
+        assert self._worker.stdin is not None
+        assert self._worker.stdout is not None
+        return self._worker.stdin, self._worker.stdout
+
+
+def _environment() -> dict[str, str]:
+    """Nothing is inherited but the way to the libraries; Hugging Face stays offline."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "WANDB_MODE": "disabled",
+        "LANG": "C.UTF-8",
+    }
+
+
+def checked(data: bytes, program: DryProgram, target: str) -> DryRun:
+    """The record a child wrote, which the program could have forged: of this program, finite, nothing below zero."""
+    run = DryRun.from_json(data)
+    if (run.content_hash, run.target) != (program.content_hash, target):
+        raise ValueError("it names another program or target")
+    Completeness(run.completeness)
+    numbers = [run.steps, run.parameters, run.peak_memory_bytes, run.seconds]
+    for op in run.operations:
+        numbers += [op.count, op.flops, op.bytes_read, op.bytes_written, op.kernels]
+    if not all(math.isfinite(number) and number >= 0 for number in numbers):
+        raise ValueError("a number in it is negative or not finite")
+    return run

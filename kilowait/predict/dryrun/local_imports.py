@@ -1,0 +1,56 @@
+"""Modules of the program itself, imported from its folder with their loops rewritten as those of the entrypoint are."""
+
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from kilowait.predict.dryrun.loops.loops import Loops
+from kilowait.predict.dryrun.loops.rewrite import LOOPS, Sites, rewrite
+
+
+class LocalImports:
+    """A finder for `sys.meta_path` that takes what lies under `folder`, and leaves everything else to the others."""
+
+    def __init__(self, folder: Path, loops: Loops, sites: Sites) -> None:
+        self.folder, self.loops, self.sites = folder.resolve(), loops, sites
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a module of the program, None for any other."""
+        found = PathFinder.find_spec(name, path, target)
+        if found is None or found.origin is None or type(found.loader) is not SourceFileLoader:
+            return None
+        if not Path(found.origin).resolve().is_relative_to(self.folder):
+            return None
+        loader = _Rewriting(name, found.origin, self)
+        return spec_from_file_location(
+            name, found.origin, loader=loader, submodule_search_locations=found.submodule_search_locations
+        )
+
+    def install(self) -> None:
+        """Before the finders that are there."""
+        sys.dont_write_bytecode = True  # what is compiled here is of no use to anybody else
+        sys.meta_path.insert(0, self)
+
+
+class _Rewriting(SourceFileLoader):
+    def __init__(self, name: str, path: str, imports: LocalImports) -> None:
+        super().__init__(name, path)
+        self.imports = imports
+
+    def source_to_code(  # type: ignore[override]  # typeshed's own base classes disagree about it
+        self, data: Any, path: Any, *, _optimize: int = -1
+    ) -> CodeType:
+        """The module compiled from its rewritten text; raises SyntaxError where Python would."""
+        name = Path(path).resolve().relative_to(self.imports.folder)
+        return compile(rewrite(data, str(name), self.imports.sites), str(name), "exec")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module with what its rewritten loops call."""
+        module.__dict__[LOOPS] = self.imports.loops
+        super().exec_module(module)

@@ -1,0 +1,70 @@
+"""Pretend a GPU in this process: only for a child that does nothing but a dry run.
+
+A build of PyTorch without CUDA makes fake CUDA tensors, but stumbles over the missing device guard as soon as one is
+copied or indexed. `pretend_gpu` puts the guard that does nothing in its place, answers the questions that programs
+put to `torch.cuda`, and lets modules move between devices under the fake mode. There is no way back.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from kilowait.predict.dryrun.pretend.cuda import pretend_cuda
+
+CUDA, META = 1, 14
+"""Places of device types in c10's registry of guards (c10/core/DeviceType.h)."""
+REGISTRY = "_ZN3c104impl26device_guard_impl_registryE"
+
+
+def pretend_gpu() -> None:
+    """Make programs of this process believe in one GPU; call it before any of their code runs."""
+    _guard()
+    pretend_cuda()
+    torch.Tensor.to = _to  # type: ignore[method-assign,assignment]
+    torch.Tensor.cuda = _cuda  # type: ignore[method-assign,assignment]
+    let_modules_move()
+    # It asks torch.cuda, which now says that there is a GPU; but none can be initialised.
+    FakeTensorMode.avoid_device_init = property(lambda _mode: True)  # type: ignore[assignment,method-assign]
+
+
+def let_modules_move() -> None:
+    """Make Module.to work under the fake mode, which cannot swap tensors; needed on either target."""
+    torch.utils.swap_tensors = _swap
+
+
+def _guard() -> None:
+    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libc10.so"))
+    guards = (ctypes.c_void_p * (META + 1)).in_dll(library, REGISTRY)
+    if not guards[CUDA]:
+        guards[CUDA] = guards[META]
+
+
+_real_to = torch.Tensor.to
+
+
+def _indexed(device: Any) -> Any:
+    """The guard cannot say which device is current: name it."""
+    if isinstance(device, str | torch.device) and str(device) == "cuda":
+        return torch.device("cuda:0")
+    return torch.device("cuda", device) if type(device) is int else device
+
+
+def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    if "device" in kwargs:
+        kwargs["device"] = _indexed(kwargs["device"])
+    return _real_to(self, *[_indexed(arg) for arg in args[:1]], *args[1:], **kwargs)
+
+
+def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False, **_: Any) -> Tensor:
+    return _real_to(self, _indexed("cuda" if device is None else device), non_blocking=non_blocking)
+
+
+def _swap(first: Tensor, second: Tensor) -> None:
+    """What Module.to wants of two fake tensors: the first goes where the second is."""
+    first.data = second.data
+    if hasattr(second, "fake_device"):
+        first.fake_device = second.fake_device  # type: ignore[attr-defined]

@@ -1,0 +1,179 @@
+"""What of PyTorch cannot do its work on tensors without data, or must not in a dry run, and what it does instead.
+
+Only for a child that does nothing but a dry run: there is no way back.
+"""
+
+import weakref
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.utils import clip_grad
+from torch.optim import optimizer as optimizers
+from torch.utils import _foreach_utils as foreach
+from torch.utils.data import DataLoader
+
+from kilowait.predict.dryrun.pretend.packing import pretend_packing
+from kilowait.predict.dryrun.recorder import Recorder
+from kilowait.predict.dryrun.values import numbers_of
+
+_ONE_PROCESS = {"num_workers": 0, "pin_memory": False, "persistent_workers": False, "prefetch_factor": None}
+
+
+def pretend_libraries(recorder: Recorder) -> None:
+    """Count optimizer steps and parameters, keep loaders in this process, write nothing, compile nothing."""
+    _count_steps(recorder)
+    _count_parameters(recorder)
+    _loaders()
+    _values(recorder)
+    _nothing_to_do()
+    pretend_packing(recorder)
+
+
+def _count_steps(recorder: Recorder) -> None:
+    def stepped(*_: Any) -> None:
+        recorder.tallies.open.steps += 1.0
+
+    optimizers.register_optimizer_step_post_hook(stepped)
+    # On a GPU optimizers take many tensors a kernel; they look at the type of the parameters to decide.
+    optimizers._foreach_supported_types.append(FakeTensor)
+    for module in (foreach, clip_grad):
+        setattr(module, "_has_foreach_support", _takes_many)  # noqa: B010 - the checker knows no such name
+
+
+def _takes_many(_tensors: Any, device: torch.device) -> bool:
+    return device.type == "meta" or foreach._device_has_foreach_support(device)  # C++ is told meta for cuda
+
+
+def _count_parameters(recorder: Recorder) -> None:
+    seen: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+
+    def registered(_module: nn.Module, _name: str, parameter: Any) -> None:
+        if isinstance(parameter, Tensor) and parameter.requires_grad and id(parameter) not in seen:
+            seen[id(parameter)] = parameter
+            recorder.parameters += parameter.numel()
+
+    register_module_parameter_registration_hook(registered)
+
+
+def _loaders() -> None:
+    make = DataLoader.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args[:5], **{**kwargs, **_ONE_PROCESS, "multiprocessing_context": None, "timeout": 0})
+
+    DataLoader.__init__ = init  # type: ignore[method-assign]
+
+
+def _values(recorder: Recorder) -> None:
+    real_numpy = Tensor.numpy
+
+    def numpy(self: Tensor, **_: Any) -> NDArray[Any]:
+        if not isinstance(self, FakeTensor):
+            return real_numpy(self)
+        known = numbers_of(self)
+        if known is not None:
+            return known
+        kind = torch.empty(0, dtype=self.dtype, device="meta").dtype
+        return np.ones(tuple(self.shape), dtype=str(kind).removeprefix("torch.").replace("bfloat16", "float32"))
+
+    def tolist(self: Tensor) -> Any:
+        known = numbers_of(self)
+        if known is not None:
+            return known.tolist()
+        if self.dim() == 0:
+            return self.item()
+        value = recorder.scalar if self.dtype.is_floating_point else int(recorder.scalar)
+        return np.full(tuple(self.shape), value).tolist()
+
+    def array(self: Tensor, dtype: Any = None, **_: Any) -> NDArray[Any]:
+        return numpy(self) if dtype is None else numpy(self).astype(dtype)
+
+    for name, what in (("numpy", numpy), ("tolist", tolist), ("__array__", array)):
+        setattr(Tensor, name, what)
+
+
+def _nothing_to_do() -> None:
+    instead: tuple[tuple[Any, str, Any], ...] = (
+        (torch, "save", _nothing),
+        (torch, "compile", _itself),
+        (torch.jit, "script", _itself),
+        (torch, "set_num_threads", _nothing),
+        (nn.Module, "compile", _nothing),
+        (nn, "DataParallel", Alone),
+        (nn.parallel, "DataParallel", Alone),
+        (nn.parallel, "DistributedDataParallel", Alone),
+        (torch.profiler, "profile", PretendedProfiler),
+        (torch.autograd.profiler, "profile", PretendedProfiler),
+        (torch.amp.GradScaler, "_maybe_opt_step", _always_step),
+    )
+    for owner, name, what in instead:
+        setattr(owner, name, what)
+    if torch.distributed.is_available():
+        _alone()
+
+
+def _alone() -> None:
+    """The one process of a distributed job; what it would send to others is not counted."""
+    answers: dict[str, Any] = {
+        "init_process_group": None,
+        "destroy_process_group": None,
+        "barrier": None,
+        "all_reduce": None,
+    }
+    answers |= {"broadcast": None, "is_initialized": True, "get_rank": 0, "get_world_size": 1, "get_backend": "nccl"}
+    for name, answer in answers.items():
+        setattr(torch.distributed, name, lambda *_, _answer=answer, **__: _answer)
+
+
+class PretendedProfiler:
+    """A profiler that finds nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: "" if name == "table" else self
+
+
+class _Wrapped(type):
+    """Says of a module whether it was wrapped."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, nn.Module) and "module" in vars(instance)
+
+
+class Alone(metaclass=_Wrapped):
+    """`DataParallel` and `DistributedDataParallel` over one GPU: the module itself, with the names that they add."""
+
+    def __new__(cls, module: nn.Module, *_: Any, **__: Any) -> Any:
+        """The module, marked."""
+        vars(module).update(module=module, no_sync=nullcontext)
+        return module
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _itself(target: Any = None, *_: Any, **__: Any) -> Any:
+    """The decorator or wrapper that leaves its target as it is."""
+    if target is None:
+        identity: Callable[[Any], Any] = lambda wrapped: wrapped  # noqa: E731
+        return identity
+    return target
+
+
+def _always_step(_scaler: Any, optimizer: Any, _state: Any, *args: Any, **kwargs: Any) -> Any:
+    """The gradients hold no values, so none of them is infinite."""
+    return optimizer.step(*args, **kwargs)

@@ -1,0 +1,290 @@
+"""Watch a program's operations on tensors that hold no data.
+
+`tracing(recorder)` puts PyTorch under FakeTensorMode: shapes, types and devices are exact and nothing is computed. The
+recorder sees every operator after autograd, so backward passes and optimizers count too. Where a program asks for the
+value of a tensor, `recorder.scalar` is the answer.
+
+Not covered: who runs the program, and in which sandbox; loops (the recorder's tallies are for them).
+"""
+
+import json
+import math
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from kilowait.predict.dryrun.dry_program import in_forward
+from kilowait.predict.dryrun.formulas import flops_of
+from kilowait.predict.dryrun.memory import OperatorMemory
+from kilowait.predict.dryrun.operators import kernels_of, kind_of
+from kilowait.predict.dryrun.record import Kind, Operation
+from kilowait.predict.dryrun.sizes import sized
+from kilowait.predict.dryrun.tally import Key, Tallies
+from kilowait.predict.dryrun.values import assumed_of, remember, values_of
+
+_SILENT = ("prim", "profiler")
+"""Namespaces of operators that do nothing to data."""
+
+
+@dataclass(slots=True)
+class _Cost:
+    """What one call costs, and what it is called in the record."""
+
+    flops: float
+    read: float
+    written: float
+    kernels: int
+    kind: str
+    attributes: str
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Adds up what a program does.
+
+    Whoever shortens a loop opens a tally an item and settles it under its weight. `scalar` is what the value of any
+    tensor is said to be. `guesses` are the reasons why the record is not whole. `live_bytes` and `peak_memory_bytes`
+    count storages on the target. While `muted` is above zero nothing is counted; `stopping` is set when
+    the program is being ended from outside, and `decisions` counts how often it asked whether a tensor holds true.
+    """
+
+    target: str = "cuda"
+    scalar: float = 1.0
+    parameters: float = 0.0
+    guesses: dict[str, None] = field(default_factory=dict)
+    live_bytes: float = 0.0
+    peak_memory_bytes: float = 0.0
+    muted: int = 0
+    stopping: bool = False
+    decisions: int = 0
+    tallies: Tallies = field(default_factory=Tallies)
+    flops: dict[Key, float] = field(default_factory=dict)
+    _costs: dict[Key, _Cost] = field(default_factory=dict)
+    _storages: dict[int, tuple[int, Any]] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> float:
+        """Optimizer steps of the loops that have ended."""
+        return self.tallies.root.steps
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Everything settled so far, equal calls together, in the order of their first call."""
+        counts = self.tallies.root.counts
+        return tuple(_operation(key, cost, counts[key]) for key, cost in self._costs.items() if counts.get(key))
+
+    def see(self, op: str, inputs: list[Tensor], outputs: list[Tensor], attributes: Any, flops: Any) -> None:
+        """Count one call of an operator that moves data; `flops` is a function, asked for the first of equal calls."""
+        shapes = tuple(tuple(t.shape) for t in inputs)
+        device = _device(inputs, outputs)
+        key = (op, _dtype(inputs, outputs), device, shapes, _without_floats(attributes))
+        if key not in self._costs:
+            self._costs[key] = _Cost(
+                flops=flops(),
+                read=_bytes(inputs),
+                written=_bytes(outputs),
+                kernels=kernels_of(op, len(inputs)),
+                kind=Kind.TRANSFER if kind_of(op) == Kind.COPY and _crosses(inputs, outputs) else kind_of(op),
+                attributes=json.dumps(attributes, default=str),
+            )
+            self.flops[key] = self._costs[key].flops
+        self.tallies.count(key)
+        self.tallies.open.leaves |= {id(t) for t in inputs if getattr(t, "_is_param", False)}
+
+    def guess(self, reason: str) -> None:
+        """Something that the record rests on is not known."""
+        self.guesses[reason] = None
+
+    def watch(self, tensors: Iterable[Tensor]) -> None:
+        """Follow the memory of new tensors on the target: it is given back when no tensor shares the storage."""
+        for tensor in tensors:
+            if tensor.device.type != self.target or tensor.layout != torch.strided:
+                continue
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key in self._storages:
+                continue
+            size = storage.nbytes()
+            self._storages[key] = (size, weakref.ref(storage, partial(self._free, key)))
+            self.live_bytes += size
+            self.peak_memory_bytes = max(self.peak_memory_bytes, self.live_bytes)
+
+    def _free(self, key: int, _gone: Any) -> None:
+        self.live_bytes -= self._storages.pop(key, (0, None))[0]
+
+
+def _operation(key: Key, cost: _Cost, count: float) -> Operation:
+    return Operation(
+        op=key[0],
+        dtype=key[1],
+        device=key[2],
+        shapes=json.dumps(key[3]),
+        attributes=cost.attributes,
+        kind=cost.kind,
+        count=count,
+        flops=cost.flops,
+        bytes_read=cost.read,
+        bytes_written=cost.written,
+        kernels=cost.kernels,
+    )
+
+
+def _without_floats(value: Any) -> Any:
+    """Attributes as a key: learning rates and the like differ with every step and cost the same."""
+    if type(value) is float:
+        return "float"
+    return tuple(_without_floats(v) for v in value) if isinstance(value, list) else str(value)
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Hands every operator to the recorder, on top of the fake mode which makes the results."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.recorder = recorder
+        self.memory = OperatorMemory()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch would wrap every call to keep its compiler out, which never looks here; the wrapper costs more."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.prim.device.default:
+            return _told(args[0].fake_device if isinstance(args[0], FakeTensor) else func(*args))
+        if _composite(func):  # only in inference mode: elsewhere its parts come here
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
+        kwargs = dict(kwargs or {})
+        if kwargs.get("device") == _META:
+            kwargs["device"] = _CUDA
+        op = func._schema.name.replace("::", ".")
+        if op == "aten._local_scalar_dense":
+            return self._value(args[0])
+        inputs = _tensors((args, kwargs))
+        result = sized(func, args, kwargs, self.recorder.guess)
+        if result is NotImplemented:
+            result = self.memory.call(func, args, kwargs)
+        remember(func, inputs, args, kwargs, result)
+        self._doubt(op, args, result)
+        if self.recorder.muted == 0:
+            outputs = _tensors(result)
+            if kernels_of(op, 1) and not op.startswith(_SILENT):
+                flops = partial(_flops, func, args, kwargs, result)
+                self.recorder.see(op, inputs, outputs, _attributes(args, kwargs), flops)
+            self.recorder.watch(outputs)
+        return result
+
+    def _value(self, tensor: Tensor) -> float | int | bool:
+        """What the value of a tensor is said to be: its own where it has one, no where something is wrong."""
+        constant = values_of(tensor)
+        if constant is None:
+            constant = getattr(tensor, "constant", None)
+        if constant is None and not in_forward():
+            constant = assumed_of(tensor)
+        if constant is not None:
+            with torch._C._DisableTorchDispatch():
+                known: float | int | bool = constant.item()
+            return known
+        if not hasattr(tensor, _DOUBT) and in_forward():
+            self.recorder.guess("what forward does may depend on the value of a tensor; 1 was assumed")
+        scalar = 0.0 if hasattr(tensor, _DOUBT) else self.recorder.scalar
+        if tensor.dtype == torch.bool:
+            self.recorder.decisions += 1
+            return bool(scalar)
+        return scalar if tensor.dtype.is_floating_point else int(scalar)
+
+    def _doubt(self, op: str, args: Any, result: Any) -> None:
+        """Mark what asks whether numbers are NaN or infinite, and what is made of that alone."""
+        inputs = _tensors(args)
+        asks = op in ("aten.isnan", "aten.isinf") or (op == "aten.ne" and len(inputs) == 2 and inputs[0] is inputs[1])
+        asks = asks or (op == "aten.eq" and len(inputs) == 1 and args[1] in (math.inf, -math.inf))
+        if isinstance(result, Tensor) and (asks or (inputs and all(hasattr(t, _DOUBT) for t in inputs))):
+            setattr(result, _DOUBT, True)
+
+
+@cache
+def _composite(func: Any) -> bool:
+    """Whether an operator is nothing but calls of others."""
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+
+
+_DOUBT = "_kilowait_doubt"
+_META, _CUDA = torch.device("meta"), torch.device("cuda:0")
+
+
+def _told(device: torch.device) -> torch.device:
+    """The device that C++ is told of.
+
+    The engine of autograd wants streams and threads of a CUDA device and none of a meta device; Python asks elsewhere.
+    """
+    return _META if device.type == "cuda" else device
+
+
+@contextmanager
+def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
+    """Run what is inside on tensors without data, and record it."""
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    fake.cache_enabled = False  # memory.py remembers what it would, for less
+    with fake, _Watch(recorder):
+        yield fake
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    """The dense tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
+    if isinstance(tree, Tensor):
+        return [tree] if tree.layout == torch.strided else []
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [tensor for part in tree for tensor in _tensors(part)] if isinstance(tree, list | tuple) else []
+
+
+def _device(inputs: list[Tensor], outputs: list[Tensor]) -> str:
+    return "cuda" if any(t.device.type == "cuda" for t in (*inputs, *outputs)) else "cpu"
+
+
+def _crosses(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
+    """Whether data goes between host and device; a scalar on the host that takes part in an operator does not count."""
+    sides = {t.device.type for t in inputs if t.dim() > 0} | {t.device.type for t in outputs}
+    return len(sides) > 1
+
+
+def _dtype(inputs: list[Tensor], outputs: list[Tensor]) -> str:
+    """The type that the arithmetic is in: the first floating one among the inputs, else that of the output."""
+    floats = (t for t in (*inputs, *outputs) if t.dtype.is_floating_point or t.dtype.is_complex)
+    one = next(floats, None if not (inputs or outputs) else (outputs or inputs)[0])
+    return "" if one is None else str(one.dtype).removeprefix("torch.")
+
+
+def _bytes(tensors: list[Tensor]) -> float:
+    """Bytes of these tensors, each once; a broadcast dimension (stride 0) is stored once."""
+    return float(sum(_stored(t) for t in {id(t): t for t in tensors}.values()))
+
+
+def _stored(tensor: Tensor) -> int:
+    sizes = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride != 0)
+    return math.prod(sizes) * tensor.element_size()
+
+
+def _flops(func: Any, args: Any, kwargs: Any, result: Any) -> float:
+    return flops_of(func, args, kwargs, result, max((t.numel() for t in _tensors((args, kwargs, result))), default=0))
+
+
+def _attributes(args: Any, kwargs: Any) -> list[Any]:
+    """The arguments, with T in the place of a tensor."""
+    return [_plain(a) for a in args] + [[k, _plain(v)] for k, v in kwargs.items()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return "T"
+    if isinstance(value, list | tuple):
+        return f"T*{len(value)}" if value and all(isinstance(v, Tensor) for v in value) else [_plain(v) for v in value]
+    return value

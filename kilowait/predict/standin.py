@@ -1,0 +1,60 @@
+"""A first guess for GPU types where a program has no usable dry run, so that its job can run: weak, and marked as such.
+
+The probe's own prediction (for its last device type) counts as that on the reference type; another type takes
+(power_score(reference) / power_score(type)) ^ EXPONENT times as long, and draws IDLE + LOAD of the way from its idle to
+its peak power. Nobody measured either for the job at hand: only the order of types is worth anything. Every such
+prediction has "+standin" in its features.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from kilowait.core.errors import InputError
+from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.jobs import Prediction
+from kilowait.core.units import JOULES_PER_KWH
+
+REFERENCE_TYPE = "A100"
+EXPONENT = 0.6
+"""Between 0, where the board makes no difference, and 1, where all the time is spent on what the score measures."""
+
+LOAD = 0.6
+"""Share of the way from idle to peak power that a busy board is taken to draw."""
+
+MARK = "+standin"
+
+
+def on_types(
+    predictions: Mapping[str, Prediction], gpu_types: Iterable[str], gpus: float = 1.0
+) -> dict[str, Prediction]:
+    """`predictions`, and a stand-in on `gpus` boards for each of `gpu_types` that they lack and the catalogue knows."""
+    found = dict(predictions)
+    for gpu_type in gpu_types:
+        if gpu_type not in found and predictions and _known(gpu_type):
+            found[gpu_type] = _stand_in(list(predictions.values())[-1], gpu_type, gpus)
+    return found
+
+
+def _stand_in(own: Prediction, gpu_type: str, gpus: float) -> Prediction:
+    board, reference = CATALOGUE[canonical(gpu_type)], CATALOGUE[REFERENCE_TYPE]
+    runtime_s = own.runtime_s * (reference.power_score / board.power_score) ** EXPONENT
+    watts = gpus * (board.idle_w + LOAD * (board.peak_w - board.idle_w))
+    return replace(
+        own,
+        runtime_s=runtime_s,
+        energy_kwh=watts * runtime_s / JOULES_PER_KWH,
+        runtime_low_s=None,
+        runtime_high_s=None,
+        energy_low_kwh=None,
+        energy_high_kwh=None,
+        features=own.features + MARK,
+        other={},
+    )
+
+
+def _known(gpu_type: str) -> bool:
+    try:
+        canonical(gpu_type)
+    except InputError:
+        return False
+    return True

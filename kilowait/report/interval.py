@@ -1,0 +1,12 @@
+"""A number with the ends of its interval."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate with the bounds of its bootstrap interval; nan where it is undefined."""
+
+    estimate: float
+    low: float
+    high: float

@@ -1,0 +1,1 @@
+"""Ablation of alignment on twins: `python -m pipelines.alignment --help`."""

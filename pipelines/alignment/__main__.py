@@ -1,0 +1,7 @@
+"""`python -m pipelines.alignment`."""
+
+import sys
+
+from .alignment import main
+
+sys.exit(main())

@@ -1,0 +1,7 @@
+"""`python -m pipelines.evaluate`."""
+
+import sys
+
+from .evaluate import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The factorial study as Ray tasks: `python -m pipelines.study --help`."""

@@ -1,0 +1,7 @@
+"""`python -m pipelines.study`."""
+
+import sys
+
+from .study import main
+
+sys.exit(main())

@@ -1,0 +1,51 @@
+"""Who may ask for what: dependencies of the routes that check the bearer token."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request
+
+from kilowait.history.tokens import Identity, Role
+
+from ..desk.desk import Desk
+from ..wire.problems import Refusal
+
+
+def the_desk(request: Request) -> Desk:
+    """The desk of this application."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+At = Annotated[Desk, Depends(the_desk)]
+
+
+def allowed(role: Role) -> Any:
+    """A dependency: who asks, refused without a token of at least this role."""
+
+    async def check(desk: At, authorization: Annotated[str | None, Header()] = None) -> Identity:
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refusal(
+                401, "unauthorized", "no token was given", field="Authorization",
+                remedy="send Authorization: Bearer TOKEN; an operator makes one with: kilowait token create",
+            )  # fmt: skip
+        identity = await desk.identity(token.strip())
+        if identity is None:
+            raise Refusal(
+                401, "unauthorized", "the token is unknown or revoked", field="Authorization",
+                remedy="ask an operator for a new one",
+            )  # fmt: skip
+        if identity.role < role:
+            have, need = identity.role.name.lower(), role.name.lower()
+            raise Refusal(
+                403, "forbidden", f"the token's role is {have}, this needs {need}", field="Authorization",
+                remedy=f"ask an operator for a token of the role {need}",
+            )  # fmt: skip
+        return identity
+
+    return Depends(check)
+
+
+Reader = Annotated[Identity, allowed(Role.READ)]
+Submitter = Annotated[Identity, allowed(Role.SUBMIT)]
+Operator = Annotated[Identity, allowed(Role.OPERATE)]

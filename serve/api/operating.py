@@ -1,0 +1,88 @@
+"""Routes for those who look after the service: the cluster, health, metrics, nodes, tokens, and the page's numbers."""
+
+import asyncio
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from ray.exceptions import RayError
+
+import kilowait
+
+from ..desk import job_views, questions
+from ..desk import overview as overviews
+from ..desk.desk import Desk
+from ..wire import schemas
+from ..wire.page_schemas import Overview
+from .access import At, Operator, Reader
+from .metrics import text as metric_text
+
+router = APIRouter(prefix="/v1")
+plain = APIRouter()
+
+
+@router.get("/cluster")
+async def cluster(desk: At, _: Reader) -> schemas.ClusterView:
+    """The GPUs by type, the nodes, and how many jobs wait and run."""
+    mirror, status = await desk.mirror(), await desk.scheduler.status.remote()
+    return job_views.cluster_view(mirror, status["settings"], status, time.time())
+
+
+@router.post("/nodes/{node}/drain", status_code=202)
+async def drain(node: str, desk: At, _: Operator) -> schemas.ClusterView:
+    """Give a node no more jobs; those that run there end as they would."""
+    await desk.scheduler.drain.remote(node)
+    return await cluster(desk, _)
+
+
+@router.get("/health")
+async def health(desk: At, response: Response) -> schemas.Health:
+    """Whether the scheduler and the predictor answer; needs no token. 503 where they do not."""
+    try:
+        problem = (await asyncio.wait_for(_status(desk), 5))["problem"]
+        scheduler = problem or "ok"
+    except (RayError, TimeoutError) as error:
+        scheduler = f"no answer ({type(error).__name__})"
+    predictor = "ok" if desk.forecasts.well else "no answer yet"
+    well = (scheduler, predictor) == ("ok", "ok")
+    response.status_code = 200 if well else 503
+    status: Any = "ok" if well else "degraded"
+    return schemas.Health(status=status, version=kilowait.__version__, scheduler=scheduler, predictor=predictor)
+
+
+@router.get("/overview")
+async def overview(desk: At, request: Request, who: Reader) -> Overview:
+    """All that the page shows."""
+    return await overviews.overview(desk, request.app.state.days, who)
+
+
+@plain.get("/metrics", response_class=Response)
+async def metrics(desk: At, request: Request, _: Reader) -> Response:
+    """Prometheus metrics; a token of the role read is asked for, as everywhere."""
+    return Response(
+        await metric_text(desk, request.app.state.days, request.app.state.learner),
+        media_type="text/plain; version=0.0.4",
+    )
+
+
+@router.post("/tokens", status_code=201)
+async def make_token(body: schemas.TokenAsked, desk: At, _: Operator) -> schemas.TokenMade:
+    """Make a token for an owner; it is shown once."""
+    return schemas.TokenMade(token=await desk.ask(questions.make_token, body.owner, body.role))
+
+
+@router.get("/tokens")
+async def list_tokens(desk: At, _: Operator) -> schemas.TokenList:
+    """Every token ever made, without secrets."""
+    return schemas.TokenList(tokens=[schemas.Token(**row) for row in await desk.ask(questions.list_tokens)])
+
+
+@router.delete("/tokens/{token_id}", status_code=204)
+async def revoke_token(token_id: str, desk: At, _: Operator) -> None:
+    """Refuse a token from now on."""
+    await desk.ask(questions.revoke_token, token_id)
+    desk.forget_identities()
+
+
+async def _status(desk: Desk) -> Any:
+    return await desk.scheduler.status.remote()

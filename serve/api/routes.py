@@ -1,0 +1,230 @@
+"""The HTTP API: /v1, health and metrics. Each route asks the desk and answers with a wire model."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Header, Query, Response
+from fastapi.responses import StreamingResponse
+
+import kilowait
+from kilowait.history.tokens import Identity, Role
+
+from ..desk import job_views, questions
+from ..desk.answers import DEADLINE, versions
+from ..desk.desk import Desk
+from ..desk.learner import Learner
+from ..desk.today import Days
+from ..desk.why import why
+from ..wire import schemas
+from ..wire.batch_schemas import Batch, BatchAnswers
+from ..wire.problems import BodyLimit, Refusal, install
+from ..wire.why_schemas import IfOn, WhatIf, Why
+from . import batches, learned_models, operating, pages
+from .access import At, Reader, Submitter
+
+OVER = {"finished", "failed", "cancelled"}
+FOLLOW_S = 0.5
+HISTORY_PAGE = 1000
+
+
+def build(desk: Desk, learner: Learner) -> FastAPI:
+    """The application over a desk and what learns. No page of documentation: those fetch scripts from elsewhere."""
+    app = FastAPI(
+        title="kilowait",
+        version=kilowait.__version__,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses={
+            "default": {"model": schemas.ProblemDetails, "description": "what is wrong and what to do about it"}
+        },
+    )
+    app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
+    app.add_middleware(BodyLimit, max_bytes=schemas.MAX_BODY_BYTES)
+    for part in (router, operating.router, operating.plain, learned_models.router, pages.router):
+        app.include_router(part)
+    install(app)
+    return app
+
+
+router = APIRouter(prefix="/v1")
+
+
+@router.post("/predict")
+async def predict(body: schemas.SourceBody, desk: At, who: Reader) -> schemas.PredictionView:
+    """The run time and energy of a source on each device type, without submitting it."""
+    return await desk.predict(body.source, body.name, who.owner)
+
+
+@router.post("/jobs", status_code=201)
+async def submit(
+    body: schemas.SubmissionBody,
+    desk: At,
+    who: Submitter,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+) -> schemas.Submitted:
+    """Submit a job. It is durable when this answers; the same Idempotency-Key is the same job."""
+    made = await desk.submit(body, who.owner, idempotency_key)
+    response.headers["Location"] = f"/v1/jobs/{made.job_id}"
+    return made
+
+
+@router.post("/jobs:batch")
+async def submit_batch(
+    body: Batch,
+    desk: At,
+    who: Submitter,
+    idempotency_key: Annotated[str | None, Header(max_length=190)] = None,
+) -> BatchAnswers:
+    """Submit several jobs in one request. Each is accepted, and then durable when this answers, or refused by itself;
+    the same Idempotency-Key makes the same jobs, in the same order."""
+    return BatchAnswers(jobs=await batches.submit_batch(desk, body.jobs, who.owner, idempotency_key))
+
+
+@router.get("/jobs")
+async def list_jobs(
+    desk: At,
+    who: Reader,
+    state: schemas.State | None = None,
+    owner: str | None = None,
+    after: str = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> schemas.JobsPage:
+    """Jobs by id; one's own, an operator sees everybody's."""
+    owner = owner if who.role >= Role.OPERATE else who.owner
+    rows = await desk.ask(questions.jobs, owner, state, after, limit + 1)
+    shown = [await _view(desk, row) for row in rows[:limit]]
+    return schemas.JobsPage(jobs=shown, next=shown[-1].job_id if len(rows) > limit else None)
+
+
+@router.get("/jobs/{job_id}")
+async def show(job_id: str, desk: At, who: Reader) -> schemas.JobView:
+    """A job, its attempts, what was predicted and what was measured."""
+    return await _view(desk, await _own(desk, who, job_id))
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202)
+async def cancel(job_id: str, desk: At, who: Submitter) -> schemas.JobView:
+    """Withdraw a job: at once if it waits; a running program is asked to end. Asking again is allowed."""
+    state = (await _own(desk, who, job_id))["state"]
+    if state in OVER - {"cancelled"}:
+        detail = f"job {job_id}: it is {state}; it cannot be cancelled"
+        raise Refusal(409, "conflict", detail, field="job_id", remedy="nothing is left to do: it is over")
+    await desk.scheduler.cancel.remote(job_id)
+    return await _view(desk, await _own(desk, who, job_id))
+
+
+@router.get("/jobs/{job_id}/why")
+async def explain(job_id: str, desk: At, who: Reader) -> Why:
+    """Why the job waits, or why it got its type."""
+    row = await _own(desk, who, job_id)
+    mirror, errors = await desk.mirror(), await desk.errors()
+    expected = (await desk.expected()).get(job_id) if row["state"] == "waiting" else None
+    deadline = job_views.job_view(row, None, None).deadline
+    return why(row, mirror, expected, errors.basis, deadline, time.time())
+
+
+@router.get("/jobs/{job_id}/logs", response_model=schemas.LogPiece)
+async def logs(
+    job_id: str,
+    desk: At,
+    who: Reader,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1_000_000)] = 65536,
+    rank: Annotated[int, Query(ge=0)] = 0,
+    follow: bool = False,
+) -> Any:
+    """What the job wrote, from a byte on; with `follow` a stream of text until the job is over."""
+    await _own(desk, who, job_id)
+    if follow:
+        return StreamingResponse(_follow(desk, job_id, rank, offset), media_type="text/plain; charset=utf-8")
+    row = await desk.ask(questions.job, job_id)  # before the log: once it is over, the log is whole
+    begin, data = await desk.scheduler.log.remote(job_id, rank, offset, limit)
+    text = data.decode(errors="replace")
+    ended = row is not None and row["state"] in OVER and len(data) < limit
+    return schemas.LogPiece(offset=begin, next=begin + len(data), text=text, ended=ended)
+
+
+@router.post("/what-if")
+async def what_if(body: schemas.SubmissionBody, desk: At, who: Reader) -> WhatIf:
+    """What this job would get against the present queue, for each type; nothing is submitted."""
+    request, *_ = await desk.request(body, who.owner, "what-if")
+    found, errors = await desk.if_submitted(request)
+    mirror = await desk.mirror()
+    deadline = request.labels.get(DEADLINE)
+
+    def shown(gpu_type: str | None) -> IfOn:
+        answer = found[gpu_type]
+        if isinstance(answer, str):
+            return IfOn(gpu_type=gpu_type, expected=None, not_possible=answer)
+        return IfOn(gpu_type=gpu_type, expected=job_views.expected_view(answer, deadline), not_possible=None)
+
+    return WhatIf(
+        now_s=time.time(),
+        policy=mirror.policy,
+        waiting=len(mirror.cluster.waiting),
+        free_choice=shown(None),
+        held_to=[shown(gpu_type) for gpu_type in found if gpu_type is not None],
+        probe_version=versions(request.predictions),
+        interval_basis=errors.basis,
+    )
+
+
+@router.get("/history", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+async def history(
+    desk: At,
+    who: Reader,
+    form: Annotated[str, Query(alias="format", pattern="^(csv|parquet)$")] = "csv",
+    owner: str | None = None,
+) -> Response:
+    """Every attempt that has ended, what was predicted beside what was measured; one's own, an operator all."""
+    owner = owner if who.role >= Role.OPERATE else who.owner
+    rows: list[dict[str, Any]] = []
+    while not len(rows) % HISTORY_PAGE:
+        after = (rows[-1]["job_id"], rows[-1]["attempt"]) if rows else ("", 0)
+        found = await desk.ask(questions.ended, owner, after, None, HISTORY_PAGE)
+        rows += found
+        if not found:
+            break
+    made = await asyncio.to_thread(job_views.parquet_of if form == "parquet" else job_views.lines_of, rows)
+    media = "application/vnd.apache.parquet" if form == "parquet" else "text/csv; charset=utf-8"
+    name = f'attachment; filename="kilowait-history.{form}"'
+    return Response(made, media_type=media, headers={"Content-Disposition": name})
+
+
+async def _own(desk: Desk, who: Identity, job_id: str) -> questions.Row:
+    """The row of a job; what is another's is as unknown as what never was."""
+    row = await desk.ask(questions.job, job_id)
+    if row is None or (who.role < Role.OPERATE and row["owner"] != who.owner):
+        remedy = "list yours with GET /v1/jobs, or: kilowait ps"
+        raise Refusal(404, "not found", f"no job {job_id!r} of yours", field="job_id", remedy=remedy)
+    return row
+
+
+async def _view(desk: Desk, row: questions.Row) -> schemas.JobView:
+    """A job with what is expected of it, if it waits, or how far it is, if it runs."""
+    if row["state"] == "waiting":
+        return job_views.job_view(row, (await desk.expected()).get(row["job_id"]), None)
+    active = (await desk.mirror()).cluster.active.get(row["job_id"]) if row["state"] == "running" else None
+    if active is None:
+        return job_views.job_view(row, None, None)
+    started_s = row["attempts"][-1]["started_s"] if row["attempts"] else None
+    power = (await desk.powers()).get(row["job_id"])
+    return job_views.job_view(row, None, job_views.progress_view(active, started_s, time.time(), power))
+
+
+async def _follow(desk: Desk, job_id: str, rank: int, offset: int) -> AsyncIterator[bytes]:
+    """The log as it grows, until the job is over."""
+    while True:
+        row = await desk.ask(questions.job, job_id)
+        begin, data = await desk.scheduler.log.remote(job_id, rank, offset, 65536)
+        if data:
+            offset = begin + len(data)
+            yield data
+        elif row is None or row["state"] in OVER:
+            return
+        else:
+            await asyncio.sleep(FOLLOW_S)

@@ -1,0 +1,73 @@
+"""What a prediction looks like to who asked for it: on the wire, and what to be warned of."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from kilowait.core.jobs import Prediction
+from kilowait.core.submission import Request
+from kilowait.history.bases import Base
+from kilowait.predict.dry_runs import FEATURES
+from kilowait.predict.standin import MARK
+from kilowait.program.job_source import JobSource
+from kilowait.program.resources import GpuRequest as Asks
+
+from ..wire import schemas
+from .predictor_replica import Told
+
+DEADLINE = "kilowait/deadline"
+"""The label that keeps a deadline: no policy looks at it."""
+
+
+def versions(predictions: Mapping[str, Prediction]) -> str:
+    """The versions of all models that had a part, in the order of the device types."""
+    parts = (part for p in predictions.values() for part in p.probe_version.split("+"))
+    return "+".join(dict.fromkeys(parts))
+
+
+def warnings_of(request: Request, told: Told) -> list[str]:
+    """What the user of a job should know."""
+    found = [] if request.labels.get(DEADLINE) is None else ["a deadline is shown and not enforced"]
+    if any(MARK in p.features for p in request.predictions.values()):
+        found.append(f"predictions marked {MARK} are guesses; the program's dry run {told.dry_run}")
+    return found + [f"{gpu_type}: {lack} (peak memory by the dry run)" for gpu_type, lack in told.memory.items()]
+
+
+def base_of(source: JobSource, told: Told, by_type: Mapping[str, Prediction], milli: int) -> Base:
+    """What was predicted of a source for so many thousandths of GPUs, before any correction."""
+    return Base(
+        content_hash=source.content_hash,
+        base_version=told.version,
+        milli=milli,
+        by_type=by_type,
+        vector=told.vector,
+    )
+
+
+def shared(predictions: Mapping[str, Prediction], share: float) -> dict[str, Prediction]:
+    """A job on a share of a board takes that share of the energy that the device model expects of a whole one."""
+    return {
+        name: replace(p, energy_kwh=p.energy_kwh * share) if p.features == FEATURES else p
+        for name, p in predictions.items()
+    }
+
+
+def asked_wire(asks: Asks) -> schemas.AskedFor:
+    """What a source asks for, for the wire."""
+    types = None if asks.gpu_types is None else sorted(asks.gpu_types)
+    return schemas.AskedFor(gpus=asks.gpus, gpu_types=types, evidence=list(asks.evidence))
+
+
+def expectations(predictions: Mapping[str, Prediction]) -> dict[str, schemas.Expectation]:
+    """Predictions for the wire."""
+    return {
+        gpu_type: schemas.Expectation(
+            runtime_s=seen.runtime_s,
+            runtime_low_s=seen.runtime_low_s,
+            runtime_high_s=seen.runtime_high_s,
+            energy_kwh=seen.energy_kwh,
+            energy_low_kwh=seen.energy_low_kwh,
+            energy_high_kwh=seen.energy_high_kwh,
+            features=seen.features,
+        )
+        for gpu_type, seen in predictions.items()
+    }

@@ -1,0 +1,281 @@
+"""What the HTTP routes ask for, put together from the scheduler's log, its store and the predictions.
+
+One desk a replica, on the node that has the history where that is an SQLite file. Nothing here is the truth:
+everything can be had again.
+"""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from kilowait.core.errors import InputError
+from kilowait.core.hardware import CATALOGUE
+from kilowait.core.jobs import Job, Provenance
+from kilowait.core.submission import Program, Request, Retry
+from kilowait.core.units import WHOLE
+from kilowait.history.bases import Base
+from kilowait.history.queries import decoded
+from kilowait.history.store import Store
+from kilowait.history.tokens import Identity
+from kilowait.live.mirror import Mirror
+from kilowait.policies import POLICIES
+from kilowait.predict.standin import on_types
+from kilowait.program.job_source import JobSource
+from kilowait.program.resources import GpuRequest as Asks
+from kilowait.program.resources import read_request
+from kilowait.program.text import texts
+from kilowait.simulate.ahead import copied
+from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
+
+from ..scheduler.settings import SchedulerSettings
+from ..wire import schemas
+from . import questions
+from .answers import DEADLINE, asked_wire, base_of, expectations, shared, versions, warnings_of
+from .corrections import Corrections
+from .forecasts import KEPT, Forecasts
+from .predictor_replica import PredictionQuestion, Told
+from .programs import Readings, program_of
+from .submitting import Submissions
+
+T = TypeVar("T")
+Prepared = tuple[Request, Asks, list[str], Base]
+"""A submission as the scheduler takes it, what it asks for, what its user should know, and its base predictions."""
+
+PAGE = 5000
+"""Events that are fetched at once."""
+
+IDENTITY_S = 5.0
+"""So long a token is believed without asking: so long a revoked one may still be heard."""
+
+OUTLOOK_S = 2.0
+"""How old an expectation may be that is shown."""
+
+ERRORS_S = 10.0
+"""How old the errors of predictions may be that intervals are made from."""
+
+POWER_S = 2.0
+"""How old a reading of the boards' power may be that is shown."""
+
+
+class Desk:
+    """In front of the scheduler actor `scheduler` and the predictor deployment `predictor`."""
+
+    def __init__(self, scheduler: Any, predictor: Any) -> None:
+        self.scheduler = scheduler
+        self._submissions, self._readings = Submissions(scheduler), Readings()
+        self.forecasts = Forecasts(predictor)
+        self.corrections = Corrections(self.ask)
+        self._following, self._mirror = asyncio.Lock(), None
+        self._opening, self._store = asyncio.Lock(), None
+        self.settings: SchedulerSettings | None = None
+        self._identities: dict[str, tuple[float, Identity | None]] = {}
+        self._outlook: tuple[float, int, dict[str, Expected]] | None = None
+        self._thinking = asyncio.Lock()
+        self._asked: dict[tuple[Any, ...], Asks] = {}
+        self._power: tuple[float, dict[str, schemas.Figure]] = (-POWER_S, {})
+        self._errors_s = -ERRORS_S
+        self._errors: tuple[int, Errors] = (-1, Errors())
+
+    async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
+        """A question to the history: what was answered to anybody is in it. The scheduler is not kept from its work."""
+        async with self._opening:
+            if self._store is None:
+                self.settings = (await self.scheduler.status.remote())["settings"]
+                self._store = await asyncio.to_thread(Store, self.settings.url)
+        return await asyncio.to_thread(question, self._store, *arguments)
+
+    async def identity(self, token: str) -> Identity | None:
+        """Whose token this is; an answer is believed for IDENTITY_S."""
+        key, now_s = hashlib.sha256(token.encode()).hexdigest(), time.monotonic()
+        known = self._identities.get(key)
+        if known is None or now_s - known[0] > IDENTITY_S:
+            known = now_s, await self.ask(questions.identify, token)
+            if len(self._identities) > 10_000:
+                self._identities.clear()
+            self._identities[key] = known
+        return known[1]
+
+    def forget_identities(self) -> None:
+        """A token was revoked: ask about each again."""
+        self._identities.clear()
+
+    async def mirror(self) -> Mirror:
+        """The cluster as of the last event."""
+        async with self._following:
+            found = await self.ask(questions.events, 0 if self._mirror is None else self._mirror.seq, PAGE)
+            assert self.settings is not None  # once something was asked
+            if self._mirror is None:
+                self._mirror = Mirror(self.settings.policy, self.settings.policy_options, tuple(CATALOGUE))
+            while found:
+                for raw in found:
+                    self._mirror.take(raw[0], decoded(raw))
+                found = await self.ask(questions.events, self._mirror.seq, PAGE)
+            return self._mirror
+
+    async def predict(self, source: str, name: str, owner: str) -> schemas.PredictionView:
+        """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
+        read, _ = await self._readings.of(Program(files={name: source}, entrypoint=name))
+        asks = await self._asks(read, None, None)
+        told, cached = await self._told(read, asks.gpus)
+        base = base_of(read, told, on_types(told.predictions, await self._types(), asks.gpus), asks.gpus * WHOLE)
+        predictions = await self.corrections.apply(base, owner)
+        return schemas.PredictionView(
+            content_hash=read.content_hash,
+            probe_version=versions(predictions),
+            cached=cached,
+            asks_for=asked_wire(asks),
+            by_type=expectations(predictions),
+            dry_run=told.dry_run,
+            memory=dict(told.memory),
+        )
+
+    async def _types(self) -> tuple[str, ...]:
+        """The GPU types of the cluster that the catalogue knows."""
+        if self._mirror is None or not self._mirror.cluster.total:
+            await self.mirror()
+        assert self._mirror is not None
+        return tuple(sorted(name for name in self._mirror.cluster.total if name in CATALOGUE))
+
+    async def _told(self, source: JobSource, gpus: int) -> tuple[Told, bool]:
+        """What the models say, and whether it was known."""
+        return await self.forecasts.of(PredictionQuestion(source=source, gpu_types=await self._types(), gpus=gpus))
+
+    async def _asks(self, source: JobSource, gpus: int | None, types: tuple[str, ...] | None) -> Asks:
+        """What a source asks for: reading it takes milliseconds, so it is remembered. Raises as `read_request`."""
+        key = source.content_hash, gpus, types
+        if (known := self._asked.get(key)) is None:
+            known = await asyncio.to_thread(
+                lambda: read_request(texts(source), source.arguments, gpus=gpus, gpu_types=types)
+            )
+            if len(self._asked) > KEPT:
+                self._asked.clear()
+            self._asked[key] = known
+        return known
+
+    async def request(self, asked: schemas.SubmissionBody, owner: str, key: str) -> Prepared:
+        """A submission as the scheduler takes it, with its predictions, and what its user should know."""
+        program = program_of(asked)
+        source, notes = await self._readings.of(program)
+        types = None if asked.gpu_types is None else tuple(asked.gpu_types)
+        asks = await self._asks(source, asked.gpus, types)
+        told, _ = await self._told(source, asks.gpus)
+        share = asked.gpu_milli / WHOLE
+        by_type = on_types(shared(told.predictions, share), await self._types(), asks.gpus * share)
+        base = base_of(source, told, by_type, asks.gpus * asked.gpu_milli)
+        predictions = await self.corrections.apply(base, owner)
+        labels = dict(asked.labels)
+        if asked.deadline is not None:
+            labels[DEADLINE] = asked.deadline.isoformat()
+        job = Job(
+            job_id="",
+            submit_s=0.0,
+            gpus=asks.gpus,
+            allowed=asks.gpu_types,
+            memory_bytes=asked.memory_bytes,
+            gpu_milli=asked.gpu_milli,
+            one_node=asked.one_node,
+            content_hash=source.content_hash,
+            user=owner,
+            priority=asked.priority,
+        )
+        request = Request(
+            job=job,
+            predictions=predictions,
+            program=program,
+            client_key=key,
+            labels=labels,
+            retry=Retry(max_attempts=asked.max_attempts),
+        )
+        return request, asks, [*notes, *warnings_of(request, told)], base
+
+    async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:
+        """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""
+        return await self.accepted(await self.request(asked, owner, key or uuid.uuid4().hex), key)
+
+    async def accepted(self, prepared: Prepared, key: str | None) -> schemas.Submitted:
+        """The answer to a request once it is durable."""
+        request, asks, warnings, base = prepared
+        try:
+            job_id = await self._submissions.submit(request)
+            self.corrections.keep(base)
+        except InputError:
+            before = None if key is None else await self.ask(questions.job_of_key, request.job.user or "", key)
+            if before is None or not _same(before, request):
+                raise
+            job_id = before["job_id"]
+        return schemas.Submitted(
+            job_id=job_id,
+            probe_version=versions(request.predictions),
+            asks_for=asked_wire(asks),
+            by_type=expectations(request.predictions),
+            warnings=warnings,
+        )
+
+    async def powers(self) -> dict[str, schemas.Figure]:
+        """By job id, the watts that its boards draw now; at most POWER_S old."""
+        if time.monotonic() - self._power[0] > POWER_S:
+            found = await self.scheduler.power.remote()
+            self._power = time.monotonic(), {job_id: _watts(nodes) for job_id, nodes in found.items()}
+        return self._power[1]
+
+    async def errors(self) -> Errors:
+        """How far run times were from their predictions here, looked up anew once a job has ended."""
+        mirror = await self.mirror()
+        if self._errors[0] != mirror.finished and time.monotonic() - self._errors_s > ERRORS_S:
+            self._errors_s = time.monotonic()
+            rows = await self.ask(questions.ended, None, ("", 0), time.time() - 30 * 86400, 2000)
+            pairs = [(r["predicted_runtime_s"], r["runtime_s"]) for r in rows if r["runtime_s"] and not r["exit_code"]]
+            self._errors = mirror.finished, errors_of(pairs)
+        return self._errors[1]
+
+    async def expected(self) -> dict[str, Expected]:
+        """When the waiting jobs start; at most OUTLOOK_S old unless something has happened."""
+        mirror, errors = await self.mirror(), await self.errors()
+        async with self._thinking:
+            kept = self._outlook
+            if kept is None or kept[1] != mirror.seq or time.time() - kept[0] > OUTLOOK_S:
+                now_s, seq, state = time.time(), mirror.seq, copied(mirror.cluster)
+                found = await asyncio.to_thread(outlook, state, self._policy(), now_s, errors, seq)
+                kept = self._outlook = now_s, seq, found
+            return kept[2]
+
+    async def if_submitted(self, request: Request) -> tuple[dict[str | None, Expected | str], Errors]:
+        """What a job would get now, by type and left to the policy (None)."""
+        mirror, errors = await self.mirror(), await self.errors()
+        job = replace(request.job, job_id="what-if")
+        state = copied(mirror.cluster)
+        found = await asyncio.to_thread(
+            what_if, state, self._policy(), time.time(), job, request.predictions, errors, mirror.seq
+        )
+        return found, errors
+
+    def _policy(self) -> Any:
+        assert self.settings is not None
+        return POLICIES[self.settings.policy](**self.settings.policy_options)
+
+
+def _same(row: Mapping[str, Any], request: Request) -> bool:
+    """Whether an earlier job asked for the same, predictions aside."""
+    before: Job = row["submitted"].job
+    same_job = (before.gpus, before.allowed, before.priority, before.content_hash, before.memory_bytes) == (
+        request.job.gpus,
+        request.job.allowed,
+        request.job.priority,
+        request.job.content_hash,
+        request.job.memory_bytes,
+    )
+    program = msgspec.json.decode(row["program"], type=Program)
+    labels = msgspec.json.decode(row["labels"], type=dict[str, str])
+    return same_job and program == request.program and labels == request.labels
+
+
+def _watts(nodes: Sequence[tuple[float, Provenance]]) -> schemas.Figure:
+    """All nodes of a job together; pretended if any is."""
+    how = Provenance.PRETENDED if any(one is Provenance.PRETENDED for _, one in nodes) else Provenance.MEASURED
+    return schemas.Figure(value=sum(watts for watts, _ in nodes), provenance=how)

@@ -1,0 +1,174 @@
+"""Jobs and the cluster for the wire: rows of the store and the mirror of the log, put into words and numbers."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kilowait.cluster.standing import Active
+from kilowait.core.hardware import CATALOGUE, idle_power_w
+from kilowait.core.jobs import Provenance
+from kilowait.core.submission import Program
+from kilowait.core.units import JOULES_PER_KWH
+from kilowait.files.columns import HISTORY
+from kilowait.files.parquet import table
+from kilowait.live.mirror import Mirror
+from kilowait.live.rating import RULES
+from kilowait.simulate import outlook
+
+from ..scheduler.settings import SchedulerSettings
+from ..wire import schemas
+from .answers import DEADLINE, expectations, versions
+
+Row = Mapping[str, Any]
+
+
+def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.ProgressView | None) -> schemas.JobView:
+    """A row of `questions.jobs`."""
+    asked = row["submitted"].job
+    program = msgspec.json.decode(row["program"], type=Program)
+    labels = msgspec.json.decode(row["labels"], type=dict[str, str])
+    predictions = row["submitted"].predictions
+    return schemas.JobView(
+        job_id=row["job_id"],
+        owner=row["owner"],
+        state=row["state"],
+        reason=row["reason"],
+        submitted_s=row["submitted_s"],
+        ended_s=row["ended_s"],
+        cancel_asked_s=row["cancel_s"],
+        gpus=asked.gpus,
+        gpu_milli=asked.gpu_milli,
+        gpu_types=None if asked.allowed is None else sorted(asked.allowed),
+        priority=asked.priority,
+        deadline=labels.get(DEADLINE),
+        labels={name: text for name, text in labels.items() if name != DEADLINE},
+        entrypoint=program.entrypoint,
+        arguments=list(program.arguments),
+        content_hash=asked.content_hash,
+        probe_version=versions(predictions),
+        by_type=expectations(predictions),
+        attempts=[_attempt(attempt) for attempt in row["attempts"]],
+        expected=expected_view(expected, labels.get(DEADLINE)),
+        progress=progress,
+    )
+
+
+def _attempt(row: Row) -> schemas.AttemptView:
+    measured = row["runtime_s"] is not None
+    nodes = [place["node"] for place in msgspec.json.decode(row["places"])]
+    runtime, energy = None, None
+    if measured:
+        runtime = schemas.Figure(value=row["runtime_s"], provenance=row["runtime_provenance"])
+        energy = schemas.Figure(value=row["energy_j"] / JOULES_PER_KWH, provenance=row["energy_provenance"])
+    names = ("attempt", "gpu_type", "gpus", "placed_s", "started_s", "ended_s", "exit_code", "reason", "meter")
+    return schemas.AttemptView(
+        **{name: row[name] for name in (*names, "peak_memory_bytes")},
+        nodes=list(dict.fromkeys(nodes)),
+        runtime_s=runtime,
+        energy_kwh=energy,
+    )
+
+
+def expected_view(expected: outlook.Expected | None, deadline: str | None = None) -> schemas.ExpectedView | None:
+    """An expectation for the wire, and whether it keeps a deadline."""
+    if expected is None:
+        return None
+    late = None if deadline is None else expected.end_s > datetime.fromisoformat(deadline).timestamp()
+    return schemas.ExpectedView(
+        gpu_type=expected.gpu_type,
+        gpus=expected.gpus,
+        start_s=expected.start_s,
+        start_low_s=expected.start_low_s,
+        start_high_s=expected.start_high_s,
+        end_s=expected.end_s,
+        energy_kwh=expected.energy_kwh,
+        late=late,
+    )
+
+
+def progress_view(
+    active: Active, started_s: float | None, now_s: float, power_w: schemas.Figure | None = None
+) -> schemas.ProgressView | None:
+    """How far a running job is, None before its program starts."""
+    if started_s is None:
+        return None
+    predicted_s, run_s = active.predictions[active.gpu_type].runtime_s, max(0.0, now_s - started_s)
+    return schemas.ProgressView(
+        run_s=run_s,
+        predicted_s=predicted_s,
+        share=run_s / predicted_s,
+        run_provenance=Provenance.MEASURED,
+        power_w=power_w,
+    )
+
+
+def cluster_view(
+    mirror: Mirror, settings: SchedulerSettings, status: Mapping[str, Any], now_s: float
+) -> schemas.ClusterView:
+    """The cluster as it is now."""
+    cluster = mirror.cluster
+    held: dict[str, int] = {}
+    for (_, gpu_type), gpus in cluster.held.items():
+        held[gpu_type] = held.get(gpu_type, 0) + gpus
+    options = {name: value for name, value in settings.policy_options.items() if isinstance(value, int | float | str)}
+    return schemas.ClusterView(
+        now_s=now_s,
+        policy=settings.policy,
+        policy_options=options,
+        rule=RULES[settings.policy],
+        types=[_type_view(mirror, gpu_type, held.get(gpu_type, 0)) for gpu_type in cluster.total],
+        nodes=[_node_view(node) for node in status["nodes"]],
+        waiting=len(cluster.waiting),
+        running=len(cluster.active),
+        stranded=len(cluster.stranded),
+        problem=status["problem"],
+    )
+
+
+def _type_view(mirror: Mirror, gpu_type: str, held: int) -> schemas.GpuTypeView:
+    cluster, watts = mirror.cluster, idle_power_w(gpu_type)
+    known = CATALOGUE.get(gpu_type)
+    return schemas.GpuTypeView(
+        gpu_type=gpu_type,
+        total=cluster.total[gpu_type],
+        free=cluster.free[gpu_type],
+        held=held,
+        jobs_running=sum(active.gpu_type == gpu_type for active in cluster.active.values()),
+        idle_w=None
+        if watts is None or known is None
+        else schemas.Figure(value=watts, provenance=known.idle_provenance),
+    )
+
+
+def _node_view(node: Any) -> schemas.Node:
+    return schemas.Node(
+        node=node.node,
+        address=node.address,
+        gpu_type=node.gpu_type,
+        gpus=node.gpus,
+        draining=node.draining,
+        problem=node.problem,
+    )
+
+
+def lines_of(rows: Sequence[Row]) -> bytes:
+    """Rows of the history as CSV."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, HISTORY.names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def parquet_of(rows: Sequence[Row]) -> bytes:
+    """Rows of the history as Parquet."""
+    kept = [{name: row.get(name) for name in HISTORY.names} for row in rows]
+    sink = pa.BufferOutputStream()
+    pq.write_table(table(kept, HISTORY), sink, compression="zstd")
+    return bytes(sink.getvalue())

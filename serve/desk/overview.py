@@ -1,0 +1,88 @@
+"""All that the page at / shows, put together in one answer; what is another's is there without a name."""
+
+import time
+from collections.abc import Iterable, Mapping
+
+from kilowait.cluster.standing import Active, Waiting
+from kilowait.history.tokens import Identity, Role
+from kilowait.simulate.outlook import Expected
+
+from ..wire.page_schemas import Overview, Queued
+from ..wire.schemas import Figure
+from . import questions
+from .desk import Desk
+from .job_views import cluster_view, expected_view, progress_view
+from .today import Days, accuracy_view, errors_view, how_had, today_view
+
+SHOWN = 200
+"""Lines of the queue, and of the running jobs, that are sent; the first by expected start."""
+
+
+async def overview(desk: Desk, days: Days, who: Identity) -> Overview:
+    """The page's numbers for one who asks."""
+    mirror, expected, day = await desk.mirror(), await desk.expected(), await days.day()
+    status, started = await desk.scheduler.status.remote(), await desk.ask(questions.started)
+    errors, spread = await desk.errors(), errors_view(day.rows)
+    powers, now_s = await desk.powers(), time.time()
+    waiting = [*mirror.cluster.queue(), *mirror.cluster.stranded.values()]
+    mine = None if who.role >= Role.OPERATE else who.owner
+    median = None if spread is None else Figure(value=spread["0.5"], provenance=how_had(day.rows))
+    return Overview(
+        cluster=cluster_view(mirror, status["settings"], status, now_s),
+        queue=[_queued(w, expected.get(w.job.job_id), who) for w in _by_start(waiting, expected)[:SHOWN]],
+        queue_length=len(waiting),
+        running=[
+            _running(active, started.get(active.job.job_id), now_s, who, powers.get(active.job.job_id))
+            for active in _latest(mirror.cluster.active.values())
+        ],
+        today=today_view(day),
+        accuracy=accuracy_view(day.rows, mine),
+        median_error=median,
+        interval_basis=errors.basis,
+        you=who.owner,
+        role=who.role.name.lower(),
+    )
+
+
+def _by_start(waiting: Iterable[Waiting], expected: Mapping[str, Expected]) -> list[Waiting]:
+    never = float("inf")
+
+    def start(one: Waiting) -> tuple[float, tuple[float, str]]:
+        found = expected.get(one.job.job_id)
+        return (never if found is None else found.start_s), one.place
+
+    return sorted(waiting, key=start)
+
+
+def _latest(active: Iterable[Active]) -> list[Active]:
+    return sorted(active, key=lambda one: -one.placed_s)[:SHOWN]
+
+
+def _queued(waiting: Waiting, expected: Expected | None, who: Identity) -> Queued:
+    job = waiting.job
+    return _line(job.job_id, job.user, job.gpus, job.submit_s, who).model_copy(
+        update={"expected": expected_view(expected)}
+    )
+
+
+def _running(active: Active, started_s: float | None, now_s: float, who: Identity, power: Figure | None) -> Queued:
+    job = active.job
+    progress = progress_view(active, started_s, now_s, power)
+    return _line(job.job_id, job.user, active.gpus, job.submit_s, who).model_copy(
+        update={"gpu_type": active.gpu_type, "progress": progress}
+    )
+
+
+def _line(job_id: str, user: str | None, gpus: int, submitted_s: float, who: Identity) -> Queued:
+    shown = who.role >= Role.OPERATE or user == who.owner
+    return Queued(
+        job_id=job_id,
+        mine=user == who.owner,
+        visible=shown,
+        owner=user if shown else None,
+        gpus=gpus,
+        submitted_s=submitted_s,
+        expected=None,
+        gpu_type=None,
+        progress=None,
+    )

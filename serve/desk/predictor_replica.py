@@ -1,0 +1,141 @@
+"""The predictor deployment: the local language model, the probes and the device model, loaded once a replica, behind a
+bounded queue. Programs are run dry in a sandboxed worker of each replica.
+
+No source leaves the cluster: the model's weights are on disk, and the model code is told to stay offline.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from ray import serve
+
+from kilowait.core.errors import KilowaitError
+from kilowait.core.jobs import Prediction
+from kilowait.predict.dry_runs import BUDGET_S, WAITING
+from kilowait.program.job_source import JobSource
+
+if TYPE_CHECKING:
+    from kilowait.predict.predictor import Predictor as Local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionQuestion:
+    """A source, and what it is to be predicted for besides the bundle's types: `gpus` GPUs of each canonical type."""
+
+    source: JobSource
+    gpu_types: tuple[str, ...] = ()
+    gpus: int = 1
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...], int]:
+        """What is asked for, short."""
+        return self.source.content_hash, self.gpu_types, self.gpus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Predictions by device type, `version` of what made them, the embedding `vector` (d,), types with too little
+    memory and why, and what the dry run found, in a line."""
+
+    version: str
+    predictions: Mapping[str, Prediction]
+    vector: NDArray[np.float32]
+    memory: Mapping[str, str]
+    dry_run: str
+
+
+MAX_BATCH = 8
+MAX_ONGOING = 16
+MAX_QUEUED = 64
+"""Above MAX_ONGOING a replica and MAX_QUEUED waiting, a request is refused at once: 503, Retry-After."""
+
+
+@serve.deployment(
+    max_ongoing_requests=MAX_ONGOING,
+    max_queued_requests=MAX_QUEUED,
+    autoscaling_config={"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 8},
+    ray_actor_options={"num_cpus": 0.5, "runtime_env": {"env_vars": {"HF_HUB_OFFLINE": "1", **WAITING}}},
+)
+class PredictorReplica:
+    """One replica. `bundle` is a folder of probes and `device_model` one of a device model, None for kilowait's own.
+
+    A program's dry run gets `dry_run_budget_s` CPU seconds; 0 switches it off.
+    """
+
+    def __init__(
+        self,
+        bundle: str | None = None,
+        threads: int = 2,
+        device_model: str | None = None,
+        dry_run_budget_s: float = BUDGET_S,
+    ) -> None:
+        self._local = load(bundle, threads, device_model, dry_run_budget_s)
+        assert self._local.gpu is not None
+        own = () if self._local.own is None else (self._local.own.model.version,)
+        self._version = "+".join((self._local.version, self._local.gpu.model.version, *own))
+
+    async def version(self) -> str:
+        """Which probe and which device model this has."""
+        return self._version
+
+    async def predict(self, asked: PredictionQuestion) -> Told:
+        """What a source takes; raises SourceError and ModelError. A GPU type that needs a dry run may be missing."""
+        found = await self._together(asked)
+        if isinstance(found, KilowaitError):
+            raise found
+        return found
+
+    @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=0.005)
+    async def _together(self, asked: list[PredictionQuestion]) -> list[Told | KilowaitError]:
+        """A batch goes to the worker thread at once: the replica keeps answering meanwhile."""
+        return await asyncio.to_thread(self._each, asked)
+
+    def _each(self, asked: Sequence[PredictionQuestion]) -> list[Told | KilowaitError]:
+        answers: list[Told | KilowaitError] = []
+        for one in asked:
+            try:
+                answers.append(self._one(one))
+            except KilowaitError as error:  # of one source; the others of the batch go on
+                answers.append(error)
+        return answers
+
+    def _one(self, asked: PredictionQuestion) -> Told:
+        found = self._local.forecast(asked.source, asked.gpu_types, asked.gpus)
+        return Told(
+            version=self._version,
+            predictions=found.predictions,
+            vector=found.vector,
+            memory=found.memory,
+            dry_run=found.summary,
+        )
+
+
+def load(bundle: str | None, threads: int, device_model: str | None, dry_run_budget_s: float) -> "Local":
+    """The probes, the language model as deep as they read it, and the worker of dry runs; raises ModelError.
+
+    A bundle whose own device model is for GPU types uses it; one for CPU types is of no use on a cluster of GPUs.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
+    from kilowait.predict.device_model.specifications import is_cpu
+    from kilowait.predict.dry_runs import DryRuns
+    from kilowait.predict.embed.embedding import Embedder
+    from kilowait.predict.embed.language_model import load_language_model
+    from kilowait.predict.operations import labelled, of_bundle
+    from kilowait.predict.predictor import GpuSide, OwnSide
+    from kilowait.predict.predictor import Predictor as Local
+    from kilowait.predict.probe import bundle as bundles
+
+    dry_runs = DryRuns(dry_run_budget_s).__enter__()  # for as long as the replica lives
+    gpu = GpuSide(dry_runs, Path(device_model) if device_model else None)
+    found = bundles.load(bundle) if bundle else bundles.load_default()
+    folder = of_bundle(Path(bundle) if bundle else None)
+    own = OwnSide(dry_runs, folder) if folder and not any(map(is_cpu, labelled(folder))) else None
+    depth = max(feature.layer for feature in found.features)
+    model = load_language_model(found.features[0].model, depth=depth)
+    return Local(found, Embedder(model, threads=threads), gpu, own)

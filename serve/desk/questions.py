@@ -1,0 +1,82 @@
+"""What the HTTP service asks the history itself, beside the scheduler that writes it: functions of an open store."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kilowait.cluster.events import JobSubmitted
+from kilowait.history import tokens
+from kilowait.history.queries import RawEvent, energy_totals, events_after, history, submissions
+from kilowait.history.store import Store
+
+Row = Mapping[str, Any]
+
+
+def events(store: Store, seq: int, limit: int) -> list[RawEvent]:
+    """The log behind event number `seq`."""
+    return events_after(store, seq, limit)
+
+
+def jobs(store: Store, owner: str | None, state: str | None, after: str, limit: int) -> list[Row]:
+    """Rows of jobs with their attempts and how they were submitted, by id from behind `after` on."""
+    found = store.jobs(owner=owner, state=state, after=after, limit=limit)
+    return _whole(store, found)
+
+
+def job(store: Store, job_id: str) -> Row | None:
+    """One of `jobs`, None where it is unknown."""
+    found = store.job(job_id)
+    return None if found is None else _whole(store, [found])[0]
+
+
+def job_of_key(store: Store, owner: str, key: str) -> Row | None:
+    """The job that an owner asked for by this key before, if any."""
+    found = store.job_of_key(owner, key)
+    return None if found is None else _whole(store, [found])[0]
+
+
+def _whole(store: Store, rows: Sequence[Row]) -> list[Row]:
+    asked = submissions(store, [row["job_id"] for row in rows])
+    return [{**row, "attempts": store.attempts(row["job_id"]), "submitted": asked[row["job_id"]]} for row in rows]
+
+
+def ended(
+    store: Store, owner: str | None, after: tuple[str, int], from_s: float | None, limit: int
+) -> list[dict[str, Any]]:
+    """Rows of `records.HISTORY`, a page."""
+    return history(store, owner=owner, after=after, ended_from_s=from_s, limit=limit)
+
+
+def asked(store: Store, job_ids: Sequence[str]) -> dict[str, JobSubmitted]:
+    """How these jobs were submitted."""
+    return submissions(store, job_ids)
+
+
+def identify(store: Store, token: str) -> tokens.Identity | None:
+    """Whose token this is."""
+    return tokens.identify(store, token)
+
+
+def make_token(store: Store, owner: str, role: str) -> str:
+    """A new token."""
+    return tokens.create(store, owner, tokens.Role.named(role), time.time())
+
+
+def list_tokens(store: Store) -> Sequence[Row]:
+    """Every token, without secrets."""
+    return tokens.listed(store)
+
+
+def revoke_token(store: Store, token_id: str) -> None:
+    """Refuse a token from now on."""
+    tokens.revoke(store, token_id, time.time())
+
+
+def energy(store: Store) -> list[tuple[str, str, float, int]]:
+    """(GPU type, provenance, joules, attempts) of all that was ever had."""
+    return energy_totals(store)
+
+
+def started(store: Store) -> dict[str, float]:
+    """By job id, when the program of each running attempt was allowed to start."""
+    return store.started_s()

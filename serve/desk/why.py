@@ -1,0 +1,169 @@
+"""Why a job waits, or why it got its type: the numbers that the policy went by, and what would have to change."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kilowait.cluster.standing import Waiting
+from kilowait.core.units import WHOLE
+from kilowait.live.mirror import Mirror, PlacementChoice, TypeOption
+from kilowait.live.rating import RULES
+from kilowait.simulate.outlook import Expected
+
+from ..wire import why_schemas as wire
+from .job_views import expected_view
+
+Row = Mapping[str, Any]
+
+
+def why(
+    row: Row, mirror: Mirror, expected: Expected | None, basis: str | None, deadline: str | None, now_s: float
+) -> wire.Why:
+    """Why the job of a row is where it is."""
+    job_id, cluster = row["job_id"], mirror.cluster
+    waiting = cluster.waiting.get(job_id) or cluster.stranded.get(job_id)
+    if waiting is not None:
+        return _waits(waiting, job_id in cluster.stranded, mirror, expected, basis, deadline, now_s)
+    return _placed(row, mirror, mirror.choices.get(job_id))
+
+
+def _waits(
+    waiting: Waiting,
+    stranded: bool,
+    mirror: Mirror,
+    expected: Expected | None,
+    basis: str | None,
+    deadline: str | None,
+    now_s: float,
+) -> wire.Why:
+    name, larger_first, options = mirror.look(waiting)
+    job, cluster = waiting.job, mirror.cluster
+    reasons = {t: cluster._obstacle(job, waiting.predictions, t) for t in cluster.total}
+    changes = [_change(option, waiting, mirror, now_s) for option in options]
+    if stranded:
+        changes = ["a node must join on which it fits: see not_possible for what each type lacks"]
+    return wire.Why(
+        job_id=job.job_id,
+        state="waiting",
+        policy=mirror.policy,
+        rule=RULES[mirror.policy],
+        criterion=name,
+        larger_first=larger_first,
+        at_s=now_s,
+        summary=_summary(options, stranded, expected, now_s),
+        types=[
+            _choice(option, chosen=expected is not None and option.gpu_type == expected.gpu_type) for option in options
+        ],
+        not_possible={t: reason for t, reason in reasons.items() if reason is not None},
+        would_change=changes,
+        expected=expected_view(expected, deadline),
+        interval_basis=basis if expected is not None else None,
+    )
+
+
+def _summary(options: Sequence[TypeOption], stranded: bool, expected: Expected | None, now_s: float) -> str:
+    if stranded:
+        return "it fits on no node that is here now"
+    if not any(option.fits for option in options):
+        text = "no type that it may use has enough free GPUs"
+    elif any(option.fits and not option.ahead for option in options):
+        text = "it is about to start, or the policy keeps the free GPUs for another type or job"
+    else:
+        text = "the policy puts other jobs first on the types that have enough free GPUs"
+    if expected is None:
+        return text + "; no start can be foreseen"
+    return text + f"; expected on {expected.gpu_type} in {duration(expected.start_s - now_s)}"
+
+
+def _change(option: TypeOption, waiting: Waiting, mirror: Mirror, now_s: float) -> str:
+    """What a type lacks, and when what runs there is predicted to end."""
+    gpu_type = option.gpu_type
+    first = f"{option.ahead} waiting jobs come before it there" if option.ahead else "no waiting job comes before it"
+    if option.fits:
+        return f"{gpu_type}: {option.free} of {option.total} are free and it needs {option.gpus}; {first}"
+    missing, freed = (option.gpus - option.free) * WHOLE, 0
+    for count, (end_s, milli) in enumerate(mirror.cluster.predicted_ends().get(gpu_type, ()), 1):
+        freed += milli
+        if freed >= missing:
+            left = f"predicted in {duration(end_s - now_s)}" if end_s > now_s else "overdue by its prediction"
+            ends = "the next job" if count == 1 else f"the next {count} jobs"
+            return (
+                f"{gpu_type}: {option.free} of {option.total} are free and it needs {option.gpus}; {ends} there must "
+                f"end ({left}); {first}"
+            )
+    return f"{gpu_type}: {option.free} of {option.total} are free and it needs {option.gpus}; others hold the rest"
+
+
+def _placed(row: Row, mirror: Mirror, choice: PlacementChoice | None) -> wire.Why:
+    """Why a job that runs or is over got its type."""
+    options = () if choice is None else choice.options
+    return wire.Why(
+        job_id=row["job_id"],
+        state=row["state"],
+        policy=mirror.policy,
+        rule=RULES[mirror.policy],
+        criterion=None if choice is None else choice.criterion,
+        larger_first=choice is None or choice.larger_first,
+        at_s=row["submitted_s"] if choice is None else choice.time_s,
+        summary=_was_placed(choice),
+        types=[_choice(option, chosen=choice is not None and option.gpu_type == choice.gpu_type) for option in options],
+        not_possible={},
+        would_change=[] if choice is None else _otherwise(choice),
+        expected=None,
+        interval_basis=None,
+    )
+
+
+def _was_placed(choice: PlacementChoice | None) -> str:
+    if choice is None:
+        return "it was never placed, or so long ago that the choice is forgotten"
+    fitting = [option for option in choice.options if option.fits]
+    if len(fitting) == 1:
+        return f"{choice.gpu_type} was the only type that it may use with enough free GPUs"
+    if choice.criterion is None:
+        return f"{len(fitting)} types had enough free GPUs; the rule of {choice.gpu_type} came first"
+    best = "largest" if choice.larger_first else "smallest"
+    rated = {option.gpu_type: option.rating for option in fitting if option.rating is not None}
+    first = (max if choice.larger_first else min)(rated, key=lambda t: rated[t], default=None)
+    if first == choice.gpu_type:
+        return f"of the {len(fitting)} types with enough free GPUs, {choice.gpu_type} had the {best} {choice.criterion}"
+    return f"{len(fitting)} types had enough free GPUs; the rule chose {choice.gpu_type}"
+
+
+def _otherwise(choice: PlacementChoice) -> list[str]:
+    """What would have had to be different for each other type."""
+    own = next(option for option in choice.options if option.gpu_type == choice.gpu_type)
+    found = []
+    for option in choice.options:
+        if option.gpu_type == choice.gpu_type:
+            continue
+        missing = option.gpus - option.free
+        if missing > 0:
+            found.append(f"{option.gpu_type}: {missing} more free GPU{'s' if missing > 1 else ''}")
+        elif option.rating is not None and own.rating is not None:
+            word = "above" if choice.larger_first else "below"
+            found.append(f"{option.gpu_type}: a rating {word} {own.rating:.4g}; it was {option.rating:.4g}")
+    return found
+
+
+def _choice(option: TypeOption, *, chosen: bool) -> wire.ChoiceView:
+    return wire.ChoiceView(
+        gpu_type=option.gpu_type,
+        gpus=option.gpus,
+        free=option.free,
+        total=option.total,
+        fits=option.fits,
+        runtime_s=option.runtime_s,
+        energy_kwh=option.energy_kwh,
+        rating=option.rating,
+        ahead=option.ahead,
+        chosen=chosen,
+    )
+
+
+def duration(seconds: float) -> str:
+    """A span of time as people say it."""
+    if seconds < 90:
+        return f"{max(0.0, seconds):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,207 @@
+"""The runners of one attempt: found by name or made, held together, run, and let go.
+
+An attempt on one node is one runner, pinned to its node. On several nodes it is a gang: a placement group with a bundle
+on each node holds the GPUs of all or of none, and every node runs the same program, with the environment that
+`torchrun` knows (MASTER_ADDR, MASTER_PORT, NODE_RANK, NNODES). The first that ends badly ends them all.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import ray
+from ray.exceptions import RayError
+from ray.util.placement_group import (
+    PlacementGroup,
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+from kilowait.core.jobs import Provenance
+from kilowait.core.submission import Attempt, Ending, Program
+from kilowait.core.units import WHOLE
+
+from .runner import Runner
+
+NAMESPACE = "kilowait"
+PREFIX = "attempt"
+NODE_LABEL = "ray.io/node-id"
+LEAVE_S = 5.0
+SETTLE_S = 60.0
+
+
+class Gang:
+    """The runners of an attempt by rank. Making one changes nothing: `make` does."""
+
+    def __init__(self, attempt: Attempt, grace_s: float) -> None:
+        self.attempt, self._grace_s = attempt, grace_s
+        self.name = f"{PREFIX}:{attempt.job_id}:{attempt.attempt}"
+        self._runners: list[Any] = []
+
+    def find(self) -> bool:
+        """Whether all its runners are there, from before."""
+        found = [_actor(f"{self.name}:{rank}") for rank in range(len(self.attempt.where))]
+        self._runners = [runner for runner in found if runner is not None]
+        return len(self._runners) == len(found)
+
+    def make(self) -> None:
+        """Make the runners that are missing: only for an attempt whose program was never allowed to start."""
+        group = self._group() if len(self.attempt.where) > 1 else None
+        self._runners = [self._runner(rank, group) for rank in range(len(self.attempt.where))]
+
+    async def hold(self) -> dict[str, str]:
+        """Wait until all runners hold their GPUs; returns what all of them must know."""
+        (address, port), *_ = await asyncio.gather(*(runner.hold.remote() for runner in self._runners))
+        return {"MASTER_ADDR": address, "MASTER_PORT": str(port), "NNODES": str(len(self._runners))}
+
+    async def run(self, program: Program, peers: dict[str, str]) -> Ending:
+        """Run the program on every node, or wait for what runs already; the ending is of all of them together."""
+        runs = [
+            asyncio.ensure_future(_ending(runner.run.remote(program, {**peers, "NODE_RANK": str(rank)})))
+            for rank, runner in enumerate(self._runners)
+        ]
+        try:
+            for done in asyncio.as_completed(runs):
+                if (await done).reason is not None and len(runs) > 1:
+                    self.stop()
+            return together([run.result() for run in runs])
+        finally:
+            for run in runs:
+                run.cancel()
+
+    def stop(self) -> None:
+        """Ask the job to end, on every node."""
+        for runner in self._runners:
+            runner.stop.remote()
+
+    async def log(self, rank: int, offset: int, limit: int) -> tuple[int, bytes]:
+        """What the job wrote on one node so far."""
+        found: tuple[int, bytes] = await self._runners[rank].log.remote(offset, limit)
+        return found
+
+    async def power(self) -> list[tuple[float, Provenance]]:
+        """Watts on each node now; [] unless every node answers."""
+        found = await asyncio.gather(*(runner.power.remote() for runner in self._runners))
+        return [] if None in found else found
+
+    async def leave(self) -> None:
+        """Let the runners clean up and go, and with them their GPUs."""
+        leaving = [asyncio.ensure_future(_ending(runner.leave.remote())) for runner in self._runners]
+        await asyncio.wait(leaving, timeout=LEAVE_S)
+        if len(self.attempt.where) > 1:
+            end(self.name)
+
+    def kill(self) -> None:
+        """End everything of it at once, whatever state it is in."""
+        end(self.name)
+
+    def _runner(self, rank: int, group: PlacementGroup | None) -> Any:
+        held = self.attempt.where[rank]
+        pinned: Any = NodeAffinitySchedulingStrategy(held.node, soft=False)
+        if group is not None:
+            pinned = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
+        options = {"num_cpus": 0, "num_gpus": held.gpus * self.attempt.gpu_milli / WHOLE, "max_restarts": 0}
+        named = {"name": f"{self.name}:{rank}", "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
+        remote = ray.remote(Runner).options(scheduling_strategy=pinned, **options, **named)
+        return remote.remote(self.attempt, rank, self._grace_s)
+
+    def _group(self) -> PlacementGroup:
+        try:
+            return get_placement_group(self.name)
+        except ValueError:  # there is none yet
+            where = self.attempt.where
+            labels = [{NODE_LABEL: held.node} for held in where]
+            bundles = [{"GPU": float(held.gpus)} for held in where]
+            return placement_group(bundles, name=self.name, lifetime="detached", bundle_label_selector=labels)
+
+
+async def _ending(reference: Any) -> Ending:
+    """The ending of one rank; a runner that died is an ending too."""
+    try:
+        found: Ending = await reference
+    except RayError as error:
+        return Ending(reason=f"the runner was lost: {first_line(error)}", lost=True)
+    return found
+
+
+async def settled(nodes: Iterable[str]) -> None:
+    """Return once each node has answered, or Ray has given it up: a runner dies seconds before its node is known dead.
+
+    Without waiting, the same job, and others, would be sent to the dead node again.
+    """
+    ask = ray.remote(num_cpus=0, max_retries=0)(_answer)
+    pinned = (NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes)
+    answers = [asyncio.ensure_future(_heard(ask.options(scheduling_strategy=where).remote())) for where in pinned]
+    await asyncio.wait(answers, timeout=SETTLE_S)
+
+
+def _answer() -> None:
+    """What a living node can do."""
+
+
+async def _heard(reference: Any) -> bool:
+    try:
+        await reference
+    except RayError:
+        return False
+    return True
+
+
+def together(endings: Sequence[Ending]) -> Ending:
+    """One ending of a gang: the first bad one, with the longest time, all the energy and every log."""
+    worst = next((one for one in endings if one.lost), None) or next((one for one in endings if one.reason), endings[0])
+    measured = [one.measurement for one in endings if one.measurement is not None]
+    whole = None
+    if len(measured) == len(endings):
+        longest, energy_j = max(m.runtime_s for m in measured), sum(m.energy_j for m in measured)
+        least_known = next((m for m in measured if m.energy_provenance != "measured"), measured[0])
+        whole = replace(least_known, runtime_s=longest, energy_j=energy_j)
+    return msgspec.structs.replace(
+        worst,
+        measurement=whole,
+        gpu_ids=tuple(gpu for one in endings for gpu in one.gpu_ids),
+        logs=tuple(log for one in endings for log in one.logs),
+    )
+
+
+def first_line(error: Exception) -> str:
+    """What an error of Ray says first: the rest is the history of an actor."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def strangers(known: set[str]) -> set[str]:
+    """The names of gangs that are there and not among `known`."""
+    actors = (one["name"] for one in ray.util.list_named_actors(all_namespaces=True) if one["namespace"] == NAMESPACE)
+    gangs = {name.rpartition(":")[0] for name in actors if name.startswith(f"{PREFIX}:")}
+    groups = (g["name"] for g in placement_group_table().values() if g["state"] != "REMOVED")
+    return (gangs | {name for name in groups if name.startswith(f"{PREFIX}:")}) - known
+
+
+def end_strangers(known: set[str]) -> None:
+    """End every gang that is not among `known`."""
+    for name in strangers(known):
+        end(name)
+
+
+def end(name: str) -> None:
+    """End the runners of the gang of this name, and give back what it holds."""
+    actors = (one["name"] for one in ray.util.list_named_actors(all_namespaces=True) if one["namespace"] == NAMESPACE)
+    for actor_name in actors:
+        if actor_name.rpartition(":")[0] == name and (actor := _actor(actor_name)) is not None:
+            ray.kill(actor)
+    try:
+        remove_placement_group(get_placement_group(name))
+    except ValueError:  # it has none
+        return
+
+
+def _actor(name: str) -> Any:
+    try:
+        return ray.get_actor(name, namespace=NAMESPACE)
+    except ValueError:
+        return None

@@ -1,0 +1,145 @@
+"""A runner: the actor that holds the GPUs of one attempt on one node, and runs the job there under a meter.
+
+It is named after its attempt, so there is never a second one, and it starts the job only when it is told to, once. It
+lives until it is killed: while nobody hears it, it keeps the result. The job is a process of its own, guarded by
+`kilowait.measure.ward`, which ends it when the runner dies. It sees a minimal environment: nothing of the service's.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import ray
+
+import kilowait
+from kilowait.core.jobs import Provenance
+from kilowait.core.submission import Attempt, Ending, Log, Program
+from kilowait.measure.allotment import Allotment, allot
+from kilowait.measure.joblog import read_log
+from kilowait.measure.outcome import RunOutcome
+from kilowait.measure.ward import WardOrder
+
+LOG_BYTES = 1 << 20
+"""What is kept of a log while a job runs."""
+
+KEPT_LOG_BYTES = 1 << 18
+"""What is kept of it in the history once the job has ended."""
+
+
+class Runner:
+    """One attempt on one node; `rank` is the node's number among those of the attempt."""
+
+    def __init__(self, attempt: Attempt, rank: int, grace_s: float) -> None:
+        self._attempt, self._rank, self._grace_s = attempt, rank, grace_s
+        self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
+        self._process: asyncio.subprocess.Process | None = None
+        self._running: asyncio.Task[Ending] | None = None
+        self._stopped = False
+        self._allotment: Allotment | None = None
+
+    async def hold(self) -> tuple[str, int]:
+        """Answers once the GPUs are held: the node's address and a port that is free on it."""
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), probe.getsockname()[1]
+
+    async def run(self, program: Program, peers: Mapping[str, str]) -> Ending:
+        """Run the job and say how it ended; asked again, it says it again and runs nothing."""
+        if self._running is None:
+            self._running = asyncio.create_task(self._run(program, peers))
+        return await asyncio.shield(self._running)
+
+    async def stop(self) -> None:
+        """Ask the job to end; it is killed after the grace."""
+        self._stopped = True
+        orders = self._process.stdin if self._process is not None else None
+        if orders is not None and not orders.is_closing():
+            orders.write(b"stop\n")
+
+    async def leave(self) -> None:
+        """The result is kept elsewhere: clean up and give the GPUs back."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        ray.actor.exit_actor()
+
+    async def log(self, offset: int, limit: int = 65536) -> tuple[int, bytes]:
+        """What the job wrote, from `offset` or the oldest byte that is kept; and where that begins."""
+        return read_log(self._folder / "log", offset, limit)
+
+    async def power(self) -> tuple[float, Provenance] | None:
+        """Watts of its boards now, None where they cannot be read or the job has not begun."""
+        return None if self._allotment is None else await asyncio.to_thread(self._allotment.power_w)
+
+    async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
+        given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+        allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, given)
+        order = self._prepare(program, allotment, peers)
+        allotment.start()
+        outcome = await self._guarded(order)
+        ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
+        kept = msgspec.structs.replace(ending, logs=(self._kept_log(),))
+        shutil.rmtree(self._folder / "scratch", ignore_errors=True)
+        return kept
+
+    def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str]) -> WardOrder:
+        """Write the job's files into its scratch folder; its environment is made from nothing."""
+        scratch, log = self._folder / "scratch", self._folder / "log"
+        log.mkdir()
+        for name, text in program.files.items():
+            path = scratch / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        environment = {
+            **program.environment,
+            **{name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
+            **dict.fromkeys(("HOME", "TMPDIR"), str(scratch)),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            "CUDA_VISIBLE_DEVICES": ",".join(allotment.gpu_ids),
+            "KILOWAIT_JOB_ID": self._attempt.job_id,
+            "KILOWAIT_ATTEMPT": str(self._attempt.attempt),
+            **peers,
+        }
+        return WardOrder(
+            command=(sys.executable, program.entrypoint, *program.arguments),
+            environment=environment,
+            folder=str(scratch),
+            log_folder=str(log),
+            log_bytes=LOG_BYTES,
+            timeout_s=program.timeout_s,
+            grace_s=self._grace_s,
+        )
+
+    async def _guarded(self, order: WardOrder) -> RunOutcome:
+        """Run the order in a guard, which sees no more of the environment than the job does."""
+        root = str(Path(kilowait.__file__).parents[1])
+        process = self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "kilowait.measure.ward",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": root},
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(msgspec.json.encode(order) + b"\n" + (b"stop\n" if self._stopped else b""))
+        answer = await process.stdout.read()
+        await process.wait()
+        if not answer:
+            raise RuntimeError(f"the guard of the job died (exit code {process.returncode})")
+        return RunOutcome.from_json(answer.decode())
+
+    def _kept_log(self) -> Log:
+        folder = self._folder / "log"
+        written = sum(path.stat().st_size for path in folder.glob("*.log"))
+        first, _ = read_log(folder, 0, 0)
+        begin, data = read_log(folder, max(first, first + written - KEPT_LOG_BYTES), KEPT_LOG_BYTES)
+        return Log(rank=self._rank, first_byte=begin, data=data)

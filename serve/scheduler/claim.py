@@ -1,0 +1,38 @@
+"""This Ray cluster's claim on a history: see `kilowait.history.lease`."""
+
+import os
+import socket
+import time
+
+from ray._private.worker import global_worker  # the cluster's id stands nowhere else
+
+from kilowait.history.lease import Claim
+from kilowait.history.store import Store
+
+
+def claim() -> Claim:
+    """This cluster's on the history, now."""
+    cluster, _ = global_worker.current_cluster_and_job
+    where = f"the scheduler on {socket.gethostname()}, process {os.getpid()}"
+    return Claim(cluster=cluster.hex(), holder=where, time_s=time.time())
+
+
+def check_lease(url: str, cluster: str | None = None) -> None:
+    """Raises Occupied where another cluster than this one lives and has the history, StoreError where it is not there.
+
+    Before Ray is there, any cluster that lives is another: `cluster` is "".
+    """
+    store = Store(url)
+    try:
+        store.check_lease(claim().cluster if cluster is None else cluster, time.time())
+    finally:
+        store.close()
+
+
+def let_go(url: str, cluster: str) -> None:
+    """Give the lease of a cluster that is no more back, so that the next need not wait for its end."""
+    store = Store(url)
+    try:
+        store.let_go(cluster)
+    finally:
+        store.close()

@@ -1,0 +1,121 @@
+"""What Ray says about its nodes: which GPUs they have, who holds them, who drains.
+
+Ray's own word for a board (`accelerator_type:X`, or the label `ray.io/accelerator-type`) is looked up among the aliases
+of `kilowait.core.hardware`. A node that has GPUs and no type that is known there is reported and not used: a guess
+would place jobs by the wrong predictions.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+import ray
+from ray._private import state  # free GPUs a node, and draining nodes, stand nowhere else
+
+from kilowait.core.errors import InputError
+from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.submission import Attempt
+from kilowait.core.units import WHOLE
+from kilowait.live.controller import Controller
+
+TYPE_RESOURCE = "accelerator_type:"
+TYPE_LABEL = "ray.io/accelerator-type"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenNode:
+    """A living node with GPUs: `taken` of them are held by somebody; `problem` says why it cannot be used."""
+
+    node: str
+    address: str
+    gpu_type: str | None
+    gpus: int
+    taken: float
+    draining: bool
+    problem: str | None = None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """A board's memory by the catalogue."""
+        return CATALOGUE[self.gpu_type].memory_bytes if self.gpu_type else None
+
+
+def see_nodes() -> dict[str, SeenNode]:
+    """Every living node with GPUs, by Ray's node id."""
+    available = state.available_resources_per_node()
+    draining = state.state.get_draining_nodes()
+    seen = {}
+    for node in ray.nodes():
+        node_id, gpus = node["NodeID"], int(node["Resources"].get("GPU", 0))
+        if not node["Alive"] or not gpus:
+            continue
+        gpu_type, problem = type_of(node["Resources"], node.get("Labels") or {})
+        free = available.get(node_id, {}).get("GPU", 0.0) if node_id in available else gpus
+        seen[node_id] = SeenNode(
+            node=node_id,
+            address=node["NodeManagerAddress"],
+            gpu_type=gpu_type,
+            gpus=gpus,
+            taken=gpus - free,
+            draining=node_id in draining,
+            problem=problem,
+        )
+    return seen
+
+
+def type_of(resources: Mapping[str, float], labels: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """(canonical GPU type, None), or (None, why it is not known)."""
+    names = {name.removeprefix(TYPE_RESOURCE) for name in resources if name.startswith(TYPE_RESOURCE)}
+    names |= {labels[TYPE_LABEL]} if labels.get(TYPE_LABEL) else set()
+    try:
+        types = {canonical(name) for name in names}
+    except InputError as error:
+        return None, f"{error}; add it to kilowait/core/hardware.py"
+    if len(types) != 1:
+        found = ", ".join(sorted(types)) or "none"
+        return None, f"it must name one accelerator type, it names {found}; start it with --labels={TYPE_LABEL}=TYPE"
+    return types.pop(), None
+
+
+class NodeFollower:
+    """Tells a controller what becomes of Ray's nodes. `nodes` is what the last look saw, by Ray's node id."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._held_before: dict[str, int] = {}
+        self.nodes: dict[str, SeenNode] = {}
+
+    def look(self, now_s: float) -> list[Attempt]:
+        """Look once; returns the attempts that were lost with their nodes. Raises what the controller raises."""
+        controller, lost = self._controller, list[Attempt]()
+        self.nodes = see_nodes()
+        here = {node for node, _ in controller.cluster.nodes}
+        for node in sorted((here | controller.cluster.draining) - self.nodes.keys()):
+            lost += controller.node_lost(node, f"node {node} was lost", now_s)
+        ours = self._ours()
+        for seen in self.nodes.values():
+            if seen.gpu_type is None or seen.node in controller.cluster.draining:
+                continue
+            if seen.node not in here and not seen.draining:
+                controller.node_joined(seen.node, seen.gpu_type, seen.gpus, now_s, seen.memory_bytes)
+            elif seen.node in here and seen.draining:
+                controller.node_drained(seen.node, now_s)
+            elif seen.node in here:
+                self._count_held(seen, seen.gpu_type, ours[seen.node], now_s)
+        return lost
+
+    def _ours(self) -> Mapping[str, float]:
+        """The GPUs of each node that our attempts hold, or are about to."""
+        ours: defaultdict[str, float] = defaultdict(float)
+        for attempt in self._controller.all_running():
+            for held in attempt.where:
+                ours[held.node] += held.gpus * attempt.gpu_milli / WHOLE
+        return ours
+
+    def _count_held(self, seen: SeenNode, gpu_type: str, ours: float, now_s: float) -> None:
+        """GPUs that are taken, and not by our attempts, are others'; believed once two looks agree."""
+        others = max(0, ceil(seen.taken - ours - 1e-6))
+        if self._held_before.get(seen.node) == others:
+            self._controller.gpus_held(seen.node, gpu_type, others, now_s)
+        self._held_before[seen.node] = others

@@ -1,0 +1,299 @@
+"""The scheduler as one named Ray actor: it follows the nodes, decides, starts attempts and takes in their ends.
+
+All state is the controller's and durable; what is here can be lost at any moment. When the actor is killed Ray starts
+it again, it replays the history, and takes every attempt that holds GPUs up where it stands: its runners are found by
+name. Where they are missing, an attempt whose program was never allowed to start is started now; any other was lost
+with its runner. A runner nobody knows is ended.
+
+With SQLite the actor is pinned to the node that holds the file. Ray keeps one actor of a name, and the store lets only
+the last one write, so two schedulers never decide. A second Ray cluster is refused by the history's lease while the
+first lives; one that was replaced ends its runners, and waits.
+"""
+
+import asyncio
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from kilowait.cluster.state import Snapshot
+from kilowait.core.errors import InputError, KilowaitError, Occupied, StaleAttempt, StoreError, Superseded
+from kilowait.core.hardware import CATALOGUE
+from kilowait.core.jobs import Provenance
+from kilowait.core.submission import Attempt, Ending, Request
+from kilowait.history.lease import RENEW_S
+from kilowait.history.store import Store
+from kilowait.live.controller import Controller
+from kilowait.policies import POLICIES
+from kilowait.simulate.rehearsal import rehearse
+
+from ..runner import gang
+from ..runner.gang import NAMESPACE, Gang
+from .autoscaling import AutoscalerRequest
+from .claim import check_lease, claim
+from .ray_nodes import NodeFollower
+from .settings import SchedulerSettings
+
+NAME = "scheduler"
+POWER_TIMEOUT_S = 2.0
+
+
+class Scheduler:
+    """The actor. Its methods are what a service may ask; each answer is durable when it is given."""
+
+    async def __init__(self, settings: SchedulerSettings) -> None:
+        self._settings, self._problem = settings, None
+        self._controller = await self._open()
+        self._gangs: dict[int, Gang] = {}
+        self._tending: set[asyncio.Task[None]] = set()
+        self._inbox: list[tuple[Request, asyncio.Future[str]]] = []
+        self._wake = asyncio.Event()
+        self._follower, self._demand = NodeFollower(self._controller), AutoscalerRequest(self._settings.grow_to)
+        self._decisions, self._decision_s = 0, deque[float](maxlen=10_000)
+        gang.end_strangers({Gang(a, 0).name for a in self._controller.all_running()})
+        for attempt in self._controller.all_running():
+            self._tend(attempt)
+        self._spawn(self._follow())
+
+    async def _open(self) -> Controller:
+        """The controller, once the history can be read and written: an actor that cannot start is not started again."""
+        policy = POLICIES[self._settings.policy](**self._settings.policy_options)
+        rehearse(policy)
+        while True:
+            try:
+                return Controller(Store(self._settings.url), policy, order=tuple(CATALOGUE), claim=claim())
+            except Occupied:  # its jobs are another cluster's by now
+                traceback.print_exc()
+                gang.end_strangers(set())
+            except StoreError:
+                traceback.print_exc()
+            await asyncio.sleep(self._settings.look_s)
+
+    async def submit(self, request: Request) -> str:
+        """Accept a job; returns its id. Raises as `Controller.submit`, and InputError for a request without a key.
+
+        Ray asks again by itself when the actor dies meanwhile: the key makes that the same job.
+        """
+        if request.client_key is None:
+            raise InputError("client_key is missing; give each request one of its own, so that asking again is safe")
+        future = asyncio.get_running_loop().create_future()
+        self._inbox.append((request, future))
+        if len(self._inbox) == 1:  # whatever comes in the same turn goes into the same transaction
+            asyncio.get_running_loop().call_soon(self._accept)
+        return await future
+
+    async def submit_all(self, requests: Sequence[Request]) -> list[str | BaseException]:
+        """As `submit` for each, in one transaction; what that would raise stands in the place of an id."""
+        return await asyncio.gather(*map(self.submit, requests), return_exceptions=True)
+
+    async def cancel(self, job_id: str) -> None:
+        """Withdraw a job, or ask its program to end; raises as `Controller.cancel`."""
+        attempt = self._controller.cancel(job_id, time.time())
+        if attempt is not None and attempt.token in self._gangs:
+            self._gangs[attempt.token].stop()
+        self._wake.set()
+
+    async def drain(self, node: str) -> None:
+        """Give a node no more jobs; raises IllegalEvent for one that is not here."""
+        if node not in self._controller.cluster.draining:
+            self._controller.node_drained(node, time.time())
+
+    async def log(self, job_id: str, rank: int = 0, offset: int = 0, limit: int = 65536) -> tuple[int, bytes]:
+        """What the last attempt of a job wrote on one node, from `offset` or the oldest byte that is kept."""
+        if job_id in self._controller.cluster.active:
+            running = self._gangs.get(self._controller.running(job_id).token)
+            try:
+                return await running.log(rank, offset, limit) if running else (offset, b"")
+            except (RayError, IndexError):  # it has just ended, or has not begun
+                return offset, b""
+        attempts = self._controller.store.attempts(job_id)
+        kept = self._controller.store.log(job_id, attempts[-1]["attempt"], rank) if attempts else None
+        if kept is None:
+            return offset, b""
+        begin = max(offset, kept.first_byte)
+        return begin, kept.data[begin - kept.first_byte :][:limit]
+
+    async def job(self, job_id: str) -> Mapping[str, Any] | None:
+        """The row of a job, with its attempts; None for one that is unknown."""
+        row = self._controller.store.job(job_id)
+        return None if row is None else {**row, "attempts": self._controller.store.attempts(job_id)}
+
+    async def snapshot(self) -> Snapshot:
+        """The cluster as it is now."""
+        return self._controller.cluster.snapshot()
+
+    async def status(self) -> Mapping[str, Any]:
+        """For people: the nodes as Ray shows them, those that are not used and why, and what is wrong, if anything."""
+        return {
+            "pid": os.getpid(),
+            "nodes": list(self._follower.nodes.values()),
+            "unknown": {node.address: node.problem for node in self._follower.nodes.values() if node.problem},
+            "problem": self._problem,
+            "settings": self._settings,
+        }
+
+    async def power(self) -> dict[str, list[tuple[float, Provenance]]]:
+        """By job id, watts on each of its nodes now; whoever does not answer at once is left out."""
+        gangs = [(runners.attempt.job_id, runners) for runners in self._gangs.values()]
+        asked = [asyncio.wait_for(runners.power(), POWER_TIMEOUT_S) for _, runners in gangs]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return {job_id: a for (job_id, _), a in zip(gangs, answers, strict=True) if isinstance(a, list) and a}
+
+    async def decision_times(self) -> tuple[int, list[float]]:
+        """How many decisions this process has made, and the seconds that each of the last ones took."""
+        return self._decisions, list(self._decision_s)
+
+    def _accept(self) -> None:
+        waiting, self._inbox = self._inbox, []
+        try:
+            answers: list[Any] = self._controller.submit_all([request for request, _ in waiting], time.time())
+        except KilowaitError as error:
+            answers = [error] * len(waiting)
+        for (_, future), answer in zip(waiting, answers, strict=True):
+            if not future.done():
+                future.set_exception(answer) if isinstance(answer, KilowaitError) else future.set_result(answer)
+        self._wake.set()
+
+    async def _follow(self) -> None:
+        """Look at the nodes and decide, now and then and whenever something happened; never returns."""
+        looked_s, renewed_s = 0.0, time.monotonic()
+        while True:
+            self._wake.clear()
+            try:
+                if time.monotonic() - renewed_s >= RENEW_S:
+                    self._controller.store.renew(claim())
+                    renewed_s = time.monotonic()
+                if time.monotonic() - looked_s >= self._settings.look_s:
+                    self._look(time.time())
+                    looked_s = time.monotonic()
+                while attempts := self._decide():
+                    for attempt in attempts:
+                        self._tend(attempt)
+                self._problem = None
+            except Superseded:
+                raise
+            except KilowaitError as error:  # a full disk, say: nothing has happened, and it may be well again
+                self._problem = str(error)
+                await asyncio.sleep(self._settings.look_s)
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._settings.look_s)
+            except TimeoutError:
+                continue
+
+    def _decide(self) -> list[Attempt]:
+        began_s, choice = time.perf_counter(), bool(self._controller.cluster.waiting)
+        attempts = self._controller.decide(time.time())
+        if choice:  # with nobody waiting there is nothing to decide
+            self._decisions += 1
+            self._decision_s.append(time.perf_counter() - began_s)
+        return attempts
+
+    def _look(self, now_s: float) -> None:
+        """Tell the controller what became of the nodes since the last look."""
+        for attempt in self._follower.look(now_s):
+            self._release(attempt)
+        self._demand.look(self._controller.cluster)
+
+    def _tend(self, attempt: Attempt) -> None:
+        self._gangs[attempt.token] = Gang(attempt, self._settings.grace_s)
+        self._spawn(self._see_through(attempt))
+
+    async def _see_through(self, attempt: Attempt) -> None:
+        """Start an attempt, or find it running, and take in its end."""
+        runners = self._gangs[attempt.token]
+        try:
+            ending = await self._run(attempt, runners)
+        except TimeoutError:
+            ending = Ending(reason=f"its GPUs were not held within {self._settings.start_timeout_s:g} s", lost=True)
+        except RayError as error:
+            ending = Ending(reason=f"the runner was lost: {gang.first_line(error)}", lost=True)
+        except StaleAttempt:  # it ended with its node, meanwhile
+            self._release(attempt)
+            return
+        await self._take_end(attempt, ending)
+        self._gangs.pop(attempt.token, None)
+        self._wake.set()
+        if ending.lost:
+            runners.kill()
+        else:
+            await runners.leave()
+
+    async def _run(self, attempt: Attempt, runners: Gang) -> Ending:
+        if not attempt.started:
+            runners.make()
+        elif not runners.find():
+            return Ending(reason="the runner was lost while the scheduler was away", lost=True)
+        peers = await asyncio.wait_for(runners.hold(), self._settings.start_timeout_s)
+        if self._is_cancelled(attempt):
+            if not attempt.started:
+                return Ending(reason="cancelled before it started")
+            runners.stop()
+        await self._written(self._controller.attempt_started, attempt.job_id, attempt.attempt, attempt.token)
+        return await runners.run(self._controller.store.program(attempt.job_id), peers)
+
+    async def _take_end(self, attempt: Attempt, ending: Ending) -> None:
+        """Keep the end of an attempt; one that is no longer awaited is dropped."""
+        if ending.lost:
+            await gang.settled(held.node for held in attempt.where)  # was it the node?
+            await self._written(self._look)
+        try:
+            await self._written(
+                self._controller.attempt_finished, attempt.job_id, attempt.attempt, attempt.token, ending
+            )
+        except StaleAttempt:
+            return
+
+    async def _written(self, word: Any, *arguments: Any) -> None:
+        """Say something to the controller, again and again while the history cannot be written."""
+        while True:
+            try:
+                return word(*arguments, time.time())
+            except Superseded:
+                raise
+            except StoreError as error:
+                self._problem = str(error)
+                await asyncio.sleep(self._settings.look_s)
+
+    def _is_cancelled(self, attempt: Attempt) -> bool:
+        cluster = self._controller.cluster
+        return attempt.job_id in cluster.active and self._controller.running(attempt.job_id).cancelling
+
+    def _release(self, attempt: Attempt) -> None:
+        if (runners := self._gangs.pop(attempt.token, None)) is not None:
+            runners.kill()
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tending.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """A task that failed is a fault here, or another took over: leave, and begin again from what is durable."""
+        self._tending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            traceback.print_exception(error)
+            os._exit(1)
+
+
+def deploy(settings: SchedulerSettings) -> Any:
+    """The handle of the scheduler, started where there is none.
+
+    With SQLite it runs on this node, where the file is. Raises InputError for an unknown policy or a wrong option of
+    it, Occupied where another living cluster has the history, and StoreError where that cannot be opened.
+    """
+    if settings.policy not in POLICIES:
+        raise InputError(f"policy {settings.policy!r} is unknown; known: {', '.join(POLICIES)}")
+    POLICIES[settings.policy](**settings.policy_options)
+    check_lease(settings.url)
+    options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
+    options |= {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "num_cpus": 0}
+    if not settings.url.startswith("postgresql"):
+        here = ray.get_runtime_context().get_node_id()
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
+    return ray.remote(Scheduler).options(**options).remote(settings)

@@ -1,0 +1,23 @@
+"""What the scheduler actor is told when it is made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+
+class SchedulerSettings(Struct, frozen=True, kw_only=True):
+    """Where the history is, and how the scheduler decides; seconds unless named otherwise."""
+
+    url: str
+    policy: str = "value"
+    policy_options: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"kappa_relative": 1.0})
+    look_s: float = 0.5
+    """How often nodes are looked at."""
+    start_timeout_s: float = 120.0
+    """How long GPUs that were placed may take to be held."""
+    grace_s: float = 10.0
+    """How long a job may take to end once it was asked to."""
+    grow_to: Mapping[str, int] = {}
+    """GPUs of each type that Ray's autoscaler may be asked for; a type that is not named never is."""

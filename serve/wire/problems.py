@@ -1,0 +1,207 @@
+"""Every refusal as application/problem+json (RFC 9457): what is wrong, which field, and what to do about it."""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from ray.exceptions import RayError, RayTaskError
+from starlette.exceptions import HTTPException
+
+from kilowait.core.errors import (
+    IllegalEvent,
+    InputError,
+    JobRefused,
+    KilowaitError,
+    ModelError,
+    SourceError,
+    StoreError,
+)
+
+from . import schemas
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_S = 2.0
+"""What Retry-After says when something is full or on its way back."""
+
+_FIELDS = ("entrypoint", "arguments", "environment", "timeout_s", "max_attempts", "owner", "labels", "gpu_types")
+_FIELDS += ("gpu_milli", "gpus", "memory_bytes", "priority", "deadline", "archive", "source")
+
+
+class Refusal(Exception):  # noqa: N818 - what HTTP calls a problem is not always an error
+    """An answer that is no success; `field` is the culprit where there is one."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        remedy: str,
+        field: str | None = None,
+        retry_s: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.title, self.detail, self.remedy, self.field = status, title, detail, remedy, field
+        self.retry_s = retry_s
+
+
+def install(app: FastAPI) -> None:
+    """Turn everything that a route may raise into a problem."""
+    app.add_exception_handler(Refusal, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    for kind in (KilowaitError, RayError):
+        app.add_exception_handler(kind, _on_error)
+    app.add_exception_handler(Exception, _on_fault)
+
+
+def problem(refusal: Refusal, errors: list[dict[str, str]] | None = None) -> schemas.ProblemDetails:
+    """A refusal for the wire."""
+    return schemas.ProblemDetails(
+        type=f"urn:kilowait:{refusal.title.replace(' ', '-')}",
+        title=refusal.title,
+        status=refusal.status,
+        detail=refusal.detail,
+        field=refusal.field,
+        remedy=refusal.remedy,
+        errors=errors or [],
+    )
+
+
+def answer(refusal: Refusal, errors: list[dict[str, str]] | None = None) -> JSONResponse:
+    """A refusal as a response."""
+    headers: dict[str, str] = {}
+    if refusal.retry_s is not None:
+        headers["Retry-After"] = str(math.ceil(refusal.retry_s))
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="kilowait"'
+    return JSONResponse(problem(refusal, errors).model_dump(), refusal.status, headers, MEDIA_TYPE)
+
+
+def refused(error: BaseException) -> Refusal | None:
+    """The refusal behind an error of the domain or of Ray, None for a fault of ours."""
+    if isinstance(error, RayTaskError):
+        return refused(error.cause) if isinstance(error.cause, KilowaitError) else None
+    detail, _, remedy = str(error).rpartition("; ")
+    detail = detail or remedy
+    match error:
+        case JobRefused():
+            text = str(error)
+            remedy = "ask for fewer GPUs, or for types that are there"
+            return Refusal(422, "job refused", text, field=_field(text) or "gpus", remedy=remedy)
+        case InputError():
+            text = str(error)
+            field = _field(text) or ("source" if isinstance(error, SourceError) else None)
+            status, title = (409, "conflict") if text.startswith("key ") else (422, "invalid input")
+            return Refusal(status, title, text, field=field, remedy=remedy or f"correct {field or 'the request'}")
+        case IllegalEvent():
+            return Refusal(409, "conflict", str(error), remedy="look at the present state, and ask again")
+        case StoreError():
+            return Refusal(503, "history unavailable", detail, remedy=remedy, retry_s=RETRY_S)
+        case ModelError():
+            return Refusal(503, "predictor unavailable", str(error), remedy="see the service's log", retry_s=30)
+        case RayError():
+            text = f"a part of the service is on its way back ({type(error).__name__})"
+            return Refusal(503, "service unavailable", text, remedy="ask again after Retry-After", retry_s=RETRY_S)
+        case _:
+            return None
+
+
+def busy() -> Refusal:
+    """The queue of the predictor is full, or none of its replicas is there."""
+    text = "more predictions are asked for than can be made now"
+    return Refusal(503, "predictor busy", text, remedy="ask again after Retry-After", retry_s=RETRY_S)
+
+
+def _field(text: str) -> str | None:
+    """The field that a message of the domain names."""
+    head = text.split(":")[0] + " " + text
+    if head.startswith("key "):
+        return "Idempotency-Key"
+    if head.startswith("file "):
+        return "entrypoint"
+    if "GPU type" in text or "types it may use" in text:
+        return "gpu_types"
+    return next((field for field in _FIELDS if field in head), "source" if "source" in text else None)
+
+
+async def _on_refusal(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    return answer(error)
+
+
+async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [_invalid(one) for one in error.errors()]
+    first = errors[0]
+    detail = f"{first['field']}: {first['detail']}"
+    return answer(Refusal(422, "invalid input", detail, field=first["field"], remedy=first["remedy"]), errors)
+
+
+def _invalid(one: Mapping[str, Any]) -> dict[str, str]:
+    """One mistake that the wire models found."""
+    where = ".".join(str(part) for part in one["loc"] if part not in ("body", "query", "path", "header"))
+    if where.endswith("[key]"):
+        where = where.partition(".")[0]
+    got = "" if one.get("type") in ("missing", "json_invalid") else f", got {str(one.get('input'))[:80]!r}"
+    if one.get("type") == "value_error":
+        got = ""
+    remedy = "leave it out: the service knows no such field" if one["type"] == "extra_forbidden" else f"correct {where}"
+    if one["type"] == "missing":
+        remedy = f"give {where}"
+    return {"field": where or "body", "detail": f"{one['msg']}{got}", "remedy": remedy if where else "see openapi.json"}
+
+
+async def _on_http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    remedy = "see /v1/openapi.json for what there is" if error.status_code in (404, 405) else "correct the request"
+    return answer(Refusal(error.status_code, str(error.detail).lower(), str(error.detail), remedy=remedy))
+
+
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    found = refused(error)
+    return answer(found) if found is not None else await _on_fault(request, error)
+
+
+async def _on_fault(_: Request, error: Exception) -> JSONResponse:
+    text = f"a fault of the service ({type(error).__name__}); it is in the log of the scheduler deployment"
+    return answer(Refusal(500, "internal error", text, remedy="tell the operator, with the time"))
+
+
+Receive = Callable[[], Awaitable[Any]]
+
+
+class BodyLimit:
+    """ASGI middleware: a body above `max_bytes` is refused before it is read to its end."""
+
+    def __init__(self, app: Any, max_bytes: int) -> None:
+        self.app, self.max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
+        """Pass on what is small enough."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self.max_bytes:
+            await self._refuse(scope, receive, send, int(declared))
+            return
+        seen = 0
+
+        async def counted() -> Any:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.max_bytes:
+                raise HTTPException(413, f"a body of more than {self.max_bytes:,} bytes")
+            return message
+
+        await self.app(scope, counted, send)
+
+    async def _refuse(self, scope: Any, receive: Receive, send: Any, size: int) -> None:
+        text = f"a body of {size:,} bytes; the limit is {self.max_bytes:,}"
+        refusal = Refusal(413, "too large", text, field="body", remedy="send less: data belongs on a shared disk")
+        await answer(refusal)(scope, receive, send)

@@ -1,0 +1,292 @@
+"""What crosses HTTP as JSON, and the only models that do. Times are seconds since the epoch, energies kWh.
+
+Every number that was not typed in by a person stands beside its provenance: measured, estimated, modelled or pretended.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kilowait.core.jobs import Provenance
+from kilowait.program.source import MAX_SOURCE_BYTES
+
+MAX_ARCHIVE_TEXT = 6_000_000
+"""Characters of a zip in base64: 4.5 MB."""
+
+MAX_BODY_BYTES = 8_000_000
+MAX_ENTRIES = 64
+"""Of labels, of environment variables, of arguments."""
+
+Printable = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+LabelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f\x7f]*$")]
+"""Names with a slash are the service's own."""
+
+State = Literal["waiting", "running", "finished", "failed", "cancelled"]
+
+
+class Wire(BaseModel):
+    """A strict model: an unknown field is a mistake that is named, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ProblemDetails(Wire):
+    """RFC 9457 problem details. `field` is what is wrong, `remedy` what to do about it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    remedy: str
+    errors: list[dict[str, str]] = []
+
+
+class SourceBody(Wire):
+    """A program's text; `name` is for messages only."""
+
+    source: str = Field(max_length=MAX_SOURCE_BYTES, description="the program's text, UTF-8, at most 1 MB")
+    name: str = Field(default="main.py", max_length=200)
+
+
+class SubmissionBody(Wire):
+    """A job: `source` for one file, or `archive`, a zip in base64, with the `entrypoint` in it."""
+
+    source: str | None = Field(default=None, max_length=MAX_SOURCE_BYTES)
+    archive: str | None = Field(default=None, max_length=MAX_ARCHIVE_TEXT, description="a zip of text files, in base64")
+    entrypoint: str = Field(default="main.py", max_length=200, description="the file that is run")
+    arguments: list[str] = Field(default=[], max_length=MAX_ENTRIES)
+    environment: dict[str, str] = Field(default={}, max_length=MAX_ENTRIES)
+    gpus: int | None = Field(
+        default=None, ge=1, le=100_000, description="GPUs it takes; left out: read from the source"
+    )
+    gpu_types: list[str] | None = Field(default=None, description="types it may use; left out: read, else any")
+    gpu_milli: int = Field(default=1000, ge=1, le=1000, description="thousandths of one board, for a job of one GPU")
+    one_node: bool = Field(default=False, description="all its GPUs on one node")
+    memory_bytes: int | None = Field(default=None, ge=0, description="what it needs on each GPU")
+    priority: int = Field(default=0, ge=-1_000_000, le=1_000_000, description="larger is more urgent; for policy fair")
+    deadline: datetime | None = Field(
+        default=None, description="when it should be done, with a time zone; not enforced"
+    )
+    labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)
+    timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
+    max_attempts: int = Field(default=3, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _one_program(self) -> "SubmissionBody":
+        if (self.source is None) == (self.archive is None):
+            raise ValueError("give source (one file) or archive (a zip in base64), one of the two")
+        if self.deadline is not None and self.deadline.tzinfo is None:
+            raise ValueError("deadline needs a time zone, as in 2026-11-21T18:00:00+00:00")
+        return self
+
+
+class Expectation(Wire):
+    """What is expected of a job on one GPU type; the ends of 90% intervals are null where the probe gives none."""
+
+    runtime_s: float
+    runtime_low_s: float | None = None
+    runtime_high_s: float | None = None
+    energy_kwh: float
+    energy_low_kwh: float | None = None
+    energy_high_kwh: float | None = None
+    provenance: Provenance = Provenance.MODELLED
+    features: str
+
+
+class AskedFor(Wire):
+    """What the source itself says about GPUs, and where it says so."""
+
+    gpus: int
+    gpu_types: list[str] | None
+    evidence: list[str]
+
+
+class PredictionView(Wire):
+    """The answer to predict. `cached` says that the same text was predicted by the same probe before."""
+
+    content_hash: str
+    probe_version: str
+    cached: bool
+    asks_for: AskedFor
+    by_type: dict[str, Expectation]
+    dry_run: str = Field(description="what the dry run of the program found; GPU types without labels need it")
+    memory: dict[str, str] = Field(default={}, description="GPU types with too little memory, and why")
+
+
+class Figure(Wire):
+    """A number and how it was had."""
+
+    value: float
+    provenance: Provenance
+
+
+class AttemptView(Wire):
+    """One attempt at a job."""
+
+    attempt: int
+    gpu_type: str
+    gpus: int
+    nodes: list[str]
+    placed_s: float
+    started_s: float | None
+    ended_s: float | None
+    exit_code: int | None
+    reason: str | None
+    runtime_s: Figure | None
+    energy_kwh: Figure | None
+    meter: str | None
+    peak_memory_bytes: int | None
+
+
+class ExpectedView(Wire):
+    """When a job is expected to start and end; all modelled. The interval of the start is of 90%, null if unknown."""
+
+    gpu_type: str
+    gpus: int
+    start_s: float
+    start_low_s: float | None
+    start_high_s: float | None
+    end_s: float
+    energy_kwh: float
+    provenance: Provenance = Provenance.MODELLED
+    late: bool | None = Field(default=None, description="whether it is expected to end after its deadline")
+
+
+class ProgressView(Wire):
+    """How far a running job is: seconds since its program started over the seconds that were predicted."""
+
+    run_s: float
+    predicted_s: float
+    share: float
+    run_provenance: Provenance
+    predicted_provenance: Provenance = Provenance.MODELLED
+    power_w: Figure | None
+
+
+class JobView(Wire):
+    """A job as it stands."""
+
+    job_id: str
+    owner: str
+    state: State
+    reason: str | None
+    submitted_s: float
+    ended_s: float | None
+    cancel_asked_s: float | None
+    gpus: int
+    gpu_milli: int
+    gpu_types: list[str] | None
+    priority: int
+    deadline: str | None
+    labels: dict[str, str]
+    entrypoint: str
+    arguments: list[str]
+    content_hash: str
+    probe_version: str
+    by_type: dict[str, Expectation]
+    attempts: list[AttemptView]
+    expected: ExpectedView | None
+    progress: ProgressView | None
+
+
+class JobsPage(Wire):
+    """A page of jobs by id; `next` is the `after` of the next page, null on the last."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+class Submitted(Wire):
+    """A job that is accepted: durable when this is read."""
+
+    job_id: str
+    probe_version: str
+    asks_for: AskedFor
+    by_type: dict[str, Expectation]
+    warnings: list[str]
+
+
+class LogPiece(Wire):
+    """Part of a log: `text` begins at byte `offset`; go on at `next`. `ended` says that there will be no more."""
+
+    offset: int
+    next: int
+    text: str
+    ended: bool
+
+
+class GpuTypeView(Wire):
+    """The GPUs of one type; `held` are taken by others."""
+
+    gpu_type: str
+    total: int
+    free: int
+    held: int
+    jobs_running: int
+    idle_w: Figure | None
+
+
+class Node(Wire):
+    """A node with GPUs; `problem` says why it is not used."""
+
+    node: str
+    address: str
+    gpu_type: str | None
+    gpus: int
+    draining: bool
+    problem: str | None
+
+
+class ClusterView(Wire):
+    """The cluster as it is now."""
+
+    now_s: float
+    policy: str
+    policy_options: dict[str, float | str | None]
+    rule: str
+    types: list[GpuTypeView]
+    nodes: list[Node]
+    waiting: int
+    running: int
+    stranded: int
+    problem: str | None
+
+
+class Health(Wire):
+    """Whether the service can do its work."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    scheduler: str
+    predictor: str
+
+
+class TokenAsked(Wire):
+    """A token to make."""
+
+    owner: str = Field(min_length=1, max_length=200)
+    role: Literal["read", "submit", "operate"]
+
+
+class TokenMade(Wire):
+    """A new token: shown once."""
+
+    token: str
+
+
+class Token(Wire):
+    """A token as it is listed: never its secret."""
+
+    token_id: str
+    owner: str
+    role: str
+    created_s: float
+    revoked_s: float | None
+
+
+class TokenList(Wire):
+    """Every token ever made."""
+
+    tokens: list[Token]

@@ -1,0 +1,182 @@
+"""The guard of one job: its environment, its end, its log, and that nothing of it stays behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kilowait.measure.joblog import JobLog, read_log
+from kilowait.measure.outcome import RunOutcome
+from kilowait.measure.ward import WardOrder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def guard(tmp_path):
+    """Starts a guard over a program; what still runs is ended."""
+    started = []
+
+    def start(text, *arguments, **order):
+        folder, log = tmp_path / f"job-{len(started)}", tmp_path / f"log-{len(started)}"
+        folder.mkdir()
+        log.mkdir()
+        (folder / "m.py").write_text(text)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kilowait.measure.ward"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SECRET": "of the service"},
+        )
+        started.append(process)
+        asked = WardOrder(
+            folder=str(folder),
+            log_folder=str(log),
+            **{
+                "command": (sys.executable, "m.py", *arguments),
+                "environment": {},
+                "log_bytes": 1000,
+                "grace_s": 5.0,
+                **order,
+            },
+        )
+        process.stdin.write(msgspec.json.encode(asked) + b"\n")
+        process.stdin.flush()
+        return process, log
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(30)
+        for pipe in (process.stdin, process.stdout):
+            pipe.close()
+
+
+def outcome(process):
+    return RunOutcome.from_json(process.stdout.readline().decode())
+
+
+def said(log):
+    """The first whole line of a log, once it is there."""
+    deadline_s = time.monotonic() + 30
+    while b"\n" not in read_log(log)[1]:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    return read_log(log)[1].split(b"\n")[0].decode()
+
+
+def gone(pid):
+    """Whether a process ends, if it has not already."""
+    deadline_s = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    return not Path(f"/proc/{pid}").exists()
+
+
+CHILD = """
+import os, subprocess, sys, time
+quiet = subprocess.DEVNULL
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True, stdout=quiet)
+print(os.getpid(), child.pid, flush=True)
+"""
+"""Starts a process that leaves its session, so no signal to the group reaches it."""
+
+
+def test_a_job_has_only_the_environment_arguments_and_folder_it_is_given(guard):
+    text = "import json, os, sys\nprint(json.dumps([dict(os.environ), sys.argv[1:], os.getcwd(), sys.stdin.read()]))"
+    process, log = guard(text, "a b", "--c", environment={"MINE": "1"})
+    assert outcome(process).exit_code == 0
+    environment, arguments, folder, read = json.loads(read_log(log)[1])
+    assert environment.pop("LC_CTYPE", "C.UTF-8") == "C.UTF-8"  # Python sets it by itself
+    assert (environment, arguments, read) == ({"MINE": "1"}, ["a b", "--c"], "")
+    assert folder.endswith("job-0")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "failure"),
+    [
+        ("print('fine')", 0, None),
+        ("import sys; print('out'); sys.exit('no data')", 1, "exit code 1: no data"),
+        ("import sys; sys.exit(7)", 7, "exit code 7"),
+        ("import os; os.kill(os.getpid(), 9)", -9, "killed by SIGKILL"),
+    ],
+)
+def test_how_a_job_ended_and_its_last_words(guard, text, code, failure):
+    ended = outcome(guard(text)[0])
+    assert (ended.exit_code, ended.failure) == (code, failure)
+    assert ended.ended_s > ended.forked_s
+    assert ended.peak_memory_bytes > 10**6
+
+
+def test_a_command_that_is_not_there_is_said(guard, tmp_path):
+    ended = outcome(guard("", command=("/no/such/python",))[0])
+    assert ended.failure.startswith("exit code 69: /no/such/python: cannot be started")
+
+
+def test_a_job_that_takes_too_long_is_ended(guard):
+    ended = outcome(guard("import time; time.sleep(300)", timeout_s=0.2)[0])
+    assert (ended.exit_code, ended.failure) == (-signal.SIGTERM, "timeout after 0.2 s")
+
+
+def test_a_job_may_clean_up_when_it_is_stopped(guard):
+    listens = "import signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(3))\n"
+    process, log = guard(listens + "print('ready', flush=True)\ntime.sleep(300)")
+    said(log)
+    process.stdin.write(b"stop\n")
+    process.stdin.flush()
+    ended = outcome(process)
+    assert (ended.exit_code, ended.failure) == (3, "stopped")
+
+
+def test_a_job_that_does_not_listen_is_killed_with_all_that_it_started(guard):
+    text = "import signal\nsignal.signal(15, signal.SIG_IGN)" + CHILD + "time.sleep(300)"
+    process, log = guard(text, grace_s=0.2)
+    pids = said(log).split()
+    process.stdin.write(b"stop\n")
+    process.stdin.flush()
+    assert outcome(process).exit_code == -signal.SIGKILL
+    assert all(gone(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("how", ["its orders end", "kill -9"])
+def test_no_job_outlives_its_runner(guard, how):
+    process, log = guard(CHILD + "time.sleep(300)")
+    job, child = said(log).split()
+    if how == "kill -9":
+        process.kill()
+        assert gone(job)  # a child that left the session is out of reach then, and is ended here
+        os.kill(int(child), signal.SIGKILL)
+    else:
+        process.stdin.close()
+        assert gone(job)
+        assert gone(child)
+        assert process.wait(30) == 0
+        assert not log.exists()
+
+
+def test_what_a_job_left_running_is_ended_with_it(guard):
+    process, log = guard(CHILD)
+    assert outcome(process).exit_code == 0
+    assert all(gone(pid) for pid in said(log).split())
+
+
+def test_a_log_is_bounded_and_read_by_offset(tmp_path):
+    log = JobLog(tmp_path, 40)
+    whole = b"".join(b"%03d " % n for n in range(100))
+    for first in range(0, 400, 7):
+        log.write(whole[first : first + 7])
+    log.close()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 40
+    begin, kept = read_log(tmp_path)
+    assert (kept, len(kept) >= 30) == (whole[begin:], True)
+    assert read_log(tmp_path, 390, 5) == (390, whole[390:395])
+    assert read_log(tmp_path, 398) == (398, whole[398:])
+    assert read_log(tmp_path, 0, 4)[1] == whole[begin : begin + 4]
+    assert read_log(tmp_path, 500) == (500, b"")
+    assert read_log(tmp_path / "none") == (0, b"")

@@ -1,0 +1,227 @@
+"""The `kilowait` command, the metrics and the page against a real service on pretended GPUs."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+from contextlib import redirect_stderr, redirect_stdout
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from kilowait.cli.main import main
+from kilowait.client.client import Client, job_of
+from kilowait.core.errors import InputError, ServiceError, SourceError
+from tests.support.service_world import ServiceWorld
+
+SLOW = "import time\nprint('begins', flush=True)\ntime.sleep(300)\n"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    world = ServiceWorld(tmp_path_factory.mktemp("client"), {"A100": 1, "RTX-A6000": 1}, policy="simple")
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def run(world, monkeypatch):
+    """Run a command as ada, or as another; returns (exit code, output, errors)."""
+
+    def command(*words, who="ada"):
+        monkeypatch.setenv("KILOWAIT_URL", world.address)
+        monkeypatch.setenv("KILOWAIT_TOKEN", world.tokens[who])
+        out, errors = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(errors):
+            code = main(list(words))
+        return code, out.getvalue(), errors.getvalue()
+
+    return command
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "train.py"
+    path.write_text("import sys\nprint('argument', *sys.argv[1:])\n")
+    return str(path)
+
+
+def submitted(run, *words):
+    code, out, errors = run("submit", "--json", *words)
+    assert code == 0, errors
+    return json.loads(out)["job_id"]
+
+
+def test_a_job_from_the_command_line_and_back(run, world, script):
+    job_id = submitted(run, script, "--label", "team=vision", "--", "--steps", "3")
+    code, out, _ = run("logs", "-f", job_id)
+    assert (code, out) == (0, "argument --steps 3\n")
+    world.over(job_id)
+    assert run("logs", job_id)[1] == "argument --steps 3\n"
+    out = run("show", job_id)[1]
+    assert f"{job_id}  finished" in out
+    assert "labels: team=vision" in out
+    assert "(pretended)" in out
+    assert job_id in run("ps")[1]
+    assert json.loads(run("show", job_id, "--json")[1])["state"] == "finished"
+    assert "policy simple: first come, first served" in run("why", job_id)[1]
+
+
+def test_waiting_jobs_are_explained_and_cancelled(run, world, tmp_path, script):
+    slow = tmp_path / "slow.py"
+    slow.write_text(SLOW)
+    running = [submitted(run, str(slow)) for _ in range(2)]
+    world.until(lambda: all((world.get(f"/v1/jobs/{one}")["progress"] or {}).get("power_w") for one in running))
+    waits = submitted(run, script)
+    assert "no type that it may use has enough free GPUs" in run("why", waits)[1]
+    code, out, _ = run("what-if", script, who="reader")
+    assert (code, "left to policy" in out, "all modelled" in out) == (0, True, True)
+    assert "2 jobs run, 1 wait" in run("cluster")[1]
+    overview = world.get("/v1/overview", "bob")
+    assert [(line["job_id"], line["visible"], line["owner"]) for line in overview["queue"]] == [(waits, False, None)]
+    assert {line["gpu_type"] for line in overview["running"]} == {"A100", "A6000"}
+    progress = {line["gpu_type"]: line["progress"] for line in world.get("/v1/overview")["running"]}
+    assert progress["A100"]["power_w"] == {
+        "value": 400.0,
+        "provenance": "pretended",
+    }  # a pretended board draws its peak
+    assert run("cancel", waits)[1] == f"{waits}  cancelled\n"
+    assert run("cancel", running[0])[1] == f"{running[0]}  its program was asked to end\n"
+    run("cancel", running[1])
+    assert [world.over(one)["state"] for one in running] == ["cancelled"] * 2
+
+
+def test_a_folder_is_sent_without_what_does_not_belong(run, world, tmp_path):
+    project = tmp_path / "project"
+    for name in ("train.py", "lib/words.py", ".git/config", "__pycache__/x.pyc"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+    (project / "train.py").write_text("import pathlib\nprint(sorted(map(str, pathlib.Path('.').rglob('*.*'))))\n")
+    (project / "lib/words.py").write_text("say = print\n")
+    (project / ".git/config").write_text("secret")
+    (project / "__pycache__/x.pyc").write_bytes(b"\xff")
+    job_id = submitted(run, str(project), "--entrypoint", "train.py")
+    assert world.over(job_id)["state"] == "finished"
+    assert "config" not in run("logs", job_id)[1]
+    assert "lib/words.py" in run("logs", job_id)[1]
+    assert "say which of its files is run" in run("submit", str(project))[2]
+    (project / "data.bin").write_bytes(b"\xff\xfe")
+    assert "only UTF-8 text is sent" in run("submit", str(project), "--entrypoint", "train.py")[2]
+
+
+def test_mistakes_are_told_with_the_remedy_and_the_exit_code(run, world, script, tmp_path, monkeypatch):
+    for words, told in (
+        (("show", "job-99999999"), "no job 'job-99999999' of yours; list yours with"),
+        (("submit", script, "--gpus", "64"), "ask for fewer GPUs"),
+        (("submit", script, "--deadline", "tomorrow"), "correct deadline"),
+        (("submit", str(tmp_path / "none.py")), "none.py: cannot be read"),
+        (("token", "list"), "ask an operator for a token of the role operate"),
+        (("history", "--format", "parquet"), "give --out FILE"),
+    ):
+        code, _, errors = run(*words)
+        assert (code, told in errors) == (2, True), errors
+    monkeypatch.setenv("KILOWAIT_URL", "http://127.0.0.1:9")
+    out = io.StringIO()
+    with redirect_stderr(out):
+        assert main(["ps"]) == 1
+    assert "no service answers at http://127.0.0.1:9 (connection refused or lost); start one with: make serve" in (
+        out.getvalue()
+    )
+
+
+def test_tokens_and_the_history_from_the_command_line(run, world, tmp_path, script):
+    world.over(submitted(run, script))
+    code, token, _ = run("token", "create", "--owner", "eve", "--role", "submit", who="operator")
+    assert (code, token.startswith("kw_")) == (0, True)
+    assert re.search(r"eve +submit", run("token", "list", who="operator")[1])
+    assert Client(world.address, token.strip()).cluster()["policy"] == "simple"
+    run("token", "revoke", token.split("_")[1], who="operator")
+    with pytest.raises(InputError, match="unknown or revoked"):
+        Client(world.address, token.strip()).cluster()
+    assert run("history", "--format", "parquet", "--out", str(tmp_path / "h.parquet"))[0] == 0
+    assert (tmp_path / "h.parquet").read_bytes()[:4] == b"PAR1"
+    assert run("history")[1].startswith("job_id,attempt,owner")
+    database = ("--database", world.url)
+    direct = run("token", "create", "--owner", "root", "--role", "operate", *database)[1].strip()
+    assert Client(world.address, direct).tokens()
+
+
+def test_metrics_are_prometheus_and_say_how_each_number_was_had(run, world, script):
+    world.over(submitted(run, script))
+    answer = world.call("GET", "/metrics", "reader")
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    state = {sample.labels["state"]: sample.value for sample in families["kilowait_jobs"].samples}
+    assert state == {"waiting": 0, "running": 0, "stranded": 0}
+    energy = families["kilowait_energy_kwh"].samples
+    assert {sample.labels["provenance"] for sample in energy} == {"pretended"}
+    assert sum(sample.value for sample in energy) > 0
+    events = {s.labels["event"]: s.value for s in families["kilowait_job_events"].samples if "event" in s.labels}
+    waits = [s.value for s in families["kilowait_wait_seconds"].samples if s.name.endswith("_count")]
+    assert events["submitted"] >= events["placed"] == waits[0] >= events["finished"] > 0
+    for name in ("kilowait_decision_seconds", "kilowait_predictions", "kilowait_energy_saved_today_kwh"):
+        assert families[name].samples
+    assert world.call("GET", "/metrics", None).status_code == 401
+
+
+def test_a_service_that_is_no_kilowait_or_no_address_is_told():
+    with pytest.raises(InputError, match="'localhost:8000' is no address"):
+        Client("localhost:8000")
+    with pytest.raises(ServiceError, match="no service answers"):
+        Client("http://127.0.0.1:9").cluster()
+
+
+def test_what_cannot_be_sent_is_refused_before_it_is_sent(tmp_path):
+    (tmp_path / "a.py").write_text("pass")
+    with pytest.raises(InputError, match="no such file"):
+        job_of(tmp_path, "b.py")
+    with pytest.raises(InputError, match="is one file"):
+        job_of(tmp_path / "a.py", "a.py")
+    (tmp_path / "a.py").write_bytes(b"")
+    with pytest.raises(SourceError, match="empty"):
+        job_of(tmp_path / "a.py")
+
+
+def dumped(world, path, who="operator", width=1280):
+    """The page as chromium shows it after its first look at the service."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium is installed")
+    address = f"{world.address}{path}#token={world.tokens[who]}"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--virtual-time-budget=6000"]
+    done = subprocess.run(
+        [browser, *flags, "--dump-dom", address], capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.stdout
+
+
+def test_the_page_shows_the_cluster_in_a_browser(run, world, script, tmp_path):
+    finished = world.over(submitted(run, script))["job_id"]
+    slow = tmp_path / "slow.py"
+    slow.write_text(SLOW)
+    jobs = [submitted(run, str(slow)) for _ in range(3)]
+    world.until(lambda: world.get("/v1/cluster")["running"] == 2)
+    try:
+        page = dumped(world, "/")
+        assert re.search(r'<p id="status" role="status">live</p>', page)
+        assert all(job_id in page for job_id in (*jobs, finished))
+        assert page.count('scope="row"') == 2 + 2 + 1 + len(world.get("/v1/overview", "operator")["accuracy"])
+        assert "pretended" in page
+        assert "modelled" in page
+        assert page.count("<main") == page.count("<h1") == 1
+        detail = dumped(world, f"/job?id={jobs[2]}", width=400)
+        assert "no type that it may use has enough free GPUs" in detail
+        assert "What would have to change" in detail
+        refused = dumped(world, f"/job?id={jobs[2]}", who="bob")
+        assert "no news: no job" in refused
+    finally:
+        for job_id in jobs:
+            run("cancel", job_id)
+
+
+def test_the_page_loads_nothing_from_elsewhere(world):
+    for path in ("/", "/job", "/page/page.css", "/page/shared.js", "/page/cluster.js", "/page/job.js"):
+        answer = world.call("GET", path, None)
+        assert answer.status_code == 200, path
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert not re.search(r"(?:src|href|url|from|import|fetch)[\s(=\"']+(?:https?:)?//", answer.text), path
+    assert world.call("GET", "/page/../app.py", None).status_code == 404

@@ -1,0 +1,60 @@
+"""A service whose history another cluster wants, or has taken: refused while it lives, and harmless once replaced."""
+
+import socket
+import time
+
+import pytest
+import ray
+
+from benchmarks.pretended_cluster import PretendedCluster
+from kilowait.core.errors import Occupied
+from kilowait.core.submission import Retry
+from kilowait.history.lease import Claim
+from kilowait.history.store import Store
+from serve.runner import gang
+from serve.scheduler.claim import claim
+from serve.start import main
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    cluster = PretendedCluster(tmp_path_factory.mktemp("lease"), policy="simple", a=("A100", 1))
+    cluster.until(lambda: cluster.ask("snapshot").free == {"A100": 1})
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def store(world):
+    opened = Store(world.url)
+    yield opened
+    opened.close()
+
+
+def other():
+    return Claim(cluster="another", holder="the scheduler on another-head, process 1", time_s=time.time())
+
+
+def test_a_second_cluster_is_refused_and_told_where_the_first_is(world, store):
+    pid = world.ask("status")["pid"]
+    with pytest.raises(Occupied, match=rf"held by the scheduler on {socket.gethostname()}, process {pid} "):
+        store.take_over(other())
+    world.over(world.submit("goes on"))
+
+
+def test_a_service_that_would_be_the_second_does_not_start(world, capsys):
+    assert main(["--database", world.url, "--pretend", "A100=1"]) == 2
+    assert "stop that service, give this one a database of its own" in capsys.readouterr().err
+
+
+def test_a_replaced_service_ends_its_jobs_and_waits_until_it_may_go_on(world, store):
+    job_id = world.submit("long", 300.0, retry=Retry(max_attempts=1))
+    world.until(lambda: (job_id, "1", "begins") in world.marked(job_id))
+    store.let_go(claim().cluster)  # as if it had not been heard of for long
+    store.take_over(other())
+    world.until(lambda: gang.strangers(set()) == set())
+    store.let_go("another")
+    (row,) = world.over(job_id)
+    assert (row["state"], len(row["attempts"])) == ("failed", 1)
+    world.over(world.submit("after it"))
+    assert ray.is_initialized()

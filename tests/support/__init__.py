@@ -1,0 +1,1 @@
+"""Worlds, references and small programs that several tests share."""

@@ -1,0 +1,87 @@
+"""The whole service on a Ray cluster of this machine whose nodes say that they have GPUs, spoken to over HTTP."""
+
+import socket
+import time
+
+import ray
+import requests
+from ray import serve
+from ray.cluster_utils import Cluster
+
+from kilowait.history.store import Store
+from kilowait.history.tokens import Role, create
+from serve.app import Options, app
+from serve.runner.gang import NAMESPACE
+
+MEMORY_BYTES = 80_000_000
+OVER = {"finished", "failed", "cancelled"}
+
+
+class ServiceWorld:
+    """Pretended nodes by type in Ray's words, the service over them, and tokens for ada, bob and an operator."""
+
+    def __init__(self, folder, nodes, **options):
+        self.cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 2, "include_dashboard": False, "object_store_memory": MEMORY_BYTES},
+        )
+        for gpu_type, gpus in nodes.items():
+            resources = {f"accelerator_type:{gpu_type}": 1}
+            self.cluster.add_node(
+                num_cpus=1, num_gpus=gpus, resources=resources, object_store_memory=MEMORY_BYTES, wait=True
+            )
+        ray.init(address=self.cluster.address, namespace=NAMESPACE, log_to_driver=False)
+        self.url = f"sqlite:///{folder}/kilowait.db"
+        store = Store(self.url)
+        roles = {"reader": Role.READ, "ada": Role.SUBMIT, "bob": Role.SUBMIT, "operator": Role.OPERATE}
+        self.tokens = {owner: create(store, owner, role, time.time()) for owner, role in roles.items()}
+        store.close()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        serve.start(http_options={"host": "127.0.0.1", "port": self.port})
+        serve.run(app(Options(database=self.url, **options)), name="kilowait")
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.until(lambda: self.call("GET", "/v1/health").status_code == 200)
+        self.until(lambda: sum(t["free"] for t in self.get("/v1/cluster")["types"]) == sum(nodes.values()))
+
+    def call(self, method, path, who="ada", **more):
+        """A request; `who` None for no token."""
+        headers = {**({"Authorization": f"Bearer {self.tokens[who]}"} if who else {}), **more.pop("headers", {})}
+        return requests.request(method, self.address + path, headers=headers, timeout=60, **more)
+
+    def get(self, path, who="ada", **more):
+        """The JSON of a GET that succeeds."""
+        answer = self.call("GET", path, who, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def submit(self, source, who="ada", **more):
+        """The id of a job that is accepted."""
+        answer = self.call("POST", "/v1/jobs", who, json={"source": source, **more})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["job_id"]
+
+    def over(self, job_id, who="ada"):
+        """The job once it is over."""
+        found = {}
+
+        def is_over():
+            found.update(self.get(f"/v1/jobs/{job_id}", who))
+            return found["state"] in OVER
+
+        self.until(is_over)
+        return found
+
+    def until(self, what, timeout_s=90):
+        """Wait until a condition holds."""
+        deadline_s = time.monotonic() + timeout_s
+        while not what():
+            assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
+            time.sleep(0.1)
+
+    def close(self):
+        """End everything that was started here."""
+        serve.shutdown()
+        ray.shutdown()
+        self.cluster.shutdown()
