@@ -41,7 +41,7 @@ EXAMPLE = """example:
   python -m pipelines.backtest --trace philly.csv --format philly --gpus A100=16,A6000=30 --load 0.9 --out out/philly
 """
 TRACE_JOBS = "trace_jobs.parquet"
-"""Every planned job of a trace with its numbers, a table of `records.TRACE_JOBS`."""
+"""Every planned job of a trace with its numbers, a table of `columns.TRACE_JOBS`."""
 
 BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 @ray.remote
 def evaluate_batch(world: Sampled, indices: Sequence[int], policies: Sequence[PolicySpec]) -> list[dict[str, object]]:
-    """A Ray task: these samples of a world under every policy, as rows of `records.BACKTEST`."""
+    """A Ray task: these samples of a world under every policy, as rows of `columns.BACKTEST`."""
     return [outcome_row(world, outcome) for index in indices for outcome in evaluate(world, index, policies)]
 
 

@@ -1,4 +1,4 @@
-"""The Pareto front of tuning.kappa as files: front.parquet (a table of `records.KAPPA_FRONT`) and front.svg."""
+"""The Pareto front of tuning.kappa as files: front.parquet (a table of `columns.KAPPA_FRONT`) and front.svg."""
 
 import os
 from collections.abc import Mapping, Sequence

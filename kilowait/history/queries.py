@@ -59,7 +59,7 @@ def history(
     ended_from_s: float | None = None,
     limit: int = 1000,
 ) -> list[dict[str, Any]]:
-    """Rows of `records.HISTORY`: attempts that have ended, by job id and attempt, from behind `after` on."""
+    """Rows of `columns.HISTORY`: attempts that have ended, by job id and attempt, from behind `after` on."""
     measured = [column for column in MEASUREMENTS.c if column.name not in ATTEMPTS.c]
     both = (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt)
     joined = ATTEMPTS.join(JOBS, JOBS.c.job_id == ATTEMPTS.c.job_id).outerjoin(MEASUREMENTS, both)

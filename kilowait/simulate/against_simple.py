@@ -33,7 +33,7 @@ class Against:
 def against_simple(
     rows: Sequence[Mapping[str, Any]], asked: Mapping[str, JobSubmitted], inventory: Mapping[str, int]
 ) -> Against:
-    """Replay rows of `records.HISTORY` under Simple on `inventory`; `asked` is how each job was submitted."""
+    """Replay rows of `columns.HISTORY` under Simple on `inventory`; `asked` is how each job was submitted."""
     usable = [row for row in rows if _usable(row, inventory)]
     submissions = [_submission(row, asked[row["job_id"]]) for row in usable]
     if not submissions:

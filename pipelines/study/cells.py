@@ -58,7 +58,7 @@ def run_rate(world: RateWorld, spec: PolicySpec, budget_s: float) -> Row:
 
 
 def finish(points: Sequence[Point], families: Mapping[str, WorldFamily], store: CellFiles) -> list[Row]:
-    """The rows of `records.STUDY` of all points, in their order; cells that are not in `store` are run and kept."""
+    """The rows of `columns.STUDY` of all points, in their order; cells that are not in `store` are run and kept."""
     digests = {name: content_digest(family.world) for name, family in families.items()}
     keyed = [(point, [cell.key(digests[point.family]) for cell in point.cells]) for point in points]
     wanted = {key: (point.family, cell) for point, keys in keyed for key, cell in zip(keys, point.cells, strict=True)}
@@ -96,7 +96,7 @@ def _placed(point: Point, row: Row) -> Row:
 def finish_rates(
     rates: Sequence[float], classes: str, seed: int, policies: Sequence[PolicySpec], budget_s: float, store: CellFiles
 ) -> list[Row]:
-    """Rows of `records.RATES`, one run at a time because they are timed; a policy that falls behind goes no further."""
+    """Rows of `columns.RATES`, one run at a time because they are timed; a policy that falls behind goes no further."""
     rows: list[Row] = []
     with tqdm(total=len(policies) * len(rates), desc="rates", unit="run", file=sys.stderr) as bar:
         for spec in policies:

@@ -43,7 +43,7 @@ def _whole(store: Store, rows: Sequence[Row]) -> list[Row]:
 def ended(
     store: Store, owner: str | None, after: tuple[str, int], from_s: float | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Rows of `records.HISTORY`, a page."""
+    """Rows of `columns.HISTORY`, a page."""
     return history(store, owner=owner, after=after, ended_from_s=from_s, limit=limit)
 
 

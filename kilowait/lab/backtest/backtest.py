@@ -117,7 +117,7 @@ def try_kappa(samples: Sequence[Sample], kappa: float) -> KappaTrial:
 
 
 def outcome_row(world: Sampled, outcome: SampleOutcome) -> dict[str, object]:
-    """The outcome as a row of `records.BACKTEST`."""
+    """The outcome as a row of `columns.BACKTEST`."""
     scores = asdict(outcome.scores) | {"policy": outcome.policy}
     return scores | {
         "classes": world.classes,

@@ -28,14 +28,14 @@ from kilowait.report.table import TableView, html, records_table
 BOOTSTRAP_SEED = 0
 OUTCOMES = "scores.parquet"
 WORLD = "world.json"
-"""What `pipelines.backtest` leaves in its folder: `records.BACKTEST`, and arrivals and a sample path."""
+"""What `pipelines.backtest` leaves in its folder: `columns.BACKTEST`, and arrivals and a sample path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportInputs:
     """What a report is made from; what is None is left out.
 
-    `backtest` is the folder that `pipelines.backtest` wrote, `residuals` a table of `records.RESIDUALS` (of
+    `backtest` is the folder that `pipelines.backtest` wrote, `residuals` a table of `columns.RESIDUALS` (of
     `residual_model`, when it holds several), `accuracy` the accuracy.json of `pipelines.train`, `labels` the
     summary.json of `pipelines.label`, `facts` lines for the head (when, where, how long).
     """
@@ -64,7 +64,7 @@ def write_report(out_dir: Path, inputs: ReportInputs) -> Path:
 
 
 def comparisons(outcomes: pa.Table, *, trace: str | None = None) -> list[Comparison]:
-    """Summaries of all worlds in a table of `records.BACKTEST`; the bootstrap is seeded, so they repeat.
+    """Summaries of all worlds in a table of `columns.BACKTEST`; the bootstrap is seeded, so they repeat.
 
     `trace` names the trace they were made of, None for the paper's scenario.
     """

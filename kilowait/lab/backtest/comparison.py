@@ -31,7 +31,7 @@ METRICS = (
     "p99_wait_s",
     "max_wait_s",
 )
-"""Columns of `records.BACKTEST` that are compared."""
+"""Columns of `columns.BACKTEST` that are compared."""
 
 BOUNDS = {"total_wait_s": "wait_bound_s", "energy_kwh": "greenest_kwh"}
 """Columns that have a bound, and where it stands. The bounds hold one by one; no schedule need reach both."""
@@ -109,7 +109,7 @@ Columns = Mapping[str, npt.NDArray[np.float64]]
 
 
 def compare(outcomes: pa.Table, rng: np.random.Generator, *, trace: str | None = None) -> Comparison:
-    """Summarise a `records.BACKTEST` table of one world; raises InputError unless it is one, whole and paired.
+    """Summarise a `columns.BACKTEST` table of one world; raises InputError unless it is one, whole and paired.
 
     `trace` names the trace whose windows the samples are, None for the paper's scenario.
     """

@@ -228,7 +228,7 @@ def _placed(timings: Sequence[Timing]) -> dict[str, Timing]:
 
 
 def manifest_rows(imported: Imported) -> list[dict[str, Any]]:
-    """Rows of records.CORPUS; versions of one problem share a group."""
+    """Rows of columns.CORPUS; versions of one problem share a group."""
     return [
         {
             "content_hash": content_hash,

@@ -74,7 +74,7 @@ class Point:
 
 
 def cell_rows(world: SeededWorld, cell: Cell, clock: Clock) -> list[dict[str, object]]:
-    """Rows of `records.STUDY_CELLS`; `clock` gives process time."""
+    """Rows of `columns.STUDY_CELLS`; `clock` gives process time."""
     return [_row(world, cell, index, clock) for index in cell.samples]
 
 

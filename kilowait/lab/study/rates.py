@@ -91,7 +91,7 @@ class RateWorld:
 
 
 def measure_rate(world: RateWorld, spec: PolicySpec, *, clock: Clock, budget_s: float) -> dict[str, object]:
-    """A row of `records.RATES`: one run of this world, stopped when it has taken `budget_s` seconds of `clock`."""
+    """A row of `columns.RATES`: one run of this world, stopped when it has taken `budget_s` seconds of `clock`."""
     sample = world.sample()
     timed = TimedPolicy(spec.build(), clock, budget_s=budget_s)
     energy_kwh = _energy_kwh(sample, timed)

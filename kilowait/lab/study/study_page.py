@@ -19,7 +19,7 @@ from kilowait.report.page import Section, write_page
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyInputs:
-    """Rows of `records.STUDY` and `records.RATES`, and facts for the head; a part without rows is left out."""
+    """Rows of `columns.STUDY` and `columns.RATES`, and facts for the head; a part without rows is left out."""
 
     rows: Sequence[Mapping[str, Any]]
     rates: Sequence[Mapping[str, Any]]

@@ -65,7 +65,7 @@ class ErrorPool:
 
 
 def error_pool(residuals: pa.Table, *, model: str | None = None) -> ErrorPool:
-    """The pool of one model in a table of `records.RESIDUALS`; energy errors are the runtime's where it has none.
+    """The pool of one model in a table of `columns.RESIDUALS`; energy errors are the runtime's where it has none.
 
     Raises InputError for an unknown model, for several models without a choice, and when no script has positive
     predictions on every device type.
@@ -148,7 +148,7 @@ def _off_by(
 
 
 def chosen_model(rows: Sequence[Mapping[str, Any]], model: str | None) -> str:
-    """The model to take from rows of `records.RESIDUALS`: the one asked for, "default", or the only one.
+    """The model to take from rows of `columns.RESIDUALS`: the one asked for, "default", or the only one.
 
     Raises InputError naming the models there are.
     """

@@ -155,7 +155,7 @@ def window_size(jobs: int, samples: int, asked: int | None) -> int:
 
 
 def job_rows(world: TraceWorld) -> list[dict[str, Any]]:
-    """A row of `records.TRACE_JOBS` for every planned job and type it can run on."""
+    """A row of `columns.TRACE_JOBS` for every planned job and type it can run on."""
     return [
         {
             "job_id": p.submission.job.job_id,
