@@ -1,6 +1,6 @@
 """Run a corpus of programs dry over a pool of Ray actors: `python -m pipelines.dryrun --help`.
 
-Writes into --out: dryrun-*.parquet (records.DRYRUNS) and refused.json.
+Writes into --out: dryrun-*.parquet (columns.DRYRUNS) and refused.json.
 """
 
 import argparse

@@ -137,7 +137,7 @@ def _check_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> No
 
 
 def _search(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: Folds) -> list[dict[str, Any]]:
-    """Run or finish the experiment; a row of records.PROBE_TRIALS for each trial."""
+    """Run or finish the experiment; a row of columns.PROBE_TRIALS for each trial."""
     mine = not ray.is_initialized()
     if mine:
         ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

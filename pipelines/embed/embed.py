@@ -1,6 +1,6 @@
 """Embed sources with a language model over a pool of Ray actors: `python -m pipelines.embed --help`.
 
-Writes into --out: shard-*.parquet (records.EMBEDDINGS) and refused.json. The driver reads the sources and writes the
+Writes into --out: shard-*.parquet (columns.EMBEDDINGS) and refused.json. The driver reads the sources and writes the
 shards, so the workers need no shared file system; all texts pass through the driver's memory.
 """
 

@@ -31,7 +31,7 @@ OUR_LABELS = Path("data/cpu/labels.parquet")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """A corpus folder with its labels: rows of records.LABELS, and of records.CORPUS by content hash."""
+    """A corpus folder with its labels: rows of columns.LABELS, and of columns.CORPUS by content hash."""
 
     folder: Path
     labels: pa.Table

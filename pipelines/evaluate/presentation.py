@@ -222,7 +222,7 @@ def _write_csv(path: Path, found: Mapping[str, Scores]) -> None:
 
 
 def _rows(report: Report, recipe: str, held: HeldOut) -> Iterator[dict[str, Any]]:
-    """Rows of records.HELD_OUT."""
+    """Rows of columns.HELD_OUT."""
     study = report.study
     for row in np.flatnonzero(scorable(study, report.metric, held)):
         ends = {"low": float(held.low[row]), "high": float(held.high[row])}

@@ -50,7 +50,7 @@ def score(study: Dataset, metric: str, split: str, model: str, predicted: FloatA
 def residual_rows(
     study: Dataset, metric: str, predicted: FloatArray, model: str = "default"
 ) -> Iterator[dict[str, object]]:
-    """Rows of records.RESIDUALS for the measured labels that were predicted out of fold."""
+    """Rows of columns.RESIDUALS for the measured labels that were predicted out of fold."""
     for row in np.flatnonzero(study.measured[metric] & np.isfinite(predicted)):
         script = study.script[row]
         yield {

@@ -246,7 +246,7 @@ def manifest_rows(imported: Imported) -> list[dict[str, Any]]:
 
 
 def label_rows(imported: Imported) -> list[dict[str, Any]]:
-    """Rows of records.POOLED_LABELS: one a program and device type, the geometric mean of its runs.
+    """Rows of columns.POOLED_LABELS: one a program and device type, the geometric mean of its runs.
 
     `spread` is std / mean over the timed calls of a single run, and where there are several the distance between
     the slowest and the fastest run over their mean, if that is more.

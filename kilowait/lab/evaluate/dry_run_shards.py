@@ -1,4 +1,4 @@
-"""Dry runs on disk: Parquet shards with one row a source and target (records.DRYRUNS)."""
+"""Dry runs on disk: Parquet shards with one row a source and target (columns.DRYRUNS)."""
 
 import hashlib
 from collections.abc import Sequence

@@ -140,7 +140,7 @@ def _groups(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
 
 
 def write_shard(folder: Path, name: str, rows: Sequence[Mapping[str, object]], *, window: int, dtype: str) -> None:
-    """Write a shard's rows (records.EMBEDDINGS) atomically; the window and the dtype stand in the file's metadata."""
+    """Write a shard's rows (columns.EMBEDDINGS) atomically; the window and the dtype stand in the file's metadata."""
     data = table(rows, EMBEDDINGS)
     metadata = {_WINDOW: str(window).encode(), _DTYPE: dtype.encode()}
     write_table(data.replace_schema_metadata(metadata), folder / name)
