@@ -182,7 +182,7 @@ class _Declarations:
 
     def _parameter(self, parameter: ast.arg, node: ast.expr | None) -> DeclaredOption:
         flags: tuple[str, ...] = (f"--{parameter.arg.replace('_', '-')}", f"--{parameter.arg}")
-        if isinstance(node, ast.Call) and _name(node.func) in ("DeclaredOption", "Argument"):
+        if isinstance(node, ast.Call) and _name(node.func) in ("Option", "Argument"):
             own = tuple(word for word in map(self._value, node.args[1:]) if isinstance(word, str))
             flags = tuple(flag for word in own for flag in word.split("/")[:1]) or flags
             node = node.args[0] if node.args else None

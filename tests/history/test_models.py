@@ -158,7 +158,8 @@ def test_a_rollback_undoes_the_promotion_before_it(before, version):
 KILLED = """
 import os, signal, sys
 from sqlalchemy import event
-from kilowait.history import Store, models
+from kilowait.history import models
+from kilowait.history.store import Store
 store = Store(sys.argv[1])
 models.listed(store)
 after = {"before": "before_cursor_execute", "inside": "after_cursor_execute", "behind": "commit"}[sys.argv[2]]

@@ -19,8 +19,10 @@ def test_every_step_is_a_command_its_module_takes(plan: list[demo.DemoStep]) -> 
     for step in plan:
         flag, module, *options = step.arguments
         assert flag == "-m"
-        found = importlib.import_module(module)
-        parser = getattr(found, "parser", None) or found._parser
+        command = importlib.import_module(module)
+        if hasattr(command, "__path__"):  # a package: its command is the module of the same name
+            command = importlib.import_module(f"{module}.{module.rpartition('.')[2]}")
+        parser = getattr(command, "parser", None) or command._parser
         parser().parse_args(options)  # an unknown option ends the test with SystemExit
 
 

@@ -240,8 +240,8 @@ def test_nothing_heavy_loads_before_the_sources_are_checked():
     """The command's module, its options and a refusal need no torch; a prediction's needs none of the rest."""
     code = (
         "import sys, argparse\n"
-        "from kilowait.predict import command\n"
-        "command.add_arguments(argparse.ArgumentParser())\n"
+        "from kilowait.cli import predict\n"
+        "predict.add_arguments(argparse.ArgumentParser())\n"
         "assert 'torch' not in sys.modules\n"
         "import kilowait.predict.predictor, kilowait.predict.probe.bundle\n"
         "heavy = {'transformers', 'pandas', 'sklearn', 'scipy', 'ray', 'pyarrow'} & set(sys.modules)\n"

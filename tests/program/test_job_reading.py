@@ -129,10 +129,10 @@ def test_the_configuration_that_hydra_composes_belongs_to_it(tmp_path, arguments
 def test_imports_are_followed_as_the_standard_library_follows_them(tmp_path):
     """On this package's own commands, hundreds of imports: modulefinder knows nothing of this code."""
     root = Path(__file__).parents[2]
-    for package in ("kilowait", "pipelines"):
+    for package in ("kilowait", "pipelines", "benchmarks"):
         shutil.copytree(root / package, tmp_path / package, ignore=lambda _, names: [n for n in names if n == "data"])
-    for entrypoint in ("pipelines/train.py", "pipelines/study/study.py"):
-        finder = ModuleFinder(path=[str(tmp_path / "pipelines"), str(tmp_path)])
+    for entrypoint in ("benchmarks/budget_errors.py", "benchmarks/refit.py"):
+        finder = ModuleFinder(path=[str(tmp_path / "benchmarks"), str(tmp_path)])
         finder.run_script(str(tmp_path / entrypoint))
         expected = {Path(m.__file__).relative_to(tmp_path) for m in finder.modules.values() if m.__file__}
         found = read_folder(tmp_path, entrypoint).source.files

@@ -267,7 +267,7 @@ def test_health_and_the_description_need_no_token(world):
     assert world.get("/v1/health", None) == {**world.get("/v1/health", None), "status": "ok", "predictor": "ok"}
     described = world.get("/v1/openapi.json", None)
     assert {"/v1/predict", "/v1/jobs", "/v1/what-if", "/v1/history"} <= described["paths"].keys()
-    assert "Problem" in described["components"]["schemas"]
+    assert "ProblemDetails" in described["components"]["schemas"]
 
 
 def test_more_predictions_than_can_wait_are_sent_away_and_told_when_to_come_back(world):

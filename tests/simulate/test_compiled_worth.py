@@ -12,7 +12,7 @@ from kilowait.simulate.loop import simulate
 def test_kernels_are_loaded_once_python_has_run_what_loading_costs(monkeypatch):
     monkeypatch.setattr(worth, "_loaded", set())
     monkeypatch.setattr(worth, "_interpreted", Counter())
-    monkeypatch.setattr(worth, "_is_kept", lambda kernel: kernel == "easy")
+    monkeypatch.setattr(worth, "_is_kept", lambda kernel: kernel == "easy_backfill")
     large = worth.LOADING_PAIRS // 2
     assert [worth.pays(large - 1, 1, easy()) for _ in range(3)] == [False, False, True]
     assert not worth.pays(large, 2, simple())  # it would have to be compiled
