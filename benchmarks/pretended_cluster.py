@@ -85,7 +85,7 @@ class PretendedCluster:
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """A word with the scheduler, which may be restarting."""
-        return ray.get(getattr(self.scheduler, method).remote(*arguments), timeout=120)
+        return ray.get(getattr(self.scheduler, method).remote(*arguments), timeout=600)
 
     def submit(
         self,
@@ -114,14 +114,14 @@ class PretendedCluster:
         said = [line.split() for line in lines if line.startswith(job_id)]
         return [(job, attempt, word) for job, attempt, _, word in said]
 
-    def until(self, what: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    def until(self, what: Callable[[], bool], timeout_s: float = 600.0) -> None:
         """Wait until a condition holds."""
         deadline_s = time.monotonic() + timeout_s
         while not what():
             assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {self.ask('status')}"
             time.sleep(0.05)
 
-    def over(self, *job_ids: str, timeout_s: float = 60.0) -> list[Mapping[str, Any]]:
+    def over(self, *job_ids: str, timeout_s: float = 600.0) -> list[Mapping[str, Any]]:
         """The rows of these jobs once all are over."""
         rows: list[Mapping[str, Any]] = []
 

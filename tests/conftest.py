@@ -1,17 +1,89 @@
-"""The folder of public measurements and traces, for the tests that check against them; databases; dry runs."""
+"""Which tests need Ray, PyTorch or patience; the folder of public measurements; databases. Nothing heavy loads here."""
 
+import ast
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from typing import Any
 
 import pytest
-import sqlalchemy
+from hypothesis import HealthCheck, settings
 
-from kilowait.core.errors import StoreError
-from kilowait.history.store import Store
-from kilowait.predict.dryrun.dry_runner import DryRunner
 from tests.support.postgres_server import postgres
+
+HERE = Path(__file__).parent
+HEAVY = ("ray", "torch")
+FOLDERS = {
+    "lab/evaluate": {"torch"},
+    "pipelines": {"ray", "torch"},
+    "predict": {"torch"},
+    "serve": {"ray"},
+    "tuning": {"ray", "torch"},
+}
+"""What the tests of a folder load; what one module of another folder loads stands in its `pytestmark`."""
+
+# A busy machine is slow: no example has a time limit, and slow examples are no fault.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+def of_folder(path: Path) -> set[str]:
+    """The marks of the folder of tests in which something lies."""
+    return set().union(*(marks for folder, marks in FOLDERS.items() if path.is_relative_to(HERE / folder)))
+
+
+@cache
+def needs(module: Path) -> frozenset[str]:
+    """The marks of a test module, told by its folder and by the names in its `pytestmark`, without importing it."""
+    own = set()
+    for statement in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "pytestmark":
+            own = {node.attr for node in ast.walk(statement.value) if isinstance(node, ast.Attribute)}
+    return frozenset((own & {*HEAVY, "slow"}) | of_folder(module))
+
+
+def left_out(config: pytest.Config) -> list[str]:
+    """The heavy packages that this run does without: `-m "not ray and not torch"` names both."""
+    return [name for name in HEAVY if f"not {name}" in config.option.markexpr]
+
+
+class Absent(MetaPathFinder):
+    """Packages that cannot be imported, as where they are not installed."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if fullname in self.names:
+            raise ModuleNotFoundError(f"this run does without {fullname}: mark the test, see {__file__}", name=fullname)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A run without Ray or PyTorch goes as where they are not installed."""
+    absent = left_out(config)
+    if loaded := [name for name in absent if name in sys.modules]:
+        raise pytest.UsageError(f"{', '.join(loaded)}: loaded before the tests, by a plugin or a conftest")
+    sys.meta_path.insert(0, Absent(absent))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A folder or module that needs what this run does without is not even imported."""
+    if collection_path.is_dir() and HERE in collection_path.parents:
+        return True if of_folder(collection_path) & set(left_out(config)) else None
+    if collection_path.suffix == ".py" and collection_path.name.startswith("test_"):
+        return True if needs(collection_path) & set(left_out(config)) else None
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test has the marks of its folder."""
+    for item in items:
+        for mark in sorted(needs(item.path)):
+            item.add_marker(mark)
 
 
 @pytest.fixture
@@ -33,8 +105,11 @@ def shared_data() -> Callable[[str], Path]:
 @pytest.fixture(scope="module")
 def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL server that answers; the test is skipped where its programs are not installed."""
+    from kilowait.core.errors import StoreError
+    from kilowait.history.store import Store
+
     with postgres(tmp_path_factory.mktemp("postgres")) as url:
-        deadline_s = time.monotonic() + 30
+        deadline_s = time.monotonic() + 300
         while True:
             try:
                 Store(url).close()
@@ -51,6 +126,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, closed: None) -> st
     """The URL of an empty database, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/kilowait.db"
+    import sqlalchemy
+
     url: str = request.getfixturevalue("database_server")
     engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
@@ -63,6 +140,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, closed: None) -> st
 @pytest.fixture
 def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every store that the test opens is closed."""
+    from kilowait.history.store import Store
+
     opened, create = [], Store.__init__
 
     def remember(self: Store, url: str) -> None:
@@ -73,10 +152,3 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for store in opened:
         store.close()
-
-
-@pytest.fixture(scope="session")
-def runner() -> Iterator[DryRunner]:
-    """Runs programs dry on a pretended GPU, without a sandbox: only for programs that the tests themselves write."""
-    with DryRunner(budget_s=30, target="cuda", unsafe=True) as runner:
-        yield runner

@@ -30,7 +30,7 @@ def command(*words, **options):
     """The command in a process of its own."""
     root = Path(__file__).parents[2]
     argv = [sys.executable, "-m", "kilowait.cli.main", *map(str, words)]
-    return subprocess.run(argv, capture_output=True, text=True, cwd=root, timeout=60, check=False, **options)
+    return subprocess.run(argv, capture_output=True, text=True, cwd=root, timeout=600, check=False, **options)
 
 
 def test_one_json_object_and_a_placements_file(jobs, tmp_path):
@@ -221,7 +221,7 @@ def test_help_teaches_with_an_example_and_simulate_loads_no_torch(jobs):
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, cwd=root, timeout=60, check=True
+        [sys.executable, "-c", probe], capture_output=True, text=True, cwd=root, timeout=600, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
 

@@ -1,7 +1,6 @@
 """The catalogue: one canonical name a board, whatever Ray, the driver or the paper call it."""
 
 import pytest
-from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import CATALOGUE, canonical, from_nvml, idle_power_w, power_order
@@ -60,8 +59,11 @@ def test_no_alias_belongs_to_two_boards() -> None:
             assert owners.setdefault(alias.lower(), gpu.name) == gpu.name, alias
 
 
+@pytest.mark.ray
 @pytest.mark.parametrize("name", list(CATALOGUE))
 def test_rays_own_detection_of_the_board_is_a_known_alias(name: str) -> None:
+    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
+
     gpu = CATALOGUE[name]
     for board in gpu.nvml:
         if board.split()[0] in {"NVIDIA", "Tesla", "Quadro"}:  # old drivers leave the vendor out, and Ray misreads them

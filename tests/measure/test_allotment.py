@@ -4,7 +4,7 @@ from kilowait.core.jobs import Provenance
 from kilowait.measure.allotment import Allotment, allot
 from kilowait.measure.meters import PowerSample, RecordedMeter
 from kilowait.measure.outcome import RunOutcome
-from tests.measure.test_meters import A100, A6000, FakeNvml
+from tests.support.fake_nvml import A100, A6000, FakeNvml
 
 OUTCOME = RunOutcome(
     exit_code=0,

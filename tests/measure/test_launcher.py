@@ -18,7 +18,7 @@ def warm():
         yield launcher
 
 
-def outcome_of(launcher, tmp_path, text, *, timeout_s=60.0):
+def outcome_of(launcher, tmp_path, text, *, timeout_s=600.0):
     script = tmp_path / "job.py"
     script.write_text(text)
     return launcher.run(order_for(cpu_device(1, "here"), script, timeout_s))
@@ -75,13 +75,16 @@ while len(list(out.iterdir())) < 6: time.sleep(0.005)
 """
 
 
-@pytest.mark.parametrize(("end", "failure"), [("time.sleep(1000)", "timeout after 4 s"), ("", None)])
+@pytest.mark.parametrize(("end", "failure"), [("time.sleep(1000)", "timeout after {} s"), ("", "")])
 def test_a_scripts_children_and_grandchildren_end_with_it(warm, tmp_path, end, failure):
-    out = tmp_path / "pids"
-    out.mkdir()
-    outcome = outcome_of(warm, tmp_path, FAMILY.format(out=str(out), end=end), timeout_s=4 if end else 60)
-    assert outcome.failure == failure
-    pids = [int(path.name) for path in out.iterdir()]
+    for timeout_s in (4, 40, 400) if end else (600,):
+        out = tmp_path / f"pids-{timeout_s}"
+        out.mkdir()
+        outcome = outcome_of(warm, tmp_path, FAMILY.format(out=str(out), end=end), timeout_s=timeout_s)
+        pids = [int(path.name) for path in out.iterdir()]
+        if len(pids) == 6:  # else the machine is too busy to start them in that time
+            break
+    assert (outcome.failure or "") == failure.format(timeout_s)
     assert len(pids) == 6
     assert all(gone(pid) for pid in pids)
 
@@ -140,7 +143,7 @@ def test_a_cold_run_starts_a_fresh_python_that_sees_only_its_gpu(tmp_path):
     board = Device(device_type="A100", device_id="GPU-1", device_name="NVIDIA A100")
     meter = RecordedMeter(samples=[PowerSample(at_s=0, power_w=10), PowerSample(at_s=1000, power_w=10)])
     with Launcher(warm=False) as launcher:
-        runner = ScriptRunner(board, launcher, meter, timeout_s=60, host="here", now=lambda: NOON)
+        runner = ScriptRunner(board, launcher, meter, timeout_s=600, host="here", now=lambda: NOON)
         run = runner.run(script, content_hash="h", path="job.py", attempt=4)
     assert (run.failure, run.device_id, run.attempt) == ("GPU-1", "GPU-1", 4)
     assert run.energy_j == pytest.approx(10 * run.runtime_s)
@@ -151,7 +154,7 @@ def test_a_meter_that_fails_keeps_the_run_as_one_that_cannot_be_a_label(tmp_path
     script = tmp_path / "job.py"
     script.write_text("")
     runner = ScriptRunner(
-        cpu_device(1, "here"), warm, RecordedMeter(samples=[]), timeout_s=60, host="here", now=lambda: NOON
+        cpu_device(1, "here"), warm, RecordedMeter(samples=[]), timeout_s=600, host="here", now=lambda: NOON
     )
     run = runner.run(script, content_hash="h", path="job.py", attempt=1)
     assert run.failure.startswith("meter: no power samples")

@@ -1,8 +1,5 @@
 """Energy of a run: traces integrated by hand, boards matched by UUID, estimates that say so."""
 
-import threading
-from types import SimpleNamespace
-
 import pytest
 
 from kilowait.core.errors import InputError, MeterError
@@ -10,6 +7,7 @@ from kilowait.core.jobs import Provenance
 from kilowait.measure.meters import ConstantPowerMeter, PowerSample, RecordedMeter, clip, integrate_j, read_trace
 from kilowait.measure.nvml import NvmlMeter, boards, visible_boards
 from kilowait.measure.outcome import RunOutcome
+from tests.support.fake_nvml import A100, A6000, FakeNvml
 
 
 def trace(*points, counters=None):
@@ -98,72 +96,6 @@ def test_a_script_that_never_began_is_charged_from_the_fork():
     assert meter.finish(outcome(None, 3, forked_s=1)).energy_j == 20
 
 
-class FakeNvmlError(Exception):
-    def __init__(self, value):
-        super().__init__(f"code {value}")
-        self.value = value
-
-
-class FakeNvml:
-    """The calls of pynvml that kilowait makes, on boards given as (uuid, name, milliwatts)."""
-
-    NVMLError = FakeNvmlError
-    NVML_ERROR_NOT_SUPPORTED = 3
-    NVML_ERROR_GPU_IS_LOST = 15
-
-    def __init__(self, *listed, counter=True):
-        self.listed, self.counter, self.lost = listed, counter, False
-        self.energy_mj = 5_000
-        self.computing = []
-        self.power_reads = 0
-        self.read_twice = threading.Event()
-
-    def nvmlSystemGetDriverVersion(self):  # noqa: N802 - NVML's name
-        return "580.1"
-
-    def nvmlDeviceGetCount(self):  # noqa: N802
-        return len(self.listed)
-
-    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802
-        return self.listed[index]
-
-    def nvmlDeviceGetHandleByUUID(self, uuid):  # noqa: N802
-        for board in self.listed:
-            if board[0] == uuid:
-                return board
-        raise FakeNvmlError(6)
-
-    def nvmlDeviceGetUUID(self, handle):  # noqa: N802
-        return handle[0]
-
-    def nvmlDeviceGetName(self, handle):  # noqa: N802
-        return handle[1]
-
-    def nvmlDeviceGetPowerUsage(self, handle):  # noqa: N802
-        if self.lost:
-            raise FakeNvmlError(self.NVML_ERROR_GPU_IS_LOST)
-        self.power_reads += 1
-        if self.power_reads >= 3:
-            self.read_twice.set()
-        return handle[2]
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle):  # noqa: N802
-        if not self.counter:
-            raise FakeNvmlError(self.NVML_ERROR_NOT_SUPPORTED)
-        self.energy_mj += 1_000
-        return self.energy_mj
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle):  # noqa: N802
-        return [SimpleNamespace(pid=pid) for pid in self.computing]
-
-    def nvmlDeviceGetMemoryInfo(self, handle):  # noqa: N802
-        return SimpleNamespace(used=123)
-
-
-A100 = ("GPU-aaaa", "NVIDIA A100-SXM4-40GB", 250_000)
-A6000 = ("GPU-bbbb", "NVIDIA RTX A6000", 90_000)
-
-
 def test_boards_are_matched_by_uuid_where_cuda_orders_them_differently():
     nvml = FakeNvml(A6000, A100)  # bus order
     found = visible_boards(nvml, ["GPU-AAAA", "GPU-bbbb"])  # CUDA: fastest first
@@ -190,7 +122,7 @@ def run_metered(nvml):
     meter = NvmlMeter(nvml, "GPU-aaaa", period_s=0.001)
     meter.start()
     first_s = meter.sample().at_s
-    assert nvml.read_twice.wait(10)
+    assert nvml.read_twice.wait(300)
     last_s = meter.sample().at_s
     return meter.finish(outcome(first_s, last_s))
 

@@ -23,7 +23,7 @@ from pipelines import corpus, twins
 from pipelines.alignment import alignment, vectors
 from pipelines.alignment.methods import by_recipe, with_twins
 from pipelines.alignment.twin_scores import TwinTrial, errors, mean_method, neighbourhood
-from tests.lab.evaluate.test_layers import operation, run_of
+from tests.support.operation_world import dry_run_of, operation
 
 WIDTH = 24
 
@@ -202,7 +202,7 @@ def test_equal_dry_runs_of_original_and_twin_give_equal_predictions(world, monke
         """Programs of one product each, 1 to 6 GFLOP for originals and the same for their twins."""
         place = [sizes.get(source.content_hash, 9) for source in sources]
         work = [operation(Kind.GEMM, 1e9 * (1 + i), 1e6, shapes=((100, 100), (100, 100 * (1 + i)))) for i in place]
-        return {s.content_hash: run_of(s.content_hash, [one]) for s, one in zip(sources, work, strict=True)}
+        return {s.content_hash: dry_run_of(s.content_hash, [one]) for s, one in zip(sources, work, strict=True)}
 
     monkeypatch.setattr(alignment, "usable_dry_runs", made)
     given = {"labels": "labels.parquet", "embeddings": "embeddings", "corpus": "corpus", "twins": "twins", "out": "out"}

@@ -10,7 +10,6 @@ from kilowait.core.errors import InputError
 from kilowait.lab.evaluate.dataset import Dataset
 from pipelines import curve
 from pipelines.curve import training
-from tests.pipelines.test_evaluate import corpus  # noqa: F401 (a fixture)
 
 
 def study() -> Dataset:
@@ -49,8 +48,18 @@ def test_more_programs_than_there_are() -> None:
         training(study(), study().script // 2, 19, seed=0)
 
 
-def test_errors_fall_with_programs_and_a_second_run_trains_nothing(corpus, tmp_path, capsys, monkeypatch) -> None:  # noqa: F811
-    command = ["--corpus", str(corpus), "--recipes", "mean,default", "--folds", "3", "--by", "program", "--out"]
+def test_errors_fall_with_programs_and_a_second_run_trains_nothing(corpus, tmp_path, capsys, monkeypatch) -> None:
+    command = [
+        "--corpus",
+        str(corpus),
+        "--recipes",
+        "mean,default",
+        "--folds",
+        "3",
+        "--by",
+        "program",
+        "--out",
+    ]
     assert curve.main([*command, str(tmp_path), "--sizes", "5,40", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["programs"], row["recipe"]) for row in rows] == [
@@ -74,7 +83,7 @@ def test_errors_fall_with_programs_and_a_second_run_trains_nothing(corpus, tmp_p
     assert f"{rows[3]['mdape']:.1%}" in table
 
 
-def test_a_device_type_can_be_scored_alone(corpus, capsys) -> None:  # noqa: F811
+def test_a_device_type_can_be_scored_alone(corpus, capsys) -> None:
     command = ["--corpus", str(corpus), "--recipes", "mean", "--folds", "3", "--sizes", "20", "--device"]
     assert curve.main([*command, "T4"]) == 0
     assert re.search(r"20 +mean +60 ", capsys.readouterr().out)

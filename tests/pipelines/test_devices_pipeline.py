@@ -15,12 +15,10 @@ from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.predict.gpu_types import GpuPredictor
 from kilowait.program.source import content_hash
 from pipelines import devices
-from tests.pipelines.test_train import command as train
-from tests.pipelines.test_train import world as train_world
+from tests.support.train_command import train_on
 
 REASON = sandbox_available()
 needs_sandbox = pytest.mark.skipif(REASON is not None, reason=str(REASON))
-world = train_world
 TYPES = ("A100", "A6000", "T4")
 PROGRAM = """import torch
 
@@ -106,7 +104,7 @@ def test_labels_that_no_one_model_can_learn_from_are_refused(tmp_path, capsys, t
 
 def test_training_writes_the_card_of_its_bundle(world, tmp_path):
     bundle = tmp_path / "bundle"
-    assert train(world, tmp_path, "--recipes", "mean,default", "--bundle-out", str(bundle)) == 0
+    assert train_on(world, tmp_path, "--recipes", "mean,default", "--bundle-out", str(bundle)) == 0
     card, manifest = (bundle / "MODEL_CARD.md").read_text(), json.loads((bundle / "bundle.json").read_text())
     for part in ("What it is", "Features", "Data", "Errors", "Coverage", "Overhead", "Limits"):
         assert f"## {part}\n" in card

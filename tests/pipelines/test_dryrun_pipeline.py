@@ -51,7 +51,7 @@ def local_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, DryRun]:
-    with DryRunner(budget_s=20, target="cpu") as runner:
+    with DryRunner(budget_s=120, target="cpu") as runner:
         texts = {"forward": FORWARD, "script": SCRIPT, "broken": BROKEN}
         return {name: runner.run(source_from_bytes(name, text.encode())) for name, text in texts.items()}
 

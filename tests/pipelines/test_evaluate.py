@@ -10,44 +10,11 @@ import pytest
 from kilowait.core.errors import InputError
 from kilowait.files.columns import HELD_OUT, LABELS
 from kilowait.files.parquet import read_table, table, write_table
-from kilowait.lab.evaluate.dry_run_shards import write_dry_runs
-from kilowait.predict.dryrun.record import Kind
 from pipelines.evaluate import evaluate
 from pipelines.evaluate.error_summary import KEYS
-from pipelines.evaluate.features_cache import dry_runs_folder
 from pipelines.evaluate.inputs import load, read_corpus
 from pipelines.evaluate.recipes import parse_recipes
-from tests.lab.evaluate.test_layers import operation, run_of
-from tests.support.probe_world import write_world
-
-TYPES = {"A100": 1.0, "A6000": 2.0, "T4": 5.0}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """60 programs in 30 groups and 3 families; the A6000 takes 2, the T4 5 times what an A100 takes, with 20% noise.
-
-    On the programs of f0 the A6000 takes half. Times are some ms: half of them over 1 ms or so. Vectors and dry runs
-    stand beside it, so that nothing is computed.
-    """
-    folder = tmp_path_factory.mktemp("world")
-    write_world(folder)
-    features = folder / "corpus" / ".features"
-    shutil.move(folder / "embeddings", features / "embeddings")
-    rng = np.random.default_rng(0)
-    rows, runs = [], []
-    for row in read_table(folder / "labels.parquet", LABELS).to_pylist():
-        if row["device_type"] == "cpu-1":
-            own = {"energy_j": None, "energy_provenance": None}
-            types = {**TYPES, "A6000": 0.5} if row["family"] == "f0" else TYPES
-            for device, factor in types.items():
-                runtime = row["runtime_s"] * 1e-3 * factor * np.exp(0.2 * rng.normal())
-                rows.append({**row, **own, "device_type": device, "runtime_s": runtime})
-            work = operation(Kind.GEMM, row["runtime_s"] * 1e9, 1e5)
-            runs.append(run_of(row["content_hash"], [work]))
-    write_dry_runs(dry_runs_folder(features.parent), runs)
-    write_table(table(rows, LABELS), folder / "corpus" / "labels.parquet")
-    return folder / "corpus"
+from tests.support.probe_world import RELATIVE_TIME
 
 
 def scores(capsys, *arguments):
@@ -60,7 +27,7 @@ def scores(capsys, *arguments):
 def test_json_is_one_object_with_every_key_for_every_device_type(corpus, capsys):
     found = scores(capsys, "--dataset", "kernelbench", "--corpus", corpus)
     assert found.keys() == {"devices", "overall"}
-    assert found["devices"].keys() == TYPES.keys()
+    assert found["devices"].keys() == RELATIVE_TIME.keys()
     for cell in (*found["devices"].values(), found["overall"]):
         assert cell.keys() == {*KEYS, "over_1ms"}
         assert cell["over_1ms"].keys() == set(KEYS)
@@ -205,7 +172,16 @@ def test_a_machine_that_became_slower_is_allowed_for_by_programs_measured_again(
         for row in some
     ]
     write_table(table(again, LABELS), tmp_path / "again.parquet")
-    command = ["--train", corpus, "--train-labels", tmp_path / "train.parquet", "--recipes", "mean", "--test", other]
+    command = [
+        "--train",
+        corpus,
+        "--train-labels",
+        tmp_path / "train.parquet",
+        "--recipes",
+        "mean",
+        "--test",
+        other,
+    ]
     plain = scores(capsys, *command, "--test-labels", tmp_path / "plain.parquet")
     raw = scores(capsys, *command, "--test-labels", tmp_path / "slow.parquet")
     even = [*command, "--test-labels", tmp_path / "slow.parquet", "--again", tmp_path / "again.parquet"]

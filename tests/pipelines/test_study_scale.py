@@ -13,7 +13,7 @@ from pipelines.study import cells, study, study_options
 
 COMMAND = ["--quick", "--classes", "calibrated", "--policies", "value,sjf", "--parts", "types,rates"]
 QUICK = study_options.Size(
-    samples=1, windows=1, type_samples=1, levels=(), factors=(), types=(2, 12), rates=(50.0, 2.0), budget_s=60.0
+    samples=1, windows=1, type_samples=1, levels=(), factors=(), types=(2, 12), rates=(50.0, 2.0), budget_s=3600.0
 )
 
 

@@ -21,26 +21,8 @@ from kilowait.predict.probe.probe import ProbeConfig, Rows
 from kilowait.predict.splits import folds
 from pipelines import train
 from pipelines.evaluate.recipes import QUICK, parse_recipes
-from tests.support.probe_world import KEY, NUMBERS, SLOWDOWN, write_world
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    write_world(folder, extra=True)
-    return folder
-
-
-def command(world, out, *more):
-    return train.main(
-        [
-            *("--labels", str(world / "labels.parquet")),
-            *("--embeddings", str(world / "embeddings")),
-            *("--corpus", str(world / "corpus")),
-            *("--out", str(out), "--folds", "3"),
-            *more,
-        ]
-    )
+from tests.support.probe_world import KEY, NUMBERS, SLOWDOWN
+from tests.support.train_command import train_on
 
 
 def accuracy_of(out, **wanted):
@@ -50,7 +32,7 @@ def accuracy_of(out, **wanted):
 
 def test_the_default_probe_beats_the_baselines_where_the_truth_is_in_the_embedding(world, tmp_path, capsys):
     """Labels carry 2% noise and a spread of 4%: the probe comes near the floor of 2%, an average cannot."""
-    assert command(world, tmp_path, "--quick", "--bundle-out", str(tmp_path / "bundle")) == 0
+    assert train_on(world, tmp_path, "--quick", "--bundle-out", str(tmp_path / "bundle")) == 0
     for split in ("9:1 by script", "cv by script", "cv by group"):
         whole = {"metric": "runtime_s", "split": split, "device_type": "all", "family": "all"}
         rows = {row["model"]: row for row in accuracy_of(tmp_path, **whole)}
@@ -69,7 +51,7 @@ def test_the_default_probe_beats_the_baselines_where_the_truth_is_in_the_embeddi
 
 
 def test_estimated_energy_supports_no_claim_but_has_a_probe(world, tmp_path):
-    assert command(world, tmp_path, "--recipes", "mean,default", "--bundle-out", str(tmp_path / "b")) == 0
+    assert train_on(world, tmp_path, "--recipes", "mean,default", "--bundle-out", str(tmp_path / "b")) == 0
     assert not accuracy_of(tmp_path, metric="energy_j")
     residuals = read_table(tmp_path / "residuals.parquet", RESIDUALS)
     assert set(residuals["metric"].to_pylist()) == {"runtime_s", "carbon_g"}
@@ -79,7 +61,7 @@ def test_estimated_energy_supports_no_claim_but_has_a_probe(world, tmp_path):
 
 def test_a_further_metric_column_is_a_further_probe(world, tmp_path):
     """carbon_g is 3 g a second of true run time, and nothing in the code knows of it."""
-    assert command(world, tmp_path, "--recipes", "default", "--bundle-out", str(tmp_path / "b")) == 0
+    assert train_on(world, tmp_path, "--recipes", "default", "--bundle-out", str(tmp_path / "b")) == 0
     bundle = load(tmp_path / "b")
     vectors = read_embeddings(world / "embeddings", [KEY, NUMBERS], read_study(world / "labels.parquet").scripts)
     x = torch.cat([vectors[KEY], vectors[NUMBERS]], dim=1)
@@ -89,7 +71,7 @@ def test_a_further_metric_column_is_a_further_probe(world, tmp_path):
 
 
 def test_residuals_are_out_of_fold_and_tables_cover_devices_and_families(world, tmp_path):
-    assert command(world, tmp_path, "--recipes", "default") == 0
+    assert train_on(world, tmp_path, "--recipes", "default") == 0
     residuals = read_table(tmp_path / "residuals.parquet", RESIDUALS).to_pylist()
     runtime = [row for row in residuals if row["metric"] == "runtime_s"]
     assert len(runtime) == 120
@@ -107,7 +89,7 @@ def test_the_papers_recipe_runs_beside_the_default(world, tmp_path, monkeypatch)
     paper = ProbeConfig.paper()
     short = replace(paper, network=replace(paper.network, max_epochs=2))
     monkeypatch.setattr(ProbeConfig, "paper", lambda: short)
-    assert command(world, tmp_path, "--recipes", "paper,default") == 0
+    assert train_on(world, tmp_path, "--recipes", "paper,default") == 0
     models = {row["model"] for row in accuracy_of(tmp_path, split="9:1 by script")}
     assert models == {"paper", "default", "noise floor"}
 
@@ -127,17 +109,17 @@ def test_no_label_of_a_tested_script_or_group_reaches_training(world):
 
 
 def test_a_killed_run_resumes_from_its_finished_evaluations(world, tmp_path, monkeypatch):
-    assert command(world, tmp_path, "--recipes", "mean") == 0
+    assert train_on(world, tmp_path, "--recipes", "mean") == 0
     first = (tmp_path / "accuracy.json").read_text()
     asked = []
     monkeypatch.setattr(train, "out_of_fold", lambda *args: asked.append(args))
-    assert command(world, tmp_path, "--recipes", "mean") == 0
+    assert train_on(world, tmp_path, "--recipes", "mean") == 0
     assert asked == []
     assert (tmp_path / "accuracy.json").read_text() == first
 
 
 def test_missing_embeddings_are_counted_and_the_remedy_named(world, tmp_path, capsys):
-    assert command(world, tmp_path, "--recipes", "default@mean:7:raw") == 2
+    assert train_on(world, tmp_path, "--recipes", "default@mean:7:raw") == 2
     message = capsys.readouterr().err
     assert "60 of 60 labelled scripts have no vector for smollm2-135m@0.1.2:mean:7:raw" in message
     assert "python -m pipelines.embed" in message
@@ -153,7 +135,7 @@ def test_missing_embeddings_are_counted_and_the_remedy_named(world, tmp_path, ca
     ],
 )
 def test_mistakes_exit_with_2_and_say_so(world, tmp_path, capsys, more, message):
-    assert command(world, tmp_path, *more) == 2
+    assert train_on(world, tmp_path, *more) == 2
     assert message in capsys.readouterr().err
 
 

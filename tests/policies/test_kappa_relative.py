@@ -13,7 +13,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
 from kilowait.policies import value, value_aging
 from kilowait.simulate.loop import simulate
-from tests.simulate.test_simulate import worlds
+from tests.support.random_worlds import worlds
 from tests.support.timelines import job, timeline
 
 ODD = math.pi / 4

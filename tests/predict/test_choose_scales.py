@@ -14,12 +14,13 @@ from kilowait.predict.device_model.fit import FitProblem, MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.workload import Workload
-from tests.lab.evaluate.test_combined import TYPES, run, study_of
+from tests.support.operation_world import copy_run
+from tests.support.study_world import TYPES, study_of_runs
 
 
 def noisy(spread):
     """16 copies at 70% of the bandwidth of three types, each run time off by a factor of exp(spread * normal)."""
-    runs = [run(f"p{i}", int(n)) for i, n in enumerate(np.geomspace(5e7, 1e9, 16))]
+    runs = [copy_run(f"p{i}", int(n)) for i, n in enumerate(np.geomspace(5e7, 1e9, 16))]
     volume = np.array([8.0 * json.loads(r.operations[0].shapes)[0][0] for r in runs])
     seconds = volume[:, None] / (0.7 * np.array([CATALOGUE[t].bandwidth for t in TYPES]))
     return runs, seconds * np.exp(spread * np.random.default_rng(0).normal(size=seconds.shape))
@@ -49,7 +50,7 @@ def test_every_training_set_chooses_from_its_own_labels(monkeypatch):
     monkeypatch.setattr(choose, "FACTORS", (2.0,))
     monkeypatch.setattr(choose, "TOGETHER", (("noise", "host_noise"),))
     runs, seconds = noisy(0.05)
-    study = study_of(runs, TYPES, seconds.copy())
+    study = study_of_runs(runs, TYPES, seconds.copy())
     inputs = Inputs(
         study=study, embeddings={}, texts=[], dry_runs={r.content_hash: r for r in runs}, devices=dict(CATALOGUE)
     )
@@ -71,14 +72,14 @@ def model():
 
 def test_an_operation_whose_host_time_was_never_measured_is_doubted(model):
     """A launch so short that the host limits it: of the copies that were measured, and of an operator that was not."""
-    known, other = run("known", 10), run("other", 10)
+    known, other = copy_run("known", 10), copy_run("other", 10)
     other = replace_operator(other, "aten.cumsum")
     sigma = model.predict([known, other], [Specification.named("A100")]).sigma[:, 0]
     assert sigma[1] > sigma[0] + 0.1
 
 
 def test_a_new_types_host_is_doubted_where_the_host_limits_and_its_device_by_distance(model):
-    short, long = run("short", 10), run("long", int(5e8))
+    short, long = copy_run("short", 10), copy_run("long", int(5e8))
     near, far = (Specification.named(name) for name in ("A10G", "B200"))
     new, old = model.predict([short, long], [near, far]).sigma, model.predict([short, long], [model.devices[0]]).sigma
     assert (new > old).all()
@@ -92,7 +93,7 @@ def replace_operator(dry_run, op):
 
 
 def test_blocks_of_works_do_not_change_a_prediction(model, monkeypatch):
-    runs = [run(f"q{i}", int(n)) for i, n in enumerate(np.geomspace(1e6, 1e9, 9))]
+    runs = [copy_run(f"q{i}", int(n)) for i, n in enumerate(np.geomspace(1e6, 1e9, 9))]
     whole = model.predict(runs, model.devices)
     monkeypatch.setattr("kilowait.predict.device_model.model.BLOCK", 2)
     parts = model.predict(runs, model.devices)

@@ -14,46 +14,11 @@ from kilowait.predict.device_model.fit import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dryrun.record import Completeness, DryRun, Kind, Operation
+from tests.support.operation_world import copy, product, whole_run
 
 TYPES = tuple(Specification.named(name) for name in ("A100", "A6000", "H100", "T4"))
 TRUE_SHARE = {"product": 0.75, "copy": 0.5}
 """Of the peak rates, in the synthetic world: products reach 75% of FLOP/s everywhere, copies half the bandwidth."""
-
-
-def product(side: int) -> Operation:
-    return Operation(
-        op="aten.mm",
-        kind=Kind.GEMM,
-        dtype="float32",
-        device="cuda",
-        count=1.0,
-        flops=2.0 * side**3,
-        bytes_read=8.0 * side**2,
-        bytes_written=4.0 * side**2,
-        kernels=1,
-        shapes=json.dumps([[side, side], [side, side]]),
-        attributes='["T", "T"]',
-    )
-
-
-def copy(numbers: int, count: float = 1.0) -> Operation:
-    return Operation(
-        op="aten.clone",
-        kind=Kind.COPY,
-        dtype="float32",
-        device="cuda",
-        count=count,
-        flops=float(numbers),
-        bytes_read=4.0 * numbers,
-        bytes_written=4.0 * numbers,
-        kernels=1,
-        shapes=json.dumps([[numbers]]),
-        attributes='["T"]',
-    )
-
-
-def run(name: str, *operations: Operation) -> DryRun:
-    return DryRun(content_hash=name, target="cuda", completeness=Completeness.WHOLE, operations=operations)
 
 
 def world(count: int, seed: int) -> tuple[list[DryRun], np.ndarray]:
@@ -62,7 +27,7 @@ def world(count: int, seed: int) -> tuple[list[DryRun], np.ndarray]:
     runs, seconds = [], []
     for p in range(count):
         side, numbers, copies = int(rng.integers(2048, 8192)), int(rng.integers(10**8, 10**9)), int(rng.integers(1, 9))
-        runs.append(run(f"program-{seed}-{p}", product(side), copy(numbers, copies)))
+        runs.append(whole_run(f"program-{seed}-{p}", product(side), copy(numbers, copies)))
         seconds.append(
             [
                 2 * side**3 / (TRUE_SHARE["product"] * d.fp32_flops)
@@ -121,26 +86,26 @@ def test_doubt_grows_for_what_was_never_seen(learned: DeviceModel) -> None:
         attributes='["T", 0]',
     )
     known, _ = world(1, seed=1)
-    sigma = learned.predict([known[0], run("other", unlike)], TYPES[:1]).sigma
+    sigma = learned.predict([known[0], whole_run("other", unlike)], TYPES[:1]).sigma
     assert sigma[1, 0] > 2 * sigma[0, 0]
     new_type = Specification.named("B200")
     assert learned.predict(known, (new_type,)).sigma[0, 0] > sigma[0, 0]
 
 
 def test_calling_everything_more_often_is_never_faster(learned: DeviceModel) -> None:
-    times = [learned.predict([run("p", copy(10**6, count))], TYPES).log_s for count in (1, 2, 3, 1000)]
+    times = [learned.predict([whole_run("p", copy(10**6, count))], TYPES).log_s for count in (1, 2, 3, 1000)]
     assert all((later > earlier).all() for earlier, later in itertools.pairwise(times))
 
 
 def test_a_program_without_operations_takes_its_hosts_start(learned: DeviceModel) -> None:
-    seconds = np.exp(learned.predict([run("empty")], TYPES).log_s)
+    seconds = np.exp(learned.predict([whole_run("empty")], TYPES).log_s)
     assert (seconds > 1e-6).all()
     assert (seconds < 1e-3).all()
 
 
 def test_measurements_of_a_program_anchor_it_on_other_types() -> None:
     runs, seconds = world(20, seed=3)
-    odd, truth = run("odd", product(4000), copy(3 * 10**8)), 1.5
+    odd, truth = whole_run("odd", product(4000), copy(3 * 10**8)), 1.5
     plain = fitted(runs, seconds, TYPES, program=0.3)
     base = np.exp(plain.predict([odd], TYPES).log_s)[0]
     program = np.append(np.repeat(np.arange(20), 4), [20, 20])

@@ -14,7 +14,7 @@ from kilowait.predict.predictor import Predictor
 from kilowait.predict.probe.bundle import Bundle, load, save
 from kilowait.predict.probe.doubt import KNOWN, NEW, Doubt
 from kilowait.program.source import source_from_bytes
-from tests.predict.test_predict_command import LENGTH, LineCounter, metric
+from tests.support.line_counter import LENGTH, LineCounter, metric
 
 SCRIPTS = 40
 

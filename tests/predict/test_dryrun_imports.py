@@ -57,7 +57,7 @@ SEVERAL = {
 
 @pytest.fixture(scope="module")
 def runner():
-    with DryRunner(budget_s=20, target="cpu") as runner:
+    with DryRunner(budget_s=120, target="cpu") as runner:
         yield runner
 
 

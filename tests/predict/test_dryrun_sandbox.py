@@ -131,7 +131,7 @@ def test_nothing_is_left_behind(runner: DryRunner) -> None:
     )
     assert run.usable
     assert runner._worker is not None
-    until = time.monotonic() + 5
+    until = time.monotonic() + 300
     while (left := psutil.Process(runner._worker.pid).children(recursive=True)) and time.monotonic() < until:
         time.sleep(0.05)
     assert left == []
@@ -140,7 +140,7 @@ def test_nothing_is_left_behind(runner: DryRunner) -> None:
 @needs_sandbox
 def test_a_program_sees_nothing_of_the_environment(runner: DryRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_SERVICE", "1")
-    with DryRunner(budget_s=10, target="cpu") as fresh:
+    with DryRunner(budget_s=120, target="cpu") as fresh:
         run = _tried(fresh, "import os\nraise ValueError(sorted(os.environ))")
     assert "SECRET" not in run.reason
     assert "PATH" in run.reason
@@ -154,7 +154,7 @@ def test_a_worker_that_is_killed_comes_back(runner: DryRunner) -> None:
 
 
 def test_an_unsafe_run_needs_no_sandbox() -> None:
-    with DryRunner(budget_s=10, target="cpu", unsafe=True) as runner:
+    with DryRunner(budget_s=120, target="cpu", unsafe=True) as runner:
         assert runner.run_program(_program(GOOD)).completeness == Completeness.WHOLE
 
 

@@ -20,7 +20,7 @@ for family, address in ((socket.AF_INET, ("192.0.2.1", 80)), (socket.AF_INET, ("
         pass
 from kilowait.program.source import source_from_bytes
 from serve.desk.predictor_replica import load
-local = load(None, 1, None, 10.0)
+local = load(None, 1, None, 120.0)
 text = b"import torch\\nx = torch.ones(9, 9, device='cuda') @ torch.ones(9, 9, device='cuda')\\n"
 found = local.predict(source_from_bytes("t.py", text), ["A100"])
 local.gpu.dry_runs.close()
@@ -32,7 +32,7 @@ def test_a_prediction_needs_no_network():
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rn", "true"], check=False).returncode:
         pytest.skip("this user may not make a network namespace (unshare -rn)")
     done = subprocess.run(
-        ["unshare", "-rn", sys.executable, "-c", CHILD], capture_output=True, text=True, timeout=200, check=False
+        ["unshare", "-rn", sys.executable, "-c", CHILD], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])

@@ -26,9 +26,9 @@ from kilowait.predict.probe.bundle import Bundle, save
 from kilowait.predict.timed import timed
 from kilowait.program.source import source_from_bytes
 from pipelines.cards import probe_card
-from tests.lab.evaluate.test_combined import study_of
-from tests.predict.test_device_model import copy, product
-from tests.predict.test_predict_command import LineCounter, metric
+from tests.support.line_counter import LineCounter, metric
+from tests.support.operation_world import copy, product
+from tests.support.study_world import study_of_runs
 
 REASON = sandbox_available()
 needs_sandbox = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -130,7 +130,7 @@ def test_the_command_uses_it_for_the_bundles_types_alone(folder, tmp_path, monke
     (tmp_path / "train.py").write_text(SCRIPT.format(steps=100))
 
     def ask(device):
-        words = ["predict", str(tmp_path / "train.py"), "--bundle", str(folder), "--dry-run-budget-s", "20"]
+        words = ["predict", str(tmp_path / "train.py"), "--bundle", str(folder), "--dry-run-budget-s", "120"]
         assert main([*words, "--device", device, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
@@ -164,7 +164,7 @@ def test_the_error_at_a_budget_is_that_of_whoever_answers(bundle, model):
     seconds = np.array([[1.0], [by_model.runtime_s / 1.1]])  # the probe says 1.5 and 2 seconds
     predictor = Predictor(bundle, LineCounter())
     vectors = {source.content_hash: predictor.forecast(source).vector for source in sources}
-    study = study_of([on_cpu(source.content_hash) for source in sources], ("cpu-1",), seconds)
+    study = study_of_runs([on_cpu(source.content_hash) for source in sources], ("cpu-1",), seconds)
     held = Held(study=study, sources=sources, predictor=predictor, vectors=vectors, model=model)
     off, made = DryRunOutcome(off="not made"), DryRunOutcome(run=run)
     neither, second = errors_of(held, [off, off]), errors_of(held, [off, made])

@@ -102,7 +102,7 @@ def test_of_two_processes_one_unpacks_and_both_see_the_whole_model(tmp_path):
     package.mkdir()
     (package / "weights.gguf").write_bytes(b"")
     racers = [race(tmp_path / "converted", package, folder) for _ in range(2)]
-    seen = [racer.communicate(timeout=120)[0] for racer in racers]
+    seen = [racer.communicate(timeout=600)[0] for racer in racers]
     assert seen == ["['half', 'whole']\n"] * 2
     assert (tmp_path / "converted").read_text() == "x"
 
@@ -114,7 +114,7 @@ def test_what_a_killed_process_left_half_done_is_done_again(tmp_path):
     left = folder.with_name(".model.partial")
     left.mkdir(parents=True)
     (left / "old").write_text("")
-    seen = race(tmp_path / "converted", package, folder).communicate(timeout=120)[0]
+    seen = race(tmp_path / "converted", package, folder).communicate(timeout=600)[0]
     assert seen == "['half', 'whole']\n"
 
 

@@ -35,12 +35,12 @@ for epoch in range(parser.parse_args().epochs):
         optimizer.step()
 """
 SANDBOX = sandbox_available() is None
-SLOW = "import time\nprint('begins', flush=True)\ntime.sleep(300)\n"
+SLOW = "import time\nprint('begins', flush=True)\ntime.sleep(3600)\n"
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    options = {"policy": "value", "policy_options": {"kappa": 1e-5}, "max_queued": 3}
+    options = {"policy": "value", "policy_options": {"kappa": 1e-5}, "max_queued": 3, "dry_run_budget_s": 120.0}
     world = ServiceWorld(tmp_path_factory.mktemp("http"), {"A100": 1, "RTX-A6000": 1}, **options)
     yield world
     world.close()
@@ -188,12 +188,16 @@ def test_waiting_running_cancelled_and_why(world):
     assert "it is finished; it cannot be cancelled" in text
 
 
-def test_a_log_is_streamed_while_the_job_runs(world):
-    job_id = world.submit("import time\nfor n in range(3):\n    print(n, flush=True)\n    time.sleep(0.5)\n")
+def test_a_log_is_streamed_while_the_job_runs(world, tmp_path):
+    """The job writes its second line only once the first has been read."""
+    read = tmp_path / "read"
+    text = "import os, time\nprint(0, flush=True)\nwhile not os.path.exists({!r}):\n    time.sleep(0.05)\nprint(1)\n"
+    job_id = world.submit(text.format(str(read)))
     with world.call("GET", f"/v1/jobs/{job_id}/logs?follow=true", stream=True) as stream:
-        seen = list(stream.iter_content(None))
-    assert b"".join(seen) == b"0\n1\n2\n"
-    assert len(seen) > 1
+        pieces = stream.iter_content(None)
+        assert next(pieces) == b"0\n"
+        read.touch()
+        assert b"".join(pieces) == b"1\n"
 
 
 def test_the_history_is_exported_whole_as_csv_and_parquet(world):

@@ -93,6 +93,7 @@ def test_a_switch_drops_no_request(world):
     try:
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(predicted, world, 1) for _ in range(40)]
+            asked[0].result()
             models.rollback(store, who="another replica", reason="try", now_s=1.0)
             world.until(lambda: world.get("/v1/models")["models"][0]["applied"] is False)
             asked += [pool.submit(predicted, world, 1) for _ in range(40)]

@@ -7,7 +7,7 @@ import pytest
 import ray
 from ray._raylet import GcsClient
 
-from benchmarks.pretended_cluster import PretendedCluster
+from benchmarks.pretended_cluster import MARK, PretendedCluster
 from kilowait.core.errors import InputError, JobRefused
 from kilowait.core.submission import Program
 from tests.support.live_world import seen
@@ -79,7 +79,7 @@ def test_a_failing_program_is_told_by_its_last_words(world):
 
 
 def test_a_running_job_is_cancelled_with_all_that_it_started(world):
-    text = "import subprocess, time\nchild = subprocess.Popen(['sleep', '300'])\nprint(child.pid)\ntime.sleep(300)"
+    text = "import subprocess, time\nchild = subprocess.Popen(['sleep', '3600'])\nprint(child.pid)\ntime.sleep(3600)"
     job_id = world.submit("cancel", program=Program(files={"m.py": text}, entrypoint="m.py"))
     world.until(lambda: world.ask("log", job_id)[1].endswith(b"\n"))
     child = int(world.ask("log", job_id)[1])
@@ -144,7 +144,9 @@ def test_a_drained_node_gets_no_more_jobs_and_ends_what_it_runs(world):
 
 
 def test_jobs_of_a_killed_node_run_again_elsewhere_and_its_guards_leave_nothing(world):
-    job_id = world.submit("lost", 1.5, gpus=2, one_node=True, predictions=seen(A100=(9, 1)))
+    text = MARK.replace("float(sys.argv[2])", "3600 if who[1] == '1' else 0")  # the first attempt would not end
+    program = Program(files={"m.py": text}, entrypoint="m.py", arguments=(str(world.marks),))
+    job_id = world.submit("lost", program=program, gpus=2, one_node=True, predictions=seen(A100=(9, 1)))
     world.until(lambda: world.marked(job_id) != [])
     world.lose("a")
     world.until(lambda: job_id in {w.job.job_id for w in world.ask("snapshot").stranded})

@@ -24,7 +24,7 @@ def asked():
 
 
 def test_jobs_that_run_and_wait_are_asked_for_up_to_the_limit_and_no_longer_than_they_are_there(world):
-    jobs = [world.submit(f"job-{n}", 300.0) for n in range(5)]
+    jobs = [world.submit(f"job-{n}", 3600.0) for n in range(5)]
     world.until(lambda: len(asked() or ()) == 3)
     assert {tuple(sorted(one)) for one in asked()} == {("GPU", "accelerator_type:A100")}
     for job_id in jobs:

@@ -48,7 +48,7 @@ def test_a_service_that_would_be_the_second_does_not_start(world, capsys):
 
 
 def test_a_replaced_service_ends_its_jobs_and_waits_until_it_may_go_on(world, store):
-    job_id = world.submit("long", 300.0, retry=Retry(max_attempts=1))
+    job_id = world.submit("long", 3600.0, retry=Retry(max_attempts=1))
     world.until(lambda: (job_id, "1", "begins") in world.marked(job_id))
     store.let_go(claim().cluster)  # as if it had not been heard of for long
     store.take_over(other())

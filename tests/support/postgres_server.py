@@ -61,4 +61,4 @@ def postgres(folder: Path):
             yield f"postgresql://kilowait@127.0.0.1:{port}/postgres"
         finally:
             running.send_signal(signal.SIGINT)  # a fast shutdown: it waits for no client
-            running.wait(30)
+            running.wait(300)

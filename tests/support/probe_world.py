@@ -11,6 +11,8 @@ from kilowait.files.parquet import table, write_table
 from kilowait.predict.embed.features import PAPER_LAST, FeatureConfiguration
 
 WIDTH = 12
+RELATIVE_TIME = {"A100": 1.0, "A6000": 2.0, "T4": 5.0}
+"""Of the types in a corpus that is labelled for three GPU types."""
 SLOWDOWN = 1.7
 KEY = FeatureConfiguration().key
 NUMBERS = FeatureConfiguration(pooling="numbers").key

@@ -48,7 +48,7 @@ class ServiceWorld:
     def call(self, method, path, who="ada", **more):
         """A request; `who` None for no token."""
         headers = {**({"Authorization": f"Bearer {self.tokens[who]}"} if who else {}), **more.pop("headers", {})}
-        return requests.request(method, self.address + path, headers=headers, timeout=60, **more)
+        return requests.request(method, self.address + path, headers=headers, timeout=300, **more)
 
     def get(self, path, who="ada", **more):
         """The JSON of a GET that succeeds."""
@@ -73,7 +73,7 @@ class ServiceWorld:
         self.until(is_over)
         return found
 
-    def until(self, what, timeout_s=90):
+    def until(self, what, timeout_s=600):
         """Wait until a condition holds."""
         deadline_s = time.monotonic() + timeout_s
         while not what():

@@ -12,6 +12,7 @@ from kilowait.lab.align.local import LocalRewriter
 from kilowait.lab.align.rewriter import Ask, RewriteError, code_of
 from kilowait.program.source import Source, source_from_bytes
 
+pytestmark = pytest.mark.torch  # the local rewriter loads it
 JOB = """\
 import torch
 from torch import nn

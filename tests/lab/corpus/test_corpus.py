@@ -83,7 +83,7 @@ def in_one_process(program: str, texts: dict[str, str]) -> dict[str, object]:
         input=json.dumps(texts),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-1500:]

@@ -17,7 +17,7 @@ from kilowait.lab.corpus.twins import Twin, restyled, twins
 from kilowait.predict.dryrun.record import Completeness, Kind
 from pipelines import corpus
 from pipelines import twins as command
-from tests.lab.evaluate.test_layers import operation, run_of
+from tests.support.operation_world import dry_run_of, operation
 
 HELLO = '''"""A docstring."""
 
@@ -129,7 +129,7 @@ def test_dry_runs_of_pairs_are_compared_operation_by_operation(tmp_path, capsys,
             if corpus_folder.name == "twins":
                 ops = [ops[::-1], [ops[0], operation(Kind.COPY, 2.0, 1.0, count=1.5)], ops][i]
             whole = Completeness.PARTIAL if corpus_folder.name == "twins" and i == 2 else Completeness.WHOLE
-            runs[source.content_hash] = run_of(source.content_hash, ops, whole)
+            runs[source.content_hash] = dry_run_of(source.content_hash, ops, whole)
         return runs
 
     monkeypatch.setattr(command, "dry_runs", made)

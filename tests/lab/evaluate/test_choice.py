@@ -9,7 +9,7 @@ from kilowait.lab.evaluate.device_choice import choice, majority
 from kilowait.lab.evaluate.held_out import held_out
 from kilowait.lab.evaluate.rounds import anchored_rounds, device_rounds, transfer_rounds
 from kilowait.predict.splits import folds
-from tests.lab.evaluate.test_conformal import inputs_of, noisy_world, study_of
+from tests.support.study_world import inputs_of, noisy_times, study_of
 
 MEASURED = np.array([[1.0, 2.0], [1.0, 3.0], [4.0, 8.0], [6.0, 2.0], [5.0, 5.0]])
 
@@ -49,8 +49,8 @@ def test_nothing_to_choose_is_said():
 
 
 def test_a_device_type_is_left_out_with_its_programs_or_alone():
-    study = study_of(noisy_world(0, scripts=30))
-    study3 = study_of(np.concatenate([noisy_world(0, scripts=30), noisy_world(1, scripts=30)], axis=1))
+    study = study_of(noisy_times(0, scripts=30))
+    study3 = study_of(np.concatenate([noisy_times(0, scripts=30), noisy_times(1, scripts=30)], axis=1))
     fold = folds(study3.row_keys(study3.groups), 5, 0)
     rounds = list(device_rounds(study3.device, fold))
     assert (sum(one.tested.astype(int) for one in rounds) == 1).all()

@@ -10,7 +10,6 @@ import pytest
 
 from kilowait.core.errors import InputError, ModelError
 from kilowait.core.hardware import CATALOGUE
-from kilowait.core.jobs import Provenance
 from kilowait.lab.evaluate import operation_times
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.lab.evaluate.operation_times import Fits, Programs, by_operations
@@ -19,56 +18,20 @@ from kilowait.predict.device_model.fit import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.workload import Workload
-from kilowait.predict.dryrun.record import Completeness, DryRun, Kind, Operation
-
-TYPES = ("A100", "A6000", "T4")
-
-
-def run(name: str, numbers: int, target: str = "cuda") -> DryRun:
-    copy = Operation(
-        op="aten.clone",
-        kind=Kind.COPY,
-        dtype="float32",
-        device=target,
-        count=1.0,
-        flops=float(numbers),
-        bytes_read=4.0 * numbers,
-        bytes_written=4.0 * numbers,
-        kernels=1,
-        shapes=json.dumps([[numbers]]),
-        attributes='["T"]',
-    )
-    return DryRun(content_hash=name, target=target, completeness=Completeness.WHOLE, operations=(copy,))
-
-
-def study_of(runs: list[DryRun], types: tuple[str, ...], seconds: np.ndarray) -> Dataset:
-    script, device = (index.ravel() for index in np.indices(seconds.shape))
-    names = tuple(one.content_hash for one in runs)
-    return Dataset(
-        scripts=names,
-        families=names,
-        groups=names,
-        device_types=types,
-        script=script,
-        device=device,
-        metrics={"runtime_s": seconds.ravel(), "energy_j": seconds.ravel()},
-        provenance={"runtime_s": dict.fromkeys(types, Provenance.MEASURED)},
-        measured={"runtime_s": np.ones(seconds.size, dtype=np.bool_)},
-        spread=np.zeros(seconds.size),
-        flagged=np.zeros(seconds.size, dtype=np.bool_),
-        digest="",
-    )
+from kilowait.predict.dryrun.record import Completeness
+from tests.support.operation_world import copy_run
+from tests.support.study_world import TYPES, study_of_runs
 
 
 @pytest.fixture
 def world() -> tuple[Programs, Dataset]:
     """Copies of 0.4 to 8 GB at 70% of the sheet's bandwidth on every type."""
-    runs = [run(f"p{i}", int(n)) for i, n in enumerate(np.geomspace(5e7, 1e9, 24))]
+    runs = [copy_run(f"p{i}", int(n)) for i, n in enumerate(np.geomspace(5e7, 1e9, 24))]
     seconds = np.array(
         [[8 * json.loads(r.operations[0].shapes)[0][0] / (0.7 * CATALOGUE[t].bandwidth) for t in TYPES] for r in runs]
     )
     programs = Programs(dry_runs={r.content_hash: r for r in runs}, devices={t: CATALOGUE[t] for t in TYPES})
-    return programs, study_of(runs, TYPES, seconds)
+    return programs, study_of_runs(runs, TYPES, seconds)
 
 
 def test_programs_and_types_left_out_are_predicted(world: tuple[Programs, Dataset]) -> None:
@@ -145,10 +108,10 @@ def test_a_dry_run_that_ended_early_is_a_lower_bound(world: tuple[Programs, Data
 
 
 def test_cpu_types_have_sheets_and_a_machine_that_waits() -> None:
-    runs = [run(f"c{i}", int(n), target="cpu") for i, n in enumerate(np.geomspace(1e6, 1e9, 20))]
+    runs = [copy_run(f"c{i}", int(n), target="cpu") for i, n in enumerate(np.geomspace(1e6, 1e9, 20))]
     numbers = np.array([json.loads(r.operations[0].shapes)[0][0] for r in runs])
     seconds = np.stack([0.1 + 8 * numbers / 8e9, 0.1 + 8 * numbers / 14e9], axis=1)
-    study = study_of(runs, ("cpu-1", "cpu-2"), seconds)
+    study = study_of_runs(runs, ("cpu-1", "cpu-2"), seconds)
     programs = Programs(dry_runs={r.content_hash: r for r in runs}, devices={"cpu-1": None, "cpu-2": None}, grid=0.25)
     tested = study.script % 5 == 2
     (found,) = by_operations(programs, study, "runtime_s", [~tested])
@@ -156,7 +119,7 @@ def test_cpu_types_have_sheets_and_a_machine_that_waits() -> None:
 
 
 def test_like_works_merge_and_keep_their_bytes() -> None:
-    runs = [run("a", 10**8), run("b", 10**8 + 10**5), run("c", 10**9)]
+    runs = [copy_run("a", 10**8), copy_run("b", 10**8 + 10**5), copy_run("c", 10**9)]
     fine, coarse = Workload.of(runs), Workload.of(runs, grid=0.5)
     assert (fine.size, coarse.size) == (4, 3)  # one more is every program's start
     moved = coarse.incidence(coarse.count) @ coarse.columns.bytes_moved
@@ -165,7 +128,7 @@ def test_like_works_merge_and_keep_their_bytes() -> None:
 
 def test_a_model_is_a_folder(tmp_path: Path) -> None:
     sheets = (Specification.named("A100"),)
-    runs = [run(f"p{i}", 10**8 * (i + 1)) for i in range(5)]
+    runs = [copy_run(f"p{i}", 10**8 * (i + 1)) for i in range(5)]
     measured = MeasuredTimes(np.arange(5), np.zeros(5, dtype=np.int64), np.log(np.arange(1, 6) * 1e-3))
     model = DeviceModel.fit(runs, sheets, measured)
     version = model_files.save(model, tmp_path / "model", {"source": "made up"})

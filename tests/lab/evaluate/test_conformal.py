@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kilowait.core.errors import InputError
-from kilowait.core.jobs import Provenance
 from kilowait.lab.evaluate.coverage import coverage
-from kilowait.lab.evaluate.cross_validation import Inputs, ModelAnswer, mean_recipe
-from kilowait.lab.evaluate.dataset import Dataset
+from kilowait.lab.evaluate.cross_validation import ModelAnswer, mean_recipe
 from kilowait.lab.evaluate.held_out import held_out
 from kilowait.lab.evaluate.rounds import fold_rounds
 from kilowait.predict.intervals import (
@@ -24,36 +22,7 @@ from kilowait.predict.intervals import (
     upper_quantile,
 )
 from kilowait.predict.splits import folds
-
-
-def study_of(times, group_size=1):
-    """One script a row of times (S, D), all measured; NaN is no label."""
-    scripts, types = times.shape
-    names = tuple(f"s{i:04}" for i in range(scripts))
-    there = np.isfinite(times).ravel()
-    script, device = np.repeat(np.arange(scripts), types)[there], np.tile(np.arange(types), scripts)[there]
-    return Dataset(
-        scripts=names,
-        families=tuple(f"f{i % 3}" for i in range(scripts)),
-        groups=tuple(f"g{i // group_size}" for i in range(scripts)),
-        device_types=tuple("ABCDEF"[:types]),
-        script=script,
-        device=device,
-        metrics={"runtime_s": times.ravel()[there]},
-        provenance={"runtime_s": dict.fromkeys("ABCDEF"[:types], Provenance.MEASURED)},
-        measured={"runtime_s": np.ones(there.sum(), dtype=bool)},
-        spread=np.zeros(there.sum()),
-        flagged=np.zeros(there.sum(), dtype=bool),
-        digest="",
-    )
-
-
-def inputs_of(study):
-    return Inputs(study=study, embeddings={}, texts=())
-
-
-def rounds_of(study, count=5):
-    return list(fold_rounds(folds(study.row_keys(study.groups), count, 0)))
+from tests.support.study_world import inputs_of, noisy_times, rounds_of, study_of
 
 
 @pytest.mark.parametrize(("programs", "expected"), [(18, math.inf), (19, 19.0), (39, 38.0), (199, 190.0)])
@@ -109,15 +78,9 @@ def test_a_category_with_few_programs_borrows_the_extremes_of_all():
         intervals(replace(calibration, value=np.array([])), np.zeros((1, 1)), np.ones((1, 1)), np.array([0]))
 
 
-def noisy_world(seed, scripts=400, noise=(0.1, 0.6)):
-    """Times of exp(normal noise) around 1 s on two types, the second much noisier."""
-    rng = np.random.default_rng(seed)
-    return np.exp(rng.normal(size=(scripts, 2)) * noise)
-
-
 def test_the_nominal_coverage_lies_in_the_exact_interval_of_what_is_found_on_every_device_type():
     """Six times as noisy on the second type: each has its own residuals, and intervals six times as wide."""
-    study = study_of(noisy_world(3))
+    study = study_of(noisy_times(3))
     found = held_out(mean_recipe, inputs_of(study), "runtime_s", rounds_of(study))
     widths = []
     for device in (0, 1):
@@ -143,7 +106,7 @@ def test_labels_of_one_program_on_many_types_do_not_count_as_many_programs():
 
 
 def test_neither_prediction_nor_interval_of_a_fold_depends_on_its_labels():
-    times = noisy_world(1, scripts=60)
+    times = noisy_times(1, scripts=60)
     study = study_of(times)
     fold = folds(study.row_keys(study.groups), 5, 0)
     before = held_out(mean_recipe, inputs_of(study), "runtime_s", list(fold_rounds(fold)))
@@ -157,7 +120,7 @@ def test_neither_prediction_nor_interval_of_a_fold_depends_on_its_labels():
 
 
 def test_no_model_behind_a_calibration_has_seen_its_held_rows_or_the_tested_ones():
-    study = study_of(noisy_world(2, scripts=40), group_size=2)
+    study = study_of(noisy_times(2, scripts=40), group_size=2)
     groups = np.array(study.row_keys(study.groups))
     for one in rounds_of(study, 4):
         assert not set(groups[one.tested]) & set(groups[one.train])
@@ -203,7 +166,7 @@ def test_where_a_recipe_has_doubts_its_intervals_are_wider_and_elsewhere_narrowe
 
 
 def test_the_interval_holds_the_prediction_and_is_left_out_where_it_is_not_asked_for():
-    study = study_of(noisy_world(4, scripts=50))
+    study = study_of(noisy_times(4, scripts=50))
     found = held_out(mean_recipe, inputs_of(study), "runtime_s", rounds_of(study))
     assert ((found.low > 0) & (found.low <= found.predicted) & (found.predicted <= found.high)).all()
     without = held_out(mean_recipe, inputs_of(study), "runtime_s", rounds_of(study), calibrate=False)
@@ -215,7 +178,7 @@ def test_a_prediction_that_is_no_number_is_refused():
     def broken(inputs, metric, train):
         return [ModelAnswer(predicted=np.full(len(inputs.study.script), np.nan)) for _ in train]
 
-    study = study_of(noisy_world(4, scripts=50))
+    study = study_of(noisy_times(4, scripts=50))
     with pytest.raises(InputError, match="NaN or infinity"):
         held_out(broken, inputs_of(study), "runtime_s", rounds_of(study))
 

@@ -1,6 +1,5 @@
 """Layer-wise baselines on dry runs that the test writes: what they add up, and what they learn."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -19,29 +18,11 @@ from kilowait.lab.evaluate.layers import (
     polynomial_terms,
 )
 from kilowait.predict.accuracy import accuracy
-from kilowait.predict.dryrun.record import Completeness, DryRun, Kind, Operation
-from tests.lab.evaluate.test_conformal import inputs_of, rounds_of, study_of
+from kilowait.predict.dryrun.record import Completeness, Kind
+from tests.support.operation_world import dry_run_of, operation
+from tests.support.study_world import inputs_of, rounds_of, study_of
 
 FLOPS_S, BYTES_S, LAUNCH_S = 1e12, 1e11, 1e-5
-
-
-def operation(kind, flops, volume, count=1.0, shapes=((4, 5), (3,))):
-    return Operation(
-        op=f"aten.{kind}",
-        kind=kind,
-        dtype="float32",
-        device="cuda",
-        count=count,
-        flops=flops,
-        bytes_read=volume * 0.75,
-        bytes_written=volume * 0.25,
-        kernels=1,
-        shapes=json.dumps(shapes),
-    )
-
-
-def run_of(name, operations, completeness=Completeness.WHOLE):
-    return DryRun(content_hash=name, target="cuda", completeness=completeness, operations=tuple(operations))
 
 
 def planted(scripts=120, types=2):
@@ -50,7 +31,7 @@ def planted(scripts=120, types=2):
     runs, times = [], []
     for i in range(scripts):
         flops, volume, copies = 10 ** rng.uniform(8, 11), 10 ** rng.uniform(6, 9), int(rng.integers(1, 6))
-        runs.append(run_of(f"s{i:04}", [operation(Kind.GEMM, flops, 1e6), operation(Kind.COPY, 0, volume, copies)]))
+        runs.append(dry_run_of(f"s{i:04}", [operation(Kind.GEMM, flops, 1e6), operation(Kind.COPY, 0, volume, copies)]))
         times.append(flops / FLOPS_S + copies * volume / BYTES_S + (1 + copies) * LAUNCH_S)
     study = study_of(np.outer(times, np.arange(1, types + 1)))
     return replace(inputs_of(study), dry_runs={run.content_hash: run for run in runs})
@@ -59,7 +40,7 @@ def planted(scripts=120, types=2):
 def test_the_terms_of_two_layers_by_hand():
     """Two calls of one product on tensors of 20 and 3 numbers, 400 bytes of which 100 are written, 7 FLOPs."""
     inputs = inputs_of(study_of(np.ones((2, 1))))
-    runs = {"s0000": run_of("s0000", [operation(Kind.GEMM, 7, 400, count=2)]), "s0001": None}
+    runs = {"s0000": dry_run_of("s0000", [operation(Kind.GEMM, 7, 400, count=2)]), "s0001": None}
     found = layers_of(replace(inputs, dry_runs=runs))
     assert found.read.tolist() == [True, False]
     table = polynomial_terms(found, 2).reshape(2, len(layers.KINDS), 12)
@@ -89,10 +70,10 @@ def test_the_sum_over_layers_makes_two_equal_layers_take_twice_as_long(monkeypat
     monkeypatch.setattr(layers, "STEPS", 5)
     inputs = inputs_of(study_of(np.array([[1.0], [2.0], [3.0], [4.0]])))
     runs = {
-        f"s{i:04}": run_of(f"s{i:04}", [operation(Kind.GEMM, 10.0**i, 1e3, count)])
+        f"s{i:04}": dry_run_of(f"s{i:04}", [operation(Kind.GEMM, 10.0**i, 1e3, count)])
         for i, count in ((0, 1.0), (1, 1.0), (2, 1.0))
     }
-    runs["s0003"] = run_of("s0003", [operation(Kind.GEMM, 10.0**2, 1e3, 2.0)])
+    runs["s0003"] = dry_run_of("s0003", [operation(Kind.GEMM, 10.0**2, 1e3, 2.0)])
     mask = np.ones(4, dtype=bool)
     (got,) = perceptron_recipe(0)(replace(inputs, dry_runs=runs), "runtime_s", [mask])
     assert got.predicted[3] / got.predicted[2] == pytest.approx(2, rel=1e-5)
@@ -103,7 +84,7 @@ def test_programs_without_a_dry_run_get_the_mean_and_are_marked(monkeypatch):
     inputs = planted(scripts=20, types=1)
     runs = dict(inputs.dry_runs)
     runs["s0003"] = None
-    runs["s0004"] = run_of("s0004", [], Completeness.FAILED)
+    runs["s0004"] = dry_run_of("s0004", [], Completeness.FAILED)
     y = inputs.study.metrics["runtime_s"]
     known = np.delete(y, [3, 4])
     for recipe in (polynomial_recipe, perceptron_recipe(0)):

@@ -14,7 +14,7 @@ from kilowait.lab.evaluate.tabular import LEARNERS
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dryrun.record import Kind
 from pipelines.evaluate.recipes import parse_recipes
-from tests.lab.evaluate.test_layers import operation, run_of
+from tests.support.operation_world import dry_run_of, operation
 
 SOURCE = """
 import torchvision
@@ -53,7 +53,7 @@ def test_comments_do_not_matter_and_broken_code_is_an_empty_source():
 
 def test_run_features_add_up_and_a_faster_sheet_is_faster():
     gemm, move = operation(Kind.GEMM, 3e9, 1e6, count=2.0), operation(Kind.COPY, 0.0, 1e6, count=1.0)
-    run = run_of("a", [gemm, move])
+    run = dry_run_of("a", [gemm, move])
     found = dict(zip(RUN, run_features(run), strict=True))
     assert found["flops"] == pytest.approx(np.log1p(6e9))
     assert found["share of FLOPs: gemm"] == 1
@@ -90,7 +90,7 @@ def inputs():
         spread=np.zeros(80),
         flagged=np.zeros(80, dtype=np.bool_),
     )
-    runs = {s: run_of(s, [operation(Kind.GEMM, f, 1e5)]) for s, f in zip(scripts, flops, strict=True)}
+    runs = {s: dry_run_of(s, [operation(Kind.GEMM, f, 1e5)]) for s, f in zip(scripts, flops, strict=True)}
     return Inputs(study=study, embeddings={}, texts=texts, dry_runs=runs)
 
 
