@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export TOKENIZERS_PARALLELISM := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test lint serve bench clean
+.PHONY: help demo quick test lint serve bench clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,8 +24,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## the main job end to end on this machine: out/demo/report.html
 	$(BIN)/python -m pipelines.demo --out out/demo
 
+quick: $(READY) ## the tests that need neither Ray nor PyTorch nor patience
+	$(BIN)/python -m pytest --numprocesses 2 -m 'not ray and not torch and not slow'
+
 # A file's tests stay in one process: they share clusters and language models.
-test: $(READY) ## the tests
+test: $(READY) ## the whole suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## style, types and the layers

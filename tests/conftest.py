@@ -18,6 +18,7 @@ from tests.support.postgres_server import postgres
 HERE = Path(__file__).parent
 HEAVY = ("ray", "torch")
 FOLDERS = {
+    "lab/corpus": {"torch"},
     "lab/evaluate": {"torch"},
     "pipelines": {"ray", "torch"},
     "predict": {"torch"},
@@ -67,7 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
     absent = left_out(config)
     if loaded := [name for name in absent if name in sys.modules]:
         raise pytest.UsageError(f"{', '.join(loaded)}: loaded before the tests, by a plugin or a conftest")
-    sys.meta_path.insert(0, Absent(absent))
+    if absent:
+        sys.meta_path.insert(0, Absent(absent))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -82,7 +84,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test has the marks of its folder."""
     for item in items:
-        for mark in sorted(needs(item.path)):
+        for mark in sorted(of_folder(item.path)):
             item.add_marker(mark)
 
 

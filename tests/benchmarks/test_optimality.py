@@ -7,6 +7,7 @@ import pytest
 from benchmarks import optimality
 
 
+@pytest.mark.slow
 def test_policies_cost_no_less_than_the_optimum_and_it_no_less_than_the_bound(tmp_path, capsys):
     words = ["--samples", "2", "--days", "3", "--classes", "calibrated", "--json", str(tmp_path / "o.json")]
     assert optimality.main(words) == 0

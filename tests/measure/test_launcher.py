@@ -11,6 +11,8 @@ from kilowait.measure.outcome import Order
 from kilowait.measure.script_runner import Launcher, ScriptRunner, cpu_device, order_for, turn
 from tests.support.pretended_runs import NOON
 
+pytestmark = pytest.mark.torch  # the process that runs programs loads it
+
 
 @pytest.fixture(scope="module")
 def warm():

@@ -44,6 +44,10 @@ class Browser:
         """What a reader of the page sees now."""
         return self.driver.find_element(By.TAG_NAME, "body").text
 
+    def press(self, text: str) -> None:
+        """Click on what opens and closes a part of the page, by its text."""
+        self.driver.find_element(By.XPATH, f"//summary[normalize-space()='{text}']").click()
+
     def count(self, selector: str) -> int:
         """The elements that a CSS selector names."""
         return len(self.driver.find_elements(By.CSS_SELECTOR, selector))
@@ -56,7 +60,7 @@ class Browser:
         """The hosts, with their ports, that were asked for anything since this was last asked."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         sent = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        return {part.netloc for part in map(urlsplit, sent) if part.scheme not in ("data", "about")}
+        return {part.netloc for part in map(urlsplit, sent) if part.scheme in ("http", "https", "ws", "wss")}
 
 
 @contextmanager

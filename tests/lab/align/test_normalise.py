@@ -178,6 +178,7 @@ def outcome(text: str) -> str:
         return type(error).__name__
 
 
+@pytest.mark.torch
 def test_normalised_corpus_scripts_and_twins_print_the_same_result():
     smallest = sorted(generate(132, 0), key=lambda script: script.seconds)[:4]
     texts = {s.name: s.text for s in smallest}
@@ -188,6 +189,7 @@ def test_normalised_corpus_scripts_and_twins_print_the_same_result():
     assert results(rewritten) == expected
 
 
+@pytest.mark.slow
 def test_every_corpus_script_and_twin_stays_as_it_is_the_second_time():
     for text in [s.text for s in generate(20, 0)] + [t.text for t in twins(10, 1, 60)]:
         once = normalise(text)
