@@ -24,7 +24,7 @@ from kilowait.simulate.inventory import parse_nodes
 
 from .app import SQLITE, Options, app, make_folder
 from .runner.gang import NAMESPACE
-from .scheduler.claim import check_lease, claim, let_go
+from .scheduler.claim import claim, let_go, make_ready
 
 MEMORY_BYTES = 200_000_000
 EXAMPLE = """\
@@ -41,8 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = _options(args)
         settings = options.settings()
+        make_ready(make_folder(settings.url))
         token = _token(settings.url)
-        check_lease(settings.url, cluster="")
         cluster = _cluster(args.pretend)
     except KilowaitError as error:
         print(f"serve: {error}", file=sys.stderr)
@@ -119,7 +119,7 @@ def _cluster(pretend: str | None) -> Cluster | None:
 
 def _token(url: str) -> str:
     """An operator's token, kept in a file so that the next start shows the same; for this user's eyes only."""
-    store = Store(make_folder(url))
+    store = Store(url)
     path = Path(url.removeprefix(SQLITE) if url.startswith(SQLITE) else "out/serve/kilowait").with_suffix(".token")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kilowait import __version__
-from kilowait.cli import remote
+from kilowait.cli import backup, remote
 from kilowait.core.errors import InputError, KilowaitError
 
 SIMULATE_EXAMPLE = """\
@@ -99,6 +99,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_predict(commands, wanted=words[:1] == ["predict"])
     _add_simulate(commands)
     remote.add_commands(commands)
+    backup.add_commands(commands)
     return parser
 
 

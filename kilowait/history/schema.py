@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Float,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -11,10 +12,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-SCHEMA = "1"
-"""The version of the tables below; another release may have another."""
+SCHEMA = "2"
+"""The version of the tables below. Each has a step in `kilowait.history.migrations` that leads to it."""
 
 TABLES = MetaData()
 
@@ -27,6 +29,7 @@ EVENTS = Table(
     Column("kind", String(40), nullable=False),
     Column("payload", Text, nullable=False),
 )
+_CANCELLING = text("cancel_s IS NOT NULL AND ended_s IS NULL")
 JOBS = Table(
     "jobs",
     TABLES,
@@ -38,12 +41,15 @@ JOBS = Table(
     Column("asked", Text, nullable=False),
     Column("labels", Text, nullable=False),
     Column("retry", Text, nullable=False),
-    Column("state", String(12), nullable=False, index=True),
+    Column("state", String(12), nullable=False),
     Column("reason", Text),
     Column("submitted_s", Float(53), nullable=False),
     Column("ended_s", Float(53)),
     Column("cancel_s", Float(53)),
     UniqueConstraint("owner", "client_key"),
+    Index("ix_jobs_owner_job", "owner", "job_id"),
+    Index("ix_jobs_state_job", "state", "job_id"),
+    Index("ix_jobs_cancelling", "job_id", sqlite_where=_CANCELLING, postgresql_where=_CANCELLING),
 )
 ATTEMPTS = Table(
     "attempts",

@@ -2,28 +2,30 @@
 
 The events alone are the truth: replayed, they give the cluster. The other tables are written from them in the same
 transaction, so that a question needs no replay. SQLite (with a write-ahead log, each commit on disk before it returns)
-by default, PostgreSQL by URL.
+by default, PostgreSQL by URL. A database of an earlier release is upgraded by who takes it over, and by nobody else:
+see `kilowait.history.schema_version`.
 
-Not covered: moving an old schema to a new one, and forgetting old events.
+Not covered: forgetting old events, and going back to an earlier schema (with SQLite a copy of it is kept).
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, create_engine, insert, inspect, select, update
+from sqlalchemy import Connection, Row, Table, create_engine, inspect, select, update
 from sqlalchemy import event as hooks
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from kilowait.cluster.events import Event
 from kilowait.core.errors import InputError, StoreError, Superseded
 from kilowait.core.submission import Log, Program, Retry
-from kilowait.history import lease
+from kilowait.history import lease, schema_version
+from kilowait.history.database_url import parse_url, sqlite_file
 from kilowait.history.lease import Claim
-from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA, TABLES
+from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA
+from kilowait.history.sqlite_files import copy_database
 from kilowait.history.statements import Statements
 from kilowait.history.writing import Writing
 
@@ -37,19 +39,20 @@ _DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in Event.__args_
 class Store:
     """A history behind a URL, `sqlite:///path` or `postgresql://...`, or the path of an SQLite file.
 
-    Opening makes the tables where there are none. Raises StoreError when it cannot be opened or is of another schema.
+    Opening makes the tables where there are none. Raises StoreError when it cannot be opened or is of a newer schema.
+    One of an earlier schema opens, but nothing can be asked or written before somebody has taken it over with a claim.
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(found := _url_of(url), connect_args=_waiting(found))
+        self._engine = create_engine(found := parse_url(url), connect_args=_waiting(found))
         self.name = self._engine.url.render_as_string(hide_password=True)
         if self._engine.dialect.name == "sqlite":
             hooks.listen(self._engine, "connect", _make_durable)
         self._statements, self._writer = Statements(self._engine.dialect), ""
         self._ensured: set[str] = set()
         try:
-            with self._named_errors("opened"):
-                self._check_schema()
+            with self._named_errors("opened"), self._engine.begin() as connection:
+                self._earlier = schema_version.prepare(self.name, connection)
         except StoreError:
             self.close()
             raise
@@ -57,17 +60,29 @@ class Store:
     def take_over(self, claim: Claim | None = None) -> int:
         """Become the one who writes, so that no earlier one can any more; returns the last event's number.
 
-        With a claim the lease is taken, too; raises Occupied while another living cluster has it.
+        With a claim the lease is taken, too, and a database of an earlier schema is upgraded; raises Occupied while
+        another living cluster has it.
         """
         with self._named_errors("taken over"), self._engine.begin() as connection:
             connection.execute(_WRITER.values(value=META.c.value))  # takes the write lock, before anything is read
-            found = connection.execute(select(META.c.value).where(META.c.key == "writer")).scalar_one()
             if claim is not None:
                 lease.check(self.name, lease.kept(connection), claim.cluster, claim.time_s)
+                self._upgrade(connection)
                 lease.write(connection, claim)
-            self._writer = str(int(found) + 1)
-            connection.execute(_WRITER.values(value=self._writer))
+            schema_version.check_upgraded(self.name, connection)
+            self._writer = self._next_writer(connection)
             return connection.execute(select(EVENTS.c.seq).order_by(EVENTS.c.seq.desc()).limit(1)).scalar() or 0
+
+    def upgrade(self, time_s: float) -> None:
+        """Bring a database of an earlier schema to this release's, before there is a cluster that could claim it.
+
+        Raises Occupied while any living cluster has the lease, whatever the schema. Who wrote before can no more.
+        """
+        with self._named_errors("upgraded"), self._engine.begin() as connection:
+            connection.execute(_WRITER.values(value=META.c.value))
+            lease.check(self.name, lease.kept(connection), "", time_s)
+            if self._upgrade(connection):
+                self._next_writer(connection)
 
     def renew(self, claim: Claim) -> None:
         """Say that the holder lives; raises Superseded when another has taken over."""
@@ -106,9 +121,27 @@ class Store:
                 raise Superseded(f"{self.name}: another scheduler has taken over; this one must stop")
             yield connection
 
+    def _upgrade(self, connection: Connection) -> bool:
+        """Whether there was something to upgrade. The write lock is held, so the copy is of what is upgraded."""
+        if not schema_version.is_earlier(self.name, connection):
+            return False
+        if (file := sqlite_file(self._engine.url)) is not None:
+            try:
+                copy_database(file, file.with_name(f"{file.name}.before-{SCHEMA}"))
+            except InputError as error:
+                raise StoreError(f"{self.name}: not upgraded: {error}") from error
+        schema_version.upgrade(self.name, connection)
+        return True
+
+    def _next_writer(self, connection: Connection) -> str:
+        found = connection.execute(select(META.c.value).where(META.c.key == "writer")).scalar_one()
+        connection.execute(_WRITER.values(value=(number := str(int(found) + 1))))
+        return number
+
     def events(self) -> Iterator[tuple[int, Event]]:
         """Every event with its number, in order; raises StoreError for one that cannot be read."""
         with self._named_errors("read"), self._engine.connect() as connection:
+            self._check_upgraded(connection)
             connection = connection.execution_options(yield_per=1000)
             with closing(connection.execute(select(EVENTS).order_by(EVENTS.c.seq))) as rows:
                 for row in rows:
@@ -184,12 +217,15 @@ class Store:
     def change(self, statement: Any) -> None:
         """One statement beside the history (a token, say), durable when this returns; raises StoreError."""
         with self._named_errors("written"), self._engine.begin() as connection:
+            self._check_upgraded(connection)
             connection.execute(statement)
 
     def ensure(self, table: Table) -> None:
         """Make a table beside the history's where it is not there."""
         if table.name not in self._ensured:
             with self._named_errors("opened"):
+                with self._engine.connect() as connection:
+                    self._check_upgraded(connection)
                 try:
                     table.create(self._engine, checkfirst=True)
                 except DBAPIError:  # another process made it between the look and the making
@@ -210,20 +246,14 @@ class Store:
 
     def _rows(self, query: Any) -> list[Row[Any]]:
         with self._named_errors("read"), self._engine.connect() as connection:
+            self._check_upgraded(connection)
             return list(connection.execute(query))
 
-    def _check_schema(self) -> None:
-        with self._engine.begin() as connection:
-            if not inspect(connection).has_table(META.name):
-                TABLES.create_all(connection)
-                rows = [{"key": "schema", "value": SCHEMA}, {"key": "writer", "value": "0"}]
-                connection.execute(insert(META), rows)
-            found = connection.execute(select(META.c.value).where(META.c.key == "schema")).scalar()
-        if found != SCHEMA:
-            raise StoreError(
-                f"{self.name}: its schema is version {found!r}, this release reads {SCHEMA!r}; "
-                "use the release that wrote it, or another database"
-            )
+    def _check_upgraded(self, connection: Connection) -> None:
+        """Raises StoreError where the database was of an earlier schema when it was opened, and still is."""
+        if self._earlier:
+            schema_version.check_upgraded(self.name, connection)
+            self._earlier = False
 
     @contextmanager
     def _named_errors(self, what: str) -> Iterator[None]:
@@ -235,18 +265,6 @@ class Store:
             raise StoreError(f"{self.name}: not {what}: {error.orig}; {_remedy(str(error.orig))}") from error
         except SQLAlchemyError as error:
             raise StoreError(f"{self.name}: not {what}: {error}") from error
-
-
-def _url_of(text: str) -> URL:
-    """The URL with the driver that is used; raises InputError for what is neither a URL nor a path."""
-    try:
-        url = make_url(text if "://" in text else f"sqlite:///{Path(text)}")
-    except (ArgumentError, ValueError) as error:
-        raise InputError(f"{text!r} is no database; give sqlite:///PATH, postgresql://... or a path") from error
-    drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
-    if url.get_backend_name() not in drivers:
-        raise InputError(f"{text!r}: only sqlite and postgresql are known")
-    return url.set(drivername=drivers[url.get_backend_name()])
 
 
 def _waiting(url: URL) -> dict[str, Any]:

@@ -17,14 +17,23 @@ def claim() -> Claim:
     return Claim(cluster=cluster.hex(), holder=where, time_s=time.time())
 
 
-def check_lease(url: str, cluster: str | None = None) -> None:
-    """Raises Occupied where another cluster than this one lives and has the history, StoreError where it is not there.
+def check_lease(url: str) -> None:
+    """Raises Occupied where another living cluster has the history, StoreError where it is not there."""
+    store = Store(url)
+    try:
+        store.check_lease(claim().cluster, time.time())
+    finally:
+        store.close()
 
-    Before Ray is there, any cluster that lives is another: `cluster` is "".
+
+def make_ready(url: str) -> None:
+    """Before there is a Ray cluster here: upgrade a history of an earlier release.
+
+    Raises Occupied where any cluster lives and has it, StoreError where it is not there or cannot be upgraded.
     """
     store = Store(url)
     try:
-        store.check_lease(claim().cluster if cluster is None else cluster, time.time())
+        store.upgrade(time.time())
     finally:
         store.close()
 

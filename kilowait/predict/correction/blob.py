@@ -18,8 +18,10 @@ from kilowait.core.errors import InputError, ModelError
 from kilowait.predict.correction.correction import Correction, ResidualProcess
 from kilowait.predict.correction.covariance import NAMES, JobFeatures, Variances, Vectors, VectorSpace
 from kilowait.predict.device_model.calibration import Quantiles
+from kilowait.predict.format_version import check_format
 
 FORMAT = 1
+"""Of the description; a reader refuses a newer one."""
 PROCESSES = ("runtime", "power")
 
 
@@ -63,10 +65,7 @@ def unpacked(kept: Packed) -> Correction:
         raise ModelError(f"correction {kept.version}: its parts do not belong together or were edited; refit")
     try:
         described = json.loads(kept.description)
-        if described["format"] != FORMAT:
-            raise ModelError(
-                f"correction {kept.version}: of format {described['format']!r}; this kilowait reads {FORMAT}"
-            )
+        check_format(f"correction {kept.version}:", described["format"], FORMAT, "refit")
         return _correction(described, safetensors.numpy.load(kept.tensors))
     except (KeyError, TypeError, ValueError, IndexError, SafetensorError, InputError) as error:
         raise ModelError(f"correction {kept.version}: not a correction: {error!r}; refit") from error

@@ -18,8 +18,10 @@ from safetensors import SafetensorError
 
 from kilowait.core.errors import ModelError
 from kilowait.predict.device_model.model import DeviceModel
+from kilowait.predict.format_version import check_format
 
 FORMAT = 1
+"""Of model.json; a reader refuses a newer one."""
 TENSORS, MANIFEST = "model.safetensors", "model.json"
 
 
@@ -59,8 +61,9 @@ def load(folder: Path | str) -> DeviceModel:
         raise ModelError(f"{error.filename}: a device model needs this file: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"{folder}: not a device model: {error!r}; fit it again") from error
-    if described["format"] != FORMAT:
-        raise ModelError(f"{folder}: device model of format {described['format']!r}; this kilowait reads {FORMAT}")
+    check_format(
+        f"{folder}: device model", described["format"], FORMAT, "fit it again with python -m pipelines.devices"
+    )
     if version != _version(tensors, described):
         raise ModelError(f"{folder}: {TENSORS} and {MANIFEST} do not belong together or were edited; fit it again")
     return DeviceModel.restored(described["model"], arrays)

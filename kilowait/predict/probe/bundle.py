@@ -22,11 +22,12 @@ from torch import Tensor
 
 from kilowait.core.errors import InputError, ModelError
 from kilowait.predict.embed.features import FeatureConfiguration
+from kilowait.predict.format_version import check_format
 from kilowait.predict.probe.doubt import Doubt
 from kilowait.predict.probe.probe import Probe, ProbeConfig
 
 FORMAT = 1
-"""Of bundle.json; a reader refuses any other."""
+"""Of bundle.json; a reader refuses a newer one."""
 TENSORS = "probe.safetensors"
 MANIFEST = "bundle.json"
 COVERED = ("format", "config", "device_types", "metrics", "training")
@@ -201,8 +202,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ModelError(f"{path}: not JSON: {error}") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != FORMAT:
-        raise ModelError(f"{path}: bundle format {found!r}; this kilowait reads format {FORMAT}")
+    check_format(f"{path}: bundle", found, FORMAT, "train again with python -m pipelines.train")
     return dict(manifest)
 
 
