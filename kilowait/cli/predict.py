@@ -58,7 +58,7 @@ BESIDE = ("A100", "A6000")
 """GPU types shown where none is named."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     """Declare the options of `kilowait predict`."""
     parser.epilog = EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter

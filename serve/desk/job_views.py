@@ -18,7 +18,7 @@ from kilowait.core.units import JOULES_PER_KWH
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table
 from kilowait.live.mirror import Mirror
-from kilowait.live.rating import RULES
+from kilowait.policies import POLICIES
 from kilowait.simulate import outlook
 
 from ..scheduler.settings import SchedulerSettings
@@ -121,7 +121,7 @@ def cluster_view(
         now_s=now_s,
         policy=settings.policy,
         policy_options=options,
-        rule=RULES[settings.policy],
+        rule=POLICIES[settings.policy].sentence,
         types=[_type_view(mirror, gpu_type, held.get(gpu_type, 0)) for gpu_type in cluster.total],
         nodes=[_node_view(node) for node in status["nodes"]],
         waiting=len(cluster.waiting),

@@ -16,7 +16,7 @@ from kilowait.lab.backtest.timing import BudgetSpent, TimedPolicy
 from kilowait.lab.study.information import Bias, MeasuredErrors, Oracle
 from kilowait.lab.study.many_types import MAX_TYPES, TypesWorld, boards, inventory
 from kilowait.lab.study.rates import OFFERED_LOAD, PERIOD_S, SWING, RateWorld, keeps_up, measure_rate
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from kilowait.simulate.loop import simulate
 from tests.support.timelines import job
 
