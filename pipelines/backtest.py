@@ -18,6 +18,7 @@ from rich.console import Console
 from tqdm import tqdm
 
 from kilowait.core.errors import InputError
+from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec, Sampled, World, evaluate, outcome_row
@@ -60,6 +61,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         "--samples", type=int, default=100, metavar="N", help="test samples, of a trace at most (default: 100)"
     )
     add_policy_options(p, words)
+    add_gpu_file_option(p)
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
     add_world_options(p, several=True)
     add_trace_options(p)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilowait.cli.predict_text import as_text
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.hardware import CATALOGUE, GPU_TYPES, add_gpu_file_option, canonical
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.dry_runs import BUDGET_S, WAITING, DryRuns
@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
         help="a device type of the bundle, any GPU type by any of its names, or all; may be repeated "
         f"(default: the bundle's, {' and '.join(BESIDE)})",
     )
+    add_gpu_file_option(parser)
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs of each type (default: what the source asks for)")
     parser.add_argument(
         "--dry-run-budget-s",
@@ -127,7 +128,7 @@ def _predict(submissions: Sequence[JobReading], args: argparse.Namespace) -> dic
         devices = _devices(args.device, bundle.device_types)
         gpu, own = GpuSide(gpu_runs, args.device_model), OwnSide(*own_runs) if own_runs else None
         predictor = Predictor(bundle, _embedder(bundle, args.threads), gpu, own)
-        gpu_types = [name for name in devices if name in CATALOGUE]
+        gpu_types = [name for name in devices if name in GPU_TYPES]
         results = []
         for given in submissions:
             request = _request(given.source, args.gpus)

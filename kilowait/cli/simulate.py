@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kilowait.core.errors import InputError
+from kilowait.core.hardware import add_gpu_file_option
 from kilowait.policies import POLICIES
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.policy_arguments import add_parameters, explained, given, named_rules
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     policy_help = "the rule to run; each is explained below, MODULE:RULE is one of your own"
     add("--policy", required=True, choices=POLICIES, help=policy_help)
     add_parameters(parser, named_rules(words).values())
+    add_gpu_file_option(parser)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")
     add("--placements", type=Path, metavar="OUT.csv", help="write job_id,start_s,gpu_type here")
     add("--json", action="store_true", help="print one JSON object instead of a table")

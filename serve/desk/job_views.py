@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kilowait.cluster.standing import Active
-from kilowait.core.hardware import CATALOGUE, idle_power_w
+from kilowait.core.hardware import GPU_TYPES, idle_power_w
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import Program
 from kilowait.core.units import JOULES_PER_KWH
@@ -133,7 +133,7 @@ def cluster_view(
 
 def _type_view(mirror: Mirror, gpu_type: str, held: int) -> schemas.GpuTypeView:
     cluster, watts = mirror.cluster, idle_power_w(gpu_type)
-    known = CATALOGUE.get(gpu_type)
+    known = GPU_TYPES.get(gpu_type)
     return schemas.GpuTypeView(
         gpu_type=gpu_type,
         total=cluster.total[gpu_type],
