@@ -88,21 +88,22 @@ def _inventory(text: str) -> dict[str, tuple[int, ...]]:
 
 def run(args: argparse.Namespace) -> int:
     """Simulate and print the scores; raises InputError for a file or parameter that is wrong."""
-    from kilowait.simulate.jobs_csv import read_submissions, write_placements
-    from kilowait.simulate.loop import simulate
-    from kilowait.simulate.scores import score
+    from kilowait.simulate.jobs_csv import write_placements
+    from kilowait.simulate.one_shot import simulate
 
     _check_not_an_input(args.placements, (args.jobs, args.predictions))
     rule = POLICIES[args.policy]
-    parameters = rule.settled(given(args, rule))
-    submissions = read_submissions(args.jobs, args.gpus, args.predictions)
-    gpus = {gpu_type: sum(counts) for gpu_type, counts in args.gpus.items()}
-    run = simulate(submissions, gpus, rule(**parameters), nodes=args.gpus)
-    for reason in run.refused.values():
+    found = simulate(args.jobs, args.gpus, rule, predictions=args.predictions, **given(args, rule))
+    for reason in found.refused.values():
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
     if args.placements is not None:
-        write_placements(args.placements, run.placements)
-    result = {**asdict(score(run)), "parameters": parameters, "gpus": gpus, "refused": dict(run.refused)}
+        write_placements(args.placements, found.placements)
+    result = {
+        **asdict(found.scores),
+        "parameters": found.parameters,
+        "gpus": found.gpus,
+        "refused": dict(found.refused),
+    }
     sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
     return 0
 
