@@ -1,3 +1,70 @@
-"""kilowait predicts the runtime and energy of ML jobs from their source and schedules them on mixed GPUs."""
+"""kilowait predicts the runtime and energy of ML jobs from their source and schedules them on mixed GPUs.
+
+What this module names is the public API and stays as it is; everything else is internal. Names load what they need
+when they are first used, so `import kilowait` alone costs nothing.
+
+    import kilowait
+
+    forecast = kilowait.predict("train.py", arguments=["--epochs", "3"], devices=["A100", "H100"])
+    forecast["A100"].runtime_s                      # seconds; energy_kwh is the whole job's
+    found = kilowait.simulate("jobs.csv", "A100=4,A6000=8", "easy")
+    found.scores.total_wait_s
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kilowait.client.client import Client
+    from kilowait.core import errors
+    from kilowait.core.jobs import Job, Prediction
+    from kilowait.policies import POLICIES
+    from kilowait.predict.one_shot import predict
+    from kilowait.predict.predictor import Predictor
+    from kilowait.simulate.one_shot import simulate
+    from kilowait.simulate.run import Submission
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "POLICIES",
+    "Client",
+    "Job",
+    "Prediction",
+    "Predictor",
+    "Submission",
+    "__version__",
+    "errors",
+    "predict",
+    "simulate",
+]
+
+_HOME = {
+    "Client": "kilowait.client.client",
+    "Job": "kilowait.core.jobs",
+    "POLICIES": "kilowait.policies",
+    "Predictor": "kilowait.predict.predictor",
+    "Prediction": "kilowait.core.jobs",
+    "Submission": "kilowait.simulate.run",
+}
+"""The module of each name."""
+
+_MODULES = {"errors": "kilowait.core.errors", "predict": "kilowait.predict", "simulate": "kilowait.simulate"}
+"""Names that are modules; the last two can be called (`kilowait.core.callable_package` says why)."""
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, looked up when it is first used."""
+    if name in _MODULES:
+        found: Any = import_module(_MODULES[name])
+    elif name in _HOME:
+        found = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'kilowait' has no attribute {name!r}; public are {', '.join(__all__)}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -18,6 +18,7 @@ from rich.console import Console
 from tqdm import tqdm
 
 from kilowait.core.errors import InputError
+from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec, Sampled, World, evaluate, outcome_row
@@ -47,8 +48,8 @@ BATCHES_A_CORE = 8
 """Samples travel in batches: enough for an even load and a moving progress bar, few enough to cost nothing."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's options."""
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The command's options, with those of a policy of a site that `words` name."""
     p = argparse.ArgumentParser(
         prog="python -m pipelines.backtest",
         description="Compare policies on samples of the paper's scenario or of a trace, with intervals.",
@@ -59,7 +60,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--samples", type=int, default=100, metavar="N", help="test samples, of a trace at most (default: 100)"
     )
-    add_policy_options(p)
+    add_policy_options(p, words)
+    add_gpu_file_option(p)
     p.add_argument("--ray", default="local", metavar="ADDRESS", help='a Ray cluster ("auto"); default: this machine')
     add_world_options(p, several=True)
     add_trace_options(p)
@@ -201,9 +203,9 @@ def show(console: Console, outcomes: Any, trace: str | None = None) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
     try:
-        run(args)
+        run(parser(words).parse_args(words))
     except InputError as error:
         print(f"pipelines.backtest: {error}", file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.hardware import add_gpu_file_option
 from kilowait.files.columns import RESIDUALS
 from kilowait.files.parquet import table, write_table
 from kilowait.lab.corpus.styles import STYLES
@@ -41,7 +42,7 @@ example:
   python -m pipelines.devices --corpus out/corpus --labels data/cpu/labels.parquet --folds 5 \\
       --out kilowait/data/bundle/operations
 
-The labels are measured run times on GPU types of the catalogue (kilowait/core/hardware.py), as `python -m
+The labels are measured run times on GPU types of the catalogue (kilowait/data/gpus.toml), as `python -m
 pipelines.corpus --import kernelbench` writes them, or on CPU types (cpu-N). A folder named operations in a bundle
 predicts its device types wherever a program's dry run is whole. Dry runs that are missing are made and kept in the
 corpus' .features folder. Errors and intervals are out of fold: no program, nor another version of it, is in the
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", required=True, type=Path, metavar="DIR", help="the model's folder; what is there is replaced")
     add("--folds", type=int, default=10, help="folds of programs (default: 10)")
     add("--residuals", type=Path, metavar="FILE", help="write errors out of fold here, for pipelines.backtest")
+    add_gpu_file_option(parser)
     add("--seed", type=int, default=0, help="of the folds (default: 0)")
     return parser
 

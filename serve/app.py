@@ -19,6 +19,7 @@ from ray.serve import Application
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
+from kilowait.policies import POLICIES
 from kilowait.predict.dry_runs import BUDGET_S
 
 from .api.routes import build
@@ -61,7 +62,8 @@ class Options(BaseModel):
         """For the scheduler actor; raises InputError for an environment variable that is not set."""
         options = json.loads(self.policy_options) if isinstance(self.policy_options, str) else self.policy_options
         if options is None:
-            options = {"kappa_relative": 1.0} if self.policy in ("value", "value_aging", "value_cvar") else {}
+            rule = POLICIES.get(self.policy)
+            options = {"kappa_relative": 1.0} if rule and "kappa_relative" in rule.takes else {}
         grow_to = {canonical(name): gpus for name, gpus in self.grow_to.items()}
         return SchedulerSettings(
             url=_absolute(_looked_up(self.database)), policy=self.policy, policy_options=options, grow_to=grow_to

@@ -17,7 +17,7 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from kilowait.core.errors import KilowaitError
-from kilowait.core.hardware import canonical
+from kilowait.core.hardware import add_gpu_file_option, canonical
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create, identify
 from kilowait.simulate.inventory import parse_nodes
@@ -82,6 +82,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="the history (default: %(default)s)",
     )
     add("--policy", default="value", help="as in kilowait simulate (default: value, kappa-relative 1)")
+    add_gpu_file_option(parser)
     add("--threads", type=int, default=2, help="of the language model, each replica (default: 2)")
     every = "learn anew after so many finished measured jobs, 0 for never (default: %(default)s)"
     add("--refit-every", type=int, default=50, metavar="N", help=every)

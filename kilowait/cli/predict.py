@@ -10,22 +10,21 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.cli.predict_text import as_text
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import JOULES_PER_KWH
-from kilowait.predict.dry_runs import BUDGET_S, WAITING, DryRuns
-from kilowait.program.job_source import JobSource
+from kilowait.predict.dry_runs import BUDGET_S, WAITING
+from kilowait.predict.one_shot import BESIDE, ForecastRound, JobForecast, PredictionSettings, forecast_jobs
 from kilowait.program.read import JobReading, read_file, read_program, read_stdin
 
 if TYPE_CHECKING:
-    from kilowait.predict.predictor import Forecast, SourceEmbedder
-    from kilowait.predict.probe.bundle import Bundle
+    from kilowait.predict.predictor import Forecast
 
 EXAMPLE = """\
 examples:
@@ -53,12 +52,9 @@ is not known. A type marked "never measured" rests on its specification sheet al
 short is partial, and of no use before the first optimizer step: give a large program more with --dry-run-budget-s.
 """
 STDIN = "-"
-ALL = "all"
-BESIDE = ("A100", "A6000")
-"""GPU types shown where none is named."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> None:
     """Declare the options of `kilowait predict`."""
     parser.epilog = EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -73,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a device type of the bundle, any GPU type by any of its names, or all; may be repeated "
         f"(default: the bundle's, {' and '.join(BESIDE)})",
     )
+    add_gpu_file_option(parser)
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs of each type (default: what the source asks for)")
     parser.add_argument(
         "--dry-run-budget-s",
@@ -90,18 +87,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict for every file and print; raises InputError for a source or device type that is refused."""
-    if args.threads < 1:
-        raise InputError(f"--threads must be >= 1, got {args.threads}")
-    if args.gpus is not None and args.gpus < 1:
-        raise InputError(f"--gpus must be >= 1, got {args.gpus}")
-    if not 0 <= args.dry_run_budget_s < math.inf:
-        raise InputError(f"--dry-run-budget-s must be >= 0 and finite, got {args.dry_run_budget_s}")
-    submissions = _read(args)
+    settings = _settings(args)
+    readings = _read(args)
     os.environ.update({**WAITING, **os.environ})
     with _without_collection():
-        report = _predict(submissions, args)
+        report = _report(forecast_jobs(readings, settings))
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else as_text(report))
     return 0 if any(entry["devices"] for entry in report["predictions"]) else 1
+
+
+def _settings(args: argparse.Namespace) -> PredictionSettings:
+    """What was asked for; raises InputError for a number out of range, in the words of the command line."""
+    for option, holds in (("threads", args.threads >= 1), ("gpus", args.gpus is None or args.gpus >= 1)):
+        if not holds:
+            raise InputError(f"--{option} must be >= 1, got {getattr(args, option)}")
+    if not 0 <= args.dry_run_budget_s < math.inf:
+        raise InputError(f"--dry-run-budget-s must be >= 0 and finite, got {args.dry_run_budget_s}")
+    return PredictionSettings(
+        devices=args.device,
+        gpus=args.gpus,
+        bundle=args.bundle,
+        device_model=args.device_model,
+        dry_run_budget_s=args.dry_run_budget_s,
+        threads=args.threads,
+        device_word="--device",
+    )
 
 
 @contextmanager
@@ -115,45 +125,6 @@ def _without_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _predict(submissions: Sequence[JobReading], args: argparse.Namespace) -> dict[str, Any]:
-    with ExitStack() as stack:  # the workers of dry runs start while torch loads here
-        budget_s = args.dry_run_budget_s
-        gpu_runs = stack.enter_context(DryRuns(budget_s if _wants_gpus(args) else 0.0))
-        own_runs = _own_runs(args, gpu_runs, stack) if budget_s else None
-        from kilowait.predict.predictor import GpuSide, OwnSide, Predictor
-        from kilowait.predict.probe import bundle as bundles
-
-        bundle = bundles.load(args.bundle) if args.bundle else bundles.load_default()
-        devices = _devices(args.device, bundle.device_types)
-        gpu, own = GpuSide(gpu_runs, args.device_model), OwnSide(*own_runs) if own_runs else None
-        predictor = Predictor(bundle, _embedder(bundle, args.threads), gpu, own)
-        gpu_types = [name for name in devices if name in CATALOGUE]
-        results = []
-        for given in submissions:
-            request = _request(given.source, args.gpus)
-            results.append((given, request, predictor.forecast(given.source, gpu_types, request["gpus"])))
-        report = _report(results, devices, bundle)
-        if any(forecast.dry_run.usable for _, _, forecast in results):
-            report["device_model"] = gpu.model.about
-        if own and any(forecast.own_dry_run.usable for _, _, forecast in results):
-            report["own_device_model"] = own.model.about
-        return report
-
-
-def _own_runs(args: argparse.Namespace, gpu_runs: DryRuns, stack: ExitStack) -> tuple[DryRuns, Path] | None:
-    """Dry runs for the bundle's own device model and its folder, where it has one and its types are asked for."""
-    from kilowait.predict.operations import labelled, of_bundle
-
-    folder = of_bundle(args.bundle)
-    names = labelled(folder) if folder else ()
-    asked = args.device or [ALL]
-    if folder is None or not any(name in (ALL, *names) or _gpu(name) in names for name in asked):
-        return None
-    if any(_gpu(name) for name in names):
-        return gpu_runs, folder
-    return stack.enter_context(DryRuns(args.dry_run_budget_s, "cpu")), folder
-
-
 def _read(args: argparse.Namespace) -> list[JobReading]:
     if args.files.count(STDIN) > 1:
         raise InputError("standard input can be read once: give - once")
@@ -164,65 +135,34 @@ def _read(args: argparse.Namespace) -> list[JobReading]:
     return [read_program(file, args.entrypoint, args.arguments) for file in args.files]
 
 
-def _wants_gpus(args: argparse.Namespace) -> bool:
-    """Whether a type was asked for that is a GPU type: a bundle is not read to know that."""
-    return not args.device or any(name == ALL or _gpu(name) for name in args.device)
-
-
-def _gpu(name: str) -> str | None:
-    """The canonical name of a GPU type, None for what is none."""
-    try:
-        return canonical(name)
-    except InputError:
-        return None
-
-
-def _devices(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """The bundle's types first, then GPU types; raises InputError, with near names, for what is neither."""
-    if not asked:
-        return list(dict.fromkeys([*known, *BESIDE]))
-    if ALL in asked:
-        return list(dict.fromkeys([*known, *CATALOGUE]))
-    names = dict.fromkeys(name if name in known else _canonical(name, known) for name in asked)
-    return [name for name in known if name in names] + [name for name in names if name not in known]
-
-
-def _canonical(name: str, known: Sequence[str]) -> str:
-    try:
-        return canonical(name)
-    except InputError as error:
-        raise InputError(f"--device {name}: the probes know {', '.join(known)}, and {error}") from None
-
-
-def _embedder(bundle: "Bundle", threads: int) -> "SourceEmbedder":
-    """The language model as deep as the probes read it."""
-    from kilowait.predict.embed.embedding import Embedder
-    from kilowait.predict.embed.language_model import load_language_model
-
-    model = load_language_model(bundle.features[0].model, depth=max(feature.layer for feature in bundle.features))
-    return Embedder(model, threads=threads)
-
-
-def _report(
-    results: Sequence[tuple[JobReading, dict[str, Any], "Forecast"]], devices: Sequence[str], bundle: "Bundle"
-) -> dict[str, Any]:
+def _report(found: ForecastRound) -> dict[str, Any]:
     """Everything there is to show, as JSON would have it."""
+    bundle = found.bundle
     return {
         "probe_version": bundle.version,
         "features": [feature.key for feature in bundle.features],
         "provenance": Provenance.MODELLED,
         "label_provenance": {metric: dict(part.provenance) for metric, part in bundle.metrics.items()},
-        "predictions": [
-            {
-                **_described(given),
-                **_novelty(forecast),
-                "request": request,
-                "dry_run": {**forecast.dry_run.to_dict(), "summary": forecast.dry_run.summary},
-                "own_dry_run": {**forecast.own_dry_run.to_dict(), "summary": forecast.own_dry_run.summary},
-                "devices": {name: _numbers(forecast, name) for name in devices if name in forecast.predictions},
-            }
-            for given, request, forecast in results
-        ],
+        "predictions": [_entry(job) for job in found.jobs],
+        **({"device_model": found.device_model} if found.device_model is not None else {}),
+        **({"own_device_model": found.own_device_model} if found.own_device_model is not None else {}),
+    }
+
+
+def _entry(job: JobForecast) -> dict[str, Any]:
+    """One program."""
+    forecast = job.forecast
+    return {
+        **_described(job.reading),
+        **_novelty(forecast),
+        "request": {
+            "gpus": job.request.gpus,
+            "gpu_types": None if job.request.gpu_types is None else sorted(job.request.gpu_types),
+            "evidence": list(job.request.evidence),
+        },
+        "dry_run": {**forecast.dry_run.to_dict(), "summary": forecast.dry_run.summary},
+        "own_dry_run": {**forecast.own_dry_run.to_dict(), "summary": forecast.own_dry_run.summary},
+        "devices": {name: _numbers(forecast, name) for name in job},
     }
 
 
@@ -265,13 +205,3 @@ def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:
         "provenance": forecast.provenance[device],
         **({"memory": lack} if lack else {}),
     }
-
-
-def _request(source: JobSource, gpus: int | None) -> dict[str, Any]:
-    """What the source and its arguments say about GPUs, and what was given."""
-    from kilowait.program.resources import read_request
-    from kilowait.program.text import texts
-
-    request = read_request(texts(source), source.arguments, gpus=gpus)
-    types = None if request.gpu_types is None else sorted(request.gpu_types)
-    return {"gpus": request.gpus, "gpu_types": types, "evidence": list(request.evidence)}

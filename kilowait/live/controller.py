@@ -35,7 +35,7 @@ from kilowait.cluster.events import (
 from kilowait.cluster.standing import Active
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, StaleAttempt
-from kilowait.core.hardware import CATALOGUE
+from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Held
 from kilowait.core.submission import Attempt, Ending, Request, checked, printable
 from kilowait.history.lease import Claim
@@ -53,9 +53,9 @@ class Controller:
     """
 
     def __init__(
-        self, store: Store, policy: Policy, *, order: Sequence[str] = tuple(CATALOGUE), claim: Claim | None = None
+        self, store: Store, policy: Policy, *, order: Sequence[str] | None = None, claim: Claim | None = None
     ) -> None:
-        self.store, self.policy, self._order = store, policy, tuple(order)
+        self.store, self.policy, self._order = store, policy, tuple(GPU_TYPES if order is None else order)
         self.store.take_over(claim)
         self._recover()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kilowait.core.errors import MeterError
-from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.hardware import GPU_TYPES, canonical
 from kilowait.core.jobs import Measurement, Provenance
 from kilowait.core.submission import Ending
 from kilowait.core.units import WHOLE
@@ -106,4 +106,4 @@ def _uuid(nvml: Any, name: str) -> str:
 
 
 def _peak_w(gpu_type: str) -> float:
-    return CATALOGUE[canonical(gpu_type)].peak_w
+    return GPU_TYPES[canonical(gpu_type)].peak_w

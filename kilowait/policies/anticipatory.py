@@ -15,10 +15,19 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
-from kilowait.policies.patient import DEFAULT_CONGESTION, DEFAULT_WAIT_S_PER_KWH, expected_end_s
+from kilowait.policies.parameters import Parameter, whole
+from kilowait.policies.patient import (
+    CONGESTION,
+    DEFAULT_CONGESTION,
+    DEFAULT_WAIT_S_PER_KWH,
+    ERROR_SD,
+    SEED,
+    WAIT_S_PER_KWH,
+    expected_end_s,
+)
 from kilowait.policies.planning.futures import ArrivalModel, Floats, Ints
 from kilowait.policies.planning.profile import Profile, Reservation, start_all
-from kilowait.policies.rules import costly
+from kilowait.policies.rule import Rule
 
 DEFAULT_SCENARIOS = 32
 DEFAULT_EFFORT = 2000
@@ -114,7 +123,7 @@ def anticipatory(
         )
         return start_all(_decide(cluster, profile, queue, settings), cluster, room)
 
-    return costly(anticipatory, COST)
+    return anticipatory
 
 
 def _arrival_model(clustering: float, cluster_s: float, ahead_s: float) -> ArrivalModel:
@@ -219,3 +228,54 @@ def _packed(profile: Profile, types: Sequence[str], more: int) -> tuple[tuple[Fl
     for j, (times, left) in enumerate(steps):
         times_s[j, : counts[j]], free[j, : counts[j]] = times, left
     return (times_s, free, counts), float(times_s[:, 1].min())
+
+
+RULE = Rule(
+    name="anticipatory",
+    sentence="as patient, but plans are compared over futures: jobs that are likely to come",
+    make=anticipatory,
+    parameters=(
+        WAIT_S_PER_KWH,
+        CONGESTION,
+        ERROR_SD,
+        Parameter(
+            name="scenarios",
+            sentence="futures that are drawn at every decision",
+            default=DEFAULT_SCENARIOS,
+            read=whole,
+            option=False,
+        ),
+        Parameter(name="ahead_s", sentence="how far a future goes", unit="s", default=DEFAULT_AHEAD_S, option=False),
+        Parameter(
+            name="clustering",
+            sentence="share of arrivals that an earlier one brings, below 1",
+            default=DEFAULT_CLUSTERING,
+            option=False,
+        ),
+        Parameter(
+            name="cluster_s",
+            sentence="mean seconds from an arrival to one that it brings",
+            unit="s",
+            default=DEFAULT_CLUSTER_S,
+            option=False,
+        ),
+        Parameter(
+            name="effort",
+            sentence="insertions that the search tries for each future, shared among its jobs",
+            default=DEFAULT_EFFORT,
+            read=whole,
+            option=False,
+        ),
+        Parameter(
+            name="horizon",
+            sentence="waiting jobs that are planned at most",
+            unit="jobs",
+            default=DEFAULT_HORIZON,
+            read=whole,
+            option=False,
+        ),
+        SEED,
+    ),
+    cost=COST,
+    place=100,
+)

@@ -12,6 +12,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.policies.choices import in_queue_order
 from kilowait.policies.decisions import Decision, Policy
 from kilowait.policies.planning.profile import Profile, Reservation, start_now
+from kilowait.policies.rule import Rule
 
 
 def conservative() -> Policy:
@@ -74,3 +75,12 @@ def _still_hopeful(
         if (waiting[job_id].job.submit_s, job_id) > (last.submit_s, last.job_id)
         and profile.has_room_now(waiting[job_id], gpu_type)
     ]
+
+
+RULE = Rule(
+    name="conservative",
+    sentence="every job has a reservation; a later job may pass if it delays none",
+    detail="conservative backfill",
+    make=conservative,
+    place=60,
+)

@@ -17,8 +17,12 @@ from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.room import Room
 from kilowait.policies.choices import fastest, in_queue_order, predicted_runtime
+from kilowait.policies.compiled_form import CompiledForm, with_form
 from kilowait.policies.decisions import Decision, Place, Policy
-from kilowait.policies.rules import Rule, ruled
+from kilowait.policies.rule import Rule
+
+KERNEL = "easy_backfill"
+"""The compiled kernel that can run it."""
 
 End = tuple[float, int]
 """A predicted end in seconds, and the thousandths of GPUs that are then given back."""
@@ -55,7 +59,7 @@ def easy() -> Policy:
             _backfill(_Hole(cluster=cluster, room=room, head=head), placed)
         return list(placed.values())
 
-    return ruled(easy, Rule(name="easy"))
+    return with_form(easy, CompiledForm(name="easy", kernel=KERNEL))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,3 +185,13 @@ def _firsts(hole: _Hole, placed: Container[str]) -> list[Waiting]:
 
 
 _place = attrgetter("place")
+
+
+RULE = Rule(
+    name="easy",
+    sentence="first come, first served; a later job may pass if it does not delay the first",
+    detail="EASY backfill",
+    make=easy,
+    kernel=KERNEL,
+    place=50,
+)

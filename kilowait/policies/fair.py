@@ -19,6 +19,8 @@ from kilowait.core.errors import InputError
 from kilowait.core.units import WHOLE
 from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.parameters import Parameter, user_weights
+from kilowait.policies.rule import Rule
 
 
 def fair(*, weights: Mapping[str, float] | None = None) -> Policy:
@@ -108,3 +110,22 @@ def _serve(book: _Book, candidates: Iterable[str]) -> list[Decision]:
         if queues[user]:
             heapq.heappush(turns, (book.share(user), *queues[user].popleft(), user))
     return decisions
+
+
+RULE = Rule(
+    name="fair",
+    sentence="by priority, then the user who holds the smallest share of GPUs for their weight",
+    make=fair,
+    parameters=(
+        Parameter(
+            name="weights",
+            sentence="what a user is entitled to against others, > 0",
+            default={},
+            default_means="1 each",
+            read=user_weights,
+            metavar="USER=W,...",
+        ),
+    ),
+    needs=frozenset({"users"}),
+    place=80,
+)

@@ -12,14 +12,17 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.policies.choices import in_queue_order
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.parameters import Parameter, whole
+from kilowait.policies.rule import Rule
 
 DEFAULT_OBJECTIVE = "max_min"
+DEFAULT_HORIZON = 64
 
 DIGITS = 6
 """Shares are rounded to so many decimals: what lies behind is the solver's, and must not decide between jobs."""
 
 
-def gavel(*, objective: str = DEFAULT_OBJECTIVE, horizon: int = 64) -> Policy:
+def gavel(*, objective: str = DEFAULT_OBJECTIVE, horizon: int = DEFAULT_HORIZON) -> Policy:
     """A policy that solves for the allocation X_mj at every decision and starts waiting jobs by their shares.
 
     `objective` is "max_min" (the least effective throughput, normalised by that under an equal share of the
@@ -77,3 +80,28 @@ def _start(cluster: Cluster, waiting: Sequence[Waiting], shares: Mapping[str, Se
             room.take(one, gpu_type)
             placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
     return list(placed.values())
+
+
+RULE = Rule(
+    name="gavel",
+    sentence="a linear program gives each job its share of time on each type; pairs start by their share",
+    make=gavel,
+    parameters=(
+        Parameter(
+            name="objective",
+            sentence="max_min (fairness), throughput or energy",
+            default=DEFAULT_OBJECTIVE,
+            read=str,
+            metavar="NAME",
+        ),
+        Parameter(
+            name="horizon",
+            sentence="waiting jobs that the program holds at most",
+            unit="jobs",
+            default=DEFAULT_HORIZON,
+            read=whole,
+            option=False,
+        ),
+    ),
+    place=130,
+)

@@ -1,9 +1,17 @@
 """Greedy: first come, first served, on the type that is cheapest for the job."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.policies.compiled_form import CompiledForm, with_form
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
-from kilowait.policies.rules import Rule, ruled
+from kilowait.policies.parameters import Parameter
+from kilowait.policies.rule import Criterion, Rule
+
+KERNEL = "first_come"
+"""The compiled kernel that can run it."""
 
 DEFAULT_ALPHA = 1.0
 DEFAULT_GAMMA = 3600.0
@@ -34,4 +42,36 @@ def greedy(*, alpha: float = DEFAULT_ALPHA, gamma: float = DEFAULT_GAMMA) -> Pol
             decisions.append(Place(job_id=waiting.job.job_id, gpu_type=gpu_type))
         return decisions
 
-    return ruled(greedy, Rule(name="greedy", alpha=alpha, gamma=gamma))
+    return with_form(greedy, CompiledForm(name="greedy", kernel=KERNEL, alpha=alpha, gamma=gamma))
+
+
+def _criterion(options: Mapping[str, Any], _: Cluster) -> Criterion:
+    alpha, gamma = options.get("alpha", DEFAULT_ALPHA), options.get("gamma", DEFAULT_GAMMA)
+    return Criterion(
+        name=f"cost = {alpha:g} x seconds + {gamma:g} x kWh",
+        larger_first=False,
+        of=lambda _, __, seen: float(alpha * seen.runtime_s + gamma * seen.energy_kwh),
+    )
+
+
+RULE = Rule(
+    name="greedy",
+    sentence="first come, first served; a job waits for the type of least alpha x seconds + gamma x kWh",
+    make=greedy,
+    parameters=(
+        Parameter(
+            name="alpha", sentence="weight of a second of run time", unit="1 / s", default=DEFAULT_ALPHA, metavar="A"
+        ),
+        Parameter(
+            name="gamma",
+            sentence="weight of a kWh",
+            unit="1 / kWh",
+            default=DEFAULT_GAMMA,
+            default_means="a kWh weighs as much as an hour",
+            metavar="G",
+        ),
+    ),
+    criterion=_criterion,
+    kernel=KERNEL,
+    place=20,
+)

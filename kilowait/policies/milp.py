@@ -8,10 +8,13 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
+from kilowait.policies.parameters import Parameter, whole
 from kilowait.policies.patient import (
+    CONGESTION,
     DEFAULT_CONGESTION,
     DEFAULT_EFFORT,
     DEFAULT_WAIT_S_PER_KWH,
+    WAIT_S_PER_KWH,
     Prices,
     candidate,
     cheapest_plan,
@@ -21,10 +24,12 @@ from kilowait.policies.patient import (
 from kilowait.policies.patient import DEFAULT_HORIZON as PLANNED
 from kilowait.policies.planning.profile import Profile, Reservation, start_all
 from kilowait.policies.planning.time_indexed import Column, SearchLimits, select
+from kilowait.policies.rule import Rule
 
 DEFAULT_HORIZON = 12
 DEFAULT_NODES = 50
 """Nodes of one branch and bound; most decisions need one."""
+DEFAULT_TIME_LIMIT_S = 60.0
 MOST_STARTS = 32
 """Starts looked at on a type, the earliest ones."""
 SAME = 1e-9
@@ -37,7 +42,7 @@ def milp(
     congestion: float = DEFAULT_CONGESTION,
     horizon: int = DEFAULT_HORIZON,
     nodes: int = DEFAULT_NODES,
-    time_limit_s: float = 60.0,
+    time_limit_s: float = DEFAULT_TIME_LIMIT_S,
 ) -> Policy:
     """A policy that minimises the waits and the priced energy of the first `horizon` waiting jobs at every decision:
 
@@ -150,3 +155,37 @@ def _reachable(moments: Iterable[float], runtimes_s: Iterable[float]) -> list[fl
     while (more := sorted({*reached, *(a + b for a in reached for b in runtimes_s)})[:MOST_STARTS]) != reached:
         reached = more
     return reached
+
+
+RULE = Rule(
+    name="milp",
+    sentence="as patient, but an integer program places the first jobs of the plan",
+    make=milp,
+    parameters=(
+        WAIT_S_PER_KWH,
+        CONGESTION,
+        Parameter(
+            name="horizon",
+            sentence="jobs that the integer program places",
+            unit="jobs",
+            default=DEFAULT_HORIZON,
+            read=whole,
+            option=False,
+        ),
+        Parameter(
+            name="nodes",
+            sentence="nodes of the branch and bound at most",
+            default=DEFAULT_NODES,
+            read=whole,
+            option=False,
+        ),
+        Parameter(
+            name="time_limit_s",
+            sentence="wall-clock seconds after which a program that hangs is cut short",
+            unit="s",
+            default=DEFAULT_TIME_LIMIT_S,
+            option=False,
+        ),
+    ),
+    place=110,
+)

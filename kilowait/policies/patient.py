@@ -11,7 +11,9 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
+from kilowait.policies.parameters import Parameter, whole
 from kilowait.policies.planning.profile import Profile, Reservation, start_all
+from kilowait.policies.rule import Rule
 
 DEFAULT_WAIT_S_PER_KWH = 1500.0
 """A kWh saved is worth 25 minutes of one job's waiting."""
@@ -197,3 +199,54 @@ def reservation(start_s: float, option: TypeChoice) -> Reservation:
         start_s=start_s,
         end_s=start_s + option.runtime_s,
     )
+
+
+WAIT_S_PER_KWH = Parameter(
+    name="wait_s_per_kwh",
+    sentence="seconds of a job's waiting that a kWh is worth",
+    unit="s / kWh",
+    default=DEFAULT_WAIT_S_PER_KWH,
+    metavar="S",
+)
+CONGESTION = Parameter(
+    name="congestion",
+    sentence="seconds of waiting that a second of the whole type's occupation costs each job that waits",
+    default=DEFAULT_CONGESTION,
+    option=False,
+)
+ERROR_SD = Parameter(
+    name="error_sd",
+    sentence="standard deviation of log(predicted / true run time)",
+    default=0.0,
+    default_means="exact predictions",
+    metavar="SD",
+)
+SEED = Parameter(name="seed", sentence="of the search's random moves", default=0, read=whole, option=False)
+
+RULE = Rule(
+    name="patient",
+    sentence="the queue is planned; a job waits for a greener type where a saved kWh is worth the wait",
+    make=patient,
+    parameters=(
+        WAIT_S_PER_KWH,
+        CONGESTION,
+        ERROR_SD,
+        Parameter(
+            name="effort",
+            sentence="insertions that the search tries, shared among the waiting jobs",
+            default=DEFAULT_EFFORT,
+            read=whole,
+            option=False,
+        ),
+        Parameter(
+            name="horizon",
+            sentence="waiting jobs that are planned at most",
+            unit="jobs",
+            default=DEFAULT_HORIZON,
+            read=whole,
+            option=False,
+        ),
+        SEED,
+    ),
+    place=90,
+)

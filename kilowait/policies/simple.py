@@ -1,8 +1,12 @@
 """Simple: first come, first served, on the most powerful type that is free."""
 
 from kilowait.cluster.state import Cluster
+from kilowait.policies.compiled_form import CompiledForm, with_form
 from kilowait.policies.decisions import Decision, Place, Policy
-from kilowait.policies.rules import Rule, ruled
+from kilowait.policies.rule import Rule
+
+KERNEL = "first_come"
+"""The compiled kernel that can run it."""
 
 
 def simple() -> Policy:
@@ -21,4 +25,13 @@ def simple() -> Policy:
             decisions.append(Place(job_id=waiting.job.job_id, gpu_type=gpu_type))
         return decisions
 
-    return ruled(simple, Rule(name="simple"))
+    return with_form(simple, CompiledForm(name="simple", kernel=KERNEL))
+
+
+RULE = Rule(
+    name="simple",
+    sentence="first come, first served, on the most powerful free type; while the first fits nowhere, all wait",
+    make=simple,
+    kernel=KERNEL,
+    place=10,
+)

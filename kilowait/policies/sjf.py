@@ -7,9 +7,13 @@ keep the rule and lose the proof.
 
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
-from kilowait.policies.choices import fastest
+from kilowait.policies.choices import fastest, predicted_runtime
+from kilowait.policies.compiled_form import CompiledForm, with_form
 from kilowait.policies.decisions import Decision, Place, Policy
-from kilowait.policies.rules import Rule, ruled
+from kilowait.policies.rule import Criterion, Rule
+
+KERNEL = "by_key"
+"""The compiled kernel that can run it."""
 
 
 def sjf() -> Policy:
@@ -34,9 +38,21 @@ def sjf() -> Policy:
             placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
         return list(placed.values())
 
-    return ruled(sjf, Rule(name="sjf"))
+    return with_form(sjf, CompiledForm(name="sjf", kernel=KERNEL))
 
 
 def shortest_runtime(waiting: Waiting) -> float:
     """A ranking key for jobs: predicted seconds on the fastest type they could ever run on."""
     return min([waiting.predictions[t].runtime_s for t in waiting.gpus])
+
+
+BY_SECONDS = Criterion(name="predicted seconds", larger_first=False, of=predicted_runtime)
+
+RULE = Rule(
+    name="sjf",
+    sentence="shortest job first, on its fastest free type, whatever fits",
+    make=sjf,
+    criterion=lambda _, __: BY_SECONDS,
+    kernel=KERNEL,
+    place=40,
+)

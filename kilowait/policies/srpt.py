@@ -16,6 +16,9 @@ from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job
 from kilowait.policies.choices import fastest, predicted_runtime
 from kilowait.policies.decisions import Decision, Place, Policy, Preempt
+from kilowait.policies.parameters import Parameter
+from kilowait.policies.rule import Rule
+from kilowait.policies.sjf import BY_SECONDS
 
 DEFAULT_HYSTERESIS = 2.0
 """A job gives way to one that needs less than half as long."""
@@ -128,3 +131,22 @@ class _Round:
     def _place(self, job: Job, gpu_type: str, gpus: int) -> None:
         self.room.claim(gpu_type, gpus, job.gpu_milli, job.one_node)
         self.decisions.append(Place(job_id=job.job_id, gpu_type=gpu_type))
+
+
+RULE = Rule(
+    name="srpt",
+    sentence="shortest remaining time first",
+    detail="a long job gives way to a much shorter one",
+    make=srpt,
+    parameters=(
+        Parameter(
+            name="hysteresis",
+            sentence="how many times as long a job must be to give way",
+            default=DEFAULT_HYSTERESIS,
+            metavar="H",
+        ),
+    ),
+    needs=frozenset({"checkpoints"}),
+    criterion=lambda _, __: BY_SECONDS,
+    place=140,
+)

@@ -1,22 +1,27 @@
 """Value: the most valuable pair of job and type first, wherever it fits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.ranking import Key
 from kilowait.cluster.views.room import Room
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
+from kilowait.policies.compiled_form import CompiledForm, with_form
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
-from kilowait.policies.rules import Rule, ruled
+from kilowait.policies.parameters import Parameter
+from kilowait.policies.rule import Criterion, Rule
+
+KERNEL = "by_key"
+"""The compiled kernel that can run it."""
 
 DEFAULT_KAPPA = 1e-5
 """A kWh saved is worth as much as finishing a job of 28 GPU-hours: 1e-5 = 1 / (28 * 3600).
 
 It lies between what the paper's three criteria choose on its scenario; tuning.kappa finds what a site's jobs want.
 """
-
 
 KeyOf = Callable[[Cluster], Key]
 """The ranking key of a cluster as it is now: the same function object for as long as the order is the same."""
@@ -54,8 +59,8 @@ def value(*, kappa: float | None = None, kappa_relative: float | None = None) ->
 
     if kappa is None:
         assert kappa_relative is not None  # `value_key` has seen to that
-        return ruled(value, Rule(name="value_relative", kappa=kappa_relative))
-    return ruled(value, Rule(name="value", kappa=kappa))
+        return with_form(value, CompiledForm(name="value_relative", kernel=KERNEL, kappa=kappa_relative))
+    return with_form(value, CompiledForm(name="value", kernel=KERNEL, kappa=kappa))
 
 
 def value_key(*, kappa: float | None, kappa_relative: float | None) -> KeyOf:
@@ -102,3 +107,41 @@ def place_what_fits(cluster: Cluster, key: Key, room: Room, placed: dict[str, De
         if job_id not in placed:
             room.take(cluster.waiting[job_id], gpu_type)
             placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
+
+
+def value_criterion(options: Mapping[str, Any], cluster: Cluster) -> Criterion:
+    """What `value` and `value_aging` rate a pair by: v_ij, on the cluster's scale as it is now in the relative form."""
+    kappa, relative = options.get("kappa"), options.get("kappa_relative")
+    key = value_key(kappa=kappa, kappa_relative=relative)(cluster)
+    name = f"value = 1 / (GPUs x seconds) - {kappa:g} x kWh" if relative is None else _relative_name(relative)
+    return Criterion(name=name, larger_first=True, of=lambda *pair: -key(*pair))
+
+
+def _relative_name(relative: float) -> str:
+    return f"value = s / (GPUs x seconds) - {relative:g} x kWh / E"
+
+
+KAPPA = Parameter(
+    name="kappa",
+    sentence="worth of a kWh, against 1 / (GPUs x seconds)",
+    unit="1 / (GPU s kWh)",
+    default=DEFAULT_KAPPA,
+    metavar="K",
+)
+KAPPA_RELATIVE = Parameter(
+    name="kappa_relative",
+    sentence="instead of --kappa, a plain number such as 1: rates by s / (GPUs x seconds) - X x kWh / E, where s and E "
+    "are the geometric means over the jobs submitted so far, so it means the same at every site",
+    instead_of="kappa",
+)
+
+RULE = Rule(
+    name="value",
+    sentence="over the whole queue, the most valuable pair of job and type first, whatever fits",
+    detail="value: 1 / (GPUs x seconds) - kappa x kWh",
+    make=value,
+    parameters=(KAPPA, KAPPA_RELATIVE),
+    criterion=value_criterion,
+    kernel=KERNEL,
+    place=30,
+)

@@ -10,7 +10,9 @@ from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.ranking import Key
 from kilowait.cluster.views.room import Room
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
-from kilowait.policies.value import place_what_fits, value_key
+from kilowait.policies.parameters import Parameter
+from kilowait.policies.rule import Rule
+from kilowait.policies.value import KAPPA, KAPPA_RELATIVE, place_what_fits, value_criterion, value_key
 
 DEFAULT_LIMIT_S = 86_400.0
 """A day."""
@@ -68,3 +70,24 @@ def _place_overdue(cluster: Cluster, cost: Key, limit_s: float, room: Room, plac
 def _best(waiting: Waiting, types: Iterable[str], cost: Key) -> str:
     """The type of the largest value, the earlier of two alike."""
     return min(types, key=lambda t: cost(waiting.job, t, waiting.predictions[t]))
+
+
+RULE = Rule(
+    name="value_aging",
+    sentence="as value, but a job that has waited too long goes first and GPUs are held for it",
+    make=value_aging,
+    parameters=(
+        KAPPA,
+        KAPPA_RELATIVE,
+        Parameter(
+            name="limit_s",
+            sentence="seconds of waiting after which a job goes first",
+            unit="s",
+            default=DEFAULT_LIMIT_S,
+            default_means="a day",
+            metavar="S",
+        ),
+    ),
+    criterion=value_criterion,
+    place=70,
+)

@@ -10,7 +10,9 @@ from kilowait.cluster.views.ranking import Key
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import INTERVAL_COVERAGE, Prediction
 from kilowait.policies.decisions import Decision, Policy
-from kilowait.policies.value import place_what_fits, value_key
+from kilowait.policies.parameters import Parameter
+from kilowait.policies.rule import Rule
+from kilowait.policies.value import KAPPA, KAPPA_RELATIVE, place_what_fits, value_key
 
 DEFAULT_RISK = 0.5
 """The mean of the worse half."""
@@ -85,3 +87,23 @@ def cvar(point: float, low: float | None, high: float | None, risk: float) -> fl
     share = _NORMAL.cdf(sigma - _NORMAL.inv_cdf(risk)) if risk else 1.0
     logarithm = (math.log(low) + math.log(high) + sigma**2) / 2 + math.log(share / (1 - risk))
     return math.exp(min(logarithm, 700.0))  # finite, however wide an interval is
+
+
+RULE = Rule(
+    name="value_cvar",
+    sentence="as value, but a pair is rated by the mean of the worst cases of its prediction interval",
+    detail="the worst 1 - risk of them",
+    make=value_cvar,
+    parameters=(
+        KAPPA,
+        KAPPA_RELATIVE,
+        Parameter(
+            name="risk",
+            sentence="0 rates by means, towards 1 by the worst cases",
+            default=DEFAULT_RISK,
+            metavar="R",
+        ),
+    ),
+    needs=frozenset({"intervals"}),
+    place=120,
+)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE
+from kilowait.core.hardware import GPU_TYPES
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import Completeness, DryRun
@@ -106,7 +106,7 @@ def totals(run: DryRun) -> dict[str, float]:
 
 def memory_lack(run: DryRun, gpu_type: str) -> str:
     """Why a program does not fit on one GPU of a type; empty where it does, as far as its dry run tells."""
-    has = CATALOGUE[gpu_type].memory_bytes
+    has = GPU_TYPES[gpu_type].memory_bytes
     if run.peak_memory_bytes <= has:
         return ""
     least = "at least " if run.completeness == Completeness.PARTIAL else ""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Self
 
-from kilowait.core.hardware import CATALOGUE, GpuType
+from kilowait.core.gpu_type import GpuType
+from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Prediction
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.device_model import scaling
@@ -35,7 +36,7 @@ class GpuPredictor(OperationsModel):
 
         Several GPUs are data parallel (`scaling`); an interval is scaled as the run time is.
         """
-        boards = [CATALOGUE[name] for name in gpu_types]
+        boards = [GPU_TYPES[name] for name in gpu_types]
         sheets = [Specification.of(board) for board in boards]
         watts = power_w(self.model, [run], sheets)[0].tolist()
         return {
@@ -63,6 +64,10 @@ class GpuPredictor(OperationsModel):
 
 
 def link_of(board: GpuType) -> scaling.Link:
-    """NVLink for boards on high-bandwidth memory, which come in NVLink servers as the catalogue has them, else PCIe."""
-    joined = board.memory_kind.startswith("HBM") and board.name not in ("H100-PCIe", "A30")
+    """NVLink for boards on high-bandwidth memory, which come in NVLink servers as the catalogue has them, else PCIe.
+
+    AMD's Infinity Fabric counts as NVLink; MIG slices reach each other over PCIe at best.
+    """
+    cards = ("H100-PCIe", "A30", "MI100", "MI210")
+    joined = board.memory_kind.startswith("HBM") and board.name not in cards and board.slice_of is None
     return scaling.NVLINK if joined else scaling.PCIE

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from kilowait.core.errors import ModelError
-from kilowait.core.hardware import CATALOGUE
+from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Prediction
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack
@@ -261,7 +261,7 @@ class Predictor:
 
 def _lacking_memory(run: DryRun | None, device_types: Iterable[str]) -> dict[str, str]:
     """Which GPU types have too little memory for the program of a dry run, and why."""
-    types = () if run is None else [name for name in device_types if name in CATALOGUE]
+    types = () if run is None else [name for name in device_types if name in GPU_TYPES]
     return {name: lack for name in types if run is not None and (lack := memory_lack(run, name))}
 
 

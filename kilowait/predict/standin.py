@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.hardware import GPU_TYPES, canonical
 from kilowait.core.jobs import Prediction
 from kilowait.core.units import JOULES_PER_KWH
 
@@ -36,9 +36,9 @@ def on_types(
 
 
 def _stand_in(own: Prediction, gpu_type: str, gpus: float) -> Prediction:
-    board, reference = CATALOGUE[canonical(gpu_type)], CATALOGUE[REFERENCE_TYPE]
+    board, reference = GPU_TYPES[canonical(gpu_type)], GPU_TYPES[REFERENCE_TYPE]
     runtime_s = own.runtime_s * (reference.power_score / board.power_score) ** EXPONENT
-    watts = gpus * (board.idle_w + LOAD * (board.peak_w - board.idle_w))
+    watts = gpus * (board.assumed_idle_w + LOAD * (board.peak_w - board.assumed_idle_w))
     return replace(
         own,
         runtime_s=runtime_s,

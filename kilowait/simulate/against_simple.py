@@ -13,7 +13,7 @@ from typing import Any
 from kilowait.cluster.events import JobSubmitted
 from kilowait.core.jobs import Prediction
 from kilowait.core.units import JOULES_PER_KWH
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 

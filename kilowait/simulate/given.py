@@ -5,7 +5,7 @@ from functools import cache
 
 from kilowait.cluster.events import GpusJoined
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.hardware import GPU_TYPES, canonical
 from kilowait.simulate.run import Submission
 
 
@@ -54,6 +54,6 @@ def _without_truth(submission: Submission, inventory: Mapping[str, int]) -> list
 def _memory_bytes(gpu_type: str) -> int | None:
     """A board's memory by the catalogue, None for a type that it does not know."""
     try:
-        return CATALOGUE[canonical(gpu_type)].memory_bytes
+        return GPU_TYPES[canonical(gpu_type)].memory_bytes
     except InputError:
         return None

@@ -19,7 +19,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import JobRefused
 from kilowait.core.jobs import Job, Prediction
 from kilowait.policies import Policy
-from kilowait.policies.rules import cost_of
+from kilowait.policies.compiled_form import cost_of
 from kilowait.simulate.ahead import PlannedRun, Supposed, copied, run_ahead
 
 PRIOR_SD = 0.65

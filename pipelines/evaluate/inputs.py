@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kilowait.core import hardware
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import GpuType
+from kilowait.core.gpu_type import GpuType
 from kilowait.files.columns import CORPUS, LABELS
 from kilowait.files.parquet import read_table
 from kilowait.lab.evaluate.cross_validation import Inputs
@@ -206,4 +206,4 @@ def usable_dry_runs(folder: Path, sources: Sequence[Source], study: Dataset) -> 
 
 def specification(device_type: str) -> GpuType | None:
     """The published specification of a device type; None for one the catalogue lacks."""
-    return hardware.CATALOGUE.get(device_type)
+    return hardware.GPU_TYPES.get(device_type)

@@ -18,6 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kilowait.core.errors import InputError, KilowaitError, MeterError
+from kilowait.core.hardware import add_gpu_file_option
 from kilowait.files.columns import CORPUS, LABELS, RUNS
 from kilowait.files.parquet import read_table, table, write_table
 from kilowait.lab.label.agreement import AgreementRule, Standing
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="comma-separated cpu-N and GPU types (A100,cpu-2); auto: all GPUs, else cpu-1 and cpu-<cores>",
     )
+    add_gpu_file_option(p)
     p.add_argument("--limit", type=int, metavar="N", help="only the first N scripts of the manifest")
     p.add_argument("--sample", type=int, metavar="N", help="only N scripts drawn at random with --seed")
     p.add_argument("--seed", type=int, default=0, help="seed of --sample (default 0)")

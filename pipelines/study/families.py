@@ -1,7 +1,6 @@
 """The worlds and policies of the study, from its command's options."""
 
 import argparse
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,10 +41,12 @@ def specs(args: argparse.Namespace, classes: str) -> list[PolicySpec]:
 def _variants(text: str, kappa: str, classes: str) -> list[PolicySpec]:
     """One policy as it was written; without a kappa of its own one that takes it has `--kappa`'s, once for each."""
     name, *pairs = text.split(":")
+    if pairs and "=" not in pairs[0]:  # MODULE:RULE
+        name, *pairs = f"{name}:{pairs[0]}", *pairs[1:]
     if name not in POLICIES:
         raise InputError(f"--policies: unknown policy {name!r}; choose from {', '.join(POLICIES)}")
     given = dict(_parameter(text, pair) for pair in pairs)
-    if "kappa" not in inspect.signature(POLICIES[name]).parameters or {"kappa", "kappa_relative"} & set(given):
+    if "kappa" not in POLICIES[name].takes or {"kappa", "kappa_relative"} & set(given):
         return [_checked(PolicySpec(label=text, policy=name, parameters=given))]
     return [
         _checked(PolicySpec(label=f"{text}{suffix}", policy=name, parameters={**given, "kappa": found}))
@@ -62,7 +63,7 @@ def _parameter(text: str, pair: str) -> tuple[str, float]:
 
 
 def _checked(spec: PolicySpec) -> PolicySpec:
-    known = inspect.signature(POLICIES[spec.policy]).parameters
+    known = POLICIES[spec.policy].takes
     unknown = [name for name in spec.parameters if name not in known]
     if unknown:
         raise InputError(

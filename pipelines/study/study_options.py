@@ -103,7 +103,8 @@ def parser() -> argparse.ArgumentParser:
         "--policies",
         default=DEFAULT_POLICIES,
         metavar="LIST",
-        help=f"NAME or NAME:PARAMETER=NUMBER:... between commas, of {', '.join(POLICIES)} (default: %(default)s)",
+        help=f"NAME or NAME:PARAMETER=NUMBER:... between commas, of {', '.join(POLICIES)}, or MODULE:RULE of your own "
+        "(default: %(default)s)",
     )
     p.add_argument(
         "--kappa",

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE
+from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Job, Provenance
 from kilowait.core.submission import Program, Request, Retry
 from kilowait.core.units import WHOLE
@@ -111,7 +111,7 @@ class Desk:
             found = await self.ask(questions.events, 0 if self._mirror is None else self._mirror.seq, PAGE)
             assert self.settings is not None  # once something was asked
             if self._mirror is None:
-                self._mirror = Mirror(self.settings.policy, self.settings.policy_options, tuple(CATALOGUE))
+                self._mirror = Mirror(self.settings.policy, self.settings.policy_options, tuple(GPU_TYPES))
             while found:
                 for raw in found:
                     self._mirror.take(raw[0], decoded(raw))
@@ -140,7 +140,7 @@ class Desk:
         if self._mirror is None or not self._mirror.cluster.total:
             await self.mirror()
         assert self._mirror is not None
-        return tuple(sorted(name for name in self._mirror.cluster.total if name in CATALOGUE))
+        return tuple(sorted(name for name in self._mirror.cluster.total if name in GPU_TYPES))
 
     async def _told(self, source: JobSource, gpus: int) -> tuple[Told, bool]:
         """What the models say, and whether it was known."""

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kilowait.cluster.standing import Active
-from kilowait.core.hardware import CATALOGUE, idle_power_w
+from kilowait.core.hardware import GPU_TYPES, idle_power_w
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import Program
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table
 from kilowait.live.mirror import Mirror
-from kilowait.live.rating import RULES
+from kilowait.policies import POLICIES
 from kilowait.simulate import outlook
 
 from ..scheduler.settings import SchedulerSettings
@@ -121,7 +121,7 @@ def cluster_view(
         now_s=now_s,
         policy=settings.policy,
         policy_options=options,
-        rule=RULES[settings.policy],
+        rule=POLICIES[settings.policy].sentence,
         types=[_type_view(mirror, gpu_type, held.get(gpu_type, 0)) for gpu_type in cluster.total],
         nodes=[_node_view(node) for node in status["nodes"]],
         waiting=len(cluster.waiting),
@@ -133,7 +133,7 @@ def cluster_view(
 
 def _type_view(mirror: Mirror, gpu_type: str, held: int) -> schemas.GpuTypeView:
     cluster, watts = mirror.cluster, idle_power_w(gpu_type)
-    known = CATALOGUE.get(gpu_type)
+    known = GPU_TYPES.get(gpu_type)
     return schemas.GpuTypeView(
         gpu_type=gpu_type,
         total=cluster.total[gpu_type],

@@ -6,7 +6,7 @@ from typing import Any
 from kilowait.cluster.standing import Waiting
 from kilowait.core.units import WHOLE
 from kilowait.live.mirror import Mirror, PlacementChoice, TypeOption
-from kilowait.live.rating import RULES
+from kilowait.policies import POLICIES
 from kilowait.simulate.outlook import Expected
 
 from ..wire import why_schemas as wire
@@ -45,7 +45,7 @@ def _waits(
         job_id=job.job_id,
         state="waiting",
         policy=mirror.policy,
-        rule=RULES[mirror.policy],
+        rule=POLICIES[mirror.policy].sentence,
         criterion=name,
         larger_first=larger_first,
         at_s=now_s,
@@ -100,7 +100,7 @@ def _placed(row: Row, mirror: Mirror, choice: PlacementChoice | None) -> wire.Wh
         job_id=row["job_id"],
         state=row["state"],
         policy=mirror.policy,
-        rule=RULES[mirror.policy],
+        rule=POLICIES[mirror.policy].sentence,
         criterion=None if choice is None else choice.criterion,
         larger_first=choice is None or choice.larger_first,
         at_s=row["submitted_s"] if choice is None else choice.time_s,

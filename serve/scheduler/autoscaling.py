@@ -18,7 +18,7 @@ from ray.autoscaler.sdk import request_resources
 
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import KilowaitError
-from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.hardware import GPU_TYPES, canonical
 from kilowait.core.units import WHOLE
 from kilowait.simulate.inventory import parse_nodes
 
@@ -48,10 +48,15 @@ def wanted(cluster: Cluster, grow_to: Mapping[str, int]) -> dict[str, int]:
 def bundles(gpus_by_type: Mapping[str, int]) -> list[dict[str, float]]:
     """One bundle a GPU, in Ray's name of its type."""
     return [
-        {"GPU": 1.0, f"{TYPE_RESOURCE}{CATALOGUE[name].ray[0]}": 0.001}
+        {"GPU": 1.0, f"{TYPE_RESOURCE}{_ray_name(name)}": 0.001}
         for name, gpus in gpus_by_type.items()
         for _ in range(gpus)
     ]
+
+
+def _ray_name(gpu_type: str) -> str:
+    """Ray's name of a type, its own where the catalogue gives none."""
+    return next(iter(GPU_TYPES[gpu_type].ray), gpu_type)
 
 
 class AutoscalerRequest:

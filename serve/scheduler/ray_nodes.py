@@ -14,7 +14,7 @@ import ray
 from ray._private import state  # free GPUs a node, and draining nodes, stand nowhere else
 
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.hardware import GPU_TYPES, REMEDY, canonical
 from kilowait.core.submission import Attempt
 from kilowait.core.units import WHOLE
 from kilowait.live.controller import Controller
@@ -38,7 +38,7 @@ class SeenNode:
     @property
     def memory_bytes(self) -> int | None:
         """A board's memory by the catalogue."""
-        return CATALOGUE[self.gpu_type].memory_bytes if self.gpu_type else None
+        return GPU_TYPES[self.gpu_type].memory_bytes if self.gpu_type else None
 
 
 def see_nodes() -> dict[str, SeenNode]:
@@ -71,7 +71,7 @@ def type_of(resources: Mapping[str, float], labels: Mapping[str, str]) -> tuple[
     try:
         types = {canonical(name) for name in names}
     except InputError as error:
-        return None, f"{error}; add it to kilowait/core/hardware.py"
+        return None, f"{error}; {REMEDY}"
     if len(types) != 1:
         found = ", ".join(sorted(types)) or "none"
         return None, f"it must name one accelerator type, it names {found}; start it with --labels={TYPE_LABEL}=TYPE"

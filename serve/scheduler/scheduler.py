@@ -24,7 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kilowait.cluster.state import Snapshot
 from kilowait.core.errors import InputError, KilowaitError, Occupied, StaleAttempt, StoreError, Superseded
-from kilowait.core.hardware import CATALOGUE
+from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import Attempt, Ending, Request
 from kilowait.history.lease import RENEW_S
@@ -67,7 +67,7 @@ class Scheduler:
         rehearse(policy)
         while True:
             try:
-                return Controller(Store(self._settings.url), policy, order=tuple(CATALOGUE), claim=claim())
+                return Controller(Store(self._settings.url), policy, order=tuple(GPU_TYPES), claim=claim())
             except Occupied:  # its jobs are another cluster's by now
                 traceback.print_exc()
                 gang.end_strangers(set())

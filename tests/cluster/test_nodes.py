@@ -22,7 +22,8 @@ from kilowait.cluster.events import (
 )
 from kilowait.core.errors import IllegalEvent, JobRefused
 from kilowait.core.jobs import Held, Job, Prediction
-from kilowait.policies import POLICIES, Place, simple
+from kilowait.policies import POLICIES, Place
+from kilowait.policies.simple import simple
 
 SEEN = {t: Prediction(runtime_s=10.0, energy_kwh=1.0) for t in ("A", "B")}
 

@@ -14,7 +14,14 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.jobs import Held, Job, Prediction
 from kilowait.lab.backtest.bounds.lower_bounds import Bounds
 from kilowait.lab.backtest.scenario.paper_scenario import Sample
-from kilowait.policies import POLICIES, conservative, easy, simple, sjf, srpt, value, value_aging
+from kilowait.policies import POLICIES
+from kilowait.policies.conservative import conservative
+from kilowait.policies.easy import easy
+from kilowait.policies.simple import simple
+from kilowait.policies.sjf import sjf
+from kilowait.policies.srpt import srpt
+from kilowait.policies.value import value
+from kilowait.policies.value_aging import value_aging
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from tests.support import rooms_reference as slow

@@ -9,7 +9,7 @@ from kilowait.core.errors import Occupied, StoreError, Superseded
 from kilowait.history.lease import Claim
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from tests.support.live_world import request
 
 OLD, NEW = "0ld0ld0ld0ld0ld0", "beefbeefbeefbeef"

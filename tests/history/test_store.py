@@ -21,7 +21,7 @@ from kilowait.core.jobs import Held, Job, Measurement, Prediction, Provenance
 from kilowait.core.submission import Ending, Log
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from tests.support.live_world import request, seen
 
 WELL = Ending(exit_code=0)

@@ -9,7 +9,7 @@ from kilowait.cluster.events import GpusJoined
 from kilowait.core.errors import InputError, StoreError
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from tests.support.live_world import request
 
 pytestmark = pytest.mark.usefixtures("closed")

@@ -9,7 +9,8 @@ from kilowait.core.jobs import Measurement, Provenance
 from kilowait.core.submission import Ending, Program, Retry
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import simple, srpt
+from kilowait.policies.simple import simple
+from kilowait.policies.srpt import srpt
 from tests.support.live_world import request, seen
 
 WELL = Ending(exit_code=0)

@@ -17,7 +17,7 @@ from kilowait.core.errors import JobRefused, StaleAttempt, StoreError
 from kilowait.core.submission import Ending, Retry
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import sjf
+from kilowait.policies.sjf import sjf
 from tests.support.live_world import request, seen
 
 

@@ -14,7 +14,8 @@ from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.recent import MOST
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
-from kilowait.policies import anticipatory, patient
+from kilowait.policies.anticipatory import anticipatory
+from kilowait.policies.patient import patient
 from kilowait.policies.planning.futures import DAY_S, ArrivalModel
 from kilowait.simulate.ahead import copied
 from kilowait.simulate.loop import simulate

@@ -1,6 +1,7 @@
 """EASY and conservative backfill: timelines that can be checked in the head, (job, type, start, end) as decided."""
 
-from kilowait.policies import conservative, easy
+from kilowait.policies.conservative import conservative
+from kilowait.policies.easy import easy
 from tests.support.timelines import job, timeline
 
 

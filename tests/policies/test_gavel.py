@@ -11,7 +11,7 @@ from kilowait.cluster.advance import replay
 from kilowait.cluster.events import GpusJoined, JobPlaced, JobSubmitted
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
-from kilowait.policies import gavel
+from kilowait.policies.gavel import gavel
 from kilowait.policies.planning.allocation import ALLOCATIONS, energy, max_min, throughput
 from kilowait.policies.planning.demand import Demand, demand_of
 from tests.support.timelines import job, timeline

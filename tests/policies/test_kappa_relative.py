@@ -11,7 +11,8 @@ from kilowait.cluster.advance import replay
 from kilowait.cluster.views.scale import Scale
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
-from kilowait.policies import value, value_aging
+from kilowait.policies.value import value
+from kilowait.policies.value_aging import value_aging
 from kilowait.simulate.loop import simulate
 from tests.support.random_worlds import worlds
 from tests.support.timelines import job, timeline

@@ -4,7 +4,10 @@ import pytest
 
 from benchmarks import plain
 from benchmarks.jobs import Setting, mean_queue, offered_load, submissions
-from kilowait.policies import easy, simple, sjf, value
+from kilowait.policies.easy import easy
+from kilowait.policies.simple import simple
+from kilowait.policies.sjf import sjf
+from kilowait.policies.value import value
 from kilowait.simulate.loop import simulate
 
 SETTINGS = [

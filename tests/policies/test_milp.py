@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
-from kilowait.policies import milp, patient
+from kilowait.policies.milp import milp
+from kilowait.policies.patient import patient
 from kilowait.policies.planning.time_indexed import Column, SearchLimits, select
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission

@@ -5,7 +5,10 @@ import math
 import pytest
 
 from kilowait.core.errors import InputError
-from kilowait.policies import fair, sjf, value, value_aging
+from kilowait.policies.fair import fair
+from kilowait.policies.sjf import sjf
+from kilowait.policies.value import value
+from kilowait.policies.value_aging import value_aging
 from tests.support.timelines import job, timeline
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from kilowait.cluster.standing import Active
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
-from kilowait.policies import patient
-from kilowait.policies.patient import expected_end_s
+from kilowait.policies.patient import expected_end_s, patient
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 

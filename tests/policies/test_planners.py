@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kilowait.core.jobs import Job, Prediction
-from kilowait.policies import conservative, easy, fair, sjf, value_aging
-from kilowait.policies.conservative import reservations
+from kilowait.policies.conservative import conservative, reservations
+from kilowait.policies.easy import easy
+from kilowait.policies.fair import fair
+from kilowait.policies.sjf import sjf
+from kilowait.policies.value_aging import value_aging
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from tests.support import planners_reference as slow

@@ -5,7 +5,10 @@ import math
 import pytest
 
 from kilowait.core.errors import InputError
-from kilowait.policies import POLICIES, Place, greedy, simple, value
+from kilowait.policies import POLICIES, Place
+from kilowait.policies.greedy import greedy
+from kilowait.policies.simple import simple
+from kilowait.policies.value import value
 from kilowait.simulate.loop import simulate
 from tests.support.timelines import job, timeline
 

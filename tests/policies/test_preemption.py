@@ -12,8 +12,9 @@ from kilowait.lab.backtest.backtest import World
 from kilowait.lab.backtest.sample_path import sample_path
 from kilowait.lab.backtest.traces import read_trace
 from kilowait.lab.backtest.traces.trace_world import trace_world
-from kilowait.policies import Place, Preempt, srpt
+from kilowait.policies import Place, Preempt
 from kilowait.policies.choices import predicted_runtime
+from kilowait.policies.srpt import srpt
 from kilowait.simulate.jobs_csv import read_jobs
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.scores import score

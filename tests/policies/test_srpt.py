@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from kilowait.cluster.advance import replay
 from kilowait.core.errors import InputError
-from kilowait.policies import sjf, srpt
+from kilowait.policies.sjf import sjf
+from kilowait.policies.srpt import srpt
 from kilowait.simulate.loop import simulate
 from tests.support import timelines
 from tests.support.timelines import attempts

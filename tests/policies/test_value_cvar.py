@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
-from kilowait.policies import value, value_cvar
-from kilowait.policies.value_cvar import cvar
+from kilowait.policies.value import value
+from kilowait.policies.value_cvar import cvar, value_cvar
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 

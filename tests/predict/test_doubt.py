@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from kilowait.cli import predict as predict_command
 from kilowait.cli.main import main
 from kilowait.core.errors import ModelError
+from kilowait.predict import one_shot
 from kilowait.predict.predictor import Predictor
 from kilowait.predict.probe.bundle import Bundle, load, save
 from kilowait.predict.probe.doubt import KNOWN, NEW, Doubt
@@ -83,7 +83,7 @@ def test_what_was_edited_is_refused(bundle, tmp_path):
 
 def test_the_command_tells_of_a_new_kind(bundle, tmp_path, monkeypatch, capsys):
     save(bundle, tmp_path / "b")
-    monkeypatch.setattr(predict_command, "_embedder", lambda bundle, threads: LineCounter())
+    monkeypatch.setattr(one_shot, "_embedder", lambda bundle, threads: LineCounter())
     outs = []
     for lines in (3, 1000):
         (tmp_path / "job.py").write_text("import torch\n" * lines)

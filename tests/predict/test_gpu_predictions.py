@@ -7,11 +7,11 @@ from contextlib import nullcontext
 import pytest
 
 from benchmarks.prediction import break_even_s
-from kilowait.cli import predict as predict_command
 from kilowait.cli.main import main
 from kilowait.core import hardware
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import CATALOGUE
+from kilowait.predict import one_shot
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack, scaled
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.sandbox import sandbox_available
@@ -83,7 +83,7 @@ def bundle():
 def predict(bundle, tmp_path, monkeypatch, capsys):
     """The command on a script's text; returns its exit code and its report (or text)."""
     save(bundle, tmp_path / "bundle")
-    monkeypatch.setattr(predict_command, "_embedder", lambda bundle, threads: LineCounter())
+    monkeypatch.setattr(one_shot, "_embedder", lambda bundle, threads: LineCounter())
 
     def run(text, *words, arguments=(), table=False):
         path = tmp_path / "train.py"
@@ -102,7 +102,7 @@ def predict(bundle, tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def shared(runs, monkeypatch):
     """The command's dry runs are made by the file's worker."""
-    monkeypatch.setattr(predict_command, "DryRuns", lambda budget_s: nullcontext(runs if budget_s else DryRuns(0.0)))
+    monkeypatch.setattr(one_shot, "DryRuns", lambda budget_s: nullcontext(runs if budget_s else DryRuns(0.0)))
 
 
 @needs_sandbox

@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.budget_errors import Held, errors_of
 from benchmarks.prediction import overhead
-from kilowait.cli import predict as predict_command
 from kilowait.cli.main import main
 from kilowait.core.errors import ModelError
+from kilowait.predict import one_shot
 from kilowait.predict.device_model import model_files
 from kilowait.predict.device_model.calibration import Calibration, Quantiles
 from kilowait.predict.device_model.fit import MeasuredTimes
@@ -126,7 +126,7 @@ def test_more_steps_take_longer_and_a_broken_script_falls_back_to_the_probe(bund
 
 @needs_sandbox
 def test_the_command_uses_it_for_the_bundles_types_alone(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict_command, "_embedder", lambda bundle, threads: LineCounter())
+    monkeypatch.setattr(one_shot, "_embedder", lambda bundle, threads: LineCounter())
     (tmp_path / "train.py").write_text(SCRIPT.format(steps=100))
 
     def ask(device):

@@ -14,6 +14,7 @@ import pytest
 from kilowait.cli import main
 from kilowait.cli import predict as predict_command
 from kilowait.core.errors import InputError, ModelError
+from kilowait.predict import one_shot
 from kilowait.predict.embed.features import FeatureConfiguration
 from kilowait.predict.predictor import Predictor
 from kilowait.predict.probe.bundle import Bundle, save
@@ -35,7 +36,7 @@ def bundle():
 @pytest.fixture
 def predict(bundle, tmp_path, monkeypatch):
     version = save(bundle, tmp_path / "bundle")
-    monkeypatch.setattr(predict_command, "_embedder", lambda bundle, threads: LineCounter())
+    monkeypatch.setattr(one_shot, "_embedder", lambda bundle, threads: LineCounter())
 
     def run(*words, arguments=()):
         parser = argparse.ArgumentParser()
@@ -193,7 +194,7 @@ def test_a_script_alone_takes_arguments_too(predict, tmp_path, capsys):
 
 def test_what_follows_two_dashes_is_the_scripts(bundle, tmp_path, monkeypatch, capsys):
     save(bundle, tmp_path / "bundle")
-    monkeypatch.setattr(predict_command, "_embedder", lambda bundle, threads: LineCounter())
+    monkeypatch.setattr(one_shot, "_embedder", lambda bundle, threads: LineCounter())
     own = ["predict", script(tmp_path), "--json", "--bundle", str(tmp_path / "bundle"), "--dry-run-budget-s", "0"]
     assert main.main([*own, "--", "--json", "x", "--", "--device"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)["predictions"]

@@ -8,7 +8,7 @@ from ray.autoscaler._private.util import prepare_config
 
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from serve.scheduler import autoscaling
 from serve.scheduler.autoscaling import AutoscalerRequest, bundles, main, wanted
 from tests.support.autoscaling import started_for

@@ -12,7 +12,12 @@ from kilowait.cluster.advance import replay
 from kilowait.core.errors import InputError
 from kilowait.core.jit import kernel
 from kilowait.core.jobs import Job, Prediction
-from kilowait.policies import conservative, easy, greedy, simple, sjf, value
+from kilowait.policies.conservative import conservative
+from kilowait.policies.easy import easy
+from kilowait.policies.greedy import greedy
+from kilowait.policies.simple import simple
+from kilowait.policies.sjf import sjf
+from kilowait.policies.value import value
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from tests.support import planners_reference, reference

@@ -4,7 +4,12 @@ import subprocess
 import sys
 from collections import Counter
 
-from kilowait.policies import conservative, easy, greedy, simple, sjf, value
+from kilowait.policies.conservative import conservative
+from kilowait.policies.easy import easy
+from kilowait.policies.greedy import greedy
+from kilowait.policies.simple import simple
+from kilowait.policies.sjf import sjf
+from kilowait.policies.value import value
 from kilowait.simulate.compiled import worth
 from kilowait.simulate.loop import simulate
 
@@ -18,7 +23,7 @@ def test_kernels_are_loaded_once_python_has_run_what_loading_costs(monkeypatch):
     assert not worth.pays(large, 2, simple())  # it would have to be compiled
     assert worth.pays(worth.COMPILING_PAIRS, 1, greedy())  # the same kernel
     assert not worth.pays(10**9, 40, conservative())
-    worth.has_loaded("sjf")
+    worth.has_loaded("by_key")
     assert worth.pays(worth.SOME_JOBS, 2, value(kappa=1))
     assert not worth.pays(worth.SOME_JOBS - 1, 2, value(kappa=1))
 

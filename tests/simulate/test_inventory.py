@@ -8,7 +8,7 @@ from kilowait.cli.main import main
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.lab.backtest.sample_path import sample_path
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from kilowait.simulate.inventory import parse_inventory, parse_nodes
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Placement, Run, Submission

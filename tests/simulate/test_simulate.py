@@ -13,7 +13,10 @@ from kilowait.cluster.events import GpusJoined, JobSubmitted
 from kilowait.core.errors import IllegalEvent, InputError, KilowaitError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.policies import POLICIES as REGISTRY
-from kilowait.policies import Place, greedy, simple, value
+from kilowait.policies import Place
+from kilowait.policies.greedy import greedy
+from kilowait.policies.simple import simple
+from kilowait.policies.value import value
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from tests.support import reference

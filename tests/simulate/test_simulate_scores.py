@@ -3,7 +3,7 @@
 import pytest
 
 from kilowait.core.jobs import Job, Prediction
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from kilowait.simulate.scores import score

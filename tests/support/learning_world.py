@@ -8,7 +8,7 @@ from kilowait.core.units import JOULES_PER_KWH
 from kilowait.history import bases
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from tests.support.live_world import request, seen
 
 BASE = "base-1"

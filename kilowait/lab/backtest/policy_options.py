@@ -1,93 +1,33 @@
 """Command-line options that choose policies and their parameters, for the backtest."""
 
 import argparse
-import inspect
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kilowait.core.errors import InputError
 from kilowait.lab.backtest.backtest import PolicySpec
 from kilowait.lab.backtest.kappa_file import read_kappa
 from kilowait.policies import POLICIES
-from kilowait.policies.gavel import DEFAULT_OBJECTIVE
-from kilowait.policies.greedy import DEFAULT_ALPHA, DEFAULT_GAMMA
-from kilowait.policies.patient import DEFAULT_WAIT_S_PER_KWH
-from kilowait.policies.srpt import DEFAULT_HYSTERESIS
-from kilowait.policies.value import DEFAULT_KAPPA
-from kilowait.policies.value_aging import DEFAULT_LIMIT_S
-from kilowait.policies.value_cvar import DEFAULT_RISK
-
-OPTIONS = ("alpha", "gamma", "limit_s", "wait_s_per_kwh", "error_sd", "risk", "objective", "hysteresis")
-"""What a policy takes from the command line as it stands; kappa may come from a file."""
+from kilowait.policies.value import KAPPA
+from kilowait.simulate.policy_arguments import add_parameters, given, named_rules
 
 
-def add_policy_options(p: argparse.ArgumentParser) -> None:
-    """Add the names of policies and every parameter that one of them has."""
+def add_policy_options(p: argparse.ArgumentParser, words: Sequence[str] = ()) -> None:
+    """Add the names of policies and the options that they have; `words` may name policies of a site, with their own.
+
+    Users' weights are left out: a scenario and a trace name no users.
+    """
     p.add_argument(
         "--policies",
         default="simple,greedy,value",
         metavar="NAMES",
-        help=f"of {', '.join(POLICIES)}; the scenario names no users, so fair sees one (default: %(default)s)",
-    )
-    kappa = p.add_mutually_exclusive_group()
-    kappa.add_argument(
-        "--kappa",
-        default=str(DEFAULT_KAPPA),
-        metavar="K|FILE",
-        help="for Value (with aging, with CVaR), per kWh: a number, or the kappa.json of tuning.kappa, one Value a "
-        "criterion (default: %(default)s)",
-    )
-    kappa.add_argument(
-        "--kappa-relative",
-        type=float,
-        metavar="X",
-        help="for Value (with aging, with CVaR), instead of --kappa: a plain number against the scale of the jobs, "
-        "such as 1",
-    )
-    p.add_argument("--alpha", type=float, default=DEFAULT_ALPHA, help="for Greedy, a second (default: %(default)s)")
-    p.add_argument("--gamma", type=float, default=DEFAULT_GAMMA, help="for Greedy, per kWh (default: %(default)s)")
-    p.add_argument(
-        "--limit-s",
-        type=float,
-        default=DEFAULT_LIMIT_S,
-        help="for Value with aging, seconds of waiting after which a job goes first (default: %(default)s)",
-    )
-    p.add_argument(
-        "--wait-s-per-kwh",
-        type=float,
-        default=DEFAULT_WAIT_S_PER_KWH,
-        metavar="S",
-        help="for patient, anticipatory and milp, seconds of a job's waiting that a kWh is worth "
+        help=f"of {', '.join(POLICIES)}, or MODULE:RULE of your own; the scenario names no users, so fair sees one "
         "(default: %(default)s)",
     )
-    p.add_argument(
-        "--error-sd",
-        type=float,
-        default=0.0,
-        metavar="SD",
-        help="for patient and anticipatory, how wrong run times are predicted: the standard deviation of "
-        "log(predicted / measured) (default: 0, exact)",
-    )
-    p.add_argument(
-        "--risk",
-        type=float,
-        default=DEFAULT_RISK,
-        metavar="R",
-        help="for value_cvar, 0 rates by means and towards 1 by the worst cases; only predictions with intervals, "
-        "as noisy ones, make it differ from Value (default: %(default)s)",
-    )
-    p.add_argument(
-        "--objective",
-        default=DEFAULT_OBJECTIVE,
-        metavar="NAME",
-        help="for gavel: max_min (fairness), throughput or energy (default: %(default)s)",
-    )
-    p.add_argument(
-        "--hysteresis",
-        type=float,
-        default=DEFAULT_HYSTERESIS,
-        metavar="H",
-        help="for srpt, how many times as long a job must be to give way (default: %(default)s)",
-    )
+    rules = [rule for rule in named_rules(words, "--policies").values() if "users" not in rule.needs]
+    kappa = replace(KAPPA, sentence=KAPPA.sentence + ", or the kappa.json of tuning.kappa", metavar="K|FILE", read=str)
+    add_parameters(p, rules, apart={KAPPA.name: kappa})
 
 
 def specs(args: argparse.Namespace, classes: str) -> list[PolicySpec]:
@@ -104,16 +44,16 @@ def specs(args: argparse.Namespace, classes: str) -> list[PolicySpec]:
 
 def variants(name: str, args: argparse.Namespace, classes: str) -> list[PolicySpec]:
     """One policy with the options that it has, once for each kappa if that is one of them."""
-    wanted = inspect.signature(POLICIES[name]).parameters
-    given = {option: getattr(args, option) for option in OPTIONS if option in wanted}
-    if "kappa" not in wanted:
-        return [PolicySpec(label=name, policy=name, parameters=given)]
-    if args.kappa_relative is not None:
-        relative = {"kappa_relative": args.kappa_relative, **given}
-        return [PolicySpec(label=f"{name} (relative {args.kappa_relative:g})", policy=name, parameters=relative)]
+    rule = POLICIES[name]
+    parameters = {} if "users" in rule.needs else rule.settled(given(args, rule))
+    if "kappa_relative" in parameters:
+        label = f"{name} (relative {parameters['kappa_relative']:g})"
+        return [PolicySpec(label=label, policy=name, parameters=parameters)]
+    if "kappa" not in parameters:
+        return [PolicySpec(label=name, policy=name, parameters=parameters)]
     return [
-        PolicySpec(label=f"{name}{suffix}", policy=name, parameters={"kappa": kappa, **given})
-        for suffix, kappa in kappas(args.kappa, classes).items()
+        PolicySpec(label=f"{name}{suffix}", policy=name, parameters={**parameters, "kappa": kappa})
+        for suffix, kappa in kappas(str(parameters["kappa"]), classes).items()
     ]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import GpuType
+from kilowait.core.gpu_type import GpuType
 from kilowait.lab.evaluate import baselines
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.dryrun.record import DryRun

@@ -13,7 +13,7 @@ import numpy as np
 
 from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import GpuType
+from kilowait.core.gpu_type import GpuType
 from kilowait.lab.evaluate.cross_validation import Inputs, Mask, ModelAnswer, Recipe
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.device_model.choose import chosen_terms

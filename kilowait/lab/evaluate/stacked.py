@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from kilowait.core.arrays import FloatArray
-from kilowait.core.hardware import GpuType
+from kilowait.core.gpu_type import GpuType
 from kilowait.lab.evaluate import tabular
 from kilowait.lab.evaluate.cross_validation import Inputs, Mask, ModelAnswer, Recipe
 from kilowait.lab.evaluate.run_features import pair_features, run_features, sheet_features

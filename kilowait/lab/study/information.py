@@ -22,7 +22,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE, canonical
+from kilowait.core.hardware import GPU_TYPES, canonical
 from kilowait.core.jobs import Prediction
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.lab.backtest.scenario.noise import ErrorPool, with_noise
@@ -195,7 +195,7 @@ def _estimate(submission: Submission, stretch: float) -> Mapping[str, Prediction
     return {
         t: Prediction(
             runtime_s=guess_s,
-            energy_kwh=CATALOGUE[canonical(t)].peak_w * job.gpus_on(t) * guess_s / JOULES_PER_KWH,
+            energy_kwh=GPU_TYPES[canonical(t)].peak_w * job.gpus_on(t) * guess_s / JOULES_PER_KWH,
         )
         for t in truth
     }

@@ -1,8 +1,8 @@
 """Worlds of 2 to 40 GPU types with the same total compute and the same load; modelled throughout.
 
-The first two types are the paper's A100 and A6000, then come the other boards of the hardware catalogue in an order
-drawn once, so that every number of types mixes strong and weak boards. Beyond the catalogue's 23 come synthetic
-variants, named so: a board whose time and watts are each multiplied by exp(0.2 z), z drawn once from its name.
+The first two types are the paper's A100 and A6000, then come the other boards of `BOARDS` in an order drawn once, so
+that every number of types mixes strong and weak boards. Beyond those 23 come synthetic variants, named so: a board
+whose time and watts are each multiplied by exp(0.2 z), z drawn once from its name.
 
 A type's compute is the speed at which one GPU of it does the class mix, relative to an A100: speed_j = sum_c w_c /
 sum_c w_c f_cj, with w_c = share * GPUs * hours of class c and f_cj its time factor
@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.units import HOUR_S, JOULES_PER_KWH
 from kilowait.lab.backtest.scenario.arrivals import ArrivalPattern
@@ -36,6 +35,33 @@ from kilowait.lab.backtest.scenario.paper_scenario import (
 )
 from kilowait.lab.backtest.scenario.type_model import OTHER_TYPE, REFERENCE_TYPE, time_factor, watts
 from kilowait.simulate.run import Submission
+
+BOARDS = (
+    "B200",
+    "H200",
+    "H100",
+    "H100-PCIe",
+    "A100-80GB",
+    "A100",
+    "RTX-6000-Ada",
+    "L40S",
+    "RTX-4090",
+    "A30",
+    "A6000",
+    "V100-32GB",
+    "V100",
+    "A40",
+    "Quadro-RTX-6000",
+    "RTX-A5000",
+    "A10",
+    "RTX-3090",
+    "A10G",
+    "L4",
+    "T4",
+    "P100",
+    "K80",
+)
+"""The boards of these worlds, most powerful first: a fixed list, so that they stay when the catalogue grows."""
 
 MAX_TYPES = 40
 GPUS_A_TYPE_AT_MOST_TYPES = 8
@@ -73,7 +99,7 @@ def boards(count: int) -> tuple[Board, ...]:
     """The first `count` types; raises InputError outside 1 to 40."""
     if not 1 <= count <= MAX_TYPES:
         raise InputError(f"GPU types must be between 1 and {MAX_TYPES}, got {count!r}")
-    others = [name for name in CATALOGUE if name not in (REFERENCE_TYPE, OTHER_TYPE)]
+    others = [name for name in BOARDS if name not in (REFERENCE_TYPE, OTHER_TYPE)]
     random.Random(0).shuffle(others)
     real = [Board(name=name, base=name) for name in (REFERENCE_TYPE, OTHER_TYPE, *others)]
     return tuple([*real, *(_variant(board.base) for board in real)][:count])

@@ -12,7 +12,7 @@ import numpy as np
 
 from kilowait.core import hardware
 from kilowait.core.arrays import FloatArray
-from kilowait.core.hardware import GpuType
+from kilowait.core.gpu_type import GpuType
 
 _HALF = ("float16", "bfloat16", "complex32")
 _DOUBLE = ("float64", "complex128")
@@ -30,8 +30,8 @@ class Specification:
     """A device type as the roofline sees it: FLOP/s by number type, bytes/s, bytes, watts.
 
     `multiprocessors` are the units that work is dealt to, `generation` the compute capability of the architecture (0
-    for a CPU). `ahead` says that the host launches ahead while the device computes, as with a GPU, `start_s` what a
-    program takes there before its first operation.
+    for a CPU and a board of another vendor). `ahead` says that the host launches ahead while the device computes, as
+    with a GPU, `start_s` what a program takes there before its first operation.
     """
 
     name: str
@@ -60,9 +60,9 @@ class Specification:
             fp64_flops=gpu.fp64_flops,
             bandwidth=gpu.bandwidth,
             cache_bytes=float(gpu.l2_bytes),
-            generation=gpu.capability,
+            generation=gpu.capability or 0.0,
             peak_w=gpu.peak_w,
-            idle_w=gpu.idle_w,
+            idle_w=gpu.assumed_idle_w,
         )
 
     @classmethod
@@ -89,7 +89,7 @@ class Specification:
         """The sheet of a GPU type by any of its names, or of cpu-N; raises InputError for any other."""
         if is_cpu(name):
             return cls.cpu(int(name.removeprefix(CPU)))
-        return cls.of(hardware.CATALOGUE[hardware.canonical(name)])
+        return cls.of(hardware.GPU_TYPES[hardware.canonical(name)])
 
     def matrix_flops(self, dtype: str, tf32: bool) -> float:
         """FLOP/s of matrix products and convolutions on numbers of `dtype`; `tf32` lets float32 use tensor cores."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from kilowait.policies import Policy
-from kilowait.policies.rules import Rule, rule_of
+from kilowait.policies.compiled_form import CompiledForm, form_of
 
 MOST_WEIGHT = 1e100
 """As for seconds and kWh: products of such weights neither overflow nor become NaN."""
@@ -13,15 +13,15 @@ class NotCovered(Exception):  # noqa: N818 - it is an answer: the other engine r
     """The kernels do not cover this simulation, with the reason."""
 
 
-def covered_rule(policy: Policy, nodes: Mapping[str, Sequence[int]]) -> Rule:
-    """The rule that the kernels are to follow; raises NotCovered. The jobs are looked at as they are read."""
-    rule = rule_of(policy)
-    if rule is None:
+def covered_form(policy: Policy, nodes: Mapping[str, Sequence[int]]) -> CompiledForm:
+    """The form that the kernels are to follow; raises NotCovered. The jobs are looked at as they are read."""
+    form = form_of(policy)
+    if form is None:
         name = getattr(policy, "__name__", type(policy).__name__)
         raise NotCovered(f"policy {name} names no rule that is compiled")
-    if max(rule.alpha, rule.gamma, rule.kappa) > MOST_WEIGHT:
-        raise NotCovered(f"a weight of {rule.name} is above {MOST_WEIGHT:g}: {rule}")
+    if max(form.alpha, form.gamma, form.kappa) > MOST_WEIGHT:
+        raise NotCovered(f"a weight of {form.name} is above {MOST_WEIGHT:g}: {form}")
     for gpu_type, counts in nodes.items():
         if len(counts) != 1:
             raise NotCovered(f"{gpu_type} has {len(counts)} nodes, so boards must be told apart")
-    return rule
+    return form

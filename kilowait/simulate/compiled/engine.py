@@ -9,9 +9,9 @@ from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.scale import Scale
 from kilowait.core.errors import KilowaitError
 from kilowait.policies import Policy
-from kilowait.policies.rules import Rule
+from kilowait.policies.compiled_form import CompiledForm
 from kilowait.simulate.compiled.by_key import Weighed, by_key
-from kilowait.simulate.compiled.covered import covered_rule
+from kilowait.simulate.compiled.covered import covered_form
 from kilowait.simulate.compiled.easy_backfill import easy_backfill, forest, no_ends
 from kilowait.simulate.compiled.first_come import first_come
 from kilowait.simulate.compiled.table import Table, read
@@ -26,7 +26,7 @@ def run(
     submissions: Sequence[Submission], inventory: Mapping[str, int], policy: Policy, nodes: Mapping[str, Sequence[int]]
 ) -> Run:
     """As `kilowait.simulate.loop.simulate`, and raises the same; raises NotCovered for what must be run there."""
-    rule = covered_rule(policy, nodes)
+    form = covered_form(policy, nodes)
     check_inventory(inventory)
     exact = _plainly_exact(submissions)
     if not exact:
@@ -38,8 +38,8 @@ def run(
     refused = _refused(table, cluster)
     world = _world(table, cluster)
     so_far = tracks(world)
-    _KERNELS[rule.name](rule, table, world, so_far)
-    has_loaded(rule.name)
+    _KERNELS[form.name](form, table, world, so_far)
+    has_loaded(form.kernel)
     if so_far.at[STARTED] != len(submissions) - len(refused):
         raise KilowaitError(
             f"{so_far.at[STARTED]} of {len(submissions) - len(refused)} jobs have started; this is a bug"
@@ -86,37 +86,37 @@ def _world(table: Table, cluster: Cluster) -> WorldArrays:
     )
 
 
-def _simple(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
+def _simple(form: CompiledForm, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     first_come(world, so_far)
 
 
-def _greedy(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
+def _greedy(form: CompiledForm, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     """A job's choice stands from the start: it is left with that type alone."""
-    cost_NT = rule.alpha * table.seen_s_NT + rule.gamma * table.seen_kwh_NT
+    cost_NT = form.alpha * table.seen_s_NT + form.gamma * table.seen_kwh_NT
     cost_NT[table.asked_NT == 0] = np.inf
     chosen_NT = np.argmin(cost_NT, axis=1)[:, None] == np.arange(len(world.total_T))
     first_come(world._replace(size_NT=np.where(chosen_NT, world.size_NT, np.int32(0))), so_far)
 
 
-def _value(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
+def _value(form: CompiledForm, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
-    key_NT = -(1 / work_NT - rule.kappa * table.seen_kwh_NT)
+    key_NT = -(1 / work_NT - form.kappa * table.seen_kwh_NT)
     by_key(world, so_far, first_pairs(world), key_NT.T.ravel(), _unweighed(), table.seen_s_NT, False)
 
 
-def _value_relative(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
+def _value_relative(form: CompiledForm, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     work_NT = np.where(table.asked_NT, table.asked_NT, 1) * table.seen_s_NT
-    weighed = _weighed(float(rule.kappa), table, work_NT)
+    weighed = _weighed(float(form.kappa), table, work_NT)
     by_key(world, so_far, first_pairs(world), np.empty(work_NT.size), weighed, table.seen_s_NT, False)
 
 
-def _sjf(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
+def _sjf(form: CompiledForm, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     shortest_N = np.where(table.asked_NT, table.seen_s_NT, np.inf).min(axis=1)
     key_P = np.tile(shortest_N, table.asked_NT.shape[1])
     by_key(world, so_far, first_pairs(world), key_P, _unweighed(), table.seen_s_NT, True)
 
 
-def _easy(rule: Rule, table: Table, world: WorldArrays, so_far: Tracks) -> None:
+def _easy(form: CompiledForm, table: Table, world: WorldArrays, so_far: Tracks) -> None:
     easy_backfill(world, so_far, forest(world), no_ends(world), table.seen_s_NT)
 
 

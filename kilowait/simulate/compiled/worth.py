@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kilowait.core.kernel_cache import cache_directory
 from kilowait.policies import Policy
-from kilowait.policies.rules import RuleName, rule_of
+from kilowait.policies.compiled_form import form_of
 
 SOME_JOBS = 60
 """From here on a loaded kernel is faster than Python."""
@@ -21,35 +21,25 @@ LOADING_PAIRS = 150_000
 COMPILING_PAIRS = 1_000_000
 """As `LOADING_PAIRS`, for a kernel that is not in the cache: seconds."""
 
-KERNEL_OF: dict[RuleName, str] = {
-    "simple": "first_come",
-    "greedy": "first_come",
-    "value": "by_key",
-    "value_relative": "by_key",
-    "sjf": "by_key",
-    "easy": "easy_backfill",
-}
-"""The module of each rule's kernel, which has the same name."""
-
 _loaded: set[str] = set()
 _interpreted: Counter[str] = Counter()
 
 
 def pays(jobs: int, types: int, policy: Policy) -> bool:
     """Whether a list of so many jobs should be run by the compiled kernels, if they cover it."""
-    rule = rule_of(policy)
-    if rule is None:
+    form = form_of(policy)
+    if form is None:
         return False
-    kernel = KERNEL_OF[rule.name]
+    kernel = form.kernel
     if kernel in _loaded:
         return jobs >= SOME_JOBS
     _interpreted[kernel] += jobs * types
     return _interpreted[kernel] >= LOADING_PAIRS and (_interpreted[kernel] >= COMPILING_PAIRS or _is_kept(kernel))
 
 
-def has_loaded(rule: RuleName) -> None:
-    """The kernel of this rule has run, so it is there from now on."""
-    _loaded.add(KERNEL_OF[rule])
+def has_loaded(kernel: str) -> None:
+    """This kernel has run, so it is there from now on."""
+    _loaded.add(kernel)
 
 
 def _is_kept(kernel: str) -> bool:

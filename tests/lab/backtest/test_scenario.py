@@ -252,7 +252,7 @@ class TestStudy:
 
     def test_a_path_counts_who_waits_and_what_is_busy(self):
         from kilowait.core.jobs import Job, Prediction
-        from kilowait.policies import simple
+        from kilowait.policies.simple import simple
         from kilowait.simulate.run import Submission
 
         def submission(job_id, submit_s, runtime_s):

@@ -3,7 +3,7 @@
 import pytest
 
 from kilowait.lab.study.fairness import Fairness, fairness, jain_index
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from kilowait.simulate.loop import simulate
 from tests.support.timelines import job
 

@@ -38,7 +38,7 @@ from kilowait.cluster.advance import advance
 from kilowait.cluster.events import GpusJoined
 from kilowait.cluster.state import Cluster
 from kilowait.lab.backtest.scenario.paper_scenario import Sample
-from kilowait.policies import sjf
+from kilowait.policies.sjf import sjf
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Run, Submission
 

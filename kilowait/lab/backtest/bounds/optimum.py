@@ -26,9 +26,12 @@ from kilowait.core.units import WHOLE
 from kilowait.lab.backtest.bounds.lower_bounds import Relaxation, relax, told
 from kilowait.lab.backtest.bounds.slots import columns
 from kilowait.lab.backtest.scenario.paper_scenario import Sample
-from kilowait.policies import Decision, Place, Policy, patient, simple, sjf, value
+from kilowait.policies import Decision, Place, Policy
+from kilowait.policies.patient import patient
 from kilowait.policies.planning.time_indexed import Column, SearchLimits, select
-from kilowait.policies.value import DEFAULT_KAPPA
+from kilowait.policies.simple import simple
+from kilowait.policies.sjf import sjf
+from kilowait.policies.value import DEFAULT_KAPPA, value
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Placement, Run
 from kilowait.simulate.scores import score

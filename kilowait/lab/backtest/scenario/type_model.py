@@ -11,7 +11,8 @@ behind either for those types.
 import math
 
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE, GpuType
+from kilowait.core.gpu_type import GpuType
+from kilowait.core.hardware import CATALOGUE, GPU_TYPES
 from kilowait.lab.backtest.scenario.job_classes import JobClass
 
 REFERENCE_TYPE = "A100"
@@ -34,9 +35,9 @@ def watts(job_class: JobClass, gpu_type: str) -> float:
     """Mean watts a GPU while the job runs; raises InputError for a type the catalogue lacks."""
     if gpu_type in (REFERENCE_TYPE, OTHER_TYPE):
         return job_class.a100_w if gpu_type == REFERENCE_TYPE else job_class.a6000_w
-    reference, board = CATALOGUE[REFERENCE_TYPE], _known(gpu_type)
-    height = (job_class.a100_w - reference.idle_w) / (reference.peak_w - reference.idle_w)
-    return board.idle_w + height * (board.peak_w - board.idle_w)
+    reference, board = GPU_TYPES[REFERENCE_TYPE], _known(gpu_type)
+    height = (job_class.a100_w - reference.assumed_idle_w) / (reference.peak_w - reference.assumed_idle_w)
+    return board.assumed_idle_w + height * (board.peak_w - board.assumed_idle_w)
 
 
 def _figure(board: GpuType, *, fp32: bool) -> float:
@@ -44,9 +45,9 @@ def _figure(board: GpuType, *, fp32: bool) -> float:
 
 
 def _known(gpu_type: str) -> GpuType:
-    if gpu_type not in CATALOGUE:
+    if gpu_type not in GPU_TYPES:
         raise InputError(
             f"GPU type {gpu_type!r} is not in the catalogue, so nothing can be modelled on it; "
             f"measure every job there, or choose from {', '.join(CATALOGUE)}"
         )
-    return CATALOGUE[gpu_type]
+    return GPU_TYPES[gpu_type]

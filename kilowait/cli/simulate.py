@@ -1,0 +1,134 @@
+"""`kilowait simulate`: a list of jobs through a policy on a cluster of mixed GPUs, scored.
+
+Its options for policies, and what it says of them, are the registry's.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from kilowait.core.errors import InputError
+from kilowait.core.hardware import add_gpu_file_option
+from kilowait.policies import POLICIES
+from kilowait.simulate.inventory import parse_nodes
+from kilowait.simulate.policy_arguments import add_parameters, explained, given, named_rules
+
+EXAMPLE = """\
+example: three jobs on one A100 and two A6000
+
+  $ cat jobs.csv
+  job_id,submit_s,gpus,A100_s,A100_kwh,A6000_s,A6000_kwh
+  train-a,0,1,3600,0.30,5400,0.35
+  train-b,0,2,,,7200,0.80
+  serve-c,60,1,600,0.05,600,0.02
+  $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy value --kappa 1e-5 --json
+
+Both cells of a type empty: the job may not run there. <TYPE>_kwh is the whole job over all its GPUs. An optional
+column <TYPE>_gpus overrides gpus on that type. Columns of types that --gpus lacks are left out. A job that can
+never fit is refused: it is named on stderr and under "refused", and the others run.
+{needs}
+Optional columns gpu_milli (1 to 1000: thousandths of a GPU for a job of one) and one_node (yes or no) hold for every
+policy: shares are packed on boards by best fit and never span two, and a job of one node waits until one node has all
+its GPUs. --gpus A100=2x8+4 is a cluster of two A100 nodes of 8 GPUs and one of 4.
+
+policies (all see predictions only; ties go to the earlier submitted, then to the more powerful type)
+{policies}
+
+A policy of your own: --policy my_policy:RULE, where my_policy.py lies in this folder or on PYTHONPATH and RULE is a
+kilowait.policies.Rule or a function that returns a policy; its parameters become options.
+
+  $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy easy
+  $ kilowait simulate --jobs jobs.csv --gpus A100=1,A6000=2 --policy value_aging --limit-s 7200
+  $ kilowait simulate --jobs users.csv --gpus A100=1,A6000=2 --policy fair --weights ada=2,grace=1
+"""
+COLUMNS = {
+    "users": "Optional columns user and priority (a whole number, the larger the more urgent) are for --policy {}.",
+    "intervals": "Optional columns <TYPE>_low_s and <TYPE>_high_s, <TYPE>_low_kwh and <TYPE>_high_kwh are the ends of\n"
+    "90% prediction intervals, for --policy {}.",
+    "checkpoints": "An optional column checkpoint_s, the seconds to go on from a checkpoint, lets --policy {} preempt\n"
+    "a job.",
+}
+"""What a policy's need means in the file of jobs."""
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Declare the options of `kilowait simulate`; `words` may name a policy of a site, which brings its own."""
+    parser.description = "Run a list of jobs through a policy and score it. All numbers are modelled, from the file."
+    parser.epilog = EXAMPLE.format(needs=_needs(), policies=explained(POLICIES.values()))
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--jobs", required=True, type=Path, metavar="JOBS.csv", help="jobs with their true times and energies")
+    gpus_help = "GPUs by type, most powerful first; MxN are M nodes of N GPUs, N alone is one node"
+    add("--gpus", required=True, type=_inventory, metavar="TYPE=N,...", help=gpus_help)
+    policy_help = "the rule to run; each is explained below, MODULE:RULE is one of your own"
+    add("--policy", required=True, choices=POLICIES, help=policy_help)
+    add_parameters(parser, named_rules(words).values())
+    add_gpu_file_option(parser)
+    add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")
+    add("--placements", type=Path, metavar="OUT.csv", help="write job_id,start_s,gpu_type here")
+    add("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def _needs() -> str:
+    """The optional columns that some policies look at."""
+    names = {need: [rule.name for rule in POLICIES.values() if need in rule.needs] for need in COLUMNS}
+    return "\n".join(COLUMNS[need].format(" and ".join(rules)) for need, rules in names.items() if rules)
+
+
+def _inventory(text: str) -> dict[str, tuple[int, ...]]:
+    """Parse `A100=16,A6000=4x8`."""
+    try:
+        return parse_nodes(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate and print the scores; raises InputError for a file or parameter that is wrong."""
+    from kilowait.simulate.jobs_csv import write_placements
+    from kilowait.simulate.one_shot import simulate
+
+    _check_not_an_input(args.placements, (args.jobs, args.predictions))
+    rule = POLICIES[args.policy]
+    found = simulate(args.jobs, args.gpus, rule, predictions=args.predictions, **given(args, rule))
+    for reason in found.refused.values():
+        sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
+    if args.placements is not None:
+        write_placements(args.placements, found.placements)
+    result = {
+        **asdict(found.scores),
+        "parameters": found.parameters,
+        "gpus": found.gpus,
+        "refused": dict(found.refused),
+    }
+    sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
+    return 0
+
+
+def _check_not_an_input(output: Path | None, inputs: Sequence[Path | None]) -> None:
+    for path in inputs:
+        if output and path and output.is_file() and path.is_file() and output.samefile(path):
+            raise InputError(f"--placements {output}: would overwrite the input {path}; name another file")
+
+
+def _as_table(result: dict[str, object]) -> str:
+    """Scores for people: hours and kWh."""
+
+    def cell(name: str, value: object) -> tuple[str, str]:
+        if name.endswith("_s") and isinstance(value, float):
+            return name.removesuffix("_s").replace("_", " "), f"{value:,.1f} s  ({value / 3600:,.2f} h)"
+        if name.endswith("_kwh"):
+            shown = f"{value:,.3f} kWh" if isinstance(value, float) else "unknown: a type has no known idle power"
+            return name.removesuffix("_kwh").replace("_", " "), shown
+        if isinstance(value, dict):
+            return name, ", ".join(f"{key}={one}" for key, one in value.items()) or "-"
+        return name.replace("_", " "), str(value)
+
+    cells = [cell(name, value) for name, value in result.items() if name != "refused"]
+    refused = result["refused"]
+    cells.append(("refused jobs", str(len(refused)) if isinstance(refused, dict) else "0"))
+    width = max(len(name) for name, _ in cells)
+    return "".join(f"{name:<{width}}  {shown}\n" for name, shown in cells)

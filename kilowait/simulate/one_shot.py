@@ -1,0 +1,99 @@
+"""A simulation asked for once, from a file or from records: what `kilowait simulate` prints, as a record."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from kilowait.core.errors import InputError
+from kilowait.policies import POLICIES, Policy, Rule
+from kilowait.simulate.inventory import parse_nodes
+from kilowait.simulate.jobs_csv import read_submissions
+from kilowait.simulate.loop import simulate as run_loop
+from kilowait.simulate.run import Placement, Run, Submission
+from kilowait.simulate.scores import Scores, score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """What came of a list of jobs under a policy; all of it is modelled.
+
+    `parameters` are the policy's that were given or are its defaults, `gpus` the GPUs by type, `run` has every event.
+    """
+
+    scores: Scores
+    parameters: Mapping[str, Any]
+    gpus: Mapping[str, int]
+    run: Run
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Every start in the order decided: job, type, seconds, kWh."""
+        return self.run.placements
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Jobs that can never fit, and why."""
+        return self.run.refused
+
+
+def simulate(
+    jobs: str | PathLike[str] | Iterable[Submission],
+    gpus: str | Mapping[str, int | Sequence[int]],
+    policy: str | Rule | Policy = "value",
+    *,
+    predictions: str | PathLike[str] | None = None,
+    **parameters: Any,
+) -> Simulation:
+    """Run a list of jobs through a policy on a cluster of mixed GPUs, and score it.
+
+    `jobs` is a CSV file as `kilowait simulate --help` describes it, or `Submission`s. `gpus` are GPUs by type, most
+    powerful first, as text (`"A100=16,A6000=4x8"`) or by type: a number on one node, or a list of the GPUs of each.
+    `policy` is a name of `kilowait.POLICIES`, `MODULE:RULE`, a `Rule`, or a policy made already, and `parameters` are
+    its own, such as `kappa=1e-5`. `predictions` is a CSV file of what the policy sees instead of the truth.
+
+    Times are in seconds, energy in kWh. Raises InputError for a file, a policy or a parameter that is wrong, and
+    KilowaitError for a policy that leaves jobs waiting for ever.
+    """
+    nodes = parse_nodes(gpus) if isinstance(gpus, str) else {name: _nodes(name, count) for name, count in gpus.items()}
+    totals = {name: sum(counts) for name, counts in nodes.items()}
+    made, settled = _policy(policy, parameters)
+    run = run_loop(_submissions(jobs, totals, predictions), totals, made, nodes=nodes)
+    return Simulation(scores=score(run), parameters=settled, gpus=totals, run=run)
+
+
+def _nodes(gpu_type: str, count: int | Sequence[int]) -> tuple[int, ...]:
+    nodes = (count,) if isinstance(count, int) else tuple(count)
+    if not nodes or min(nodes) < 1:
+        raise InputError(f"gpus: {gpu_type}: must be GPUs >= 1, or such a number for each node, got {count!r}")
+    return nodes
+
+
+def _submissions(
+    jobs: str | PathLike[str] | Iterable[Submission],
+    gpus: Mapping[str, int],
+    predictions: str | PathLike[str] | None,
+) -> Iterable[Submission]:
+    if isinstance(jobs, str | PathLike):
+        return read_submissions(Path(jobs), gpus, None if predictions is None else Path(predictions))
+    if predictions is not None:
+        raise InputError("predictions is for jobs in a file; submissions have what the policy sees in `seen`")
+    return jobs
+
+
+def _policy(policy: str | Rule | Policy, parameters: Mapping[str, Any]) -> tuple[Policy, dict[str, Any]]:
+    """The policy made, and the parameters that it was made with."""
+    if isinstance(policy, str):
+        if policy not in POLICIES:
+            raise InputError(f"unknown policy {policy!r}; choose from {', '.join(POLICIES)}, or give MODULE:RULE")
+        policy = POLICIES[policy]
+    if not isinstance(policy, Rule):
+        if parameters:
+            raise InputError(f"{', '.join(parameters)}: a policy that is made already takes no parameters")
+        return policy, {}
+    unknown = [name for name in parameters if name not in policy.takes]
+    if unknown:
+        raise InputError(f"{policy.name} has no parameter {unknown[0]!r}; it has {', '.join(policy.takes) or 'none'}")
+    settled = {**policy.settled(parameters), **{name: given for name, given in parameters.items() if given is not None}}
+    return policy(**settled), settled
