@@ -69,6 +69,7 @@ def _catalogue() -> _Catalogue:
     source = resources.files("kilowait") / "data" / "gpus.toml"
     tables, where = gpu_file.read_tables(source.read_text(encoding="utf-8"), "gpus.toml"), {}
     if site := os.environ.get(SITE_FILE):
+        os.environ[SITE_FILE] = site = str(Path(site).absolute())  # children may start elsewhere
         for name, table in gpu_file.read_file(Path(site)).items():
             name = next((known for known in tables if _key(known) == _key(name)), name)
             tables[name], where[name] = {**tables.get(name, {}), **table}, site
@@ -96,6 +97,11 @@ CATALOGUE: Mapping[str, GpuType] = _View(lambda catalogue: catalogue.boards)
 
 GPU_TYPES: Mapping[str, GpuType] = _View(lambda catalogue: catalogue.types)
 """Every known type by canonical name, most powerful first: the boards and their MIG slices."""
+
+
+def is_known(name: str) -> bool:
+    """Whether this names a GPU type, in any of its names; raises InputError for a site's file that is wrong."""
+    return _key(name) in _catalogue().canonical
 
 
 def canonical(name: str) -> str:

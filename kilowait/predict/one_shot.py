@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import CATALOGUE, GPU_TYPES, canonical
+from kilowait.core.hardware import CATALOGUE, GPU_TYPES, canonical, is_known
 from kilowait.core.jobs import Prediction
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
 from kilowait.program.job_source import JobSource
@@ -187,10 +187,7 @@ def _wants_gpus(asked: Sequence[str] | None) -> bool:
 
 def gpu_name(name: str) -> str | None:
     """The canonical name of a GPU type, None for what is none."""
-    try:
-        return canonical(name)
-    except InputError:
-        return None
+    return canonical(name) if is_known(name) else None
 
 
 def _devices(settings: PredictionSettings, known: Sequence[str]) -> list[str]:
@@ -205,6 +202,7 @@ def _devices(settings: PredictionSettings, known: Sequence[str]) -> list[str]:
 
 
 def _canonical(name: str, known: Sequence[str], word: str) -> str:
+    is_known(name)  # a site's file that is wrong speaks for itself
     try:
         return canonical(name)
     except InputError as error:

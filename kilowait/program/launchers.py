@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from math import ceil
 
-from kilowait.core.errors import InputError
-from kilowait.core.hardware import canonical
+from kilowait.core.hardware import canonical, is_known
 
 MAX_GPUS = 100_000
 """A larger number is no count of GPUs."""
@@ -56,10 +55,8 @@ def known_type(text: object) -> str | None:
     if not isinstance(text, str) or not 0 < len(text) <= 40:
         return None
     for name in (text, re.sub(r"(?i)^nvidia[-_ ]", "", text), re.sub(r"(?i)^(nvidia[-_ ])?tesla[-_ ]", "", text)):
-        try:
+        if is_known(name):
             return canonical(name)
-        except InputError:
-            continue
     return None
 
 
