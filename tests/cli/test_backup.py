@@ -19,7 +19,7 @@ from kilowait.cluster.events import GpusJoined
 from kilowait.history.lease import Claim
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from tests.support.history_of_release import contents, put_release
 from tests.support.live_world import request
 from tests.support.postgres_server import binary

@@ -14,7 +14,7 @@ from kilowait.history.queries import history
 from kilowait.history.schema import META
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from tests.support.history_of_release import NAMES, put_release, said
 from tests.support.live_world import request, seen
 

@@ -19,7 +19,7 @@ from kilowait.history.migrations import to_2
 from kilowait.history.schema import TABLES
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.policies import simple
+from kilowait.policies.simple import simple
 from tests.support.history_of_release import contents, engine_of, put_release
 from tests.support.live_world import request, seen
 
