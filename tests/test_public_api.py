@@ -76,6 +76,7 @@ def test_its_signatures_are_those_of_the_functions():
     assert list(inspect.signature(kilowait.simulate).parameters)[:3] == ["jobs", "gpus", "policy"]
 
 
+@pytest.mark.slow
 def test_a_type_checker_sees_functions_and_records(tmp_path):
     program = tmp_path / "uses.py"
     program.write_text(

@@ -1,19 +1,20 @@
 """The registry: every policy says what it takes, and policies of others come in."""
 
+import argparse
 import inspect
 import json
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from kilowait.cli.main import main
 from kilowait.core.errors import InputError
-from kilowait.lab.backtest.policy_options import specs
+from kilowait.lab.backtest.policy_options import add_policy_options, specs
 from kilowait.policies import POLICIES, Parameter, Registry, Rule
 from kilowait.policies.compiled_form import cost_of, form_of
 from kilowait.policies.registry import own_rules
 from kilowait.policies.simple import simple
-from pipelines.backtest import parser
 
 JOBS = """\
 job_id,submit_s,gpus,A_s,A_kwh
@@ -51,7 +52,7 @@ NUMBER = 3
 def mine(tmp_path, monkeypatch):
     """A file of a policy in the current folder, under a name of its own each time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    monkeypatch.setattr("sys.path", [*sys.path])
     (tmp_path / "jobs.csv").write_text(JOBS)
     name = f"policy_{abs(hash(str(tmp_path)))}"
     (tmp_path / f"{name}.py").write_text(MINE)
@@ -104,8 +105,10 @@ def test_its_options_stand_in_the_help(mine, capsys):
 
 
 def test_the_backtest_takes_it_with_its_options(mine):
-    words = ["--out", "x", "--policies", f"simple,{mine}:RULE", "--most", "2"]
-    found = {spec.policy: spec.parameters for spec in specs(parser(words).parse_args(words), "calibrated")}
+    words = ["--policies", f"simple,{mine}:RULE", "--most", "2"]
+    parser = argparse.ArgumentParser()
+    add_policy_options(parser, words)
+    found = {spec.policy: spec.parameters for spec in specs(parser.parse_args(words), "calibrated")}
     assert found == {"simple": {}, f"{mine}:RULE": {"most": 2}}
 
 
