@@ -15,8 +15,6 @@ from kilowait.cluster.advance import advance
 from kilowait.cluster.events import AttemptFinished, Event, JobCancelled, JobFailed, JobPlaced, JobSubmitted
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
-from kilowait.cluster.views.recent import Recent
-from kilowait.cluster.views.scale import Scale
 from kilowait.live.rating import ahead_of, criterion
 
 KEPT = 10_000
@@ -68,7 +66,7 @@ class Mirror:
     def __init__(self, policy: str, options: Mapping[str, Any], order: tuple[str, ...]) -> None:
         self.policy, self.options, self.seq = policy, options, 0
         self.cluster = Cluster(order=order)
-        self.cluster._scale, self.cluster._recent = Scale(), Recent()
+        self.cluster.count_submissions()
         self.choices: OrderedDict[str, PlacementChoice] = OrderedDict()
         self.waits = [0] * len(WAIT_BOUNDS_S)
         self.wait_s_sum = 0.0

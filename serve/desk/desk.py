@@ -30,7 +30,6 @@ from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 from kilowait.program.resources import read_request
 from kilowait.program.text import texts
-from kilowait.simulate.ahead import copied
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
 
 from ..scheduler.settings import SchedulerSettings
@@ -240,7 +239,7 @@ class Desk:
         async with self._thinking:
             kept = self._outlook
             if kept is None or kept[1] != mirror.seq or time.time() - kept[0] > OUTLOOK_S:
-                now_s, seq, state = time.time(), mirror.seq, copied(mirror.cluster)
+                now_s, seq, state = time.time(), mirror.seq, mirror.cluster.copy()
                 found = await asyncio.to_thread(outlook, state, self._policy(), now_s, errors, seq)
                 kept = self._outlook = now_s, seq, found
             return kept[2]
@@ -249,7 +248,7 @@ class Desk:
         """What a job would get now, by type and left to the policy (None)."""
         mirror, errors = await self.mirror(), await self.errors()
         job = replace(request.job, job_id="what-if")
-        state = copied(mirror.cluster)
+        state = mirror.cluster.copy()
         found = await asyncio.to_thread(
             what_if, state, self._policy(), time.time(), job, request.predictions, errors, mirror.seq
         )

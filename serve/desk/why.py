@@ -37,7 +37,7 @@ def _waits(
 ) -> wire.Why:
     name, larger_first, options = mirror.look(waiting)
     job, cluster = waiting.job, mirror.cluster
-    reasons = {t: cluster._obstacle(job, waiting.predictions, t) for t in cluster.total}
+    reasons = {t: cluster.obstacle(job, waiting.predictions, t) for t in cluster.total}
     changes = [_change(option, waiting, mirror, now_s) for option in options]
     if stranded:
         changes = ["a node must join on which it fits: see not_possible for what each type lacks"]
