@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kilowait.core.jobs import Job, Prediction
 from kilowait.policies import conservative, easy, fair, sjf, value_aging
 from kilowait.policies.conservative import reservations
+from kilowait.policies.planning.profile import Profile
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from tests.support import planners_reference as slow
@@ -121,7 +122,7 @@ def test_conservative_keeps_every_reservation_when_predictions_are_exact(world):
     policy, first_plan = conservative(), {}
 
     def spy(cluster):
-        for planned in reservations(cluster):
+        for planned in reservations(cluster, Profile(cluster)):
             assert first_plan.setdefault(planned.job_id, planned) == planned
         return policy(cluster)
 

@@ -4,7 +4,6 @@ Every time and energy here is modelled. A job's times on the two types share its
 energy is watts times GPUs times time. Not covered: memory, and jobs that may use only one type.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -128,12 +127,3 @@ def _submission(
         for gpu_type, runtime_s in runtimes_s.items()
     }
     return Submission(job=Job(job_id=job_id, submit_s=submit_s, gpus=gpus), truth=truth, seen=truth)
-
-
-def offered_load(sample: Sample, gpu_type: str, horizon_s: float) -> float:
-    """GPUs that the jobs would keep busy on average if all ran on `gpu_type`, over the GPUs there are of all types.
-
-    A number above 1 means more work than the cluster can do in the window.
-    """
-    gpu_s = math.fsum(s.job.gpus_on(gpu_type) * s.truth[gpu_type].runtime_s for s in sample.submissions)
-    return gpu_s / horizon_s / sum(sample.inventory.values())
