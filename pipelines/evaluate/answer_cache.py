@@ -1,7 +1,6 @@
 """Finished evaluations on disk, so that a killed run resumes."""
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -12,6 +11,7 @@ import numpy as np
 from kilowait import __version__
 from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
+from kilowait.files.atomic import replacing
 from kilowait.lab.evaluate.cross_validation import Inputs, Mask, ModelAnswer
 from kilowait.predict.device_model.efficiency import Terms
 from kilowait.predict.splits import Folds
@@ -36,10 +36,8 @@ class PredictionCache:
             remembered: FloatArray = np.load(path, allow_pickle=False)
             return remembered
         predicted = compute()
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             np.save(file, predicted, allow_pickle=False)
-        os.replace(partial, path)
         return predicted
 
     def _name(self, recipe: NamedRecipe, metric: str, fold: Folds) -> str:
@@ -96,10 +94,8 @@ def _digest_of(inputs: Inputs) -> str:
 
 def _save(path: Path, answer: ModelAnswer) -> None:
     columns = {"predicted": answer.predicted, "sigma": answer.sigma, "wide": answer.wide}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, **{name: column for name, column in columns.items() if column is not None})
-    os.replace(partial, path)
 
 
 def _read(path: Path) -> ModelAnswer:
