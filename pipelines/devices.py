@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.files.columns import RESIDUALS
 from kilowait.files.parquet import table, write_table
@@ -113,7 +112,7 @@ class Scored:
     """Out-of-fold predictions of the rows `tested` (N,), with their errors and the quantiles of their residuals."""
 
     predicted: FloatArray
-    tested: NDArray[np.bool_]
+    tested: Mask
     accuracy: Accuracy
     quantiles: Quantiles
     coverage: float
@@ -134,7 +133,7 @@ def _scored(
     study: Dataset,
     programs: Programs,
     rounds: Sequence[Round],
-    fold: NDArray[np.int64],
+    fold: IntArray,
     bar: "tqdm[Any]",
     *,
     new: bool = False,
@@ -161,7 +160,7 @@ def _scored(
     )
 
 
-def _whole(study: Dataset, programs: Programs) -> NDArray[np.bool_]:
+def _whole(study: Dataset, programs: Programs) -> Mask:
     """The rows (N,) whose program has a whole dry run: the only ones that are learned from."""
     runs = [programs.usable(script) for script in study.scripts]
     whole = np.array([run is not None and run.completeness == Completeness.WHOLE for run in runs])

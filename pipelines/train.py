@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from kilowait import __version__
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.lab.evaluate.cross_validation import Inputs, out_of_fold
 from kilowait.lab.evaluate.dataset import Dataset, embedded_scripts, read_embeddings, read_study, read_texts
@@ -27,7 +26,7 @@ from kilowait.predict.operations import of_bundle
 from kilowait.predict.probe import bundle as bundles
 from kilowait.predict.probe.doubt import KNOWN, NEW, Doubt
 from kilowait.predict.probe.probe import ProbeConfig, fit_probes
-from kilowait.predict.splits import Folds, folds, holdout
+from kilowait.predict.splits import folds, holdout
 
 from .cards import probe_card, write_card
 from .evaluate.answer_cache import PredictionCache
@@ -149,14 +148,14 @@ def _inputs(study: Dataset, recipes: Sequence[NamedRecipe], config: ProbeConfig,
     )
 
 
-def _splits(study: Dataset, share: float, count: int, seed: int) -> dict[str, Folds]:
+def _splits(study: Dataset, share: float, count: int, seed: int) -> dict[str, IntArray]:
     by_script, by_group = study.row_keys(study.scripts), study.row_keys(study.groups)
     each = (holdout(by_script, share, seed), folds(by_script, count, seed), folds(by_group, count, seed))
     return dict(zip(SPLITS, each, strict=True))
 
 
 def _evaluate(
-    inputs: Inputs, recipes: Sequence[NamedRecipe], splits: dict[str, Folds], memory: PredictionCache
+    inputs: Inputs, recipes: Sequence[NamedRecipe], splits: dict[str, IntArray], memory: PredictionCache
 ) -> tuple[list[Line], list[dict[str, object]], Kept]:
     """Every line of every table, the residuals of the default probe by script, and its predictions by split."""
     lines: list[Line] = []
@@ -180,7 +179,9 @@ def _evaluate(
     return lines, residuals, kept
 
 
-def _doubt(inputs: Inputs, config: ProbeConfig, kept: Kept, splits: dict[str, Folds]) -> tuple[Doubt | None, Coverage]:
+def _doubt(
+    inputs: Inputs, config: ProbeConfig, kept: Kept, splits: dict[str, IntArray]
+) -> tuple[Doubt | None, Coverage]:
     """The default probe's intervals for known and new kinds, and their coverage by the quantiles of other folds.
 
     None where the probe was not evaluated or there is too little to say.
@@ -188,7 +189,7 @@ def _doubt(inputs: Inputs, config: ProbeConfig, kept: Kept, splits: dict[str, Fo
     study = inputs.study
     if not kept or len(set(study.families)) < 2 or len(study.scripts) < LEAST_SCRIPTS:
         return None, {}
-    residuals: dict[str, dict[str, tuple[FloatArray, NDArray[np.int64]]]] = {}
+    residuals: dict[str, dict[str, tuple[FloatArray, IntArray]]] = {}
     covered: Coverage = {}
     for metric, by_split in kept.items():
         for kind, split in ((KNOWN, SPLITS[1]), (NEW, SPLITS[2])):

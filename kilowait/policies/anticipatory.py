@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
 from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
 from kilowait.policies.patient import DEFAULT_CONGESTION, DEFAULT_WAIT_S_PER_KWH, expected_end_s
-from kilowait.policies.planning.futures import ArrivalModel, Floats, Ints
+from kilowait.policies.planning.futures import ArrivalModel
 from kilowait.policies.planning.profile import Profile, Reservation, start_all
 from kilowait.policies.rules import costly
 
@@ -51,7 +52,7 @@ class AnticipatorySettings:
     congestion: float
     scenarios: int
     arrivals: ArrivalModel
-    moves: Ints
+    moves: IntArray
     seed: int
 
 
@@ -183,7 +184,7 @@ def _decide(
     ]
 
 
-def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple[Ints, Floats, Floats]:
+def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple[IntArray, FloatArray, FloatArray]:
     """What the jobs (n) take on the types (T): thousandths of GPUs, seconds, and energy in seconds of waiting.
 
     Each is (n, T); energy is inf where a job may not run.
@@ -199,9 +200,9 @@ def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple
     return milli, runtime_s, priced_s
 
 
-def extra(price_s: Floats) -> Floats:
+def extra(price_s: FloatArray) -> FloatArray:
     """What each type (n, T) costs above the job's cheapest, in seconds; inf where it may not run."""
-    above: Floats = price_s - price_s.min(axis=1, keepdims=True)
+    above: FloatArray = price_s - price_s.min(axis=1, keepdims=True)
     return above
 
 
@@ -210,7 +211,7 @@ def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:
     return np.concatenate([array, np.empty((rows, array.shape[1]), array.dtype)])
 
 
-def _packed(profile: Profile, types: Sequence[str], more: int) -> tuple[tuple[Floats, Ints, Ints], float]:
+def _packed(profile: Profile, types: Sequence[str], more: int) -> tuple[tuple[FloatArray, IntArray, IntArray], float]:
     """The profile as arrays with room for `more` steps a type, and when it first changes after now, inf if never."""
     steps = [profile.steps(gpu_type) for gpu_type in types]
     counts = np.array([len(times) for times, _ in steps])

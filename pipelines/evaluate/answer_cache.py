@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from kilowait import __version__
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError
 from kilowait.files.atomic import replacing
-from kilowait.lab.evaluate.cross_validation import Inputs, Mask, ModelAnswer
+from kilowait.lab.evaluate.cross_validation import Inputs, ModelAnswer
 from kilowait.predict.device_model.efficiency import Terms
-from kilowait.predict.splits import Folds
 
 from .recipes import NamedRecipe
 
@@ -29,7 +28,7 @@ class PredictionCache:
         self.vectors = {k: hashlib.sha256(x.numpy().tobytes()).hexdigest() for k, x in inputs.embeddings.items()}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def recall(self, recipe: NamedRecipe, metric: str, fold: Folds, compute: Callable[[], FloatArray]) -> FloatArray:
+    def recall(self, recipe: NamedRecipe, metric: str, fold: IntArray, compute: Callable[[], FloatArray]) -> FloatArray:
         """The remembered predictions, or `compute()` remembered."""
         path = self.folder / f"{self._name(recipe, metric, fold)}.npy"
         if path.exists() and not self.fresh:
@@ -40,7 +39,7 @@ class PredictionCache:
             np.save(file, predicted, allow_pickle=False)
         return predicted
 
-    def _name(self, recipe: NamedRecipe, metric: str, fold: Folds) -> str:
+    def _name(self, recipe: NamedRecipe, metric: str, fold: IntArray) -> str:
         vectors = [self.vectors[key] for key in recipe.features]
         parts = [__version__, self.labels, *vectors, recipe.identity, metric, fold.tobytes().hex()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]

@@ -7,6 +7,7 @@ interval is too narrow).
 import numpy as np
 import numpy.typing as npt
 
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
 from kilowait.report.interval import Interval
 
@@ -81,8 +82,8 @@ def share_interval(
 
 
 def _ratio_interval(
-    above: npt.NDArray[np.float64],
-    below: npt.NDArray[np.float64],
+    above: FloatArray,
+    below: FloatArray,
     rng: np.random.Generator,
     level: float,
     resamples: int,
@@ -96,17 +97,17 @@ def _ratio_interval(
     return _interval(above.sum() / below.sum(), ratios, level)
 
 
-def _observed(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _observed(values: npt.ArrayLike) -> FloatArray:
     observed = np.asarray(values, dtype=float)
     if observed.ndim != 1 or len(observed) == 0:
         raise InputError(f"a bootstrap needs a flat list of at least one value, got shape {observed.shape}")
     return observed
 
 
-def _draws(count: int, rng: np.random.Generator, resamples: int) -> npt.NDArray[np.int64]:
+def _draws(count: int, rng: np.random.Generator, resamples: int) -> IntArray:
     return rng.integers(0, count, size=(resamples, count))
 
 
-def _interval(estimate: float, resampled: npt.NDArray[np.float64], level: float) -> Interval:
+def _interval(estimate: float, resampled: FloatArray, level: float) -> Interval:
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate=float(estimate), low=float(low), high=float(high))

@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, Mask
 from kilowait.predict.correction.correction import ENERGY, RUNTIME
 
 RESAMPLES = 2000
@@ -76,7 +75,7 @@ def needed(jobs: int, since: int) -> int:
 
 
 def scores(
-    errors: Mapping[str, Mapping[str, FloatArray]], sources: Sequence[str], fresh: NDArray[np.bool_], *, seed: int = 0
+    errors: Mapping[str, Mapping[str, FloatArray]], sources: Sequence[str], fresh: Mask, *, seed: int = 0
 ) -> list[Score]:
     """Compare `errors` (m,) by metric and predictor on m tested jobs of `sources`; NaN where nothing was measured.
 
