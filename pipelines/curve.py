@@ -17,7 +17,7 @@ from kilowait.core.jobs import Provenance
 from kilowait.lab.evaluate.cross_validation import Inputs
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.accuracy import accuracy
-from kilowait.predict.splits import folds
+from kilowait.predict.splits import FOLDS, folds
 from kilowait.report.figures import curve_figure
 
 from .evaluate.answer_cache import AnswerFiles
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--recipes", default=",".join(READS), help=f"as in pipelines.evaluate (default: {','.join(READS)})")
     add("--sizes", default="25,50,100,150", help="training programs (default: 25,50,100,150)")
     add("--device", help="score this device type alone")
-    add("--folds", type=int, default=10, help="folds of the cross-validation (default: 10)")
+    add("--folds", type=int, default=FOLDS, help="folds of the cross-validation (default: %(default)s)")
     add("--by", choices=KEPT, default="group", help="what stays in one fold, as in pipelines.evaluate (default: group)")
     add("--seed", type=int, default=0, help="of folds and draws (default: 0)")
     add("--json", action="store_true", help="print one JSON list instead of a table")

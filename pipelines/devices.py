@@ -27,7 +27,7 @@ from kilowait.predict.device_model.calibration import Calibration, Quantiles, co
 from kilowait.predict.device_model.fit import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.dryrun.record import Completeness
-from kilowait.predict.splits import folds
+from kilowait.predict.splits import FOLDS, folds
 
 from .cards import device_card, write_card
 from .evaluate.inputs import Corpus, programs_of, read_corpus, study_of_corpus
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--corpus", required=True, type=Path, metavar="DIR", help="corpus folder")
     add("--labels", type=Path, metavar="FILE", help="label table (default: labels.parquet in the corpus folder)")
     add("--out", required=True, type=Path, metavar="DIR", help="the model's folder; what is there is replaced")
-    add("--folds", type=int, default=10, help="folds of programs (default: 10)")
+    add("--folds", type=int, default=FOLDS, help="folds of programs (default: %(default)s)")
     add("--residuals", type=Path, metavar="FILE", help="write errors out of fold here, for pipelines.backtest")
     add("--seed", type=int, default=0, help="of the folds (default: 0)")
     return parser

@@ -26,7 +26,7 @@ from kilowait.predict.operations import of_bundle
 from kilowait.predict.probe import bundle as bundles
 from kilowait.predict.probe.doubt import KNOWN, NEW, Doubt
 from kilowait.predict.probe.probe import ProbeConfig, fit_probes
-from kilowait.predict.splits import folds, holdout
+from kilowait.predict.splits import FOLDS, folds, holdout
 
 from .cards import probe_card, write_card
 from .evaluate.answer_cache import PredictionCache
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--corpus", type=Path, metavar="DIR", help="corpus folder; needed by the bag of words")
     add("--out", required=True, type=Path, metavar="DIR", help="tables go here")
     add("--bundle-out", type=Path, metavar="DIR", help="train the final bundle on all labels and write it here")
-    add("--folds", type=int, default=10, help="folds of the cross-validations (default: 10)")
+    add("--folds", type=int, default=FOLDS, help="folds of the cross-validations (default: %(default)s)")
     add("--recipes", default=",".join(DEFAULT), help=f"what to compare (default: {','.join(DEFAULT)})")
     add("--quick", action="store_true", help="leave out the paper's recipe, whose networks take minutes")
     add("--features", metavar="KEY,...", help="feature configurations of the default probe")

@@ -13,6 +13,7 @@ from pathlib import Path
 from kilowait import __version__
 from kilowait.cli import remote
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.units import HOUR_S
 
 SIMULATE_EXAMPLE = """\
 example: three jobs on one A100 and two A6000
@@ -243,7 +244,7 @@ def _as_table(result: dict[str, object]) -> str:
 
     def cell(name: str, value: object) -> tuple[str, str]:
         if name.endswith("_s") and isinstance(value, float):
-            return name.removesuffix("_s").replace("_", " "), f"{value:,.1f} s  ({value / 3600:,.2f} h)"
+            return name.removesuffix("_s").replace("_", " "), f"{value:,.1f} s  ({value / HOUR_S:,.2f} h)"
         if name.endswith("_kwh"):
             shown = f"{value:,.3f} kWh" if isinstance(value, float) else "unknown: a type has no known idle power"
             return name.removesuffix("_kwh").replace("_", " "), shown

@@ -14,7 +14,7 @@ from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
-from kilowait.core.units import WHOLE
+from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
 from kilowait.policies.patient import DEFAULT_CONGESTION, DEFAULT_WAIT_S_PER_KWH, expected_end_s
 from kilowait.policies.planning.futures import ArrivalModel
@@ -24,9 +24,9 @@ from kilowait.policies.rules import costly
 DEFAULT_SCENARIOS = 32
 DEFAULT_EFFORT = 2000
 DEFAULT_HORIZON = 60
-DEFAULT_AHEAD_S = 6 * 3600.0
+DEFAULT_AHEAD_S = 6 * HOUR_S
 DEFAULT_CLUSTERING = 0.5
-DEFAULT_CLUSTER_S = 4 * 3600.0
+DEFAULT_CLUSTER_S = 4 * HOUR_S
 """Half of all arrivals are brought by another one, after four hours on average."""
 
 BEYOND = 0.5

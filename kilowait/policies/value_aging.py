@@ -9,10 +9,11 @@ from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.ranking import Key
 from kilowait.cluster.views.room import Room
+from kilowait.core.units import DAY_S
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.value import place_what_fits, value_key
 
-DEFAULT_LIMIT_S = 86_400.0
+DEFAULT_LIMIT_S = DAY_S
 """A day."""
 
 

@@ -12,6 +12,9 @@ import numpy as np
 from kilowait.core.arrays import IntArray
 from kilowait.core.errors import InputError
 
+FOLDS = 10
+"""Of a cross-validation, unless its command is told otherwise."""
+
 
 def folds(keys: Sequence[str], count: int, seed: int) -> IntArray:
     """A fold 0..count-1 for each row such that equal keys share it, balanced by rows (N,).

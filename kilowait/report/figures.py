@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kilowait.core.arrays import FloatArray
+from kilowait.core.units import DAY_S
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
 """Paul Tol's bright palette: distinct for most colour vision, legible on white and on near-black."""
@@ -75,7 +76,7 @@ def path_figure(paths: Mapping[str, Mapping[str, Any]], inventory: Mapping[str, 
         figure = Figure(figsize=(WIDTH, 1.7 * (1 + len(inventory))), layout="constrained")
         rows: Sequence[Axes] = figure.subplots(1 + len(inventory), 1, sharex=True)
         for k, (label, path) in enumerate(paths.items()):
-            days = np.array(path["time_s"]) / 86_400
+            days = np.array(path["time_s"]) / DAY_S
             line: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linewidth": 1.0, "alpha": 0.85}
             rows[0].step(days, path["queued"], where="post", label=label, **line)
             for axes, gpu_type in zip(rows[1:], inventory, strict=True):

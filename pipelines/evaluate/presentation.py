@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from kilowait.core.jobs import Provenance
+from kilowait.core.jobs import INTERVAL_COVERAGE, Provenance
 from kilowait.files.atomic import replacing
 from kilowait.files.columns import HELD_OUT
 from kilowait.files.parquet import table, write_table
@@ -147,7 +147,7 @@ def _coverage_view(recipe: str, scores: Scores) -> TableView:
             f"[{c['program_low']:.1%}, {c['program_high']:.1%}]",
             f"{c['missed_below']:.1%}",
             f"{c['missed_above']:.1%}",
-            "yes" if c["share_low"] <= 0.9 <= c["share_high"] else "no",
+            "yes" if c["share_low"] <= INTERVAL_COVERAGE <= c["share_high"] else "no",
         )
         for name, c in scores["coverage"].items()
         if c

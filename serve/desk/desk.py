@@ -18,7 +18,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.hardware import CATALOGUE
 from kilowait.core.jobs import Job, Provenance
 from kilowait.core.submission import Program, Request, Retry
-from kilowait.core.units import WHOLE
+from kilowait.core.units import DAY_S, WHOLE
 from kilowait.history.bases import Base
 from kilowait.history.queries import decoded
 from kilowait.history.store import Store
@@ -228,7 +228,7 @@ class Desk:
         mirror = await self.mirror()
         if self._errors[0] != mirror.finished and time.monotonic() - self._errors_s > ERRORS_S:
             self._errors_s = time.monotonic()
-            rows = await self.ask(questions.ended, None, ("", 0), time.time() - 30 * 86400, 2000)
+            rows = await self.ask(questions.ended, None, ("", 0), time.time() - 30 * DAY_S, 2000)
             pairs = [(r["predicted_runtime_s"], r["runtime_s"]) for r in rows if r["runtime_s"] and not r["exit_code"]]
             self._errors = mirror.finished, errors_of(pairs)
         return self._errors[1]

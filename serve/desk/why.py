@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kilowait.cluster.standing import Waiting
-from kilowait.core.units import WHOLE
+from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.live.mirror import Mirror, PlacementChoice, TypeOption
 from kilowait.live.rating import RULES
 from kilowait.simulate.outlook import Expected
@@ -166,4 +166,4 @@ def duration(seconds: float) -> str:
         return f"{max(0.0, seconds):.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds / HOUR_S:.1f} h"

@@ -14,8 +14,9 @@ from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.recent import MOST
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
+from kilowait.core.units import DAY_S
 from kilowait.policies import anticipatory, patient
-from kilowait.policies.planning.futures import DAY_S, ArrivalModel
+from kilowait.policies.planning.futures import ArrivalModel
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 

@@ -9,14 +9,13 @@ import numpy.typing as npt
 
 from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
-from kilowait.report.interval import Interval
+from kilowait.report.interval import CONFIDENCE, Interval
 
 RESAMPLES = 4000
-LEVEL = 0.95
 
 
 def mean_interval(
-    values: npt.ArrayLike, rng: np.random.Generator, *, level: float = LEVEL, resamples: int = RESAMPLES
+    values: npt.ArrayLike, rng: np.random.Generator, *, level: float = CONFIDENCE, resamples: int = RESAMPLES
 ) -> Interval:
     """The mean of `values`, one a sample, with its bootstrap interval; raises InputError for no values."""
     observed = _observed(values)
@@ -28,7 +27,7 @@ def change_interval(
     baseline: npt.ArrayLike,
     rng: np.random.Generator,
     *,
-    level: float = LEVEL,
+    level: float = CONFIDENCE,
     resamples: int = RESAMPLES,
 ) -> Interval:
     """The relative change of the totals, sum(ours) / sum(baseline) - 1, paired: both come from the same samples.
@@ -45,7 +44,7 @@ def difference_interval(
     baseline: npt.ArrayLike,
     rng: np.random.Generator,
     *,
-    level: float = LEVEL,
+    level: float = CONFIDENCE,
     resamples: int = RESAMPLES,
 ) -> Interval:
     """(sum(ours) - sum(theirs)) / sum(baseline), all three from the same samples, each resample keeping them together.
@@ -66,7 +65,7 @@ def share_interval(
     bound: npt.ArrayLike,
     rng: np.random.Generator,
     *,
-    level: float = LEVEL,
+    level: float = CONFIDENCE,
     resamples: int = RESAMPLES,
 ) -> Interval:
     """The share of the way from the baseline's total to the bound's that ours covers, paired by sample:

@@ -7,8 +7,8 @@ from scipy.stats import binomtest
 
 from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError
+from kilowait.report.interval import CONFIDENCE
 
-CONFIDENCE = 0.95
 """Of the intervals around a share."""
 RESAMPLES = 1000
 

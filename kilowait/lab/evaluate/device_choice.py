@@ -6,8 +6,8 @@ import numpy as np
 
 from kilowait.core.arrays import FloatArray, Mask
 from kilowait.core.errors import InputError
+from kilowait.report.interval import RESAMPLES
 
-RESAMPLES = 2000
 """Of whole programs, for the intervals."""
 
 

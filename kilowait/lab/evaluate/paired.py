@@ -6,9 +6,7 @@ import numpy as np
 
 from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
-
-RESAMPLES = 2000
-CONFIDENCE = 0.95
+from kilowait.report.interval import CONFIDENCE, RESAMPLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,8 @@ import numpy as np
 
 from kilowait.core.arrays import FloatArray, Mask
 from kilowait.predict.correction.correction import ENERGY, RUNTIME
+from kilowait.report.interval import CONFIDENCE, RESAMPLES
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
 LEAST_TESTED = 10
 LEAST_TRAINED = 10
 LEAST_SOURCES = 5

@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kilowait.core.arrays import FloatArray, IntArray
-
-DAY_S = 86_400.0
+from kilowait.core.units import DAY_S
 
 
 class Futures(NamedTuple):

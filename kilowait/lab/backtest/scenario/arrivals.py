@@ -11,9 +11,7 @@ import numpy as np
 
 from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
-from kilowait.core.units import HOUR_S
-
-DAY_S = 86_400.0
+from kilowait.core.units import DAY_S, HOUR_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
