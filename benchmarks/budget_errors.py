@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from kilowait.core.arrays import Mask
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
 from kilowait.lab.evaluate.dataset import Dataset, read_embeddings, read_study
@@ -35,8 +36,6 @@ from kilowait.predict.probe.probe import ProbeConfig, fit_probes
 from kilowait.predict.timed import timed
 from kilowait.program.source import Source, read_source
 from pipelines.evaluate import features_cache
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,6 @@ GPU, ARCH, BATCH = GPUType.V100, ModelArch.RESNET50, 64
 RATE = solo_throughput(ARCH, GPU, BATCH)
 GPUS_A_NODE = 8
 
-SCHEDULERS = {"simple": "fifo", "sjf": "sjf", "easy": "easy"}
 """hpcsim's name by ours."""
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from kilowait.core.errors import InputError
+from kilowait.core.units import HOUR_S
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec, World, run_policy
 from kilowait.lab.backtest.bounds.lower_bounds import greenest_kwh
@@ -99,7 +100,7 @@ def one(index: int, world: World, spec: PolicySpec | None) -> tuple[float, float
     if spec is None:
         return 0.0, greenest_kwh(sample)
     scores = score(run_policy(sample, spec))
-    return scores.total_wait_s / 3600, scores.energy_kwh
+    return scores.total_wait_s / HOUR_S, scores.energy_kwh
 
 
 class Bench:

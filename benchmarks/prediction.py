@@ -33,6 +33,7 @@ from typing import Any
 from tqdm import tqdm
 
 from kilowait.predict.dry_runs import BUDGET_S, WAITING, DryRuns
+from kilowait.predict.embed.features import THREADS
 
 os.environ.update({**WAITING, **os.environ})  # before PyTorch loads, as the service and the command do
 
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--corpus", required=True, type=Path, metavar="DIR", help="folder of programs")
     add("--tokens", type=int, default=1600, help="length of the program (default: 1600)")
     add("--repeats", type=int, default=20, help="passes of each budget (default: 20)")
-    add("--threads", type=int, default=2, help="of the language model (default: 2)")
+    add("--threads", type=int, default=THREADS, help="of the language model (default: %(default)s)")
     add("--budgets-s", default=",".join(map(str, BUDGETS_S)), help="dry-run budgets (default: %(default)s)")
     add("--watts", type=float, default=65.0, help="of the machine that predicts, busy (default: 65, an estimate)")
     add("--job-watts", type=float, default=250.0, help="that a job draws on its GPU (default: 250, an estimate)")

@@ -17,7 +17,7 @@ from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import Program, Request, Retry
 from serve.runner.gang import NAMESPACE
 from serve.scheduler.scheduler import deploy
-from serve.scheduler.settings import SchedulerSettings
+from serve.scheduler.settings import SchedulerSettings, default_options
 
 OVER = frozenset({"finished", "failed", "cancelled"})
 MEMORY_BYTES = 80_000_000
@@ -70,11 +70,10 @@ class PretendedCluster:
         self.ray = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
         ray.init(address=self.ray.address, namespace=NAMESPACE, log_to_driver=False)
-        options = {"kappa_relative": 1.0} if policy == "value" else {}
         self.url = f"sqlite:///{folder}/kilowait.db"
         quick = {"look_s": 0.2, "grace_s": 2.0}
         settings = SchedulerSettings(
-            url=self.url, policy=policy, policy_options=options, grow_to=grow_to or {}, **quick
+            url=self.url, policy=policy, policy_options=default_options(policy), grow_to=grow_to or {}, **quick
         )
         self.scheduler = deploy(settings)
 

@@ -1,10 +1,10 @@
 """Model cards: what a trained model is, what it learnt from, how wrong it is, and what it must not be used for."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kilowait.files.atomic import write_text
 from kilowait.predict.device_model.calibration import Calibration
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.probe.bundle import Bundle
@@ -15,9 +15,7 @@ UNKNOWN = "not measured"
 
 def write_card(folder: Path, text: str) -> None:
     """Write the card beside its model, at once or not at all."""
-    partial = folder / f".{CARD}.{os.getpid()}.partial"
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, folder / CARD)
+    write_text(folder / CARD, text)
 
 
 def device_card(

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from kilowait.core.errors import InputError
 from kilowait.files import columns, parquet
+from kilowait.files.atomic import PARTIAL, write_bytes
 from kilowait.lab.corpus.composites import composites
 from kilowait.lab.corpus.generate import GeneratedScript, generate
 
@@ -86,9 +87,7 @@ def write_programs(
     for name, data in texts.items():
         path = out / name
         if not path.exists():
-            partial = out / f".{name}.partial"
-            partial.write_bytes(data)
-            partial.replace(path)
+            write_bytes(path, data)
     parquet.write_table(parquet.table(rows, columns.CORPUS), out / MANIFEST)
 
 
@@ -97,7 +96,7 @@ def _refuse_foreign(out: Path, texts: Mapping[str, bytes], besides: Sequence[str
         raise InputError(f"{out}: is a file; give a folder that is new, empty or holds this very corpus")
     for path in sorted(out.iterdir()) if out.exists() else []:
         ours = path.name in (MANIFEST, FEATURES, *besides)
-        ours |= path.name.startswith(".") and path.name.endswith(".partial")
+        ours |= path.name.startswith(".") and path.name.endswith(PARTIAL)
         if not ours and (not path.is_file() or texts.get(path.name) != path.read_bytes()):
             raise InputError(
                 f"{out}: holds {path.name!r}, which is not part of this corpus (another --count, --seed or --scale, "

@@ -1,7 +1,6 @@
 """What `python -m pipelines.corpus --import` writes: programs, manifest, labels, timings and what was refused."""
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kilowait.core.errors import InputError
+from kilowait.files.atomic import write_text
 from kilowait.files.columns import POOLED_LABELS, TIMINGS
 from kilowait.files.parquet import table, write_table
 from kilowait.lab.corpus import kernelbench
@@ -46,10 +46,8 @@ def _levels(text: str) -> frozenset[str]:
 
 
 def _write_refused(path: Path, refused: Sequence[Refused]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     rows = [asdict(row) for row in refused]
-    partial.write_text(json.dumps({"count": len(rows), "refused": rows}, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps({"count": len(rows), "refused": rows}, indent=2) + "\n")
 
 
 def _summary(imported: Imported, labels: Sequence[dict[str, object]], out: Path) -> str:

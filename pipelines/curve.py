@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.core.jobs import Provenance
-from kilowait.lab.evaluate.cross_validation import Inputs, Mask
+from kilowait.lab.evaluate.cross_validation import Inputs
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.accuracy import accuracy
-from kilowait.predict.splits import folds
+from kilowait.predict.splits import FOLDS, folds
 from kilowait.report.figures import curve_figure
 
 from .evaluate.answer_cache import AnswerFiles
@@ -72,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--recipes", default=",".join(READS), help=f"as in pipelines.evaluate (default: {','.join(READS)})")
     add("--sizes", default="25,50,100,150", help="training programs (default: 25,50,100,150)")
     add("--device", help="score this device type alone")
-    add("--folds", type=int, default=10, help="folds of the cross-validation (default: 10)")
+    add("--folds", type=int, default=FOLDS, help="folds of the cross-validation (default: %(default)s)")
     add("--by", choices=KEPT, default="group", help="what stays in one fold, as in pipelines.evaluate (default: group)")
     add("--seed", type=int, default=0, help="of folds and draws (default: 0)")
     add("--json", action="store_true", help="print one JSON list instead of a table")
@@ -105,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _predictions(
-    recipes: Sequence[NamedRecipe], inputs: Inputs, masks: dict[int, list[Mask]], fold: NDArray[np.int64]
+    recipes: Sequence[NamedRecipe], inputs: Inputs, masks: dict[int, list[Mask]], fold: IntArray
 ) -> Iterator[tuple[int, str, FloatArray]]:
     """Out-of-fold predictions (N,) by size and recipe; each model is kept as soon as it is there."""
     total = len(recipes) * sum(len(of) for of in masks.values())
@@ -121,7 +120,7 @@ def _predictions(
                 yield size, recipe.name, out
 
 
-def training(study: Dataset, fold: NDArray[np.int64], size: int, seed: int) -> list[NDArray[np.bool_]]:
+def training(study: Dataset, fold: IntArray, size: int, seed: int) -> list[Mask]:
     """For each fold the labels (N,) of `size` programs of the other folds, nested: a larger size keeps the smaller.
 
     Raises InputError when the other folds have fewer programs.
@@ -153,7 +152,7 @@ def _scores(study: Dataset, predicted: FloatArray, mask: Mask, seed: int) -> dic
     return {"n": got.n, "mdape": got.median_ape, "low": low, "high": high, "r2_log": got.r2_log}
 
 
-def _interval(ape: FloatArray, script: NDArray[np.int64], seed: int, draws: int = 500) -> tuple[float, float]:
+def _interval(ape: FloatArray, script: IntArray, seed: int, draws: int = 500) -> tuple[float, float]:
     """The 95% bootstrap interval of the median error, whole programs drawn."""
     rng = np.random.default_rng(seed)
     of_script = [ape[script == i] for i in np.unique(script)]

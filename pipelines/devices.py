@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.files.columns import RESIDUALS
@@ -29,7 +28,7 @@ from kilowait.predict.device_model.calibration import Calibration, Quantiles, co
 from kilowait.predict.device_model.fit import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.dryrun.record import Completeness
-from kilowait.predict.splits import folds
+from kilowait.predict.splits import FOLDS, folds
 
 from .cards import device_card, write_card
 from .evaluate.inputs import Corpus, programs_of, read_corpus, study_of_corpus
@@ -78,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--corpus", required=True, type=Path, metavar="DIR", help="corpus folder")
     add("--labels", type=Path, metavar="FILE", help="label table (default: labels.parquet in the corpus folder)")
     add("--out", required=True, type=Path, metavar="DIR", help="the model's folder; what is there is replaced")
-    add("--folds", type=int, default=10, help="folds of programs (default: 10)")
+    add("--folds", type=int, default=FOLDS, help="folds of programs (default: %(default)s)")
     add("--residuals", type=Path, metavar="FILE", help="write errors out of fold here, for pipelines.backtest")
     add_gpu_file_option(parser)
     add("--seed", type=int, default=0, help="of the folds (default: 0)")
@@ -115,7 +114,7 @@ class Scored:
     """Out-of-fold predictions of the rows `tested` (N,), with their errors and the quantiles of their residuals."""
 
     predicted: FloatArray
-    tested: NDArray[np.bool_]
+    tested: Mask
     accuracy: Accuracy
     quantiles: Quantiles
     coverage: float
@@ -136,7 +135,7 @@ def _scored(
     study: Dataset,
     programs: Programs,
     rounds: Sequence[Round],
-    fold: NDArray[np.int64],
+    fold: IntArray,
     bar: "tqdm[Any]",
     *,
     new: bool = False,
@@ -163,7 +162,7 @@ def _scored(
     )
 
 
-def _whole(study: Dataset, programs: Programs) -> NDArray[np.bool_]:
+def _whole(study: Dataset, programs: Programs) -> Mask:
     """The rows (N,) whose program has a whole dry run: the only ones that are learned from."""
     runs = [programs.usable(script) for script in study.scripts]
     whole = np.array([run is not None and run.completeness == Completeness.WHOLE for run in runs])

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.cluster import KMeans
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from tqdm import tqdm
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, Mask
 from kilowait.core.errors import InputError
 from kilowait.lab.evaluate.dataset import Dataset, read_embeddings, read_study
 from kilowait.predict.probe.ood import Novelty
@@ -93,7 +92,7 @@ def compare(
     return rows, [float(flagged[~far].mean()), float(flagged[far].mean())]
 
 
-def _errors(study: Dataset, x: Tensor, config: ProbeConfig, train: NDArray[np.bool_]) -> FloatArray:
+def _errors(study: Dataset, x: Tensor, config: ProbeConfig, train: Mask) -> FloatArray:
     """Each script's absolute error of the logarithm of its run time, averaged over device types (S,)."""
     y = study.metrics["runtime_s"]
     rows = study.rows("runtime_s", x, train[study.script] & np.isfinite(y))
@@ -102,9 +101,7 @@ def _errors(study: Dataset, x: Tensor, config: ProbeConfig, train: NDArray[np.bo
     return np.bincount(study.script, wrong) / np.bincount(study.script)
 
 
-def _row(
-    label: str, distances: Sequence[FloatArray], outside: Sequence[NDArray[np.bool_]], errors: FloatArray
-) -> dict[str, object]:
+def _row(label: str, distances: Sequence[FloatArray], outside: Sequence[Mask], errors: FloatArray) -> dict[str, object]:
     scores = [float(roc_auc_score(o, d)) for o, d in zip(outside, distances, strict=True)]
     d, o = np.concatenate(distances), np.concatenate(outside)
     return {

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from kilowait import __version__
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.lab.evaluate.cross_validation import Inputs, out_of_fold
 from kilowait.lab.evaluate.dataset import Dataset, embedded_scripts, read_embeddings, read_study, read_texts
@@ -27,7 +26,7 @@ from kilowait.predict.operations import of_bundle
 from kilowait.predict.probe import bundle as bundles
 from kilowait.predict.probe.doubt import KNOWN, NEW, Doubt
 from kilowait.predict.probe.probe import ProbeConfig, fit_probes
-from kilowait.predict.splits import Folds, folds, holdout
+from kilowait.predict.splits import FOLDS, folds, holdout
 
 from .cards import probe_card, write_card
 from .evaluate.answer_cache import PredictionCache
@@ -79,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--corpus", type=Path, metavar="DIR", help="corpus folder; needed by the bag of words")
     add("--out", required=True, type=Path, metavar="DIR", help="tables go here")
     add("--bundle-out", type=Path, metavar="DIR", help="train the final bundle on all labels and write it here")
-    add("--folds", type=int, default=10, help="folds of the cross-validations (default: 10)")
+    add("--folds", type=int, default=FOLDS, help="folds of the cross-validations (default: %(default)s)")
     add("--recipes", default=",".join(DEFAULT), help=f"what to compare (default: {','.join(DEFAULT)})")
     add("--quick", action="store_true", help="leave out the paper's recipe, whose networks take minutes")
     add("--features", metavar="KEY,...", help="feature configurations of the default probe")
@@ -149,14 +148,14 @@ def _inputs(study: Dataset, recipes: Sequence[NamedRecipe], config: ProbeConfig,
     )
 
 
-def _splits(study: Dataset, share: float, count: int, seed: int) -> dict[str, Folds]:
+def _splits(study: Dataset, share: float, count: int, seed: int) -> dict[str, IntArray]:
     by_script, by_group = study.row_keys(study.scripts), study.row_keys(study.groups)
     each = (holdout(by_script, share, seed), folds(by_script, count, seed), folds(by_group, count, seed))
     return dict(zip(SPLITS, each, strict=True))
 
 
 def _evaluate(
-    inputs: Inputs, recipes: Sequence[NamedRecipe], splits: dict[str, Folds], memory: PredictionCache
+    inputs: Inputs, recipes: Sequence[NamedRecipe], splits: dict[str, IntArray], memory: PredictionCache
 ) -> tuple[list[Line], list[dict[str, object]], Kept]:
     """Every line of every table, the residuals of the default probe by script, and its predictions by split."""
     lines: list[Line] = []
@@ -180,7 +179,9 @@ def _evaluate(
     return lines, residuals, kept
 
 
-def _doubt(inputs: Inputs, config: ProbeConfig, kept: Kept, splits: dict[str, Folds]) -> tuple[Doubt | None, Coverage]:
+def _doubt(
+    inputs: Inputs, config: ProbeConfig, kept: Kept, splits: dict[str, IntArray]
+) -> tuple[Doubt | None, Coverage]:
     """The default probe's intervals for known and new kinds, and their coverage by the quantiles of other folds.
 
     None where the probe was not evaluated or there is too little to say.
@@ -188,7 +189,7 @@ def _doubt(inputs: Inputs, config: ProbeConfig, kept: Kept, splits: dict[str, Fo
     study = inputs.study
     if not kept or len(set(study.families)) < 2 or len(study.scripts) < LEAST_SCRIPTS:
         return None, {}
-    residuals: dict[str, dict[str, tuple[FloatArray, NDArray[np.int64]]]] = {}
+    residuals: dict[str, dict[str, tuple[FloatArray, IntArray]]] = {}
     covered: Coverage = {}
     for metric, by_split in kept.items():
         for kind, split in ((KNOWN, SPLITS[1]), (NEW, SPLITS[2])):

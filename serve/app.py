@@ -19,18 +19,20 @@ from ray.serve import Application
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
-from kilowait.policies import POLICIES
 from kilowait.predict.dry_runs import BUDGET_S
+from kilowait.predict.embed.features import THREADS
 
 from .api.routes import build
 from .desk.desk import Desk
 from .desk.learner import Learner
 from .desk.predictor_replica import MAX_QUEUED, PredictorReplica
 from .scheduler.scheduler import deploy
-from .scheduler.settings import SchedulerSettings
+from .scheduler.settings import POLICY, SchedulerSettings, default_options
 
 KEEP_UP_S = 1.0
 SQLITE = "sqlite:///"
+DATABASE = f"{SQLITE}out/serve/kilowait.db"
+REFIT_EVERY = 50
 HEAD = {"node:__internal_head__": 0.001}
 """With SQLite the history is a file of the head node: the scheduler and its service run there."""
 
@@ -44,15 +46,15 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    database: str = "sqlite:///out/serve/kilowait.db"
-    policy: str = "value"
+    database: str = DATABASE
+    policy: str = POLICY
     policy_options: dict[str, Any] | str | None = None
     bundle: str | None = None
     device_model: str | None = None
     dry_run_budget_s: float = Field(default=BUDGET_S, ge=0, allow_inf_nan=False)
-    threads: int = 2
+    threads: int = THREADS
     max_queued: int = MAX_QUEUED
-    refit_every: int = Field(default=50, ge=0)
+    refit_every: int = Field(default=REFIT_EVERY, ge=0)
     """Finished measured jobs from one refit to the next; 0 for never."""
     learn_pretended: bool = False
     """For a try-out: learn from pretended GPUs, about those alone."""
@@ -62,8 +64,7 @@ class Options(BaseModel):
         """For the scheduler actor; raises InputError for an environment variable that is not set."""
         options = json.loads(self.policy_options) if isinstance(self.policy_options, str) else self.policy_options
         if options is None:
-            rule = POLICIES.get(self.policy)
-            options = {"kappa_relative": 1.0} if rule and "kappa_relative" in rule.takes else {}
+            options = default_options(self.policy)
         grow_to = {canonical(name): gpus for name, gpus in self.grow_to.items()}
         return SchedulerSettings(
             url=_absolute(_looked_up(self.database)), policy=self.policy, policy_options=options, grow_to=grow_to

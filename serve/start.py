@@ -16,15 +16,18 @@ import ray
 from ray import serve
 from ray.cluster_utils import Cluster
 
+from kilowait.client.client import DEFAULT_PORT
 from kilowait.core.errors import KilowaitError
 from kilowait.core.hardware import add_gpu_file_option, canonical
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create, identify
+from kilowait.predict.embed.features import THREADS
 from kilowait.simulate.inventory import parse_nodes
 
-from .app import SQLITE, Options, app, make_folder
+from .app import DATABASE, REFIT_EVERY, SQLITE, Options, app, make_folder
 from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
+from .scheduler.settings import POLICY
 
 MEMORY_BYTES = 200_000_000
 EXAMPLE = """\
@@ -74,18 +77,18 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--pretend", metavar="TYPE=N,...", help="nodes that say that they have these GPUs; TYPE=MxN is M nodes of N")
     add("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
-    add("--port", type=int, default=8000, help="default: 8000")
+    add("--port", type=int, default=DEFAULT_PORT, help="default: %(default)s")
     add(
         "--database",
-        default="sqlite:///out/serve/kilowait.db",
+        default=DATABASE,
         metavar="URL",
         help="the history (default: %(default)s)",
     )
-    add("--policy", default="value", help="as in kilowait simulate (default: value, kappa-relative 1)")
+    add("--policy", default=POLICY, help="as in kilowait simulate (default: value, kappa-relative 1)")
     add_gpu_file_option(parser)
-    add("--threads", type=int, default=2, help="of the language model, each replica (default: 2)")
+    add("--threads", type=int, default=THREADS, help="of the language model, each replica (default: %(default)s)")
     every = "learn anew after so many finished measured jobs, 0 for never (default: %(default)s)"
-    add("--refit-every", type=int, default=50, metavar="N", help=every)
+    add("--refit-every", type=int, default=REFIT_EVERY, metavar="N", help=every)
     add("--learn-pretended", action="store_true", help="with --pretend: learn from pretended jobs too, marked so")
     return parser.parse_args(argv)
 

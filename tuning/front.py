@@ -1,6 +1,5 @@
 """The Pareto front of tuning.kappa as files: front.parquet (a table of `columns.KAPPA_FRONT`) and front.svg."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import HOUR_S
 from kilowait.files import columns, parquet
+from kilowait.files.atomic import write_text
 from kilowait.lab.backtest.front import Pick, pareto_front
 from kilowait.lab.backtest.objective import KappaTrial
 from kilowait.report.figures import Panel, front_figure
@@ -32,9 +32,7 @@ def write_front(
         for classes, front in fronts.items()
     }
     note = f"{Provenance.MODELLED}: means over {samples} validation samples, predictions {predictions}"
-    partial = out / f".front.svg.{os.getpid()}.partial"
-    partial.write_text(front_figure(panels, note), encoding="utf-8")
-    os.replace(partial, out / "front.svg")
+    write_text(out / "front.svg", front_figure(panels, note))
 
 
 def panel(tried: Sequence[KappaTrial], front: Sequence[KappaTrial], picks: Mapping[str, Pick], samples: int) -> Panel:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from kilowait.core.errors import InputError
 from kilowait.files import columns, parquet
+from kilowait.files.atomic import write_text
 from kilowait.lab.backtest.backtest import World, try_kappa
 from kilowait.lab.backtest.front import Pick, Rule, WaitBudget, pick
 from kilowait.lab.backtest.kappa_file import write_kappa
@@ -117,10 +118,7 @@ class TrialStore:
 
     def save(self, key: Key, trial: KappaTrial) -> None:
         """Keep a finished trial, atomically."""
-        path = self.path(key)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(asdict(trial)), encoding="utf-8")
-        os.replace(partial, path)
+        write_text(self.path(key), json.dumps(asdict(trial)))
 
 
 class Keep(tune.Callback):

@@ -27,11 +27,12 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 from tqdm import tqdm
 
+from kilowait.core.arrays import IntArray
 from kilowait.core.errors import InputError
 from kilowait.files import columns, parquet
 from kilowait.lab.evaluate.cross_validation import Inputs, out_of_fold, probe_recipe
 from kilowait.lab.evaluate.dataset import embedding_keys, read_embeddings, read_study
-from kilowait.predict.splits import Folds, folds
+from kilowait.predict.splits import folds
 
 from .space import SearchSpace, config_of, vectors
 
@@ -136,7 +137,7 @@ def _check_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> No
         )
 
 
-def _search(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: Folds) -> list[dict[str, Any]]:
+def _search(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: IntArray) -> list[dict[str, Any]]:
     """Run or finish the experiment; a row of columns.PROBE_TRIALS for each trial."""
     mine = not ray.is_initialized()
     if mine:
@@ -149,7 +150,7 @@ def _search(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold:
     return [_row(grid[i]) for i in range(len(grid))]
 
 
-def _tuner(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: Folds) -> tune.Tuner:
+def _tuner(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: IntArray) -> tune.Tuner:
     """A new Tuner, or the one that an interrupted run left behind."""
     trainable = tune.with_parameters(evaluate_trial, inputs=inputs, fold=fold, metric=args.metric, seed=args.seed)
     storage = (args.out / "ray").resolve()
@@ -206,7 +207,7 @@ class TrialBar(tune.Callback):
             self._bar.close()
 
 
-def evaluate_trial(drawn: Mapping[str, Any], inputs: Inputs, fold: Folds, metric: str, seed: int) -> None:
+def evaluate_trial(drawn: Mapping[str, Any], inputs: Inputs, fold: IntArray, metric: str, seed: int) -> None:
     """The trainable: reports after every fold the errors over all folds so far."""
     torch.set_num_threads(1)
     recipe = probe_recipe(config_of(drawn), seed=seed)

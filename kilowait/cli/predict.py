@@ -20,6 +20,7 @@ from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.dry_runs import BUDGET_S, WAITING
+from kilowait.predict.embed.features import THREADS
 from kilowait.predict.one_shot import BESIDE, ForecastRound, JobForecast, PredictionSettings, forecast_jobs
 from kilowait.program.read import JobReading, read_file, read_program, read_stdin
 
@@ -80,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     )
     parser.add_argument("--device-model", type=Path, metavar="DIR", help="another one (default: that of this package)")
     parser.add_argument(
-        "--threads", type=int, default=2, metavar="N", help="threads of the language model (default: 2)"
+        "--threads", type=int, default=THREADS, metavar="N", help="threads of the language model (default: %(default)s)"
     )
     parser.set_defaults(arguments=[])
 

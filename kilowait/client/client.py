@@ -20,7 +20,8 @@ import requests
 from kilowait.core.errors import InputError, ServiceError, SourceError
 from kilowait.program.source import read_source
 
-DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_PORT = 8000
+DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 TIMEOUT_S = 60.0
 TOGETHER, TOGETHER_CHARACTERS = 10, 4_000_000
 """What goes into one request of several jobs: predicting each new program takes a second or more."""

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kilowait.core.units import HOUR_S
+
 Json = Mapping[str, Any]
 
 
@@ -150,7 +152,7 @@ def span(seconds: float) -> str:
         return f"{seconds:.3g} s"
     if abs(seconds) < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if abs(seconds) < 5400 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if abs(seconds) < 5400 else f"{seconds / HOUR_S:.1f} h"
 
 
 def ahead(then_s: float, now_s: float) -> str:

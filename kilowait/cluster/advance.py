@@ -27,8 +27,6 @@ from kilowait.cluster.events import (
 )
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
-from kilowait.cluster.views.recent import Recent
-from kilowait.cluster.views.scale import Scale
 from kilowait.core.errors import IllegalEvent, JobRefused
 from kilowait.core.jobs import Job
 from kilowait.core.units import WHOLE
@@ -48,16 +46,14 @@ def advance(cluster: Cluster, event: Event) -> None:
         case JobPlaced():
             _start(cluster, event)
         case AttemptFinished():
-            cluster._release(event.job_id, event.attempt)
-            cluster.over.add(event.job_id)
-            if cluster._special:
-                cluster._special.discard(event.job_id)
+            cluster.release(event.job_id, event.attempt)
+            cluster.close(event.job_id)
         case AttemptFailed():
-            active = cluster._release(event.job_id, event.attempt)
+            active = cluster.release(event.job_id, event.attempt)
             _wait_again(cluster, active, active.remaining)
         case JobPreempted():
             _check_checkpoint(cluster, event)
-            _wait_again(cluster, cluster._release(event.job_id, event.attempt), event.remaining)
+            _wait_again(cluster, cluster.release(event.job_id, event.attempt), event.remaining)
         case JobCancelled():
             _cancel(cluster, event)
         case JobFailed():
@@ -81,7 +77,7 @@ def replay(events: Iterable[Event], order: Iterable[str] = ()) -> Cluster:
     Its `scale` and `recent` are kept from the first event on, in case a policy looks at them.
     """
     cluster = Cluster(order=tuple(order))
-    cluster._scale, cluster._recent = Scale(), Recent()
+    cluster.count_submissions()
     for event in events:
         advance(cluster, event)
     return cluster
@@ -94,27 +90,17 @@ def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     gpus = cluster.possible(job, seen)
     if not gpus:
         raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, seen)}")
-    waiting = Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus=gpus)
-    cluster._enqueue(waiting)
-    if cluster._recent is not None:
-        cluster._recent.add(waiting)
-    if cluster._scale is not None:
-        cluster._scale.add(seen, gpus, job.gpu_milli / WHOLE)
-    if job.one_node or job.gpu_milli != WHOLE:
-        cluster._special.add(job_id)
-        if job.gpu_milli != WHOLE:
-            cluster._tell_boards_apart()
+    cluster.submit(Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus=gpus))
 
 
 def _start(cluster: Cluster, event: JobPlaced) -> None:
     _check_placement(cluster, event)
-    waiting = cluster._dequeue(event.job_id)
+    waiting = cluster.dequeue(event.job_id)
     gpus, where = event.gpus, event.where
     if cluster.boards:
         where = where or cluster.locate(waiting, event.gpu_type)
         gpus = cluster.boards[event.gpu_type].take(where, waiting.job.gpu_milli)
-    cluster.free[event.gpu_type] -= gpus
-    active = cluster.active[event.job_id] = Active(
+    active = Active(
         job=waiting.job,
         predictions=waiting.predictions,
         whole=waiting.whole,
@@ -125,8 +111,7 @@ def _start(cluster: Cluster, event: JobPlaced) -> None:
         remaining=waiting.remaining,
         where=where,
     )
-    if cluster._ends is not None:
-        cluster._ends.add(active)
+    cluster.start(active, gpus)
 
 
 def _wait_again(cluster: Cluster, active: Active, remaining: float) -> None:
@@ -143,7 +128,7 @@ def _wait_again(cluster: Cluster, active: Active, remaining: float) -> None:
         remaining=remaining,
     )
     if again.gpus:
-        cluster._enqueue(again)
+        cluster.enqueue(again)
     else:  # nodes have left since it was placed
         cluster.stranded[job.job_id] = again
 
@@ -152,7 +137,7 @@ def _check_checkpoint(cluster: Cluster, event: JobPreempted) -> None:
     """Raises IllegalEvent for a job that has no checkpoints, and for a checkpoint that cannot be."""
     active = cluster.active.get(event.job_id)
     if active is None:
-        return  # and `_release` says so
+        return  # and `release` says so
     if active.job.checkpoint_s is None:
         raise IllegalEvent(f"job {event.job_id}: preempted, but it cannot go on from a checkpoint")
     if not 0 < event.remaining <= active.remaining:
@@ -199,23 +184,21 @@ def _wrong_place(cluster: Cluster, event: JobPlaced, job: Job) -> str:
 
 def _cancel(cluster: Cluster, event: JobCancelled) -> None:
     if event.job_id in cluster.active:
-        cluster._release(event.job_id, cluster.active[event.job_id].attempt)
+        cluster.release(event.job_id, cluster.active[event.job_id].attempt)
     elif not _withdraw(cluster, event.job_id):
         raise IllegalEvent(f"job {event.job_id}: cancelled, but it neither waits nor runs")
-    cluster.over.add(event.job_id)
-    cluster._special.discard(event.job_id)
+    cluster.close(event.job_id)
 
 
 def _give_up(cluster: Cluster, event: JobFailed) -> None:
     if not _withdraw(cluster, event.job_id):
         raise IllegalEvent(f"job {event.job_id}: given up, but it does not wait")
-    cluster.over.add(event.job_id)
-    cluster._special.discard(event.job_id)
+    cluster.close(event.job_id)
 
 
 def _withdraw(cluster: Cluster, job_id: str) -> bool:
     """Take a job out of the queue; False where it does not wait."""
     if job_id in cluster.waiting:
-        cluster._dequeue(job_id)
+        cluster.dequeue(job_id)
         return True
     return cluster.stranded.pop(job_id, None) is not None

@@ -4,11 +4,8 @@ Called by `kilowait.cluster.advance.advance` alone. A job that fits on no node a
 until GPUs join on which it fits.
 """
 
-import msgspec
-
 from kilowait.cluster.boards import Boards
 from kilowait.cluster.events import GpusHeld, GpusJoined, NodeDrained, NodeLost
-from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
 
@@ -23,7 +20,7 @@ def join(cluster: Cluster, event: GpusJoined) -> None:
     if event.node in cluster.draining:
         raise IllegalEvent(f"node {event.node}: it drains; its GPUs can join again once it has left")
     if name in cluster.total:
-        cluster._tell_boards_apart()
+        cluster.tell_boards_apart()
     if cluster.boards:
         cluster.boards.setdefault(name, Boards()).join(event.node, event.gpus)
     cluster.nodes[event.node, name] = event.gpus
@@ -37,14 +34,14 @@ def join(cluster: Cluster, event: GpusJoined) -> None:
         in_order = sorted(counts.items(), key=lambda item: rank.get(item[0], len(rank)))
         counts.clear()
         counts.update(in_order)
-    _look_again(cluster)
+    cluster.look_again()
 
 
 def drain(cluster: Cluster, event: NodeDrained) -> None:
     """Give nothing of a node out any more; raises IllegalEvent for a node that is not here."""
     _close(cluster, event.node)
     cluster.draining.add(event.node)
-    _look_again(cluster)
+    cluster.look_again()
 
 
 def lose(cluster: Cluster, event: NodeLost) -> None:
@@ -60,7 +57,7 @@ def lose(cluster: Cluster, event: NodeLost) -> None:
     cluster.draining.discard(node)
     for boards in cluster.boards.values():
         boards.leave(node)
-    _look_again(cluster)
+    cluster.look_again()
 
 
 def hold(cluster: Cluster, event: GpusHeld) -> None:
@@ -81,7 +78,7 @@ def _close(cluster: Cluster, node: str) -> None:
     types = [gpu_type for name, gpu_type in cluster.nodes if name == node]
     if not types:
         raise IllegalEvent(f"node {node}: it is not here, or it drains already")
-    cluster._tell_boards_apart()  # what comes back from now on depends on where it is
+    cluster.tell_boards_apart()  # what comes back from now on depends on where it is
     for gpu_type in types:
         cluster.free[gpu_type] -= cluster.boards[gpu_type].close(node)
         cluster.total[gpu_type] -= cluster.nodes.pop((node, gpu_type))
@@ -97,16 +94,3 @@ def _count(cluster: Cluster, gpu_type: str) -> None:
     known = [memory for (_, on), memory in cluster.memory_of.items() if on == gpu_type]
     if known:
         cluster.memory_bytes[gpu_type] = min(known)
-
-
-def _look_again(cluster: Cluster) -> None:
-    """Other GPUs open and close types to jobs that wait: their options are looked up, and rankings built, anew."""
-    everyone: list[Waiting] = [*cluster._queue, *cluster.stranded.values()]
-    anew = [msgspec.structs.replace(w, gpus=cluster.possible(w.job, w.whole)) for w in everyone]
-    cluster._queue = sorted((w for w in anew if w.gpus), key=lambda w: w.place)
-    cluster._places = [w.place for w in cluster._queue]
-    cluster.stranded = {w.job.job_id: w for w in anew if not w.gpus}
-    cluster.waiting.clear()
-    cluster.waiting.update((w.job.job_id, w) for w in cluster._queue)
-    cluster._rankings.clear()
-    cluster._ends = None

@@ -1,6 +1,7 @@
 """Where a job stands in a cluster: it waits, or it holds GPUs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -48,3 +49,16 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
     def predicted_end_s(self) -> float:
         """When it is predicted to end; that may be past."""
         return self.placed_s + self.predictions[self.gpu_type].runtime_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A cluster's state at one moment, for comparison and display; `waiting` and `stranded` are in queue order."""
+
+    now_s: float
+    total: Mapping[str, int]
+    free: Mapping[str, int]
+    waiting: tuple[Waiting, ...]
+    active: tuple[Active, ...]
+    over: frozenset[str]
+    stranded: tuple[Waiting, ...] = ()

@@ -5,18 +5,19 @@ kept up from then on, so nobody pays for a view that no policy looks at. What ch
 `kilowait.cluster.advance`.
 """
 
+import copy
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
 import msgspec
 
 from kilowait.cluster.boards import Boards
-from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.standing import Active, Snapshot, Waiting
 from kilowait.cluster.views.ends import Ends
-from kilowait.cluster.views.ranking import JobKey, Key, Keys, Ranking
+from kilowait.cluster.views.ranking import JobKey, Key, Keys, Ranking, ranked_in, ranking_by
 from kilowait.cluster.views.recent import Recent
 from kilowait.cluster.views.room import Room
 from kilowait.cluster.views.scale import Scale
@@ -25,19 +26,6 @@ from kilowait.core.jobs import Held, Job, Prediction
 from kilowait.core.units import WHOLE
 
 _NO_BOARDS: Mapping[str, Boards] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A cluster's state at one moment, for comparison and display; `waiting` and `stranded` are in queue order."""
-
-    now_s: float
-    total: Mapping[str, int]
-    free: Mapping[str, int]
-    waiting: tuple[Waiting, ...]
-    active: tuple[Active, ...]
-    over: frozenset[str]
-    stranded: tuple[Waiting, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -117,11 +105,11 @@ class Cluster:
         The ranking is built at the first call and kept up from then on for as long as the key function lives, so
         hand in the same function object each time.
         """
-        return self._ranking(key) or self._new_ranking(Keys(key, per_job=False))
+        return ranking_by(key, self._rankings) or self._new_ranking(Keys(key, per_job=False))
 
     def ranked_jobs(self, key: JobKey) -> Ranking:
         """As `ranked`, by a key of the job that is the same for all its types."""
-        return self._ranking(key) or self._new_ranking(Keys(key, per_job=True))
+        return ranking_by(key, self._rankings) or self._new_ranking(Keys(key, per_job=True))
 
     def predicted_ends(self) -> Mapping[str, Sequence[tuple[float, int]]]:
         """By type, when its running jobs are predicted to end, and the thousandths of GPUs that each gives back.
@@ -130,9 +118,7 @@ class Cluster:
         cluster's own: change nothing.
         """
         if self._ends is None:
-            self._ends = Ends(self.total, self.draining)
-            for active in self.active.values():
-                self._ends.add(active)
+            self._ends = Ends.of(self.active.values(), self.total, self.draining)
         return self._ends.by_type
 
     @property
@@ -140,25 +126,20 @@ class Cluster:
         """How large the submitted jobs are. Asked for before the first job is over, it counts all from the first."""
         if self._scale is None:
             self._scale = Scale()
-            everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
-            for known in sorted(everyone, key=lambda known: (known.job.submit_s, known.job.job_id)):
-                self._scale.add(known.whole, self.possible(known.job, known.whole), known.job.gpu_milli / WHOLE)
+            for known in self._submissions():
+                self._scale.add(known.whole, known.gpus, known.job.gpu_milli / WHOLE)
         return self._scale
 
     @property
     def recent(self) -> Recent:
         """The last jobs submitted. Asked for before the first job is over, it knows all from the first."""
         if self._recent is None:
-            everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
-            self._recent = Recent.of(
-                Waiting(job=k.job, predictions=k.whole, whole=k.whole, attempt=1, gpus=self.possible(k.job, k.whole))
-                for k in everyone
-            )
+            self._recent = Recent.of(self._submissions())
         return self._recent
 
     def possible(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
         """On how many boards a job runs on the types that a job may use and could ever fit on, most powerful first."""
-        # As `_obstacle`, but without words: every submission asks every type.
+        # As `obstacle`, but without words: every submission asks every type.
         allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
         found = {}
         for gpu_type, total in (self.largest if job.one_node else self.total).items():
@@ -170,51 +151,13 @@ class Cluster:
 
     def refusal(self, job: Job, predictions: Mapping[str, Prediction]) -> str | None:
         """Why this job can never run on the present inventory, None when it can."""
-        obstacles = {t: self._obstacle(job, predictions, t) for t in self.total}
+        obstacles = {t: self.obstacle(job, predictions, t) for t in self.total}
         if None in obstacles.values():
             return None
         reasons = "; ".join(f"{name}: {why}" for name, why in obstacles.items())
         return reasons or "the cluster has no GPUs"
 
-    def snapshot(self) -> Snapshot:
-        """A copy of the state that later events do not change."""
-        return Snapshot(
-            now_s=self.now_s,
-            total=dict(self.total),
-            free=dict(self.free),
-            waiting=tuple(self.queue()),
-            active=tuple(sorted(self.active.values(), key=lambda active: active.job.job_id)),
-            over=frozenset(self.over),
-            stranded=tuple(sorted(self.stranded.values(), key=lambda waiting: waiting.place)),
-        )
-
-    def _tell_boards_apart(self) -> None:
-        """From now on know which boards are whose; so far every type has one node, and nobody a share."""
-        if self.boards:
-            return
-        for (node, gpu_type), gpus in self.nodes.items():
-            self.boards.setdefault(gpu_type, Boards()).join(node, gpus)
-            self.boards[gpu_type].withhold(node, self.held.get((node, gpu_type), 0))
-        for job_id, active in self.active.items():
-            boards = self.boards[active.gpu_type]
-            where = boards.choose(active.gpus, WHOLE, True)
-            boards.take(where, WHOLE)
-            self.active[job_id] = msgspec.structs.replace(active, where=where)
-
-    def _ranking(self, key: Key | JobKey) -> Ranking | None:
-        for ranking in self._rankings:
-            if ranking.keys.by(key):
-                return ranking
-        return None
-
-    def _new_ranking(self, keys: Keys) -> Ranking:
-        ranking = Ranking(keys, {name: place for place, name in enumerate(self.total)}, self.waiting)
-        for waiting in self._queue:
-            ranking.add(waiting, keys.of(waiting) or ())
-        self._rankings.append(ranking)
-        return ranking
-
-    def _obstacle(self, job: Job, predictions: Mapping[str, Prediction], gpu_type: str) -> str | None:
+    def obstacle(self, job: Job, predictions: Mapping[str, Prediction], gpu_type: str) -> str | None:
         """Why `job` can never run on `gpu_type`, None when it can."""
         if job.allowed is not None and gpu_type not in job.allowed:
             return f"not among the types it may use ({', '.join(sorted(job.allowed)) or 'none'})"
@@ -230,17 +173,63 @@ class Cluster:
             return f"needs {job.gpus_on(gpu_type)} GPUs of one node, the largest {gpu_type} node has {most}"
         return None
 
-    def _enqueue(self, waiting: Waiting) -> None:
+    def snapshot(self) -> Snapshot:
+        """A copy of the state that later events do not change."""
+        return Snapshot(
+            now_s=self.now_s,
+            total=dict(self.total),
+            free=dict(self.free),
+            waiting=tuple(self.queue()),
+            active=tuple(sorted(self.active.values(), key=lambda active: active.job.job_id)),
+            over=frozenset(self.over),
+            stranded=tuple(sorted(self.stranded.values(), key=lambda waiting: waiting.place)),
+        )
+
+    def copy(self) -> "Cluster":
+        """The same state, which changes without this one; rankings and ends are built anew when they are asked for."""
+        twin = Cluster(**{part.name: copy.copy(getattr(self, part.name)) for part in fields(self)})
+        twin.boards = {gpu_type: boards.copy() for gpu_type, boards in self.boards.items()}
+        twin._scale, twin._recent = self._scale and replace(self._scale), self._recent and self._recent.copy()
+        twin._rankings, twin._ends = [], None
+        return twin
+
+    def count_submissions(self) -> None:
+        """Keep `scale` and `recent` from this moment on, in case a policy asks for them once jobs are over."""
+        _ = self.scale, self.recent
+
+    def _submissions(self) -> list[Waiting]:
+        """The jobs that run or wait, as they first waited, in the order of their submission."""
+        everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
+        first = [
+            Waiting(job=k.job, predictions=k.whole, whole=k.whole, attempt=1, gpus=self.possible(k.job, k.whole))
+            for k in everyone
+        ]
+        return sorted(first, key=lambda waiting: waiting.place)
+
+    def _new_ranking(self, keys: Keys) -> Ranking:
+        ranking = Ranking(keys, {name: place for place, name in enumerate(self.total)}, self.waiting)
+        for waiting in self._queue:
+            ranking.add(waiting, keys.of(waiting) or ())
+        self._rankings.append(ranking)
+        return ranking
+
+    def submit(self, waiting: Waiting) -> None:
+        """Let a new job wait; raises InputError, before anything changes, when a ranking has no number for it."""
+        job = waiting.job
+        self.enqueue(waiting)
+        if self._recent is not None:
+            self._recent.add(waiting)
+        if self._scale is not None:
+            self._scale.add(waiting.whole, waiting.gpus, job.gpu_milli / WHOLE)
+        if job.one_node or job.gpu_milli != WHOLE:
+            self._special.add(job.job_id)
+            if job.gpu_milli != WHOLE:
+                self.tell_boards_apart()
+
+    def enqueue(self, waiting: Waiting) -> None:
         """Let a job wait; raises InputError, before anything changes, when a ranking has no number for it."""
         if self._rankings:
-            ranked = []
-            for ranking in self._rankings:
-                if (keys := ranking.keys.of(waiting)) is not None:
-                    ranked.append((ranking, keys))  # noqa: PERF401 (this runs at every submission, and is faster so)
-            if len(ranked) < len(self._rankings):
-                self._rankings = [ranking for ranking, _ in ranked]
-            for ranking, keys in ranked:
-                ranking.add(waiting, keys)
+            self._rankings = ranked_in(self._rankings, waiting)
         job, places = waiting.job, self._places
         self.waiting[job.job_id] = waiting
         place = (job.submit_s, job.job_id)
@@ -248,7 +237,8 @@ class Cluster:
         places.insert(at, place)
         self._queue.insert(at, waiting)
 
-    def _dequeue(self, job_id: str) -> Waiting:
+    def dequeue(self, job_id: str) -> Waiting:
+        """Take a job out of the queue."""
         waiting = self.waiting.pop(job_id)
         at = 0 if self._queue[0] is waiting else bisect_left(self._places, waiting.place)
         del self._queue[at], self._places[at]
@@ -256,7 +246,14 @@ class Cluster:
             ranking.depart()
         return waiting
 
-    def _release(self, job_id: str, attempt: int) -> Active:
+    def start(self, active: Active, fewer: int) -> None:
+        """Let a job run; so many boards of its type are no longer whole and free."""
+        self.free[active.gpu_type] -= fewer
+        self.active[active.job.job_id] = active
+        if self._ends is not None:
+            self._ends.add(active)
+
+    def release(self, job_id: str, attempt: int) -> Active:
         """Free the GPUs of an attempt that ended; raises IllegalEvent, before anything changes, unless it runs."""
         active = self.active.get(job_id)
         if active is None:
@@ -264,11 +261,40 @@ class Cluster:
         if active.attempt != attempt:
             raise IllegalEvent(f"job {job_id}: attempt {active.attempt} runs, got the end of {attempt!r}")
         del self.active[job_id]
-        if self.boards:
-            gpus = self.boards[active.gpu_type].give_back(active.where, active.job.gpu_milli)
-        else:
-            gpus = active.gpus
+        boards = self.boards[active.gpu_type] if self.boards else None
+        gpus = active.gpus if boards is None else boards.give_back(active.where, active.job.gpu_milli)
         self.free[active.gpu_type] += gpus
         if self._ends is not None:
             self._ends.remove(active)
         return active
+
+    def close(self, job_id: str) -> None:
+        """A job is over that neither waits nor runs any more."""
+        self.over.add(job_id)
+        if self._special:
+            self._special.discard(job_id)
+
+    def look_again(self) -> None:
+        """Other GPUs open and close types to jobs that wait: their options are looked up, and rankings built, anew."""
+        everyone = (*self._queue, *self.stranded.values())
+        anew = [msgspec.structs.replace(w, gpus=self.possible(w.job, w.whole)) for w in everyone]
+        self._queue = sorted((w for w in anew if w.gpus), key=lambda w: w.place)
+        self._places = [w.place for w in self._queue]
+        self.stranded = {w.job.job_id: w for w in anew if not w.gpus}
+        self.waiting.clear()
+        self.waiting.update((w.job.job_id, w) for w in self._queue)
+        self._rankings.clear()
+        self._ends = None
+
+    def tell_boards_apart(self) -> None:
+        """From now on know which boards are whose; so far every type has one node, and nobody a share."""
+        if self.boards:
+            return
+        for (node, gpu_type), gpus in self.nodes.items():
+            self.boards.setdefault(gpu_type, Boards()).join(node, gpus)
+            self.boards[gpu_type].withhold(node, self.held.get((node, gpu_type), 0))
+        for job_id, active in self.active.items():
+            boards = self.boards[active.gpu_type]
+            where = boards.choose(active.gpus, WHOLE, True)
+            boards.take(where, WHOLE)
+            self.active[job_id] = msgspec.structs.replace(active, where=where)

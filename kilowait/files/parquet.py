@@ -4,7 +4,6 @@ Every table goes through `write_table`, which writes to a temporary name and ren
 leaves half a file under the final name. Which columns a table has is in `kilowait.files.columns`.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kilowait.core.errors import InputError
+from kilowait.files.atomic import replacing
 from kilowait.files.columns import ADDED_COLUMNS
 
 
@@ -24,12 +24,8 @@ def write_table(data: pa.Table, path: Path | str) -> None:
     """Write Parquet (zstd) atomically: a reader sees the old file or the new one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         pq.write_table(data, partial, compression="zstd")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_table(path: Path | str, schema: pa.Schema) -> pa.Table:

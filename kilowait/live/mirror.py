@@ -15,14 +15,13 @@ from kilowait.cluster.advance import advance
 from kilowait.cluster.events import AttemptFinished, Event, JobCancelled, JobFailed, JobPlaced, JobSubmitted
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
-from kilowait.cluster.views.recent import Recent
-from kilowait.cluster.views.scale import Scale
+from kilowait.core.units import DAY_S, HOUR_S
 from kilowait.live.rating import ahead_of, criterion
 
 KEPT = 10_000
 """So many of the last placements are remembered."""
 
-WAIT_BOUNDS_S = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0, inf)
+WAIT_BOUNDS_S = (1.0, 10.0, 60.0, 300.0, 1800.0, HOUR_S, 4 * HOUR_S, DAY_S, inf)
 """Waits are counted up to each of these; all of the log, so the counts survive a restart."""
 
 
@@ -68,7 +67,7 @@ class Mirror:
     def __init__(self, policy: str, options: Mapping[str, Any], order: tuple[str, ...]) -> None:
         self.policy, self.options, self.seq = policy, options, 0
         self.cluster = Cluster(order=order)
-        self.cluster._scale, self.cluster._recent = Scale(), Recent()
+        self.cluster.count_submissions()
         self.choices: OrderedDict[str, PlacementChoice] = OrderedDict()
         self.waits = [0] * len(WAIT_BOUNDS_S)
         self.wait_s_sum = 0.0

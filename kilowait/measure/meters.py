@@ -98,22 +98,6 @@ def window_of(outcome: RunOutcome) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedMeter:
-    """Replays a recorded trace, its times relative to the script's first line: for tests without hardware."""
-
-    samples: Sequence[PowerSample]
-
-    def start(self) -> None:
-        """Nothing to watch."""
-
-    def finish(self, outcome: RunOutcome) -> MeterReading:
-        """Charge the whole runtime against the recording."""
-        start_s, end_s = window_of(outcome)
-        pretended = Provenance.PRETENDED
-        return read_trace(self.samples, 0.0, end_s - start_s, provenance=pretended, prefix="recorded")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ConstantPowerMeter:
     """CPU energy as an estimate: a constant power for each core, busy or idle, times measured time.
 

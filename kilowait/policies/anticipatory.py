@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
-from kilowait.core.units import WHOLE
+from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
 from kilowait.policies.parameters import Parameter, whole
 from kilowait.policies.patient import (
@@ -25,16 +26,16 @@ from kilowait.policies.patient import (
     WAIT_S_PER_KWH,
     expected_end_s,
 )
-from kilowait.policies.planning.futures import ArrivalModel, Floats, Ints
+from kilowait.policies.planning.futures import ArrivalModel
 from kilowait.policies.planning.profile import Profile, Reservation, start_all
 from kilowait.policies.rule import Rule
 
 DEFAULT_SCENARIOS = 32
 DEFAULT_EFFORT = 2000
 DEFAULT_HORIZON = 60
-DEFAULT_AHEAD_S = 6 * 3600.0
+DEFAULT_AHEAD_S = 6 * HOUR_S
 DEFAULT_CLUSTERING = 0.5
-DEFAULT_CLUSTER_S = 4 * 3600.0
+DEFAULT_CLUSTER_S = 4 * HOUR_S
 """Half of all arrivals are brought by another one, after four hours on average."""
 
 BEYOND = 0.5
@@ -60,7 +61,7 @@ class AnticipatorySettings:
     congestion: float
     scenarios: int
     arrivals: ArrivalModel
-    moves: Ints
+    moves: IntArray
     seed: int
 
 
@@ -192,7 +193,7 @@ def _decide(
     ]
 
 
-def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple[Ints, Floats, Floats]:
+def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple[IntArray, FloatArray, FloatArray]:
     """What the jobs (n) take on the types (T): thousandths of GPUs, seconds, and energy in seconds of waiting.
 
     Each is (n, T); energy is inf where a job may not run.
@@ -208,9 +209,9 @@ def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple
     return milli, runtime_s, priced_s
 
 
-def extra(price_s: Floats) -> Floats:
+def extra(price_s: FloatArray) -> FloatArray:
     """What each type (n, T) costs above the job's cheapest, in seconds; inf where it may not run."""
-    above: Floats = price_s - price_s.min(axis=1, keepdims=True)
+    above: FloatArray = price_s - price_s.min(axis=1, keepdims=True)
     return above
 
 
@@ -219,7 +220,7 @@ def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:
     return np.concatenate([array, np.empty((rows, array.shape[1]), array.dtype)])
 
 
-def _packed(profile: Profile, types: Sequence[str], more: int) -> tuple[tuple[Floats, Ints, Ints], float]:
+def _packed(profile: Profile, types: Sequence[str], more: int) -> tuple[tuple[FloatArray, IntArray, IntArray], float]:
     """The profile as arrays with room for `more` steps a type, and when it first changes after now, inf if never."""
     steps = [profile.steps(gpu_type) for gpu_type in types]
     counts = np.array([len(times) for times, _ in steps])

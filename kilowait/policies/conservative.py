@@ -31,7 +31,7 @@ def conservative() -> Policy:
             return []
         profile = Profile(cluster)
         decisions: list[Decision] = []
-        for serial, planned in enumerate(_plan(cluster, profile), start=1):
+        for serial, planned in enumerate(reservations(cluster, profile), start=1):
             started = start_now(planned, cluster, room)
             if started is not None:
                 decisions.append(started)
@@ -44,8 +44,8 @@ def conservative() -> Policy:
     return conservative
 
 
-def reservations(cluster: Cluster) -> Iterator[Reservation]:
-    """What is reserved for each waiting job, in queue order.
+def reservations(cluster: Cluster, profile: Profile) -> Iterator[Reservation]:
+    """What is reserved in a profile for each waiting job, in queue order, as it is reserved.
 
     Every job gets the type and start at which it would end first, ties to the more powerful type, among the GPUs
     that the running jobs and the jobs before it leave. Running jobs count as in `easy`.
@@ -54,10 +54,6 @@ def reservations(cluster: Cluster) -> Iterator[Reservation]:
     it that already run were planned around it, so the place it had is still free, and what they hold can only make
     its other choices worse. That ends where a job comes back to an earlier place in the queue: a failed attempt.
     """
-    return _plan(cluster, Profile(cluster))
-
-
-def _plan(cluster: Cluster, profile: Profile) -> Iterator[Reservation]:
     for waiting in cluster.queue():
         planned = profile.soonest(waiting)
         profile.reserve(planned)

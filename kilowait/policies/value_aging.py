@@ -9,12 +9,13 @@ from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.ranking import Key
 from kilowait.cluster.views.room import Room
+from kilowait.core.units import DAY_S
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.rule import Rule
 from kilowait.policies.value import KAPPA, KAPPA_RELATIVE, place_what_fits, value_criterion, value_key
 
-DEFAULT_LIMIT_S = 86_400.0
+DEFAULT_LIMIT_S = DAY_S
 """A day."""
 
 

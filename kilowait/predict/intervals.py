@@ -27,13 +27,11 @@ Not covered: covariate shift between calibration and test (a new family or corpu
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import INTERVAL_COVERAGE
 
-Ints = NDArray[np.int64]
 _FLOOR = 0.01
 """Added to absolute residuals before their logarithm: 1% is below any run-to-run noise."""
 _SCALES = 4.0
@@ -52,10 +50,10 @@ class Residuals:
     value: FloatArray
     log_predicted: FloatArray
     scale: FloatArray
-    calibration: Ints
-    cluster: Ints
-    category: Ints
-    effect: Ints | None = None
+    calibration: IntArray
+    cluster: IntArray
+    category: IntArray
+    effect: IntArray | None = None
 
     @property
     def scores(self) -> FloatArray:
@@ -77,7 +75,7 @@ def intervals(
     residuals: Residuals,
     log_predicted: FloatArray,
     scale: FloatArray,
-    category: Ints,
+    category: IntArray,
     coverage: float = INTERVAL_COVERAGE,
 ) -> IntervalEnds:
     """Intervals of n tested rows, from what each calibration's model says of them: both (C, n); category (n,).
@@ -103,7 +101,7 @@ def intervals(
 
 
 def _values(
-    residuals: Residuals, own: Ints, log_predicted: FloatArray, scale: FloatArray
+    residuals: Residuals, own: IntArray, log_predicted: FloatArray, scale: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """The values (n, m) that m residuals give n tested rows, and the residuals' weights (m,)."""
     c = residuals.calibration[own]
@@ -111,14 +109,14 @@ def _values(
     return values.T, program_weights(residuals.cluster[own])
 
 
-def program_weights(cluster: Ints) -> FloatArray:
+def program_weights(cluster: IntArray) -> FloatArray:
     """1 / (G + 1) for each of G programs, shared evenly by its rows (m,); what is left over stands at infinity."""
     _, index, counts = np.unique(cluster, return_inverse=True, return_counts=True)
     weights: FloatArray = 1 / (counts[index] * (len(counts) + 1))
     return weights
 
 
-def few_effects(scores: FloatArray, effect: Ints, coverage: float = INTERVAL_COVERAGE) -> float:
+def few_effects(scores: FloatArray, effect: IntArray, coverage: float = INTERVAL_COVERAGE) -> float:
     """By how much quantiles of scores (m,) must be stretched for a further effect like the few in `effect` (m,).
 
     Scores are an effect's mean and a remainder. Of G effects known, a further one lies within t(G - 1) sqrt(1 + 1 / G)

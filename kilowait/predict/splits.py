@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kilowait.core.arrays import IntArray
 from kilowait.core.errors import InputError
 
-Folds = NDArray[np.int64]
+FOLDS = 10
+"""Of a cross-validation, unless its command is told otherwise."""
 
 
-def folds(keys: Sequence[str], count: int, seed: int) -> Folds:
+def folds(keys: Sequence[str], count: int, seed: int) -> IntArray:
     """A fold 0..count-1 for each row such that equal keys share it, balanced by rows (N,).
 
     Keys are dealt in random order, the largest first, each to the smallest fold. The result depends on the set of
@@ -32,7 +33,7 @@ def folds(keys: Sequence[str], count: int, seed: int) -> Folds:
     return np.array([fold_of[key] for key in keys], dtype=np.int64)
 
 
-def holdout(keys: Sequence[str], share: float, seed: int) -> Folds:
+def holdout(keys: Sequence[str], share: float, seed: int) -> IntArray:
     """0 for the rows of a random `share` of the keys (the test), -1 for the rest (N,); the paper's is 0.1.
 
     Raises InputError when that leaves either side empty.

@@ -1,10 +1,9 @@
 """The record of a job's source: its schema, content hash, JSON form, and how it is written to a scratch folder."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Self
 
 import msgspec
@@ -87,27 +86,6 @@ class JobSource:
         if source.content_hash != form.content_hash:
             raise SourceError(f"content_hash {form.content_hash!r} is not that of the files: {source.content_hash}")
         return source
-
-    def write_to(self, folder: Path | str) -> Path:
-        """Write the files into an empty folder (made where it is missing); returns where the entrypoint is.
-
-        Run it with `folder` as working directory and on PYTHONPATH: imports were followed from the entrypoint's
-        folder and from there. Every file is created anew, never opened through a link; raises SourceError when the
-        folder holds anything.
-        """
-        folder = Path(folder)
-        if folder.is_symlink():
-            raise SourceError(f"{folder}: a symbolic link; give the folder itself")
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise SourceError(f"{folder}: not empty; a job's files are written to an empty folder")
-        for path, data in self.files.items():
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-        return folder / self.entrypoint
 
 
 class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from kilowait.core.arrays import FloatArray
+from kilowait.core.units import DAY_S
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
 """Paul Tol's bright palette: distinct for most colour vision, legible on white and on near-black."""
@@ -74,7 +76,7 @@ def path_figure(paths: Mapping[str, Mapping[str, Any]], inventory: Mapping[str, 
         figure = Figure(figsize=(WIDTH, 1.7 * (1 + len(inventory))), layout="constrained")
         rows: Sequence[Axes] = figure.subplots(1 + len(inventory), 1, sharex=True)
         for k, (label, path) in enumerate(paths.items()):
-            days = np.array(path["time_s"]) / 86_400
+            days = np.array(path["time_s"]) / DAY_S
             line: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linewidth": 1.0, "alpha": 0.85}
             rows[0].step(days, path["queued"], where="post", label=label, **line)
             for axes, gpu_type in zip(rows[1:], inventory, strict=True):
@@ -88,7 +90,7 @@ def path_figure(paths: Mapping[str, Mapping[str, Any]], inventory: Mapping[str, 
         return svg(figure)
 
 
-def scatter_figure(points: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]], unit: str) -> str:
+def scatter_figure(points: Mapping[str, tuple[FloatArray, FloatArray]], unit: str) -> str:
     """Measured (x) against predicted (y) by device type on logarithmic axes, with the line where they agree.
 
     Beyond 1,500 points a series is thinned evenly, so that the report stays small.
@@ -107,7 +109,7 @@ def scatter_figure(points: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArr
         return svg(figure)
 
 
-def agreement_figure(panels: Mapping[str, npt.NDArray[np.float64]], unit: str) -> str:
+def agreement_figure(panels: Mapping[str, FloatArray], unit: str) -> str:
     """Measured (x) against predicted (y) with its interval, a panel a device type, all on the same logarithmic axes.
 
     A panel's array (n, 4) holds measured, predicted and the interval's ends, NaN where there is none.
@@ -160,7 +162,7 @@ def front_figure(panels: Mapping[str, Panel], note: str) -> str:
         return svg(figure)
 
 
-def curve_figure(lines: Mapping[str, npt.NDArray[np.float64]], note: str) -> str:
+def curve_figure(lines: Mapping[str, FloatArray], note: str) -> str:
     """Median error (y) by number of training programs (x) on logarithmic axes, a line a method; `note` stands below.
 
     A line's array (n, 4) holds programs, median error, and the ends of its interval, both errors as shares.
@@ -184,7 +186,7 @@ def curve_figure(lines: Mapping[str, npt.NDArray[np.float64]], note: str) -> str
         return svg(figure)
 
 
-Method = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]
+Method = tuple[FloatArray, FloatArray, str]
 """Measured values, predictions, and a line that sums them up."""
 
 
@@ -212,7 +214,7 @@ def methods_figure(panels: Mapping[str, Method], unit: str, note: str) -> str:
         return svg(figure)
 
 
-def heat_figure(groups: Mapping[str, Sequence[str]], distances: npt.NDArray[np.float64], note: str) -> str:
+def heat_figure(groups: Mapping[str, Sequence[str]], distances: FloatArray, note: str) -> str:
     """Pairwise distances (N, N) of embeddings in named groups (the paper's Figure 6), dark where two are close.
 
     `groups` holds the labels of each group's rows; their order is that of the matrix. Within every pair of groups a

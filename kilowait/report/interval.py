@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+CONFIDENCE = 0.95
+"""Of bootstrap intervals."""
+
+RESAMPLES = 2000
+"""Draws of a bootstrap where speed matters little and each is cheap."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:

@@ -3,13 +3,13 @@
 import base64
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from kilowait.files.atomic import write_text
 from kilowait.report.table import badge
 
 _CSS = """
@@ -38,8 +38,8 @@ def write_page(out_dir: Path, stem: str, *, title: str, facts: Mapping[str, str]
     """Write `out_dir`/`stem`.html and `stem`.json, each atomically; returns the path of the page."""
     out_dir.mkdir(parents=True, exist_ok=True)
     body = {"title": title, "facts": dict(facts), "sections": {s.key: s.data for s in sections}}
-    _replace(out_dir / f"{stem}.json", json.dumps(_plain(body), indent=1, allow_nan=False) + "\n")
-    _replace(out_dir / f"{stem}.html", _page(title, facts, sections))
+    write_text(out_dir / f"{stem}.json", json.dumps(_plain(body), indent=1, allow_nan=False) + "\n")
+    write_text(out_dir / f"{stem}.html", _page(title, facts, sections))
     return out_dir / f"{stem}.html"
 
 
@@ -71,9 +71,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

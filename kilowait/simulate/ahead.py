@@ -4,10 +4,9 @@ The same state machine and the same policies as the live scheduler, with run tim
 submits, no node comes or goes, and an attempt starts when it is placed. All results are modelled.
 """
 
-import copy
 import heapq
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import count
 
 from kilowait.cluster.advance import advance
@@ -30,15 +29,6 @@ class PlannedRun:
     start_s: float
     end_s: float
     energy_kwh: float
-
-
-def copied(cluster: Cluster) -> Cluster:
-    """A cluster that changes without the other; views are left behind and are built anew when asked for."""
-    own = {field.name: copy.copy(getattr(cluster, field.name)) for field in fields(cluster)}
-    own["boards"] = copy.deepcopy(cluster.boards)
-    own["_scale"] = None if cluster._scale is None else replace(cluster._scale)
-    own["_recent"] = None if cluster._recent is None else cluster._recent.copy()
-    return Cluster(**{**own, "_rankings": [], "_ends": None})
 
 
 def run_ahead(

@@ -12,11 +12,6 @@ MOST_NODES = 100_000
 """More nodes than that are a slip of the keyboard."""
 
 
-def parse_inventory(text: str) -> dict[str, int]:
-    """GPUs by type of what `parse_nodes` reads."""
-    return {gpu_type: sum(nodes) for gpu_type, nodes in parse_nodes(text).items()}
-
-
 def parse_nodes(text: str) -> dict[str, tuple[int, ...]]:
     """Read `A100=16,A6000=2x8+4`, types in the order given: the GPUs of each node.
 

@@ -20,7 +20,7 @@ from kilowait.core.errors import JobRefused
 from kilowait.core.jobs import Job, Prediction
 from kilowait.policies import Policy
 from kilowait.policies.compiled_form import cost_of
-from kilowait.simulate.ahead import PlannedRun, Supposed, copied, run_ahead
+from kilowait.simulate.ahead import PlannedRun, Supposed, run_ahead
 
 PRIOR_SD = 0.65
 """Standard deviation of log(measured / predicted) before anything was measured here.
@@ -100,9 +100,9 @@ def _if(
     seed: int,
     gpu_type: str | None,
 ) -> Expected | str:
-    supposed, time_s = copied(cluster), max(now_s, cluster.now_s)
+    supposed, time_s = cluster.copy(), max(now_s, cluster.now_s)
     held = replace(job, submit_s=time_s, allowed=job.allowed if gpu_type is None else frozenset((gpu_type,)))
-    if gpu_type is not None and (why := cluster._obstacle(held, predictions, gpu_type)):
+    if gpu_type is not None and (why := cluster.obstacle(held, predictions, gpu_type)):
         return why
     try:
         advance(supposed, JobSubmitted(time_s=time_s, job=held, predictions=predictions))
@@ -115,10 +115,10 @@ def _if(
 def _expected(
     cluster: Cluster, policy: Policy, now_s: float, errors: Errors, seed: int, wanted: set[str] | None
 ) -> dict[str, Expected]:
-    point = run_ahead(copied(cluster), policy, now_s, _median(errors.sd), wanted)
+    point = run_ahead(cluster.copy(), policy, now_s, _median(errors.sd), wanted)
     draws = min(MOST_DRAWS, WORK // (cost_of(policy) * (1 + len(cluster.waiting) + len(cluster.active))))
     rng = np.random.default_rng(seed)
-    runs = [run_ahead(copied(cluster), policy, now_s, _drawn(errors.sd, rng), wanted) for _ in range(draws)]
+    runs = [run_ahead(cluster.copy(), policy, now_s, _drawn(errors.sd, rng), wanted) for _ in range(draws)]
     return {job_id: _one(job_id, planned, runs) for job_id, planned in point.items()}
 
 

@@ -31,7 +31,7 @@ from kilowait.lab.evaluate.dataset import (
 )
 from kilowait.predict.embed.features import PAPER_LAST
 from kilowait.predict.probe.probe import ProbeConfig
-from kilowait.predict.splits import folds
+from kilowait.predict.splits import FOLDS, folds
 from kilowait.program.source import content_hash, read_source, source_from_bytes
 
 from ..evaluate.answer_cache import AnswerFiles
@@ -292,6 +292,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--train-normalised", action="store_true", help="also train on the normalised corpus (embeds all of it)")
     add("--corpus-seed", type=int, default=0, help="the corpus's --seed (default: 0)")
-    add("--folds", type=int, default=10, help="folds of both splits (default: 10)")
+    add("--folds", type=int, default=FOLDS, help="folds of both splits (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the folds (default: 0)")
     return parser

@@ -5,20 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.lab.evaluate import baselines
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.accuracy import accuracy
 from kilowait.predict.probe.ood import Novelty
 from kilowait.predict.probe.probe import ProbeConfig, Rows, fit_probes
-from kilowait.predict.splits import Folds
 
 METRIC = "runtime_s"
-Mask = NDArray[np.bool_]
-Method = Callable[[Mask, NDArray[np.int64]], Tensor]
+Method = Callable[[Mask, IntArray], Tensor]
 """From the training labels' mask (N,) and the tested twins (n,) to predictions (n, D)."""
 
 
@@ -30,8 +27,8 @@ class TwinTrial:
     """
 
     study: Dataset
-    original: NDArray[np.int64]
-    fold: Folds
+    original: IntArray
+    fold: IntArray
 
     @property
     def truth(self) -> FloatArray:
@@ -40,7 +37,7 @@ class TwinTrial:
         table[self.study.script, self.study.device] = self.study.metrics[METRIC]
         return table[self.original]
 
-    def splits(self) -> list[tuple[Mask, NDArray[np.int64]]]:
+    def splits(self) -> list[tuple[Mask, IntArray]]:
         """For each fold with a twin in it: the training labels' mask and the twins tested."""
         labelled = np.isfinite(self.study.metrics[METRIC])
         tested = self.fold[self.original]
@@ -63,7 +60,7 @@ class TwinTrial:
 def probe_method(trial: TwinTrial, config: ProbeConfig, x: Tensor, x_twins: Tensor, seed: int) -> Method:
     """A probe of `config` on x (S, d), asked about x_twins (T, d)."""
 
-    def answer(mask: Mask, tested: NDArray[np.int64]) -> Tensor:
+    def answer(mask: Mask, tested: IntArray) -> Tensor:
         (probe,) = fit_probes(config, [trial.training_rows(mask, x)], trial.study.device_types, seed=seed)
         return probe.predict(x_twins[tested])
 
@@ -73,7 +70,7 @@ def probe_method(trial: TwinTrial, config: ProbeConfig, x: Tensor, x_twins: Tens
 def nearest_method(trial: TwinTrial, x: Tensor, x_twins: Tensor) -> Method:
     """The label of the most similar known script."""
 
-    def answer(mask: Mask, tested: NDArray[np.int64]) -> Tensor:
+    def answer(mask: Mask, tested: IntArray) -> Tensor:
         rows, types = trial.training_rows(mask, x), len(trial.study.device_types)
         return baselines.nearest(rows, x_twins[tested], types)
 
@@ -83,7 +80,7 @@ def nearest_method(trial: TwinTrial, x: Tensor, x_twins: Tensor) -> Method:
 def words_method(trial: TwinTrial, texts: Sequence[str], twin_texts: Sequence[str]) -> Method:
     """Ridge on a bag of words."""
 
-    def answer(mask: Mask, tested: NDArray[np.int64]) -> Tensor:
+    def answer(mask: Mask, tested: IntArray) -> Tensor:
         scripts = sorted(set(trial.study.script[mask].tolist()))
         bag = baselines.bag_of_words([texts[i] for i in scripts], [*texts, *(twin_texts[i] for i in tested)])
         rows = trial.training_rows(mask, bag[: len(texts)])
@@ -95,7 +92,7 @@ def words_method(trial: TwinTrial, texts: Sequence[str], twin_texts: Sequence[st
 def mean_method(trial: TwinTrial) -> Method:
     """The geometric mean of each device type."""
 
-    def answer(mask: Mask, tested: NDArray[np.int64]) -> Tensor:
+    def answer(mask: Mask, tested: IntArray) -> Tensor:
         rows = trial.training_rows(mask, torch.zeros(len(trial.study.scripts), 1))
         return baselines.geometric_mean(rows, len(trial.study.device_types)).repeat(len(tested), 1)
 

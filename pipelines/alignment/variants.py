@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from kilowait.core.arrays import Mask
 from kilowait.lab.align.aligner import Aligner
 from kilowait.lab.align.checks import RewriteLimits, objection
 from kilowait.lab.align.normalise import normalise_source
@@ -30,7 +30,7 @@ class Variant:
     how: str
     texts: list[str]
     training: list[str] | None = None
-    judged: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    judged: Mask = field(default_factory=lambda: np.zeros(0, dtype=bool))
     seconds: list[float] = field(default_factory=list)
     valid: list[bool] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)

@@ -1,7 +1,6 @@
 """Finished evaluations on disk, so that a killed run resumes."""
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -10,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from kilowait import __version__
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError
-from kilowait.lab.evaluate.cross_validation import Inputs, Mask, ModelAnswer
+from kilowait.files.atomic import replacing
+from kilowait.lab.evaluate.cross_validation import Inputs, ModelAnswer
 from kilowait.predict.device_model.efficiency import Terms
-from kilowait.predict.splits import Folds
 
 from .recipes import NamedRecipe
 
@@ -29,20 +28,18 @@ class PredictionCache:
         self.vectors = {k: hashlib.sha256(x.numpy().tobytes()).hexdigest() for k, x in inputs.embeddings.items()}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def recall(self, recipe: NamedRecipe, metric: str, fold: Folds, compute: Callable[[], FloatArray]) -> FloatArray:
+    def recall(self, recipe: NamedRecipe, metric: str, fold: IntArray, compute: Callable[[], FloatArray]) -> FloatArray:
         """The remembered predictions, or `compute()` remembered."""
         path = self.folder / f"{self._name(recipe, metric, fold)}.npy"
         if path.exists() and not self.fresh:
             remembered: FloatArray = np.load(path, allow_pickle=False)
             return remembered
         predicted = compute()
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             np.save(file, predicted, allow_pickle=False)
-        os.replace(partial, path)
         return predicted
 
-    def _name(self, recipe: NamedRecipe, metric: str, fold: Folds) -> str:
+    def _name(self, recipe: NamedRecipe, metric: str, fold: IntArray) -> str:
         vectors = [self.vectors[key] for key in recipe.features]
         parts = [__version__, self.labels, *vectors, recipe.identity, metric, fold.tobytes().hex()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
@@ -96,10 +93,8 @@ def _digest_of(inputs: Inputs) -> str:
 
 def _save(path: Path, answer: ModelAnswer) -> None:
     columns = {"predicted": answer.predicted, "sigma": answer.sigma, "wide": answer.wide}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, **{name: column for name, column in columns.items() if column is not None})
-    os.replace(partial, path)
 
 
 def _read(path: Path) -> ModelAnswer:

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, Mask
 from kilowait.core.errors import InputError
 from kilowait.lab.evaluate.coverage import coverage
-from kilowait.lab.evaluate.cross_validation import Mask
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.lab.evaluate.device_choice import choice, majority
 from kilowait.lab.evaluate.held_out import HeldOut

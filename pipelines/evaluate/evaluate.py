@@ -17,7 +17,7 @@ from kilowait.files.parquet import read_table
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.lab.evaluate.held_out import CHUNK, HeldOut, held_out
 from kilowait.lab.evaluate.rounds import Round, anchored_rounds, device_rounds, fold_rounds, transfer_rounds
-from kilowait.predict.splits import folds
+from kilowait.predict.splits import FOLDS, folds
 
 from . import error_summary
 from .answer_cache import AnswerFiles
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--metric", default="runtime_s", help="measured metric to predict (default: runtime_s)")
     add("--leave-out", choices=["family", "device"], help="hold out whole families or device types")
     add("--anchored", action="store_true", help="with --leave-out device: programs are known from the other types")
-    add("--folds", type=int, default=10, help="folds of the cross-validation (default: 10)")
+    add("--folds", type=int, default=FOLDS, help="folds of the cross-validation (default: %(default)s)")
     add("--by", choices=[*KEPT], default="group", help="what stays in one fold (default: group)")
     add("--seed", type=int, default=0, help="of folds and networks (default: 0)")
     add("--pair", default="A100,A6000", metavar="A,B", help="which of two types is faster (default: A100,A6000)")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from kilowait.core import hardware
+from kilowait.core.arrays import Mask
 from kilowait.core.errors import InputError
 from kilowait.core.gpu_type import GpuType
 from kilowait.files.columns import CORPUS, LABELS
@@ -46,7 +46,7 @@ class Data:
     """
 
     inputs: Inputs
-    tested: NDArray[np.bool_] | None = None
+    tested: Mask | None = None
     dropped: int = 0
 
     @property
@@ -97,7 +97,7 @@ def on_devices(corpus: Corpus, devices: Sequence[str]) -> Corpus:
     return replace(corpus, labels=corpus.labels.filter(pa.array([device in devices for device in there], pa.bool_())))
 
 
-def divided(study: Dataset, factors: Mapping[str, float], rows: NDArray[np.bool_] | None) -> Dataset:
+def divided(study: Dataset, factors: Mapping[str, float], rows: Mask | None) -> Dataset:
     """The study with the run times of `rows` (N,; None is all) divided by the factor of their device type."""
     by = np.array([factors.get(device, 1.0) for device in study.device_types])[study.device]
     times = study.metrics["runtime_s"] / (by if rows is None else np.where(rows, by, 1.0))

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from kilowait.core.jobs import Provenance
+from kilowait.core.jobs import INTERVAL_COVERAGE, Provenance
+from kilowait.files.atomic import replacing
 from kilowait.files.columns import HELD_OUT
 from kilowait.files.parquet import table, write_table
 from kilowait.lab.evaluate.dataset import Dataset
@@ -147,7 +147,7 @@ def _coverage_view(recipe: str, scores: Scores) -> TableView:
             f"[{c['program_low']:.1%}, {c['program_high']:.1%}]",
             f"{c['missed_below']:.1%}",
             f"{c['missed_above']:.1%}",
-            "yes" if c["share_low"] <= 0.9 <= c["share_high"] else "no",
+            "yes" if c["share_low"] <= INTERVAL_COVERAGE <= c["share_high"] else "no",
         )
         for name, c in scores["coverage"].items()
         if c
@@ -206,8 +206,7 @@ def _agreement(report: Report) -> Section:
 
 def _write_csv(path: Path, found: Mapping[str, Scores]) -> None:
     """A row a recipe and slice."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["recipe", "slice", "name", "programs", *KEYS])
         for recipe, scores in found.items():
@@ -218,7 +217,6 @@ def _write_csv(path: Path, found: Mapping[str, Scores]) -> None:
                 writer.writerow([recipe, kind, name, "all", *(cell[key] for key in KEYS)])
                 if "over_1ms" in cell:
                     writer.writerow([recipe, kind, name, "over_1ms", *(cell["over_1ms"][key] for key in KEYS)])
-    os.replace(partial, path)
 
 
 def _rows(report: Report, recipe: str, held: HeldOut) -> Iterator[dict[str, Any]]:

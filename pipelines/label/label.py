@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from kilowait.core.errors import InputError, KilowaitError, MeterError
 from kilowait.core.hardware import add_gpu_file_option
+from kilowait.files.atomic import write_text
 from kilowait.files.columns import CORPUS, LABELS, RUNS
 from kilowait.files.parquet import read_table, table, write_table
 from kilowait.lab.label.agreement import AgreementRule, Standing
@@ -203,9 +204,7 @@ class LabelTables:
             labels = label_rows(self._corpus, by_key, self._rule)
             write_table(table(labels, LABELS), self._out / "labels.parquet")
             figures = summarise(by_key, self._rule)
-            partial = self._out / ".summary.json.partial"
-            partial.write_text(json.dumps(figures, indent=2) + "\n")
-            partial.replace(self._out / "summary.json")
+            write_text(self._out / "summary.json", json.dumps(figures, indent=2) + "\n")
             return figures
 
 

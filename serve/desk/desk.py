@@ -18,7 +18,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Job, Provenance
 from kilowait.core.submission import Program, Request, Retry
-from kilowait.core.units import WHOLE
+from kilowait.core.units import DAY_S, WHOLE
 from kilowait.history.bases import Base
 from kilowait.history.queries import decoded
 from kilowait.history.store import Store
@@ -30,7 +30,6 @@ from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 from kilowait.program.resources import read_request
 from kilowait.program.text import texts
-from kilowait.simulate.ahead import copied
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
 
 from ..scheduler.settings import SchedulerSettings
@@ -229,7 +228,7 @@ class Desk:
         mirror = await self.mirror()
         if self._errors[0] != mirror.finished and time.monotonic() - self._errors_s > ERRORS_S:
             self._errors_s = time.monotonic()
-            rows = await self.ask(questions.ended, None, ("", 0), time.time() - 30 * 86400, 2000)
+            rows = await self.ask(questions.ended, None, ("", 0), time.time() - 30 * DAY_S, 2000)
             pairs = [(r["predicted_runtime_s"], r["runtime_s"]) for r in rows if r["runtime_s"] and not r["exit_code"]]
             self._errors = mirror.finished, errors_of(pairs)
         return self._errors[1]
@@ -240,7 +239,7 @@ class Desk:
         async with self._thinking:
             kept = self._outlook
             if kept is None or kept[1] != mirror.seq or time.time() - kept[0] > OUTLOOK_S:
-                now_s, seq, state = time.time(), mirror.seq, copied(mirror.cluster)
+                now_s, seq, state = time.time(), mirror.seq, mirror.cluster.copy()
                 found = await asyncio.to_thread(outlook, state, self._policy(), now_s, errors, seq)
                 kept = self._outlook = now_s, seq, found
             return kept[2]
@@ -249,7 +248,7 @@ class Desk:
         """What a job would get now, by type and left to the policy (None)."""
         mirror, errors = await self.mirror(), await self.errors()
         job = replace(request.job, job_id="what-if")
-        state = copied(mirror.cluster)
+        state = mirror.cluster.copy()
         found = await asyncio.to_thread(
             what_if, state, self._policy(), time.time(), job, request.predictions, errors, mirror.seq
         )

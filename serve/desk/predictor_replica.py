@@ -18,6 +18,7 @@ from ray import serve
 from kilowait.core.errors import KilowaitError
 from kilowait.core.jobs import Prediction
 from kilowait.predict.dry_runs import BUDGET_S, WAITING
+from kilowait.predict.embed.features import THREADS
 from kilowait.program.job_source import JobSource
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class PredictorReplica:
     def __init__(
         self,
         bundle: str | None = None,
-        threads: int = 2,
+        threads: int = THREADS,
         device_model: str | None = None,
         dry_run_budget_s: float = BUDGET_S,
     ) -> None:

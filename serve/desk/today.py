@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kilowait.core.jobs import Provenance
-from kilowait.core.units import JOULES_PER_KWH
+from kilowait.core.units import DAY_S, JOULES_PER_KWH
 from kilowait.simulate.against_simple import Against, against_simple
 
 from ..wire.page_schemas import AccuracyPoint, Today
@@ -17,7 +17,6 @@ from ..wire.schemas import Figure
 from . import questions
 from .desk import Desk
 
-DAY_S = 86_400
 MOST_ROWS = 5000
 LOOK_S = 5.0
 """How old the comparison may be once another job has ended."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kilowait.cluster.standing import Waiting
-from kilowait.core.units import WHOLE
+from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.live.mirror import Mirror, PlacementChoice, TypeOption
 from kilowait.policies import POLICIES
 from kilowait.simulate.outlook import Expected
@@ -37,7 +37,7 @@ def _waits(
 ) -> wire.Why:
     name, larger_first, options = mirror.look(waiting)
     job, cluster = waiting.job, mirror.cluster
-    reasons = {t: cluster._obstacle(job, waiting.predictions, t) for t in cluster.total}
+    reasons = {t: cluster.obstacle(job, waiting.predictions, t) for t in cluster.total}
     changes = [_change(option, waiting, mirror, now_s) for option in options]
     if stranded:
         changes = ["a node must join on which it fits: see not_possible for what each type lacks"]
@@ -166,4 +166,4 @@ def duration(seconds: float) -> str:
         return f"{max(0.0, seconds):.0f} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds / HOUR_S:.1f} h"

@@ -22,7 +22,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from kilowait.cluster.state import Snapshot
+from kilowait.cluster.standing import Snapshot
 from kilowait.core.errors import InputError, KilowaitError, Occupied, StaleAttempt, StoreError, Superseded
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Provenance

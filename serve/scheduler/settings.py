@@ -6,13 +6,24 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from kilowait.policies import POLICIES
+
+POLICY = "value"
+"""By which a service places that is told nothing else."""
+
+
+def default_options(policy: str) -> dict[str, Any]:
+    """What a policy is told when nobody tells it anything: a kappa that fits whatever is submitted."""
+    rule = POLICIES.get(policy)
+    return {"kappa_relative": 1.0} if rule and "kappa_relative" in rule.takes else {}
+
 
 class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """Where the history is, and how the scheduler decides; seconds unless named otherwise."""
 
     url: str
-    policy: str = "value"
-    policy_options: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"kappa_relative": 1.0})
+    policy: str = POLICY
+    policy_options: Mapping[str, Any] = msgspec.field(default_factory=lambda: default_options(POLICY))
     look_s: float = 0.5
     """How often nodes are looked at."""
     start_timeout_s: float = 120.0

@@ -2,9 +2,10 @@
 
 from kilowait.core.jobs import Provenance
 from kilowait.measure.allotment import Allotment, allot
-from kilowait.measure.meters import PowerSample, RecordedMeter
+from kilowait.measure.meters import PowerSample
 from kilowait.measure.outcome import RunOutcome
 from tests.support.fake_nvml import A100, A6000, FakeNvml
+from tests.support.recorded_meter import RecordedMeter
 
 OUTCOME = RunOutcome(
     exit_code=0,

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from kilowait.measure.measured_run import Device
-from kilowait.measure.meters import PowerSample, RecordedMeter
+from kilowait.measure.meters import PowerSample
 from kilowait.measure.outcome import Order
 from kilowait.measure.script_runner import Launcher, ScriptRunner, cpu_device, order_for, turn
 from tests.support.pretended_runs import NOON
+from tests.support.recorded_meter import RecordedMeter
 
 pytestmark = pytest.mark.torch  # the process that runs programs loads it
 
@@ -112,6 +113,7 @@ def test_a_script_finds_itself_the_main_program_on_one_core_in_a_folder_of_its_o
 TRAIN = """
 import torch
 from torch.nn.modules import module
+from tests.support.recorded_meter import RecordedMeter
 inner = torch.nn.Linear(4, 1)
 model = torch.nn.Sequential(inner, torch.nn.ReLU())
 if {training}: optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -4,10 +4,11 @@ import pytest
 
 from kilowait.core.errors import InputError, MeterError
 from kilowait.core.jobs import Provenance
-from kilowait.measure.meters import ConstantPowerMeter, PowerSample, RecordedMeter, clip, integrate_j, read_trace
+from kilowait.measure.meters import ConstantPowerMeter, PowerSample, clip, integrate_j, read_trace
 from kilowait.measure.nvml import NvmlMeter, boards, visible_boards
 from kilowait.measure.outcome import RunOutcome
 from tests.support.fake_nvml import A100, A6000, FakeNvml
+from tests.support.recorded_meter import RecordedMeter
 
 
 def trace(*points, counters=None):

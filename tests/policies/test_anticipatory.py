@@ -14,10 +14,10 @@ from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.recent import MOST
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
+from kilowait.core.units import DAY_S
 from kilowait.policies.anticipatory import anticipatory
 from kilowait.policies.patient import patient
-from kilowait.policies.planning.futures import DAY_S, ArrivalModel
-from kilowait.simulate.ahead import copied
+from kilowait.policies.planning.futures import ArrivalModel
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 
@@ -165,7 +165,7 @@ def test_parameters_out_of_range_are_refused(parameters, message):
 def test_what_is_supposed_of_a_copy_is_not_remembered_by_the_cluster():
     cluster = replay([GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=1)])
     one = job("supposed", 0.0, A=(10, 1))
-    advance(copied(cluster), JobSubmitted(time_s=0.0, job=one.job, predictions=one.seen))
+    advance(cluster.copy(), JobSubmitted(time_s=0.0, job=one.job, predictions=one.seen))
     assert not cluster.recent.jobs
 
 

@@ -10,6 +10,7 @@ from kilowait.core.jobs import Job, Prediction
 from kilowait.policies.conservative import conservative, reservations
 from kilowait.policies.easy import easy
 from kilowait.policies.fair import fair
+from kilowait.policies.planning.profile import Profile
 from kilowait.policies.sjf import sjf
 from kilowait.policies.value_aging import value_aging
 from kilowait.simulate.loop import simulate
@@ -124,7 +125,7 @@ def test_conservative_keeps_every_reservation_when_predictions_are_exact(world):
     policy, first_plan = conservative(), {}
 
     def spy(cluster):
-        for planned in reservations(cluster):
+        for planned in reservations(cluster, Profile(cluster)):
             assert first_plan.setdefault(planned.job_id, planned) == planned
         return policy(cluster)
 

@@ -152,9 +152,9 @@ def test_what_is_reached_runs_where_it_is_written(tmp_path):
         "unused.py": "",
     }
     read = read_folder(written(tmp_path / "job", files), "main.py", ["--epochs", "3"])
-    entrypoint = read.source.write_to(tmp_path / "scratch")
-    command = [sys.executable, str(entrypoint), *read.source.arguments]
-    ran = subprocess.run(command, cwd=tmp_path / "scratch", capture_output=True, text=True, check=True)
+    scratch = written(tmp_path / "scratch", read.source.files)
+    command = [sys.executable, read.source.entrypoint, *read.source.arguments]
+    ran = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=True)
     assert ran.stdout == "41 ['--epochs', '3']\n"
     assert not (tmp_path / "scratch" / "unused.py").exists()
 

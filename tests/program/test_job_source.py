@@ -1,12 +1,10 @@
-"""The record of a job's source: hash of exactly what counts, JSON there and back, files written safely."""
+"""The record of a job's source: hash of exactly what counts, JSON there and back."""
 
 import hashlib
 import json
-import os
-import stat
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kilowait.core.errors import SourceError
@@ -72,32 +70,6 @@ def test_text_that_moves_between_arguments_or_files_changes_the_hash():
     one = job({"main.py": b"x", "a.py": b"12", "b.py": b""})
     assert one.content_hash != job({"main.py": b"x", "a.py": b"1", "b.py": b"2"}).content_hash
     assert one.content_hash != job({"main.py": b"x", "b.py": b"12", "a.py": b""}).content_hash
-
-
-@settings(max_examples=20, deadline=None)
-@given(source=sources())
-def test_files_are_written_as_they_are(source, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scratch")
-    assert source.write_to(folder) == folder / source.entrypoint
-    written = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    assert written == source.files
-    assert all(not stat.S_IMODE(p.stat().st_mode) & 0o077 for p in folder.rglob("*") if p.is_file())
-
-
-def test_files_are_written_only_into_an_empty_folder(tmp_path):
-    (tmp_path / "main.py").write_text("mine")
-    with pytest.raises(SourceError, match="not empty"):
-        job().write_to(tmp_path)
-    assert (tmp_path / "main.py").read_text() == "mine"
-    assert job().write_to(tmp_path / "made" / "anew").read_bytes() == b"x = 1\n"
-
-
-def test_a_link_in_place_of_the_folder_is_not_written_through(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    os.symlink(tmp_path / "elsewhere", tmp_path / "scratch")
-    with pytest.raises(SourceError, match="a symbolic link"):
-        job().write_to(tmp_path / "scratch")
-    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.parametrize(

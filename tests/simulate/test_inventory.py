@@ -9,7 +9,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.lab.backtest.sample_path import sample_path
 from kilowait.policies.simple import simple
-from kilowait.simulate.inventory import parse_inventory, parse_nodes
+from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.scores import score
@@ -17,7 +17,6 @@ from kilowait.simulate.scores import score
 
 def test_nodes_are_written_as_counts_times_gpus():
     assert parse_nodes("A100=2x8+4, A6000=30") == {"A100": (8, 8, 4), "A6000": (30,)}
-    assert parse_inventory("A100=2x8+4,A6000=30") == {"A100": 20, "A6000": 30}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from kilowait.cluster.events import GpusHeld, GpusJoined, JobPlaced, JobSubmitte
 from kilowait.cluster.state import Cluster
 from kilowait.core.jobs import Job
 from kilowait.policies import POLICIES
-from kilowait.simulate.ahead import copied, run_ahead
+from kilowait.simulate.ahead import run_ahead
 from kilowait.simulate.outlook import ENOUGH, PRIOR_SD, Errors, errors_of, outlook, quantile, what_if
 from tests.support.live_world import seen
 
@@ -134,7 +134,7 @@ def test_a_copy_goes_its_own_way():
     for n in range(20):
         seconds = float(rng.uniform(1, 9))
         advance(cluster, submitted(f"j{n}", 0.0, seen(A=(seconds, 1)), gpus=int(rng.integers(1, 3))))
-    twin = copied(cluster)
+    twin = cluster.copy()
     run_ahead(twin, POLICIES["easy"](), 0.0, lambda _, predicted_s, run_s: max(predicted_s, run_s))
     assert len(cluster.waiting) == 20
     assert not twin.waiting

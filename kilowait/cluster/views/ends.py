@@ -16,6 +16,14 @@ class Ends:
         self.by_type: dict[str, list[tuple[float, int]]] = {gpu_type: [] for gpu_type in types}
         self._draining = draining
 
+    @classmethod
+    def of(cls, jobs: Iterable[Active], types: Iterable[str], draining: Collection[str]) -> "Ends":
+        """The ends of jobs that run already."""
+        ends = cls(types, draining)
+        for active in jobs:
+            ends.add(active)
+        return ends
+
     def add(self, active: Active) -> None:
         """A job has started."""
         milli = comes_back(active, self._draining) if self._draining else active.gpus * active.job.gpu_milli

@@ -193,6 +193,28 @@ class Keys:
         return None if key is None else self._each(key, waiting)
 
 
+def ranking_by(key: Key | JobKey, rankings: Iterable[Ranking]) -> Ranking | None:
+    """The one that is ordered by this function."""
+    for ranking in rankings:
+        if ranking.keys.by(key):
+            return ranking
+    return None
+
+
+def ranked_in(rankings: Iterable[Ranking], waiting: Waiting) -> list[Ranking]:
+    """Add a job to every ranking whose function still lives, and return those.
+
+    Raises InputError, before anything changes, when a key is not a number.
+    """
+    ranked = []
+    for ranking in rankings:
+        if (keys := ranking.keys.of(waiting)) is not None:
+            ranked.append((ranking, keys))  # noqa: PERF401 (this runs at every submission, and is faster so)
+    for ranking, keys in ranked:
+        ranking.add(waiting, keys)
+    return [ranking for ranking, _ in ranked]
+
+
 def _pair_keys(key: Key, waiting: Waiting) -> list[float]:
     job, predictions = waiting.job, waiting.predictions
     keys = [key(job, gpu_type, predictions[gpu_type]) for gpu_type in waiting.gpus]

@@ -21,8 +21,8 @@ class Recent:
 
     @classmethod
     def of(cls, jobs: Iterable[Waiting]) -> "Recent":
-        """These jobs in the order of their submission."""
-        return cls(jobs=deque(sorted(jobs, key=lambda waiting: waiting.place), maxlen=MOST))
+        """The last of these jobs, which come in the order of their submission."""
+        return cls(jobs=deque(jobs, maxlen=MOST))
 
     def copy(self) -> "Recent":
         """The same jobs, which changes without this one."""

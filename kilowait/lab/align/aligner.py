@@ -6,13 +6,13 @@ the rewriter and the instruction, so the same source is sent once.
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kilowait.core.errors import SourceError
+from kilowait.files.atomic import write_text
 from kilowait.lab.align.checks import CostModel, RewriteLimits, objection
 from kilowait.lab.align.facts import key_facts
 from kilowait.lab.align.redaction import redact
@@ -107,7 +107,5 @@ def _read(path: Path | None) -> tuple[str, float] | None:
 
 def _write(path: Path, answer: str, rewriter: str, elapsed_s: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     kept = {"rewriter": rewriter, "elapsed_s": elapsed_s, "answer": answer}
-    partial.write_text(json.dumps(kept), encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(kept))

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.lab.backtest.scenario.job_classes import class_table
@@ -105,7 +105,7 @@ class Comparison:
         return next((p for p in self.policies if p.policy == name), None)
 
 
-Columns = Mapping[str, npt.NDArray[np.float64]]
+Columns = Mapping[str, FloatArray]
 
 
 def compare(outcomes: pa.Table, rng: np.random.Generator, *, trace: str | None = None) -> Comparison:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kilowait.core.units import HOUR_S
+from kilowait.core.units import DAY_S, HOUR_S
 from kilowait.lab.backtest.backtest import PolicySpec, Sampled, World, run_policy
 from kilowait.lab.backtest.sample_path import sample_path
-from kilowait.lab.backtest.scenario.arrivals import DAY_S
 from kilowait.lab.backtest.traces.trace_world import TraceWorld, offered_load
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from kilowait.core.errors import InputError
+from kilowait.core.units import HOUR_S
 from kilowait.lab.backtest.objective import KappaTrial, ObjectiveWeights, best_kappa, check_tried
 
 
@@ -88,6 +89,6 @@ def _budgeted(trials: Sequence[KappaTrial], rule: WaitBudget, best: KappaTrial) 
     least_s = least_wait_s(trials)
     return (
         f"the least energy, {best.energy_kwh:.6g} kWh, of the {len(rule.within(trials))} of {len(trials)} trials whose "
-        f"waiting is at most {100 * rule.max_extra_wait:g}% above the best ({least_s / 3600:.6g} h); "
-        f"it waits {best.total_wait_s / 3600:.6g} h"
+        f"waiting is at most {100 * rule.max_extra_wait:g}% above the best ({least_s / HOUR_S:.6g} h); "
+        f"it waits {best.total_wait_s / HOUR_S:.6g} h"
     )

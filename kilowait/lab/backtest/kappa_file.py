@@ -1,7 +1,6 @@
 """kappa.json: what tuning found, by table of job classes and rule; the backtest reads it."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
+from kilowait.files.atomic import write_text
 from kilowait.lab.backtest.front import Pick
 from kilowait.lab.backtest.objective import ObjectiveWeights
 
@@ -28,9 +28,7 @@ def write_kappa(path: Path, tuned: Tuned, settings: Mapping[str, Any]) -> None:
             name: {criterion: _entry(pick) for criterion, pick in picks.items()} for name, picks in tuned.items()
         },
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(body, indent=2) + "\n")
 
 
 def _entry(pick: Pick) -> dict[str, Any]:

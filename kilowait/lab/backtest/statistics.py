@@ -7,15 +7,15 @@ interval is too narrow).
 import numpy as np
 import numpy.typing as npt
 
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
-from kilowait.report.interval import Interval
+from kilowait.report.interval import CONFIDENCE, Interval
 
 RESAMPLES = 4000
-LEVEL = 0.95
 
 
 def mean_interval(
-    values: npt.ArrayLike, rng: np.random.Generator, *, level: float = LEVEL, resamples: int = RESAMPLES
+    values: npt.ArrayLike, rng: np.random.Generator, *, level: float = CONFIDENCE, resamples: int = RESAMPLES
 ) -> Interval:
     """The mean of `values`, one a sample, with its bootstrap interval; raises InputError for no values."""
     observed = _observed(values)
@@ -27,7 +27,7 @@ def change_interval(
     baseline: npt.ArrayLike,
     rng: np.random.Generator,
     *,
-    level: float = LEVEL,
+    level: float = CONFIDENCE,
     resamples: int = RESAMPLES,
 ) -> Interval:
     """The relative change of the totals, sum(ours) / sum(baseline) - 1, paired: both come from the same samples.
@@ -44,7 +44,7 @@ def difference_interval(
     baseline: npt.ArrayLike,
     rng: np.random.Generator,
     *,
-    level: float = LEVEL,
+    level: float = CONFIDENCE,
     resamples: int = RESAMPLES,
 ) -> Interval:
     """(sum(ours) - sum(theirs)) / sum(baseline), all three from the same samples, each resample keeping them together.
@@ -65,7 +65,7 @@ def share_interval(
     bound: npt.ArrayLike,
     rng: np.random.Generator,
     *,
-    level: float = LEVEL,
+    level: float = CONFIDENCE,
     resamples: int = RESAMPLES,
 ) -> Interval:
     """The share of the way from the baseline's total to the bound's that ours covers, paired by sample:
@@ -81,8 +81,8 @@ def share_interval(
 
 
 def _ratio_interval(
-    above: npt.NDArray[np.float64],
-    below: npt.NDArray[np.float64],
+    above: FloatArray,
+    below: FloatArray,
     rng: np.random.Generator,
     level: float,
     resamples: int,
@@ -96,17 +96,17 @@ def _ratio_interval(
     return _interval(above.sum() / below.sum(), ratios, level)
 
 
-def _observed(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _observed(values: npt.ArrayLike) -> FloatArray:
     observed = np.asarray(values, dtype=float)
     if observed.ndim != 1 or len(observed) == 0:
         raise InputError(f"a bootstrap needs a flat list of at least one value, got shape {observed.shape}")
     return observed
 
 
-def _draws(count: int, rng: np.random.Generator, resamples: int) -> npt.NDArray[np.int64]:
+def _draws(count: int, rng: np.random.Generator, resamples: int) -> IntArray:
     return rng.integers(0, count, size=(resamples, count))
 
 
-def _interval(estimate: float, resampled: npt.NDArray[np.float64], level: float) -> Interval:
+def _interval(estimate: float, resampled: FloatArray, level: float) -> Interval:
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate=float(estimate), low=float(low), high=float(high))

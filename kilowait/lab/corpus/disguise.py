@@ -17,7 +17,6 @@ from kilowait.lab.corpus.lexer import map_names
 from kilowait.lab.corpus.render import definition_blocks, names_bound, shuffle_blocks
 
 Disguise = Callable[[str, random.Random], str]
-Definition = ast.FunctionDef | ast.ClassDef
 
 _FUNCTIONS = ("prepare_inputs", "load_checkpoint", "parse_records", "tokenize", "resize", "collate", "warm_start")
 _CLASSES = ("LinearModel", "TinyClassifier", "TextEncoder", "ImageStore", "SparseTable", "TokenMixer", "RidgeHead")

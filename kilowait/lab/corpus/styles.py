@@ -1,7 +1,6 @@
 """Five ways to write down the same program: flat, functions, classes, configuration object, argparse."""
 
 import ast
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from textwrap import indent
@@ -277,8 +276,3 @@ def _assigned(code: str) -> list[str]:
         and node.value.id == "S"
     ]
     return list(dict.fromkeys(bound))
-
-
-def shuffled(rng: random.Random, names: list[str]) -> tuple[str, ...]:
-    """The names in a random order."""
-    return tuple(rng.sample(names, k=len(names)))

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError
+from kilowait.report.interval import CONFIDENCE
 
-CONFIDENCE = 0.95
 """Of the intervals around a share."""
 RESAMPLES = 1000
 
@@ -35,9 +34,7 @@ class Coverage:
     width: float
 
 
-def coverage(
-    measured: FloatArray, low: FloatArray, high: FloatArray, program: NDArray[np.int64], seed: int = 0
-) -> Coverage:
+def coverage(measured: FloatArray, low: FloatArray, high: FloatArray, program: IntArray, seed: int = 0) -> Coverage:
     """Compare intervals (n,) with measured values (n,) of programs (n,); `seed` is the bootstrap's.
 
     Raises InputError unless 0 < low <= high < infinity.
@@ -60,7 +57,7 @@ def coverage(
     )
 
 
-def _resampled(inside: NDArray[np.bool_], program: NDArray[np.int64], seed: int) -> tuple[float, float]:
+def _resampled(inside: Mask, program: IntArray, seed: int) -> tuple[float, float]:
     """Ends of the percentile bootstrap of the share, programs drawn with all their rows."""
     _, index = np.unique(program, return_inverse=True)
     rows, hits = np.bincount(index), np.bincount(index, weights=inside)

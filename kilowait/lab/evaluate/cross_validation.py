@@ -11,19 +11,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError
 from kilowait.core.gpu_type import GpuType
 from kilowait.lab.evaluate import baselines
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.probe.probe import ProbeConfig, fit_probes
-from kilowait.predict.splits import Folds
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +157,7 @@ def _on_known(recipe: Recipe, inputs: Inputs, metric: str, mask: Mask, types: Se
     return ModelAnswer(predicted=full[study.script, study.device])
 
 
-def out_of_fold(recipe: Recipe, inputs: Inputs, metric: str, fold: Folds) -> FloatArray:
+def out_of_fold(recipe: Recipe, inputs: Inputs, metric: str, fold: IntArray) -> FloatArray:
     """Each label's prediction by a model that has not seen its fold (N,).
 
     `fold` is 0.. for tested rows and -1 for rows that only train; the answer is NaN where a row is not tested or

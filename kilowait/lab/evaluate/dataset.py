@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
 from kilowait.files.columns import CORPUS, EMBEDDINGS, LABELS, metric_columns
@@ -38,20 +38,20 @@ class Dataset:
     families: tuple[str, ...]
     groups: tuple[str, ...]
     device_types: tuple[str, ...]
-    script: NDArray[np.int64]
-    device: NDArray[np.int64]
+    script: IntArray
+    device: IntArray
     metrics: Mapping[str, FloatArray]
     provenance: Mapping[str, Mapping[str, Provenance]]
-    measured: Mapping[str, NDArray[np.bool_]]
+    measured: Mapping[str, Mask]
     spread: FloatArray
-    flagged: NDArray[np.bool_]
+    flagged: Mask
     digest: str
 
     def row_keys(self, of: Sequence[str]) -> list[str]:
         """Something that scripts have (`scripts`, `families`, `groups`) for each of the N labels."""
         return [of[i] for i in self.script]
 
-    def rows(self, metric: str, x: Tensor, mask: NDArray[np.bool_]) -> Rows:
+    def rows(self, metric: str, x: Tensor, mask: Mask) -> Rows:
         """The labels of `mask` (N,) for fitting; inner choices keep whole groups together."""
         group_index = {group: i for i, group in enumerate(sorted(set(self.groups)))}
         return Rows(
@@ -84,13 +84,13 @@ class Dataset:
             flagged=spread_out(self.flagged, False),
         )
 
-    def crossed_mask(self, mask: NDArray[np.bool_], types: Sequence[int]) -> NDArray[np.bool_]:
+    def crossed_mask(self, mask: Mask, types: Sequence[int]) -> Mask:
         """The rows of `mask` (N,) among those of `crossed(types)`."""
         out = np.zeros(len(self.scripts) * len(types), dtype=np.bool_)
         out[self._place(types)[mask & np.isin(self.device, types)]] = True
         return out
 
-    def _place(self, types: Sequence[int]) -> NDArray[np.int64]:
+    def _place(self, types: Sequence[int]) -> IntArray:
         """Each label's row in `crossed(types)`; meaningless for labels of other types."""
         order = np.zeros(len(self.device_types), dtype=np.int64)
         order[list(types)] = np.arange(len(types))

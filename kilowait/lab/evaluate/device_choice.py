@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, Mask
 from kilowait.core.errors import InputError
+from kilowait.report.interval import RESAMPLES
 
-RESAMPLES = 2000
 """Of whole programs, for the intervals."""
 
 
@@ -70,7 +69,7 @@ def majority(measured: FloatArray, seed: int) -> ChoiceAccuracy:
     return choice(measured, np.tile(constant, (len(measured), 1)), seed)
 
 
-def _scores(measured: FloatArray, truth: NDArray[np.bool_], pick: NDArray[np.bool_]) -> tuple[float, ...]:
+def _scores(measured: FloatArray, truth: Mask, pick: Mask) -> tuple[float, ...]:
     """Share right, balanced, time lost, ratio lost; a resample with one kind of program has no balanced share."""
     right = pick == truth
     shares = [float(right[truth == kind].mean()) if (truth == kind).any() else np.nan for kind in (False, True)]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError
-from kilowait.lab.evaluate.cross_validation import Inputs, Mask, ModelAnswer, Recipe
+from kilowait.lab.evaluate.cross_validation import Inputs, ModelAnswer, Recipe
 from kilowait.lab.evaluate.rounds import CalibrationRows, Round
-from kilowait.predict.intervals import IntervalEnds, Ints, Residuals, fitted_scale, intervals
+from kilowait.predict.intervals import IntervalEnds, Residuals, fitted_scale, intervals
 
 CHUNK = 16
 """Models asked for at once: a recipe may train them together, a progress bar moves between."""
@@ -111,7 +111,7 @@ def _wide(answer: ModelAnswer) -> Mask:
 
 
 def _ends(
-    one: Round, models: _Models, inputs: Inputs, metric: str, tested: Ints, answer: ModelAnswer, by_device: bool
+    one: Round, models: _Models, inputs: Inputs, metric: str, tested: IntArray, answer: ModelAnswer, by_device: bool
 ) -> IntervalEnds:
     """The intervals of a round's tested rows, in logarithms."""
     study = inputs.study
@@ -146,7 +146,7 @@ def _scales(
     calibrations: Sequence[CalibrationRows],
     answers: Sequence[ModelAnswer],
     logs: Sequence[FloatArray],
-    held: Sequence[Ints],
+    held: Sequence[IntArray],
     residual: Sequence[FloatArray],
 ) -> list[FloatArray]:
     """Each calibration's scale (N,): the recipe's own sigma, or a small model of the other calibrations' residuals."""

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LassoCV
 from torch import Tensor, nn
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError
-from kilowait.lab.evaluate.cross_validation import Inputs, Mask, ModelAnswer, Recipe
+from kilowait.lab.evaluate.cross_validation import Inputs, ModelAnswer, Recipe
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.dryrun.record import Kind, Operation
 
@@ -46,11 +46,11 @@ class Layers:
     writes. `read` (S,) says which scripts have any.
     """
 
-    script: NDArray[np.int64]
-    kind: NDArray[np.int64]
+    script: IntArray
+    kind: IntArray
     count: FloatArray
     sizes: FloatArray
-    read: NDArray[np.bool_]
+    read: Mask
 
 
 def layers_of(inputs: Inputs) -> Layers:
@@ -158,7 +158,7 @@ def device_features(inputs: Inputs) -> Tensor:
 
 
 def _fit_totals(
-    x: Tensor, devices: Tensor, layers: Layers, study: Dataset, rows: NDArray[np.int64], log_y: Tensor, seed: int
+    x: Tensor, devices: Tensor, layers: Layers, study: Dataset, rows: IntArray, log_y: Tensor, seed: int
 ) -> FloatArray:
     """Train on the labels `rows` and return the log of every script's total on every type (S, D)."""
     torch.manual_seed(seed)

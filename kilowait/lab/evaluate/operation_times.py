@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, Mask
 from kilowait.core.errors import InputError
 from kilowait.core.gpu_type import GpuType
-from kilowait.lab.evaluate.cross_validation import Inputs, Mask, ModelAnswer, Recipe
+from kilowait.lab.evaluate.cross_validation import Inputs, ModelAnswer, Recipe
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.device_model.choose import chosen_terms
 from kilowait.predict.device_model.efficiency import Terms

@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
-
-RESAMPLES = 2000
-CONFIDENCE = 0.95
+from kilowait.report.interval import CONFIDENCE, RESAMPLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +24,7 @@ class Paired:
     high: float
 
 
-def paired(
-    measured: FloatArray, predicted: FloatArray, other: FloatArray, program: NDArray[np.int64], seed: int = 0
-) -> Paired:
+def paired(measured: FloatArray, predicted: FloatArray, other: FloatArray, program: IntArray, seed: int = 0) -> Paired:
     """Compare `predicted` with `other` (n,), both of `measured` (n,) > 0, labels of `program` (n,).
 
     A prediction below a tenth of the smallest measured value counts as that. Raises InputError without labels.

@@ -8,12 +8,7 @@ leaves out folds j and k calibrates round k on fold j and round j on fold k, so 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kilowait.predict.splits import Folds
-
-Mask = NDArray[np.bool_]
+from kilowait.core.arrays import IntArray, Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +28,7 @@ class Round:
     calibrations: Sequence[CalibrationRows]
 
 
-def fold_rounds(fold: Folds) -> Iterator[Round]:
+def fold_rounds(fold: IntArray) -> Iterator[Round]:
     """Cross-validation: a round a fold, calibrated on each of the others (fold as in `splits.folds`, or families)."""
     count = int(fold.max()) + 1
     for k in range(count):
@@ -45,7 +40,7 @@ def fold_rounds(fold: Folds) -> Iterator[Round]:
         )
 
 
-def device_rounds(device: NDArray[np.int64], fold: Folds) -> Iterator[Round]:
+def device_rounds(device: IntArray, fold: IntArray) -> Iterator[Round]:
     """A device type and a fold of programs are new together: neither has a row in training.
 
     Calibrated on every other type as if it were new as well, on one further fold of programs.
@@ -62,7 +57,7 @@ def device_rounds(device: NDArray[np.int64], fold: Folds) -> Iterator[Round]:
             yield Round(tested=(device == d) & (fold == k), train=seen, calibrations=calibrations)
 
 
-def anchored_rounds(device: NDArray[np.int64]) -> Iterator[Round]:
+def anchored_rounds(device: IntArray) -> Iterator[Round]:
     """A device type is new, the programs are not: each has its labels on the other types.
 
     Calibrated on every other type as if it were new as well.
@@ -77,7 +72,7 @@ def anchored_rounds(device: NDArray[np.int64]) -> Iterator[Round]:
         )
 
 
-def transfer_rounds(tested: Mask, fold: Folds) -> Iterator[Round]:
+def transfer_rounds(tested: Mask, fold: IntArray) -> Iterator[Round]:
     """One round: the rows of one corpus tested by a model of another's; `fold` (N,) is -1 for the tested rows."""
     train = ~tested
     yield Round(

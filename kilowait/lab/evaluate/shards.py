@@ -8,7 +8,6 @@ Not covered: two runs that write into one folder at the same time (both would do
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from kilowait.core.errors import InputError, SourceError
+from kilowait.files.atomic import write_text
 from kilowait.files.columns import CORPUS, EMBEDDINGS
 from kilowait.files.parquet import read_table, table, write_table
 from kilowait.program.source import Source, read_source
@@ -150,6 +150,4 @@ def write_refused(folder: Path, refused: Sequence[RefusedFile]) -> None:
     """Write refused.json, {"count", "refused": [{"path", "reason"}]}, atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [{"path": r.path, "reason": r.reason} for r in refused]
-    partial = folder / f".refused.json.{os.getpid()}.partial"
-    partial.write_text(json.dumps({"count": len(rows), "refused": rows}, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, folder / "refused.json")
+    write_text(folder / "refused.json", json.dumps({"count": len(rows), "refused": rows}, indent=2) + "\n")

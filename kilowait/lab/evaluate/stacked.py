@@ -12,14 +12,14 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.gpu_type import GpuType
 from kilowait.lab.evaluate import tabular
-from kilowait.lab.evaluate.cross_validation import Inputs, Mask, ModelAnswer, Recipe
+from kilowait.lab.evaluate.cross_validation import Inputs, ModelAnswer, Recipe
 from kilowait.lab.evaluate.run_features import pair_features, run_features, sheet_features
 from kilowait.lab.evaluate.static_features import static_features
 from kilowait.predict.device_model.specifications import Specification
-from kilowait.predict.splits import Folds, folds
+from kilowait.predict.splits import folds
 
 FeatureSet = Literal["embedding", "run", "static"]
 """The vectors of the language model; a dry run's sums with rooflines; counts of the syntax tree."""
@@ -96,7 +96,7 @@ def stacked_recipe(
     return answer
 
 
-def _inner(inputs: Inputs, mask: Mask, seed: int) -> Folds:
+def _inner(inputs: Inputs, mask: Mask, seed: int) -> IntArray:
     """Inner folds (N,) of what stays together; of groups where the rows of `mask` have fewer than three such."""
     study = inputs.study
     kept = study.row_keys(inputs.together or study.groups)
@@ -120,7 +120,7 @@ class _Known:
         return self.made
 
     def started(
-        self, base: Recipe | None, inputs: Inputs, metric: str, mask: Mask, fold: Folds
+        self, base: Recipe | None, inputs: Inputs, metric: str, mask: Mask, fold: IntArray
     ) -> tuple[ModelAnswer, FloatArray]:
         """The base's answer trained on `mask`, and logarithms (N,) that are out of fold for the rows of `mask`.
 

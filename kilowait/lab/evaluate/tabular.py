@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -23,7 +22,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.predict.probe.mlp import MLPConfig, Task, forward, train
 
 INNER_FOLDS = 3
@@ -117,7 +116,7 @@ class Fitted:
         return np.asarray(self.share * self.estimator.predict(x), dtype=np.float64)
 
 
-def fit(learner: str, x: FloatArray, y: FloatArray, fold: NDArray[np.int64], seed: int, *, shrink: bool) -> Fitted:
+def fit(learner: str, x: FloatArray, y: FloatArray, fold: IntArray, seed: int, *, shrink: bool) -> Fitted:
     """Fit a learner of `LEARNERS` to x (n, d) and y (n,); settings are those of the least mean |error| on inner folds.
 
     `fold` (n,) says which rows must stay together; a few of them are one inner fold. With `shrink` the share is

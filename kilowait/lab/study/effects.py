@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
 from kilowait.lab.backtest.comparison import BASELINE
 from kilowait.lab.backtest.statistics import change_interval, difference_interval, mean_interval
@@ -19,7 +19,7 @@ NONE = "no prediction"
 """The information that every decomposition starts from."""
 
 Row = Mapping[str, object]
-Column = npt.NDArray[np.float64]
+Column = FloatArray
 NUMBERS = (
     "jobs", "total_wait_s", "energy_kwh", "cluster_energy_kwh", "jain", "users", "p99_bounded_slowdown", "max_wait_s",
     "policy_s", "greenest_kwh",

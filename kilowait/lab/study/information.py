@@ -24,17 +24,17 @@ from scipy.stats import norm
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES, canonical
 from kilowait.core.jobs import Prediction
-from kilowait.core.units import JOULES_PER_KWH
+from kilowait.core.units import DAY_S, HOUR_S, JOULES_PER_KWH
 from kilowait.lab.backtest.scenario.noise import ErrorPool, with_noise
 from kilowait.lab.backtest.scenario.paper_scenario import Sample
 from kilowait.lab.backtest.scenario.type_model import REFERENCE_TYPE
 from kilowait.simulate.run import Submission
 
-_MINUTE_S, _HOUR_S, _DAY_S = 60.0, 3_600.0, 86_400.0
+_MINUTE_S = 60.0
 MENU_S = (
     *(m * _MINUTE_S for m in (5, 10, 15, 20, 30)),
-    *(h * _HOUR_S for h in (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 18)),
-    *(d * _DAY_S for d in (1, 1.5, 2, 3, 4, 5, 7)),
+    *(h * HOUR_S for h in (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 18)),
+    *(d * DAY_S for d in (1, 1.5, 2, 3, 4, 5, 7)),
 )
 """Round durations that people give, in seconds; beyond the last they give whole weeks."""
 

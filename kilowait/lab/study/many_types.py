@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.units import HOUR_S, JOULES_PER_KWH
@@ -166,13 +166,11 @@ def compute_of_paper(table: Sequence[JobClass]) -> float:
     return GPUS_A_TYPE_AT_MOST_TYPES * _total_speed(boards(MAX_TYPES), table) / paper
 
 
-Columns = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+Columns = tuple[FloatArray, FloatArray]
 """Of every job on one type: seconds over its A100 seconds, and watts a GPU."""
 
 
-def _columns(
-    board: Board, table: Sequence[JobClass], drawn: npt.NDArray[np.int64], rng: np.random.Generator
-) -> Columns:
+def _columns(board: Board, table: Sequence[JobClass], drawn: IntArray, rng: np.random.Generator) -> Columns:
     factors = np.array([board.time_factor(c) for c in table])[drawn]
     if board.name != REFERENCE_TYPE:
         factors = factors * truncated_normal(rng, np.ones(len(drawn)), FACTOR_SD)
@@ -206,6 +204,6 @@ def _total_speed(found: Sequence[Board], table: Sequence[JobClass]) -> float:
     return math.fsum(board.speed(table) for board in found)
 
 
-def _shares(table: Sequence[JobClass]) -> npt.NDArray[np.float64]:
+def _shares(table: Sequence[JobClass]) -> FloatArray:
     shares = np.array([c.share for c in table])
     return np.asarray(shares / shares.sum())

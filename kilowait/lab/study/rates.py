@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.units import JOULES_PER_KWH
@@ -80,7 +80,7 @@ class RateWorld:
             inventory=self.inventory(),
         )
 
-    def _arrivals_s(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    def _arrivals_s(self, rng: np.random.Generator) -> FloatArray:
         """A Poisson process of unit rate, its time changed by the inverse of the integrated rate."""
         work = np.cumsum(rng.exponential(1.0, self.jobs)) / self.rate
         half = PERIOD_S / 2

@@ -13,13 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, Mask
 from kilowait.predict.correction.correction import ENERGY, RUNTIME
+from kilowait.report.interval import CONFIDENCE, RESAMPLES
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
 LEAST_TESTED = 10
 LEAST_TRAINED = 10
 LEAST_SOURCES = 5
@@ -76,7 +74,7 @@ def needed(jobs: int, since: int) -> int:
 
 
 def scores(
-    errors: Mapping[str, Mapping[str, FloatArray]], sources: Sequence[str], fresh: NDArray[np.bool_], *, seed: int = 0
+    errors: Mapping[str, Mapping[str, FloatArray]], sources: Sequence[str], fresh: Mask, *, seed: int = 0
 ) -> list[Score]:
     """Compare `errors` (m,) by metric and predictor on m tested jobs of `sources`; NaN where nothing was measured.
 

@@ -14,14 +14,15 @@ from types import MappingProxyType
 import numpy as np
 from scipy.optimize import linprog
 
+from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import KilowaitError
-from kilowait.policies.planning.demand import Demand, Floats
+from kilowait.policies.planning.demand import Demand
 
 KEPT = 1 - 1e-6
 """The part of the max-min level that must be kept while the sum is raised; HiGHS itself works to 1e-7."""
 
 
-def max_min(demand: Demand) -> Floats:
+def max_min(demand: Demand) -> FloatArray:
     """X (M, J) of the highest least normalised effective throughput: the source's section 4.1.
 
     It maximises min over m of width_m * (sum over j of T_mj X_mj) / (throughput under an equal share, where X_mj is
@@ -42,12 +43,12 @@ def max_min(demand: Demand) -> Floats:
     return _largest_sum(demand, gain, np.vstack([rows, reaches]), at_level)
 
 
-def throughput(demand: Demand) -> Floats:
+def throughput(demand: Demand) -> FloatArray:
     """X (M, J) of the most jobs a second: it maximises the sum over jobs and types of X_mj / t_mj."""
     return _largest_sum(demand, demand.seconds.min() / demand.seconds, *_capacity(demand))
 
 
-def energy(demand: Demand) -> Floats:
+def energy(demand: Demand) -> FloatArray:
     """X (M, J) of the most jobs a kWh: it maximises the sum over jobs and types of X_mj / e_mj.
 
     The source's cost policy divides throughput by the price of a type; with the job's power e_mj / t_mj for a price,
@@ -59,7 +60,7 @@ def energy(demand: Demand) -> Floats:
     return _largest_sum(demand, np.where(able, gain, 0.0), *_capacity(demand))
 
 
-ALLOCATIONS: Mapping[str, Callable[[Demand], Floats]] = MappingProxyType(
+ALLOCATIONS: Mapping[str, Callable[[Demand], FloatArray]] = MappingProxyType(
     {allocation.__name__: allocation for allocation in (max_min, throughput, energy)}
 )
 """Allocation by objective. X_mj is the share of its time that each job of group m should spend on type j.
@@ -68,14 +69,14 @@ ALLOCATIONS: Mapping[str, Callable[[Demand], Floats]] = MappingProxyType(
 """
 
 
-def normalised_throughput(demand: Demand) -> Floats:
+def normalised_throughput(demand: Demand) -> FloatArray:
     """width_m T_mj over the mean of T_mj over all GPUs, of shape (M, J); 0 where a job may not run."""
     throughput = demand.seconds.min(axis=1, keepdims=True) / demand.seconds  # any unit a job; this one has no overflow
     equal_share = throughput @ demand.total / demand.total.sum()
     return np.asarray(demand.width[:, None] * throughput / equal_share[:, None])
 
 
-def _capacity(demand: Demand) -> tuple[Floats, Floats]:
+def _capacity(demand: Demand) -> tuple[FloatArray, FloatArray]:
     """Rows and limits of rows @ x <= limits: a job's time, then a type's GPUs; x is X row by row."""
     groups, types = demand.seconds.shape
     time = np.kron(np.eye(groups), np.ones(types))
@@ -88,13 +89,15 @@ def _bounds(demand: Demand) -> list[tuple[float, float | None]]:
     return [(0.0, 1.0 if finite else 0.0) for finite in np.isfinite(demand.seconds).ravel()]
 
 
-def _largest_sum(demand: Demand, gain: Floats, rows: Floats, limits: Floats) -> Floats:
+def _largest_sum(demand: Demand, gain: FloatArray, rows: FloatArray, limits: FloatArray) -> FloatArray:
     """The X of the largest sum of `gain` (M, J) over all jobs."""
     weights = demand.jobs[:, None] * gain
     return _solve(-(weights / weights.max()).ravel(), rows, limits, _bounds(demand)).reshape(gain.shape)
 
 
-def _solve(costs: Floats, rows: Floats, limits: Floats, bounds: list[tuple[float, float | None]]) -> Floats:
+def _solve(
+    costs: FloatArray, rows: FloatArray, limits: FloatArray, bounds: list[tuple[float, float | None]]
+) -> FloatArray:
     """The minimiser; raises KilowaitError where the solver finds none, which no allocation should lead to."""
     result = linprog(costs, A_ub=rows, b_ub=limits, bounds=bounds, method="highs")
     if not result.success:

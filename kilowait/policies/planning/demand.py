@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.core.arrays import FloatArray
 from kilowait.core.units import WHOLE
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +21,12 @@ class Demand:
     a_mj, `width` (M,) a job's scale factor, `jobs` (M,) how many jobs a group has, `total` (J,) the GPUs.
     """
 
-    seconds: Floats
-    kwh: Floats
-    gpus: Floats
-    width: Floats
-    jobs: Floats
-    total: Floats
+    seconds: FloatArray
+    kwh: FloatArray
+    gpus: FloatArray
+    width: FloatArray
+    jobs: FloatArray
+    total: FloatArray
 
 
 class _Pair(NamedTuple):

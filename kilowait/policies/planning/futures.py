@@ -12,20 +12,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
-DAY_S = 86_400.0
+from kilowait.core.arrays import FloatArray, IntArray
+from kilowait.core.units import DAY_S
 
 
 class Futures(NamedTuple):
     """Scenarios of arrivals: row s has `counts[s]` of them, at `arrive_s` ascending, like job `like` of those known."""
 
-    counts: Ints
-    arrive_s: Floats
-    like: Ints
+    counts: IntArray
+    arrive_s: FloatArray
+    like: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +35,7 @@ class ArrivalModel:
     ahead_s: float
     most: int
 
-    def draw(self, known_s: Floats, now_s: float, scenarios: int, rng: np.random.Generator) -> Futures:
+    def draw(self, known_s: FloatArray, now_s: float, scenarios: int, rng: np.random.Generator) -> Futures:
         """Arrivals after `now_s`, given the earlier ones `known_s` (n,), n >= 1, ascending.
 
         As many arrive on average as did since the first of them, or in a day where that is longer.
@@ -58,7 +55,9 @@ class ArrivalModel:
         row, at_s = np.concatenate(rows), np.concatenate(times_s)
         return self._packed(*self._with_offspring(row, at_s, now_s + ahead_s, rng), len(known_s), scenarios, rng)
 
-    def _with_offspring(self, row: Ints, at_s: Floats, end_s: float, rng: np.random.Generator) -> tuple[Ints, Floats]:
+    def _with_offspring(
+        self, row: IntArray, at_s: FloatArray, end_s: float, rng: np.random.Generator
+    ) -> tuple[IntArray, FloatArray]:
         """These arrivals before `end_s`, and all that they bring, generation after generation."""
         inside = at_s < end_s
         row, at_s = row[inside], at_s[inside]
@@ -73,7 +72,7 @@ class ArrivalModel:
             times_s.append(at_s)
         return np.concatenate(rows), np.concatenate(times_s)
 
-    def _packed(self, row: Ints, at_s: Floats, known: int, scenarios: int, rng: np.random.Generator) -> Futures:
+    def _packed(self, row: IntArray, at_s: FloatArray, known: int, scenarios: int, rng: np.random.Generator) -> Futures:
         """A row a scenario, its first `most` arrivals, each like a known job drawn at random."""
         order = np.lexsort((at_s, row))
         row, at_s = row[order], at_s[order]

@@ -7,21 +7,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.jit import inner, kernel
-from kilowait.policies.planning.futures import Floats, Futures, Ints
+from kilowait.policies.planning.futures import Futures
 from kilowait.policies.planning.plan_kernels import NONE, JobArrays, PlanArrays, Steps, by_area, copy, search, take
 
 
 class RecentJobs(NamedTuple):
     """As `JobArrays`, of the jobs that future ones are like."""
 
-    milli: Ints
-    runtime_s: Floats
-    extra_s: Floats
+    milli: IntArray
+    runtime_s: FloatArray
+    extra_s: FloatArray
 
 
 @inner
-def _begun(waiting: int, plan: PlanArrays, now_s: float) -> Ints:
+def _begun(waiting: int, plan: PlanArrays, now_s: float) -> IntArray:
     """The type of each waiting job that a plan starts now, `NONE` for the others."""
     chosen = np.full(waiting, NONE)
     for i in range(waiting):
@@ -44,7 +45,7 @@ def _append(jobs: JobArrays, waiting: int, known: RecentJobs, futures: Futures, 
 
 
 @inner
-def _distinct(choices: Ints, most: int) -> Ints:
+def _distinct(choices: IntArray, most: int) -> IntArray:
     """Up to `most` different rows of the choices: the first row, then the most frequent ones."""
     votes = np.zeros(len(choices), np.int64)
     for c in range(len(choices)):
@@ -61,7 +62,7 @@ def _distinct(choices: Ints, most: int) -> Ints:
 
 
 @inner
-def _begin(choice: Ints, jobs: JobArrays, now_s: float, profile: Steps) -> tuple[float, float]:
+def _begin(choice: IntArray, jobs: JobArrays, now_s: float, profile: Steps) -> tuple[float, float]:
     """Start the chosen jobs in `profile`; what their types cost them, and when the first of them ends."""
     cost_s, first_end_s = 0.0, np.inf
     for i in range(len(choice)):
@@ -76,9 +77,9 @@ def _begin(choice: Ints, jobs: JobArrays, now_s: float, profile: Steps) -> tuple
 
 @inner
 def _rest_s(
-    choice: Ints,
+    choice: IntArray,
     jobs: JobArrays,
-    order: Ints,
+    order: IntArray,
     now_s: float,
     next_s: float,
     profile: Steps,
@@ -113,10 +114,10 @@ def _hindsight(
     jobs: JobArrays,
     known: RecentJobs,
     futures: Futures,
-    moves: Ints,
+    moves: IntArray,
     plan: PlanArrays,
-    orders: Ints,
-    choices: Ints,
+    orders: IntArray,
+    choices: IntArray,
 ) -> None:
     """Plan these scenarios as if each were known: its order of jobs, and in `choices[s + 1]` how it begins."""
     for s in range(scenarios[0], scenarios[1]):
@@ -130,7 +131,7 @@ def _hindsight(
 
 @inner
 def _mean_cost_s(
-    choice: Ints,
+    choice: IntArray,
     seen: int,
     now_s: float,
     next_end_s: float,
@@ -140,9 +141,9 @@ def _mean_cost_s(
     jobs: JobArrays,
     known: RecentJobs,
     futures: Futures,
-    moves: Ints,
+    moves: IntArray,
     plan: PlanArrays,
-    orders: Ints,
+    orders: IntArray,
 ) -> float:
     """What a choice costs on average over the first `seen` futures, with the best plan behind it in each."""
     copy(profile, behind)
@@ -161,14 +162,14 @@ def decide(
     next_end_s: float,
     profile: Steps,
     jobs: JobArrays,
-    crowded_s: Floats,
+    crowded_s: FloatArray,
     known: RecentJobs,
     futures: Futures,
     chunk: int,
     most: int,
-    moves: Ints,
+    moves: IntArray,
     seed: int,
-    chosen: Ints,
+    chosen: IntArray,
 ) -> None:
     """Set `chosen` (n,) to the type on which each waiting job starts now, `NONE` for those that do not.
 

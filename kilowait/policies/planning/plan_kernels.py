@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.jit import inner
-from kilowait.policies.planning.futures import Floats, Ints
 
 NONE = -1
 """The type of a job that is not started."""
@@ -18,30 +18,30 @@ class Steps(NamedTuple):
     """Free thousandths of GPUs of each type over time: `free` (T, steps) from `times_s` (T, steps) on, `counts` (T,)
     steps of each; the rest of a row is room for more."""
 
-    times_s: Floats
-    free: Ints
-    counts: Ints
+    times_s: FloatArray
+    free: IntArray
+    counts: IntArray
 
 
 class JobArrays(NamedTuple):
     """When jobs may start (n,), and by type (n, T) the thousandths of GPUs and seconds that they take, and what the
     type costs above the job's cheapest in seconds, inf where it may not run."""
 
-    release_s: Floats
-    milli: Ints
-    runtime_s: Floats
-    extra_s: Floats
+    release_s: FloatArray
+    milli: IntArray
+    runtime_s: FloatArray
+    extra_s: FloatArray
 
 
 class PlanArrays(NamedTuple):
     """Start and type of each job; a start of inf has no type."""
 
-    start_s: Floats
-    gpu_type: Ints
+    start_s: FloatArray
+    gpu_type: IntArray
 
 
 @inner
-def first_at_least(times_s: Floats, count: int, time_s: float) -> int:
+def first_at_least(times_s: FloatArray, count: int, time_s: float) -> int:
     """The first position of a time >= `time_s` among the first `count`."""
     low, high = 0, count
     while low < high:
@@ -54,7 +54,9 @@ def first_at_least(times_s: Floats, count: int, time_s: float) -> int:
 
 
 @inner
-def earliest_s(times_s: Floats, free: Ints, count: int, milli: int, runtime_s: float, release_s: float) -> float:
+def earliest_s(
+    times_s: FloatArray, free: IntArray, count: int, milli: int, runtime_s: float, release_s: float
+) -> float:
     """The first time from `release_s` on from which so much is free for `runtime_s`, inf where it never is."""
     step = first_at_least(times_s, count, release_s)
     if step and (step == count or times_s[step] > release_s):
@@ -95,7 +97,7 @@ def copy(of: Steps, to: Steps) -> None:
 
 
 @inner
-def make(order: Ints, jobs: JobArrays, profile: Steps, scratch: Steps, limit_s: float, plan: PlanArrays) -> float:
+def make(order: IntArray, jobs: JobArrays, profile: Steps, scratch: Steps, limit_s: float, plan: PlanArrays) -> float:
     """Give the jobs of `order` in turn what costs each least; the sum, or inf once it exceeds `limit_s`."""
     copy(profile, scratch)
     for i in order:
@@ -122,7 +124,7 @@ def make(order: Ints, jobs: JobArrays, profile: Steps, scratch: Steps, limit_s: 
 
 
 @inner
-def search(order: Ints, jobs: JobArrays, profile: Steps, scratch: Steps, moves: int, plan: PlanArrays) -> float:
+def search(order: IntArray, jobs: JobArrays, profile: Steps, scratch: Steps, moves: int, plan: PlanArrays) -> float:
     """Better `order` in place by random insertions; the cost of its plan, which is left in `plan`."""
     n = len(order)
     best_s = make(order, jobs, profile, scratch, np.inf, plan)
@@ -144,7 +146,7 @@ def search(order: Ints, jobs: JobArrays, profile: Steps, scratch: Steps, moves: 
 
 
 @inner
-def by_area(jobs: JobArrays, n: int) -> Ints:
+def by_area(jobs: JobArrays, n: int) -> IntArray:
     """The first n jobs by the least GPU-seconds that each can take."""
     area = np.full(n, np.inf)
     for i in range(n):

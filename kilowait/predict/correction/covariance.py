@@ -16,12 +16,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError
 
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.floating[Any]]
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +93,7 @@ class JobFeatures:
     gpu_type: Sequence[str]
     source: Sequence[str]
     owner: Sequence[str]
-    vector: Indices
+    vector: IntArray
     vectors: Vectors
 
     def __post_init__(self) -> None:
@@ -112,7 +111,7 @@ class JobFeatures:
         return found
 
     @cached_property
-    def places(self) -> Mapping[str, Mapping[str, Indices]]:
+    def places(self) -> Mapping[str, Mapping[str, IntArray]]:
         """By kind of name and name, the jobs that have it; an empty name is nobody's."""
         found: dict[str, dict[str, list[int]]] = {kind: {} for kind in NAMES}
         for kind in NAMES:
@@ -120,7 +119,7 @@ class JobFeatures:
                 found[kind].setdefault(name, []).append(i)
         return {kind: {name: np.array(at) for name, at in by.items() if name} for kind, by in found.items()}
 
-    def where(self, chosen: Indices) -> "JobFeatures":
+    def where(self, chosen: IntArray) -> "JobFeatures":
         """The jobs of these indices (m,), with the vectors that they need."""
         used, vector = np.unique(self.vector[chosen], return_inverse=True)
         names = {name: tuple(getattr(self, name)[i] for i in chosen) for name in NAMES}
@@ -134,9 +133,9 @@ class Likeness:
     `squared` are the squared distances of their vectors.
     """
 
-    same_type: NDArray[np.bool_]
-    same_source: NDArray[np.bool_]
-    same_owner: NDArray[np.bool_]
+    same_type: Mask
+    same_source: Mask
+    same_owner: Mask
     squared: FloatArray
 
     @classmethod
@@ -190,7 +189,7 @@ def squared_distances(a: Numbers, b: Numbers, a_squares: Numbers, b_squares: Num
     return np.maximum(squared.astype(np.float64), 0.0)
 
 
-def _equal(a: JobFeatures, b: JobFeatures, kind: str) -> NDArray[np.bool_]:
+def _equal(a: JobFeatures, b: JobFeatures, kind: str) -> Mask:
     """Which jobs of a (m) have the name of which of b (n)."""
     found = np.zeros((len(a), len(b)), dtype=np.bool_)
     for name, rows in a.places[kind].items():

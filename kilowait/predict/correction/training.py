@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import INTERVAL_COVERAGE
 from kilowait.predict.correction.correction import ENERGY, RUNTIME, Correction, ResidualProcess
 from kilowait.predict.correction.covariance import (
     NAMES,
-    Indices,
     JobFeatures,
     Likeness,
     Variances,
@@ -51,7 +50,7 @@ class MeasuredJobs:
     def __len__(self) -> int:
         return len(self.runtime)
 
-    def where(self, chosen: Indices) -> "MeasuredJobs":
+    def where(self, chosen: IntArray) -> "MeasuredJobs":
         """The jobs of these indices (m,)."""
         gpu_type, source, owner = (tuple(getattr(self, name)[i] for i in chosen) for name in NAMES)
         return MeasuredJobs(

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import ModelError
 from kilowait.core.jobs import INTERVAL_COVERAGE
-from kilowait.predict.intervals import Ints, few_effects, program_weights, upper_quantile
+from kilowait.predict.intervals import few_effects, program_weights, upper_quantile
 
 PARTIAL_FACTOR = 2.0
 """By which both ends move out where a dry run is not whole but has seen an optimizer step.
@@ -39,7 +39,7 @@ class Quantiles:
     programs: int
 
     @classmethod
-    def of(cls, scores: FloatArray, program: Ints, device: Ints | None = None) -> Self:
+    def of(cls, scores: FloatArray, program: IntArray, device: IntArray | None = None) -> Self:
         """Of residuals in sigmas (m,) of the programs (m,); with too few for a finite end, the extremes.
 
         For new types `device` (m,) is the type of each, and the ends move out by `few_effects`.
@@ -98,7 +98,7 @@ class Calibration:
         return cls(measured=measured, new=new, partial_factor=factor)
 
 
-def coverage(scores: FloatArray, program: Ints, fold: Ints, device: Ints | None = None) -> float:
+def coverage(scores: FloatArray, program: IntArray, fold: IntArray, device: IntArray | None = None) -> float:
     """The share of residuals (m,) inside the quantiles of the other folds' residuals; `device` as in `Quantiles.of`."""
     inside = np.zeros(len(scores), dtype=np.bool_)
     for k in np.unique(fold):

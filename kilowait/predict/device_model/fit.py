@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError
 from kilowait.predict.device_model.efficiency import (
     Across,
@@ -40,8 +39,8 @@ DAMPING = (1.0, 0.5, 0.25, 0.1)
 class MeasuredTimes:
     """N run times: program and device index a workload's programs and the devices, log_s are natural logarithms."""
 
-    program: NDArray[np.int64]
-    device: NDArray[np.int64]
+    program: IntArray
+    device: IntArray
     log_s: FloatArray
 
 

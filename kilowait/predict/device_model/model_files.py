@@ -6,8 +6,6 @@ both.
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from kilowait.core.errors import ModelError
+from kilowait.files.atomic import replacing_folder
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.format_version import check_format
 
@@ -30,21 +29,12 @@ def save(model: DeviceModel, folder: Path | str, training: Mapping[str, Any] | N
 
     `training` says where its run times come from: source, licence, how many.
     """
-    folder = Path(folder)
     tensors = safetensors.numpy.save({n: np.ascontiguousarray(a) for n, a in model.tensors().items()})
     described = {"format": FORMAT, "model": model.description(), "training": dict(training or {})}
     text = json.dumps({"version": _version(tensors, described), **described}, indent=1, allow_nan=False)
-    fresh, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
-    fresh.mkdir(parents=True)
-    try:
+    with replacing_folder(folder) as fresh:
         (fresh / TENSORS).write_bytes(tensors)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return _version(tensors, described)
 
 

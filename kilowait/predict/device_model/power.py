@@ -1,20 +1,18 @@
-"""Watts and joules of a program from what keeps its device busy, and what a power cap does to both; modelled.
+"""Watts and joules of a program from what keeps its device busy; modelled.
 
 A board draws its idle power plus a part of its dynamic range, peak - idle: most of it while arithmetic is what
-limits an operation, less while memory does, little while the device waits for its host. Under a cap the clock falls
-until the draw fits, and the dynamic power goes with about the cube of the clock.
+limits an operation, less while memory does, little while the device waits for its host.
 
 The constants are fitted to public measurements: the power limit sweep of Zeus (You, Chung and Chowdhury, NSDI 2023;
 ml-energy/zeus, Apache-2.0; five networks on A40, V100, P100, Quadro RTX 6000, 1,609 runs) and checked against Perseus
 (SOSP 2024, the same repository; A100 and A40). `COMPUTE` is the median over types of the dynamic part drawn by BERT and
 ResNet-50 without a cap, `MEMORY` by ShuffleNet v2 and DeepSpeech 2, `WAITING` by NCF, which waits for its input. Nobody
-measured the energy of single operations here: the split by operation is a model. On the 598 runs of the sweep whose
-cap binds the median error of the time is 6% (15% when the cap is ignored), a tenth is off by more than 60%: far
-below half of its power a board slows down more than this says.
+measured the energy of single operations here: the split by operation is a model.
+
+Not covered: power caps.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,25 +26,6 @@ from kilowait.predict.dryrun.record import DryRun
 
 COMPUTE, MEMORY, WAITING = 0.85, 0.58, 0.10
 """Parts of the dynamic range that are drawn, by what limits the device."""
-CLOCKED = 0.85
-"""Share of the run time that goes with the clock."""
-EXPONENT = 2.87
-"""Of the dynamic power in the clock."""
-LEAST = 0.2
-"""Of the dynamic range: the lowest clocks keep drawing it, so no cap below it is understood."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PowerDraw:
-    """Seconds and watts of a board over a run."""
-
-    runtime_s: float
-    power_w: float
-
-    @property
-    def energy_j(self) -> float:
-        """Joules of the run."""
-        return self.runtime_s * self.power_w
 
 
 def average_power_w(device: Specification, computing: float, moving: float) -> float:
@@ -58,23 +37,6 @@ def average_power_w(device: Specification, computing: float, moving: float) -> f
         raise InputError(f"shares of time must be >= 0 and at most 1 together, got {computing!r} and {moving!r}")
     part = COMPUTE * computing + MEMORY * moving + WAITING * max(0.0, 1 - computing - moving)
     return device.idle_w + part * (device.peak_w - device.idle_w)
-
-
-def capped(device: Specification, draw: PowerDraw, limit_w: float) -> PowerDraw:
-    """The same run under a power limit: unchanged where it draws less, slower where it would draw more.
-
-    Raises InputError for a limit that the lowest clocks exceed.
-    """
-    if draw.power_w <= limit_w:
-        return draw
-    part = (limit_w - device.idle_w) / (draw.power_w - device.idle_w)
-    if part < LEAST:
-        low = device.idle_w + LEAST * (draw.power_w - device.idle_w)
-        raise InputError(
-            f"{device.name}: a limit of {limit_w:g} W is below the {low:.0f} W that this run needs at least"
-        )
-    slower = CLOCKED * part ** (-1 / EXPONENT) + 1 - CLOCKED
-    return PowerDraw(runtime_s=draw.runtime_s * slower, power_w=limit_w)
 
 
 def power_w(model: DeviceModel, dry_runs: Sequence[DryRun], devices: Sequence[Specification]) -> FloatArray:

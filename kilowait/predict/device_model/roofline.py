@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, Mask
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import Work
 
@@ -48,7 +47,7 @@ class Columns:
     bytes_moved: FloatArray
     blocks: FloatArray
     kernels: FloatArray
-    matrix: NDArray[np.bool_]
+    matrix: Mask
 
     @classmethod
     def of(cls, works: Sequence[Work]) -> "Columns":

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.predict.device_model.roofline import Columns, device_seconds, host_seconds, program_work
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import SCALES, Work, work_of
@@ -23,8 +22,8 @@ class Workload:
     """P programs over U distinct works: entry i is `count` calls of work[i] by program[i] (E,)."""
 
     columns: Columns
-    program: NDArray[np.int64]
-    work: NDArray[np.int64]
+    program: IntArray
+    work: IntArray
     count: FloatArray
     programs: int
 

@@ -7,6 +7,9 @@ from kilowait.core.errors import InputError
 
 Pooling = Literal["last", "mean", "suffix", "numbers"]
 Norm = Literal["raw", "final"]
+THREADS = 2
+"""Of the language model, where one process predicts; a pool of embedders gives each one."""
+
 LAYER = 6
 """Where kilowait's own probes read the embedded model; a pass takes as long as it is deep.
 

@@ -7,8 +7,6 @@ belong together: the probe version is a hash over both.
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -21,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from kilowait.core.errors import InputError, ModelError
+from kilowait.files.atomic import replacing_folder
 from kilowait.predict.embed.features import FeatureConfiguration
 from kilowait.predict.format_version import check_format
 from kilowait.predict.probe.doubt import Doubt
@@ -104,25 +103,13 @@ def save(bundle: Bundle, folder: Path | str) -> str:
 
     A reader finds the old folder, the new one, or for an instant none; never a mixture.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     tensors, description = _serialise(bundle), _description(bundle)
     version = _version(tensors, description)
     context = {"accuracy": bundle.accuracy, "versions": bundle.versions}
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    try:
+    with replacing_folder(folder) as fresh:
         (fresh / TENSORS).write_bytes(tensors)
         text = json.dumps({"probe_version": version, **description, **context}, indent=1, allow_nan=False)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return version
 
 

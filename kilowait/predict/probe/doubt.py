@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.predict.device_model.calibration import Quantiles
 from kilowait.predict.probe.ood import Novelty
 
@@ -33,7 +31,7 @@ class Doubt:
     @classmethod
     def fit(
         cls,
-        residuals: Mapping[str, Mapping[str, tuple[FloatArray, NDArray[np.int64]]]],
+        residuals: Mapping[str, Mapping[str, tuple[FloatArray, IntArray]]],
         x: Tensor,
         families: Sequence[str],
         programs: Sequence[str],

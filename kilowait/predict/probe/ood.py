@@ -15,9 +15,9 @@ from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError, ModelError
 from kilowait.predict.splits import folds
 
@@ -123,7 +123,7 @@ def _space(x: Tensor, clusters: Sequence[str], components: int) -> dict[str, Ten
     return {name: t.float().contiguous() for name, t in {**tensors, "centers": _means(points, clusters)[0]}.items()}
 
 
-def _whitener(residuals: NDArray[np.float64]) -> Tensor:
+def _whitener(residuals: FloatArray) -> Tensor:
     """W (k, k) with W W^T the inverse of the residuals' shrunk covariance."""
     from sklearn.covariance import ledoit_wolf  # takes a second to load, and a fitted detector does not need it
 

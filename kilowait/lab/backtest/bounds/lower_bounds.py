@@ -37,12 +37,12 @@ from scipy.sparse import csr_matrix
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import GpusJoined
 from kilowait.cluster.state import Cluster
+from kilowait.core.arrays import FloatArray
 from kilowait.lab.backtest.scenario.paper_scenario import Sample
 from kilowait.policies.sjf import sjf
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Run, Submission
 
-Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 MOST_POINTS = 256
@@ -90,12 +90,12 @@ class Pairs:
     types: tuple[str, ...]
     job: Indices
     type: Indices
-    gpus: Floats
-    release_s: Floats
-    runtime_s: Floats
-    price_s: Floats
+    gpus: FloatArray
+    release_s: FloatArray
+    runtime_s: FloatArray
+    price_s: FloatArray
 
-    def cheapest(self, cost_s: Floats) -> Floats:
+    def cheapest(self, cost_s: FloatArray) -> FloatArray:
         """The least of a cost a pair for every job."""
         least = np.full(len(self.ids), np.inf)
         np.minimum.at(least, self.job, cost_s)
@@ -111,10 +111,10 @@ class Relaxation:
 
     bound_s: float
     pairs: Pairs
-    grid_s: Floats
-    paid_s: Floats
+    grid_s: FloatArray
+    paid_s: FloatArray
 
-    def least_excess_s(self, rows: Indices, low_s: Floats, high_s: Floats) -> Floats:
+    def least_excess_s(self, rows: Indices, low_s: FloatArray, high_s: FloatArray) -> FloatArray:
         """What schedules that start a pair within [low, high] cost above the bound at least, shape (rows, slots)."""
         pairs = self.pairs
         least = pairs.cheapest(_best_starts(pairs, self.grid_s, self.paid_s)[0])[pairs.job[rows]]
@@ -152,7 +152,7 @@ class _Columns:
     """Candidate starts: a row of `Pairs` and a time each."""
 
     pair: Indices
-    start_s: Floats
+    start_s: FloatArray
 
     @classmethod
     def of(cls, run: Run, pairs: Pairs) -> "_Columns":
@@ -195,7 +195,7 @@ def _pairs(sample: Sample, run: Run, wait_s_per_kwh: float) -> Pairs:
     usable, types = _usable(run, sample), tuple(sample.inventory)
     rows = [(i, types.index(name), s) for i, (s, names) in enumerate(usable) for name in names]
 
-    def column(numbers: list[float]) -> Floats:
+    def column(numbers: list[float]) -> FloatArray:
         return np.array(numbers, dtype=float)
 
     return Pairs(
@@ -210,7 +210,7 @@ def _pairs(sample: Sample, run: Run, wait_s_per_kwh: float) -> Pairs:
     )
 
 
-def _grid(run: Run, pairs: Pairs) -> Floats:
+def _grid(run: Run, pairs: Pairs) -> FloatArray:
     """Where prices may change: submissions, ends without waiting, and starts and ends of `run`, thinned as needed."""
     ran = [time_s for p in run.placements for time_s in (p.start_s, p.end_s)]
     origin = [0.0, 1.0]  # so that there is an interval
@@ -219,7 +219,7 @@ def _grid(run: Run, pairs: Pairs) -> Floats:
     return points if len(points) <= most else np.unique(np.quantile(points, np.linspace(0, 1, most)))
 
 
-def _priced(pairs: Pairs, rows: Indices, start_s: Floats, grid_s: Floats, paid_s: Floats) -> Floats:
+def _priced(pairs: Pairs, rows: Indices, start_s: FloatArray, grid_s: FloatArray, paid_s: FloatArray) -> FloatArray:
     """Waiting, priced energy and paid GPUs of pairs `rows` started at `start_s` (shape (rows, ...)), in seconds."""
     spread = (slice(None),) + (None,) * (start_s.ndim - 1)
     end_s = start_s + pairs.runtime_s[rows][spread]
@@ -231,7 +231,7 @@ def _priced(pairs: Pairs, rows: Indices, start_s: Floats, grid_s: Floats, paid_s
     return np.asarray(waited_s + pairs.price_s[rows][spread] + pairs.gpus[rows][spread] * paid)
 
 
-def _best_starts(pairs: Pairs, grid_s: Floats, paid_s: Floats) -> tuple[Floats, Floats]:
+def _best_starts(pairs: Pairs, grid_s: FloatArray, paid_s: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The least cost of every pair and the start that has it: at its submission, or where an end meets the grid."""
     points = np.broadcast_to(grid_s, (len(pairs.job), len(grid_s)))
     starts = np.concatenate([points, points - pairs.runtime_s[:, None]], axis=1)
@@ -241,7 +241,7 @@ def _best_starts(pairs: Pairs, grid_s: Floats, paid_s: Floats) -> tuple[Floats, 
     return cost_s[best], starts[best]
 
 
-def _better(known: Relaxation, paid_s: Floats, capacity: Floats) -> tuple[Relaxation, _Columns]:
+def _better(known: Relaxation, paid_s: FloatArray, capacity: FloatArray) -> tuple[Relaxation, _Columns]:
     """The better of what is known and L at these prices, and each job's cheapest starts at them."""
     pairs, grid_s = known.pairs, known.grid_s
     cost_s, start_s = _best_starts(pairs, grid_s, paid_s)
@@ -256,7 +256,9 @@ def _better(known: Relaxation, paid_s: Floats, capacity: Floats) -> tuple[Relaxa
     return Relaxation(bound_s=bound_s, pairs=pairs, grid_s=grid_s, paid_s=paid_s), columns
 
 
-def _master(pairs: Pairs, columns: _Columns, grid_s: Floats, capacity: Floats) -> tuple[float, Floats] | None:
+def _master(
+    pairs: Pairs, columns: _Columns, grid_s: FloatArray, capacity: FloatArray
+) -> tuple[float, FloatArray] | None:
     """The linear program over these columns: its value, and the integrated prices of its dual; None if it fails.
 
     Every job is started once in sum; in every interval of the grid, on average, no type has more GPUs held than it has.

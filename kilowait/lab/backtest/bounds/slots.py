@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from kilowait.lab.backtest.bounds.lower_bounds import Floats, Relaxation
+from kilowait.core.arrays import FloatArray, Mask
+from kilowait.lab.backtest.bounds.lower_bounds import Relaxation
 from kilowait.policies.planning.time_indexed import Column
-
-Flags = npt.NDArray[np.bool_]
 
 SLACK = 1e-9
 """Share of the costs that rounding cannot reach: what lies so close to what is left to gain is kept."""
@@ -31,7 +30,7 @@ def columns(relaxation: Relaxation, points: Mapping[str, Iterable[float]], gain_
     return found
 
 
-def _columns_on(relaxation: Relaxation, j: int, grid_s: Floats, gain_s: float) -> list[Column]:
+def _columns_on(relaxation: Relaxation, j: int, grid_s: FloatArray, gain_s: float) -> list[Column]:
     pairs = relaxation.pairs
     rows = np.flatnonzero(pairs.type == j)
     low_s, high_s = _slots(grid_s)
@@ -53,7 +52,7 @@ def _columns_on(relaxation: Relaxation, j: int, grid_s: Floats, gain_s: float) -
     ]
 
 
-def _slots(grid_s: Floats) -> tuple[Floats, Floats]:
+def _slots(grid_s: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Where slots begin and end: a point, the interval after it, the next point, ...; the last interval is endless."""
     low_s = np.repeat(grid_s, 2)
     high_s = np.append(low_s[1:], np.inf)
@@ -62,7 +61,7 @@ def _slots(grid_s: Floats) -> tuple[Floats, Floats]:
 
 
 def _reached(
-    worth: Flags, point: Flags, released: Flags, grid_s: Floats, first_end_s: Floats, last_end_s: Floats
+    worth: Mask, point: Mask, released: Mask, grid_s: FloatArray, first_end_s: FloatArray, last_end_s: FloatArray
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows and slots that are worth it and that a chain of starts at ends leads to, from starts at submission."""
     first, last = _place(first_end_s, grid_s), _place(last_end_s, grid_s)
@@ -78,7 +77,7 @@ def _reached(
         kept = more
 
 
-def _place(time_s: Floats, grid_s: Floats) -> npt.NDArray[np.intp]:
+def _place(time_s: FloatArray, grid_s: FloatArray) -> npt.NDArray[np.intp]:
     """The slot that a time lies in."""
     after = np.searchsorted(grid_s, time_s, side="right") - 1
     inside = grid_s[np.clip(after, 0, None)] != time_s

@@ -8,14 +8,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
-from kilowait.core.units import HOUR_S
-
-DAY_S = 86_400.0
-
-Seconds = npt.NDArray[np.float64]
+from kilowait.core.units import DAY_S, HOUR_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,25 +43,25 @@ class ArrivalPattern:
         """The length of the window in seconds."""
         return self.days * DAY_S
 
-    def bursts(self, rng: np.random.Generator) -> Seconds:
+    def bursts(self, rng: np.random.Generator) -> FloatArray:
         """Burst episodes of one draw as rows (start_s, end_s), by start; they may overlap and count once."""
         count = rng.poisson(self.bursts_per_week * self.days / 7)
         starts = np.sort(rng.uniform(0, self.horizon_s, count))
         lengths = rng.exponential(self.burst_hours * HOUR_S, count)
         return np.column_stack([starts, np.minimum(starts + lengths, self.horizon_s)])
 
-    def shape(self, times_s: Seconds, bursts: Seconds) -> Seconds:
+    def shape(self, times_s: FloatArray, bursts: FloatArray) -> FloatArray:
         """The rate at `times_s`, relative to a quiet moment of average hour."""
         hours = times_s / HOUR_S % 24
         day = 1 + self.diurnal * np.cos((hours - self.peak_hour) / 24 * 2 * math.pi)
         inside = ((times_s[:, None] >= bursts[:, 0]) & (times_s[:, None] < bursts[:, 1])).any(axis=1)
         return np.asarray(day * np.where(inside, 1 + self.burstiness, 1.0))
 
-    def rate(self, times_s: Seconds, bursts: Seconds) -> Seconds:
+    def rate(self, times_s: FloatArray, bursts: FloatArray) -> FloatArray:
         """Arrivals a second at `times_s`; over the horizon it integrates to `expected`, whatever the bursts."""
         return self.shape(times_s, bursts) * self._scale(bursts)
 
-    def draw(self, rng: np.random.Generator, bursts: Seconds | None = None) -> Seconds:
+    def draw(self, rng: np.random.Generator, bursts: FloatArray | None = None) -> FloatArray:
         """Arrival times in [0, horizon), ascending, by thinning a Poisson process at the highest rate."""
         bursts = self.bursts(rng) if bursts is None else bursts
         highest = self._scale(bursts) * (1 + self.diurnal) * (1 + self.burstiness * (len(bursts) > 0))
@@ -73,7 +69,7 @@ class ArrivalPattern:
         kept = rng.uniform(0, highest, len(candidates)) < self.rate(candidates, bursts)
         return np.asarray(candidates[kept])
 
-    def _scale(self, bursts: Seconds) -> float:
+    def _scale(self, bursts: FloatArray) -> float:
         """Arrivals a second where `shape` is 1."""
         area = self._day_integral(0.0, self.horizon_s)
         area += self.burstiness * sum(self._day_integral(start, end) for start, end in _union(bursts))
@@ -87,7 +83,7 @@ class ArrivalPattern:
         return end_s - start_s + self.diurnal * waves / turn
 
 
-def _union(bursts: Seconds) -> list[tuple[float, float]]:
+def _union(bursts: FloatArray) -> list[tuple[float, float]]:
     """The same episodes without overlaps."""
     merged: list[tuple[float, float]] = []
     for start, end in sorted(bursts.tolist()):

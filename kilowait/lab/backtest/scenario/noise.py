@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import INTERVAL_COVERAGE, Prediction
 from kilowait.lab.backtest.scenario.paper_scenario import Sample
@@ -29,12 +29,12 @@ class ErrorPool:
     """
 
     model: str
-    log_errors: npt.NDArray[np.float64]
+    log_errors: FloatArray
     dropped: int
     """Scripts left out because a prediction was not positive or a device type was missing."""
     families: tuple[str, ...] = ()
 
-    def log_intervals(self) -> npt.NDArray[np.float64]:
+    def log_intervals(self) -> FloatArray:
         """ln(low / predicted) and ln(high / predicted): shape (scripts, device types, 2, 2), the ends last.
 
         Split conformal prediction with locally weighted scores (Lei et al., "Distribution-free predictive inference
@@ -50,7 +50,7 @@ class ErrorPool:
         above = np.quantile(scores, 1 - tail, axis=0, method="higher")
         return np.stack([np.minimum(-above * spread, 0), np.maximum(-below * spread, 0)], axis=-1)
 
-    def _family_spread(self) -> npt.NDArray[np.float64]:
+    def _family_spread(self) -> FloatArray:
         """The mean absolute error of each script's family, of the shape of `log_errors`."""
         families = np.array(self.families or [""] * len(self.log_errors))
         spread = np.empty_like(self.log_errors)
@@ -118,8 +118,8 @@ def with_noise(sample: Sample, pool: ErrorPool, rng: np.random.Generator) -> Sam
 
 def _seen(
     submission: Submission,
-    log_errors: npt.NDArray[np.float64],
-    log_intervals: npt.NDArray[np.float64],
+    log_errors: FloatArray,
+    log_intervals: FloatArray,
     types: list[str],
 ) -> Mapping[str, Prediction]:
     seen = {}
@@ -130,9 +130,7 @@ def _seen(
     return seen
 
 
-def _off_by(
-    truth: Prediction, log_errors: npt.NDArray[np.float64], log_intervals: npt.NDArray[np.float64]
-) -> Prediction:
+def _off_by(truth: Prediction, log_errors: FloatArray, log_intervals: FloatArray) -> Prediction:
     """The truth times exp of its errors, of shape (2,), and intervals of shape (2, 2); none around an energy of 0."""
     runtime, energy = (float(factor) for factor in np.exp(log_errors))
     (low, high), (energy_low, energy_high) = np.exp(log_intervals).tolist()

@@ -4,7 +4,6 @@ Every time and energy here is modelled. A job's times on the two types share its
 energy is watts times GPUs times time. Not covered: memory, and jobs that may use only one type.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from kilowait.core.arrays import FloatArray
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.units import HOUR_S, JOULES_PER_KWH
 from kilowait.lab.backtest.scenario.arrivals import ArrivalPattern
@@ -45,7 +45,7 @@ def sample_rng(seed: int, role: Role, index: int) -> np.random.Generator:
 
 def truncated_normal(
     rng: np.random.Generator, mean: npt.ArrayLike, sd: npt.ArrayLike, *, above: float = 0.0
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Normal draws, each redrawn until it is > `above`: nothing piles up at the bound.
 
     Needs means not far below the bound, or it draws for long.
@@ -87,14 +87,12 @@ def paper_scenario(
     return Sample(submissions=_submissions(rng, table, times), inventory=inventory)
 
 
-def _submissions(
-    rng: np.random.Generator, table: Sequence[JobClass], times_s: npt.NDArray[np.float64]
-) -> tuple[Submission, ...]:
+def _submissions(rng: np.random.Generator, table: Sequence[JobClass], times_s: FloatArray) -> tuple[Submission, ...]:
     """A job for every arrival: its class by share, its size, its time and energy on both types."""
     shares = np.array([c.share for c in table])
     drawn = rng.choice(len(table), size=len(times_s), p=shares / shares.sum())
 
-    def column(read: Callable[[JobClass], float]) -> npt.NDArray[np.float64]:
+    def column(read: Callable[[JobClass], float]) -> FloatArray:
         return np.array([read(c) for c in table])[drawn]
 
     hours = column(lambda c: c.hours)
@@ -117,8 +115,8 @@ def _submission(
     submit_s: float,
     gpus: int,
     i: int,
-    runtimes_s: Mapping[str, npt.NDArray[np.float64]],
-    watts: Mapping[str, npt.NDArray[np.float64]],
+    runtimes_s: Mapping[str, FloatArray],
+    watts: Mapping[str, FloatArray],
 ) -> Submission:
     truth = {
         gpu_type: Prediction(
@@ -128,12 +126,3 @@ def _submission(
         for gpu_type, runtime_s in runtimes_s.items()
     }
     return Submission(job=Job(job_id=job_id, submit_s=submit_s, gpus=gpus), truth=truth, seen=truth)
-
-
-def offered_load(sample: Sample, gpu_type: str, horizon_s: float) -> float:
-    """GPUs that the jobs would keep busy on average if all ran on `gpu_type`, over the GPUs there are of all types.
-
-    A number above 1 means more work than the cluster can do in the window.
-    """
-    gpu_s = math.fsum(s.job.gpus_on(gpu_type) * s.truth[gpu_type].runtime_s for s in sample.submissions)
-    return gpu_s / horizon_s / sum(sample.inventory.values())

@@ -10,7 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
+
+from kilowait.core.arrays import IntArray, Mask
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -30,7 +31,7 @@ class Question(Struct, frozen=True, kw_only=True):
     relation: str = "=="
     value: float = 0
 
-    def answers(self, items: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def answers(self, items: IntArray) -> Mask:
         """The answer for every item i."""
         numbers = self.slope * items + self.start
         if self.modulus:

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kilowait.core.arrays import IntArray
 from kilowait.predict.dryrun.loops.index import Question
 
 MOST_QUESTIONS = 40
@@ -24,7 +24,7 @@ class LoopPlan:
     length: int
     did: dict[int, Hashable] = field(default_factory=dict)
     _questions: dict[Question, None] = field(default_factory=dict)
-    _classes: list[NDArray[np.int64]] | None = None
+    _classes: list[IntArray] | None = None
 
     def ask(self, question: Question) -> None:
         """Tell items apart by one more question."""
@@ -67,10 +67,10 @@ class LoopPlan:
         """Whether items of some class were run and no two of them did the same."""
         return any(self._lacks(members) for members in self._members())
 
-    def _of(self, item: int) -> list[NDArray[np.int64]]:
+    def _of(self, item: int) -> list[IntArray]:
         return [members for members in self._members() if _holds(members, item)]
 
-    def _members(self) -> list[NDArray[np.int64]]:
+    def _members(self) -> list[IntArray]:
         """The items of each class, in order; the first item alone."""
         if self._classes is None:
             items = np.arange(self.length, dtype=np.int64)
@@ -82,14 +82,14 @@ class LoopPlan:
             self._classes = [part for part in np.split(items[order], ends) if len(part)]
         return self._classes
 
-    def _lacking(self, members: NDArray[np.int64]) -> int | None:
+    def _lacking(self, members: IntArray) -> int | None:
         """The item that a class still needs."""
         samples = [item for item in self.did if _holds(members, item)]
         if len(samples) >= MOST_SAMPLES or not self._lacks(members):
             return None
         return next(int(item) for item in members if int(item) not in self.did)
 
-    def _lacks(self, members: NDArray[np.int64]) -> bool:
+    def _lacks(self, members: IntArray) -> bool:
         samples = [item for item in self.did if _holds(members, item)]
         return len(samples) < len(members) and not self._settled(samples)
 
@@ -102,6 +102,6 @@ class LoopPlan:
         return len(done) == 1 and done[0] in others
 
 
-def _holds(members: NDArray[np.int64], item: int) -> bool:
+def _holds(members: IntArray, item: int) -> bool:
     place = int(np.searchsorted(members, item))
     return place < len(members) and int(members[place]) == item
