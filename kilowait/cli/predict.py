@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilowait.cli.predict_text import as_text
 from kilowait.core.errors import InputError
+from kilowait.core.extras import require
 from kilowait.core.hardware import CATALOGUE, canonical
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import JOULES_PER_KWH
@@ -97,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.dry_run_budget_s < math.inf:
         raise InputError(f"--dry-run-budget-s must be >= 0 and finite, got {args.dry_run_budget_s}")
     submissions = _read(args)
+    require("kilowait predict", ("torch", "transformers", "safetensors", "tokenizers", "gguf"), "predict")
     os.environ.update({**WAITING, **os.environ})
     with _without_collection():
         report = _predict(submissions, args)

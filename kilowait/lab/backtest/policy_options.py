@@ -33,8 +33,8 @@ def add_policy_options(p: argparse.ArgumentParser) -> None:
         "--kappa",
         default=str(DEFAULT_KAPPA),
         metavar="K|FILE",
-        help="for Value (with aging, with CVaR), per kWh: a number, or the kappa.json of tuning.kappa, one Value a "
-        "criterion (default: %(default)s)",
+        help="for Value (with aging, with CVaR), per kWh: a number, or the kappa.json of kilowait lab tune-kappa, one "
+        "Value a criterion (default: %(default)s)",
     )
     kappa.add_argument(
         "--kappa-relative",
