@@ -68,7 +68,10 @@ def sentence(module: str) -> str:
 
 def _run(module: str, name: str, words: Sequence[str], extra: str) -> int:
     try:
-        main = importlib.import_module(module).main
+        loaded = importlib.import_module(module)
+        if hasattr(loaded, "__path__"):  # a folder's main is in the module of the folder's name
+            loaded = importlib.import_module(f"{module}.{module.rpartition('.')[2]}")
+        main = loaded.main
         sys.argv = [name, *words]
         code: int = main(list(words))
     except ModuleNotFoundError as error:

@@ -21,10 +21,10 @@ SCRIPT = """\
 import torch
 from torch import nn
 
-model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)).cuda()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 for step in range(20):
-    loss = nn.functional.cross_entropy(model(torch.randn(32, 64)), torch.randint(10, (32,)))
+    loss = nn.functional.cross_entropy(model(torch.randn(32, 64).cuda()), torch.randint(10, (32,)).cuda())
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -90,9 +90,10 @@ def test_predict_runs_from_the_wheel(product: Environment) -> None:
     done = product.run("kilowait", "predict", "train.py", "--json")
     assert done.returncode == 0, done.stderr
     (prediction,) = json.loads(done.stdout)["predictions"]
-    assert prediction["dry_run"]["completeness"] == "whole", prediction["dry_run"]
+    assert prediction["dry_run"]["outcome"] == "whole", prediction["dry_run"]
     assert {"A100", "A6000"} <= set(prediction["devices"])
-    assert prediction["devices"]["A100"]["runtime_s"] > 0
+    assert prediction["dry_run"]["steps"] == 20
+    assert prediction["devices"]["A100"]["provenance"].startswith("modelled (device model")
 
 
 def test_simulate_runs_from_the_wheel_as_from_the_checkout(product: Environment) -> None:
@@ -174,4 +175,4 @@ def test_the_base_install_simulates_and_names_the_extras(base: Environment) -> N
 def test_a_client_command_of_the_base_install_speaks_http(base: Environment) -> None:
     done = base.run("kilowait", "ps", "--url", "http://127.0.0.1:9")
     assert done.returncode == 1
-    assert done.stderr.startswith("kilowait: http://127.0.0.1:9: ")
+    assert done.stderr.startswith("kilowait: no service answers at http://127.0.0.1:9 ")
