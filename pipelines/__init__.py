@@ -1,1 +1,1 @@
-"""Ray Data and Ray tasks over the domain: python -m pipelines.corpus, label, embed, train, backtest, demo."""
+"""Ray Data and Ray tasks over the domain: kilowait lab corpus, label, embed, train, backtest, demo."""

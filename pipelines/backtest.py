@@ -1,4 +1,4 @@
-"""Backtest the policies on many samples as Ray tasks: `python -m pipelines.backtest --scenario paper --out DIR`.
+"""Backtest the policies on many samples as Ray tasks: `kilowait lab backtest --scenario paper --out DIR`.
 
 The world is the paper's scenario or, with `--trace`, windows of a real trace. Writes DIR/scores.parquet (a row a sample
 and policy), DIR/world.json (arrivals or the trace's counts, and a sample path), DIR/report.html and DIR/report.json,
@@ -20,6 +20,7 @@ from tqdm import tqdm
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
+from kilowait.core.started import command_name
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec, Sampled, World, evaluate, outcome_row
 from kilowait.lab.backtest.backtest_page import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
@@ -34,12 +35,12 @@ from kilowait.lab.backtest.world_options import add_world_options, worlds
 from kilowait.report.table import terminal
 
 EXAMPLE = """example:
-  python -m tuning.kappa --out out/kappa
-  python -m pipelines.backtest --scenario paper --kappa out/kappa/kappa.json --out out/backtest
-  python -m pipelines.backtest --policies sjf,easy,conservative,value,value_aging --limit-s 7200 --out out/known
-  python -m pipelines.backtest --policies value --kappa-relative 0.1 --out out/relative
-  python -m pipelines.backtest --predictions both --residuals out/train/residuals.parquet --out out/both
-  python -m pipelines.backtest --trace philly.csv --format philly --gpus A100=16,A6000=30 --load 0.9 --out out/philly
+  kilowait lab tune-kappa --out out/kappa
+  kilowait lab backtest --scenario paper --kappa out/kappa/kappa.json --out out/backtest
+  kilowait lab backtest --policies sjf,easy,conservative,value,value_aging --limit-s 7200 --out out/known
+  kilowait lab backtest --policies value --kappa-relative 0.1 --out out/relative
+  kilowait lab backtest --predictions both --residuals out/train/residuals.parquet --out out/both
+  kilowait lab backtest --trace philly.csv --format philly --gpus A100=16,A6000=30 --load 0.9 --out out/philly
 """
 TRACE_JOBS = "trace_jobs.parquet"
 """Every planned job of a trace with its numbers, a table of `columns.TRACE_JOBS`."""
@@ -51,7 +52,7 @@ BATCHES_A_CORE = 8
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The command's options, with those of a policy of a site that `words` name."""
     p = argparse.ArgumentParser(
-        prog="python -m pipelines.backtest",
+        prog=command_name(f"{__package__}.backtest", "kilowait lab backtest"),
         description="Compare policies on samples of the paper's scenario or of a trace, with intervals.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,4 +1,4 @@
-"""Hold a table of job classes against public measurements: `python -m pipelines.calibrate --measurements DIR`."""
+"""Hold a table of job classes against public measurements: `kilowait lab calibrate --measurements DIR`."""
 
 import argparse
 import sys
@@ -9,12 +9,13 @@ from rich.console import Console
 
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
+from kilowait.core.started import command_name
 from kilowait.lab.backtest.scenario.class_checks import Check, checks
 from kilowait.lab.backtest.scenario.job_classes import CLASS_TABLES, class_table
 from kilowait.report.table import TableView, terminal
 
 EXAMPLE = """example:
-  python -m pipelines.calibrate --measurements measurements/ --classes calibrated
+  kilowait lab calibrate --measurements measurements/ --classes calibrated
 
 See kilowait/lab/backtest/scenario/class_checks.py for the files that are read and where they are published.
 """
@@ -23,7 +24,7 @@ See kilowait/lab/backtest/scenario/class_checks.py for the files that are read a
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(
-        prog="python -m pipelines.calibrate",
+        prog=command_name(f"{__package__}.calibrate", "kilowait lab calibrate"),
         description="Print every number of a class table beside the median and quartiles of public measurements.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

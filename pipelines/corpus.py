@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kilowait.core.errors import InputError
+from kilowait.core.started import command_name
 from kilowait.files import columns, parquet
 from kilowait.files.atomic import PARTIAL, write_bytes
 from kilowait.lab.corpus.composites import composites
@@ -26,13 +27,13 @@ FEATURES = ".features"
 
 EXAMPLE = """\
 examples:
-  python -m pipelines.corpus --out out/corpus --count 520 --seed 0
-  python -m pipelines.corpus --out out/composites --composites 48
-  python -m pipelines.corpus --out out/kernelbench --import kernelbench ~/KernelBench --timings timings_ms.csv
+  kilowait lab corpus --out out/corpus --count 520 --seed 0
+  kilowait lab corpus --out out/composites --composites 48
+  kilowait lab corpus --out out/kernelbench --import kernelbench ~/KernelBench --timings timings_ms.csv
 
 Composites do two or three families' work one after the other (train and then serve, train and train, both and then
 serve), with hyperparameters of their own, in one file whose names are kept apart: tasks to test on, for a predictor
-that learns from single ones (python -m pipelines.evaluate --train out/corpus --test out/composites).
+that learns from single ones (kilowait lab evaluate --train out/corpus --test out/composites).
 
 An import writes manifest.parquet, labels.parquet (one row a program and device type: the geometric mean of its runs),
 timings.parquet (every run apart) and refused.json (rows left out: line, column, value, reason). The checkout is a work
@@ -139,7 +140,7 @@ def summary(scripts: Sequence[GeneratedScript], out: Path) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.corpus",
+        prog=command_name(f"{__package__}.corpus", "kilowait lab corpus"),
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,4 +1,4 @@
-"""What `python -m pipelines.corpus --import` writes: programs, manifest, labels, timings and what was refused."""
+"""What `kilowait lab corpus --import` writes: programs, manifest, labels, timings and what was refused."""
 
 import json
 import sys

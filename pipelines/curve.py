@@ -1,4 +1,4 @@
-"""How accuracy grows with the number of labelled programs, by what is read: python -m pipelines.curve --help."""
+"""How accuracy grows with the number of labelled programs, by what is read: kilowait lab curve --help."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.core.jobs import Provenance
+from kilowait.core.started import command_name
 from kilowait.lab.evaluate.cross_validation import Inputs
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.accuracy import accuracy
@@ -21,7 +22,7 @@ from kilowait.predict.splits import FOLDS, folds
 from kilowait.report.figures import curve_figure
 
 from .evaluate.answer_cache import AnswerFiles
-from .evaluate.inputs import OUR_LABELS, load, read_corpus
+from .evaluate.inputs import load, read_corpus
 from .evaluate.recipes import NamedRecipe, parse_recipes
 
 READS = {
@@ -34,10 +35,10 @@ READS = {
 }
 """The recipes that are compared unless others are named, as the figure calls them."""
 KEPT = ("group", "program", "family")
-EXAMPLE = f"""\
+EXAMPLE = """\
 examples:
-  python -m pipelines.curve --corpus out/kernelbench --sizes 25,50,100,150,180 --out out/curve_kernelbench
-  python -m pipelines.curve --corpus out/corpus --labels {OUR_LABELS} --by program \\
+  kilowait lab curve --corpus out/kernelbench --sizes 25,50,100,150,180 --out out/curve_kernelbench
+  kilowait lab curve --corpus out/corpus --labels data/cpu/labels.parquet --by program \\
       --sizes 25,50,100,200,300,460 --out out/curve_ours
 
 Each fold's model sees that many programs, drawn from the other folds (a larger draw holds the smaller); all of their
@@ -60,19 +61,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.curve",
+        prog=command_name(f"{__package__}.curve", "kilowait lab curve"),
         description="Score recipes trained on few programs and on more.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--corpus", required=True, type=Path, metavar="DIR", help="corpus folder, with its manifest")
-    add("--labels", type=Path, metavar="FILE", help=f"labels, if not the corpus's own (ours: {OUR_LABELS})")
-    add("--recipes", default=",".join(READS), help=f"as in pipelines.evaluate (default: {','.join(READS)})")
+    add("--labels", type=Path, metavar="FILE", help="labels, if not the corpus's own (ours: data/cpu/labels.parquet)")
+    add("--recipes", default=",".join(READS), help=f"as in kilowait lab evaluate (default: {','.join(READS)})")
     add("--sizes", default="25,50,100,150", help="training programs (default: 25,50,100,150)")
     add("--device", help="score this device type alone")
     add("--folds", type=int, default=FOLDS, help="folds of the cross-validation (default: %(default)s)")
-    add("--by", choices=KEPT, default="group", help="what stays in one fold, as in pipelines.evaluate (default: group)")
+    add(
+        "--by",
+        choices=KEPT,
+        default="group",
+        help="what stays in one fold (default: %(default)s)",
+    )
     add("--seed", type=int, default=0, help="of folds and draws (default: 0)")
     add("--json", action="store_true", help="print one JSON list instead of a table")
     add("--out", type=Path, metavar="DIR", help="write curve.json and curve.svg here, and keep models' answers")

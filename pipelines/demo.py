@@ -1,4 +1,4 @@
-"""The main job end to end on this machine, with no GPU and no network: `python -m pipelines.demo --help`.
+"""The main job end to end on this machine, with no GPU and no network: `kilowait lab demo --help`.
 
 Every step is a command a user can run alone, printed before it runs: corpus, label, embed, train, kappa, backtest.
 """
@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.started import command_name
 from kilowait.lab.backtest.backtest_page import ReportInputs, write_report
 
-ROOT = Path(__file__).parents[1]
-COMMITTED_LABELS = ROOT / "data" / "cpu" / "labels.parquet"
+COMMITTED_LABELS = Path(__file__).parents[1] / "data" / "cpu" / "labels.parquet"
+"""In the checkout, or in the installed package: both have the folder beside that of this module."""
+
+TUNING = f"{str(__package__).removesuffix('pipelines')}tuning"
+"""The sibling of this package, under the name that this package itself was loaded by."""
 
 EXAMPLE = """example:
-  python -m pipelines.demo --out out/demo
+  kilowait lab demo --out out/demo
 
 Labels a few scripts live, to show the measurement, and trains on the committed labels of all 520 (measured once on
 the machine that data/cpu/README.md describes). The backtest is a simulation: its figures are modelled.
@@ -37,7 +41,7 @@ class DemoStep:
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(
-        prog="python -m pipelines.demo",
+        prog=command_name(f"{__package__}.demo", "kilowait lab demo"),
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -86,7 +90,7 @@ def steps(args: argparse.Namespace) -> list[DemoStep]:
     return [
         DemoStep(
             title=title,
-            arguments=("-m", f"{'tuning' if name == 'kappa' else 'pipelines'}.{name}", *shlex.split(options)),
+            arguments=("-m", f"{TUNING if name == 'kappa' else __package__}.{name}", *shlex.split(options)),
         )
         for title, name, options in plan
     ]
@@ -96,7 +100,7 @@ def run(step: DemoStep, number: int, count: int) -> float:
     """Run one step with its output shown; returns its seconds, raises KilowaitError when it fails."""
     print(f"\n=== {number}/{count} {step.title}\n$ python {shlex.join(step.arguments)}", flush=True)
     begin = time.perf_counter()
-    done = subprocess.run([sys.executable, *step.arguments], cwd=ROOT, check=False)
+    done = subprocess.run([sys.executable, *step.arguments], check=False)
     if done.returncode != 0:
         raise KilowaitError(f"step {number} ended with exit code {done.returncode}; its own message stands above")
     return time.perf_counter() - begin
@@ -122,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.out = args.out.absolute()
     try:
         if not args.labels.is_file():
-            raise InputError(f"--labels {args.labels}: no such table; python -m pipelines.label makes one")
+            raise InputError(f"--labels {args.labels}: no such table; kilowait lab label makes one")
         plan = steps(args)
         seconds = {step.title: run(step, number, len(plan)) for number, step in enumerate(plan, 1)}
         page = write_report(args.out, inputs(args, seconds))

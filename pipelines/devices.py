@@ -1,4 +1,4 @@
-"""Fit the device model on an imported corpus: python -m pipelines.devices --help.
+"""Fit the device model on an imported corpus: kilowait lab devices --help.
 
 Writes to --out: model.safetensors, model.json (nothing is unpickled) and MODEL_CARD.md.
 """
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.core.hardware import add_gpu_file_option
+from kilowait.core.started import command_name
 from kilowait.files.columns import RESIDUALS
 from kilowait.files.parquet import table, write_table
 from kilowait.lab.corpus.styles import STYLES
@@ -36,13 +37,13 @@ from .evaluate.scoring import residual_rows
 
 EXAMPLE = """\
 example:
-  python -m pipelines.devices --corpus out/kernelbench --out kilowait/data/device_model
+  kilowait lab devices --corpus out/kernelbench --out kilowait/data/device_model
   kilowait predict train.py --device all --device-model kilowait/data/device_model
-  python -m pipelines.devices --corpus out/corpus --labels data/cpu/labels.parquet --folds 5 \\
+  kilowait lab devices --corpus out/corpus --labels data/cpu/labels.parquet --folds 5 \\
       --out kilowait/data/bundle/operations
 
-The labels are measured run times on GPU types of the catalogue (kilowait/data/gpus.toml), as `python -m
-pipelines.corpus --import kernelbench` writes them, or on CPU types (cpu-N). A folder named operations in a bundle
+The labels are measured run times on GPU types of the catalogue (kilowait/data/gpus.toml), as `kilowait
+lab corpus --import kernelbench` writes them, or on CPU types (cpu-N). A folder named operations in a bundle
 predicts its device types wherever a program's dry run is whole. Dry runs that are missing are made and kept in the
 corpus' .features folder. Errors and intervals are out of fold: no program, nor another version of it, is in the
 training of the model that predicts it; for a new type neither is the type. 200 programs take about five minutes on one
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.devices",
+        prog=command_name(f"{__package__}.devices", "kilowait lab devices"),
         description="Fit the device model on measured run times of many GPU types, with intervals and a model card.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels", type=Path, metavar="FILE", help="label table (default: labels.parquet in the corpus folder)")
     add("--out", required=True, type=Path, metavar="DIR", help="the model's folder; what is there is replaced")
     add("--folds", type=int, default=FOLDS, help="folds of programs (default: %(default)s)")
-    add("--residuals", type=Path, metavar="FILE", help="write errors out of fold here, for pipelines.backtest")
+    add("--residuals", type=Path, metavar="FILE", help="write errors out of fold here, for kilowait lab backtest")
     add_gpu_file_option(parser)
     add("--seed", type=int, default=0, help="of the folds (default: 0)")
     return parser

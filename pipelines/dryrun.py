@@ -1,4 +1,4 @@
-"""Run a corpus of programs dry over a pool of Ray actors: `python -m pipelines.dryrun --help`.
+"""Run a corpus of programs dry over a pool of Ray actors: `kilowait lab dryrun --help`.
 
 Writes into --out: dryrun-*.parquet (columns.DRYRUNS) and refused.json.
 """
@@ -17,6 +17,7 @@ from ray.util import ActorPool
 from tqdm import tqdm
 
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.started import command_name
 from kilowait.lab.evaluate.dry_run_shards import finished, write_dry_runs
 from kilowait.lab.evaluate.shards import collect, find_files, write_refused
 from kilowait.predict.dryrun.dry_runner import TARGETS, DryRunner
@@ -26,7 +27,7 @@ from kilowait.program.source import MAX_SOURCE_BYTES, Source
 from .embed.actors import session
 
 EXAMPLE = """example:
-  python -m pipelines.dryrun --corpus out/corpus --out out/dryruns --target cuda --budget-s 2
+  kilowait lab dryrun --corpus out/corpus --out out/dryruns --target cuda --budget-s 2
 
 A program that defines Model, get_inputs and get_init_inputs and does nothing as a script is one forward pass; any
 other is run as a script. Its code is executed, on tensors without data, in a child process of its own.
@@ -54,9 +55,9 @@ class DryRunSummary:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of `python -m pipelines.dryrun`."""
+    """The options of `kilowait lab dryrun`."""
     p = argparse.ArgumentParser(
-        prog="python -m pipelines.dryrun",
+        prog=command_name(f"{__package__}.dryrun", "kilowait lab dryrun"),
         description="Run programs on tensors without data and write down every operation; resumable.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

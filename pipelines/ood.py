@@ -1,4 +1,4 @@
-"""Which distance tells unknown kinds of programs: python -m pipelines.ood --help.
+"""Which distance tells unknown kinds of programs: kilowait lab ood --help.
 
 Leave one family out: its members against held-out members of the known families, scored by each distance. Prints how
 well the distance separates the two (AUROC), how many of each the default threshold takes for unknown, and how well
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from kilowait.core.arrays import FloatArray, Mask
 from kilowait.core.errors import InputError
+from kilowait.core.started import command_name
 from kilowait.lab.evaluate.dataset import Dataset, read_embeddings, read_study
 from kilowait.predict.probe.ood import Novelty
 from kilowait.predict.probe.probe import ProbeConfig, fit_probes
@@ -136,9 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.ood",
+        prog=command_name(f"{__package__}.ood", "kilowait lab ood"),
         description=__doc__,
-        epilog="example: python -m pipelines.ood --labels out/labels/labels.parquet --embeddings out/emb",
+        epilog="example: kilowait lab ood --labels out/labels/labels.parquet --embeddings out/emb",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--labels", required=True, type=Path, help="label table (Parquet)")

@@ -1,4 +1,4 @@
-"""Learn from the finished jobs of a live service: `python -m pipelines.refit --database URL`."""
+"""Learn from the finished jobs of a live service: `kilowait lab refit --database URL`."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from rich.console import Console
 
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.core.jobs import Provenance
+from kilowait.core.started import command_name
 from kilowait.history.store import Store
 from kilowait.live.learning.compare import Score
 from kilowait.live.learning.refit import RefitOutcome, RefitRound, refit
@@ -17,8 +18,8 @@ from kilowait.report.table import TableView, terminal
 CODES = {RefitOutcome.PROMOTED: 0, RefitOutcome.BETTER: 0, RefitOutcome.NOT_BETTER: 3, RefitOutcome.TOO_FEW: 4}
 EXAMPLE = """\
 examples:
-  python -m pipelines.refit --database sqlite:///out/serve/kilowait.db
-  python -m pipelines.refit --database postgresql://kilowait@db/kilowait --only-compare
+  kilowait lab refit --database sqlite:///out/serve/kilowait.db
+  kilowait lab refit --database postgresql://kilowait@db/kilowait --only-compare
 
 Finished jobs whose run time was measured are set beside the base predictions that the service kept. A correction
 learns from the older ones, and is compared with the one in force and with the base on the newest, which none of them
@@ -34,7 +35,7 @@ as a candidate: kilowait model promote puts it in force all the same), 4 too few
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(
-        prog="python -m pipelines.refit",
+        prog=command_name(f"{__package__}.refit", "kilowait lab refit"),
         description="Learn a correction of the predictions from finished jobs, and promote it if it is better.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

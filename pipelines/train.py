@@ -1,4 +1,4 @@
-"""Train the probes, and say how good they are: python -m pipelines.train --help.
+"""Train the probes, and say how good they are: kilowait lab train --help.
 
 Writes accuracy.json, accuracy.csv (one row a split and model), accuracy_by_device.csv, accuracy_by_family.csv and
 residuals.parquet to --out, prints the first table, and trains the final bundle on every label, with its model card.
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from kilowait import __version__
 from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.started import command_name
 from kilowait.lab.evaluate.cross_validation import Inputs, out_of_fold
 from kilowait.lab.evaluate.dataset import Dataset, embedded_scripts, read_embeddings, read_study, read_texts
 from kilowait.predict.device_model.calibration import coverage
@@ -35,7 +36,7 @@ from .evaluate.scoring import FLOOR, SPLITS, Line, as_text, counts, flat, residu
 
 EXAMPLE = f"""\
 example:
-  python -m pipelines.train --labels data/labels/labels.parquet --embeddings out/embeddings \\
+  kilowait lab train --labels data/labels/labels.parquet --embeddings out/embeddings \\
       --corpus out/corpus --out out/train --bundle-out out/bundle
 
 Recipes (--recipes, comma-separated; NAME@FEATURES uses other vectors, e.g. paper@mean:6:raw):
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.train",
+        prog=command_name(f"{__package__}.train", "kilowait lab train"),
         description="Train probes on labels and embeddings and report their accuracy beside baselines.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     )
     config = default_config(args.features)
     if dry := [recipe.name for recipe in recipes if recipe.needs_dry_runs]:
-        raise InputError(f"--recipes: {', '.join(dry)} read dry runs; compare them with python -m pipelines.evaluate")
+        raise InputError(f"--recipes: {', '.join(dry)} read dry runs; compare them with kilowait lab evaluate")
     study = _study(args, config)
     inputs = _inputs(study, recipes, config, args)
     splits = _splits(study, config.test_share, args.folds, args.seed)
@@ -115,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         version = bundles.save(bundle, args.bundle_out)
         if fitted:
             print(
-                f"{fitted} is gone with the old bundle; fit it anew: python -m pipelines.devices --corpus DIR "
+                f"{fitted} is gone with the old bundle; fit it anew: kilowait lab devices --corpus DIR "
                 f"--labels {args.labels} --out {fitted} (it reads no embedding: with the same labels a copy will do)",
                 file=sys.stderr,
             )

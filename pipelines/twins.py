@@ -1,4 +1,4 @@
-"""Write restyled, disguised twins of a corpus, with a manifest beside them: python -m pipelines.twins --help.
+"""Write restyled, disguised twins of a corpus, with a manifest beside them: kilowait lab twins --help.
 
 A twin does the work of a known script and looks different: another style, other names, another order, dead code,
 wrong comments. It is a test of whether a predictor reads what a program does or how it is written.
@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kilowait.core.errors import InputError
+from kilowait.core.started import command_name
 from kilowait.files.columns import CORPUS, TWINS
 from kilowait.files.parquet import read_table, table, write_table
 from kilowait.lab.corpus.running import results
@@ -26,10 +27,10 @@ from .evaluate.features_cache import dry_runs
 MANIFEST = "manifest.parquet"
 EXAMPLE = """\
 example:
-  python -m pipelines.corpus --out out/corpus --count 520
-  python -m pipelines.twins --corpus out/corpus --count 60 --out out/twins --run
+  kilowait lab corpus --out out/corpus --count 520
+  kilowait lab twins --corpus out/corpus --count 60 --out out/twins --run
 
-The corpus must be one that pipelines.corpus wrote at --scale cpu: twins are made from its recipe, and each original is
+The corpus must be one that `corpus` wrote at --scale cpu: twins are made from its recipe, and each original is
 checked to be there byte for byte. Twins keep the family, the hyperparameters, the additions (clipping, schedule) and
 the random seed. --run executes every pair on one thread and compares the last number that both print (about two
 seconds a pair); the manifest's same_result says how it went. --dry-run executes them on tensors without data and
@@ -61,7 +62,7 @@ def _check_originals(made: Sequence[Twin], known: set[str], options: argparse.Na
     if missing:
         raise InputError(
             f"{options.corpus}: lacks {len(missing)} of {len(made)} originals (first: {missing[0].original_name}); "
-            "give the corpus that pipelines.corpus wrote at --scale cpu, with its --seed as --corpus-seed"
+            "give the corpus that kilowait lab corpus wrote at --scale cpu, with its --seed as --corpus-seed"
         )
 
 
@@ -139,12 +140,12 @@ def _summary(made: Sequence[Twin], same: Mapping[str, bool], out: Path) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.twins",
+        prog=command_name(f"{__package__}.twins", "kilowait lab twins"),
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--corpus", type=Path, required=True, help="folder that pipelines.corpus wrote")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder that kilowait lab corpus wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder for the twins and manifest.parquet")
     parser.add_argument("--count", type=int, default=60, help="how many twins (default: 60)")
     parser.add_argument("--seed", type=int, default=0, help="the twins are a function of this seed (default: 0)")

@@ -1,7 +1,7 @@
-"""The application: `serve run serve.app:app`, or `serve deploy serve/config.yaml`.
+"""The application: `serve run kilowait.serve.app:app`, or `serve deploy serve/config.yaml`.
 
 Two deployments: the predictor, and the scheduler's HTTP service in front of the inventory actor. Arguments of the
-builder are the keys of `Options`; `serve run serve.app:app policy=easy` sets one. Ray Serve's HTTP port has no
+builder are the keys of `Options`; `serve run kilowait.serve.app:app policy=easy` sets one. Ray Serve's HTTP port has no
 authentication of its own and is bound to 127.0.0.1; the API asks for tokens itself, except for its health.
 """
 

@@ -1,4 +1,4 @@
-"""`make serve`: a local Ray cluster, the service over it, its address and a token; ended with Ctrl-C.
+"""`kilowait serve`: a local Ray cluster, the service over it, its address and a token; ended with Ctrl-C.
 
 Without --pretend the cluster has what this machine has. With it, nodes say that they have GPUs: jobs run for real, on
 the CPU, and every measurement is marked as pretended.
@@ -19,6 +19,7 @@ from ray.cluster_utils import Cluster
 from kilowait.client.client import DEFAULT_PORT
 from kilowait.core.errors import KilowaitError
 from kilowait.core.hardware import add_gpu_file_option, canonical
+from kilowait.core.started import command_name
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create, identify
 from kilowait.predict.embed.features import THREADS
@@ -32,9 +33,9 @@ from .scheduler.settings import POLICY
 MEMORY_BYTES = 200_000_000
 EXAMPLE = """\
 examples:
-  make serve                                             the GPUs of this machine
-  make serve ARGS='--pretend A100=2,A6000=4'             a try-out without GPUs
-  make serve ARGS='--policy easy --port 9000'
+  kilowait serve                                         the GPUs of this machine
+  kilowait serve --pretend A100=2,A6000=4                a try-out without GPUs
+  kilowait serve --policy easy --port 9000
 """
 
 
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m serve.start",
+        prog=command_name(f"{__package__}.start", "kilowait serve"),
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,1 +1,1 @@
-"""Ray Tune over the domain: python -m tuning.probe, tuning.kappa."""
+"""Ray Tune over the domain: kilowait lab tune-probe, tune-kappa."""

@@ -1,4 +1,4 @@
-"""Find kappa for the Value policy: `python -m tuning.kappa --out DIR`.
+"""Find kappa for the Value policy: `kilowait lab tune-kappa --out DIR`.
 
 Every kappa of a grid (0 and a logarithmic range) is a Ray Tune trial, which simulates all validation samples; their
 seeds are disjoint from the backtest's. Trials do not depend on the criterion, so one grid serves all criteria. Writes
@@ -23,6 +23,7 @@ from ray import tune
 from tqdm import tqdm
 
 from kilowait.core.errors import InputError
+from kilowait.core.started import command_name
 from kilowait.files import columns, parquet
 from kilowait.files.atomic import write_text
 from kilowait.lab.backtest.backtest import World, try_kappa
@@ -34,9 +35,9 @@ from kilowait.lab.backtest.world_options import add_world_options, worlds
 from .front import write_front
 
 EXAMPLE = """example:
-  python -m tuning.kappa --classes paper-like,calibrated --samples 50 --out out/kappa
-  python -m tuning.kappa --weights 1,0,3600 --out out/kappa-hour    # a kWh weighs as much as an hour of waiting
-  python -m tuning.kappa --max-extra-wait 0.05 --out out/kappa-budget    # least energy for 5% more waiting
+  kilowait lab tune-kappa --classes paper-like,calibrated --samples 50 --out out/kappa
+  kilowait lab tune-kappa --weights 1,0,3600 --out out/kappa-hour    # a kWh weighs as much as an hour of waiting
+  kilowait lab tune-kappa --max-extra-wait 0.05 --out out/kappa-budget    # least energy for 5% more waiting
 """
 TOTALS = ("total_wait_s", "running_s", "energy_kwh")
 
@@ -46,7 +47,7 @@ Key = tuple[str, float]
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(
-        prog="python -m tuning.kappa",
+        prog=command_name(f"{__package__}.kappa", "kilowait lab tune-kappa"),
         description="Find the kappa (per kWh) of the Value policy that minimises "
         "alpha * waiting_s + beta * running_s + gamma * energy_kwh on validation samples.",
         epilog=EXAMPLE,

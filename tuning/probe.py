@@ -1,4 +1,4 @@
-"""Find a probe's settings: `python -m tuning.probe --labels L --embeddings DIR --out DIR`.
+"""Find a probe's settings: `kilowait lab tune-probe --labels L --embeddings DIR --out DIR`.
 
 A Ray Tune trial is one configuration, cross-validated fold by fold; ASHA ends it after a few folds when others did
 better on as many, and Optuna proposes the next. The objective is the root mean square error of the logarithm of
@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from kilowait.core.arrays import IntArray
 from kilowait.core.errors import InputError
+from kilowait.core.started import command_name
 from kilowait.files import columns, parquet
 from kilowait.lab.evaluate.cross_validation import Inputs, out_of_fold, probe_recipe
 from kilowait.lab.evaluate.dataset import embedding_keys, read_embeddings, read_study
@@ -37,9 +38,9 @@ from kilowait.predict.splits import folds
 from .space import SearchSpace, config_of, vectors
 
 EXAMPLE = """examples:
-  python -m tuning.probe --labels data/labels/labels.parquet --embeddings out/embeddings --out out/tune --samples 60
-  python -m tuning.probe --labels L.parquet --embeddings DIR --out out/tune --resume    # after an interruption
-  python -m tuning.probe --labels L.parquet --embeddings DIR --out out/smoke --smoke    # four trials, three folds
+  kilowait lab tune-probe --labels data/labels/labels.parquet --embeddings out/embeddings --out out/tune --samples 60
+  kilowait lab tune-probe --labels L.parquet --embeddings DIR --out out/tune --resume    # after an interruption
+  kilowait lab tune-probe --labels L.parquet --embeddings DIR --out out/smoke --smoke    # four trials, three folds
 """
 NAME = "probe"
 GRACE_FOLDS = 2
@@ -50,7 +51,7 @@ SHOWN = 10
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(
-        prog="python -m tuning.probe",
+        prog=command_name(f"{__package__}.probe", "kilowait lab tune-probe"),
         description="Search the settings of the run-time probe: kind, vectors, widths, rates, regularisation.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from kilowait import __version__
-from kilowait.cli import backup, remote
+from kilowait.cli import backup, handover, remote
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.extras import explained
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 for a failure inside, 2 for a mistake in what was given."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in handover.COMMANDS:
+        return handover.hand_over(words)
     try:
-        args = _parse(words)
-        code: int = args.run(args)
+        code = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader (head, less) has seen enough
         _drop_stdout()
@@ -28,6 +30,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _drop_stdout()
         return _complain(f"the output cannot be written: {error.strerror}", 2)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    """Read the options and run a command; raises MissingExtra for a library that only an extra brings."""
+    try:
+        args = _parse(words)
+        code: int = args.run(args)
+    except ModuleNotFoundError as error:
+        raise explained(error, f"kilowait {words[0]}") from error
     return code
 
 
@@ -53,6 +65,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "simulate", "run a list of jobs through a policy on a cluster of mixed GPUs", words)
     remote.add_commands(commands)
     backup.add_commands(commands)
+    handover.add_commands(commands)
     return parser
 
 

@@ -160,7 +160,7 @@ class Client:
             try:
                 answer = self._session.request(method, self.url + path, timeout=TIMEOUT_S, **more)
             except requests.RequestException as error:
-                remedy = "start one with: make serve, or set KILOWAIT_URL"
+                remedy = "start one with: kilowait serve, or set KILOWAIT_URL"
                 raise ServiceError(f"no service answers at {self.url} ({_reason(error)}); {remedy}") from error
             wait_s = _retry_after(answer)
             passing = answer.status_code == 503 or (again and _is_a_proxys(answer))

@@ -3,6 +3,7 @@
 KilowaitError
 ├── InputError        a file, value or option the user gave is wrong; commands exit with 2
 │   ├── SourceError   a job's source is refused (empty, binary, undecodable, too large)
+│   ├── MissingExtra  a command needs a library that an extra of the package brings, and it is not installed
 │   └── JobRefused    a job that can never run on this cluster
 ├── IllegalEvent      an event that cannot follow the cluster's present state; the cluster is left as it was
 ├── ModelError        a language model or probe bundle is missing, damaged or does not fit
@@ -28,6 +29,10 @@ class InputError(KilowaitError):
 
 class SourceError(InputError):
     """A job's source cannot be read as text worth predicting."""
+
+
+class MissingExtra(InputError):  # noqa: N818 - named for what is to be installed
+    """A library that a command needs is not installed; the message names the extra that brings it."""
 
 
 class JobRefused(InputError):  # noqa: N818 - the field says "refused", and callers read it as a verdict

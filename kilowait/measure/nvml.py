@@ -5,6 +5,7 @@ and only when asked. On Ampere and later nvmlDeviceGetPowerUsage is a one-second
 are flattened. The energy counter exists from Volta on. Not covered: MIG slices and other vendors.
 """
 
+import ctypes
 import importlib
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from kilowait.core.errors import MeterError
+from kilowait.core.extras import explained
 from kilowait.core.hardware import from_nvml
 from kilowait.core.jobs import Provenance
 from kilowait.measure.measured_run import Device
@@ -33,8 +35,14 @@ _UUIDS = (
 
 
 def load_nvml() -> ModuleType:
-    """The pynvml module, initialised; raises MeterError where there is no NVIDIA driver."""
-    nvml = importlib.import_module("pynvml")
+    """The pynvml module, initialised; raises MeterError where there is no NVIDIA driver, MissingExtra where it is not
+    installed beside one."""
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ModuleNotFoundError as error:
+        if has_driver():
+            raise explained(error, "measuring NVIDIA boards") from error
+        raise MeterError("no NVIDIA driver here; label on CPU with --devices cpu-1,cpu-2") from error
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -42,6 +50,15 @@ def load_nvml() -> ModuleType:
             f"NVML does not start ({error}): no NVIDIA driver here; label on CPU with --devices cpu-1,cpu-2"
         ) from error
     return nvml
+
+
+def has_driver() -> bool:
+    """Whether the driver's own library is here, by the name that NVML is found by."""
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def labelled(folder: Path) -> tuple[str, ...]:
     try:
         return tuple(model_files.read_training(folder)[1]["labels"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: not a device model: {error!r}; fit it with python -m pipelines.devices") from error
+        raise ModelError(f"{folder}: not a device model: {error!r}; fit it with kilowait lab devices") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class OperationsModel:
         model = model_files.load(folder)
         version, training = model_files.read_training(folder)
         if "calibration" not in training:
-            raise ModelError(f"{folder}: a device model without intervals; fit it with python -m pipelines.devices")
+            raise ModelError(f"{folder}: a device model without intervals; fit it with kilowait lab devices")
         calibration = Calibration.from_dict(training["calibration"])
         return cls(model=model, calibration=calibration, version=version, training=training)
 

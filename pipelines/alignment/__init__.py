@@ -1,1 +1,1 @@
-"""Ablation of alignment on twins: `python -m pipelines.alignment --help`."""
+"""Ablation of alignment on twins: `kilowait lab alignment --help`."""

@@ -1,4 +1,4 @@
-"""`python -m pipelines.alignment`."""
+"""`kilowait lab alignment`."""
 
 import sys
 

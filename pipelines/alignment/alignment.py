@@ -1,4 +1,4 @@
-"""Ablation of alignment on twins, restyled programs with equal work: python -m pipelines.alignment --help.
+"""Ablation of alignment on twins, restyled programs with equal work: kilowait lab alignment --help.
 
 Writes alignment.html, alignment.json (all numbers) and two figures to --out; vectors and rewrites are kept there, so a
 killed run resumes.
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.started import command_name
 from kilowait.files.columns import CORPUS, LABELS, TWINS
 from kilowait.files.parquet import read_table
 from kilowait.lab.align.chat import KEY_VARIABLE, ChatRewriter
@@ -45,8 +46,8 @@ from .vectors import embed_missing
 
 EXAMPLE = """\
 example:
-  python -m pipelines.twins --corpus out/corpus --count 66 --out out/twins --run
-  python -m pipelines.alignment --labels out/labels/labels.parquet --embeddings out/emb --corpus out/corpus \\
+  kilowait lab twins --corpus out/corpus --count 66 --out out/twins --run
+  kilowait lab alignment --labels out/labels/labels.parquet --embeddings out/emb --corpus out/corpus \\
       --twins out/twins --out out/alignment --rewriter local --rewrites 6
 
 Rewriters (--rewriter): none (default), local (a language model on this machine, --model), chat (an endpoint that speaks
@@ -271,7 +272,7 @@ def _rewriter(args: argparse.Namespace) -> Rewriter | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.alignment",
+        prog=command_name(str(__package__), "kilowait lab alignment"),
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -280,7 +281,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels", required=True, type=Path, help="label table (Parquet)")
     add("--embeddings", required=True, type=Path, metavar="DIR", help="embedding shards of the corpus")
     add("--corpus", required=True, type=Path, metavar="DIR", help="the labelled corpus")
-    add("--twins", required=True, type=Path, metavar="DIR", help="what pipelines.twins wrote")
+    add("--twins", required=True, type=Path, metavar="DIR", help="what kilowait lab twins wrote")
     add("--out", required=True, type=Path, metavar="DIR", help="report, vectors and rewrites go here")
     add("--rewriter", choices=["none", "local", "chat"], default="none", help="see below (default: none)")
     add("--base-url", metavar="URL", help="of the chat endpoint, like https://host/v1")

@@ -1,1 +1,1 @@
-"""Embed sources with a language model over a pool of Ray actors: `python -m pipelines.embed --help`."""
+"""Embed sources with a language model over a pool of Ray actors: `kilowait lab embed --help`."""

@@ -1,4 +1,4 @@
-"""`python -m pipelines.embed`."""
+"""`kilowait lab embed`."""
 
 import sys
 

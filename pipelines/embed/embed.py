@@ -1,4 +1,4 @@
-"""Embed sources with a language model over a pool of Ray actors: `python -m pipelines.embed --help`.
+"""Embed sources with a language model over a pool of Ray actors: `kilowait lab embed --help`.
 
 Writes into --out: shard-*.parquet (columns.EMBEDDINGS) and refused.json. The driver reads the sources and writes the
 shards, so the workers need no shared file system; all texts pass through the driver's memory.
@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.started import command_name
 from kilowait.lab.evaluate.shards import (
     RefusedFile,
     Shard,
@@ -37,7 +38,7 @@ from kilowait.program.source import MAX_SOURCE_BYTES
 from .actors import EmbedPlan, pool, session, stream
 
 EXAMPLE = """example:
-  python -m pipelines.embed --corpus out/corpus --out out/embeddings --layer 6,30 --pooling mean,numbers,last
+  kilowait lab embed --corpus out/corpus --out out/embeddings --layer 6,30 --pooling mean,numbers,last
 
 On a Ray cluster (absolute paths on the head: the job runs in Ray's copy of the working directory):
   ray job submit --working-dir . -- python -m pipelines.embed --corpus /srv/scripts --out /srv/embeddings
@@ -72,9 +73,9 @@ class EmbedSummary:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of `python -m pipelines.embed`."""
+    """The options of `kilowait lab embed`."""
     p = argparse.ArgumentParser(
-        prog="python -m pipelines.embed",
+        prog=command_name(str(__package__), "kilowait lab embed"),
         description="Embed source files with a language model; resumable, one vector a source and feature.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,4 +1,4 @@
-"""`python -m pipelines.evaluate`."""
+"""`kilowait lab evaluate`."""
 
 import sys
 

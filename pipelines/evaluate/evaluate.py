@@ -1,4 +1,4 @@
-"""Score predictors on programs they have not seen: python -m pipelines.evaluate --help."""
+"""Score predictors on programs they have not seen: kilowait lab evaluate --help."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kilowait.core.errors import InputError, KilowaitError
+from kilowait.core.started import command_name
 from kilowait.files.columns import LABELS
 from kilowait.files.parquet import read_table
 from kilowait.lab.evaluate.dataset import Dataset
@@ -27,13 +28,13 @@ from .recipes import COMPARED, NAMES, OWN, NamedRecipe, parse_recipes
 
 EXAMPLE = f"""\
 examples:
-  python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --json
-  python -m pipelines.evaluate --dataset ours --corpus out/corpus --out out/evaluation
-  python -m pipelines.evaluate --train out/kernelbench --test out/level3 --json
-  python -m pipelines.evaluate --train out/corpus --train-labels data/cpu/labels.parquet \\
+  kilowait lab evaluate --dataset kernelbench --corpus out/kernelbench --json
+  kilowait lab evaluate --dataset ours --corpus out/corpus --out out/evaluation
+  kilowait lab evaluate --train out/kernelbench --test out/level3 --json
+  kilowait lab evaluate --train out/corpus --train-labels data/cpu/labels.parquet \\
       --test out/composites --test-labels data/cpu_composites/labels.parquet --out out/composed   # composite tasks
-  python -m pipelines.evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
-  python -m pipelines.evaluate --dataset ours --corpus out/corpus --by family --folds 5 --out out/sets \\
+  kilowait lab evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
+  kilowait lab evaluate --dataset ours --corpus out/corpus --by family --folds 5 --out out/sets \\
       --recipes combined,combined+forest,forest,forest@embedding,forest@run,forest@static   # an ablation
 
 Folds keep groups (all versions of a program; in kilowait's own corpus all programs of a family) together, and nothing
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.evaluate",
+        prog=command_name(str(__package__), "kilowait lab evaluate"),
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -25,8 +25,8 @@ from kilowait.program.source import Source, content_hash, read_source
 from . import features_cache
 from .recipes import NamedRecipe
 
-OUR_LABELS = Path("data/cpu/labels.parquet")
-"""Where the labels of kilowait's own corpus are, below the checkout."""
+OUR_LABELS = Path(__file__).parents[2] / "data" / "cpu" / "labels.parquet"
+"""The labels of kilowait's own corpus, in the checkout or in the installed package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""Measure every script of a corpus on every device type here: `python -m pipelines.label --help`."""
+"""Measure every script of a corpus on every device type here: `kilowait lab label --help`."""

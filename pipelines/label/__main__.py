@@ -1,4 +1,4 @@
-"""`python -m pipelines.label`."""
+"""`kilowait lab label`."""
 
 import sys
 

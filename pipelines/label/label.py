@@ -1,4 +1,4 @@
-"""Measure every script of a corpus on every device type here: `python -m pipelines.label --help`.
+"""Measure every script of a corpus on every device type here: `kilowait lab label --help`.
 
 Writes into --out: journal.jsonl (one line a run, the truth), runs.parquet, labels.parquet, summary.json.
 """
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from kilowait.core.errors import InputError, KilowaitError, MeterError
 from kilowait.core.hardware import add_gpu_file_option
+from kilowait.core.started import command_name
 from kilowait.files.atomic import write_text
 from kilowait.files.columns import CORPUS, LABELS, RUNS
 from kilowait.files.parquet import read_table, table, write_table
@@ -32,7 +33,7 @@ from kilowait.measure.script_runner import Launcher, ScriptRunner, cpu_device
 from kilowait.program.source import content_hash
 
 EXAMPLE = """example:
-  python -m pipelines.label --corpus out/corpus --out out/labels --devices cpu-1,cpu-2
+  kilowait lab label --corpus out/corpus --out out/labels --devices cpu-1,cpu-2
 
 Every script runs alone on its device at least twice; two runs within --tolerance are accepted, else it is run again
 up to --max-runs and kept flagged. Stop it at any moment and start it again: accepted work is not repeated.
@@ -43,7 +44,7 @@ Energy on NVIDIA GPUs is measured by NVML; on CPU it is an estimate (constant wa
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(
-        prog="python -m pipelines.label",
+        prog=command_name(str(__package__), "kilowait lab label"),
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,1 +1,1 @@
-"""The factorial study as Ray tasks: `python -m pipelines.study --help`."""
+"""The factorial study as Ray tasks: `kilowait lab study --help`."""

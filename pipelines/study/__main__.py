@@ -1,4 +1,4 @@
-"""`python -m pipelines.study`."""
+"""`kilowait lab study`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The factorial study as Ray tasks: `python -m pipelines.study --out DIR`; it resumes after a kill.
+"""The factorial study as Ray tasks: `kilowait lab study --out DIR`; it resumes after a kill.
 
 Predictor against policy on the paper's scenario and on traces, robustness to errors and bias, 2 to 40 GPU types, 1 to
 1,000 jobs a second, fairness. Writes DIR/study.html, DIR/study.json, DIR/study.parquet and DIR/rates.parquet;
@@ -47,7 +47,7 @@ from .families import TRACE_CLASSES, VALIDATION_SAMPLES, distinct, scenario_fami
 from .study_options import Size, parser, parts, size
 
 MAKE_RESIDUALS = (
-    "no --residuals, so the model's column is left out; make them with: python -m pipelines.train --labels "
+    "no --residuals, so the model's column is left out; make them with: kilowait lab train --labels "
     "out/labels/labels.parquet --embeddings out/emb --corpus out/corpus --out out/model, then give "
     "--residuals out/model/residuals.parquet"
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kilowait.core.errors import InputError
+from kilowait.core.started import command_name
 from kilowait.lab.backtest.scenario.arrivals import ArrivalPattern
 from kilowait.lab.backtest.traces import FORMATS
 from kilowait.lab.backtest.world_options import DEFAULT_CLASSES, DEFAULT_SEED, add_checkpoint_option
@@ -13,12 +14,12 @@ from kilowait.policies import POLICIES
 from kilowait.policies.value import DEFAULT_KAPPA
 
 EXAMPLE = """examples:
-  python -m pipelines.study --quick --out out/study-quick
-  python -m pipelines.study --residuals out/model/residuals.parquet --out out/study
-  python -m pipelines.study --residuals out/model/residuals.parquet --kappa out/kappa/kappa.json --out out/study \\
+  kilowait lab study --quick --out out/study-quick
+  kilowait lab study --residuals out/model/residuals.parquet --out out/study
+  kilowait lab study --residuals out/model/residuals.parquet --kappa out/kappa/kappa.json --out out/study \\
       --trace philly:philly.csv --vc 11cb48 --gpus A100=8,A6000=16 \\
       --trace openb:openb_pods.csv --gpus A100=4,A6000=8 --window-jobs 200
-  python -m pipelines.study --policies simple,patient,patient:wait_s_per_kwh=4000 --parts information --out out/mine
+  kilowait lab study --policies simple,patient,patient:wait_s_per_kwh=4000 --parts information --out out/mine
 
 The run can be killed at any time: the same command takes up where it was. A cell is kept under a digest of its
 settings and of kilowait's scheduling code, so after a change of that code it is computed anew.
@@ -87,7 +88,7 @@ class _Trace(argparse.Action):
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(
-        prog="python -m pipelines.study",
+        prog=command_name(str(__package__), "kilowait lab study"),
         description="The factorial study: predictor x policy, robustness to errors, 2 to 40 GPU types, 1 to 1,000 jobs "
         "a second, fairness. One command, one report: DIR/study.html and DIR/study.json.",
         epilog=EXAMPLE,
@@ -110,13 +111,14 @@ def parser() -> argparse.ArgumentParser:
         "--kappa",
         default=str(DEFAULT_KAPPA),
         metavar="K|FILE",
-        help="for policies that take one, per kWh: a number, or kappa.json of tuning.kappa (default: %(default)s)",
+        help="for policies that take one, per kWh: a number, or kappa.json of kilowait lab tune-kappa "
+        "(default: %(default)s)",
     )
     p.add_argument(
         "--residuals",
         type=Path,
         metavar="PARQUET",
-        help="a model's out-of-fold errors, from pipelines.train; without them the model's column is left out",
+        help="a model's out-of-fold errors, from kilowait lab train; without them the model's column is left out",
     )
     p.add_argument("--residual-model", metavar="NAME", help="which model's errors, when there are several")
     p.add_argument(

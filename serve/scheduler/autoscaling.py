@@ -1,7 +1,7 @@
 """What Ray's autoscaler is asked for: the GPUs that running and waiting jobs would fill, by type.
 
-    python -m serve.scheduler.autoscaling A100=8,L40S=4      ask a running cluster for these GPUs now
-    python -m serve.scheduler.autoscaling                    ask for none: idle nodes go when their time is over
+    python -m kilowait.serve.scheduler.autoscaling A100=8,L40S=4   ask a running cluster for these GPUs now
+    python -m kilowait.serve.scheduler.autoscaling                 ask for none: idle nodes go when their time is over
 
 Attempts are pinned to nodes that are there, so the autoscaler sees no demand of theirs by itself. The service asks for
 nodes of a type once it has one (`min_workers: 1`) and `grow_to` names the type; jobs for a type that has no node at all

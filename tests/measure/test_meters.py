@@ -1,11 +1,13 @@
 """Energy of a run: traces integrated by hand, boards matched by UUID, estimates that say so."""
 
+import sys
+
 import pytest
 
-from kilowait.core.errors import InputError, MeterError
+from kilowait.core.errors import InputError, MeterError, MissingExtra
 from kilowait.core.jobs import Provenance
 from kilowait.measure.meters import ConstantPowerMeter, PowerSample, clip, integrate_j, read_trace
-from kilowait.measure.nvml import NvmlMeter, boards, visible_boards
+from kilowait.measure.nvml import NvmlMeter, boards, load_nvml, visible_boards
 from kilowait.measure.outcome import RunOutcome
 from tests.support.fake_nvml import A100, A6000, FakeNvml
 from tests.support.recorded_meter import RecordedMeter
@@ -170,3 +172,17 @@ def test_the_real_pynvml_has_every_call_the_fake_pretends():
         assert hasattr(pynvml, name), name
     assert pynvml.NVML_ERROR_NOT_SUPPORTED == FakeNvml.NVML_ERROR_NOT_SUPPORTED
     assert pynvml.NVMLError(3).value == 3
+
+
+@pytest.mark.parametrize(
+    ("driver", "error", "said"),
+    [
+        (False, MeterError, "no NVIDIA driver here; label on CPU with --devices cpu-1,cpu-2"),
+        (True, MissingExtra, r"measuring NVIDIA boards needs nvidia-ml-py: pip install 'kilowait\[gpu\]'"),
+    ],
+)
+def test_boards_that_cannot_be_asked_for_want_of_a_library_are_not_taken_for_none(monkeypatch, driver, error, said):
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # as if it were not installed
+    monkeypatch.setattr("kilowait.measure.nvml.has_driver", lambda: driver)
+    with pytest.raises(error, match=said):
+        load_nvml()

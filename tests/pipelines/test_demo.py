@@ -9,6 +9,8 @@ import pytest
 
 from pipelines import demo
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def plan(tmp_path: Path) -> list[demo.DemoStep]:
@@ -33,9 +35,9 @@ def test_steps_run_from_source_to_backtest(plan: list[demo.DemoStep]) -> None:
 
 def test_a_missing_label_table_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pipelines.demo", "--out", str(tmp_path), "--labels", str(tmp_path / "none")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=demo.ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 2
-    assert "none: no such table; python -m pipelines.label makes one" in done.stderr
+    assert "none: no such table; kilowait lab label makes one" in done.stderr
     assert done.stdout == ""
 
 
@@ -45,7 +47,7 @@ def test_a_step_that_fails_ends_the_demo_with_its_number(tmp_path: Path) -> None
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "mine.txt").write_text("keep me")
     command = [sys.executable, "-m", "pipelines.demo", "--out", str(tmp_path), "--labels", str(labels)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=demo.ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1
     assert "step 1 ended with exit code 2" in done.stderr
     assert (tmp_path / "corpus" / "mine.txt").read_text() == "keep me"

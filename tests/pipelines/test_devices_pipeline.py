@@ -84,7 +84,7 @@ def test_a_corpus_becomes_a_model_with_intervals_and_a_card(tmp_path, capsys):
 def test_a_model_without_intervals_is_refused(tmp_path):
     shipped = GpuPredictor.load_default()
     model_files.save(shipped.model, tmp_path / "bare")
-    with pytest.raises(ModelError, match=r"without intervals; fit it with python -m pipelines\.devices"):
+    with pytest.raises(ModelError, match=r"without intervals; fit it with kilowait lab devices"):
         GpuPredictor.load(tmp_path / "bare")
 
 

@@ -231,4 +231,4 @@ def test_help_says_what_coverage_and_width_are(capsys):
         evaluate.main(["--help"])
     text = capsys.readouterr().out
     assert "mean over the rows of log10(upper end / lower end)" in text
-    assert "python -m pipelines.evaluate --train" in text
+    assert "kilowait lab evaluate --train" in text

@@ -146,7 +146,7 @@ def test_another_setting_is_another_cell_and_kept_cells_are_what_is_shown(local_
     common = ["--parts", "information", "--out", str(tmp_path)]
     assert study.main([*SMALL, *common]) == 0
     said = capsys.readouterr().err
-    assert "pipelines.train" in said
+    assert "kilowait lab train" in said
     assert "the scenario alone" in said
     first = sorted((tmp_path / "cells").iterdir())
     assert len(first) == 4  # simple, and value with three kinds of information

@@ -122,14 +122,14 @@ def test_missing_embeddings_are_counted_and_the_remedy_named(world, tmp_path, ca
     assert train_on(world, tmp_path, "--recipes", "default@mean:7:raw") == 2
     message = capsys.readouterr().err
     assert "60 of 60 labelled scripts have no vector for smollm2-135m@0.1.2:mean:7:raw" in message
-    assert "python -m pipelines.embed" in message
+    assert "kilowait lab embed" in message
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--recipes", "woods"], "'woods' is none of mean"),
-        (["--recipes", "mean,forest"], "forest read dry runs; compare them with python -m pipelines.evaluate"),
+        (["--recipes", "mean,forest"], "forest read dry runs; compare them with kilowait lab evaluate"),
         (["--features", "mean:x:raw"], "no feature key"),
         (["--folds", "99"], "99 folds"),
     ],

@@ -75,7 +75,7 @@ def test_the_application_is_one_that_serve_takes(service: dict, monkeypatch: pyt
     deployed = ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"]))
     assert deployed.http_options.host == "0.0.0.0"  # the Service of Kubernetes asks from outside the pod
     (application,) = deployed.applications
-    assert application.import_path == "serve.app:app"
+    assert application.import_path == "kilowait.serve.app:app"
     monkeypatch.setenv("KILOWAIT_DATABASE", "postgresql://kilowait:p%24w@db/kilowait")
     assert Options(**application.args).settings().url == "postgresql://kilowait:p%24w@db/kilowait"
 

@@ -55,5 +55,5 @@ def test_the_configuration_for_serve_deploy_is_one_and_listens_to_this_machine_o
     text = yaml.safe_load((ROOT / "serve" / "config.yaml").read_text())
     schema = ServeDeploySchema.model_validate(text)
     (application,) = schema.applications
-    assert (schema.http_options.host, application.import_path) == ("127.0.0.1", "serve.app:app")
+    assert (schema.http_options.host, application.import_path) == ("127.0.0.1", "kilowait.serve.app:app")
     assert Options(**application.args).settings().policy_options == {"kappa_relative": 1.0}

@@ -123,7 +123,7 @@ def test_mistakes_are_told_with_the_remedy_and_the_exit_code(run, world, script,
     out = io.StringIO()
     with redirect_stderr(out):
         assert main(["ps"]) == 1
-    assert "no service answers at http://127.0.0.1:9 (connection refused or lost); start one with: make serve" in (
+    assert "no service answers at http://127.0.0.1:9 (connection refused or lost); start one with: kilowait serve" in (
         out.getvalue()
     )
 

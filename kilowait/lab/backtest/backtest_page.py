@@ -205,7 +205,7 @@ def _without(rows: Sequence[dict[str, Any]], *columns: str) -> list[dict[str, An
 def _labels(path: Path) -> Section:
     found = _read_json(path)
     if not isinstance(found, dict) or not all(isinstance(figures, dict) for figures in found.values()):
-        raise InputError(f"{path}: expected the summary.json of pipelines.label")
+        raise InputError(f"{path}: expected the summary.json of kilowait lab label")
     rows: list[dict[str, Any]] = [{"device_type": device, **figures} for device, figures in found.items()]
     note = "Run times are measured; on a CPU energy is estimated (power times time) and supports no claim."
     table: TableView = records_table("Labels", rows, Provenance.MEASURED, (note,))

@@ -51,4 +51,4 @@ def read_kappa(path: Path) -> dict[str, dict[str, float]]:
             for name, best in body["classes"].items()
         }
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"--kappa {path}: no file written by tuning.kappa: {error!r}") from error
+        raise InputError(f"--kappa {path}: no file written by kilowait lab tune-kappa: {error!r}") from error

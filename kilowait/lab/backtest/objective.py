@@ -76,7 +76,7 @@ class KappaTrial:
 def check_tried(trials: Sequence[KappaTrial]) -> None:
     """Raises InputError when there is no trial."""
     if not trials:
-        raise InputError("no kappa was tried; run tuning.kappa again")
+        raise InputError("no kappa was tried; run kilowait lab tune-kappa again")
 
 
 def best_kappa(trials: Sequence[KappaTrial], weights: ObjectiveWeights) -> KappaTrial:

@@ -53,7 +53,7 @@ def add_world_options(parser: argparse.ArgumentParser, *, several: bool = False)
         f"{'; both to run with either' if several else ''} (default: oracle)",
     )
     options.add_argument(
-        "--residuals", type=Path, metavar="PARQUET", help="errors for --predictions noisy, from pipelines.train"
+        "--residuals", type=Path, metavar="PARQUET", help="errors for --predictions noisy, from kilowait lab train"
     )
     add_checkpoint_option(options)
     options.add_argument("--residual-model", metavar="NAME", help="which model's errors, when there are several")
@@ -116,7 +116,7 @@ def error_pools(args: argparse.Namespace) -> list[ErrorPool | None]:
             raise InputError("--residuals is given, but --predictions is oracle; add --predictions noisy")
         return [None]
     if args.residuals is None:
-        raise InputError("--predictions noisy needs --residuals PARQUET, which pipelines.train writes")
+        raise InputError("--predictions noisy needs --residuals PARQUET, which kilowait lab train writes")
     noisy = error_pool(parquet.read_table(args.residuals, columns.RESIDUALS), model=args.residual_model)
     return [noisy if kind == "noisy" else None for kind in args.predictions]
 

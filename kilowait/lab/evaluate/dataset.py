@@ -190,7 +190,7 @@ def read_embeddings(folder: Path | str, keys: Sequence[str], scripts: Sequence[s
 def _shards(folder: Path | str) -> Iterator[pa.Table]:
     paths = sorted(p for p in Path(folder).rglob("*.parquet") if not p.name.startswith("."))
     if not paths:
-        raise InputError(f"{folder}: no Parquet shards of embeddings; run python -m pipelines.embed")
+        raise InputError(f"{folder}: no Parquet shards of embeddings; run kilowait lab embed")
     for path in paths:
         yield read_table(path, EMBEDDINGS)
 
@@ -200,7 +200,7 @@ def _matrix(folder: Path | str, key: str, vectors: Mapping[str, NDArray[np.float
     if missing:
         raise InputError(
             f"{folder}: {len(missing)} of {len(scripts)} labelled scripts have no vector for {key} "
-            f"(first: {missing[0]}); run python -m pipelines.embed over the labelled corpus with these features"
+            f"(first: {missing[0]}); run kilowait lab embed over the labelled corpus with these features"
         )
     matrix = torch.from_numpy(np.stack([vectors[script] for script in scripts]).astype(np.float32))
     if not torch.isfinite(matrix).all():

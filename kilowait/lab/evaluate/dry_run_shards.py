@@ -32,7 +32,7 @@ def read_dry_runs(folder: Path | str, target: str) -> dict[str, DryRun]:
     """
     paths = sorted(Path(folder).glob(f"{PREFIX}*.parquet"))
     if not paths:
-        raise InputError(f"{folder}: no {PREFIX}*.parquet; write them with python -m pipelines.dryrun --out {folder}")
+        raise InputError(f"{folder}: no {PREFIX}*.parquet; write them with kilowait lab dryrun --out {folder}")
     runs: dict[str, DryRun] = {}
     for path in paths:
         for run in _runs(path):

@@ -58,7 +58,7 @@ def layers_of(inputs: Inputs) -> Layers:
     runs = [inputs.dry_runs.get(script) for script in inputs.study.scripts]
     pairs = [(i, op) for i, run in enumerate(runs) if run is not None and run.usable for op in run.operations]
     if not pairs:
-        raise InputError("layer-wise recipes need dry runs, and no script has one: use pipelines.evaluate")
+        raise InputError("layer-wise recipes need dry runs, and no script has one: use kilowait lab evaluate")
     script = np.array([i for i, _ in pairs], dtype=np.int64)
     return Layers(
         script=script,

@@ -141,7 +141,7 @@ def _training(
     runs = [programs.usable(script) for script in study.scripts]
     mask = mask & np.array([_whole(run) for run in runs])[study.script]
     if not mask.any():
-        raise InputError("no training label has a whole dry run; run python -m pipelines.dryrun over the corpus")
+        raise InputError("no training label has a whole dry run; run kilowait lab dryrun over the corpus")
     scripts, program = np.unique(study.script[mask], return_inverse=True)
     types, device = np.unique(study.device[mask], return_inverse=True)
     return (

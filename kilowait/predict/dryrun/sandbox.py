@@ -164,6 +164,9 @@ def _new_root(root: Path, scratch_bytes: int) -> None:
 def _folders() -> list[Path]:
     """Where Python's own files, the installed packages and this package lie; not the folder this package lies in."""
     installed = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}
+    installed |= {
+        name for name in sys.path if Path(name).name in ("site-packages", "dist-packages")
+    }  # of other prefixes
     here = str(Path(__file__).parents[2])
     paths = sorted(path for path in {Path(name).resolve() for name in (*installed, here)} if path.is_dir())
     inside = [path for path in paths if not any(other != path and other in path.parents for other in paths)]

@@ -123,7 +123,7 @@ def load(folder: Path | str) -> Bundle:
         if _version(data, described) != manifest["probe_version"]:
             raise ModelError(
                 f"{folder}: {TENSORS} and {MANIFEST} do not belong to probe version {manifest['probe_version']}: "
-                "a file is damaged or was edited; train again with python -m pipelines.train"
+                "a file is damaged or was edited; train again with kilowait lab train"
             )
         return _assemble(manifest, safetensors.torch.load(data))
     except SafetensorError as error:
@@ -136,7 +136,7 @@ def load_default() -> Bundle:
     """The bundle that comes with kilowait; raises ModelError when this installation has none."""
     with resources.as_file(resources.files("kilowait") / "data" / "bundle") as folder:
         if not (folder / MANIFEST).exists():
-            raise ModelError(f"{folder}: no probe bundle; give one with --bundle, or train it: pipelines.train")
+            raise ModelError(f"{folder}: no probe bundle; give one with --bundle, or train it: kilowait lab train")
         return load(folder)
 
 
@@ -207,7 +207,7 @@ def _assemble(manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bun
     config = ProbeConfig.from_json(manifest["config"])
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise ModelError(f"{TENSORS}: {name} holds NaN or infinity; train again with python -m pipelines.train")
+            raise ModelError(f"{TENSORS}: {name} holds NaN or infinity; train again with kilowait lab train")
     metrics = {}
     for metric, described in manifest["metrics"].items():
         own = {n.partition("/")[2]: t for n, t in tensors.items() if n.partition("/")[0] == metric}

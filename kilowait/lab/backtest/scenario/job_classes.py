@@ -5,7 +5,7 @@ Two tables, A100 against RTX A6000. `paper-like` is a guess at a world like the 
 `calibrated-draft` is that table before the correction, kept so that its effect stays visible.
 
 Both are models: no table here is a measurement of a cluster's jobs. Shares, GPUs and hours are choices; only time
-factors and watts are held against data (`python -m pipelines.calibrate --measurements DIR` prints them side by
+factors and watts are held against data (`kilowait lab calibrate --measurements DIR` prints them side by
 side).
 """
 
