@@ -24,7 +24,7 @@ from kilowait.core.started import command_name
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec, Sampled, World, evaluate, outcome_row
 from kilowait.lab.backtest.backtest_page import OUTCOMES, WORLD, ReportInputs, comparisons, write_report
-from kilowait.lab.backtest.comparison import explain, versions
+from kilowait.lab.backtest.comparison import Comparison, explain, versions
 from kilowait.lab.backtest.digest import arrivals_digest, path_digest, trace_digest
 from kilowait.lab.backtest.policy_options import add_policy_options, specs
 from kilowait.lab.backtest.tables import changes_table, shares_table, totals_table
@@ -131,11 +131,12 @@ def run(args: argparse.Namespace) -> None:
     digest = trace_digest(last) if isinstance(last, TraceWorld) else None
     seen = ", ".join(dict.fromkeys(world.predictions for world in found))
     write_world(args, last, seen, samples, by_world[last.classes], digest)
-    page = write_report(args.out, ReportInputs(title="kilowait backtest", backtest=args.out))
+    compared = comparisons(outcomes, trace=None if digest is None else digest["name"])
+    page = write_report(args.out, ReportInputs(title="kilowait backtest", backtest=args.out, compared=compared))
     console = Console(width=None if sys.stdout.isatty() else 160)
     if digest is not None:
         show_trace(console, digest)
-    show(console, outcomes, None if digest is None else digest["name"])
+    show(console, compared)
     print(f"wrote {page}")
 
 
@@ -190,9 +191,9 @@ def show_trace(console: Console, digest: Mapping[str, Any]) -> None:
     console.print()
 
 
-def show(console: Console, outcomes: Any, trace: str | None = None) -> None:
+def show(console: Console, compared: Sequence[Comparison]) -> None:
     """The tables of every world and what they say, then all kinds of predictions beside each other."""
-    for found in versions(comparisons(outcomes, trace=trace)):
+    for found in versions(compared):
         for comparison in found:
             console.print(terminal(totals_table(comparison)))
             console.print(terminal(changes_table(comparison)))

@@ -32,7 +32,7 @@ from kilowait.lab.backtest.kappa_file import write_kappa
 from kilowait.lab.backtest.objective import CRITERIA, KappaTrial, ObjectiveWeights, kappa_grid
 from kilowait.lab.backtest.world_options import add_world_options, worlds
 
-from .front import write_front
+from .front_files import write_front
 
 EXAMPLE = """example:
   kilowait lab tune-kappa --classes paper-like,calibrated --samples 50 --out out/kappa

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from kilowait.program.imports import parse
 from kilowait.program.job_source import JobSource
-from kilowait.program.options import UNKNOWN, DeclaredOption, Place, declared_options
-from kilowait.program.reach import reached_files
+from kilowait.program.options import UNKNOWN, DeclaredOption, Place
 
 _MAX_POSITIONALS = 10
 """Of variable length, they cost argparse time that grows with every combination."""
@@ -67,11 +65,7 @@ def _given(value: Any, path: str, options: Sequence[DeclaredOption]) -> Effectiv
 
 def _declaring(source: JobSource) -> tuple[str, list[DeclaredOption]]:
     """The module that declares the options, and them."""
-    for path, data in reached_files(source.files, source.entrypoint, source.arguments).modules.items():
-        tree = parse(data.decode("utf-8-sig"))
-        if not isinstance(tree, str) and (options := declared_options(tree)):
-            return path, options
-    return source.entrypoint, []
+    return source.reached.declaring or source.entrypoint, source.reached.options
 
 
 class _Refused(Exception):  # noqa: N818 - not an error here: the job's own parser will say it better

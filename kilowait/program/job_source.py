@@ -1,10 +1,11 @@
-"""The record of a job's source: its schema, content hash, JSON form, and how it is written to a scratch folder."""
+"""The record of a job's source: its schema, content hash and JSON form."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -12,12 +13,15 @@ from kilowait.core.errors import SourceError
 from kilowait.program import limits
 from kilowait.program.source import content_hash, text_of
 
+if TYPE_CHECKING:
+    from kilowait.program.reach import Reached
+
 SCHEMA = 1
 """Version of the schema: of the JSON form, of what belongs to a source, and of the text it is read as. Part of the
 content hash, so that what was stored under an older version is never taken for the new one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class JobSource:
     """A script with arguments, or several files with an entrypoint and arguments.
 
@@ -47,6 +51,26 @@ class JobSource:
             text_of(path, data, max_bytes=limits.MAX_FILE_BYTES)
         if not self.files[self.entrypoint].decode("utf-8-sig").strip():
             raise SourceError(f"{self.entrypoint}: the file is empty; nothing to predict from")
+
+    @classmethod
+    def of(cls, reached: "Reached", entrypoint: str, arguments: Sequence[str]) -> Self:
+        """The record of what the entrypoint reaches, which knows how and walks no more; raises as the record does."""
+        source = cls(files=reached.files, entrypoint=entrypoint, arguments=tuple(arguments))
+        if not reached.data:  # where the data is not there, a name may mean another file
+            vars(source)["reached"] = reached
+        return source
+
+    @cached_property
+    def reached(self) -> "Reached":
+        """Its files in the order in which the entrypoint reaches them, and the options that it declares."""
+        from kilowait.program.reach import reach  # which knows what a record may hold from here
+        from kilowait.program.tree import Tree
+
+        return reach(Tree.of(self.files), self.entrypoint, self.arguments)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what follows from the rest: a record is sent between processes."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
     @property
     def content_hash(self) -> str:

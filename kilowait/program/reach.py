@@ -9,12 +9,13 @@ computed at run time, files whose ending is none of `limits.CONFIGURATION`.
 import ast
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kilowait.core.errors import SourceError
 from kilowait.program import hydra, limits
 from kilowait.program.imports import find_files, find_imports, parse, with_folders
+from kilowait.program.options import DeclaredOption, declared_options
 from kilowait.program.source import text_of
 from kilowait.program.tree import Tree
 
@@ -29,28 +30,25 @@ _DEEPEST = 20
 class Reached:
     """The reached files in order: the entrypoint, its modules as they are imported, named modules, configuration.
 
-    `left_out` maps other files to why they are no part of it, `problems` are what a job of several files is refused
-    for, `notes` what is worth knowing, `installed` the modules that are imported and are not local.
+    `left_out` maps other files to why they are no part of it, `data` are those of them that were named, `problems` are
+    what a job of several files is refused for, `notes` what is worth knowing, `installed` the modules that are imported
+    and are not local. `options` are those of `declaring`, the first module that declares any ("" where none does).
     """
 
     modules: dict[str, bytes] = field(default_factory=dict)
     configuration: dict[str, bytes] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    data: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     installed: dict[str, None] = field(default_factory=dict)
+    declaring: str = ""
+    options: list[DeclaredOption] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, bytes]:
         """All of them, in order."""
         return {**self.modules, **self.configuration}
-
-
-def reached_files(files: Mapping[str, bytes], entrypoint: str, arguments: Sequence[str]) -> Reached:
-    """The same for files that have been read; one alone reaches nothing and is not parsed."""
-    if len(files) == 1:
-        return Reached(modules={entrypoint: files[entrypoint]})
-    return reach(Tree.of(files), entrypoint, arguments)
 
 
 def reach(tree: Tree, entrypoint: str, arguments: Sequence[str]) -> Reached:
@@ -117,6 +115,8 @@ class _Walk:
             entry = len(self.reached.modules) == 1
             (self.reached.problems if entry else self.reached.notes).append(f"{path}: {tree}; imports not followed")
             return []
+        if not self.reached.options and (options := declared_options(tree)):
+            self.reached.declaring, self.reached.options = path, options
         for literal in _strings(tree):
             self.name(literal, path)
         for folder, name in hydra.find_main(tree):
@@ -137,6 +137,7 @@ class _Walk:
         size = self._tree.sizes.get(path, 0)
         if size > limits.MAX_CONFIGURATION_BYTES:
             limit = f"configuration has at most {limits.MAX_CONFIGURATION_BYTES:,}"
+            self.reached.data.append(path)
             self.reached.left_out[path] = f"taken for data: {size:,} bytes, {limit}"
             return
         text = self._read(path, limits.MAX_CONFIGURATION_BYTES, self.reached.configuration)

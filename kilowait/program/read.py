@@ -62,7 +62,7 @@ def read_bytes(name: str, data: bytes, arguments: Sequence[str] = ()) -> JobRead
     source_from_bytes(name, data)
     entrypoint = _plain(Path(name).name)
     source = JobSource(files={entrypoint: data}, entrypoint=entrypoint, arguments=tuple(arguments))
-    reached = reach(Tree.of(source.files), entrypoint, source.arguments)
+    reached = source.reached
     notes = (*reached.problems, *reached.notes, *_refused(source))
     return JobReading(name=name, source=source, installed=tuple(reached.installed), notes=notes)
 
@@ -107,7 +107,7 @@ def read_tree(tree: Tree, entrypoint: str, arguments: Sequence[str] = ()) -> Job
     reached = reach(tree, entrypoint, arguments)
     if reached.problems:
         raise SourceError(f"{tree.name}: " + "; ".join(reached.problems))
-    source = JobSource(files=reached.files, entrypoint=entrypoint, arguments=tuple(arguments))
+    source = JobSource.of(reached, entrypoint, arguments)
     return JobReading(
         name=f"{tree.name}/{entrypoint}",
         source=source,

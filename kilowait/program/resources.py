@@ -11,13 +11,13 @@ Not covered: values computed at run time, memory.
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import power_order
+from kilowait.program.imports import parse
 from kilowait.program.launchers import (
     COUNTS,
     LAUNCHERS,
@@ -127,24 +127,11 @@ def _read_files(source: str | Mapping[str, str]) -> Iterator[GpuReading]:
 
 
 def _read_source(text: str, *, python: bool = True) -> Iterator[GpuReading]:
-    tree = _parse(text) if python else None
-    if tree is None:
-        yield from _read_lines(text)
-    else:
-        yield from _Program(tree).read()
+    tree = parse(text) if python else "not Python"
+    yield from _read_lines(text) if isinstance(tree, str) else _Program(tree).read()
     for number, line in enumerate(text.splitlines(), start=1):
         for comment in _COMMENT.findall(line):
             yield from _read_comment(comment, f"line {number}, comment")
-
-
-def _parse(text: str) -> ast.Module | None:
-    """The syntax tree, None when there is none (not Python, or nested beyond the parser)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an invalid escape in someone's source is not ours to report
-        try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
 
 
 def _read_lines(text: str) -> Iterator[GpuReading]:

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from kilowait.program.effect import arguments_in_effect
 from kilowait.program.job_source import JobSource
 from kilowait.program.options import Place
-from kilowait.program.reach import reached_files
 from kilowait.program.source import Source
 
 
@@ -29,7 +28,7 @@ def as_source(source: JobSource, name: str | None = None) -> Source:
 
 def texts(source: JobSource) -> dict[str, str]:
     """The text of each reached file by its path, in canonical order."""
-    files = reached_files(source.files, source.entrypoint, source.arguments).files
+    files = source.files if len(source.files) == 1 else source.reached.files
     return {path: data.decode("utf-8-sig") for path, data in files.items()}
 
 

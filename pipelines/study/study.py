@@ -43,8 +43,8 @@ from kilowait.lab.study.study_page import StudyInputs, write_study
 
 from ..backtest import connect
 from .cells import CellFiles, finish, finish_rates
-from .families import TRACE_CLASSES, VALIDATION_SAMPLES, distinct, scenario_families, specs, trace_families
 from .study_options import Size, parser, parts, size
+from .world_families import TRACE_CLASSES, VALIDATION_SAMPLES, distinct, scenario_families, specs, trace_families
 
 MAKE_RESIDUALS = (
     "no --residuals, so the model's column is left out; make them with: kilowait lab train --labels "

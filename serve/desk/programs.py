@@ -77,7 +77,7 @@ def source_of(program: Program) -> Reading:
         alone = read_bytes(program.entrypoint, files[program.entrypoint], program.arguments)
         return alone.source, ()
     reached = reach(Tree.of(files, "archive"), program.entrypoint, program.arguments)
-    source = JobSource(files=reached.files, entrypoint=program.entrypoint, arguments=program.arguments)
+    source = JobSource.of(reached, program.entrypoint, program.arguments)
     return source, (*reached.problems, *reached.notes)
 
 

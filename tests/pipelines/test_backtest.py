@@ -9,6 +9,7 @@ import ray
 
 from kilowait.core.errors import InputError
 from kilowait.files import columns, parquet
+from kilowait.lab.backtest import backtest_page
 from kilowait.lab.backtest.comparison import PAPER, compare, explain, split_worlds, versions
 from kilowait.lab.backtest.tables import shares_table
 from kilowait.policies import POLICIES
@@ -167,6 +168,24 @@ def test_the_command_end_to_end(local_ray, tmp_path, capsys):
     assert run(tmp_path / "b", "--kappa", str(kappa)) == 0
     again = parquet.read_table(tmp_path / "b" / "scores.parquet", columns.BACKTEST)
     assert again.to_pylist() == rows
+
+
+def test_each_world_is_compared_once_for_terminal_page_and_json(local_ray, tmp_path, monkeypatch):
+    worlds = []
+
+    def counting(outcomes, *args, **options):
+        worlds.append(set(outcomes["classes"].to_pylist()))
+        return compare(outcomes, *args, **options)
+
+    monkeypatch.setattr(backtest_page, "compare", counting)
+    assert run(tmp_path / "out") == 0
+    assert worlds == [{"paper-like"}, {"calibrated"}]
+    alone = backtest_page.write_report(
+        tmp_path / "alone", backtest_page.ReportInputs(title="kilowait backtest", backtest=tmp_path / "out")
+    )
+    assert len(worlds) == 4
+    for ending in (".html", ".json"):
+        assert alone.with_suffix(ending).read_text() == (tmp_path / "out" / f"report{ending}").read_text()
 
 
 @pytest.fixture

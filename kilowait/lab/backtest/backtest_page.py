@@ -35,13 +35,15 @@ WORLD = "world.json"
 class ReportInputs:
     """What a report is made from; what is None is left out.
 
-    `backtest` is the folder that `pipelines.backtest` wrote, `residuals` a table of `columns.RESIDUALS` (of
+    `backtest` is the folder that `pipelines.backtest` wrote, `compared` what `comparisons` says of it where that is at
+    hand (None: it is made from the folder), `residuals` a table of `columns.RESIDUALS` (of
     `residual_model`, when it holds several), `accuracy` the accuracy.json of `pipelines.train`, `labels` the
     summary.json of `pipelines.label`, `facts` lines for the head (when, where, how long).
     """
 
     title: str = "kilowait report"
     backtest: Path | None = None
+    compared: Sequence[Comparison] | None = None
     residuals: Path | None = None
     residual_model: str | None = None
     accuracy: Path | None = None
@@ -55,7 +57,7 @@ def write_report(out_dir: Path, inputs: ReportInputs) -> Path:
     Raises InputError naming an input that is missing or damaged.
     """
     sections = [
-        *(() if inputs.backtest is None else _backtest_sections(inputs.backtest)),
+        *(() if inputs.backtest is None else _backtest_sections(inputs.backtest, inputs.compared)),
         *(() if inputs.residuals is None else [_scatter(inputs.residuals, inputs.residual_model)]),
         *(() if inputs.accuracy is None else [_accuracy(inputs.accuracy)]),
         *(() if inputs.labels is None else [_labels(inputs.labels)]),
@@ -71,10 +73,10 @@ def comparisons(outcomes: pa.Table, *, trace: str | None = None) -> list[Compari
     return [compare(world, np.random.default_rng(BOOTSTRAP_SEED), trace=trace) for world in split_worlds(outcomes)]
 
 
-def _backtest_sections(folder: Path) -> list[Section]:
+def _backtest_sections(folder: Path, compared: Sequence[Comparison] | None) -> list[Section]:
     world = _read_json(folder / WORLD)
     trace = world["trace"]["name"] if "trace" in world else None
-    found = comparisons(parquet.read_table(folder / OUTCOMES, columns.BACKTEST), trace=trace)
+    found = compared or comparisons(parquet.read_table(folder / OUTCOMES, columns.BACKTEST), trace=trace)
     modelled = Provenance.MODELLED
     path = world["path"]
     return [

@@ -1,7 +1,7 @@
 """From rows of the study to changes against Simple with paired bootstrap intervals, and what they decompose into."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,12 +45,12 @@ class Group:
     columns: Mapping[str, Column]
     baseline: Mapping[str, Column]
 
-    @cached_property
+    @property
     def waiting(self) -> Interval:
         """The change of total waiting against Simple."""
         return self.change("total_wait_s")
 
-    @cached_property
+    @property
     def energy(self) -> Interval:
         """The change of the jobs' energy against Simple."""
         return self.change("energy_kwh")
@@ -62,7 +62,9 @@ class Group:
 
     def change(self, column: str) -> Interval:
         """The relative change of a total against Simple, paired."""
-        return change_interval(self.columns[column], self.baseline[column], _rng())
+        return self._once(
+            "change", column, lambda: change_interval(self.columns[column], self.baseline[column], _rng())
+        )
 
     def added_to(self, other: "Group", column: str) -> Interval:
         """This group's change minus the other's, both against Simple on the same samples."""
@@ -70,7 +72,17 @@ class Group:
 
     def mean(self, column: str) -> Interval:
         """The mean over samples."""
-        return mean_interval(self.columns[column], _rng())
+        return self._once("mean", column, lambda: mean_interval(self.columns[column], _rng()))
+
+    def _once(self, what: str, column: str, compute: Callable[[], Interval]) -> Interval:
+        """An interval that tables, figures and JSON show alike: each is drawn once."""
+        if (what, column) not in self._drawn:
+            self._drawn[what, column] = compute()
+        return self._drawn[what, column]
+
+    @cached_property
+    def _drawn(self) -> dict[tuple[str, str], Interval]:
+        return {}
 
     def a_job(self, column: str) -> float:
         """A total over all jobs."""

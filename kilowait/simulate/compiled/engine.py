@@ -14,7 +14,7 @@ from kilowait.simulate.compiled.by_key import Weighed, by_key
 from kilowait.simulate.compiled.covered import covered_form
 from kilowait.simulate.compiled.easy_backfill import easy_backfill, forest, no_ends
 from kilowait.simulate.compiled.first_come import first_come
-from kilowait.simulate.compiled.table import Table, read
+from kilowait.simulate.compiled.job_table import Table, read
 from kilowait.simulate.compiled.tape import Tape
 from kilowait.simulate.compiled.track import F64, LOGGED, STARTED, Tracks, WorldArrays, first_pairs, tracks
 from kilowait.simulate.compiled.worth import has_loaded

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from kilowait.core.errors import InputError
-from kilowait.lab.backtest.statistics import difference_interval
+from kilowait.lab.backtest.statistics import change_interval, difference_interval
+from kilowait.lab.study import effects
 from kilowait.lab.study.effects import BOOTSTRAP_SEED, NUMBERS, groups, select, split
 from kilowait.lab.study.rates_section import overheads
+from kilowait.lab.study.sections import information_section
+from kilowait.report.interval import Interval
 
 
 def row(policy, information, waits, energies, *, part="information", x=None, world="w"):
@@ -109,3 +112,23 @@ def test_overhead_and_benefit_by_hand():
     # in the world the policy took 1 s a sample for 10 jobs, and saved 8 of 40 kWh over 20 jobs
     world = costs["value", "w"]
     assert (world.scheduler_s, world.cost_j, world.saved_j) == pytest.approx((0.1, 1.0, 1.44e6))
+
+
+def test_every_interval_is_drawn_once_however_often_it_is_shown(monkeypatch):
+    drawn = []
+
+    def counting(ours, baseline, rng):
+        drawn.append((*ours, "of", *baseline))
+        return change_interval(ours, baseline, rng)
+
+    monkeypatch.setattr(effects, "change_interval", counting)
+    found = groups(ROWS)
+    section = information_section(found)
+    shown = [(g["policy"], g["information"], g["change"]) for g in section.data]
+    assert len(drawn) == len(ROWS) // 2 * 2  # groups of two samples, two metrics
+    energy = change_interval([9, 27], [10, 30], np.random.default_rng(BOOTSTRAP_SEED))
+    assert ("value", "model (m)", energy) in [
+        (policy, information, Interval(**change["jobs' energy"])) for policy, information, change in shown
+    ]
+    information_section(found)
+    assert len(drawn) == len(ROWS) // 2 * 2

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kilowait.predict.dryrun.pretend.autocast import cast_lower, pretend_autocast
-from kilowait.predict.dryrun.pretend.cells import pretend_cells
+from kilowait.predict.dryrun.pretend.recurrent import pretend_cells
 from kilowait.predict.dryrun.recorder import Recorder
 
 FLASH_HEAD = 256
