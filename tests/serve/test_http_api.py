@@ -35,12 +35,13 @@ for epoch in range(parser.parse_args().epochs):
         optimizer.step()
 """
 SANDBOX = sandbox_available() is None
-SLOW = "import time\nprint('begins', flush=True)\ntime.sleep(3600)\n"
+SLOW = "import os, time\nprint('begins', os.environ['KILOWAIT_JOB_ID'], flush=True)\ntime.sleep(3600)\n"
+"""Runs until it is cancelled; its dry run, which is no job, fails at once."""
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    options = {"policy": "value", "policy_options": {"kappa": 1e-5}, "max_queued": 3, "dry_run_budget_s": 120.0}
+    options = {"policy": "value", "policy_options": {"kappa": 1e-5}, "max_queued": 3, "dry_run_budget_s": 30.0}
     world = ServiceWorld(tmp_path_factory.mktemp("http"), {"A100": 1, "RTX-A6000": 1}, **options)
     yield world
     world.close()
@@ -191,8 +192,11 @@ def test_waiting_running_cancelled_and_why(world):
 def test_a_log_is_streamed_while_the_job_runs(world, tmp_path):
     """The job writes its second line only once the first has been read."""
     read = tmp_path / "read"
-    text = "import os, time\nprint(0, flush=True)\nwhile not os.path.exists({!r}):\n    time.sleep(0.05)\nprint(1)\n"
-    job_id = world.submit(text.format(str(read)))
+    text = (
+        "import os, time\nos.environ['KILOWAIT_JOB_ID']  # a dry run, which is no job, ends here\nprint(0, flush=True)\n"
+        f"while not os.path.exists({str(read)!r}):\n    time.sleep(0.05)\nprint(1)\n"
+    )
+    job_id = world.submit(text)
     with world.call("GET", f"/v1/jobs/{job_id}/logs?follow=true", stream=True) as stream:
         pieces = stream.iter_content(None)
         assert next(pieces) == b"0\n"

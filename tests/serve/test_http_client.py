@@ -14,7 +14,8 @@ from kilowait.core.errors import InputError, ServiceError, SourceError
 from tests.support.browser import browser
 from tests.support.service_world import ServiceWorld
 
-SLOW = "import time\nprint('begins', flush=True)\ntime.sleep(3600)\n"
+SLOW = "import os, time\nprint('begins', os.environ['KILOWAIT_JOB_ID'], flush=True)\ntime.sleep(3600)\n"
+"""Runs until it is cancelled; its dry run, which is no job, fails at once."""
 
 
 @pytest.fixture(scope="module")

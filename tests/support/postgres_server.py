@@ -7,11 +7,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+ATTEMPTS = 5
 OTHERS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
 
@@ -48,17 +50,28 @@ def postgres(folder: Path):
         for parent in (folder, *folder.parents):  # pytest's folders are its owner's alone
             if parent.stat().st_uid == 0 and str(parent) not in ("/", "/tmp"):
                 parent.chmod(parent.stat().st_mode | 0o011)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     common = {"cwd": data, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}, **as_other}
     made = [initdb, "-D", str(data), "-U", "kilowait", "-A", "trust", "-E", "UTF8", "--no-sync"]
     subprocess.run(made, check=True, stdout=subprocess.DEVNULL, **common)
-    options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
-    with (folder / "server.log").open("wb") as log:
-        running = subprocess.Popen([server, *options], stdout=log, stderr=log, **common)
-        try:
-            yield f"postgresql://kilowait@127.0.0.1:{port}/postgres"
-        finally:
-            running.send_signal(signal.SIGINT)  # a fast shutdown: it waits for no client
-            running.wait(300)
+    running, port = _started(server, data, folder / "server.log", common)
+    try:
+        yield f"postgresql://kilowait@127.0.0.1:{port}/postgres"
+    finally:
+        running.send_signal(signal.SIGINT)  # a fast shutdown: it waits for no client
+        running.wait(300)
+
+
+def _started(server, data, log, common):
+    """(process, port) of a server that listens; a port that another process takes meanwhile is given up."""
+    for _ in range(ATTEMPTS):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
+        with log.open("wb") as out:
+            running = subprocess.Popen([server, *options], stdout=out, stderr=out, **common)
+        while running.poll() is None:
+            if "ready to accept connections" in log.read_text(errors="replace"):
+                return running, port
+            time.sleep(0.05)
+    raise RuntimeError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")
