@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export TOKENIZERS_PARALLELISM := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo quick test lint serve bench clean
+.PHONY: help demo quick test lint docs serve bench clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -36,6 +36,11 @@ lint: $(READY) ## style, types and the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
+
+docs: $(READY) ## the documentation: out/docs/index.html
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/sphinx-build -W --keep-going -n -q -d out/docs.cache docs out/docs
+	$(BIN)/python docs/check_site.py out/docs
 
 serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A6000=4' needs no GPU
 	$(BIN)/python -m serve.start $(ARGS)
