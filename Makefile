@@ -39,7 +39,7 @@ lint: $(READY) ## style, types and the layers
 
 docs: $(READY) ## the documentation: out/docs/index.html
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
-	$(BIN)/sphinx-build -W --keep-going -n -q -d out/docs.cache docs out/docs
+	$(BIN)/sphinx-build -W --keep-going -n -q -E -d out/docs.cache docs out/docs
 	$(BIN)/python docs/check_site.py out/docs
 
 serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A6000=4' needs no GPU

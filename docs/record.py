@@ -3,7 +3,8 @@
     python docs/record.py optimality --provenance modelled --title "Distance from the offline optimum" \
         -- python -m benchmarks.optimality --samples 4 --json {json}
 
-The word {json} stands for a file that the command writes; without it the JSON is read from standard output.
+The word {json} stands for a file that the command writes, {out}/NAME for a file NAME of a folder that it writes: {out}
+stands in the command, NAME behind --file. Without either the JSON is read from standard output.
 """
 
 import argparse
@@ -15,10 +16,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-PLACE = "{json}"
+PLACE, FOLDER = "{json}", "{out}"
 
 
 def main() -> int:
@@ -27,10 +29,12 @@ def main() -> int:
     parser.add_argument("name", help="of the record: docs/results/NAME.json")
     parser.add_argument("--title", required=True, help="what the figures are, in a few words")
     parser.add_argument("--provenance", required=True, choices=("measured", "estimated", "modelled"))
+    parser.add_argument("--file", help="the JSON file in the folder {out}")
+    parser.add_argument("--keep", default="", metavar="KEY.KEY", help="keep only this part of the JSON")
     parser.add_argument("command", nargs="+", help="after --")
     args = parser.parse_args()
     load, began = os.getloadavg()[0], datetime.datetime.now(datetime.UTC)
-    code, result = _run(args.command)
+    code, result = _run(args.command, args.file)
     if code == 0:
         record = {
             "title": args.title,
@@ -39,22 +43,30 @@ def main() -> int:
             "commit": _commit(),
             "date": began.date().isoformat(),
             "machine": f"{machine()}, load {load:.1f} at the start",
-            "result": result,
+            "result": part(result, args.keep),
         }
         (RESULTS / f"{args.name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return code
 
 
-def _run(command: list[str]) -> tuple[int, object]:
+def _run(command: list[str], name: str | None) -> tuple[int, object]:
+    """The exit code and the JSON, from the file that was written or from standard output."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "result.json"
-        words = [str(path) if word == PLACE else word for word in command]
+        path = Path(folder) / (name or "result.json")
+        words = [{PLACE: str(path), FOLDER: folder}.get(word, word) for word in command]
         words[0] = sys.executable if words[0] == "python" else words[0]
-        stdout = None if PLACE in command else subprocess.PIPE
+        stdout = None if {PLACE, FOLDER} & set(command) else subprocess.PIPE
         done = subprocess.run(words, cwd=ROOT, stdout=stdout, text=True, check=False)
         if done.returncode:
             return done.returncode, None
-        return 0, json.loads(path.read_text() if PLACE in command else done.stdout)
+        return 0, json.loads(path.read_text() if stdout is None else done.stdout)
+
+
+def part(result: Any, way: str) -> Any:
+    """What stands under a dotted way of keys."""
+    for key in filter(None, way.split(".")):
+        result = result[key]
+    return result
 
 
 def _commit() -> str:

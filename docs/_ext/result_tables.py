@@ -94,7 +94,9 @@ def at(value: Any, way: str) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as people read it: three significant digits, thousands apart."""
+    """A value as people read it: three significant digits, thousands apart; a change with its interval in per cent."""
+    if isinstance(value, dict) and {"estimate", "low", "high"} <= value.keys():
+        return f"{value['estimate']:+.1%} [{value['low'] * 100:+.1f}, {value['high'] * 100:+.1f}]"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int):

@@ -29,6 +29,6 @@ def types() -> list[Any]:
 def row(one: Any) -> str:
     """A type's figures in the units of data sheets."""
     figures = [one.memory_bytes / 1e9, one.tensor_flops / 1e12, one.fp32_flops / 1e12, one.bandwidth / 1e9, one.peak_w]
-    idle = f"{one.idle_w:g} ({one.idle_provenance})"
+    idle = "unknown" if one.idle_w is None else f"{one.idle_w:g} ({one.idle_provenance})"
     cells = [f"`{one.name}`", *(f"{figure:,.4g}" for figure in figures), idle, ", ".join(one.aliases)]
     return "| " + " | ".join([*cells, commands.cell(one.source)]) + " |"

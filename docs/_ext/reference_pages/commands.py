@@ -13,6 +13,9 @@ PIPELINES_HEAD = """# Pipelines, tuning and benchmarks
 
 Commands of a checkout, run as `python -m MODULE`. Written from their parsers when this site is built.
 """
+MAIN = "kilowait.cli.main"
+GROUPS = ("lab",)
+"""Commands that only name others, which have a page of their own."""
 FOLDERS = ("pipelines", "tuning", "serve", "benchmarks")
 
 
@@ -23,9 +26,14 @@ def page() -> str:
 
 def kilowait_commands() -> list[argparse.ArgumentParser]:
     """The parsers of the command line, each with the arguments that it has when it is asked for."""
-    names = parsers.subcommands(parsers.parser_of("kilowait.cli.main"))
-    asked = [parsers.subcommands(parsers.parser_of("kilowait.cli.main", [name]))[name] for name in names]
-    return [leaf for parser in asked for leaf in parsers.leaves(parser)]
+    names = [name for name in parsers.subcommands(parsers.parser_of(MAIN)) if name not in GROUPS]
+    return [leaf for name in names for leaf in parsers.leaves(_asked_for(name))]
+
+
+def _asked_for(name: str) -> argparse.ArgumentParser:
+    """The parser of a command, or of the module that the command hands over to."""
+    parser = parsers.parser_of(MAIN, [name])
+    return parsers.subcommands(parser).get(name, parser)
 
 
 def pipelines_page() -> str:
@@ -41,6 +49,8 @@ def pipelines_page() -> str:
 def _module(name: str) -> str:
     """Where `main` stands: a folder that can be run has it in the module of its own name."""
     folder = parsers.ROOT / name.replace(".", "/")
+    package, _, rest = name.partition(".")
+    name = f"{package if package == 'benchmarks' else parsers.shell(package)}.{rest}"
     return f"{name}.{folder.name}" if folder.is_dir() else name
 
 

@@ -1,9 +1,10 @@
 """The HTTP API, from the OpenAPI document of the application. No Ray is started: the routes are built over nothing."""
 
+from importlib import import_module
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-from . import commands
+from . import commands, parsers
 
 HEAD = """# HTTP API
 
@@ -14,10 +15,9 @@ Written from the OpenAPI document, which the service serves as `/v1/openapi.json
 
 def document() -> dict[str, Any]:
     """The OpenAPI document of the service."""
-    from serve.api.routes import build
-
-    nothing = cast(Any, SimpleNamespace())
-    return build(nothing, nothing).openapi()
+    routes = import_module(f"{parsers.shell('serve')}.api.routes")
+    found: dict[str, Any] = routes.build(SimpleNamespace(), SimpleNamespace()).openapi()
+    return found
 
 
 def page() -> str:

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 from unittest.mock import patch
@@ -31,6 +32,14 @@ def parser_of(module: str, words: Sequence[str] = ()) -> argparse.ArgumentParser
         except _ParserReady as stopped:
             return stopped.parser
     raise RuntimeError(f"{module}: main() parsed no arguments")
+
+
+def shell(folder: str) -> str:
+    """The package that a top-level folder is: kilowait.serve where it is installed so, else serve.
+
+    One process must not load a folder under both names.
+    """
+    return f"kilowait.{folder}" if find_spec(f"kilowait.{folder}") else folder
 
 
 def runnable(package: str) -> Iterator[str]:

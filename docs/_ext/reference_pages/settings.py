@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,7 +52,7 @@ MEANINGS = {
 
 def page() -> str:
     """The variables and the options."""
-    from serve.app import Options
+    Options = import_module(f"{parsers.shell('serve')}.app").Options
 
     rows = [f"| `{name}` | {meaning} |" for name, meaning in VARIABLES.items()]
     texts = {**MEANINGS, **documented(Options)}
