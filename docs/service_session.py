@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sessions import ROOT, SESSIONS, session
 
-SERVE = "make serve ARGS='--pretend A100=1,A6000=2'"
+SERVE = "kilowait serve --pretend A100=1,A6000=2"
 SHORT = "--images 64 --batch-size 16 --width 8 --epochs 1"
 SUBMIT = [
     f"kilowait submit examples/train_resnet.py -- {SHORT}",

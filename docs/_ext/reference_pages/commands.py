@@ -1,6 +1,7 @@
 """The commands: of `kilowait`, and of the folders whose modules `python -m` runs."""
 
 import argparse
+import re
 
 from . import parsers
 
@@ -11,11 +12,16 @@ Written from the parsers when this site is built. Every command prints the same 
 """
 PIPELINES_HEAD = """# Pipelines, tuning and benchmarks
 
-Commands of a checkout, run as `python -m MODULE`. Written from their parsers when this site is built.
+In a checkout these are run as `python -m MODULE`. From an installed package `kilowait lab NAME` runs the pipeline NAME,
+and `kilowait lab tune-NAME` the command NAME of `tuning`; `kilowait lab --help` lists them. Benchmarks are in a checkout
+only.
+Written from the parsers when this site is built.
 """
 MAIN = "kilowait.cli.main"
 GROUPS = ("lab",)
 """Commands that only name others, which have a page of their own."""
+SIGNS = re.compile(r"[\\*_<>\[\]{}$`]")
+"""What has a meaning in Markdown."""
 FOLDERS = ("pipelines", "tuning", "serve", "benchmarks")
 
 
@@ -95,7 +101,6 @@ def _text(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    for sign in ("\\", "*", "_", "<", ">", "[", "]", "{", "}", "$", "`"):
-        text = text.replace(sign, "\\" + sign)
-    return text
+    """Text that Markdown shows as it is, but for words in backticks, which stay code."""
+    parts = re.split(r"(`[^`\n]+`)", text)
+    return "".join(part if part[:1] == "`" and len(part) > 1 else SIGNS.sub(r"\\\g<0>", part) for part in parts)

@@ -16,8 +16,18 @@ job, a the number of GPUs. Written from the registry when this site is built.
 
 
 def page() -> str:
-    """Every policy of the registry, in its order."""
-    return HEAD + "\n".join(section(name, record) for name, record in POLICIES.items())
+    """A list of all, then every policy of the registry, in its order."""
+    return HEAD + overview() + "\n".join(section(name, record) for name, record in POLICIES.items())
+
+
+def overview() -> str:
+    """A row a policy, with its sentence; empty where the registry has none."""
+    rows = [
+        f"| [`{name}`](#{name.replace('_', '-')}) | {commands.cell(record.sentence)} |"
+        for name, record in POLICIES.items()
+        if hasattr(record, "sentence")
+    ]
+    return "\n".join(["", "| policy | rule |", "| --- | --- |", *rows, "", ""]) if rows else "\n"
 
 
 def section(name: str, record: Any) -> str:
@@ -25,7 +35,7 @@ def section(name: str, record: Any) -> str:
     maker = getattr(record, "make", record)
     texts = [getattr(record, "sentence", ""), inspect.getdoc(inspect.getmodule(maker)), inspect.getdoc(maker)]
     shown = [commands.escaped(text) + "\n" for text in texts if text]
-    return "\n".join([f"## {name}\n", *shown, parameters(record, maker)])
+    return "\n".join([f"({name.replace('_', '-')})=\n## {name}\n", *shown, parameters(record, maker)])
 
 
 def parameters(record: Any, maker: Any) -> str:
