@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent / "_ext"))
 
-from result_tables import RESULTS, origin, read, shown, table
+from result_tables import RESULTS, read, shown, table
 
 ROOT = Path(__file__).parents[1]
 SESSIONS = Path(__file__).parent / "sessions"
@@ -42,11 +42,11 @@ def saves(record: Mapping[str, Any]) -> str:
             *(shown(row["changes"][name]) for name in ("total_wait_s", "energy_kwh")),
         ]
         for one in record["result"]
-        if one["classes"] in ("paper-like", "calibrated")
+        if one.get("classes") in ("paper-like", "calibrated")
         for row in one["policies"]
         if row["policy"] in POLICIES
     ]
-    return table(["job classes", "policy", "waiting", "energy of jobs"], rows) + f"\n\n{origin(record)}\n"
+    return table(["job classes", "policy", "waiting", "energy of jobs"], rows) + "\n"
 
 
 def main() -> int:

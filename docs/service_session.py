@@ -2,8 +2,8 @@
 
     python docs/service_session.py      # some minutes; needs chromium for the picture, and port 8000
 
-Writes docs/sessions/serve.txt, submit.txt and follow.txt, and docs/images/page.png. The secret part of the token is
-left out of what is kept.
+Writes serve.txt, submit.txt, submit_folder.txt and follow.txt in docs/sessions, and docs/images/page.png. The secret part
+of the token is left out of what is kept.
 """
 
 import os
@@ -69,7 +69,8 @@ def started(process: "subprocess.Popen[str]") -> str:
 
 def speak(service: dict[str, str]) -> None:
     """Submit, wait until a few are over and some wait, ask, and take the picture."""
-    keep("submit", session(*SUBMIT, **service))
+    keep("submit", session(SUBMIT[0], **service))
+    keep("submit_folder", session(SUBMIT[1], **service))
     session("kilowait ps --state running", **service)
     for command in MORE:
         session(command, **service)

@@ -18,7 +18,7 @@ SIMULATE = "kilowait simulate --jobs examples/jobs.csv --gpus A100=2,A6000=4"
 COMMANDS = {
     "predict_resnet": "kilowait predict examples/train_resnet.py",
     "predict_types": "kilowait predict --device H200 --device 'rtx 4090' examples/train_resnet.py -- --epochs 90",
-    "predict_bert": "kilowait predict --entrypoint train.py examples/bert -- --config config.yaml",
+    "predict_bert": "kilowait predict --entrypoint train.py --device A100 examples/bert -- --config config.yaml",
     "simulate_simple": f"{SIMULATE} --policy simple",
     "simulate_patient": f"{SIMULATE} --policy patient",
     "simulate_mine": f"{SIMULATE} --policy examples.my_policy:greenest_first",

@@ -8,7 +8,7 @@
     ```
 
 A record that `docs/record.py` wrote keeps the command's own JSON under "result"; `rows` is the way to a list in it, and
-`columns` says which key stands in which column. A record that was transcribed has "blocks" of Markdown and needs no
+`columns` says which key stands in which column; `where` and `where_not` keep rows by their values. A record that was transcribed has "blocks" of Markdown and needs no
 options. No figure is written in a page by hand.
 """
 
@@ -81,9 +81,13 @@ def chosen(result: Any, view: Mapping[str, Any]) -> list[list[str]]:
     """The rows of a command's JSON that the view asks for, as text."""
     rows = at(result, view.get("rows", ""))
     rows = rows if isinstance(rows, list) else [rows]
-    wanted = view.get("where", {})
-    kept = [row for row in rows if all(str(at(row, key)) == str(value) for key, value in wanted.items())]
+    wanted, unwanted = view.get("where", {}), view.get("where_not", {})
+    kept = [row for row in rows if _agrees(row, wanted) and not (unwanted and _agrees(row, unwanted))]
     return [[shown(at(row, way)) for way in view["columns"].values()] for row in kept]
+
+
+def _agrees(row: Any, wanted: Mapping[str, Any]) -> bool:
+    return all(str(at(row, key)) == str(value) for key, value in wanted.items())
 
 
 def at(value: Any, way: str) -> Any:

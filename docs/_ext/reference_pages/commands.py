@@ -13,8 +13,7 @@ Written from the parsers when this site is built. Every command prints the same 
 PIPELINES_HEAD = """# Pipelines, tuning and benchmarks
 
 In a checkout these are run as `python -m MODULE`. From an installed package `kilowait lab NAME` runs the pipeline NAME,
-and `kilowait lab tune-NAME` the command NAME of `tuning`; `kilowait lab --help` lists them. Benchmarks are in a checkout
-only.
+and `kilowait lab tune-NAME` the command NAME of `tuning`; `kilowait lab --help` lists them. Benchmarks need a checkout.
 Written from the parsers when this site is built.
 """
 MAIN = "kilowait.cli.main"
