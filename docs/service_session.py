@@ -2,8 +2,8 @@
 
     python docs/service_session.py      # some minutes; needs chromium for the picture, and port 8000
 
-Writes serve.txt, submit.txt, submit_folder.txt and follow.txt in docs/sessions, and docs/images/page.png. The secret part
-of the token is left out of what is kept.
+Writes serve.txt, submit.txt, submit_folder.txt and follow.txt in docs/sessions, and docs/images/page.png. The
+secret part of the token is left out of what is kept.
 """
 
 import os

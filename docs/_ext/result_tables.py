@@ -8,8 +8,8 @@
     ```
 
 A record that `docs/record.py` wrote keeps the command's own JSON under "result"; `rows` is the way to a list in it, and
-`columns` says which key stands in which column; `where` and `where_not` keep rows by their values. A record that was transcribed has "blocks" of Markdown and needs no
-options. No figure is written in a page by hand.
+`columns` says which key stands in which column; `where` and `where_not` keep rows by their values. A record that was
+transcribed has "blocks" of Markdown and needs no options. No figure is written in a page by hand.
 """
 
 import json
