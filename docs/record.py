@@ -20,6 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+MEASURED = ("kilowait", "pipelines", "serve", "tuning", "benchmarks", "data")
 PLACE, FOLDER = "{json}", "{out}"
 
 
@@ -70,13 +71,13 @@ def part(result: Any, way: str) -> Any:
 
 
 def _commit() -> str:
-    """The commit of the checkout, marked where files that are measured differ from it."""
+    """The newest commit that changed what is measured, marked where the checkout differs from it."""
 
     def git(*words: str) -> str:
+        words = (*words, "--", *MEASURED)
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "kilowait", "pipelines", "serve", "tuning", "benchmarks")
-    return git("rev-parse", "HEAD") + (" and changes" if changed else "")
+    return git("log", "-1", "--format=%H") + (" and changes" if git("status", "--porcelain") else "")
 
 
 def machine() -> str:

@@ -18,7 +18,13 @@ understood. Your own boards come in by a file: [](../how-to/add-a-gpu-type.md).
 
 def page() -> str:
     """One row a type."""
-    return HEAD + "\n".join(row(one) for one in types()) + "\n"
+    return HEAD + "\n".join(row(one) for one in types()) + "\n" + slices()
+
+
+def slices() -> str:
+    """The MIG slices by name, which are types of their own."""
+    names = [f"`{name}`" for name in hardware.GPU_TYPES if name not in hardware.CATALOGUE]
+    return f"\nSlices of a board (MIG) are types of their own: {', '.join(names)}.\n" if names else ""
 
 
 def types() -> list[Any]:

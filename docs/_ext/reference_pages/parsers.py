@@ -26,7 +26,7 @@ def parser_of(module: str, words: Sequence[str] = ()) -> argparse.ArgumentParser
         raise _ParserReady(self)
 
     main = importlib.import_module(module).main
-    with patch("sys.argv", [module, *words]), patch.object(argparse.ArgumentParser, "parse_known_args", stop):
+    with patch("sys.argv", [module, *words]), patch.object(argparse.ArgumentParser, "parse_args", stop):
         try:
             main(list(words)) if main.__code__.co_argcount else main()
         except _ParserReady as stopped:
