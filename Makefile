@@ -38,7 +38,6 @@ lint: $(READY) ## style, types and the layers
 	PYTHONPATH=. $(BIN)/lint-imports
 
 docs: $(READY) ## the documentation: out/docs/index.html
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/sphinx-build -W --keep-going -n -q -E -d out/docs.cache docs out/docs
 	$(BIN)/python docs/check_site.py out/docs
 

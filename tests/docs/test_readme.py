@@ -11,6 +11,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SESSIONS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "sessions").glob("*.txt")}
 sys.path.append(str(ROOT / "docs"))
 
+from readme import filled  # noqa: E402
 from sessions import COMMANDS, REPEATABLE, session  # noqa: E402
 
 
@@ -23,9 +24,6 @@ def test_nothing_is_left_to_fill_in() -> None:
 
 
 def test_its_output_and_its_figures_are_those_of_commands() -> None:
-    pytest.importorskip("sphinx", reason="the documentation's own tools are not installed: make docs installs them")
-    from readme import filled
-
     assert README.count("<!-- session ") >= 3
     assert README.count("```console") == README.count("<!-- session ")
     assert filled(README) == README

@@ -12,10 +12,11 @@ ROOT = Path(__file__).parents[2]
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
 sys.path[:0] = [str(ROOT / "docs" / "_ext")]
-pytest.importorskip("sphinx", reason="the documentation's own tools are not installed: make docs installs them")
 
 from reference_pages import catalogue, column_tables, commands, http, policy_table, python_api, settings  # noqa: E402
 from result_tables import KEYS, markdown, read  # noqa: E402
+
+pytestmark = [pytest.mark.ray, pytest.mark.torch]  # the commands of the pipelines are imported
 
 COMMANDS = ("predict", "simulate", "submit", "what-if", "ps", "show", "why", "cancel", "logs", "cluster", "history")
 ACTIONS = ("token create", "token list", "token revoke", "model list", "model show", "model promote", "model rollback")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.ray, pytest.mark.torch]
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
@@ -79,7 +81,6 @@ def test_the_script_for_labelling_names_commands_and_options_that_exist() -> Non
 
 def test_the_file_of_gpu_types_adds_one_and_overrides_one() -> None:
     """Run apart: a process reads one catalogue."""
-    pytest.importorskip("kilowait.core.gpu_file")
     code = "from kilowait.core.hardware import CATALOGUE as c; print(c['A6000'].idle_w, c['Lab-24'].peak_w)"
     command = [sys.executable, "-c", code]
     variables = {**os.environ, "KILOWAIT_GPUS": str(EXAMPLES / "gpus.toml")}
