@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export TOKENIZERS_PARALLELISM := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo quick test lint versions serve bench clean
+.PHONY: help demo quick test lint versions docs serve bench clean
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -39,6 +39,10 @@ lint: $(READY) ## style, types and the layers
 
 versions: ## the base install and its tests on every Python that is found here, 3.11 to 3.13
 	.ci/versions
+
+docs: $(READY) ## the documentation: out/docs/index.html
+	$(BIN)/sphinx-build -W --keep-going -n -q -E -d out/docs.cache docs out/docs
+	$(BIN)/python docs/check_site.py out/docs
 
 serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A6000=4' needs no GPU
 	$(BIN)/python -m serve.start $(ARGS)

@@ -1,4 +1,4 @@
-"""cluster-aws.yaml is one that Ray's launcher accepts; its groups are GPU types kilowait knows, and start on demand."""
+"""examples/cluster/aws.yaml: Ray's launcher accepts it; its groups are GPU types kilowait knows and start on demand."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ TYPES = {"a100": "A100", "l40s": "L40S", "a10g": "A10G"}
 
 @pytest.fixture
 def config() -> dict:
-    return yaml.safe_load((ROOT / "cluster-aws.yaml").read_text())
+    return yaml.safe_load((ROOT / "examples" / "cluster" / "aws.yaml").read_text())
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""cluster-kuberay.yaml: Ray's autoscaler reads it, kilowait knows its GPU types, and serve/app takes its options.
+"""examples/cluster/kuberay.yaml: Ray's autoscaler reads it, kilowait knows its GPU types, serve/app takes its options.
 
 KubeRay's own schema is checked where KUBERAY_CRD names the file ray.io_rayservices.yaml of its repository.
 """
@@ -25,7 +25,7 @@ GROUPS = {"a100": ("A100", 8), "l40s": ("L40S", 4), "a6000": ("A6000", 4)}
 
 @pytest.fixture
 def service() -> dict:
-    return yaml.safe_load((ROOT / "cluster-kuberay.yaml").read_text())
+    return yaml.safe_load((ROOT / "examples" / "cluster" / "kuberay.yaml").read_text())
 
 
 @pytest.fixture

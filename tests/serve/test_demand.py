@@ -1,4 +1,4 @@
-"""What the autoscaler is asked for, counted by hand; and that its groups are those that cluster-aws.yaml has."""
+"""What the autoscaler is asked for, counted by hand; its groups are those of examples/cluster/aws.yaml."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_it_asks_when_something_changed_and_only_then(live, monkeypatch):
 
 
 def test_rays_autoscaler_starts_what_is_asked_for():
-    config = yaml.safe_load((Path(__file__).parents[2] / "cluster-aws.yaml").read_text())
+    config = yaml.safe_load((Path(__file__).parents[2] / "examples" / "cluster" / "aws.yaml").read_text())
     groups = prepare_config(config)["available_node_types"]
     assert started_for(groups, "head", bundles({"A100": 9, "L40S": 3})) == {"a100": 2, "l40s": 1}
 
