@@ -1,7 +1,7 @@
 """kilowait predicts the runtime and energy of ML jobs from their source and schedules them on mixed GPUs.
 
 What this module names is the public API and stays as it is; everything else is internal. Names load what they need
-when they are first used, so `import kilowait` alone costs nothing.
+when they are first used, so `import kilowait` alone costs nothing; `__init__.pyi` tells type checkers what they are.
 
     import kilowait
 
@@ -12,17 +12,7 @@ when they are first used, so `import kilowait` alone costs nothing.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from kilowait.client.client import Client
-    from kilowait.core import errors
-    from kilowait.core.jobs import Job, Prediction
-    from kilowait.policies import POLICIES
-    from kilowait.predict.one_shot import predict
-    from kilowait.predict.predictor import Predictor
-    from kilowait.simulate.one_shot import simulate
-    from kilowait.simulate.run import Submission
+from typing import Any
 
 __version__ = "0.1.0"
 

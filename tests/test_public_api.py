@@ -1,5 +1,6 @@
 """What `import kilowait` gives: from a process of its own, since import order is what matters."""
 
+import ast
 import inspect
 import subprocess
 import sys
@@ -40,6 +41,12 @@ def test_the_public_names():
     assert (kilowait.POLICIES, kilowait.errors.InputError) == (POLICIES, InputError)
     with pytest.raises(AttributeError, match="no attribute 'predictt'; public are POLICIES"):
         _ = kilowait.predictt
+
+
+def test_the_stub_declares_the_same_names():
+    stub = ast.parse((Path(kilowait.__file__).parent / "__init__.pyi").read_text())
+    imported = {alias.asname for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert imported | {"__version__"} == set(kilowait.__all__)
 
 
 def test_importing_it_loads_nothing_heavy():

@@ -5,7 +5,7 @@
 attribute of `kilowait`, so a function of that name would be there or not depending on who imported what before. Hence
 one object under the name, whichever comes first: the package itself, whose module class has a `__call__`. It stays a
 module in every other way: `from kilowait.predict.predictor import Predictor`, `import kilowait.predict.predictor as p`
-and patching by dotted name work as ever. Type checkers read `kilowait/__init__.py`, which declares the function.
+and patching by dotted name work as ever. Type checkers read `kilowait/__init__.pyi`, which declares the function.
 """
 
 import inspect
