@@ -9,6 +9,7 @@ from kilowait.core.errors import InputError
 from kilowait.lab.backtest.backtest import PolicySpec
 from kilowait.lab.backtest.kappa_file import read_kappa
 from kilowait.policies import POLICIES
+from kilowait.policies.parameters import weight
 from kilowait.policies.value import KAPPA
 from kilowait.simulate.policy_arguments import add_parameters, given, named_rules
 
@@ -27,7 +28,9 @@ def add_policy_options(p: argparse.ArgumentParser, words: Sequence[str] = ()) ->
     )
     rules = [rule for rule in named_rules(words, "--policies").values() if "users" not in rule.needs]
     kappa = replace(KAPPA, sentence=KAPPA.sentence + ", or the kappa.json of tuning.kappa", metavar="K|FILE", read=str)
-    add_parameters(p, rules, apart={KAPPA.name: kappa})
+    # the policy itself refuses a weight that is out of range, and names its parameter
+    weights = {o.name: replace(o, read=float) for rule in rules for o in rule.options if o.read is weight}
+    add_parameters(p, rules, apart={**weights, KAPPA.name: kappa})
 
 
 def specs(args: argparse.Namespace, classes: str) -> list[PolicySpec]:
