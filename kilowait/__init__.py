@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from kilowait.policies import POLICIES
     from kilowait.predict.one_shot import predict
     from kilowait.predict.predictor import Predictor
-    from kilowait.simulate.one_shot import simulate
     from kilowait.simulate.run import Submission
+    from kilowait.simulate.simulation import simulate
 
 __version__ = "0.1.0"
 
