@@ -7,8 +7,8 @@ when they are first used, so `import kilowait` alone costs nothing; `__init__.py
 
     forecast = kilowait.predict("train.py", arguments=["--epochs", "3"], devices=["A100", "H100"])
     forecast["A100"].runtime_s                      # seconds; energy_kwh is the whole job's
-    found = kilowait.simulate("jobs.csv", "A100=4,A6000=8", "easy")
-    found.scores.total_wait_s
+    result = kilowait.simulate("jobs.csv", "A100=4,A6000=8", "easy")
+    result.scores.total_wait_s
 """
 
 from importlib import import_module
@@ -46,13 +46,13 @@ _MODULES = {"errors": "kilowait.core.errors", "predict": "kilowait.predict", "si
 def __getattr__(name: str) -> Any:
     """A public name, looked up when it is first used."""
     if name in _MODULES:
-        found: Any = import_module(_MODULES[name])
+        value: Any = import_module(_MODULES[name])
     elif name in _HOME:
-        found = getattr(import_module(_HOME[name]), name)
+        value = getattr(import_module(_HOME[name]), name)
     else:
         raise AttributeError(f"module 'kilowait' has no attribute {name!r}; public are {', '.join(__all__)}")
-    globals()[name] = found
-    return found
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

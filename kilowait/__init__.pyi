@@ -11,7 +11,7 @@ from kilowait.core.jobs import Prediction as Prediction
 from kilowait.policies import POLICIES as POLICIES
 from kilowait.predict.one_shot import predict as predict
 from kilowait.predict.predictor import Predictor as Predictor
-from kilowait.simulate.one_shot import simulate as simulate
+from kilowait.simulate.simulation import simulate as simulate
 from kilowait.simulate.run import Submission as Submission
 
 __version__: str

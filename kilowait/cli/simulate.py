@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
+from kilowait.core.units import HOUR_S
 from kilowait.policies import POLICIES
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.policy_arguments import add_parameters, explained, given, named_rules
@@ -89,7 +90,7 @@ def _inventory(text: str) -> dict[str, tuple[int, ...]]:
 def run(args: argparse.Namespace) -> int:
     """Simulate and print the scores; raises InputError for a file or parameter that is wrong."""
     from kilowait.simulate.jobs_csv import write_placements
-    from kilowait.simulate.one_shot import simulate
+    from kilowait.simulate.simulation import simulate
 
     _check_not_an_input(args.placements, (args.jobs, args.predictions))
     rule = POLICIES[args.policy]
@@ -119,7 +120,7 @@ def _as_table(result: dict[str, object]) -> str:
 
     def cell(name: str, value: object) -> tuple[str, str]:
         if name.endswith("_s") and isinstance(value, float):
-            return name.removesuffix("_s").replace("_", " "), f"{value:,.1f} s  ({value / 3600:,.2f} h)"
+            return name.removesuffix("_s").replace("_", " "), f"{value:,.1f} s  ({value / HOUR_S:,.2f} h)"
         if name.endswith("_kwh"):
             shown = f"{value:,.3f} kWh" if isinstance(value, float) else "unknown: a type has no known idle power"
             return name.removesuffix("_kwh").replace("_", " "), shown

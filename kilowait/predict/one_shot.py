@@ -15,6 +15,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.hardware import CATALOGUE, GPU_TYPES, canonical, is_known
 from kilowait.core.jobs import Prediction
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
+from kilowait.predict.embed.features import THREADS
 from kilowait.program.job_source import JobSource
 from kilowait.program.read import JobReading, read_file, read_program
 from kilowait.program.resources import GpuRequest, read_request
@@ -43,7 +44,7 @@ class PredictionSettings:
     bundle: Path | None = None
     device_model: Path | None = None
     dry_run_budget_s: float = BUDGET_S
-    threads: int = 2
+    threads: int = THREADS
     device_word: str = "device"
 
     def __post_init__(self) -> None:
@@ -113,7 +114,7 @@ def predict(
     bundle: Path | str | None = None,
     device_model: Path | str | None = None,
     dry_run_budget_s: float = BUDGET_S,
-    threads: int = 2,
+    threads: int = THREADS,
 ) -> JobForecast:
     """Predict the run time (s) and energy (kWh) of a program on each device type before it runs.
 

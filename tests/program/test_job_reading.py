@@ -131,7 +131,7 @@ def test_imports_are_followed_as_the_standard_library_follows_them(tmp_path):
     root = Path(__file__).parents[2]
     for package in ("kilowait", "pipelines", "benchmarks"):
         shutil.copytree(root / package, tmp_path / package, ignore=lambda _, names: [n for n in names if n == "data"])
-    for entrypoint in ("benchmarks/budget_errors.py", "benchmarks/refit.py"):
+    for entrypoint in ("benchmarks/patience.py", "benchmarks/refit.py"):
         finder = ModuleFinder(path=[str(tmp_path / "benchmarks"), str(tmp_path)])
         finder.run_script(str(tmp_path / entrypoint))
         expected = {Path(m.__file__).relative_to(tmp_path) for m in finder.modules.values() if m.__file__}
