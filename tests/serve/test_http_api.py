@@ -193,8 +193,8 @@ def test_a_log_is_streamed_while_the_job_runs(world, tmp_path):
     """The job writes its second line only once the first has been read."""
     read = tmp_path / "read"
     text = (
-        "import os, time\nos.environ['KILOWAIT_JOB_ID']  # a dry run, which is no job, ends here\nprint(0, flush=True)\n"
-        f"while not os.path.exists({str(read)!r}):\n    time.sleep(0.05)\nprint(1)\n"
+        "import os, time\nos.environ['KILOWAIT_JOB_ID']  # a dry run, which is no job, ends here\n"
+        f"print(0, flush=True)\nwhile not os.path.exists({str(read)!r}):\n    time.sleep(0.05)\nprint(1)\n"
     )
     job_id = world.submit(text)
     with world.call("GET", f"/v1/jobs/{job_id}/logs?follow=true", stream=True) as stream:
