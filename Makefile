@@ -25,7 +25,7 @@ demo: $(READY) ## the main job end to end on this machine: out/demo/report.html
 	$(BIN)/python -m pipelines.demo --out out/demo
 
 quick: $(READY) ## the tests that need neither Ray nor PyTorch nor patience
-	$(BIN)/python -m pytest --numprocesses 2 -m 'not ray and not torch and not slow'
+	$(BIN)/python -m pytest --numprocesses 2 -m 'not ray and not torch and not slow' --hypothesis-profile quick
 
 # A file's tests stay in one process: they share clusters and language models.
 test: $(READY) ## the whole suite

@@ -11,8 +11,8 @@ from kilowait.core.jobs import Prediction as Prediction
 from kilowait.policies import POLICIES as POLICIES
 from kilowait.predict.one_shot import predict as predict
 from kilowait.predict.predictor import Predictor as Predictor
-from kilowait.simulate.simulation import simulate as simulate
 from kilowait.simulate.run import Submission as Submission
+from kilowait.simulate.simulation import simulate as simulate
 
 __version__: str
 __all__ = [

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.examples import QUICK, WHOLE
 from tests.support.postgres_server import postgres
 
 HERE = Path(__file__).parent
@@ -28,8 +29,10 @@ FOLDERS = {
 """What the tests of a folder load; what one module of another folder loads stands in its `pytestmark`."""
 
 # A busy machine is slow: no example has a time limit, and slow examples are no fault.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+# `--hypothesis-profile quick` tries fewer.
+for name, count in (("whole", WHOLE), ("quick", QUICK)):
+    settings.register_profile(name, deadline=None, max_examples=count, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("whole")
 
 
 def of_folder(path: Path) -> set[str]:

@@ -24,6 +24,7 @@ from kilowait.core.errors import IllegalEvent, JobRefused
 from kilowait.core.jobs import Held, Job, Prediction
 from kilowait.policies import POLICIES, Place
 from kilowait.policies.simple import simple
+from tests.support.examples import examples
 
 SEEN = {t: Prediction(runtime_s=10.0, energy_kwh=1.0) for t in ("A", "B")}
 
@@ -226,7 +227,7 @@ HELD_FOR_EVER = [("submit", 2), ("hold", 1), ("submit", 0), ("decide", 0)]
 """A job of three GPUs where others hold one of the three: nobody knows until when."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @example("conservative", HELD_FOR_EVER)
 @example("patient", HELD_FOR_EVER)
 @example("milp", HELD_FOR_EVER)

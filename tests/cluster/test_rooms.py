@@ -25,6 +25,7 @@ from kilowait.policies.value_aging import value_aging
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from tests.support import rooms_reference as slow
+from tests.support.examples import examples
 
 
 def submission(job_id, submit_s=0, seconds=10, **fields):
@@ -170,7 +171,7 @@ def move(whole, shared, gpu_type, where, milli):
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(rng=st.randoms(use_true_random=False), checkpoint_s=st.sampled_from((None, 0, 1)))
 def test_every_policy_keeps_to_boards_and_nodes_and_its_log_replays(name, rng, checkpoint_s):
     nodes, jobs = random_case(rng)
@@ -197,7 +198,7 @@ def test_every_policy_keeps_to_boards_and_nodes_and_its_log_replays(name, rng, c
 
 
 @pytest.mark.parametrize("name", ["simple", "value", "easy", "patient"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(rng=st.randoms(use_true_random=False))
 def test_no_policy_goes_below_the_bounds_with_shares_and_nodes(name, rng):
     nodes, jobs = random_case(rng)

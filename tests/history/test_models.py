@@ -139,7 +139,7 @@ def test_old_candidates_keep_only_what_was_said_of_them(store, monkeypatch):
 actions = st.lists(st.one_of(st.sampled_from("abc").map(lambda v: ("promote", v)), st.just(("rollback", ""))))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(actions, st.sampled_from("abc"))
 def test_a_rollback_undoes_the_promotion_before_it(before, version):
     log, depth = [], 0

@@ -18,6 +18,7 @@ from kilowait.core.submission import Ending, Retry
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.policies.sjf import sjf
+from tests.support.examples import examples
 from tests.support.live_world import request, seen
 
 
@@ -220,5 +221,5 @@ class LiveMachine(RuleBasedStateMachine):
         assert sorted(kept) == placed
 
 
-LiveMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+LiveMachine.TestCase.settings = settings(max_examples=examples(20), stateful_step_count=20)
 TestKilledAnywhere = LiveMachine.TestCase

@@ -20,6 +20,7 @@ from kilowait.policies.patient import patient
 from kilowait.policies.planning.futures import ArrivalModel
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
+from tests.support.examples import examples
 
 HOUR_S = 3600.0
 
@@ -124,7 +125,7 @@ def worlds(draw):
     return jobs
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(worlds(), st.sampled_from([0, 100, 1e6]))
 def test_every_job_runs_once_and_the_same_state_gives_the_same_decisions(jobs, price):
     inventory = {"A": 2, "B": 2, "C": 3}

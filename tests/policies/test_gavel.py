@@ -14,6 +14,7 @@ from kilowait.core.jobs import Job, Prediction
 from kilowait.policies.gavel import gavel
 from kilowait.policies.planning.allocation import ALLOCATIONS, energy, max_min, throughput
 from kilowait.policies.planning.demand import Demand, demand_of
+from tests.support.examples import examples
 from tests.support.timelines import job, timeline
 
 
@@ -113,7 +114,7 @@ two_by_two = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(two_by_two)
 def test_sums_are_those_of_the_best_vertex(d):
     for allocation, gain in ((throughput, 1 / d.seconds), (energy, 1 / d.kwh)):
@@ -121,7 +122,7 @@ def test_sums_are_those_of_the_best_vertex(d):
         assert (gain * allocation(d)).sum() == pytest.approx(expected, rel=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(two_by_two)
 def test_the_least_level_is_that_of_the_best_vertex(d):
     rows, limits = polytope(d)
@@ -146,7 +147,7 @@ def demands(draw):
     return demand(rows, total, jobs=jobs)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(demands(), st.sampled_from(sorted(ALLOCATIONS)))
 def test_an_allocation_fits_time_and_gpus(d, objective):
     x = ALLOCATIONS[objective](d)
@@ -156,7 +157,7 @@ def test_an_allocation_fits_time_and_gpus(d, objective):
     assert ((d.jobs[:, None] * d.gpus * x).sum(axis=0) <= d.total + 1e-6).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(demands())
 def test_nobody_gets_less_than_by_an_equal_share(d):
     """The sharing incentive of the source's section 4.4: N_j / n of every type for each of n narrow jobs, or all."""
@@ -164,7 +165,7 @@ def test_nobody_gets_less_than_by_an_equal_share(d):
     assert levels(d, max_min(d)).min() >= share * (1 - 1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(demands(), st.floats(1e-3, 1e3))
 def test_a_job_in_another_unit_reaches_the_same_level(d, factor):
     seconds = d.seconds.copy()
@@ -173,7 +174,7 @@ def test_a_job_in_another_unit_reaches_the_same_level(d, factor):
     assert levels(d, max_min(other)).min() == pytest.approx(levels(d, max_min(d)).min(), rel=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(demands(), st.sampled_from(sorted(ALLOCATIONS)))
 def test_a_group_is_its_jobs_one_by_one(d, objective):
     apart = d.jobs.astype(int)

@@ -14,6 +14,7 @@ from kilowait.core.jobs import Prediction
 from kilowait.policies.value import value
 from kilowait.policies.value_aging import value_aging
 from kilowait.simulate.loop import simulate
+from tests.support.examples import examples
 from tests.support.random_worlds import worlds
 from tests.support.timelines import job, timeline
 
@@ -111,7 +112,7 @@ factors = st.builds(lambda whole, power: whole * 2.0**power, st.integers(1, 999)
 """Factors by which small whole numbers multiply without rounding, so that ties stay ties."""
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(worlds(), factors, factors)
 def test_multiplying_all_times_and_all_energies_changes_no_placement(world, times, energies):
     inventory, submissions = world
@@ -122,7 +123,7 @@ def test_multiplying_all_times_and_all_energies_changes_no_placement(world, time
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(worlds())
 def test_a_replayed_log_leads_a_fresh_policy_to_the_same_decisions(world):
     inventory, submissions = world

@@ -13,6 +13,7 @@ from kilowait.policies.patient import patient
 from kilowait.policies.planning.time_indexed import Column, SearchLimits, select
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
+from tests.support.examples import examples
 
 INVENTORY = {"A": 1, "B": 1}
 GENEROUS = SearchLimits(nodes=1000, time_s=60)
@@ -87,7 +88,7 @@ def brute_force_s(inventory, jobs, price):
     return best
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(crowds(), st.sampled_from((0, 1, 4)))
 def test_a_crowd_is_served_as_brute_force_would(crowd, price):
     """Nobody arrives later, so deciding anew at every end must not spoil the first plan."""
@@ -97,7 +98,7 @@ def test_a_crowd_is_served_as_brute_force_would(crowd, price):
     assert cost == pytest.approx(brute_force_s(inventory, jobs, price))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(st.integers(1, 8), st.integers(1, 3))
 def test_the_same_state_gives_the_same_decisions(horizon, nodes):
     jobs = [job(str(i), i // 3, (5 + i % 4, 2), (3 + i % 5, 1 + i % 2), 1 + i % 2) for i in range(12)]

@@ -16,6 +16,7 @@ from kilowait.policies.value_aging import value_aging
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from tests.support import planners_reference as slow
+from tests.support.examples import examples
 
 TYPES = ("A", "B", "C")
 PAIRS = [
@@ -98,7 +99,7 @@ def first_possible_start_s(cluster, decisions, head):
     return min(plans, key=lambda plan: plan[0])[1]  # equal ends: the earlier type
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(ROUNDED)
 def test_easy_never_delays_the_head_when_predictions_are_exact(world):
     inventory, submissions = world
@@ -118,7 +119,7 @@ def test_easy_never_delays_the_head_when_predictions_are_exact(world):
     assert {job_id: starts[job_id] for job_id in promised_s} == promised_s
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(ROUNDED)
 def test_conservative_keeps_every_reservation_when_predictions_are_exact(world):
     inventory, submissions = world
@@ -138,7 +139,7 @@ def test_conservative_keeps_every_reservation_when_predictions_are_exact(world):
         )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(ROUNDED)
 def test_under_conservative_no_job_changes_what_happens_to_an_earlier_one(world):
     inventory, submissions = world
@@ -153,7 +154,7 @@ def test_under_conservative_no_job_changes_what_happens_to_an_earlier_one(world)
         assert without_later == {job_id: everybody[job_id] for job_id in without_later}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(st.randoms(use_true_random=False), st.integers(0, 6), st.sampled_from((0, 0.25, 2)))
 def test_value_aging_bounds_every_wait_whatever_the_predictions(rng, limit_s, kappa):
     inventory, _, submissions = random_case(rng)

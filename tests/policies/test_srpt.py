@@ -14,6 +14,7 @@ from kilowait.policies.sjf import sjf
 from kilowait.policies.srpt import srpt
 from kilowait.simulate.loop import simulate
 from tests.support import timelines
+from tests.support.examples import examples
 from tests.support.timelines import attempts
 
 job = partial(timelines.job, checkpoint_s=0.0)
@@ -80,7 +81,7 @@ def least_waiting(work):
     return sum(end - key[0] for key, end in ends.items())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(1, 8)), min_size=1, max_size=9))
 def test_on_one_machine_for_nothing_it_has_the_least_flow_time(spec):
     run = simulate([job(str(k), s, A=(t, 1)) for k, (s, t) in enumerate(spec)], {"A": 1}, srpt(hysteresis=1))
@@ -102,7 +103,7 @@ def worlds(draw):
     return inventory, submissions
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(worlds(), st.sampled_from((1.0, 2.0)))
 def test_all_work_is_done_once_and_every_restart_is_paid(world, hysteresis):
     inventory, submissions = world
@@ -131,7 +132,7 @@ def test_all_work_is_done_once_and_every_restart_is_paid(world, hysteresis):
             assert sum(p.gpus for p in run.placements if p.gpu_type == t and p.start_s <= moment < p.end_s) <= total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(worlds())
 def test_a_log_with_preemptions_replays_to_the_same_state(world):
     inventory, submissions = world

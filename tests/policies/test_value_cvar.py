@@ -13,6 +13,7 @@ from kilowait.policies.value import value
 from kilowait.policies.value_cvar import cvar, value_cvar
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
+from tests.support.examples import examples
 
 Z95 = 1.6448536269514722  # of the standard normal distribution, from a table
 
@@ -49,7 +50,7 @@ def worlds(draw, intervals):
     return inventory, submissions
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.booleans().flatmap(worlds), st.sampled_from((0.0, 0.5, 0.95)), st.sampled_from((0.0, 0.125, 3.0)))
 def test_without_intervals_or_without_width_it_is_value(world, risk, kappa):
     inventory, submissions = world

@@ -16,6 +16,7 @@ from kilowait.predict.correction.covariance import JobFeatures, Likeness, Varian
 from kilowait.predict.correction.evidence import most_likely, winsorised
 from kilowait.predict.correction.training import MeasuredJobs, calibrated, train
 from kilowait.predict.device_model.calibration import Quantiles
+from tests.support.examples import examples
 
 NOTHING = dict.fromkeys(("site", "gpu_type", "source", "owner", "near", "near_on_type"), 0.0)
 SPACE = VectorSpace(center=np.zeros(1, dtype=np.float32), spread=np.ones(1, dtype=np.float32))
@@ -165,7 +166,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(rows, st.randoms(use_true_random=False))
 def test_the_order_of_jobs_does_not_matter_and_more_jobs_never_make_it_less_sure(found, random):
     process = ResidualProcess(jobs(*(row[:4] for row in found)), np.array([row[4] for row in found]), Variances())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kilowait.predict.dryrun.loops.index import Index, Question
@@ -165,7 +165,6 @@ questions = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(length=st.integers(1, 60), asked=st.lists(questions, max_size=4))
 def test_items_that_answer_alike_add_up_exactly(length: int, asked: list[Question]) -> None:
     """Where what an item does follows from the questions, the weighed sum is the sum over all items."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kilowait.program.effect import arguments_in_effect, arguments_refused
 from kilowait.program.job_source import JobSource
+from tests.support.examples import examples
 
 ARGPARSE = """\
 import argparse
@@ -75,7 +76,7 @@ def test_evidence_says_given_or_where_the_default_stands():
     assert list(found)[:3] == ["data", "epochs", "lr"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(
     st.lists(
         st.sampled_from(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from kilowait.core.errors import InputError
 from kilowait.program.resources import read_request
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_hostile_source_never_crashes(source):
     assert read_request(source, "torchrun 'unclosed").gpus >= 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     st.lists(
         st.sampled_from(

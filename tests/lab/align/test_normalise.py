@@ -14,6 +14,7 @@ from kilowait.lab.corpus.generate import generate
 from kilowait.lab.corpus.running import last_number, results
 from kilowait.lab.corpus.twins import twins
 from kilowait.program.source import source_from_bytes
+from tests.support.examples import examples
 
 
 def printed(text: str) -> str:
@@ -159,7 +160,7 @@ function = st.tuples(names, names, expressions, expressions).map(
 comprehension = st.tuples(names, names, expressions).map(lambda t: f"{t[0]} = sum({t[2]} for {t[1]} in range(3))")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(st.one_of(simple, dead, function, comprehension), max_size=8))
 def test_any_mix_of_scopes_and_dead_code_keeps_every_value(statements):
     seed = "a = b = value = value_2 = number = model = x = 1"

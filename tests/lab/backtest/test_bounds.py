@@ -16,6 +16,7 @@ from kilowait.policies import POLICIES
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from kilowait.simulate.scores import score
+from tests.support.examples import examples
 
 PARAMETERS = {
     "value_cvar": {"kappa": 1e-5},
@@ -108,13 +109,13 @@ class TestByHand:
         assert Bounds.of(sample({"A": 1})) == Bounds(energy_kwh=0, wait_s=0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(tiny(), st.sampled_from((0, 3)))
 def test_no_schedule_costs_less_than_the_bound(world, price):
     assert relax(world, price).bound_s <= brute_force_s(world, price) + 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(tiny(), st.sampled_from((0, 3)))
 def test_the_optimum_is_that_of_brute_force(world, price):
     found = optimum(world, wait_s_per_kwh=price)
