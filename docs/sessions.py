@@ -21,6 +21,7 @@ COMMANDS = {
     "predict_bert": "kilowait predict --entrypoint train.py --device A100 examples/bert -- --config config.yaml",
     "simulate_simple": f"{SIMULATE} --policy simple",
     "simulate_patient": f"{SIMULATE} --policy patient",
+    "from_python": "python examples/from_python.py",
     "simulate_mine": f"{SIMULATE} --policy examples.my_policy:greenest_first",
 }
 REPEATABLE = ("simulate_simple", "simulate_patient", "simulate_mine")

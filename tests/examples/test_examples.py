@@ -44,6 +44,11 @@ def test_the_resnet_and_the_bert_can_be_predicted() -> None:
     assert re.search(r"dry run: \w+, 3 optimizer steps", printed)
 
 
+def test_kilowait_is_used_from_python() -> None:
+    printed = run(sys.executable, EXAMPLES / "from_python.py")
+    assert re.findall(r"^(\w+): .* kWh \(modelled\)$", printed, re.M) == ["A100", "H100", "simple", "patient"]
+
+
 @pytest.mark.parametrize("policy", ["simple", "value", "patient"])
 def test_the_list_of_jobs_runs_through_a_policy(policy: str) -> None:
     command = [sys.executable, "-m", "kilowait", "simulate", "--gpus", "A100=2,A6000=4", "--policy", policy]

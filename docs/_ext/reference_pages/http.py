@@ -41,7 +41,7 @@ def route(path: str, method: str, operation: dict[str, Any]) -> str:
         parts.append(f"Body: {_kind(_json(operation['requestBody']['content']))}.\n")
     rows = [_parameter(one) for one in operation.get("parameters", ()) if one["name"] != "authorization"]
     if rows:
-        parts.append("\n".join(["| parameter | in | type | |", "| --- | --- | --- | --- |", *rows]) + "\n")
+        parts.append("\n".join(["| parameter | in | type | meaning |", "| --- | --- | --- | --- |", *rows]) + "\n")
     for status, answer in operation["responses"].items():
         if status.isdigit() and "content" in answer:
             parts.append(f"Answer {status}: {_kind(_json(answer['content']))}.\n")
@@ -58,7 +58,7 @@ def schema(name: str, body: dict[str, Any]) -> str:
     head = f"({_anchor(name)})=\n### {name}\n\n{_plain(body.get('description', ''))}\n"
     if not rows:
         return head + (f"One of: {', '.join(f'`{value}`' for value in body['enum'])}.\n" if "enum" in body else "")
-    return head + "\n" + "\n".join(["| field | type | required | |", "| --- | --- | --- | --- |", *rows]) + "\n"
+    return head + "\n" + "\n".join(["| field | type | required | meaning |", "| --- | --- | --- | --- |", *rows]) + "\n"
 
 
 def _anchor(name: str) -> str:
