@@ -51,3 +51,14 @@ def test_a_step_that_fails_ends_the_demo_with_its_number(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "step 1 ended with exit code 2" in done.stderr
     assert (tmp_path / "corpus" / "mine.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("prefix", ["", "kilowait."])
+def test_steps_are_started_under_the_name_that_the_demo_was_loaded_by(prefix: str) -> None:
+    code = f"from {prefix}pipelines import demo; "
+    code += "print(*(step.arguments[1] for step in demo.steps(demo.parser().parse_args([]))), demo.COMMITTED_LABELS)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    *modules, labels = done.stdout.split()
+    expected = ["pipelines.corpus", "pipelines.label", "pipelines.embed", "pipelines.train", "tuning.kappa"]
+    assert modules == [f"{prefix}{name}" for name in [*expected, "pipelines.backtest"]]
+    assert Path(labels) == ROOT / "data" / "cpu" / "labels.parquet"
