@@ -39,8 +39,8 @@ class JobLog:
         self.close()
         self._file = (self._folder / f"{self._written:016d}.log").open("ab", buffering=0)
         self._room = self._segment_bytes
-        for old in _segments(self._folder)[:-SEGMENTS]:
-            old.unlink()
+        for segment in _segments(self._folder)[:-SEGMENTS]:
+            segment.unlink()
 
 
 def read_log(folder: Path, offset: int = 0, limit: int = 65536) -> tuple[int, bytes]:
@@ -49,14 +49,14 @@ def read_log(folder: Path, offset: int = 0, limit: int = 65536) -> tuple[int, by
     if not segments:
         return offset, b""
     begin = max(offset, segments[0][0])
-    found = b""
-    for first, path in segments:
-        at = begin + len(found) - first
-        if at >= 0 and len(found) < limit:
+    data = b""
+    for segment_start, path in segments:
+        position = begin + len(data) - segment_start
+        if position >= 0 and len(data) < limit:
             with path.open("rb") as file:
-                file.seek(at)
-                found += file.read(limit - len(found))
-    return begin, found
+                file.seek(position)
+                data += file.read(limit - len(data))
+    return begin, data
 
 
 def _segments(folder: Path) -> list[Path]:

@@ -51,8 +51,8 @@ def _become_guest(order: Order, scratch: str, marks: int, errors: int, warm: boo
     limit(resource.RLIMIT_CORE, 0)
     with contextlib.suppress(OSError):  # when memory runs out, let the kernel choose the script
         Path("/proc/self/oom_score_adj").write_text("1000")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for source, target in ((nothing, 0), (nothing, 1), (errors, 2), (marks, guest.MARKS_FD)):
+    null_fd = os.open(os.devnull, os.O_RDWR)
+    for source, target in ((null_fd, 0), (null_fd, 1), (errors, 2), (marks, guest.MARKS_FD)):
         os.dup2(source, target)
     os.set_inheritable(guest.MARKS_FD, not warm)
     os.closerange(guest.MARKS_FD + 1, 256)
@@ -134,13 +134,13 @@ def kill_group(pid: int) -> None:
 
 
 def _children() -> list[int]:
-    found = []
+    pids = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             after_name = stat.read_text(errors="replace").rpartition(")")[2].split()
             if int(after_name[1]) == os.getpid():
-                found.append(int(stat.parent.name))
-    return found
+                pids.append(int(stat.parent.name))
+    return pids
 
 
 def sweep() -> None:

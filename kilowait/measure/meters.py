@@ -48,10 +48,10 @@ class Meter(Protocol):
 
 def _between(a: PowerSample, b: PowerSample, at_s: float) -> PowerSample:
     share = (at_s - a.at_s) / (b.at_s - a.at_s)
-    counted = None
+    energy_j = None
     if a.energy_j is not None and b.energy_j is not None:
-        counted = a.energy_j + share * (b.energy_j - a.energy_j)
-    return PowerSample(at_s=at_s, power_w=a.power_w + share * (b.power_w - a.power_w), energy_j=counted)
+        energy_j = a.energy_j + share * (b.energy_j - a.energy_j)
+    return PowerSample(at_s=at_s, power_w=a.power_w + share * (b.power_w - a.power_w), energy_j=energy_j)
 
 
 def _at(samples: Sequence[PowerSample], at_s: float) -> PowerSample:
@@ -79,16 +79,16 @@ def read_trace(
     """Charge a window of a trace: by the energy counter where every sample has one, else by integrating power."""
     window = clip(samples, start_s, end_s)
     first, last = window[0].energy_j, window[-1].energy_j
-    counted = first is not None and last is not None
+    has_counter = first is not None and last is not None
     energy_j = last - first if first is not None and last is not None else integrate_j(window)
-    used = [s.memory_bytes for s in samples if s.memory_bytes is not None]
+    memory_readings = [s.memory_bytes for s in samples if s.memory_bytes is not None]
     return MeterReading(
         energy_j=energy_j,
         power_mean_w=energy_j / (end_s - start_s),
         power_peak_w=max(s.power_w for s in window),
-        peak_memory_bytes=max(used, default=None),
+        peak_memory_bytes=max(memory_readings, default=None),
         provenance=provenance,
-        meter=f"{prefix}-energy-counter" if counted else f"{prefix}-power-sampling",
+        meter=f"{prefix}-energy-counter" if has_counter else f"{prefix}-power-sampling",
     )
 
 

@@ -74,9 +74,10 @@ def boards(nvml: Any) -> list[Device]:
     with _as_meter_error(nvml, "listing the boards"):
         driver = nvml.nvmlSystemGetDriverVersion()
         handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-        found = [(nvml.nvmlDeviceGetUUID(h), nvml.nvmlDeviceGetName(h)) for h in handles]
+        uuids_and_names = [(nvml.nvmlDeviceGetUUID(h), nvml.nvmlDeviceGetName(h)) for h in handles]
     return [
-        Device(device_type=from_nvml(name), device_id=uuid, device_name=name, driver=driver) for uuid, name in found
+        Device(device_type=from_nvml(name), device_id=uuid, device_name=name, driver=driver)
+        for uuid, name in uuids_and_names
     ]
 
 
@@ -85,20 +86,20 @@ def visible_uuids() -> list[str]:
 
     Asked in a process of its own: CUDA started here would hold memory on the boards that are to be measured.
     """
-    done = subprocess.run([sys.executable, "-c", _UUIDS], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise MeterError(f"CUDA cannot list its devices: {last[0]}")
-    return done.stdout.split()
+    process = subprocess.run([sys.executable, "-c", _UUIDS], capture_output=True, text=True, check=False)
+    if process.returncode != 0:
+        error_lines = process.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise MeterError(f"CUDA cannot list its devices: {error_lines[0]}")
+    return process.stdout.split()
 
 
 def visible_boards(nvml: Any, uuids: Sequence[str]) -> list[Device]:
     """The boards with these UUIDs, in this order; raises MeterError for one that NVML does not list."""
-    known = {board.device_id.lower(): board for board in boards(nvml)}
-    missing = [uuid for uuid in uuids if uuid.lower() not in known]
+    by_uuid = {board.device_id.lower(): board for board in boards(nvml)}
+    missing = [uuid for uuid in uuids if uuid.lower() not in by_uuid]
     if missing:
-        raise MeterError(f"CUDA shows {', '.join(missing)}, NVML lists {', '.join(sorted(known)) or 'nothing'}")
-    return [known[uuid.lower()] for uuid in uuids]
+        raise MeterError(f"CUDA shows {', '.join(missing)}, NVML lists {', '.join(sorted(by_uuid)) or 'nothing'}")
+    return [by_uuid[uuid.lower()] for uuid in uuids]
 
 
 class NvmlMeter:

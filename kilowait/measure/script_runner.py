@@ -154,8 +154,8 @@ def order_for(device: Device, script: Path, timeout_s: float) -> Order:
 
 def versions() -> str:
     """The versions a label depends on, as a JSON object."""
-    found = {"python": platform.python_version(), "torch": metadata.version("torch")}
-    return json.dumps({**found, "kilowait": kilowait.__version__})
+    package_versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
+    return json.dumps({**package_versions, "kilowait": kilowait.__version__})
 
 
 class ScriptRunner:

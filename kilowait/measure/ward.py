@@ -100,9 +100,9 @@ class _Watch:
         if self.kill_s is not None and now_s >= self.kill_s:
             kill_group(self.pid)
 
-    def _ask_to_end(self, why: str) -> None:
+    def _ask_to_end(self, reason: str) -> None:
         if self.failure is None:
-            self.failure, self.kill_s, self.deadline_s = why, time.perf_counter() + self.order.grace_s, None
+            self.failure, self.kill_s, self.deadline_s = reason, time.perf_counter() + self.order.grace_s, None
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGTERM)
 
@@ -164,8 +164,8 @@ def _become(order: WardOrder, output: int, ready: int) -> NoReturn:
         limit(resource.RLIMIT_CORE, 0)
         with contextlib.suppress(OSError):  # when memory runs out, let the kernel choose the job
             Path("/proc/self/oom_score_adj").write_text("1000")
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (output, 1), (output, 2)):
+        null_fd = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null_fd, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
         os.chdir(order.folder)
         os.write(ready, b"1")

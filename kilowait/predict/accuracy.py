@@ -71,9 +71,9 @@ def _check(measured: FloatArray, predicted: FloatArray) -> None:
     if len(measured) == 0:
         raise InputError("no measured values to compare predictions with")
     for name, values in (("measured values", measured), ("predictions", predicted)):
-        bad = int((~np.isfinite(values)).sum())
-        if bad:
-            raise InputError(f"{bad} of {len(values)} {name} are NaN or infinite")
+        invalid = int((~np.isfinite(values)).sum())
+        if invalid:
+            raise InputError(f"{invalid} of {len(values)} {name} are NaN or infinite")
     if measured.min() <= 0:
         raise InputError(f"measured values must be > 0, got {measured.min()!r}")
 

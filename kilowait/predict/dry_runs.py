@@ -97,20 +97,20 @@ class DryRunOutcome:
 
 def totals(run: DryRun) -> dict[str, float]:
     """FLOPs and bytes moved by all operations on the target."""
-    own = [op for op in run.operations if op.device == run.target]
+    on_target = [op for op in run.operations if op.device == run.target]
     return {
-        "flops": float(sum(op.count * op.flops for op in own)),
-        "bytes": float(sum(op.count * (op.bytes_read + op.bytes_written) for op in own)),
+        "flops": float(sum(op.count * op.flops for op in on_target)),
+        "bytes": float(sum(op.count * (op.bytes_read + op.bytes_written) for op in on_target)),
     }
 
 
 def memory_lack(run: DryRun, gpu_type: str) -> str:
     """Why a program does not fit on one GPU of a type; empty where it does, as far as its dry run tells."""
-    has = GPU_TYPES[gpu_type].memory_bytes
-    if run.peak_memory_bytes <= has:
+    available = GPU_TYPES[gpu_type].memory_bytes
+    if run.peak_memory_bytes <= available:
         return ""
-    least = "at least " if run.completeness == Completeness.PARTIAL else ""
-    return f"needs {least}{run.peak_memory_bytes / 1e9:,.0f} GB, has {has / 1e9:,.0f} GB"
+    at_least = "at least " if run.completeness == Completeness.PARTIAL else ""
+    return f"needs {at_least}{run.peak_memory_bytes / 1e9:,.0f} GB, has {available / 1e9:,.0f} GB"
 
 
 def scaled(value: float) -> str:

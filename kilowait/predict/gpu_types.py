@@ -40,19 +40,19 @@ class GpuPredictor(OperationsModel):
         sheets = [Specification.of(board) for board in boards]
         watts = power_w(self.model, [run], sheets)[0].tolist()
         return {
-            board.name: self._prediction(run, board, sheet, gpus, found, draw)
-            for board, sheet, found, draw in zip(boards, sheets, self.run_times(run, sheets), watts, strict=True)
+            board.name: self._prediction(run, board, sheet, gpus, run_time, draw)
+            for board, sheet, run_time, draw in zip(boards, sheets, self.run_times(run, sheets), watts, strict=True)
         }
 
     def _prediction(
-        self, run: DryRun, board: GpuType, sheet: Specification, gpus: int, found: RunTime, draw_w: float
+        self, run: DryRun, board: GpuType, sheet: Specification, gpus: int, run_time: RunTime, draw_w: float
     ) -> Prediction:
-        one = scaling.SingleGpuRun(
-            runtime_s=found.runtime_s, steps=run.steps, gradient_bytes=GRADIENT_BYTES * run.parameters
+        single_gpu = scaling.SingleGpuRun(
+            runtime_s=run_time.runtime_s, steps=run.steps, gradient_bytes=GRADIENT_BYTES * run.parameters
         )
         link = link_of(board)
-        seconds = self.around(run, board.name, scaling.parallel_runtime_s(one, gpus, link), found.sigma)
-        energy_j = scaling.parallel_energy_j(one, draw_w, sheet.idle_w, gpus, link)
+        seconds = self.around(run, board.name, scaling.parallel_runtime_s(single_gpu, gpus, link), run_time.sigma)
+        energy_j = scaling.parallel_energy_j(single_gpu, draw_w, sheet.idle_w, gpus, link)
         return Prediction(
             runtime_s=seconds.runtime_s,
             energy_kwh=energy_j / JOULES_PER_KWH,
@@ -69,5 +69,5 @@ def link_of(board: GpuType) -> scaling.Link:
     AMD's Infinity Fabric counts as NVLink; MIG slices reach each other over PCIe at best.
     """
     cards = ("H100-PCIe", "A30", "MI100", "MI210")
-    joined = board.memory_kind.startswith("HBM") and board.name not in cards and board.slice_of is None
-    return scaling.NVLINK if joined else scaling.PCIE
+    has_nvlink = board.memory_kind.startswith("HBM") and board.name not in cards and board.slice_of is None
+    return scaling.NVLINK if has_nvlink else scaling.PCIE

@@ -86,27 +86,27 @@ def intervals(
         raise InputError("no residual to calibrate intervals with")
     tail = (1 - coverage) / 2
     low, high = np.full(len(category), -np.inf), np.full(len(category), np.inf)
-    for one in np.unique(category):
-        rows, own = np.flatnonzero(category == one), np.flatnonzero(residuals.category == one)
-        if len(own):
-            values, weights = _values(residuals, own, log_predicted[:, rows], scale[:, rows])
+    for value in np.unique(category):
+        rows, residual_rows = np.flatnonzero(category == value), np.flatnonzero(residuals.category == value)
+        if len(residual_rows):
+            values, weights = _values(residuals, residual_rows, log_predicted[:, rows], scale[:, rows])
             high[rows] = upper_quantile(values, weights, 1 - tail)
             low[rows] = -upper_quantile(-values, weights, 1 - tail)
     lacking = ~np.isfinite(low) | ~np.isfinite(high)
     if lacking.any():
-        everything = np.arange(len(residuals.value))
-        values, _ = _values(residuals, everything, log_predicted[:, lacking], scale[:, lacking])
+        all_rows = np.arange(len(residuals.value))
+        values, _ = _values(residuals, all_rows, log_predicted[:, lacking], scale[:, lacking])
         low[lacking], high[lacking] = values.min(1), values.max(1)
     return IntervalEnds(low=low, high=high, borrowed=int(lacking.sum()))
 
 
 def _values(
-    residuals: Residuals, own: IntArray, log_predicted: FloatArray, scale: FloatArray
+    residuals: Residuals, rows: IntArray, log_predicted: FloatArray, scale: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """The values (n, m) that m residuals give n tested rows, and the residuals' weights (m,)."""
-    c = residuals.calibration[own]
-    values = log_predicted[c] + scale[c] * residuals.scores[own][:, None]
-    return values.T, program_weights(residuals.cluster[own])
+    c = residuals.calibration[rows]
+    values = log_predicted[c] + scale[c] * residuals.scores[rows][:, None]
+    return values.T, program_weights(residuals.cluster[rows])
 
 
 def program_weights(cluster: IntArray) -> FloatArray:
@@ -140,10 +140,10 @@ def few_effects(scores: FloatArray, effect: IntArray, coverage: float = INTERVAL
 def upper_quantile(values: FloatArray, weights: FloatArray, level: float) -> FloatArray:
     """The least of values (n, m) up to which the weights (m,) come to `level`; infinity where they do not (n,)."""
     order = np.argsort(values, axis=1)
-    reached = np.cumsum(weights[order], axis=1) >= level - 1e-12
-    ordered = np.take_along_axis(values, order, axis=1)
-    first = reached.argmax(1)
-    return np.where(reached.any(1), ordered[np.arange(len(values)), first], np.inf)
+    reaches_level = np.cumsum(weights[order], axis=1) >= level - 1e-12
+    sorted_values = np.take_along_axis(values, order, axis=1)
+    first = reaches_level.argmax(1)
+    return np.where(reaches_level.any(1), sorted_values[np.arange(len(values)), first], np.inf)
 
 
 def fitted_scale(residual: FloatArray, log_predicted: FloatArray, at: FloatArray) -> FloatArray:

@@ -135,8 +135,8 @@ def predict(
         dry_run_budget_s=dry_run_budget_s,
         threads=threads,
     )
-    read = read_file(path, arguments) if entrypoint is None else read_program(path, entrypoint, arguments)
-    return forecast_jobs([read], settings).jobs[0]
+    reading = read_file(path, arguments) if entrypoint is None else read_program(path, entrypoint, arguments)
+    return forecast_jobs([reading], settings).jobs[0]
 
 
 def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) -> ForecastRound:
@@ -157,12 +157,12 @@ def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) 
             request = _request(reading.source, settings.gpus)
             forecast = predictor.forecast(reading.source, gpu_types, request.gpus)
             jobs.append(JobForecast(reading=reading, request=request, forecast=forecast, devices=tuple(devices)))
-        used = any(job.forecast.dry_run.usable for job in jobs)
+        gpu_used = any(job.forecast.dry_run.usable for job in jobs)
         own_used = own is not None and any(job.forecast.own_dry_run.usable for job in jobs)
         return ForecastRound(
             jobs=tuple(jobs),
             bundle=bundle,
-            device_model=gpu.model.about if used else None,
+            device_model=gpu.model.about if gpu_used else None,
             own_device_model=own.model.about if own and own_used else None,
         )
 
@@ -173,17 +173,17 @@ def _own_runs(settings: PredictionSettings, gpu_runs: DryRuns, stack: ExitStack)
 
     folder = of_bundle(settings.bundle)
     names = labelled(folder) if folder else ()
-    asked = settings.devices or [ALL]
-    if folder is None or not any(name in (ALL, *names) or gpu_name(name) in names for name in asked):
+    devices = settings.devices or [ALL]
+    if folder is None or not any(name in (ALL, *names) or gpu_name(name) in names for name in devices):
         return None
     if any(gpu_name(name) for name in names):
         return gpu_runs, folder
     return stack.enter_context(DryRuns(settings.dry_run_budget_s, "cpu")), folder
 
 
-def _wants_gpus(asked: Sequence[str] | None) -> bool:
+def _wants_gpus(devices: Sequence[str] | None) -> bool:
     """Whether a type was asked for that is a GPU type: a bundle is not read to know that."""
-    return not asked or any(name == ALL or gpu_name(name) for name in asked)
+    return not devices or any(name == ALL or gpu_name(name) for name in devices)
 
 
 def gpu_name(name: str) -> str | None:
@@ -193,12 +193,12 @@ def gpu_name(name: str) -> str | None:
 
 def _devices(settings: PredictionSettings, known: Sequence[str]) -> list[str]:
     """The bundle's types first, then GPU types; raises InputError, with near names, for what is neither."""
-    asked, word = settings.devices, settings.device_word
-    if not asked:
+    devices, word = settings.devices, settings.device_word
+    if not devices:
         return list(dict.fromkeys([*known, *BESIDE]))
-    if ALL in asked:
+    if ALL in devices:
         return list(dict.fromkeys([*known, *CATALOGUE]))
-    names = dict.fromkeys(name if name in known else _canonical(name, known, word) for name in asked)
+    names = dict.fromkeys(name if name in known else _canonical(name, known, word) for name in devices)
     return [name for name in known if name in names] + [name for name in names if name not in known]
 
 

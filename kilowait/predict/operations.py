@@ -83,8 +83,8 @@ class OperationsModel:
 
     def run_times(self, run: DryRun, sheets: Sequence[Specification]) -> list[RunTime]:
         """The program of a usable dry run on one device of each type."""
-        found = self.model.predict([run], sheets)
-        pairs = zip(np.exp(found.log_s[0]).tolist(), found.sigma[0].tolist(), strict=True)
+        estimate = self.model.predict([run], sheets)
+        pairs = zip(np.exp(estimate.log_s[0]).tolist(), estimate.sigma[0].tolist(), strict=True)
         return [
             self.around(run, sheet.name, runtime_s, sigma)
             for sheet, (runtime_s, sigma) in zip(sheets, pairs, strict=True)
@@ -92,6 +92,6 @@ class OperationsModel:
 
     def around(self, run: DryRun, device_type: str, runtime_s: float, sigma: float) -> RunTime:
         """A run time with its interval, wider for a type that was not measured and for a dry run that is not whole."""
-        new, whole = device_type not in self.measured, run.completeness == Completeness.WHOLE
-        low_s, high_s = self.calibration.ends(runtime_s, sigma, new=new, whole=whole)
+        is_new, is_whole = device_type not in self.measured, run.completeness == Completeness.WHOLE
+        low_s, high_s = self.calibration.ends(runtime_s, sigma, new=is_new, whole=is_whole)
         return RunTime(runtime_s=runtime_s, low_s=low_s, high_s=high_s, sigma=sigma)

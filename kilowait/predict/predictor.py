@@ -146,43 +146,43 @@ class Predictor:
         The bundle's are for the job as its labels were: `gpus` counts for the others.
         """
         lacking = tuple(name for name in gpu_types if name not in self.bundle.device_types)
-        read = self._read(source, self.gpu if lacking else None)
-        if (lacking, gpus) not in read.told:
-            if len(read.told) >= MOST_TOLD:
-                read.told.clear()
-            read.told[lacking, gpus] = self._forecast(read, lacking, gpus)
-        return read.told[lacking, gpus]
+        readings = self._read(source, self.gpu if lacking else None)
+        if (lacking, gpus) not in readings.told:
+            if len(readings.told) >= MOST_TOLD:
+                readings.told.clear()
+            readings.told[lacking, gpus] = self._forecast(readings, lacking, gpus)
+        return readings.told[lacking, gpus]
 
-    def _forecast(self, read: "_Read", lacking: Sequence[str], gpus: int) -> Forecast:
-        predictions = self.predict_vector(read.vector)
+    def _forecast(self, readings: "_Read", lacking: Sequence[str], gpus: int) -> Forecast:
+        predictions = self.predict_vector(readings.vector)
         provenance = {device: self._how(device) for device in predictions}
-        if self.own and (run := read.own.usable):
-            mine = timed(self.own.model, run, predictions)
-            predictions |= mine
-            provenance |= dict.fromkeys(mine, OWN + ("" if read.own.whole else PARTIAL))
-        found = Forecast(
+        if self.own and (run := readings.own.usable):
+            own_predictions = timed(self.own.model, run, predictions)
+            predictions |= own_predictions
+            provenance |= dict.fromkeys(own_predictions, OWN + ("" if readings.own.whole else PARTIAL))
+        forecast = Forecast(
             predictions=predictions,
             provenance=provenance,
-            vector=read.vector,
-            distance=self.distance(read.vector),
-            dry_run=read.gpu,
-            own_dry_run=read.own,
-            memory=_lacking_memory(read.own.usable, predictions),
+            vector=readings.vector,
+            distance=self.distance(readings.vector),
+            dry_run=readings.gpu,
+            own_dry_run=readings.own,
+            memory=_lacking_memory(readings.own.usable, predictions),
         )
-        return self._beside(found, self.gpu, lacking, gpus) if self.gpu and lacking else found
+        return self._beside(forecast, self.gpu, lacking, gpus) if self.gpu and lacking else forecast
 
-    def _beside(self, found: Forecast, side: GpuSide, gpu_types: Sequence[str], gpus: int) -> Forecast:
+    def _beside(self, forecast: Forecast, side: GpuSide, gpu_types: Sequence[str], gpus: int) -> Forecast:
         """The forecast with GPU types that the bundle lacks, where there is a dry run."""
-        run = found.dry_run.usable
+        run = forecast.dry_run.usable
         if run is None:
-            return found
+            return forecast
         model = side.model
-        how = (SCALED.format(gpus=gpus) if gpus > 1 else "") + ("" if found.dry_run.whole else PARTIAL)
+        remarks = (SCALED.format(gpus=gpus) if gpus > 1 else "") + ("" if forecast.dry_run.whole else PARTIAL)
         return replace(
-            found,
-            predictions={**found.predictions, **model.predict(run, gpu_types, gpus)},
-            provenance={**found.provenance, **{name: model.provenance(name) + how for name in gpu_types}},
-            memory={**found.memory, **_lacking_memory(run, gpu_types)},
+            forecast,
+            predictions={**forecast.predictions, **model.predict(run, gpu_types, gpus)},
+            provenance={**forecast.provenance, **{name: model.provenance(name) + remarks for name in gpu_types}},
+            memory={**forecast.memory, **_lacking_memory(run, gpu_types)},
         )
 
     def _how(self, device_type: str) -> str:
@@ -192,36 +192,36 @@ class Predictor:
     def _read(self, source: Source | JobSource, gpu: GpuSide | None) -> "_Read":
         """The vector and the dry runs of a source, side by side, or from memory; one of no use is made again."""
         key = source.content_hash
-        known = self._remembered.get(key)
-        wanted = {
+        remembered = self._remembered.get(key)
+        runs_needed = {
             side.dry_runs
-            for side, before in ((gpu, known and known.gpu), (self.own, known and known.own))
-            if side and not (before and before.usable)
+            for side, outcome in ((gpu, remembered and remembered.gpu), (self.own, remembered and remembered.own))
+            if side and not (outcome and outcome.usable)
         }
-        if known and not wanted:
+        if remembered and not runs_needed:
             self._remembered.move_to_end(key)
-            return known
-        coming = {dry_runs: dry_runs.submit(source) for dry_runs in wanted}
-        vector = known.vector if known else self._vector(source)
+            return remembered
+        futures = {dry_runs: dry_runs.submit(source) for dry_runs in runs_needed}
+        vector = remembered.vector if remembered else self._vector(source)
         for side in (gpu, self.own):
-            if side and side.dry_runs in coming:
+            if side and side.dry_runs in futures:
                 _ = side.model  # loads beside the dry run
-        made = {dry_runs: future.result() for dry_runs, future in coming.items()}
-        before = known or _Read(vector)
-        read = _Read(
+        outcomes = {dry_runs: future.result() for dry_runs, future in futures.items()}
+        previous = remembered or _Read(vector)
+        readings = _Read(
             vector=vector,
-            gpu=made.get(gpu.dry_runs, before.gpu) if gpu else before.gpu,
-            own=made.get(self.own.dry_runs, before.own) if self.own else before.own,
+            gpu=outcomes.get(gpu.dry_runs, previous.gpu) if gpu else previous.gpu,
+            own=outcomes.get(self.own.dry_runs, previous.own) if self.own else previous.own,
         )
-        self._remembered[key] = read
+        self._remembered[key] = readings
         self._remembered.move_to_end(key)
         if len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
-        return read
+        return readings
 
     def _vector(self, source: Source | JobSource) -> NDArray[np.float32]:
         text = as_source(source) if isinstance(source, JobSource) else source
-        return np.concatenate([found.vector for found in self.embedder.embed(text, self.features)])
+        return np.concatenate([embedding.vector for embedding in self.embedder.embed(text, self.features)])
 
     def predict_vector(self, vector: NDArray[np.float32]) -> dict[str, Prediction]:
         """Predictions of the probes from the embedding itself (d,), for sources that were embedded before."""
@@ -229,8 +229,8 @@ class Predictor:
         columns = {metric: part.predict(x)[0].tolist() for metric, part in self.bundle.metrics.items()}
         distance = self.distance(vector)
         return {
-            device_type: self._prediction({metric: values[at] for metric, values in columns.items()}, distance)
-            for at, device_type in enumerate(self.bundle.device_types)
+            device_type: self._prediction({metric: values[column] for metric, values in columns.items()}, distance)
+            for column, device_type in enumerate(self.bundle.device_types)
         }
 
     def distance(self, vector: NDArray[np.float32]) -> float | None:

@@ -39,10 +39,10 @@ def holdout(keys: Sequence[str], share: float, seed: int) -> IntArray:
     Raises InputError when that leaves either side empty.
     """
     distinct = _shuffled(Counter(keys), seed)
-    tested = set(distinct[: round(len(distinct) * share)])
-    if not tested or len(tested) == len(distinct):
+    test_keys = set(distinct[: round(len(distinct) * share)])
+    if not test_keys or len(test_keys) == len(distinct):
         raise InputError(f"a test share of {share!r} of {len(distinct)} scripts leaves one side empty")
-    return np.array([0 if key in tested else -1 for key in keys], dtype=np.int64)
+    return np.array([0 if key in test_keys else -1 for key in keys], dtype=np.int64)
 
 
 def _shuffled(keys: Counter[str], seed: int) -> list[str]:

@@ -28,26 +28,26 @@ def on_types(
     predictions: Mapping[str, Prediction], gpu_types: Iterable[str], gpus: float = 1.0
 ) -> dict[str, Prediction]:
     """`predictions`, and a stand-in on `gpus` boards for each of `gpu_types` that they lack and the catalogue knows."""
-    found = dict(predictions)
+    all_predictions = dict(predictions)
     for gpu_type in gpu_types:
-        if gpu_type not in found and predictions and _known(gpu_type):
-            found[gpu_type] = _stand_in(list(predictions.values())[-1], gpu_type, gpus)
-    return found
+        if gpu_type not in all_predictions and predictions and _known(gpu_type):
+            all_predictions[gpu_type] = _stand_in(list(predictions.values())[-1], gpu_type, gpus)
+    return all_predictions
 
 
-def _stand_in(own: Prediction, gpu_type: str, gpus: float) -> Prediction:
+def _stand_in(prediction: Prediction, gpu_type: str, gpus: float) -> Prediction:
     board, reference = GPU_TYPES[canonical(gpu_type)], GPU_TYPES[REFERENCE_TYPE]
-    runtime_s = own.runtime_s * (reference.power_score / board.power_score) ** EXPONENT
+    runtime_s = prediction.runtime_s * (reference.power_score / board.power_score) ** EXPONENT
     watts = gpus * (board.assumed_idle_w + LOAD * (board.peak_w - board.assumed_idle_w))
     return replace(
-        own,
+        prediction,
         runtime_s=runtime_s,
         energy_kwh=watts * runtime_s / JOULES_PER_KWH,
         runtime_low_s=None,
         runtime_high_s=None,
         energy_low_kwh=None,
         energy_high_kwh=None,
-        features=own.features + MARK,
+        features=prediction.features + MARK,
         other={},
     )
 

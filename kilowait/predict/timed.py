@@ -20,22 +20,22 @@ def timed(model: "OperationsModel", run: DryRun, predictions: Mapping[str, Predi
     work of a dry run that ended early is less than the program's: there the larger of the two run times stands.
     """
     names = [name for name in predictions if name in model.measured]
-    found: dict[str, Prediction] = {}
+    own_predictions: dict[str, Prediction] = {}
     for name, seconds in zip(names, model.run_times(run, [Specification.named(n) for n in names]), strict=True):
-        before = predictions[name]
-        if run.completeness != Completeness.WHOLE and before.runtime_s > seconds.runtime_s:
-            seconds = model.around(run, name, before.runtime_s, seconds.sigma)
-        longer = seconds.runtime_s / before.runtime_s
-        found[name] = replace(
-            before,
+        prediction = predictions[name]
+        if run.completeness != Completeness.WHOLE and prediction.runtime_s > seconds.runtime_s:
+            seconds = model.around(run, name, prediction.runtime_s, seconds.sigma)
+        ratio = seconds.runtime_s / prediction.runtime_s
+        own_predictions[name] = replace(
+            prediction,
             runtime_s=seconds.runtime_s,
             runtime_low_s=seconds.low_s,
             runtime_high_s=seconds.high_s,
-            energy_kwh=before.energy_kwh * longer,
+            energy_kwh=prediction.energy_kwh * ratio,
             energy_low_kwh=None,
             energy_high_kwh=None,
-            probe_version=f"{before.probe_version}+{model.version}",
-            features=f"{FEATURES}+{before.features}",
-            other={metric: value * longer for metric, value in before.other.items()},
+            probe_version=f"{prediction.probe_version}+{model.version}",
+            features=f"{FEATURES}+{prediction.features}",
+            other={metric: value * ratio for metric, value in prediction.other.items()},
         )
-    return found
+    return own_predictions

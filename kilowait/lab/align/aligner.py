@@ -58,33 +58,35 @@ class Aligner:
         if not self.enabled:
             return Alignment(source=source, aligned=False, reason="alignment is off")
         example = self.nearest(source)
-        hidden, shown = redact(source.text), redact(example.text)
+        redacted, redacted_example = redact(source.text), redact(example.text)
         try:
-            ask = Ask(source=hidden.text, example=shown.text, facts=redact(key_facts(source.text).as_text()).text)
-            answer, elapsed_s, kept = self._answer(ask)
+            ask = Ask(
+                source=redacted.text, example=redacted_example.text, facts=redact(key_facts(source.text).as_text()).text
+            )
+            answer, elapsed_s, from_cache = self._answer(ask)
         except (SourceError, RewriteError) as error:
             return Alignment(source=source, aligned=False, reason=str(error), example=example.name)
-        text = hidden.restore(code_of(answer))
+        text = redacted.restore(code_of(answer))
         reason = objection(source.text, text, self.limits, self.costs)
-        used = source if reason else Source(name=source.name, text=text, content_hash=content_hash(text.encode()))
+        result = source if reason else Source(name=source.name, text=text, content_hash=content_hash(text.encode()))
         return Alignment(
-            source=used,
+            source=result,
             aligned=reason is None,
             reason=reason,
             example=example.name,
             elapsed_s=elapsed_s,
-            kept=kept,
+            kept=from_cache,
         )
 
     def _answer(self, ask: Ask) -> tuple[str, float, bool]:
         """The rewriter's answer to a redacted request, its seconds, and whether it comes from the cache."""
         path = None if self.cache is None else self.cache / f"{self._key(ask)}.json"
-        kept = _read(path)
-        if kept is not None:
-            return *kept, True
-        started = time.perf_counter()
+        cached = _read(path)
+        if cached is not None:
+            return *cached, True
+        start_s = time.perf_counter()
         answer = self.rewriter.rewrite(ask)
-        elapsed_s = time.perf_counter() - started
+        elapsed_s = time.perf_counter() - start_s
         if path is not None:
             _write(path, answer, self.rewriter.name, elapsed_s)
         return answer, elapsed_s, False
@@ -99,13 +101,13 @@ def _read(path: Path | None) -> tuple[str, float] | None:
     if path is None or not path.is_file():
         return None
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return str(kept["answer"]), float(kept["elapsed_s"])
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return str(entry["answer"]), float(entry["elapsed_s"])
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def _write(path: Path, answer: str, rewriter: str, elapsed_s: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {"rewriter": rewriter, "elapsed_s": elapsed_s, "answer": answer}
-    write_text(path, json.dumps(kept))
+    entry = {"rewriter": rewriter, "elapsed_s": elapsed_s, "answer": answer}
+    write_text(path, json.dumps(entry))

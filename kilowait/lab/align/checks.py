@@ -59,16 +59,18 @@ def objection(original: str, rewrite: str, limits: RewriteLimits, costs: CostMod
         return f"does not parse: {error}"
     if not body:
         return "holds no code"
-    before = None if costs is None else costs(original)
-    if costs is None or before is None:
+    original_costs = None if costs is None else costs(original)
+    if costs is None or original_costs is None:
         return _of_facts(original, rewrite)
-    after = costs(rewrite)
-    return "the dry run does not follow it" if after is None else _of_costs(before, after, limits.cost_tolerance)
+    rewrite_costs = costs(rewrite)
+    if rewrite_costs is None:
+        return "the dry run does not follow it"
+    return _of_costs(original_costs, rewrite_costs, limits.cost_tolerance)
 
 
-def _of_costs(before: Costs, after: Costs, tolerance: float) -> str | None:
+def _of_costs(original: Costs, rewrite: Costs, tolerance: float) -> str | None:
     for name in ("flops", "bytes", "kernels"):
-        a, b = float(getattr(before, name)), float(getattr(after, name))
+        a, b = float(getattr(original, name)), float(getattr(rewrite, name))
         if not abs(b - a) <= tolerance * max(abs(a), 1.0):  # NaN is an objection too
             return f"other work: {name} {b:.6g} against {a:.6g}, tolerance {tolerance:.1%}"
     return None
@@ -76,7 +78,7 @@ def _of_costs(before: Costs, after: Costs, tolerance: float) -> str | None:
 
 def _of_facts(original: str, rewrite: str) -> str | None:
     try:
-        found = differences(key_facts(original), key_facts(rewrite))
+        differing_facts = differences(key_facts(original), key_facts(rewrite))
     except SourceError as error:
         return f"its facts cannot be compared: {error}"
-    return f"other facts: {'; '.join(found)}" if found else None
+    return f"other facts: {'; '.join(differing_facts)}" if differing_facts else None

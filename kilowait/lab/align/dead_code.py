@@ -31,20 +31,20 @@ def _prune(node: ast.AST, function: ast.AST | None) -> None:
     for part in _BLOCKS:
         block = getattr(node, part, None)
         if isinstance(block, list):
-            kept = _live(block, function)
-            setattr(node, part, kept or ([ast.Pass()] if part == "body" else []))
+            live = _live(block, function)
+            setattr(node, part, live or ([ast.Pass()] if part == "body" else []))
     for child in ast.iter_child_nodes(node):
         _prune(child, function)
 
 
 def _live(block: Sequence[ast.stmt], function: ast.AST | None) -> list[ast.stmt]:
     """The statements of a block that can run, constant branches replaced by what they choose."""
-    kept: list[ast.stmt] = []
-    for at, statement in enumerate(block):
-        kept += _chosen(statement, function)
-        if kept and isinstance(kept[-1], _ENDS) and _droppable(block[at + 1 :], function):
+    live: list[ast.stmt] = []
+    for index, statement in enumerate(block):
+        live += _chosen(statement, function)
+        if live and isinstance(live[-1], _ENDS) and _droppable(block[index + 1 :], function):
             break
-    return [s for s in kept if not isinstance(s, ast.Pass)] if len(kept) > 1 else kept
+    return [s for s in live if not isinstance(s, ast.Pass)] if len(live) > 1 else live
 
 
 def _chosen(statement: ast.stmt, function: ast.AST | None) -> list[ast.stmt]:
@@ -67,11 +67,11 @@ def _droppable(dead: Sequence[ast.stmt], function: ast.AST | None) -> bool:
     if function is None:
         return True
     inside = {id(node) for node in nodes}
-    bound = {name for node in nodes for name in _binds(node)}
+    names_bound = {name for node in nodes for name in _binds(node)}
     elsewhere = [node for node in ast.walk(function) if id(node) not in inside]
-    read = {n.id for n in elsewhere if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    still = {name for node in elsewhere for name in _binds(node)}
-    return not (bound & read) - still
+    names_read = {n.id for n in elsewhere if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    bound_elsewhere = {name for node in elsewhere for name in _binds(node)}
+    return not (names_bound & names_read) - bound_elsewhere
 
 
 def _binds(node: ast.AST) -> list[str]:
@@ -93,15 +93,15 @@ def remove_unused(tree: ast.Module, exported: Collection[str]) -> None:
     names: dict[str, list[ast.stmt]] = {}
     for statement in candidates.values():
         names.setdefault(_own_name(statement), []).append(statement)
-    reached = {name for name in names if name in exported}
-    waiting = [*_mentioned(tree, candidates), *reached]
-    used = set(waiting) & set(names)
-    while waiting:
-        for statement in names.get(waiting.pop(), ()):
+    exported_names = {name for name in names if name in exported}
+    queue = [*_mentioned(tree, candidates), *exported_names]
+    used = set(queue) & set(names)
+    while queue:
+        for statement in names.get(queue.pop(), ()):
             for name in _mentioned(statement, {key: s for key, s in candidates.items() if s is not statement}):
                 if name not in used:
                     used.add(name)
-                    waiting.append(name)
+                    queue.append(name)
     for block in _open_blocks(tree):
         block[:] = [s for s in block if id(s) not in candidates or _own_name(s) in used] or [ast.Pass()]
     if tree.body and all(isinstance(s, ast.Pass) for s in tree.body):
@@ -134,21 +134,21 @@ def _own_name(statement: ast.stmt) -> str:
 
 def _mentioned(node: ast.AST, apart: Collection[int]) -> list[str]:
     """Names read, deleted, declared or written as strings in `node`, without looking into the nodes of `apart`."""
-    found: list[str] = []
+    mentioned: list[str] = []
     waiting = [node]
     while waiting:
-        one = waiting.pop()
-        match one:
+        current = waiting.pop()
+        match current:
             case ast.Name(id=name, ctx=ast.Load() | ast.Del()):
-                found.append(name)
+                mentioned.append(name)
             case ast.Constant(value=str(text)):
-                found.append(text)
+                mentioned.append(text)
             case ast.Global(names=names) | ast.Nonlocal(names=names):
-                found += names
+                mentioned += names
             case ast.AugAssign(target=ast.Name(id=name)):
-                found.append(name)
-        waiting += [child for child in ast.iter_child_nodes(one) if id(child) not in apart]
-    return found
+                mentioned.append(name)
+        waiting += [child for child in ast.iter_child_nodes(current) if id(child) not in apart]
+    return mentioned
 
 
 def order_definitions(tree: ast.Module) -> None:
@@ -164,25 +164,25 @@ def _movable(statement: ast.stmt) -> bool:
 
 
 def _by_need(run: Sequence[ast.stmt], after: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
-    own = {_own_name(statement): statement for statement in run}
-    if len(own) < len(run):
+    definitions = {_own_name(statement): statement for statement in run}
+    if len(definitions) < len(run):
         return run
-    done: dict[str, ast.stmt] = {}
+    in_order: dict[str, ast.stmt] = {}
     open_: set[str] = set()
 
     def visit(name: str) -> None:
-        if name in own and name not in open_:
+        if name in definitions and name not in open_:
             open_.add(name)
-            for needed in names_in_order(own[name]):
-                visit(needed)
-            done[name] = own[name]
+            for callee in names_in_order(definitions[name]):
+                visit(callee)
+            in_order[name] = definitions[name]
 
     for statement in (*after, *run):
         for name in names_in_order(statement):
             visit(name)
-    for name in own:
+    for name in definitions:
         visit(name)
-    return list(done.values())
+    return list(in_order.values())
 
 
 def names_in_order(node: ast.AST) -> Iterator[str]:
@@ -223,8 +223,8 @@ def _plain_signature(function: _Function) -> bool:
 
 
 def _annotations(function: _Function) -> list[ast.expr]:
-    every = [a for a in ast.walk(function.args) if isinstance(a, ast.arg)]
-    return [a.annotation for a in every if a.annotation] + ([function.returns] if function.returns else [])
+    arguments = [a for a in ast.walk(function.args) if isinstance(a, ast.arg)]
+    return [a.annotation for a in arguments if a.annotation] + ([function.returns] if function.returns else [])
 
 
 def _annotation(node: ast.expr) -> bool:

@@ -70,7 +70,7 @@ class KeyFacts:
     def as_text(self) -> str:
         """One line a fact that is known, for a rewriter to keep."""
         layers = ", ".join(f"{count} x {name}" for name, count in sorted(self.layers.items()))
-        shown = {
+        facts = {
             "framework": ", ".join(self.frameworks),
             "layers": layers,
             "optimizer": ", ".join(self.optimizers),
@@ -81,7 +81,7 @@ class KeyFacts:
             "device": "GPU if there is one" if self.uses_gpu else "CPU",
             "numbers to keep": ", ".join(f"{n:g}" for n in sorted(self.numbers)),
         }
-        return "\n".join(f"- {name}: {value}" for name, value in shown.items() if value not in (None, ""))
+        return "\n".join(f"- {name}: {value}" for name, value in facts.items() if value not in (None, ""))
 
 
 _JUDGED = ("frameworks", "layers", "operations", "optimizers", "precision", "uses_gpu", "numbers")
@@ -97,7 +97,7 @@ def key_facts(text: str) -> KeyFacts:
     remove_unused(tree, ())
     calls = Counter(_callee(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
     words = {word for node in ast.walk(tree) for word in _words(node)}
-    named = _named_numbers(tree)
+    named_numbers = _named_numbers(tree)
     return KeyFacts(
         frameworks=tuple(sorted(_FRAMEWORKS & set(_imported(tree)))),
         layers={name: count for name, count in calls.items() if _LAYER.fullmatch(name)},
@@ -106,9 +106,9 @@ def key_facts(text: str) -> KeyFacts:
         precision=tuple(sorted(_PRECISION & words)),
         uses_gpu="cuda" in words,
         numbers=frozenset(n for n in _numbers(tree) if n not in (0, 1, 2)),
-        batch_size=_first(named, _BATCH),
-        steps=_first(named, _STEPS),
-        epochs=_first(named, _EPOCHS),
+        batch_size=_first(named_numbers, _BATCH),
+        steps=_first(named_numbers, _STEPS),
+        epochs=_first(named_numbers, _EPOCHS),
     )
 
 
@@ -152,20 +152,20 @@ def _words(node: ast.AST) -> list[str]:
 
 def _named_numbers(tree: ast.Module) -> list[tuple[str, Number]]:
     """Numbers with the names they are given: assignments, fields, defaults, command-line options."""
-    found: list[tuple[str, Number]] = []
+    pairs: list[tuple[str, Number]] = []
     for node in ast.walk(tree):
         match node:
             case (
                 ast.Assign(targets=[ast.Name(id=name)], value=value)
                 | ast.AnnAssign(target=ast.Name(id=name), value=value)
             ):
-                found += _pair(name, value)
+                pairs += _pair(name, value)
             case ast.arguments():
-                found += [pair for argument, default in _defaults(node) for pair in _pair(argument.arg, default)]
+                pairs += [pair for argument, default in _defaults(node) for pair in _pair(argument.arg, default)]
             case ast.Call(args=[ast.Constant(value=str(flag)), *_]) if _callee(node.func) == "add_argument":
-                given = next((k.value for k in node.keywords if k.arg == "default"), None)
-                found += _pair(flag.lstrip("-").replace("-", "_"), given)
-    return found
+                default_value = next((k.value for k in node.keywords if k.arg == "default"), None)
+                pairs += _pair(flag.lstrip("-").replace("-", "_"), default_value)
+    return pairs
 
 
 def _pair(name: str, value: ast.expr | None) -> list[tuple[str, Number]]:
@@ -180,8 +180,8 @@ def _number(node: ast.expr | None) -> Number | None:
     return None
 
 
-def _first(named: list[tuple[str, Number]], pattern: re.Pattern[str]) -> Number | None:
-    return next((number for name, number in named if pattern.search(name)), None)
+def _first(named_numbers: list[tuple[str, Number]], pattern: re.Pattern[str]) -> Number | None:
+    return next((number for name, number in named_numbers if pattern.search(name)), None)
 
 
 def _numbers(node: ast.AST) -> Iterator[Number]:
@@ -223,6 +223,6 @@ def _default_numbers(node: ast.arguments) -> Iterator[Number]:
 def _defaults(node: ast.arguments) -> list[tuple[ast.arg, ast.expr]]:
     """Arguments with their defaults, those that have one."""
     arguments = [*node.posonlyargs, *node.args]
-    placed = list(zip(arguments[len(arguments) - len(node.defaults) :], node.defaults, strict=True))
-    named = zip(node.kwonlyargs, node.kw_defaults, strict=True)
-    return placed + [(argument, default) for argument, default in named if default is not None]
+    positional = list(zip(arguments[len(arguments) - len(node.defaults) :], node.defaults, strict=True))
+    keyword_only = zip(node.kwonlyargs, node.kw_defaults, strict=True)
+    return positional + [(argument, default) for argument, default in keyword_only if default is not None]

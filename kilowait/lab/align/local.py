@@ -40,20 +40,20 @@ class LocalRewriter:
         inputs = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
         )
-        asked = inputs["input_ids"].shape[1]
-        if asked + self.max_tokens > context:
+        prompt_tokens = inputs["input_ids"].shape[1]
+        if prompt_tokens + self.max_tokens > context:
             raise RewriteError(
-                f"{self.model}: a prompt of {asked} tokens and {self.max_tokens} to write exceed its {context}; "
-                "use a model with a longer context or a smaller max_tokens"
+                f"{self.model}: a prompt of {prompt_tokens} tokens and {self.max_tokens} to write exceed its "
+                f"{context}; use a model with a longer context or a smaller max_tokens"
             )
         with torch.inference_mode():
-            written = model.generate(
+            output = model.generate(
                 **inputs.to(model.device),
                 max_new_tokens=self.max_tokens,
                 do_sample=False,
                 pad_token_id=tokenizer.eos_token_id,
             )
-        return str(tokenizer.decode(written[0, asked:], skip_special_tokens=True))
+        return str(tokenizer.decode(output[0, prompt_tokens:], skip_special_tokens=True))
 
     def _load(self) -> tuple[Any, Any, int]:
         if self._loaded is None:

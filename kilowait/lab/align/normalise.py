@@ -63,17 +63,17 @@ def normalise(text: str, exported: Collection[str] = (), *, name: str = "source"
 
 
 def _simplify(tree: ast.Module, exported: Collection[str], rename: bool) -> None:
-    kept = {*exported, *_all_of(tree)}
+    keep_names = {*exported, *_all_of(tree)}
     documented = any(getattr(n, "attr", getattr(n, "id", None)) == "__doc__" for n in ast.walk(tree))
     if documented or _reflects(tree):
         return
-    before = None
-    while before != (before := ast.dump(tree)):
+    previous = None
+    while previous != (previous := ast.dump(tree)):
         prune(tree)
-        remove_unused(tree, kept)
+        remove_unused(tree, keep_names)
     order_definitions(tree)
     if rename:
-        _rename(tree, kept)
+        _rename(tree, keep_names)
 
 
 def _all_of(tree: ast.Module) -> set[str]:
@@ -83,7 +83,7 @@ def _all_of(tree: ast.Module) -> set[str]:
         for node in tree.body
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) and node.value and "__all__" in _targets(node)
     ]
-    return {str(c.value) for found in lists for c in ast.walk(found) if isinstance(c, ast.Constant)}
+    return {str(c.value) for value in lists for c in ast.walk(value) if isinstance(c, ast.Constant)}
 
 
 def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> list[str]:

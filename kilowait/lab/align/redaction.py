@@ -54,9 +54,9 @@ class Redacted:
 
 def redact(text: str) -> Redacted:
     """Every secret that is found becomes a placeholder, the same one wherever the secret stands."""
-    found = sorted(_found(text), key=lambda secret: (-len(secret), secret))  # a secret may hold a shorter one
+    ordered_secrets = sorted(_found(text), key=lambda secret: (-len(secret), secret))  # a secret may hold a shorter one
     secrets: dict[str, str] = {}
-    for secret in found:
+    for secret in ordered_secrets:
         if secret in text:
             placeholder = _placeholder(len(secrets) + 1, text)
             secrets[placeholder] = secret

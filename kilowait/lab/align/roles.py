@@ -71,10 +71,10 @@ def role(binding: Binding, networks: set[str], losses: set[Binding]) -> str:
 def own_networks(tree: ast.Module) -> set[str]:
     """The module's classes that derive from nn.Module, directly or through one another."""
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    found: set[str] = set()
+    networks: set[str] = set()
     for _ in classes:
-        found |= {c.name for c in classes if any(_tail(b) == "Module" or _tail(b) in found for b in c.bases)}
-    return found
+        networks |= {c.name for c in classes if any(_tail(b) == "Module" or _tail(b) in networks for b in c.bases)}
+    return networks
 
 
 def backward_called(tree: ast.Module) -> set[int]:

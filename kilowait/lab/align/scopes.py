@@ -55,11 +55,11 @@ def analyse(tree: ast.Module) -> Scope:
     for statement in tree.body:
         walker.visit(statement)
     for name, node, part, index, scope in walker.mentions:
-        found = _resolve(name, scope)
-        if found is not None:
-            found.places.append((node, part, index))
+        binding = _resolve(name, scope)
+        if binding is not None:
+            binding.places.append((node, part, index))
             for place in scope.chain():
-                place.uses.add(found)
+                place.uses.add(binding)
     return walker.module
 
 
@@ -222,15 +222,15 @@ class _Walker(ast.NodeVisitor):
 
 def _declared(parts: Sequence[ast.AST]) -> dict[str, Literal["global", "nonlocal"]]:
     """Names declared global or nonlocal in a body, nested functions and classes apart."""
-    found: dict[str, Literal["global", "nonlocal"]] = {}
+    declarations: dict[str, Literal["global", "nonlocal"]] = {}
     waiting = list(parts)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Global | ast.Nonlocal):
-            found |= dict.fromkeys(node.names, "global" if isinstance(node, ast.Global) else "nonlocal")
+            declarations |= dict.fromkeys(node.names, "global" if isinstance(node, ast.Global) else "nonlocal")
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
             waiting += ast.iter_child_nodes(node)
-    return found
+    return declarations
 
 
 def _arguments(arguments: ast.arguments) -> list[ast.arg]:

@@ -47,14 +47,14 @@ def bag_of_words(train: Sequence[str], texts: Sequence[str]) -> Tensor:
     Words in one training text alone are left out; counts enter as 1 + log(count), and a word's weight is
     1 + log((1 + n) / (1 + n_with_it)).
     """
-    seen = Counter(word for text in train for word in set(WORD.findall(text)))
-    vocabulary = {word: i for i, word in enumerate(sorted(w for w, n in seen.items() if n > 1))}
+    text_counts = Counter(word for text in train for word in set(WORD.findall(text)))
+    vocabulary = {word: i for i, word in enumerate(sorted(w for w, n in text_counts.items() if n > 1))}
     bag = torch.zeros(len(texts), max(len(vocabulary), 1))
     for row, text in enumerate(texts):
         for word, count in Counter(WORD.findall(text)).items():
             if word in vocabulary:
                 bag[row, vocabulary[word]] = count
-    weight = torch.tensor([(1 + len(train)) / (1 + seen[word]) for word in vocabulary] or [1.0]).log() + 1
+    weight = torch.tensor([(1 + len(train)) / (1 + text_counts[word]) for word in vocabulary] or [1.0]).log() + 1
     return _unit(torch.where(bag > 0, 1 + bag.clamp(min=1).log(), 0.0) * weight)
 
 
@@ -63,5 +63,5 @@ def words_ridge(rows: Rows, bag: Tensor, types: int) -> Tensor:
 
     The same solver, and the same choice of penalty inside the training rows, as kilowait's own linear probe.
     """
-    fitted = kernel_ridge.fit(KernelConfig(), rows.x, rows.script, rows.device, rows.y.log(), rows.keys, types)
-    return fitted.predict(bag).exp()
+    model = kernel_ridge.fit(KernelConfig(), rows.x, rows.script, rows.device, rows.y.log(), rows.keys, types)
+    return model.predict(bag).exp()

@@ -61,7 +61,7 @@ def _resampled(inside: Mask, program: IntArray, seed: int) -> tuple[float, float
     """Ends of the percentile bootstrap of the share, programs drawn with all their rows."""
     _, index = np.unique(program, return_inverse=True)
     rows, hits = np.bincount(index), np.bincount(index, weights=inside)
-    drawn = np.random.default_rng(seed).integers(0, len(rows), size=(RESAMPLES, len(rows)))
-    shares = hits[drawn].sum(1) / rows[drawn].sum(1)
+    resamples = np.random.default_rng(seed).integers(0, len(rows), size=(RESAMPLES, len(rows)))
+    shares = hits[resamples].sum(1) / rows[resamples].sum(1)
     low, high = np.quantile(shares, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)

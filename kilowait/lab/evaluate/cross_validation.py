@@ -81,8 +81,8 @@ def probe_recipe(config: ProbeConfig, *, seed: int, device: str = "cpu") -> Reci
 def mean_recipe(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[ModelAnswer]:
     """The geometric mean of the training labels on each device type."""
     study, types = inputs.study, len(inputs.study.device_types)
-    nothing = torch.zeros(len(study.scripts), 1)
-    means = (baselines.geometric_mean(study.rows(metric, nothing, mask), types) for mask in train)
+    no_vectors = torch.zeros(len(study.scripts), 1)
+    means = (baselines.geometric_mean(study.rows(metric, no_vectors, mask), types) for mask in train)
     return [inputs.answers(mean.repeat(len(study.scripts), 1)) for mean in means]
 
 
@@ -124,8 +124,11 @@ def blend(*recipes: Recipe) -> Recipe:
     """The geometric mean of several recipes' predictions (all > 0)."""
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[ModelAnswer]:
-        each = [recipe(inputs, metric, train) for recipe in recipes]
-        logs = [np.mean([np.log(one.predicted) for one in fold], axis=0) for fold in zip(*each, strict=True)]
+        answers = [recipe(inputs, metric, train) for recipe in recipes]
+        logs = [
+            np.mean([np.log(fold_answer.predicted) for fold_answer in fold], axis=0)
+            for fold in zip(*answers, strict=True)
+        ]
         return [ModelAnswer(predicted=np.exp(log)) for log in logs]
 
     return answer
@@ -138,11 +141,13 @@ def new_types(recipe: Recipe) -> Recipe:
     """
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[ModelAnswer]:
-        known = [sorted(set(inputs.study.device[mask].tolist())) for mask in train]
-        whole = list(range(len(inputs.study.device_types)))
-        if all(types == whole for types in known):
+        trained_types = [sorted(set(inputs.study.device[mask].tolist())) for mask in train]
+        all_types = list(range(len(inputs.study.device_types)))
+        if all(types == all_types for types in trained_types):
             return recipe(inputs, metric, train)
-        return [_on_known(recipe, inputs, metric, mask, types) for mask, types in zip(train, known, strict=True)]
+        return [
+            _on_known(recipe, inputs, metric, mask, types) for mask, types in zip(train, trained_types, strict=True)
+        ]
 
     return answer
 
@@ -150,8 +155,8 @@ def new_types(recipe: Recipe) -> Recipe:
 def _on_known(recipe: Recipe, inputs: Inputs, metric: str, mask: Mask, types: Sequence[int]) -> ModelAnswer:
     """One model of the device types `types`, asked for every label through a study of one row a script and type."""
     study = inputs.study
-    (found,) = recipe(replace(inputs, study=study.crossed(types)), metric, [study.crossed_mask(mask, types)])
-    table = found.predicted.reshape(len(study.scripts), len(types))
+    (answer,) = recipe(replace(inputs, study=study.crossed(types)), metric, [study.crossed_mask(mask, types)])
+    table = answer.predicted.reshape(len(study.scripts), len(types))
     full = np.repeat(np.exp(np.log(table).mean(1, keepdims=True)), len(study.device_types), axis=1)
     full[:, types] = table
     return ModelAnswer(predicted=full[study.script, study.device])
@@ -168,8 +173,8 @@ def out_of_fold(recipe: Recipe, inputs: Inputs, metric: str, fold: IntArray) -> 
     answers = recipe(inputs, metric, [(fold != k) & labelled for k in range(count)])
     predicted = np.full(len(fold), np.nan)
     for k, answer in enumerate(answers):
-        tested = (fold == k) & labelled
-        if not np.isfinite(answer.predicted[tested]).all():
+        test_rows = (fold == k) & labelled
+        if not np.isfinite(answer.predicted[test_rows]).all():
             raise InputError(f"{metric}: a model answered with NaN or infinity in fold {k}")
-        predicted[tested] = answer.predicted[tested]
+        predicted[test_rows] = answer.predicted[test_rows]
     return predicted

@@ -48,7 +48,7 @@ class Dataset:
     digest: str
 
     def row_keys(self, of: Sequence[str]) -> list[str]:
-        """Something that scripts have (`scripts`, `families`, `groups`) for each of the N labels."""
+        """A property of the scripts (`scripts`, `families`, `groups`), repeated for each of the N labels."""
         return [of[i] for i in self.script]
 
     def rows(self, metric: str, x: Tensor, mask: Mask) -> Rows:
@@ -65,13 +65,13 @@ class Dataset:
     def crossed(self, types: Sequence[int]) -> "Dataset":
         """The same scripts with a row for each of the device types `types`: script by script, NaN for no label."""
         size = len(self.scripts) * len(types)
-        here = np.isin(self.device, types)
-        at = self._place(types)[here]
+        selected = np.isin(self.device, types)
+        places = self._place(types)[selected]
 
         def spread_out(values: NDArray[Any], missing: Any) -> NDArray[Any]:
-            out = np.full(size, missing, dtype=values.dtype)
-            out[at] = values[here]
-            return out
+            spread_values = np.full(size, missing, dtype=values.dtype)
+            spread_values[places] = values[selected]
+            return spread_values
 
         return replace(
             self,
@@ -86,9 +86,9 @@ class Dataset:
 
     def crossed_mask(self, mask: Mask, types: Sequence[int]) -> Mask:
         """The rows of `mask` (N,) among those of `crossed(types)`."""
-        out = np.zeros(len(self.scripts) * len(types), dtype=np.bool_)
-        out[self._place(types)[mask & np.isin(self.device, types)]] = True
-        return out
+        crossed = np.zeros(len(self.scripts) * len(types), dtype=np.bool_)
+        crossed[self._place(types)[mask & np.isin(self.device, types)]] = True
+        return crossed
 
     def _place(self, types: Sequence[int]) -> IntArray:
         """Each label's row in `crossed(types)`; meaningless for labels of other types."""
@@ -114,15 +114,15 @@ def study_of(table: pa.Table, digest: str) -> Dataset:
     """A study of the rows of a label table; `digest` names where they came from."""
     column = {name: table[name].to_pylist() for name in table.column_names}
     scripts = sorted(set(column["content_hash"]))
-    first = {h: i for i, h in reversed(list(enumerate(column["content_hash"])))}
+    first_row = {h: i for i, h in reversed(list(enumerate(column["content_hash"])))}
     position = {h: i for i, h in enumerate(scripts)}
     device_types = sorted(set(column["device_type"]))
     metrics = metric_columns(table.schema)
     provenances = {metric: _provenance(column, metric) for metric in metrics}
     return Dataset(
         scripts=tuple(scripts),
-        families=tuple(column["family"][first[h]] for h in scripts),
-        groups=tuple(column["group"][first[h]] for h in scripts),
+        families=tuple(column["family"][first_row[h]] for h in scripts),
+        groups=tuple(column["group"][first_row[h]] for h in scripts),
         device_types=tuple(device_types),
         script=np.array([position[h] for h in column["content_hash"]], dtype=np.int64),
         device=np.array([device_types.index(d) for d in column["device_type"]], dtype=np.int64),
@@ -145,10 +145,10 @@ def _provenance(column: Mapping[str, list[str]], metric: str) -> list[Provenance
 
 def _weakest(provenance: Sequence[Provenance], device_type: Sequence[str]) -> dict[str, Provenance]:
     """For each device type its one provenance, or estimated where labels differ."""
-    found: dict[str, set[Provenance]] = {}
+    provenances: dict[str, set[Provenance]] = {}
     for value, device in zip(provenance, device_type, strict=True):
-        found.setdefault(device, set()).add(value)
-    return {d: v.pop() if len(v) == 1 else Provenance.ESTIMATED for d, v in sorted(found.items())}
+        provenances.setdefault(device, set()).add(value)
+    return {d: v.pop() if len(v) == 1 else Provenance.ESTIMATED for d, v in sorted(provenances.items())}
 
 
 def embedding_keys(folder: Path | str) -> list[str]:
@@ -168,7 +168,7 @@ def embedding_pairs(folder: Path | str) -> set[tuple[str, str]]:
 def embedded_scripts(folder: Path | str, keys: Sequence[str]) -> set[str]:
     """The scripts that have a vector for every one of `keys`."""
     pairs = embedding_pairs(folder)
-    return set.intersection(*({script for script, of in pairs if of == key} for key in keys))
+    return set.intersection(*({script for script, script_key in pairs if script_key == key} for key in keys))
 
 
 def read_embeddings(folder: Path | str, keys: Sequence[str], scripts: Sequence[str]) -> dict[str, Tensor]:
@@ -176,15 +176,15 @@ def read_embeddings(folder: Path | str, keys: Sequence[str], scripts: Sequence[s
 
     Raises InputError saying how many scripts lack a vector, and how to get them.
     """
-    wanted = set(scripts)
-    found: dict[str, dict[str, NDArray[np.float32]]] = {key: {} for key in keys}
+    script_set = set(scripts)
+    by_key: dict[str, dict[str, NDArray[np.float32]]] = {key: {} for key in keys}
     for shard in _shards(folder):
         for batch in shard.to_batches():
             columns = [batch.column(name) for name in ("content_hash", "features", "vector")]
-            for at, (script, key) in enumerate(zip(*(c.to_pylist() for c in columns[:2]), strict=True)):
-                if key in found and script in wanted:
-                    found[key][script] = columns[2][at].values.to_numpy(zero_copy_only=False)
-    return {key: _matrix(folder, key, vectors, scripts) for key, vectors in found.items()}
+            for row, (script, key) in enumerate(zip(*(c.to_pylist() for c in columns[:2]), strict=True)):
+                if key in by_key and script in script_set:
+                    by_key[key][script] = columns[2][row].values.to_numpy(zero_copy_only=False)
+    return {key: _matrix(folder, key, vectors, scripts) for key, vectors in by_key.items()}
 
 
 def _shards(folder: Path | str) -> Iterator[pa.Table]:

@@ -44,40 +44,43 @@ def choice(measured: FloatArray, predicted: FloatArray, seed: int) -> ChoiceAccu
         raise InputError(f"one of two device types is the faster for all of {len(truth)} programs: nothing to choose")
     pick = predicted[:, 1] < predicted[:, 0]
     rng = np.random.default_rng(seed)
-    whole = _scores(measured, truth, pick)
+    scores = _scores(measured, truth, pick)
     rows = rng.integers(0, len(truth), size=(RESAMPLES, len(truth)))
-    drawn = np.array([_scores(measured[r], truth[r], pick[r]) for r in rows])
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    resampled_scores = np.array([_scores(measured[r], truth[r], pick[r]) for r in rows])
+    low, high = np.nanquantile(resampled_scores, [0.025, 0.975], axis=0)
     spans = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
     return ChoiceAccuracy(
         n=len(truth),
-        right=whole[0],
+        right=scores[0],
         right_interval=spans[0],
-        balanced=whole[1],
+        balanced=scores[1],
         balanced_interval=spans[1],
-        time_lost=whole[2],
+        time_lost=scores[2],
         time_lost_interval=spans[2],
-        ratio_lost=whole[3],
+        ratio_lost=scores[3],
         ratio_lost_interval=spans[3],
     )
 
 
 def majority(measured: FloatArray, seed: int) -> ChoiceAccuracy:
-    """The same of one constant answer: the type that is faster for more of these very programs."""
-    second = (measured[:, 1] < measured[:, 0]).sum() * 2 > (measured[:, 1] != measured[:, 0]).sum()
-    constant = np.array([2.0, 1.0] if second else [1.0, 2.0])
+    """The accuracy of one constant answer: the type that is faster for more of these very programs."""
+    second_is_faster = (measured[:, 1] < measured[:, 0]).sum() * 2 > (measured[:, 1] != measured[:, 0]).sum()
+    constant = np.array([2.0, 1.0] if second_is_faster else [1.0, 2.0])
     return choice(measured, np.tile(constant, (len(measured), 1)), seed)
 
 
 def _scores(measured: FloatArray, truth: Mask, pick: Mask) -> tuple[float, ...]:
     """Share right, balanced, time lost, ratio lost; a resample with one kind of program has no balanced share."""
     right = pick == truth
-    shares = [float(right[truth == kind].mean()) if (truth == kind).any() else np.nan for kind in (False, True)]
+    shares = [
+        float(right[truth == second_faster].mean()) if (truth == second_faster).any() else np.nan
+        for second_faster in (False, True)
+    ]
     best = measured.min(1)
-    picked = np.where(pick, measured[:, 1], measured[:, 0])
+    picked_time = np.where(pick, measured[:, 1], measured[:, 0])
     return (
         float(right.mean()),
         (shares[0] + shares[1]) / 2,
-        float(picked.sum() / best.sum() - 1),
-        float(np.exp(np.log(picked / best).mean()) - 1),
+        float(picked_time.sum() / best.sum() - 1),
+        float(np.exp(np.log(picked_time / best).mean()) - 1),
     )

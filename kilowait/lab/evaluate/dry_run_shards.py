@@ -19,8 +19,8 @@ _OPERATIONS = msgspec.json.Decoder(tuple[Operation, ...])
 
 def write_dry_runs(folder: Path, runs: Sequence[DryRun]) -> Path:
     """Write one shard, named after what it holds, atomically; returns its path."""
-    held = "\n".join(sorted(f"{run.content_hash} {run.target}" for run in runs))
-    path = folder / f"{PREFIX}{hashlib.sha256(held.encode()).hexdigest()[:16]}.parquet"
+    contents = "\n".join(sorted(f"{run.content_hash} {run.target}" for run in runs))
+    path = folder / f"{PREFIX}{hashlib.sha256(contents.encode()).hexdigest()[:16]}.parquet"
     write_table(table([_row(run) for run in runs], DRYRUNS), path)
     return path
 
@@ -43,12 +43,12 @@ def read_dry_runs(folder: Path | str, target: str) -> dict[str, DryRun]:
 
 def finished(folder: Path, target: str) -> set[str]:
     """The content hashes that have a dry run on `target` in this folder, failed ones included."""
-    done: set[str] = set()
+    hashes: set[str] = set()
     for path in sorted(folder.glob(f"{PREFIX}*.parquet")):
         data = read_table(path, DRYRUNS)
         pairs = zip(data["content_hash"].to_pylist(), data["target"].to_pylist(), strict=True)
-        done |= {content_hash for content_hash, of in pairs if of == target}
-    return done
+        hashes |= {content_hash for content_hash, run_target in pairs if run_target == target}
+    return hashes
 
 
 def _row(run: DryRun) -> dict[str, Any]:

@@ -48,11 +48,11 @@ def held_out(
     finite.
     """
     labelled = np.isfinite(inputs.study.metrics[metric])
-    asked = [r.train & labelled for r in rounds]
-    asked += [c.train & labelled for r in rounds for c in (r.calibrations if calibrate else ())]
-    models = _Models(recipe, inputs, metric, asked, together, on_models)
+    masks = [r.train & labelled for r in rounds]
+    masks += [c.train & labelled for r in rounds for c in (r.calibrations if calibrate else ())]
+    models = _Models(recipe, inputs, metric, masks, together, on_models)
     size = len(labelled)
-    out = HeldOut(
+    result = HeldOut(
         predicted=np.full(size, np.nan),
         low=np.full(size, np.nan),
         high=np.full(size, np.nan),
@@ -60,17 +60,17 @@ def held_out(
         borrowed=0,
     )
     borrowed = 0
-    for one in rounds:
-        tested = np.flatnonzero(one.tested & labelled)
-        answer = models.of(one.train & labelled)
-        out.predicted[tested], out.wide[tested] = answer.predicted[tested], _wide(answer)[tested]
-        if calibrate and len(tested):
-            ends = _ends(one, models, inputs, metric, tested, answer, by_device)
-            center = _log(answer.predicted[tested], models.floor)
-            out.low[tested] = np.exp(np.minimum(ends.low, center))
-            out.high[tested] = np.exp(np.maximum(ends.high, center))
+    for round_ in rounds:
+        rows = np.flatnonzero(round_.tested & labelled)
+        answer = models.of(round_.train & labelled)
+        result.predicted[rows], result.wide[rows] = answer.predicted[rows], _wide(answer)[rows]
+        if calibrate and len(rows):
+            ends = _ends(round_, models, inputs, metric, rows, answer, by_device)
+            center = _log(answer.predicted[rows], models.floor)
+            result.low[rows] = np.exp(np.minimum(ends.low, center))
+            result.high[rows] = np.exp(np.maximum(ends.high, center))
             borrowed += ends.borrowed
-    return HeldOut(predicted=out.predicted, low=out.low, high=out.high, wide=out.wide, borrowed=borrowed)
+    return HeldOut(predicted=result.predicted, low=result.low, high=result.high, wide=result.wide, borrowed=borrowed)
 
 
 class _Models:
@@ -111,26 +111,26 @@ def _wide(answer: ModelAnswer) -> Mask:
 
 
 def _ends(
-    one: Round, models: _Models, inputs: Inputs, metric: str, tested: IntArray, answer: ModelAnswer, by_device: bool
+    round_: Round, models: _Models, inputs: Inputs, metric: str, tested: IntArray, answer: ModelAnswer, by_device: bool
 ) -> IntervalEnds:
     """The intervals of a round's tested rows, in logarithms."""
     study = inputs.study
     usable = np.isfinite(study.metrics[metric]) & study.measured[metric]
-    held = [np.flatnonzero(c.held & usable) for c in one.calibrations]
-    answers = [models.of(c.train & np.isfinite(study.metrics[metric])) for c in one.calibrations]
+    calibration_rows = [np.flatnonzero(c.held & usable) for c in round_.calibrations]
+    answers = [models.of(c.train & np.isfinite(study.metrics[metric])) for c in round_.calibrations]
     logs = [_log(a.predicted, models.floor) for a in answers]
     truth = np.log(study.metrics[metric], where=usable, out=np.full(len(usable), np.nan))
-    residual = [truth[rows] - log[rows] for rows, log in zip(held, logs, strict=True)]
-    scales = _scales(one.calibrations, answers, logs, held, residual)
-    rows = np.concatenate(held)
+    residual = [truth[rows] - log[rows] for rows, log in zip(calibration_rows, logs, strict=True)]
+    scales = _scales(round_.calibrations, answers, logs, calibration_rows, residual)
+    rows = np.concatenate(calibration_rows)
     device = study.device if by_device else np.zeros_like(study.device)
-    wide = np.concatenate([_wide(a)[at] for a, at in zip(answers, held, strict=True)])
-    calibration = np.repeat(np.arange(len(held)), [len(at) for at in held])
+    wide = np.concatenate([_wide(a)[part] for a, part in zip(answers, calibration_rows, strict=True)])
+    calibration = np.repeat(np.arange(len(calibration_rows)), [len(part) for part in calibration_rows])
     return intervals(
         Residuals(
             value=np.concatenate(residual),
-            log_predicted=np.concatenate([log[at] for log, at in zip(logs, held, strict=True)]),
-            scale=np.concatenate([scale[at] for scale, at in zip(scales, held, strict=True)]),
+            log_predicted=np.concatenate([log[part] for log, part in zip(logs, calibration_rows, strict=True)]),
+            scale=np.concatenate([scale[part] for scale, part in zip(scales, calibration_rows, strict=True)]),
             calibration=calibration,
             cluster=study.script[rows],
             category=2 * device[rows] + wide,
@@ -146,18 +146,18 @@ def _scales(
     calibrations: Sequence[CalibrationRows],
     answers: Sequence[ModelAnswer],
     logs: Sequence[FloatArray],
-    held: Sequence[IntArray],
+    calibration_rows: Sequence[IntArray],
     residual: Sequence[FloatArray],
 ) -> list[FloatArray]:
     """Each calibration's scale (N,): the recipe's own sigma, or a small model of the other calibrations' residuals."""
-    found = []
+    scales = []
     for c, answer in enumerate(answers):
-        others = [o for o in range(len(calibrations)) if o != c and len(held[o])]
+        others = [o for o in range(len(calibrations)) if o != c and len(calibration_rows[o])]
         if answer.sigma is not None:
-            found.append(answer.sigma)
+            scales.append(answer.sigma)
         elif not others:
-            found.append(np.ones_like(logs[c]))
+            scales.append(np.ones_like(logs[c]))
         else:
-            where = np.concatenate([logs[o][held[o]] for o in others])
-            found.append(fitted_scale(np.concatenate([residual[o] for o in others]), where, logs[c]))
-    return found
+            log_predicted = np.concatenate([logs[o][calibration_rows[o]] for o in others])
+            scales.append(fitted_scale(np.concatenate([residual[o] for o in others]), log_predicted, logs[c]))
+    return scales

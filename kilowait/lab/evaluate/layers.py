@@ -71,8 +71,8 @@ def layers_of(inputs: Inputs) -> Layers:
 
 def _sizes(op: Operation) -> list[float]:
     numbers = sorted((math.prod(shape) for shape in json.loads(op.shapes)), reverse=True)
-    first, second = [*numbers, 0, 0][:2]
-    return [first, second, op.bytes_written, op.flops, op.bytes_read + op.bytes_written]
+    largest, next_largest = [*numbers, 0, 0][:2]
+    return [largest, next_largest, op.bytes_written, op.flops, op.bytes_read + op.bytes_written]
 
 
 def polynomial_terms(layers: Layers, scripts: int) -> FloatArray:
@@ -109,13 +109,13 @@ def _polynomial(study: Dataset, layers: Layers, terms: FloatArray, metric: str, 
 def _lasso(x: FloatArray, groups: NDArray[np.str_]) -> FloatArray:
     """Weights w >= 0 such that x @ w is near 1: relative errors of y, whose rows were divided by y."""
     scale = np.sqrt((x**2).mean(0))
-    used = scale > 0
+    nonzero = scale > 0
     fold = np.unique(groups, return_inverse=True)[1] % INNER_FOLDS
     inner = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
     model = LassoCV(alphas=PENALTIES, cv=inner, positive=True, fit_intercept=False, max_iter=20_000, tol=1e-3)
-    model.fit(x[:, used] / scale[used], np.ones(len(x)))
+    model.fit(x[:, nonzero] / scale[nonzero], np.ones(len(x)))
     weights = np.zeros(x.shape[1])
-    weights[used] = model.coef_ / scale[used]
+    weights[nonzero] = model.coef_ / scale[nonzero]
     return weights
 
 
@@ -150,10 +150,10 @@ def _perceptron(inputs: Inputs, layers: Layers, metric: str, mask: Mask, seed: i
 def device_features(inputs: Inputs) -> Tensor:
     """What is published of each device type, as logarithms (D, 4); indicators (D, D) where a type has no data sheet."""
     types = [inputs.devices.get(name) for name in inputs.study.device_types]
-    known = [t for t in types if t is not None]
-    if len(known) < len(types):
+    sheets = [t for t in types if t is not None]
+    if len(sheets) < len(types):
         return torch.eye(len(types))
-    sheet = [[t.fp32_flops, t.tensor_flops, t.bandwidth, t.memory_bytes] for t in known]
+    sheet = [[t.fp32_flops, t.tensor_flops, t.bandwidth, t.memory_bytes] for t in sheets]
     return torch.tensor(sheet, dtype=torch.float64).log().float()
 
 
@@ -163,36 +163,41 @@ def _fit_totals(
     """Train on the labels `rows` and return the log of every script's total on every type (S, D)."""
     torch.manual_seed(seed)
     script, log_count = torch.from_numpy(layers.script), torch.from_numpy(np.log(layers.count)).float()
-    trained = torch.from_numpy(np.isin(layers.script, study.script[rows]))
-    seen = torch.from_numpy(np.unique(study.device[rows]))
-    x = (x - x[trained].mean(0)) / x[trained].std(0).clamp(min=1e-6)
-    devices = (devices - devices[seen].mean(0)) / devices[seen].std(0, correction=0).clamp(min=1e-6)
+    train_layers = torch.from_numpy(np.isin(layers.script, study.script[rows]))
+    train_types = torch.from_numpy(np.unique(study.device[rows]))
+    x = (x - x[train_layers].mean(0)) / x[train_layers].std(0).clamp(min=1e-6)
+    devices = (devices - devices[train_types].mean(0)) / devices[train_types].std(0, correction=0).clamp(min=1e-6)
     sizes = [x.shape[1] + devices.shape[1], *HIDDEN, 1]
     parts = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.Tanh())][:-1]
     network = nn.Sequential(*parts)
     offset = log_y.mean() - log_count.logsumexp(0) + math.log(len(study.scripts))
 
-    def totals(which: Tensor, types: Tensor) -> Tensor:
+    def totals(layer_mask: Tensor, types: Tensor) -> Tensor:
         """Log-sum-exp over a script's layers: (S, D)."""
-        of = script[which]
+        layer_script = script[layer_mask]
         pairs = torch.cat(
-            [x[which][:, None].expand(-1, len(types), -1), devices[types][None].expand(len(of), -1, -1)], dim=2
+            [
+                x[layer_mask][:, None].expand(-1, len(types), -1),
+                devices[types][None].expand(len(layer_script), -1, -1),
+            ],
+            dim=2,
         )
-        log = network(pairs)[..., 0] + offset + log_count[which][:, None]
+        log = network(pairs)[..., 0] + offset + log_count[layer_mask][:, None]
         top = log.detach().max()
-        total = torch.zeros(len(study.scripts), len(types)).index_add(0, of, (log - top).exp())
+        total = torch.zeros(len(study.scripts), len(types)).index_add(0, layer_script, (log - top).exp())
         result: Tensor = total.clamp(min=1e-30).log() + top
         return result
 
-    at, on = torch.from_numpy(study.script[rows]), torch.searchsorted(seen, torch.from_numpy(study.device[rows]))
+    row_script = torch.from_numpy(study.script[rows])
+    row_type = torch.searchsorted(train_types, torch.from_numpy(study.device[rows]))
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        loss = (totals(trained, seen)[at, on] - log_y).square().mean()
+        loss = (totals(train_layers, train_types)[row_script, row_type] - log_y).square().mean()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        found: FloatArray = totals(torch.ones_like(trained), torch.arange(len(devices))).double().numpy()
-    return found
+        log_totals: FloatArray = totals(torch.ones_like(train_layers), torch.arange(len(devices))).double().numpy()
+    return log_totals

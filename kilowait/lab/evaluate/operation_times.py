@@ -72,9 +72,9 @@ class Fits:
 
     def of(self, programs: Programs, study: Dataset, mask: Mask) -> Estimate:
         """The estimate (runs, D) of the usable runs, by a model of the labels in `mask` (N,); fitted once."""
-        asked = (id(programs.dry_runs), id(study), programs.terms, programs.grid)
-        if asked != self._asked:
-            self._asked, self._made, self._alive = asked, {}, (programs.dry_runs, study)
+        source_key = (id(programs.dry_runs), id(study), programs.terms, programs.grid)
+        if source_key != self._asked:
+            self._asked, self._made, self._alive = source_key, {}, (programs.dry_runs, study)
         key = mask.tobytes()
         if key not in self._made:
             self._made[key] = _estimate(programs, study, mask)
@@ -98,10 +98,10 @@ def by_operations(
     if metric != "runtime_s":
         raise InputError(f"the device model predicts runtime_s, not {metric}; energy follows from its power model")
     fits = fits or Fits()
-    told = [None] * len(train) if otherwise is None else otherwise
+    fallbacks = [None] * len(train) if otherwise is None else otherwise
     return [
-        _fold(programs, study, mask, other, fits.of(programs, study, mask))
-        for mask, other in zip(train, told, strict=True)
+        _fold(programs, study, mask, fallback, fits.of(programs, study, mask))
+        for mask, fallback in zip(train, fallbacks, strict=True)
     ]
 
 
@@ -116,10 +116,10 @@ def _fold(
     runs = [programs.usable(script) for script in study.scripts]
     has_run = np.array([run is not None for run in runs])
     whole = np.array([_whole(run) for run in runs])
-    known = np.flatnonzero(has_run)
+    with_run = np.flatnonzero(has_run)
     mean, spread = _plain(study, mask)
     table, sigma = (np.tile(row, (len(runs), 1)) for row in (mean, spread))
-    table[known], sigma[known] = estimate.log_s, estimate.sigma
+    table[with_run], sigma[with_run] = estimate.log_s, estimate.sigma
     predicted, wide = np.exp(table[study.script, study.device]), ~whole[study.script]
     fallback = np.exp(mean)[study.device] if otherwise is None else otherwise
     predicted[wide] = np.maximum(fallback, np.where(has_run[study.script], predicted, 0.0))[wide]
@@ -154,10 +154,10 @@ def _training(
 def _plain(study: Dataset, mask: Mask) -> tuple[FloatArray, FloatArray]:
     """Mean and spread of the log labels of each type (D,), those of all where a type has none."""
     log_s = np.log(study.metrics["runtime_s"])
-    whole = log_s[mask]
-    each = [log_s[mask & (study.device == j)] for j in range(len(study.device_types))]
-    mean = np.array([own.mean() if len(own) else whole.mean() for own in each])
-    spread = np.array([own.std() if len(own) > 1 else whole.std() for own in each])
+    all_log_s = log_s[mask]
+    by_type = [log_s[mask & (study.device == j)] for j in range(len(study.device_types))]
+    mean = np.array([type_log_s.mean() if len(type_log_s) else all_log_s.mean() for type_log_s in by_type])
+    spread = np.array([type_log_s.std() if len(type_log_s) > 1 else all_log_s.std() for type_log_s in by_type])
     return mean, np.maximum(spread, 0.1)
 
 
@@ -174,9 +174,9 @@ def nested_recipe(seed: int) -> Recipe:
         programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=grid_of(inputs.dry_runs.values()))
         answers = []
         for mask in train:
-            own = replace(programs, terms=chosen_terms(*_training(programs, inputs.study, mask), seed=seed))
-            (found,) = by_operations(own, inputs.study, metric, [mask])
-            answers.append(ModelAnswer(predicted=found.predicted, sigma=found.sigma, wide=found.wide))
+            refitted = replace(programs, terms=chosen_terms(*_training(programs, inputs.study, mask), seed=seed))
+            (predictions,) = by_operations(refitted, inputs.study, metric, [mask])
+            answers.append(ModelAnswer(predicted=predictions.predicted, sigma=predictions.sigma, wide=predictions.wide))
         return answers
 
     return answer
@@ -187,9 +187,16 @@ def combined_recipe(otherwise: Recipe | None = None, fits: Fits | None = None) -
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[ModelAnswer]:
         programs = Programs(dry_runs=inputs.dry_runs, devices=inputs.devices, grid=grid_of(inputs.dry_runs.values()))
-        needed = otherwise is not None and not all(_whole(inputs.dry_runs.get(s)) for s in inputs.study.scripts)
-        told = [a.predicted for a in otherwise(inputs, metric, train)] if otherwise is not None and needed else None
-        found = by_operations(programs, inputs.study, metric, train, told, fits)
-        return [ModelAnswer(predicted=one.predicted, sigma=one.sigma, wide=one.wide) for one in found]
+        needs_fallback = otherwise is not None and not all(_whole(inputs.dry_runs.get(s)) for s in inputs.study.scripts)
+        fallbacks = (
+            [a.predicted for a in otherwise(inputs, metric, train)]
+            if otherwise is not None and needs_fallback
+            else None
+        )
+        predictions = by_operations(programs, inputs.study, metric, train, fallbacks, fits)
+        return [
+            ModelAnswer(predicted=prediction.predicted, sigma=prediction.sigma, wide=prediction.wide)
+            for prediction in predictions
+        ]
 
     return answer

@@ -32,12 +32,16 @@ def paired(measured: FloatArray, predicted: FloatArray, other: FloatArray, progr
     if len(measured) == 0:
         raise InputError("no labels to compare two predictors on")
     floor = measured.min() / 10
-    own, others = (np.abs(np.log(np.maximum(p, floor) / measured)) for p in (predicted, other))
+    errors, other_errors = (np.abs(np.log(np.maximum(p, floor) / measured)) for p in (predicted, other))
     _, index = np.unique(program, return_inverse=True)
-    rows, sums = np.bincount(index), np.bincount(index, weights=own - others)
-    drawn = np.random.default_rng(seed).integers(0, len(rows), size=(RESAMPLES, len(rows)))
-    more = sums[drawn].sum(1) / rows[drawn].sum(1)
-    low, high = np.quantile(more, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    rows, sums = np.bincount(index), np.bincount(index, weights=errors - other_errors)
+    resamples = np.random.default_rng(seed).integers(0, len(rows), size=(RESAMPLES, len(rows)))
+    resampled_difference = sums[resamples].sum(1) / rows[resamples].sum(1)
+    low, high = np.quantile(resampled_difference, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Paired(
-        n=len(measured), error=float(own.mean()), more=float((own - others).mean()), low=float(low), high=float(high)
+        n=len(measured),
+        error=float(errors.mean()),
+        more=float((errors - other_errors).mean()),
+        low=float(low),
+        high=float(high),
     )

@@ -32,11 +32,11 @@ def fold_rounds(fold: IntArray) -> Iterator[Round]:
     """Cross-validation: a round a fold, calibrated on each of the others (fold as in `splits.folds`, or families)."""
     count = int(fold.max()) + 1
     for k in range(count):
-        others = [j for j in range(count) if j != k]
+        other_folds = [j for j in range(count) if j != k]
         yield Round(
             tested=fold == k,
             train=fold != k,
-            calibrations=[CalibrationRows(train=(fold != k) & (fold != j), held=fold == j) for j in others],
+            calibrations=[CalibrationRows(train=(fold != k) & (fold != j), held=fold == j) for j in other_folds],
         )
 
 
@@ -49,12 +49,12 @@ def device_rounds(device: IntArray, fold: IntArray) -> Iterator[Round]:
     for d in sorted(set(device.tolist())):
         for k in range(count):
             j = k ^ 1 if k ^ 1 < count else 0  # folds in pairs, so that two rounds share a model
-            seen = (device != d) & (fold != k)
+            train = (device != d) & (fold != k)
             calibrations = [
-                CalibrationRows(train=seen & (device != e) & (fold != j), held=(device == e) & (fold == j))
+                CalibrationRows(train=train & (device != e) & (fold != j), held=(device == e) & (fold == j))
                 for e in sorted(set(device.tolist()) - {d})
             ]
-            yield Round(tested=(device == d) & (fold == k), train=seen, calibrations=calibrations)
+            yield Round(tested=(device == d) & (fold == k), train=train, calibrations=calibrations)
 
 
 def anchored_rounds(device: IntArray) -> Iterator[Round]:
@@ -64,11 +64,11 @@ def anchored_rounds(device: IntArray) -> Iterator[Round]:
     """
     types = sorted(set(device.tolist()))
     for d in types:
-        others = [e for e in types if e != d]
+        other_types = [e for e in types if e != d]
         yield Round(
             tested=device == d,
             train=device != d,
-            calibrations=[CalibrationRows(train=(device != d) & (device != e), held=device == e) for e in others],
+            calibrations=[CalibrationRows(train=(device != d) & (device != e), held=device == e) for e in other_types],
         )
 
 

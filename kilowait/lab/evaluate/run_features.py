@@ -29,19 +29,19 @@ def run_features(run: DryRun | None) -> FloatArray:
         return np.zeros(len(RUN))
     count = np.array([o.count for o in run.operations])
     flops = count * np.array([o.flops for o in run.operations])
-    moved = count * np.array([o.bytes_read + o.bytes_written for o in run.operations])
+    bytes_moved = count * np.array([o.bytes_read + o.bytes_written for o in run.operations])
     kernels = count @ np.array([o.kernels for o in run.operations])
-    sums = [flops.sum(), moved.sum(), kernels, count.sum(), len(count)]
+    sums = [flops.sum(), bytes_moved.sum(), kernels, count.sum(), len(count)]
     logs = np.log1p([*sums, run.steps, run.parameters, run.peak_memory_bytes])
     kinds = [o.kind for o in run.operations]
-    return np.array([1.0, *logs, logs[0] - logs[1], *_shares(flops, kinds), *_shares(moved, kinds)])
+    return np.array([1.0, *logs, logs[0] - logs[1], *_shares(flops, kinds), *_shares(bytes_moved, kinds)])
 
 
-def _shares(of: FloatArray, kinds: list[str]) -> FloatArray:
+def _shares(amounts: FloatArray, kinds: list[str]) -> FloatArray:
     """The part of a sum that each `Kind` has (K,)."""
     index = {str(kind): i for i, kind in enumerate(Kind)}
-    sums = np.bincount([index[kind] for kind in kinds], weights=of, minlength=len(index))
-    return np.asarray(sums / max(of.sum(), 1e-30))
+    sums = np.bincount([index[kind] for kind in kinds], weights=amounts, minlength=len(index))
+    return np.asarray(sums / max(amounts.sum(), 1e-30))
 
 
 def pair_features(run: DryRun | None, sheets: list[Specification]) -> FloatArray:

@@ -101,9 +101,9 @@ def finished(folder: Path, window: int) -> Done:
     done: Done = set()
     for path in sorted(folder.glob(f"{PREFIX}*.parquet")):
         data = read_table(path, EMBEDDINGS)
-        written = int((pq.read_schema(path).metadata or {}).get(_WINDOW, window))
-        if written != window:
-            raise InputError(f"{path}: written with --window {written}, this run has {window}; give another --out")
+        shard_window = int((pq.read_schema(path).metadata or {}).get(_WINDOW, window))
+        if shard_window != window:
+            raise InputError(f"{path}: written with --window {shard_window}, this run has {window}; give another --out")
         done |= set(zip(data["content_hash"].to_pylist(), data["features"].to_pylist(), strict=True))
     return done
 

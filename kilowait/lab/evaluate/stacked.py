@@ -77,20 +77,22 @@ def stacked_recipe(
     Inner folds are `INNER` of what `Inputs.together` keeps together, dealt over the whole study: where those of an
     evaluation are the same, the base's models for calibration and for inner folds are too, and are trained once.
     """
-    known = _Known(keys)
+    cache = _Known(keys)
 
     def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[ModelAnswer]:
-        tables, log = known.tables(inputs), np.log(inputs.study.metrics[metric])
+        tables, log = cache.tables(inputs), np.log(inputs.study.metrics[metric])
         answers = []
         for mask in train:
             fold = _inner(inputs, mask, seed)
-            whole, held = known.started(base, inputs, metric, mask, fold)
-            start, middle = np.log(whole.predicted), 0.0 if base else float(log[mask].mean())
+            base_answer, base_log = cache.started(base, inputs, metric, mask, fold)
+            start, middle = np.log(base_answer.predicted), 0.0 if base else float(log[mask].mean())
             x = tables.x(sets, mask)
-            seen = np.column_stack([x, held])[mask]
-            fitted = tabular.fit(learner, seen, (log - held - middle)[mask], fold[mask], seed, shrink=base is not None)
-            predicted = np.exp(start + middle + fitted.predict(np.column_stack([x, start])))
-            answers.append(ModelAnswer(predicted=predicted, sigma=whole.sigma, wide=whole.wide))
+            train_x = np.column_stack([x, base_log])[mask]
+            model = tabular.fit(
+                learner, train_x, (log - base_log - middle)[mask], fold[mask], seed, shrink=base is not None
+            )
+            predicted = np.exp(start + middle + model.predict(np.column_stack([x, start])))
+            answers.append(ModelAnswer(predicted=predicted, sigma=base_answer.sigma, wide=base_answer.wide))
         return answers
 
     return answer
@@ -99,9 +101,9 @@ def stacked_recipe(
 def _inner(inputs: Inputs, mask: Mask, seed: int) -> IntArray:
     """Inner folds (N,) of what stays together; of groups where the rows of `mask` have fewer than three such."""
     study = inputs.study
-    kept = study.row_keys(inputs.together or study.groups)
-    few = len({key for key, own in zip(kept, mask, strict=True) if own}) < 3
-    keys = study.row_keys(study.groups) if few else kept
+    row_keys = study.row_keys(inputs.together or study.groups)
+    few_keys = len({key for key, in_mask in zip(row_keys, mask, strict=True) if in_mask}) < 3
+    keys = study.row_keys(study.groups) if few_keys else row_keys
     return folds(keys, min(INNER, len(set(keys))), seed)
 
 
@@ -130,12 +132,12 @@ class _Known:
             return ModelAnswer(predicted=np.ones(len(mask))), np.zeros(len(mask))
         inner = sorted(set(fold[mask].tolist()))
         masks = [mask, *(mask & (fold != j) for j in inner)]
-        for each in masks:
-            if (metric, each.tobytes()) not in self.answers:
-                (self.answers[metric, each.tobytes()],) = base(inputs, metric, [each])
-        whole, *parts = (self.answers[metric, each.tobytes()] for each in masks)
-        held = np.log(whole.predicted)
+        for train_mask in masks:
+            if (metric, train_mask.tobytes()) not in self.answers:
+                (self.answers[metric, train_mask.tobytes()],) = base(inputs, metric, [train_mask])
+        full_answer, *parts = (self.answers[metric, train_mask.tobytes()] for train_mask in masks)
+        base_log = np.log(full_answer.predicted)
         for j, part in zip(inner, parts, strict=True):
             rows = mask & (fold == j)
-            held[rows] = np.log(part.predicted[rows])
-        return whole, held
+            base_log[rows] = np.log(part.predicted[rows])
+        return full_answer, base_log

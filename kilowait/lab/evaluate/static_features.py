@@ -110,13 +110,13 @@ def _log(value: object) -> float | None:
 
 def _logs(node: ast.AST) -> list[float]:
     """Logarithms of the numbers anywhere below a node."""
-    found = (_log(each.value) for each in ast.walk(node) if isinstance(each, ast.Constant))
-    return [one for one in found if one is not None]
+    logs = (_log(constant.value) for constant in ast.walk(node) if isinstance(constant, ast.Constant))
+    return [log for log in logs if log is not None]
 
 
 def _numbers(tree: ast.AST, nodes: list[ast.AST]) -> dict[str, float]:
     logs = _logs(tree)
-    bounds = [one for node in nodes if _is_range(node) for one in _logs(node)]
+    bounds = [bound for node in nodes if _is_range(node) for bound in _logs(node)]
     return {
         "numbers": math.log1p(len(logs)),
         "sum of logs": sum(logs),
@@ -132,8 +132,8 @@ def _is_range(node: ast.AST) -> bool:
 
 def _nested(node: ast.AST) -> float:
     """The most that logarithms of literal `range` bounds come to along one nest of loops."""
-    own = max(_logs(node.iter), default=0.0) if isinstance(node, ast.For) and _is_range(node.iter) else 0.0
-    return own + max((_nested(child) for child in ast.iter_child_nodes(node)), default=0.0)
+    own_log = max(_logs(node.iter), default=0.0) if isinstance(node, ast.For) and _is_range(node.iter) else 0.0
+    return own_log + max((_nested(child) for child in ast.iter_child_nodes(node)), default=0.0)
 
 
 def _given(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
@@ -155,14 +155,14 @@ def _given(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _named(nodes: list[ast.AST]) -> dict[str, float]:
-    found: dict[str, list[float]] = {kind: [] for kind in NAMES}
+    logs_by_kind: dict[str, list[float]] = {kind: [] for kind in NAMES}
     for name, value in (pair for node in nodes for pair in _given(node)):
         if isinstance(value, ast.Constant | ast.Tuple | ast.List):
             kind = next((k for k, words in NAMES.items() if any(word in name.lower() for word in words)), None)
             if kind:
-                found[kind] += _logs(value)
-    sums = {f"{kind}: sum of logs": sum(logs) for kind, logs in found.items()}
-    return {**sums, **{f"{kind}: largest": max(logs, default=0.0) for kind, logs in found.items()}}
+                logs_by_kind[kind] += _logs(value)
+    sums = {f"{kind}: sum of logs": sum(logs) for kind, logs in logs_by_kind.items()}
+    return {**sums, **{f"{kind}: largest": max(logs, default=0.0) for kind, logs in logs_by_kind.items()}}
 
 
 def _imports(nodes: list[ast.AST]) -> dict[str, float]:

@@ -51,8 +51,8 @@ class Network(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, x: FloatArray) -> FloatArray:
         """Answers (n,)."""
-        out: FloatArray = forward(self.weights_, torch.from_numpy(x).float()[None])[0].double().numpy()
-        return out
+        answers: FloatArray = forward(self.weights_, torch.from_numpy(x).float()[None])[0].double().numpy()
+        return answers
 
 
 class TabularProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -64,11 +64,11 @@ class TabularProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, x: FloatArray, y: FloatArray) -> Self:
         """Condition on x (n, d) and y (n,)."""
         kernel = ConstantKernel(0.3, (1e-4, 1e2)) * RBF(np.sqrt(x.shape[1]), (0.1, 1e3)) + WhiteKernel(0.05)
-        some = np.random.default_rng(self.seed).permutation(len(y))[:EVIDENCE_ROWS]
+        sample = np.random.default_rng(self.seed).permutation(len(y))[:EVIDENCE_ROWS]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a bound that is met is an answer
-            chosen = GaussianProcessRegressor(kernel, normalize_y=True).fit(x[some], y[some]).kernel_
-        self.process_ = GaussianProcessRegressor(chosen, optimizer=None, normalize_y=True).fit(x, y)
+            fitted_kernel = GaussianProcessRegressor(kernel, normalize_y=True).fit(x[sample], y[sample]).kernel_
+        self.process_ = GaussianProcessRegressor(fitted_kernel, optimizer=None, normalize_y=True).fit(x, y)
         return self
 
     def predict(self, x: FloatArray) -> FloatArray:
@@ -125,10 +125,10 @@ def fit(learner: str, x: FloatArray, y: FloatArray, fold: IntArray, seed: int, *
     candidates = LEARNERS[learner](seed)
     if len(candidates) == 1 and not shrink:
         return Fitted(estimator=candidates[0].fit(x, y), share=1.0)
-    _, dealt = np.unique(fold, return_inverse=True)
-    split = PredefinedSplit(dealt % INNER_FOLDS)
+    _, fold_index = np.unique(fold, return_inverse=True)
+    split = PredefinedSplit(fold_index % INNER_FOLDS)
     shares = SHARES if shrink else (1.0,)
-    told = [cross_val_predict(candidate, x, y, cv=split) for candidate in candidates]
-    errors = [[float(np.abs(y - share * t).mean()) for share in shares] for t in told]
+    predictions = [cross_val_predict(candidate, x, y, cv=split) for candidate in candidates]
+    errors = [[float(np.abs(y - share * t).mean()) for share in shares] for t in predictions]
     best, share = divmod(int(np.argmin(errors)), len(shares))
     return Fitted(estimator=candidates[best].fit(x, y), share=shares[share])

@@ -55,8 +55,8 @@ def spread(a: float, b: float) -> float:
 
 def closest_pair(runs: Sequence[T]) -> tuple[T, T, float] | None:
     """The two successful runs whose runtimes are nearest, and their spread; the earlier pair wins a tie."""
-    good = [(run, run.runtime_s) for run in runs if run.failure is None and run.runtime_s is not None]
-    pairs = [(a, b, spread(x, y)) for (a, x), (b, y) in combinations(good, 2)]
+    successful = [(run, run.runtime_s) for run in runs if run.failure is None and run.runtime_s is not None]
+    pairs = [(a, b, spread(x, y)) for (a, x), (b, y) in combinations(successful, 2)]
     return min(pairs, key=lambda pair: pair[2], default=None)
 
 

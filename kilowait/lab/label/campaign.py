@@ -66,11 +66,13 @@ def check_devices(devices: Sequence[Device], journal: Journal) -> None:
     models = {(run.device_type, run.device_name) for run in journal.runs()}
     models |= {(device.device_type, device.device_name) for device in devices}
     for device in devices:
-        others = sorted(name for of, name in models if of == device.device_type and name != device.device_name)
-        if device.threads is not None and others:
+        other_names = sorted(
+            name for model_type, name in models if model_type == device.device_type and name != device.device_name
+        )
+        if device.threads is not None and other_names:
             raise InputError(
                 f"{journal.path}: {device.device_type} would mix runs on {device.device_name} and on "
-                f"{', '.join(others)}; use another --out for each processor"
+                f"{', '.join(other_names)}; use another --out for each processor"
             )
 
 
@@ -95,10 +97,10 @@ def settle(
 
 def _once(script: Script, runner: Runs, journal: Journal, rule: AgreementRule, on_run: OnRun) -> None:
     key = (script.content_hash, runner.device.device_type)
-    before = journal.of(*key)
-    if standing(before, rule) is not Standing.OPEN:
+    previous_runs = journal.of(*key)
+    if standing(previous_runs, rule) is not Standing.OPEN:
         return
-    attempt = len(before) + 1
+    attempt = len(previous_runs) + 1
     run = runner.run(script.file, content_hash=script.content_hash, path=script.path, attempt=attempt)
     journal.add(run)
     on_run(run, standing(journal.of(*key), rule))
@@ -183,10 +185,10 @@ def label_rows(
     """A row of `kilowait.files.columns.LABELS` for every script and device type that is accepted or flagged."""
     by_hash = {script.content_hash: script for script in scripts}
     rows = []
-    for (content_hash, device_type), made in runs.items():
-        if content_hash not in by_hash or standing(made, rule) not in (Standing.ACCEPTED, Standing.FLAGGED):
+    for (content_hash, device_type), type_runs in runs.items():
+        if content_hash not in by_hash or standing(type_runs, rule) not in (Standing.ACCEPTED, Standing.FLAGGED):
             continue
-        rows.append(_label(by_hash[content_hash], device_type, made, rule))
+        rows.append(_label(by_hash[content_hash], device_type, type_runs, rule))
     order = {script.content_hash: place for place, script in enumerate(scripts)}
     return sorted(rows, key=lambda row: (order[str(row["content_hash"])], str(row["device_type"])))
 
@@ -195,22 +197,22 @@ def _mean(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else (a + b) / 2
 
 
-def _label(script: Script, device_type: str, made: Sequence[MeasuredRun], rule: AgreementRule) -> dict[str, object]:
-    pair = closest_pair(made)
+def _label(script: Script, device_type: str, runs: Sequence[MeasuredRun], rule: AgreementRule) -> dict[str, object]:
+    pair = closest_pair(runs)
     if pair is None:
         raise ValueError(f"{script.path}: a label on {device_type} needs two successful runs")
-    a, b, apart = pair
+    a, b, run_spread = pair
     return {
         "content_hash": script.content_hash,
         "family": script.family,
         "group": script.group,
         "style": script.style,
         "device_type": device_type,
-        "runs": len(made),
+        "runs": len(runs),
         "runtime_s": _mean(a.runtime_s, b.runtime_s),
         "energy_j": _mean(a.energy_j, b.energy_j),
-        "spread": apart,
-        "flagged": apart > rule.tolerance,
+        "spread": run_spread,
+        "flagged": run_spread > rule.tolerance,
         "runtime_provenance": a.runtime_provenance,
         "energy_provenance": a.energy_provenance,
     }

@@ -27,8 +27,8 @@ def _spread_of(runtimes: Sequence[float]) -> Figures:
 
 def _figures(histories: Sequence[Sequence[MeasuredRun]], rule: AgreementRule) -> Figures:
     counts = Counter(standing(runs, rule) for runs in histories)
-    first = [_first_two_agree(runs, rule) for runs in histories if len(runs) > 1]
-    judged = [agrees for agrees in first if agrees is not None]
+    first_agreements = [_first_two_agree(runs, rule) for runs in histories if len(runs) > 1]
+    verdicts = [agrees for agrees in first_agreements if agrees is not None]
     pairs = [pair for runs in histories if (pair := closest_pair(runs)) is not None]
     times = [(a.runtime_s + b.runtime_s) / 2 for a, b, _ in pairs if a.runtime_s and b.runtime_s]
     return {
@@ -36,7 +36,7 @@ def _figures(histories: Sequence[Sequence[MeasuredRun]], rule: AgreementRule) ->
         "runs": sum(len(runs) for runs in histories),
         **{str(state): counts[state] for state in (Standing.ACCEPTED, Standing.FLAGGED, Standing.FAILED)},
         "open": counts[Standing.OPEN],
-        "first_pairs_within_tolerance": sum(judged) / len(judged) if judged else None,
+        "first_pairs_within_tolerance": sum(verdicts) / len(verdicts) if verdicts else None,
         "pairs_within_tolerance": counts[Standing.ACCEPTED] / len(pairs) if pairs else None,
         **(_spread_of(times) if times else {}),
     }
@@ -45,4 +45,4 @@ def _figures(histories: Sequence[Sequence[MeasuredRun]], rule: AgreementRule) ->
 def summarise(runs: Mapping[tuple[str, str], Sequence[MeasuredRun]], rule: AgreementRule) -> dict[str, Figures]:
     """Counts, agreement and the spread of run times (accepted and flagged labels) for each device type."""
     types = sorted({device_type for _, device_type in runs})
-    return {t: _figures([made for (_, of), made in runs.items() if of == t], rule) for t in types}
+    return {t: _figures([type_runs for (_, device), type_runs in runs.items() if device == t], rule) for t in types}

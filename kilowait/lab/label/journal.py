@@ -39,10 +39,10 @@ class Journal:
 
     def _load(self) -> None:
         data = self.path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):  # the run that was in flight when the campaign was killed
-            os.ftruncate(self._fd, len(whole))
-        for number, line in enumerate(whole.splitlines(), start=1):
+        complete = data[: data.rfind(b"\n") + 1]
+        if len(complete) < len(data):  # the run that was in flight when the campaign was killed
+            os.ftruncate(self._fd, len(complete))
+        for number, line in enumerate(complete.splitlines(), start=1):
             try:
                 self._remember(MeasuredRun.from_json(line))
             except (ValueError, KeyError, TypeError) as error:

@@ -37,24 +37,24 @@ class Packed:
 def packed(correction: Correction) -> Packed:
     """The correction as bytes; the same correction gives the same."""
     runtime, power = correction.runtime.jobs, correction.power.jobs
-    known = {name: sorted({*getattr(runtime, name), *getattr(power, name)}) for name in NAMES}
+    names = {name: sorted({*getattr(runtime, name), *getattr(power, name)}) for name in NAMES}
     arrays = {
         "center": correction.space.center,
         "spread": correction.space.spread,
-        "vectors": _vectors(known["source"], runtime, power).astype(np.float16),
+        "vectors": _vectors(names["source"], runtime, power).astype(np.float16),
     }
-    described: dict[str, Any] = {"format": FORMAT, "names": known}
+    description: dict[str, Any] = {"format": FORMAT, "names": names}
     for part in PROCESSES:
         process: ResidualProcess = getattr(correction, part)
-        arrays |= _tensors(part, process, known)
-        described[part] = asdict(process.variances)
-    described |= {
+        arrays |= _tensors(part, process, names)
+        description[part] = asdict(process.variances)
+    description |= {
         "base_version": correction.base_version,
         "quantiles": {metric: asdict(ends) for metric, ends in correction.quantiles.items()},
         "pretended": correction.pretended,
         "training": dict(correction.training),
     }
-    text = json.dumps(described, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
     tensors = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     return Packed(version=_version(tensors, text), description=text, tensors=tensors)
 
@@ -64,9 +64,9 @@ def unpacked(kept: Packed) -> Correction:
     if _version(kept.tensors, kept.description) != kept.version:
         raise ModelError(f"correction {kept.version}: its parts do not belong together or were edited; refit")
     try:
-        described = json.loads(kept.description)
-        check_format(f"correction {kept.version}:", described["format"], FORMAT, "refit")
-        return _correction(described, safetensors.numpy.load(kept.tensors))
+        description = json.loads(kept.description)
+        check_format(f"correction {kept.version}:", description["format"], FORMAT, "refit")
+        return _correction(description, safetensors.numpy.load(kept.tensors))
     except (KeyError, TypeError, ValueError, IndexError, SafetensorError, InputError) as error:
         raise ModelError(f"correction {kept.version}: not a correction: {error!r}; refit") from error
 
@@ -86,31 +86,35 @@ def _correction(described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 
 
 def _process(
-    part: str, described: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], vectors: Vectors
+    part: str, description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], vectors: Vectors
 ) -> ResidualProcess:
-    known, index = described["names"], {name: arrays[f"{part}/{name}"].astype(np.int64) for name in NAMES}
-    used, vector = np.unique(index["source"], return_inverse=True)
-    names = {name: tuple(known[name][i] for i in index[name]) for name in NAMES}
-    jobs = JobFeatures(**names, vector=vector.astype(np.int64), vectors=vectors[used])
+    names_of, index = description["names"], {name: arrays[f"{part}/{name}"].astype(np.int64) for name in NAMES}
+    used_vectors, vector = np.unique(index["source"], return_inverse=True)
+    names = {name: tuple(names_of[name][i] for i in index[name]) for name in NAMES}
+    jobs = JobFeatures(**names, vector=vector.astype(np.int64), vectors=vectors[used_vectors])
     residual = arrays[f"{part}/residual"]
     if residual.shape != (len(jobs),) or not np.isfinite(residual).all():
         raise ValueError(f"{part}: residuals of the shape {residual.shape}, or not finite")
-    return ResidualProcess(jobs, residual, Variances(**described[part]))
+    return ResidualProcess(jobs, residual, Variances(**description[part]))
 
 
-def _tensors(part: str, process: ResidualProcess, known: Mapping[str, list[str]]) -> dict[str, NDArray[Any]]:
-    found: dict[str, NDArray[Any]] = {f"{part}/residual": process.residual}
+def _tensors(part: str, process: ResidualProcess, names: Mapping[str, list[str]]) -> dict[str, NDArray[Any]]:
+    tensors: dict[str, NDArray[Any]] = {f"{part}/residual": process.residual}
     for name in NAMES:
-        at = {value: i for i, value in enumerate(known[name])}
-        found[f"{part}/{name}"] = np.array([at[value] for value in getattr(process.jobs, name)], dtype=np.int32)
-    return found
+        index = {value: i for i, value in enumerate(names[name])}
+        tensors[f"{part}/{name}"] = np.array([index[value] for value in getattr(process.jobs, name)], dtype=np.int32)
+    return tensors
 
 
 def _vectors(sources: list[str], *jobs: JobFeatures) -> Vectors:
-    """The vector of each source (u, d), from whoever has it."""
-    found = {source: some.vectors[i] for some in jobs for source, i in zip(some.source, some.vector, strict=True)}
+    """The vector of each source (u, d), from any of the jobs that have it."""
+    by_source = {
+        source: features.vectors[i]
+        for features in jobs
+        for source, i in zip(features.source, features.vector, strict=True)
+    }
     numbers = jobs[0].vectors.shape[1]
-    return np.array([found[source] for source in sources], dtype=np.float32).reshape(len(sources), numbers)
+    return np.array([by_source[source] for source in sources], dtype=np.float32).reshape(len(sources), numbers)
 
 
 def _version(tensors: bytes, description: str) -> str:

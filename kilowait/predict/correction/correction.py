@@ -43,14 +43,14 @@ class ResidualProcess:
         prior = np.full(len(sought), self.variances.signal)
         if not len(self.jobs):
             return np.zeros(len(sought)), prior + self.variances.noise
-        across = Likeness.between(sought, self.jobs).covariance(self.variances)
+        cross_covariance = Likeness.between(sought, self.jobs).covariance(self.variances)
         whitener, weights = self._solved
-        single = np.ascontiguousarray(across.T, dtype=np.float32)
-        known = np.zeros(len(sought))
+        single = np.ascontiguousarray(cross_covariance.T, dtype=np.float32)
+        explained = np.zeros(len(sought))
         for rows in whitener:
             reduced = rows @ single[: rows.shape[1]]
-            known += np.einsum("ij,ij->j", reduced, reduced)
-        return across @ weights, np.maximum(prior - known, 0.0) + self.variances.noise
+            explained += np.einsum("ij,ij->j", reduced, reduced)
+        return cross_covariance @ weights, np.maximum(prior - explained, 0.0) + self.variances.noise
 
     @cached_property
     def _solved(self) -> tuple[list[NDArray[np.float32]], FloatArray]:
@@ -59,13 +59,15 @@ class ResidualProcess:
         The first is read whole at every prediction, hence in single precision (a sum of squares cancels nothing) and
         as bands of rows without most of its zeros.
         """
-        own = Likeness.among(self.jobs).covariance(self.variances)
-        own[np.diag_indices_from(own)] += self.variances.noise
-        factor = cholesky(own, lower=True, overwrite_a=True)
+        covariance = Likeness.among(self.jobs).covariance(self.variances)
+        covariance[np.diag_indices_from(covariance)] += self.variances.noise
+        factor = cholesky(covariance, lower=True, overwrite_a=True)
         weights: FloatArray = cho_solve((factor, True), self.residual)
         inverse, _ = dtrtri(factor, lower=1)
         lower, size = np.tril(inverse).astype(np.float32), len(inverse)
-        return [lower[at : at + BAND, : min(at + BAND, size)].copy() for at in range(0, size, BAND)], weights
+        return [
+            lower[start : start + BAND, : min(start + BAND, size)].copy() for start in range(0, size, BAND)
+        ], weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,32 +106,34 @@ class Correction:
                 f"the correction takes embeddings of {len(self.space.center)} numbers, got {vector.shape[-1]}; "
                 "it was made for another predictor: refit"
             )
-        many = len(gpu_types)
+        count = len(gpu_types)
         return JobFeatures(
             gpu_type=gpu_types,
-            source=(source,) * many,
-            owner=(owner,) * many,
-            vector=np.zeros(many, dtype=np.int64),
+            source=(source,) * count,
+            owner=(owner,) * count,
+            vector=np.zeros(count, dtype=np.int64),
             vectors=self.space.place(vector[None]),
         )
 
     def apply(
         self, predictions: Mapping[str, Prediction], *, source: str, owner: str, vector: Vectors, version: str = ""
     ) -> dict[str, Prediction]:
-        """`predictions` by GPU type of a source (its content hash and vector (d,)), corrected; `version` is this one's.
+        """`predictions` by GPU type of a source (its content hash and vector (d,)), corrected; `version` is the correction's.
 
         Without measured jobs, and on types that a pretended correction does not know, they are returned as they are.
         """
         types = tuple(t for t in predictions if len(self.runtime.jobs) and (not self.pretended or t in self.gpu_types))
         if not types:
             return dict(predictions)
-        found = self.residuals(self.sought(types, source, owner, vector))
-        at = {gpu_type: i for i, gpu_type in enumerate(types)}
+        residuals = self.residuals(self.sought(types, source, owner, vector))
+        index = {gpu_type: i for i, gpu_type in enumerate(types)}
         return {
-            t: self._corrected(seen, {m: (mean[at[t]], sd[at[t]]) for m, (mean, sd) in found.items()}, version)
-            if t in at
-            else seen
-            for t, seen in predictions.items()
+            t: self._corrected(
+                prediction, {m: (mean[index[t]], sd[index[t]]) for m, (mean, sd) in residuals.items()}, version
+            )
+            if t in index
+            else prediction
+            for t, prediction in predictions.items()
         }
 
     def residuals(self, sought: JobFeatures) -> dict[str, tuple[FloatArray, FloatArray]]:
@@ -141,22 +145,24 @@ class Correction:
             ENERGY: (mean + watts, np.sqrt(variance + watts_variance)),
         }
 
-    def _corrected(self, seen: Prediction, by: Mapping[str, tuple[float, float]], version: str) -> Prediction:
-        """Of a metric without quantiles the base's interval, where there is one, moves with its point."""
-        runtime = (seen.runtime_low_s, seen.runtime_s, seen.runtime_high_s)
-        energy = (seen.energy_low_kwh, seen.energy_kwh, seen.energy_high_kwh)
-        runtime_low_s, runtime_s, runtime_high_s = _scaled(runtime, *by[RUNTIME], self.quantiles.get(RUNTIME))
-        energy_low_kwh, energy_kwh, energy_high_kwh = _scaled(energy, *by[ENERGY], self.quantiles.get(ENERGY))
+    def _corrected(
+        self, prediction: Prediction, residuals: Mapping[str, tuple[float, float]], version: str
+    ) -> Prediction:
+        """One prediction, corrected; a metric without quantiles keeps its interval, scaled like the prediction."""
+        runtime = (prediction.runtime_low_s, prediction.runtime_s, prediction.runtime_high_s)
+        energy = (prediction.energy_low_kwh, prediction.energy_kwh, prediction.energy_high_kwh)
+        runtime_low_s, runtime_s, runtime_high_s = _scaled(runtime, *residuals[RUNTIME], self.quantiles.get(RUNTIME))
+        energy_low_kwh, energy_kwh, energy_high_kwh = _scaled(energy, *residuals[ENERGY], self.quantiles.get(ENERGY))
         return replace(
-            seen,
+            prediction,
             runtime_s=runtime_s,
             runtime_low_s=runtime_low_s,
             runtime_high_s=runtime_high_s,
             energy_kwh=energy_kwh,
             energy_low_kwh=energy_low_kwh,
             energy_high_kwh=energy_high_kwh,
-            probe_version=f"{seen.probe_version}+{version}" if version else seen.probe_version,
-            features=seen.features + MARK,
+            probe_version=f"{prediction.probe_version}+{version}" if version else prediction.probe_version,
+            features=prediction.features + MARK,
         )
 
 
@@ -168,7 +174,7 @@ def _scaled(base: Ends, mean: float, sd: float, quantiles: Quantiles | None) -> 
     """A prediction times exp(mean), its interval by the quantiles of the standard deviation where there are some."""
     low, point, high = base
     factor = math.exp(mean)
-    moved = point * factor
-    if quantiles is None or not moved:
-        return None if low is None else low * factor, moved, None if high is None else high * factor
-    return moved * math.exp(min(0.0, quantiles.low) * sd), moved, moved * math.exp(max(0.0, quantiles.high) * sd)
+    scaled = point * factor
+    if quantiles is None or not scaled:
+        return None if low is None else low * factor, scaled, None if high is None else high * factor
+    return scaled * math.exp(min(0.0, quantiles.low) * sd), scaled, scaled * math.exp(max(0.0, quantiles.high) * sd)

@@ -64,7 +64,7 @@ class VectorSpace:
 
     @classmethod
     def of(cls, vectors: Vectors) -> Self:
-        """In which the vectors (u, d) of the training sources have mean 0, variances alike and a median distance of 1.
+        """The space where the training sources' vectors (u, d) have mean 0, equal variances and median distance 1.
 
         A column that never varies counts for nothing.
         """
@@ -72,8 +72,8 @@ class VectorSpace:
         spread = np.where(spread > 1e-6 * max(float(spread.max(initial=0.0)), 1e-6), spread, np.inf)
         z = ((vectors - center) / spread).astype(np.float32)
         squares = np.einsum("ij,ij->i", z, z)
-        apart = squared_distances(z, z, squares, squares)[np.triu_indices(len(z), 1)]
-        median = float(np.sqrt(np.median(apart))) if len(apart) else 0.0
+        squared = squared_distances(z, z, squares, squares)[np.triu_indices(len(z), 1)]
+        median = float(np.sqrt(np.median(squared))) if len(squared) else 0.0
         return cls(center=center, spread=(spread * (median or 1.0)).astype(np.float32))
 
     def place(self, vectors: Vectors) -> Vectors:
@@ -107,23 +107,25 @@ class JobFeatures:
     @cached_property
     def squares(self) -> Vectors:
         """The squared length of each vector (u,)."""
-        found: Vectors = np.einsum("ij,ij->i", self.vectors, self.vectors)
-        return found
+        squared_lengths: Vectors = np.einsum("ij,ij->i", self.vectors, self.vectors)
+        return squared_lengths
 
     @cached_property
     def places(self) -> Mapping[str, Mapping[str, IntArray]]:
-        """By kind of name and name, the jobs that have it; an empty name is nobody's."""
-        found: dict[str, dict[str, list[int]]] = {kind: {} for kind in NAMES}
+        """The indices of the jobs that have each name, by kind of name; empty names are left out."""
+        places: dict[str, dict[str, list[int]]] = {kind: {} for kind in NAMES}
         for kind in NAMES:
             for i, name in enumerate(getattr(self, kind)):
-                found[kind].setdefault(name, []).append(i)
-        return {kind: {name: np.array(at) for name, at in by.items() if name} for kind, by in found.items()}
+                places[kind].setdefault(name, []).append(i)
+        return {
+            kind: {name: np.array(jobs) for name, jobs in by_name.items() if name} for kind, by_name in places.items()
+        }
 
     def where(self, chosen: IntArray) -> "JobFeatures":
         """The jobs of these indices (m,), with the vectors that they need."""
-        used, vector = np.unique(self.vector[chosen], return_inverse=True)
+        vector_index, vector = np.unique(self.vector[chosen], return_inverse=True)
         names = {name: tuple(getattr(self, name)[i] for i in chosen) for name in NAMES}
-        return JobFeatures(**names, vector=vector.astype(np.int64), vectors=self.vectors[used])
+        return JobFeatures(**names, vector=vector.astype(np.int64), vectors=self.vectors[vector_index])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +142,13 @@ class Likeness:
 
     @classmethod
     def between(cls, a: JobFeatures, b: JobFeatures) -> Self:
-        """Of the jobs a (m) to the jobs b (n), whose vectors lie in one space."""
-        apart = squared_distances(a.vectors, b.vectors, a.squares, b.squares)
+        """The likeness of jobs a (m) to jobs b (n), whose vectors lie in one space."""
+        squared = squared_distances(a.vectors, b.vectors, a.squares, b.squares)
         return cls(
             same_type=_equal(a, b, "gpu_type"),
             same_source=_equal(a, b, "source"),
             same_owner=_equal(a, b, "owner"),
-            squared=apart[a.vector][:, b.vector],
+            squared=squared[a.vector][:, b.vector],
         )
 
     @classmethod
@@ -163,24 +165,24 @@ class Likeness:
 
     def parts(self, width: float) -> Mapping[str, FloatArray]:
         """The matrix of each of `PARTS`."""
-        near = np.exp(-self.squared / (2 * width**2))
+        nearness = np.exp(-self.squared / (2 * width**2))
         return {
-            "site": np.ones_like(near),
+            "site": np.ones_like(nearness),
             "gpu_type": self.same_type.astype(np.float64),
             "source": self.same_source.astype(np.float64),
             "owner": self.same_owner.astype(np.float64),
-            "near": near,
-            "near_on_type": near * self.same_type,
+            "near": nearness,
+            "near_on_type": nearness * self.same_type,
         }
 
     def covariance(self, variances: Variances) -> FloatArray:
-        """Of the residuals without noise."""
-        near = np.exp(-self.squared / (2 * variances.width**2))
-        near *= variances.near + variances.near_on_type * self.same_type
-        near += variances.site + variances.gpu_type * self.same_type
-        near += variances.source * self.same_source
-        near += variances.owner * self.same_owner
-        return near
+        """The covariance (m, n) of the residuals, without noise."""
+        total = np.exp(-self.squared / (2 * variances.width**2))
+        total *= variances.near + variances.near_on_type * self.same_type
+        total += variances.site + variances.gpu_type * self.same_type
+        total += variances.source * self.same_source
+        total += variances.owner * self.same_owner
+        return total
 
 
 def squared_distances(a: Numbers, b: Numbers, a_squares: Numbers, b_squares: Numbers) -> FloatArray:
@@ -190,9 +192,9 @@ def squared_distances(a: Numbers, b: Numbers, a_squares: Numbers, b_squares: Num
 
 
 def _equal(a: JobFeatures, b: JobFeatures, kind: str) -> Mask:
-    """Which jobs of a (m) have the name of which of b (n)."""
-    found = np.zeros((len(a), len(b)), dtype=np.bool_)
+    """Whether each job of a and each of b have the same name of this kind (m, n)."""
+    equal = np.zeros((len(a), len(b)), dtype=np.bool_)
     for name, rows in a.places[kind].items():
         if name in b.places[kind]:
-            found[np.ix_(rows, b.places[kind][name])] = True
-    return found
+            equal[np.ix_(rows, b.places[kind][name])] = True
+    return equal

@@ -43,33 +43,33 @@ def most_likely(
 ) -> Variances:
     """The variances of the residuals (n,), once more for those winsorised by them. Parts in `without` are held at 0."""
     start = replace(Variances(), **dict.fromkeys(without, 0.0))
-    held = winsorised(likeness, residual, start, limit)
-    _, variances = min((_fit(likeness, held, replace(start, width=w)) for w in widths), key=lambda found: found[0])
+    clipped = winsorised(likeness, residual, start, limit)
+    _, variances = min((_fit(likeness, clipped, replace(start, width=w)) for w in widths), key=lambda fit: fit[0])
     return _fit(likeness, winsorised(likeness, residual, variances, limit), variances)[1]
 
 
 def winsorised(likeness: Likeness, residual: FloatArray, variances: Variances, limit: float = LIMIT) -> FloatArray:
-    """`residual` (n,) within `limit` standard deviations of what the others say of each.
+    """`residual` (n,), each clipped to `limit` standard deviations around what the others predict for it.
 
     In rounds, so that what the first round cut back no longer counts against its neighbours.
     """
-    held = residual
+    clipped = residual
     inverse = np.linalg.inv(_with_noise(likeness.covariance(variances), variances.noise))
     precision = np.diag(inverse)
     for _ in range(ROUNDS):
-        mean, reach = held - inverse @ held / precision, limit / np.sqrt(precision)
-        held = np.clip(residual, mean - reach, mean + reach)
-    return held
+        mean, reach = clipped - inverse @ clipped / precision, limit / np.sqrt(precision)
+        clipped = np.clip(residual, mean - reach, mean + reach)
+    return clipped
 
 
 def _fit(likeness: Likeness, y: FloatArray, start: Variances) -> tuple[float, Variances]:
     """The least negative log evidence of y (n,) from `start` on, at its width; variances of 0 stay 0."""
     names = [name for name in FITTED if getattr(start, name) > 0]
     matrices = [*(m for name, m in likeness.parts(start.width).items() if name in names), np.eye(len(y))]
-    center, logs = (np.log([getattr(of, name) for name in names]) for of in (Variances(), start))
-    found = minimize(_loss, logs, (matrices, y, center), jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
-    fitted = np.exp(np.clip(found.x, *BOUNDS)).tolist()
-    return float(found.fun), replace(start, **dict(zip(names, fitted, strict=True)))
+    center, logs = (np.log([getattr(variances, name) for name in names]) for variances in (Variances(), start))
+    result = minimize(_loss, logs, (matrices, y, center), jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
+    scales = np.exp(np.clip(result.x, *BOUNDS)).tolist()
+    return float(result.fun), replace(start, **dict(zip(names, scales, strict=True)))
 
 
 def _loss(

@@ -63,10 +63,10 @@ class MeasuredJobs:
         )
 
     def jobs(self, space: VectorSpace) -> JobFeatures:
-        """As the kernel takes them: every source's vector once."""
-        _, first, vector = np.unique(np.array(self.source, dtype=object), return_index=True, return_inverse=True)
-        placed = space.place(self.vectors[first])
-        return JobFeatures(gpu_type=self.gpu_type, source=self.source, owner=self.owner, vector=vector, vectors=placed)
+        """The jobs as the kernel takes them: every source's vector once."""
+        _, first_job, vector = np.unique(np.array(self.source, dtype=object), return_index=True, return_inverse=True)
+        vectors = space.place(self.vectors[first_job])
+        return JobFeatures(gpu_type=self.gpu_type, source=self.source, owner=self.owner, vector=vector, vectors=vectors)
 
 
 def train(
@@ -104,17 +104,17 @@ def train(
 
 
 def calibrated(correction: Correction, newer: MeasuredJobs) -> Correction:
-    """With the ends of its intervals from the residuals of `newer` jobs, in its own standard deviations.
+    """The correction with interval ends from the residuals of `newer` jobs, in its own standard deviations.
 
     Split conformal by source, as in kilowait.predict.device_model.calibration; with fewer than ENOUGH sources an end
     is the wider of the extreme residual and the normal quantile.
     """
     quantiles = {}
     for metric, residual in ((RUNTIME, newer.runtime), (ENERGY, newer.energy)):
-        had = np.flatnonzero(np.isfinite(residual))
-        if len(had):
-            mean, sd = correction.residuals(newer.where(had).jobs(correction.space))[metric]
-            quantiles[metric] = _quantiles((residual[had] - mean) / sd, newer.where(had).source)
+        rows = np.flatnonzero(np.isfinite(residual))
+        if len(rows):
+            mean, sd = correction.residuals(newer.where(rows).jobs(correction.space))[metric]
+            quantiles[metric] = _quantiles((residual[rows] - mean) / sd, newer.where(rows).source)
     return replace(correction, quantiles=quantiles)
 
 
@@ -125,19 +125,19 @@ def _process(
         return ResidualProcess(jobs, residual, variances or Variances())
     if variances is None:
         newest = np.arange(max(0, len(jobs) - WEIGHED), len(jobs))
-        some = jobs.where(newest)
-        variances = most_likely(Likeness.among(some), residual[newest], without=without, limit=limit)
+        recent = jobs.where(newest)
+        variances = most_likely(Likeness.among(recent), residual[newest], without=without, limit=limit)
     likeness = Likeness.among(jobs)
     return ResidualProcess(jobs, winsorised(likeness, residual, variances, limit), variances)
 
 
 def _quantiles(scores: FloatArray, source: Sequence[str]) -> Quantiles:
     names = {name: i for i, name in enumerate(dict.fromkeys(source))}
-    found = Quantiles.of(scores, np.array([names[name] for name in source]))
-    if found.programs >= ENOUGH:
-        return found
+    quantiles = Quantiles.of(scores, np.array([names[name] for name in source]))
+    if quantiles.programs >= ENOUGH:
+        return quantiles
     normal = float(norm.ppf((1 + INTERVAL_COVERAGE) / 2))
-    return replace(found, low=min(found.low, -normal), high=max(found.high, normal))
+    return replace(quantiles, low=min(quantiles.low, -normal), high=max(quantiles.high, normal))
 
 
 def _identity(numbers: int) -> VectorSpace:

@@ -57,10 +57,10 @@ class Quantiles:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Self:
         """The inverse of `dataclasses.asdict`; raises TypeError or ValueError for anything else."""
-        read = cls(**found)
-        if not (math.isfinite(read.low) and math.isfinite(read.high)):
+        quantiles = cls(**found)
+        if not (math.isfinite(quantiles.low) and math.isfinite(quantiles.high)):
             raise ValueError(f"quantiles of residuals must be finite, got {found}")
-        return read
+        return quantiles
 
     def around(self, value: float, sigma: float = 1.0) -> tuple[float, float]:
         """The low and the high end around a prediction > 0, which they never leave out."""
@@ -102,7 +102,7 @@ def coverage(scores: FloatArray, program: IntArray, fold: IntArray, device: IntA
     """The share of residuals (m,) inside the quantiles of the other folds' residuals; `device` as in `Quantiles.of`."""
     inside = np.zeros(len(scores), dtype=np.bool_)
     for k in np.unique(fold):
-        own = fold == k
-        ends = Quantiles.of(scores[~own], program[~own], None if device is None else device[~own])
-        inside[own] = (scores[own] >= ends.low) & (scores[own] <= ends.high)
+        in_fold = fold == k
+        ends = Quantiles.of(scores[~in_fold], program[~in_fold], None if device is None else device[~in_fold])
+        inside[in_fold] = (scores[in_fold] >= ends.low) & (scores[in_fold] <= ends.high)
     return float(inside.mean())

@@ -48,20 +48,22 @@ def chosen_terms(
     grid: float = 0.0,
 ) -> Terms:
     """The scales under which run times of `PROGRAMS` of the P programs, drawn by `seed`, are most probable."""
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(dry_runs))[:PROGRAMS])
-    rows = np.isin(measured.program, drawn)
-    some = MeasuredTimes(np.searchsorted(drawn, measured.program[rows]), measured.device[rows], measured.log_s[rows])
-    load = Workload.of([dry_runs[i] for i in drawn], grid=grid)
+    programs = np.sort(np.random.default_rng(seed).permutation(len(dry_runs))[:PROGRAMS])
+    rows = np.isin(measured.program, programs)
+    sample = MeasuredTimes(
+        np.searchsorted(programs, measured.program[rows]), measured.device[rows], measured.log_s[rows]
+    )
+    load = Workload.of([dry_runs[i] for i in programs], grid=grid)
 
     def evidence(terms: Terms) -> float:
-        return FitProblem(load=load, devices=devices, measured=some, terms=terms).solve().evidence
+        return FitProblem(load=load, devices=devices, measured=sample, terms=terms).solve().evidence
 
-    best, most = START, evidence(START)
+    best, best_evidence = START, evidence(START)
     for factor, names in itertools.product(FACTORS, TOGETHER):
         for step in (factor, 1 / factor):
-            tried = _scaled(best, names, step)
-            if (found := evidence(tried)) > most:
-                best, most = tried, found
+            candidate = _scaled(best, names, step)
+            if (candidate_evidence := evidence(candidate)) > best_evidence:
+                best, best_evidence = candidate, candidate_evidence
                 break
     return best
 

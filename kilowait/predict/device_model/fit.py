@@ -104,14 +104,14 @@ class FitProblem:
             raise InputError("the device model needs run times > 0 of at least one program, all finite")
         baseline, space = Baseline.of(self.load.columns, self.devices, tf32=self.tf32), self._space()
         u, d = self.load.size, len(self.devices)
-        nothing = EfficiencyWeights(np.zeros((u, d)), np.zeros((u, d)), np.zeros((self.load.programs, d)))
+        zero_weights = EfficiencyWeights(np.zeros((u, d)), np.zeros((u, d)), np.zeros((self.load.programs, d)))
         noise = np.full(len(self.measured.log_s), self.terms.noise**2)
-        state = self._state(baseline, space, nothing, noise)
+        state = self._state(baseline, space, zero_weights, noise)
         for _ in range(STEPS):
             noise = self._noise(state.totals)
-            before = self._state(baseline, space, state.weights, noise)
-            state = self._step(baseline, space, before, noise)
-            if before.objective - state.objective < SETTLED * len(noise):
+            previous = self._state(baseline, space, state.weights, noise)
+            state = self._step(baseline, space, previous, noise)
+            if previous.objective - state.objective < SETTLED * len(noise):
                 break
         return state.weights
 
@@ -125,9 +125,11 @@ class FitProblem:
             program=program_terms(self.terms, over),
         )
 
-    def _noise(self, at: WorkloadTotals) -> FloatArray:
+    def _noise(self, workload_totals: WorkloadTotals) -> FloatArray:
         """Variance of each row: where the host limits, run times vary more."""
-        share = np.stack([self.load.incidence(at.host_share[:, j]).sum(1).A1 for j in range(len(self.devices))], axis=1)
+        share = np.stack(
+            [self.load.incidence(workload_totals.host_share[:, j]).sum(1).A1 for j in range(len(self.devices))], axis=1
+        )
         rows = share[self.measured.program, self.measured.device]
         return np.asarray(self.terms.noise**2 + (self.terms.host_noise * rows) ** 2)
 
@@ -135,21 +137,23 @@ class FitProblem:
         device = applied(space.device, weights.device, space.over)
         host = applied(space.host, weights.host, space.over)
         program = weights.program @ space.program
-        at = totals(self.load, baseline.device + device, baseline.host + host, baseline.corner)
-        rest = self.measured.log_s - self._rows(at.log_s + program)
+        workload_totals = totals(self.load, baseline.device + device, baseline.host + host, baseline.corner)
+        residual = self.measured.log_s - self._rows(workload_totals.log_s + program)
         prior = (weights.device * device).sum() + (weights.host * host).sum() + (weights.program * program).sum()
-        return _State(weights, device, host, program, at, float(0.5 * (prior + (rest**2 / noise).sum())))
+        return _State(
+            weights, device, host, program, workload_totals, float(0.5 * (prior + (residual**2 / noise).sum()))
+        )
 
     def _rows(self, values: FloatArray) -> FloatArray:
         return np.asarray(values[self.measured.program, self.measured.device])
 
     def _step(self, baseline: Baseline, space: _Space, state: _State, noise: FloatArray) -> _State:
         """One Gauss-Newton step, shortened until it improves; the same state when none does."""
-        wanted = self._regression(space, state, noise)
+        target = self._regression(space, state, noise)
         for share in DAMPING:
-            tried = self._state(baseline, space, state.weights.towards(wanted, share), noise)
-            if tried.objective < state.objective:
-                return tried
+            candidate = self._state(baseline, space, state.weights.towards(target, share), noise)
+            if candidate.objective < state.objective:
+                return candidate
         return state
 
     def _regression(self, space: _Space, state: _State, noise: FloatArray) -> EfficiencyWeights:
@@ -178,12 +182,14 @@ class FitProblem:
 
     def _gram(self, space: _Space, device: sparse.csr_matrix, host: sparse.csr_matrix) -> FloatArray:
         """Covariance of all rows (N, N)."""
-        on, of = self.measured.device, self.measured.program
-        gram = (of[:, None] == of[None, :]) * space.program[np.ix_(on, on)]
+        device_index, program_index = self.measured.device, self.measured.program
+        gram = (program_index[:, None] == program_index[None, :]) * space.program[np.ix_(device_index, device_index)]
         for part, rows in ((space.device, device), (space.host, host)):
             for across, covariance in part.items():
                 term = np.asarray(rows @ (rows @ covariance).T)
-                gram = gram + (term if across == "all" else term * space.over[across][np.ix_(on, on)])
+                gram = gram + (
+                    term if across == "all" else term * space.over[across][np.ix_(device_index, device_index)]
+                )
         return np.asarray(gram)
 
     def _pulled(self, rows: sparse.csr_matrix, alpha: FloatArray) -> FloatArray:

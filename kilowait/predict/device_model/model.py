@@ -103,31 +103,33 @@ class DeviceModel:
         Programs that the model was fitted to are anchored by their own measurements.
         """
         load = Workload.of(dry_runs)
-        read = self._read(load, devices)
-        at = self._totals(load, devices, read)
-        over = over_devices(self.terms, self.devices, devices)
-        anchor = self._anchors(dry_runs) @ program_terms(self.terms, over)
-        return Estimate(log_s=at.log_s + anchor, sigma=self._sigma(load, read, at, devices))
+        efficiencies = self._read(load, devices)
+        workload_totals = self._totals(load, devices, efficiencies)
+        covariances = over_devices(self.terms, self.devices, devices)
+        anchor = self._anchors(dry_runs) @ program_terms(self.terms, covariances)
+        return Estimate(
+            log_s=workload_totals.log_s + anchor, sigma=self._sigma(load, efficiencies, workload_totals, devices)
+        )
 
     def totals(self, load: Workload, devices: Sequence[Specification]) -> WorkloadTotals:
         """Run times from operations alone, and what of them falls on which."""
         return self._totals(load, devices, self._read(load, devices))
 
-    def _totals(self, load: Workload, devices: Sequence[Specification], read: "_Read") -> WorkloadTotals:
+    def _totals(self, load: Workload, devices: Sequence[Specification], efficiencies: "_Read") -> WorkloadTotals:
         baseline = Baseline.of(load.columns, devices, tf32=self.tf32)
-        return totals(load, baseline.device + read.device, baseline.host + read.host, baseline.corner)
+        return totals(load, baseline.device + efficiencies.device, baseline.host + efficiencies.host, baseline.corner)
 
     def _read(self, load: Workload, devices: Sequence[Specification]) -> "_Read":
         """What is known of works on devices, `BLOCK` works at a time: covariances of all would take gigabytes."""
-        terms, over = self.terms, over_devices(self.terms, self.devices, devices)
+        terms, covariances = self.terms, over_devices(self.terms, self.devices, devices)
         parts = []
         for start in range(0, load.size, BLOCK):
             marks = Marks.of(load.columns.works[start : start + BLOCK])
             on_device, on_host = device_terms(terms, marks, self.marks), host_terms(terms, marks, self.marks)
             parts.append(
                 _Read(
-                    applied(on_device, self.weights.device, over),
-                    applied(on_host, self.weights.host, over),
+                    applied(on_device, self.weights.device, covariances),
+                    applied(on_host, self.weights.host, covariances),
                     _unlike(on_device["all"], most_device(terms)),
                     _unlike(on_host["all"], most_host(terms)),
                 )
@@ -140,19 +142,23 @@ class DeviceModel:
         padded = np.concatenate([self.weights.program, np.zeros((1, len(self.devices)))])
         return np.asarray(padded[rows])
 
-    def _sigma(self, load: Workload, read: "_Read", at: WorkloadTotals, devices: Sequence[Specification]) -> FloatArray:
+    def _sigma(
+        self, load: Workload, efficiencies: "_Read", workload_totals: WorkloadTotals, devices: Sequence[Specification]
+    ) -> FloatArray:
         """Doubt by what the works have in common with none that was measured, by the type's novelty, and noise.
 
         A bound from the nearest work and type alone, cheap where the full posterior needs all training rows.
         """
-        terms, own = self.terms, {d.name for d in self.devices}
-        far = 1 - over_devices(terms, self.devices, devices)["alike"].max(0, initial=0.0)
-        each = at.device_share**2 * (read.unlike_device[load.work, None] + terms.shape_alike**2 * far)
-        each += at.host_share**2 * read.unlike_host[load.work, None]
-        device, host = (_summed(load, share) for share in (at.device_share, at.host_share))
-        new_host = np.array([0.0 if d.name in own else NEW_HOST for d in devices])
-        shared = (device * NEW_DEVICE) ** 2 * far + host**2 * (terms.host_noise**2 + new_host**2)
-        return np.asarray(np.sqrt(_summed(load, each) + shared + terms.noise**2 + terms.program**2))
+        terms, known_names = self.terms, {d.name for d in self.devices}
+        novelty = 1 - over_devices(terms, self.devices, devices)["alike"].max(0, initial=0.0)
+        work_variance = workload_totals.device_share**2 * (
+            efficiencies.unlike_device[load.work, None] + terms.shape_alike**2 * novelty
+        )
+        work_variance += workload_totals.host_share**2 * efficiencies.unlike_host[load.work, None]
+        device, host = (_summed(load, share) for share in (workload_totals.device_share, workload_totals.host_share))
+        new_host = np.array([0.0 if d.name in known_names else NEW_HOST for d in devices])
+        common_variance = (device * NEW_DEVICE) ** 2 * novelty + host**2 * (terms.host_noise**2 + new_host**2)
+        return np.asarray(np.sqrt(_summed(load, work_variance) + common_variance + terms.noise**2 + terms.program**2))
 
     def tensors(self) -> dict[str, FloatArray]:
         """Its arrays by name: with `description` all there is to keep."""
@@ -203,15 +209,15 @@ class DeviceModel:
 
     def _check(self) -> None:
         works, types = len(self.marks.group), len(self.devices)
-        wanted = {
+        shapes = {
             "shape": (works, len(SCALES)),
             "device": (works, types),
             "host": (works, types),
             "program": (len(self.programs), types),
         }
         for name, array in self.tensors().items():
-            if array.shape != wanted[name] or not np.isfinite(array).all():
-                raise ModelError(f"device model: {name} has shape {array.shape}, needs {wanted[name]}, all finite")
+            if array.shape != shapes[name] or not np.isfinite(array).all():
+                raise ModelError(f"device model: {name} has shape {array.shape}, needs {shapes[name]}, all finite")
 
 
 def _summed(load: Workload, values: FloatArray) -> FloatArray:
@@ -219,7 +225,7 @@ def _summed(load: Workload, values: FloatArray) -> FloatArray:
     return np.stack([np.asarray(load.incidence(column).sum(1)).ravel() for column in values.T], axis=1)
 
 
-def _unlike(covariance: FloatArray, most: float) -> FloatArray:
-    """Variance (A,) that is left of `most` when the nearest of the measured works is known, covariance (A, B)."""
-    nearest = covariance.max(1, initial=0.0) / most
-    return np.asarray(most * (1 - nearest**2))
+def _unlike(covariance: FloatArray, largest: float) -> FloatArray:
+    """Variance (A,) that is left of `largest` when the nearest of the measured works is known, covariance (A, B)."""
+    nearest = covariance.max(1, initial=0.0) / largest
+    return np.asarray(largest * (1 - nearest**2))

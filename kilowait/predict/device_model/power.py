@@ -43,12 +43,12 @@ def power_w(model: DeviceModel, dry_runs: Sequence[DryRun], devices: Sequence[Sp
     """Average watts of P programs on D devices (P, D), modelled."""
     load = Workload.of(dry_runs)
     totals = model.totals(load, devices)
-    out = np.empty((len(dry_runs), len(devices)))
+    watts = np.empty((len(dry_runs), len(devices)))
     for j, device in enumerate(devices):
         compute = compute_share(load.columns, device, tf32=model.tf32)[load.work]
         busy = totals.busy[:, j]
         computing = np.asarray(load.incidence(busy * compute).sum(1)).ravel()
         moving = np.asarray(load.incidence(busy * (1 - compute)).sum(1)).ravel()
-        whole = np.maximum(computing + moving, 1.0)
-        out[:, j] = [average_power_w(device, c, m) for c, m in zip(computing / whole, moving / whole, strict=True)]
-    return out
+        total = np.maximum(computing + moving, 1.0)
+        watts[:, j] = [average_power_w(device, c, m) for c, m in zip(computing / total, moving / total, strict=True)]
+    return watts

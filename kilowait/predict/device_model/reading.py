@@ -161,8 +161,8 @@ def recurrent(operation: Operation, name: str, shapes: list[list[int]], attribut
     if not name.startswith("_cudnn_rnn"):
         return fused(operation, name, shapes, attributes)
     data, state = shapes[0], shapes[1]
-    first = bool(attributes[6]) if len(attributes) > 6 else False
-    steps = data[1 if first and len(data) == 3 else 0]
+    batch_first = bool(attributes[6]) if len(attributes) > 6 else False
+    steps = data[1 if batch_first and len(data) == 3 else 0]
     if len(data) == 2 and len(state) == 3:  # packed: every step of every sample is a row
         steps = max(1, data[0] // state[1])
     samples = state[1] if len(state) == 3 else 1
@@ -183,6 +183,6 @@ def recurrent(operation: Operation, name: str, shapes: list[list[int]], attribut
 
 def fused(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """Attention and recurrences: products with the FLOPs that the record gives."""
-    got = elementwise(operation, name, shapes, attributes)
-    got.matrix, got.flops = True, operation.flops
-    return got
+    reading = elementwise(operation, name, shapes, attributes)
+    reading.matrix, reading.flops = True, operation.flops
+    return reading

@@ -60,25 +60,25 @@ def work_of(operation: Operation) -> Work:
     name = base_name(operation.op)
     reader = _READERS.get(operation.kind, elementwise)
     try:
-        got = reader(operation, name, shapes, attributes)
+        reading = reader(operation, name, shapes, attributes)
     except (IndexError, TypeError, ValueError, ZeroDivisionError):  # an overload with other arguments
-        got = elementwise(operation, name, shapes, attributes)
+        reading = elementwise(operation, name, shapes, attributes)
     return Work(
-        group=got.group,
+        group=reading.group,
         op=name,
         dtype=operation.dtype,
-        matrix=got.matrix,
-        flops=max(got.flops, 1.0),
-        bytes_moved=max(got.bytes_moved, 1.0),
-        blocks=max(got.blocks, 1.0),
-        kernels=operation.kernels if got.kernels is None else got.kernels,
-        shape=_shape(got, operation.dtype),
+        matrix=reading.matrix,
+        flops=max(reading.flops, 1.0),
+        bytes_moved=max(reading.bytes_moved, 1.0),
+        blocks=max(reading.blocks, 1.0),
+        kernels=operation.kernels if reading.kernels is None else reading.kernels,
+        shape=_shape(reading, operation.dtype),
     )
 
 
-def _shape(got: WorkReading, dtype: str) -> tuple[float, ...]:
-    sides = [got.flops, got.bytes_moved, got.m, got.n, got.k, got.blocks]
-    logs = [math.log(max(side, 1e-3)) for side in sides] + list(got.extra[:5])
+def _shape(reading: WorkReading, dtype: str) -> tuple[float, ...]:
+    sides = [reading.flops, reading.bytes_moved, reading.m, reading.n, reading.k, reading.blocks]
+    logs = [math.log(max(side, 1e-3)) for side in sides] + list(reading.extra[:5])
     wide = math.log(_FLOATS.get(dtype, 4) / 4)
     return (*logs, *([0.0] * (DIMENSIONS - 1 - len(logs))), wide)
 
@@ -106,8 +106,8 @@ def _normalisation(operation: Operation, name: str, shapes: list[list[int]], att
 
 def _along(shape: list[int], attributes: list[Any]) -> tuple[int, int]:
     """How many elements are taken together, and how far apart they lie: over all dimensions unless some are named."""
-    named = next((a for a in attributes[1:] if _is_dims(a)), None)
-    dims = [named] if isinstance(named, int) else named if named else range(len(shape))
+    given_dims = next((a for a in attributes[1:] if _is_dims(a)), None)
+    dims = [given_dims] if isinstance(given_dims, int) else given_dims if given_dims else range(len(shape))
     axes = [d % len(shape) for d in dims] if shape else []
     return math.prod(shape[a] for a in axes), math.prod(shape[max(axes, default=-1) + 1 :])
 
@@ -119,15 +119,15 @@ def _is_dims(value: Any) -> bool:
 def _reduction(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     count, shape = elements(shapes), shapes[0] if shapes else []
     lossy = "loss" in name  # its integers are modes, not dimensions
-    taken, inner = (int(count), 1) if lossy else _along(shape, attributes)
+    reduced, inner = (int(count), 1) if lossy else _along(shape, attributes)
     arg = name in ("max", "min", "argmax", "argmin", "aminmax", "median", "mode")
     return WorkReading(
         group="reduction_arg" if arg else "reduction",
         flops=operation.flops,
         bytes_moved=moved(operation),
         blocks=count / 2048,
-        m=count / max(taken, 1),
-        k=taken,
+        m=count / max(reduced, 1),
+        k=reduced,
         extra=(math.log(max(inner, 1)), float(inner > 1)),
     )
 
@@ -135,8 +135,8 @@ def _reduction(operation: Operation, name: str, shapes: list[list[int]], attribu
 def _rows(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """Softmax and scans: rows are independent, neighbours in memory share a block."""
     count, shape = elements(shapes), shapes[0] if shapes else []
-    taken, inner = _along(shape, attributes)
-    rows = count / max(taken, 1)
+    row_length, inner = _along(shape, attributes)
+    rows = count / max(row_length, 1)
     composite = name == "logsumexp"  # several kernels over its input
     reads = 4.0 if composite else 2.0 if operation.kind == Kind.SOFTMAX else 1.0
     return WorkReading(
@@ -145,17 +145,17 @@ def _rows(operation: Operation, name: str, shapes: list[list[int]], attributes: 
         bytes_moved=moved(operation, reads=reads),
         blocks=rows / (32 if inner > 1 else 1),
         m=rows,
-        k=taken,
+        k=row_length,
         extra=(math.log(max(inner, 1)), float(inner > 1)),
     )
 
 
 def _pooling(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     window = attributes[1] if len(attributes) > 1 and isinstance(attributes[1], list) else [1]
-    got = elementwise(operation, name, shapes, attributes)
-    got.group = "pool_max" if "max" in name else "pool_average"
-    got.extra = (math.log(max(1, math.prod(window))),)
-    return got
+    reading = elementwise(operation, name, shapes, attributes)
+    reading.group = "pool_max" if "max" in name else "pool_average"
+    reading.extra = (math.log(max(1, math.prod(window))),)
+    return reading
 
 
 _Reader = Callable[[Operation, str, list[list[int]], list[Any]], WorkReading]

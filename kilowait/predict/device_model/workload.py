@@ -41,10 +41,10 @@ class Workload:
             entries[p, 0] = 1.0
             for operation in run.operations:
                 if operation.device == run.target and operation.count > 0:
-                    found = work_of(operation)
-                    stands = cells.setdefault(_cell(found, grid), found) if grid else found
-                    u = index.setdefault(stands, len(index))
-                    entries[p, u] = entries.get((p, u), 0.0) + operation.count * _calls(found, stands)
+                    work = work_of(operation)
+                    representative = cells.setdefault(_cell(work, grid), work) if grid else work
+                    u = index.setdefault(representative, len(index))
+                    entries[p, u] = entries.get((p, u), 0.0) + operation.count * _calls(work, representative)
         pairs = np.array(list(entries), dtype=np.int64).reshape(-1, 2)
         return cls(
             columns=Columns.of(tuple(index)),

@@ -30,8 +30,8 @@ def is_forward(text: str) -> bool:
         body = ast.parse(text).body
     except SyntaxError:
         return False
-    named = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    return set(NAMES) <= named and not any(isinstance(node, ast.If) and _asks_for_main(node) for node in body)
+    defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return set(NAMES) <= defined and not any(isinstance(node, ast.If) and _asks_for_main(node) for node in body)
 
 
 def _asks_for_main(node: ast.If) -> bool:

@@ -63,8 +63,8 @@ class DryRunner:
     def run_program(self, program: DryProgram) -> DryRun:
         """Run several files dry from their entrypoint."""
         if program.entrypoint not in program.files:
-            held = ", ".join(sorted(program.files)[:10])
-            raise InputError(f"entrypoint {program.entrypoint!r} is not among the files ({held})")
+            names = ", ".join(sorted(program.files)[:10])
+            raise InputError(f"entrypoint {program.entrypoint!r} is not among the files ({names})")
         request = DryRunRequest(program=program, target=self.target, budget_s=self.budget_s)
         answer = self._ask(request)
         if answer.failure:
@@ -99,9 +99,9 @@ class DryRunner:
             if fresh or self._worker is None:
                 self._start()
             try:
-                to, back = self._pipes()
-                send(to, request)
-                return msgspec.msgpack.decode(receive(back), type=ChildAnswer)
+                requests, answers = self._pipes()
+                send(requests, request)
+                return msgspec.msgpack.decode(receive(answers), type=ChildAnswer)
             except (EOFError, OSError):
                 self.close()
         return ChildAnswer(failure="the worker ended twice while it ran this program")
@@ -116,7 +116,7 @@ class DryRunner:
             env=_environment(),
         )
         try:
-            refused = msgspec.msgpack.decode(receive(self._pipes()[1]), type=ChildAnswer).failure
+            failure = msgspec.msgpack.decode(receive(self._pipes()[1]), type=ChildAnswer).failure
         except EOFError as error:
             self.close()
             raise InputError(
@@ -124,9 +124,9 @@ class DryRunner:
                 f"{sys.executable} -m kilowait.predict.dryrun.worker {self.target} {self._mode}"
             ) from error
 
-        if refused:
+        if failure:
             self.close()
-            raise InputError(f"{refused}; without a sandbox a dry run executes a program only when told to (unsafe)")
+            raise InputError(f"{failure}; without a sandbox a dry run executes a program only when told to (unsafe)")
 
     @property
     def _mode(self) -> str:

@@ -36,23 +36,23 @@ def execute(program: DryProgram, folder: Path, target: str, budget_s: float, han
 
     A program that catches even the end of its time does not return from here: the process ends.
     """
-    started = time.perf_counter()
+    start_s = time.perf_counter()
     recorder = Recorder(target=target)
 
     def result(reason: str) -> DryRun:
-        return _result(program, recorder, reason, time.perf_counter() - started)
+        return _result(program, recorder, reason, time.perf_counter() - start_s)
 
-    def last(reason: str) -> None:
+    def finish(reason: str) -> None:
         hand_in(result(reason))
         os._exit(0)
 
-    spent = f"the budget of {budget_s:g} CPU seconds was spent"
-    _arm(budget_s, spent, recorder, last)
+    budget_spent = f"the budget of {budget_s:g} CPU seconds was spent"
+    _arm(budget_s, budget_spent, recorder, finish)
     reason = ""
     try:
         _run(recorder, program, folder)
     except _BudgetSpent:
-        reason = spent
+        reason = budget_spent
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"[:500]
     for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
@@ -60,15 +60,15 @@ def execute(program: DryProgram, folder: Path, target: str, budget_s: float, han
     hand_in(result(reason))
 
 
-def _arm(budget_s: float, spent: str, recorder: Recorder, last: Callable[[str], None]) -> None:
-    told = 0
+def _arm(budget_s: float, budget_spent: str, recorder: Recorder, finish: Callable[[str], None]) -> None:
+    signal_count = 0
 
     def end(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal told
-        told += 1
+        nonlocal signal_count
+        signal_count += 1
         recorder.stopping = True
-        if told > PATIENCE:
-            last(spent)
+        if signal_count > PATIENCE:
+            finish(budget_spent)
         raise _BudgetSpent
 
     for number in (signal.SIGPROF, signal.SIGALRM):
@@ -95,17 +95,17 @@ def _run(recorder: Recorder, program: DryProgram, folder: Path) -> None:
 
 def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float) -> DryRun:
     operations = recorder.operations()
-    why = "; ".join([reason, *recorder.guesses] if reason else recorder.guesses)[:1000]
+    explanation = "; ".join([reason, *recorder.guesses] if reason else recorder.guesses)[:1000]
     if not operations:
-        completeness, why = Completeness.FAILED, why or "it does nothing with tensors"
+        completeness, explanation = Completeness.FAILED, explanation or "it does nothing with tensors"
     else:
-        ended = Completeness.GUESSED if recorder.guesses else Completeness.WHOLE
-        completeness = Completeness.PARTIAL if reason else ended
+        completeness_at_end = Completeness.GUESSED if recorder.guesses else Completeness.WHOLE
+        completeness = Completeness.PARTIAL if reason else completeness_at_end
     return DryRun(
         content_hash=program.content_hash,
         target=recorder.target,
         completeness=completeness,
-        reason=why,
+        reason=explanation,
         operations=operations,
         steps=recorder.steps,
         parameters=recorder.parameters,

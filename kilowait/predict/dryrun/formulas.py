@@ -18,8 +18,8 @@ def flops_of(func: Any, args: Any, kwargs: Any, result: Any, largest: int) -> fl
     formula: Callable[..., Any] | None = flop_registry.get(func._overloadpacket)
     if formula is not None:
         return float(formula(*args, **kwargs, out_val=result))
-    own = _FORMULAS.get(func._schema.name.removeprefix("aten::"))
-    return float(own(args, largest)) if own else float(largest)
+    own_formula = _FORMULAS.get(func._schema.name.removeprefix("aten::"))
+    return float(own_formula(args, largest)) if own_formula else float(largest)
 
 
 def _transform(args: Any, largest: int) -> float:
@@ -53,8 +53,8 @@ def _triangular(args: Any, _largest: int) -> float:
 
 def _distances(args: Any, _largest: int) -> float:
     """A product of all rows with all rows, after which squares are added."""
-    one, other = args[0], args[1]
-    return float(2 * one.numel() * other.shape[-2])
+    rows, other_rows = args[0], args[1]
+    return float(2 * rows.numel() * other_rows.shape[-2])
 
 
 def _trilinear(args: Any, _largest: int) -> float:

@@ -27,7 +27,7 @@ def record_forward(recorder: Recorder, text: str, name: str) -> float:
         recorder.muted += 1
         namespace: dict[str, Any] = {"__name__": "program", "__file__": name, LOOPS: Loops(recorder)}
         exec(compile(rewrite(text, name), name, "exec"), namespace)
-        missing = [wanted for wanted in NAMES if wanted not in namespace]
+        missing = [required for required in NAMES if required not in namespace]
         if missing:
             raise SourceError(f"{name}: defines no {', '.join(missing)}; a forward program needs {', '.join(NAMES)}")
         model = namespace["Model"](*_moved(namespace["get_init_inputs"](), recorder.target))

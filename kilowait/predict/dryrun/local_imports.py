@@ -22,14 +22,14 @@ class LocalImports:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of a module of the program, None for any other."""
-        found = PathFinder.find_spec(name, path, target)
-        if found is None or found.origin is None or type(found.loader) is not SourceFileLoader:
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or spec.origin is None or type(spec.loader) is not SourceFileLoader:
             return None
-        if not Path(found.origin).resolve().is_relative_to(self.folder):
+        if not Path(spec.origin).resolve().is_relative_to(self.folder):
             return None
-        loader = _Rewriting(name, found.origin, self)
+        loader = _Rewriting(name, spec.origin, self)
         return spec_from_file_location(
-            name, found.origin, loader=loader, submodule_search_locations=found.submodule_search_locations
+            name, spec.origin, loader=loader, submodule_search_locations=spec.submodule_search_locations
         )
 
     def install(self) -> None:

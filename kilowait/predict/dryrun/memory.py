@@ -67,13 +67,13 @@ def _way(func: Any) -> str:
         return "list"
     if not schema.returns:
         return "long"
-    aliases = [returned.alias_info for returned in schema.returns]
+    aliases = [result.alias_info for result in schema.returns]
     if not any(aliases):
-        return "new" if not any(returned.type.kind() == "ListType" for returned in schema.returns) else "long"
-    first = schema.arguments[0].alias_info if schema.arguments else None
-    if first is not None and not first.is_write and all(alias and not alias.is_write for alias in aliases):
+        return "new" if not any(result.type.kind() == "ListType" for result in schema.returns) else "long"
+    first_alias = schema.arguments[0].alias_info if schema.arguments else None
+    if first_alias is not None and not first_alias.is_write and all(alias and not alias.is_write for alias in aliases):
         return "view"
-    if not (len(aliases) == 1 and first is not None and first.is_write and schema.name.endswith("_")):
+    if not (len(aliases) == 1 and first_alias is not None and first_alias.is_write and schema.name.endswith("_")):
         return "long"
     tensors = sum("Tensor" in str(argument.type) for argument in schema.arguments)
     if "resize" in schema.name:
@@ -122,22 +122,22 @@ def _storages(value: Any) -> set[int]:
         return {value.untyped_storage()._cdata}
     if isinstance(value, dict):
         value = list(value.values())
-    return {one for part in value for one in _storages(part)} if isinstance(value, list | tuple) else set()
+    return {storage for part in value for storage in _storages(part)} if isinstance(value, list | tuple) else set()
 
 
-def _shapes(result: Any, taken: set[int]) -> Any:
+def _shapes(result: Any, used_storages: set[int]) -> Any:
     """What to make again, None where that cannot be said: a tensor that shares memory or holds a value."""
     if result is None:
         return ()
     if isinstance(result, FakeTensor) and result.layout != torch.strided:
         return None
     if isinstance(result, FakeTensor):
-        shared = result.untyped_storage()._cdata in taken or result.storage_offset() != 0
+        shared = result.untyped_storage()._cdata in used_storages or result.storage_offset() != 0
         if result.constant is not None or shared:
             return None
         return tuple(result.shape), result.stride(), result.dtype, result.fake_device, result.fake_mode
     if isinstance(result, tuple | list):
-        parts = [_shapes(part, taken) for part in result]
+        parts = [_shapes(part, used_storages) for part in result]
         return None if any(part is None for part in parts) else parts
     return None
 

@@ -191,8 +191,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             constant = assumed_of(tensor)
         if constant is not None:
             with torch._C._DisableTorchDispatch():
-                known: float | int | bool = constant.item()
-            return known
+                value: float | int | bool = constant.item()
+            return value
         if not hasattr(tensor, _DOUBT) and in_forward():
             self.recorder.guess("what forward does may depend on the value of a tensor; 1 was assumed")
         scalar = 0.0 if hasattr(tensor, _DOUBT) else self.recorder.scalar
@@ -259,8 +259,8 @@ def _crosses(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
 def _dtype(inputs: list[Tensor], outputs: list[Tensor]) -> str:
     """The type that the arithmetic is in: the first floating one among the inputs, else that of the output."""
     floats = (t for t in (*inputs, *outputs) if t.dtype.is_floating_point or t.dtype.is_complex)
-    one = next(floats, None if not (inputs or outputs) else (outputs or inputs)[0])
-    return "" if one is None else str(one.dtype).removeprefix("torch.")
+    tensor = next(floats, None if not (inputs or outputs) else (outputs or inputs)[0])
+    return "" if tensor is None else str(tensor.dtype).removeprefix("torch.")
 
 
 def _bytes(tensors: list[Tensor]) -> float:

@@ -70,7 +70,7 @@ def limit(limits: SandboxLimits) -> None:
     """Set the limits of resources on this process and what it starts."""
     cpu_s = max(1, int(limits.cpu_s) + 1)
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
-    wanted = {
+    amounts = {
         resource.RLIMIT_CPU: cpu_s,
         resource.RLIMIT_AS: limits.memory_bytes + pages * resource.getpagesize(),
         resource.RLIMIT_FSIZE: limits.scratch_bytes,
@@ -78,10 +78,10 @@ def limit(limits: SandboxLimits) -> None:
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_CORE: 0,
     }
-    for kind, most in wanted.items():
+    for kind, amount in amounts.items():
         _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+        resource.setrlimit(kind, (amount, amount))
 
 
 @cache
@@ -94,8 +94,8 @@ def sandbox_available() -> str | None:
     with tempfile.TemporaryDirectory(prefix="kilowait-") as root:
         command = [sys.executable, "-c", f"from {__name__} import _try; _try({root!r})"]
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        said = subprocess.run(command, capture_output=True, text=True, env=environment, check=False).stdout.strip()
-    return None if said == "in" else (said or "the kernel ended the process that tried to enter the sandbox")
+        answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False).stdout.strip()
+    return None if answer == "in" else (answer or "the kernel ended the process that tried to enter the sandbox")
 
 
 def _try(root: str) -> None:
@@ -167,8 +167,8 @@ def _folders() -> list[Path]:
     installed |= {
         name for name in sys.path if Path(name).name in ("site-packages", "dist-packages")
     }  # of other prefixes
-    here = str(Path(__file__).parents[2])
-    paths = sorted(path for path in {Path(name).resolve() for name in (*installed, here)} if path.is_dir())
+    package_parent = str(Path(__file__).parents[2])
+    paths = sorted(path for path in {Path(name).resolve() for name in (*installed, package_parent)} if path.is_dir())
     inside = [path for path in paths if not any(other != path and other in path.parents for other in paths)]
     return [path for path in inside if not any(str(path).startswith(f"{name}/") for name in _SYSTEM)]
 

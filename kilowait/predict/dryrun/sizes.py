@@ -22,72 +22,72 @@ def sized(func: Any, args: Any, kwargs: Any, guess: Guess) -> Any:
     maker = _MAKERS.get(func._schema.name.removeprefix("aten::"))
     if maker is None:
         return NotImplemented
-    named = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
-    return maker(func, named, guess)
+    arguments = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+    return maker(func, arguments, guess)
 
 
-def _half(what: Tensor, name: str, guess: Guess) -> int:
-    guess(f"{name}: how many numbers it finds depends on values; half of {what.numel()} were assumed")
-    return max(1, what.numel() // 2)
+def _half(tensor: Tensor, name: str, guess: Guess) -> int:
+    guess(f"{name}: how many numbers it finds depends on values; half of {tensor.numel()} were assumed")
+    return max(1, tensor.numel() // 2)
 
 
-def _nonzero(func: Any, named: dict[str, Any], guess: Guess) -> Any:
-    mask: Tensor = named["self"]
-    known = values_of(mask)
-    if known is None:
+def _nonzero(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
+    mask: Tensor = arguments["self"]
+    values = values_of(mask)
+    if values is None:
         return mask.new_empty((_half(mask, "nonzero", guess), mask.dim()), dtype=torch.long)
     with torch._C._DisableTorchDispatch():
-        found = known.nonzero()
-    made = mask.new_empty(found.shape, dtype=torch.long)
-    keep(made, found)
-    return made
+        positions = values.nonzero()
+    result = mask.new_empty(positions.shape, dtype=torch.long)
+    keep(result, positions)
+    return result
 
 
-def _masked_select(func: Any, named: dict[str, Any], guess: Guess) -> Any:
-    data, mask = torch.broadcast_tensors(named["self"], named["mask"])  # type: ignore[no-untyped-call]
+def _masked_select(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
+    data, mask = torch.broadcast_tensors(arguments["self"], arguments["mask"])  # type: ignore[no-untyped-call]
     return data.new_empty((len(_nonzero(func, {"self": mask}, guess)),))
 
 
-def _index(func: Any, named: dict[str, Any], guess: Guess) -> Any:
+def _index(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
     """Masks among the indices become the numbers of what they let through."""
     indices: list[Tensor | None] = []
-    if not any(index is not None and index.dtype in _MASKS for index in named["indices"]):
+    if not any(index is not None and index.dtype in _MASKS for index in arguments["indices"]):
         return NotImplemented
-    for index in named["indices"]:
+    for index in arguments["indices"]:
         if index is not None and index.dtype in _MASKS:
             indices += _nonzero(func, {"self": index}, guess).unbind(1)
         else:
             indices.append(index)
-    return torch.ops.aten.index.Tensor(named["self"], indices)
+    return torch.ops.aten.index.Tensor(arguments["self"], indices)
 
 
-def _repeat_interleave(func: Any, named: dict[str, Any], guess: Guess) -> Any:
-    repeats, size = named["repeats"], named.get("output_size")
-    known = numbers_of(repeats)
+def _repeat_interleave(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
+    repeats, size = arguments["repeats"], arguments.get("output_size")
+    counts = numbers_of(repeats)
     if size is None:
-        size = 2 * repeats.numel() if known is None else int(known.sum())
-        if known is None:
+        size = 2 * repeats.numel() if counts is None else int(counts.sum())
+        if counts is None:
             guess("repeat_interleave: how often it repeats depends on values; twice was assumed")
-    made = repeats.new_empty((size,), dtype=torch.long)
-    if known is not None and size == known.sum():
+    result = repeats.new_empty((size,), dtype=torch.long)
+    if counts is not None and size == counts.sum():
         with torch._C._DisableTorchDispatch():
-            keep(made, torch.from_numpy(np.repeat(np.arange(len(known)), known)))
-    return made
+            keep(result, torch.from_numpy(np.repeat(np.arange(len(counts)), counts)))
+    return result
 
 
-def _bincount(func: Any, named: dict[str, Any], guess: Guess) -> Any:
-    least, known = int(named.get("minlength") or 0), numbers_of(named["self"])
-    if known is not None and known.size:
-        least = max(least, int(known.max()) + 1)
-    elif not least:
-        least = _half(named["self"], "bincount", guess)
-    return named["self"].new_empty((least,), dtype=torch.long)
+def _bincount(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
+    size, numbers = int(arguments.get("minlength") or 0), numbers_of(arguments["self"])
+    if numbers is not None and numbers.size:
+        size = max(size, int(numbers.max()) + 1)
+    elif not size:
+        size = _half(arguments["self"], "bincount", guess)
+    return arguments["self"].new_empty((size,), dtype=torch.long)
 
 
-def _unique(func: Any, named: dict[str, Any], guess: Guess) -> Any:
+def _unique(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
     """Values, the place of each number among them, how often each is there; of rows where a dimension is given."""
-    data: Tensor = named["self"]
-    dim = named.get("dim")
+    data: Tensor = arguments["self"]
+    dim = arguments.get("dim")
     if dim is None:
         values, places = data.new_empty((_half(data, "unique", guess),)), data.new_empty(data.shape, dtype=torch.long)
     else:
@@ -98,14 +98,18 @@ def _unique(func: Any, named: dict[str, Any], guess: Guess) -> Any:
     return (values, places, counts)[: len(func._schema.returns)]
 
 
-def _ctc(func: Any, named: dict[str, Any], guess: Guess) -> Any:
+def _ctc(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
     """Losses of N samples and the table (N, T, 2 S + 1) over steps and labels."""
-    steps, samples = named["log_probs"].shape[:2]
-    lengths = named["target_lengths"]
-    known = lengths if isinstance(lengths, list | tuple) else numbers_of(lengths)
-    most = max(map(int, known), default=0) if known is not None else math.prod(named["targets"].shape[1:2]) or 1
-    made = named["log_probs"].new_empty
-    return made((samples,)), made((samples, steps, 2 * most + 1))
+    steps, samples = arguments["log_probs"].shape[:2]
+    lengths = arguments["target_lengths"]
+    known_lengths = lengths if isinstance(lengths, list | tuple) else numbers_of(lengths)
+    longest = (
+        max(map(int, known_lengths), default=0)
+        if known_lengths is not None
+        else math.prod(arguments["targets"].shape[1:2]) or 1
+    )
+    new_empty = arguments["log_probs"].new_empty
+    return new_empty((samples,)), new_empty((samples, steps, 2 * longest + 1))
 
 
 _MAKERS: dict[str, Callable[[Any, dict[str, Any], Guess], Any]] = {

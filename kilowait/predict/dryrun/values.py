@@ -27,14 +27,14 @@ def values_of(tensor: Any) -> Tensor | None:
     """The values of a tensor, None where they are not known; not to be changed."""
     if not isinstance(tensor, FakeTensor):
         return tensor if isinstance(tensor, Tensor) and _small(tensor) and tensor.device.type == "cpu" else None
-    known: Tensor | None = vars(tensor).get(_NAME)
-    return None if known is not None and known.untyped_storage()._cdata in _forgotten else known
+    values: Tensor | None = vars(tensor).get(_NAME)
+    return None if values is not None and values.untyped_storage()._cdata in _forgotten else values
 
 
 def assumed_of(tensor: Any) -> Tensor | None:
     """What is assumed of a single integer that is not known, None where nothing is."""
-    found: Tensor | None = vars(tensor).get(_ASSUMED)
-    return found
+    assumed: Tensor | None = vars(tensor).get(_ASSUMED)
+    return assumed
 
 
 _to_array = Tensor.numpy
@@ -42,22 +42,22 @@ _to_array = Tensor.numpy
 
 def numbers_of(tensor: Any) -> NDArray[Any] | None:
     """The values of a tensor as an array, None where they are not known."""
-    known = values_of(tensor)
-    if known is None:
+    values = values_of(tensor)
+    if values is None:
         return None
     with torch._C._DisableTorchDispatch():  # type: ignore[no-untyped-call, unused-ignore]
-        return _to_array(known).copy()
+        return _to_array(values).copy()
 
 
 def remember(func: Any, inputs: list[Tensor], args: Any, kwargs: Any, result: Any) -> None:
     """Keep the values of what an operator gave, where those of its `inputs` are known."""
-    known = [values_of(tensor) for tensor in inputs]
-    whole = all(value is not None for value in known)
-    name = _NAME if whole else _ASSUMED
+    input_values = [values_of(tensor) for tensor in inputs]
+    all_known = all(value is not None for value in input_values)
+    name = _NAME if all_known else _ASSUMED
     single = isinstance(result, FakeTensor) and all(_single(part) for part in (*inputs, result))
-    found = _found(func, args, kwargs) if (_wanted(func, inputs, result) if whole else single) else None
-    if found is not None:  # what was written to was written to in place: it is known by its other names too
-        keep(result, found, name)
+    values = _found(func, args, kwargs) if (_wanted(func, inputs, result) if all_known else single) else None
+    if values is not None:  # what was written to was written to in place: it is known by its other names too
+        keep(result, values, name)
     elif func._schema.is_mutable:
         _forget_written(func, args, kwargs)
 
@@ -70,14 +70,14 @@ def _forget(value: Tensor) -> None:
 
 def _forget_written(func: Any, args: Any, kwargs: Any) -> None:
     """What is known of tensors that an operator writes to is true no longer."""
-    for at, argument in enumerate(func._schema.arguments):
+    for position, argument in enumerate(func._schema.arguments):
         if argument.alias_info is None or not argument.alias_info.is_write:
             continue
-        given = args[at] if at < len(args) else kwargs.get(argument.name)
-        for part in given if isinstance(given, list | tuple) else [given]:
-            known = vars(part).get(_NAME) if isinstance(part, FakeTensor) else None
-            if known is not None:
-                _forget(known)
+        value = args[position] if position < len(args) else kwargs.get(argument.name)
+        for part in value if isinstance(value, list | tuple) else [value]:
+            values = vars(part).get(_NAME) if isinstance(part, FakeTensor) else None
+            if values is not None:
+                _forget(values)
 
 
 def _found(func: Any, args: Any, kwargs: Any) -> Any:
@@ -95,8 +95,8 @@ def keep(result: Any, found: Any, name: str = _NAME) -> None:
         if result.shape == found.shape:
             setattr(result, name, found)
     elif isinstance(result, list | tuple) and isinstance(found, list | tuple):
-        for one, other in zip(result, found, strict=False):
-            keep(one, other, name)
+        for part, part_values in zip(result, found, strict=False):
+            keep(part, part_values, name)
 
 
 def _wanted(func: Any, inputs: list[Tensor], result: Any) -> bool:
@@ -107,8 +107,8 @@ def _wanted(func: Any, inputs: list[Tensor], result: Any) -> bool:
 
 
 def _small(tensor: Tensor) -> bool:
-    whole = not tensor.dtype.is_floating_point and not tensor.dtype.is_complex
-    return whole and tensor.layout == torch.strided and tensor.numel() <= MOST
+    is_integer = not tensor.dtype.is_floating_point and not tensor.dtype.is_complex
+    return is_integer and tensor.layout == torch.strided and tensor.numel() <= MOST
 
 
 def _single(tensor: Tensor) -> bool:
@@ -123,7 +123,7 @@ def _real(arguments: Any) -> Any:
 def _value(tensor: Tensor) -> Tensor:
     if not isinstance(tensor, FakeTensor):
         return tensor.clone()
-    known = values_of(tensor)
-    if known is None:
-        known = assumed_of(tensor)
-    return torch.ones((), dtype=tensor.dtype) if known is None else known
+    value = values_of(tensor)
+    if value is None:
+        value = assumed_of(tensor)
+    return torch.ones((), dtype=tensor.dtype) if value is None else value

@@ -73,15 +73,15 @@ def serve(requests: IO[bytes], answers: IO[bytes], *, sandboxed: bool) -> None:
 
 
 def _fork(request: DryRunRequest, folder: Path, sandboxed: bool) -> ChildAnswer:
-    ours, theirs = os.pipe()
+    read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        _child(request, folder, theirs, sandboxed)
-    os.close(theirs)
+        _child(request, folder, write_end, sandboxed)
+    os.close(write_end)
     try:
-        data, failure = _read(ours, time.monotonic() + request.budget_s * WALL + GRACE_S)
+        data, failure = _read(read_end, time.monotonic() + request.budget_s * WALL + GRACE_S)
     finally:
-        os.close(ours)
+        os.close(read_end)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
@@ -124,8 +124,8 @@ def _write(pipe: int, data: bytes) -> None:
 def _read(pipe: int, deadline: float) -> tuple[bytes, str]:
     """Everything until the child closes its end; nothing and the reason when it is too late or too much."""
     parts: list[bytes] = []
-    while (left := deadline - time.monotonic()) > 0:
-        if not select.select([pipe], [], [], left)[0]:
+    while (remaining_s := deadline - time.monotonic()) > 0:
+        if not select.select([pipe], [], [], remaining_s)[0]:
             break
         part = os.read(pipe, 1 << 20)
         if not part:
@@ -138,8 +138,8 @@ def _read(pipe: int, deadline: float) -> tuple[bytes, str]:
 
 def _ended(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-    return f"the process ended without a record ({how})"
+    cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    return f"the process ended without a record ({cause})"
 
 
 def warm_up(target: str) -> None:
@@ -154,10 +154,10 @@ def main() -> None:
     target, mode = sys.argv[1:]
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    refused = sandbox_available() if mode == "sandboxed" else None
-    if refused is None:
+    refusal = sandbox_available() if mode == "sandboxed" else None
+    if refusal is None:
         warm_up(target)
-    send(answers, ChildAnswer(failure=refused or ""))
+    send(answers, ChildAnswer(failure=refusal or ""))
     serve(requests, answers, sandboxed=mode == "sandboxed")
 
 

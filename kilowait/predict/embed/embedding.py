@@ -117,16 +117,19 @@ class Embedder:
         location = self.model.location
         if not configurations:
             raise InputError("no feature configuration is asked for; give at least one")
-        for asked in configurations:
-            if (asked.model, asked.revision) != (location.name, location.revision):
+        for feature in configurations:
+            if (feature.model, feature.revision) != (location.name, location.revision):
                 raise ModelError(
-                    f"{asked.key} needs {asked.model}@{asked.revision}; {location.name}@{location.revision} is loaded"
+                    f"{feature.key} needs {feature.model}@{feature.revision}; "
+                    f"{location.name}@{location.revision} is loaded"
                 )
-            if asked.layer > len(self.model.blocks):
-                loaded = "" if len(self.model.blocks) == location.layers else f", {len(self.model.blocks)} loaded"
-                raise ModelError(f"{asked.key}: {location.name} has {location.layers} blocks{loaded}")
-            if asked.norm == "final" and self.model.final_norm is None:
-                raise ModelError(f"{asked.key}: no final norm was found in {location.name}; use norm raw")
+            if feature.layer > len(self.model.blocks):
+                blocks_loaded = (
+                    "" if len(self.model.blocks) == location.layers else f", {len(self.model.blocks)} loaded"
+                )
+                raise ModelError(f"{feature.key}: {location.name} has {location.layers} blocks{blocks_loaded}")
+            if feature.norm == "final" and self.model.final_norm is None:
+                raise ModelError(f"{feature.key}: no final norm was found in {location.name}; use norm raw")
 
     def _pool_windows(
         self, text: str, tokens: TokenizedText, windows: Sequence[range], states: set[State]

@@ -85,8 +85,10 @@ def best_dtype() -> torch.dtype:
     """
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    known = torch.cpu.get_capabilities()
-    return torch.bfloat16 if any(known.get(flag) for flag in ("amx_bf16", "avx512_bf16", "bf16")) else torch.float32
+    capabilities = torch.cpu.get_capabilities()
+    return (
+        torch.bfloat16 if any(capabilities.get(flag) for flag in ("amx_bf16", "avx512_bf16", "bf16")) else torch.float32
+    )
 
 
 def locate_model(name: str = DEFAULT_MODEL, revision: str | None = None) -> ModelLocation:
@@ -123,11 +125,11 @@ def load_language_model(
         raise InputError(f"dtype must be one of {', '.join(get_args(DType))}, got {dtype!r}")
     exact = best_dtype() if dtype == "auto" else getattr(torch, dtype)
     if location.name == DEFAULT_MODEL:
-        where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        backbone: nn.Module = packaged_model.load_weights(location.path, exact, where, depth)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        backbone: nn.Module = packaged_model.load_weights(location.path, exact, device, depth)
     else:
         backbone = _weights(location, exact)
-    norm = next((found for key in _NORMS if (found := _child(backbone, key))), None)
+    norm = next((child for key in _NORMS if (child := _child(backbone, key))), None)
     return LanguageModel(
         location=location,
         tokenize=load_tokenizer(location),
@@ -154,14 +156,14 @@ def _load_with_transformers(location: ModelLocation) -> Tokenize:
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(location.path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(location.path, local_files_only=True)
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"{location.name}: no tokenizer loads from {location.path}: {error}") from error
-    if not loaded.is_fast:
+    if not tokenizer.is_fast:
         raise ModelError(f"{location.name}: its tokenizer has no tokenizer.json, and so tells no token's place")
 
     def tokenize(text: str) -> TokenizedText:
-        encoding = loaded(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return TokenizedText(encoding["input_ids"], encoding["offset_mapping"])
 
     return tokenize
@@ -188,11 +190,11 @@ def _blocks(backbone: nn.Module, location: ModelLocation) -> Sequence[nn.Module]
 
 
 def _child(backbone: nn.Module, key: str) -> nn.Module | None:
-    """The norm stands beside the blocks: on the backbone, or on its decoder (OPT)."""
+    """The module called `key` beside the blocks: on the backbone, or on its decoder (OPT); None if there is none."""
     for owner in (backbone, getattr(backbone, "decoder", None)):
-        found = getattr(owner, key, None)
-        if isinstance(found, nn.Module):
-            return found
+        child = getattr(owner, key, None)
+        if isinstance(child, nn.Module):
+            return child
     return None
 
 
@@ -207,10 +209,12 @@ def _configuration(name: str, path: Path) -> dict[str, Any]:
 
 
 def _local(folder: Path, revision: str | None) -> tuple[str, Path]:
-    found = _content_revision(folder)
-    if revision is not None and revision != found:
-        raise ModelError(f"{folder}: revision {revision} is asked for, its content is {found}; leave --revision out")
-    return found, folder
+    content_revision = _content_revision(folder)
+    if revision is not None and revision != content_revision:
+        raise ModelError(
+            f"{folder}: revision {revision} is asked for, its content is {content_revision}; leave --revision out"
+        )
+    return content_revision, folder
 
 
 def _content_revision(folder: Path) -> str:
@@ -258,13 +262,13 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """A cached model loads in a blink: transformers' progress bars would only be noise."""
+    """Hide transformers' progress bars: a cached model loads too fast to need them."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    bars_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        if shown:
+        if bars_enabled:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -30,6 +30,8 @@ class Literals:
 def find_literals(text: str, spans: Sequence[tuple[int, int]]) -> Literals:
     """The numbers of `text`, whose tokens stand for the characters `spans`; infinite ones are left out."""
     starts = [start for start, _ in spans]
-    found = [(match.end() - 1, float(match[0].replace("_", ""))) for match in NUMBER.finditer(text)]
-    finite = [(bisect_right(starts, last) - 1, math.log1p(value)) for last, value in found if math.isfinite(value)]
+    numbers = [(match.end() - 1, float(match[0].replace("_", ""))) for match in NUMBER.finditer(text)]
+    finite = [
+        (bisect_right(starts, position) - 1, math.log1p(value)) for position, value in numbers if math.isfinite(value)
+    ]
     return Literals(tokens=[token for token, _ in finite], weights=[weight for _, weight in finite])

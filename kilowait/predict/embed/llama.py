@@ -100,9 +100,12 @@ class Attention(nn.Module):
         q_BHTK = rotate(self._split(self.q_proj(hidden), self.heads), turn)
         k_BHTK = rotate(self._split(self.k_proj(hidden), self.shared), turn)
         v_BHTK = self._split(self.v_proj(hidden), self.shared)
-        each = self.heads // self.shared
+        heads_per_key = self.heads // self.shared
         mixed = functional.scaled_dot_product_attention(
-            q_BHTK, k_BHTK.repeat_interleave(each, 1), v_BHTK.repeat_interleave(each, 1), is_causal=True
+            q_BHTK,
+            k_BHTK.repeat_interleave(heads_per_key, 1),
+            v_BHTK.repeat_interleave(heads_per_key, 1),
+            is_causal=True,
         )
         return self.o_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
@@ -142,8 +145,8 @@ def rotations(tokens: int, head_dim: int, theta: float, like: Tensor) -> tuple[T
     """Cosine and sine (T, head_dim) of each position's angles, on the device and in the type of `like`."""
     exponents = torch.arange(0, head_dim, 2, device=like.device, dtype=torch.float32) / head_dim
     angles = torch.outer(torch.arange(tokens, device=like.device, dtype=torch.float32), theta**-exponents)
-    both = torch.cat([angles, angles], dim=1)
-    return both.cos().to(like.dtype), both.sin().to(like.dtype)
+    all_angles = torch.cat([angles, angles], dim=1)
+    return all_angles.cos().to(like.dtype), all_angles.sin().to(like.dtype)
 
 
 def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:

@@ -84,8 +84,8 @@ def load_weights(folder: Path, dtype: torch.dtype, device: torch.device, depth: 
     with torch.device("meta"):
         model = Llama(config | {"num_hidden_layers": min(depth or math.inf, config["num_hidden_layers"])})
     try:
-        stored = load_file(folder / "model.safetensors", device=str(device))
-        weights = {name: stored[f"model.{name}"] for name in model.state_dict()}
+        file_tensors = load_file(folder / "model.safetensors", device=str(device))
+        weights = {name: file_tensors[f"model.{name}"] for name in model.state_dict()}
         table = weights.pop("embed_tokens.weight")  # stays as it is stored: a pass reads few of its rows
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
         model.load_state_dict(weights | {"embed_tokens.weight": table}, assign=True)

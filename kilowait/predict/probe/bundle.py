@@ -153,7 +153,7 @@ def _serialise(bundle: Bundle) -> bytes:
 
 def _description(bundle: Bundle) -> dict[str, Any]:
     """Everything in bundle.json that the probe version covers, as JSON gives it back."""
-    described = {
+    description = {
         "format": FORMAT,
         "config": asdict(bundle._any.config),
         "device_types": bundle.device_types,
@@ -168,7 +168,7 @@ def _description(bundle: Bundle) -> dict[str, Any]:
         "training": dict(bundle.training),
         **({} if bundle.doubt is None else {DOUBT: bundle.doubt.description()}),
     }
-    return dict(json.loads(json.dumps(described, allow_nan=False)))
+    return dict(json.loads(json.dumps(description, allow_nan=False)))
 
 
 def _version(tensors: bytes, description: Mapping[str, Any]) -> str:
@@ -188,8 +188,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(_read(path))
     except ValueError as error:
         raise ModelError(f"{path}: not JSON: {error}") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    check_format(f"{path}: bundle", found, FORMAT, "train again with python -m pipelines.train")
+    file_format = manifest.get("format") if isinstance(manifest, dict) else None
+    check_format(f"{path}: bundle", file_format, FORMAT, "train again with python -m pipelines.train")
     return dict(manifest)
 
 
@@ -210,17 +210,17 @@ def _assemble(manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bun
             raise ModelError(f"{TENSORS}: {name} holds NaN or infinity; train again with kilowait lab train")
     metrics = {}
     for metric, described in manifest["metrics"].items():
-        own = {n.partition("/")[2]: t for n, t in tensors.items() if n.partition("/")[0] == metric}
+        metric_tensors = {n.partition("/")[2]: t for n, t in tensors.items() if n.partition("/")[0] == metric}
         low, high = (float(value) for value in described["label_range"])
         if not (math.isfinite(high) and 0 < low <= high):
             raise ValueError(f"label_range of {metric} is {described['label_range']!r}")
-        probe = Probe(config=config, device_types=tuple(manifest["device_types"]), tensors=own)
+        probe = Probe(config=config, device_types=tuple(manifest["device_types"]), tensors=metric_tensors)
         metrics[metric] = MetricProbe(probe=probe, provenance=described["label_provenance"], label_range=(low, high))
         _check_shapes(metric, probe)
-    beside = {n.partition("/")[2]: t for n, t in tensors.items() if n.partition("/")[0] == DOUBT}
+    doubt_tensors = {n.partition("/")[2]: t for n, t in tensors.items() if n.partition("/")[0] == DOUBT}
     return Bundle(
         metrics=metrics,
-        doubt=Doubt.restored(manifest[DOUBT], beside) if DOUBT in manifest else None,
+        doubt=Doubt.restored(manifest[DOUBT], doubt_tensors) if DOUBT in manifest else None,
         training=manifest["training"],
         accuracy=manifest.get("accuracy", {}),
         versions=manifest.get("versions", {}),

@@ -52,12 +52,12 @@ class Doubt:
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
-        """Those of the detector."""
+        """The tensors of the novelty detector."""
         return self.novelty.tensors
 
     def description(self) -> dict[str, Any]:
-        """Everything else, as JSON takes it."""
-        quantiles = {m: {kind: asdict(found) for kind, found in kinds.items()} for m, kinds in self.quantiles.items()}
+        """Everything but the tensors, as JSON takes it."""
+        quantiles = {m: {kind: asdict(ends) for kind, ends in kinds.items()} for m, kinds in self.quantiles.items()}
         return {"quantiles": quantiles, "programs": list(self.novelty.programs)}
 
     @classmethod

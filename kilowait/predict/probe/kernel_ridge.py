@@ -70,9 +70,9 @@ def fit(
     that a type measured on long scripts only is not taken for a slow one. Solved in float64.
     """
     x, y = x.double(), y.double()
-    rest = y - _means(y, device, types, y.mean())[device]
-    mean_rest = _means(rest, script, x.shape[0], torch.zeros((), dtype=torch.float64))
-    width, penalty = _choose(config, x, mean_rest, keys)
+    residual = y - _means(y, device, types, y.mean())[device]
+    mean_residual = _means(residual, script, x.shape[0], torch.zeros((), dtype=torch.float64))
+    width, penalty = _choose(config, x, mean_residual, keys)
     k = gram(x, x, width)
     share = config.share + (1 - config.share) * (device[:, None] == device[None, :])
     system = k[script][:, script] * share
@@ -81,8 +81,8 @@ def fit(
     solved = torch.cholesky_solve(torch.cat([y[:, None], indicator], 1), torch.linalg.cholesky(system))
     offset = torch.linalg.solve(indicator.T @ solved[:, 1:], indicator.T @ solved[:, 0])
     alpha = solved[:, 0] - solved[:, 1:] @ offset
-    own = torch.zeros(x.shape[0], types, dtype=torch.float64).index_put_((script, device), alpha, accumulate=True)
-    dual = config.share * own.sum(1, keepdim=True) + (1 - config.share) * own
+    type_dual = torch.zeros(x.shape[0], types, dtype=torch.float64).index_put_((script, device), alpha, accumulate=True)
+    dual = config.share * type_dual.sum(1, keepdim=True) + (1 - config.share) * type_dual
     if width == 0:
         return _fit32(x[:0], x.T @ dual, offset, width)
     return _fit32(x, dual, offset, width)
@@ -109,13 +109,13 @@ def _means(values: Tensor, index: Tensor, count: int, missing: Tensor) -> Tensor
 def _choose(config: KernelConfig, x: Tensor, y: Tensor, keys: Tensor) -> tuple[float, float]:
     """The (width, penalty) of least squared error over folds of whole keys; ties go to the earlier."""
     fold = _inner_folds(keys)
-    best, chosen = math.inf, (0.0, 1.0)
+    least_error, settings = math.inf, (0.0, 1.0)
     for width in _widths(config, x):
         errors = _errors(gram(x, x, width), y, fold, config.penalties)
-        at = int(errors.argmin())
-        if float(errors[at]) < best:
-            best, chosen = float(errors[at]), (width, config.penalties[at])
-    return chosen
+        index = int(errors.argmin())
+        if float(errors[index]) < least_error:
+            least_error, settings = float(errors[index]), (width, config.penalties[index])
+    return settings
 
 
 def _widths(config: KernelConfig, x: Tensor) -> Sequence[float]:
@@ -138,14 +138,14 @@ def _errors(k: Tensor, y: Tensor, fold: Tensor, penalties: Sequence[float]) -> T
     """Held-out squared error of each penalty, from one eigendecomposition a fold."""
     scale = float(k.diagonal().mean())
     errors = torch.zeros(len(penalties), dtype=torch.float64)
-    for held in range(INNER_FOLDS):
-        train, test = fold != held, fold == held
+    for held_fold in range(INNER_FOLDS):
+        train, test = fold != held_fold, fold == held_fold
         if not train.any() or not test.any():
             continue
         values, vectors = torch.linalg.eigh(k[train][:, train])
         cross = k[test][:, train] @ vectors
         target = vectors.T @ y[train]
-        for at, penalty in enumerate(penalties):
+        for index, penalty in enumerate(penalties):
             guess = cross @ (target / (values.clamp(min=0) + penalty * scale))
-            errors[at] += (guess - y[test]).square().sum()
+            errors[index] += (guess - y[test]).square().sum()
     return errors

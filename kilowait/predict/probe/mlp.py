@@ -223,15 +223,15 @@ class _Stack:
         rows = self.x.shape[1]
         order = torch.stack([torch.randperm(rows, generator=g) for g in self.orders]).to(self.x.device)
         lane = torch.arange(len(self.slots), device=self.x.device).unsqueeze(1)
-        total, seen = torch.zeros(len(self.slots), device=self.x.device), 0
+        total, row_count = torch.zeros(len(self.slots), device=self.x.device), 0
         for start in range(0, rows, self.config.batch_size):
             batch = order[:, start : start + self.config.batch_size]
             if batch.shape[1] == 1 and rows > 1:
                 continue  # a lone row has no variance for batch norm; another epoch's order takes it in
             total += self._step(self.x[lane, batch], self.y[lane, batch]) * batch.shape[1]
-            seen += batch.shape[1]
+            row_count += batch.shape[1]
         penalty = sum(self.weights[n].detach().abs().sum((1, 2)) for n in self.weights if n[0] == "w")
-        return (total / seen + self.config.l1 * penalty).cpu()
+        return (total / row_count + self.config.l1 * penalty).cpu()
 
     def _step(self, x: Tensor, y: Tensor) -> Tensor:
         """One AdamW step on a batch x (G, B, d), y (G, B); returns each network's squared error (G,)."""
@@ -253,8 +253,8 @@ class _Stack:
             x = self._normalise(x, layer).relu() if self.config.batch_norm else x.relu()
             x = self._drop(x)
         last = len(self.config.hidden)
-        out: Tensor = _StackedLinear.apply(x, self.weights[f"w{last}"], self.weights[f"b{last}"])  # type: ignore[no-untyped-call]
-        return out.squeeze(2)
+        output: Tensor = _StackedLinear.apply(x, self.weights[f"w{last}"], self.weights[f"b{last}"])  # type: ignore[no-untyped-call]
+        return output.squeeze(2)
 
     def _normalise(self, x: Tensor, layer: int) -> Tensor:
         """Batch norm of each network's units over its own batch: the G x width units are one wide layer."""
@@ -273,15 +273,15 @@ class _Stack:
 
     def _weights_of(self, mask: Tensor) -> Iterator[tuple[int, Weights]]:
         for row in mask.nonzero().flatten().tolist():
-            picked = {n: t.detach()[row : row + 1].cpu().clone() for n, t in self.weights.items()}
-            yield self.slots[row], picked
+            weights = {n: t.detach()[row : row + 1].cpu().clone() for n, t in self.weights.items()}
+            yield self.slots[row], weights
 
     def _keep(self, mask: Tensor) -> None:
         """Drop the networks that stopped, with their rows, generators and optimiser moments."""
-        self.slots = [slot for slot, kept in zip(self.slots, mask, strict=True) if kept]
+        self.slots = [slot for slot, keep in zip(self.slots, mask, strict=True) if keep]
         if not self.slots:
             return
-        self.orders = [order for order, kept in zip(self.orders, mask, strict=True) if kept]
+        self.orders = [order for order, keep in zip(self.orders, mask, strict=True) if keep]
         self.best, self.stale = self.best[mask], self.stale[mask]
         mask = mask.to(self.x.device)
         self.x, self.y = self.x[mask], self.y[mask]

@@ -98,8 +98,8 @@ class Novelty:
     def nearest(self, x: Tensor, count: int = 1) -> list[list[tuple[str, float]]]:
         """x (N, d) -> for each the `count` nearest known programs and their distances, nearest first."""
         self._check(x)
-        near = torch.cdist(_project(self.tensors, x), self.tensors["points"]).sort(dim=1, stable=True)
-        rows = zip(near.indices[:, :count].tolist(), near.values[:, :count].tolist(), strict=True)
+        nearest = torch.cdist(_project(self.tensors, x), self.tensors["points"]).sort(dim=1, stable=True)
+        rows = zip(nearest.indices[:, :count].tolist(), nearest.values[:, :count].tolist(), strict=True)
         return [[(self.programs[i], d) for i, d in zip(*row, strict=True)] for row in rows]
 
     def _check(self, x: Tensor) -> None:

@@ -120,8 +120,8 @@ class Rows:
 
     def where(self, mask: Tensor) -> "Rows":
         """The labels of `mask` (N,) and only the scripts they name."""
-        used, script = torch.unique(self.script[mask], return_inverse=True)
-        return Rows(x=self.x[used], script=script, device=self.device[mask], y=self.y[mask], keys=self.keys[used])
+        scripts, script = torch.unique(self.script[mask], return_inverse=True)
+        return Rows(x=self.x[scripts], script=script, device=self.device[mask], y=self.y[mask], keys=self.keys[scripts])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,12 +179,12 @@ def fit_probes(
     prepared = [_check(config, rows, device_types) for rows in problems]
     spaces = [_space(config, rows.x) for rows in prepared]
     if config.kind == "kernel":
-        fitted = [_fit_kernel(config, r, s, len(device_types)) for r, s in zip(prepared, spaces, strict=True)]
+        tensor_sets = [_fit_kernel(config, r, s, len(device_types)) for r, s in zip(prepared, spaces, strict=True)]
     else:
-        fitted = _fit_networks(config, prepared, spaces, len(device_types), seed, device)
+        tensor_sets = _fit_networks(config, prepared, spaces, len(device_types), seed, device)
     return [
         Probe(config=config, device_types=tuple(device_types), tensors={**space, **tensors})
-        for space, tensors in zip(spaces, fitted, strict=True)
+        for space, tensors in zip(spaces, tensor_sets, strict=True)
     ]
 
 
@@ -231,12 +231,12 @@ def _fit_kernel(config: ProbeConfig, rows: Rows, space: Mapping[str, Tensor], ty
     if not config.device_input:
         raise InputError("a kernel probe takes the device type as an input: device_input must be true")
     z = _prepare(space, rows.x)
-    fitted = kernel_ridge.fit(config.regression, z, rows.script, rows.device, rows.y, rows.keys, types)
+    model = kernel_ridge.fit(config.regression, z, rows.script, rows.device, rows.y, rows.keys, types)
     return {
-        "support": fitted.support,
-        "dual": fitted.dual,
-        "offset": fitted.offset,
-        "width": fitted.width,
+        "support": model.support,
+        "dual": model.dual,
+        "offset": model.offset,
+        "width": model.width,
     }
 
 
@@ -266,8 +266,8 @@ def _fit_networks(
                 tasks.append(mlp.Task(x=scaled_x, y=scaled_y, seed=seed + SEED_STRIDE * member))
                 scalers.append(scaler)
     lanes = [{**s, **w} for s, w in zip(scalers, mlp.train(config.network, tasks, device), strict=True)]
-    each = len(lanes) // len(problems)
-    return [_gather(lanes[i * each : (i + 1) * each]) for i in range(len(problems))]
+    lanes_per_problem = len(lanes) // len(problems)
+    return [_gather(lanes[i * lanes_per_problem : (i + 1) * lanes_per_problem]) for i in range(len(problems))]
 
 
 def _units(config: ProbeConfig, rows: Rows, space: Mapping[str, Tensor], types: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -96,31 +96,31 @@ class Index(_Noted):
         return index
 
     def _moved(self, slope: int, start: int, value: int) -> "Index":
-        moved = Index(value)
-        moved.slope, moved.start, moved.note = slope, start, self.note
-        return moved
+        index = Index(value)
+        index.slope, index.start, index.note = slope, start, self.note
+        return index
 
     def __add__(self, other: Any) -> Any:
-        """Still the index, further on."""
+        """The sum; after an integer still an index, with a later start."""
         value = int(self) + other
         return self._moved(self.slope, self.start + other, value) if type(other) is int else value
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
-        """Still the index, further back."""
+        """The difference; after an integer still an index, with an earlier start."""
         value = int(self) - other
         return self._moved(self.slope, self.start - other, value) if type(other) is int else value
 
     def __mul__(self, other: Any) -> Any:
-        """Still linear in the item."""
+        """The product; after an integer still an index, linear in the item."""
         value = int(self) * other
         return self._moved(self.slope * other, self.start * other, value) if type(other) is int else value
 
     __rmul__ = __mul__
 
     def __mod__(self, other: Any) -> Any:
-        """The rest, which notes what it is compared with."""
+        """The remainder, which notes what it is compared with."""
         rest = int(self) % other
         return Rest.of(rest, self, int(other)) if isinstance(other, int) and other > 1 else rest
 

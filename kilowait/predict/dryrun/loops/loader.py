@@ -24,8 +24,8 @@ def batches(loader: DataLoader[Any]) -> tuple[int, Callable[[int], Any], bool]:
 
 def _batch(loader: DataLoader[Any], numbers: Sequence[int]) -> Any:
     data: Any = loader.dataset
-    held = len(data)
-    numbers = [number % held for number in numbers]
+    size = len(data)
+    numbers = [number % size for number in numbers]
     if hasattr(data, "__getitems__"):
         return loader.collate_fn(data.__getitems__(numbers))
     return loader.collate_fn([data[number] for number in numbers])

@@ -54,9 +54,9 @@ class LoopPlan:
         weights = dict.fromkeys(run, 0.0)
         for members in self._members() if run else ():
             samples = [item for item in run if _holds(members, item)]
-            chosen = samples or run[1:] or run
-            for item in chosen:
-                weights[item] += len(members) / len(chosen)
+            representatives = samples or run[1:] or run
+            for item in representatives:
+                weights[item] += len(members) / len(representatives)
         return weights
 
     def others(self, item: int) -> bool:
@@ -95,11 +95,11 @@ class LoopPlan:
 
     def _settled(self, samples: Sequence[int]) -> bool:
         """Whether two items of a class did the same, or its one item did what another after the first did."""
-        done = [self.did[item] for item in samples]
-        if len(set(done)) < len(done):
+        results = [self.did[item] for item in samples]
+        if len(set(results)) < len(results):
             return True
-        others = {what for item, what in self.did.items() if item not in samples and item > 0}
-        return len(done) == 1 and done[0] in others
+        other_results = {result for item, result in self.did.items() if item not in samples and item > 0}
+        return len(results) == 1 and results[0] in other_results
 
 
 def _holds(members: IntArray, item: int) -> bool:

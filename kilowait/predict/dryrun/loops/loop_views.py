@@ -92,8 +92,8 @@ def view(iterable: Any) -> View:
     if type(iterable).__module__.startswith("tqdm") and getattr(iterable, "iterable", None) is not None:
         return view(iterable.iterable)
     if type(iterable) is _RANGE_ITERATOR:
-        left = list(iterable)
-        return _range(range(left[0], left[-1] + _step(left), _step(left)) if left else range(0))
+        numbers = list(iterable)
+        return _range(range(numbers[0], numbers[-1] + _step(numbers), _step(numbers)) if numbers else range(0))
     if isinstance(iterable, _LISTED) or type(iterable) in _CHEAP:
         return _listed(list(iterable))
     return View(length=None, rest=iter(iterable))
@@ -116,8 +116,8 @@ def _listed(items: list[Any]) -> View:
 
 
 def _loader(loader: DataLoader[Any]) -> View:
-    length, at, ragged = batches(loader)
-    return View(length=length, at=lambda j, _note: at(j), questions=(_last(length),) if ragged else ())
+    length, item_at, ragged = batches(loader)
+    return View(length=length, at=lambda j, _note: item_at(j), questions=(_last(length),) if ragged else ())
 
 
 def _last(length: int) -> Question:
@@ -127,10 +127,10 @@ def _last(length: int) -> Question:
 def _enumerated(inner: View, start: int) -> View:
     if inner.at is None:
         return View(length=None, rest=enumerate(_in_order(inner), start))
-    at = inner.at
+    item_at = inner.at
     return View(
         length=inner.length,
-        at=lambda j, note: (Index.of(j, 1, start, note), at(j, note)),
+        at=lambda j, note: (Index.of(j, 1, start, note), item_at(j, note)),
         questions=inner.questions,
     )
 

@@ -83,36 +83,36 @@ class Loop:
         following = self.item + 1
         if self.full or len(self.tallies) < 2:
             return following if following < self.plan.length or not self.known else None
-        chosen = self.plan.next()
-        return following if chosen is not None and not by_number else chosen
+        item = self.plan.next()
+        return following if item is not None and not by_number else item
 
     def _kind(self, tally: Tally) -> int:
         return next(i for i, other in self.tallies.items() if other is tally or other.like(tally))
 
     def _in_full(self) -> bool:
         """Whether the loop is to be run in full; asked after each item, answered after two and while in order."""
-        done = list(self.tallies.values())
-        if len(done) < 2 or self.item != len(done) - 1:
+        tallies = list(self.tallies.values())
+        if len(tallies) < 2 or self.item != len(tallies) - 1:
             return False
-        before, last = done[-2:]
-        if last.leaves - before.leaves and before.leaves - last.leaves:
+        previous, last = tallies[-2:]
+        if last.leaves - previous.leaves and previous.leaves - last.leaves:
             return True
         if not self.known:
             return last.calls == 0
         cost = self.plan.length * last.calls
-        differ = len(done) > 2 and not last.like(before)
+        differ = len(tallies) > 2 and not last.like(previous)
         return cost <= FULL_CALLS or (differ and cost <= FULL_CALLS_WHERE_ITEMS_DIFFER)
 
     def finish(self) -> None:
         """Settle what every item stands for."""
         tallies = self.recorder.tallies
-        last = max(self.tallies, default=-1, key=list(self.tallies).index)
-        if not self.full and last not in (-1, *self.plan.did):
-            tallies.end(self.tallies[last])
-            self._broken(last)
+        last_item = max(self.tallies, default=-1, key=list(self.tallies).index)
+        if not self.full and last_item not in (-1, *self.plan.did):
+            tallies.end(self.tallies[last_item])
+            self._broken(last_item)
         weights = dict.fromkeys(self.tallies, 1.0) if self.full else self.plan.weights()
         for item, tally in self.tallies.items():
-            tallies.settle(tally, weights.get(item, 1.0 if item == last else 0.0))
+            tallies.settle(tally, weights.get(item, 1.0 if item == last_item else 0.0))
         if not self.full:
             self._differing(weights)
             self._pad()
@@ -135,14 +135,14 @@ class Loop:
             self.recorder.guesses[f"line {self.line}: the items of the loop differ, {len(weights)} were run"] = None
 
     def _pad(self) -> None:
-        skipped = self.plan.length - len(self.tallies)
-        if skipped <= 0 or not self.known:
+        skipped_items = self.plan.length - len(self.tallies)
+        if skipped_items <= 0 or not self.known:
             return
-        for grown, length, items in self.lists.values():
-            if len(items) < min(2, len(self.tallies)) or not grown:
+        for values, length, items in self.lists.values():
+            if len(items) < min(2, len(self.tallies)) or not values:
                 continue
-            each = (len(grown) - length) / len(self.tallies)
-            grown.extend([grown[-1]] * min(MOST_PADDING, round(each * skipped)))
+            added_per_item = (len(values) - length) / len(self.tallies)
+            values.extend([values[-1]] * min(MOST_PADDING, round(added_per_item * skipped_items)))
         for table, slope, start in self.tables.values():
             value = table[slope * self.item + start]
             for item in range(min(MOST_PADDING, self.plan.length)):
@@ -166,51 +166,51 @@ class Loops:
         if self.recorder.muted:
             yield from iterable
             return
-        seen = view(iterable)
-        loop = self._loop(site, line, seen.length)
-        for question in seen.questions:
+        loop_view = view(iterable)
+        loop = self._loop(site, line, loop_view.length)
+        for question in loop_view.questions:
             loop.plan.ask(question)
-        yield from self._run(loop, seen)
+        yield from self._run(loop, loop_view)
 
     def _loop(self, site: int, line: int, length: int | None) -> Loop:
         plan = LoopPlan(UNKNOWN_ITEMS if length is None else length)
         return Loop(site=site, line=line, recorder=self.recorder, plan=plan, known=length is not None)
 
-    def _run(self, loop: Loop, seen: View) -> Iterator[Any]:
+    def _run(self, loop: Loop, loop_view: View) -> Iterator[Any]:
         self.running.append(loop)
         try:
-            while (item := loop.next(seen.at is not None)) is not None:
+            while (item := loop.next(loop_view.at is not None)) is not None:
                 loop.begin(item)
                 try:
-                    value = seen.at(item, loop.note) if seen.at else next(seen.rest)  # type: ignore[arg-type]
+                    value = loop_view.at(item, loop.note) if loop_view.at else next(loop_view.rest)  # type: ignore[arg-type]
                 except (StopIteration, IndexError):
                     loop.abandon()
                     break
                 yield value
                 loop.end()
             else:
-                self._drain(loop, seen)
+                self._drain(loop, loop_view)
         finally:
             self._leave(loop)
 
-    def _drain(self, loop: Loop, seen: View) -> None:
+    def _drain(self, loop: Loop, loop_view: View) -> None:
         """Count what is left of a generator, without looking at it."""
-        if seen.rest is None or loop.known:
+        if loop_view.rest is None or loop.known:
             return
-        left = sum(1 for _, _ in zip(range(DRAINED), seen.rest, strict=False))
-        if left == DRAINED:
+        remaining = sum(1 for _, _ in zip(range(DRAINED), loop_view.rest, strict=False))
+        if remaining == DRAINED:
             self.recorder.guesses[f"line {loop.line}: a loop over a generator of unknown length"] = None
-        loop.plan.cut(loop.item + 1 + left)
+        loop.plan.cut(loop.item + 1 + remaining)
         loop.known = True
 
     def _leave(self, loop: Loop) -> None:
         del self.running[self.running.index(loop) :]
         loop.finish()
         self._skipped = 0 if loop.full else max(0, loop.plan.length - len(loop.tallies))
-        for name, seen in loop.counters.items():
-            slope = _slope(seen)
+        for name, points in loop.counters.items():
+            slope = _slope(points)
             if slope and not loop.full:
-                self._ends[loop.site, name] = seen[0][1] + slope * loop.plan.length
+                self._ends[loop.site, name] = points[0][1] + slope * loop.plan.length
 
     def trips(self, site: int, line: int, condition: Callable[[], Any]) -> Iterator[None]:
         """The items of a while loop that are run; its length is where what was asked of counters flips."""
@@ -251,11 +251,11 @@ class Loops:
         loop = next((loop for loop in reversed(self.running) if loop.site == site), None)
         if loop is None or loop.full or type(value) not in (int, Index):
             return value
-        seen = loop.counters.setdefault(name, [])
-        if loop.item == len(seen):
-            seen.append((loop.item, int(value)))
-        slope = _slope(seen)
-        return Index.of(loop.item, slope, seen[0][1], loop.note) if slope else value
+        points = loop.counters.setdefault(name, [])
+        if loop.item == len(points):
+            points.append((loop.item, int(value)))
+        slope = _slope(points)
+        return Index.of(loop.item, slope, points[0][1], loop.note) if slope else value
 
     def after(self, site: int, name: str, value: Any) -> Any:
         """The value of a counter when its loop has ended."""
@@ -284,9 +284,9 @@ class Loops:
         return made
 
 
-def _slope(seen: list[tuple[int, int]]) -> int:
+def _slope(points: list[tuple[int, int]]) -> int:
     """By how much a counter grows with every item, 0 where that is not known or not the same."""
-    steps = {after[1] - before[1] for before, after in pairwise(seen)}
+    steps = {after[1] - before[1] for before, after in pairwise(points)}
     return steps.pop() if len(steps) == 1 else 0
 
 

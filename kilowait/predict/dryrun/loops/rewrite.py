@@ -43,11 +43,11 @@ class _Rewriter(ast.NodeTransformer):
         ast.copy_location(loop, node)
         return self._loop(loop, _thunk(node.test), "trips", node.body)
 
-    def _loop(self, node: ast.For, over: ast.expr, method: str, body: list[ast.stmt]) -> list[ast.stmt]:
+    def _loop(self, node: ast.For, iterable: ast.expr, method: str, body: list[ast.stmt]) -> list[ast.stmt]:
         site = next(self.sites)
         counters = _counters(body)
         self.depth += 1
-        node.iter = over
+        node.iter = iterable
         self.generic_visit(node)
         self.depth -= 1
         node.iter = _call(method, ast.Constant(site), ast.Constant(node.lineno), node.iter)
@@ -56,10 +56,10 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         self.generic_visit(node)
-        first = node.generators[0]
-        if len(node.generators) > 1 or first.ifs or first.is_async or _interleaves(node):
+        generator = node.generators[0]
+        if len(node.generators) > 1 or generator.ifs or generator.is_async or _interleaves(node):
             return node
-        first.iter = _call("items", ast.Constant(next(self.sites)), ast.Constant(node.lineno), first.iter)
+        generator.iter = _call("items", ast.Constant(next(self.sites)), ast.Constant(node.lineno), generator.iter)
         return _call("listed", node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
@@ -105,7 +105,7 @@ def _interleaves(node: ast.AST) -> bool:
 def _counters(body: list[ast.stmt]) -> list[ast.Name]:
     """The local names that the loop only ever adds a number to, or takes one from."""
     parts = [part for statement in body for part in ast.walk(statement)]
-    added = {
+    stepped = {
         p.target.id
         for p in parts
         if isinstance(p, ast.AugAssign) and isinstance(p.target, ast.Name) and isinstance(p.op, ast.Add | ast.Sub)
@@ -114,17 +114,17 @@ def _counters(body: list[ast.stmt]) -> list[ast.Name]:
     set_otherwise = {
         p.id for p in parts if isinstance(p, ast.Name) and not isinstance(p.ctx, ast.Load) and id(p) not in steps
     }
-    return [ast.Name(name, ast.Store()) for name in sorted(added - set_otherwise)]
+    return [ast.Name(name, ast.Store()) for name in sorted(stepped - set_otherwise)]
 
 
-def _assigned(name: ast.Name, method: str, site: int, where: ast.For) -> ast.stmt:
+def _assigned(name: ast.Name, method: str, site: int, loop: ast.For) -> ast.stmt:
     value = _call(method, ast.Constant(site), ast.Constant(name.id), ast.Name(name.id, ast.Load()))
-    return ast.copy_location(ast.Assign([ast.Name(name.id, ast.Store())], value), where)
+    return ast.copy_location(ast.Assign([ast.Name(name.id, ast.Store())], value), loop)
 
 
 def _thunk(test: ast.expr) -> ast.expr:
-    nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
-    return ast.Lambda(nothing, test)
+    no_arguments = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+    return ast.Lambda(no_arguments, test)
 
 
 def _call(method: str, *arguments: ast.expr) -> ast.Call:

@@ -77,7 +77,7 @@ def cast(value: Any, dtype: torch.dtype) -> Any:
         return value
     if dtype == torch.float32 or not (value.is_leaf and value.requires_grad and torch.is_autocast_cache_enabled()):
         return value.to(dtype)
-    held = _cast_already.get(id(value))
-    if held is None or held[1].dtype != dtype:
-        held = _cast_already[id(value)] = (value, value.to(dtype))
-    return held[1]
+    cached = _cast_already.get(id(value))
+    if cached is None or cached[1].dtype != dtype:
+        cached = _cast_already[id(value)] = (value, value.to(dtype))
+    return cached[1]

@@ -103,14 +103,14 @@ def pretend_cuda() -> None:
 def _streams() -> None:
     for name in ("stream", "current_stream", "default_stream"):
         setattr(torch.cuda, name, lambda *_, **__: Stream())
-    instead: dict[str, Any] = {"Event": Event, "Stream": Stream, "ExternalStream": Stream, "StreamContext": Stream}
-    instead |= {"device": Stream, "device_of": Stream, "_DeviceGuard": Stream}
-    for name, what in instead.items():
-        setattr(torch.cuda, name, what)
+    replacements: dict[str, Any] = {"Event": Event, "Stream": Stream, "ExternalStream": Stream, "StreamContext": Stream}
+    replacements |= {"device": Stream, "device_of": Stream, "_DeviceGuard": Stream}
+    for name, replacement in replacements.items():
+        setattr(torch.cuda, name, replacement)
     torch.Tensor.record_stream = _answering(None)  # type: ignore[method-assign]
     torch.Tensor.pin_memory = lambda self, *_, **__: self  # type: ignore[method-assign]
-    nothing = {"range_push": 0, "range_pop": 0, "mark": None, "range": nullcontext()}
-    for name, answer in nothing.items():
+    answers = {"range_push": 0, "range_pop": 0, "mark": None, "range": nullcontext()}
+    for name, answer in answers.items():
         setattr(torch.cuda.nvtx, name, _answering(answer))
 
 

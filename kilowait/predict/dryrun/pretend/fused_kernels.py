@@ -57,20 +57,20 @@ class _Recurrent(torch.autograd.Function):
         states, weights = rest[:count], rest[count:]
         directions = 2 if about[5] is True else 1
         output = data.new_empty((*data.shape[:-1], directions * states[0].shape[-1]))
-        last = [state.new_empty(state.shape) for state in states]
+        last_states = [state.new_empty(state.shape) for state in states]
         ctx.recorder, ctx.about, ctx.flops = recorder, about, recurrent_flops(data, weights)
         ctx.save_for_backward(data, *rest)
-        _see(recorder, "aten._cudnn_rnn", [data, *rest], [output, *last], about, ctx.flops)
-        return (output, *last)
+        _see(recorder, "aten._cudnn_rnn", [data, *rest], [output, *last_states], about, ctx.flops)
+        return (output, *last_states)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         """A gradient for the data and one for the weights: twice the work."""
-        saved = ctx.saved_tensors
-        made = [tensor.new_empty(tensor.shape) for tensor in saved]
-        inputs = [*saved, *(gradient for gradient in gradients if gradient is not None)]
-        _see(ctx.recorder, "aten._cudnn_rnn_backward", inputs, made, ctx.about, 2 * ctx.flops)
-        return None, None, None, *made
+        saved_tensors = ctx.saved_tensors
+        input_gradients = [tensor.new_empty(tensor.shape) for tensor in saved_tensors]
+        inputs = [*saved_tensors, *(gradient for gradient in gradients if gradient is not None)]
+        _see(ctx.recorder, "aten._cudnn_rnn_backward", inputs, input_gradients, ctx.about, 2 * ctx.flops)
+        return None, None, None, *input_gradients
 
 
 def recurrent_flops(data: Tensor, weights: Sequence[Tensor]) -> float:
@@ -103,22 +103,22 @@ def attention(
             (1,) * (4 - t.dim()) + tuple(t.shape) if t.dim() < 4 else (-1, *t.shape[-3:]) for t in (query, key, value)
         ]
         parts = [t.reshape(shape) for t, shape in zip((query, key, value), shapes, strict=True)]
-        made = attention(parts[0], parts[1], parts[2], attn_mask, dropout_p, is_causal, scale, enable_gqa)
-        return made.reshape(*query.shape[:-1], value.shape[-1])
+        attended = attention(parts[0], parts[1], parts[2], attn_mask, dropout_p, is_causal, scale, enable_gqa)
+        return attended.reshape(*query.shape[:-1], value.shape[-1])
     if enable_gqa:
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     flash = attn_mask is None and query.dtype in (torch.float16, torch.bfloat16) and query.shape[-1] <= FLASH_HEAD
     if flash:
-        made = torch.ops.aten._scaled_dot_product_flash_attention(
+        attended = torch.ops.aten._scaled_dot_product_flash_attention(
             query, key, value, dropout_p, is_causal, False, scale=scale
         )
     else:
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
-        made = torch.ops.aten._scaled_dot_product_efficient_attention(
+        attended = torch.ops.aten._scaled_dot_product_efficient_attention(
             query, key, value, _bias(attn_mask, query, key), learns, dropout_p, is_causal, scale=scale
         )
-    output: Tensor = made[0]
+    output: Tensor = attended[0]
     return output
 
 
@@ -127,8 +127,8 @@ _real_ctc_loss: Any = torch.ctc_loss
 
 def _ctc_loss(log_probs: Tensor, targets: Tensor, *rest: Any) -> Tensor:
     """With everything on one device, as it wants tensors without data."""
-    moved = [part.to(log_probs.device) if isinstance(part, Tensor) else part for part in (targets, *rest)]
-    loss: Tensor = _real_ctc_loss(log_probs, *moved)
+    arguments = [part.to(log_probs.device) if isinstance(part, Tensor) else part for part in (targets, *rest)]
+    loss: Tensor = _real_ctc_loss(log_probs, *arguments)
     return loss
 
 

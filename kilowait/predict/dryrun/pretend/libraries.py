@@ -52,11 +52,11 @@ def _takes_many(_tensors: Any, device: torch.device) -> bool:
 
 
 def _count_parameters(recorder: Recorder) -> None:
-    seen: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+    counted_parameters: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 
     def registered(_module: nn.Module, _name: str, parameter: Any) -> None:
-        if isinstance(parameter, Tensor) and parameter.requires_grad and id(parameter) not in seen:
-            seen[id(parameter)] = parameter
+        if isinstance(parameter, Tensor) and parameter.requires_grad and id(parameter) not in counted_parameters:
+            counted_parameters[id(parameter)] = parameter
             recorder.parameters += parameter.numel()
 
     register_module_parameter_registration_hook(registered)
@@ -77,16 +77,16 @@ def _values(recorder: Recorder) -> None:
     def numpy(self: Tensor, **_: Any) -> NDArray[Any]:
         if not isinstance(self, FakeTensor):
             return real_numpy(self)
-        known = numbers_of(self)
-        if known is not None:
-            return known
-        kind = torch.empty(0, dtype=self.dtype, device="meta").dtype
-        return np.ones(tuple(self.shape), dtype=str(kind).removeprefix("torch.").replace("bfloat16", "float32"))
+        values = numbers_of(self)
+        if values is not None:
+            return values
+        real_dtype = torch.empty(0, dtype=self.dtype, device="meta").dtype
+        return np.ones(tuple(self.shape), dtype=str(real_dtype).removeprefix("torch.").replace("bfloat16", "float32"))
 
     def tolist(self: Tensor) -> Any:
-        known = numbers_of(self)
-        if known is not None:
-            return known.tolist()
+        values = numbers_of(self)
+        if values is not None:
+            return values.tolist()
         if self.dim() == 0:
             return self.item()
         value = recorder.scalar if self.dtype.is_floating_point else int(recorder.scalar)
@@ -95,12 +95,12 @@ def _values(recorder: Recorder) -> None:
     def array(self: Tensor, dtype: Any = None, **_: Any) -> NDArray[Any]:
         return numpy(self) if dtype is None else numpy(self).astype(dtype)
 
-    for name, what in (("numpy", numpy), ("tolist", tolist), ("__array__", array)):
-        setattr(Tensor, name, what)
+    for name, replacement in (("numpy", numpy), ("tolist", tolist), ("__array__", array)):
+        setattr(Tensor, name, replacement)
 
 
 def _nothing_to_do() -> None:
-    instead: tuple[tuple[Any, str, Any], ...] = (
+    replacements: tuple[tuple[Any, str, Any], ...] = (
         (torch, "save", _nothing),
         (torch, "compile", _itself),
         (torch.jit, "script", _itself),
@@ -113,8 +113,8 @@ def _nothing_to_do() -> None:
         (torch.autograd.profiler, "profile", PretendedProfiler),
         (torch.amp.GradScaler, "_maybe_opt_step", _always_step),
     )
-    for owner, name, what in instead:
-        setattr(owner, name, what)
+    for owner, name, replacement in replacements:
+        setattr(owner, name, replacement)
     if torch.distributed.is_available():
         _alone()
 

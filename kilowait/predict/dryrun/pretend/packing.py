@@ -17,11 +17,11 @@ def pretend_packing(recorder: Recorder) -> None:
 
     def pack(data: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         samples, longest = data.shape[:2] if batch_first else (data.shape[1], data.shape[0])
-        known = numbers_of(lengths)
-        if known is None:
+        known_lengths = numbers_of(lengths)
+        if known_lengths is None:
             recorder.guess("pack_padded_sequence: lengths depend on values; sequences without padding were assumed")
-        taken = known.tolist() if known is not None else [longest] * samples
-        sizes = [sum(length > step for length in taken) for step in range(max(taken))]
+        used_lengths = known_lengths.tolist() if known_lengths is not None else [longest] * samples
+        sizes = [sum(length > step for length in used_lengths) for step in range(max(used_lengths))]
         return (data.transpose(0, 1) if batch_first else data).flatten(0, 1)[: sum(sizes)].clone(), _known(sizes)
 
     setattr(torch._VF, "_pack_padded_sequence", pack)  # noqa: B010 - the checker has other names for its arguments
@@ -29,8 +29,8 @@ def pretend_packing(recorder: Recorder) -> None:
 
 
 def _pad(data: Tensor, sizes: Tensor, batch_first: bool, value: float, total: int) -> tuple[Tensor, Tensor]:
-    found = numbers_of(sizes)
-    steps: list[int] = found.tolist() if found is not None else [1] * len(sizes)
+    known_steps = numbers_of(sizes)
+    steps: list[int] = known_steps.tolist() if known_steps is not None else [1] * len(sizes)
     samples, longest = steps[0], max(total, len(steps))
     flat = torch.nn.functional.pad(data, (*(0, 0) * (data.dim() - 1), 0, samples * longest - len(data)), value=value)
     padded = flat.view(longest, samples, *data.shape[1:])
@@ -40,8 +40,8 @@ def _pad(data: Tensor, sizes: Tensor, batch_first: bool, value: float, total: in
 
 def _known(numbers: list[int]) -> Any:
     """A tensor on the host whose values are known."""
-    made = torch.empty((len(numbers),), dtype=torch.long)
+    tensor = torch.empty((len(numbers),), dtype=torch.long)
     with torch._C._DisableTorchDispatch():
         values = torch.tensor(numbers, dtype=torch.long)
-    keep(made, values)
-    return made
+    keep(tensor, values)
+    return tensor
