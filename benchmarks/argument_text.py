@@ -35,17 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--times", type=int, default=30, help="times as many steps (default: %(default)s)")
     options = parser.parse_args(argv)
     predictor = _predictor()
-    chosen = [script for script in generate(options.scripts * len(STYLES), seed=5) if script.style == "argparse"]
+    scripts = [script for script in generate(options.scripts * len(STYLES), seed=5) if script.style == "argparse"]
     rows = []
-    for script in tqdm(chosen, unit="script"):
+    for script in tqdm(scripts, unit="script"):
         texts = _forms(script, options.times)
         sources = [source_from_bytes(script.name, text.encode()) for text in texts]
         rows.append([predictor.predict(source)[DEVICE].runtime_s for source in sources])
     logs = np.log(np.array(rows))
     print(f"{len(rows)} scripts, {options.times} times the steps, predicted run time on {DEVICE} (modelled)")
-    for at, form in enumerate(FORMS):
-        change = np.exp(np.median(logs[:, at] - logs[:, 0]))
-        error = np.exp(np.abs(logs[:, at] - logs[:, 1]).mean()) - 1
+    for column, form in enumerate(FORMS):
+        change = np.exp(np.median(logs[:, column] - logs[:, 0]))
+        error = np.exp(np.abs(logs[:, column] - logs[:, 1]).mean()) - 1
         print(f"{form:36} median change x {change:.2f}   off by {error:.0%}")
     return 0
 
@@ -58,13 +58,13 @@ def _predictor() -> Predictor:
 
 def _forms(script: GeneratedScript, times: int) -> Iterator[str]:
     """The texts in the order of FORMS."""
-    alone = JobSource(files={script.name: script.text.encode()}, entrypoint=script.name)
-    steps = next(n for n, e in arguments_in_effect(alone).items() if e.value == script.hyperparameters["steps"])
+    plain = JobSource(files={script.name: script.text.encode()}, entrypoint=script.name)
+    steps = next(n for n, e in arguments_in_effect(plain).items() if e.value == script.hyperparameters["steps"])
     words = (f"--{steps.replace('_', '-')}", str(times * int(script.hyperparameters["steps"])))
-    given = JobSource(files=alone.files, entrypoint=script.name, arguments=words)
-    known = " ".join(f"{name}={e.value}" for name, e in arguments_in_effect(given).items())
-    said = f"{script.text}# arguments: {' '.join(words)}"
-    yield from (script.text, render(given), f"{said}\n", f"{said} -> {known}\n")
+    with_arguments = JobSource(files=plain.files, entrypoint=script.name, arguments=words)
+    in_effect = " ".join(f"{name}={e.value}" for name, e in arguments_in_effect(with_arguments).items())
+    commented = f"{script.text}# arguments: {' '.join(words)}"
+    yield from (script.text, render(with_arguments), f"{commented}\n", f"{commented} -> {in_effect}\n")
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ def budget_errors(
     corpus: Path, labels: Path, embeddings: Path, budgets_s: Sequence[float], sample: int, embedder: Embedder
 ) -> dict[float, Errors]:
     """The errors at each budget; raises InputError for labels that are not of CPU types or not of this corpus."""
-    held = _hold_out(corpus, labels, embeddings, sample, embedder)
-    return {budget_s: errors_of(held, runs) for budget_s, runs in _dry_runs(held.sources, budgets_s).items()}
+    held_out = _hold_out(corpus, labels, embeddings, sample, embedder)
+    return {budget_s: errors_of(held_out, runs) for budget_s, runs in _dry_runs(held_out.sources, budgets_s).items()}
 
 
 def _hold_out(corpus: Path, labels: Path, embeddings: Path, sample: int, embedder: Embedder) -> Held:
@@ -98,7 +98,7 @@ def _probes(study: Dataset, config: ProbeConfig, x: Tensor, train: Mask) -> Bund
     for metric in ("runtime_s", "energy_j"):
         values = study.metrics[metric][train]
         (probe,) = fit_probes(config, [study.rows(metric, x, train)], study.device_types, seed=0)
-        provenance = {name: str(how) for name, how in study.provenance[metric].items()}
+        provenance = {name: str(kind) for name, kind in study.provenance[metric].items()}
         ends = (float(values.min()), float(values.max()))
         metrics[metric] = MetricProbe(probe=probe, provenance=provenance, label_range=ends)
     return Bundle(metrics=metrics)
@@ -109,15 +109,15 @@ def _device_model(corpus: Path, study: Dataset, sources: Sequence[Source], train
     folder = of_bundle(None)
     if folder is None:
         raise InputError("the bundle that comes with kilowait has no device model; fit it with pipelines.devices")
-    found = features_cache.dry_runs(corpus, sources, "cpu")
-    whole = np.array([_whole(found.get(script)) for script in study.scripts])[study.script] & train
+    runs_by_script = features_cache.dry_runs(corpus, sources, "cpu")
+    whole = np.array([_whole(runs_by_script.get(script)) for script in study.scripts])[study.script] & train
     scripts, program = np.unique(study.script[whole], return_inverse=True)
     types, device = np.unique(study.device[whole], return_inverse=True)
-    runs = [found[study.scripts[i]] for i in scripts]
-    measured = MeasuredTimes(program, device, np.log(study.metrics["runtime_s"][whole]))
+    runs = [runs_by_script[study.scripts[i]] for i in scripts]
+    times = MeasuredTimes(program, device, np.log(study.metrics["runtime_s"][whole]))
     sheets = [Specification.named(study.device_types[j]) for j in types]
     print(f"fitting the device model to {len(runs)} programs: a minute", file=sys.stderr)
-    model = DeviceModel.fit(runs, sheets, measured, grid=grid_of(found.values()))
+    model = DeviceModel.fit(runs, sheets, times, grid=grid_of(runs_by_script.values()))
     return replace(OperationsModel.load(folder), model=model)
 
 
@@ -127,31 +127,33 @@ def _whole(run: DryRun | None) -> bool:
 
 def _dry_runs(sources: Sequence[Source], budgets_s: Sequence[float]) -> dict[float, list[DryRunOutcome]]:
     """Each source under each budget, smallest first; what is whole under one is the same under any larger one."""
-    found: dict[float, list[DryRunOutcome]] = {}
+    outcomes: dict[float, list[DryRunOutcome]] = {}
     before = [DryRunOutcome(off="not made") for _ in sources]
     for budget_s in sorted(budgets_s):
         with DryRuns(budget_s, "cpu") as dry_runs:
             bar = tqdm(sources, desc=f"dry runs, {budget_s:g} s", unit="program", file=sys.stderr)
             before = [b if b.whole else dry_runs.submit(s).result() for b, s in zip(before, bar, strict=True)]
-        found[budget_s] = before
-    return found
+        outcomes[budget_s] = before
+    return outcomes
 
 
 def errors_of(held: Held, runs: Sequence[DryRunOutcome]) -> Errors:
     """Every label of the sample, predicted as `Predictor.forecast` does it."""
-    told: dict[str, dict[str, Prediction]] = {}
+    predictions: dict[str, dict[str, Prediction]] = {}
     for source, outcome in zip(held.sources, runs, strict=True):
         probes = held.predictor.predict_vector(held.vectors[source.content_hash])
-        mine = timed(held.model, outcome.usable, probes) if outcome.usable else {}
-        told[source.content_hash] = probes | mine
+        by_device_model = timed(held.model, outcome.usable, probes) if outcome.usable else {}
+        predictions[source.content_hash] = probes | by_device_model
     study = held.study
-    rows = [n for n, i in enumerate(study.script) if study.scripts[i] in told]
-    predicted = [told[study.scripts[study.script[n]]][study.device_types[study.device[n]]].runtime_s for n in rows]
-    scored = accuracy(study.metrics["runtime_s"][rows], np.array(predicted))
+    rows = [n for n, i in enumerate(study.script) if study.scripts[i] in predictions]
+    predicted = [
+        predictions[study.scripts[study.script[n]]][study.device_types[study.device[n]]].runtime_s for n in rows
+    ]
+    scores = accuracy(study.metrics["runtime_s"][rows], np.array(predicted))
     return Errors(
         programs=len(held.sources),
         by_dry_run=sum(outcome.usable is not None for outcome in runs),
         outcomes=dict(Counter(str(outcome.to_dict()["outcome"]) for outcome in runs)),
-        median_ape=scored.median_ape,
-        r2_log=float(scored.r2_log if scored.r2_log is not None else np.nan),
+        median_ape=scores.median_ape,
+        r2_log=float(scores.r2_log if scores.r2_log is not None else np.nan),
     )

@@ -56,8 +56,8 @@ def _runs(sources: Sequence[Source], budget_s: float) -> list[DryRunOutcome]:
 
 
 def _counts(outcomes: Sequence[DryRunOutcome]) -> str:
-    found = Counter(str(outcome.to_dict()["outcome"]) for outcome in outcomes)
-    return ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
+    counts = Counter(str(outcome.to_dict()["outcome"]) for outcome in outcomes)
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
 def _ratios(
@@ -65,8 +65,8 @@ def _ratios(
 ) -> list[float]:
     """Sorted ratios of modelled seconds, of the programs whose short run has seen an optimizer step or has not."""
     pairs = [(a.run, b.run) for a, b in zip(whole, short, strict=True) if a.whole and a.run and b.run and not b.whole]
-    chosen = [(a, b) for a, b in pairs if b.usable and bool(b.steps) == stepped]
-    seconds = [[model.predict(run, [GPU_TYPE])[GPU_TYPE].runtime_s for run in pair] for pair in chosen]
+    matching_pairs = [(a, b) for a, b in pairs if b.usable and bool(b.steps) == stepped]
+    seconds = [[model.predict(run, [GPU_TYPE])[GPU_TYPE].runtime_s for run in pair] for pair in matching_pairs]
     return sorted(round(a / b, 2) for a, b in seconds)
 
 

@@ -40,9 +40,9 @@ def latency(name: str, chosen: Policy, base: Setting, decisions: int) -> Latency
         ended = list(cluster.active)[int(rng.integers(len(cluster.active)))]
         advance(cluster, AttemptFinished(time_s=cluster.now_s, job_id=ended, attempt=1))
         started = time.perf_counter()
-        found = chosen(cluster)
+        placements = chosen(cluster)
         spent_ms.append((time.perf_counter() - started) * 1e3)
-        for decision in found:
+        for decision in placements:
             _place(cluster, decision.job_id, decision.gpu_type)
         _submit(cluster, submission)
     p50, p99 = np.quantile(spent_ms[1:], [0.5, 0.99]).tolist()

@@ -56,19 +56,19 @@ class Outcome:
     def good(self) -> bool:
         """The kill came half-way, nothing was lost, changed or repeated, and no process stayed."""
         half_way = 0 < self.embedded_before_kill < self.unique
-        wrong = self.recomputed + self.shards_changed + self.missing + self.processes_left
-        return half_way and not wrong and self.skipped_after == self.embedded_before_kill
+        faults = self.recomputed + self.shards_changed + self.missing + self.processes_left
+        return half_way and not faults and self.skipped_after == self.embedded_before_kill
 
 
 def sample(corpus: Path, folder: Path, count: int, min_bytes: int, max_bytes: int) -> int:
     """Copy `count` .py files of the given sizes into `folder`; raises InputError when there are fewer."""
-    found = [p for p in corpus.rglob("*.py") if p.is_file() and min_bytes <= p.stat().st_size <= max_bytes]
-    ranked = sorted(found, key=lambda p: hashlib.sha256(str(p.relative_to(corpus)).encode()).hexdigest())
+    paths = [p for p in corpus.rglob("*.py") if p.is_file() and min_bytes <= p.stat().st_size <= max_bytes]
+    ranked = sorted(paths, key=lambda p: hashlib.sha256(str(p.relative_to(corpus)).encode()).hexdigest())
     if len(ranked) < count:
         raise InputError(f"{corpus}: {len(ranked)} files of {min_bytes} to {max_bytes} bytes, {count} are asked for")
     folder.mkdir(parents=True)
-    for at, path in enumerate(ranked[:count]):
-        shutil.copyfile(path, folder / f"{at:04d}_{path.name}")
+    for number, path in enumerate(ranked[:count]):
+        shutil.copyfile(path, folder / f"{number:04d}_{path.name}")
     return count
 
 
@@ -78,7 +78,7 @@ def kill_and_resume(corpus: Path, out: Path, options: Sequence[str], kill_at: fl
     unique = len({hashlib.sha256(p.read_bytes()).hexdigest() for p in files})
     command = [sys.executable, "-m", "pipelines.embed", "--corpus", str(corpus), "--out", str(out), "--json", *options]
     started = time.perf_counter()
-    gone_s, left = _run_until(command, out, max(1, round(unique * kill_at)))
+    gone_s, processes_left = _run_until(command, out, max(1, round(unique * kill_at)))
     first_s = time.perf_counter() - started
     before = _shards(out)
     started = time.perf_counter()
@@ -87,11 +87,11 @@ def kill_and_resume(corpus: Path, out: Path, options: Sequence[str], kill_at: fl
     summary = json.loads(second.stdout)
     after = _shards(out)
     pairs = Counter(pair for path in after for pair in _pairs(path))
-    done = {content for path in before for content, _ in _pairs(path)}
+    embedded = {content for path in before for content, _ in _pairs(path)}
     return Outcome(
         files=len(files),
         unique=unique,
-        embedded_before_kill=len(done),
+        embedded_before_kill=len(embedded),
         shards_before_kill=len(before),
         embedded_after=summary["embedded"],
         skipped_after=summary["skipped"],
@@ -99,7 +99,7 @@ def kill_and_resume(corpus: Path, out: Path, options: Sequence[str], kill_at: fl
         recomputed=sum(count - 1 for count in pairs.values()),
         shards_changed=sum(after.get(path) != state for path, state in before.items()),
         missing=summary["unique"] * len(summary["features"]) - len(pairs),
-        processes_left=left,
+        processes_left=processes_left,
         ray_gone_s=gone_s,
         first_run_s=first_s,
         second_run_s=second_s,
@@ -119,8 +119,8 @@ def _run_until(command: Sequence[str], out: Path, enough: int) -> tuple[float, i
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     started = time.perf_counter()
-    _, left = psutil.wait_procs(children, timeout=GONE_S)
-    return time.perf_counter() - started, len(left)
+    _, survivors = psutil.wait_procs(children, timeout=GONE_S)
+    return time.perf_counter() - started, len(survivors)
 
 
 def _paths(out: Path) -> list[Path]:

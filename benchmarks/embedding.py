@@ -145,7 +145,7 @@ def race(sources: Sequence[Source], layer: int, dtype: str, threads: int, repeat
     finally:
         for worker in workers.values():
             worker.shutdown()
-    return {name: _speed(found, layer) for name, found in passes.items()}
+    return {name: _speed(timings, layer) for name, timings in passes.items()}
 
 
 def _speed(passes: Sequence[tuple[int, float]], layer: int) -> Speed:
@@ -248,8 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths = sorted(options.corpus.rglob("*.py"), key=lambda path: (path.stat().st_size, path))
         if len(paths) < options.count:
             raise InputError(f"{options.corpus}: {len(paths)} .py files, --count {options.count} are asked for")
-        chosen = [paths[(2 * i + 1) * len(paths) // (2 * options.count)] for i in range(options.count)]
-        rates, rows = measure(options, chosen)
+        sample_paths = [paths[(2 * i + 1) * len(paths) // (2 * options.count)] for i in range(options.count)]
+        rates, rows = measure(options, sample_paths)
     except KilowaitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -44,9 +44,9 @@ def engine(submissions: Sequence[Submission], gpus: int, policy: str) -> Simulat
     nodes = [NodeSpec(gpu_type=GPU, num_nodes=gpus // GPUS_A_NODE, gpus_per_node=GPUS_A_NODE)]
     cluster = Cluster(ClusterConfig("benchmark", nodes=nodes))
     longest_s = submissions[-1].job.submit_s + sum(p.runtime_s for s in submissions for p in s.truth.values())
-    made = SimulationEngine(cluster, _scheduler(policy, cluster), _jobs(submissions), max_sim_time=longest_s)
-    made.METRIC_INTERVAL = math.inf
-    return made
+    simulation = SimulationEngine(cluster, _scheduler(policy, cluster), _jobs(submissions), max_sim_time=longest_s)
+    simulation.METRIC_INTERVAL = math.inf
+    return simulation
 
 
 def _scheduler(policy: str, cluster: Cluster) -> BaseScheduler:
@@ -57,7 +57,7 @@ def _scheduler(policy: str, cluster: Cluster) -> BaseScheduler:
 
 
 def _jobs(submissions: Sequence[Submission]) -> list[TrainingJob]:
-    made = []
+    jobs = []
     for submission in submissions:
         ((_, truth),) = submission.truth.items()
         job = TrainingJob(
@@ -70,5 +70,5 @@ def _jobs(submissions: Sequence[Submission]) -> list[TrainingJob]:
             memory_per_gpu_gb=GPU_SPECS[GPU].memory_gb,
         )
         job.requested_runtime = truth.runtime_s
-        made.append(job)
-    return made
+        jobs.append(job)
+    return jobs

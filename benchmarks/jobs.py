@@ -55,9 +55,9 @@ def submissions(setting: Setting) -> list[Submission]:
 
 def _arrivals_s(rng: np.random.Generator, setting: Setting, span_s: float) -> np.ndarray:
     """Arrivals of a Poisson process whose rate alternates, stretched so that they fill `span_s`."""
-    at = np.cumsum(rng.exponential(1.0, setting.jobs))  # in jobs of mean rate 1, before the bursts
-    phase = np.floor(at / setting.burst_jobs).astype(int)
-    within = at - phase * setting.burst_jobs
+    arrivals = np.cumsum(rng.exponential(1.0, setting.jobs))  # in jobs of mean rate 1, before the bursts
+    phase = np.floor(arrivals / setting.burst_jobs).astype(int)
+    within = arrivals - phase * setting.burst_jobs
     rate = np.where(phase % 2 == 0, BURST, 2 - BURST)
     lengths = np.where(np.arange(phase[-1] + 1) % 2 == 0, 1 / BURST, 1 / (2 - BURST)) * setting.burst_jobs
     begins = np.concatenate([[0.0], np.cumsum(lengths)])

@@ -62,9 +62,9 @@ class Timed:
     def __call__(self, cluster):
         """Decide."""
         started = time.perf_counter()
-        found = self._policy(cluster)
+        decisions = self._policy(cluster)
         self.spent_ms.append((time.perf_counter() - started) * 1e3)
-        return found
+        return decisions
 
 
 class Disk:
@@ -96,13 +96,13 @@ def rate(folder: Path, jobs: Sequence[Submission], together: int) -> float:
     live = Controller(Store(f"{folder}/rate-{together}.db"), POLICIES["simple"]())
     for gpu_type, gpus in setting.inventory.items():
         live.node_joined(gpu_type, gpu_type, gpus, 0.0)
-    asked = [request_of(submission, f"key-{n}") for n, submission in enumerate(jobs)]
+    requests = [request_of(submission, f"key-{n}") for n, submission in enumerate(jobs)]
     started = time.perf_counter()
-    for first in range(0, len(asked), together):
-        live.submit_all(asked[first : first + together], 1.0)
+    for first in range(0, len(requests), together):
+        live.submit_all(requests[first : first + together], 1.0)
     spent_s = time.perf_counter() - started
     live.store.close()
-    return len(asked) / spent_s
+    return len(requests) / spent_s
 
 
 def latency(folder: Path, types: int, waiting: int, decisions: int) -> Latency:
@@ -132,18 +132,18 @@ def latency(folder: Path, types: int, waiting: int, decisions: int) -> Latency:
         decide_ms.append((time.perf_counter() - started) * 1e3)
         cpu_ms.append((time.thread_time() - started_cpu) * 1e3)
         sync_ms.append(disk.sync_ms())
-    left = len(live.cluster.waiting)
+    waiting_jobs = len(live.cluster.waiting)
     live.store.close()
     started = time.perf_counter()
-    again = Controller(Store(url), policy, order=tuple(setting.inventory))
+    recovered = Controller(Store(url), policy, order=tuple(setting.inventory))
     recovery_s = time.perf_counter() - started
-    events = sum(1 for _ in again.store.events())
-    again.store.close()
-    spent = {"": decide_ms, "cpu_": cpu_ms, "fsync_": sync_ms, "policy_": policy.spent_ms[:decisions]}
-    quantiles = {f"{name}p{q}_ms": float(np.quantile(ms, q / 100)) for name, ms in spent.items() for q in (50, 99)}
+    events = sum(1 for _ in recovered.store.events())
+    recovered.store.close()
+    spans_ms = {"": decide_ms, "cpu_": cpu_ms, "fsync_": sync_ms, "policy_": policy.spent_ms[:decisions]}
+    quantiles = {f"{name}p{q}_ms": float(np.quantile(ms, q / 100)) for name, ms in spans_ms.items() for q in (50, 99)}
     return Latency(
         types=types,
-        waiting=left,
+        waiting=waiting_jobs,
         decisions=decisions,
         **quantiles,
         end_p50_ms=float(np.median(end_ms)),
@@ -152,14 +152,14 @@ def latency(folder: Path, types: int, waiting: int, decisions: int) -> Latency:
     )
 
 
-def _as_text(found: Latency) -> str:
+def _as_text(case: Latency) -> str:
     return (
-        f"decide, {found.types:2d} types, {found.waiting} waiting: p50 {found.p50_ms:.2f}, p99 {found.p99_ms:.2f} ms\n"
-        f"    an fsync alone {found.fsync_p50_ms:.2f}, {found.fsync_p99_ms:.2f} ms; the processor's part"
-        f" {found.cpu_p50_ms:.2f}, {found.cpu_p99_ms:.2f} ms, of it the policy"
-        f" {found.policy_p50_ms:.3f}, {found.policy_p99_ms:.3f} ms\n"
-        f"    the end of an attempt p50 {found.end_p50_ms:.2f} ms;"
-        f" recovery of {found.events} events {found.recovery_s:.2f} s"
+        f"decide, {case.types:2d} types, {case.waiting} waiting: p50 {case.p50_ms:.2f}, p99 {case.p99_ms:.2f} ms\n"
+        f"    an fsync alone {case.fsync_p50_ms:.2f}, {case.fsync_p99_ms:.2f} ms; the processor's part"
+        f" {case.cpu_p50_ms:.2f}, {case.cpu_p99_ms:.2f} ms, of it the policy"
+        f" {case.policy_p50_ms:.3f}, {case.policy_p99_ms:.3f} ms\n"
+        f"    the end of an attempt p50 {case.end_p50_ms:.2f} ms;"
+        f" recovery of {case.events} events {case.recovery_s:.2f} s"
     )
 
 
@@ -176,13 +176,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kilowait-live-", dir=options.folder) as name:
         folder, jobs = Path(name), submissions(Setting(jobs=options.jobs))
         rates = {together: rate(folder, jobs, together) for together in (1, 10, 100)}
-        for together, found in rates.items():
-            print(f"submissions, {together:3d} in a transaction  {found:8.0f} /s")
+        for together, per_s in rates.items():
+            print(f"submissions, {together:3d} in a transaction  {per_s:8.0f} /s")
         rows = []
         for types in map(int, options.types.split(",")):
-            found = latency(folder, types, options.waiting, options.decisions)
-            rows.append(found)
-            print(_as_text(found))
+            row = latency(folder, types, options.waiting, options.decisions)
+            rows.append(row)
+            print(_as_text(row))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(

@@ -60,35 +60,35 @@ def specs(wait_s_per_kwh: float) -> list[PolicySpec]:
         "anticipatory": priced,
         "milp": priced,
     }
-    return [PolicySpec(label=name, policy=name, parameters=given) for name, given in parameters.items()]
+    return [PolicySpec(label=name, policy=name, parameters=values) for name, values in parameters.items()]
 
 
 def rows(world: World, index: int, wait_s_per_kwh: float, time_limit_s: float) -> list[Row]:
     """A sample's rows: the bound, the optimum and every policy."""
     sample = world.sample(index)
     best = optimum(sample, wait_s_per_kwh=wait_s_per_kwh, time_limit_s=time_limit_s)
-    bare = Row(classes=world.classes, sample=index, jobs=len(sample.submissions))
+    blank = Row(classes=world.classes, sample=index, jobs=len(sample.submissions))
     runs = {OPTIMUM: best.run} | {spec.label: run_policy(sample, spec) for spec in specs(wait_s_per_kwh)}
     return [
-        replace(bare, cost_s=best.bound_s),
-        *(_scored(bare, name, run, wait_s_per_kwh) for name, run in runs.items()),
+        replace(blank, cost_s=best.bound_s),
+        *(_scored(blank, name, run, wait_s_per_kwh) for name, run in runs.items()),
     ]
 
 
-def _scored(bare: Row, name: str, run: Run, wait_s_per_kwh: float) -> Row:
+def _scored(blank: Row, name: str, run: Run, wait_s_per_kwh: float) -> Row:
     scores, cost = score(run), cost_s(run, wait_s_per_kwh)
-    return replace(bare, schedule=name, cost_s=cost, wait_s=scores.total_wait_s, energy_kwh=scores.energy_kwh)
+    return replace(blank, schedule=name, cost_s=cost, wait_s=scores.total_wait_s, energy_kwh=scores.energy_kwh)
 
 
 def table(found: Sequence[Row], classes: str, wait_s_per_kwh: float) -> TableView:
     """Totals of all samples of one table of classes, and what each schedule costs above the optimum and the bound."""
-    mine = [row for row in found if row.classes == classes]
-    names = list(dict.fromkeys(row.schedule for row in mine))
-    totals = {name: [row for row in mine if row.schedule == name] for name in names}
-    cost = {name: sum(row.cost_s for row in of) for name, of in totals.items()}
+    class_rows = [row for row in found if row.classes == classes]
+    names = list(dict.fromkeys(row.schedule for row in class_rows))
+    totals = {name: [row for row in class_rows if row.schedule == name] for name in names}
+    cost = {name: sum(row.cost_s for row in schedule_rows) for name, schedule_rows in totals.items()}
     samples, jobs = len(totals[OPTIMUM]), [row.jobs for row in totals[OPTIMUM]]
     pairs = zip(totals[BOUND], totals[OPTIMUM], strict=True)
-    worst = max((1 - bound.cost_s / best.cost_s for bound, best in pairs if best.cost_s), default=0.0)
+    worst_gap = max((1 - bound.cost_s / best.cost_s for bound, best in pairs if best.cost_s), default=0.0)
     return TableView(
         title=f"Distance from the offline optimum, classes {classes}",
         headings=("schedule", "cost\nh", "above the\noptimum", "above the\nbound", "waiting\nh", "energy\nkWh"),
@@ -98,22 +98,22 @@ def table(found: Sequence[Row], classes: str, wait_s_per_kwh: float) -> TableVie
                 f"{cost[name] / HOUR_S:,.1f}",
                 f"{cost[name] / cost[OPTIMUM] - 1:+.1%}",
                 f"{cost[name] / cost[BOUND] - 1:+.1%}",
-                _total([row.wait_s for row in of], HOUR_S),
-                _total([row.energy_kwh for row in of], 1.0),
+                _total([row.wait_s for row in schedule_rows], HOUR_S),
+                _total([row.energy_kwh for row in schedule_rows], 1.0),
             )
-            for name, of in totals.items()
+            for name, schedule_rows in totals.items()
         ),
         provenance=Provenance.MODELLED,
         notes=(
             f"Totals of {samples} samples of {min(jobs)} to {max(jobs)} jobs; cost: waiting and {wait_s_per_kwh:g} s a "
-            f"kWh. Largest gap between a sample's optimum as found and its bound: {worst:.1%}.",
+            f"kWh. Largest gap between a sample's optimum as found and its bound: {worst_gap:.1%}.",
         ),
     )
 
 
 def _total(values: Sequence[float | None], unit: float) -> str:
-    known = [value for value in values if value is not None]
-    return f"{sum(known) / unit:,.1f}" if known else NOTHING
+    numbers = [value for value in values if value is not None]
+    return f"{sum(numbers) / unit:,.1f}" if numbers else NOTHING
 
 
 def parser() -> argparse.ArgumentParser:
@@ -134,23 +134,23 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns its exit status."""
     args = parser().parse_args(argv)
-    usual = ArrivalPattern()
-    arrivals = ArrivalPattern(expected=usual.expected * args.days / usual.days, days=args.days)
-    found: list[Row] = []
+    default = ArrivalPattern()
+    arrivals = ArrivalPattern(expected=default.expected * args.days / default.days, days=args.days)
+    all_rows: list[Row] = []
     try:
         worlds = [World(classes=name, seed=args.seed, arrivals=arrivals) for name in table_names(args.classes)]
         for world in worlds:
             for index in tqdm(range(args.samples), desc=world.classes, unit="sample", file=sys.stderr):
-                found += rows(world, index, args.wait_s_per_kwh, args.time_limit_s)
+                all_rows += rows(world, index, args.wait_s_per_kwh, args.time_limit_s)
     except KilowaitError as error:
         print(f"benchmarks.optimality: {error}", file=sys.stderr)
         return 2
     console = Console(width=None if sys.stdout.isatty() else 120)
     for world in worlds:
-        console.print(terminal(table(found, world.classes, args.wait_s_per_kwh)))
+        console.print(terminal(table(all_rows, world.classes, args.wait_s_per_kwh)))
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        body = {"provenance": Provenance.MODELLED, "rows": [asdict(row) for row in found]}
+        body = {"provenance": Provenance.MODELLED, "rows": [asdict(row) for row in all_rows]}
         args.json.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
     return 0
 

@@ -129,8 +129,8 @@ class Bench:
     def share(self, ours: Totals) -> Interval:
         """The share saved of the energy between Simple and the bound."""
         bound = np.array(self.run(BOUND).energy_kwh)
-        left = change(np.array(ours.energy_kwh) - bound, np.array(self.run("simple").energy_kwh) - bound)
-        return Interval(estimate=-left.estimate, low=-left.high, high=-left.low)
+        remaining = change(np.array(ours.energy_kwh) - bound, np.array(self.run("simple").energy_kwh) - bound)
+        return Interval(estimate=-remaining.estimate, low=-remaining.high, high=-remaining.low)
 
 
 def error_sd(errors: ErrorPool | None) -> float:
@@ -187,8 +187,8 @@ def fronts(bench: Bench) -> list[Point]:
         return Point(policy=policy, parameter=parameter, wait_h=sum(totals.wait_h), energy_kwh=sum(totals.energy_kwh))
 
     ours = [point("patient", price) for price in FRONT_PRICES]
-    others = [point("value", k) for k in FRONT_KAPPAS] + [point("greedy", g) for g in GAMMAS]
-    return ours + [replace(p, beaten=any(beats(mine, p) for mine in ours)) for p in others]
+    other_points = [point("value", k) for k in FRONT_KAPPAS] + [point("greedy", g) for g in GAMMAS]
+    return ours + [replace(p, beaten=any(beats(our_point, p) for our_point in ours)) for p in other_points]
 
 
 def beats(ours: Point, other: Point) -> bool:
@@ -240,14 +240,14 @@ def parser() -> argparse.ArgumentParser:
 def worlds(args: argparse.Namespace) -> list[World]:
     """The test worlds asked for; raises InputError for a cell that is not table:load."""
     errors = error_pool(parquet.read_table(args.residuals, columns.RESIDUALS)) if args.residuals else None
-    found = []
+    world_list = []
     for text in args.cells.split(","):
         classes, _, load = text.partition(":")
         try:
-            found.append(World(classes=classes, seed=args.seed, load=float(load), errors=errors))
+            world_list.append(World(classes=classes, seed=args.seed, load=float(load), errors=errors))
         except ValueError:
             raise InputError(f"--cells takes table:load like calibrated:2, got {text!r}") from None
-    return found
+    return world_list
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -264,9 +264,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 unbeaten += sum(not p.beaten for p in points if p.policy != "patient")
                 rows.append({"classes": world.classes, "load": world.load, "points": [asdict(p) for p in points]})
             else:
-                found = cell(Bench(replace(world, role="validation"), args.validation, executor), test, args.policy)
-                show_cell(found)
-                rows.append(asdict(found))
+                result = cell(Bench(replace(world, role="validation"), args.validation, executor), test, args.policy)
+                show_cell(result)
+                rows.append(asdict(result))
             sys.stdout.flush()
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -19,18 +19,20 @@ def simulate(submissions: Sequence[Submission], inventory: Mapping[str, int], ch
     coming = sorted(submissions, key=lambda s: (s.job.submit_s, s.job.job_id))
     waiting: list[Submission] = []
     running: list[Running] = []
-    free, starts, now_s, arrived = dict(inventory), [], 0.0, 0
-    while arrived < len(coming) or running:
-        instants = [end_s for end_s, _, _ in running] + [s.job.submit_s for s in coming[arrived : arrived + 1]]
+    free, starts, now_s, arrival_count = dict(inventory), [], 0.0, 0
+    while arrival_count < len(coming) or running:
+        instants = [end_s for end_s, _, _ in running] + [
+            s.job.submit_s for s in coming[arrival_count : arrival_count + 1]
+        ]
         now_s = min(instants)
         for ended in [r for r in running if r[0] == now_s]:
             running.remove(ended)
             free[ended[1]] += ended[2]
-        while arrived < len(coming) and coming[arrived].job.submit_s == now_s:
-            waiting.append(coming[arrived])
-            arrived += 1
-        while waiting and (chosen := choose(waiting, free, running, now_s)) is not None:
-            submission, gpu_type = chosen
+        while arrival_count < len(coming) and coming[arrival_count].job.submit_s == now_s:
+            waiting.append(coming[arrival_count])
+            arrival_count += 1
+        while waiting and (choice := choose(waiting, free, running, now_s)) is not None:
+            submission, gpu_type = choice
             waiting.remove(submission)
             free[gpu_type] -= submission.job.gpus
             running.append((now_s + submission.truth[gpu_type].runtime_s, gpu_type, submission.job.gpus))
@@ -53,8 +55,8 @@ def value(kappa: float) -> Choose:
         waiting: list[Submission], free: dict[str, int], running: list[Running], now_s: float
     ) -> tuple[Submission, str] | None:
         def worth(pair: tuple[Submission, str]) -> float:
-            seen = pair[0].seen[pair[1]]
-            return -(1 / (pair[0].job.gpus * seen.runtime_s) - kappa * seen.energy_kwh)
+            prediction = pair[0].seen[pair[1]]
+            return -(1 / (pair[0].job.gpus * prediction.runtime_s) - kappa * prediction.energy_kwh)
 
         pairs = sorted(((s, t) for s in waiting for t in free), key=worth)
         return next(((s, t) for s, t in pairs if s.job.gpus <= free[t]), None)
@@ -79,16 +81,19 @@ def easy(
     """EASY backfill; the head holds the type on which it would end first. Predictions must be exact."""
     head = waiting[0]
     plans = [(_first_start_s(head.job.gpus, t, free, running, now_s), t) for t in free]
-    shadow_s, held = min(plans, key=lambda plan: plan[0] + head.seen[plan[1]].runtime_s)
+    shadow_s, shadow_type = min(plans, key=lambda plan: plan[0] + head.seen[plan[1]].runtime_s)
     if shadow_s == now_s:
-        return head, held
-    extra = free[held] + sum(g for end_s, t, g in running if t == held and end_s <= shadow_s) - head.job.gpus
+        return head, shadow_type
+    spare_gpus = (
+        free[shadow_type] + sum(g for end_s, t, g in running if t == shadow_type and end_s <= shadow_s) - head.job.gpus
+    )
     for submission in waiting[1:]:
         gpus = submission.job.gpus
         allowed = [
             t
             for t in free
-            if gpus <= free[t] and (t != held or gpus <= extra or now_s + submission.seen[t].runtime_s <= shadow_s)
+            if gpus <= free[t]
+            and (t != shadow_type or gpus <= spare_gpus or now_s + submission.seen[t].runtime_s <= shadow_s)
         ]
         if allowed:
             return submission, min(allowed, key=lambda t: submission.seen[t].runtime_s)
@@ -96,10 +101,10 @@ def easy(
 
 
 def _first_start_s(gpus: int, gpu_type: str, free: dict[str, int], running: list[Running], now_s: float) -> float:
-    left, start_s = free[gpu_type], now_s
-    for end_s, held, count in sorted(running):
-        if left >= gpus:
+    free_gpus, start_s = free[gpu_type], now_s
+    for end_s, held_type, count in sorted(running):
+        if free_gpus >= gpus:
             break
-        if held == gpu_type:
-            left, start_s = left + count, end_s
+        if held_type == gpu_type:
+            free_gpus, start_s = free_gpus + count, end_s
     return start_s

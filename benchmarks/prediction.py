@@ -81,17 +81,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.labels and not args.embeddings:
             raise InputError("--labels needs --embeddings, the folder of the corpus' vectors (pipelines.embed)")
-        found = run(args)
+        record = run(args)
         if args.card:
             bundle = bundles.load(args.card)
-            write_card(args.card, probe_card(bundle, bundle.version, overhead(found)))
+            write_card(args.card, probe_card(bundle, bundle.version, overhead(record)))
     except KilowaitError as error:
         print(f"benchmarks.prediction: {error}", file=sys.stderr)
         return 2
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(_as_text(found))
+        args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(_as_text(record))
     return 0
 
 
@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "watts": args.watts,
         "job_watts": args.job_watts,
         "saving": args.saving,
-        "rows": [asdict(_row(budget_s, found, args, errors.get(budget_s))) for budget_s, found in times.items()],
+        "rows": [asdict(_row(budget_s, timings, args, errors.get(budget_s))) for budget_s, timings in times.items()],
     }
 
 
@@ -159,8 +159,8 @@ def _nearest(corpus: Path, embedder: Embedder, bundle: bundles.Bundle, tokens: i
     """The program whose length is nearest to `tokens`, of those whose size in bytes comes near."""
     sources = [read_source(path) for path in sorted(corpus.glob("*.py"))]
     sources.sort(key=lambda source: abs(len(source.text) - 3.6 * tokens))  # a first guess of bytes a token
-    counted = [(source, embedder.embed(source, bundle.features)[0].tokens) for source in sources[:8]]
-    return min(counted, key=lambda pair: abs(pair[1] - tokens))
+    token_counts = [(source, embedder.embed(source, bundle.features)[0].tokens) for source in sources[:8]]
+    return min(token_counts, key=lambda pair: abs(pair[1] - tokens))
 
 
 def _timed(predictors: dict[float, Predictor], source: Source, repeats: int) -> dict[float, Times]:
@@ -168,11 +168,11 @@ def _timed(predictors: dict[float, Predictor], source: Source, repeats: int) -> 
     for turn in tqdm(range(-1, repeats), desc="predict", unit="pass", file=sys.stderr):
         for budget_s, predictor in predictors.items():
             text = f"{source.text}\n# pass {turn} of {budget_s}\n"
-            fresh = source_from_bytes(source.name, text.encode())
+            new_source = source_from_bytes(source.name, text.encode())
             started = time.perf_counter()
-            outcome = predictor.forecast(fresh, GPU_TYPES).dry_run
+            outcome = predictor.forecast(new_source, GPU_TYPES).dry_run
             uncached_s = time.perf_counter() - started
-            predictor.forecast(fresh, GPU_TYPES)
+            predictor.forecast(new_source, GPU_TYPES)
             if turn >= 0:  # the first pass starts the worker and loads the device model
                 times[budget_s].uncached_s.append(uncached_s)
                 times[budget_s].cached_s.append(time.perf_counter() - started - uncached_s)
@@ -180,16 +180,16 @@ def _timed(predictors: dict[float, Predictor], source: Source, repeats: int) -> 
     return times
 
 
-def _row(budget_s: float, found: Times, args: argparse.Namespace, errors: Errors | None) -> Row:
-    ordered = sorted(found.uncached_s)
+def _row(budget_s: float, timings: Times, args: argparse.Namespace, errors: Errors | None) -> Row:
+    ordered = sorted(timings.uncached_s)
     cost_j = args.watts * statistics.median(ordered)
     return Row(
         budget_s=budget_s,
         passes=len(ordered),
         p50_s=statistics.median(ordered),
         p95_s=ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
-        cached_p50_ms=1e3 * statistics.median(found.cached_s),
-        outcomes=dict(found.outcomes),
+        cached_p50_ms=1e3 * statistics.median(timings.cached_s),
+        outcomes=dict(timings.outcomes),
         estimated_j=cost_j,
         break_even_s=break_even_s(cost_j, args.job_watts, args.saving),
         errors=errors,
@@ -199,27 +199,28 @@ def _row(budget_s: float, found: Times, args: argparse.Namespace, errors: Errors
 def overhead(found: dict[str, Any]) -> str:
     """What a model card says of the time and energy that a prediction takes."""
     rows = {row["budget_s"]: row for row in found["rows"]}
-    chosen = rows.get(BUDGET_S) or found["rows"][-1]
+    default_row = rows.get(BUDGET_S) or found["rows"][-1]
     times = "; ".join(
         f"budget {budget_s:g} s: {1e3 * row['p50_s']:,.0f} ms (95th percentile {1e3 * row['p95_s']:,.0f})"
         for budget_s, row in rows.items()
     )
     return (
         f"measured on one {found['machine']} ({found['cores']} cores, {found['threads']} for the language model; "
-        f"medians of {chosen['passes']} passes over a program of {found['tokens']:,} tokens), by the CPU seconds that "
-        f"its dry run may take: {times}. A source that is known takes {chosen['cached_p50_ms']:.2g} ms. At "
-        f"{found['watts']:g} W that is {chosen['estimated_j']:.0f} J a prediction (estimated, budget "
-        f"{chosen['budget_s']:g} s). Where scheduling on predictions saves {found['saving']:.1%} of a job's energy "
-        f"(modelled) it pays for jobs of {found['job_watts']:g} W that run {chosen['break_even_s']:.0f} s or longer"
+        f"medians of {default_row['passes']} passes over a program of {found['tokens']:,} tokens), by the CPU seconds "
+        f"that its dry run may take: {times}. A source that is known takes {default_row['cached_p50_ms']:.2g} ms. At "
+        f"{found['watts']:g} W that is {default_row['estimated_j']:.0f} J a prediction (estimated, budget "
+        f"{default_row['budget_s']:g} s). Where scheduling on predictions saves {found['saving']:.1%} of a job's "
+        f"energy (modelled) it pays for jobs of {found['job_watts']:g} W that run {default_row['break_even_s']:.0f} s "
+        "or longer"
     )
 
 
-def _as_text(found: dict[str, Any]) -> str:
-    rows = found["rows"]
-    load = found["load_before"], found["load_after"]
+def _as_text(record: dict[str, Any]) -> str:
+    rows = record["rows"]
+    load = record["load_before"], record["load_after"]
     lines = [
-        f"{found['program']}, {found['tokens']} tokens, {found['threads']} threads on {found['cores']} cores; "
-        f"load average {' then '.join(f'{one[0]:.1f}' for one in load)}; {found['machine']}",
+        f"{record['program']}, {record['tokens']} tokens, {record['threads']} threads on {record['cores']} cores; "
+        f"load average {' then '.join(f'{averages[0]:.1f}' for averages in load)}; {record['machine']}",
         "budget_s    p50_s    p95_s  cached_p50_ms  dry runs",
     ]
     lines += [
@@ -234,8 +235,8 @@ def _as_text(found: dict[str, Any]) -> str:
         if (e := r["errors"])
     ]
     lines += [
-        f"budget {r['budget_s']:g} s: {r['estimated_j']:.0f} J a prediction (estimated, {found['watts']:g} W); with "
-        f"{found['saving']:.1%} saved (modelled) it pays for jobs of {found['job_watts']:g} W from "
+        f"budget {r['budget_s']:g} s: {r['estimated_j']:.0f} J a prediction (estimated, {record['watts']:g} W); with "
+        f"{record['saving']:.1%} saved (modelled) it pays for jobs of {record['job_watts']:g} W from "
         f"{r['break_even_s']:.0f} s on"
         for r in rows
     ]

@@ -78,12 +78,12 @@ class PretendedCluster:
         self.scheduler = deploy(settings)
 
     def add(self, ray_type: str, gpus: int) -> Any:
-        """One more node, of a type in Ray's words."""
+        """Add a node with GPUs of the type that Ray calls `ray_type`."""
         resources = {f"accelerator_type:{ray_type}": 1}
         return self.ray.add_node(num_cpus=1, num_gpus=gpus, resources=resources, object_store_memory=MEMORY_BYTES)
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """A word with the scheduler, which may be restarting."""
+        """Call a method of the scheduler, which may be restarting."""
         return ray.get(getattr(self.scheduler, method).remote(*arguments), timeout=600)
 
     def submit(
@@ -98,20 +98,20 @@ class PretendedCluster:
     ) -> str:
         """A job that marks its begin and end `seconds` later, where it is not given another program."""
         marking = Program(files={"m.py": MARK}, entrypoint="m.py", arguments=(str(self.marks), str(seconds)))
-        asked = Request(
+        request = Request(
             job=Job(job_id="", submit_s=0.0, user="ada", **fields),
             predictions=predictions or EQUAL,
             program=program or marking,
             client_key=key,
             retry=retry or Retry(),
         )
-        return str(self.ask("submit", asked))
+        return str(self.ask("submit", request))
 
     def marked(self, job_id: str = "") -> list[tuple[str, str, str]]:
         """(job, attempt, word) of what the programs said, in order, of one job or of all."""
         lines = self.marks.read_text().splitlines() if self.marks.exists() else []
-        said = [line.split() for line in lines if line.startswith(job_id)]
-        return [(job, attempt, word) for job, attempt, _, word in said]
+        fields = [line.split() for line in lines if line.startswith(job_id)]
+        return [(job, attempt, word) for job, attempt, _, word in fields]
 
     def until(self, what: Callable[[], bool], timeout_s: float = 600.0) -> None:
         """Wait until a condition holds."""

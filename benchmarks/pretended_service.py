@@ -46,7 +46,7 @@ class PretendedService:
         self.client().cluster()
 
     def client(self) -> Client:
-        """One for a thread of its own."""
+        """A new client: each thread needs its own."""
         return Client(self.address, self.token, patience_s=120.0)
 
     def submit(self, client: Client, key: str, seconds: float, *, max_attempts: int) -> str:
@@ -63,8 +63,8 @@ class PretendedService:
     def replicas(self, what: str) -> list[int]:
         """The processes of the replicas of "ingress" or "predictor" that live."""
         name = f"SERVE_REPLICA::{APPLICATION}#{REPLICAS[what]}#"
-        living = state.actors(actor_state_name="ALIVE").values()
-        return [one["Pid"] for one in living if one["Name"].startswith(name)]
+        actors = state.actors(actor_state_name="ALIVE").values()
+        return [actor["Pid"] for actor in actors if actor["Name"].startswith(name)]
 
     def kill_replica(self, what: str) -> int:
         """kill -9 a replica, once there is one; returns the process id that it had."""

@@ -56,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     study = read_study(options.labels)
     config = ProbeConfig.default()
-    found = read_embeddings(options.embeddings, config.features, study.scripts)
-    x = torch.cat([found[key] for key in config.features], dim=1)
-    held = _folds(study, config, x, options.folds)
+    embeddings = read_embeddings(options.embeddings, config.features, study.scripts)
+    x = torch.cat([embeddings[key] for key in config.features], dim=1)
+    out_of_fold = _folds(study, config, x, options.folds)
     console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(terminal(_new_kinds(study, config, x, held, options)))
-    console.print(terminal(_again(study, x, held, options)))
+    console.print(terminal(_new_kinds(study, config, x, out_of_fold, options)))
+    console.print(terminal(_again(study, x, out_of_fold, options)))
     print(_cost(x.shape[1]))
     return 0
 
@@ -104,96 +104,100 @@ def _measured(study: Dataset, x: torch.Tensor, rows: np.ndarray, residual: np.nd
 
 
 def _new_kinds(
-    study: Dataset, config: ProbeConfig, x: torch.Tensor, held: Sequence[Fold], options: argparse.Namespace
+    study: Dataset, config: ProbeConfig, x: torch.Tensor, out_of_fold: Sequence[Fold], options: argparse.Namespace
 ) -> TableView:
     errors: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
     family: list[str] = []
-    fresh: list[bool] = []
-    inside: list[np.ndarray] = []
+    is_new: list[bool] = []
+    hits: list[np.ndarray] = []
     for repeat in tqdm(range(options.repeats), unit="order", file=sys.stderr):
-        for k, fold in enumerate(held):
+        for k, fold in enumerate(out_of_fold):
             rows = np.random.default_rng([repeat, k]).permutation(fold.rows)
-            arrived, rest = rows[: options.arrive], rows[options.arrive :]
+            train_rows, test_rows = rows[: options.arrive], rows[options.arrive :]
             residual = np.log(study.metrics["runtime_s"] / fold.expected)
-            learnt, asked = (_measured(study, x, r, residual[r]) for r in (arrived, rest))
-            for name, error in (_errors(learnt, asked) | _failed(learnt, asked, repeat)).items():
+            train_jobs, test_jobs = (_measured(study, x, r, residual[r]) for r in (train_rows, test_rows))
+            for name, error in (_errors(train_jobs, test_jobs) | _failed(train_jobs, test_jobs, repeat)).items():
                 errors[name].append(error)
-            mask = ~np.isin(np.arange(len(residual)), rest)
-            anew = _probe(study, config, x, mask)
-            errors["retrained probe"].append(np.abs(np.log(study.metrics["runtime_s"] / anew))[rest])
-            inside.append(_inside(learnt, asked))
-            family += [study.families[i] for i in study.script[rest]]
-            fresh += [name not in set(learnt.source) for name in asked.source]
+            mask = ~np.isin(np.arange(len(residual)), test_rows)
+            retrained = _probe(study, config, x, mask)
+            errors["retrained probe"].append(np.abs(np.log(study.metrics["runtime_s"] / retrained))[test_rows])
+            hits.append(_inside(train_jobs, test_jobs))
+            family += [study.families[i] for i in study.script[test_rows]]
+            is_new += [name not in set(train_jobs.source) for name in test_jobs.source]
     title = f"{options.arrive} jobs of families that the probe never saw arrive; {len(family)} predictions of the rest"
-    note = f"90% intervals of the correction hold {np.concatenate(inside).mean():.1%} of the rest"
-    return _table(title, {name: np.concatenate(found) for name, found in errors.items()}, family, fresh, note)
+    note = f"90% intervals of the correction hold {np.concatenate(hits).mean():.1%} of the rest"
+    return _table(title, {name: np.concatenate(values) for name, values in errors.items()}, family, is_new, note)
 
 
-def _errors(learnt: MeasuredJobs, asked: MeasuredJobs) -> dict[str, np.ndarray]:
-    """|log(measured / predicted)| (m,) of the jobs asked for."""
-    found = {"base": np.abs(asked.runtime)}
+def _errors(train_jobs: MeasuredJobs, test_jobs: MeasuredJobs) -> dict[str, np.ndarray]:
+    """|log(measured / predicted)| (m,) of `test_jobs`, by predictor."""
+    errors = {"base": np.abs(test_jobs.runtime)}
     for name, without in {"corrected": (), **WITHOUT}.items():
-        correction = train(learnt, "", without=without)
-        mean, _ = correction.residuals(asked.jobs(correction.space))["runtime_s"]
-        found[name] = np.abs(asked.runtime - mean)
-    return found
+        correction = train(train_jobs, "", without=without)
+        mean, _ = correction.residuals(test_jobs.jobs(correction.space))["runtime_s"]
+        errors[name] = np.abs(test_jobs.runtime - mean)
+    return errors
 
 
-def _failed(learnt: MeasuredJobs, asked: MeasuredJobs, seed: int) -> dict[str, np.ndarray]:
+def _failed(train_jobs: MeasuredJobs, test_jobs: MeasuredJobs, seed: int) -> dict[str, np.ndarray]:
     """Errors after one in twenty of what arrived was off by a factor of 100, up or down, with and without a limit."""
     rng = np.random.default_rng(seed)
-    off = np.where(rng.random(len(learnt)) < 0.05, np.log(100), 0.0) * rng.choice([-1, 1], len(learnt))
-    found = {}
+    mistakes = np.where(rng.random(len(train_jobs)) < 0.05, np.log(100), 0.0) * rng.choice([-1, 1], len(train_jobs))
+    errors = {}
     for name, limit in ((FAILED, LIMIT), (UNCUT, np.inf)):
-        correction = train(replace(learnt, runtime=learnt.runtime + off), "", limit=limit)
-        found[name] = np.abs(asked.runtime - correction.residuals(asked.jobs(correction.space))["runtime_s"][0])
-    return found
+        correction = train(replace(train_jobs, runtime=train_jobs.runtime + mistakes), "", limit=limit)
+        errors[name] = np.abs(
+            test_jobs.runtime - correction.residuals(test_jobs.jobs(correction.space))["runtime_s"][0]
+        )
+    return errors
 
 
-def _inside(learnt: MeasuredJobs, asked: MeasuredJobs) -> np.ndarray:
-    """Which intervals hold: the older arrived jobs teach, the newer ones calibrate, as in a refit."""
-    first = round(len(learnt) * (1 - TAIL))
-    older, newer = (learnt.where(np.arange(*ends)) for ends in ((0, first), (first, len(learnt))))
-    recipe = calibrated(train(older, ""), newer)
-    made = train(learnt, "", like=recipe)
-    mean, sd = made.residuals(asked.jobs(made.space))["runtime_s"]
+def _inside(train_jobs: MeasuredJobs, test_jobs: MeasuredJobs) -> np.ndarray:
+    """Which intervals hold the measured run time; the older of `train_jobs` teach, the newer ones calibrate."""
+    first = round(len(train_jobs) * (1 - TAIL))
+    older_jobs, newer_jobs = (train_jobs.where(np.arange(*ends)) for ends in ((0, first), (first, len(train_jobs))))
+    recipe = calibrated(train(older_jobs, ""), newer_jobs)
+    correction = train(train_jobs, "", like=recipe)
+    mean, sd = correction.residuals(test_jobs.jobs(correction.space))["runtime_s"]
     ends = recipe.quantiles["runtime_s"]
-    return (asked.runtime >= mean + ends.low * sd) & (asked.runtime <= mean + ends.high * sd)
+    return (test_jobs.runtime >= mean + ends.low * sd) & (test_jobs.runtime <= mean + ends.high * sd)
 
 
-def _again(study: Dataset, x: torch.Tensor, held: Sequence[Fold], options: argparse.Namespace) -> TableView:
-    """The first measured run of --arrive jobs teaches, the last run of the same jobs is asked for."""
+def _again(study: Dataset, x: torch.Tensor, out_of_fold: Sequence[Fold], options: argparse.Namespace) -> TableView:
+    """The first measured run of --arrive jobs teaches, the last run of the same jobs is predicted."""
     runs = pd.read_parquet(options.runs)
-    by = runs[runs.exit_code == 0].sort_values("attempt").groupby(["content_hash", "device_type"]).runtime_s
-    first, last = by.first(), by.last()
+    times = runs[runs.exit_code == 0].sort_values("attempt").groupby(["content_hash", "device_type"]).runtime_s
+    first, last = times.first(), times.last()
     pairs = [(study.scripts[s], study.device_types[d]) for s, d in zip(study.script, study.device, strict=True)]
-    before, after = (np.log([of[pair] for pair in pairs]) for of in (first, last))
+    before, after = (np.log([log_times[pair] for pair in pairs]) for log_times in (first, last))
     errors: dict[str, list[np.ndarray]] = {name: [] for name in ("base", "corrected", *WITHOUT)}
     family: list[str] = []
-    for k, fold in enumerate(held):
-        arrived = np.random.default_rng([7, k]).permutation(fold.rows)[: options.arrive]
+    for k, fold in enumerate(out_of_fold):
+        job_rows = np.random.default_rng([7, k]).permutation(fold.rows)[: options.arrive]
         expected = np.log(fold.expected)
-        learnt, asked = (_measured(study, x, arrived, (of - expected)[arrived]) for of in (before, after))
-        for name, error in _errors(learnt, asked).items():
+        train_jobs, test_jobs = (
+            _measured(study, x, job_rows, (log_times - expected)[job_rows]) for log_times in (before, after)
+        )
+        for name, error in _errors(train_jobs, test_jobs).items():
             errors[name].append(error)
-        family += [study.families[i] for i in study.script[arrived]]
+        family += [study.families[i] for i in study.script[job_rows]]
     title = f"The same {options.arrive} jobs come again; {len(family)} predictions of a later run"
     return _table(
-        title, {name: np.concatenate(found) for name, found in errors.items()}, family, [False] * len(family), ""
+        title, {name: np.concatenate(values) for name, values in errors.items()}, family, [False] * len(family), ""
     )
 
 
 def _table(
-    title: str, errors: Mapping[str, np.ndarray], family: Sequence[str], fresh: Sequence[bool], note: str
+    title: str, errors: Mapping[str, np.ndarray], family: Sequence[str], is_new: Sequence[bool], note: str
 ) -> TableView:
     rows = []
     for name in errors:
-        by = {who: {"base": errors["base"], "candidate": errors[name]} for who in ("runtime_s",)}
+        by = {metric: {"base": errors["base"], "candidate": errors[name]} for metric in ("runtime_s",)}
         by["energy_j"] = {"base": np.full(len(family), np.nan), "candidate": np.full(len(family), np.nan)}
-        against = {"base": errors["corrected"], "candidate": errors[name]}
-        mine = scores(by, family, np.array(fresh))
-        other = scores({**by, "runtime_s": against}, family, np.array(fresh))
-        rows += [_row(name, a, b) for a, b in zip(mine, other, strict=True)]
+        correction_errors = {"base": errors["corrected"], "candidate": errors[name]}
+        against_base = scores(by, family, np.array(is_new))
+        against_corrected = scores({**by, "runtime_s": correction_errors}, family, np.array(is_new))
+        rows += [_row(name, a, b) for a, b in zip(against_base, against_corrected, strict=True)]
     notes = (
         "Error is |log(measured / predicted)| of run times; changes are of its mean, with 95% intervals over families.",
     )
@@ -221,7 +225,7 @@ def _cost(numbers: int) -> str:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(MOST, numbers)).astype(np.float32)
     names = tuple(map(str, range(MOST)))
-    measured = MeasuredJobs(
+    jobs = MeasuredJobs(
         gpu_type=tuple(rng.choice(["A", "B"], MOST)),
         source=names,
         owner=names,
@@ -230,16 +234,16 @@ def _cost(numbers: int) -> str:
         energy=rng.normal(size=MOST),
     )
     began_s = time.perf_counter()
-    made = train(measured, "").ready()
-    trained_s, seen = time.perf_counter() - began_s, {t: Prediction(runtime_s=1.0, energy_kwh=1.0) for t in "AB"}
-    spent = []
+    correction = train(jobs, "").ready()
+    trained_s, predictions = time.perf_counter() - began_s, {t: Prediction(runtime_s=1.0, energy_kwh=1.0) for t in "AB"}
+    spans_s = []
     for vector in vectors[:50]:
         began_s = time.perf_counter()
-        made.apply(seen, source="new", owner="", vector=vector)
-        spent.append(time.perf_counter() - began_s)
+        correction.apply(predictions, source="new", owner="", vector=vector)
+        spans_s.append(time.perf_counter() - began_s)
     return (
         f"{MOST} measured jobs of {MOST} sources, {len(PARTS)} parts: learnt in {trained_s:.1f} s, "
-        f"applied to two types in {1e3 * float(np.median(spent)):.1f} ms (measured, one thread)"
+        f"applied to two types in {1e3 * float(np.median(spans_s)):.1f} ms (measured, one thread)"
     )
 
 

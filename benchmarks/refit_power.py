@@ -31,9 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs = _uncapped(pd.read_csv(parser.parse_args(argv).measurements))
     print(f"{len(runs)} measured runs, {SPLITS} splits; error is |log(measured / predicted)| of energy")
     for missing, name in ((0.0, "every run metered"), (0.5, "every other run metered")):
-        found = [_split(runs, missing, seed) for seed in range(SPLITS)]
-        base, power, direct = (np.concatenate(errors) for errors in zip(*found, strict=True))
-        by_split = [p.mean() - d.mean() for _, p, d in found]
+        split_errors = [_split(runs, missing, seed) for seed in range(SPLITS)]
+        base, power, direct = (np.concatenate(errors) for errors in zip(*split_errors, strict=True))
+        by_split = [p.mean() - d.mean() for _, p, d in split_errors]
         low, high = np.quantile(by_split, [0.025, 0.975])
         print(f"  {name}: median {np.median(base):.3f} uncorrected, {np.median(power):.3f} through power, ", end="")
         print(f"{np.median(direct):.3f} direct; power - direct {np.mean(by_split):+.3f} [{low:+.3f}, {high:+.3f}]")
@@ -56,26 +56,26 @@ def _split(runs: pd.DataFrame, missing: float, seed: int) -> tuple[np.ndarray, n
     teaches = runs.source.isin(set(sources[: len(sources) // 2])).to_numpy()
     energy, runtime = runs.energy.to_numpy(), runs.runtime.to_numpy()
     metered = rng.random(len(runs)) >= missing
-    first, rest = _measured(runs, teaches, runtime, np.where(metered, energy, np.nan)), ~teaches
-    asked = _measured(runs, rest, runtime, energy)
-    alone = train(_measured(runs, teaches & metered, energy, np.full(len(runs), np.nan)), "")
+    first, test_rows = _measured(runs, teaches, runtime, np.where(metered, energy, np.nan)), ~teaches
+    test_jobs = _measured(runs, test_rows, runtime, energy)
+    energy_correction = train(_measured(runs, teaches & metered, energy, np.full(len(runs), np.nan)), "")
     power = train(first, "")
-    mean, _ = power.residuals(asked.jobs(power.space))["energy_j"]
-    direct, _ = alone.residuals(asked.jobs(alone.space))["runtime_s"]
-    return np.abs(energy[rest]), np.abs(energy[rest] - mean), np.abs(energy[rest] - direct)
+    mean, _ = power.residuals(test_jobs.jobs(power.space))["energy_j"]
+    direct, _ = energy_correction.residuals(test_jobs.jobs(energy_correction.space))["runtime_s"]
+    return np.abs(energy[test_rows]), np.abs(energy[test_rows] - mean), np.abs(energy[test_rows] - direct)
 
 
-def _measured(runs: pd.DataFrame, chosen: np.ndarray, runtime: np.ndarray, energy: np.ndarray) -> MeasuredJobs:
-    rows = runs[chosen]
-    kinds = 3 * pd.get_dummies(runs.network).to_numpy(float)[chosen]
+def _measured(runs: pd.DataFrame, mask: np.ndarray, runtime: np.ndarray, energy: np.ndarray) -> MeasuredJobs:
+    rows = runs[mask]
+    kinds = 3 * pd.get_dummies(runs.network).to_numpy(float)[mask]
     shape = np.stack([np.log2(rows.batch_size.to_numpy()), rows.optimizer == "adam"], axis=1)
     return MeasuredJobs(
         gpu_type=tuple(rows.gpu),
         source=tuple(rows.source),
         owner=("",) * len(rows),
         vectors=np.concatenate([kinds, shape], axis=1).astype(np.float32),
-        runtime=runtime[chosen],
-        energy=energy[chosen],
+        runtime=runtime[mask],
+        energy=energy[mask],
     )
 
 

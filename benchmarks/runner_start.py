@@ -90,15 +90,15 @@ class Theirs:
 
 def start_and_end(runner: Ours | Theirs, folder: Path, count: int) -> str:
     """Median seconds to begin and to be known as ended."""
-    begins, known = [], []
+    begins, known_s = [], []
     for n in range(count):
         marks, asked_s = folder / f"{runner.name}-{n}", time.time()
         handle = runner.submit(TIMES, marks)
         until(lambda handle=handle: runner.ended(handle))
         began_s = float(lines(marks)[0])
         begins.append(began_s - asked_s)
-        known.append(time.time() - began_s)
-    return f"begins {np.median(begins):.2f} s, known {np.median(known):.2f} s (medians of {count})"
+        known_s.append(time.time() - began_s)
+    return f"begins {np.median(begins):.2f} s, known {np.median(known_s):.2f} s (medians of {count})"
 
 
 def holder_of(job_pid: str) -> int:
@@ -136,10 +136,10 @@ def main() -> None:
         folder = Path(name)
         world = PretendedCluster(folder, dashboard=True, a=("A100", 2))
         try:
-            both = Ours(world), Theirs(f"http://{world.ray.webui_url}", folder)
-            for runner in both:
+            runners = Ours(world), Theirs(f"http://{world.ray.webui_url}", folder)
+            for runner in runners:
                 print(f"{runner.name}: {start_and_end(runner, folder, options.jobs)}", flush=True)
-            for runner in both:
+            for runner in runners:
                 print(f"{runner.name}, its holder killed -9: {kill_holder(runner, folder)}", flush=True)
             world.kill_scheduler()
             print(f"scheduler killed -9: answers again after {until(lambda: bool(world.ask('status'))):.2f} s")

@@ -123,16 +123,16 @@ def starts(run: Run) -> list[plain.Start]:
 def rate(name: str, setting: Setting, plain_jobs: int, choose: plain.Choose, repeats: int) -> Rate:
     """Jobs a second of one policy, and of the plain reference on the first jobs."""
     jobs, inventory = submissions(setting), setting.inventory
-    few = jobs[:plain_jobs]
+    first_jobs = jobs[:plain_jobs]
     run = simulate(jobs, inventory, policy(name), engine="compiled")
-    same = run.placements == simulate(jobs, inventory, policy(name), engine="python").placements
-    queue, ours = mean_queue(run), starts(simulate(few, inventory, policy(name)))
+    same_placements = run.placements == simulate(jobs, inventory, policy(name), engine="python").placements
+    queue, ours = mean_queue(run), starts(simulate(first_jobs, inventory, policy(name)))
     del run
     seconds = fastest_s(lambda: simulate(jobs, inventory, policy(name)), repeats)
     python_s = fastest_s(lambda: simulate(jobs, inventory, policy(name), engine="python"), repeats)
-    few_s = fastest_s(lambda: simulate(few, inventory, policy(name)), repeats)
+    few_s = fastest_s(lambda: simulate(first_jobs, inventory, policy(name)), repeats)
     started = time.perf_counter()
-    theirs = plain.simulate(few, inventory, choose)
+    theirs = plain.simulate(first_jobs, inventory, choose)
     plain_s = time.perf_counter() - started
     return Rate(
         policy=name,
@@ -144,10 +144,10 @@ def rate(name: str, setting: Setting, plain_jobs: int, choose: plain.Choose, rep
         target=TARGETS.get((name, setting.types)),
         python_jobs_per_s=len(jobs) / python_s,
         python_ratio=python_s / seconds,
-        plain_jobs=len(few),
-        plain_jobs_per_s=len(few) / plain_s,
+        plain_jobs=len(first_jobs),
+        plain_jobs_per_s=len(first_jobs) / plain_s,
         plain_ratio=plain_s / few_s,
-        same_starts=same and ours == theirs,
+        same_starts=same_placements and ours == theirs,
     )
 
 
@@ -159,7 +159,7 @@ def rival(name: str, repeats: int) -> Rival:
     run = simulate(jobs, inventory, policy(name), engine="compiled")
     engine = hpcsim_engine.engine(jobs, ONE_TYPE.gpus, name)
     started = time.perf_counter()
-    done = {job.job_id: job.start_time for job in engine.run().completed_jobs}
+    start_s = {job.job_id: job.start_time for job in engine.run().completed_jobs}
     hpcsim_s = time.perf_counter() - started
     ours_s = fastest_s(lambda: simulate(jobs, inventory, policy(name)), repeats)
     return Rival(
@@ -169,7 +169,7 @@ def rival(name: str, repeats: int) -> Rival:
         jobs_per_s=len(jobs) / ours_s,
         hpcsim_jobs_per_s=len(jobs) / hpcsim_s,
         ratio=hpcsim_s / ours_s,
-        worst_difference_s=max(abs(p.start_s - done[p.job_id]) for p in run.placements),
+        worst_difference_s=max(abs(p.start_s - start_s[p.job_id]) for p in run.placements),
     )
 
 
@@ -186,13 +186,13 @@ def loading(name: str) -> Loading:
 def growth(name: str, jobs: int) -> Growth:
     """One run, in this process alone: its peak memory is that of the whole process."""
     setting = replace(TWO_TYPES, jobs=jobs)
-    given = submissions(setting)
+    submission_list = submissions(setting)
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
     before_kib = _status_kib("VmRSS")
-    simulate(given[:100], setting.inventory, policy(name), engine="compiled")  # loads the kernel
+    simulate(submission_list[:100], setting.inventory, policy(name), engine="compiled")  # loads the kernel
     started = time.perf_counter()
-    run = simulate(given, setting.inventory, policy(name), engine="compiled")
+    run = simulate(submission_list, setting.inventory, policy(name), engine="compiled")
     seconds = time.perf_counter() - started
     peak_kib = _status_kib("VmHWM")
     return Growth(

@@ -61,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        found = _measure(args, Path(folder))
-    sys.stdout.write(_as_text(found))
+        results = _measure(args, Path(folder))
+    sys.stdout.write(_as_text(results))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
     return 0
 
 
@@ -138,23 +138,23 @@ def _submissions(args: argparse.Namespace, address: str, headers: dict[str, str]
     def submit_batch(session: requests.Session) -> list[str]:
         answer = session.post(f"{address}/v1/jobs:batch", json={"jobs": [text] * BATCH})
         answer.raise_for_status()
-        return [str(one["accepted"]["job_id"]) for one in answer.json()["jobs"]]
+        return [str(job["accepted"]["job_id"]) for job in answer.json()["jobs"]]
 
     rate_of_nothing, _ = _rate(nothing, args.submissions, args.clients, headers)
-    rate, made = _rate(submit, args.submissions, args.clients, headers)
-    batches, found = _rate(submit_batch, -(-args.submissions // BATCH), min(4, args.clients), headers)
-    made += [job_id for batch in found for job_id in batch]
-    kept = requests.get(f"{address}/metrics", headers=headers, timeout=60).text
-    counted = next(
-        line for line in kept.splitlines() if line.startswith('kilowait_job_events_total{event="submitted"}')
+    rate, job_ids = _rate(submit, args.submissions, args.clients, headers)
+    batches, batch_ids = _rate(submit_batch, -(-args.submissions // BATCH), min(4, args.clients), headers)
+    job_ids += [job_id for batch in batch_ids for job_id in batch]
+    metrics_text = requests.get(f"{address}/metrics", headers=headers, timeout=60).text
+    counter_line = next(
+        line for line in metrics_text.splitlines() if line.startswith('kilowait_job_events_total{event="submitted"}')
     )
-    assert len(set(made)) == len(made) == int(float(counted.split()[-1])) - 1, "not all are in the log"
+    assert len(set(job_ids)) == len(job_ids) == int(float(counter_line.split()[-1])) - 1, "not all are in the log"
     rates = {"per_s": rate, "batch_per_s": batches * BATCH, "empty_per_s": rate_of_nothing}
-    return {"clients": args.clients, "jobs": len(made), "batch": BATCH, **rates}
+    return {"clients": args.clients, "jobs": len(job_ids), "batch": BATCH, **rates}
 
 
 def _rate(
-    one: Callable[[requests.Session], Any], calls: int, clients: int, headers: dict[str, str]
+    call: Callable[[requests.Session], Any], calls: int, clients: int, headers: dict[str, str]
 ) -> tuple[float, list[Any]]:
     """Calls a second by so many threads, and their answers."""
     sessions = [requests.Session() for _ in range(clients)]
@@ -163,13 +163,13 @@ def _rate(
     share = -(-calls // clients)
     counts = [min(share, calls - n * share) for n in range(clients)]
 
-    def work(at: int) -> list[Any]:
-        return [one(sessions[at]) for _ in range(max(0, counts[at]))]
+    def work(worker: int) -> list[Any]:
+        return [call(sessions[worker]) for _ in range(max(0, counts[worker]))]
 
     with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(one, sessions)) if one.__name__ == "nothing" else None
+        list(pool.map(call, sessions)) if call.__name__ == "nothing" else None
         began_s = time.perf_counter()
-        answers = [answer for found in pool.map(work, range(clients)) for answer in found]
+        answers = [answer for worker_answers in pool.map(work, range(clients)) for answer in worker_answers]
         return calls / (time.perf_counter() - began_s), answers
 
 
@@ -198,17 +198,17 @@ def _until(what: Callable[[], bool], timeout_s: float = 120.0) -> None:
         time.sleep(0.2)
 
 
-def _as_text(found: dict[str, Any]) -> str:
-    empty_ms, cached, new, made = (found[k] for k in ("empty_ms", "cached_ms", "uncached_ms", "submissions"))
+def _as_text(results: dict[str, Any]) -> str:
+    empty_ms, cached, new, accepted = (results[k] for k in ("empty_ms", "cached_ms", "uncached_ms", "submissions"))
     lines = [
         "all measured, over HTTP on this machine            p50 ms    p99 ms",
         f"an empty route of Ray Serve                      {empty_ms['p50']:8.1f}  {empty_ms['p99']:8.1f}",
         f"a prediction that is known                       {cached['p50']:8.1f}  {cached['p99']:8.1f}"
         f"   {cached['p50'] / empty_ms['p50']:.1f} times the empty route's",
-        f"a new text of {found['tokens']:,} tokens                       {new['p50']:8.1f}  {new['p99']:8.1f}",
-        f"submissions accepted durably, {made['clients']} clients       {made['per_s']:8.0f} a second; "
-        f"the empty route {made['empty_per_s']:.0f} ({made['per_s'] / made['empty_per_s']:.2f} of it)",
-        f"the same, {made['batch']} in a request                     {made['batch_per_s']:8.0f} a second",
+        f"a new text of {results['tokens']:,} tokens                       {new['p50']:8.1f}  {new['p99']:8.1f}",
+        f"submissions accepted durably, {accepted['clients']} clients       {accepted['per_s']:8.0f} a second; "
+        f"the empty route {accepted['empty_per_s']:.0f} ({accepted['per_s'] / accepted['empty_per_s']:.2f} of it)",
+        f"the same, {accepted['batch']} in a request                     {accepted['batch_per_s']:8.0f} a second",
     ]
     return "\n".join(lines) + "\n"
 

@@ -48,22 +48,24 @@ def troubles(service: PretendedService, rng: Random) -> Mapping[str, Callable[[]
 
 
 def run_twice(marks: Sequence[tuple[str, str, str]]) -> set[str]:
-    """The jobs that ran twice, by what they said."""
-    begun = Counter((job, attempt) for job, attempt, word in marks if word == "begins")
-    ended = Counter(job for job, _, word in marks if word == "ends")
-    twice = {job for (job, _), times in begun.items() if times > 1} | {job for job, n in ended.items() if n > 1}
+    """The jobs that ran twice, by the marks (job, attempt, word) that their programs wrote."""
+    begin_counts = Counter((job, attempt) for job, attempt, word in marks if word == "begins")
+    end_counts = Counter(job for job, _, word in marks if word == "ends")
+    twice = {job for (job, _), times in begin_counts.items() if times > 1} | {
+        job for job, n in end_counts.items() if n > 1
+    }
     return twice | {job for job, _, word in marks if word == "overlaps"}
 
 
 def submitter(service: PretendedService, seed: int) -> Callable[[int], str]:
-    """What submits the job of a number, with a client for each thread."""
-    own = threading.local()
+    """A function that submits the job of a number, with a client for each thread."""
+    local = threading.local()
 
     def submit(number: int) -> str:
-        if not hasattr(own, "client"):
-            own.client = service.client()
+        if not hasattr(local, "client"):
+            local.client = service.client()
         seconds = Random(f"{seed}-{number}").uniform(0.1, 1.0)
-        return service.submit(own.client, f"soak-{number}", seconds, max_attempts=MAX_ATTEMPTS)
+        return service.submit(local.client, f"soak-{number}", seconds, max_attempts=MAX_ATTEMPTS)
 
     return submit
 
@@ -75,13 +77,13 @@ def soak(service: PretendedService, jobs: int, clients: int, times: Mapping[str,
     acts, bar = troubles(service, rng), tqdm(total=jobs, desc="ended", unit="job")
     submit = submitter(service, seed)
     with ThreadPoolExecutor(clients) as pool:
-        asked: list[Future[str]] = [pool.submit(submit, number) for number in range(jobs)]
-        while due or not all(one.done() for one in asked):
+        futures: list[Future[str]] = [pool.submit(submit, number) for number in range(jobs)]
+        while due or not all(future.done() for future in futures):
             bar.update((ended := sum(word == "ends" for *_, word in service.world.marked())) - bar.n)
             while due and due[0][0] <= ended:
                 acts[due.pop(0)[1]]()
             time.sleep(0.02)
-        return {one.result() for one in asked}
+        return {future.result() for future in futures}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,12 +96,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             accepted = soak(service, args.jobs, args.clients, times, args.seed)
             rows = service.world.over(*accepted, timeout_s=args.timeout_s)
-            made = jobs_of(service)
+            job_rows = jobs_of(service)
         finally:
             service.close()
         twice = run_twice(service.world.marked())
     states = Counter(row["state"] for row in rows)
-    lost, surplus = args.jobs - states["finished"], len(made) - args.jobs
+    lost, surplus = args.jobs - states["finished"], len(job_rows) - args.jobs
     print(f"kills -9        {', '.join(f'{name} {count}' for name, count in times.items())}")
     attempts = sum(len(row["attempts"]) for row in rows)
     print(f"accepted        {len(accepted)} jobs, {attempts} attempts, {time.monotonic() - began_s:.0f} s")

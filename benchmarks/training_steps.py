@@ -132,12 +132,14 @@ def report(measured: dict[tuple[str, int, str], float], modelled: dict[tuple[str
         ratio = modelled[key] / seconds
         print(f"{name:10} {batch:5} {gpu:>5} {seconds * 1e3:12.1f} {modelled[key] * 1e3:12.1f} {ratio:6.2f}")
     for gpu in TYPES:
-        found = [modelled[k] / s for k, s in measured.items() if k[2] == gpu]
-        print(f"{gpu}: modelled over measured, median {statistics.median(found):.2f} of {len(found)}")
+        ratios = [modelled[k] / s for k, s in measured.items() if k[2] == gpu]
+        print(f"{gpu}: modelled over measured, median {statistics.median(ratios):.2f} of {len(ratios)}")
     for gpu in ("P100", "K80"):
         pairs = [(k, (*k[:2], "V100")) for k in measured if k[2] == gpu and (*k[:2], "V100") in measured]
-        off = [abs(math.log(modelled[a] / modelled[b] * measured[b] / measured[a])) for a, b in pairs]
-        print(f"{gpu} against V100: the ratio is off by a factor of {math.exp(statistics.median(off)):.2f} (median)")
+        log_errors = [abs(math.log(modelled[a] / modelled[b] * measured[b] / measured[a])) for a, b in pairs]
+        print(
+            f"{gpu} against V100: the ratio is off by a factor of {math.exp(statistics.median(log_errors)):.2f} (median)"
+        )
 
 
 if __name__ == "__main__":

@@ -61,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parser().parse_args(argv)
     try:
-        found = checks(args.measurements, class_table(args.classes))
+        results = checks(args.measurements, class_table(args.classes))
     except InputError as error:
         print(f"pipelines.calibrate: {error}", file=sys.stderr)
         return 2
-    Console(width=None if sys.stdout.isatty() else 150).print(terminal(view(args.classes, found)))
+    Console(width=None if sys.stdout.isatty() else 150).print(terminal(view(args.classes, results)))
     return 0
 
 

@@ -22,14 +22,14 @@ def device_card(
     model: DeviceModel, version: str, training: Mapping[str, Any], calibration: Calibration, overhead: str = UNKNOWN
 ) -> str:
     """The card of a device model; `overhead` is what a benchmark says of the time a prediction takes."""
-    found = training["out_of_fold"]
+    errors = training["out_of_fold"]
     labels = sum(training["labels"].values())
     intervals = (
         f"90% intervals: residuals out of fold in units of the model's own sigma, quantiles at 5% and 95% "
         f"({calibration.measured.low:+.2f} to {calibration.measured.high:+.2f} sigma on types of training, "
         f"{calibration.new.low:+.2f} to {calibration.new.high:+.2f} on new ones, {calibration.measured.programs} "
-        f"programs). Coverage with the quantiles of the other folds: {found['measured']['coverage90']:.1%} and "
-        f"{found['new']['coverage90']:.1%}. Where a dry run is not whole but has seen an optimizer step "
+        f"programs). Coverage with the quantiles of the other folds: {errors['measured']['coverage90']:.1%} and "
+        f"{errors['new']['coverage90']:.1%}. Where a dry run is not whole but has seen an optimizer step "
         f"both ends move out by a factor of {calibration.partial_factor:g} (from dry runs of generated scripts that "
         "were cut short, not from measured times); without such a step nothing is predicted."
     )
@@ -46,8 +46,8 @@ def device_card(
             f"programs, {labels} measured run times ({training['left_out']} programs left out, having no whole dry "
             f"run). No text of a program is in the model. SHA-256 of the labels: `{training['labels_sha256']}`.",
             "Errors out of fold": "Programs that the model has not seen, nor versions of them, "
-            f"{training['folds']} folds:\n\n{_errors(found['measured'])}\n\nThe same where the device type has not "
-            f"been seen either, {training['new_type_folds']} folds:\n\n{_errors(found['new'])}",
+            f"{training['folds']} folds:\n\n{_errors(errors['measured'])}\n\nThe same where the device type has not "
+            f"been seen either, {training['new_type_folds']} folds:\n\n{_errors(errors['new'])}",
             "Coverage": intervals,
             "Overhead": f"Time that a prediction takes: {overhead}.",
             "Limits": (FORWARD if training["style"] == "kernelbench" else SCRIPTS) + LIMITS,
@@ -79,12 +79,12 @@ operator launch, and contention.
 def probe_card(bundle: Bundle, version: str, overhead: str = UNKNOWN) -> str:
     """The card of a bundle of probes."""
     training, features = bundle.training, bundle.features
-    read = "\n".join(
+    feature_lines = "\n".join(
         f"- model {f.model}, revision {f.revision}, layer {f.layer} ({f.norm}), pooling {f.pooling}" for f in features
     )
-    some = next(iter(bundle.metrics.values())).probe
-    learnt = "\n".join(
-        f"- {metric}: labels {', '.join(f'{how} on {device}' for device, how in part.provenance.items())}; "
+    first_probe = next(iter(bundle.metrics.values())).probe
+    label_lines = "\n".join(
+        f"- {metric}: labels {', '.join(f'{kind} on {device}' for device, kind in part.provenance.items())}; "
         f"from {part.label_range[0]:.4g} to {part.label_range[1]:.4g}"
         for metric, part in bundle.metrics.items()
     )
@@ -92,11 +92,11 @@ def probe_card(bundle: Bundle, version: str, overhead: str = UNKNOWN) -> str:
         f"Probes {version}",
         {
             "What it is": f"Metrics of a program on {', '.join(bundle.device_types)}, read off the embedding of its "
-            f"source by probes of kind {some.config.kind} (kilowait/predict/probe/probe.py).",
-            "Features": f"{read}\n- dimension {some.inputs} in all, side by side",
+            f"source by probes of kind {first_probe.config.kind} (kilowait/predict/probe/probe.py).",
+            "Features": f"{feature_lines}\n- dimension {first_probe.inputs} in all, side by side",
             "Data": f"{training.get('labels', UNKNOWN)} labels of {training.get('scripts', UNKNOWN)} scripts in "
             f"{training.get('groups', UNKNOWN)} groups. SHA-256 of the labels: "
-            f"`{training.get('labels_sha256', UNKNOWN)}`.\n\n{learnt}",
+            f"`{training.get('labels_sha256', UNKNOWN)}`.\n\n{label_lines}",
             "Errors": _accuracy(bundle.accuracy.get("rows", ())),
             "Coverage": _coverage(bundle),
             "Overhead": f"Time that a prediction takes: {overhead}.",
@@ -127,8 +127,8 @@ def _card(title: str, sections: Mapping[str, str]) -> str:
     return f"# {title}\n\n" + "\n".join(f"## {head}\n\n{text}\n" for head, text in sections.items())
 
 
-def _errors(found: Mapping[str, Any]) -> str:
-    rows = {"all": found, **found["by_type"]}
+def _errors(scores: Mapping[str, Any]) -> str:
+    rows = {"all": scores, **scores["by_type"]}
     body = [
         [
             name,

@@ -64,10 +64,10 @@ def _scripts(options: argparse.Namespace) -> list[GeneratedScript]:
     """Everything that is written, with a bar on stderr."""
     if options.composites:
         count = options.composites
-        made = (composite.script for composite in composites(count, options.seed, options.scale))
+        scripts = (composite.script for composite in composites(count, options.seed, options.scale))
     else:
-        count, made = options.count, generate(options.count, options.seed, options.scale)
-    return list(tqdm(made, total=count, desc="corpus", unit="script", file=sys.stderr))
+        count, scripts = options.count, generate(options.count, options.seed, options.scale)
+    return list(tqdm(scripts, total=count, desc="corpus", unit="script", file=sys.stderr))
 
 
 def write_corpus(scripts: Sequence[GeneratedScript], out: Path) -> None:
@@ -124,7 +124,7 @@ def summary(scripts: Sequence[GeneratedScript], out: Path) -> str:
     families, styles = Counter(s.family for s in scripts), Counter(s.style for s in scripts)
     works = Counter((s.family, json.dumps(dict(s.hyperparameters), sort_keys=True)) for s in scripts)
     seconds = sorted(s.seconds for s in scripts)
-    cut = statistics.quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
+    percentiles = statistics.quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
     return "\n".join(
         [
             f"{len(scripts)} scripts in {out}, manifest in {out / MANIFEST}",
@@ -132,8 +132,8 @@ def summary(scripts: Sequence[GeneratedScript], out: Path) -> str:
             + ", ".join(families),
             "styles    " + ", ".join(f"{name} {count}" for name, count in styles.items()),
             f"twins     {len(scripts) - len(works)} share family and hyperparameters with another script",
-            f"seconds   p5 {cut[0]:.3g}, p50 {cut[9]:.3g}, p95 {cut[18]:.3g}, mean {statistics.mean(seconds):.3g} "
-            "(estimated for one CPU core, not measured)",
+            f"seconds   p5 {percentiles[0]:.3g}, p50 {percentiles[9]:.3g}, p95 {percentiles[18]:.3g}, "
+            f"mean {statistics.mean(seconds):.3g} (estimated for one CPU core, not measured)",
         ]
     )
 

@@ -90,21 +90,21 @@ def run(args: argparse.Namespace) -> int:
     recipes = parse_recipes(args.recipes, features=None, seed=args.seed, device="cpu")
     inputs = load([read_corpus(args.corpus, args.labels)], recipes).inputs
     study = inputs.study
-    kept = {"group": study.groups, "program": study.scripts, "family": study.families}[args.by]
-    inputs = replace(inputs, together=kept)
+    together = {"group": study.groups, "program": study.scripts, "family": study.families}[args.by]
+    inputs = replace(inputs, together=together)
     if args.out:
         answers = AnswerFiles(args.out / ".answers", inputs)
         recipes = [answers.of(recipe) for recipe in recipes]
-    fold = folds(study.row_keys(kept), args.folds, args.seed)
-    scored = _scored(study, args.device)
+    fold = folds(study.row_keys(together), args.folds, args.seed)
+    mask = _scored(study, args.device)
     sizes = [int(text) for text in args.sizes.split(",")]
     masks = {size: training(study, fold, size, args.seed) for size in sizes}
     rows = [
-        {"programs": size, "recipe": name, **_scores(study, predicted, scored, args.seed)}
+        {"programs": size, "recipe": name, **_scores(study, predicted, mask, args.seed)}
         for size, name, predicted in _predictions(recipes, inputs, masks, fold)
     ]
     if args.out:
-        _write(args.out, rows, f"{args.folds}-fold by {args.by}, {_where(study, scored)}")
+        _write(args.out, rows, f"{args.folds}-fold by {args.by}, {_where(study, mask)}")
     print(json.dumps(rows) if args.json else _text(rows))
     return 0
 
@@ -113,7 +113,7 @@ def _predictions(
     recipes: Sequence[NamedRecipe], inputs: Inputs, masks: dict[int, list[Mask]], fold: IntArray
 ) -> Iterator[tuple[int, str, FloatArray]]:
     """Out-of-fold predictions (N,) by size and recipe; each model is kept as soon as it is there."""
-    total = len(recipes) * sum(len(of) for of in masks.values())
+    total = len(recipes) * sum(len(size_masks) for size_masks in masks.values())
     with tqdm(total=total, unit="model", file=sys.stderr) as bar:
         for size, of_folds in masks.items():
             for recipe in recipes:
@@ -133,11 +133,11 @@ def training(study: Dataset, fold: IntArray, size: int, seed: int) -> list[Mask]
     """
     masks = []
     for k in range(int(fold.max()) + 1):
-        others = np.unique(study.script[fold != k])
-        if not 2 <= size <= len(others):
-            raise InputError(f"--sizes: {size} programs, but the folds that train have 2 to {len(others)}")
-        drawn = np.random.default_rng([seed, k]).permutation(others)[:size]
-        masks.append(np.isin(study.script, drawn) & (fold != k))
+        training_scripts = np.unique(study.script[fold != k])
+        if not 2 <= size <= len(training_scripts):
+            raise InputError(f"--sizes: {size} programs, but the folds that train have 2 to {len(training_scripts)}")
+        sample = np.random.default_rng([seed, k]).permutation(training_scripts)[:size]
+        masks.append(np.isin(study.script, sample) & (fold != k))
     return masks
 
 
@@ -152,10 +152,10 @@ def _scored(study: Dataset, device: str | None) -> Mask:
 
 
 def _scores(study: Dataset, predicted: FloatArray, mask: Mask, seed: int) -> dict[str, Any]:
-    truth, found = study.metrics["runtime_s"][mask], predicted[mask]
-    got = accuracy(truth, found)
-    low, high = _interval(np.abs(found - truth) / truth, study.script[mask], seed)
-    return {"n": got.n, "mdape": got.median_ape, "low": low, "high": high, "r2_log": got.r2_log}
+    truth, predictions = study.metrics["runtime_s"][mask], predicted[mask]
+    scores = accuracy(truth, predictions)
+    low, high = _interval(np.abs(predictions - truth) / truth, study.script[mask], seed)
+    return {"n": scores.n, "mdape": scores.median_ape, "low": low, "high": high, "r2_log": scores.r2_log}
 
 
 def _interval(ape: FloatArray, script: IntArray, seed: int, draws: int = 500) -> tuple[float, float]:
@@ -175,8 +175,8 @@ def _where(study: Dataset, mask: Mask) -> str:
 
 def _write(out: Path, rows: Sequence[dict[str, Any]], split: str) -> None:
     """curve.json and curve.svg in the folder `out`."""
-    found = {"split": split, "predictions": Provenance.MODELLED, "labels": Provenance.MEASURED, "rows": rows}
-    (out / "curve.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    record = {"split": split, "predictions": Provenance.MODELLED, "labels": Provenance.MEASURED, "rows": rows}
+    (out / "curve.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     lines: dict[str, list[tuple[float, ...]]] = {}
     for row in rows:
         name = READS.get(row["recipe"], row["recipe"])

@@ -125,11 +125,13 @@ def scored(study: Dataset, programs: Programs, count: int, seed: int) -> tuple[S
     """How well programs that are new are predicted on the types of training, and on types that are new as well."""
     groups = study.row_keys(study.groups)
     fold = folds(groups, count, seed)
-    known = list(fold_rounds(fold))
-    few = folds(groups, min(count, NEW_TYPE_FOLDS), seed)
-    fresh = list(device_rounds(study.device, few))
-    with tqdm(total=len(known) + len(fresh), desc="out of fold", unit="model", file=sys.stderr) as bar:
-        return _scored(study, programs, known, fold, bar), _scored(study, programs, fresh, few, bar, new=True)
+    known_rounds = list(fold_rounds(fold))
+    new_type_fold = folds(groups, min(count, NEW_TYPE_FOLDS), seed)
+    new_rounds = list(device_rounds(study.device, new_type_fold))
+    with tqdm(total=len(known_rounds) + len(new_rounds), desc="out of fold", unit="model", file=sys.stderr) as bar:
+        return _scored(study, programs, known_rounds, fold, bar), _scored(
+            study, programs, new_rounds, new_type_fold, bar, new=True
+        )
 
 
 def _scored(
@@ -143,12 +145,12 @@ def _scored(
 ) -> Scored:
     """`new` says that the rounds test types without labels."""
     predicted, sigma = np.full(len(fold), np.nan), np.full(len(fold), np.nan)
-    usable = _whole(study, programs)
-    for one in rounds:
-        tested = one.tested & usable
+    whole_runs = _whole(study, programs)
+    for round_ in rounds:
+        tested = round_.tested & whole_runs
         if tested.any():
-            (found,) = by_operations(programs, study, "runtime_s", [one.train])
-            predicted[tested], sigma[tested] = found.predicted[tested], found.sigma[tested]
+            (answer,) = by_operations(programs, study, "runtime_s", [round_.train])
+            predicted[tested], sigma[tested] = answer.predicted[tested], answer.sigma[tested]
         bar.update()
     rows = np.isfinite(predicted)
     truth, program = study.metrics["runtime_s"][rows], study.script[rows]
@@ -175,9 +177,9 @@ def _fitted(study: Dataset, programs: Programs) -> DeviceModel:
     mask = _whole(study, programs)
     scripts, program = np.unique(study.script[mask], return_inverse=True)
     types, device = np.unique(study.device[mask], return_inverse=True)
-    found = [programs.usable(study.scripts[i]) for i in scripts]
+    usable_runs = [programs.usable(study.scripts[i]) for i in scripts]
     return DeviceModel.fit(
-        [run for run in found if run is not None],
+        [run for run in usable_runs if run is not None],
         [programs.sheet(study.device_types[j]) for j in types],
         MeasuredTimes(program, device, np.log(study.metrics["runtime_s"][mask])),
         terms=programs.terms,
@@ -221,8 +223,8 @@ def _errors_of(study: Dataset, part: Scored) -> dict[str, Any]:
     return {**_row(part.accuracy), "coverage90": part.coverage, "by_type": by_type}
 
 
-def _row(found: Accuracy) -> dict[str, Any]:
-    return {"n": found.n, "mdape": found.median_ape, "mape": found.mape, "r2_log": found.r2_log}
+def _row(scores: Accuracy) -> dict[str, Any]:
+    return {"n": scores.n, "mdape": scores.median_ape, "mape": scores.mape, "r2_log": scores.r2_log}
 
 
 if __name__ == "__main__":

@@ -90,24 +90,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> DryRunSummary:
     """Run dry what is not in --out yet; raises InputError when no file is usable."""
     paths = find_files(options.corpus, options.glob)[: options.limit]
-    found = collect(paths, MAX_SOURCE_BYTES)
-    write_refused(options.out, found.refused)
-    if not found.sources:
-        raise InputError(f"--corpus {', '.join(options.corpus)}: none of {found.files} files is usable")
-    done = finished(options.out, options.target)
-    todo = [source for content_hash, source in found.sources.items() if content_hash not in done]
+    collection = collect(paths, MAX_SOURCE_BYTES)
+    write_refused(options.out, collection.refused)
+    if not collection.sources:
+        raise InputError(f"--corpus {', '.join(options.corpus)}: none of {collection.files} files is usable")
+    done_hashes = finished(options.out, options.target)
+    todo = [source for content_hash, source in collection.sources.items() if content_hash not in done_hashes]
     runs = _dry_run(options, todo) if todo else []
     counts = Counter(run.completeness for run in runs)
     seconds = sorted(run.seconds for run in runs) or [0.0]
     return DryRunSummary(
-        files=found.files,
-        unique=len(found.sources),
-        done_before=len(found.sources) - len(todo),
+        files=collection.files,
+        unique=len(collection.sources),
+        done_before=len(collection.sources) - len(todo),
         whole=counts["whole"],
         guessed=counts["guessed"],
         partial=counts["partial"],
         failed=counts["failed"],
-        refused=len(found.refused),
+        refused=len(collection.refused),
         p50_s=statistics.median(seconds),
         p95_s=seconds[int(0.95 * (len(seconds) - 1))],
         max_s=seconds[-1],
@@ -133,16 +133,16 @@ class _Actor:
 def _dry_run(options: argparse.Namespace, todo: Sequence[Source]) -> list[DryRun]:
     """Run the sources over the actors, writing a shard whenever enough have come back."""
     runs: list[DryRun] = []
-    written = 0
+    written_count = 0
     with session(), tqdm(total=len(todo), desc="dry run", unit="program", mininterval=0.5) as progress:
         for run in _stream(options, todo):
             runs.append(run)
-            if len(runs) - written >= options.shard_size:
-                write_dry_runs(options.out, runs[written:])
-                written = len(runs)
+            if len(runs) - written_count >= options.shard_size:
+                write_dry_runs(options.out, runs[written_count:])
+                written_count = len(runs)
             progress.update()
-    if runs[written:]:
-        write_dry_runs(options.out, runs[written:])
+    if runs[written_count:]:
+        write_dry_runs(options.out, runs[written_count:])
     return runs
 
 

@@ -32,7 +32,7 @@ Distance = Callable[[Tensor, Sequence[str], Tensor], FloatArray]
 
 
 def mahalanobis(train: Tensor, families: Sequence[str], test: Tensor) -> FloatArray:
-    """What kilowait uses."""
+    """The Mahalanobis distance that kilowait uses."""
     return _fit(train, families).score(test).double().numpy()
 
 
@@ -76,19 +76,19 @@ def compare(
     """A row a distance, and the shares of held-out known and of left-out scripts that the default takes for unknown."""
     family = np.array(study.families)
     part = np.random.default_rng(seed).integers(0, PARTS, len(family))
-    found: dict[str, list[FloatArray]] = {name: [] for name in DISTANCES}
+    distances: dict[str, list[FloatArray]] = {name: [] for name in DISTANCES}
     errors, outside, unknown = [], [], []
     for i, name in enumerate(tqdm(sorted(set(family)), desc="families", unit="family", file=sys.stderr)):
         out = family == name
-        held = (part == i % PARTS) & ~out
-        train, test = np.flatnonzero(~out & ~held), np.flatnonzero(out | held)
-        known = family[train].tolist()
+        held_out = (part == i % PARTS) & ~out
+        train, test = np.flatnonzero(~out & ~held_out), np.flatnonzero(out | held_out)
+        train_families = family[train].tolist()
         for label, distance in DISTANCES.items():
-            found[label].append(distance(x[train], known, x[test]))
-        errors.append(_errors(study, x, config, ~out & ~held)[test])
+            distances[label].append(distance(x[train], train_families, x[test]))
+        errors.append(_errors(study, x, config, ~out & ~held_out)[test])
         outside.append(out[test])
-        unknown.append(_fit(x[train], known).unknown(x[test]).numpy())
-    rows = [_row(label, each, outside, np.concatenate(errors)) for label, each in found.items()]
+        unknown.append(_fit(x[train], train_families).unknown(x[test]).numpy())
+    rows = [_row(label, values, outside, np.concatenate(errors)) for label, values in distances.items()]
     far, flagged = np.concatenate(outside), np.concatenate(unknown)
     return rows, [float(flagged[~far].mean()), float(flagged[far].mean())]
 
@@ -98,8 +98,8 @@ def _errors(study: Dataset, x: Tensor, config: ProbeConfig, train: Mask) -> Floa
     y = study.metrics["runtime_s"]
     rows = study.rows("runtime_s", x, train[study.script] & np.isfinite(y))
     (probe,) = fit_probes(config, [rows], study.device_types, seed=0)
-    wrong = np.abs(np.log(probe.predict(x).double().numpy()[study.script, study.device] / y))
-    return np.bincount(study.script, wrong) / np.bincount(study.script)
+    errors = np.abs(np.log(probe.predict(x).double().numpy()[study.script, study.device] / y))
+    return np.bincount(study.script, errors) / np.bincount(study.script)
 
 
 def _row(label: str, distances: Sequence[FloatArray], outside: Sequence[Mask], errors: FloatArray) -> dict[str, object]:

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         store = Store(args.database)
         try:
             with Console(stderr=True).status("reading the history, learning and comparing"):
-                found = refit(
+                refit_round = refit(
                     store,
                     now_s=time.time(),
                     base_version=args.base,
@@ -68,11 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KilowaitError as error:
         print(f"pipelines.refit: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
-    if found.scores:
+    if refit_round.scores:
         provenance = Provenance.PRETENDED if args.pretended else Provenance.MEASURED
-        Console(width=None if sys.stdout.isatty() else 150).print(terminal(view(found, provenance)))
-    print(said(found))
-    return CODES[found.outcome]
+        Console(width=None if sys.stdout.isatty() else 150).print(terminal(view(refit_round, provenance)))
+    print(said(refit_round))
+    return CODES[refit_round.outcome]
 
 
 def view(found: RefitRound, provenance: Provenance) -> TableView:
@@ -100,13 +100,16 @@ def view(found: RefitRound, provenance: Provenance) -> TableView:
 
 
 def said(found: RefitRound) -> str:
-    """What it came to, in a line."""
+    """The outcome of the refit, in a line."""
     name = f"{found.version}: " if found.version else ""
     return f"{found.outcome}: {name}{found.reason}"
 
 
 def _row(score: Score) -> tuple[str, ...]:
-    medians = (f"{score.median[who]:.3f}" if who in score.median else "-" for who in ("base", "current", "candidate"))
+    medians = (
+        f"{score.median[predictor]:.3f}" if predictor in score.median else "-"
+        for predictor in ("base", "current", "candidate")
+    )
     numbers = (f"{score.difference:+.3f}", f"{score.low:+.3f} to {score.high:+.3f}")
     return (score.metric, score.jobs_kind, str(score.jobs), str(score.sources), *medians, *numbers)
 

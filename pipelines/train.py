@@ -105,11 +105,11 @@ def run(args: argparse.Namespace) -> int:
     inputs = _inputs(study, recipes, config, args)
     splits = _splits(study, config.test_share, args.folds, args.seed)
     memory = PredictionCache(args.out / ".finished", inputs, fresh=args.fresh)
-    lines, residuals, kept = _evaluate(inputs, recipes, splits, memory)
+    lines, residuals, predictions = _evaluate(inputs, recipes, splits, memory)
     write_tables(args.out, study, lines, residuals, {"folds": args.folds, "seed": args.seed})
     print(as_text(study, lines))
     if args.bundle_out:
-        doubt, covered = _doubt(inputs, config, kept, splits)
+        doubt, covered = _doubt(inputs, config, predictions, splits)
         bundle = _final_bundle(inputs, config, lines, args)
         bundle = replace(bundle, doubt=doubt, accuracy={**bundle.accuracy, "coverage90": covered})
         fitted = of_bundle(args.bundle_out)
@@ -130,9 +130,9 @@ def _study(args: argparse.Namespace, config: ProbeConfig) -> Dataset:
     study = read_study(args.labels)
     if not args.embedded_only:
         return study
-    kept = read_study(args.labels, only=embedded_scripts(args.embeddings, config.features))
-    print(f"using {len(kept.scripts)} of {len(study.scripts)} labelled scripts: those embedded", file=sys.stderr)
-    return kept
+    embedded = read_study(args.labels, only=embedded_scripts(args.embeddings, config.features))
+    print(f"using {len(embedded.scripts)} of {len(study.scripts)} labelled scripts: those embedded", file=sys.stderr)
+    return embedded
 
 
 def _inputs(study: Dataset, recipes: Sequence[NamedRecipe], config: ProbeConfig, args: argparse.Namespace) -> Inputs:
@@ -151,8 +151,8 @@ def _inputs(study: Dataset, recipes: Sequence[NamedRecipe], config: ProbeConfig,
 
 def _splits(study: Dataset, share: float, count: int, seed: int) -> dict[str, IntArray]:
     by_script, by_group = study.row_keys(study.scripts), study.row_keys(study.groups)
-    each = (holdout(by_script, share, seed), folds(by_script, count, seed), folds(by_group, count, seed))
-    return dict(zip(SPLITS, each, strict=True))
+    assignments = (holdout(by_script, share, seed), folds(by_script, count, seed), folds(by_group, count, seed))
+    return dict(zip(SPLITS, assignments, strict=True))
 
 
 def _evaluate(
@@ -160,9 +160,9 @@ def _evaluate(
 ) -> tuple[list[Line], list[dict[str, object]], Kept]:
     """Every line of every table, the residuals of the default probe by script, and its predictions by split."""
     lines: list[Line] = []
-    kept: Kept = {}
+    predictions: Kept = {}
     residuals: list[dict[str, object]] = []
-    metrics = [m for m, measured in inputs.study.measured.items() if measured.any()]
+    metrics = [m for m, mask in inputs.study.measured.items() if mask.any()]
     todo = [(metric, split, recipe) for metric in metrics for split in splits for recipe in recipes]
     for metric, split, recipe in (bar := tqdm(todo, unit="model", file=sys.stderr)):
         bar.set_description(f"{metric}, {split}, {recipe.name}")
@@ -170,34 +170,34 @@ def _evaluate(
         predicted = memory.recall(recipe, metric, fold, partial(out_of_fold, recipe.recipe, inputs, metric, fold))
         lines += score(inputs.study, metric, split, recipe.name, predicted)
         if recipe.name == "default":
-            kept.setdefault(metric, {})[split] = predicted
+            predictions.setdefault(metric, {})[split] = predicted
             residuals += residual_rows(inputs.study, metric, predicted) if split == SPLITS[1] else ()
     for metric in metrics:
         for split, fold in splits.items():
             tested = np.where((fold >= 0) & np.isfinite(inputs.study.spread), 1.0, np.nan)
             if metric == "runtime_s":  # spread is of run times
                 lines += score(inputs.study, metric, split, FLOOR, tested)
-    return lines, residuals, kept
+    return lines, residuals, predictions
 
 
 def _doubt(
-    inputs: Inputs, config: ProbeConfig, kept: Kept, splits: dict[str, IntArray]
+    inputs: Inputs, config: ProbeConfig, predictions: Kept, splits: dict[str, IntArray]
 ) -> tuple[Doubt | None, Coverage]:
     """The default probe's intervals for known and new kinds, and their coverage by the quantiles of other folds.
 
     None where the probe was not evaluated or there is too little to say.
     """
     study = inputs.study
-    if not kept or len(set(study.families)) < 2 or len(study.scripts) < LEAST_SCRIPTS:
+    if not predictions or len(set(study.families)) < 2 or len(study.scripts) < LEAST_SCRIPTS:
         return None, {}
     residuals: dict[str, dict[str, tuple[FloatArray, IntArray]]] = {}
     covered: Coverage = {}
-    for metric, by_split in kept.items():
+    for metric, by_split in predictions.items():
         for kind, split in ((KNOWN, SPLITS[1]), (NEW, SPLITS[2])):
-            at = study.measured[metric] & np.isfinite(by_split[split])
-            rows = np.log(study.metrics[metric][at] / by_split[split][at]), study.script[at]
+            mask = study.measured[metric] & np.isfinite(by_split[split])
+            rows = np.log(study.metrics[metric][mask] / by_split[split][mask]), study.script[mask]
             residuals.setdefault(metric, {})[kind] = rows
-            covered.setdefault(metric, {})[kind] = coverage(*rows, splits[split][at])
+            covered.setdefault(metric, {})[kind] = coverage(*rows, splits[split][mask])
     return Doubt.fit(residuals, inputs.x(config.features), study.families, study.scripts), covered
 
 
@@ -208,13 +208,13 @@ def _final_bundle(
     study, x = inputs.study, inputs.x(config.features)
     metrics = {}
     for metric, values in study.metrics.items():
-        labelled = np.isfinite(values)
-        rows = study.rows(metric, x, labelled)
+        mask = np.isfinite(values)
+        rows = study.rows(metric, x, mask)
         (probe,) = fit_probes(config, [rows], study.device_types, seed=args.seed, device=args.device)
         metrics[metric] = bundles.MetricProbe(
             probe=probe,
-            provenance={device: str(how) for device, how in study.provenance[metric].items()},
-            label_range=(float(values[labelled].min()), float(values[labelled].max())),
+            provenance={device: str(kind) for device, kind in study.provenance[metric].items()},
+            label_range=(float(values[mask].min()), float(values[mask].max())),
         )
     default = [flat(line) for line in lines if line.model == "default" and line.family == "all"]
     versions = {"kilowait": __version__, "torch": torch.__version__, "python": platform.python_version()}

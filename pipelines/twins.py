@@ -42,70 +42,73 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 2 for a mistake in what was given, 1 when a twin prints another result."""
     options = _parser().parse_args(argv)
     try:
-        known = read_table(options.corpus / MANIFEST, CORPUS)
-        writing = twins(options.count, options.seed, known.num_rows, options.corpus_seed)
-        made = list(tqdm(writing, total=options.count, desc="twins", unit="twin"))
-        _check_originals(made, set(known["content_hash"].to_pylist()), options)
+        manifest = read_table(options.corpus / MANIFEST, CORPUS)
+        writing = twins(options.count, options.seed, manifest.num_rows, options.corpus_seed)
+        twin_list = list(tqdm(writing, total=options.count, desc="twins", unit="twin"))
+        _check_originals(twin_list, set(manifest["content_hash"].to_pylist()), options)
     except InputError as error:
         print(f"pipelines.twins: {error}", file=sys.stderr)
         return 2
-    same = _compare(made) if options.run else {}
-    _write(made, same, options.out)
-    print(_summary(made, same, options.out))
+    same_results = _compare(twin_list) if options.run else {}
+    _write(twin_list, same_results, options.out)
+    print(_summary(twin_list, same_results, options.out))
     if options.dry_run:
-        print(_dry_run(made, options))
-    return 0 if all(same.values()) else 1
+        print(_dry_run(twin_list, options))
+    return 0 if all(same_results.values()) else 1
 
 
-def _check_originals(made: Sequence[Twin], known: set[str], options: argparse.Namespace) -> None:
-    missing = [twin for twin in made if twin.original not in known]
+def _check_originals(twin_list: Sequence[Twin], hashes: set[str], options: argparse.Namespace) -> None:
+    missing = [twin for twin in twin_list if twin.original not in hashes]
     if missing:
         raise InputError(
-            f"{options.corpus}: lacks {len(missing)} of {len(made)} originals (first: {missing[0].original_name}); "
-            "give the corpus that kilowait lab corpus wrote at --scale cpu, with its --seed as --corpus-seed"
+            f"{options.corpus}: lacks {len(missing)} of {len(twin_list)} originals "
+            f"(first: {missing[0].original_name}); give the corpus that kilowait lab corpus wrote at --scale cpu, with "
+            "its --seed as --corpus-seed"
         )
 
 
-def _compare(made: Sequence[Twin]) -> dict[str, bool]:
+def _compare(twin_list: Sequence[Twin]) -> dict[str, bool]:
     """Whether each pair prints the same last number, by content hash of the twin."""
-    same = {}
-    for twin in tqdm(made, desc="run pairs", unit="pair"):
-        said = results({"twin": twin.text, "original": twin.original_text})
-        same[twin.content_hash] = said["twin"] == said["original"]
-        if not same[twin.content_hash]:
-            print(f"{twin.name}: {said['twin']!r} against {said['original']!r}", file=sys.stderr)
-    return same
+    same_results = {}
+    for twin in tqdm(twin_list, desc="run pairs", unit="pair"):
+        outputs = results({"twin": twin.text, "original": twin.original_text})
+        same_results[twin.content_hash] = outputs["twin"] == outputs["original"]
+        if not same_results[twin.content_hash]:
+            print(f"{twin.name}: {outputs['twin']!r} against {outputs['original']!r}", file=sys.stderr)
+    return same_results
 
 
-def _dry_run(made: Sequence[Twin], options: argparse.Namespace) -> str:
+def _dry_run(twin_list: Sequence[Twin], options: argparse.Namespace) -> str:
     """Whether dry runs of the pairs execute the same operations: then a predictor that reads them cannot tell them."""
-    originals = [source_from_bytes(twin.original_name, twin.original_text.encode()) for twin in made]
-    copies = [source_from_bytes(twin.name, twin.text.encode()) for twin in made]
-    known, new = dry_runs(options.corpus, originals, "cpu"), dry_runs(options.out, copies, "cpu")
-    pairs = [(known[twin.original], new[twin.content_hash]) for twin in made]
+    originals = [source_from_bytes(twin.original_name, twin.original_text.encode()) for twin in twin_list]
+    copies = [source_from_bytes(twin.name, twin.text.encode()) for twin in twin_list]
+    original_runs, twin_runs = dry_runs(options.corpus, originals, "cpu"), dry_runs(options.out, copies, "cpu")
+    pairs = [(original_runs[twin.original], twin_runs[twin.content_hash]) for twin in twin_list]
     whole = [pair for pair in pairs if all(run.completeness == Completeness.WHOLE for run in pair)]
     alike = sum(_work(a) == _work(b) for a, b in whole)
-    apart = max((abs(_flops(b) / _flops(a) - 1) for a, b in whole if _flops(a)), default=0.0)
+    difference = max((abs(_flops(b) / _flops(a) - 1) for a, b in whole if _flops(a)), default=0.0)
     return (
         f"dry runs: of {len(pairs)} pairs {len(whole)} whole, {alike} of them the same operations, each as often; "
-        f"FLOPs differ by {apart:.2%} at most"
+        f"FLOPs differ by {difference:.2%} at most"
     )
 
 
 def _work(run: DryRun) -> list[tuple[str, str, str, float]]:
     """Every operation with its data type, shapes and how often it is executed."""
-    return sorted((one.op, one.dtype, one.shapes, round(one.count, 6)) for one in run.operations)
+    return sorted(
+        (operation.op, operation.dtype, operation.shapes, round(operation.count, 6)) for operation in run.operations
+    )
 
 
 def _flops(run: DryRun) -> float:
-    return sum(one.flops * one.count for one in run.operations)
+    return sum(operation.flops * operation.count for operation in run.operations)
 
 
-def _write(made: Sequence[Twin], same: Mapping[str, bool], out: Path) -> None:
+def _write(twin_list: Sequence[Twin], same_results: Mapping[str, bool], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for twin in made:
+    for twin in twin_list:
         (out / twin.name).write_text(twin.text, encoding="utf-8")
-    write_table(table([_row(twin, same.get(twin.content_hash)) for twin in made], TWINS), out / MANIFEST)
+    write_table(table([_row(twin, same_results.get(twin.content_hash)) for twin in twin_list], TWINS), out / MANIFEST)
 
 
 def _row(twin: Twin, same_result: bool | None) -> dict[str, object]:
@@ -125,16 +128,20 @@ def _row(twin: Twin, same_result: bool | None) -> dict[str, object]:
     }
 
 
-def _summary(made: Sequence[Twin], same: Mapping[str, bool], out: Path) -> str:
-    worn = Counter(name for twin in made for name in twin.disguises)
-    plain = sum(not twin.disguises for twin in made)
+def _summary(twin_list: Sequence[Twin], same_results: Mapping[str, bool], out: Path) -> str:
+    disguise_counts = Counter(name for twin in twin_list for name in twin.disguises)
+    plain = sum(not twin.disguises for twin in twin_list)
     lines = [
-        f"{len(made)} twins of {len({t.family for t in made})} families in {out}, manifest in {out / MANIFEST}",
-        "styles     " + ", ".join(f"{name} {n}" for name, n in Counter(t.style for t in made).most_common()),
-        f"disguises  restyled only {plain}, " + ", ".join(f"{name} {n}" for name, n in worn.most_common()),
+        f"{len(twin_list)} twins of {len({t.family for t in twin_list})} families in {out}, "
+        f"manifest in {out / MANIFEST}",
+        "styles     " + ", ".join(f"{name} {n}" for name, n in Counter(t.style for t in twin_list).most_common()),
+        f"disguises  restyled only {plain}, " + ", ".join(f"{name} {n}" for name, n in disguise_counts.most_common()),
     ]
-    if same:
-        lines.append(f"same result as the original, run on one thread: {sum(same.values())} of {len(same)} (measured)")
+    if same_results:
+        lines.append(
+            f"same result as the original, run on one thread: {sum(same_results.values())} of {len(same_results)} "
+            "(measured)"
+        )
     return "\n".join(lines)
 
 

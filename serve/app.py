@@ -83,8 +83,8 @@ class Service:
         self.desk = Desk(deploy(settings), predictor)
         loop = asyncio.get_event_loop()
         self.learner = Learner(self.desk, options.refit_every, pretended=options.learn_pretended)
-        always = (self.desk.forecasts.watch, self._keep_up, self.learner.keep_up, self.learner.run)
-        self._tasks = [loop.create_task(one()) for one in always]
+        watchers = (self.desk.forecasts.watch, self._keep_up, self.learner.keep_up, self.learner.run)
+        self._tasks = [loop.create_task(watcher()) for watcher in watchers]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes over this replica's desk."""
@@ -112,11 +112,11 @@ def _looked_up(database: str) -> str:
     """The URL, from the environment where it is asked for there."""
     if not database.startswith("$"):
         return database
-    if not (found := os.environ.get(database[1:])):
+    if not (url := os.environ.get(database[1:])):
         raise InputError(
             f"database {database}: the environment variable {database[1:]} is not set; set it to a URL on the head node"
         )
-    return found
+    return url
 
 
 def _absolute(url: str) -> str:

@@ -128,8 +128,8 @@ def _token(url: str) -> str:
     path = Path(url.removeprefix(SQLITE) if url.startswith(SQLITE) else "out/serve/kilowait").with_suffix(".token")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if path.exists() and identify(store, kept := path.read_text().strip()):
-            return kept
+        if path.exists() and identify(store, stored := path.read_text().strip()):
+            return stored
         token = create(store, "operator", Role.OPERATE, time.time())
         path.touch(mode=0o600)
         path.chmod(0o600)

@@ -21,9 +21,9 @@ def write_front(
     predictions: str,
 ) -> None:
     """Write both files to `out`; trials and picks are by table of job classes, the picks then by name of the rule."""
-    same = {"samples": samples, "predictions": predictions, "provenance": Provenance.MODELLED}
-    fronts = {classes: pareto_front(tried) for classes, tried in trials.items()}
-    rows = [asdict(trial) | same | {"classes": classes} for classes, front in fronts.items() for trial in front]
+    common = {"samples": samples, "predictions": predictions, "provenance": Provenance.MODELLED}
+    fronts = {classes: pareto_front(class_trials) for classes, class_trials in trials.items()}
+    rows = [asdict(trial) | common | {"classes": classes} for classes, front in fronts.items() for trial in front]
     parquet.write_table(parquet.table(rows, columns.KAPPA_FRONT), out / "front.parquet")
     panels = {
         f"Value on {classes} jobs: {len(front)} of {len(trials[classes])} kappas on the front": panel(
@@ -41,5 +41,5 @@ def panel(tried: Sequence[KappaTrial], front: Sequence[KappaTrial], picks: Mappi
     def point(trial: KappaTrial) -> tuple[float, float]:
         return trial.total_wait_s / HOUR_S / samples, trial.energy_kwh / samples
 
-    named = {f"{name}: kappa {pick.trial.kappa:g}": point(pick.trial) for name, pick in picks.items()}
-    return [point(trial) for trial in tried], [point(trial) for trial in front], named
+    points_by_name = {f"{name}: kappa {pick.trial.kappa:g}": point(pick.trial) for name, pick in picks.items()}
+    return [point(trial) for trial in tried], [point(trial) for trial in front], points_by_name

@@ -74,9 +74,9 @@ def parser() -> argparse.ArgumentParser:
 def rules(args: argparse.Namespace) -> dict[str, Rule]:
     """How to pick a kappa, by the name it has in kappa.json; raises InputError when several options say it."""
     options = {"--weights": args.weights, "--criterion": args.criterion, "--max-extra-wait": args.max_extra_wait}
-    given = [option for option, value in options.items() if value is not None]
-    if len(given) > 1:
-        raise InputError(f"give only one of {', '.join(given)}")
+    given_options = [option for option, value in options.items() if value is not None]
+    if len(given_options) > 1:
+        raise InputError(f"give only one of {', '.join(given_options)}")
     if args.weights is not None:
         return {"weights": ObjectiveWeights.parse(args.weights)}
     if args.max_extra_wait is not None:
@@ -150,8 +150,8 @@ def run_missing(missing: Sequence[Key], found: Sequence[World], count: int, stor
     """Run these trials under Ray Tune; raises InputError when any of them failed."""
     samples = {w.classes: [w.sample(i) for i in range(count)] for w in found}
     quieten()
-    mine = not ray.is_initialized()
-    if mine:
+    started_ray = not ray.is_initialized()
+    if started_ray:
         connect(args.ray)
     try:
         with tqdm(total=len(missing), desc="kappa", unit="trial", file=sys.stderr) as bar:
@@ -167,7 +167,7 @@ def run_missing(missing: Sequence[Key], found: Sequence[World], count: int, stor
         if grid.errors:
             raise InputError(f"{len(grid.errors)} of {len(missing)} trials failed, the first with: {grid.errors[0]}")
     finally:
-        if mine:
+        if started_ray:
             ray.shutdown()
 
 
@@ -200,17 +200,21 @@ def run(args: argparse.Namespace) -> None:
     """Tune, write what was found to DIR, and print it."""
     if args.samples < 1:
         raise InputError(f"--samples must be >= 1, got {args.samples!r}")
-    wanted, found = rules(args), worlds(args, "validation")
-    by_classes = {world.classes: settings(args, world) for world in found}
+    rules_by_name, validation_worlds = rules(args), worlds(args, "validation")
+    by_classes = {world.classes: settings(args, world) for world in validation_worlds}
     store = TrialStore(args.out / "trials", by_classes)
-    keys = [(world.classes, kappa) for world in found for kappa in kappa_grid(args.low, args.high, args.per_decade)]
+    keys = [
+        (world.classes, kappa)
+        for world in validation_worlds
+        for kappa in kappa_grid(args.low, args.high, args.per_decade)
+    ]
     missing = [key for key in keys if store.load(key) is None]
     if len(missing) < len(keys):
         print(f"{len(keys) - len(missing)} of {len(keys)} trials are already in {args.out}", file=sys.stderr)
     if missing:
-        run_missing(missing, found, args.samples, store, args)
+        run_missing(missing, validation_worlds, args.samples, store, args)
     trials = {key: trial for key in keys if (trial := store.load(key)) is not None}
-    write_results(args, found, trials, wanted, by_classes)
+    write_results(args, validation_worlds, trials, rules_by_name, by_classes)
 
 
 def write_results(
@@ -224,12 +228,12 @@ def write_results(
     common = {"samples": args.samples, "predictions": found[0].predictions}
     rows = [asdict(trial) | common | {"classes": classes} for (classes, _), trial in trials.items()]
     parquet.write_table(parquet.table(rows, columns.KAPPA_TRIALS), args.out / "trials.parquet")
-    tried = {world.classes: [t for (c, _), t in trials.items() if c == world.classes] for world in found}
+    trials_by_class = {world.classes: [t for (c, _), t in trials.items() if c == world.classes] for world in found}
     tuned = {
         classes: {name: pick(of_classes, rule) for name, rule in wanted.items()}
-        for classes, of_classes in tried.items()
+        for classes, of_classes in trials_by_class.items()
     }
-    write_front(args.out, tried, tuned, args.samples, found[0].predictions)
+    write_front(args.out, trials_by_class, tuned, args.samples, found[0].predictions)
     write_kappa(args.out / "kappa.json", tuned, by_classes)
     for classes, picks in tuned.items():
         for name, picked in picks.items():
@@ -239,12 +243,12 @@ def write_results(
 
 def sentence(picked: Pick, zero: KappaTrial) -> str:
     """What was picked, against kappa 0, and why."""
-    against = ", ".join(
-        f"{what} {getattr(picked.trial, total) / getattr(zero, total) - 1:+.1%}"
-        for what, total in (("waiting", "total_wait_s"), ("energy", "energy_kwh"))
+    changes = ", ".join(
+        f"{quantity} {getattr(picked.trial, total) / getattr(zero, total) - 1:+.1%}"
+        for quantity, total in (("waiting", "total_wait_s"), ("energy", "energy_kwh"))
         if getattr(zero, total)
     )
-    return f"kappa {picked.trial.kappa:g} per kWh ({against or 'nothing'} against kappa 0): {picked.why}"
+    return f"kappa {picked.trial.kappa:g} per kWh ({changes or 'nothing'} against kappa 0): {picked.why}"
 
 
 if __name__ == "__main__":

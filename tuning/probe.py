@@ -114,8 +114,8 @@ def _inputs(args: argparse.Namespace) -> tuple[Inputs, list[str]]:
 
 def _settings(args: argparse.Namespace, keys: Sequence[str], labels: str) -> dict[str, Any]:
     """What decides the outcome of a trial: an experiment goes on under the same settings only."""
-    named = {name: getattr(args, name) for name in ("samples", "folds", "by", "kinds", "metric", "seed", "smoke")}
-    return {**named, "features": list(keys), "labels_sha256": labels}
+    arguments = {name: getattr(args, name) for name in ("samples", "folds", "by", "kinds", "metric", "seed", "smoke")}
+    return {**arguments, "features": list(keys), "labels_sha256": labels}
 
 
 def _check_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> None:
@@ -130,23 +130,23 @@ def _check_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     before = json.loads(path.read_text(encoding="utf-8"))
-    changed = [name for name in settings if before.get(name) != settings[name]]
-    if changed:
+    changed_names = [name for name in settings if before.get(name) != settings[name]]
+    if changed_names:
         raise InputError(
-            f"{args.out} holds a search with other settings ({', '.join(changed)}); "
+            f"{args.out} holds a search with other settings ({', '.join(changed_names)}); "
             "give another --out, the same settings, or --fresh to start again"
         )
 
 
 def _search(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: IntArray) -> list[dict[str, Any]]:
     """Run or finish the experiment; a row of columns.PROBE_TRIALS for each trial."""
-    mine = not ray.is_initialized()
-    if mine:
+    started_ray = not ray.is_initialized()
+    if started_ray:
         ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         grid = _tuner(args, inputs, keys, fold).fit()
     finally:
-        if mine:
+        if started_ray:
             ray.shutdown()
     return [_row(grid[i]) for i in range(len(grid))]
 
@@ -215,8 +215,8 @@ def evaluate_trial(drawn: Mapping[str, Any], inputs: Inputs, fold: IntArray, met
     errors: list[float] = []
     for k in range(int(fold.max()) + 1):
         predicted = out_of_fold(recipe, inputs, metric, np.where(fold == k, 0, -1))
-        scored = np.isfinite(predicted) & inputs.study.measured[metric]
-        errors += np.log(predicted[scored] / inputs.study.metrics[metric][scored]).tolist()
+        mask = np.isfinite(predicted) & inputs.study.measured[metric]
+        errors += np.log(predicted[mask] / inputs.study.metrics[metric][mask]).tolist()
         ratio = np.array(errors)
         tune.report(
             {"log_rmse": float(np.sqrt((ratio**2).mean())), "median_ape": float(np.median(np.abs(np.exp(ratio) - 1)))}
@@ -224,17 +224,17 @@ def evaluate_trial(drawn: Mapping[str, Any], inputs: Inputs, fold: IntArray, met
 
 
 def _row(result: Any) -> dict[str, Any]:
-    metrics, drawn = result.metrics or {}, dict(result.config or {})
+    metrics, config = result.metrics or {}, dict(result.config or {})
     return {
         "trial": metrics.get("trial_id") or hashlib.sha256(str(result.path).encode()).hexdigest()[:8],
-        "kind": drawn.get("kind"),
-        "features": drawn.get("features"),
+        "kind": config.get("kind"),
+        "features": config.get("features"),
         "folds": metrics.get("training_iteration", 0),
         "log_rmse": metrics.get("log_rmse"),
         "median_ape": metrics.get("median_ape"),
         "seconds": metrics.get("time_total_s"),
-        "drawn": json.dumps(drawn, sort_keys=True),
-        "config": json.dumps(asdict(config_of(drawn))) if drawn else None,
+        "drawn": json.dumps(config, sort_keys=True),
+        "config": json.dumps(asdict(config_of(config))) if config else None,
         "error": None if result.error is None else str(result.error).splitlines()[-1],
     }
 

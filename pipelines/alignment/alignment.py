@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     }
     x_twins = _vectors(args, world.twin_texts, world.config.features)
     near = neighbourhood(trials["by work"], world.x, x_twins, world.works)
-    nearest = [world.study.scripts.index(found) for found in near.nearest]
+    nearest = [world.study.scripts.index(script) for script in near.nearest]
     variants = [
         as_they_are("originals (what alignment aims at)", [world.texts[i] for i in world.original]),
         as_they_are("twins as they are", world.twin_texts),
@@ -130,25 +130,25 @@ def run(args: argparse.Namespace) -> None:
             variants.append(
                 as_they_are(f"the same {args.rewrites} twins as they are", world.twin_texts, variants[-1].judged)
             )
-    scored = [_score(args, world, trials, variant) for variant in variants]
+    lines = [_score(args, world, trials, variant) for variant in variants]
     methods, truth = _methods(args, world, trials["by work"], variants), trials["by work"].truth
     table = [
-        {"method": name, **errors(truth, found.twins), "originals": errors(truth, found.originals)}
-        for name, found in methods.items()
+        {"method": name, **errors(truth, answers.twins), "originals": errors(truth, answers.originals)}
+        for name, answers in methods.items()
     ]
-    drawn = {name: found.twins for name, found in methods.items()}
-    write_report(args.out, scored, table, drawn, truth, _heat(args, world, variants))
-    print(terminal_text(scored, table))
+    twins_by_method = {name: answers.twins for name, answers in methods.items()}
+    write_report(args.out, lines, table, twins_by_method, truth, _heat(args, world, variants))
+    print(terminal_text(lines, table))
 
 
 def read_world(args: argparse.Namespace) -> AlignmentWorld:
     """Read labels, vectors, corpus and twins; raises InputError where they do not belong together."""
     study, config = read_study(args.labels), ProbeConfig.default()
     rows = read_table(args.twins / "manifest.parquet", TWINS).to_pylist()
-    known = {hash_: i for i, hash_ in enumerate(study.scripts)}
-    foreign = [row["original_path"] for row in rows if row["original"] not in known]
-    if foreign:
-        raise InputError(f"{args.twins}: {len(foreign)} originals have no label (first: {foreign[0]})")
+    index_of = {hash_: i for i, hash_ in enumerate(study.scripts)}
+    unlabelled = [row["original_path"] for row in rows if row["original"] not in index_of]
+    if unlabelled:
+        raise InputError(f"{args.twins}: {len(unlabelled)} originals have no label (first: {unlabelled[0]})")
     manifest = {row["content_hash"]: row for row in read_table(args.corpus / "manifest.parquet", CORPUS).to_pylist()}
     keys = [*config.features, *([PAPER_LAST.key] if PAPER_LAST.key in embedding_keys(args.embeddings) else [])]
     return AlignmentWorld(
@@ -160,7 +160,7 @@ def read_world(args: argparse.Namespace) -> AlignmentWorld:
         styles=[manifest[s]["style"] for s in study.scripts],
         twins=rows,
         twin_texts=[read_source(args.twins / row["path"]).text for row in rows],
-        original=np.array([known[row["original"]] for row in rows]),
+        original=np.array([index_of[row["original"]] for row in rows]),
     )
 
 
@@ -170,13 +170,13 @@ def _vectors(args: argparse.Namespace, texts: Sequence[str], keys: Sequence[str]
     Taken from --embeddings where they are there, else from --out, and computed where they are lacking.
     """
     hashes = [content_hash(text.encode()) for text in texts]
-    there = embedded_scripts(args.embeddings, keys) & set(hashes)
-    lacking = {hash_: text for hash_, text in zip(hashes, texts, strict=True) if hash_ not in there}
-    embed_missing(list(lacking.values()), keys, args.out / "vectors")
+    embedded = embedded_scripts(args.embeddings, keys) & set(hashes)
+    to_embed = {hash_: text for hash_, text in zip(hashes, texts, strict=True) if hash_ not in embedded}
+    embed_missing(list(to_embed.values()), keys, args.out / "vectors")
     rows: dict[str, Tensor] = {}
-    for folder, some in ((args.embeddings, sorted(there)), (args.out / "vectors", sorted(lacking))):
-        found = read_embeddings(folder, keys, some) if some else {}
-        rows |= {hash_: torch.cat([found[key][i] for key in keys]) for i, hash_ in enumerate(some)}
+    for folder, wanted_hashes in ((args.embeddings, sorted(embedded)), (args.out / "vectors", sorted(to_embed))):
+        vectors = read_embeddings(folder, keys, wanted_hashes) if wanted_hashes else {}
+        rows |= {hash_: torch.cat([vectors[key][i] for key in keys]) for i, hash_ in enumerate(wanted_hashes)}
     return torch.stack([rows[hash_] for hash_ in hashes])
 
 
@@ -185,13 +185,13 @@ def _score(
 ) -> dict[str, Any]:
     """One line of the ablation: errors under both splits, and how far the variant is from what is known."""
     x = world.x if variant.training is None else _vectors(args, variant.training, world.config.features)
-    mine = _vectors(args, variant.texts, world.config.features)
+    x_variant = _vectors(args, variant.texts, world.config.features)
     line: dict[str, Any] = {"variant": variant.name, "how": variant.how}
     for split, trial in trials.items():
-        predicted = trial.predict(probe_method(trial, world.config, x, mine, args.seed))
+        predicted = trial.predict(probe_method(trial, world.config, x, x_variant, args.seed))
         line[split] = errors(trial.truth[variant.judged], predicted[variant.judged])
         if split == "by work":
-            near = neighbourhood(trial, x, mine, world.works)
+            near = neighbourhood(trial, x, x_variant, world.works)
             line["distance"] = float(np.median(near.distance[variant.judged]))
             line["unknown"] = float(near.unknown[variant.judged].mean())
     return {**line, **variant.facts()}
@@ -200,7 +200,7 @@ def _score(
 def _by_disguise(world: AlignmentWorld) -> list[Variant]:
     """The twins as they are, those with code that never runs apart: it brings numbers of its own."""
     dead = ["dead code" in twin["disguises"] for twin in world.twins]
-    parts = {"without dead code": [not one for one in dead], "with dead code": dead}
+    parts = {"without dead code": [not flag for flag in dead], "with dead code": dead}
     return [as_they_are(f"  {name}", world.twin_texts, mask) for name, mask in parts.items() if any(mask)]
 
 
@@ -213,37 +213,37 @@ def _methods(
         return Form(texts=texts, vectors=lambda keys: _vectors(args, texts, keys))
 
     originals = [world.texts[i] for i in world.original]
-    known, written = form(world.texts), [form(originals), form(world.twin_texts)]
-    found = compared(trial, known, written, world.config, args.seed)
+    corpus_form, written_forms = form(world.texts), [form(originals), form(world.twin_texts)]
+    methods = compared(trial, corpus_form, written_forms, world.config, args.seed)
     if PAPER_LAST.key in world.vectors:
-        found["last token, regression"] = probed(trial, known, written, last_token(), args.seed)
+        methods["last token, regression"] = probed(trial, corpus_form, written_forms, last_token(), args.seed)
     for variant in (variant for variant in variants if variant.name.startswith("normalised")):
         heading = "default, both normalised" if variant.training is None else "default, all normalised"
         canonical = [form(normalised(originals, None)[0].texts), form(variant.texts)]
-        learnt = known if variant.training is None else form(variant.training)
-        found[heading] = probed(trial, learnt, canonical, world.config, args.seed)
+        training_form = corpus_form if variant.training is None else form(variant.training)
+        methods[heading] = probed(trial, training_form, canonical, world.config, args.seed)
     if args.dry_runs:
-        found["dry run, device model"] = _by_dry_runs(args, world, trial)
-    return found
+        methods["dry run, device model"] = _by_dry_runs(args, world, trial)
+    return methods
 
 
 def _by_dry_runs(args: argparse.Namespace, world: AlignmentWorld, trial: TwinTrial) -> BeforeAndAfter:
     """kilowait's own recipe, which executes a program on tensors without data and does not read it."""
     twins = [read_source(args.twins / row["path"]) for row in world.twins]
-    known = [
+    corpus_sources = [
         source_from_bytes(name, text.encode()) for name, text in zip(world.study.scripts, world.texts, strict=True)
     ]
-    runs = usable_dry_runs(args.corpus, known, world.study) | usable_dry_runs(args.twins, twins, world.study)
+    runs = usable_dry_runs(args.corpus, corpus_sources, world.study) | usable_dry_runs(args.twins, twins, world.study)
     vectors = {}
     for key in world.config.features:
         rows = [*world.vectors[key], *_vectors(args, world.twin_texts, [key])]
-        vectors[key] = dict(zip([source.content_hash for source in (*known, *twins)], rows, strict=True))
+        vectors[key] = dict(zip([source.content_hash for source in (*corpus_sources, *twins)], rows, strict=True))
     originals = {twin.content_hash: row["original"] for twin, row in zip(twins, world.twins, strict=True)}
     labels = read_table(args.labels, LABELS).select(LABELS.names)
     inputs = with_twins(labels, originals, [*world.texts, *world.twin_texts], vectors, runs)
     (recipe,) = parse_recipes(OWN, features=None, seed=args.seed, device="cpu")
-    kept = AnswerFiles(args.out / ".answers", inputs).of(recipe)
-    return by_recipe(trial, inputs, kept.recipe, [twin.content_hash for twin in twins])
+    answer_file = AnswerFiles(args.out / ".answers", inputs).of(recipe)
+    return by_recipe(trial, inputs, answer_file.recipe, [twin.content_hash for twin in twins])
 
 
 def _heat(args: argparse.Namespace, world: AlignmentWorld, variants: Sequence[Variant]) -> str:
@@ -263,8 +263,8 @@ def _rewriter(args: argparse.Namespace) -> Rewriter | None:
     if args.rewriter == "none":
         return None
     if args.rewriter == "local":
-        chosen = {} if args.model is None else {"model": args.model}
-        return LocalRewriter(max_tokens=args.max_tokens, **chosen)
+        options = {} if args.model is None else {"model": args.model}
+        return LocalRewriter(max_tokens=args.max_tokens, **options)
     if not args.base_url or not args.model:
         raise InputError(f"--rewriter chat needs --base-url and --model (and a key in ${KEY_VARIABLE} if asked for)")
     return ChatRewriter(base_url=args.base_url, model=args.model, max_tokens=args.max_tokens)

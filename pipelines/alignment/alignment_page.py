@@ -105,12 +105,12 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     (out / "heat.svg").write_text(heat_svg, encoding="utf-8")
     (out / "agreement.svg").write_text(agreement, encoding="utf-8")
-    seen = "Predicted against measured run time on twins"
+    heading = "Predicted against measured run time on twins"
     far = f"Distances between embeddings of {SHOWN} programs in each form"
     sections = [
         Section(key="variants", heading="Forms of the twins", body=html(variants_table(lines)), data=list(lines)),
         Section(key="methods", heading="Methods", body=html(methods_table(methods)), data=list(methods)),
-        Section(key="agreement", heading=seen, body=figure(agreement, seen, _PROVENANCE), data=None),
+        Section(key="agreement", heading=heading, body=figure(agreement, heading, _PROVENANCE), data=None),
         Section(key="heat", heading=far, body=figure(heat_svg, far, Provenance.MODELLED), data=None),
     ]
     return write_page(out, "alignment", title="Twins, normaliser and alignment", facts={}, sections=sections)
@@ -123,10 +123,10 @@ def heat(
 
     `texts` are the forms of the same T programs, whose `families` choose the first program of each.
     """
-    chosen = [families.index(name) for name in dict.fromkeys(families)][:SHOWN]
-    x = torch.cat([vectors([form[i] for i in chosen]) for form in texts.values()])
+    indices = [families.index(name) for name in dict.fromkeys(families)][:SHOWN]
+    x = torch.cat([vectors([form[i] for i in indices]) for form in texts.values()])
     x = torch.nn.functional.normalize(x - x.mean(0), dim=1)
-    labels = [families[i].replace("_", " ") for i in chosen]
+    labels = [families[i].replace("_", " ") for i in indices]
     distances = (1 - x @ x.T).clamp(min=0).double().numpy()
     note = "1 - cosine of mean embeddings, centred; dark diagonals in a block: programs are recognised"
     return heat_figure(dict.fromkeys(texts, labels), np.asarray(distances), note)

@@ -81,13 +81,15 @@ def with_twins(
     rows: dict[str, list[dict[str, object]]] = {}
     for row in labels.to_pylist():
         rows.setdefault(row["content_hash"], []).append(row)
-    added = [{**row, "content_hash": twin} for twin, original in originals.items() for row in rows[original]]
-    table = pa.concat_tables([labels, pa.Table.from_pylist(added, schema=labels.schema)])
+    twin_rows = [{**row, "content_hash": twin} for twin, original in originals.items() for row in rows[original]]
+    table = pa.concat_tables([labels, pa.Table.from_pylist(twin_rows, schema=labels.schema)])
     study = study_of(table, content_hash(repr(table.to_pylist()).encode()))
     by_hash = {content_hash(text.encode()): text for text in texts}
     return Inputs(
         study=study,
-        embeddings={key: torch.stack([of[script] for script in study.scripts]) for key, of in vectors.items()},
+        embeddings={
+            key: torch.stack([rows_of_key[script] for script in study.scripts]) for key, rows_of_key in vectors.items()
+        },
         texts=[by_hash[script] for script in study.scripts],
         dry_runs=dry_runs,
         devices={name: specification(name) for name in study.device_types},

@@ -39,10 +39,10 @@ class TwinTrial:
 
     def splits(self) -> list[tuple[Mask, IntArray]]:
         """For each fold with a twin in it: the training labels' mask and the twins tested."""
-        labelled = np.isfinite(self.study.metrics[METRIC])
+        has_label = np.isfinite(self.study.metrics[METRIC])
         tested = self.fold[self.original]
         return [
-            (labelled & (self.fold[self.study.script] != k), np.flatnonzero(tested == k)) for k in np.unique(tested)
+            (has_label & (self.fold[self.study.script] != k), np.flatnonzero(tested == k)) for k in np.unique(tested)
         ]
 
     def predict(self, method: Method) -> FloatArray:
@@ -113,13 +113,15 @@ def neighbourhood(trial: TwinTrial, x: Tensor, x_twins: Tensor, keys: Sequence[s
     count = len(trial.original)
     distance, unknown, nearest = np.full(count, np.nan), np.zeros(count, dtype=bool), [""] * count
     for mask, tested in trial.splits():
-        known = sorted(set(trial.study.script[mask].tolist()))
-        families, names, works = ([of[i] for i in known] for of in (trial.study.families, trial.study.scripts, keys))
-        detector = Novelty.fit(x[known], families, names, keys=works)
+        training_scripts = sorted(set(trial.study.script[mask].tolist()))
+        families, names, works = (
+            [values[i] for i in training_scripts] for values in (trial.study.families, trial.study.scripts, keys)
+        )
+        detector = Novelty.fit(x[training_scripts], families, names, keys=works)
         distance[tested] = detector.score(x_twins[tested]).numpy()
         unknown[tested] = detector.unknown(x_twins[tested]).numpy()
-        for twin, found in zip(tested, detector.nearest(x_twins[tested]), strict=True):
-            nearest[twin] = found[0][0]
+        for twin, neighbours in zip(tested, detector.nearest(x_twins[tested]), strict=True):
+            nearest[twin] = neighbours[0][0]
     return Neighbourhood(distance=distance, unknown=unknown, nearest=tuple(nearest))
 
 
@@ -128,13 +130,13 @@ def errors(truth: FloatArray, predicted: FloatArray, seed: int = 0) -> Mapping[s
     ape = np.abs(predicted - truth) / truth
     rng = np.random.default_rng(seed)
     draws = [float(np.median(ape[rng.integers(0, len(ape), len(ape))])) for _ in range(1000)]
-    found = accuracy(truth.ravel(), predicted.ravel())
+    scores = accuracy(truth.ravel(), predicted.ravel())
     low, high = np.quantile(draws, [0.025, 0.975])
     return {
         "n": float(truth.size),
-        "median_ape": found.median_ape,
+        "median_ape": scores.median_ape,
         "low": float(low),
         "high": float(high),
-        "r2_log": found.r2_log,
-        "spearman": found.spearman,
+        "r2_log": scores.r2_log,
+        "spearman": scores.spearman,
     }

@@ -56,8 +56,8 @@ class KnownStyles:
 
 def as_they_are(name: str, texts: Sequence[str], judged: Sequence[bool] | None = None) -> Variant:
     """Texts that nothing was done to; `judged` says which of them count (default: all)."""
-    counted = np.ones(len(texts), dtype=bool) if judged is None else np.array(judged)
-    return Variant(name=name, how="as written", texts=list(texts), judged=counted)
+    mask = np.ones(len(texts), dtype=bool) if judged is None else np.array(judged)
+    return Variant(name=name, how="as written", texts=list(texts), judged=mask)
 
 
 def normalised(twins: Sequence[str], known: Sequence[str] | None) -> list[Variant]:
@@ -65,18 +65,18 @@ def normalised(twins: Sequence[str], known: Sequence[str] | None) -> list[Varian
     texts, seconds, reasons = [], [], []
     for text in twins:
         started = time.perf_counter()
-        made = normalise_source(_source("twin", text))
+        outcome = normalise_source(_source("twin", text))
         seconds.append(time.perf_counter() - started)
-        texts.append(made.source.text)
-        reasons += [made.reason] if made.reason else []
-    everyone = np.ones(len(texts), dtype=bool)
+        texts.append(outcome.source.text)
+        reasons += [outcome.reason] if outcome.reason else []
+    all_twins = np.ones(len(texts), dtype=bool)
     how = "deterministic normaliser, no language model"
-    shared: dict[str, Any] = {"texts": texts, "judged": everyone, "seconds": seconds, "reasons": reasons}
-    found = [Variant(name="normalised, probe trained on originals", how=how, **shared)]
+    shared: dict[str, Any] = {"texts": texts, "judged": all_twins, "seconds": seconds, "reasons": reasons}
+    variants = [Variant(name="normalised, probe trained on originals", how=how, **shared)]
     if known is not None:
         training = [normalise_source(_source("known", text)).source.text for text in known]
-        found.append(Variant(name="normalised, probe trained on normalised", how=how, training=training, **shared))
-    return found
+        variants.append(Variant(name="normalised, probe trained on normalised", how=how, training=training, **shared))
+    return variants
 
 
 def by_generator(twins: Sequence[Mapping[str, Any]], twin_texts: Sequence[str], world: KnownStyles) -> Variant:
@@ -105,21 +105,21 @@ def by_rewriter(
 
     Only the twins asked for are judged.
     """
-    asked = len(twins) if count is None else min(count, len(twins))
+    twin_count = len(twins) if count is None else min(count, len(twins))
     texts, seconds, valid, reasons = list(twins), [], [], []
-    for i in tqdm(range(asked), desc="rewrite", unit="twin"):
+    for i in tqdm(range(twin_count), desc="rewrite", unit="twin"):
         example = _source("nearest known program", neighbours[i])
         aligner = Aligner(rewriter=rewriter, nearest=lambda _, e=example: e, enabled=True, cache=cache)
-        found = aligner.align(_source("twin", twins[i]))
-        texts[i] = found.source.text
-        seconds.append(found.elapsed_s)
-        valid.append(found.aligned)
-        reasons += [found.reason] if found.reason else []
+        alignment = aligner.align(_source("twin", twins[i]))
+        texts[i] = alignment.source.text
+        seconds.append(alignment.elapsed_s)
+        valid.append(alignment.aligned)
+        reasons += [alignment.reason] if alignment.reason else []
     return Variant(
         name=f"aligned by {rewriter.name}",
         how="language model; a rewrite that fails a check is dropped",
         texts=texts,
-        judged=np.arange(len(twins)) < asked,
+        judged=np.arange(len(twins)) < twin_count,
         seconds=seconds,
         valid=valid,
         reasons=reasons,

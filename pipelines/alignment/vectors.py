@@ -34,8 +34,8 @@ def _rows(embedder: Embedder, shard: Shard, bar: "tqdm[None]") -> list[dict[str,
     configurations = [FeatureConfiguration.parse(key) for key in shard.keys]
     rows: list[dict[str, object]] = []
     for source in shard.sources:
-        for made in embedder.embed(source, configurations):
+        for embedding in embedder.embed(source, configurations):
             names = ("content_hash", "features", "tokens", "windows", "vector")
-            rows.append({name: getattr(made, name) for name in names})
+            rows.append({name: getattr(embedding, name) for name in names})
         bar.update()
     return rows

@@ -61,14 +61,14 @@ class EmbedShard:
 
     def _rows(self, item: dict[str, Any]) -> list[dict[str, Any]]:
         source = Source(name=item["name"], text=item["text"], content_hash=item["content_hash"])
-        about = {"shard": item["shard"], "name": source.name, "dtype": self.dtype}
+        common = {"shard": item["shard"], "name": source.name, "dtype": self.dtype}
         started = time.perf_counter()
         try:
-            found = self.embedder.embed(source, [FeatureConfiguration.parse(key) for key in item["keys"]])
+            embeddings = self.embedder.embed(source, [FeatureConfiguration.parse(key) for key in item["keys"]])
         except SourceError as error:
-            return [{**about, "refused": str(error)}]
-        busy_s = (time.perf_counter() - started) / len(found)
-        return [{**about, "busy_s": busy_s, **asdict(embedding)} for embedding in found]
+            return [{**common, "refused": str(error)}]
+        busy_s = (time.perf_counter() - started) / len(embeddings)
+        return [{**common, "busy_s": busy_s, **asdict(embedding)} for embedding in embeddings]
 
 
 def stream(
@@ -118,15 +118,15 @@ def session() -> Iterator[None]:
 
 def pool(shards: int, *, actors: int | None, threads: int, gpus_per_actor: int | None) -> tuple[int, dict[str, float]]:
     """How many actors, and what each takes; raises InputError when the cluster cannot hold what is asked for."""
-    has = ray.cluster_resources()
-    each = {"num_cpus": threads}
-    if gpus := gpus_per_actor or min(1, int(has.get("GPU", 0))):
-        each["num_gpus"] = gpus
-    room = min(int(has.get(kind, 0) // each[name]) for kind, name in _KINDS if name in each)
-    asked = actors or min(room, shards)
-    if asked > room or room < 1:
+    resources = ray.cluster_resources()
+    actor_needs = {"num_cpus": threads}
+    if gpus := gpus_per_actor or min(1, int(resources.get("GPU", 0))):
+        actor_needs["num_gpus"] = gpus
+    room = min(int(resources.get(kind, 0) // actor_needs[name]) for kind, name in _KINDS if name in actor_needs)
+    actor_count = actors or min(room, shards)
+    if actor_count > room or room < 1:
         raise InputError(
             f"--actors {actors or 1} with {threads} CPUs and {gpus} GPUs each: the cluster has "
-            f"{has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs, room for {room}"
+            f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs, room for {room}"
         )
-    return asked, each
+    return actor_count, actor_needs

@@ -118,23 +118,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> tuple[EmbedSummary, list[RefusedFile]]:
     """Embed what is not in --out yet; raises InputError when no file is usable."""
     paths = find_files(options.corpus, options.glob)[: options.limit]
-    found = collect(tqdm(paths, desc="read", unit="file", leave=False), options.max_bytes)
-    write_refused(options.out, found.refused)
-    if not found.sources:
-        raise InputError(_nothing(options, found))
+    collection = collect(tqdm(paths, desc="read", unit="file", leave=False), options.max_bytes)
+    write_refused(options.out, collection.refused)
+    if not collection.sources:
+        raise InputError(_nothing(options, collection))
     location = locate_model(options.model, options.revision)
     features = _features(options, location)
     window = window_size(location, load_tokenizer(location), options.window)
-    shards = plan(found.sources, features, finished(options.out, window), options.shard_size)
+    shards = plan(collection.sources, features, finished(options.out, window), options.shard_size)
     depth = max(FeatureConfiguration.parse(key).layer for key in features)
     work = EmbedPlan(location=location, depth=depth, dtype=options.dtype, window=window, threads=options.threads)
-    tally = EmbedTally(refused=list(found.refused))
+    tally = EmbedTally(refused=list(collection.refused))
     started = time.perf_counter()
     actors = _embed(options, shards, work, tally) if shards else 0
     elapsed_s = time.perf_counter() - started
     write_refused(options.out, tally.refused)
     todo = sum(len(shard.sources) for shard in shards)
-    return _summary(found, todo, len(shards), tally, elapsed_s, actors, features), tally.refused
+    return _summary(collection, todo, len(shards), tally, elapsed_s, actors, features), tally.refused
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,22 +198,28 @@ def _check(options: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be >= 1, got {value}")
 
 
-def _nothing(options: argparse.Namespace, found: Sources) -> str:
-    where = ", ".join(options.corpus)
-    if not found.files:
-        return f"--corpus {where}: no file matches {options.glob}; give files, or another --glob"
-    reasons = "\n".join(f"  {refusal.reason}" for refusal in found.refused[:_SHOWN])
-    return f"--corpus {where}: all {found.files} files are refused:\n{reasons}"
+def _nothing(options: argparse.Namespace, collection: Sources) -> str:
+    folders = ", ".join(options.corpus)
+    if not collection.files:
+        return f"--corpus {folders}: no file matches {options.glob}; give files, or another --glob"
+    reasons = "\n".join(f"  {refusal.reason}" for refusal in collection.refused[:_SHOWN])
+    return f"--corpus {folders}: all {collection.files} files are refused:\n{reasons}"
 
 
 def _summary(
-    found: Sources, todo: int, shards: int, tally: EmbedTally, elapsed_s: float, actors: int, features: Sequence[str]
+    collection: Sources,
+    todo: int,
+    shards: int,
+    tally: EmbedTally,
+    elapsed_s: float,
+    actors: int,
+    features: Sequence[str],
 ) -> EmbedSummary:
     return EmbedSummary(
-        files=found.files,
-        unique=len(found.sources),
+        files=collection.files,
+        unique=len(collection.sources),
         embedded=tally.embedded,
-        skipped=len(found.sources) - todo,
+        skipped=len(collection.sources) - todo,
         refused=len(tally.refused),
         shards=shards,
         tokens=tally.tokens,

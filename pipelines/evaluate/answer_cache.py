@@ -65,26 +65,26 @@ class AnswerFiles:
         def answer(inputs: Inputs, metric: str, train: Sequence[Mask]) -> list[ModelAnswer]:
             paths = [self._path(recipe, metric, mask) for mask in train]
             todo = [i for i, path in enumerate(paths) if self.fresh or not path.exists()]
-            found = recipe.recipe(inputs, metric, [train[i] for i in todo]) if todo else []
-            for i, one in zip(todo, found, strict=True):
-                _save(paths[i], one)
-            made = dict(zip(todo, found, strict=True))
-            return [made[i] if i in made else _read(path) for i, path in enumerate(paths)]
+            results = recipe.recipe(inputs, metric, [train[i] for i in todo]) if todo else []
+            for i, result in zip(todo, results, strict=True):
+                _save(paths[i], result)
+            by_index = dict(zip(todo, results, strict=True))
+            return [by_index[i] if i in by_index else _read(path) for i, path in enumerate(paths)]
 
         return replace(recipe, recipe=answer)
 
     def _path(self, recipe: NamedRecipe, metric: str, mask: Mask) -> Path:
-        read = [self.vectors[key] for key in recipe.features]
-        read += [self.dry_runs, repr(asdict(Terms()))] if recipe.needs_dry_runs else []
-        read += [repr(self.inputs.together)] if recipe.over is not None else []
+        inputs = [self.vectors[key] for key in recipe.features]
+        inputs += [self.dry_runs, repr(asdict(Terms()))] if recipe.needs_dry_runs else []
+        inputs += [repr(self.inputs.together)] if recipe.over is not None else []
         rows = np.packbits(mask).tobytes().hex()
-        parts = [__version__, self.inputs.study.digest, *read, recipe.identity, metric, rows]
+        parts = [__version__, self.inputs.study.digest, *inputs, recipe.identity, metric, rows]
         name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
         return self.folder / f"{name}.npz"
 
 
 def _digest_of(inputs: Inputs) -> str:
-    """Of the dry runs."""
+    """The digest of the dry runs."""
     digest = hashlib.sha256()
     for script, run in sorted(inputs.dry_runs.items()):
         digest.update(script.encode() + (b"" if run is None else run.to_json()))
@@ -99,11 +99,11 @@ def _save(path: Path, answer: ModelAnswer) -> None:
 
 def _read(path: Path) -> ModelAnswer:
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with np.load(path, allow_pickle=False) as archive:
             return ModelAnswer(
-                predicted=found["predicted"],
-                sigma=found.get("sigma"),
-                wide=found.get("wide"),
+                predicted=archive["predicted"],
+                sigma=archive.get("sigma"),
+                wide=archive.get("wide"),
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: no remembered answer ({error}); delete it, or run with --fresh") from error

@@ -119,8 +119,8 @@ def run(args: argparse.Namespace) -> int:
     recipes = parse_recipes(args.recipes or quick, features=None, seed=args.seed, device="cpu")
     data = load(corpora, recipes)
     study = data.inputs.study
-    kept = KEPT["family" if args.leave_out == "family" else args.by](study)
-    data = replace(data, inputs=replace(data.inputs, together=kept))
+    together = KEPT["family" if args.leave_out == "family" else args.by](study)
+    data = replace(data, inputs=replace(data.inputs, together=together))
     if data.dropped:
         print(f"left out of training: {data.dropped} labels of programs that are tested, or versions", file=sys.stderr)
     if args.metric not in study.metrics or not study.measured[args.metric].any():
@@ -129,8 +129,10 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         answers = AnswerFiles(args.out / ".answers", data.inputs, fresh=args.fresh)
         recipes = [answers.of(recipe) for recipe in recipes]
-    found = {recipe.name: _held_out(recipe, data, rounds, args) for recipe in recipes}
-    report = Report(study=study, metric=args.metric, split=split, found=found, pair=_pair(args.pair), seed=args.seed)
+    by_recipe = {recipe.name: _held_out(recipe, data, rounds, args) for recipe in recipes}
+    report = Report(
+        study=study, metric=args.metric, split=split, found=by_recipe, pair=_pair(args.pair), seed=args.seed
+    )
     if args.out:
         print(f"written to {write(report, args.out)}", file=sys.stderr)
     reports = [report, *([_evened(report, data, args)] if args.again else [])]
@@ -177,13 +179,13 @@ def _drift(args: argparse.Namespace) -> Mapping[str, Sequence[float]]:
 def _evened(report: Report, data: Data, args: argparse.Namespace) -> Report:
     """The report with tested run times divided by how much slower the machine was, as --again tells."""
     ratios = _drift(args)
-    for device, found in ratios.items():
+    for device, values in ratios.items():
         print(
-            f"{device}: {len(found)} programs measured again took {statistics.median(found):.3f} times as long "
-            f"(median; {found[0]:.3f} to {found[-1]:.3f})",
+            f"{device}: {len(values)} programs measured again took {statistics.median(values):.3f} times as long "
+            f"(median; {values[0]:.3f} to {values[-1]:.3f})",
             file=sys.stderr,
         )
-    study = divided(report.study, {device: statistics.median(found) for device, found in ratios.items()}, data.tested)
+    study = divided(report.study, {device: statistics.median(values) for device, values in ratios.items()}, data.tested)
     return replace(report, study=study, split=f"{report.split}, its times over the medians of --again")
 
 

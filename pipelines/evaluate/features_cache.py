@@ -58,14 +58,14 @@ def embed_missing(corpus: Path, sources: Sequence[Source], keys: Sequence[str]) 
         for shard in shards:
             rows: list[dict[str, object]] = []
             for source in shard.sources:
-                found = embedder.embed(source, [configurations[key] for key in shard.keys])
-                rows += [{name: getattr(one, name) for name in one.__slots__} for one in found]
+                embeddings = embedder.embed(source, [configurations[key] for key in shard.keys])
+                rows += [{name: getattr(embedding, name) for name in embedding.__slots__} for embedding in embeddings]
                 bar.update()
             write_shard(folder, shard.name, rows, window=embedder.window, dtype=dtype)
 
 
 def _done(folder: Path) -> set[tuple[str, str]]:
-    """What is there already, whatever the window it was read with."""
+    """The vectors that are there already, whatever window the sources were read with."""
     from kilowait.lab.evaluate.dataset import embedding_pairs
 
     return embedding_pairs(folder) if any(folder.glob("*.parquet")) else set()
@@ -77,16 +77,16 @@ def dry_runs(corpus: Path, sources: Sequence[Source], target: str) -> dict[str, 
     Their code is executed, on tensors without data, in a child process of its own that has `BUDGET_S` CPU seconds.
     """
     folder = dry_runs_folder(corpus)
-    done = finished_dry_runs(folder, target)
-    todo = [source for source in sources if source.content_hash not in done]
+    runs = finished_dry_runs(folder, target)
+    todo = [source for source in sources if source.content_hash not in runs]
     if todo:
         folder.mkdir(parents=True, exist_ok=True)
         with DryRunner(budget_s=BUDGET_S, target=target) as runner:
             bar = tqdm(todo, desc="dry run", unit="program", mininterval=0.5, file=sys.stderr)
-            made: list[DryRun] = []
+            shard: list[DryRun] = []
             for source in bar:
-                made.append(runner.run(source))
-                if len(made) == SHARD or source is todo[-1]:
-                    write_dry_runs(folder, made)
-                    made = []
+                shard.append(runner.run(source))
+                if len(shard) == SHARD or source is todo[-1]:
+                    write_dry_runs(folder, shard)
+                    shard = []
     return read_dry_runs(folder, target)

@@ -65,11 +65,13 @@ def read_corpus(folder: Path, labels: Path | None) -> Corpus:
     """
     programs = {row["content_hash"]: row for row in read_table(folder / "manifest.parquet", CORPUS).to_pylist()}
     table = read_table(labels or folder / "labels.parquet", LABELS)
-    kept = table.filter(pa.array([script in programs for script in table["content_hash"].to_pylist()], pa.bool_()))
-    if kept.num_rows == 0:
-        where = labels or folder / "labels.parquet"
-        raise InputError(f"{where}: none of its {table.num_rows} labels is of a program in {folder}")
-    return Corpus(folder=folder, labels=kept.select(LABELS.names), programs=programs)
+    labelled_rows = table.filter(
+        pa.array([script in programs for script in table["content_hash"].to_pylist()], pa.bool_())
+    )
+    if labelled_rows.num_rows == 0:
+        path = labels or folder / "labels.parquet"
+        raise InputError(f"{path}: none of its {table.num_rows} labels is of a program in {folder}")
+    return Corpus(folder=folder, labels=labelled_rows.select(LABELS.names), programs=programs)
 
 
 def drift(again: pa.Table, before: pa.Table) -> dict[str, list[float]]:
@@ -77,30 +79,34 @@ def drift(again: pa.Table, before: pa.Table) -> dict[str, list[float]]:
 
     Raises InputError where a device type of `before` has no program in `again`.
     """
-    known = {(row["content_hash"], row["device_type"]): row["runtime_s"] for row in before.to_pylist()}
-    ratios: dict[str, list[float]] = {device: [] for _, device in sorted(known)}
+    runtime_before = {(row["content_hash"], row["device_type"]): row["runtime_s"] for row in before.to_pylist()}
+    ratios: dict[str, list[float]] = {device: [] for _, device in sorted(runtime_before)}
     for row in again.to_pylist():
-        if (row["content_hash"], row["device_type"]) in known:
-            ratios[row["device_type"]].append(row["runtime_s"] / known[row["content_hash"], row["device_type"]])
-    lacking = [device for device, found in ratios.items() if not found]
-    if lacking:
-        raise InputError(f"--again: no program of --train was measured again on {', '.join(lacking)}")
-    return {device: sorted(found) for device, found in ratios.items()}
+        if (row["content_hash"], row["device_type"]) in runtime_before:
+            ratios[row["device_type"]].append(
+                row["runtime_s"] / runtime_before[row["content_hash"], row["device_type"]]
+            )
+    missing_devices = [device for device, values in ratios.items() if not values]
+    if missing_devices:
+        raise InputError(f"--again: no program of --train was measured again on {', '.join(missing_devices)}")
+    return {device: sorted(values) for device, values in ratios.items()}
 
 
 def on_devices(corpus: Corpus, devices: Sequence[str]) -> Corpus:
     """The corpus with its labels on some device types alone; raises InputError for a type without labels."""
-    there = corpus.labels["device_type"].to_pylist()
+    label_devices = corpus.labels["device_type"].to_pylist()
     for device in devices:
-        if device not in there:
-            raise InputError(f"--devices {device}: not labelled; there are {', '.join(sorted(set(there)))}")
-    return replace(corpus, labels=corpus.labels.filter(pa.array([device in devices for device in there], pa.bool_())))
+        if device not in label_devices:
+            raise InputError(f"--devices {device}: not labelled; there are {', '.join(sorted(set(label_devices)))}")
+    return replace(
+        corpus, labels=corpus.labels.filter(pa.array([device in devices for device in label_devices], pa.bool_()))
+    )
 
 
 def divided(study: Dataset, factors: Mapping[str, float], rows: Mask | None) -> Dataset:
     """The study with the run times of `rows` (N,; None is all) divided by the factor of their device type."""
-    by = np.array([factors.get(device, 1.0) for device in study.device_types])[study.device]
-    times = study.metrics["runtime_s"] / (by if rows is None else np.where(rows, by, 1.0))
+    factor = np.array([factors.get(device, 1.0) for device in study.device_types])[study.device]
+    times = study.metrics["runtime_s"] / (factor if rows is None else np.where(rows, factor, 1.0))
     return replace(study, metrics={**study.metrics, "runtime_s": times})
 
 
@@ -120,10 +126,10 @@ def _without_tested(train: pa.Table, test: pa.Table) -> pa.Table:
     """The training labels of programs that are not tested, nor of a group that is."""
     scripts, groups = set(test["content_hash"].to_pylist()), set(test["group"].to_pylist())
     pairs = zip(train["content_hash"].to_pylist(), train["group"].to_pylist(), strict=True)
-    kept = train.filter(pa.array([s not in scripts and g not in groups for s, g in pairs], pa.bool_()))
-    if kept.num_rows == 0:
+    remaining = train.filter(pa.array([s not in scripts and g not in groups for s, g in pairs], pa.bool_()))
+    if remaining.num_rows == 0:
         raise InputError("--train holds no program that is not in --test too: nothing to learn from")
-    return kept
+    return remaining
 
 
 def study_of_corpus(corpus: Corpus) -> Dataset:
@@ -139,14 +145,16 @@ def programs_of(corpus: Corpus, study: Dataset) -> Programs:
     """
     devices = {name: specification(name) for name in study.device_types}
     gpus = [name for name, gpu in devices.items() if gpu is not None]
-    others = [name for name in devices if name not in gpus]
-    unknown = [name for name in others if not is_cpu(name)]
+    other_names = [name for name in devices if name not in gpus]
+    unknown = [name for name in other_names if not is_cpu(name)]
     if unknown:
         raise InputError(
             f"{corpus.folder}: labels on {', '.join(unknown)}, neither a GPU type of the catalogue nor cpu-N"
         )
-    if gpus and others:
-        raise InputError(f"{corpus.folder}: labels on {', '.join(gpus)} and on {', '.join(others)}; fit them apart")
+    if gpus and other_names:
+        raise InputError(
+            f"{corpus.folder}: labels on {', '.join(gpus)} and on {', '.join(other_names)}; fit them apart"
+        )
     runs = features_cache.dry_runs(corpus.folder, _sources(corpus, study), "cuda" if gpus else "cpu")
     return Programs(dry_runs=runs, devices=devices, grid=grid_of(runs.values()))
 
@@ -174,9 +182,9 @@ def _inputs(study: Dataset, corpora: Sequence[Corpus], recipes: Sequence[NamedRe
 
 def _sources(corpus: Corpus, study: Dataset) -> list[Source]:
     """The labelled programs of a corpus; raises InputError for a file that is not the one in the manifest."""
-    labelled = set(study.scripts) & set(corpus.labels["content_hash"].to_pylist())
-    sources = [read_source(corpus.folder / corpus.programs[script]["path"]) for script in sorted(labelled)]
-    for source, script in zip(sources, sorted(labelled), strict=True):
+    scripts = set(study.scripts) & set(corpus.labels["content_hash"].to_pylist())
+    sources = [read_source(corpus.folder / corpus.programs[script]["path"]) for script in sorted(scripts)]
+    for source, script in zip(sources, sorted(scripts), strict=True):
         if source.content_hash != script:
             raise InputError(f"{source.name}: changed since the manifest was written; write the corpus again")
     return sources
@@ -186,22 +194,22 @@ def _vectors(
     corpora: Sequence[Corpus], sources: Sequence[Sequence[Source]], study: Dataset, keys: Sequence[str]
 ) -> dict[str, Tensor]:
     """The vectors (S, d) of every script, whichever corpus it is in."""
-    found: dict[str, dict[str, Tensor]] = {key: {} for key in keys}
+    vectors: dict[str, dict[str, Tensor]] = {key: {} for key in keys}
     for corpus, part in zip(corpora, sources, strict=True):
         features_cache.embed_missing(corpus.folder, part, keys)
         names = [source.content_hash for source in part]
-        read = read_embeddings(features_cache.embeddings_folder(corpus.folder), keys, names)
-        for key, matrix in read.items():
-            found[key] |= dict(zip(names, matrix, strict=True))
-    return {key: torch.stack([rows[script] for script in study.scripts]) for key, rows in found.items()}
+        matrices = read_embeddings(features_cache.embeddings_folder(corpus.folder), keys, names)
+        for key, matrix in matrices.items():
+            vectors[key] |= dict(zip(names, matrix, strict=True))
+    return {key: torch.stack([rows[script] for script in study.scripts]) for key, rows in vectors.items()}
 
 
 def usable_dry_runs(folder: Path, sources: Sequence[Source], study: Dataset) -> dict[str, DryRun | None]:
     """Dry runs of programs of the corpus `folder` by content hash, None for those that failed."""
     target = "cuda" if any(specification(name) for name in study.device_types) else "cpu"
-    found = features_cache.dry_runs(folder, sources, target)
-    usable = {script: run for script, run in found.items() if run.usable}
-    return {source.content_hash: usable.get(source.content_hash) for source in sources}
+    runs = features_cache.dry_runs(folder, sources, target)
+    usable_runs = {script: run for script, run in runs.items() if run.usable}
+    return {source.content_hash: usable_runs.get(source.content_hash) for source in sources}
 
 
 def specification(device_type: str) -> GpuType | None:

@@ -50,7 +50,8 @@ class Report:
     def details(self) -> dict[str, Scores]:
         """Every number, by recipe."""
         return {
-            name: details(self.study, self.metric, found, self.pair, self.seed) for name, found in self.found.items()
+            name: details(self.study, self.metric, held_out, self.pair, self.seed)
+            for name, held_out in self.found.items()
         }
 
 
@@ -65,38 +66,40 @@ def as_text(report: Report) -> str:
 
 def write(report: Report, out: Path) -> Path:
     """Write evaluation.json, .csv and .html and predictions.parquet; returns the page's path."""
-    found = report.details()
+    scores = report.details()
     section = Section(
         key="recipes",
         heading="Recipes",
-        body="".join(html(view) for view in _views(report, found)),
-        data=found,
+        body="".join(html(view) for view in _views(report, scores)),
+        data=scores,
     )
     facts = {"split": report.split, "metric": report.metric, "seed": str(report.seed), "numbers": PROVENANCE}
     facts |= {"programs": str(len(report.study.scripts)), "device types": ", ".join(report.study.device_types)}
     sections = [section, _agreement(report), _against(report)]
     page = write_page(out, "evaluation", title="How good predictions are", facts=facts, sections=sections)
-    _write_csv(out / "evaluation.csv", found)
-    rows = [row for name, held in report.found.items() for row in _rows(report, name, held)]
+    _write_csv(out / "evaluation.csv", scores)
+    rows = [row for name, held_out in report.found.items() for row in _rows(report, name, held_out)]
     write_table(table(rows, HELD_OUT), out / "predictions.parquet")
     return page
 
 
-def _views(report: Report, found: Mapping[str, Scores]) -> Iterator[TableView]:
-    first, own = next(iter(found.items()))
+def _views(report: Report, scores: Mapping[str, Scores]) -> Iterator[TableView]:
+    first, first_scores = next(iter(scores.items()))
     note = "coverage: share inside the 90% interval; width: mean log10(upper / lower). APE of measured values."
-    for title, over in (("all programs", False), ("programs measured over 1 ms", True)):
+    for title, over_1ms in (("all programs", False), ("programs measured over 1 ms", True)):
         yield _view(
-            f"{report.metric}, {report.split}, {title}", {n: _cell(s["overall"], over) for n, s in found.items()}, note
+            f"{report.metric}, {report.split}, {title}",
+            {n: _cell(s["overall"], over_1ms) for n, s in scores.items()},
+            note,
         )
-    if len(found) > 1:
+    if len(scores) > 1:
         yield _against_view(report)
-    yield _view(f"{first} by device type", own["devices"])
-    yield _view(f"{first} by device type, over 1 ms", {n: _cell(s, True) for n, s in own["devices"].items()})
-    yield _view(f"{first} by family", own["families"])
-    yield _coverage_view(first, own)
-    if own["choice"] and (own["choice"]["all"] or own["choice"]["over_1ms"]):
-        yield _choice_view(report.pair, found)
+    yield _view(f"{first} by device type", first_scores["devices"])
+    yield _view(f"{first} by device type, over 1 ms", {n: _cell(s, True) for n, s in first_scores["devices"].items()})
+    yield _view(f"{first} by family", first_scores["families"])
+    yield _coverage_view(first, first_scores)
+    if first_scores["choice"] and (first_scores["choice"]["all"] or first_scores["choice"]["over_1ms"]):
+        yield _choice_view(report.pair, scores)
 
 
 def _against(report: Report) -> Section:
@@ -120,8 +123,8 @@ def _against_view(report: Report) -> TableView:
     )
 
 
-def _cell(scores: Scores, over: bool) -> Scores:
-    return scores["over_1ms"] if over else scores
+def _cell(scores: Scores, over_1ms: bool) -> Scores:
+    return scores["over_1ms"] if over_1ms else scores
 
 
 def _view(title: str, rows: Mapping[str, Scores], *notes: str) -> TableView:
@@ -165,7 +168,7 @@ def _coverage_view(recipe: str, scores: Scores) -> TableView:
     )
 
 
-def _choice_view(pair: Sequence[str], found: Mapping[str, Scores]) -> TableView:
+def _choice_view(pair: Sequence[str], scores: Mapping[str, Scores]) -> TableView:
     def line(name: str, c: Mapping[str, Any]) -> tuple[str, ...]:
         cells = []
         for key in ("balanced", "right", "time_lost", "ratio_lost"):
@@ -175,9 +178,9 @@ def _choice_view(pair: Sequence[str], found: Mapping[str, Scores]) -> TableView:
 
     rows = []
     for slice_name, title in (("all", ""), ("over_1ms", ", over 1 ms")):
-        of = {name: s["choice"][slice_name] for name, s in found.items() if s["choice"] and s["choice"][slice_name]}
-        rows += [line(f"{name}{title}", c["picks"]) for name, c in of.items()]
-        rows += [line(f"majority{title}", c["majority"]) for c in list(of.values())[:1]]
+        picks = {name: s["choice"][slice_name] for name, s in scores.items() if s["choice"] and s["choice"][slice_name]}
+        rows += [line(f"{name}{title}", c["picks"]) for name, c in picks.items()]
+        rows += [line(f"majority{title}", c["majority"]) for c in list(picks.values())[:1]]
     return TableView(
         title=f"Which of {pair[0]} and {pair[1]} is faster",
         headings=("", "n", "balanced accuracy", "right", "time lost", "mean ratio lost"),
@@ -189,13 +192,13 @@ def _choice_view(pair: Sequence[str], found: Mapping[str, Scores]) -> TableView:
 
 def _agreement(report: Report) -> Section:
     """Predicted against measured for the first recipe, a panel a device type."""
-    name, held = next(iter(report.found.items()))
-    study, scored = report.study, scorable(report.study, report.metric, held)
+    name, held_out = next(iter(report.found.items()))
+    study, mask = report.study, scorable(report.study, report.metric, held_out)
     panels = {}
     for i, device in enumerate(study.device_types):
-        rows = scored & (study.device == i)
+        rows = mask & (study.device == i)
         if rows.any():
-            columns = (study.metrics[report.metric], np.maximum(held.predicted, 1e-9), held.low, held.high)
+            columns = (study.metrics[report.metric], np.maximum(held_out.predicted, 1e-9), held_out.low, held_out.high)
             panels[device] = np.stack([column[rows] for column in columns], axis=1)
     drawing = agreement_figure(panels, unit_of(report.metric))
     caption = f"{name}: predicted against measured {report.metric}, {report.split}, with 90% intervals"
@@ -204,12 +207,12 @@ def _agreement(report: Report) -> Section:
     )
 
 
-def _write_csv(path: Path, found: Mapping[str, Scores]) -> None:
+def _write_csv(path: Path, scores_by_recipe: Mapping[str, Scores]) -> None:
     """A row a recipe and slice."""
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["recipe", "slice", "name", "programs", *KEYS])
-        for recipe, scores in found.items():
+        for recipe, scores in scores_by_recipe.items():
             slices = {("overall", "overall"): scores["overall"]}
             slices |= {("device", name): cell for name, cell in scores["devices"].items()}
             slices |= {("family", name): cell for name, cell in scores["families"].items()}
@@ -219,19 +222,19 @@ def _write_csv(path: Path, found: Mapping[str, Scores]) -> None:
                     writer.writerow([recipe, kind, name, "over_1ms", *(cell["over_1ms"][key] for key in KEYS)])
 
 
-def _rows(report: Report, recipe: str, held: HeldOut) -> Iterator[dict[str, Any]]:
+def _rows(report: Report, recipe: str, held_out: HeldOut) -> Iterator[dict[str, Any]]:
     """Rows of columns.HELD_OUT."""
     study = report.study
-    for row in np.flatnonzero(scorable(study, report.metric, held)):
-        ends = {"low": float(held.low[row]), "high": float(held.high[row])}
+    for row in np.flatnonzero(scorable(study, report.metric, held_out)):
+        ends = {"low": float(held_out.low[row]), "high": float(held_out.high[row])}
         yield {
             "content_hash": study.scripts[study.script[row]],
             "family": study.families[study.script[row]],
             "device_type": study.device_types[study.device[row]],
             "metric": report.metric,
             "measured": float(study.metrics[report.metric][row]),
-            "predicted": float(held.predicted[row]),
+            "predicted": float(held_out.predicted[row]),
             "model": recipe,
-            "wide": bool(held.wide[row]),
+            "wide": bool(held_out.wide[row]),
             **{name: value for name, value in ends.items() if np.isfinite(value)},
         }

@@ -82,37 +82,39 @@ class NamedRecipe:
 
 def parse_recipes(text: str, *, features: str | None, seed: int, device: str) -> list[NamedRecipe]:
     """Recipes from NAME or NAME@FEATURES, comma-separated; `features` replaces those of the default probe."""
-    own, fits = default_config(features), Fits()
-    return [_recipe(name.strip(), own, seed, device, fits) for name in text.split(",") if name.strip()]
+    config, fits = default_config(features), Fits()
+    return [_recipe(name.strip(), config, seed, device, fits) for name in text.split(",") if name.strip()]
 
 
 def default_config(features: str | None) -> ProbeConfig:
     """The default probe, on other feature keys (comma-separated) when they are given."""
-    own = ProbeConfig.default()
-    return replace(own, features=_keys(features.split(","), own)) if features else own
+    config = ProbeConfig.default()
+    return replace(config, features=_keys(features.split(","), config)) if features else config
 
 
-def _recipe(text: str, own: ProbeConfig, seed: int, device: str, fits: Fits) -> NamedRecipe:
-    name, _, chosen = text.partition("@")
+def _recipe(text: str, default: ProbeConfig, seed: int, device: str, fits: Fits) -> NamedRecipe:
+    name, _, feature_text = text.partition("@")
     if name.removeprefix("combined+") in tabular.LEARNERS:
-        return _stacked(text, own, seed, device, fits)
-    keys = _keys(chosen.split("+"), own) if chosen else None
-    mine = replace(own, features=keys) if keys else own
+        return _stacked(text, default, seed, device, fits)
+    keys = _keys(feature_text.split("+"), default) if feature_text else None
+    config = replace(default, features=keys) if keys else default
     match name:
         case "mean":
             return NamedRecipe(name=text, recipe=new_types(mean_recipe))
         case "bag":
             return NamedRecipe(name=text, recipe=new_types(words_recipe), needs_texts=True)
         case "nearest":
-            return NamedRecipe(name=text, recipe=new_types(nearest_recipe(mine.features)), features=mine.features)
+            return NamedRecipe(name=text, recipe=new_types(nearest_recipe(config.features)), features=config.features)
         case "paper":
-            paper = ProbeConfig.paper(keys) if keys else ProbeConfig.paper()
-            return replace(_of_config(text, paper, seed, device), slow=True)
+            paper_config = ProbeConfig.paper(keys) if keys else ProbeConfig.paper()
+            return replace(_of_config(text, paper_config, seed, device), slow=True)
         case "default":
-            return _of_config(text, mine, seed, device)
+            return _of_config(text, config, seed, device)
         case "default+bag":
-            both = blend(probe_recipe(mine, seed=seed, device=device), words_recipe)
-            return NamedRecipe(name=text, recipe=new_types(both), features=mine.features, needs_texts=True, config=mine)
+            recipe = blend(probe_recipe(config, seed=seed, device=device), words_recipe)
+            return NamedRecipe(
+                name=text, recipe=new_types(recipe), features=config.features, needs_texts=True, config=config
+            )
         case "neuralpower":
             return NamedRecipe(name=text, recipe=new_types(layers.polynomial_recipe), needs_dry_runs=True)
         case "justus":
@@ -122,40 +124,42 @@ def _recipe(text: str, own: ProbeConfig, seed: int, device: str, fits: Fits) -> 
         case "nested":
             return NamedRecipe(name=text, recipe=nested_recipe(seed), needs_dry_runs=True, slow=True, alone=True)
         case "combined":
-            both = combined_recipe(new_types(probe_recipe(mine, seed=seed, device=device)), fits)
-            named = NamedRecipe(name=text, recipe=both, features=mine.features, needs_dry_runs=True, config=mine)
-            return replace(named, alone=True)
+            recipe = combined_recipe(new_types(probe_recipe(config, seed=seed, device=device)), fits)
+            named_recipe = NamedRecipe(
+                name=text, recipe=recipe, features=config.features, needs_dry_runs=True, config=config
+            )
+            return replace(named_recipe, alone=True)
         case "anchor":
             return NamedRecipe(name=text, recipe=anchor_recipe)
     raise InputError(f"--recipes: {text!r} is none of {', '.join(NAMES)}")
 
 
-def _stacked(text: str, own: ProbeConfig, seed: int, device: str, fits: Fits) -> NamedRecipe:
-    """A learner on tables, or what corrects `combined`."""
-    name, _, chosen = text.partition("@")
+def _stacked(text: str, default: ProbeConfig, seed: int, device: str, fits: Fits) -> NamedRecipe:
+    """A learner on tables of features, or one that corrects `combined`."""
+    name, _, set_text = text.partition("@")
     learner = name.removeprefix("combined+")
-    base = None if learner == name else _recipe("combined", own, seed, device, fits)
-    sets = _sets(text, chosen) if chosen else SETS if base is None else ("run",)
-    keys = own.features if "embedding" in sets else ()
+    base = None if learner == name else _recipe("combined", default, seed, device, fits)
+    sets = _sets(text, set_text) if set_text else SETS if base is None else ("run",)
+    keys = default.features if "embedding" in sets else ()
     over = partial(stacked_recipe, sets, keys, learner, seed)
     return NamedRecipe(
         name=text,
         recipe=over(None if base is None else base.recipe),
-        features=keys if base is None else own.features,
+        features=keys if base is None else default.features,
         needs_dry_runs=True,
         slow=base is None,
         alone=True,
-        config=own,
+        config=default,
         base=base,
         over=over,
     )
 
 
-def _sets(text: str, chosen: str) -> tuple[FeatureSet, ...]:
-    wanted = {part.strip() for part in chosen.split("+")}
-    if not wanted <= set(SETS):
+def _sets(text: str, set_text: str) -> tuple[FeatureSet, ...]:
+    wanted_sets = {part.strip() for part in set_text.split("+")}
+    if not wanted_sets <= set(SETS):
         raise InputError(f"--recipes: {text!r} asks for sets of features other than {', '.join(SETS)}")
-    return tuple(each for each in SETS if each in wanted)
+    return tuple(feature_set for feature_set in SETS if feature_set in wanted_sets)
 
 
 def _of_config(name: str, config: ProbeConfig, seed: int, device: str) -> NamedRecipe:
@@ -163,8 +167,8 @@ def _of_config(name: str, config: ProbeConfig, seed: int, device: str) -> NamedR
     return NamedRecipe(name=name, recipe=recipe, features=config.features, config=config)
 
 
-def _keys(texts: Sequence[str], own: ProbeConfig) -> tuple[str, ...]:
+def _keys(texts: Sequence[str], default: ProbeConfig) -> tuple[str, ...]:
     """Feature keys; mean:6:raw stands for that of the model that the default probe reads."""
-    model = own.features[0].rsplit(":", 3)[0]
+    model = default.features[0].rsplit(":", 3)[0]
     full = [text.strip() if "@" in text else f"{model}:{text.strip()}" for text in texts]
     return tuple(FeatureConfiguration.parse(key).key for key in full)

@@ -35,16 +35,16 @@ class Line:
 
 def score(study: Dataset, metric: str, split: str, model: str, predicted: FloatArray) -> Iterator[Line]:
     """All measured labels together, then by device type, then by family."""
-    scored = study.measured[metric] & np.isfinite(predicted) & np.isfinite(study.metrics[metric])
+    all_rows = study.measured[metric] & np.isfinite(predicted) & np.isfinite(study.metrics[metric])
     family = np.array(study.row_keys(study.families))
-    slices = [("all", "all", scored)]
-    slices += [(name, "all", scored & (study.device == i)) for i, name in enumerate(study.device_types)]
-    slices += [("all", name, scored & (family == name)) for name in sorted(set(study.families))]
+    slices = [("all", "all", all_rows)]
+    slices += [(name, "all", all_rows & (study.device == i)) for i, name in enumerate(study.device_types)]
+    slices += [("all", name, all_rows & (family == name)) for name in sorted(set(study.families))]
     for device_type, name, mask in slices:
         if mask.any():
             truth = study.metrics[metric][mask]
-            got = noise_floor(truth, study.spread[mask]) if model == FLOOR else accuracy(truth, predicted[mask])
-            yield Line(metric=metric, split=split, model=model, device_type=device_type, family=name, accuracy=got)
+            scores = noise_floor(truth, study.spread[mask]) if model == FLOOR else accuracy(truth, predicted[mask])
+            yield Line(metric=metric, split=split, model=model, device_type=device_type, family=name, accuracy=scores)
 
 
 def residual_rows(
@@ -66,11 +66,13 @@ def residual_rows(
 
 def _left_out(study: Dataset) -> dict[str, dict[str, str]]:
     """Metrics and device types whose labels support no claim, with how they were had."""
-    found = {
-        metric: {device: str(how) for device, how in by_device.items() if how != Provenance.MEASURED}
+    devices_by_metric = {
+        metric: {
+            device: str(provenance) for device, provenance in by_device.items() if provenance != Provenance.MEASURED
+        }
         for metric, by_device in study.provenance.items()
     }
-    return {metric: devices for metric, devices in found.items() if devices}
+    return {metric: devices for metric, devices in devices_by_metric.items() if devices}
 
 
 def write_tables(
@@ -126,8 +128,8 @@ def as_text(study: Dataset, lines: Sequence[Line]) -> str:
     """The one table: every model under every split, all measured labels together."""
     out = ["{labels} labels of {scripts} scripts in {groups} groups, {flagged} flagged".format(**counts(study))]
     for metric, devices in _left_out(study).items():
-        how = ", ".join(f"{name}: {value}" for name, value in devices.items())
-        out.append(f"left out of the accuracy tables: {metric} ({how}; not measured)")
+        listing = ", ".join(f"{name}: {value}" for name, value in devices.items())
+        out.append(f"left out of the accuracy tables: {metric} ({listing}; not measured)")
     for metric in dict.fromkeys(line.metric for line in lines):
         unit = unit_of(metric)
         head = [

@@ -116,15 +116,15 @@ def find_devices(wanted: str, host: str, boards: Callable[[], list[Device]] = ma
         return boards() or [cpu_device(n, host) for n in sorted({1, cores})]
     names = list(dict.fromkeys(part.strip() for part in wanted.split(",")))
     threads = {name: thread_count(name) for name in names}
-    here = boards() if None in threads.values() else []
-    found: list[Device] = []
+    machine = boards() if None in threads.values() else []
+    devices: list[Device] = []
     for name, count in threads.items():
-        of_type = [board for board in here if board.device_type == name]
+        of_type = [board for board in machine if board.device_type == name]
         if count is None and not of_type:
-            offered = ", ".join(["cpu-N", *sorted({board.device_type for board in here})])
-            raise InputError(f"--devices {name}: not here; this machine offers {offered}")
-        found += of_type if count is None else [cpu_device(count, host)]
-    return found
+            types_text = ", ".join(["cpu-N", *sorted({board.device_type for board in machine})])
+            raise InputError(f"--devices {name}: not here; this machine offers {types_text}")
+        devices += of_type if count is None else [cpu_device(count, host)]
+    return devices
 
 
 def meter_for(device: Device, cpu_watts_per_core: float) -> Meter:
@@ -198,10 +198,10 @@ class LabelTables:
     def write(self) -> dict[str, Figures]:
         """Write runs, labels and summary atomically; returns the summary."""
         with self._lock:
-            known = {script.content_hash for script in self._corpus}
-            runs = [run.row() for run in self._journal.runs() if run.content_hash in known]
+            hashes = {script.content_hash for script in self._corpus}
+            runs = [run.row() for run in self._journal.runs() if run.content_hash in hashes]
             write_table(table(runs, RUNS), self._out / "runs.parquet")
-            by_key = {key: made for key, made in self._journal.by_key().items() if key[0] in known}
+            by_key = {key: of_key for key, of_key in self._journal.by_key().items() if key[0] in hashes}
             labels = label_rows(self._corpus, by_key, self._rule)
             write_table(table(labels, LABELS), self._out / "labels.parquet")
             figures = summarise(by_key, self._rule)
@@ -236,8 +236,8 @@ def label(args: argparse.Namespace) -> dict[str, Figures]:
         lanes = find_lanes(args, stack)
         check_devices([runner.device for lane in lanes for runner in lane.runners], journal)
         types = {runner.device.device_type for lane in lanes for runner in lane.runners}
-        done = sum(is_settled(script, t, journal, rule) for script in scripts for t in types)
-        with closing(CampaignBar(len(scripts) * len(types), done)) as progress:
+        settled_count = sum(is_settled(script, t, journal, rule) for script in scripts for t in types)
+        with closing(CampaignBar(len(scripts) * len(types), settled_count)) as progress:
             run_lanes(lanes, scripts, journal, rule, on_run=progress, after_block=tables.write)
         return tables.write()
 

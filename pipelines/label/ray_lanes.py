@@ -67,10 +67,10 @@ class Measurer:
 def _own_board() -> Device:
     from kilowait.measure.nvml import load_nvml, visible_boards, visible_uuids
 
-    shown = visible_boards(load_nvml(), visible_uuids())
-    if len(shown) != 1:
-        raise MeterError(f"the actor was given one GPU and CUDA shows it {len(shown)}")
-    return shown[0]
+    boards = visible_boards(load_nvml(), visible_uuids())
+    if len(boards) != 1:
+        raise MeterError(f"the actor was given one GPU and CUDA shows it {len(boards)}")
+    return boards[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +98,10 @@ def _actor(node: dict[str, Any], bench: Bench, **resources: float) -> Any:
     return ray.remote(Measurer).options(scheduling_strategy=pinned, **resources).remote(bench)
 
 
-def _threads(wanted: str, cores: int, any_gpu: bool) -> tuple[int, ...]:
-    if wanted == "auto":
+def _threads(selection: str, cores: int, any_gpu: bool) -> tuple[int, ...]:
+    if selection == "auto":
         return () if any_gpu else tuple(sorted({1, cores}))
-    counts = (thread_count(part.strip()) for part in wanted.split(","))
+    counts = (thread_count(part.strip()) for part in selection.split(","))
     return tuple(n for n in counts if n is not None and n <= cores)
 
 
@@ -147,18 +147,18 @@ def ray_lanes(
     return _lanes(actors, wanted)
 
 
-def _lanes(actors: Sequence[Any], wanted: str) -> list[Lane]:
-    names = {part.strip() for part in wanted.split(",")}
-    offered: set[str] = set()
+def _lanes(actors: Sequence[Any], selection: str) -> list[Lane]:
+    names = {part.strip() for part in selection.split(",")}
+    types: set[str] = set()
     lanes = []
     for actor in actors:
         devices = [*ray.get(actor.devices.remote())]
-        offered |= {device.device_type for device in devices}
-        kept = [d for d in devices if wanted == "auto" or d.device_type in names]
-        if kept:
-            lanes.append(Lane(runners=[RemoteRunner(device=device, actor=actor) for device in kept]))
-    missing = set() if wanted == "auto" and lanes else names - offered
+        types |= {device.device_type for device in devices}
+        chosen_devices = [d for d in devices if selection == "auto" or d.device_type in names]
+        if chosen_devices:
+            lanes.append(Lane(runners=[RemoteRunner(device=device, actor=actor) for device in chosen_devices]))
+    missing = set() if selection == "auto" and lanes else names - types
     if missing:
-        here = ", ".join(sorted(offered)) or "nothing"
-        raise InputError(f"--devices {', '.join(sorted(missing))}: no node offers it; the cluster has {here}")
+        types_text = ", ".join(sorted(types)) or "nothing"
+        raise InputError(f"--devices {', '.join(sorted(missing))}: no node offers it; the cluster has {types_text}")
     return lanes

@@ -23,24 +23,24 @@ async def submit_batch(
     All that can be accepted go to the scheduler in one transaction. A fault of the service is raised: whoever asks
     again by the same key gets the same jobs.
     """
-    of_all, at_once = key or uuid.uuid4().hex, asyncio.Semaphore(PREDICTED_AT_ONCE)
+    batch_key, limit = key or uuid.uuid4().hex, asyncio.Semaphore(PREDICTED_AT_ONCE)
 
-    async def prepared(number: int, one: schemas.SubmissionBody) -> Prepared | Exception:
-        async with at_once:
-            return await _or_error(desk.request(one, owner, f"{of_all}/{number}"))
+    async def prepared(number: int, submission: schemas.SubmissionBody) -> Prepared | Exception:
+        async with limit:
+            return await _or_error(desk.request(submission, owner, f"{batch_key}/{number}"))
 
-    async def answered(number: int, one: Prepared | Exception) -> Answered:
-        if isinstance(one, Exception):
-            return _shown(one)
-        return _shown(await _or_error(desk.accepted(one, None if key is None else f"{key}/{number}")))
+    async def answered(number: int, outcome: Prepared | Exception) -> Answered:
+        if isinstance(outcome, Exception):
+            return _shown(outcome)
+        return _shown(await _or_error(desk.accepted(outcome, None if key is None else f"{key}/{number}")))
 
-    ready = await asyncio.gather(*(prepared(number, one) for number, one in enumerate(asked)))
-    return await asyncio.gather(*(answered(number, one) for number, one in enumerate(ready)))
+    outcomes = await asyncio.gather(*(prepared(number, submission) for number, submission in enumerate(asked)))
+    return await asyncio.gather(*(answered(number, outcome) for number, outcome in enumerate(outcomes)))
 
 
-async def _or_error(word: Awaitable[T]) -> T | Exception:
+async def _or_error(request: Awaitable[T]) -> T | Exception:
     try:
-        return await word
+        return await request
     except Exception as error:  # told in its place, or raised, by `_shown`
         return error
 

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 
 from kilowait.core.errors import InputError
-from kilowait.history import models as kept
+from kilowait.history import models as learned
 
 from ..desk.desk import Desk
 from ..desk.learner import Learner
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/models")
 
 
 def the_learner(request: Request) -> Learner:
-    """What learns for this application."""
+    """The learner of this application."""
     learner: Learner = request.app.state.learner
     return learner
 
@@ -28,11 +28,11 @@ def the_learner(request: Request) -> Learner:
 @router.get("")
 async def list_models(desk: At, learner: Annotated[Learner, Depends(the_learner)], _: Reader) -> wire.ModelsView:
     """Every model that was learnt, which one is in force, and every change of that."""
-    found, changes = await desk.ask(kept.listed), await desk.ask(kept.changes)
+    models, changes = await desk.ask(learned.listed), await desk.ask(learned.changes)
     return wire.ModelsView(
         base_version=desk.forecasts.version,
-        current=next((model.version for model in found if model.state is kept.State.CURRENT), None),
-        models=[_view(model, desk) for model in found],
+        current=next((model.version for model in models if model.state is learned.State.CURRENT), None),
+        models=[_view(model, desk) for model in models],
         changes=[_change(change) for change in reversed(changes)],
         drift=None if learner.drift is None else wire.DriftView(**asdict(learner.drift)),
     )
@@ -41,45 +41,45 @@ async def list_models(desk: At, learner: Annotated[Learner, Depends(the_learner)
 @router.get("/{version}")
 async def show_model(version: str, desk: At, _: Reader) -> wire.ModelView:
     """A model and its comparison."""
-    return _view(await _known(desk, version), desk)
+    return _view(await _model_of(desk, version), desk)
 
 
 @router.post("/rollback")
 async def roll_back(body: wire.ReasonBody, desk: At, who: Operator) -> wire.ChangeView:
     """Take the model in force off: what was in force before it is again, in the end the base predictions."""
     return await _changed(
-        desk, lambda store: kept.rollback(store, who=who.owner, reason=body.reason, now_s=time.time())
+        desk, lambda store: learned.rollback(store, who=who.owner, reason=body.reason, now_s=time.time())
     )
 
 
 @router.post("/{version}/promote")
 async def promote_model(version: str, body: wire.ReasonBody, desk: At, who: Operator) -> wire.ChangeView:
     """Put a model in force, whatever its comparison said; no request waits for it."""
-    await _known(desk, version)
+    await _model_of(desk, version)
     return await _changed(
-        desk, lambda store: kept.promote(store, version, who=who.owner, reason=body.reason, now_s=time.time())
+        desk, lambda store: learned.promote(store, version, who=who.owner, reason=body.reason, now_s=time.time())
     )
 
 
-async def _known(desk: Desk, version: str) -> kept.LearnedModel:
-    found = next((model for model in await desk.ask(kept.listed) if model.version == version), None)
-    if found is None:
+async def _model_of(desk: Desk, version: str) -> learned.LearnedModel:
+    model = next((entry for entry in await desk.ask(learned.listed) if entry.version == version), None)
+    if model is None:
         remedy = "list them with GET /v1/models, or: kilowait model list"
         raise Refusal(404, "not found", f"no model {version!r}", field="version", remedy=remedy)
-    return found
+    return model
 
 
 async def _changed(desk: Desk, change: Any) -> wire.ChangeView:
     try:
-        done = await desk.ask(change)
+        outcome = await desk.ask(change)
     except InputError as error:
         detail, _, remedy = str(error).rpartition("; ")
         raise Refusal(409, "conflict", detail or str(error), field="version", remedy=remedy) from error
     await desk.corrections.look()
-    return _change(done)
+    return _change(outcome)
 
 
-def _view(model: kept.LearnedModel, desk: Desk) -> wire.ModelView:
+def _view(model: learned.LearnedModel, desk: Desk) -> wire.ModelView:
     current = model.version == desk.corrections.version
     return wire.ModelView(
         version=model.version,
@@ -97,5 +97,5 @@ def _view(model: kept.LearnedModel, desk: Desk) -> wire.ModelView:
     )
 
 
-def _change(change: kept.Change) -> wire.ChangeView:
+def _change(change: learned.Change) -> wire.ChangeView:
     return wire.ChangeView(**msgspec.structs.asdict(change))

@@ -20,7 +20,7 @@ from ..desk.learner import Learner
 from ..desk.today import Days, errors_view, how_had, today_view
 
 
-class _Found:
+class _FixedCollector:
     """A collector of what was found for one scrape."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
@@ -37,7 +37,7 @@ async def text(desk: Desk, days: Days, learner: Learner) -> bytes:
     energy = await desk.ask(questions.energy)
     metrics = [*_queue(mirror), *_decisions(decisions, decision_s), _predictions(desk), _energy(energy)]
     today = today_view(day)
-    for name, about, value in (
+    for name, help_text, value in (
         (
             "kilowait_energy_saved_today_kwh",
             "Simple replayed minus had, comparable jobs since midnight",
@@ -45,35 +45,39 @@ async def text(desk: Desk, days: Days, learner: Learner) -> bytes:
         ),
         ("kilowait_energy_simple_today_kwh", "Simple replayed, comparable jobs", today.simple_energy_kwh),
     ):
-        metrics.append(_labelled(GaugeMetricFamily, name, about, ["provenance"], [(["modelled"], value)]))
+        metrics.append(_labelled(GaugeMetricFamily, name, help_text, ["provenance"], [(["modelled"], value)]))
     if (errors := errors_view(day.rows)) is not None:
-        had = how_had(day.rows)
-        values = [([quantile, had], value) for quantile, value in errors.items()]
-        about = "|predicted - had| / had of run times, jobs finished since midnight"
+        provenance = how_had(day.rows)
+        values = [([quantile, provenance], value) for quantile, value in errors.items()]
+        help_text = "|predicted - had| / had of run times, jobs finished since midnight"
         labels = ["quantile", "provenance"]
-        metrics.append(_labelled(GaugeMetricFamily, "kilowait_prediction_error_ratio", about, labels, values))
+        metrics.append(_labelled(GaugeMetricFamily, "kilowait_prediction_error_ratio", help_text, labels, values))
     metrics += _learning(desk, learner)
     registry = CollectorRegistry()
-    registry.register(_Found(metrics))
+    registry.register(_FixedCollector(metrics))
     return generate_latest(registry)
 
 
 def _queue(mirror: Mirror) -> Iterable[Metric]:
     cluster = mirror.cluster
-    now = [
+    job_counts = [
         (["waiting"], len(cluster.waiting)),
         (["running"], len(cluster.active)),
         (["stranded"], len(cluster.stranded)),
     ]
-    yield _labelled(GaugeMetricFamily, "kilowait_jobs", "jobs that are not over", ["state"], now)
-    ever = [([name], getattr(mirror, name)) for name in ("submitted", "placed", "finished", "failed", "cancelled")]
-    yield _labelled(CounterMetricFamily, "kilowait_job_events", "what happened to jobs", ["event"], ever)
+    yield _labelled(GaugeMetricFamily, "kilowait_jobs", "jobs that are not over", ["state"], job_counts)
+    event_counts = [
+        ([name], getattr(mirror, name)) for name in ("submitted", "placed", "finished", "failed", "cancelled")
+    ]
+    yield _labelled(CounterMetricFamily, "kilowait_job_events", "what happened to jobs", ["event"], event_counts)
     gpus = [([t, "total"], n) for t, n in cluster.total.items()] + [([t, "free"], n) for t, n in cluster.free.items()]
     yield _labelled(GaugeMetricFamily, "kilowait_gpus", "GPUs by type", ["gpu_type", "state"], gpus)
-    oldest = min((w.job.submit_s for w in cluster.queue()), default=None)
-    age = GaugeMetricFamily("kilowait_oldest_wait_seconds", "how long the first of the queue has waited, measured")
-    age.add_metric([], 0.0 if oldest is None else max(0.0, time.time() - oldest))
-    yield age
+    first_submitted_s = min((w.job.submit_s for w in cluster.queue()), default=None)
+    oldest_wait = GaugeMetricFamily(
+        "kilowait_oldest_wait_seconds", "how long the first of the queue has waited, measured"
+    )
+    oldest_wait.add_metric([], 0.0 if first_submitted_s is None else max(0.0, time.time() - first_submitted_s))
+    yield oldest_wait
     counts = np.cumsum(mirror.waits).tolist()
     bounds = ["+Inf" if bound == np.inf else f"{bound:g}" for bound in WAIT_BOUNDS_S]
     waits = HistogramMetricFamily("kilowait_wait_seconds", "from submission to the first placement, measured")
@@ -89,8 +93,8 @@ def _decisions(decisions: int, decision_s: Sequence[float]) -> Iterable[Metric]:
     yield count
     if decision_s:
         values = [([f"{q:g}"], float(np.quantile(decision_s, q))) for q in (0.5, 0.99)]
-        about = "policy and durable commit where a job waited, measured, the last 10,000 rounds"
-        yield _labelled(GaugeMetricFamily, "kilowait_decision_seconds", about, ["quantile"], values)
+        help_text = "policy and durable commit where a job waited, measured, the last 10,000 rounds"
+        yield _labelled(GaugeMetricFamily, "kilowait_decision_seconds", help_text, ["quantile"], values)
 
 
 def _predictions(desk: Desk) -> Metric:
@@ -102,37 +106,37 @@ def _predictions(desk: Desk) -> Metric:
 def _learning(desk: Desk, learner: Learner) -> Iterable[Metric]:
     """What is in force, how it keeps its promise, and what refits came to."""
     base, correction = desk.forecasts.version or "", desk.corrections.version or ""
-    about = "what predicts: the base, and the correction in force (empty for none)"
+    help_text = "what predicts: the base, and the correction in force (empty for none)"
     labels = ["base", "correction"]
-    yield _labelled(GaugeMetricFamily, "kilowait_model_version", about, labels, [([base, correction], 1)])
+    yield _labelled(GaugeMetricFamily, "kilowait_model_version", help_text, labels, [([base, correction], 1)])
     refits = [([outcome], n) for outcome, n in sorted(learner.refits.items())]
     yield _labelled(CounterMetricFamily, "kilowait_refits", "rounds of learning of this replica", ["outcome"], refits)
-    if (found := learner.drift) is None:
+    if (drift := learner.drift) is None:
         return
-    values = [(["median_log_error"], found.median), (["median_log_error_band"], found.median_band)]
-    if found.coverage is not None:
-        values += [(["coverage"], found.coverage), (["coverage_band"], found.coverage_band)]
-    about = f"run times of the last {found.jobs} jobs by the model in force, and where their bands end"
-    yield _labelled(GaugeMetricFamily, "kilowait_prediction_drift", about, ["sign"], values)
+    values = [(["median_log_error"], drift.median), (["median_log_error_band"], drift.median_band)]
+    if drift.coverage is not None:
+        values += [(["coverage"], drift.coverage), (["coverage_band"], drift.coverage_band)]
+    help_text = f"run times of the last {drift.jobs} jobs by the model in force, and where their bands end"
+    yield _labelled(GaugeMetricFamily, "kilowait_prediction_drift", help_text, ["sign"], values)
     beyond = GaugeMetricFamily("kilowait_prediction_drift_beyond", "1 where a sign of drift is out of its band")
-    beyond.add_metric([], float(bool(found.beyond)))
+    beyond.add_metric([], float(bool(drift.beyond)))
     yield beyond
 
 
 def _energy(totals: Sequence[tuple[str, str, float, int]]) -> Metric:
-    values = [([gpu_type, how], joules / JOULES_PER_KWH) for gpu_type, how, joules, _ in totals]
-    about = "energy of all attempts that have ended"
-    return _labelled(CounterMetricFamily, "kilowait_energy_kwh", about, ["gpu_type", "provenance"], values)
+    values = [([gpu_type, provenance], joules / JOULES_PER_KWH) for gpu_type, provenance, joules, _ in totals]
+    help_text = "energy of all attempts that have ended"
+    return _labelled(CounterMetricFamily, "kilowait_energy_kwh", help_text, ["gpu_type", "provenance"], values)
 
 
 def _labelled(
     kind: type[GaugeMetricFamily] | type[CounterMetricFamily],
     name: str,
-    about: str,
+    help_text: str,
     labels: Sequence[str],
     values: Iterable[tuple[Sequence[str], float]],
 ) -> Metric:
-    metric = kind(name, about, labels=labels)
-    for own, value in values:
-        metric.add_metric(own, value)
+    metric = kind(name, help_text, labels=labels)
+    for label_values, value in values:
+        metric.add_metric(label_values, value)
     return metric

@@ -67,9 +67,9 @@ async def submit(
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> schemas.Submitted:
     """Submit a job. It is durable when this answers; the same Idempotency-Key is the same job."""
-    made = await desk.submit(body, who.owner, idempotency_key)
-    response.headers["Location"] = f"/v1/jobs/{made.job_id}"
-    return made
+    submission = await desk.submit(body, who.owner, idempotency_key)
+    response.headers["Location"] = f"/v1/jobs/{submission.job_id}"
+    return submission
 
 
 @router.post("/jobs:batch")
@@ -96,8 +96,8 @@ async def list_jobs(
     """Jobs by id; one's own, an operator sees everybody's."""
     owner = owner if who.role >= Role.OPERATE else who.owner
     rows = await desk.ask(questions.jobs, owner, state, after, limit + 1)
-    shown = [await _view(desk, row) for row in rows[:limit]]
-    return schemas.JobsPage(jobs=shown, next=shown[-1].job_id if len(rows) > limit else None)
+    jobs = [await _view(desk, row) for row in rows[:limit]]
+    return schemas.JobsPage(jobs=jobs, next=jobs[-1].job_id if len(rows) > limit else None)
 
 
 @router.get("/jobs/{job_id}")
@@ -152,12 +152,12 @@ async def logs(
 async def what_if(body: schemas.SubmissionBody, desk: At, who: Reader) -> WhatIf:
     """What this job would get against the present queue, for each type; nothing is submitted."""
     request, *_ = await desk.request(body, who.owner, "what-if")
-    found, errors = await desk.if_submitted(request)
+    answers, errors = await desk.if_submitted(request)
     mirror = await desk.mirror()
     deadline = request.labels.get(DEADLINE)
 
     def shown(gpu_type: str | None) -> IfOn:
-        answer = found[gpu_type]
+        answer = answers[gpu_type]
         if isinstance(answer, str):
             return IfOn(gpu_type=gpu_type, expected=None, not_possible=answer)
         return IfOn(gpu_type=gpu_type, expected=job_views.expected_view(answer, deadline), not_possible=None)
@@ -167,7 +167,7 @@ async def what_if(body: schemas.SubmissionBody, desk: At, who: Reader) -> WhatIf
         policy=mirror.policy,
         waiting=len(mirror.cluster.waiting),
         free_choice=shown(None),
-        held_to=[shown(gpu_type) for gpu_type in found if gpu_type is not None],
+        held_to=[shown(gpu_type) for gpu_type in answers if gpu_type is not None],
         probe_version=versions(request.predictions),
         interval_basis=errors.basis,
     )
@@ -185,14 +185,14 @@ async def history(
     rows: list[dict[str, Any]] = []
     while not len(rows) % HISTORY_PAGE:
         after = (rows[-1]["job_id"], rows[-1]["attempt"]) if rows else ("", 0)
-        found = await desk.ask(questions.ended, owner, after, None, HISTORY_PAGE)
-        rows += found
-        if not found:
+        page = await desk.ask(questions.ended, owner, after, None, HISTORY_PAGE)
+        rows += page
+        if not page:
             break
-    made = await asyncio.to_thread(job_views.parquet_of if form == "parquet" else job_views.lines_of, rows)
+    content = await asyncio.to_thread(job_views.parquet_of if form == "parquet" else job_views.lines_of, rows)
     media = "application/vnd.apache.parquet" if form == "parquet" else "text/csv; charset=utf-8"
     name = f'attachment; filename="kilowait-history.{form}"'
-    return Response(made, media_type=media, headers={"Content-Disposition": name})
+    return Response(content, media_type=media, headers={"Content-Disposition": name})
 
 
 async def _own(desk: Desk, who: Identity, job_id: str) -> questions.Row:

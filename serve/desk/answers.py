@@ -26,10 +26,10 @@ def versions(predictions: Mapping[str, Prediction]) -> str:
 
 def warnings_of(request: Request, told: Told) -> list[str]:
     """What the user of a job should know."""
-    found = [] if request.labels.get(DEADLINE) is None else ["a deadline is shown and not enforced"]
+    warnings = [] if request.labels.get(DEADLINE) is None else ["a deadline is shown and not enforced"]
     if any(MARK in p.features for p in request.predictions.values()):
-        found.append(f"predictions marked {MARK} are guesses; the program's dry run {told.dry_run}")
-    return found + [f"{gpu_type}: {lack} (peak memory by the dry run)" for gpu_type, lack in told.memory.items()]
+        warnings.append(f"predictions marked {MARK} are guesses; the program's dry run {told.dry_run}")
+    return warnings + [f"{gpu_type}: {lack} (peak memory by the dry run)" for gpu_type, lack in told.memory.items()]
 
 
 def base_of(source: JobSource, told: Told, by_type: Mapping[str, Prediction], milli: int) -> Base:
@@ -61,13 +61,13 @@ def expectations(predictions: Mapping[str, Prediction]) -> dict[str, schemas.Exp
     """Predictions for the wire."""
     return {
         gpu_type: schemas.Expectation(
-            runtime_s=seen.runtime_s,
-            runtime_low_s=seen.runtime_low_s,
-            runtime_high_s=seen.runtime_high_s,
-            energy_kwh=seen.energy_kwh,
-            energy_low_kwh=seen.energy_low_kwh,
-            energy_high_kwh=seen.energy_high_kwh,
-            features=seen.features,
+            runtime_s=prediction.runtime_s,
+            runtime_low_s=prediction.runtime_low_s,
+            runtime_high_s=prediction.runtime_high_s,
+            energy_kwh=prediction.energy_kwh,
+            energy_low_kwh=prediction.energy_low_kwh,
+            energy_high_kwh=prediction.energy_high_kwh,
+            features=prediction.features,
         )
-        for gpu_type, seen in predictions.items()
+        for gpu_type, prediction in predictions.items()
     }

@@ -25,13 +25,13 @@ Ask = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Corrections:
-    """Asks the history by `ask` (a function of an open store, and its arguments)."""
+    """The correction in force, read from the history by `ask` (a function of an open store, and its arguments)."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self.version: str | None = None
         self._correction: Correction | None = None
-        self._real: frozenset[str] = frozenset()
+        self._real_types: frozenset[str] = frozenset()
         self._pending: dict[tuple[str, str, int], bases.Base] = {}
         self._looking = asyncio.Lock()
 
@@ -42,10 +42,10 @@ class Corrections:
             if version is None:
                 self.version, self._correction = None, None
                 return
-            found = self._correction if version == self.version else await self._ask(_ready, version)
-            if found is not None and found.pretended:
-                self._real = await self._ask(measured_types)
-            self.version, self._correction = version, found
+            correction = self._correction if version == self.version else await self._ask(_ready, version)
+            if correction is not None and correction.pretended:
+                self._real_types = await self._ask(measured_types)
+            self.version, self._correction = version, correction
 
     def applies(self, base_version: str | None) -> bool:
         """Whether what is in force speaks of predictions by this base predictor."""
@@ -59,12 +59,14 @@ class Corrections:
         version, correction = self.version, self._correction
         if version is None or correction is None or correction.base_version != base.base_version:
             return dict(base.by_type)
-        left = self._real if correction.pretended else frozenset()
-        spoken = {t: p for t, p in base.by_type.items() if t not in left}
-        found: Mapping[str, Prediction] = await asyncio.to_thread(
-            lambda: correction.apply(spoken, source=base.content_hash, owner=owner, vector=base.vector, version=version)
+        real_types = self._real_types if correction.pretended else frozenset()
+        correctable = {t: p for t, p in base.by_type.items() if t not in real_types}
+        corrected: Mapping[str, Prediction] = await asyncio.to_thread(
+            lambda: correction.apply(
+                correctable, source=base.content_hash, owner=owner, vector=base.vector, version=version
+            )
         )
-        return {t: found.get(t, p) for t, p in base.by_type.items()}
+        return {t: corrected.get(t, p) for t, p in base.by_type.items()}
 
     def keep(self, base: bases.Base) -> None:
         """Write this base prediction down soon, so that the job can teach when it has ended."""
@@ -87,5 +89,5 @@ class Corrections:
 
 
 def _ready(store: Store, version: str) -> Correction:
-    """Read in a thread, with all that its first prediction would wait for."""
+    """The correction, with all prepared that its first prediction would wait for; runs in a thread."""
     return read(store, version).ready()

@@ -63,7 +63,7 @@ POWER_S = 2.0
 
 
 class Desk:
-    """In front of the scheduler actor `scheduler` and the predictor deployment `predictor`."""
+    """Answers what the routes ask, by the scheduler actor `scheduler` and the predictor deployment `predictor`."""
 
     def __init__(self, scheduler: Any, predictor: Any) -> None:
         self.scheduler = scheduler
@@ -76,13 +76,13 @@ class Desk:
         self._identities: dict[str, tuple[float, Identity | None]] = {}
         self._outlook: tuple[float, int, dict[str, Expected]] | None = None
         self._thinking = asyncio.Lock()
-        self._asked: dict[tuple[Any, ...], Asks] = {}
+        self._asks_by_key: dict[tuple[Any, ...], Asks] = {}
         self._power: tuple[float, dict[str, schemas.Figure]] = (-POWER_S, {})
         self._errors_s = -ERRORS_S
         self._errors: tuple[int, Errors] = (-1, Errors())
 
     async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
-        """A question to the history: what was answered to anybody is in it. The scheduler is not kept from its work."""
+        """Ask the history, in a thread: it holds whatever anybody was answered, and the scheduler is not disturbed."""
         async with self._opening:
             if self._store is None:
                 self.settings = (await self.scheduler.status.remote())["settings"]
@@ -92,13 +92,13 @@ class Desk:
     async def identity(self, token: str) -> Identity | None:
         """Whose token this is; an answer is believed for IDENTITY_S."""
         key, now_s = hashlib.sha256(token.encode()).hexdigest(), time.monotonic()
-        known = self._identities.get(key)
-        if known is None or now_s - known[0] > IDENTITY_S:
-            known = now_s, await self.ask(questions.identify, token)
+        entry = self._identities.get(key)
+        if entry is None or now_s - entry[0] > IDENTITY_S:
+            entry = now_s, await self.ask(questions.identify, token)
             if len(self._identities) > 10_000:
                 self._identities.clear()
-            self._identities[key] = known
-        return known[1]
+            self._identities[key] = entry
+        return entry[1]
 
     def forget_identities(self) -> None:
         """A token was revoked: ask about each again."""
@@ -107,31 +107,33 @@ class Desk:
     async def mirror(self) -> Mirror:
         """The cluster as of the last event."""
         async with self._following:
-            found = await self.ask(questions.events, 0 if self._mirror is None else self._mirror.seq, PAGE)
+            events = await self.ask(questions.events, 0 if self._mirror is None else self._mirror.seq, PAGE)
             assert self.settings is not None  # once something was asked
             if self._mirror is None:
                 self._mirror = Mirror(self.settings.policy, self.settings.policy_options, tuple(GPU_TYPES))
-            while found:
-                for raw in found:
-                    self._mirror.take(raw[0], decoded(raw))
-                found = await self.ask(questions.events, self._mirror.seq, PAGE)
+            while events:
+                for event in events:
+                    self._mirror.take(event[0], decoded(event))
+                events = await self.ask(questions.events, self._mirror.seq, PAGE)
             return self._mirror
 
     async def predict(self, source: str, name: str, owner: str) -> schemas.PredictionView:
         """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
-        read, _ = await self._readings.of(Program(files={name: source}, entrypoint=name))
-        asks = await self._asks(read, None, None)
-        told, cached = await self._told(read, asks.gpus)
-        base = base_of(read, told, on_types(told.predictions, await self._types(), asks.gpus), asks.gpus * WHOLE)
+        job_source, _ = await self._readings.of(Program(files={name: source}, entrypoint=name))
+        asks = await self._asks(job_source, None, None)
+        forecast, cached = await self._forecast(job_source, asks.gpus)
+        base = base_of(
+            job_source, forecast, on_types(forecast.predictions, await self._types(), asks.gpus), asks.gpus * WHOLE
+        )
         predictions = await self.corrections.apply(base, owner)
         return schemas.PredictionView(
-            content_hash=read.content_hash,
+            content_hash=job_source.content_hash,
             probe_version=versions(predictions),
             cached=cached,
             asks_for=asked_wire(asks),
             by_type=expectations(predictions),
-            dry_run=told.dry_run,
-            memory=dict(told.memory),
+            dry_run=forecast.dry_run,
+            memory=dict(forecast.memory),
         )
 
     async def _types(self) -> tuple[str, ...]:
@@ -141,21 +143,21 @@ class Desk:
         assert self._mirror is not None
         return tuple(sorted(name for name in self._mirror.cluster.total if name in GPU_TYPES))
 
-    async def _told(self, source: JobSource, gpus: int) -> tuple[Told, bool]:
-        """What the models say, and whether it was known."""
+    async def _forecast(self, source: JobSource, gpus: int) -> tuple[Told, bool]:
+        """What the models predict of a source, and whether that was remembered."""
         return await self.forecasts.of(PredictionQuestion(source=source, gpu_types=await self._types(), gpus=gpus))
 
     async def _asks(self, source: JobSource, gpus: int | None, types: tuple[str, ...] | None) -> Asks:
         """What a source asks for: reading it takes milliseconds, so it is remembered. Raises as `read_request`."""
         key = source.content_hash, gpus, types
-        if (known := self._asked.get(key)) is None:
-            known = await asyncio.to_thread(
+        if (asks := self._asks_by_key.get(key)) is None:
+            asks = await asyncio.to_thread(
                 lambda: read_request(texts(source), source.arguments, gpus=gpus, gpu_types=types)
             )
-            if len(self._asked) > KEPT:
-                self._asked.clear()
-            self._asked[key] = known
-        return known
+            if len(self._asks_by_key) > KEPT:
+                self._asks_by_key.clear()
+            self._asks_by_key[key] = asks
+        return asks
 
     async def request(self, asked: schemas.SubmissionBody, owner: str, key: str) -> Prepared:
         """A submission as the scheduler takes it, with its predictions, and what its user should know."""
@@ -163,10 +165,10 @@ class Desk:
         source, notes = await self._readings.of(program)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
         asks = await self._asks(source, asked.gpus, types)
-        told, _ = await self._told(source, asks.gpus)
+        forecast, _ = await self._forecast(source, asks.gpus)
         share = asked.gpu_milli / WHOLE
-        by_type = on_types(shared(told.predictions, share), await self._types(), asks.gpus * share)
-        base = base_of(source, told, by_type, asks.gpus * asked.gpu_milli)
+        by_type = on_types(shared(forecast.predictions, share), await self._types(), asks.gpus * share)
+        base = base_of(source, forecast, by_type, asks.gpus * asked.gpu_milli)
         predictions = await self.corrections.apply(base, owner)
         labels = dict(asked.labels)
         if asked.deadline is not None:
@@ -191,7 +193,7 @@ class Desk:
             labels=labels,
             retry=Retry(max_attempts=asked.max_attempts),
         )
-        return request, asks, [*notes, *warnings_of(request, told)], base
+        return request, asks, [*notes, *warnings_of(request, forecast)], base
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""
@@ -219,8 +221,8 @@ class Desk:
     async def powers(self) -> dict[str, schemas.Figure]:
         """By job id, the watts that its boards draw now; at most POWER_S old."""
         if time.monotonic() - self._power[0] > POWER_S:
-            found = await self.scheduler.power.remote()
-            self._power = time.monotonic(), {job_id: _watts(nodes) for job_id, nodes in found.items()}
+            nodes_by_job = await self.scheduler.power.remote()
+            self._power = time.monotonic(), {job_id: _watts(nodes) for job_id, nodes in nodes_by_job.items()}
         return self._power[1]
 
     async def errors(self) -> Errors:
@@ -237,22 +239,22 @@ class Desk:
         """When the waiting jobs start; at most OUTLOOK_S old unless something has happened."""
         mirror, errors = await self.mirror(), await self.errors()
         async with self._thinking:
-            kept = self._outlook
-            if kept is None or kept[1] != mirror.seq or time.time() - kept[0] > OUTLOOK_S:
+            last_outlook = self._outlook
+            if last_outlook is None or last_outlook[1] != mirror.seq or time.time() - last_outlook[0] > OUTLOOK_S:
                 now_s, seq, state = time.time(), mirror.seq, mirror.cluster.copy()
-                found = await asyncio.to_thread(outlook, state, self._policy(), now_s, errors, seq)
-                kept = self._outlook = now_s, seq, found
-            return kept[2]
+                by_job = await asyncio.to_thread(outlook, state, self._policy(), now_s, errors, seq)
+                last_outlook = self._outlook = now_s, seq, by_job
+            return last_outlook[2]
 
     async def if_submitted(self, request: Request) -> tuple[dict[str | None, Expected | str], Errors]:
         """What a job would get now, by type and left to the policy (None)."""
         mirror, errors = await self.mirror(), await self.errors()
         job = replace(request.job, job_id="what-if")
         state = mirror.cluster.copy()
-        found = await asyncio.to_thread(
+        answers = await asyncio.to_thread(
             what_if, state, self._policy(), time.time(), job, request.predictions, errors, mirror.seq
         )
-        return found, errors
+        return answers, errors
 
     def _policy(self) -> Any:
         assert self.settings is not None
@@ -275,6 +277,6 @@ def _same(row: Mapping[str, Any], request: Request) -> bool:
 
 
 def _watts(nodes: Sequence[tuple[float, Provenance]]) -> schemas.Figure:
-    """All nodes of a job together; pretended if any is."""
-    how = Provenance.PRETENDED if any(one is Provenance.PRETENDED for _, one in nodes) else Provenance.MEASURED
-    return schemas.Figure(value=sum(watts for watts, _ in nodes), provenance=how)
+    """The watts of all nodes of a job together; pretended if any is."""
+    provenance = Provenance.PRETENDED if any(kind is Provenance.PRETENDED for _, kind in nodes) else Provenance.MEASURED
+    return schemas.Figure(value=sum(watts for watts, _ in nodes), provenance=provenance)

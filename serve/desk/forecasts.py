@@ -19,28 +19,28 @@ LOOK_S = 10.0
 
 
 class Forecasts:
-    """In front of the predictor deployment's handle. Two who ask for one text at once share one computation."""
+    """Remembers what the predictor deployment answers. Two who ask for one text at once share one computation."""
 
     def __init__(self, predictor: Any) -> None:
         self._predictor = predictor
         self.version: str | None = None
         self.well = False
-        self._known: OrderedDict[Key, Told] = OrderedDict()
-        self._coming: dict[Key, asyncio.Task[Told]] = {}
+        self._forecasts: OrderedDict[Key, Told] = OrderedDict()
+        self._tasks: dict[Key, asyncio.Task[Told]] = {}
         self.hits = self.misses = self.refused = 0
 
     async def of(self, asked: PredictionQuestion) -> tuple[Told, bool]:
-        """(what is expected, whether it was known); raises Refusal when the queue is full."""
+        """(what is expected, whether it was remembered); raises Refusal when the queue is full."""
         key = asked.key
-        if (known := self._known.get(key)) is not None:
-            self._known.move_to_end(key)
+        if (forecast := self._forecasts.get(key)) is not None:
+            self._forecasts.move_to_end(key)
             self.hits += 1
-            return known, True
+            return forecast, True
         self.misses += 1
-        task = self._coming.get(key)
+        task = self._tasks.get(key)
         if task is None:
-            task = self._coming[key] = asyncio.create_task(self._compute(asked))
-            task.add_done_callback(lambda _: self._coming.pop(key, None))
+            task = self._tasks[key] = asyncio.create_task(self._compute(asked))
+            task.add_done_callback(lambda _: self._tasks.pop(key, None))
         return await asyncio.shield(task), False
 
     async def watch(self) -> None:
@@ -53,19 +53,19 @@ class Forecasts:
                 self.well = False
             await asyncio.sleep(LOOK_S if self.well else 1.0)
 
-    async def _compute(self, asked: PredictionQuestion) -> Told:
+    async def _compute(self, question: PredictionQuestion) -> Told:
         try:
-            found: Told = await self._predictor.predict.remote(asked)
+            forecast: Told = await self._predictor.predict.remote(question)
         except (BackPressureError, DeploymentUnavailableError) as error:  # which Serve would answer in its own words
             self.refused += 1
             raise busy() from error
-        self._seen(found.version)
-        self._known[asked.key] = found
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
-        return found
+        self._seen(forecast.version)
+        self._forecasts[question.key] = forecast
+        while len(self._forecasts) > KEPT:
+            self._forecasts.popitem(last=False)
+        return forecast
 
     def _seen(self, version: str) -> None:
         if self.version not in (None, version):
-            self._known.clear()
+            self._forecasts.clear()
         self.version = version

@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 
 def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.ProgressView | None) -> schemas.JobView:
     """A row of `questions.jobs`."""
-    asked = row["submitted"].job
+    job = row["submitted"].job
     program = msgspec.json.decode(row["program"], type=Program)
     labels = msgspec.json.decode(row["labels"], type=dict[str, str])
     predictions = row["submitted"].predictions
@@ -42,15 +42,15 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         submitted_s=row["submitted_s"],
         ended_s=row["ended_s"],
         cancel_asked_s=row["cancel_s"],
-        gpus=asked.gpus,
-        gpu_milli=asked.gpu_milli,
-        gpu_types=None if asked.allowed is None else sorted(asked.allowed),
-        priority=asked.priority,
+        gpus=job.gpus,
+        gpu_milli=job.gpu_milli,
+        gpu_types=None if job.allowed is None else sorted(job.allowed),
+        priority=job.priority,
         deadline=labels.get(DEADLINE),
         labels={name: text for name, text in labels.items() if name != DEADLINE},
         entrypoint=program.entrypoint,
         arguments=list(program.arguments),
-        content_hash=asked.content_hash,
+        content_hash=job.content_hash,
         probe_version=versions(predictions),
         by_type=expectations(predictions),
         attempts=[_attempt(attempt) for attempt in row["attempts"]],
@@ -113,16 +113,16 @@ def cluster_view(
 ) -> schemas.ClusterView:
     """The cluster as it is now."""
     cluster = mirror.cluster
-    held: dict[str, int] = {}
+    gpus_held: dict[str, int] = {}
     for (_, gpu_type), gpus in cluster.held.items():
-        held[gpu_type] = held.get(gpu_type, 0) + gpus
+        gpus_held[gpu_type] = gpus_held.get(gpu_type, 0) + gpus
     options = {name: value for name, value in settings.policy_options.items() if isinstance(value, int | float | str)}
     return schemas.ClusterView(
         now_s=now_s,
         policy=settings.policy,
         policy_options=options,
         rule=POLICIES[settings.policy].sentence,
-        types=[_type_view(mirror, gpu_type, held.get(gpu_type, 0)) for gpu_type in cluster.total],
+        types=[_type_view(mirror, gpu_type, gpus_held.get(gpu_type, 0)) for gpu_type in cluster.total],
         nodes=[_node_view(node) for node in status["nodes"]],
         waiting=len(cluster.waiting),
         running=len(cluster.active),
@@ -131,18 +131,18 @@ def cluster_view(
     )
 
 
-def _type_view(mirror: Mirror, gpu_type: str, held: int) -> schemas.GpuTypeView:
+def _type_view(mirror: Mirror, gpu_type: str, gpus_held: int) -> schemas.GpuTypeView:
     cluster, watts = mirror.cluster, idle_power_w(gpu_type)
-    known = GPU_TYPES.get(gpu_type)
+    hardware = GPU_TYPES.get(gpu_type)
     return schemas.GpuTypeView(
         gpu_type=gpu_type,
         total=cluster.total[gpu_type],
         free=cluster.free[gpu_type],
-        held=held,
+        held=gpus_held,
         jobs_running=sum(active.gpu_type == gpu_type for active in cluster.active.values()),
         idle_w=None
-        if watts is None or known is None
-        else schemas.Figure(value=watts, provenance=known.idle_provenance),
+        if watts is None or hardware is None
+        else schemas.Figure(value=watts, provenance=hardware.idle_provenance),
     )
 
 
@@ -168,7 +168,7 @@ def lines_of(rows: Sequence[Row]) -> bytes:
 
 def parquet_of(rows: Sequence[Row]) -> bytes:
     """Rows of the history as Parquet."""
-    kept = [{name: row.get(name) for name in HISTORY.names} for row in rows]
+    records = [{name: row.get(name) for name in HISTORY.names} for row in rows]
     sink = pa.BufferOutputStream()
-    pq.write_table(table(kept, HISTORY), sink, compression="zstd")
+    pq.write_table(table(records, HISTORY), sink, compression="zstd")
     return bytes(sink.getvalue())

@@ -81,23 +81,23 @@ class Learner:
         url, base = self._desk.settings.url, self._desk.forecasts.version
         options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0}
         if not url.startswith("postgresql"):
-            here = ray.get_runtime_context().get_node_id()
-            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
-        found: RefitRound | str = (
+            node_id = ray.get_runtime_context().get_node_id()
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        refit_round: RefitRound | str = (
             await ray.remote(_round).options(**options).remote(url, base, began_s, self._pretended)
         )
-        if isinstance(found, str):
+        if isinstance(refit_round, str):
             self.refits["failed"] += 1
-            logging.getLogger("ray.serve").warning("a refit failed: %s", found)
+            logging.getLogger("ray.serve").warning("a refit failed: %s", refit_round)
             return
         self._since_s = began_s
-        self.refits[found.outcome.value] += 1
-        logging.getLogger("ray.serve").warning("refit: %s: %s", found.outcome, found.reason)
+        self.refits[refit_round.outcome.value] += 1
+        logging.getLogger("ray.serve").warning("refit: %s: %s", refit_round.outcome, refit_round.reason)
         await self._desk.corrections.look()
 
 
 def _round(url: str, base_version: str | None, now_s: float, pretended: bool) -> RefitRound | str:
-    """In a task: one round, or why there was none."""
+    """One round of refitting, in a Ray task; or why there was none."""
     try:
         store = Store(url)
         try:

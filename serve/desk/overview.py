@@ -19,13 +19,13 @@ SHOWN = 200
 
 
 async def overview(desk: Desk, days: Days, who: Identity) -> Overview:
-    """The page's numbers for one who asks."""
+    """The page's numbers, as the asking user may see them."""
     mirror, expected, day = await desk.mirror(), await desk.expected(), await days.day()
     status, started = await desk.scheduler.status.remote(), await desk.ask(questions.started)
     errors, spread = await desk.errors(), errors_view(day.rows)
     powers, now_s = await desk.powers(), time.time()
     waiting = [*mirror.cluster.queue(), *mirror.cluster.stranded.values()]
-    mine = None if who.role >= Role.OPERATE else who.owner
+    owner = None if who.role >= Role.OPERATE else who.owner
     median = None if spread is None else Figure(value=spread["0.5"], provenance=how_had(day.rows))
     return Overview(
         cluster=cluster_view(mirror, status["settings"], status, now_s),
@@ -36,7 +36,7 @@ async def overview(desk: Desk, days: Days, who: Identity) -> Overview:
             for active in _latest(mirror.cluster.active.values())
         ],
         today=today_view(day),
-        accuracy=accuracy_view(day.rows, mine),
+        accuracy=accuracy_view(day.rows, owner),
         median_error=median,
         interval_basis=errors.basis,
         you=who.owner,
@@ -45,17 +45,17 @@ async def overview(desk: Desk, days: Days, who: Identity) -> Overview:
 
 
 def _by_start(waiting: Iterable[Waiting], expected: Mapping[str, Expected]) -> list[Waiting]:
-    never = float("inf")
+    no_start_s = float("inf")
 
-    def start(one: Waiting) -> tuple[float, tuple[float, str]]:
-        found = expected.get(one.job.job_id)
-        return (never if found is None else found.start_s), one.place
+    def start(entry: Waiting) -> tuple[float, tuple[float, str]]:
+        expectation = expected.get(entry.job.job_id)
+        return (no_start_s if expectation is None else expectation.start_s), entry.place
 
     return sorted(waiting, key=start)
 
 
 def _latest(active: Iterable[Active]) -> list[Active]:
-    return sorted(active, key=lambda one: -one.placed_s)[:SHOWN]
+    return sorted(active, key=lambda job: -job.placed_s)[:SHOWN]
 
 
 def _queued(waiting: Waiting, expected: Expected | None, who: Identity) -> Queued:
@@ -74,12 +74,12 @@ def _running(active: Active, started_s: float | None, now_s: float, who: Identit
 
 
 def _line(job_id: str, user: str | None, gpus: int, submitted_s: float, who: Identity) -> Queued:
-    shown = who.role >= Role.OPERATE or user == who.owner
+    visible = who.role >= Role.OPERATE or user == who.owner
     return Queued(
         job_id=job_id,
         mine=user == who.owner,
-        visible=shown,
-        owner=user if shown else None,
+        visible=visible,
+        owner=user if visible else None,
         gpus=gpus,
         submitted_s=submitted_s,
         expected=None,

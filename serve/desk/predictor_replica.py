@@ -78,8 +78,8 @@ class PredictorReplica:
     ) -> None:
         self._local = load(bundle, threads, device_model, dry_run_budget_s)
         assert self._local.gpu is not None
-        own = () if self._local.own is None else (self._local.own.model.version,)
-        self._version = "+".join((self._local.version, self._local.gpu.model.version, *own))
+        own_versions = () if self._local.own is None else (self._local.own.model.version,)
+        self._version = "+".join((self._local.version, self._local.gpu.model.version, *own_versions))
 
     async def version(self) -> str:
         """Which probe and which device model this has."""
@@ -87,33 +87,33 @@ class PredictorReplica:
 
     async def predict(self, asked: PredictionQuestion) -> Told:
         """What a source takes; raises SourceError and ModelError. A GPU type that needs a dry run may be missing."""
-        found = await self._together(asked)
-        if isinstance(found, KilowaitError):
-            raise found
-        return found
+        answer = await self._together(asked)
+        if isinstance(answer, KilowaitError):
+            raise answer
+        return answer
 
     @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=0.005)
-    async def _together(self, asked: list[PredictionQuestion]) -> list[Told | KilowaitError]:
+    async def _together(self, questions: list[PredictionQuestion]) -> list[Told | KilowaitError]:
         """A batch goes to the worker thread at once: the replica keeps answering meanwhile."""
-        return await asyncio.to_thread(self._each, asked)
+        return await asyncio.to_thread(self._each, questions)
 
-    def _each(self, asked: Sequence[PredictionQuestion]) -> list[Told | KilowaitError]:
+    def _each(self, questions: Sequence[PredictionQuestion]) -> list[Told | KilowaitError]:
         answers: list[Told | KilowaitError] = []
-        for one in asked:
+        for question in questions:
             try:
-                answers.append(self._one(one))
+                answers.append(self._one(question))
             except KilowaitError as error:  # of one source; the others of the batch go on
                 answers.append(error)
         return answers
 
-    def _one(self, asked: PredictionQuestion) -> Told:
-        found = self._local.forecast(asked.source, asked.gpu_types, asked.gpus)
+    def _one(self, question: PredictionQuestion) -> Told:
+        forecast = self._local.forecast(question.source, question.gpu_types, question.gpus)
         return Told(
             version=self._version,
-            predictions=found.predictions,
-            vector=found.vector,
-            memory=found.memory,
-            dry_run=found.summary,
+            predictions=forecast.predictions,
+            vector=forecast.vector,
+            memory=forecast.memory,
+            dry_run=forecast.summary,
         )
 
 
@@ -134,9 +134,9 @@ def load(bundle: str | None, threads: int, device_model: str | None, dry_run_bud
 
     dry_runs = DryRuns(dry_run_budget_s).__enter__()  # for as long as the replica lives
     gpu = GpuSide(dry_runs, Path(device_model) if device_model else None)
-    found = bundles.load(bundle) if bundle else bundles.load_default()
+    predictor = bundles.load(bundle) if bundle else bundles.load_default()
     folder = of_bundle(Path(bundle) if bundle else None)
-    own = OwnSide(dry_runs, folder) if folder and not any(map(is_cpu, labelled(folder))) else None
-    depth = max(feature.layer for feature in found.features)
-    model = load_language_model(found.features[0].model, depth=depth)
-    return Local(found, Embedder(model, threads=threads), gpu, own)
+    own_side = OwnSide(dry_runs, folder) if folder and not any(map(is_cpu, labelled(folder))) else None
+    depth = max(feature.layer for feature in predictor.features)
+    model = load_language_model(predictor.features[0].model, depth=depth)
+    return Local(predictor, Embedder(model, threads=threads), gpu, own_side)

@@ -43,22 +43,22 @@ def program_of(asked: schemas.SubmissionBody) -> Program:
 
 
 class Readings:
-    """What programs were read as: following the imports of one takes milliseconds, so it is remembered."""
+    """Remembers the source of each program: following the imports of one takes milliseconds."""
 
     def __init__(self) -> None:
         self._kept: dict[bytes, Reading] = {}
 
     async def of(self, program: Program) -> Reading:
         """As `source_of`, which it calls beside the loop that answers everybody."""
-        written = msgspec.json.encode((program.files, program.entrypoint, program.arguments))
-        key = hashlib.sha256(written).digest()
-        if (known := self._kept.get(key)) is None:
-            known = await asyncio.to_thread(source_of, program)
+        encoded = msgspec.json.encode((program.files, program.entrypoint, program.arguments))
+        key = hashlib.sha256(encoded).digest()
+        if (reading := self._kept.get(key)) is None:
+            reading = await asyncio.to_thread(source_of, program)
             if len(self._kept) >= KEPT:
                 self._kept.clear()
-            if len(written) <= KEPT_BYTES:
-                self._kept[key] = known
-        return known
+            if len(encoded) <= KEPT_BYTES:
+                self._kept[key] = reading
+        return reading
 
 
 def source_of(program: Program) -> Reading:
@@ -74,8 +74,8 @@ def source_of(program: Program) -> Reading:
         )  # fmt: skip
     files = {path: text.encode() for path, text in program.files.items()}
     if len(files) == 1:
-        alone = read_bytes(program.entrypoint, files[program.entrypoint], program.arguments)
-        return alone.source, ()
+        reading = read_bytes(program.entrypoint, files[program.entrypoint], program.arguments)
+        return reading.source, ()
     reached = reach(Tree.of(files, "archive"), program.entrypoint, program.arguments)
     source = JobSource.of(reached, program.entrypoint, program.arguments)
     return source, (*reached.problems, *reached.notes)

@@ -19,25 +19,25 @@ def events(store: Store, seq: int, limit: int) -> list[RawEvent]:
 
 def jobs(store: Store, owner: str | None, state: str | None, after: str, limit: int) -> list[Row]:
     """Rows of jobs with their attempts and how they were submitted, by id from behind `after` on."""
-    found = store.jobs(owner=owner, state=state, after=after, limit=limit)
-    return _whole(store, found)
+    rows = store.jobs(owner=owner, state=state, after=after, limit=limit)
+    return _whole(store, rows)
 
 
 def job(store: Store, job_id: str) -> Row | None:
     """One of `jobs`, None where it is unknown."""
-    found = store.job(job_id)
-    return None if found is None else _whole(store, [found])[0]
+    row = store.job(job_id)
+    return None if row is None else _whole(store, [row])[0]
 
 
 def job_of_key(store: Store, owner: str, key: str) -> Row | None:
     """The job that an owner asked for by this key before, if any."""
-    found = store.job_of_key(owner, key)
-    return None if found is None else _whole(store, [found])[0]
+    row = store.job_of_key(owner, key)
+    return None if row is None else _whole(store, [row])[0]
 
 
 def _whole(store: Store, rows: Sequence[Row]) -> list[Row]:
-    asked = submissions(store, [row["job_id"] for row in rows])
-    return [{**row, "attempts": store.attempts(row["job_id"]), "submitted": asked[row["job_id"]]} for row in rows]
+    requests = submissions(store, [row["job_id"] for row in rows])
+    return [{**row, "attempts": store.attempts(row["job_id"]), "submitted": requests[row["job_id"]]} for row in rows]
 
 
 def ended(
@@ -73,7 +73,7 @@ def revoke_token(store: Store, token_id: str) -> None:
 
 
 def energy(store: Store) -> list[tuple[str, str, float, int]]:
-    """(GPU type, provenance, joules, attempts) of all that was ever had."""
+    """(GPU type, provenance, joules, attempts) of all attempts that have ended."""
     return energy_totals(store)
 
 

@@ -48,40 +48,42 @@ class Days:
         """Today as it is now, since midnight UTC."""
         async with self._lock:
             mirror, since_s = await self._desk.mirror(), time.time() // DAY_S * DAY_S
-            over = mirror.finished + mirror.failed + mirror.cancelled
-            known: Day | None = self._day
-            old = known is None or time.monotonic() - self._looked_s > LOOK_S
-            if known is None or (old and (known.finished, known.since_s) != (over, since_s)):
+            finished = mirror.finished + mirror.failed + mirror.cancelled
+            today: Day | None = self._day
+            old = today is None or time.monotonic() - self._looked_s > LOOK_S
+            if today is None or (old and (today.finished, today.since_s) != (finished, since_s)):
                 self._looked_s = time.monotonic()
                 rows = await self._desk.ask(questions.ended, None, ("", 0), since_s, MOST_ROWS)
-                asked = await self._desk.ask(questions.asked, [row["job_id"] for row in rows])
+                requests = await self._desk.ask(questions.asked, [row["job_id"] for row in rows])
                 inventory = {t: n for t, n in mirror.cluster.total.items() if n}
-                against = await asyncio.to_thread(against_simple, rows, asked, inventory)
-                self._day = known = Day(finished=over, since_s=since_s, rows=rows, against=against)
-            return known
+                comparison = await asyncio.to_thread(against_simple, rows, requests, inventory)
+                self._day = today = Day(finished=finished, since_s=since_s, rows=rows, against=comparison)
+            return today
 
 
 def today_view(day: Day) -> Today:
     """Energy since midnight for the wire."""
-    measured = [row for row in day.rows if row["energy_j"] is not None]
-    against = day.against
+    metered = [row for row in day.rows if row["energy_j"] is not None]
+    comparison = day.against
     return Today(
         since_s=day.since_s,
         jobs=len({row["job_id"] for row in day.rows}),
-        compared_jobs=against.jobs,
-        energy_kwh=sum(row["energy_j"] for row in measured) / JOULES_PER_KWH,
-        energy_provenance=sorted({Provenance(row["energy_provenance"]) for row in measured}),
-        compared_energy_kwh=against.energy_kwh,
-        simple_energy_kwh=against.simple_energy_kwh,
-        saved_kwh=against.simple_energy_kwh - against.energy_kwh,
-        wait_s=against.wait_s,
-        simple_wait_s=against.simple_wait_s,
+        compared_jobs=comparison.jobs,
+        energy_kwh=sum(row["energy_j"] for row in metered) / JOULES_PER_KWH,
+        energy_provenance=sorted({Provenance(row["energy_provenance"]) for row in metered}),
+        compared_energy_kwh=comparison.energy_kwh,
+        simple_energy_kwh=comparison.simple_energy_kwh,
+        saved_kwh=comparison.simple_energy_kwh - comparison.energy_kwh,
+        wait_s=comparison.wait_s,
+        simple_wait_s=comparison.simple_wait_s,
     )
 
 
 def accuracy_view(rows: Sequence[Row], owner: str | None) -> list[AccuracyPoint]:
     """The last finished jobs, one's own (None: everybody's), latest first."""
-    done = [row for row in rows if row["state"] == "finished" and row["runtime_s"] and owner in (None, row["owner"])]
+    finished = [
+        row for row in rows if row["state"] == "finished" and row["runtime_s"] and owner in (None, row["owner"])
+    ]
     return [
         AccuracyPoint(
             job_id=row["job_id"],
@@ -89,21 +91,21 @@ def accuracy_view(rows: Sequence[Row], owner: str | None) -> list[AccuracyPoint]
             predicted_s=row["predicted_runtime_s"],
             measured_s=Figure(value=row["runtime_s"], provenance=row["runtime_provenance"]),
         )
-        for row in sorted(done, key=lambda row: -row["ended_s"])[:SHOWN]
+        for row in sorted(finished, key=lambda row: -row["ended_s"])[:SHOWN]
     ]
 
 
 def errors_view(rows: Sequence[Row]) -> dict[str, float] | None:
     """Quantiles of |predicted - had| / had over finished jobs, None without one."""
-    done = [row for row in rows if row["state"] == "finished" and row["runtime_s"]]
-    if not done:
+    finished = [row for row in rows if row["state"] == "finished" and row["runtime_s"]]
+    if not finished:
         return None
-    shares = [abs(row["predicted_runtime_s"] - row["runtime_s"]) / row["runtime_s"] for row in done]
+    shares = [abs(row["predicted_runtime_s"] - row["runtime_s"]) / row["runtime_s"] for row in finished]
     return {name: float(np.quantile(shares, q)) for name, q in (("0.5", 0.5), ("0.9", 0.9))}
 
 
 def how_had(rows: Sequence[Row]) -> Provenance:
-    """The weakest provenance among run times that were had: pretended if any is."""
+    """The weakest provenance among the rows' run times: pretended if any is."""
     kinds = {row["runtime_provenance"] for row in rows if row["runtime_provenance"]}
     order = (Provenance.PRETENDED, Provenance.MODELLED, Provenance.ESTIMATED)
     return next((kind for kind in order if kind in kinds), Provenance.MEASURED)

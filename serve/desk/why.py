@@ -84,11 +84,11 @@ def _change(option: TypeOption, waiting: Waiting, mirror: Mirror, now_s: float) 
     for count, (end_s, milli) in enumerate(mirror.cluster.predicted_ends().get(gpu_type, ()), 1):
         freed += milli
         if freed >= missing:
-            left = f"predicted in {duration(end_s - now_s)}" if end_s > now_s else "overdue by its prediction"
+            end_estimate = f"predicted in {duration(end_s - now_s)}" if end_s > now_s else "overdue by its prediction"
             ends = "the next job" if count == 1 else f"the next {count} jobs"
             return (
                 f"{gpu_type}: {option.free} of {option.total} are free and it needs {option.gpus}; {ends} there must "
-                f"end ({left}); {first}"
+                f"end ({end_estimate}); {first}"
             )
     return f"{gpu_type}: {option.free} of {option.total} are free and it needs {option.gpus}; others hold the rest"
 
@@ -122,27 +122,27 @@ def _was_placed(choice: PlacementChoice | None) -> str:
     if choice.criterion is None:
         return f"{len(fitting)} types had enough free GPUs; the rule of {choice.gpu_type} came first"
     best = "largest" if choice.larger_first else "smallest"
-    rated = {option.gpu_type: option.rating for option in fitting if option.rating is not None}
-    first = (max if choice.larger_first else min)(rated, key=lambda t: rated[t], default=None)
-    if first == choice.gpu_type:
+    ratings = {option.gpu_type: option.rating for option in fitting if option.rating is not None}
+    best_type = (max if choice.larger_first else min)(ratings, key=lambda t: ratings[t], default=None)
+    if best_type == choice.gpu_type:
         return f"of the {len(fitting)} types with enough free GPUs, {choice.gpu_type} had the {best} {choice.criterion}"
     return f"{len(fitting)} types had enough free GPUs; the rule chose {choice.gpu_type}"
 
 
 def _otherwise(choice: PlacementChoice) -> list[str]:
     """What would have had to be different for each other type."""
-    own = next(option for option in choice.options if option.gpu_type == choice.gpu_type)
-    found = []
+    placed = next(option for option in choice.options if option.gpu_type == choice.gpu_type)
+    reasons = []
     for option in choice.options:
         if option.gpu_type == choice.gpu_type:
             continue
         missing = option.gpus - option.free
         if missing > 0:
-            found.append(f"{option.gpu_type}: {missing} more free GPU{'s' if missing > 1 else ''}")
-        elif option.rating is not None and own.rating is not None:
-            word = "above" if choice.larger_first else "below"
-            found.append(f"{option.gpu_type}: a rating {word} {own.rating:.4g}; it was {option.rating:.4g}")
-    return found
+            reasons.append(f"{option.gpu_type}: {missing} more free GPU{'s' if missing > 1 else ''}")
+        elif option.rating is not None and placed.rating is not None:
+            direction = "above" if choice.larger_first else "below"
+            reasons.append(f"{option.gpu_type}: a rating {direction} {placed.rating:.4g}; it was {option.rating:.4g}")
+    return reasons
 
 
 def _choice(option: TypeOption, *, chosen: bool) -> wire.ChoiceView:

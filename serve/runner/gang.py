@@ -45,9 +45,9 @@ class Gang:
 
     def find(self) -> bool:
         """Whether all its runners are there, from before."""
-        found = [_actor(f"{self.name}:{rank}") for rank in range(len(self.attempt.where))]
-        self._runners = [runner for runner in found if runner is not None]
-        return len(self._runners) == len(found)
+        actors = [_actor(f"{self.name}:{rank}") for rank in range(len(self.attempt.where))]
+        self._runners = [runner for runner in actors if runner is not None]
+        return len(self._runners) == len(actors)
 
     def make(self) -> None:
         """Make the runners that are missing: only for an attempt whose program was never allowed to start."""
@@ -81,13 +81,13 @@ class Gang:
 
     async def log(self, rank: int, offset: int, limit: int) -> tuple[int, bytes]:
         """What the job wrote on one node so far."""
-        found: tuple[int, bytes] = await self._runners[rank].log.remote(offset, limit)
-        return found
+        piece: tuple[int, bytes] = await self._runners[rank].log.remote(offset, limit)
+        return piece
 
     async def power(self) -> list[tuple[float, Provenance]]:
         """Watts on each node now; [] unless every node answers."""
-        found = await asyncio.gather(*(runner.power.remote() for runner in self._runners))
-        return [] if None in found else found
+        watts = await asyncio.gather(*(runner.power.remote() for runner in self._runners))
+        return [] if None in watts else watts
 
     async def leave(self) -> None:
         """Let the runners clean up and go, and with them their GPUs."""
@@ -101,32 +101,37 @@ class Gang:
         end(self.name)
 
     def _runner(self, rank: int, group: PlacementGroup | None) -> Any:
-        held = self.attempt.where[rank]
-        pinned: Any = NodeAffinitySchedulingStrategy(held.node, soft=False)
+        allocation = self.attempt.where[rank]
+        placement: Any = NodeAffinitySchedulingStrategy(allocation.node, soft=False)
         if group is not None:
-            pinned = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
-        options = {"num_cpus": 0, "num_gpus": held.gpus * self.attempt.gpu_milli / WHOLE, "max_restarts": 0}
-        named = {"name": f"{self.name}:{rank}", "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
-        remote = ray.remote(Runner).options(scheduling_strategy=pinned, **options, **named)
+            placement = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
+        options = {"num_cpus": 0, "num_gpus": allocation.gpus * self.attempt.gpu_milli / WHOLE, "max_restarts": 0}
+        name_options = {
+            "name": f"{self.name}:{rank}",
+            "namespace": NAMESPACE,
+            "lifetime": "detached",
+            "get_if_exists": True,
+        }
+        remote = ray.remote(Runner).options(scheduling_strategy=placement, **options, **name_options)
         return remote.remote(self.attempt, rank, self._grace_s)
 
     def _group(self) -> PlacementGroup:
         try:
             return get_placement_group(self.name)
         except ValueError:  # there is none yet
-            where = self.attempt.where
-            labels = [{NODE_LABEL: held.node} for held in where]
-            bundles = [{"GPU": float(held.gpus)} for held in where]
+            allocations = self.attempt.where
+            labels = [{NODE_LABEL: allocation.node} for allocation in allocations]
+            bundles = [{"GPU": float(allocation.gpus)} for allocation in allocations]
             return placement_group(bundles, name=self.name, lifetime="detached", bundle_label_selector=labels)
 
 
 async def _ending(reference: Any) -> Ending:
     """The ending of one rank; a runner that died is an ending too."""
     try:
-        found: Ending = await reference
+        ending: Ending = await reference
     except RayError as error:
         return Ending(reason=f"the runner was lost: {first_line(error)}", lost=True)
-    return found
+    return ending
 
 
 async def settled(nodes: Iterable[str]) -> None:
@@ -135,13 +140,15 @@ async def settled(nodes: Iterable[str]) -> None:
     Without waiting, the same job, and others, would be sent to the dead node again.
     """
     ask = ray.remote(num_cpus=0, max_retries=0)(_answer)
-    pinned = (NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes)
-    answers = [asyncio.ensure_future(_heard(ask.options(scheduling_strategy=where).remote())) for where in pinned]
+    placements = (NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes)
+    answers = [
+        asyncio.ensure_future(_heard(ask.options(scheduling_strategy=placement).remote())) for placement in placements
+    ]
     await asyncio.wait(answers, timeout=SETTLE_S)
 
 
 def _answer() -> None:
-    """What a living node can do."""
+    """Nothing: that it returns shows that its node lives."""
 
 
 async def _heard(reference: Any) -> bool:
@@ -154,18 +161,20 @@ async def _heard(reference: Any) -> bool:
 
 def together(endings: Sequence[Ending]) -> Ending:
     """One ending of a gang: the first bad one, with the longest time, all the energy and every log."""
-    worst = next((one for one in endings if one.lost), None) or next((one for one in endings if one.reason), endings[0])
-    measured = [one.measurement for one in endings if one.measurement is not None]
+    worst = next((ending for ending in endings if ending.lost), None) or next(
+        (ending for ending in endings if ending.reason), endings[0]
+    )
+    measurements = [ending.measurement for ending in endings if ending.measurement is not None]
     whole = None
-    if len(measured) == len(endings):
-        longest, energy_j = max(m.runtime_s for m in measured), sum(m.energy_j for m in measured)
-        least_known = next((m for m in measured if m.energy_provenance != "measured"), measured[0])
+    if len(measurements) == len(endings):
+        longest, energy_j = max(m.runtime_s for m in measurements), sum(m.energy_j for m in measurements)
+        least_known = next((m for m in measurements if m.energy_provenance != "measured"), measurements[0])
         whole = replace(least_known, runtime_s=longest, energy_j=energy_j)
     return msgspec.structs.replace(
         worst,
         measurement=whole,
-        gpu_ids=tuple(gpu for one in endings for gpu in one.gpu_ids),
-        logs=tuple(log for one in endings for log in one.logs),
+        gpu_ids=tuple(gpu for ending in endings for gpu in ending.gpu_ids),
+        logs=tuple(log for ending in endings for log in ending.logs),
     )
 
 
@@ -176,7 +185,9 @@ def first_line(error: Exception) -> str:
 
 def strangers(known: set[str]) -> set[str]:
     """The names of gangs that are there and not among `known`."""
-    actors = (one["name"] for one in ray.util.list_named_actors(all_namespaces=True) if one["namespace"] == NAMESPACE)
+    actors = (
+        entry["name"] for entry in ray.util.list_named_actors(all_namespaces=True) if entry["namespace"] == NAMESPACE
+    )
     gangs = {name.rpartition(":")[0] for name in actors if name.startswith(f"{PREFIX}:")}
     groups = (g["name"] for g in placement_group_table().values() if g["state"] != "REMOVED")
     return (gangs | {name for name in groups if name.startswith(f"{PREFIX}:")}) - known
@@ -190,7 +201,9 @@ def end_strangers(known: set[str]) -> None:
 
 def end(name: str) -> None:
     """End the runners of the gang of this name, and give back what it holds."""
-    actors = (one["name"] for one in ray.util.list_named_actors(all_namespaces=True) if one["namespace"] == NAMESPACE)
+    actors = (
+        entry["name"] for entry in ray.util.list_named_actors(all_namespaces=True) if entry["namespace"] == NAMESPACE
+    )
     for actor_name in actors:
         if actor_name.rpartition(":")[0] == name and (actor := _actor(actor_name)) is not None:
             ray.kill(actor)

@@ -76,15 +76,15 @@ class Runner:
         return None if self._allotment is None else await asyncio.to_thread(self._allotment.power_w)
 
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
-        given = ray.get_runtime_context().get_accelerator_ids()["GPU"]
-        allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, given)
+        gpu_ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+        allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, gpu_ids)
         order = self._prepare(program, allotment, peers)
         allotment.start()
         outcome = await self._guarded(order)
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
-        kept = msgspec.structs.replace(ending, logs=(self._kept_log(),))
+        ending_with_logs = msgspec.structs.replace(ending, logs=(self._kept_log(),))
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
-        return kept
+        return ending_with_logs
 
     def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str]) -> WardOrder:
         """Write the job's files into its scratch folder; its environment is made from nothing."""
@@ -139,7 +139,7 @@ class Runner:
 
     def _kept_log(self) -> Log:
         folder = self._folder / "log"
-        written = sum(path.stat().st_size for path in folder.glob("*.log"))
+        written_bytes = sum(path.stat().st_size for path in folder.glob("*.log"))
         first, _ = read_log(folder, 0, 0)
-        begin, data = read_log(folder, max(first, first + written - KEPT_LOG_BYTES), KEPT_LOG_BYTES)
+        begin, data = read_log(folder, max(first, first + written_bytes - KEPT_LOG_BYTES), KEPT_LOG_BYTES)
         return Log(rank=self._rank, first_byte=begin, data=data)

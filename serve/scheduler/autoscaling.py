@@ -31,15 +31,15 @@ def wanted(cluster: Cluster, grow_to: Mapping[str, int]) -> dict[str, int]:
     filled: Counter[str] = Counter()
     for active in cluster.active.values():
         filled[active.gpu_type] += active.gpus * active.job.gpu_milli
-    left = {name: gpus * WHOLE - filled[name] for name, gpus in grow_to.items()}
+    room_milli = {name: gpus * WHOLE - filled[name] for name, gpus in grow_to.items()}
     for waiting in cluster.waiting.values():
-        if max(left.values(), default=0) <= 0:
+        if max(room_milli.values(), default=0) <= 0:
             break
         needs = {name: gpus * waiting.job.gpu_milli for name, gpus in waiting.gpus.items()}
-        room = [name for name in needs if needs[name] <= left.get(name, 0)]
-        if room:
-            fastest = min(room, key=lambda name: waiting.predictions[name].runtime_s)
-            left[fastest] -= needs[fastest]
+        types_with_room = [name for name in needs if needs[name] <= room_milli.get(name, 0)]
+        if types_with_room:
+            fastest = min(types_with_room, key=lambda name: waiting.predictions[name].runtime_s)
+            room_milli[fastest] -= needs[fastest]
             filled[fastest] += needs[fastest]
     most = {name: min(gpus, ceil(filled[name] / WHOLE)) for name, gpus in grow_to.items()}
     return {name: gpus for name, gpus in most.items() if gpus}
@@ -60,21 +60,21 @@ def _ray_name(gpu_type: str) -> str:
 
 
 class AutoscalerRequest:
-    """Asks when what is wanted has changed, and never where `grow_to` is empty."""
+    """Asks Ray's autoscaler for GPUs whenever the wanted ones have changed; never where `grow_to` is empty."""
 
     def __init__(self, grow_to: Mapping[str, int]) -> None:
         self._grow_to = grow_to
-        self._asked: dict[str, int] | None = None  # what a scheduler before this one asked for may still stand
+        self._requested: dict[str, int] | None = None  # what a scheduler before this one asked for may still stand
 
     def look(self, cluster: Cluster) -> None:
-        """Ask for what `cluster` wants now."""
-        if self._grow_to and (now := wanted(cluster, self._grow_to)) != self._asked:
+        """Ask for the GPUs that `cluster` wants now, if they are others than before."""
+        if self._grow_to and (now := wanted(cluster, self._grow_to)) != self._requested:
             request_resources(bundles=bundles(now))
-            self._asked = now
+            self._requested = now
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Ask once, for people; returns the exit code."""
+    """Ask once, from the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if len(words) > 1 or words[:1] in (["-h"], ["--help"]):
         sys.stdout.write(__doc__ or "")
@@ -86,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     ray.init(address="auto", log_to_driver=False)
     request_resources(bundles=bundles(nodes))
-    asked = ", ".join(f"{gpus} GPUs of {name}" for name, gpus in nodes.items()) or "none"
-    sys.stdout.write(f"asked for {asked}\n")
+    request = ", ".join(f"{gpus} GPUs of {name}" for name, gpus in nodes.items()) or "none"
+    sys.stdout.write(f"asked for {request}\n")
     return 0
 
 

@@ -11,10 +11,10 @@ from kilowait.history.store import Store
 
 
 def claim() -> Claim:
-    """This cluster's on the history, now."""
+    """This cluster's claim on the history, as of now."""
     cluster, _ = global_worker.current_cluster_and_job
-    where = f"the scheduler on {socket.gethostname()}, process {os.getpid()}"
-    return Claim(cluster=cluster.hex(), holder=where, time_s=time.time())
+    holder = f"the scheduler on {socket.gethostname()}, process {os.getpid()}"
+    return Claim(cluster=cluster.hex(), holder=holder, time_s=time.time())
 
 
 def check_lease(url: str) -> None:
@@ -39,7 +39,7 @@ def make_ready(url: str) -> None:
 
 
 def let_go(url: str, cluster: str) -> None:
-    """Give the lease of a cluster that is no more back, so that the next need not wait for its end."""
+    """Give back the lease of a cluster that has ended, so that the next need not wait until it expires."""
     store = Store(url)
     try:
         store.let_go(cluster)

@@ -45,14 +45,14 @@ def see_nodes() -> dict[str, SeenNode]:
     """Every living node with GPUs, by Ray's node id."""
     available = state.available_resources_per_node()
     draining = state.state.get_draining_nodes()
-    seen = {}
+    nodes = {}
     for node in ray.nodes():
         node_id, gpus = node["NodeID"], int(node["Resources"].get("GPU", 0))
         if not node["Alive"] or not gpus:
             continue
         gpu_type, problem = type_of(node["Resources"], node.get("Labels") or {})
         free = available.get(node_id, {}).get("GPU", 0.0) if node_id in available else gpus
-        seen[node_id] = SeenNode(
+        nodes[node_id] = SeenNode(
             node=node_id,
             address=node["NodeManagerAddress"],
             gpu_type=gpu_type,
@@ -61,7 +61,7 @@ def see_nodes() -> dict[str, SeenNode]:
             draining=node_id in draining,
             problem=problem,
         )
-    return seen
+    return nodes
 
 
 def type_of(resources: Mapping[str, float], labels: Mapping[str, str]) -> tuple[str | None, str | None]:
@@ -73,8 +73,11 @@ def type_of(resources: Mapping[str, float], labels: Mapping[str, str]) -> tuple[
     except InputError as error:
         return None, f"{error}; {REMEDY}"
     if len(types) != 1:
-        found = ", ".join(sorted(types)) or "none"
-        return None, f"it must name one accelerator type, it names {found}; start it with --labels={TYPE_LABEL}=TYPE"
+        names_text = ", ".join(sorted(types)) or "none"
+        return (
+            None,
+            f"it must name one accelerator type, it names {names_text}; start it with --labels={TYPE_LABEL}=TYPE",
+        )
     return types.pop(), None
 
 
@@ -90,32 +93,32 @@ class NodeFollower:
         """Look once; returns the attempts that were lost with their nodes. Raises what the controller raises."""
         controller, lost = self._controller, list[Attempt]()
         self.nodes = see_nodes()
-        here = {node for node, _ in controller.cluster.nodes}
-        for node in sorted((here | controller.cluster.draining) - self.nodes.keys()):
-            lost += controller.node_lost(node, f"node {node} was lost", now_s)
+        joined = {node_id for node_id, _ in controller.cluster.nodes}
+        for node_id in sorted((joined | controller.cluster.draining) - self.nodes.keys()):
+            lost += controller.node_lost(node_id, f"node {node_id} was lost", now_s)
         ours = self._ours()
-        for seen in self.nodes.values():
-            if seen.gpu_type is None or seen.node in controller.cluster.draining:
+        for node in self.nodes.values():
+            if node.gpu_type is None or node.node in controller.cluster.draining:
                 continue
-            if seen.node not in here and not seen.draining:
-                controller.node_joined(seen.node, seen.gpu_type, seen.gpus, now_s, seen.memory_bytes)
-            elif seen.node in here and seen.draining:
-                controller.node_drained(seen.node, now_s)
-            elif seen.node in here:
-                self._count_held(seen, seen.gpu_type, ours[seen.node], now_s)
+            if node.node not in joined and not node.draining:
+                controller.node_joined(node.node, node.gpu_type, node.gpus, now_s, node.memory_bytes)
+            elif node.node in joined and node.draining:
+                controller.node_drained(node.node, now_s)
+            elif node.node in joined:
+                self._count_held(node, node.gpu_type, ours[node.node], now_s)
         return lost
 
     def _ours(self) -> Mapping[str, float]:
         """The GPUs of each node that our attempts hold, or are about to."""
         ours: defaultdict[str, float] = defaultdict(float)
         for attempt in self._controller.all_running():
-            for held in attempt.where:
-                ours[held.node] += held.gpus * attempt.gpu_milli / WHOLE
+            for allocation in attempt.where:
+                ours[allocation.node] += allocation.gpus * attempt.gpu_milli / WHOLE
         return ours
 
-    def _count_held(self, seen: SeenNode, gpu_type: str, ours: float, now_s: float) -> None:
+    def _count_held(self, node: SeenNode, gpu_type: str, ours: float, now_s: float) -> None:
         """GPUs that are taken, and not by our attempts, are others'; believed once two looks agree."""
-        others = max(0, ceil(seen.taken - ours - 1e-6))
-        if self._held_before.get(seen.node) == others:
-            self._controller.gpus_held(seen.node, gpu_type, others, now_s)
-        self._held_before[seen.node] = others
+        others_gpus = max(0, ceil(node.taken - ours - 1e-6))
+        if self._held_before.get(node.node) == others_gpus:
+            self._controller.gpus_held(node.node, gpu_type, others_gpus, now_s)
+        self._held_before[node.node] = others_gpus

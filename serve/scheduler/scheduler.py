@@ -113,11 +113,11 @@ class Scheduler:
             except (RayError, IndexError):  # it has just ended, or has not begun
                 return offset, b""
         attempts = self._controller.store.attempts(job_id)
-        kept = self._controller.store.log(job_id, attempts[-1]["attempt"], rank) if attempts else None
-        if kept is None:
+        stored = self._controller.store.log(job_id, attempts[-1]["attempt"], rank) if attempts else None
+        if stored is None:
             return offset, b""
-        begin = max(offset, kept.first_byte)
-        return begin, kept.data[begin - kept.first_byte :][:limit]
+        begin = max(offset, stored.first_byte)
+        return begin, stored.data[begin - stored.first_byte :][:limit]
 
     async def job(self, job_id: str) -> Mapping[str, Any] | None:
         """The row of a job, with its attempts; None for one that is unknown."""
@@ -141,8 +141,8 @@ class Scheduler:
     async def power(self) -> dict[str, list[tuple[float, Provenance]]]:
         """By job id, watts on each of its nodes now; whoever does not answer at once is left out."""
         gangs = [(runners.attempt.job_id, runners) for runners in self._gangs.values()]
-        asked = [asyncio.wait_for(runners.power(), POWER_TIMEOUT_S) for _, runners in gangs]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        readings = [asyncio.wait_for(runners.power(), POWER_TIMEOUT_S) for _, runners in gangs]
+        answers = await asyncio.gather(*readings, return_exceptions=True)
         return {job_id: a for (job_id, _), a in zip(gangs, answers, strict=True) if isinstance(a, list) and a}
 
     async def decision_times(self) -> tuple[int, list[float]]:
@@ -240,7 +240,7 @@ class Scheduler:
     async def _take_end(self, attempt: Attempt, ending: Ending) -> None:
         """Keep the end of an attempt; one that is no longer awaited is dropped."""
         if ending.lost:
-            await gang.settled(held.node for held in attempt.where)  # was it the node?
+            await gang.settled(allocation.node for allocation in attempt.where)  # was it the node?
             await self._written(self._look)
         try:
             await self._written(
@@ -249,11 +249,11 @@ class Scheduler:
         except StaleAttempt:
             return
 
-    async def _written(self, word: Any, *arguments: Any) -> None:
-        """Say something to the controller, again and again while the history cannot be written."""
+    async def _written(self, report: Any, *arguments: Any) -> None:
+        """Report to the controller, again and again while the history cannot be written."""
         while True:
             try:
-                return word(*arguments, time.time())
+                return report(*arguments, time.time())
             except Superseded:
                 raise
             except StoreError as error:
@@ -294,6 +294,6 @@ def deploy(settings: SchedulerSettings) -> Any:
     options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
     options |= {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "num_cpus": 0}
     if not settings.url.startswith("postgresql"):
-        here = ray.get_runtime_context().get_node_id()
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
+        node_id = ray.get_runtime_context().get_node_id()
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
     return ray.remote(Scheduler).options(**options).remote(settings)

@@ -135,24 +135,30 @@ async def _on_refusal(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [_invalid(one) for one in error.errors()]
+    errors = [_invalid(mistake) for mistake in error.errors()]
     first = errors[0]
     detail = f"{first['field']}: {first['detail']}"
     return answer(Refusal(422, "invalid input", detail, field=first["field"], remedy=first["remedy"]), errors)
 
 
-def _invalid(one: Mapping[str, Any]) -> dict[str, str]:
+def _invalid(mistake: Mapping[str, Any]) -> dict[str, str]:
     """One mistake that the wire models found."""
-    where = ".".join(str(part) for part in one["loc"] if part not in ("body", "query", "path", "header"))
-    if where.endswith("[key]"):
-        where = where.partition(".")[0]
-    got = "" if one.get("type") in ("missing", "json_invalid") else f", got {str(one.get('input'))[:80]!r}"
-    if one.get("type") == "value_error":
-        got = ""
-    remedy = "leave it out: the service knows no such field" if one["type"] == "extra_forbidden" else f"correct {where}"
-    if one["type"] == "missing":
-        remedy = f"give {where}"
-    return {"field": where or "body", "detail": f"{one['msg']}{got}", "remedy": remedy if where else "see openapi.json"}
+    field = ".".join(str(part) for part in mistake["loc"] if part not in ("body", "query", "path", "header"))
+    if field.endswith("[key]"):
+        field = field.partition(".")[0]
+    received = "" if mistake.get("type") in ("missing", "json_invalid") else f", got {str(mistake.get('input'))[:80]!r}"
+    if mistake.get("type") == "value_error":
+        received = ""
+    remedy = (
+        "leave it out: the service knows no such field" if mistake["type"] == "extra_forbidden" else f"correct {field}"
+    )
+    if mistake["type"] == "missing":
+        remedy = f"give {field}"
+    return {
+        "field": field or "body",
+        "detail": f"{mistake['msg']}{received}",
+        "remedy": remedy if field else "see openapi.json",
+    }
 
 
 async def _on_http(_: Request, error: Exception) -> JSONResponse:
@@ -162,8 +168,8 @@ async def _on_http(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:
-    found = refused(error)
-    return answer(found) if found is not None else await _on_fault(request, error)
+    refusal = refused(error)
+    return answer(refusal) if refusal is not None else await _on_fault(request, error)
 
 
 async def _on_fault(_: Request, error: Exception) -> JSONResponse:
@@ -185,17 +191,17 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.max_bytes:
-            await self._refuse(scope, receive, send, int(declared))
+        declared_size = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared_size.isdigit() and int(declared_size) > self.max_bytes:
+            await self._refuse(scope, receive, send, int(declared_size))
             return
-        seen = 0
+        size = 0
 
         async def counted() -> Any:
-            nonlocal seen
+            nonlocal size
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.max_bytes:
+            size += len(message.get("body", b""))
+            if size > self.max_bytes:
                 raise HTTPException(413, f"a body of more than {self.max_bytes:,} bytes")
             return message
 

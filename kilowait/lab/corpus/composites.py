@@ -58,41 +58,41 @@ def composites(count: int, seed: int, scale: Scale = "cpu") -> Iterator[Composit
         families = [*_deal(training, TRAINING, train, rng), *_deal(serving, SERVING, serve, rng)]
         style = list(STYLES)[index // len(KINDS) % len(STYLES)]
         keys = [f"{seed}/composite/{index}/{place}" for place in range(len(families))]
-        made = [_member(family, style, scale, key) for family, key in zip(families, keys, strict=True)]
-        yield Composite(script=_script(f"{kind}_{index:03d}.py", kind, style, scale, made), members=tuple(made))
+        members = [_member(family, style, scale, key) for family, key in zip(families, keys, strict=True)]
+        yield Composite(script=_script(f"{kind}_{index:03d}.py", kind, style, scale, members), members=tuple(members))
 
 
-def _deal(deck: list[Family], known: Sequence[Family], count: int, rng: random.Random) -> list[Family]:
+def _deal(deck: list[Family], all_families: Sequence[Family], count: int, rng: random.Random) -> list[Family]:
     """`count` different families off the deck, which is shuffled anew when it ends: all are dealt equally often."""
-    dealt: list[Family] = []
-    while len(dealt) < count:
-        if all(family in dealt for family in deck):
-            deck += rng.sample(known, k=len(known))
-        chosen = next(family for family in deck if family not in dealt)
-        deck.remove(chosen)
-        dealt.append(chosen)
-    return dealt
+    dealt_families: list[Family] = []
+    while len(dealt_families) < count:
+        if all(family in dealt_families for family in deck):
+            deck += rng.sample(all_families, k=len(all_families))
+        next_family = next(family for family in deck if family not in dealt_families)
+        deck.remove(next_family)
+        dealt_families.append(next_family)
+    return dealt_families
 
 
 def _member(family: Family, style: str, scale: Scale, key: str) -> Member:
     rng = random.Random(key)
-    drawn = family.draw(rng)
+    drawn_values = family.draw(rng)
     recipe = choose_recipe(rng, family)
-    hyperparameters = drawn if scale == "cpu" else family.enlarge(drawn)
+    hyperparameters = drawn_values if scale == "cpu" else family.enlarge(drawn_values)
     text = render(family, hyperparameters, recipe, style, f"{key}/{style}")
     return Member(family=family, hyperparameters=dict(hyperparameters), text=text)
 
 
-def _script(name: str, kind: str, style: str, scale: Scale, made: Sequence[Member]) -> GeneratedScript:
-    text = joined({member.family.name: member.text for member in made})
+def _script(name: str, kind: str, style: str, scale: Scale, members: Sequence[Member]) -> GeneratedScript:
+    text = joined({member.family.name: member.text for member in members})
     return GeneratedScript(
         name=name,
         text=text,
         content_hash=content_hash(text.encode()),
         family=kind,
-        group="composite:" + "+".join(member.family.name for member in made),
+        group="composite:" + "+".join(member.family.name for member in members),
         style=style,
         scale=scale,
-        hyperparameters={f"{m.family.name}.{key}": value for m in made for key, value in m.hyperparameters.items()},
-        seconds=sum(member.family.seconds(member.hyperparameters) for member in made),
+        hyperparameters={f"{m.family.name}.{key}": value for m in members for key, value in m.hyperparameters.items()},
+        seconds=sum(member.family.seconds(member.hyperparameters) for member in members),
     )

@@ -59,14 +59,14 @@ def add_dead_code(text: str, rng: random.Random) -> str:
     """Constants nobody reads, another family's definitions, a block that is never entered, code after a return."""
     text = _after_returns(text, rng)
     donor = rng.choice([family for family in FAMILIES if not set(_own_names(family)) & set(text.split())])
-    foreign = _rename(donor.definitions.strip("\n"), {name: _old(name) for name in _own_names(donor)})
+    foreign_code = _rename(donor.definitions.strip("\n"), {name: _old(name) for name in _own_names(donor)})
     constants = "\n".join(f"{name} = {_number(rng)}" for name in rng.sample(_CONSTANTS, 3) if name not in text)
-    never = rng.choice(_NEVER).format(n=_number(rng), m=_number(rng))
+    dead_block = rng.choice(_NEVER).format(n=_number(rng), m=_number(rng))
     lines = text.split("\n")
-    wanted = [line for line in donor.imports.splitlines() if line and line not in lines]
-    at = _end_of_imports(text)
-    added = ["\n".join(wanted), "", constants, "", "", foreign, "", "", never, ""]
-    return "\n".join([*lines[:at], *added, *lines[at:]])
+    imports = [line for line in donor.imports.splitlines() if line and line not in lines]
+    position = _end_of_imports(text)
+    new_lines = ["\n".join(imports), "", constants, "", "", foreign_code, "", "", dead_block, ""]
+    return "\n".join([*lines[:position], *new_lines, *lines[position:]])
 
 
 def mislead(text: str, rng: random.Random) -> str:
@@ -104,15 +104,15 @@ def disguise(text: str, names: Sequence[str], rng: random.Random) -> str:
 
 def _rename(code: str, names: Mapping[str, str]) -> str:
     """`code` with names replaced, but for those that also stand for an attribute or an argument somewhere."""
-    unsafe: set[str] = set()
+    unsafe_names: set[str] = set()
 
     def note(name: str, before: str, after: str) -> str:
         if before == "." or (after.lstrip().startswith("=") and not after.lstrip().startswith("==")):
-            unsafe.add(name)
+            unsafe_names.add(name)
         return name
 
     map_names(code, note)
-    return map_names(code, lambda name, before, after: name if name in unsafe else names.get(name, name))
+    return map_names(code, lambda name, before, after: name if name in unsafe_names else names.get(name, name))
 
 
 def _after_returns(text: str, rng: random.Random) -> str:

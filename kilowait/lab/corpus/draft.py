@@ -83,20 +83,20 @@ def assemble(
     )
     program = _with_recipe(program, recipe, steps)
     program = _with_log(program, rng, steps, history="history" not in program.step and richness >= 2)
-    extras = [_with_seed_helper, _with_parameter_count, _with_timing, _with_device_report]
-    for extra in rng.sample(extras, k=min(richness, len(extras))):
-        program = extra(program, rng)
+    additions = [_with_seed_helper, _with_parameter_count, _with_timing, _with_device_report]
+    for addition in rng.sample(additions, k=min(richness, len(additions))):
+        program = addition(program, rng)
     return _with_finish(program, rng)
 
 
 def _with_recipe(program: ProgramDraft, recipe: Recipe, steps: int) -> ProgramDraft:
     optimizers = _OPTIMIZER.findall(program.setup)
-    added: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     setup, step = program.setup, program.step
     for optimizer, module in optimizers:
         call = re.compile(rf"^( *)S\.{optimizer}\.step\(\)$", re.MULTILINE)
         if recipe.clip is not None:
-            added["clip"] = recipe.clip
+            values["clip"] = recipe.clip
             clip = rf"\1torch.nn.utils.clip_grad_norm_(S.{module}.parameters(), H.clip)\n\g<0>"
             step = call.sub(clip, step)
     if recipe.schedule != "none" and len(optimizers) == 1 and f"S.{optimizers[0][0]}.step()" in step:
@@ -104,8 +104,8 @@ def _with_recipe(program: ProgramDraft, recipe: Recipe, steps: int) -> ProgramDr
         setup += f"\nS.scheduler = {_SCHEDULES[recipe.schedule].format(optimizer)}"
         step = re.sub(rf"^( *)S\.{optimizer}\.step\(\)$", r"\g<0>\n\1S.scheduler.step()", step, flags=re.MULTILINE)
         if recipe.schedule == "warmup":
-            added["warmup"] = max(2, steps // 10)
-    return replace(program, setup=setup, step=step, hyperparameters={**program.hyperparameters, **added})
+            values["warmup"] = max(2, steps // 10)
+    return replace(program, setup=setup, step=step, hyperparameters={**program.hyperparameters, **values})
 
 
 _SCHEDULES = {
@@ -119,9 +119,9 @@ def _with_log(program: ProgramDraft, rng: random.Random, steps: int, *, history:
     value = "loss.item()" if "loss.backward()" in program.step else "float(loss)"
     every = max(1, steps // rng.choice([3, 4, 5, 6, 8, 10]))
     hyper = dict(program.hyperparameters)
-    word = rng.choice(["loss", "loss", "train loss", "objective", "value"])
-    left = rng.choice(["step {step}", "step {step:4d}", "[{step}/{H.steps}]", "iter {step}:", "{step:5d} |"])
-    line = f'print(f"{left} {word} {{{value}:.4f}}")'
+    label = rng.choice(["loss", "loss", "train loss", "objective", "value"])
+    prefix = rng.choice(["step {step}", "step {step:4d}", "[{step}/{H.steps}]", "iter {step}:", "{step:5d} |"])
+    line = f'print(f"{prefix} {label} {{{value}:.4f}}")'
     if history:
         line = f"history.append({value})\n" + line.replace(value, "history[-1]")
     if rng.random() < 0.5:
@@ -165,14 +165,14 @@ def _with_parameter_count(program: ProgramDraft, rng: random.Random) -> ProgramD
 
 def _with_timing(program: ProgramDraft, rng: random.Random) -> ProgramDraft:
     wait = 'if device.type == "cuda":\n    torch.cuda.synchronize()'
-    said = rng.choice(
+    message = rng.choice(
         [
             "loop took {elapsed:.2f} s, {H.steps / elapsed:.1f} steps/s",
             "{1000 * elapsed / H.steps:.2f} ms a step",
             "time for all steps: {elapsed:.2f} s",
         ]
     )
-    stop = f'elapsed = time.perf_counter() - started\nprint(f"{said}")'
+    stop = f'elapsed = time.perf_counter() - started\nprint(f"{message}")'
     return replace(
         program,
         imports=tuple(dict.fromkeys([*program.imports, "import time"])),

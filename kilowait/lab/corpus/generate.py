@@ -66,29 +66,29 @@ def generate(count: int, seed: int, scale: Scale = "cpu") -> Iterator[GeneratedS
 
 def plan(count: int, seed: int) -> Iterator[PlannedScript]:
     """What `generate` writes, in its order, without the texts."""
-    drawn: dict[str, list[DrawnWork]] = {family.name: [] for family in FAMILIES}
+    draws: dict[str, list[DrawnWork]] = {family.name: [] for family in FAMILIES}
     for index in range(count):
         position, round_ = index % len(FAMILIES), index // len(FAMILIES)
         family = FAMILIES[position]
-        earlier = drawn[family.name]
-        key = f"{seed}/{family.name}/{len(earlier)}"
+        family_draws = draws[family.name]
+        key = f"{seed}/{family.name}/{len(family_draws)}"
         style = list(STYLES)[(position + round_) % len(STYLES)]
         twin = round_ > 0 and (position + 7 * round_) % TWIN_EVERY == 0
-        draw = _twin_of(earlier[-1], style) if twin else _fresh(family, earlier, style, key)
-        earlier.append(draw)
-        yield PlannedScript(family=family, draw=draw, number=len(earlier) - 1, key=key)
+        draw = _twin_of(family_draws[-1], style) if twin else _fresh(family, family_draws, style, key)
+        family_draws.append(draw)
+        yield PlannedScript(family=family, draw=draw, number=len(family_draws) - 1, key=key)
 
 
 def _twin_of(draw: DrawnWork, style: str) -> DrawnWork:
     return DrawnWork(hyperparameters=draw.hyperparameters, recipe=draw.recipe, style=style)
 
 
-def _fresh(family: Family, earlier: list[DrawnWork], style: str, key: str) -> DrawnWork:
+def _fresh(family: Family, earlier_draws: list[DrawnWork], style: str, key: str) -> DrawnWork:
     """Hyperparameters that no earlier script of the family has."""
     rng = random.Random(f"{key}/draw")
-    known = [dict(draw.hyperparameters) for draw in earlier]
+    taken = [dict(draw.hyperparameters) for draw in earlier_draws]
     hyperparameters = family.draw(rng)
-    while hyperparameters in known:
+    while hyperparameters in taken:
         hyperparameters = family.draw(rng)
     return DrawnWork(hyperparameters=hyperparameters, recipe=choose_recipe(rng, family), style=style)
 
@@ -96,8 +96,8 @@ def _fresh(family: Family, earlier: list[DrawnWork], style: str, key: str) -> Dr
 def script_of(planned: PlannedScript, scale: Scale) -> GeneratedScript:
     """The script with its text."""
     family, draw = planned.family, planned.draw
-    chosen = draw.hyperparameters if scale == "cpu" else family.enlarge(draw.hyperparameters)
-    text = render(family, chosen, draw.recipe, draw.style, planned.text_key)
+    hyperparameters = draw.hyperparameters if scale == "cpu" else family.enlarge(draw.hyperparameters)
+    text = render(family, hyperparameters, draw.recipe, draw.style, planned.text_key)
     return GeneratedScript(
         name=f"{family.name}_{planned.number:03d}.py",
         text=text,
@@ -106,6 +106,6 @@ def script_of(planned: PlannedScript, scale: Scale) -> GeneratedScript:
         group=family.name,
         style=draw.style,
         scale=scale,
-        hyperparameters=dict(chosen),
-        seconds=family.seconds(chosen),
+        hyperparameters=dict(hyperparameters),
+        seconds=family.seconds(hyperparameters),
     )

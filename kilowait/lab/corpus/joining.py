@@ -40,8 +40,8 @@ def joined(texts: Mapping[str, str]) -> str:
     blocks = list(dict.fromkeys(block for part in parts for block in part.blocks))
     blocks += [f"def run_{part.name}():\n{indent(part.run, '    ')}" for part in parts if _long(part)]
     calls = "\n".join(f"run_{part.name}()" if _long(part) else part.run for part in parts)
-    said = "\n".join(f"{number}. {part.title}" for number, part in enumerate(parts, start=1))
-    head = f'"""Several tasks, one after the other:\n\n{said}\n"""\n\n{_imports(parts)}'
+    titles = "\n".join(f"{number}. {part.title}" for number, part in enumerate(parts, start=1))
+    head = f'"""Several tasks, one after the other:\n\n{titles}\n"""\n\n{_imports(parts)}'
     guard = f'if __name__ == "__main__":\n{indent(calls, "    ")}'
     text = wrap(f"{head}\n\n\n{_spaced(blocks)}\n\n\n{guard}\n", _LINE)
     ast.parse(text)
@@ -108,15 +108,17 @@ def _imported(line: str) -> list[str]:
 
 def _apart(parts: Sequence[_Part]) -> list[_Part]:
     """The parts without a top-level name in common, but for helpers that are equal to the letter."""
-    own = [{name: block for block in part.blocks for name in names_bound(block)} for part in parts]
+    blocks_by_name = [{name: block for block in part.blocks for name in names_bound(block)} for part in parts]
     imported = [{name for line in part.imports for name in _imported(line)} for part in parts]
-    counts = Counter(name for names in [*own, *imported] for name in names)
-    shared = {name for names in own for name in names if counts[name] > 1}
-    top = {name for names in own for name in names}
-    once = {name for name in shared if _is_helper(name, [names[name] for names in own if name in names], top)}
+    counts = Counter(name for names in [*blocks_by_name, *imported] for name in names)
+    shared = {name for names in blocks_by_name for name in names if counts[name] > 1}
+    top = {name for names in blocks_by_name for name in names}
+    equal_helpers = {
+        name for name in shared if _is_helper(name, [names[name] for names in blocks_by_name if name in names], top)
+    }
     return [
-        _renamed(part, {name: _with_task(name, part.name) for name in names if name in shared - once})
-        for part, names in zip(parts, own, strict=True)
+        _renamed(part, {name: _with_task(name, part.name) for name in names if name in shared - equal_helpers})
+        for part, names in zip(parts, blocks_by_name, strict=True)
     ]
 
 
@@ -146,10 +148,10 @@ def _renamed(part: _Part, names: Mapping[str, str]) -> _Part:
 
 def _locals(block: str) -> set[str]:
     """Names that functions and classes inside `block` bind for themselves."""
-    found: set[str] = set()
+    names: set[str] = set()
     tables = list(symtable.symtable(block, "block", "exec").get_children())
     while tables:
         inner = tables.pop()
-        found |= {symbol.get_name() for symbol in inner.get_symbols() if symbol.is_local()}
+        names |= {symbol.get_name() for symbol in inner.get_symbols() if symbol.is_local()}
         tables += inner.get_children()
-    return found
+    return names

@@ -98,14 +98,14 @@ def import_kernelbench(repository: Path | str, timings: Path | str, levels: Coll
     a file that is no such table or of which no row is left, and for a repository that cannot be read.
     """
     numbered = list(_rows(timings))
-    asked = [(line, row) for line, row in numbered if row["level"].removeprefix("level") in levels]
-    checked = [_check(line, row) for line, row in asked]
-    read = [found for found in checked if isinstance(found, Timing)]
-    blobs = read_blobs(repository, [(t.commit, t.source_path) for t in read])
-    sourced = [_with_source(timing, blobs) for timing in read]
-    once = list(_without_duplicates([pair for pair in sourced if not isinstance(pair, Refused)]))
-    accepted = [pair for pair in once if not isinstance(pair, Refused)]
-    refused = [found for found in (*checked, *sourced, *once) if isinstance(found, Refused)]
+    level_rows = [(line, row) for line, row in numbered if row["level"].removeprefix("level") in levels]
+    checked = [_check(line, row) for line, row in level_rows]
+    valid_timings = [outcome for outcome in checked if isinstance(outcome, Timing)]
+    blobs = read_blobs(repository, [(t.commit, t.source_path) for t in valid_timings])
+    sourced = [_with_source(timing, blobs) for timing in valid_timings]
+    unique = list(_without_duplicates([pair for pair in sourced if not isinstance(pair, Refused)]))
+    accepted = [pair for pair in unique if not isinstance(pair, Refused)]
+    refused = [outcome for outcome in (*checked, *sourced, *unique) if isinstance(outcome, Refused)]
     if not accepted:
         first = f"; line {refused[0].line}, column {refused[0].column}: {refused[0].reason}" if refused else ""
         raise InputError(f"{timings}: no usable row of level {', '.join(sorted(levels))} among {len(numbered)}{first}")
@@ -113,7 +113,7 @@ def import_kernelbench(repository: Path | str, timings: Path | str, levels: Coll
         programs={timing.content_hash: data for timing, data in accepted},
         timings=[timing for timing, _ in accepted],
         refused=sorted(refused, key=lambda r: r.line),
-        other_levels=len(numbered) - len(asked),
+        other_levels=len(numbered) - len(level_rows),
     )
 
 
@@ -178,15 +178,15 @@ def _with_source(timing: Timing, blobs: Mapping[Wanted, Blob | str]) -> tuple[Ti
     if isinstance(blob, str):
         return refuse("timing_commit" if "commit id" in blob or "fetch" in blob else "source_path", timing.commit, blob)
     if blob.oid != timing.blob:
-        found = f"the file at that commit is blob {blob.oid}, not the one that was timed"
-        return refuse("source_blob_at_commit", timing.blob, found)
+        actual = f"the file at that commit is blob {blob.oid}, not the one that was timed"
+        return refuse("source_blob_at_commit", timing.blob, actual)
     try:
         source = source_from_bytes(timing.source_path, blob.data)
-        lacking = _DEFINES - set(_defined(source.text))
+        missing_names = _DEFINES - set(_defined(source.text))
     except (SourceError, SyntaxError, ValueError) as error:
         return refuse("source_path", timing.source_path, f"not a program: {error}")
-    if lacking:
-        return refuse("source_path", timing.source_path, f"the program defines no {', '.join(sorted(lacking))}")
+    if missing_names:
+        return refuse("source_path", timing.source_path, f"the program defines no {', '.join(sorted(missing_names))}")
     return replace(timing, content_hash=source.content_hash), blob.data
 
 
@@ -212,8 +212,8 @@ def _without_duplicates(pairs: Sequence[tuple[Timing, bytes]]) -> Iterator[tuple
 
 def family(level: str, problem: str) -> str:
     """What kind of program the file's name says it is: the first operation it names, such as level2/convolution."""
-    found = _KINDS.search(re.sub(r"^\d+_", "", problem.removesuffix(".py")))
-    return f"{level}/{found.lastgroup if found and found.lastgroup else 'other'}".replace("_", " ")
+    match = _KINDS.search(re.sub(r"^\d+_", "", problem.removesuffix(".py")))
+    return f"{level}/{match.lastgroup if match and match.lastgroup else 'other'}".replace("_", " ")
 
 
 def file_name(timing: Timing) -> str:

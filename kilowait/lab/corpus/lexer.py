@@ -73,14 +73,14 @@ def identifiers(code: str) -> tuple[list[str], list[str], set[str]]:
     """Hyperparameters (`H.x`) and state (`S.x`) in order of appearance, and every other name in `code`."""
     hyper: dict[str, None] = {}
     state: dict[str, None] = {}
-    rest: set[str] = set()
+    other_names: set[str] = set()
 
     def note(into: dict[str, None]) -> Callable[[str], str]:
         return lambda name: into.setdefault(name) or name
 
     def other(name: str, before: str, after: str) -> str:
-        rest.add(name)
+        other_names.add(name)
         return name
 
     substitute(code, hyper=note(hyper), state=note(state), other=other)
-    return list(hyper), list(state), rest
+    return list(hyper), list(state), other_names

@@ -115,7 +115,7 @@ def choose_names(
     loop = _distinct(rng, LOOP, LOOP, taken - set(LOOP))
     reserved = taken | set(loop.values())
     everywhere: dict[str, str] = {}
-    for name in [known for known in EVERYWHERE if known in taken]:
+    for name in [word for word in EVERYWHERE if word in taken]:
         # A name may stay as it is but never become one that the code already uses.
         everywhere[name] = _pick(rng, EVERYWHERE[name], (reserved | set(everywhere.values())) - {name})
     reserved |= set(everywhere.values())
@@ -127,10 +127,10 @@ def choose_names(
 def _distinct(
     rng: random.Random, options: Mapping[str, tuple[str, ...]], names: Iterable[str], taken: set[str]
 ) -> dict[str, str]:
-    chosen: dict[str, str] = {}
+    new_names: dict[str, str] = {}
     for name in names:
-        chosen[name] = _pick(rng, options.get(name, (name,)), taken | set(chosen.values()))
-    return chosen
+        new_names[name] = _pick(rng, options.get(name, (name,)), taken | set(new_names.values()))
+    return new_names
 
 
 def _pick(rng: random.Random, options: tuple[str, ...], taken: set[str]) -> str:

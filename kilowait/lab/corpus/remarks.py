@@ -32,21 +32,21 @@ def annotate(code: str, rng: random.Random, chance: float) -> str:
     starts = {node.lineno - 1 for node in ast.walk(ast.parse(code)) if isinstance(node, ast.stmt)} if chance else set()
     out: list[str] = []
     for number, line in enumerate(lines):
-        bare = line.strip()
+        stripped = line.strip()
         commented = bool(out) and out[-1].strip().startswith("#")
         if number in starts and not commented:
-            words = next((w for pattern, w in _REMARKS if re.match(pattern, bare)), None)
+            words = next((w for pattern, w in _REMARKS if re.match(pattern, stripped)), None)
             if words and rng.random() < chance:
                 text = rng.choice(words)
-                out.append(f"{line[: len(line) - len(bare)]}# {text[0].upper() + text[1:]}")
+                out.append(f"{line[: len(line) - len(stripped)]}# {text[0].upper() + text[1:]}")
         out.append(line)
     return "\n".join(out)
 
 
 def strip_comments(code: str) -> str:
     """`code` without comments, and without the lines that held nothing else."""
-    bare = "".join("\0" if kind == "comment" else text for kind, text in lex(code))
-    return "\n".join(line.replace("\0", "").rstrip() for line in bare.split("\n") if line.strip() != "\0")
+    marked_code = "".join("\0" if kind == "comment" else text for kind, text in lex(code))
+    return "\n".join(line.replace("\0", "").rstrip() for line in marked_code.split("\n") if line.strip() != "\0")
 
 
 def strip_docstrings(code: str) -> str:

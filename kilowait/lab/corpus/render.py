@@ -31,14 +31,14 @@ def estimated_tokens(text: str) -> float:
 def render(family: Family, hyperparameters: Hyperparameters, recipe: Recipe, style: str, seed: str) -> str:
     """The script; it grows helpers or sheds comments until its length is right. Deterministic in `seed`."""
     rng = random.Random(seed)
-    richness, talk = rng.choice([0, 1, 2, 3, 4]), rng.choice([0, 1, 1, 2, 2])
+    richness, verbosity = rng.choice([0, 1, 2, 3, 4]), rng.choice([0, 1, 1, 2, 2])
     for _ in range(8):
-        text = _write(family, hyperparameters, recipe, style, f"{seed}/text", richness, talk)
+        text = _write(family, hyperparameters, recipe, style, f"{seed}/text", richness, verbosity)
         tokens = estimated_tokens(text)
-        if tokens < MIN_TOKENS and (richness < 4 or talk < 2):
-            richness, talk = min(4, richness + 1), min(2, talk + 1)
-        elif tokens > MAX_TOKENS and (richness > 0 or talk > 0):
-            richness, talk = max(0, richness - 1), max(0, talk - 1)
+        if tokens < MIN_TOKENS and (richness < 4 or verbosity < 2):
+            richness, verbosity = min(4, richness + 1), min(2, verbosity + 1)
+        elif tokens > MAX_TOKENS and (richness > 0 or verbosity > 0):
+            richness, verbosity = max(0, richness - 1), max(0, verbosity - 1)
         else:
             break
     return text
@@ -50,13 +50,19 @@ def seed_written(seed: str) -> int:
 
 
 def _write(
-    family: Family, hyperparameters: Hyperparameters, recipe: Recipe, style: str, seed: str, richness: int, talk: int
+    family: Family,
+    hyperparameters: Hyperparameters,
+    recipe: Recipe,
+    style: str,
+    seed: str,
+    richness: int,
+    verbosity: int,
 ) -> str:
     rng = random.Random(seed)
     program = assemble(family, hyperparameters, recipe, rng, richness=richness)
-    program = _talk(program, rng, talk)
+    program = _talk(program, rng, verbosity)
     names = _names(program, rng, style)
-    keep = rng.random() < (0.15, 0.6, 1.0)[talk]
+    keep = rng.random() < (0.15, 0.6, 1.0)[verbosity]
     program = replace(
         program,
         definitions="\n\n\n".join(shuffle_blocks(definition_blocks(program.definitions), rng)),
@@ -74,19 +80,19 @@ def _write(
     return text
 
 
-def _talk(program: ProgramDraft, rng: random.Random, talk: int) -> ProgramDraft:
-    """Comments by level: 0 none, 1 the family's own, 2 its own and remarks on what is recognised."""
-    if talk == 0:
+def _talk(program: ProgramDraft, rng: random.Random, verbosity: int) -> ProgramDraft:
+    """Comments by verbosity: 0 none, 1 the family's own, 2 its own and remarks on what is recognised."""
+    if verbosity == 0:
         treat = strip_comments
     else:
-        chance = 0.0 if talk == 1 else rng.uniform(0.4, 0.9)
+        chance = 0.0 if verbosity == 1 else rng.uniform(0.4, 0.9)
 
         def treat(code: str) -> str:
             return annotate(code, rng, chance)
 
     return replace(
         program,
-        definitions=strip_comments(program.definitions) if talk == 0 else program.definitions,
+        definitions=strip_comments(program.definitions) if verbosity == 0 else program.definitions,
         setup=treat(program.setup),
         step=treat(program.step),
         log=treat(program.log),
@@ -112,9 +118,33 @@ def _names(program: ProgramDraft, rng: random.Random, style: str) -> Names:
         ]
     )
     _, state, taken = identifiers(code)
-    own = {"device", "main", "build", "setup", "train", "run_training", "evaluate", "final_check", "args", "cfg"}
-    own |= {"config", "state", "fit", "run", "train_step", "run_step", "prepare", "summarize", "trainer", "self"}
-    return choose_names(rng, hyper=program.hyperparameters, state=state, taken=taken | own, shared=style == "classes")
+    layout_names = {
+        "device",
+        "main",
+        "build",
+        "setup",
+        "train",
+        "run_training",
+        "evaluate",
+        "final_check",
+        "args",
+        "cfg",
+    }
+    layout_names |= {
+        "config",
+        "state",
+        "fit",
+        "run",
+        "train_step",
+        "run_step",
+        "prepare",
+        "summarize",
+        "trainer",
+        "self",
+    }
+    return choose_names(
+        rng, hyper=program.hyperparameters, state=state, taken=taken | layout_names, shared=style == "classes"
+    )
 
 
 def definition_blocks(definitions: str) -> list[str]:
@@ -135,12 +165,12 @@ def shuffle_blocks(blocks: list[str], rng: random.Random) -> list[str]:
     """The blocks in a random order in which each still comes after what it needs when it is defined."""
     provides = {name: block for block in blocks for name in names_bound(block)}
     waiting = rng.sample(blocks, k=len(blocks)) if rng.random() < 0.6 else list(blocks)
-    done: list[str] = []
+    placed_blocks: list[str] = []
     while waiting:
-        ready = next(b for b in waiting if all(provides.get(n, b) in [*done, b] for n in _needs(b)))
-        waiting.remove(ready)
-        done.append(ready)
-    return done
+        next_block = next(b for b in waiting if all(provides.get(n, b) in [*placed_blocks, b] for n in _needs(b)))
+        waiting.remove(next_block)
+        placed_blocks.append(next_block)
+    return placed_blocks
 
 
 def names_bound(block: str) -> list[str]:
@@ -156,11 +186,11 @@ def names_bound(block: str) -> list[str]:
 
 def _needs(block: str) -> set[str]:
     """Names that must exist when the block itself runs: not those inside function bodies."""
-    found: set[str] = set()
+    names: set[str] = set()
 
     def visit(node: ast.AST) -> None:
         if isinstance(node, ast.Name):
-            found.add(node.id)
+            names.add(node.id)
         if isinstance(node, ast.FunctionDef):
             for part in [*node.decorator_list, *node.args.defaults]:
                 visit(part)
@@ -169,7 +199,7 @@ def _needs(block: str) -> set[str]:
                 visit(child)
 
     visit(ast.parse(block))
-    return found
+    return names
 
 
 def _sorted_imports(imports: tuple[str, ...], rng: random.Random) -> str:

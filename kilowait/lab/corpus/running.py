@@ -28,7 +28,7 @@ def results(texts: Mapping[str, str], *, timeout_s: float = 600) -> dict[str, st
 
     Meant for scripts that this package generated, or rewrote: it executes them.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _RUN],
         input=json.dumps(dict(texts)),
         capture_output=True,
@@ -37,11 +37,11 @@ def results(texts: Mapping[str, str], *, timeout_s: float = 600) -> dict[str, st
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    return {name: failure or last_number(said) for name, said, failure in rows}
+    rows = [json.loads(line) for line in process.stdout.splitlines()]
+    return {name: failure or last_number(output) for name, output, failure in rows}
 
 
 def last_number(said: str) -> str:
     """The number at the very end of what a script printed; "no result" where there is none."""
-    found = _LAST_NUMBER.search(said)
-    return found[0] if found else "no result"
+    match = _LAST_NUMBER.search(said)
+    return match[0] if match else "no result"

@@ -43,10 +43,10 @@ def flat(layout: Layout) -> list[str]:
 def functions(layout: Layout) -> list[str]:
     """Constants on top; build, train, evaluate and main pass the state along."""
     p = layout.program
-    kept = [name for name in _assigned(p.setup) if name in _used(p.before + p.step + p.log + p.report)]
-    trained = [name for name in kept if name in _used(_join(p.before, p.step, p.after))]
-    changed = [name for name in trained if name in _assigned(p.step) and name in _used(p.report)]
-    evaluated = [name for name in kept if name in _used(p.report)]
+    setup_names = [name for name in _assigned(p.setup) if name in _used(p.before + p.step + p.log + p.report)]
+    train_names = [name for name in setup_names if name in _used(_join(p.before, p.step, p.after))]
+    changed_names = [name for name in train_names if name in _assigned(p.step) and name in _used(p.report)]
+    report_names = [name for name in setup_names if name in _used(p.report)]
 
     def listed(names: list[str]) -> str:
         return ", ".join(f"S.{name}" for name in names)
@@ -60,14 +60,16 @@ def functions(layout: Layout) -> list[str]:
     )
     train_code = _join(p.before, _loop(p.step, p.log), p.after)
     parts = [
-        _function(f"def {build}(device)", "Create everything the run needs.", _join(p.setup, f"return {listed(kept)}")),
         _function(
-            f"def {call(train, trained, train_code)}",
-            "Run all steps.",
-            _join(train_code, f"return {listed(changed)}" if changed else ""),
+            f"def {build}(device)", "Create everything the run needs.", _join(p.setup, f"return {listed(setup_names)}")
         ),
         _function(
-            f"def {call(evaluate, evaluated, p.report)}",
+            f"def {call(train, train_names, train_code)}",
+            "Run all steps.",
+            _join(train_code, f"return {listed(changed_names)}" if changed_names else ""),
+        ),
+        _function(
+            f"def {call(evaluate, report_names, p.report)}",
             "One number for the whole run.",
             _join(p.report, "return summary", gap=0),
         ),
@@ -77,9 +79,9 @@ def functions(layout: Layout) -> list[str]:
             _join(
                 p.seeding,
                 DEVICE,
-                f"{listed(kept)} = {build}(device)",
-                (f"{listed(changed)} = " if changed else "") + call(train, trained, train_code),
-                f"summary = {call(evaluate, evaluated, p.report)}",
+                f"{listed(setup_names)} = {build}(device)",
+                (f"{listed(changed_names)} = " if changed_names else "") + call(train, train_names, train_code),
+                f"summary = {call(evaluate, report_names, p.report)}",
                 p.finish,
                 gap=0,
             ),
@@ -98,18 +100,20 @@ def classes(layout: Layout) -> list[str]:
     """A trainer that holds hyperparameters and state as attributes."""
     p = layout.program
     values = layout.values()
-    inside = {**layout.names.loop, "device": "self.device"}
-    names = Names(hyper=layout.names.hyper, state=layout.names.state, loop=inside, everywhere=layout.names.everywhere)
+    loop_names = {**layout.names.loop, "device": "self.device"}
+    names = Names(
+        hyper=layout.names.hyper, state=layout.names.state, loop=loop_names, everywhere=layout.names.everywhere
+    )
 
     def write(code: str) -> str:
         return names.apply(code, hyper="self.{}", state="self.{}")
 
-    build, one, fit, evaluate = (
+    build, step_name, fit, evaluate = (
         ("build", "train_step", "fit", "evaluate") if layout.variant else ("prepare", "run_step", "run", "summarize")
     )
     indexed = "step" if _mentions(p.step, "step") else ""
     signature = ", ".join(f"{name}={value!r}" for name, value in values)
-    loop = _loop(f"loss = S.{one}({indexed})".replace("S.", "self."), p.log)
+    loop = _loop(f"loss = S.{step_name}({indexed})".replace("S.", "self."), p.log)
     trainer = ("Trainer", "Experiment")[layout.variant]
     seeding = p.seeding.replace("H.seed", f"self.{layout.names.hyper['seed']}")
     start = f"{seeding}\nself.{DEVICE}\nself.{build}()"
@@ -126,7 +130,7 @@ def classes(layout: Layout) -> list[str]:
         write(_function(f"def {build}(self)", "Create data, model and optimizer.", p.setup)),
         write(
             _function(
-                f"def {one}(self{', ' + indexed if indexed else ''})",
+                f"def {step_name}(self{', ' + indexed if indexed else ''})",
                 "One iteration.",
                 _join(p.step, "return loss", gap=0),
             )
@@ -160,10 +164,10 @@ def config(layout: Layout) -> list[str]:
     def write(code: str) -> str:
         return layout.write(code, cfg + ".{}", "state.{}")
 
-    def signature(name: str, code: str, *always: str) -> str:
+    def signature(name: str, code: str, *first_names: str) -> str:
         optional = {cfg: "H.", "device": "device"}
-        used = [argument for argument, mark in optional.items() if mark in code]
-        return f"{name}({', '.join([*always, *used])})"
+        used = [argument for argument, used_name in optional.items() if used_name in code]
+        return f"{name}({', '.join([*first_names, *used])})"
 
     create = signature("create_state", p.setup)
     train, evaluate = signature("train", train_code, "state"), signature("evaluate", p.report, "state")
@@ -230,8 +234,8 @@ def _constants(layout: Layout) -> str:
 def _upper(layout: Layout, code: str) -> str:
     names = layout.names
     upper = {key: name.upper() for key, name in names.hyper.items()}
-    shouted = Names(hyper=upper, state=names.state, loop=names.loop, everywhere=names.everywhere)
-    return shouted.apply(code, hyper="{}", state="{}")
+    upper_names = Names(hyper=upper, state=names.state, loop=names.loop, everywhere=names.everywhere)
+    return upper_names.apply(code, hyper="{}", state="{}")
 
 
 def _straight(p: ProgramDraft) -> str:

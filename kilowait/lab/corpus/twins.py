@@ -46,8 +46,8 @@ def twins(count: int, seed: int, corpus_count: int, corpus_seed: int = 0) -> Ite
     """
     if not 1 <= count <= corpus_count:
         raise InputError(f"twins must be 1 to {corpus_count}, the scripts of the corpus; got {count}")
-    chosen = _originals(list(plan(corpus_count, corpus_seed)), count, random.Random(f"{seed}/originals"))
-    return (_twin(planned, f"{seed}/twin/{planned.key}") for planned in chosen)
+    originals = _originals(list(plan(corpus_count, corpus_seed)), count, random.Random(f"{seed}/originals"))
+    return (_twin(planned, f"{seed}/twin/{planned.key}") for planned in originals)
 
 
 def restyled(names: Sequence[str], styles: Sequence[str], corpus_count: int, corpus_seed: int = 0) -> list[str]:
@@ -56,12 +56,12 @@ def restyled(names: Sequence[str], styles: Sequence[str], corpus_count: int, cor
     The generator knows what a script does, so this is what a rewriter that makes no mistake would hand back. Raises
     InputError for a name that the corpus lacks.
     """
-    known = {f"{p.family.name}_{p.number:03d}.py": p for p in plan(corpus_count, corpus_seed)}
-    missing = [name for name in names if name not in known]
+    plans = {f"{p.family.name}_{p.number:03d}.py": p for p in plan(corpus_count, corpus_seed)}
+    missing = [name for name in names if name not in plans]
     if missing:
         raise InputError(f"no script of the corpus is named {missing[0]!r}; give its --count and --seed")
     pairs = zip(names, styles, strict=True)
-    return [restyle(known[name], style, f"restyled/{known[name].key}/{style}") for name, style in pairs]
+    return [restyle(plans[name], style, f"restyled/{plans[name].key}/{style}") for name, style in pairs]
 
 
 def restyle(planned: PlannedScript, style: str, key: str) -> str:
@@ -76,10 +76,10 @@ def _originals(planned: Sequence[PlannedScript], count: int, rng: random.Random)
     waiting = rng.sample(planned, k=len(planned))
     rank: dict[str, int] = {}
     order: list[tuple[int, int, PlannedScript]] = []
-    for one in waiting:
-        rank[one.family.name] = rank.get(one.family.name, 0) + 1
-        order.append((rank[one.family.name], len(order), one))
-    return [one for _, _, one in sorted(order, key=lambda item: item[:2])[:count]]
+    for script in waiting:
+        rank[script.family.name] = rank.get(script.family.name, 0) + 1
+        order.append((rank[script.family.name], len(order), script))
+    return [script for _, _, script in sorted(order, key=lambda item: item[:2])[:count]]
 
 
 def _twin(planned: PlannedScript, key: str) -> Twin:

@@ -47,18 +47,18 @@ def _wrap(line: str, limit: int, nested: bool) -> list[str]:
 def _last_bracket(line: str) -> tuple[int, int] | None:
     """Where the outermost bracket pair that ends the line opens and closes; None where there is none."""
     stack: list[int] = []
-    found, position = None, 0
+    bracket, position = None, 0
     for kind, text in lex(line):
         if kind == "other" and text in _OPEN:
             stack.append(position)
         elif kind == "other" and text in _CLOSE and stack:
             start = stack.pop()
             if not stack and position - start > 1:
-                found = (start, position)
+                bracket = (start, position)
         elif kind == "comment" or (kind == "other" and text in _CLOSE):
             return None
         position += len(text)
-    return None if stack else found
+    return None if stack else bracket
 
 
 def _items(line: str) -> list[str]:
