@@ -30,8 +30,8 @@ NEEDS = {
 }
 """The extras by which a folder is used."""
 
-LATER = {"predict": {"scikit-learn"}}
-"""Libraries that only training needs, in a folder that prediction needs."""
+LATER = {"predict": {"scikit-learn"}, "cli": {"sqlalchemy"}}
+"""Libraries that only some of a folder needs: training; the commands that open a history themselves."""
 
 OTHERS = {"huggingface-hub": "transformers", "starlette": "fastapi", "tokenizers": "transformers"}
 """Libraries that come with one that is asked for."""
@@ -98,7 +98,7 @@ def test_each_library_is_brought_by_the_extra_that_is_named(module: str) -> None
 
 
 def test_all_has_every_extra_of_the_product() -> None:
-    extras = PROJECT["optional-dependencies"].keys() - {"all", "dev", "benchmark"}
+    extras = PROJECT["optional-dependencies"].keys() - {"all", "dev", "docs", "benchmark"}
     assert set().union(*(brought(extra) for extra in extras)) == brought("all")
 
 

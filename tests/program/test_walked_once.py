@@ -16,6 +16,8 @@ from kilowait.program.text import as_source, texts
 from serve.desk.programs import source_of
 from tests.support.job_files import written
 
+pytestmark = pytest.mark.ray  # the service reads programs too
+
 OPTIONS = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--epochs', type=int, default=3)\n"
 FILES = {"main.py": "import model, data.images", "model.py": OPTIONS, "data/images.py": "import model", "other.py": ""}
 ARGUMENTS = ["--epochs", "300"]
