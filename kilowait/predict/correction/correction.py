@@ -118,7 +118,7 @@ class Correction:
     def apply(
         self, predictions: Mapping[str, Prediction], *, source: str, owner: str, vector: Vectors, version: str = ""
     ) -> dict[str, Prediction]:
-        """`predictions` by GPU type of a source (its content hash and vector (d,)), corrected; `version` is the correction's.
+        """`predictions` by GPU type, corrected for a source (hash, vector (d,)); `version` names the correction.
 
         Without measured jobs, and on types that a pretended correction does not know, they are returned as they are.
         """
