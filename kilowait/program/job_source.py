@@ -54,7 +54,7 @@ class JobSource:
 
     @classmethod
     def of(cls, reached: "Reached", entrypoint: str, arguments: Sequence[str]) -> Self:
-        """The record of what the entrypoint reaches; it keeps `reached`, and need not find it again; raises as the record."""
+        """The record of what the entrypoint reaches; it keeps `reached` and need not find it again; raises as that."""
         source = cls(files=reached.files, entrypoint=entrypoint, arguments=tuple(arguments))
         if not reached.data:  # where the data is not there, a name may mean another file
             vars(source)["reached"] = reached
