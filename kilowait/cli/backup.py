@@ -43,9 +43,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, example: str
 ) -> argparse.ArgumentParser:
-    form = argparse.RawDescriptionHelpFormatter
+    formatter = argparse.RawDescriptionHelpFormatter
     parser = commands.add_parser(
-        name, help=text, description=text, epilog=example, formatter_class=form, allow_abbrev=False
+        name, help=text, description=text, epilog=example, formatter_class=formatter, allow_abbrev=False
     )
     parser.add_argument("--database", required=True, metavar="URL", help="the history: sqlite:///PATH, or a path")
     return parser
@@ -78,9 +78,9 @@ def _file(url: "URL", args: argparse.Namespace) -> Path:
         return file
     if url.get_backend_name() == "sqlite":
         raise InputError(f"--database {args.database}: a database in memory is no file; give sqlite:///PATH")
-    shown = url.set(drivername="postgresql").render_as_string()  # without its password
+    address = url.set(drivername="postgresql").render_as_string()  # without its password
     raise InputError(
-        f"--database {shown}: PostgreSQL has its own tool for this, which asks for the password or takes it from "
+        f"--database {address}: PostgreSQL has its own tool for this, which asks for the password or takes it from "
         f"PGPASSWORD: {_postgresql_command(url, args)}"
     )
 

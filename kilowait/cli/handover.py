@@ -49,12 +49,12 @@ def hand_over(words: Sequence[str]) -> int:
 
 def lab_commands() -> Mapping[str, str]:
     """The module of each command of `kilowait lab`, by the command's name; nothing is imported."""
-    found = {}
+    modules = {}
     for shell, prefix in SHELLS.items():
         for path in sorted(_folder(shell).iterdir()):
             if _is_command(path):
-                found[f"{prefix}{path.stem}"] = f"{shell}.{path.stem}"
-    return found
+                modules[f"{prefix}{path.stem}"] = f"{shell}.{path.stem}"
+    return modules
 
 
 def sentence(module: str) -> str:
@@ -62,16 +62,16 @@ def sentence(module: str) -> str:
     shell, _, name = module.rpartition(".")
     folder = _folder(shell)
     path = folder / name / "__init__.py" if (folder / name).is_dir() else folder / f"{name}.py"
-    first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
-    return re.split(r"[:.]? *`?(?:python -m|kilowait lab) ", first)[0].removesuffix(".")
+    summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    return re.split(r"[:.]? *`?(?:python -m|kilowait lab) ", summary)[0].removesuffix(".")
 
 
 def _run(module: str, name: str, words: Sequence[str], extra: str) -> int:
     try:
-        loaded = importlib.import_module(module)
-        if hasattr(loaded, "__path__"):  # a folder's main is in the module of the folder's name
-            loaded = importlib.import_module(f"{module}.{module.rpartition('.')[2]}")
-        main = loaded.main
+        command = importlib.import_module(module)
+        if hasattr(command, "__path__"):  # a folder's main is in the module of the folder's name
+            command = importlib.import_module(f"{module}.{module.rpartition('.')[2]}")
+        main = command.main
         sys.argv = [name, *words]
         code: int = main(list(words))
     except ModuleNotFoundError as error:
@@ -80,12 +80,12 @@ def _run(module: str, name: str, words: Sequence[str], extra: str) -> int:
 
 
 def _module(name: str) -> str:
-    known = lab_commands()
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else "kilowait lab --help lists them"
+    modules = lab_commands()
+    if name not in modules:
+        matches = get_close_matches(name, modules, 1)
+        hint = f"did you mean {matches[0]}?" if matches else "kilowait lab --help lists them"
         raise InputError(f"kilowait lab has no command {name!r}; {hint}")
-    return known[name]
+    return modules[name]
 
 
 def _overview() -> str:

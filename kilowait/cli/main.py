@@ -46,9 +46,9 @@ def _run(words: list[str]) -> int:
 def _parse(words: list[str]) -> argparse.Namespace:
     """The options; what follows `--` belongs to the script that the command is given."""
     takes_script = words[:1] in (["predict"], ["submit"], ["what-if"])
-    at = words.index("--") if takes_script and "--" in words else len(words)
-    args = _parser(words[:at]).parse_args(words[:at])
-    args.arguments = words[at + 1 :]
+    end = words.index("--") if takes_script and "--" in words else len(words)
+    args = _parser(words[:end]).parse_args(words[:end])
+    args.arguments = words[end + 1 :]
     return args
 
 

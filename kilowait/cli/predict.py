@@ -138,17 +138,17 @@ def _read(args: argparse.Namespace) -> list[JobReading]:
     return [read_program(file, args.entrypoint, args.arguments) for file in args.files]
 
 
-def _report(found: ForecastRound) -> dict[str, Any]:
+def _report(forecasts: ForecastRound) -> dict[str, Any]:
     """Everything there is to show, as JSON would have it."""
-    bundle = found.bundle
+    bundle = forecasts.bundle
     return {
         "probe_version": bundle.version,
         "features": [feature.key for feature in bundle.features],
         "provenance": Provenance.MODELLED,
         "label_provenance": {metric: dict(part.provenance) for metric, part in bundle.metrics.items()},
-        "predictions": [_entry(job) for job in found.jobs],
-        **({"device_model": found.device_model} if found.device_model is not None else {}),
-        **({"own_device_model": found.own_device_model} if found.own_device_model is not None else {}),
+        "predictions": [_entry(job) for job in forecasts.jobs],
+        **({"device_model": forecasts.device_model} if forecasts.device_model is not None else {}),
+        **({"own_device_model": forecasts.own_device_model} if forecasts.own_device_model is not None else {}),
     }
 
 
@@ -169,22 +169,23 @@ def _entry(job: JobForecast) -> dict[str, Any]:
     }
 
 
-def _described(given: JobReading) -> dict[str, Any]:
+def _described(reading: JobReading) -> dict[str, Any]:
     """What was read, as it was understood."""
     from kilowait.program.effect import arguments_in_effect
     from kilowait.program.text import texts
 
-    effect = arguments_in_effect(given.source) if given.source.arguments else {}
+    effect = arguments_in_effect(reading.source) if reading.source.arguments else {}
     return {
-        "file": given.name,
-        "content_hash": given.source.content_hash,
-        "arguments": list(given.source.arguments),
+        "file": reading.name,
+        "content_hash": reading.source.content_hash,
+        "arguments": list(reading.source.arguments),
         "arguments_in_effect": {
-            name: {"value": e.value, "evidence": e.evidence, "where": e.where} for name, e in effect.items()
+            name: {"value": argument.value, "evidence": argument.evidence, "where": argument.where}
+            for name, argument in effect.items()
         },
-        "files": list(texts(given.source)),
-        "left_out": dict(given.left_out),
-        "notes": list(given.notes),
+        "files": list(texts(reading.source)),
+        "left_out": dict(reading.left_out),
+        "notes": list(reading.notes),
     }
 
 
@@ -198,7 +199,7 @@ def _novelty(forecast: "Forecast") -> dict[str, Any]:
 def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:
     """What there is to say of one device type; ends that are None are not known."""
     prediction = forecast.predictions[device]
-    lack = forecast.memory.get(device)
+    memory = forecast.memory.get(device)
     return {
         "runtime_s": prediction.runtime_s,
         "energy_j": prediction.energy_kwh * JOULES_PER_KWH,
@@ -206,5 +207,5 @@ def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:
         "runtime_low_s": prediction.runtime_low_s,
         "runtime_high_s": prediction.runtime_high_s,
         "provenance": forecast.provenance[device],
-        **({"memory": lack} if lack else {}),
+        **({"memory": memory} if memory else {}),
     }

@@ -11,16 +11,16 @@ _BESIDE = ("runtime_low_s", "runtime_high_s", "provenance", "memory")
 def as_text(report: dict[str, Any]) -> str:
     """The whole report."""
     blocks = [_block(entry) for entry in report["predictions"]]
-    learnt = "; ".join(
-        f"{metric} from {', '.join(f'{how} ({device})' for device, how in provenance.items())} labels"
+    labels = "; ".join(
+        f"{metric} from {', '.join(f'{kind} ({device})' for device, kind in provenance.items())} labels"
         for metric, provenance in report["label_provenance"].items()
     )
-    foot = f"probe {report['probe_version']} on {' + '.join(report['features'])}\n"
+    footer = f"probe {report['probe_version']} on {' + '.join(report['features'])}\n"
     for key, name in (("own_device_model", "the bundle's device model"), ("device_model", "device model")):
         if key in report:
             model = report[key]
-            foot += f"{name} {model['version']}, from {model['programs']} programs of {model['source']}\n"
-    return "\n".join([*blocks, f"{foot}all numbers are modelled: {learnt}\n"])
+            footer += f"{name} {model['version']}, from {model['programs']} programs of {model['source']}\n"
+    return "\n".join([*blocks, f"{footer}all numbers are modelled: {labels}\n"])
 
 
 def _block(entry: dict[str, Any]) -> str:
@@ -33,9 +33,9 @@ def _block(entry: dict[str, Any]) -> str:
 
 def _dry_runs(entry: dict[str, Any]) -> list[str]:
     """What the dry runs found that were asked for; of the GPU types' alone where none was."""
-    own, gpu = entry["own_dry_run"], entry["dry_run"]
-    lines = [f"  dry run for the bundle's types: {own['summary']}"] if own["outcome"] != "off" else []
-    return [*lines, f"  dry run: {gpu['summary']}"] if gpu["outcome"] != "off" or not lines else lines
+    own_run, gpu_run = entry["own_dry_run"], entry["dry_run"]
+    lines = [f"  dry run for the bundle's types: {own_run['summary']}"] if own_run["outcome"] != "off" else []
+    return [*lines, f"  dry run: {gpu_run['summary']}"] if gpu_run["outcome"] != "off" or not lines else lines
 
 
 def _table(devices: dict[str, dict[str, Any]]) -> list[str]:
@@ -45,12 +45,12 @@ def _table(devices: dict[str, dict[str, Any]]) -> list[str]:
     rows = [["device type", *metrics], *([device, *_cells(numbers, metrics)] for device, numbers in devices.items())]
     if intervals:
         column = ["90% interval", *map(_interval, devices.values())]
-        at = 2 + metrics.index("runtime_s")
-        rows = [[*row[:at], cell, *row[at:]] for row, cell in zip(rows, column, strict=True)]
+        position = 2 + metrics.index("runtime_s")
+        rows = [[*row[:position], cell, *row[position:]] for row, cell in zip(rows, column, strict=True)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     marks = ["", *(numbers.get("memory", "") for numbers in devices.values())]
     return [
-        ("  " + "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) + f"  {mark}").rstrip()
+        ("  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) + f"  {mark}").rstrip()
         for row, mark in zip(rows, marks, strict=True)
     ]
 
@@ -76,15 +76,18 @@ def _files_lines(entry: dict[str, Any]) -> list[str]:
     """The files read where there are several, the first of those left out, what the arguments mean, and notes."""
     lines = [f"  files: {', '.join(entry['files'])}"] if len(entry["files"]) > 1 else []
     if entry["left_out"]:
-        some = [f"{path} ({why})" for path, why in list(entry["left_out"].items())[:_SHOWN]]
-        more = len(entry["left_out"]) - len(some)
-        lines.append(f"  left out: {'; '.join(some)}" + (f"; {more} more, in --json" if more else ""))
+        shown = [f"{path} ({reason})" for path, reason in list(entry["left_out"].items())[:_SHOWN]]
+        hidden = len(entry["left_out"]) - len(shown)
+        lines.append(f"  left out: {'; '.join(shown)}" + (f"; {hidden} more, in --json" if hidden else ""))
     if entry["arguments_in_effect"]:
-        values = (f"{name}={e['value']} ({e['evidence']})" for name, e in entry["arguments_in_effect"].items())
+        values = (
+            f"{name}={argument['value']} ({argument['evidence']})"
+            for name, argument in entry["arguments_in_effect"].items()
+        )
         lines.append(f"  arguments in effect: {', '.join(values)}")
     if entry.get("novelty", {}).get("new_kind"):
-        how = f"{entry['novelty']['distance']:.2g} times as far as the threshold"
-        lines.append(f"  note: unlike the programs that the probes learnt from ({how}); their intervals are wider")
+        distance = f"{entry['novelty']['distance']:.2g} times as far as the threshold"
+        lines.append(f"  note: unlike the programs that the probes learnt from ({distance}); their intervals are wider")
     return [*lines, *(f"  note: {note}" for note in entry["notes"])]
 
 

@@ -122,8 +122,8 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
 
 def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     text = "make, list and revoke tokens (operators)"
-    own = commands.add_parser("token", help=text, description=text, allow_abbrev=False)
-    actions = own.add_subparsers(title="actions", metavar="ACTION", required=True)
+    token_parser = commands.add_parser("token", help=text, description=text, allow_abbrev=False)
+    actions = token_parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     make = _add(actions, "create", "make a token; it is shown once", _make_token, lambda answer: f"{answer['token']}\n")
     make.add_argument("--owner", required=True, help="whose jobs are submitted with it")
     make.add_argument("--role", required=True, choices=("read", "submit", "operate"))
@@ -136,8 +136,8 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     text = "list, show, promote and roll back what was learnt from finished jobs"
-    own = commands.add_parser("model", help=text, description=text, allow_abbrev=False)
-    actions = own.add_subparsers(title="actions", metavar="ACTION", required=True)
+    model_parser = commands.add_parser("model", help=text, description=text, allow_abbrev=False)
+    actions = model_parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add(actions, "list", "every model and which is in force", lambda _, c: c.models(), model_text.models)
     show = _add(actions, "show", "a model and its comparison", lambda a, c: c.model(a.version), model_text.model)
     promote = _add(
@@ -162,7 +162,7 @@ def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> in
     answer = run(args, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")))
     if answer is not None:
         sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else show(answer))
-    refused = isinstance(answer, list) and any("refused" in one and one["refused"] for one in answer)
+    refused = isinstance(answer, list) and any("refused" in entry and entry["refused"] for entry in answer)
     return 2 if refused else 0
 
 

@@ -94,16 +94,16 @@ def run(args: argparse.Namespace) -> int:
 
     _check_not_an_input(args.placements, (args.jobs, args.predictions))
     rule = POLICIES[args.policy]
-    found = simulate(args.jobs, args.gpus, rule, predictions=args.predictions, **given(args, rule))
-    for reason in found.refused.values():
+    simulation = simulate(args.jobs, args.gpus, rule, predictions=args.predictions, **given(args, rule))
+    for reason in simulation.refused.values():
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
     if args.placements is not None:
-        write_placements(args.placements, found.placements)
+        write_placements(args.placements, simulation.placements)
     result = {
-        **asdict(found.scores),
-        "parameters": found.parameters,
-        "gpus": found.gpus,
-        "refused": dict(found.refused),
+        **asdict(simulation.scores),
+        "parameters": simulation.parameters,
+        "gpus": simulation.gpus,
+        "refused": dict(simulation.refused),
     }
     sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
     return 0
@@ -125,7 +125,7 @@ def _as_table(result: dict[str, object]) -> str:
             shown = f"{value:,.3f} kWh" if isinstance(value, float) else "unknown: a type has no known idle power"
             return name.removesuffix("_kwh").replace("_", " "), shown
         if isinstance(value, dict):
-            return name, ", ".join(f"{key}={one}" for key, one in value.items()) or "-"
+            return name, ", ".join(f"{key}={entry}" for key, entry in value.items()) or "-"
         return name.replace("_", " "), str(value)
 
     cells = [cell(name, value) for name, value in result.items() if name != "refused"]

@@ -64,10 +64,10 @@ class Client:
             try:
                 answers += self.ask("POST", "/v1/jobs:batch", json={"jobs": part}, headers=headers)["jobs"]
             except ServiceError as error:
-                told = (
+                progress = (
                     f"{len(answers)} of {len(asked)} programs were taken in before; ask for all again with --key {key}"
                 )
-                raise ServiceError(f"{error}; {told}") from error
+                raise ServiceError(f"{error}; {progress}") from error
         return answers
 
     def what_if(self, asked: Mapping[str, Any]) -> Json:
@@ -163,8 +163,8 @@ class Client:
                 remedy = "start one with: kilowait serve, or set KILOWAIT_URL"
                 raise ServiceError(f"no service answers at {self.url} ({_reason(error)}); {remedy}") from error
             wait_s = _retry_after(answer)
-            passing = answer.status_code == 503 or (again and _is_a_proxys(answer))
-            if not passing or time.monotonic() + wait_s > deadline_s:
+            transient = answer.status_code == 503 or (again and _is_a_proxys(answer))
+            if not transient or time.monotonic() + wait_s > deadline_s:
                 return self._checked(answer)
             time.sleep(wait_s)
 
@@ -176,8 +176,8 @@ class Client:
             text = f"{problem['detail']}; {problem['remedy']}"
         except (ValueError, KeyError, TypeError):
             text = f"{self.url}: answered {answer.status_code} {answer.reason}, which is no answer of kilowait's own; "
-            away = "one of its parts may be on its way back; ask again"
-            text += away if _is_a_proxys(answer) else "is it kilowait that listens there?"
+            hint = "one of its parts may be on its way back; ask again"
+            text += hint if _is_a_proxys(answer) else "is it kilowait that listens there?"
         raise (ServiceError if answer.status_code >= 500 else InputError)(text)
 
 
@@ -187,27 +187,27 @@ def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> di
     Fields that are None are left out.
     """
     path = Path(path)
-    asked = {name: value for name, value in fields.items() if value is not None}
+    given_fields = {name: value for name, value in fields.items() if value is not None}
     if not path.is_dir():
         if entrypoint is not None:
             raise InputError(f"--entrypoint {entrypoint}: {path} is one file; give the folder that holds the program")
-        return {"source": read_source(path).text, "entrypoint": path.name, **asked}
+        return {"source": read_source(path).text, "entrypoint": path.name, **given_fields}
     if entrypoint is None:
         raise InputError(f"{path} is a folder: say which of its files is run, with --entrypoint FILE")
     if not (path / entrypoint).is_file():
         raise InputError(f"--entrypoint {entrypoint}: no such file in {path}")
-    return {"archive": base64.b64encode(_zipped(path)).decode(), "entrypoint": entrypoint, **asked}
+    return {"archive": base64.b64encode(_zipped(path)).decode(), "entrypoint": entrypoint, **given_fields}
 
 
-def _parts(asked: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+def _parts(jobs: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     """Jobs in order, so many together as one request may hold."""
     part, size = list[Mapping[str, Any]](), 0
-    for one in asked:
-        length = len(one.get("source") or one.get("archive") or "")
+    for job in jobs:
+        length = len(job.get("source") or job.get("archive") or "")
         if part and (len(part) == TOGETHER or size + length > TOGETHER_CHARACTERS):
             yield part
             part, size = [], 0
-        part.append(one)
+        part.append(job)
         size += length
     if part:
         yield part
@@ -215,8 +215,8 @@ def _parts(asked: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 def _zipped(folder: Path) -> bytes:
     """The files of a folder as a zip, hidden ones and caches left out; raises SourceError for one that is no text."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for file in sorted(folder.rglob("*")):
             name = file.relative_to(folder)
             if not file.is_file() or any(part in SKIPPED or part.startswith(".") for part in name.parts):
@@ -225,7 +225,7 @@ def _zipped(folder: Path) -> bytes:
                 packed.writestr(name.as_posix(), file.read_bytes().decode())
             except (OSError, UnicodeDecodeError) as error:
                 raise SourceError(f"{file}: only UTF-8 text is sent with a job ({error}); move it elsewhere") from error
-    return out.getvalue()
+    return buffer.getvalue()
 
 
 def _part(name: str) -> str:
@@ -235,8 +235,8 @@ def _part(name: str) -> str:
 
 def _is_a_proxys(answer: requests.Response) -> bool:
     """Whether what stands in front of the service says that it got no answer: a replica was killed, say."""
-    own = answer.headers.get("Content-Type", "").startswith("application/problem+json")
-    return answer.status_code >= 500 and not own
+    is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
+    return answer.status_code >= 500 and not is_problem
 
 
 def _retry_after(answer: requests.Response) -> float:

@@ -12,15 +12,15 @@ def models(answer: Json) -> str:
     """Every model, the changes of what is in force, and how the one in force keeps its promise."""
     rows = [
         [
-            one["version"],
-            _state(one),
-            at(one["made_s"]),
-            str(one["jobs"]),
-            *_medians(one),
-            one["base_version"],
-            "pretended" if one["pretended"] else "measured",
+            entry["version"],
+            _state(entry),
+            at(entry["made_s"]),
+            str(entry["jobs"]),
+            *_medians(entry),
+            entry["base_version"],
+            "pretended" if entry["pretended"] else "measured",
         ]
-        for one in answer["models"]
+        for entry in answer["models"]
     ]
     head = ["version", "state", "made", "jobs", "error before", "error", "of base", "learnt from"]
     text = table(head, rows) if rows else f"no models yet; predictions are those of {answer['base_version']}\n"
@@ -40,18 +40,21 @@ def model(answer: Json) -> str:
     ]
     rows = [
         [
-            one["metric"],
-            one["jobs_kind"],
-            str(one["jobs"]),
-            str(one["sources"]),
-            *(f"{one['median'][who]:.3f}" if who in one["median"] else "-" for who in ("base", "current", "candidate")),
-            f"{one['difference']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]",
+            score["metric"],
+            score["jobs_kind"],
+            str(score["jobs"]),
+            str(score["sources"]),
+            *(
+                f"{score['median'][predictor]:.3f}" if predictor in score["median"] else "-"
+                for predictor in ("base", "current", "candidate")
+            ),
+            f"{score['difference']:+.3f} [{score['low']:+.3f}, {score['high']:+.3f}]",
         ]
-        for one in answer["scores"]
+        for score in answer["scores"]
     ]
     head = ["metric", "tested on", "jobs", "sources", "base", "current", "candidate", "change [95%]"]
-    foot = "  median |log(measured / predicted)| of each; the change is of the mean, against what was in force\n"
-    return "\n".join(lines) + "\n" + (table(head, rows) + foot if rows else "")
+    footer = "  median |log(measured / predicted)| of each; the change is of the mean, against what was in force\n"
+    return "\n".join(lines) + "\n" + (table(head, rows) + footer if rows else "")
 
 
 def change(answer: Json) -> str:
@@ -59,30 +62,29 @@ def change(answer: Json) -> str:
     return f"{_done(answer)}: {answer['reason']}\n"
 
 
-def _done(one: Json) -> str:
-    return f"{'promoted' if one['action'] == 'promote' else 'rolled back'} {one['version']}"
+def _done(entry: Json) -> str:
+    return f"{'promoted' if entry['action'] == 'promote' else 'rolled back'} {entry['version']}"
 
 
-def _state(one: Json) -> str:
-    if one["state"] != "current" or one["applied"]:
-        return str(one["state"])
+def _state(entry: Json) -> str:
+    if entry["state"] != "current" or entry["applied"]:
+        return str(entry["state"])
     return "current, not applied: the base predictor is another"
 
 
-def _medians(one: Json) -> tuple[str, str]:
+def _medians(entry: Json) -> tuple[str, str]:
     """Median |log error| of run times on the newest jobs, before and with this model."""
-    first = next(iter(one["scores"]), None)
-    if first is None:
+    score = next(iter(entry["scores"]), None)
+    if score is None:
         return "", ""
-    return f"{first['median'][first['incumbent']]:.3f}", f"{first['median']['candidate']:.3f}"
+    return f"{score['median'][score['incumbent']]:.3f}", f"{score['median']['candidate']:.3f}"
 
 
-def _drift(one: Json | None) -> str:
-    if one is None:
+def _drift(drift: Json | None) -> str:
+    if drift is None:
         return ""
-    text = (
-        f"  the last {one['jobs']} jobs: median |log error| {one['median']:.3f} (alarm above {one['median_band']:.3f})"
-    )
-    if one["coverage"] is not None:
-        text += f", {one['coverage']:.0%} in their 90% intervals (alarm below {one['coverage_band']:.0%})"
-    return text + (f"; DRIFT: {one['beyond']}" if one["beyond"] else "") + "\n"
+    text = f"  the last {drift['jobs']} jobs: median |log error| {drift['median']:.3f} "
+    text += f"(alarm above {drift['median_band']:.3f})"
+    if drift["coverage"] is not None:
+        text += f", {drift['coverage']:.0%} in their 90% intervals (alarm below {drift['coverage_band']:.0%})"
+    return text + (f"; DRIFT: {drift['beyond']}" if drift["beyond"] else "") + "\n"

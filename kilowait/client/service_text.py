@@ -12,8 +12,8 @@ Json = Mapping[str, Any]
 def submitted(answer: Json) -> str:
     """An accepted job."""
     lines = [f"{answer['job_id']}  accepted; probe {answer['probe_version']}"]
-    asks = answer["asks_for"]
-    lines.append(f"  asks for {asks['gpus']} GPU(s) of {', '.join(asks['gpu_types'] or ()) or 'any type'}")
+    request = answer["asks_for"]
+    lines.append(f"  asks for {request['gpus']} GPU(s) of {', '.join(request['gpu_types'] or ()) or 'any type'}")
     lines += [f"  note: {warning}" for warning in answer["warnings"]]
     return "\n".join(lines) + "\n" + _expectations(answer["by_type"])
 
@@ -24,11 +24,11 @@ def batch(answers: Sequence[Json]) -> str:
 
 
 def _of_batch(answer: Json) -> str:
-    if (made := answer["accepted"]) is not None:
-        notes = "".join(f"; note: {warning}" for warning in made["warnings"])
-        return f"{made['job_id']}  {answer['program']}  accepted{notes}\n"
-    no = answer["refused"]
-    return f"-             {answer['program']}  refused: {no['detail']}; {no['remedy']}\n"
+    if (accepted := answer["accepted"]) is not None:
+        notes = "".join(f"; note: {warning}" for warning in accepted["warnings"])
+        return f"{accepted['job_id']}  {answer['program']}  accepted{notes}\n"
+    refusal = answer["refused"]
+    return f"-             {answer['program']}  refused: {refusal['detail']}; {refusal['remedy']}\n"
 
 
 def jobs(answer: Sequence[Json]) -> str:
@@ -76,16 +76,16 @@ def why(answer: Json) -> str:
     text = "\n".join(lines) + "\n"
     rows = [
         [
-            "->" if one["chosen"] else "",
-            one["gpu_type"],
-            f"{one['free']} of {one['total']}",
-            str(one["gpus"]),
-            span(one["runtime_s"]),
-            f"{one['energy_kwh']:.4g}",
-            "" if one["rating"] is None else f"{one['rating']:.4g}",
-            "" if one["ahead"] is None else str(one["ahead"]),
+            "->" if option["chosen"] else "",
+            option["gpu_type"],
+            f"{option['free']} of {option['total']}",
+            str(option["gpus"]),
+            span(option["runtime_s"]),
+            f"{option['energy_kwh']:.4g}",
+            "" if option["rating"] is None else f"{option['rating']:.4g}",
+            "" if option["ahead"] is None else str(option["ahead"]),
         ]
-        for one in answer["types"]
+        for option in answer["types"]
     ]
     head = ["", "type", "free", "needs", "time (modelled)", "kWh (modelled)", "rating", "before it"]
     text += table(head, rows) if rows else ""
@@ -100,25 +100,25 @@ def what_if(answer: Json) -> str:
     """What a job would get."""
     head = ["type", "start in", "earliest", "latest", "end in", "kWh", "note"]
     rows = []
-    for one in (answer["free_choice"], *answer["held_to"]):
-        name = one["gpu_type"] or "left to policy"
-        found = one["expected"]
-        if found is None:
-            rows.append([name, "", "", "", "", "", one["not_possible"]])
+    for choice in (answer["free_choice"], *answer["held_to"]):
+        name = choice["gpu_type"] or "left to policy"
+        expected = choice["expected"]
+        if expected is None:
+            rows.append([name, "", "", "", "", "", choice["not_possible"]])
             continue
         spans = [ahead(t, answer["now_s"]) if t is not None else "?" for t in (
-            found["start_s"], found["start_low_s"], found["start_high_s"], found["end_s"])]  # fmt: skip
-        note = f"on {found['gpu_type']}" if one["gpu_type"] is None else ""
-        rows.append([name, *spans, f"{found['energy_kwh']:.4g}", note + (" late" if found["late"] else "")])
-    foot = f"all modelled: {answer['waiting']} jobs wait, policy {answer['policy']}, nobody else submits; "
-    return table(head, rows) + foot + f"interval from {answer['interval_basis']}\n"
+            expected["start_s"], expected["start_low_s"], expected["start_high_s"], expected["end_s"])]  # fmt: skip
+        note = f"on {expected['gpu_type']}" if choice["gpu_type"] is None else ""
+        rows.append([name, *spans, f"{expected['energy_kwh']:.4g}", note + (" late" if expected["late"] else "")])
+    footer = f"all modelled: {answer['waiting']} jobs wait, policy {answer['policy']}, nobody else submits; "
+    return table(head, rows) + footer + f"interval from {answer['interval_basis']}\n"
 
 
 def cluster(answer: Json) -> str:
     """The cluster."""
     rows = [
-        [one["gpu_type"], str(one["total"]), str(one["free"]), str(one["held"]), str(one["jobs_running"])]
-        for one in answer["types"]
+        [entry["gpu_type"], str(entry["total"]), str(entry["free"]), str(entry["held"]), str(entry["jobs_running"])]
+        for entry in answer["types"]
     ]
     text = table(["type", "GPUs", "free", "held by others", "jobs"], rows)
     text += f"{answer['running']} jobs run, {answer['waiting']} wait, {answer['stranded']} fit nowhere; "
@@ -135,13 +135,13 @@ def tokens(answer: Sequence[Json]) -> str:
     """Tokens without secrets."""
     rows = [
         [
-            one["token_id"],
-            one["owner"],
-            one["role"],
-            at(one["created_s"]),
-            at(one["revoked_s"]) if one["revoked_s"] else "",
+            token["token_id"],
+            token["owner"],
+            token["role"],
+            at(token["created_s"]),
+            at(token["revoked_s"]) if token["revoked_s"] else "",
         ]
-        for one in answer
+        for token in answer
     ]
     return table(["id", "owner", "role", "made", "revoked"], rows) if rows else "no tokens\n"
 
@@ -161,66 +161,77 @@ def ahead(then_s: float, now_s: float) -> str:
 
 
 def at(seconds: float) -> str:
-    """A time of day here."""
+    """A date and time of day in the local time zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
-def _line(one: Json) -> Iterable[str]:
-    last = one["attempts"][-1]["gpu_type"] if one["attempts"] else ""
-    note = one["reason"] or ""
-    if one["expected"]:
-        note = f"starts in {ahead(one['expected']['start_s'], time.time())} on {one['expected']['gpu_type']} (modelled)"
-    elif one["progress"]:
-        note = f"{one['progress']['share']:.0%} of its predicted time"
-    program = " ".join([one["entrypoint"], *one["arguments"]])[:30]
-    return one["job_id"], one["state"], one["owner"], str(one["gpus"]), last, program, at(one["submitted_s"]), note[:60]
+def _line(row: Json) -> Iterable[str]:
+    gpu_type = row["attempts"][-1]["gpu_type"] if row["attempts"] else ""
+    note = row["reason"] or ""
+    if row["expected"]:
+        note = f"starts in {ahead(row['expected']['start_s'], time.time())} on {row['expected']['gpu_type']} (modelled)"
+    elif row["progress"]:
+        note = f"{row['progress']['share']:.0%} of its predicted time"
+    program = " ".join([row["entrypoint"], *row["arguments"]])[:30]
+    return (
+        row["job_id"],
+        row["state"],
+        row["owner"],
+        str(row["gpus"]),
+        gpu_type,
+        program,
+        at(row["submitted_s"]),
+        note[:60],
+    )
 
 
-def _expected(one: Json) -> str:
+def _expected(expected: Json) -> str:
     now_s = time.time()
-    text = f"expected to start in {ahead(one['start_s'], now_s)} on {one['gpu_type']}"
-    if one["start_low_s"] is not None:
-        text += f" (90%: {ahead(one['start_low_s'], now_s)} to {ahead(one['start_high_s'], now_s)})"
-    text += f", to end in {ahead(one['end_s'], now_s)}, {one['energy_kwh']:.4g} kWh; modelled"
-    return text + ("; after its deadline" if one["late"] else "")
+    text = f"expected to start in {ahead(expected['start_s'], now_s)} on {expected['gpu_type']}"
+    if expected["start_low_s"] is not None:
+        text += f" (90%: {ahead(expected['start_low_s'], now_s)} to {ahead(expected['start_high_s'], now_s)})"
+    text += f", to end in {ahead(expected['end_s'], now_s)}, {expected['energy_kwh']:.4g} kWh; modelled"
+    return text + ("; after its deadline" if expected["late"] else "")
 
 
-def _progress(one: Json) -> str:
-    text = f"has run {span(one['run_s'])} ({one['run_provenance']}) of {span(one['predicted_s'])} (modelled)"
-    watts = one["power_w"]
+def _progress(run: Json) -> str:
+    text = f"has run {span(run['run_s'])} ({run['run_provenance']}) of {span(run['predicted_s'])} (modelled)"
+    watts = run["power_w"]
     return text + (f", draws {watts['value']:.0f} W ({watts['provenance']})" if watts else "")
 
 
-def _attempt(one: Json) -> str:
-    text = f"attempt {one['attempt']} on {one['gpus']} x {one['gpu_type']}"
-    if one["runtime_s"]:
-        time_had, energy = one["runtime_s"], one["energy_kwh"]
-        text += f": {span(time_had['value'])} ({time_had['provenance']})"
+def _attempt(attempt: Json) -> str:
+    text = f"attempt {attempt['attempt']} on {attempt['gpus']} x {attempt['gpu_type']}"
+    if attempt["runtime_s"]:
+        runtime, energy = attempt["runtime_s"], attempt["energy_kwh"]
+        text += f": {span(runtime['value'])} ({runtime['provenance']})"
         text += f", {energy['value']:.4g} kWh ({energy['provenance']})"
-    return text + (f"; {one['reason']}" if one["reason"] else "")
+    return text + (f"; {attempt['reason']}" if attempt["reason"] else "")
 
 
 def _expectations(by_type: Mapping[str, Json]) -> str:
     rows = [
         [
             name,
-            span(one["runtime_s"]),
-            f"{one['energy_kwh']:.4g}",
-            _by(one["features"]),
+            span(expectation["runtime_s"]),
+            f"{expectation['energy_kwh']:.4g}",
+            _by(expectation["features"]),
         ]
-        for name, one in by_type.items()
+        for name, expectation in by_type.items()
     ]
     return table(["type", "time (modelled)", "kWh (modelled)", "by"], rows)
 
 
 def _by(features: str) -> str:
-    """What predicted, for people."""
-    by = "stand-in" if "+standin" in features else "device model" if features.startswith("dry-run") else "probe"
-    return by + (", corrected" if features.endswith("+correction") else "")
+    """Which predictor the numbers are from, in words."""
+    predictor = "stand-in" if "+standin" in features else "device model" if features.startswith("dry-run") else "probe"
+    return predictor + (", corrected" if features.endswith("+correction") else "")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under their headings, the columns as wide as they must be."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    ]
     return "".join(f"  {line}\n" for line in lines)

@@ -84,13 +84,13 @@ def replay(events: Iterable[Event], order: Iterable[str] = ()) -> Cluster:
 
 
 def _submit(cluster: Cluster, event: JobSubmitted) -> None:
-    job, job_id, seen = event.job, event.job.job_id, event.predictions
+    job, job_id, predictions = event.job, event.job.job_id, event.predictions
     if job_id in cluster.waiting or job_id in cluster.active or job_id in cluster.over or job_id in cluster.stranded:
         raise IllegalEvent(f"job {job_id}: submitted before; give it another id")
-    gpus = cluster.possible(job, seen)
+    gpus = cluster.possible(job, predictions)
     if not gpus:
-        raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, seen)}")
-    cluster.submit(Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus=gpus))
+        raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, predictions)}")
+    cluster.submit(Waiting(job=job, predictions=predictions, whole=predictions, attempt=1, gpus=gpus))
 
 
 def _start(cluster: Cluster, event: JobPlaced) -> None:
@@ -118,8 +118,8 @@ def _wait_again(cluster: Cluster, active: Active, remaining: float) -> None:
     """Back to its old place in the queue for the next attempt, with `remaining` of the work to do."""
     job, whole, predictions = active.job, active.whole, active.predictions
     if remaining < active.remaining:
-        predictions = {t: seen.left(remaining, job.checkpoint_s or 0.0) for t, seen in whole.items()}
-    again = Waiting(
+        predictions = {t: prediction.left(remaining, job.checkpoint_s or 0.0) for t, prediction in whole.items()}
+    waiting = Waiting(
         job=job,
         predictions=predictions,
         whole=whole,
@@ -127,10 +127,10 @@ def _wait_again(cluster: Cluster, active: Active, remaining: float) -> None:
         gpus=cluster.possible(job, whole),
         remaining=remaining,
     )
-    if again.gpus:
-        cluster.enqueue(again)
+    if waiting.gpus:
+        cluster.enqueue(waiting)
     else:  # nodes have left since it was placed
-        cluster.stranded[job.job_id] = again
+        cluster.stranded[job.job_id] = waiting
 
 
 def _check_checkpoint(cluster: Cluster, event: JobPreempted) -> None:
@@ -141,45 +141,45 @@ def _check_checkpoint(cluster: Cluster, event: JobPreempted) -> None:
     if active.job.checkpoint_s is None:
         raise IllegalEvent(f"job {event.job_id}: preempted, but it cannot go on from a checkpoint")
     if not 0 < event.remaining <= active.remaining:
-        most = active.remaining
-        raise IllegalEvent(f"job {event.job_id}: remaining must be > 0 and <= {most!r}, got {event.remaining!r}")
+        limit = active.remaining
+        raise IllegalEvent(f"job {event.job_id}: remaining must be > 0 and <= {limit!r}, got {event.remaining!r}")
 
 
 def _check_placement(cluster: Cluster, event: JobPlaced) -> None:
     """Raises IllegalEvent unless the job waits, may run on the type and finds its GPUs free."""
-    on, waiting = event.gpu_type, cluster.waiting.get(event.job_id)
+    gpu_type, waiting = event.gpu_type, cluster.waiting.get(event.job_id)
     if waiting is None:
-        wrong = "placed, but it does not wait"
+        problem = "placed, but it does not wait"
     elif event.attempt != waiting.attempt:
-        wrong = f"attempt {waiting.attempt} is next, got {event.attempt!r}"
-    elif on not in waiting.gpus:
-        wrong = f"may not run on {on}"
-    elif event.gpus != waiting.gpus[on]:
-        wrong = f"takes {waiting.gpus[on]} GPUs on {on}, got {event.gpus!r}"
+        problem = f"attempt {waiting.attempt} is next, got {event.attempt!r}"
+    elif gpu_type not in waiting.gpus:
+        problem = f"may not run on {gpu_type}"
+    elif event.gpus != waiting.gpus[gpu_type]:
+        problem = f"takes {waiting.gpus[gpu_type]} GPUs on {gpu_type}, got {event.gpus!r}"
     elif cluster.boards or event.where:
-        wrong = _wrong_place(cluster, event, waiting.job)
-    elif event.gpus > cluster.free[on]:
-        wrong = f"needs {event.gpus} GPUs on {on}, {cluster.free[on]} are free"
+        problem = _wrong_place(cluster, event, waiting.job)
+    elif event.gpus > cluster.free[gpu_type]:
+        problem = f"needs {event.gpus} GPUs on {gpu_type}, {cluster.free[gpu_type]} are free"
     else:
         return
-    if wrong:
-        raise IllegalEvent(f"job {event.job_id}: {wrong}")
+    if problem:
+        raise IllegalEvent(f"job {event.job_id}: {problem}")
 
 
 def _wrong_place(cluster: Cluster, event: JobPlaced, job: Job) -> str:
     """Why a job cannot have the boards it was given, or any where that was left to the cluster; "" if it can."""
-    on, gpus, where = event.gpu_type, event.gpus, event.where
+    gpu_type, gpus, where = event.gpu_type, event.gpus, event.where
     if not cluster.boards:
         return f"placed on {where}, but the boards of this cluster are not told apart"
     if where:
-        free = cluster.boards[on].allows(where, gpus, job.gpu_milli, job.one_node)
-        return "" if free else f"cannot have {where} on {on}"
-    if cluster.boards[on].choose(gpus, job.gpu_milli, job.one_node):
+        free = cluster.boards[gpu_type].allows(where, gpus, job.gpu_milli, job.one_node)
+        return "" if free else f"cannot have {where} on {gpu_type}"
+    if cluster.boards[gpu_type].choose(gpus, job.gpu_milli, job.one_node):
         return ""
     if job.gpu_milli < WHOLE:
-        return f"needs {job.gpu_milli} thousandths of one GPU on {on}, no board has so much left"
-    together, most = (" of one node", cluster.boards[on].most) if job.one_node else ("", cluster.free[on])
-    return f"needs {gpus} GPUs{together} on {on}, {most} are free"
+        return f"needs {job.gpu_milli} thousandths of one GPU on {gpu_type}, no board has so much left"
+    scope, count = (" of one node", cluster.boards[gpu_type].most) if job.one_node else ("", cluster.free[gpu_type])
+    return f"needs {gpus} GPUs{scope} on {gpu_type}, {count} are free"
 
 
 def _cancel(cluster: Cluster, event: JobCancelled) -> None:

@@ -50,7 +50,7 @@ class Boards:
         number, gpus = self._numbers[node], self.free_on(node)
         self._closed.add(node)
         self._less(number, gpus)
-        self._left = {at: left for at, left in self._left.items() if at[0] != number}
+        self._left = {board: milli for board, milli in self._left.items() if board[0] != number}
         self._by_left = [shared for shared in self._by_left if shared[1] != number]
         return gpus
 
@@ -62,12 +62,12 @@ class Boards:
 
     def copy(self) -> "Boards":
         """The same boards, whose changes leave these as they are."""
-        twin = Boards()
-        twin._nodes, twin._numbers = self._nodes[:], dict(self._numbers)
-        twin._free, twin._with = self._free[:], [numbers[:] for numbers in self._with]
-        twin._left, twin._by_left = dict(self._left), self._by_left[:]
-        twin._closed = set(self._closed)
-        return twin
+        boards = Boards()
+        boards._nodes, boards._numbers = self._nodes[:], dict(self._numbers)
+        boards._free, boards._with = self._free[:], [numbers[:] for numbers in self._with]
+        boards._left, boards._by_left = dict(self._left), self._by_left[:]
+        boards._closed = set(self._closed)
+        return boards
 
     @property
     def most(self) -> int:
@@ -92,17 +92,17 @@ class Boards:
         """
         if milli < WHOLE:
             return self._share(milli)
-        for found in self._with[gpus:]:
-            if found:
-                return (Held(node=self._nodes[found[0]], gpus=gpus),)
+        for numbers in self._with[gpus:]:
+            if numbers:
+                return (Held(node=self._nodes[numbers[0]], gpus=gpus),)
         return () if one_node or gpus > sum(self._free) else tuple(self._spread(gpus))
 
     def allows(self, where: tuple[Held, ...], gpus: int, milli: int, one_node: bool) -> bool:
         """Whether a job of so many boards, or of a share, may start exactly there now."""
         first = where[0]
         if milli == WHOLE and first.gpus == gpus:  # as nearly always
-            known = len(where) == 1 and first.board is None and first.node in self._numbers
-            return known and self._free[self._numbers[first.node]] >= gpus
+            is_one_node = len(where) == 1 and first.board is None and first.node in self._numbers
+            return is_one_node and self._free[self._numbers[first.node]] >= gpus
         places = {(held.node, held.board) for held in where}
         if len(places) < len(where) or not all(held.node in self._numbers and held.gpus >= 1 for held in where):
             return False
@@ -114,41 +114,41 @@ class Boards:
 
     def take(self, where: Iterable[Held], milli: int) -> int:
         """Let a job have what it was given; returns how many boards are no longer whole and free."""
-        fewer = 0
+        taken = 0
         for held in where:
             node = self._numbers[held.node]
             if held.board is None:
-                fewer += self._less(node, held.gpus)
+                taken += self._less(node, held.gpus)
                 continue
             if (node, held.board) not in self._left:
-                fewer += self._less(node, 1)
+                taken += self._less(node, 1)
                 self._leave(node, held.board, WHOLE)
             self._leave(node, held.board, self._left[node, held.board] - milli)
-        return fewer
+        return taken
 
     def give_back(self, where: Iterable[Held], milli: int) -> int:
         """Take back what a job had; returns how many boards are whole and free again, none of a closed node."""
-        more = 0
+        freed = 0
         for held in where:
             if held.node in self._closed:
                 continue
             node = self._numbers[held.node]
             if held.board is None:
-                more -= self._less(node, -held.gpus)
+                freed -= self._less(node, -held.gpus)
                 continue
             self._leave(node, held.board, self._left[node, held.board] + milli)
             if self._left[node, held.board] == WHOLE:
                 self._by_left.remove((WHOLE, node, held.board))
                 del self._left[node, held.board]
-                more -= self._less(node, -1)
-        return more
+                freed -= self._less(node, -1)
+        return freed
 
     def _share(self, milli: int) -> tuple[Held, ...]:
-        at = bisect_left(self._by_left, (milli,))
-        if at < len(self._by_left):
-            _, node, board = self._by_left[at]
+        position = bisect_left(self._by_left, (milli,))
+        if position < len(self._by_left):
+            _, node, board = self._by_left[position]
             return (Held(node=self._nodes[node], board=board),)
-        node = next((found[0] for found in self._with[1:] if found), -1)
+        node = next((numbers[0] for numbers in self._with[1:] if numbers), -1)
         if node < 0:
             return ()
         board = next(number for number in count() if (node, number) not in self._left)
@@ -164,9 +164,9 @@ class Boards:
         """Nodes with the most free boards first; the last is the one that fits the rest best."""
         order = sorted(range(len(self._nodes)), key=lambda node: (-self._free[node], node))
         for serial, node in enumerate(order):
-            enough = [last for last in order[serial:] if self._free[last] >= gpus]
-            if enough:
-                best = min(enough, key=lambda last: (self._free[last], last))
+            candidates = [candidate for candidate in order[serial:] if self._free[candidate] >= gpus]
+            if candidates:
+                best = min(candidates, key=lambda candidate: (self._free[candidate], candidate))
                 yield Held(node=self._nodes[best], gpus=gpus)
                 return
             yield Held(node=self._nodes[node], gpus=self._free[node])
@@ -174,20 +174,20 @@ class Boards:
 
     def _less(self, node: int, gpus: int) -> int:
         """So many whole boards of a node are free no longer, or again where negative."""
-        had = self._free[node]
-        left = self._free[node] = had - gpus
-        self._with[had].remove(node)
-        now = self._with[left]
-        if now:
-            insort(now, node)
+        before = self._free[node]
+        after = self._free[node] = before - gpus
+        self._with[before].remove(node)
+        nodes = self._with[after]
+        if nodes:
+            insort(nodes, node)
         else:
-            now.append(node)
+            nodes.append(node)
         return gpus
 
     def _leave(self, node: int, board: int, milli: int) -> None:
         """Let so many thousandths be left of a shared board."""
-        before = self._left.get((node, board))
-        if before is not None:
-            del self._by_left[bisect_left(self._by_left, (before, node, board))]
+        previous = self._left.get((node, board))
+        if previous is not None:
+            del self._by_left[bisect_left(self._by_left, (previous, node, board))]
         self._left[node, board] = milli
         insort(self._by_left, (milli, node, board))

@@ -29,7 +29,7 @@ def join(cluster: Cluster, event: GpusJoined) -> None:
     for counts in (cluster.total, cluster.free):
         counts[name] = counts.get(name, 0) + event.gpus
     _count(cluster, name)
-    rank = {gpu_type: place for place, gpu_type in enumerate(dict.fromkeys((*cluster.order, *cluster.total)))}
+    rank = {gpu_type: position for position, gpu_type in enumerate(dict.fromkeys((*cluster.order, *cluster.total)))}
     for counts in (cluster.total, cluster.free, cluster.largest):
         in_order = sorted(counts.items(), key=lambda item: rank.get(item[0], len(rank)))
         counts.clear()
@@ -62,15 +62,15 @@ def lose(cluster: Cluster, event: NodeLost) -> None:
 
 def hold(cluster: Cluster, event: GpusHeld) -> None:
     """Other work holds so many boards of a node; raises IllegalEvent where fewer are free."""
-    at = event.node, event.gpu_type
-    more = event.gpus - cluster.held.get(at, 0)
-    if at not in cluster.nodes or event.gpus < 0 or more > cluster.free_on(*at):
-        free = cluster.free_on(*at) if at in cluster.nodes else "no boards"
+    key = event.node, event.gpu_type
+    extra = event.gpus - cluster.held.get(key, 0)
+    if key not in cluster.nodes or event.gpus < 0 or extra > cluster.free_on(*key):
+        free = cluster.free_on(*key) if key in cluster.nodes else "no boards"
         raise IllegalEvent(f"node {event.node}: {event.gpus} {event.gpu_type} GPUs held by others, {free} free there")
-    cluster.held[at] = event.gpus
-    cluster.free[event.gpu_type] -= more
+    cluster.held[key] = event.gpus
+    cluster.free[event.gpu_type] -= extra
     if cluster.boards:
-        cluster.boards[event.gpu_type].withhold(event.node, more)
+        cluster.boards[event.gpu_type].withhold(event.node, extra)
 
 
 def _close(cluster: Cluster, node: str) -> None:
@@ -89,8 +89,8 @@ def _close(cluster: Cluster, node: str) -> None:
 
 def _count(cluster: Cluster, gpu_type: str) -> None:
     """Look up the largest node and the smallest board of a type: a job may get any of its boards."""
-    cluster.largest[gpu_type] = max((gpus for (_, on), gpus in cluster.nodes.items() if on == gpu_type), default=0)
+    cluster.largest[gpu_type] = max((gpus for (_, name), gpus in cluster.nodes.items() if name == gpu_type), default=0)
     cluster.memory_bytes.pop(gpu_type, None)
-    known = [memory for (_, on), memory in cluster.memory_of.items() if on == gpu_type]
-    if known:
-        cluster.memory_bytes[gpu_type] = min(known)
+    sizes = [memory for (_, name), memory in cluster.memory_of.items() if name == gpu_type]
+    if sizes:
+        cluster.memory_bytes[gpu_type] = min(sizes)

@@ -126,8 +126,8 @@ class Cluster:
         """How large the submitted jobs are. Asked for before the first job is over, it counts all from the first."""
         if self._scale is None:
             self._scale = Scale()
-            for known in self._submissions():
-                self._scale.add(known.whole, known.gpus, known.job.gpu_milli / WHOLE)
+            for waiting in self._submissions():
+                self._scale.add(waiting.whole, waiting.gpus, waiting.job.gpu_milli / WHOLE)
         return self._scale
 
     @property
@@ -141,20 +141,20 @@ class Cluster:
         """On how many boards a job runs on the types that a job may use and could ever fit on, most powerful first."""
         # As `obstacle`, but without words: every submission asks every type.
         allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
-        found = {}
+        counts = {}
         for gpu_type, total in (self.largest if job.one_node else self.total).items():
             if gpu_type in predictions and (allowed is None or gpu_type in allowed):
-                taken = by_type.get(gpu_type, gpus) if by_type else gpus
-                if taken <= total and (memory is None or memory <= self.memory_bytes.get(gpu_type, math.inf)):
-                    found[gpu_type] = taken
-        return found
+                count = by_type.get(gpu_type, gpus) if by_type else gpus
+                if count <= total and (memory is None or memory <= self.memory_bytes.get(gpu_type, math.inf)):
+                    counts[gpu_type] = count
+        return counts
 
     def refusal(self, job: Job, predictions: Mapping[str, Prediction]) -> str | None:
         """Why this job can never run on the present inventory, None when it can."""
-        obstacles = {t: self.obstacle(job, predictions, t) for t in self.total}
+        obstacles = {gpu_type: self.obstacle(job, predictions, gpu_type) for gpu_type in self.total}
         if None in obstacles.values():
             return None
-        reasons = "; ".join(f"{name}: {why}" for name, why in obstacles.items())
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in obstacles.items())
         return reasons or "the cluster has no GPUs"
 
     def obstacle(self, job: Job, predictions: Mapping[str, Prediction], gpu_type: str) -> str | None:
@@ -169,8 +169,8 @@ class Cluster:
         if job.gpus_on(gpu_type) > self.total[gpu_type]:
             return f"needs {job.gpus_on(gpu_type)} GPUs, the cluster has {self.total[gpu_type]}"
         if job.one_node and job.gpus_on(gpu_type) > self.largest[gpu_type]:
-            most = self.largest[gpu_type]
-            return f"needs {job.gpus_on(gpu_type)} GPUs of one node, the largest {gpu_type} node has {most}"
+            largest = self.largest[gpu_type]
+            return f"needs {job.gpus_on(gpu_type)} GPUs of one node, the largest {gpu_type} node has {largest}"
         return None
 
     def snapshot(self) -> Snapshot:
@@ -187,11 +187,11 @@ class Cluster:
 
     def copy(self) -> "Cluster":
         """The same state, which changes without this one; rankings and ends are built anew when they are asked for."""
-        twin = Cluster(**{part.name: copy.copy(getattr(self, part.name)) for part in fields(self)})
-        twin.boards = {gpu_type: boards.copy() for gpu_type, boards in self.boards.items()}
-        twin._scale, twin._recent = self._scale and replace(self._scale), self._recent and self._recent.copy()
-        twin._rankings, twin._ends = [], None
-        return twin
+        cluster = Cluster(**{part.name: copy.copy(getattr(self, part.name)) for part in fields(self)})
+        cluster.boards = {gpu_type: boards.copy() for gpu_type, boards in self.boards.items()}
+        cluster._scale, cluster._recent = self._scale and replace(self._scale), self._recent and self._recent.copy()
+        cluster._rankings, cluster._ends = [], None
+        return cluster
 
     def count_submissions(self) -> None:
         """Keep `scale` and `recent` from this moment on, in case a policy asks for them once jobs are over."""
@@ -199,15 +199,15 @@ class Cluster:
 
     def _submissions(self) -> list[Waiting]:
         """The jobs that run or wait, as they first waited, in the order of their submission."""
-        everyone: list[Active | Waiting] = [*self.active.values(), *self._queue]
-        first = [
-            Waiting(job=k.job, predictions=k.whole, whole=k.whole, attempt=1, gpus=self.possible(k.job, k.whole))
-            for k in everyone
+        entries: list[Active | Waiting] = [*self.active.values(), *self._queue]
+        submissions = [
+            Waiting(job=job, predictions=whole, whole=whole, attempt=1, gpus=self.possible(job, whole))
+            for job, whole in ((entry.job, entry.whole) for entry in entries)
         ]
-        return sorted(first, key=lambda waiting: waiting.place)
+        return sorted(submissions, key=lambda waiting: waiting.place)
 
     def _new_ranking(self, keys: Keys) -> Ranking:
-        ranking = Ranking(keys, {name: place for place, name in enumerate(self.total)}, self.waiting)
+        ranking = Ranking(keys, {name: position for position, name in enumerate(self.total)}, self.waiting)
         for waiting in self._queue:
             ranking.add(waiting, keys.of(waiting) or ())
         self._rankings.append(ranking)
@@ -233,15 +233,15 @@ class Cluster:
         job, places = waiting.job, self._places
         self.waiting[job.job_id] = waiting
         place = (job.submit_s, job.job_id)
-        at = bisect_left(places, place) if places and place < places[-1] else len(places)
-        places.insert(at, place)
-        self._queue.insert(at, waiting)
+        position = bisect_left(places, place) if places and place < places[-1] else len(places)
+        places.insert(position, place)
+        self._queue.insert(position, waiting)
 
     def dequeue(self, job_id: str) -> Waiting:
         """Take a job out of the queue."""
         waiting = self.waiting.pop(job_id)
-        at = 0 if self._queue[0] is waiting else bisect_left(self._places, waiting.place)
-        del self._queue[at], self._places[at]
+        position = 0 if self._queue[0] is waiting else bisect_left(self._places, waiting.place)
+        del self._queue[position], self._places[position]
         for ranking in self._rankings:
             ranking.depart()
         return waiting
@@ -276,11 +276,11 @@ class Cluster:
 
     def look_again(self) -> None:
         """Other GPUs open and close types to jobs that wait: their options are looked up, and rankings built, anew."""
-        everyone = (*self._queue, *self.stranded.values())
-        anew = [msgspec.structs.replace(w, gpus=self.possible(w.job, w.whole)) for w in everyone]
-        self._queue = sorted((w for w in anew if w.gpus), key=lambda w: w.place)
+        jobs = (*self._queue, *self.stranded.values())
+        updated = [msgspec.structs.replace(w, gpus=self.possible(w.job, w.whole)) for w in jobs]
+        self._queue = sorted((w for w in updated if w.gpus), key=lambda w: w.place)
         self._places = [w.place for w in self._queue]
-        self.stranded = {w.job.job_id: w for w in anew if not w.gpus}
+        self.stranded = {w.job.job_id: w for w in updated if not w.gpus}
         self.waiting.clear()
         self.waiting.update((w.job.job_id, w) for w in self._queue)
         self._rankings.clear()

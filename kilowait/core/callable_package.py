@@ -25,12 +25,12 @@ def make_callable(package: str, module: str, function: str) -> None:
         @property
         def __wrapped__(self) -> Callable[..., Any]:
             """The function itself: for `inspect.signature` and `help`."""
-            found: Callable[..., Any] = getattr(import_module(f"{package}.{module}"), function)
-            return found
+            main_function: Callable[..., Any] = getattr(import_module(f"{package}.{module}"), function)
+            return main_function
 
         @property
         def __signature__(self) -> inspect.Signature:
-            """The function's."""
+            """The signature of the function."""
             return inspect.signature(self.__wrapped__)
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -56,7 +56,7 @@ class Occupied(StoreError):  # noqa: N818 - named for what was found, like Super
 
 
 class StaleAttempt(KilowaitError):  # noqa: N818 - named for what spoke, like IllegalEvent
-    """A word from an attempt that is not the one that runs; it is refused and changes nothing."""
+    """A message from an attempt that is not the one that runs; it is refused and changes nothing."""
 
 
 class ServiceError(KilowaitError):

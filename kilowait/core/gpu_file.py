@@ -46,9 +46,9 @@ def read_tables(text: str, where: str) -> dict[str, dict[str, Any]]:
         for field, value in table.items():
             if field not in _FIELDS:
                 raise InputError(f"{where}: [{name}]: unknown field {field!r}; known: {', '.join(_FIELDS)}")
-            what = _FIELDS[field](value)
-            if what:
-                raise InputError(f"{where}: [{name}]: {field} must be {what}, got {value!r}")
+            expected = _FIELDS[field](value)
+            if expected:
+                raise InputError(f"{where}: [{name}]: {field} must be {expected}, got {value!r}")
     return tables
 
 
@@ -122,8 +122,8 @@ def _layout(name: str, row: Mapping[str, Any], where: str) -> MigLayout:
 
 def _number(least: str, holds: Callable[[float], bool]) -> Callable[[object], str]:
     def check(value: object) -> str:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return "" if number and math.isfinite(value) and holds(value) else f"a number {least}"  # type: ignore[arg-type]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return "" if is_number and math.isfinite(value) and holds(value) else f"a number {least}"  # type: ignore[arg-type]
 
     return check
 
@@ -137,8 +137,8 @@ def _whole(value: object) -> str:
 
 
 def _names(value: object) -> str:
-    held = isinstance(value, list) and all(isinstance(name, str) and name.strip() for name in value)
-    return "" if held else 'a list of names, such as ["NVIDIA L4"]'
+    valid = isinstance(value, list) and all(isinstance(name, str) and name.strip() for name in value)
+    return "" if valid else 'a list of names, such as ["NVIDIA L4"]'
 
 
 _positive = _number("> 0", lambda value: value > 0)

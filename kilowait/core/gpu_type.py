@@ -95,9 +95,9 @@ class GpuType:
             return
         for profile in self.mig.profiles:
             compute, gigabytes = (int(part.rstrip("gb")) for part in profile.split("."))
-            held = round(gigabytes * self.mig.memory_slices / (self.memory_bytes / 10**9))
+            memory_slices = round(gigabytes * self.mig.memory_slices / (self.memory_bytes / 10**9))
             whole = compute == self.mig.slices
-            memory = 1.0 if whole else held / self.mig.memory_slices
+            memory = 1.0 if whole else memory_slices / self.mig.memory_slices
             yield self._share(profile, compute / self.mig.slices, memory)
 
     def _share(self, profile: str, compute: float, memory: float) -> "GpuType":

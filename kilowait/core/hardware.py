@@ -36,12 +36,12 @@ class _Catalogue:
 
     @classmethod
     def of(cls, rows: Sequence[GpuType]) -> "_Catalogue":
-        every = [*rows, *(share for board in rows for share in board.mig_slices())]
+        all_types = [*rows, *(share for board in rows for share in board.mig_slices())]
         return cls(
             boards=_by_power(rows),
-            types=_by_power(every),
-            canonical=_aliases(every),
-            nvml={_key(name): gpu.name for gpu in every for name in gpu.nvml},
+            types=_by_power(all_types),
+            canonical=_aliases(all_types),
+            nvml={_key(name): gpu.name for gpu in all_types for name in gpu.nvml},
         )
 
 
@@ -55,12 +55,12 @@ def _key(name: str) -> str:
 
 def _aliases(rows: Sequence[GpuType]) -> dict[str, str]:
     """Alias to canonical name; a canonical name beats an alias, an alias beats a name that Ray shares out."""
-    known = {_key(gpu.name): gpu.name for gpu in rows}
-    owned = [(name, gpu.name) for gpu in rows for name in (*gpu.aliases, *gpu.nvml)]
-    shared = [(name, gpu.name) for gpu in rows for name in gpu.ray]
-    for name, gpu_name in owned + shared:
-        known.setdefault(_key(name), gpu_name)
-    return known
+    names = {_key(gpu.name): gpu.name for gpu in rows}
+    aliases = [(name, gpu.name) for gpu in rows for name in (*gpu.aliases, *gpu.nvml)]
+    ray_names = [(name, gpu.name) for gpu in rows for name in gpu.ray]
+    for name, gpu_name in aliases + ray_names:
+        names.setdefault(_key(name), gpu_name)
+    return names
 
 
 @cache
@@ -71,7 +71,7 @@ def _catalogue() -> _Catalogue:
     if site := os.environ.get(SITE_FILE):
         os.environ[SITE_FILE] = site = str(Path(site).absolute())  # children may start elsewhere
         for name, table in gpu_file.read_file(Path(site)).items():
-            name = next((known for known in tables if _key(known) == _key(name)), name)
+            name = next((table_name for table_name in tables if _key(table_name) == _key(name)), name)
             tables[name], where[name] = {**tables.get(name, {}), **table}, site
     return _Catalogue.of([gpu_file.gpu_type(name, row, where.get(name, "gpus.toml")) for name, row in tables.items()])
 
@@ -106,12 +106,12 @@ def is_known(name: str) -> bool:
 
 def canonical(name: str) -> str:
     """The canonical name for any alias (Ray, NVML, the paper, people); raises InputError with near names."""
-    known = _catalogue().canonical
+    names = _catalogue().canonical
     try:
-        return known[_key(name)]
+        return names[_key(name)]
     except KeyError:
-        near = get_close_matches(_key(name), known, n=3)
-        hint = f"did you mean {', '.join(dict.fromkeys(known[n] for n in near))}?" if near else ""
+        matches = get_close_matches(_key(name), names, n=3)
+        hint = f"did you mean {', '.join(dict.fromkeys(names[n] for n in matches))}?" if matches else ""
         hint = hint or f"known types: {', '.join(CATALOGUE)}"
         raise InputError(f"unknown GPU type {name!r}; {hint}") from None
 
@@ -129,15 +129,15 @@ def from_nvml(name: str) -> str:
 
 def power_order(names: Iterable[str]) -> list[str]:
     """Canonical names of these types, most powerful first, each once."""
-    wanted = {canonical(name) for name in names}
-    return [name for name in GPU_TYPES if name in wanted]
+    canonical_names = {canonical(name) for name in names}
+    return [name for name in GPU_TYPES if name in canonical_names]
 
 
 def idle_power_w(name: str) -> float | None:
     """Typical watts of one idle board, None when the catalogue does not know the type or its idle power."""
     catalogue = _catalogue()
-    known = catalogue.canonical.get(_key(name))
-    return catalogue.types[known].idle_w if known else None
+    canonical_name = catalogue.canonical.get(_key(name))
+    return catalogue.types[canonical_name].idle_w if canonical_name else None
 
 
 def use_site_file(path: Path) -> None:
@@ -145,7 +145,7 @@ def use_site_file(path: Path) -> None:
 
     Raises InputError for a file that is wrong, and leaves everything as it was.
     """
-    before = os.environ.get(SITE_FILE)
+    previous_file = os.environ.get(SITE_FILE)
     os.environ[SITE_FILE] = str(path.absolute())
     _catalogue.cache_clear()
     try:
@@ -153,8 +153,8 @@ def use_site_file(path: Path) -> None:
     except InputError:
         _catalogue.cache_clear()
         del os.environ[SITE_FILE]
-        if before is not None:
-            os.environ[SITE_FILE] = before
+        if previous_file is not None:
+            os.environ[SITE_FILE] = previous_file
         raise
 
 

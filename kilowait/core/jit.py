@@ -32,14 +32,14 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """For what Python calls: compiled, or read from the cache, at the first call."""
     directory = cache_directory(Path(function.__code__.co_filename).parent)
     settings = vars(config)
-    given = settings["CACHE_DIR"]
+    previous_directory = settings["CACHE_DIR"]
     settings["CACHE_DIR"] = str(directory)
     try:
         compiled: Callable[..., None] = numba.njit(cache=can_be_written(directory), **_LEAN)(function)
     except RuntimeError:  # no directory can be written
         compiled = numba.njit(**_LEAN)(function)
     finally:
-        settings["CACHE_DIR"] = given
+        settings["CACHE_DIR"] = previous_directory
 
     @wraps(function)
     def call(*args: Any) -> None:

@@ -114,9 +114,9 @@ class Job:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.submit_s) and self.submit_s >= 0):
             raise InputError(f"job {self.job_id}: submit_s must be finite and >= 0, got {self.submit_s!r}")
-        for where, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
+        for name, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
             if count < 1:
-                raise InputError(f"job {self.job_id}: {where} must be >= 1, got {count!r}")
+                raise InputError(f"job {self.job_id}: {name} must be >= 1, got {count!r}")
         if self.gpu_milli != WHOLE:
             self._check_share()
         if self.memory_bytes is not None and self.memory_bytes < 0:
@@ -141,9 +141,9 @@ class Job:
     def _check_share(self) -> None:
         if not 1 <= self.gpu_milli <= WHOLE:
             raise InputError(f"job {self.job_id}: gpu_milli must be from 1 to {WHOLE}, got {self.gpu_milli!r}")
-        for where, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
+        for name, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
             if count != 1:
-                raise InputError(f"job {self.job_id}: gpu_milli {self.gpu_milli} is of one GPU, but {where} is {count}")
+                raise InputError(f"job {self.job_id}: gpu_milli {self.gpu_milli} is of one GPU, but {name} is {count}")
 
 
 class Held(Struct, frozen=True, kw_only=True, gc=False):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @cache
 def cache_directory(package: Path) -> Path:
-    """A directory named after the text of the package (a folder) that kernels are in, as no other text leads to them.
+    """A directory named after the text of the package (a folder) that kernels are in: another text, another directory.
 
     It is in $NUMBA_CACHE_DIR, the package or the user's cache, the first that can be written; where none can, the last
     is named. Raises OSError for a package that cannot be read.
@@ -16,10 +16,10 @@ def cache_directory(package: Path) -> Path:
     digest = hashlib.sha256()
     for path in (Path(__file__).with_name("jit.py"), *sorted(package.glob("*.py"))):
         digest.update(path.read_bytes())
-    given, user = os.environ.get("NUMBA_CACHE_DIR"), Path(os.path.expanduser("~/.cache/kilowait"))
-    places = [*([Path(given)] if given else []), package / "__pycache__", user]
-    named = [place / digest.hexdigest()[:16] for place in places]
-    return next((directory for directory in named if can_be_written(directory)), named[-1])
+    numba_cache, user = os.environ.get("NUMBA_CACHE_DIR"), Path(os.path.expanduser("~/.cache/kilowait"))
+    places = [*([Path(numba_cache)] if numba_cache else []), package / "__pycache__", user]
+    directories = [place / digest.hexdigest()[:16] for place in places]
+    return next((directory for directory in directories if can_be_written(directory)), directories[-1])
 
 
 def can_be_written(directory: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What a live scheduler is asked to run, and how an attempt of it ended: what crosses its door.
+"""What a live scheduler is asked to run, and how an attempt of it ended.
 
 These are records that are kept as JSON; `checked` is the one place where a request is judged.
 """
@@ -47,8 +47,8 @@ class Retry(Struct, frozen=True, kw_only=True):
 
     def allows(self, attempt: int, ending: "Ending") -> bool:
         """Whether another attempt follows this one, which ended badly."""
-        again = self.on_loss if ending.lost else ending.exit_code in self.exit_codes
-        return again and attempt < self.max_attempts
+        may_retry = self.on_loss if ending.lost else ending.exit_code in self.exit_codes
+        return may_retry and attempt < self.max_attempts
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -110,21 +110,21 @@ class Attempt(Struct, frozen=True, kw_only=True):
 def checked(request: Request) -> str:
     """SHA-256 of what is asked for, in hexadecimal; raises InputError for what cannot be kept or run."""
     job, program = request.job, request.program
-    for what, text in (("owner", job.user), ("key", request.client_key), *request.labels.items()):
+    for name, text in (("owner", job.user), ("key", request.client_key), *request.labels.items()):
         if text is not None and not (len(text) <= MAX_NAME and text.isprintable()):
-            raise InputError(f"{what}: must be printable and of at most {MAX_NAME} characters, got {text[:MAX_NAME]!r}")
+            raise InputError(f"{name}: must be printable and of at most {MAX_NAME} characters, got {text[:MAX_NAME]!r}")
     if job.checkpoint_s is not None:
         raise InputError(f"checkpoint_s {job.checkpoint_s!r}: a live job cannot go on from a checkpoint; leave it out")
     if request.retry.max_attempts < 1:
         raise InputError(f"max_attempts must be >= 1, got {request.retry.max_attempts!r}")
     _check_program(program)
     try:
-        written = msgspec.json.encode(request, order="sorted")
-        if msgspec.json.decode(written, type=Request) != request:
+        encoded = msgspec.json.encode(request, order="sorted")
+        if msgspec.json.decode(encoded, type=Request) != request:
             raise InputError("the request does not read back as it was written: is a number infinite or not a number?")
     except (UnicodeEncodeError, msgspec.ValidationError) as error:
         raise InputError(f"the request cannot be kept: {error}") from error
-    return hashlib.sha256(written).hexdigest()
+    return hashlib.sha256(encoded).hexdigest()
 
 
 def printable(reason: str) -> str:

@@ -29,17 +29,17 @@ def replacing(path: Path | str) -> Iterator[Path]:
 def replacing_folder(folder: Path | str) -> Iterator[Path]:
     """As `replacing`, with a new empty folder to be filled; for an instant a reader may find no folder at all."""
     folder = Path(folder)
-    fresh, old = (folder.with_name(f".{folder.name}.{os.getpid()}{end}") for end in (PARTIAL, ".old"))
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    new_folder, old_folder = (folder.with_name(f".{folder.name}.{os.getpid()}{end}") for end in (PARTIAL, ".old"))
+    shutil.rmtree(new_folder, ignore_errors=True)
+    new_folder.mkdir(parents=True)
     try:
-        yield fresh
+        yield new_folder
         if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
+            folder.rename(old_folder)
+        new_folder.rename(folder)
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(new_folder, ignore_errors=True)
+        shutil.rmtree(old_folder, ignore_errors=True)
 
 
 def write_text(path: Path | str, text: str) -> None:

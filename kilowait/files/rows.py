@@ -29,8 +29,8 @@ class Row:
 
     def wrong(self, column: str, problem: str) -> InputError:
         """The complaint about one cell, for the caller to raise."""
-        shown = repr(self.values.get(column, ""))
-        return InputError(f"{self.path}, {self.unit} {self.line}, column {column}: {problem}, got {shown}")
+        value = repr(self.values.get(column, ""))
+        return InputError(f"{self.path}, {self.unit} {self.line}, column {column}: {problem}, got {value}")
 
     def empty(self, column: str) -> bool:
         """Whether the file has no such column, or nothing stands in it."""
@@ -94,13 +94,13 @@ def read_csv(
     InputError for a file that is not readable as UTF-8 CSV and for a row of another length than the header.
     """
     lines = _fields(path)
-    line, first = next(lines, (1, []))
-    names = [column.strip() for column in first]
-    bare = bool(headless) and bool(names) and not set(names) & set(headless)
-    header = list(headless) if bare else names
+    line, first_fields = next(lines, (1, []))
+    names = [column.strip() for column in first_fields]
+    has_no_header = bool(headless) and bool(names) and not set(names) & set(headless)
+    header = list(headless) if has_no_header else names
     check_header(header)
-    if bare:
-        yield _row(path, line, header, first)
+    if has_no_header:
+        yield _row(path, line, header, first_fields)
     for line, fields in lines:
         if fields:
             yield _row(path, line, header, fields)

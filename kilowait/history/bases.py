@@ -63,40 +63,40 @@ def keep(store: Store, bases: Sequence[Base], now_s: float) -> None:
     applied to what the base says now, so that is what it must have learnt from.
     """
     store.ensure(BASES)
-    for at in range(0, len(bases), PAGE):
-        _keep(store, bases[at : at + PAGE], now_s)
+    for start in range(0, len(bases), PAGE):
+        _keep(store, bases[start : start + PAGE], now_s)
 
 
 def _keep(store: Store, bases: Sequence[Base], now_s: float) -> None:
-    fresh = {(base.content_hash, base.base_version, base.milli): base for base in bases}
+    new = {(base.content_hash, base.base_version, base.milli): base for base in bases}
     hashes = {base.content_hash for base in bases}
     key = (BASES.c.content_hash, BASES.c.base_version, BASES.c.milli)
     for row in store.rows(select(*key, BASES.c.by_type).where(BASES.c.content_hash.in_(hashes))):
-        base = fresh.pop((row.content_hash, row.base_version, row.milli), None)
+        base = new.pop((row.content_hash, row.base_version, row.milli), None)
         if base is None:
             continue
         merged = _encoded({**_decode(row.by_type), **base.by_type})
         if merged != row.by_type:
-            where = and_(*(column == value for column, value in zip(key, row, strict=False)))
-            store.change(update(BASES).where(where).values(by_type=merged, made_s=now_s))
-    if not fresh:
+            condition = and_(*(column == value for column, value in zip(key, row, strict=False)))
+            store.change(update(BASES).where(condition).values(by_type=merged, made_s=now_s))
+    if not new:
         return
     try:
-        store.change(insert(BASES).values([_row(base, now_s) for base in fresh.values()]))
+        store.change(insert(BASES).values([_row(base, now_s) for base in new.values()]))
     except Superseded:  # another replica was first with one of them: the same, so look again
-        _keep(store, list(fresh.values()), now_s)
+        _keep(store, list(new.values()), now_s)
 
 
 def found(store: Store, base_version: str, content_hashes: Sequence[str]) -> dict[tuple[str, int], Base]:
     """By content hash and thousandths of GPUs, what `base_version` said of these sources; raises StoreError."""
     store.ensure(BASES)
-    by: dict[tuple[str, int], Base] = {}
-    wanted = sorted(set(content_hashes))
-    for at in range(0, len(wanted), PAGE):
+    bases: dict[tuple[str, int], Base] = {}
+    hashes = sorted(set(content_hashes))
+    for start in range(0, len(hashes), PAGE):
         query = select(BASES).where(BASES.c.base_version == base_version)
-        for row in store.rows(query.where(BASES.c.content_hash.in_(wanted[at : at + PAGE]))):
+        for row in store.rows(query.where(BASES.c.content_hash.in_(hashes[start : start + PAGE]))):
             try:
-                by[row.content_hash, row.milli] = Base(
+                bases[row.content_hash, row.milli] = Base(
                     content_hash=row.content_hash,
                     base_version=base_version,
                     milli=row.milli,
@@ -108,7 +108,7 @@ def found(store: Store, base_version: str, content_hashes: Sequence[str]) -> dic
                     f"{store.name}: the base prediction of {row.content_hash} cannot be read: {error}; "
                     "use the release that wrote it"
                 ) from error
-    return by
+    return bases
 
 
 def newest_version(store: Store) -> str | None:

@@ -37,8 +37,8 @@ class Claim(Struct, frozen=True, kw_only=True):
 
 def kept(connection: Connection) -> Claim | None:
     """The last holder, None where there never was one or it let go."""
-    found = connection.execute(select(META.c.value).where(META.c.key == KEY)).scalar()
-    return None if found is None else msgspec.json.decode(found, type=Claim)
+    text = connection.execute(select(META.c.value).where(META.c.key == KEY)).scalar()
+    return None if text is None else msgspec.json.decode(text, type=Claim)
 
 
 def check(name: str, held: Claim | None, cluster: str, time_s: float) -> None:

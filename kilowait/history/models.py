@@ -126,11 +126,11 @@ def add(store: Store, made: Made) -> None:
 def listed(store: Store) -> list[LearnedModel]:
     """Every model, the newest first."""
     _ensure(store)
-    top, ever = current(store), {change.version for change in changes(store)}
-    shown = [column for column in MODELS.c if column.name not in ("tensors", "description")]
+    current_version, log_versions = current(store), {change.version for change in changes(store)}
+    columns = [column for column in MODELS.c if column.name not in ("tensors", "description")]
     kept = MODELS.c.tensors.is_not(None).label("kept")
-    rows = store.rows(select(*shown, kept).order_by(MODELS.c.made_s.desc(), MODELS.c.version))
-    return [_model(dict(row._mapping), top, ever) for row in rows]
+    rows = store.rows(select(*columns, kept).order_by(MODELS.c.made_s.desc(), MODELS.c.version))
+    return [_model(dict(row._mapping), current_version, log_versions) for row in rows]
 
 
 def current(store: Store) -> str | None:
@@ -174,12 +174,12 @@ def promote(store: Store, version: str, *, who: str, reason: str, now_s: float) 
     """
     parts(store, version)
     log, pretended = changes(store), {model.version: model.pretended for model in listed(store)}
-    before = in_force(log)[-1:]
-    if before == [version]:
+    previous = in_force(log)[-1:]
+    if previous == [version]:
         raise InputError(f"model {version} is in force already; nothing is changed")
-    if before and pretended[version] and not pretended[before[0]]:
+    if previous and pretended[version] and not pretended[previous[0]]:
         raise InputError(
-            f"model {version} was learnt from pretended measurements, {before[0]} in force from real ones; "
+            f"model {version} was learnt from pretended measurements, {previous[0]} in force from real ones; "
             "roll that back first if this is a try-out"
         )
     return _change(store, log, "promote", version, who, reason, now_s)
@@ -214,9 +214,10 @@ def _change(
     return change
 
 
-def _model(row: Mapping[str, Any], top: str | None, ever: set[str]) -> LearnedModel:
+def _model(row: Mapping[str, Any], current_version: str | None, log_versions: set[str]) -> LearnedModel:
     version = row["version"]
-    state = State.CURRENT if version == top else State.RETIRED if version in ever else State.CANDIDATE
+    other = State.RETIRED if version in log_versions else State.CANDIDATE
+    state = State.CURRENT if version == current_version else other
     return LearnedModel(
         **{**row, "state": state, "scores": msgspec.json.decode(row["scores"]), "kept": bool(row["kept"])}
     )
@@ -224,11 +225,20 @@ def _model(row: Mapping[str, Any], top: str | None, ever: set[str]) -> LearnedMo
 
 def _forget(store: Store) -> None:
     """Candidates beyond the KEPT newest keep only what is said of them."""
-    ever = select(CHANGES.c.version)
-    newest = select(MODELS.c.version).where(MODELS.c.version.not_in(ever)).order_by(MODELS.c.made_s.desc()).limit(KEPT)
-    kept = [row.version for row in store.rows(newest)]
-    old = MODELS.c.version.not_in(ever) & MODELS.c.version.not_in(kept) & MODELS.c.tensors.is_not(None)
-    store.change(update(MODELS).where(old).values(tensors=None, description=""))
+    changed_versions = select(CHANGES.c.version)
+    newest = (
+        select(MODELS.c.version)
+        .where(MODELS.c.version.not_in(changed_versions))
+        .order_by(MODELS.c.made_s.desc())
+        .limit(KEPT)
+    )
+    newest_versions = [row.version for row in store.rows(newest)]
+    condition = (
+        MODELS.c.version.not_in(changed_versions)
+        & MODELS.c.version.not_in(newest_versions)
+        & MODELS.c.tensors.is_not(None)
+    )
+    store.change(update(MODELS).where(condition).values(tensors=None, description=""))
 
 
 def _ensure(store: Store) -> None:

@@ -41,14 +41,15 @@ def decoded(raw: RawEvent) -> Event:
 def submissions(store: Store, job_ids: Iterable[str]) -> dict[str, JobSubmitted]:
     """By job id, how each job was submitted, predictions included; a job's id holds the number of that event."""
     numbers = [int(job_id.rpartition("-")[2]) for job_id in job_ids]
-    found: dict[str, JobSubmitted] = {}
-    for at in range(0, len(numbers), 500):
-        query = select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.payload).where(EVENTS.c.seq.in_(numbers[at : at + 500]))
+    events: dict[str, JobSubmitted] = {}
+    for start in range(0, len(numbers), 500):
+        chunk = numbers[start : start + 500]
+        query = select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.payload).where(EVENTS.c.seq.in_(chunk))
         for row in store.rows(query):
             event = decoded((row.seq, row.kind, row.payload))
             assert isinstance(event, JobSubmitted)
-            found[event.job.job_id] = event
-    return found
+            events[event.job.job_id] = event
+    return events
 
 
 def history(
@@ -60,32 +61,32 @@ def history(
     limit: int = 1000,
 ) -> list[dict[str, Any]]:
     """Rows of `columns.HISTORY`: attempts that have ended, by job id and attempt, from behind `after` on."""
-    measured = [column for column in MEASUREMENTS.c if column.name not in ATTEMPTS.c]
-    both = (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt)
-    joined = ATTEMPTS.join(JOBS, JOBS.c.job_id == ATTEMPTS.c.job_id).outerjoin(MEASUREMENTS, both)
-    columns = [*ATTEMPTS.c, *measured, JOBS.c.owner, JOBS.c.state, JOBS.c.submitted_s, JOBS.c.labels]
-    behind = (ATTEMPTS.c.job_id > after[0]) | ((ATTEMPTS.c.job_id == after[0]) & (ATTEMPTS.c.attempt > after[1]))
-    query = select(*columns).select_from(joined).where(ATTEMPTS.c.ended_s.is_not(None), behind)
+    measured_columns = [column for column in MEASUREMENTS.c if column.name not in ATTEMPTS.c]
+    same_attempt = (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt)
+    joined = ATTEMPTS.join(JOBS, JOBS.c.job_id == ATTEMPTS.c.job_id).outerjoin(MEASUREMENTS, same_attempt)
+    columns = [*ATTEMPTS.c, *measured_columns, JOBS.c.owner, JOBS.c.state, JOBS.c.submitted_s, JOBS.c.labels]
+    later = (ATTEMPTS.c.job_id > after[0]) | ((ATTEMPTS.c.job_id == after[0]) & (ATTEMPTS.c.attempt > after[1]))
+    query = select(*columns).select_from(joined).where(ATTEMPTS.c.ended_s.is_not(None), later)
     query = query if owner is None else query.where(JOBS.c.owner == owner)
     query = query if ended_from_s is None else query.where(ATTEMPTS.c.ended_s >= ended_from_s)
     rows = [
         dict(row._mapping) for row in store.rows(query.order_by(ATTEMPTS.c.job_id, ATTEMPTS.c.attempt).limit(limit))
     ]
-    asked = submissions(store, {row["job_id"] for row in rows})
-    return [_with_prediction(row, asked[row["job_id"]]) for row in rows]
+    events = submissions(store, {row["job_id"] for row in rows})
+    return [_with_prediction(row, events[row["job_id"]]) for row in rows]
 
 
-def _with_prediction(row: Mapping[str, Any], asked: JobSubmitted) -> dict[str, Any]:
+def _with_prediction(row: Mapping[str, Any], event: JobSubmitted) -> dict[str, Any]:
     """What was measured beside what was predicted on the type where it ran."""
-    seen: Prediction = asked.predictions[row["gpu_type"]]
+    prediction: Prediction = event.predictions[row["gpu_type"]]
     return {
         **row,
-        "priority": asked.job.priority,
-        "predicted_runtime_s": seen.runtime_s,
-        "predicted_energy_j": seen.energy_kwh * JOULES_PER_KWH,
+        "priority": event.job.priority,
+        "predicted_runtime_s": prediction.runtime_s,
+        "predicted_energy_j": prediction.energy_kwh * JOULES_PER_KWH,
         "predicted_provenance": Provenance.MODELLED.value,
-        "probe_version": seen.probe_version,
-        "features": seen.features,
+        "probe_version": prediction.probe_version,
+        "features": prediction.features,
     }
 
 

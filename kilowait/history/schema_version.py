@@ -32,8 +32,8 @@ def prepare(name: str, connection: Connection) -> bool:
 
 def is_earlier(name: str, connection: Connection) -> bool:
     """Whether the database is of an earlier schema than this release's; raises StoreError as `prepare`."""
-    kept = {row.key: row.value for row in connection.execute(select(META))}
-    return number(name, kept.get("schema"), kept.get(WRITTEN_BY)) < int(SCHEMA)
+    values = {row.key: row.value for row in connection.execute(select(META))}
+    return number(name, values.get("schema"), values.get(WRITTEN_BY)) < int(SCHEMA)
 
 
 def number(name: str, schema: str | None, written_by: str | None) -> int:
@@ -58,8 +58,8 @@ def check_upgraded(name: str, connection: Connection) -> None:
 
 def upgrade(name: str, connection: Connection) -> None:
     """Every step to this release's schema, in the transaction that is open; its caller may schedule by the history."""
-    found = connection.execute(select(META.c.value).where(META.c.key == "schema")).scalar_one()
-    run_steps(connection, number(name, found, None), int(SCHEMA))
+    schema = connection.execute(select(META.c.value).where(META.c.key == "schema")).scalar_one()
+    run_steps(connection, number(name, schema, None), int(SCHEMA))
     _set(connection, "schema", SCHEMA)
     _set(connection, WRITTEN_BY, __version__)
 

@@ -48,9 +48,9 @@ def restore_database(copy: Path, target: Path, *, force: bool, time_s: float) ->
     target open; then the target is as it was.
     """
     schema = check_history(copy)
-    left = [file for file in (target, *_beside(target)) if file.exists()]
-    if left and not force:
-        raise InputError(f"{left[0]}: is there already; give another place, or --force to lose what it holds")
+    existing = [file for file in (target, *_beside(target)) if file.exists()]
+    if existing and not force:
+        raise InputError(f"{existing[0]}: is there already; give another place, or --force to lose what it holds")
     _check_places(copy, target)
     with _partial(copy, target) as partial, _out_of_use(target, time_s):
         if target.exists():
@@ -74,8 +74,8 @@ def check_history(file: Path) -> str:
         _check_sound(file, connection)
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             raise StoreError(f"{file}: an SQLite database, but no history of kilowait")
-        kept = dict(connection.execute("SELECT key, value FROM meta"))
-    return str(schema_version.number(str(file), kept.get("schema"), kept.get(schema_version.WRITTEN_BY)))
+        meta = dict(connection.execute("SELECT key, value FROM meta"))
+    return str(schema_version.number(str(file), meta.get("schema"), meta.get(schema_version.WRITTEN_BY)))
 
 
 @contextmanager
@@ -85,10 +85,10 @@ def _partial(source: Path, target: Path) -> Iterator[Path]:
     try:
         with _named(source, f"not copied to {target}"):
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            with closing(_open(source, "rw")) as theirs, closing(_open(partial, "rw")) as ours:
-                theirs.backup(ours)
-                ours.execute("PRAGMA journal_mode=DELETE")  # one file: it needs none beside it
-                _check_sound(source, ours)
+            with closing(_open(source, "rw")) as original, closing(_open(partial, "rw")) as duplicate:
+                original.backup(duplicate)
+                duplicate.execute("PRAGMA journal_mode=DELETE")  # one file: it needs none beside it
+                _check_sound(source, duplicate)
         yield partial
     finally:
         for file in (partial, *_beside(partial)):
@@ -126,9 +126,9 @@ def _check_lease(target: Path, connection: sqlite3.Connection, time_s: float) ->
 
 def _check_sound(file: Path, connection: sqlite3.Connection) -> None:
     """Raises StoreError, naming the file, where SQLite finds its pages or indexes damaged."""
-    found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
-    if found != ["ok"]:
-        raise StoreError(f"{file}: damaged: {found[0]}; use another copy")
+    problems = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
+    if problems != ["ok"]:
+        raise StoreError(f"{file}: damaged: {problems[0]}; use another copy")
 
 
 def _check_places(source: Path, target: Path) -> None:
@@ -145,11 +145,13 @@ def _check_a_copy(target: Path) -> None:
     if not target.exists():
         return
     with _named(target, "not read"), target.open("rb") as file:
-        begins = file.read(len(MAGIC))
-    if begins not in (b"", MAGIC):
+        first_bytes = file.read(len(MAGIC))
+    if first_bytes not in (b"", MAGIC):
         raise InputError(f"{target}: is there already and is no SQLite database; take it away or name another")
-    if used := [file.name for file in _beside(target) if file.exists()]:
-        raise InputError(f"{target}: {used[0]} beside it says that a process uses it; take it away or name another")
+    if companions := [file.name for file in _beside(target) if file.exists()]:
+        raise InputError(
+            f"{target}: {companions[0]} beside it says that a process uses it; take it away or name another"
+        )
 
 
 def _open(file: Path, mode: str) -> sqlite3.Connection:

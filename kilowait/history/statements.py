@@ -37,20 +37,23 @@ class Statements:
     def insert(self, connection: Connection, table: Table, rows: Sequence[Values]) -> None:
         """Add rows, all of the same columns, in one statement."""
         key = table.name, *rows[0]
-        known = self._kept.get(key) or self._keep(key, insert(table), list(rows[0]))
-        connection.exec_driver_sql(known.text, [known.row(row) for row in rows])
+        statement = self._kept.get(key) or self._keep(key, insert(table), list(rows[0]))
+        connection.exec_driver_sql(statement.text, [statement.row(row) for row in rows])
 
     def update(self, connection: Connection, table: Table, changes: Sequence[Change]) -> int:
         """Set columns of the rows that have other columns so, all of one shape; returns how many rows there were."""
         key = (table.name, *shape(changes[0]))
-        known = self._kept.get(key) or self._keep(key, _update(table, *changes[0]))
-        rows = [known.row({**{f"of_{name}": value for name, value in of.items()}, **to}) for of, to in changes]
-        return connection.exec_driver_sql(known.text, rows if len(rows) > 1 else rows[0]).rowcount
+        statement = self._kept.get(key) or self._keep(key, _update(table, *changes[0]))
+        rows = [
+            statement.row({**{f"of_{name}": value for name, value in where.items()}, **values})
+            for where, values in changes
+        ]
+        return connection.exec_driver_sql(statement.text, rows if len(rows) > 1 else rows[0]).rowcount
 
     def select(self, connection: Connection, key: str, query: Select[Any], values: Values) -> Sequence[Row[Any]]:
         """The rows of a query with bound parameters; `key` names it."""
-        known = self._kept.get(key) or self._keep(key, query)
-        return connection.exec_driver_sql(known.text, known.row(values)).all()
+        statement = self._kept.get(key) or self._keep(key, query)
+        return connection.exec_driver_sql(statement.text, statement.row(values)).all()
 
     def _keep(self, key: Any, statement: ClauseElement, columns: list[str] | None = None) -> Compiled:
         compiled: Any = statement.compile(dialect=self._dialect, column_keys=columns)
@@ -60,13 +63,13 @@ class Statements:
 
 def shape(change: Change) -> tuple[Any, ...]:
     """What two changes of one statement have in common."""
-    of, to = change
-    return *of, None, *to, tuple(value is None for value in of.values())
+    where, values = change
+    return *where, None, *values, tuple(value is None for value in where.values())
 
 
 def _update(table: Table, where: Values, values: Values) -> Update:
-    looked_for = [
+    conditions = [
         table.c[name].is_(None) if value is None else table.c[name] == bindparam(f"of_{name}")
         for name, value in where.items()
     ]
-    return update(table).where(*looked_for).values({name: bindparam(name) for name in values})
+    return update(table).where(*conditions).values({name: bindparam(name) for name in values})

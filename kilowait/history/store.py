@@ -44,7 +44,7 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(found := parse_url(url), connect_args=_waiting(found))
+        self._engine = create_engine(parsed_url := parse_url(url), connect_args=_waiting(parsed_url))
         self.name = self._engine.url.render_as_string(hide_password=True)
         if self._engine.dialect.name == "sqlite":
             hooks.listen(self._engine, "connect", _make_durable)
@@ -116,8 +116,8 @@ class Store:
     def _fenced(self) -> Iterator[Connection]:
         """A transaction of the one who may write."""
         with self._named_errors("written"), self._engine.begin() as connection:
-            mine = {"key": "writer", "value": self._writer}, {"value": self._writer}
-            if self._statements.update(connection, META, [mine]) != 1:  # this also takes the write lock
+            change = {"key": "writer", "value": self._writer}, {"value": self._writer}
+            if self._statements.update(connection, META, [change]) != 1:  # this also takes the write lock
                 raise Superseded(f"{self.name}: another scheduler has taken over; this one must stop")
             yield connection
 
@@ -134,8 +134,8 @@ class Store:
         return True
 
     def _next_writer(self, connection: Connection) -> str:
-        found = connection.execute(select(META.c.value).where(META.c.key == "writer")).scalar_one()
-        connection.execute(_WRITER.values(value=(number := str(int(found) + 1))))
+        writer = connection.execute(select(META.c.value).where(META.c.key == "writer")).scalar_one()
+        connection.execute(_WRITER.values(value=(number := str(int(writer) + 1))))
         return number
 
     def events(self) -> Iterator[tuple[int, Event]]:
@@ -149,8 +149,8 @@ class Store:
 
     def job(self, job_id: str) -> Mapping[str, Any] | None:
         """A row of the jobs table, None where there is no such job."""
-        found = self._rows(select(JOBS).where(JOBS.c.job_id == job_id))
-        return dict(found[0]._mapping) if found else None
+        rows = self._rows(select(JOBS).where(JOBS.c.job_id == job_id))
+        return dict(rows[0]._mapping) if rows else None
 
     def jobs(
         self, *, owner: str | None = None, state: str | None = None, after: str = "", limit: int = 100
@@ -163,19 +163,19 @@ class Store:
 
     def attempts(self, job_id: str) -> list[Mapping[str, Any]]:
         """Rows of the attempts table with what was measured (None where nothing was), first attempt first."""
-        columns = [c for c in MEASUREMENTS.c if c.name not in ATTEMPTS.c]
-        both = ATTEMPTS.outerjoin(
+        columns = [column for column in MEASUREMENTS.c if column.name not in ATTEMPTS.c]
+        joined = ATTEMPTS.outerjoin(
             MEASUREMENTS,
             (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt),
         )
-        query = select(ATTEMPTS, *columns).select_from(both).where(ATTEMPTS.c.job_id == job_id)
+        query = select(ATTEMPTS, *columns).select_from(joined).where(ATTEMPTS.c.job_id == job_id)
         return [dict(row._mapping) for row in self._rows(query.order_by(ATTEMPTS.c.attempt))]
 
     def log(self, job_id: str, attempt: int, rank: int = 0) -> Log | None:
         """What was kept of the log of an attempt that has ended, None where nothing was."""
-        at = (LOGS.c.job_id == job_id) & (LOGS.c.attempt == attempt) & (LOGS.c.rank == rank)
-        found = self._rows(select(LOGS).where(at))
-        return Log(rank=rank, first_byte=found[0].first_byte, data=found[0].data) if found else None
+        condition = (LOGS.c.job_id == job_id) & (LOGS.c.attempt == attempt) & (LOGS.c.rank == rank)
+        rows = self._rows(select(LOGS).where(condition))
+        return Log(rank=rank, first_byte=rows[0].first_byte, data=rows[0].data) if rows else None
 
     def program(self, job_id: str) -> Program:
         """What a job runs; raises StoreError where there is no such job."""
@@ -196,19 +196,19 @@ class Store:
 
     def cancelling(self) -> set[str]:
         """The running jobs whose end was asked for."""
-        asked = JOBS.c.cancel_s.is_not(None) & JOBS.c.ended_s.is_(None)
-        return {row.job_id for row in self._rows(select(JOBS.c.job_id).where(asked))}
+        condition = JOBS.c.cancel_s.is_not(None) & JOBS.c.ended_s.is_(None)
+        return {row.job_id for row in self._rows(select(JOBS.c.job_id).where(condition))}
 
     def job_of_key(self, owner: str, client_key: str) -> Mapping[str, Any] | None:
         """The row of the job that an owner asked for by this key, None where there is none."""
-        found = self._rows(select(JOBS).where(JOBS.c.owner == owner, JOBS.c.client_key == client_key))
-        return dict(found[0]._mapping) if found else None
+        rows = self._rows(select(JOBS).where(JOBS.c.owner == owner, JOBS.c.client_key == client_key))
+        return dict(rows[0]._mapping) if rows else None
 
     def started_s(self) -> dict[str, float]:
         """By job id, when each attempt that has begun and not ended was allowed to start its program."""
         running = ATTEMPTS.c.ended_s.is_(None) & ATTEMPTS.c.started_s.is_not(None)
-        found = self._rows(select(ATTEMPTS.c.job_id, ATTEMPTS.c.started_s).where(running))
-        return {row.job_id: row.started_s for row in found}
+        rows = self._rows(select(ATTEMPTS.c.job_id, ATTEMPTS.c.started_s).where(running))
+        return {row.job_id: row.started_s for row in rows}
 
     def rows(self, query: Any) -> list[Row[Any]]:
         """What a query of `kilowait.history` finds; raises StoreError."""

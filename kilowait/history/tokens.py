@@ -81,8 +81,8 @@ def identify(store: Store, token: str) -> Identity | None:
 def listed(store: Store) -> Sequence[Mapping[str, Any]]:
     """Every token ever made, the first first, without its hash."""
     _ensure(store)
-    shown = [column for column in TOKENS.c if column.name != "secret_hash"]
-    return [dict(row._mapping) for row in store.rows(select(*shown).order_by(TOKENS.c.created_s, TOKENS.c.token_id))]
+    columns = [column for column in TOKENS.c if column.name != "secret_hash"]
+    return [dict(row._mapping) for row in store.rows(select(*columns).order_by(TOKENS.c.created_s, TOKENS.c.token_id))]
 
 
 def revoke(store: Store, token_id: str, now_s: float) -> None:
@@ -90,8 +90,8 @@ def revoke(store: Store, token_id: str, now_s: float) -> None:
     _ensure(store)
     if not store.rows(select(TOKENS.c.token_id).where(TOKENS.c.token_id == token_id)):
         raise InputError(f"token {token_id!r} is unknown; list them with: kilowait token list")
-    live = (TOKENS.c.token_id == token_id) & TOKENS.c.revoked_s.is_(None)
-    store.change(update(TOKENS).where(live).values(revoked_s=now_s))
+    condition = (TOKENS.c.token_id == token_id) & TOKENS.c.revoked_s.is_(None)
+    store.change(update(TOKENS).where(condition).values(revoked_s=now_s))
 
 
 def _ensure(store: Store) -> None:

@@ -46,7 +46,7 @@ class Writing:
         """Send what was gathered."""
         for table, rows in self._new.items():
             self._statements.insert(self._connection, table, rows)
-        for (table, _), changes in groupby(self._changes, lambda one: (one[0], shape(one[1]))):
+        for (table, _), changes in groupby(self._changes, lambda entry: (entry[0], shape(entry[1]))):
             self._statements.update(self._connection, table, [change for _, change in changes])
 
     def append(self, event: Event) -> int:
@@ -59,11 +59,11 @@ class Writing:
 
     def known(self, owner: str | None, client_key: str) -> tuple[str, str] | None:
         """(job id, hash of the request) of what this owner asked for by this key before."""
-        if (new := self._keys.get((owner or "", client_key))) is not None:
-            return new
+        if (pending := self._keys.get((owner or "", client_key))) is not None:
+            return pending
         values = {"owner": owner or "", "client_key": client_key}
-        found = self._statements.select(self._connection, "known", _KNOWN, values)
-        return (found[0].job_id, found[0].request_hash) if found else None
+        rows = self._statements.select(self._connection, "known", _KNOWN, values)
+        return (rows[0].job_id, rows[0].request_hash) if rows else None
 
     def add_job(self, event: JobSubmitted, request: Request, request_hash: str) -> None:
         """What was asked for, beside the event that says so."""
@@ -119,18 +119,18 @@ class Writing:
         for log in ending.logs:
             row = {"rank": log.rank, "first_byte": log.first_byte, "data": log.data}
             self._add(LOGS, {"job_id": job_id, "attempt": attempt, **row})
-        if (measured := ending.measurement) is None:
+        if (measurement := ending.measurement) is None:
             return
         self._add(
             MEASUREMENTS,
             {
                 "job_id": job_id,
                 "attempt": attempt,
-                "gpu_type": measured.gpu_type,
-                "runtime_s": measured.runtime_s,
-                "runtime_provenance": measured.runtime_provenance.value,
-                "energy_j": measured.energy_j,
-                "energy_provenance": measured.energy_provenance.value,
+                "gpu_type": measurement.gpu_type,
+                "runtime_s": measurement.runtime_s,
+                "runtime_provenance": measurement.runtime_provenance.value,
+                "energy_j": measurement.energy_j,
+                "energy_provenance": measurement.energy_provenance.value,
                 "meter": ending.meter,
                 "gpu_ids": _text(ending.gpu_ids),
             },

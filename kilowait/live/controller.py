@@ -137,13 +137,13 @@ class Controller:
 
     def node_lost(self, node: str, reason: str, now_s: float) -> list[Attempt]:
         """A node is gone, and with it the attempts on it, which are returned; raises IllegalEvent if it is not here."""
-        time_s, ended = self._time(now_s), self._attempts_on(node)
+        time_s, attempts = self._time(now_s), self._attempts_on(node)
         with self._writing() as writing:
-            for attempt in ended:
+            for attempt in attempts:
                 self._end(writing, attempt, Ending(reason=printable(reason), lost=True), time_s)
             self._take_in(writing, NodeLost(time_s=time_s, node=node))
-        self._forget(ended)
-        return ended
+        self._forget(attempts)
+        return attempts
 
     def attempt_started(self, job_id: str, attempt: int, token: int, now_s: float) -> None:
         """Leave to start the program; raises StaleAttempt unless this attempt is the one that holds the GPUs."""
@@ -155,12 +155,12 @@ class Controller:
 
     def attempt_finished(self, job_id: str, attempt: int, token: int, ending: Ending, now_s: float) -> None:
         """An attempt is over, well or badly; raises StaleAttempt, and keeps nothing, unless it held the GPUs."""
-        known = self._check(job_id, attempt, token)
+        running = self._check(job_id, attempt, token)
         if ending.reason is not None:
             ending = msgspec.structs.replace(ending, reason=printable(ending.reason))
         with self._writing() as writing:
-            self._end(writing, known, ending, self._time(now_s))
-        self._forget([known])
+            self._end(writing, running, ending, self._time(now_s))
+        self._forget([running])
 
     def decide(self, now_s: float) -> list[Attempt]:
         """Ask the policy once, and commit what it places; returns the attempts to start."""
@@ -199,9 +199,9 @@ class Controller:
     def _submit(self, writing: Writing, request: Request, time_s: float) -> str | InputError:
         try:
             request_hash, owner = checked(request), request.job.user
-            before = writing.known(owner, request.client_key) if request.client_key is not None else None
-            if before is not None:
-                return _same(request, before, request_hash)
+            earlier = writing.known(owner, request.client_key) if request.client_key is not None else None
+            if earlier is not None:
+                return _same(request, earlier, request_hash)
             job = replace(request.job, job_id=f"job-{writing.last_seq + 1:08d}", submit_s=time_s)
             event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions)
             self._take_in(writing, event)
@@ -242,21 +242,22 @@ class Controller:
 
     def _check(self, job_id: str, attempt: int, token: int) -> Attempt:
         self._restore()
-        known = self.running(job_id) if job_id in self._cluster.active else None
-        if known is None or (known.attempt, known.token) != (attempt, token):
-            now = f"attempt {known.attempt} with token {known.token}" if known else "no attempt of it"
-            raise StaleAttempt(f"job {job_id}: attempt {attempt} with token {token} is refused; {now} runs")
-        return known
+        running = self.running(job_id) if job_id in self._cluster.active else None
+        if running is None or (running.attempt, running.token) != (attempt, token):
+            current = f"attempt {running.attempt} with token {running.token}" if running else "no attempt of it"
+            raise StaleAttempt(f"job {job_id}: attempt {attempt} with token {token} is refused; {current} runs")
+        return running
 
     def _attempts_on(self, node: str) -> list[Attempt]:
         self._restore()
-        return [self.running(job_id) for job_id, a in self._cluster.active.items() if self._cluster.runs_on(a, node)]
+        active = self._cluster.active
+        return [self.running(job_id) for job_id in active if self._cluster.runs_on(active[job_id], node)]
 
     def _only_node(self, active: Active) -> str:
         return next(node for node, gpu_type in self._cluster.nodes if gpu_type == active.gpu_type)
 
-    def _forget(self, ended: Sequence[Attempt]) -> None:
-        for attempt in ended:
+    def _forget(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
             del self._tokens[attempt.job_id]
             self._started.discard(attempt.job_id)
             self._cancelling.discard(attempt.job_id)
@@ -287,10 +288,10 @@ class Controller:
         self._seq, self._torn = writing.last_seq, False
 
 
-def _same(request: Request, before: tuple[str, str], request_hash: str) -> str | InputError:
+def _same(request: Request, earlier: tuple[str, str], request_hash: str) -> str | InputError:
     """The job of an earlier request by the same key, if it asked for the same."""
-    job_id, hash_before = before
-    if hash_before == request_hash:
+    job_id, earlier_hash = earlier
+    if earlier_hash == request_hash:
         return job_id
     return InputError(
         f"key {request.client_key!r}: used for job {job_id}, which asked for something else; take another"

@@ -94,20 +94,20 @@ class Mirror:
     def look(self, waiting: Waiting, *, count: bool = True) -> tuple[str | None, bool, tuple[TypeOption, ...]]:
         """(name of the criterion, whether the larger goes first, how the types stand for a job) now."""
         cluster, rated_by = self.cluster, criterion(self.policy, self.options, self.cluster)
-        found = tuple(
+        options = tuple(
             TypeOption(
                 gpu_type=gpu_type,
                 gpus=gpus,
                 free=cluster.free[gpu_type],
                 total=cluster.total[gpu_type],
-                runtime_s=(seen := waiting.predictions[gpu_type]).runtime_s,
-                energy_kwh=seen.energy_kwh,
-                rating=None if rated_by is None else rated_by.of(waiting.job, gpu_type, seen),
+                runtime_s=(prediction := waiting.predictions[gpu_type]).runtime_s,
+                energy_kwh=prediction.energy_kwh,
+                rating=None if rated_by is None else rated_by.of(waiting.job, gpu_type, prediction),
                 ahead=ahead_of(waiting, gpu_type, rated_by, cluster) if count else None,
             )
             for gpu_type, gpus in waiting.gpus.items()
         )
-        return (None, True, found) if rated_by is None else (rated_by.name, rated_by.larger_first, found)
+        return (None, True, options) if rated_by is None else (rated_by.name, rated_by.larger_first, options)
 
     def _remember(self, event: JobPlaced) -> None:
         waiting = self.cluster.waiting[event.job_id]

@@ -16,9 +16,9 @@ def criterion(policy: str, options: Mapping[str, Any], cluster: Cluster) -> Crit
 
 def ahead_of(waiting: Waiting, gpu_type: str, rated_by: Criterion | None, cluster: Cluster) -> int:
     """How many waiting jobs come before this one for the same GPU type: by the criterion, else by the queue."""
-    others = [w for w in cluster.queue() if gpu_type in w.gpus and w.job.job_id != waiting.job.job_id]
+    rivals = [w for w in cluster.queue() if gpu_type in w.gpus and w.job.job_id != waiting.job.job_id]
     if rated_by is None:
-        return sum(w.place < waiting.place for w in others)
+        return sum(w.place < waiting.place for w in rivals)
     sign = -1 if rated_by.larger_first else 1
-    mine = sign * rated_by.of(waiting.job, gpu_type, waiting.predictions[gpu_type]), waiting.place
-    return sum((sign * rated_by.of(w.job, gpu_type, w.predictions[gpu_type]), w.place) < mine for w in others)
+    own_rank = sign * rated_by.of(waiting.job, gpu_type, waiting.predictions[gpu_type]), waiting.place
+    return sum((sign * rated_by.of(w.job, gpu_type, w.predictions[gpu_type]), w.place) < own_rank for w in rivals)

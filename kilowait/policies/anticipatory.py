@@ -55,7 +55,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnticipatorySettings:
-    """What a policy is told; `moves[n]` are the insertions tried for n jobs."""
+    """The settings of a policy; `moves[n]` are the insertions tried for n jobs."""
 
     wait_s_per_kwh: float
     congestion: float
@@ -149,13 +149,13 @@ def _decide(
     from kilowait.policies.planning.plan_kernels import NONE, JobArrays, Steps
 
     now_s, types, price = float(cluster.now_s), tuple(cluster.total), settings.wait_s_per_kwh
-    known = [k for k in cluster.recent.jobs if any(gpus <= cluster.total[t] for t, gpus in k.gpus.items())]
-    known = known or sorted(queue, key=lambda waiting: waiting.place)  # since then nodes have left
-    drawn = zlib.crc32(f"{settings.seed}/{now_s}/{len(cluster.waiting)}".encode())
-    arrived_s = np.array([k.job.submit_s for k in known])
-    futures = settings.arrivals.draw(arrived_s, now_s, settings.scenarios, np.random.default_rng(drawn))
+    recent = [entry for entry in cluster.recent.jobs if any(gpus <= cluster.total[t] for t, gpus in entry.gpus.items())]
+    recent = recent or sorted(queue, key=lambda waiting: waiting.place)  # since then nodes have left
+    seed = zlib.crc32(f"{settings.seed}/{now_s}/{len(cluster.waiting)}".encode())
+    arrived_s = np.array([entry.job.submit_s for entry in recent])
+    futures = settings.arrivals.draw(arrived_s, now_s, settings.scenarios, np.random.default_rng(seed))
     milli, runtime_s, priced_s = arrays(queue, types, price)
-    past_milli, past_s, past_priced_s = arrays(known, types, price)
+    past_milli, past_s, past_priced_s = arrays(recent, types, price)
     totals = np.array([max(1, cluster.total[t]) for t in types])
     caused_s = settings.congestion * len(cluster.waiting) * milli / WHOLE * runtime_s / totals
     ahead = futures.arrive_s.shape[1]
@@ -177,7 +177,7 @@ def _decide(
         CHUNK,
         MOST_CHOICES,
         settings.moves,
-        drawn,
+        seed,
         chosen,
     )
     return [
@@ -203,16 +203,16 @@ def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple
     for i, waiting in enumerate(jobs):
         for j, gpu_type in enumerate(types):
             if gpu_type in waiting.gpus:
-                seen = waiting.predictions[gpu_type]
+                prediction = waiting.predictions[gpu_type]
                 milli[i, j] = waiting.job.milli_on(gpu_type)
-                runtime_s[i, j], priced_s[i, j] = seen.runtime_s, price * seen.energy_kwh
+                runtime_s[i, j], priced_s[i, j] = prediction.runtime_s, price * prediction.energy_kwh
     return milli, runtime_s, priced_s
 
 
 def extra(price_s: FloatArray) -> FloatArray:
     """What each type (n, T) costs above the job's cheapest, in seconds; inf where it may not run."""
-    above: FloatArray = price_s - price_s.min(axis=1, keepdims=True)
-    return above
+    extra_s: FloatArray = price_s - price_s.min(axis=1, keepdims=True)
+    return extra_s
 
 
 def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:
@@ -220,14 +220,14 @@ def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:
     return np.concatenate([array, np.empty((rows, array.shape[1]), array.dtype)])
 
 
-def _packed(profile: Profile, types: Sequence[str], more: int) -> tuple[tuple[FloatArray, IntArray, IntArray], float]:
-    """The profile as arrays with room for `more` steps a type, and when it first changes after now, inf if never."""
+def _packed(profile: Profile, types: Sequence[str], spare: int) -> tuple[tuple[FloatArray, IntArray, IntArray], float]:
+    """The profile as arrays with `spare` free steps a type, and when it first changes after now, inf if never."""
     steps = [profile.steps(gpu_type) for gpu_type in types]
     counts = np.array([len(times) for times, _ in steps])
-    times_s = np.full((len(types), int(counts.max()) + more), np.inf)
+    times_s = np.full((len(types), int(counts.max()) + spare), np.inf)
     free = np.zeros(times_s.shape, np.int64)
-    for j, (times, left) in enumerate(steps):
-        times_s[j, : counts[j]], free[j, : counts[j]] = times, left
+    for j, (times, free_milli) in enumerate(steps):
+        times_s[j, : counts[j]], free[j, : counts[j]] = times, free_milli
     return (times_s, free, counts), float(times_s[:, 1].min())
 
 

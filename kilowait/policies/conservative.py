@@ -26,18 +26,18 @@ def conservative() -> Policy:
 
     def conservative(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
-        hopeful = list(cluster.ranked_jobs(in_queue_order).fitting(room))
-        if not hopeful:
+        pairs = list(cluster.ranked_jobs(in_queue_order).fitting(room))
+        if not pairs:
             return []
         profile = Profile(cluster)
         decisions: list[Decision] = []
-        for serial, planned in enumerate(reservations(cluster, profile), start=1):
-            started = start_now(planned, cluster, room)
-            if started is not None:
-                decisions.append(started)
+        for serial, reservation in enumerate(reservations(cluster, profile), start=1):
+            decision = start_now(reservation, cluster, room)
+            if decision is not None:
+                decisions.append(decision)
             if serial & (serial - 1) == 0:  # looking at powers of two costs little, however long the queue
-                hopeful = _still_hopeful(hopeful, cluster.waiting, profile, planned)
-            if not hopeful:
+                pairs = _still_hopeful(pairs, cluster.waiting, profile, reservation)
+            if not pairs:
                 break
         return decisions
 
@@ -55,20 +55,20 @@ def reservations(cluster: Cluster, profile: Profile) -> Iterator[Reservation]:
     its other choices worse. That ends where a job comes back to an earlier place in the queue: a failed attempt.
     """
     for waiting in cluster.queue():
-        planned = profile.soonest(waiting)
-        profile.reserve(planned)
-        yield planned
+        reservation = profile.soonest(waiting)
+        profile.reserve(reservation)
+        yield reservation
 
 
 def _still_hopeful(
-    pairs: Iterable[tuple[str, str]], waiting: Mapping[str, Waiting], profile: Profile, planned: Reservation
+    pairs: Iterable[tuple[str, str]], waiting: Mapping[str, Waiting], profile: Profile, reservation: Reservation
 ) -> list[tuple[str, str]]:
     """The (job, type) pairs behind the one just planned that could start now; the plan only ever takes room away."""
-    last = waiting[planned.job_id].job
+    job = waiting[reservation.job_id].job
     return [
         (job_id, gpu_type)
         for job_id, gpu_type in pairs
-        if (waiting[job_id].job.submit_s, job_id) > (last.submit_s, last.job_id)
+        if (waiting[job_id].job.submit_s, job_id) > (job.submit_s, job.job_id)
         and profile.has_room_now(waiting[job_id], gpu_type)
     ]
 

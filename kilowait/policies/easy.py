@@ -53,11 +53,11 @@ def easy() -> Policy:
         room = cluster.room()
         if not cluster.ranked_jobs(in_queue_order).fitting_buckets(room):
             return []
-        placed: dict[str, Decision] = {}
-        head = _start_in_order(cluster, room, placed)
+        decisions: dict[str, Decision] = {}
+        head = _start_in_order(cluster, room, decisions)
         if head is not None:
-            _backfill(_Hole(cluster=cluster, room=room, head=head), placed)
-        return list(placed.values())
+            _backfill(_Hole(cluster=cluster, room=room, head=head), decisions)
+        return list(decisions.values())
 
     return with_form(easy, CompiledForm(name="easy", kernel=KERNEL))
 
@@ -75,13 +75,13 @@ class _Head:
     extra: int
 
 
-def _start_in_order(cluster: Cluster, room: Room, placed: dict[str, Decision]) -> _Head | None:
+def _start_in_order(cluster: Cluster, room: Room, decisions: dict[str, Decision]) -> _Head | None:
     """Start jobs from the front of the queue; returns the first that has to wait."""
-    running, started = cluster.predicted_ends(), dict[str, list[End]]()
+    running, new_ends = cluster.predicted_ends(), dict[str, list[End]]()
 
     def ends(gpu_type: str) -> Iterable[End]:
-        mine = started.get(gpu_type)
-        return running[gpu_type] if mine is None else merge(running[gpu_type], mine)  # few are looked at
+        added = new_ends.get(gpu_type)
+        return running[gpu_type] if added is None else merge(running[gpu_type], added)  # few are looked at
 
     for waiting in cluster.queue():
         head = _soonest(waiting, cluster.now_s, room, ends)
@@ -93,8 +93,8 @@ def _start_in_order(cluster: Cluster, room: Room, placed: dict[str, Decision]) -
                 room.hold(gpu_type)
             return head
         room.take(waiting, gpu_type)
-        insort(started.setdefault(gpu_type, []), (cluster.now_s + waiting.predictions[gpu_type].runtime_s, milli))
-        placed[head.job_id] = Place(job_id=head.job_id, gpu_type=gpu_type)
+        insort(new_ends.setdefault(gpu_type, []), (cluster.now_s + waiting.predictions[gpu_type].runtime_s, milli))
+        decisions[head.job_id] = Place(job_id=head.job_id, gpu_type=gpu_type)
     return None
 
 
@@ -106,23 +106,23 @@ def _soonest(waiting: Waiting, now_s: float, room: Room, ends: Callable[[str], I
         end_s = start_s + waiting.predictions[gpu_type].runtime_s
         if not best or end_s < best_end_s:
             best, best_start_s, best_end_s = gpu_type, start_s, end_s
-    left = room.milli(best)
-    for end_s, given_back in ends(best):
+    free = room.milli(best)
+    for end_s, freed in ends(best):
         if end_s > best_start_s:
             break
-        left += given_back
+        free += freed
     return _Head(
-        job_id=waiting.job.job_id, gpu_type=best, shadow_s=best_start_s, extra=left - waiting.job.milli_on(best)
+        job_id=waiting.job.job_id, gpu_type=best, shadow_s=best_start_s, extra=free - waiting.job.milli_on(best)
     )
 
 
 def _earliest_s(milli: int, now_s: float, free: int, ends: Iterable[End]) -> float:
     """The first time, now or a predicted end, at which so many thousandths are free."""
     start_s = now_s
-    for end_s, given_back in ends:
+    for end_s, freed in ends:
         if free >= milli and end_s > now_s:
             break
-        free += given_back
+        free += freed
         start_s = max(start_s, end_s)
     return start_s
 
@@ -153,17 +153,17 @@ class _Hole:
             self.head.extra -= waiting.job.milli_on(gpu_type)
 
 
-def _backfill(hole: _Hole, placed: dict[str, Decision]) -> None:
+def _backfill(hole: _Hole, decisions: dict[str, Decision]) -> None:
     """Start the jobs behind the head, in queue order, that the hole admits."""
-    while firsts := _firsts(hole, placed):
+    while firsts := _firsts(hole, decisions):
         waiting = min(firsts, key=_place) if len(firsts) > 1 else firsts[0]
         gpu_type = fastest(waiting, [t for t in waiting.gpus if hole.admits(waiting, t)])
         assert gpu_type is not None
         hole.take(waiting, gpu_type)
-        placed[waiting.job.job_id] = Place(job_id=waiting.job.job_id, gpu_type=gpu_type)
+        decisions[waiting.job.job_id] = Place(job_id=waiting.job.job_id, gpu_type=gpu_type)
 
 
-def _firsts(hole: _Hole, placed: Container[str]) -> list[Waiting]:
+def _firsts(hole: _Hole, decisions: Container[str]) -> list[Waiting]:
     """From every bucket of pairs that fit now, the first job in queue order that the hole admits.
 
     Where only short jobs are admitted, those come from the front of the ranking by run time, so nobody looks at the
@@ -175,10 +175,10 @@ def _firsts(hole: _Hole, placed: Container[str]) -> list[Waiting]:
             jobs = in_order.jobs(bucket.demand)
         else:
             shortest = hole.cluster.ranked(predicted_runtime).jobs(bucket.demand)
-            short = takewhile(lambda w: not hole.outlasts(w, head.gpu_type), shortest)
-            jobs = iter(sorted(short, key=_place))
+            short_jobs = takewhile(lambda w: not hole.outlasts(w, head.gpu_type), shortest)
+            jobs = iter(sorted(short_jobs, key=_place))
         for waiting in jobs:
-            if waiting.job.job_id not in placed and waiting.job.job_id != head.job_id:
+            if waiting.job.job_id not in decisions and waiting.job.job_id != head.job_id:
                 firsts.append(waiting)
                 break
     return firsts

@@ -36,13 +36,13 @@ def fair(*, weights: Mapping[str, float] | None = None) -> Policy:
     a job of low priority may start in front of an urgent one that does not fit. Raises InputError for a weight that
     is not finite and > 0.
     """
-    known = dict(weights or {})
-    for user, weight in known.items():
+    weight_by_user = dict(weights or {})
+    for user, weight in weight_by_user.items():
         if not (math.isfinite(weight) and weight > 0):
             raise InputError(f"weights: user {user}: must be finite and > 0, got {weight!r}")
 
     def fair(cluster: Cluster) -> list[Decision]:
-        book = _Book.of(cluster, known)
+        book = _Book.of(cluster, weight_by_user)
         candidates = dict.fromkeys(job_id for job_id, _ in cluster.ranked_jobs(_urgency).fitting(book.room))
         decisions: list[Decision] = []
         for _, members in groupby(candidates, key=lambda job_id: cluster.waiting[job_id].job.priority):
@@ -97,8 +97,8 @@ class _Book:
 def _serve(book: _Book, candidates: Iterable[str]) -> list[Decision]:
     """Place jobs of one priority, given in queue order: the user of the least share next."""
     queues: defaultdict[str | None, deque[tuple[int, str]]] = defaultdict(deque)
-    for place, job_id in enumerate(candidates):
-        queues[book.cluster.waiting[job_id].job.user].append((place, job_id))
+    for position, job_id in enumerate(candidates):
+        queues[book.cluster.waiting[job_id].job.user].append((position, job_id))
     turns = [(book.share(user), *queue.popleft(), user) for user, queue in queues.items()]
     heapq.heapify(turns)
     decisions: list[Decision] = []

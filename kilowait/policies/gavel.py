@@ -65,21 +65,21 @@ def gavel(*, objective: str = DEFAULT_OBJECTIVE, horizon: int = DEFAULT_HORIZON)
     return gavel
 
 
-def _start(cluster: Cluster, waiting: Sequence[Waiting], shares: Mapping[str, Sequence[float]]) -> list[Decision]:
+def _start(cluster: Cluster, queue: Sequence[Waiting], shares: Mapping[str, Sequence[float]]) -> list[Decision]:
     """Start pairs by falling share while they fit; the sort is stable, so ties keep the order of the queue."""
     pairs = [
-        (share, one, gpu_type)
-        for one in waiting
-        for gpu_type, share in zip(cluster.total, shares[one.job.job_id], strict=True)
+        (share, waiting, gpu_type)
+        for waiting in queue
+        for gpu_type, share in zip(cluster.total, shares[waiting.job.job_id], strict=True)
         if share > 0
     ]
-    room, placed = cluster.room(), dict[str, Decision]()
-    for _, one, gpu_type in sorted(pairs, key=lambda pair: -pair[0]):
-        job_id = one.job.job_id
-        if job_id not in placed and room.fits(one, gpu_type):
-            room.take(one, gpu_type)
-            placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
-    return list(placed.values())
+    room, decisions = cluster.room(), dict[str, Decision]()
+    for _, waiting, gpu_type in sorted(pairs, key=lambda pair: -pair[0]):
+        job_id = waiting.job.job_id
+        if job_id not in decisions and room.fits(waiting, gpu_type):
+            room.take(waiting, gpu_type)
+            decisions[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
+    return list(decisions.values())
 
 
 RULE = Rule(

@@ -28,8 +28,8 @@ def greedy(*, alpha: float = DEFAULT_ALPHA, gamma: float = DEFAULT_GAMMA) -> Pol
     alpha, gamma = checked_weight("alpha", alpha), checked_weight("gamma", gamma)
 
     def choice(cluster: Cluster, waiting: Waiting) -> str:
-        seen = waiting.predictions
-        return min(waiting.gpus, key=lambda t: alpha * seen[t].runtime_s + gamma * seen[t].energy_kwh)
+        predictions = waiting.predictions
+        return min(waiting.gpus, key=lambda t: alpha * predictions[t].runtime_s + gamma * predictions[t].energy_kwh)
 
     def greedy(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
@@ -50,7 +50,7 @@ def _criterion(options: Mapping[str, Any], _: Cluster) -> Criterion:
     return Criterion(
         name=f"cost = {alpha:g} x seconds + {gamma:g} x kWh",
         larger_first=False,
-        of=lambda _, __, seen: float(alpha * seen.runtime_s + gamma * seen.energy_kwh),
+        of=lambda _, __, prediction: float(alpha * prediction.runtime_s + gamma * prediction.energy_kwh),
     )
 
 

@@ -77,12 +77,12 @@ def milp(
             return []
         profile = Profile(cluster)
         queue = {w.job.job_id: candidate(cluster, w, *prices) for w in cluster.queue()}
-        planned = cheapest_plan(cluster, profile, list(queue.values()), DEFAULT_EFFORT, PLANNED, 0).starts
-        head = _improved(cluster, profile, [reservation(*start) for start in planned[:horizon]], prices, limits)
+        starts = cheapest_plan(cluster, profile, list(queue.values()), DEFAULT_EFFORT, PLANNED, 0).starts
+        head = _improved(cluster, profile, [reservation(*start) for start in starts[:horizon]], prices, limits)
         for reserved in head:
             profile.reserve(reserved)
-        behind = plan(profile, [queue[option.job_id] for _, option in planned[horizon:]], cluster.now_s)
-        tail = [reservation(*start) for start in behind.starts] if behind else []
+        later = plan(profile, [queue[option.job_id] for _, option in starts[horizon:]], cluster.now_s)
+        tail = [reservation(*start) for start in later.starts] if later else []
         return start_all((*head, *tail), cluster, room)
 
     return milp
@@ -93,32 +93,32 @@ def _improved(
 ) -> Sequence[Reservation]:
     """The cheapest reservations that the program finds for the jobs of `planned`, or `planned` itself."""
     jobs = [cluster.waiting[reserved.job_id] for reserved in planned]
-    known = [_column(cluster, w, r.gpu_type, r.start_s, prices) for w, r in zip(jobs, planned, strict=True)]
-    known_s = math.fsum(column.cost_s for column in known)
+    planned_columns = [_column(cluster, w, r.gpu_type, r.start_s, prices) for w, r in zip(jobs, planned, strict=True)]
+    planned_s = math.fsum(column.cost_s for column in planned_columns)
     alone_s = {w.job.job_id: _least_s(cluster, profile, w, prices) for w in jobs}
-    gain_s = known_s - math.fsum(alone_s.values())
-    if gain_s <= SAME * known_s:
+    gain_s = planned_s - math.fsum(alone_s.values())
+    if gain_s <= SAME * planned_s:
         return planned
     starts = _starts(cluster, profile, jobs)
-    offered = [_column(cluster, w, t, s, prices) for w in jobs for t in cluster.options(w) for s in starts[t]]
-    worth = [c for c in offered if c.cost_s <= alone_s[c.job_id] + gain_s * (1 + SAME)]
-    found = select(list(dict.fromkeys((*known, *worth))), profile.gpus_at, limits).columns
-    if found is None or math.fsum(column.cost_s for column in found) >= known_s:
+    offers = [_column(cluster, w, t, s, prices) for w in jobs for t in cluster.options(w) for s in starts[t]]
+    useful = [c for c in offers if c.cost_s <= alone_s[c.job_id] + gain_s * (1 + SAME)]
+    cheapest = select(list(dict.fromkeys((*planned_columns, *useful))), profile.gpus_at, limits).columns
+    if cheapest is None or math.fsum(column.cost_s for column in cheapest) >= planned_s:
         return planned
-    return [_reservation(column) for column in sorted(found, key=lambda column: column.start_s)]
+    return [_reservation(column) for column in sorted(cheapest, key=lambda column: column.start_s)]
 
 
 def _column(cluster: Cluster, waiting: Waiting, gpu_type: str, start_s: float, prices: Prices) -> Column:
-    seen, gpus = waiting.predictions[gpu_type], waiting.job.amount_on(gpu_type)
-    to_come_s = prices.congestion * gpus / cluster.total[gpu_type] * seen.runtime_s
+    prediction, gpus = waiting.predictions[gpu_type], waiting.job.amount_on(gpu_type)
+    to_come_s = prices.congestion * gpus / cluster.total[gpu_type] * prediction.runtime_s
     return Column(
         job_id=waiting.job.job_id,
         gpu_type=gpu_type,
         gpus=gpus,
         start_s=start_s,
         held_from_s=start_s,
-        held_until_s=start_s + seen.runtime_s,
-        cost_s=start_s - cluster.now_s + to_come_s + prices.wait_s_per_kwh * seen.energy_kwh,
+        held_until_s=start_s + prediction.runtime_s,
+        cost_s=start_s - cluster.now_s + to_come_s + prices.wait_s_per_kwh * prediction.energy_kwh,
     )
 
 
@@ -151,10 +151,10 @@ def _starts(cluster: Cluster, profile: Profile, jobs: Sequence[Waiting]) -> Mapp
 
 def _reachable(moments: Iterable[float], runtimes_s: Iterable[float]) -> list[float]:
     """The earliest `MOST_STARTS` of all moments plus any sums of run times."""
-    reached = sorted(moments)[:MOST_STARTS]
-    while (more := sorted({*reached, *(a + b for a in reached for b in runtimes_s)})[:MOST_STARTS]) != reached:
-        reached = more
-    return reached
+    starts_s = sorted(moments)[:MOST_STARTS]
+    while (extended_s := sorted({*starts_s, *(a + b for a in starts_s for b in runtimes_s)})[:MOST_STARTS]) != starts_s:
+        starts_s = extended_s
+    return starts_s
 
 
 RULE = Rule(

@@ -35,12 +35,12 @@ def user_weights(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for part in text.split(","):
         user, _, number = (piece.strip() for piece in part.rpartition("="))
-        share = weight(number) if user else 0.0
-        if share == 0:
+        value = weight(number) if user else 0.0
+        if value == 0:
             raise InputError(f"{part!r} is not USER=W with a number W > 0, as in ada=2,grace=0.5")
         if user in weights:
             raise InputError(f"{user!r} stands twice; give each user once")
-        weights[user] = share
+        weights[user] = value
     return weights
 
 

@@ -98,8 +98,8 @@ def patient(
         profile = Profile(
             cluster, partial(expected_end_s, now_s=cluster.now_s, error_sd=error_sd) if error_sd else None
         )
-        found = cheapest_plan(cluster, profile, queue, effort, horizon, seed)
-        return start_all((reservation(*start) for start in found.starts), cluster, room)
+        cheapest = cheapest_plan(cluster, profile, queue, effort, horizon, seed)
+        return start_all((reservation(*start) for start in cheapest.starts), cluster, room)
 
     return patient
 
@@ -126,10 +126,12 @@ def candidate(cluster: Cluster, waiting: Waiting, wait_s_per_kwh: float, congest
     """A waiting job with the price of each of its types in seconds of waiting; ties to the more powerful type."""
     priced = []
     for gpu_type in cluster.options(waiting):
-        seen, gpus = waiting.predictions[gpu_type], waiting.job.amount_on(gpu_type)
-        caused_s = congestion * len(cluster.waiting) * gpus * seen.runtime_s / cluster.total[gpu_type]
-        price_s = caused_s + wait_s_per_kwh * seen.energy_kwh
-        priced.append(TypeChoice(waiting.job.job_id, gpu_type, waiting.job.milli_on(gpu_type), seen.runtime_s, price_s))
+        prediction, gpus = waiting.predictions[gpu_type], waiting.job.amount_on(gpu_type)
+        caused_s = congestion * len(cluster.waiting) * gpus * prediction.runtime_s / cluster.total[gpu_type]
+        price_s = caused_s + wait_s_per_kwh * prediction.energy_kwh
+        priced.append(
+            TypeChoice(waiting.job.job_id, gpu_type, waiting.job.milli_on(gpu_type), prediction.runtime_s, price_s)
+        )
     least_s = min(option.extra_s for option in priced)
     options = [option._replace(extra_s=option.extra_s - least_s) for option in priced]
     options.sort(key=lambda option: option.extra_s)
@@ -157,11 +159,11 @@ def _search(profile: Profile, order: list[Candidate], now_s: float, moves: int, 
     for _ in range(moves):
         if not best.cost_s:
             break
-        moved = order.copy()
-        moved.insert(int(rng.random() * len(order)), moved.pop(int(rng.random() * len(order))))
-        found = plan(profile.copy(), moved, now_s, best.cost_s)
-        if found is not None:
-            best, order = found, moved
+        moved_order = order.copy()
+        moved_order.insert(int(rng.random() * len(order)), moved_order.pop(int(rng.random() * len(order))))
+        moved_plan = plan(profile.copy(), moved_order, now_s, best.cost_s)
+        if moved_plan is not None:
+            best, order = moved_plan, moved_order
     return best
 
 

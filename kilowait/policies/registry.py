@@ -60,28 +60,28 @@ class Registry(Mapping[str, Rule]):
         """Entry points by name; raises InputError for one that has the name of a policy of kilowait."""
         from importlib.metadata import entry_points
 
-        found = {point.name: point for point in entry_points(group=GROUP)}
-        for name in found.keys() & self._own.keys():
-            raise InputError(f"{_origin(found[name])} has the name of a policy of kilowait; rename it")
-        return found
+        points = {point.name: point for point in entry_points(group=GROUP)}
+        for name in points.keys() & self._own.keys():
+            raise InputError(f"{_origin(points[name])} has the name of a policy of kilowait; rename it")
+        return points
 
     def _load_brought(self, name: str) -> Rule:
         if name not in self._named:
             point = self._brought[name]
             try:
-                found = point.load()
+                loaded = point.load()
             except Exception as error:
                 raise InputError(
                     f"{_origin(point)} cannot be loaded: {type(error).__name__}: {error}; mend or uninstall the package"
                 ) from error
-            self._named[name] = as_rule(found, name, _origin(point))
+            self._named[name] = as_rule(loaded, name, _origin(point))
         return self._named[name]
 
 
 def own_rules() -> dict[str, Rule]:
     """The rules of the modules of `kilowait.policies`, by their place, then by name."""
     path = import_module(PACKAGE).__path__
-    modules = [import_module(f"{PACKAGE}.{found.name}") for found in pkgutil.iter_modules(path)]
+    modules = [import_module(f"{PACKAGE}.{info.name}") for info in pkgutil.iter_modules(path)]
     rules = [module.RULE for module in modules if isinstance(getattr(module, "RULE", None), Rule)]
     return {rule.name: rule for rule in sorted(rules, key=lambda rule: (rule.place, rule.name))}
 
@@ -96,8 +96,8 @@ def load_rule(name: str) -> Rule:
     except Exception as error:
         raise _broken(module_name, error) from error
     if not hasattr(module, attribute):
-        near = ", ".join(n for n, value in vars(module).items() if isinstance(value, Rule)) or "no rule"
-        raise InputError(f"policy {name!r}: {module.__file__} has no {attribute!r}; it has {near}")
+        names = ", ".join(n for n, value in vars(module).items() if isinstance(value, Rule)) or "no rule"
+        raise InputError(f"policy {name!r}: {module.__file__} has no {attribute!r}; it has {names}")
     return as_rule(getattr(module, attribute), name, f"policy {name!r}")
 
 
@@ -137,13 +137,13 @@ def as_rule(found: object, name: str, origin: str) -> Rule:
 
 def _parameters(factory: Any, origin: str) -> tuple[Parameter, ...]:
     """What a plain factory takes: its keywords, read as their defaults are."""
-    found = []
+    parameters = []
     for name, parameter in inspect.signature(factory).parameters.items():
         if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             raise InputError(f"{origin}: the parameter {name!r} must be one that is given by name")
         default = None if parameter.default is parameter.empty else parameter.default
-        found.append(Parameter(name=name, sentence="of this policy", default=default, read=_reader(default)))
-    return tuple(found)
+        parameters.append(Parameter(name=name, sentence="of this policy", default=default, read=_reader(default)))
+    return tuple(parameters)
 
 
 def _reader(default: object) -> Any:

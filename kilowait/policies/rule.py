@@ -68,10 +68,10 @@ class Rule:
 
         What an alternative that was given stands for is left out, and so is an alternative that was not.
         """
-        chosen = {option.name for option in self.options if given.get(option.name) is not None}
-        replaced = {option.instead_of for option in self.options if option.name in chosen}
+        given_names = {option.name for option in self.options if given.get(option.name) is not None}
+        replaced_names = {option.instead_of for option in self.options if option.name in given_names}
         return {
-            option.name: given[option.name] if option.name in chosen else option.default
+            option.name: given[option.name] if option.name in given_names else option.default
             for option in self.options
-            if option.name in chosen or not (option.instead_of or option.name in replaced)
+            if option.name in given_names or not (option.instead_of or option.name in replaced_names)
         }

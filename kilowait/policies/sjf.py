@@ -26,17 +26,17 @@ def sjf() -> Policy:
 
     def sjf(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
-        placed: dict[str, Decision] = {}
+        decisions: dict[str, Decision] = {}
         for job_id, _ in cluster.ranked_jobs(shortest_runtime).fitting(room):
-            if job_id in placed:
+            if job_id in decisions:
                 continue
             waiting = cluster.waiting[job_id]
             gpu_type = fastest(waiting, room.fitting(waiting))
             if gpu_type is None:
                 continue
             room.take(waiting, gpu_type)
-            placed[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
-        return list(placed.values())
+            decisions[job_id] = Place(job_id=job_id, gpu_type=gpu_type)
+        return list(decisions.values())
 
     return with_form(sjf, CompiledForm(name="sjf", kernel=KERNEL))
 

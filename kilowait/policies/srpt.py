@@ -48,11 +48,11 @@ def srpt(*, hysteresis: float = DEFAULT_HYSTERESIS) -> Policy:
         if not cluster.waiting:
             return []
         plan = _Round.of(cluster, hysteresis)
-        seen: set[str] = set()
+        served: set[str] = set()
         for job_id, gpu_type in cluster.ranked(predicted_runtime):  # a job's first pair is its fastest type
-            if job_id in seen:
+            if job_id in served:
                 continue
-            seen.add(job_id)
+            served.add(job_id)
             waiting = cluster.waiting[job_id]
             if not plan.has_room_for(waiting.predictions[gpu_type].runtime_s):
                 break
@@ -81,7 +81,7 @@ class _Round:
             if active.job.checkpoint_s is not None:
                 giving[active.gpu_type].append((active.predicted_end_s - cluster.now_s, active))
         for jobs in giving.values():
-            jobs.sort(key=lambda one: (one[0], one[1].job.submit_s, one[1].job.job_id))
+            jobs.sort(key=lambda pair: (pair[0], pair[1].job.submit_s, pair[1].job.job_id))
         return cls(cluster=cluster, hysteresis=hysteresis, room=cluster.room(), giving=giving)
 
     def has_room_for(self, seconds: float) -> bool:
@@ -111,18 +111,18 @@ class _Round:
 
     def _yielding(self, waiting: Waiting, gpu_type: str) -> list[Active]:
         """Who gives way on a type, the longest first; nobody where that makes too little room."""
-        seconds, found = waiting.predictions[gpu_type].runtime_s, list[Active]()
-        left = self.room.copy()
+        seconds, jobs = waiting.predictions[gpu_type].runtime_s, list[Active]()
+        room = self.room.copy()
         for left_s, active in reversed(self.giving[gpu_type]):
-            if left.fits(waiting, gpu_type):
+            if room.fits(waiting, gpu_type):
                 break
             if left_s > self.hysteresis * (seconds + (active.job.checkpoint_s or 0.0)):
-                found.append(active)
-                left.give_back(active)
-        return found if left.fits(waiting, gpu_type) else []
+                jobs.append(active)
+                room.give_back(active)
+        return jobs if room.fits(waiting, gpu_type) else []
 
     def _displace(self, gpu_type: str, yielding: Sequence[Active]) -> None:
-        self.giving[gpu_type] = [one for one in self.giving[gpu_type] if one[1] not in yielding]
+        self.giving[gpu_type] = [pair for pair in self.giving[gpu_type] if pair[1] not in yielding]
         for active in yielding:
             self.room.give_back(active)
             self.displaced.append(active)

@@ -53,9 +53,9 @@ def value(*, kappa: float | None = None, kappa_relative: float | None = None) ->
     key_of = value_key(kappa=kappa, kappa_relative=kappa_relative)
 
     def value(cluster: Cluster) -> list[Decision]:
-        placed: dict[str, Decision] = {}
-        place_what_fits(cluster, key_of(cluster), cluster.room(), placed)
-        return list(placed.values())
+        decisions: dict[str, Decision] = {}
+        place_what_fits(cluster, key_of(cluster), cluster.room(), decisions)
+        return list(decisions.values())
 
     if kappa is None:
         assert kappa_relative is not None  # `value_key` has seen to that
@@ -85,8 +85,8 @@ def negative_value(kappa: float) -> Key:
     """A ranking key, -v_ij, that puts the most valuable pair first; raises InputError for a bad kappa."""
     kappa = checked_weight("kappa", kappa)
 
-    def cost(job: Job, gpu_type: str, seen: Prediction) -> float:
-        return -(1 / (job.amount_on(gpu_type) * seen.runtime_s) - kappa * seen.energy_kwh)
+    def cost(job: Job, gpu_type: str, prediction: Prediction) -> float:
+        return -(1 / (job.amount_on(gpu_type) * prediction.runtime_s) - kappa * prediction.energy_kwh)
 
     return cost
 
@@ -94,9 +94,9 @@ def negative_value(kappa: float) -> Key:
 def negative_relative_value(kappa_relative: float, gpu_s: float, energy_kwh: float) -> Key:
     """A ranking key, -v_ij at the scale s = `gpu_s`, E = `energy_kwh`; while E is 0 no pair is known to use energy."""
 
-    def cost(job: Job, gpu_type: str, seen: Prediction) -> float:
-        energy = seen.energy_kwh / energy_kwh if energy_kwh else 0.0
-        return -(gpu_s / (job.amount_on(gpu_type) * seen.runtime_s) - kappa_relative * energy)
+    def cost(job: Job, gpu_type: str, prediction: Prediction) -> float:
+        energy = prediction.energy_kwh / energy_kwh if energy_kwh else 0.0
+        return -(gpu_s / (job.amount_on(gpu_type) * prediction.runtime_s) - kappa_relative * energy)
 
     return cost
 

@@ -46,15 +46,15 @@ def value_aging(
 
     def value_aging(cluster: Cluster) -> list[Decision]:
         cost, room = key_of(cluster), cluster.room()
-        placed: dict[str, Decision] = {}
-        _place_overdue(cluster, cost, limit_s, room, placed)
-        place_what_fits(cluster, cost, room, placed)
-        return list(placed.values())
+        decisions: dict[str, Decision] = {}
+        _place_overdue(cluster, cost, limit_s, room, decisions)
+        place_what_fits(cluster, cost, room, decisions)
+        return list(decisions.values())
 
     return value_aging
 
 
-def _place_overdue(cluster: Cluster, cost: Key, limit_s: float, room: Room, placed: dict[str, Decision]) -> None:
+def _place_overdue(cluster: Cluster, cost: Key, limit_s: float, room: Room, decisions: dict[str, Decision]) -> None:
     """Place overdue jobs in queue order, and hold a type for each that does not fit."""
     for waiting in cluster.queue():
         if cluster.now_s - waiting.job.submit_s < limit_s or not room:
@@ -63,7 +63,7 @@ def _place_overdue(cluster: Cluster, cost: Key, limit_s: float, room: Room, plac
         if fitting:
             gpu_type = _best(waiting, fitting, cost)
             room.take(waiting, gpu_type)
-            placed[job.job_id] = Place(job_id=job.job_id, gpu_type=gpu_type)
+            decisions[job.job_id] = Place(job_id=job.job_id, gpu_type=gpu_type)
         else:
             room.hold(_best(waiting, cluster.options(waiting), cost))
 

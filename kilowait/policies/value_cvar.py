@@ -51,12 +51,12 @@ def value_cvar(
 
     @lru_cache(maxsize=1)  # one key for as long as the order is the same, as `value_key` has it
     def averse(key: Key) -> Key:
-        return lambda job, gpu_type, seen: key(job, gpu_type, at_risk(seen, risk))
+        return lambda job, gpu_type, prediction: key(job, gpu_type, at_risk(prediction, risk))
 
     def value_cvar(cluster: Cluster) -> list[Decision]:
-        placed: dict[str, Decision] = {}
-        place_what_fits(cluster, averse(key_of(cluster)), cluster.room(), placed)
-        return list(placed.values())
+        decisions: dict[str, Decision] = {}
+        place_what_fits(cluster, averse(key_of(cluster)), cluster.room(), decisions)
+        return list(decisions.values())
 
     return value_cvar
 

@@ -37,16 +37,16 @@ def arguments_in_effect(source: JobSource) -> dict[str, Effective]:
     run time is left out.
     """
     path, options = _declaring(source)
-    given, rest, _ = _parse(options, source.arguments)
+    values, unparsed, _ = _parse(options, source.arguments)
     effective: dict[str, Effective] = {}
     for option in options:
-        if option.dest in given:
-            same = [o for o in options if o.dest == option.dest]
-            effective[option.dest] = _given(given[option.dest], path, same)
+        if option.dest in values:
+            same_name = [o for o in options if o.dest == option.dest]
+            effective[option.dest] = _given(values[option.dest], path, same_name)
         elif option.dest not in effective and option.default is not UNKNOWN:
             where = f"{path}, line {option.line}"
             effective[option.dest] = Effective(value=_default(option), evidence="default", where=where)
-    for name, value in _loose(rest):
+    for name, value in _loose(unparsed):
         effective[name] = Effective(value=value, evidence="given", where="arguments")
     return effective
 
@@ -86,26 +86,26 @@ def _parse(options: Sequence[DeclaredOption], arguments: Sequence[str]) -> tuple
         if option.flags or positionals <= _MAX_POSITIONALS:
             _declare(parser, option)
     try:
-        given, rest = parser.parse_known_args(list(arguments))
+        namespace, unparsed = parser.parse_known_args(list(arguments))
     except (_Refused, ValueError, TypeError) as error:
         return {}, arguments, str(error)
-    return vars(given), rest, ""
+    return vars(namespace), unparsed, ""
 
 
 def _declare(parser: argparse.ArgumentParser, option: DeclaredOption) -> None:
     """Add the option to the parser; one that argparse itself would not take is left undeclared."""
     names = option.flags or (option.dest,)
-    more: dict[str, Any] = {"dest": option.dest} if option.flags else {}
+    keywords: dict[str, Any] = {"dest": option.dest} if option.flags else {}
     if option.negatable and option.kind is bool:
-        more["action"] = argparse.BooleanOptionalAction
+        keywords["action"] = argparse.BooleanOptionalAction
     elif option.kind is bool:
-        more |= {"action": "store_const", "const": option.on}
+        keywords |= {"action": "store_const", "const": option.on}
     else:
         nargs = option.nargs if option.flags or option.nargs else "?"  # a missing word is the program's to refuse
-        more |= {"type": option.kind, "nargs": nargs, "choices": option.choices}
-        more |= {"action": "append"} if option.append else {}
+        keywords |= {"type": option.kind, "nargs": nargs, "choices": option.choices}
+        keywords |= {"action": "append"} if option.append else {}
     try:
-        parser.add_argument(*names, **more)
+        parser.add_argument(*names, **keywords)
     except (ValueError, TypeError, argparse.ArgumentError):
         return
 
@@ -120,17 +120,17 @@ def _default(option: DeclaredOption) -> Any:
 
 def _loose(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """(name, value) of words that no declared option accounts for; one without a name is named by its position."""
-    at, position = 0, 0
-    while at < len(words):
-        word, after = words[at], words[at + 1] if at + 1 < len(words) else "-"
-        at += 1
+    index, position = 0, 0
+    while index < len(words):
+        word, next_word = words[index], words[index + 1] if index + 1 < len(words) else "-"
+        index += 1
         name, equals, value = word.partition("=")
         if equals and re.fullmatch(r"[-+~@\w./]+", name):
             yield _plain(name), _number(value)
         elif word.startswith("-") and word.strip("-") and not _is_number(word):
-            taken = _is_number(after) or not after.startswith("-")
-            yield _plain(word), _number(after) if taken else True
-            at += taken
+            has_value = _is_number(next_word) or not next_word.startswith("-")
+            yield _plain(word), _number(next_word) if has_value else True
+            index += has_value
         elif word != "--":
             position += 1
             yield f"argument_{position}", _number(word)
@@ -145,10 +145,10 @@ def _is_number(word: str) -> bool:
 
 
 def _number(text: str) -> int | float | str:
-    readings: tuple[Callable[[str], int | float], ...] = (int, float)
-    for reading in readings:
+    converters: tuple[Callable[[str], int | float], ...] = (int, float)
+    for convert in converters:
         try:
-            return reading(text)
+            return convert(text)
         except ValueError:
             continue
     return text

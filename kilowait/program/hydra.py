@@ -18,8 +18,10 @@ def find_main(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """(folder seen from the module, name) of each `hydra.main(config_path=..., config_name=...)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "main":
-            given = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
-            folder, name = given.get("config_path"), given.get("config_name")
+            arguments = {
+                keyword.arg: keyword.value.value for keyword in node.keywords if isinstance(keyword.value, ast.Constant)
+            }
+            folder, name = arguments.get("config_path"), arguments.get("config_name")
             if isinstance(folder, str | None) and isinstance(name, str):
                 yield folder or ".", name.removesuffix(".yaml")
 

@@ -55,10 +55,10 @@ def parse(text: str) -> ast.Module | str:
 def find_imports(tree: ast.Module) -> list[Import]:
     """Every import of the module, in functions and conditions too, in the order of the text."""
     nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom, ast.Call, ast.Try))]
-    tried = [node for node in nodes if isinstance(node, ast.Try) and any(map(_forgives, node.handlers))]
-    optional = {line for node in tried for line in range(node.body[0].lineno, (node.body[-1].end_lineno or 0) + 1)}
-    found = [(node.lineno, node.col_offset, item) for node in nodes for item in _imports_of(node, optional)]
-    return [item for *_, item in sorted(found, key=lambda at: at[:2])]
+    try_nodes = [node for node in nodes if isinstance(node, ast.Try) and any(map(_forgives, node.handlers))]
+    optional = {line for node in try_nodes for line in range(node.body[0].lineno, (node.body[-1].end_lineno or 0) + 1)}
+    entries = [(node.lineno, node.col_offset, item) for node in nodes for item in _imports_of(node, optional)]
+    return [item for *_, item in sorted(entries, key=lambda entry: entry[:2])]
 
 
 def _forgives(handler: ast.ExceptHandler) -> bool:
@@ -98,22 +98,22 @@ def find_files(imported: Import, importer: str, roots: Sequence[str], paths: Col
             return LocalImport(missing=f"{imported}, which leads out of the folder")
         return _locate(base, imported.module, names, paths, relative=True)
     for root in roots:
-        found = _locate(root, imported.module, names, paths, relative=False)
-        if found.files or found.missing:
-            return found
+        local_import = _locate(root, imported.module, names, paths, relative=False)
+        if local_import.files or local_import.missing:
+            return local_import
     return LocalImport()
 
 
 def with_folders(files: Collection[str]) -> set[str]:
     """The files, every folder that they are in, and compiled modules by their names: these have no source to read."""
-    known = set(files)
+    paths = set(files)
     for path in files:
         if path.endswith(_COMPILED):
             folder, _, name = path.rpartition("/")
-            known.add(posixpath.join(folder, name.partition(".")[0]))
-        while (path := posixpath.dirname(path)) and path not in known:
-            known.add(path)
-    return known
+            paths.add(posixpath.join(folder, name.partition(".")[0]))
+        while (path := posixpath.dirname(path)) and path not in paths:
+            paths.add(path)
+    return paths
 
 
 def _locate(base: str, module: str, names: Sequence[str], paths: Collection[str], *, relative: bool) -> LocalImport:
@@ -129,17 +129,17 @@ def _locate(base: str, module: str, names: Sequence[str], paths: Collection[str]
         folder = _inside(file)
     inner = [(name, None if folder is None else _module(folder, name, paths)) for name in names]
     modules = [file for _, file in inner if file and file.endswith(".py")]
-    bare = folder is not None and posixpath.join(folder, "__init__.py") not in paths
-    absent = [name for name, file in inner if file is None]
-    if bare and absent and (relative or files or modules):
-        return _absent([*files, *modules], relative, posixpath.join(folder or "", absent[0]))
+    has_no_init = folder is not None and posixpath.join(folder, "__init__.py") not in paths
+    missing = [name for name, file in inner if file is None]
+    if has_no_init and missing and (relative or files or modules):
+        return _absent([*files, *modules], relative, posixpath.join(folder or "", missing[0]))
     return LocalImport(files=(*files, *modules))
 
 
 def _module(folder: str, name: str, paths: Collection[str]) -> str | None:
     """The package's `__init__.py`, the module's file, or the plain folder that `name` means in `folder`."""
-    at = posixpath.join(folder, name)
-    return next((path for path in (f"{at}/__init__.py", f"{at}.py", at) if path in paths), None)
+    target = posixpath.join(folder, name)
+    return next((path for path in (f"{target}/__init__.py", f"{target}.py", target) if path in paths), None)
 
 
 def _inside(file: str) -> str | None:
@@ -149,6 +149,6 @@ def _inside(file: str) -> str | None:
     return None if file.endswith(".py") else file
 
 
-def _absent(files: Sequence[str], relative: bool, at: str) -> LocalImport:
+def _absent(files: Sequence[str], relative: bool, target: str) -> LocalImport:
     """Missing where the package itself is local, else installed."""
-    return LocalImport(files=tuple(files), missing=at if relative or files else None)
+    return LocalImport(files=tuple(files), missing=target if relative or files else None)

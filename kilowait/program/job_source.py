@@ -54,7 +54,7 @@ class JobSource:
 
     @classmethod
     def of(cls, reached: "Reached", entrypoint: str, arguments: Sequence[str]) -> Self:
-        """The record of what the entrypoint reaches, which knows how and walks no more; raises as the record does."""
+        """The record of what the entrypoint reaches; it keeps `reached` and need not find it again; raises as that."""
         source = cls(files=reached.files, entrypoint=entrypoint, arguments=tuple(arguments))
         if not reached.data:  # where the data is not there, a name may mean another file
             vars(source)["reached"] = reached
@@ -81,8 +81,8 @@ class JobSource:
         if len(self.files) == 1 and not self.arguments:
             return content_hash(self.files[self.entrypoint])
         hashes = {path: content_hash(data) for path, data in self.files.items()}
-        described = [SCHEMA, self.entrypoint, self.arguments, hashes]
-        return content_hash(b"\0" + json.dumps(described, sort_keys=True).encode())
+        record = [SCHEMA, self.entrypoint, self.arguments, hashes]
+        return content_hash(b"\0" + json.dumps(record, sort_keys=True).encode())
 
     def to_json(self) -> str:
         """The record as one JSON object: schema, entrypoint, arguments, files (path to text), content_hash."""
@@ -124,10 +124,10 @@ class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def check_paths(paths: Iterable[str]) -> None:
     """Raises SourceError for the first path that is not relative and plain, or is a file and a folder at once."""
-    known = set(paths)
-    for path in known:
+    distinct = set(paths)
+    for path in distinct:
         check_path(path)
-        folder = next((str(p) for p in PurePosixPath(path).parents if str(p) in known), None)
+        folder = next((str(p) for p in PurePosixPath(path).parents if str(p) in distinct), None)
         if folder is not None:
             raise SourceError(f"{folder}: a file and the folder of {path}; rename one")
 
@@ -151,10 +151,10 @@ def check_arguments(arguments: Iterable[str]) -> None:
     arguments = tuple(arguments)
     if len(arguments) > limits.MAX_ARGUMENTS:
         raise SourceError(f"{len(arguments)} arguments; the limit is {limits.MAX_ARGUMENTS}")
-    for at, argument in enumerate(arguments, start=1):
+    for number, argument in enumerate(arguments, start=1):
         if len(argument) > limits.MAX_ARGUMENT_CHARACTERS:
             raise SourceError(
-                f"argument {at}: {len(argument):,} characters; the limit is {limits.MAX_ARGUMENT_CHARACTERS:,}"
+                f"argument {number}: {len(argument):,} characters; the limit is {limits.MAX_ARGUMENT_CHARACTERS:,}"
             )
         if "\0" in argument or argument.encode(errors="replace").decode() != argument:  # NUL or a lone surrogate
-            raise SourceError(f"argument {at} {argument!r}: no text that a command line can carry")
+            raise SourceError(f"argument {number} {argument!r}: no text that a command line can carry")

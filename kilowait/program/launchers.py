@@ -105,15 +105,15 @@ def meaning(name: str, value: object) -> tuple[int | None, tuple[str, ...]]:
 
 def _choice(text: str) -> tuple[int | None, str | None]:
     """(number, type) of one of `A100`, `A100:4`, `gpu:a100:2`, `2 x A100`."""
-    if (whole := known_type(text)) is not None:
-        return None, whole
+    if (bare_type := known_type(text)) is not None:
+        return None, bare_type
     if times := re.fullmatch(r"([0-9]{1,6})\s*[x*]?\s*(.+)", text, re.ASCII):
         text = f"{times[2]}:{times[1]}"
     first, *others = (part.strip() for part in text.split(":"))
-    gpu_type = next((known for part in (first, *others) if (known := known_type(part))), None)
+    gpu_type = next((part_type for part in (first, *others) if (part_type := known_type(part))), None)
     numbers = [n for part in others if (n := count(part)) is not None]
-    named = gpu_type is not None or first.lower() in ("gpu", "gpus")
-    return (numbers[-1] if numbers and named else None), gpu_type
+    is_about_gpus = gpu_type is not None or first.lower() in ("gpu", "gpus")
+    return (numbers[-1] if numbers and is_about_gpus else None), gpu_type
 
 
 def split(command: Sequence[str] | str) -> list[str]:
@@ -130,16 +130,16 @@ def read_words(words: Sequence[str], rank: Rank, where: str) -> Iterator[GpuRead
     """What the words of one command ask for."""
     options = list(_options(words))
     nodes = max((_nodes(value) for name, value, _ in options if name in NODES), default=1)
-    for name, value, shown in options:
+    for name, value, text in options:
         if name not in COUNTS | TYPES:
             continue
         gpus, gpu_types = meaning(name, value)
         if gpus and name in PER_NODE and 1 < nodes <= MAX_GPUS // gpus:
-            gpus, shown = gpus * nodes, f"{shown} on {nodes} nodes"
+            gpus, text = gpus * nodes, f"{text} on {nodes} nodes"
         if gpus or gpu_types:
-            yield GpuReading(rank=rank, where=where, what=shown, gpus=gpus, gpu_types=gpu_types)
+            yield GpuReading(rank=rank, where=where, what=text, gpus=gpus, gpu_types=gpu_types)
         elif name in COUNTS:
-            yield GpuReading(rank=rank, where=where, what=f"{shown} is no number of GPUs, left out")
+            yield GpuReading(rank=rank, where=where, what=f"{text} is no number of GPUs, left out")
     launcher = next((word for word in words if word.rpartition("/")[2] in LAUNCHERS), None)
     if launcher and not any(name in COUNTS for name, *_ in options):
         yield GpuReading(rank=rank, where=where, what=f"{launcher} without a number of processes")
@@ -147,14 +147,14 @@ def read_words(words: Sequence[str], rank: Rank, where: str) -> Iterator[GpuRead
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """(plain name, value, as it was written) of `--name value`, `--name=value` and `NAME=value`."""
-    for word, after in zip(words, (*words[1:], ""), strict=False):
+    for word, next_word in zip(words, (*words[1:], ""), strict=False):
         name, equals, value = word.partition("=")
         if len(word) > 200:
             continue
         if equals and re.fullmatch(r"[-\w.]+", name):
             yield plain(name), value, word
-        elif word.startswith("--") and after and not after.startswith("--") and len(after) <= 200:
-            yield plain(word), after, f"{word} {after}"
+        elif word.startswith("--") and next_word and not next_word.startswith("--") and len(next_word) <= 200:
+            yield plain(word), next_word, f"{word} {next_word}"
 
 
 def _nodes(text: str) -> int:

@@ -77,54 +77,54 @@ class _Declarations:
                 self._constants = {name: values[0] for name, values in assigned.items() if len(values) == 1}
 
     def read(self) -> Iterator[DeclaredOption]:
-        changed: dict[str, ast.expr] = {}
-        found: list[DeclaredOption] = []
+        defaults: dict[str, ast.expr] = {}
+        options: list[DeclaredOption] = []
         functions = {node.name: node for node in self._nodes if isinstance(node, ast.FunctionDef)}
         for node in self._nodes:
             match node:
                 case ast.Call(func=ast.Attribute(attr="add_argument"), args=[_, *_]):
-                    found.append(self._argparse(node))
+                    options.append(self._argparse(node))
                 case ast.Call(func=ast.Attribute(attr="set_defaults")):
-                    changed |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+                    defaults |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
                 case ast.Call(func=ast.Attribute(attr=name), args=[_, _, *_]) if name in _ABSL:
-                    found.append(self._absl(node, _ABSL[name]))
+                    options.append(self._absl(node, _ABSL[name]))
                 case ast.Call(func=func, args=[ast.Name(id=name), *_]) if name in functions and _starts(func):
-                    found += self._parameters(functions[name])
+                    options += self._parameters(functions[name])
                 case ast.FunctionDef():
-                    found += self._decorated(node)
-        for option in found:
+                    options += self._decorated(node)
+        for option in options:
             if option.dest and not option.dest.startswith("__"):
-                yield self._changed(option, changed.get(option.dest))
+                yield self._changed(option, defaults.get(option.dest))
 
     def _changed(self, option: DeclaredOption, default: ast.expr | None) -> DeclaredOption:
         """The option under the default that set_defaults gives it."""
         return option if default is None else replace(option, default=self._value(default), place=_place(default))
 
     def _argparse(self, call: ast.Call) -> DeclaredOption:
-        given = self._keywords(call)
-        named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+        values = self._keywords(call)
+        nodes = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
         flags = tuple(word for word in map(self._value, call.args) if isinstance(word, str))
-        long = next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else "")
-        dest = given.get("dest") or long.lstrip("-").replace("-", "_")
-        action = _name(named.get("action")) or given.get("action")
+        long_flag = next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else "")
+        dest = values.get("dest") or long_flag.lstrip("-").replace("-", "_")
+        action = _name(nodes.get("action")) or values.get("action")
         option = DeclaredOption(
             dest=dest if isinstance(dest, str) and action not in ("help", "version") else "",
             flags=flags if flags[:1] != (dest,) else (),
-            default=given.get("default"),
+            default=values.get("default"),
             line=call.lineno,
-            place=_place(named.get("default")),
+            place=_place(nodes.get("default")),
         )
         if action in ("store_true", "store_false"):
             on = action == "store_true"
-            return replace(option, kind=bool, on=on, default=given.get("default", not on))
+            return replace(option, kind=bool, on=on, default=values.get("default", not on))
         if action in ("store_const", "BooleanOptionalAction"):
-            return replace(option, kind=bool, on=given.get("const"), negatable=action != "store_const")
+            return replace(option, kind=bool, on=values.get("const"), negatable=action != "store_const")
         return replace(
             option,
-            kind=_kind(_name(named.get("type"))),
-            nargs=_nargs(given.get("nargs")),
+            kind=_kind(_name(nodes.get("type"))),
+            nargs=_nargs(values.get("nargs")),
             append=action == "append",
-            choices=_choices(given.get("choices")),
+            choices=_choices(values.get("choices")),
         )
 
     def _absl(self, call: ast.Call, kind: type) -> DeclaredOption:
@@ -144,47 +144,47 @@ class _Declarations:
     def _decorated(self, function: ast.FunctionDef) -> Iterator[DeclaredOption]:
         """click's decorators, or the parameters of a function under typer's."""
         calls = [node for node in function.decorator_list if isinstance(node, ast.Call)]
-        of_click = [call for call in calls if _name(call.func) in ("option", "argument")]
-        for call in of_click:
+        click_calls = [call for call in calls if _name(call.func) in ("option", "argument")]
+        for call in click_calls:
             yield self._click(call, argument=_name(call.func) == "argument")
-        if not of_click and any(_name(call.func) == "command" for call in calls):
+        if not click_calls and any(_name(call.func) == "command" for call in calls):
             yield from self._parameters(function)
 
     def _click(self, call: ast.Call, *, argument: bool) -> DeclaredOption:
-        given = self._keywords(call)
+        values = self._keywords(call)
         words = [word for word in map(self._value, call.args) if isinstance(word, str)]
-        yes = [flag for word in words for flag in (word.split("/")[0].strip(),) if flag.startswith("-")]
-        bare = [word for word in words if not word.startswith("-")]
-        longest = max(yes, key=lambda flag: len(flag) - len(flag.lstrip("-")), default="")
-        dest = (bare[0] if bare else longest.lstrip("-")).replace("-", "_").lower()
-        named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-        default = given.get("default")
-        flag = given.get("is_flag") is True or any("/" in word for word in words)
+        flags = [flag for word in words for flag in (word.split("/")[0].strip(),) if flag.startswith("-")]
+        names = [word for word in words if not word.startswith("-")]
+        longest = max(flags, key=lambda flag: len(flag) - len(flag.lstrip("-")), default="")
+        dest = (names[0] if names else longest.lstrip("-")).replace("-", "_").lower()
+        nodes = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+        default = values.get("default")
+        flag = values.get("is_flag") is True or any("/" in word for word in words)
         return DeclaredOption(
             dest=dest,
-            flags=() if argument else tuple(yes),
-            kind=bool if flag else _kind(_name(named.get("type")) or _type_name(default)),
+            flags=() if argument else tuple(flags),
+            kind=bool if flag else _kind(_name(nodes.get("type")) or _type_name(default)),
             negatable=any("/" in word for word in words),
             default=False if flag and default is None else default,
-            nargs="*" if given.get("nargs") == -1 else _nargs(given.get("nargs")),
-            append=given.get("multiple") is True,
+            nargs="*" if values.get("nargs") == -1 else _nargs(values.get("nargs")),
+            append=values.get("multiple") is True,
             line=call.lineno,
-            place=_place(named.get("default")),
+            place=_place(nodes.get("default")),
         )
 
     def _parameters(self, function: ast.FunctionDef) -> Iterator[DeclaredOption]:
         """A function whose parameters are the options: typer.run(main), @app.command(), fire.Fire(main)."""
         spec = function.args
-        named = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
-        none: list[ast.expr | None] = [None] * (len(spec.posonlyargs) + len(spec.args) - len(spec.defaults))
-        for parameter, default in zip(named, [*none, *spec.defaults, *spec.kw_defaults], strict=True):
+        parameters = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
+        no_defaults: list[ast.expr | None] = [None] * (len(spec.posonlyargs) + len(spec.args) - len(spec.defaults))
+        for parameter, default in zip(parameters, [*no_defaults, *spec.defaults, *spec.kw_defaults], strict=True):
             yield self._parameter(parameter, default)
 
     def _parameter(self, parameter: ast.arg, node: ast.expr | None) -> DeclaredOption:
         flags: tuple[str, ...] = (f"--{parameter.arg.replace('_', '-')}", f"--{parameter.arg}")
         if isinstance(node, ast.Call) and _name(node.func) in ("Option", "Argument"):
-            own = tuple(word for word in map(self._value, node.args[1:]) if isinstance(word, str))
-            flags = tuple(flag for word in own for flag in word.split("/")[:1]) or flags
+            words = tuple(word for word in map(self._value, node.args[1:]) if isinstance(word, str))
+            flags = tuple(flag for word in words for flag in word.split("/")[:1]) or flags
             node = node.args[0] if node.args else None
         default = None if node is None else self._value(node)
         annotation = parameter.annotation

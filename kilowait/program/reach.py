@@ -124,12 +124,14 @@ class _Walk:
             self._compose([name, *(f"{group}/{value}" for group, value in self._chosen.items())])
         files: list[str] = []
         for imported in find_imports(tree):
-            found = find_files(imported, path, self._roots, self._paths)
-            files += found.files
-            if found.missing is not None:
-                problem = f"{path}, line {imported.line}: imports {imported}, and {found.missing} is not in the folder"
+            local_import = find_files(imported, path, self._roots, self._paths)
+            files += local_import.files
+            if local_import.missing is not None:
+                problem = (
+                    f"{path}, line {imported.line}: imports {imported}, and {local_import.missing} is not in the folder"
+                )
                 (self.reached.notes if imported.optional else self.reached.problems).append(problem)
-            elif not found.files and not imported.level:
+            elif not local_import.files and not imported.level:
                 self.reached.installed[imported.module.partition(".")[0]] = None
         return files
 
@@ -141,8 +143,8 @@ class _Walk:
             self.reached.left_out[path] = f"taken for data: {size:,} bytes, {limit}"
             return
         text = self._read(path, limits.MAX_CONFIGURATION_BYTES, self.reached.configuration)
-        for found in _NAMED.findall(text):
-            self.name(found, path)
+        for name in _NAMED.findall(text):
+            self.name(name, path)
         if self._hydra is not None:
             self._compose(hydra.composed(text, self._chosen))
 
@@ -151,13 +153,13 @@ class _Walk:
         for name in names:
             self.name(posixpath.join(self._hydra or "", f"{name}.yaml"), "")
 
-    def _read(self, path: str, most: int, into: dict[str, bytes]) -> str:
+    def _read(self, path: str, max_bytes: int, into: dict[str, bytes]) -> str:
         """A file's text, noted in `into`; raises SourceError for what is no text and above every limit."""
         where = posixpath.join(self._tree.name, path)
         if path in self._tree.unusable:
             raise SourceError(f"{where}: {self._tree.unusable[path]}")
-        data = self._tree.read(path, most)
-        text = text_of(where, data, max_bytes=most)
+        data = self._tree.read(path, max_bytes)
+        text = text_of(where, data, max_bytes=max_bytes)
         into[path] = data
         self._bytes += len(data)
         if len(self.reached.files) > limits.MAX_FILES:
@@ -174,8 +176,8 @@ class _Walk:
 def _strings(tree: ast.Module) -> Iterator[str]:
     """Strings that can name a file, in the order of the text: constants, and constants joined by `/` or `join`."""
     nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Constant, ast.BinOp, ast.Call))]
-    found = [(node.lineno, node.col_offset, text) for node in nodes for text in _texts(node)]
-    return (text for _, _, text in sorted(found))
+    entries = [(node.lineno, node.col_offset, text) for node in nodes for text in _texts(node)]
+    return (text for _, _, text in sorted(entries))
 
 
 def _texts(node: ast.Constant | ast.BinOp | ast.Call) -> list[str]:

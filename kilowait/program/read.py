@@ -39,17 +39,21 @@ def read_file(path: Path | str, arguments: Sequence[str] = ()) -> JobReading:
         raise SourceError(f"{path}: a folder; say which file starts it, such as --entrypoint train.py {path}")
     if path.suffix.lower() == ".zip":
         raise SourceError(f"{path}: a zip; say which file starts it, such as --entrypoint train.py {path}")
-    alone = read_bytes(str(path), read_data(path), arguments)
-    give = f"is beside it and not read; give the folder: --entrypoint {path.name} {path.parent}"
-    beside = (f"{name} {give}" for name in _beside(path.parent, alone.installed, arguments))
-    return replace(alone, notes=(*alone.notes, *beside))
+    reading = read_bytes(str(path), read_data(path), arguments)
+    advice = f"is beside it and not read; give the folder: --entrypoint {path.name} {path.parent}"
+    beside = (f"{name} {advice}" for name in _beside(path.parent, reading.installed, arguments))
+    return replace(reading, notes=(*reading.notes, *beside))
 
 
 def _beside(folder: Path, modules: Sequence[str], arguments: Sequence[str]) -> list[str]:
     """What a folder would add to a script alone: local modules, and configuration that the arguments name."""
-    local = [m for m in modules if any((folder / file).is_file() for file in (f"{m}.py", f"{m}/__init__.py"))]
+    local_modules = [
+        module
+        for module in modules
+        if any((folder / file).is_file() for file in (f"{module}.py", f"{module}/__init__.py"))
+    ]
     words = [word.partition("=")[2] or word for word in arguments]
-    return local + [w for w in words if w.endswith(limits.CONFIGURATION) and (folder / w).is_file()]
+    return local_modules + [w for w in words if w.endswith(limits.CONFIGURATION) and (folder / w).is_file()]
 
 
 def read_stdin(arguments: Sequence[str] = ()) -> JobReading:
@@ -123,5 +127,5 @@ def _refused(source: JobSource) -> list[str]:
 
 
 def _hint(tree: Tree, entrypoint: str) -> str:
-    similar = [path for path in sorted(tree.sizes) if path.rpartition("/")[2] == entrypoint.rpartition("/")[2]]
-    return f"; did you mean {similar[0]}?" if similar else "; the entrypoint is a path relative to it"
+    matches = [path for path in sorted(tree.sizes) if path.rpartition("/")[2] == entrypoint.rpartition("/")[2]]
+    return f"; did you mean {matches[0]}?" if matches else "; the entrypoint is a path relative to it"

@@ -110,8 +110,8 @@ def read_request(
 
 def _strongest(ranked: Sequence[tuple[Rank, T]]) -> list[T]:
     """What was read at the highest rank that has anything."""
-    top = max((rank for rank, _ in ranked), default=None)
-    return [value for rank, value in ranked if rank == top]
+    top_rank = max((rank for rank, _ in ranked), default=None)
+    return [value for rank, value in ranked if rank == top_rank]
 
 
 def _read_files(source: str | Mapping[str, str]) -> Iterator[GpuReading]:
@@ -192,14 +192,14 @@ class _Program:
                         yield from _read_launch(line, f"line {node.lineno + offset}, docstring")
 
     def _assigned(self) -> dict[str, object]:
-        found: dict[str, list[object]] = {}
+        values_by_name: dict[str, list[object]] = {}
         for node in self._nodes:
             if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and node.value is not None:
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                     if isinstance(target, ast.Name):
                         value = None if isinstance(node, ast.AugAssign) else self._constant(node.value)
-                        found.setdefault(target.id, []).append(value)
-        return {name: values[0] for name, values in found.items() if len(values) == 1}
+                        values_by_name.setdefault(target.id, []).append(value)
+        return {name: values[0] for name, values in values_by_name.items() if len(values) == 1}
 
     def _constant(self, node: ast.expr | None) -> object:
         """The value of a constant expression, None where it is computed."""
@@ -240,21 +240,21 @@ class _Program:
         nodes = count(self._constant(keywords.get("num_nodes"))) or 1
         for reading in _reading(Rank.SOURCE, where, what, key, value):
             if reading.gpus and key in ("devices", "gpus") and nodes > 1:
-                more = f"{what} on {nodes} nodes"
-                yield GpuReading(rank=Rank.SOURCE, where=where, what=more, gpus=reading.gpus * nodes)
+                text = f"{what} on {nodes} nodes"
+                yield GpuReading(rank=Rank.SOURCE, where=where, what=text, gpus=reading.gpus * nodes)
             else:
                 yield reading
 
     def _scaling(self, where: str, keywords: Mapping[str, ast.expr]) -> Iterator[GpuReading]:
         """Ray Train: workers times GPUs a worker, one unless `resources_per_worker` says otherwise."""
-        workers, each = count(self._constant(keywords.get("num_workers"))), 1
+        workers, gpus_per_worker = count(self._constant(keywords.get("num_workers"))), 1
         resources = keywords.get("resources_per_worker")
         if isinstance(resources, ast.Dict):
             by_name = dict(zip(map(self._constant, resources.keys), resources.values, strict=True))
-            each = count(self._constant(by_name.get("GPU"))) or 1
+            gpus_per_worker = count(self._constant(by_name.get("GPU"))) or 1
         if workers and self._constant(keywords.get("use_gpu")) is True:
-            what = f"ScalingConfig(num_workers={workers}, use_gpu=True) with {each} GPU a worker"
-            yield GpuReading(rank=Rank.SOURCE, where=where, what=what, gpus=workers * each)
+            what = f"ScalingConfig(num_workers={workers}, use_gpu=True) with {gpus_per_worker} GPU a worker"
+            yield GpuReading(rank=Rank.SOURCE, where=where, what=what, gpus=workers * gpus_per_worker)
 
     def _argument(self, where: str, call: ast.Call, keywords: Mapping[str, ast.expr]) -> Iterator[GpuReading]:
         """argparse: the default of a flag that numbers or names GPUs."""
@@ -267,27 +267,27 @@ class _Program:
         where = f"line {target.lineno}"
         match target:
             case ast.Name(id=name) if plain(name) in _VARIABLES:
-                known = self._constant(value)
-                if known is not None:
-                    yield from _reading(Rank.SOURCE, where, f"{name} = {known!r}", plain(name), known)
+                constant = self._constant(value)
+                if constant is not None:
+                    yield from _reading(Rank.SOURCE, where, f"{name} = {constant!r}", plain(name), constant)
             case ast.Subscript(slice=key):
                 yield from self._environment(where, key, value)
 
     def _environment(self, where: str, key: ast.expr, value: ast.expr) -> Iterator[GpuReading]:
-        known = self._constant(value)
-        if self._constant(key) == "CUDA_VISIBLE_DEVICES" and known is not None:
-            what = f"CUDA_VISIBLE_DEVICES={known}"
-            yield from _reading(Rank.SOURCE, where, what, "cuda_visible_devices", known)
+        constant = self._constant(value)
+        if self._constant(key) == "CUDA_VISIBLE_DEVICES" and constant is not None:
+            what = f"CUDA_VISIBLE_DEVICES={constant}"
+            yield from _reading(Rank.SOURCE, where, what, "cuda_visible_devices", constant)
 
     def _dict(self, node: ast.Dict) -> Iterator[GpuReading]:
         """Ray's custom resource {"accelerator_type:A100": 0.01} and label {"ray.io/accelerator-type": "A100"}."""
         for key, value in zip(map(self._constant, node.keys), node.values, strict=True):
             if not isinstance(key, str) or "accelerator" not in key:
                 continue
-            name, colon, named = key.partition(":")
-            known = named if colon else self._constant(value)
+            name, colon, suffix = key.partition(":")
+            type_name = suffix if colon else self._constant(value)
             if plain(name.rpartition("/")[2]) == "accelerator_type":
-                yield from _reading(Rank.SOURCE, f"line {node.lineno}", f"{key!r}", "accelerator_type", known)
+                yield from _reading(Rank.SOURCE, f"line {node.lineno}", f"{key!r}", "accelerator_type", type_name)
 
 
 def _last_name(node: ast.expr) -> str:

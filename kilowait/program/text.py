@@ -35,18 +35,18 @@ def texts(source: JobSource) -> dict[str, str]:
 def render(source: JobSource) -> str:
     """The canonical text. Files of the record that the entrypoint does not reach are no part of it."""
     effect = arguments_in_effect(source) if source.arguments else {}
-    given = {
+    arguments = {
         name: effective for name, effective in effect.items() if effective.evidence == "given" and not effective.repeats
     }
     by_path = texts(source)
-    for path in {effective.path for effective in given.values() if effective.places}:
-        changes = {place: repr(e.value) for e in given.values() if e.path == path for place in e.places}
+    for path in {effective.path for effective in arguments.values() if effective.places}:
+        changes = {place: repr(e.value) for e in arguments.values() if e.path == path for place in e.places}
         by_path[path] = _replace(by_path[path], changes)
-    headed = len(by_path) > 1
-    parts = [f"# {path}\n{text}" if headed else text for path, text in by_path.items()]
-    others = " ".join(f"{name}={json.dumps(e.value, default=str)}" for name, e in given.items() if not e.places)
-    if others:
-        parts.append(f"# arguments: {others}\n")
+    with_headings = len(by_path) > 1
+    parts = [f"# {path}\n{text}" if with_headings else text for path, text in by_path.items()]
+    unplaced = " ".join(f"{name}={json.dumps(e.value, default=str)}" for name, e in arguments.items() if not e.places)
+    if unplaced:
+        parts.append(f"# arguments: {unplaced}\n")
     ended = [part if part.endswith("\n") else part + "\n" for part in parts[:-1]]
     return "".join([*ended, parts[-1]])
 
@@ -55,6 +55,6 @@ def _replace(text: str, changes: Mapping[Place, str]) -> str:
     """`text` with other expressions at some places, none of which holds another."""
     data = text.encode()
     starts = [0, *(match.end() for match in re.finditer(rb"\r\n|\r|\n", data))]
-    for (line, column, last, end), value in sorted(changes.items(), reverse=True):
-        data = data[: starts[line - 1] + column] + value.encode() + data[starts[last - 1] + end :]
+    for (line, column, end_line, end), value in sorted(changes.items(), reverse=True):
+        data = data[: starts[line - 1] + column] + value.encode() + data[starts[end_line - 1] + end :]
     return data.decode()

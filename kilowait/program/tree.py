@@ -55,10 +55,10 @@ def folder_tree(folder: Path) -> Tree:
                 f"{folder}: more than {limits.MAX_CANDIDATES:,} files; give the folder of the code without its data"
             )
 
-    def read(path: str, most: int) -> bytes:
+    def read(path: str, max_bytes: int) -> bytes:
         try:
             with open(os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-                return file.read(most + 1)
+                return file.read(max_bytes + 1)
         except OSError as error:
             raise SourceError(f"{folder / path}: cannot be read: {error.strerror}") from error
 
@@ -71,13 +71,13 @@ def _walk(folder: Path) -> Iterator[tuple[str, str, int]]:
     def refuse(error: OSError) -> None:
         raise SourceError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
-    for at, folders, files in os.walk(folder, onerror=refuse):
-        base = Path(at).relative_to(folder)
-        entries = [(name, _pass_over(Path(at, name))) for name in sorted(folders)]
+    for current, folders, files in os.walk(folder, onerror=refuse):
+        base = Path(current).relative_to(folder)
+        entries = [(name, _pass_over(Path(current, name))) for name in sorted(folders)]
         folders[:] = [name for name, reason in entries if not reason]
         yield from ((_shown(base / name) + "/", reason, 0) for name, reason in entries if reason)
         for name in sorted(files):
-            path, status = (base / name).as_posix(), os.lstat(Path(at, name))
+            path, status = (base / name).as_posix(), os.lstat(Path(current, name))
             yield _shown(base / name), _unusable(path, status.st_mode), status.st_size
 
 
@@ -122,10 +122,10 @@ def zip_tree(path: Path) -> Tree:
     except _DAMAGED as error:
         raise SourceError(f"{path}: not a readable zip: {error}") from error
 
-    def read(member: str, most: int) -> bytes:
+    def read(member: str, max_bytes: int) -> bytes:
         try:
             with archive.open(members[member]) as file:
-                return file.read(most + 1)
+                return file.read(max_bytes + 1)
         except _DAMAGED as error:
             raise SourceError(f"{path}: {member} cannot be unpacked: {error}") from error
 
@@ -136,9 +136,9 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
     infos = archive.infolist()
     if len(infos) > limits.MAX_CANDIDATES:
         raise SourceError(f"{path}: {len(infos):,} files in it; the limit is {limits.MAX_CANDIDATES:,}")
-    unpacked = sum(info.file_size for info in infos)
-    if unpacked > limits.MAX_UNPACKED_BYTES:
-        raise SourceError(f"{path}: unpacks to {unpacked:,} bytes; the limit is {limits.MAX_UNPACKED_BYTES:,}")
+    unpacked_bytes = sum(info.file_size for info in infos)
+    if unpacked_bytes > limits.MAX_UNPACKED_BYTES:
+        raise SourceError(f"{path}: unpacks to {unpacked_bytes:,} bytes; the limit is {limits.MAX_UNPACKED_BYTES:,}")
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = _checked_name(path, info)

@@ -102,9 +102,9 @@ def scatter_figure(points: Mapping[str, tuple[FloatArray, FloatArray]], unit: st
             step = -(-len(measured) // _POINTS) or 1
             axes.scatter(measured[::step], predicted[::step], s=9, alpha=0.5, lw=0, color=COLOURS[k], label=label)
         axes.set(xscale="log", yscale="log", xlabel=f"measured, {unit}", ylabel=f"predicted out of fold, {unit}")
-        everything = np.concatenate([np.concatenate(pair) for pair in points.values()])
-        ends = [everything.min(), everything.max()]
-        axes.plot(ends, ends, color=INK, linewidth=0.7, linestyle="--")
+        values = np.concatenate([np.concatenate(pair) for pair in points.values()])
+        limits = [values.min(), values.max()]
+        axes.plot(limits, limits, color=INK, linewidth=0.7, linestyle="--")
         axes.legend(loc="upper left", fontsize=8)
         return svg(figure)
 
@@ -119,14 +119,14 @@ def agreement_figure(panels: Mapping[str, FloatArray], unit: str) -> str:
         rows = -(-count // columns)
         figure = Figure(figsize=(WIDTH, 0.4 + 2.1 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        everything = np.concatenate([panel[:, :2] for panel in panels.values()])
-        ends = [everything.min(), everything.max()]
+        values = np.concatenate([panel[:, :2] for panel in panels.values()])
+        limits = [values.min(), values.max()]
         for axes, (label, panel) in zip(grid, panels.items(), strict=False):
             measured, predicted, low, high = panel.T
-            reach = [predicted - low, high - predicted]
-            axes.errorbar(measured, predicted, yerr=reach, fmt="none", ecolor=COLOURS[5], alpha=0.4, lw=0.7)
+            error_bars = [predicted - low, high - predicted]
+            axes.errorbar(measured, predicted, yerr=error_bars, fmt="none", ecolor=COLOURS[5], alpha=0.4, lw=0.7)
             axes.scatter(measured, predicted, s=7, alpha=0.7, lw=0, color=COLOURS[0])
-            axes.plot(ends, ends, color=INK, linewidth=0.7, linestyle="--")
+            axes.plot(limits, limits, color=INK, linewidth=0.7, linestyle="--")
             axes.set(xscale="log", yscale="log", title=label)
         for axes in grid[count:]:
             axes.set_visible(False)
@@ -171,15 +171,15 @@ def curve_figure(lines: Mapping[str, FloatArray], note: str) -> str:
         figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
         axes = figure.subplots()
         for k, (label, (x, y, low, high)) in enumerate((name, points.T) for name, points in lines.items()):
-            look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "marker": "os^Dvx"[k % 6], "ms": 4, "lw": 1.3}
-            look |= {"ls": "--"} if k > 4 else {}  # the last may lie on another
-            axes.errorbar(x, 100 * y, yerr=100 * np.abs([y - low, high - y]), elinewidth=0.7, label=label, **look)
+            style: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "marker": "os^Dvx"[k % 6], "ms": 4, "lw": 1.3}
+            style |= {"ls": "--"} if k > 4 else {}  # the last may lie on another
+            axes.errorbar(x, 100 * y, yerr=100 * np.abs([y - low, high - y]), elinewidth=0.7, label=label, **style)
         axes.set(xscale="log", yscale="log", xlabel="programs to learn from", ylabel="median error of run times, %")
         ticks = sorted({float(x) for points in lines.values() for x in points[:, 0]})
         axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks], minor=False)
         axes.set_xticks([], minor=True)
-        shown = [tick for tick in (2, 5, 10, 20, 50, 100, 200, 500) if axes.get_ylim()[0] < tick < axes.get_ylim()[1]]
-        axes.set_yticks(shown, [f"{tick}" for tick in shown])
+        y_ticks = [tick for tick in (2, 5, 10, 20, 50, 100, 200, 500) if axes.get_ylim()[0] < tick < axes.get_ylim()[1]]
+        axes.set_yticks(y_ticks, [f"{tick}" for tick in y_ticks])
         axes.set_yticks([], minor=True)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=2, fontsize=8)
         figure.supxlabel("\n".join(textwrap.wrap(note, 110)), fontsize=7)
@@ -198,11 +198,11 @@ def methods_figure(panels: Mapping[str, Method], unit: str, note: str) -> str:
         figure = Figure(figsize=(WIDTH + 0.8, 0.4 + 2.5 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         x, y = (np.concatenate([panel[side] for panel in panels.values()]) for side in (0, 1))
-        ends = [x.min() * 0.8, x.max() * 1.25]
-        heights = [min(y.min() * 0.8, ends[0]), max(y.max() * 1.25, ends[1])]
+        limits = [x.min() * 0.8, x.max() * 1.25]
+        heights = [min(y.min() * 0.8, limits[0]), max(y.max() * 1.25, limits[1])]
         for k, axes in enumerate(grid.flat):
-            axes.set(xscale="log", yscale="log", xlim=ends, ylim=heights)
-            axes.plot(ends, ends, color=INK, linewidth=0.7, linestyle="--")
+            axes.set(xscale="log", yscale="log", xlim=limits, ylim=heights)
+            axes.plot(limits, limits, color=INK, linewidth=0.7, linestyle="--")
             axes.set_visible(k < len(panels))
         for k, (axes, (heading, (measured, predicted, line))) in enumerate(
             zip(grid.flat, panels.items(), strict=False)
@@ -240,9 +240,9 @@ def heat_figure(groups: Mapping[str, Sequence[str]], distances: FloatArray, note
 
 def svg(figure: Figure) -> str:
     """The figure as an SVG document whose ink follows the reader's colour scheme."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Type", "Format")))
-    text = out.getvalue()
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Type", "Format")))
+    text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "var(--ink)")
     end_of_tag = text.index(">") + 1
     return text[:end_of_tag] + _STYLE.format() + text[end_of_tag:]

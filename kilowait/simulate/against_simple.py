@@ -34,17 +34,17 @@ def against_simple(
     rows: Sequence[Mapping[str, Any]], asked: Mapping[str, JobSubmitted], inventory: Mapping[str, int]
 ) -> Against:
     """Replay rows of `columns.HISTORY` under Simple on `inventory`; `asked` is how each job was submitted."""
-    usable = [row for row in rows if _usable(row, inventory)]
-    submissions = [_submission(row, asked[row["job_id"]]) for row in usable]
+    usable_rows = [row for row in rows if _usable(row, inventory)]
+    submissions = [_submission(row, asked[row["job_id"]]) for row in usable_rows]
     if not submissions:
         return Against(jobs=0, left_out=len(rows), energy_kwh=0.0, wait_s=0.0, simple_energy_kwh=0.0, simple_wait_s=0.0)
     run = simulate(submissions, inventory, simple())
-    ran = {placement.job_id for placement in run.placements}
+    job_ids = {placement.job_id for placement in run.placements}
     return Against(
-        jobs=len(ran),
-        left_out=len(rows) - len(ran),
-        energy_kwh=fsum(row["energy_j"] / JOULES_PER_KWH for row in usable if row["job_id"] in ran),
-        wait_s=fsum(row["placed_s"] - row["submitted_s"] for row in usable if row["job_id"] in ran),
+        jobs=len(job_ids),
+        left_out=len(rows) - len(job_ids),
+        energy_kwh=fsum(row["energy_j"] / JOULES_PER_KWH for row in usable_rows if row["job_id"] in job_ids),
+        wait_s=fsum(row["placed_s"] - row["submitted_s"] for row in usable_rows if row["job_id"] in job_ids),
         simple_energy_kwh=fsum(placement.energy_kwh for placement in run.placements),
         simple_wait_s=fsum(placement.wait_s for placement in run.placements),
     )
@@ -55,13 +55,15 @@ def _usable(row: Mapping[str, Any], inventory: Mapping[str, int]) -> bool:
     return ended_well and bool(row["runtime_s"]) and row["gpu_type"] in inventory
 
 
-def _submission(row: Mapping[str, Any], asked: JobSubmitted) -> Submission:
-    own = asked.predictions[row["gpu_type"]]
+def _submission(row: Mapping[str, Any], event: JobSubmitted) -> Submission:
+    expected = event.predictions[row["gpu_type"]]
     held_s = max(row["ended_s"] - row["placed_s"], 1e-9)  # what kept others waiting: its start and end included
-    longer = held_s / own.runtime_s
-    hungrier = row["energy_j"] / JOULES_PER_KWH / own.energy_kwh if own.energy_kwh else 0.0
+    time_ratio = held_s / expected.runtime_s
+    energy_ratio = row["energy_j"] / JOULES_PER_KWH / expected.energy_kwh if expected.energy_kwh else 0.0
     truth = {
-        gpu_type: Prediction(runtime_s=seen.runtime_s * longer, energy_kwh=seen.energy_kwh * hungrier)
-        for gpu_type, seen in asked.predictions.items()
+        gpu_type: Prediction(
+            runtime_s=prediction.runtime_s * time_ratio, energy_kwh=prediction.energy_kwh * energy_ratio
+        )
+        for gpu_type, prediction in event.predictions.items()
     }
-    return Submission(job=asked.job, truth=truth, seen=truth)
+    return Submission(job=event.job, truth=truth, seen=truth)

@@ -51,11 +51,11 @@ class _Ahead:
         self.planned: dict[str, PlannedRun] = {}
         self.serial = count()
 
-    def run(self, now_s: float, wanted: set[str]) -> dict[str, PlannedRun]:
+    def run(self, now_s: float, job_ids: set[str]) -> dict[str, PlannedRun]:
         self.cluster.now_s = now_s
         for active in self.cluster.active.values():
             self._expect(active, now_s)
-        while wanted - self.planned.keys():
+        while job_ids - self.planned.keys():
             for decision in self.policy(self.cluster):
                 self._place(decision, now_s)
             if not self.ends:
@@ -77,14 +77,14 @@ class _Ahead:
         where = cluster.locate(waiting, decision.gpu_type)
         gpus = waiting.gpus[decision.gpu_type]
         job_id, gpu_type = decision.job_id, decision.gpu_type
-        placed = JobPlaced(
+        event = JobPlaced(
             time_s=now_s, job_id=job_id, attempt=waiting.attempt, gpu_type=gpu_type, gpus=gpus, where=where
         )
-        advance(cluster, placed)
+        advance(cluster, event)
         active = cluster.active[job_id]
-        end_s, seen = self._expect(active, now_s), active.predictions[gpu_type]
+        end_s, prediction = self._expect(active, now_s), active.predictions[gpu_type]
         self.planned[job_id] = PlannedRun(
-            gpu_type=gpu_type, gpus=gpus, start_s=now_s, end_s=end_s, energy_kwh=seen.energy_kwh
+            gpu_type=gpu_type, gpus=gpus, start_s=now_s, end_s=end_s, energy_kwh=prediction.energy_kwh
         )
 
     def _expect(self, active: Active, now_s: float) -> float:
@@ -93,6 +93,6 @@ class _Ahead:
             active.job.job_id, active.predictions[active.gpu_type].runtime_s, now_s - active.placed_s
         )
         end_s = max(now_s, active.placed_s + seconds)
-        finished = AttemptFinished(time_s=end_s, job_id=active.job.job_id, attempt=active.attempt)
-        heapq.heappush(self.ends, (end_s, next(self.serial), finished))
+        event = AttemptFinished(time_s=end_s, job_id=active.job.job_id, attempt=active.attempt)
+        heapq.heappush(self.ends, (end_s, next(self.serial), event))
         return end_s

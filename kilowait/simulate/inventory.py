@@ -38,11 +38,11 @@ def several_nodes(nodes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, 
 
 def _nodes(text: str) -> tuple[int, ...]:
     """The GPUs of each node, () where the text is not that."""
-    found: list[int] = []
+    counts: list[int] = []
     for term in text.split("+"):
-        read = _NODES.fullmatch(term.strip())
-        times, gpus = (int(read[1] or 1), int(read[2])) if read else (0, 0)
-        if times < 1 or gpus < 1 or len(found) + times > MOST_NODES:
+        match = _NODES.fullmatch(term.strip())
+        times, gpus = (int(match[1] or 1), int(match[2])) if match else (0, 0)
+        if times < 1 or gpus < 1 or len(counts) + times > MOST_NODES:
             return ()
-        found += [gpus] * times
-    return tuple(found)
+        counts += [gpus] * times
+    return tuple(counts)

@@ -53,21 +53,23 @@ def read_submissions(
     rows = read_jobs(jobs, gpu_types)
     if predictions is None:
         return [Submission(job=row.job, truth=row.by_type, seen=row.by_type) for row in rows.values()]
-    seen = read_jobs(predictions, gpu_types)
+    predicted_rows = read_jobs(predictions, gpu_types)
     for row in rows.values():
-        _check_agree(row, seen.get(row.job.job_id), Path(jobs), Path(predictions))
-    return [Submission(job=row.job, truth=row.by_type, seen=seen[job_id].by_type) for job_id, row in rows.items()]
+        _check_agree(row, predicted_rows.get(row.job.job_id), Path(jobs), Path(predictions))
+    return [
+        Submission(job=row.job, truth=row.by_type, seen=predicted_rows[job_id].by_type) for job_id, row in rows.items()
+    ]
 
 
 def read_jobs(path: Path | str, gpu_types: Collection[str]) -> dict[str, JobRow]:
     """Read a jobs file by job id, in its order; a header alone is no jobs. Raises InputError naming the culprit."""
     path = Path(path)
     rows: dict[str, JobRow] = {}
-    for cell in read_csv(path, partial(_check_header, path, gpu_types)):
-        row = _row(cell, gpu_types)
+    for csv_row in read_csv(path, partial(_check_header, path, gpu_types)):
+        row = _row(csv_row, gpu_types)
         earlier = rows.setdefault(row.job.job_id, row)
         if earlier is not row:
-            raise cell.wrong("job_id", f"must be unique, line {earlier.line} has it too")
+            raise csv_row.wrong("job_id", f"must be unique, line {earlier.line} has it too")
     return rows
 
 
@@ -88,25 +90,25 @@ def _check_header(path: Path, gpu_types: Collection[str], header: Sequence[str])
     if not header:
         raise InputError(f"{where}: no header; the first line must be {','.join(_FIXED)} and two columns a GPU type")
     _check_names(where, gpu_types)
-    doubled = sorted({column for column in header if header.count(column) > 1})
-    if doubled:
-        raise InputError(f"{where}, column {doubled[0]}: stands {header.count(doubled[0])} times")
+    duplicates = sorted({column for column in header if header.count(column) > 1})
+    if duplicates:
+        raise InputError(f"{where}, column {duplicates[0]}: stands {header.count(duplicates[0])} times")
     ends = _interval_ends(gpu_types, header)
-    named = {t for column in header if column not in (*_FIXED, *_OPTIONAL, *ends) and (t := _pair_type(column))}
-    wanted = [*_FIXED, *(f"{t}_{unit}" for t in (*gpu_types, *sorted(named)) for unit in _UNITS)]
-    for column in (*wanted, *ends.values()):
+    other_types = {t for column in header if column not in (*_FIXED, *_OPTIONAL, *ends) and (t := _pair_type(column))}
+    required = [*_FIXED, *(f"{t}_{unit}" for t in (*gpu_types, *sorted(other_types)) for unit in _UNITS)]
+    for column in (*required, *ends.values()):
         if column not in header:
             raise InputError(f"{where}, column {column}: missing; the file has {', '.join(header)}")
-    known = {*wanted, *ends, *_OPTIONAL, *(f"{t}_gpus" for t in (*gpu_types, *named))}
+    allowed = {*required, *ends, *_OPTIONAL, *(f"{t}_gpus" for t in (*gpu_types, *other_types))}
     for column in header:
-        if column not in known:
+        if column not in allowed:
             raise InputError(f"{where}, column {column!r}: unknown; a GPU type has <TYPE>_s, <TYPE>_kwh, <TYPE>_gpus")
 
 
 def _check_names(where: str, gpu_types: Collection[str]) -> None:
     """Raises InputError for types whose columns would be those of something else."""
-    for taken in {"submit", "checkpoint"} & set(gpu_types):
-        raise InputError(f"{where}, column {taken}_s: no GPU type can be called {taken!r}; rename it")
+    for name in {"submit", "checkpoint"} & set(gpu_types):
+        raise InputError(f"{where}, column {name}_s: no GPU type can be called {name!r}; rename it")
     for gpu_type, end in product(gpu_types, ("low", "high")):
         if f"{gpu_type}_{end}" in gpu_types:
             raise InputError(
@@ -119,8 +121,8 @@ def _interval_ends(gpu_types: Collection[str], header: Sequence[str]) -> dict[st
     """Columns of intervals by name, each with the one of the other end; a type may be called X_low."""
     ends = {}
     for column in header:
-        if named := _END.fullmatch(column):
-            stem, end, unit = named.groups()
+        if match := _END.fullmatch(column):
+            stem, end, unit = match.groups()
             if f"{stem}_{end}" not in gpu_types and (stem in gpu_types or f"{stem}_{unit}" in header):
                 ends[column] = f"{stem}_{'high' if end == 'low' else 'low'}_{unit}"
     return ends
@@ -131,59 +133,61 @@ def _pair_type(column: str) -> str | None:
     return next((column.removesuffix(end) for end in ("_kwh", "_s") if column.endswith(end)), None)
 
 
-def _row(cell: Row, gpu_types: Collection[str]) -> JobRow:
-    job_id = cell.values["job_id"]
+def _row(csv_row: Row, gpu_types: Collection[str]) -> JobRow:
+    job_id = csv_row.values["job_id"]
     if not job_id.strip():
-        raise cell.wrong("job_id", "must not be empty")
-    by_type = {t: p for t in gpu_types if (p := _prediction(cell, t)) is not None}
-    overrides = {t: cell.whole(f"{t}_gpus") for t in gpu_types if cell.values.get(f"{t}_gpus", "").strip()}
+        raise csv_row.wrong("job_id", "must not be empty")
+    by_type = {t: p for t in gpu_types if (p := _prediction(csv_row, t)) is not None}
+    overrides = {t: csv_row.whole(f"{t}_gpus") for t in gpu_types if csv_row.values.get(f"{t}_gpus", "").strip()}
     job = Job(
         job_id=job_id,
-        submit_s=cell.number("submit_s"),
-        gpus=cell.whole("gpus"),
+        submit_s=csv_row.number("submit_s"),
+        gpus=csv_row.whole("gpus"),
         gpus_by_type=overrides,
         allowed=frozenset(by_type),
-        user=cell.values.get("user", "").strip() or None,
-        priority=cell.integer("priority"),
-        checkpoint_s=None if cell.empty("checkpoint_s") else cell.number("checkpoint_s"),
-        gpu_milli=_share(cell, overrides),
-        one_node=_one_node(cell),
+        user=csv_row.values.get("user", "").strip() or None,
+        priority=csv_row.integer("priority"),
+        checkpoint_s=None if csv_row.empty("checkpoint_s") else csv_row.number("checkpoint_s"),
+        gpu_milli=_share(csv_row, overrides),
+        one_node=_one_node(csv_row),
     )
-    return JobRow(job=job, by_type=by_type, line=cell.line)
+    return JobRow(job=job, by_type=by_type, line=csv_row.line)
 
 
-def _share(cell: Row, overrides: Mapping[str, int]) -> int:
+def _share(csv_row: Row, overrides: Mapping[str, int]) -> int:
     """Thousandths of a board, a whole one where nothing is said."""
-    if cell.empty("gpu_milli"):
+    if csv_row.empty("gpu_milli"):
         return WHOLE
-    milli = cell.whole("gpu_milli")
+    milli = csv_row.whole("gpu_milli")
     if milli > WHOLE:
-        raise cell.wrong("gpu_milli", f"must be at most {WHOLE}, a whole GPU")
-    if milli < WHOLE and {cell.whole("gpus"), *overrides.values()} != {1}:
-        raise cell.wrong("gpu_milli", f"below {WHOLE} it is a share of one GPU, and the job takes more")
+        raise csv_row.wrong("gpu_milli", f"must be at most {WHOLE}, a whole GPU")
+    if milli < WHOLE and {csv_row.whole("gpus"), *overrides.values()} != {1}:
+        raise csv_row.wrong("gpu_milli", f"below {WHOLE} it is a share of one GPU, and the job takes more")
     return milli
 
 
-def _one_node(cell: Row) -> bool:
-    text = cell.values.get("one_node", "").strip().lower()
+def _one_node(csv_row: Row) -> bool:
+    text = csv_row.values.get("one_node", "").strip().lower()
     if text not in _YES_NO:
-        raise cell.wrong("one_node", "must be yes or no, or empty for no")
+        raise csv_row.wrong("one_node", "must be yes or no, or empty for no")
     return _YES_NO[text]
 
 
-def _prediction(cell: Row, gpu_type: str) -> Prediction | None:
+def _prediction(csv_row: Row, gpu_type: str) -> Prediction | None:
     """The numbers of one type, None where both cells are empty."""
     time, energy = f"{gpu_type}_s", f"{gpu_type}_kwh"
-    empty = [column for column in (time, energy) if not cell.values[column].strip()]
+    empty = [column for column in (time, energy) if not csv_row.values[column].strip()]
     if len(empty) == 2:
-        _check_no_interval(cell, gpu_type)
+        _check_no_interval(csv_row, gpu_type)
         return None
     if empty:
         other = energy if empty == [time] else time
-        raise cell.wrong(empty[0], f"must be given, as {other} is ({cell.values[other]!r}); empty both to forbid it")
-    runtime_s, energy_kwh = cell.number(time, positive=True), cell.number(energy)
-    runtime_low_s, runtime_high_s = _interval(cell, gpu_type, "s", runtime_s)
-    energy_low_kwh, energy_high_kwh = _interval(cell, gpu_type, "kwh", energy_kwh)
+        raise csv_row.wrong(
+            empty[0], f"must be given, as {other} is ({csv_row.values[other]!r}); empty both to forbid it"
+        )
+    runtime_s, energy_kwh = csv_row.number(time, positive=True), csv_row.number(energy)
+    runtime_low_s, runtime_high_s = _interval(csv_row, gpu_type, "s", runtime_s)
+    energy_low_kwh, energy_high_kwh = _interval(csv_row, gpu_type, "kwh", energy_kwh)
     return Prediction(
         runtime_s=runtime_s,
         energy_kwh=energy_kwh,
@@ -194,49 +198,49 @@ def _prediction(cell: Row, gpu_type: str) -> Prediction | None:
     )
 
 
-def _check_no_interval(cell: Row, gpu_type: str) -> None:
+def _check_no_interval(csv_row: Row, gpu_type: str) -> None:
     for unit, end in product(_UNITS, ("low", "high")):
-        if not cell.empty(f"{gpu_type}_{end}_{unit}"):
-            raise cell.wrong(f"{gpu_type}_{end}_{unit}", f"must be empty, as {gpu_type}_s and {gpu_type}_kwh are")
+        if not csv_row.empty(f"{gpu_type}_{end}_{unit}"):
+            raise csv_row.wrong(f"{gpu_type}_{end}_{unit}", f"must be empty, as {gpu_type}_s and {gpu_type}_kwh are")
 
 
-def _interval(cell: Row, gpu_type: str, unit: str, point: float) -> tuple[float, float] | tuple[None, None]:
+def _interval(csv_row: Row, gpu_type: str, unit: str, point: float) -> tuple[float, float] | tuple[None, None]:
     """Both ends, or None twice where the file gives none; raises InputError unless they lie around `point`."""
     columns = [f"{gpu_type}_{end}_{unit}" for end in ("low", "high")]
-    if all(cell.empty(column) for column in columns):
+    if all(csv_row.empty(column) for column in columns):
         return None, None
     for column in columns:
-        if cell.empty(column):
-            raise cell.wrong(column, "must be given, as the other end of the interval is")
-    low, high = (cell.number(column, positive=True) for column in columns)
-    for column, fine in zip(columns, (low <= point, point <= high), strict=True):
-        if not fine:
+        if csv_row.empty(column):
+            raise csv_row.wrong(column, "must be given, as the other end of the interval is")
+    low, high = (csv_row.number(column, positive=True) for column in columns)
+    for column, valid in zip(columns, (low <= point, point <= high), strict=True):
+        if not valid:
             side = "at most" if column == columns[0] else "at least"
-            raise cell.wrong(column, f"must be {side} {gpu_type}_{unit} ({point!r})")
+            raise csv_row.wrong(column, f"must be {side} {gpu_type}_{unit} ({point!r})")
     return low, high
 
 
-def _check_agree(row: JobRow, seen: JobRow | None, jobs: Path, predictions: Path) -> None:
-    """Raises InputError unless `seen` is about the same job."""
+def _check_agree(row: JobRow, predicted: JobRow | None, jobs: Path, predictions: Path) -> None:
+    """Raises InputError unless `predicted` is about the same job."""
     job_id = row.job.job_id
     where = f"{predictions}: job {job_id!r} ({jobs}, line {row.line})"
-    if seen is None:
+    if predicted is None:
         raise InputError(f"{where} is missing from column job_id; every job needs a line of predictions")
-    where = f"{predictions}, line {seen.line}, column"
-    for gpu_type in sorted(row.by_type.keys() ^ seen.by_type.keys()):
-        there = "is allowed here, but not" if gpu_type in seen.by_type else "may not be empty: it is allowed"
-        raise InputError(f"{where} {gpu_type}_s: job {job_id!r} {there} in {jobs}, line {row.line}")
-    here, there_ = row.job, seen.job
-    if here.submit_s != there_.submit_s:
-        raise InputError(f"{where} submit_s: {there_.submit_s!r} is {here.submit_s!r} in {jobs}, line {row.line}")
+    where = f"{predictions}, line {predicted.line}, column"
+    for gpu_type in sorted(row.by_type.keys() ^ predicted.by_type.keys()):
+        difference = "is allowed here, but not" if gpu_type in predicted.by_type else "may not be empty: it is allowed"
+        raise InputError(f"{where} {gpu_type}_s: job {job_id!r} {difference} in {jobs}, line {row.line}")
+    job, predicted_job = row.job, predicted.job
+    if job.submit_s != predicted_job.submit_s:
+        raise InputError(f"{where} submit_s: {predicted_job.submit_s!r} is {job.submit_s!r} in {jobs}, line {row.line}")
     for name in ("gpu_milli", "one_node"):
-        if getattr(here, name) != getattr(there_, name):
+        if getattr(job, name) != getattr(predicted_job, name):
             raise InputError(
-                f"{where} {name}: {getattr(there_, name)} is {getattr(here, name)} in {jobs}, line {row.line}"
+                f"{where} {name}: {getattr(predicted_job, name)} is {getattr(job, name)} in {jobs}, line {row.line}"
             )
     for gpu_type in row.by_type:
-        if here.gpus_on(gpu_type) != there_.gpus_on(gpu_type):
+        if job.gpus_on(gpu_type) != predicted_job.gpus_on(gpu_type):
             raise InputError(
-                f"{where} gpus or {gpu_type}_gpus: {there_.gpus_on(gpu_type)} is {here.gpus_on(gpu_type)} "
+                f"{where} gpus or {gpu_type}_gpus: {predicted_job.gpus_on(gpu_type)} is {job.gpus_on(gpu_type)} "
                 f"in {jobs}, line {row.line}"
             )

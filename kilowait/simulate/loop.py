@@ -48,16 +48,16 @@ def simulate(
     """
     if engine not in get_args(Engine):
         raise InputError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
-    known = submissions if isinstance(submissions, list | tuple) else list(submissions)
-    if engine == "compiled" or (engine == "auto" and pays(len(known), len(inventory), policy)):
+    jobs = submissions if isinstance(submissions, list | tuple) else list(submissions)
+    if engine == "compiled" or (engine == "auto" and pays(len(jobs), len(inventory), policy)):
         from kilowait.simulate.compiled import engine as core  # numba takes a second to load
 
         try:
-            return core.run(known, inventory, policy, nodes or {})
+            return core.run(jobs, inventory, policy, nodes or {})
         except NotCovered as why:
             if engine == "compiled":
                 raise InputError(f"the compiled engine does not cover this: {why}; use engine 'python'") from why
-    return _run(known, inventory, policy, nodes or {})
+    return _run(jobs, inventory, policy, nodes or {})
 
 
 def _run(
@@ -97,9 +97,9 @@ class _Loop:
         arrival, now_s = next(arrivals, None), 0.0
         while now_s < inf:
             while completions and completions[0][0] == now_s:
-                finished = heapq.heappop(completions)[2]
-                advance(cluster, finished)
-                log.append(finished)
+                event = heapq.heappop(completions)[2]
+                advance(cluster, event)
+                log.append(event)
             while arrival is not None and arrival.time_s == now_s:
                 self.take_in(arrival)
                 arrival = next(arrivals, None)
@@ -115,8 +115,8 @@ class _Loop:
             if arrival is not None and arrival.time_s < now_s:
                 now_s = arrival.time_s
         if cluster.waiting:
-            left = ", ".join(w.job.job_id for w in cluster.queue())
-            raise KilowaitError(f"the policy never placed these jobs although every GPU is free: {left}")
+            job_ids = ", ".join(w.job.job_id for w in cluster.queue())
+            raise KilowaitError(f"the policy never placed these jobs although every GPU is free: {job_ids}")
 
     def arrivals(self) -> Iterator[JobSubmitted]:
         """The submissions in queue order."""
@@ -143,9 +143,9 @@ class _Loop:
         job, attempt = waiting.job, waiting.attempt
         gpus = waiting.gpus.get(gpu_type, 0)
         where = cluster.locate(waiting, gpu_type) if cluster.boards and gpus else ()
-        placed = JobPlaced(time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus, where=where)
-        advance(cluster, placed)
-        self.log.append(placed)
+        start_event = JobPlaced(time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus, where=where)
+        advance(cluster, start_event)
+        self.log.append(start_event)
         truth, remaining = self.by_id[job_id].truth[gpu_type], waiting.remaining
         if remaining < 1:
             truth = truth.left(remaining, job.checkpoint_s or 0.0)
@@ -162,25 +162,25 @@ class _Loop:
             served_s=self.served_s.get(job_id, 0.0) if attempt > 1 else 0.0,
             gpu_milli=job.gpu_milli,
         )
-        finished = AttemptFinished(time_s=placement.end_s, job_id=job_id, attempt=attempt)
-        heapq.heappush(self.completions, (placement.end_s, len(self.placements), finished))
+        end_event = AttemptFinished(time_s=placement.end_s, job_id=job_id, attempt=attempt)
+        heapq.heappush(self.completions, (placement.end_s, len(self.placements), end_event))
         self.placements.append(placement)
 
     def preempt(self, job_id: str, now_s: float) -> None:
         """End a job's attempt at a checkpoint of this instant: it keeps the work that is done, and waits again."""
-        at = next((k for k, (_, _, end) in enumerate(self.completions) if end.job_id == job_id), None)
-        if at is None:
+        index = next((k for k, (_, _, end) in enumerate(self.completions) if end.job_id == job_id), None)
+        if index is None:
             raise IllegalEvent(f"job {job_id}: the policy preempts it, but it does not run")
-        end_s, serial, _ = self.completions.pop(at)
+        end_s, serial, _ = self.completions.pop(index)
         heapq.heapify(self.completions)
-        active, planned = self.cluster.active[job_id], self.placements[serial]
-        whole_s = self.by_id[job_id].truth[planned.gpu_type].runtime_s
+        active, placement = self.cluster.active[job_id], self.placements[serial]
+        whole_s = self.by_id[job_id].truth[placement.gpu_type].runtime_s
         remaining = min(active.remaining, (end_s - now_s) / whole_s)  # none is done while it restarts
-        preempted = JobPreempted(time_s=now_s, job_id=job_id, attempt=active.attempt, remaining=remaining)
-        advance(self.cluster, preempted)
-        self.log.append(preempted)
-        held_s = now_s - planned.start_s
-        energy_kwh = planned.energy_kwh * (held_s / planned.runtime_s)
-        cut = structs.replace(planned, end_s=now_s, runtime_s=held_s, energy_kwh=energy_kwh)
-        self.placements[serial] = cut
-        self.served_s[job_id] = planned.served_s + held_s
+        event = JobPreempted(time_s=now_s, job_id=job_id, attempt=active.attempt, remaining=remaining)
+        advance(self.cluster, event)
+        self.log.append(event)
+        held_s = now_s - placement.start_s
+        energy_kwh = placement.energy_kwh * (held_s / placement.runtime_s)
+        actual = structs.replace(placement, end_s=now_s, runtime_s=held_s, energy_kwh=energy_kwh)
+        self.placements[serial] = actual
+        self.served_s[job_id] = placement.served_s + held_s

@@ -100,26 +100,26 @@ def _if(
     seed: int,
     gpu_type: str | None,
 ) -> Expected | str:
-    supposed, time_s = cluster.copy(), max(now_s, cluster.now_s)
-    held = replace(job, submit_s=time_s, allowed=job.allowed if gpu_type is None else frozenset((gpu_type,)))
-    if gpu_type is not None and (why := cluster.obstacle(held, predictions, gpu_type)):
-        return why
+    trial, time_s = cluster.copy(), max(now_s, cluster.now_s)
+    trial_job = replace(job, submit_s=time_s, allowed=job.allowed if gpu_type is None else frozenset((gpu_type,)))
+    if gpu_type is not None and (reason := cluster.obstacle(trial_job, predictions, gpu_type)):
+        return reason
     try:
-        advance(supposed, JobSubmitted(time_s=time_s, job=held, predictions=predictions))
+        advance(trial, JobSubmitted(time_s=time_s, job=trial_job, predictions=predictions))
     except JobRefused as refusal:
         return str(refusal)
-    found = _expected(supposed, policy, time_s, errors, seed, {job.job_id})
-    return found.get(job.job_id, "it would not start although every GPU became free")
+    expected = _expected(trial, policy, time_s, errors, seed, {job.job_id})
+    return expected.get(job.job_id, "it would not start although every GPU became free")
 
 
 def _expected(
-    cluster: Cluster, policy: Policy, now_s: float, errors: Errors, seed: int, wanted: set[str] | None
+    cluster: Cluster, policy: Policy, now_s: float, errors: Errors, seed: int, job_ids: set[str] | None
 ) -> dict[str, Expected]:
-    point = run_ahead(cluster.copy(), policy, now_s, _median(errors.sd), wanted)
+    planned_runs = run_ahead(cluster.copy(), policy, now_s, _median(errors.sd), job_ids)
     draws = min(MOST_DRAWS, WORK // (cost_of(policy) * (1 + len(cluster.waiting) + len(cluster.active))))
     rng = np.random.default_rng(seed)
-    runs = [run_ahead(cluster.copy(), policy, now_s, _drawn(errors.sd, rng), wanted) for _ in range(draws)]
-    return {job_id: _one(job_id, planned, runs) for job_id, planned in point.items()}
+    runs = [run_ahead(cluster.copy(), policy, now_s, _drawn(errors.sd, rng), job_ids) for _ in range(draws)]
+    return {job_id: _one(job_id, planned, runs) for job_id, planned in planned_runs.items()}
 
 
 def _one(job_id: str, planned: PlannedRun, runs: Sequence[Mapping[str, PlannedRun]]) -> Expected:
@@ -140,11 +140,12 @@ def quantile(share: float, predicted_s: float, run_s: float, sd: float) -> float
     """The `share` quantile of T given T > `run_s`, log T ~ N(log `predicted_s`, `sd`^2)."""
     if sd == 0:
         return max(predicted_s, run_s)
-    survives = float(log_ndtr(-math.log(run_s / predicted_s) / sd)) if run_s > 0 else 0.0
+    log_survival = float(log_ndtr(-math.log(run_s / predicted_s) / sd)) if run_s > 0 else 0.0
     if share >= 1:
         return math.inf
-    at = -float(ndtri_exp(survives + math.log1p(-share)))  # in logarithms: a job may overrun by many deviations
-    return max(run_s, predicted_s * math.exp(sd * at))
+    # In logarithms: a job may overrun by many deviations.
+    deviations = -float(ndtri_exp(log_survival + math.log1p(-share)))
+    return max(run_s, predicted_s * math.exp(sd * deviations))
 
 
 def _median(sd: float) -> Supposed:

@@ -19,17 +19,17 @@ def named_rules(words: Sequence[str], option: str = "--policy") -> dict[str, Rul
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     finder.add_argument(option, dest="names", nargs="?", default="")
-    found, _ = finder.parse_known_args(list(words))
-    names = [part.split("=")[0].strip() for part in (found.names or "").split(",")]
+    args, _ = finder.parse_known_args(list(words))
+    names = [part.split("=")[0].strip() for part in (args.names or "").split(",")]
     return {**POLICIES, **{name: POLICIES[name] for name in names if ":" in name and name in POLICIES}}
 
 
 def explained(rules: Iterable[Rule]) -> str:
     """A paragraph a policy: its sentence, what adds to it, and a line of its options."""
-    found = list(rules)
-    indent = 4 + max(len(rule.name) for rule in found)
+    listed_rules = list(rules)
+    indent = 4 + max(len(rule.name) for rule in listed_rules)
     lines = []
-    for rule in found:
+    for rule in listed_rules:
         text = "; ".join(filter(None, (rule.sentence, rule.detail)))
         lines.append(fill(text, WIDTH, initial_indent=f"  {rule.name:<{indent - 2}}", subsequent_indent=" " * indent))
         lines += [" " * indent + " ".join(option.word for option in rule.options)] if rule.options else []
@@ -47,11 +47,11 @@ def add_parameters(
     for rule in rules:
         for option in rule.options:
             by_name.setdefault(option.name, []).append((rule, apart.get(option.name, option)))
-    instead = {option.name: option.instead_of for ((_, option), *_) in by_name.values() if option.instead_of}
-    groups = {name: parser.add_mutually_exclusive_group() for name in instead.values()}
+    replaced_by_name = {option.name: option.instead_of for ((_, option), *_) in by_name.values() if option.instead_of}
+    groups = {name: parser.add_mutually_exclusive_group() for name in replaced_by_name.values()}
     for name, takers in by_name.items():
         option = takers[0][1]
-        group = groups.get(instead.get(name, name), parser)
+        group = groups.get(replaced_by_name.get(name, name), parser)
         group.add_argument(option.word, type=_argument(option.read), metavar=option.metavar, help=_help(takers))
 
 
@@ -72,10 +72,10 @@ def _help(takers: Sequence[tuple[Rule, Parameter]]) -> str:
     option = takers[0][1]
     defaults = {parameter.shown_default for _, parameter in takers}
     if len(defaults) > 1:
-        shown = ", ".join(f"{rule.name} {parameter.shown_default or 'none'}" for rule, parameter in takers)
+        value = ", ".join(f"{rule.name} {parameter.shown_default or 'none'}" for rule, parameter in takers)
     else:
-        shown = option.shown_default
-    text = f"{', '.join(rule.name for rule, _ in takers)}: {option.sentence}" + (f" (default {shown})" if shown else "")
+        value = option.shown_default
+    text = f"{', '.join(rule.name for rule, _ in takers)}: {option.sentence}" + (f" (default {value})" if value else "")
     return text.replace("%", "%%")
 
 

@@ -65,7 +65,7 @@ def score(run: Run, *, idle_power_w: Mapping[str, float] | None = None) -> Score
     )
 
 
-def _idle_kwh(run: Run, given: Mapping[str, float]) -> float | None:
+def _idle_kwh(run: Run, watts_by_type: Mapping[str, float]) -> float | None:
     """Energy of free GPUs in the window, None where a type's idle power is unknown."""
     if not run.placements:
         return 0.0
@@ -75,7 +75,7 @@ def _idle_kwh(run: Run, given: Mapping[str, float]) -> float | None:
         busy_s[placement.gpu_type] += placement.gpu_s
     idle_j = 0.0
     for gpu_type, gpus in run.inventory.items():
-        watts = given.get(gpu_type, catalogue_idle_power_w(gpu_type))
+        watts = watts_by_type.get(gpu_type, catalogue_idle_power_w(gpu_type))
         if watts is None:
             return None
         idle_j += watts * max(0.0, gpus * window_s - busy_s[gpu_type])

@@ -58,9 +58,9 @@ def simulate(
     """
     nodes = parse_nodes(gpus) if isinstance(gpus, str) else {name: _nodes(name, count) for name, count in gpus.items()}
     totals = {name: sum(counts) for name, counts in nodes.items()}
-    made, settled = _policy(policy, parameters)
-    run = run_loop(_submissions(jobs, totals, predictions), totals, made, nodes=nodes)
-    return Simulation(scores=score(run), parameters=settled, gpus=totals, run=run)
+    made_policy, values = _policy(policy, parameters)
+    run = run_loop(_submissions(jobs, totals, predictions), totals, made_policy, nodes=nodes)
+    return Simulation(scores=score(run), parameters=values, gpus=totals, run=run)
 
 
 def _nodes(gpu_type: str, count: int | Sequence[int]) -> tuple[int, ...]:
@@ -95,5 +95,5 @@ def _policy(policy: str | Rule | Policy, parameters: Mapping[str, Any]) -> tuple
     unknown = [name for name in parameters if name not in policy.takes]
     if unknown:
         raise InputError(f"{policy.name} has no parameter {unknown[0]!r}; it has {', '.join(policy.takes) or 'none'}")
-    settled = {**policy.settled(parameters), **{name: given for name, given in parameters.items() if given is not None}}
-    return policy(**settled), settled
+    values = {**policy.settled(parameters), **{name: value for name, value in parameters.items() if value is not None}}
+    return policy(**values), values

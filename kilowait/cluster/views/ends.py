@@ -40,5 +40,5 @@ class Ends:
 
 def comes_back(active: Active, draining: Collection[str]) -> int:
     """Thousandths of GPUs that others can have once a job has ended: those on a node that drains leave with it."""
-    gone = sum(held.gpus for held in active.where if held.node in draining)
-    return (active.gpus - gone) * active.job.gpu_milli
+    leaving = sum(held.gpus for held in active.where if held.node in draining)
+    return (active.gpus - leaving) * active.job.gpu_milli

@@ -56,16 +56,16 @@ class Bucket:
     def add(self, key: float, waiting: Waiting) -> None:
         """Insert a pair at its rank."""
         keys = self.keys
-        at = bisect_right(keys, key)
-        if at and keys[at - 1] == key and self.entries[at - 1].place > waiting.place:
-            at = bisect_left(self.entries, waiting.place, bisect_left(keys, key), at, key=_place)
-        keys.insert(at, key)
-        self.entries.insert(at, waiting)
+        position = bisect_right(keys, key)
+        if position and keys[position - 1] == key and self.entries[position - 1].place > waiting.place:
+            position = bisect_left(self.entries, waiting.place, bisect_left(keys, key), position, key=_place)
+        keys.insert(position, key)
+        self.entries.insert(position, waiting)
 
     def sweep(self, queue: Mapping[str, Waiting]) -> None:
         """Drop the entries of jobs that no longer wait."""
-        kept = [(k, w) for k, w in zip(self.keys, self.entries, strict=True) if queue.get(w.job.job_id) is w]
-        self.keys, self.entries = [k for k, _ in kept], [w for _, w in kept]
+        live = [(k, w) for k, w in zip(self.keys, self.entries, strict=True) if queue.get(w.job.job_id) is w]
+        self.keys, self.entries = [k for k, _ in live], [w for _, w in live]
 
 
 class Ranking:
@@ -114,10 +114,10 @@ class Ranking:
         bucket = self._buckets.get(demand)
         if bucket is None:
             return
-        at = self._live(bucket)
-        while at < len(bucket.entries):
-            yield bucket.entries[at]
-            at = self._live(bucket, at + 1)
+        position = self._live(bucket)
+        while position < len(bucket.entries):
+            yield bucket.entries[position]
+            position = self._live(bucket, position + 1)
 
     def fitting(self, room: Room) -> Iterator[tuple[str, str]]:
         """Pairs (job_id, gpu_type) that fit at the moment they are reached, best first.
@@ -129,24 +129,24 @@ class Ranking:
 
     def fitting_buckets(self, room: Room) -> list[Bucket]:
         """The buckets of pairs that fit; perhaps none of their jobs waits any more."""
-        found = [b for b in self._special if b.entries and room.holds(*b.demand)] if self._special else []
-        for gpu_type, left in room.free.items():
-            if left > 0:
+        buckets = [b for b in self._special if b.entries and room.holds(*b.demand)] if self._special else []
+        for gpu_type, free in room.free.items():
+            if free > 0:
                 for bucket in self._by_type[gpu_type]:
-                    if bucket.gpus <= left and bucket.entries:
-                        found.append(bucket)  # noqa: PERF401 (this runs at every decision, and is faster so)
-        return found
+                    if bucket.gpus <= free and bucket.entries:
+                        buckets.append(bucket)  # noqa: PERF401 (this runs at every decision, and is faster so)
+        return buckets
 
     def _live(self, bucket: Bucket, start: int = 0) -> int:
         """The first position from `start` on of a job that still waits, the bucket's length when there is none."""
         queue, entries = self._queue, bucket.entries
-        at, end = start, len(entries)
-        while at < end and queue.get(entries[at].job.job_id) is not entries[at]:
-            at += 1
-        if start == 0 and at:
-            del entries[:at], bucket.keys[:at]
+        position, end = start, len(entries)
+        while position < end and queue.get(entries[position].job.job_id) is not entries[position]:
+            position += 1
+        if start == 0 and position:
+            del entries[:position], bucket.keys[:position]
             return 0
-        return at
+        return position
 
     def _merged(self, buckets: Iterable[Bucket], room: Room | None) -> Iterator[tuple[str, str]]:
         """The live pairs of several buckets in one order; a bucket is left as soon as it no longer fits."""
@@ -154,26 +154,26 @@ class Ranking:
         heapq.heapify(heads)
         free = {} if room is None else room.free
         while heads:
-            _, (_, job_id), _, at, bucket = heads[0]
+            _, (_, job_id), _, position, bucket = heads[0]
             if room is not None and (
                 bucket.gpus > free[bucket.gpu_type] if bucket.plain else not room.holds(*bucket.demand)
             ):
                 heapq.heappop(heads)
                 continue
             yield job_id, bucket.gpu_type
-            head = self._head(bucket, at + 1)
+            head = self._head(bucket, position + 1)
             if head is None:
                 heapq.heappop(heads)
             else:
                 heapq.heapreplace(heads, head)
 
     def _head(self, bucket: Bucket, start: int) -> Head | None:
-        at = self._live(bucket, start)
-        if at == len(bucket.entries):
+        position = self._live(bucket, start)
+        if position == len(bucket.entries):
             return None
-        job = bucket.entries[at].job
+        job = bucket.entries[position].job
         place = job.submit_s, job.job_id  # as `Waiting.place`, which is a call, and this runs at every decision
-        return bucket.keys[at], place, self._positions[bucket.gpu_type], at, bucket
+        return bucket.keys[position], place, self._positions[bucket.gpu_type], position, bucket
 
 
 class Keys:
@@ -194,7 +194,7 @@ class Keys:
 
 
 def ranking_by(key: Key | JobKey, rankings: Iterable[Ranking]) -> Ranking | None:
-    """The one that is ordered by this function."""
+    """The ranking that is ordered by this function."""
     for ranking in rankings:
         if ranking.keys.by(key):
             return ranking
@@ -206,28 +206,28 @@ def ranked_in(rankings: Iterable[Ranking], waiting: Waiting) -> list[Ranking]:
 
     Raises InputError, before anything changes, when a key is not a number.
     """
-    ranked = []
+    pairs = []
     for ranking in rankings:
         if (keys := ranking.keys.of(waiting)) is not None:
-            ranked.append((ranking, keys))  # noqa: PERF401 (this runs at every submission, and is faster so)
-    for ranking, keys in ranked:
+            pairs.append((ranking, keys))  # noqa: PERF401 (this runs at every submission, and is faster so)
+    for ranking, keys in pairs:
         ranking.add(waiting, keys)
-    return [ranking for ranking, _ in ranked]
+    return [ranking for ranking, _ in pairs]
 
 
 def _pair_keys(key: Key, waiting: Waiting) -> list[float]:
     job, predictions = waiting.job, waiting.predictions
     keys = [key(job, gpu_type, predictions[gpu_type]) for gpu_type in waiting.gpus]
     if math.isnan(sum(keys)):  # perhaps only infinities of both signs
-        for gpu_type, found in zip(waiting.gpus, keys, strict=True):
-            if math.isnan(found):
-                seen = predictions[gpu_type]
-                raise InputError(f"job {job.job_id} on {gpu_type}: its rank is not a number, from {seen}")
+        for gpu_type, value in zip(waiting.gpus, keys, strict=True):
+            if math.isnan(value):
+                prediction = predictions[gpu_type]
+                raise InputError(f"job {job.job_id} on {gpu_type}: its rank is not a number, from {prediction}")
     return keys
 
 
 def _job_keys(key: JobKey, waiting: Waiting) -> list[float]:
-    found = key(waiting)
-    if math.isnan(found):
+    value = key(waiting)
+    if math.isnan(value):
         raise InputError(f"job {waiting.job.job_id}: its rank is not a number, from {waiting.predictions}")
-    return [found] * len(waiting.gpus)
+    return [value] * len(waiting.gpus)

@@ -52,12 +52,12 @@ class Scale:
         Pairs of 0 kWh have no logarithm and are left out of E.
         """
         for gpu_type, count in gpus.items():
-            seen = predictions[gpu_type]
+            prediction = predictions[gpu_type]
             self.pairs += 1
-            self.log_gpu_s_sum += log(count * share) + log(seen.runtime_s)
-            if seen.energy_kwh > 0:
+            self.log_gpu_s_sum += log(count * share) + log(prediction.runtime_s)
+            if prediction.energy_kwh > 0:
                 self.energy_pairs += 1
-                self.log_energy_kwh_sum += log(seen.energy_kwh)
+                self.log_energy_kwh_sum += log(prediction.energy_kwh)
         mean_energy = self.log_energy_kwh_sum / self.energy_pairs if self.energy_pairs else None
         running = (self.log_gpu_s_sum / self.pairs, mean_energy)
         if _has_moved(self.in_force, running):

@@ -13,5 +13,5 @@ def upgrade(operations: Operations) -> None:
     operations.create_index("ix_jobs_owner_job", "jobs", ["owner", "job_id"])
     operations.create_index("ix_jobs_state_job", "jobs", ["state", "job_id"])
     operations.drop_index("ix_jobs_state", "jobs")
-    asked = text("cancel_s IS NOT NULL AND ended_s IS NULL")
-    operations.create_index("ix_jobs_cancelling", "jobs", ["job_id"], sqlite_where=asked, postgresql_where=asked)
+    where = text("cancel_s IS NOT NULL AND ended_s IS NULL")
+    operations.create_index("ix_jobs_cancelling", "jobs", ["job_id"], sqlite_where=where, postgresql_where=where)

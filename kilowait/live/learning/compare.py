@@ -46,12 +46,12 @@ class Score:
 
     @property
     def better(self) -> bool:
-        """The candidate is, and not by chance."""
+        """Whether the candidate is better, and not by chance."""
         return self.high < 0
 
     @property
     def worse(self) -> bool:
-        """The candidate is, and not by chance."""
+        """Whether the candidate is worse, and not by chance."""
         return self.low > 0
 
 
@@ -80,15 +80,15 @@ def scores(
 
     `fresh` (m,) says whose source had not been measured before.
     """
-    found = []
+    comparisons = []
     for metric in (RUNTIME, ENERGY):
-        had = np.isfinite(errors[metric]["candidate"])
-        for kind, rows in ((ALL, had), (NEW, had & fresh)):
+        measured = np.isfinite(errors[metric]["candidate"])
+        for kind, rows in ((ALL, measured), (NEW, measured & fresh)):
             if rows.any():
-                own = {who: error[rows] for who, error in errors[metric].items()}
+                row_errors = {predictor: error[rows] for predictor, error in errors[metric].items()}
                 names = np.array(sources, dtype=object)[rows]
-                found.append(_score(metric, kind, own, names.tolist(), seed))
-    return found
+                comparisons.append(_score(metric, kind, row_errors, names.tolist(), seed))
+    return comparisons
 
 
 def verdict(found: Sequence[Score]) -> tuple[bool, str]:
@@ -100,14 +100,14 @@ def verdict(found: Sequence[Score]) -> tuple[bool, str]:
     main = decides.get((RUNTIME, ALL))
     if main is None:
         return False, f"the newest jobs are of fewer than {LEAST_SOURCES} sources"
-    said = f"mean |log error| of run times {main.difference:+.3f} [{main.low:+.3f}, {main.high:+.3f}]"
+    summary = f"mean |log error| of run times {main.difference:+.3f} [{main.low:+.3f}, {main.high:+.3f}]"
     if not main.better:
-        return False, f"not better than {main.incumbent} on the newest {main.jobs} jobs: {said}"
+        return False, f"not better than {main.incumbent} on the newest {main.jobs} jobs: {summary}"
     for (metric, kind), score in decides.items():
         if score.worse:
-            ends = f"{score.difference:+.3f} [{score.low:+.3f}, {score.high:+.3f}]"
-            return False, f"better on run times ({said}), but worse on {metric} of {kind}: {ends}"
-    return True, f"better than {main.incumbent} on the newest {main.jobs} jobs: {said}"
+            interval = f"{score.difference:+.3f} [{score.low:+.3f}, {score.high:+.3f}]"
+            return False, f"better on run times ({summary}), but worse on {metric} of {kind}: {interval}"
+    return True, f"better than {main.incumbent} on the newest {main.jobs} jobs: {summary}"
 
 
 def _score(metric: str, kind: str, errors: Mapping[str, FloatArray], sources: Sequence[str], seed: int) -> Score:
@@ -119,8 +119,8 @@ def _score(metric: str, kind: str, errors: Mapping[str, FloatArray], sources: Se
         jobs_kind=kind,
         jobs=len(sources),
         sources=len(set(sources)),
-        median={who: float(np.median(error)) for who, error in errors.items()},
-        mean={who: float(error.mean()) for who, error in errors.items()},
+        median={predictor: float(np.median(error)) for predictor, error in errors.items()},
+        mean={predictor: float(error.mean()) for predictor, error in errors.items()},
         incumbent=incumbent,
         difference=float(difference.mean()),
         low=low,
@@ -129,11 +129,11 @@ def _score(metric: str, kind: str, errors: Mapping[str, FloatArray], sources: Se
 
 
 def _interval(difference: FloatArray, sources: Sequence[str], seed: int) -> tuple[float, float]:
-    """Of the mean (m,), by drawing whole sources."""
+    """The confidence interval of the mean of `difference` (m,), by drawing whole sources."""
     _, index = np.unique(np.array(sources, dtype=object).astype(str), return_inverse=True)
     sums, counts = np.bincount(index, difference), np.bincount(index)
-    drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    samples = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
+    means = sums[samples].sum(1) / counts[samples].sum(1)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

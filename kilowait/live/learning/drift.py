@@ -45,29 +45,29 @@ def drift(seen: Sequence[Seen], version: str, promised: Sequence[float]) -> Drif
 
     None where there are fewer than LEAST of them, or nothing was promised.
     """
-    own = [one for one in seen if one.predicted.probe_version.endswith(f"+{version}")]
-    if len(own) < LEAST or not promised:
+    jobs = [job for job in seen if job.predicted.probe_version.endswith(f"+{version}")]
+    if len(jobs) < LEAST or not promised:
         return None
-    errors = [abs(math.log(one.runtime_s / one.predicted.runtime_s)) for one in own]
-    level = min(1.0, 0.5 + float(norm.ppf(1 - ALARM)) / (2 * math.sqrt(len(own))))
+    errors = [abs(math.log(job.runtime_s / job.predicted.runtime_s)) for job in jobs]
+    level = min(1.0, 0.5 + float(norm.ppf(1 - ALARM)) / (2 * math.sqrt(len(jobs))))
     median, band = float(np.median(errors)), float(np.quantile(promised, level))
-    held = [_holds(one) for one in own if one.predicted.runtime_low_s is not None]
-    coverage, least = (sum(held) / len(held), _least_coverage(len(held))) if held else (None, 0.0)
-    far = f"median |log error| {median:.3f} above {band:.3f}" if median > band else ""
-    missed = f"coverage {coverage:.2f} below {least:.2f}" if coverage is not None and coverage < least else ""
+    inside = [_holds(job) for job in jobs if job.predicted.runtime_low_s is not None]
+    coverage, floor = (sum(inside) / len(inside), _least_coverage(len(inside))) if inside else (None, 0.0)
+    error_sign = f"median |log error| {median:.3f} above {band:.3f}" if median > band else ""
+    coverage_sign = f"coverage {coverage:.2f} below {floor:.2f}" if coverage is not None and coverage < floor else ""
     return Drift(
-        jobs=len(own),
+        jobs=len(jobs),
         median=median,
         median_band=band,
         coverage=coverage,
-        coverage_band=least,
-        beyond=" and ".join(sign for sign in (far, missed) if sign),
+        coverage_band=floor,
+        beyond=" and ".join(sign for sign in (error_sign, coverage_sign) if sign),
     )
 
 
-def _holds(one: Seen) -> bool:
-    low, high = one.predicted.runtime_low_s, one.predicted.runtime_high_s
-    return low is not None and high is not None and low <= one.runtime_s <= high
+def _holds(job: Seen) -> bool:
+    low, high = job.predicted.runtime_low_s, job.predicted.runtime_high_s
+    return low is not None and high is not None and low <= job.runtime_s <= high
 
 
 def _least_coverage(jobs: int) -> float:

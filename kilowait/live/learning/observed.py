@@ -49,28 +49,28 @@ def observed(store: Store, base_version: str, *, pretended: bool = False, most: 
     real = measured_types(store)
     rows = [row for row in _ended(store, pretended, most) if not (pretended and row.gpu_type in real)]
     jobs = {row.job_id: _asked(row.asked) for row in rows}
-    known = bases.found(store, base_version, [job.content_hash for job in jobs.values()])
-    kept: list[tuple[Row[Any], Job, bases.Base]] = []
+    base_of = bases.found(store, base_version, [job.content_hash for job in jobs.values()])
+    entries: list[tuple[Row[Any], Job, bases.Base]] = []
     for row in reversed(rows):
         job = jobs[row.job_id]
-        base = known.get((job.content_hash, job.gpus * job.gpu_milli))
+        base = base_of.get((job.content_hash, job.gpus * job.gpu_milli))
         if base is not None and row.gpu_type in base.by_type and base.by_type[row.gpu_type].energy_kwh > 0:
-            kept.append((row, job, base))
-    lengths = {len(base.vector) for *_, base in kept}
+            entries.append((row, job, base))
+    lengths = {len(base.vector) for *_, base in entries}
     if len(lengths) > 1:
         raise InputError(f"{store.name}: embeddings of {sorted(lengths)} numbers under one version {base_version}")
     return Observed(
-        measured=_measured(kept, Provenance.PRETENDED if pretended else Provenance.MEASURED),
-        job_id=tuple(row.job_id for row, *_ in kept),
-        ended_s=np.array([row.ended_s for row, *_ in kept]),
-        lacking=len(rows) - len(kept),
+        measured=_measured(entries, Provenance.PRETENDED if pretended else Provenance.MEASURED),
+        job_id=tuple(row.job_id for row, *_ in entries),
+        ended_s=np.array([row.ended_s for row, *_ in entries]),
+        lacking=len(rows) - len(entries),
     )
 
 
 def measured_types(store: Store) -> frozenset[str]:
     """The GPU types on which a run time was ever measured for real."""
-    real = MEASUREMENTS.c.runtime_provenance == Provenance.MEASURED.value
-    return frozenset(row[0] for row in store.rows(select(MEASUREMENTS.c.gpu_type).where(real).distinct()))
+    condition = MEASUREMENTS.c.runtime_provenance == Provenance.MEASURED.value
+    return frozenset(row[0] for row in store.rows(select(MEASUREMENTS.c.gpu_type).where(condition).distinct()))
 
 
 def count(store: Store, *, pretended: bool = False, after_s: float = 0.0) -> int:
@@ -90,8 +90,8 @@ class Seen:
 def recent(store: Store, most: int, *, pretended: bool = False) -> list[Seen]:
     """The newest `most` jobs that teach, the newest first, as they were seen at submission; raises StoreError."""
     rows = _ended(store, pretended, most)
-    asked = submissions(store, [row.job_id for row in rows])
-    return [Seen(predicted=asked[r.job_id].predictions[r.gpu_type], runtime_s=r.runtime_s) for r in rows]
+    events = submissions(store, [row.job_id for row in rows])
+    return [Seen(predicted=events[r.job_id].predictions[r.gpu_type], runtime_s=r.runtime_s) for r in rows]
 
 
 _BOTH = (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt)
@@ -110,25 +110,25 @@ def _ended(store: Store, pretended: bool, most: int) -> list[Row[Any]]:
 
 
 def _teaching(query: Any, pretended: bool) -> Any:
-    how = Provenance.PRETENDED if pretended else Provenance.MEASURED
-    well = (ATTEMPTS.c.exit_code == 0) & ATTEMPTS.c.reason.is_(None) & ATTEMPTS.c.ended_s.is_not(None)
-    had = (MEASUREMENTS.c.runtime_provenance == how.value) & (MEASUREMENTS.c.runtime_s > 0)
-    return query.where(well, had)
+    provenance = Provenance.PRETENDED if pretended else Provenance.MEASURED
+    ended_well = (ATTEMPTS.c.exit_code == 0) & ATTEMPTS.c.reason.is_(None) & ATTEMPTS.c.ended_s.is_not(None)
+    measured = (MEASUREMENTS.c.runtime_provenance == provenance.value) & (MEASUREMENTS.c.runtime_s > 0)
+    return query.where(ended_well, measured)
 
 
-def _measured(kept: Sequence[tuple[Row[Any], Job, bases.Base]], how: Provenance) -> MeasuredJobs:
+def _measured(entries: Sequence[tuple[Row[Any], Job, bases.Base]], provenance: Provenance) -> MeasuredJobs:
     runtime, energy = [], []
-    for row, _, base in kept:
-        seen = base.by_type[row.gpu_type]
-        runtime.append(math.log(row.runtime_s / seen.runtime_s))
-        metered = row.energy_provenance == how.value and row.energy_j > 0
-        energy.append(math.log(row.energy_j / JOULES_PER_KWH / seen.energy_kwh) if metered else math.nan)
-    numbers = len(kept[0][2].vector) if kept else 0
+    for row, _, base in entries:
+        prediction = base.by_type[row.gpu_type]
+        runtime.append(math.log(row.runtime_s / prediction.runtime_s))
+        metered = row.energy_provenance == provenance.value and row.energy_j > 0
+        energy.append(math.log(row.energy_j / JOULES_PER_KWH / prediction.energy_kwh) if metered else math.nan)
+    numbers = len(entries[0][2].vector) if entries else 0
     return MeasuredJobs(
-        gpu_type=tuple(row.gpu_type for row, *_ in kept),
-        source=tuple(job.content_hash for _, job, _ in kept),
-        owner=tuple(row.owner for row, *_ in kept),
-        vectors=np.array([base.vector for *_, base in kept], dtype=np.float32).reshape(len(kept), numbers),
+        gpu_type=tuple(row.gpu_type for row, *_ in entries),
+        source=tuple(job.content_hash for _, job, _ in entries),
+        owner=tuple(row.owner for row, *_ in entries),
+        vectors=np.array([base.vector for *_, base in entries], dtype=np.float32).reshape(len(entries), numbers),
         runtime=np.array(runtime),
         energy=np.array(energy),
     )

@@ -23,7 +23,7 @@ from kilowait.predict.correction.training import MeasuredJobs, calibrated, train
 
 
 class RefitOutcome(StrEnum):
-    """What a round came to."""
+    """How a round of learning ended."""
 
     PROMOTED = "promoted"
     NOT_BETTER = "not better"
@@ -78,95 +78,103 @@ def refit(
     base = base_version or bases.newest_version(store)
     if base is None:
         raise InputError(f"{store.name}: no base prediction was kept yet; the service keeps one with each submission")
-    seen, incumbent = observed(store, base, pretended=pretended), _incumbent(store, base, pretended)
-    since = len(seen) if incumbent is None else int((seen.ended_s > incumbent.training["newest_s"]).sum())
-    first = first_tested(len(seen), since)
+    jobs, incumbent = observed(store, base, pretended=pretended), _incumbent(store, base, pretended)
+    since = len(jobs) if incumbent is None else int((jobs.ended_s > incumbent.training["newest_s"]).sum())
+    first = first_tested(len(jobs), since)
     if first is None:
-        tried = 0 if pretended else count(store, pretended=True)
-        return _too_few(seen, since, base, tried)
-    trained, tested = (seen.measured.where(np.arange(*ends)) for ends in ((0, first), (first, len(seen))))
+        pretended_jobs = 0 if pretended else count(store, pretended=True)
+        return _too_few(jobs, since, base, pretended_jobs)
+    trained, tested = (jobs.measured.where(np.arange(*span)) for span in ((0, first), (first, len(jobs))))
     recipe = calibrated(train(trained, base, pretended=pretended), tested)
     errors = _errors(tested, {"current": incumbent, "candidate": recipe})
-    known = set(trained.source)
-    found = scores(errors, tested.source, np.array([source not in known for source in tested.source]))
-    better, reason = verdict(found)
+    known_sources = set(trained.source)
+    comparisons = scores(errors, tested.source, np.array([source not in known_sources for source in tested.source]))
+    better, reason = verdict(comparisons)
     result = RefitRound(
         outcome=RefitOutcome.BETTER if better else RefitOutcome.NOT_BETTER,
         reason=reason,
         base_version=base,
         trained=first,
-        tested=len(seen) - first,
-        lacking=seen.lacking,
-        scores=found,
+        tested=len(jobs) - first,
+        lacking=jobs.lacking,
+        scores=comparisons,
     )
-    return result if only_compare else _kept(store, result, recipe, seen, errors, now_s, who)
+    return result if only_compare else _kept(store, result, recipe, jobs, errors, now_s, who)
 
 
 def _incumbent(store: Store, base: str, pretended: bool) -> Correction | None:
     """The correction in force where it is of this base predictor and of such jobs: any other is not applied to them."""
-    found = in_force(store)
-    return found[1] if found and (found[1].base_version, found[1].pretended) == (base, pretended) else None
+    current = in_force(store)
+    return current[1] if current and (current[1].base_version, current[1].pretended) == (base, pretended) else None
 
 
-def _too_few(seen: Observed, since: int, base: str, tried: int) -> RefitRound:
-    more = needed(len(seen), since)
-    about = f"needs at least {more} more measured jobs; {len(seen)} teach, {since} of them since the model in force"
-    lack = f"; {seen.lacking} more lack a base prediction of {base}" if seen.lacking else ""
-    lack += f"; {tried} on pretended GPUs teach only when asked to (--pretended)" if tried else ""
-    return RefitRound(outcome=RefitOutcome.TOO_FEW, reason=about + lack, base_version=base, lacking=seen.lacking)
+def _too_few(jobs: Observed, since: int, base: str, pretended_jobs: int) -> RefitRound:
+    more = needed(len(jobs), since)
+    reason = f"needs at least {more} more measured jobs; {len(jobs)} teach, {since} of them since the model in force"
+    details = f"; {jobs.lacking} more lack a base prediction of {base}" if jobs.lacking else ""
+    details += f"; {pretended_jobs} on pretended GPUs teach only when asked to (--pretended)" if pretended_jobs else ""
+    return RefitRound(outcome=RefitOutcome.TOO_FEW, reason=reason + details, base_version=base, lacking=jobs.lacking)
 
 
-def _errors(tested: MeasuredJobs, by: Mapping[str, Correction | None]) -> dict[str, dict[str, FloatArray]]:
+def _errors(tested: MeasuredJobs, corrections: Mapping[str, Correction | None]) -> dict[str, dict[str, FloatArray]]:
     """|log(measured / predicted)| by metric and predictor; that of the base is the residual itself."""
     truth = {RUNTIME: tested.runtime, ENERGY: tested.energy}
-    found = {metric: {"base": np.abs(residual)} for metric, residual in truth.items()}
-    for name, correction in by.items():
+    errors = {metric: {"base": np.abs(residual)} for metric, residual in truth.items()}
+    for name, correction in corrections.items():
         if correction is not None:
             for metric, (mean, _) in correction.residuals(tested.jobs(correction.space)).items():
-                found[metric][name] = np.abs(truth[metric] - mean)
-    return found
+                errors[metric][name] = np.abs(truth[metric] - mean)
+    return errors
 
 
 def _kept(
     store: Store,
     result: RefitRound,
     recipe: Correction,
-    seen: Observed,
+    jobs: Observed,
     errors: Mapping[str, Mapping[str, FloatArray]],
     now_s: float,
     who: str,
 ) -> RefitRound:
     """Write the recipe on all jobs down, and promote it where it was better."""
-    facts = {"jobs": len(seen), "newest_s": float(seen.ended_s[-1])}
-    final = train(seen.measured, result.base_version, like=recipe, pretended=recipe.pretended, training=facts)
-    made = packed(final)
-    models.add(store, _made(made, final, seen, _said(result, errors), now_s))
+    training = {"jobs": len(jobs), "newest_s": float(jobs.ended_s[-1])}
+    correction = train(jobs.measured, result.base_version, like=recipe, pretended=recipe.pretended, training=training)
+    packed_model = packed(correction)
+    models.add(store, _made(packed_model, correction, jobs, _said(result, errors), now_s))
     if result.outcome is not RefitOutcome.BETTER:
-        return replace(result, version=made.version)
+        return replace(result, version=packed_model.version)
     try:
-        models.promote(store, made.version, who=who, reason=result.reason[: models.MAX_REASON], now_s=now_s)
+        models.promote(store, packed_model.version, who=who, reason=result.reason[: models.MAX_REASON], now_s=now_s)
     except InputError as error:  # somebody else was first, or it is a try-out beside a real one
-        return replace(result, version=made.version, reason=f"{result.reason}; not promoted: {error}")
-    return replace(result, version=made.version, outcome=RefitOutcome.PROMOTED)
+        return replace(result, version=packed_model.version, reason=f"{result.reason}; not promoted: {error}")
+    return replace(result, version=packed_model.version, outcome=RefitOutcome.PROMOTED)
 
 
 def _said(result: RefitRound, errors: Mapping[str, Mapping[str, FloatArray]]) -> dict[str, Any]:
     """What is kept of a comparison: its table, and the candidate's errors of run times, which drift is held against."""
-    kept = np.sort(errors[RUNTIME]["candidate"]).round(4).tolist()
+    candidate_errors = np.sort(errors[RUNTIME]["candidate"]).round(4).tolist()
     table = [asdict(score) for score in result.scores]
-    return {"table": table, "trained": result.trained, "tested": result.tested, "errors": kept, "said": result.reason}
+    return {
+        "table": table,
+        "trained": result.trained,
+        "tested": result.tested,
+        "errors": candidate_errors,
+        "said": result.reason,
+    }
 
 
-def _made(made: Packed, final: Correction, seen: Observed, said: Mapping[str, Any], now_s: float) -> models.Made:
+def _made(
+    packed_model: Packed, correction: Correction, jobs: Observed, comparison: Mapping[str, Any], now_s: float
+) -> models.Made:
     return models.Made(
-        version=made.version,
-        base_version=final.base_version,
+        version=packed_model.version,
+        base_version=correction.base_version,
         made_s=now_s,
-        jobs=len(seen),
-        newest_job=seen.job_id[-1],
-        newest_s=float(seen.ended_s[-1]),
-        pretended=final.pretended,
-        scores=said,
-        description=made.description,
-        tensors=made.tensors,
+        jobs=len(jobs),
+        newest_job=jobs.job_id[-1],
+        newest_s=float(jobs.ended_s[-1]),
+        pretended=correction.pretended,
+        scores=comparison,
+        description=packed_model.description,
+        tensors=packed_model.tensors,
     )

@@ -54,10 +54,10 @@ def energy(demand: Demand) -> FloatArray:
     The source's cost policy divides throughput by the price of a type; with the job's power e_mj / t_mj for a price,
     that leaves 1 / e_mj. Pairs of 0 kWh count as the least energy above 0 that there is.
     """
-    able = np.isfinite(demand.seconds)
-    least = demand.kwh[able & (demand.kwh > 0)].min(initial=np.inf)
+    runnable = np.isfinite(demand.seconds)
+    least = demand.kwh[runnable & (demand.kwh > 0)].min(initial=np.inf)
     gain = least / np.maximum(demand.kwh, least) if np.isfinite(least) else np.ones_like(demand.kwh)
-    return _largest_sum(demand, np.where(able, gain, 0.0), *_capacity(demand))
+    return _largest_sum(demand, np.where(runnable, gain, 0.0), *_capacity(demand))
 
 
 ALLOCATIONS: Mapping[str, Callable[[Demand], FloatArray]] = MappingProxyType(

@@ -45,10 +45,10 @@ def demand_of(cluster: Cluster, waiting: Iterable[Waiting]) -> tuple[Demand, Seq
 
     Jobs that are alike in everything the program knows are one group, in the order of their first.
     """
-    place = {gpu_type: column for column, gpu_type in enumerate(cluster.total)}
+    column_of = {gpu_type: column for column, gpu_type in enumerate(cluster.total)}
     groups: defaultdict[_Row, list[str]] = defaultdict(list)
-    for one, types in _jobs(cluster, waiting):
-        groups[_row(one, types, place)].append(one.job.job_id)
+    for entry, types in _jobs(cluster, waiting):
+        groups[_row(entry, types, column_of)].append(entry.job.job_id)
     members = list(groups.values())
     return _arrays(list(groups), [len(job_ids) for job_ids in members], list(cluster.total.values())), members
 
@@ -57,13 +57,13 @@ def _jobs(cluster: Cluster, waiting: Iterable[Waiting]) -> Iterator[tuple[Active
     for active in sorted(cluster.active.values(), key=lambda a: a.job.job_id):
         if cluster.total[active.gpu_type]:  # where all drain there is nothing to share
             yield active, (active.gpu_type,)
-    for one in waiting:
-        yield one, cluster.options(one)
+    for entry in waiting:
+        yield entry, cluster.options(entry)
 
 
-def _row(one: Active | Waiting, types: Iterable[str], place: dict[str, int]) -> _Row:
-    job, seen = one.job, one.predictions
-    pairs = (_Pair(place[t], job.amount_on(t), seen[t].runtime_s, seen[t].energy_kwh) for t in types)
+def _row(entry: Active | Waiting, types: Iterable[str], column_of: dict[str, int]) -> _Row:
+    job, predictions = entry.job, entry.predictions
+    pairs = (_Pair(column_of[t], job.amount_on(t), predictions[t].runtime_s, predictions[t].energy_kwh) for t in types)
     return job.gpus * job.gpu_milli / WHOLE, tuple(pairs)
 
 
@@ -72,8 +72,8 @@ def _arrays(rows: Sequence[_Row], jobs: Sequence[int], total: Sequence[int]) -> 
     seconds, kwh, gpus = np.full(shape, np.inf), np.zeros(shape), np.zeros(shape)
     for row, (_, pairs) in enumerate(rows):
         for pair in pairs:
-            at = row, pair.column
-            seconds[at], kwh[at], gpus[at] = pair.seconds, pair.kwh, pair.gpus
+            cell = row, pair.column
+            seconds[cell], kwh[cell], gpus[cell] = pair.seconds, pair.kwh, pair.gpus
     return Demand(
         seconds=seconds,
         kwh=kwh,

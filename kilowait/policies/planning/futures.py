@@ -42,13 +42,13 @@ class ArrivalModel:
         """
         rate = len(known_s) / max(now_s - known_s[0], DAY_S)
         ahead_s = min(self.ahead_s, self.most / rate)
-        begun = rng.poisson(rate * (1 - self.clustering) * ahead_s, scenarios)
-        row = np.repeat(np.arange(scenarios), begun)
+        spontaneous = rng.poisson(rate * (1 - self.clustering) * ahead_s, scenarios)
+        row = np.repeat(np.arange(scenarios), spontaneous)
         at_s = now_s + rng.uniform(0, ahead_s, len(row))
-        left = self.clustering * np.exp(-(now_s - known_s) / self.cluster_s)
-        brought = rng.poisson(left, (scenarios, len(known_s)))
+        expected = self.clustering * np.exp(-(now_s - known_s) / self.cluster_s)
+        offspring = rng.poisson(expected, (scenarios, len(known_s)))
         rows, times_s = [row], [at_s]
-        row = np.repeat(np.arange(scenarios), brought.sum(axis=1))
+        row = np.repeat(np.arange(scenarios), offspring.sum(axis=1))
         at_s = now_s + rng.exponential(self.cluster_s, len(row))
         rows.append(row)
         times_s.append(at_s)

@@ -89,10 +89,10 @@ def _rest_s(
 ) -> float:
     """What the jobs cost that are not started now; no waiting one starts before anything happens, at `next_s`."""
     waiting, n = len(choice), 0
-    held, left = 0, np.empty_like(order)
+    held, rest = 0, np.empty_like(order)
     for i in order:
         if i >= waiting or choice[i] == NONE:
-            left[n] = i
+            rest[n] = i
             n += 1
         if i < waiting and choice[i] == NONE:
             jobs.release_s[i] = next_s
@@ -100,7 +100,7 @@ def _rest_s(
     if held and next_s == np.inf:
         return np.inf
     return held * (next_s - now_s if held else 0.0) + (
-        search(left[:n], jobs, profile, scratch, moves, plan) if n else 0.0
+        search(rest[:n], jobs, profile, scratch, moves, plan) if n else 0.0
     )
 
 
@@ -132,7 +132,7 @@ def _hindsight(
 @inner
 def _mean_cost_s(
     choice: IntArray,
-    seen: int,
+    count: int,
     now_s: float,
     next_end_s: float,
     profile: Steps,
@@ -145,15 +145,15 @@ def _mean_cost_s(
     plan: PlanArrays,
     orders: IntArray,
 ) -> float:
-    """What a choice costs on average over the first `seen` futures, with the best plan behind it in each."""
+    """What a choice costs on average over the first `count` futures, with the best plan behind it in each."""
     copy(profile, behind)
     begun_s, first_end_s = _begin(choice, jobs, now_s, behind)
-    cost_s = begun_s * seen
-    for s in range(seen):
+    cost_s = begun_s * count
+    for s in range(count):
         n = _append(jobs, len(choice), known, futures, s)
         next_s = min(next_end_s, first_end_s, futures.arrive_s[s, 0] if futures.counts[s] else np.inf)
         cost_s += _rest_s(choice, jobs, orders[s, :n], now_s, next_s, behind, scratch, moves[n] // 4, plan)
-    return cost_s / seen
+    return cost_s / count
 
 
 @kernel
@@ -188,19 +188,31 @@ def decide(
     alone = JobArrays(jobs.release_s, jobs.milli, jobs.runtime_s, crowded_s)
     search(by_area(jobs, waiting), alone, profile, scratch, moves[waiting], plan)
     choices[0] = _begun(waiting, plan, now_s)
-    seen = 0
-    while seen < scenarios:
-        some = (seen, min(seen + chunk, scenarios))
-        _hindsight(some, now_s, waiting, profile, scratch, jobs, known, futures, moves, plan, orders, choices)
-        seen = some[1]
-        if len(_distinct(choices[: seen + 1], 2)) == 1:
+    count = 0
+    while count < scenarios:
+        span = (count, min(count + chunk, scenarios))
+        _hindsight(span, now_s, waiting, profile, scratch, jobs, known, futures, moves, plan, orders, choices)
+        count = span[1]
+        if len(_distinct(choices[: count + 1], 2)) == 1:
             chosen[:] = choices[0]
             return
     best, least_s = 0, np.inf
     for c in _distinct(choices, most):
         if next_end_s < np.inf or (choices[c] != NONE).any():
             cost_s = _mean_cost_s(
-                choices[c], seen, now_s, next_end_s, profile, behind, scratch, jobs, known, futures, moves, plan, orders
+                choices[c],
+                count,
+                now_s,
+                next_end_s,
+                profile,
+                behind,
+                scratch,
+                jobs,
+                known,
+                futures,
+                moves,
+                plan,
+                orders,
             )
             if cost_s < least_s:
                 best, least_s = c, cost_s

@@ -76,11 +76,11 @@ def take(steps: Steps, kind: int, milli: int, start_s: float, end_s: float) -> N
     """Take GPUs of a type out of the profile."""
     times_s, free, count = steps.times_s[kind], steps.free[kind], steps.counts[kind]
     for time_s in (start_s, end_s):
-        at = first_at_least(times_s, count, time_s)
-        if at == count or times_s[at] != time_s:
-            for k in range(count, at, -1):
+        position = first_at_least(times_s, count, time_s)
+        if position == count or times_s[position] != time_s:
+            for k in range(count, position, -1):
                 times_s[k], free[k] = times_s[k - 1], free[k - 1]
-            times_s[at], free[at] = time_s, free[at - 1]
+            times_s[position], free[position] = time_s, free[position - 1]
             count += 1
     for k in range(first_at_least(times_s, count, start_s), first_at_least(times_s, count, end_s)):
         free[k] -= milli

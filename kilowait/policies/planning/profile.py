@@ -125,16 +125,16 @@ class Profile:
 
     def copy(self) -> "Profile":
         """A profile with the same steps, whose reservations leave this one as it is."""
-        twin = Profile.__new__(Profile)
-        twin._cluster = self._cluster
-        twin._steps = {gpu_type: (times[:], free[:]) for gpu_type, (times, free) in self._steps.items()}
-        return twin
+        profile = Profile.__new__(Profile)
+        profile._cluster = self._cluster
+        profile._steps = {gpu_type: (times[:], free[:]) for gpu_type, (times, free) in self._steps.items()}
+        return profile
 
     def has_room_now(self, waiting: Waiting, gpu_type: str) -> bool:
         """Whether the job could run from now on to its predicted end on `gpu_type`."""
         times, free = self._steps[gpu_type]
         milli, end_s = waiting.job.milli_on(gpu_type), times[0] + waiting.predictions[gpu_type].runtime_s
-        return all(left >= milli for left in free[: bisect_left(times, end_s)])
+        return all(free_milli >= milli for free_milli in free[: bisect_left(times, end_s)])
 
     def reserve(self, taken: Reservation) -> None:
         """Take the GPUs of a reservation out of the profile."""
@@ -155,7 +155,7 @@ def _ends_by_type(cluster: Cluster, end_s: Callable[[Active], float]) -> Mapping
     ends: dict[str, list[tuple[float, int]]] = {gpu_type: [] for gpu_type in cluster.total}
     for active in cluster.active.values():
         ends[active.gpu_type].append((end_s(active), comes_back(active, cluster.draining)))
-    return {gpu_type: sorted(found) for gpu_type, found in ends.items()}
+    return {gpu_type: sorted(type_ends) for gpu_type, type_ends in ends.items()}
 
 
 def _cut(times: list[float], free: list[int], time_s: float) -> int:

@@ -60,23 +60,26 @@ def select(columns: Sequence[Column], free: Callable[[str, float], float], limit
     np.minimum.at(least_s, job, cost_s)
     extra_s = cost_s - least_s[job]  # beside what no choice can avoid, a gap would be lost in the tolerance
     unit_s = max(1.0, float(extra_s.max()))
-    every = np.arange(len(columns))
-    once = csr_matrix((np.ones(len(columns)), (job, every)), shape=(jobs, len(columns)))
-    row, place, gpus, most = _held(columns, free)
-    held = csr_matrix((gpus, (row, place)), shape=(len(most), len(columns)))
-    found = milp(
+    indexes = np.arange(len(columns))
+    one_each = csr_matrix((np.ones(len(columns)), (job, indexes)), shape=(jobs, len(columns)))
+    row, place, gpus, capacity = _held(columns, free)
+    held = csr_matrix((gpus, (row, place)), shape=(len(capacity), len(columns)))
+    solution = milp(
         extra_s / unit_s,
         integrality=np.ones(len(columns)),
         bounds=Bounds(0, 1),
-        constraints=[LinearConstraint(once, 1, 1), *([LinearConstraint(held, -np.inf, most)] if most else [])],
+        constraints=[
+            LinearConstraint(one_each, 1, 1),
+            *([LinearConstraint(held, -np.inf, capacity)] if capacity else []),
+        ],
         options={"node_limit": limits.nodes, "time_limit": limits.time_s, "mip_rel_gap": ENOUGH},
     )
-    if found.status == INFEASIBLE:
+    if solution.status == INFEASIBLE:
         return Selection(columns=None, bound_s=math.inf)
-    dual = found.mip_dual_bound
+    dual = solution.mip_dual_bound
     beyond_s = 0.0 if dual is None or not math.isfinite(dual) else max(0.0, float(dual)) * unit_s
-    taken = None if found.x is None else tuple(columns[k] for k in every[found.x > 0.5].tolist())
-    return Selection(columns=taken, bound_s=math.fsum(least_s) + beyond_s)
+    chosen = None if solution.x is None else tuple(columns[k] for k in indexes[solution.x > 0.5].tolist())
+    return Selection(columns=chosen, bound_s=math.fsum(least_s) + beyond_s)
 
 
 def _jobs(columns: Sequence[Column]) -> tuple[npt.NDArray[np.intp], int]:
@@ -94,16 +97,16 @@ def _held(
     """
     rows: list[int] = []
     places: list[int] = []
-    most: list[float] = []
-    for gpu_type, mine in _by_type(columns).items():
-        begin, end = (np.array([read[k] for k in mine]) for read in _spans(columns))
+    capacity: list[float] = []
+    for gpu_type, indexes in _by_type(columns).items():
+        begin, end = (np.array([read[k] for k in indexes]) for read in _spans(columns))
         for moment_s in np.unique(begin[begin < end]).tolist():
-            holding = [mine[k] for k in np.flatnonzero((begin <= moment_s) & (moment_s < end)).tolist()]
-            if _most_used([columns[k] for k in holding]) > (left := free(gpu_type, moment_s)):
-                rows += [len(most)] * len(holding)
+            holding = [indexes[k] for k in np.flatnonzero((begin <= moment_s) & (moment_s < end)).tolist()]
+            if _most_used([columns[k] for k in holding]) > (free_gpus := free(gpu_type, moment_s)):
+                rows += [len(capacity)] * len(holding)
                 places += holding
-                most.append(left)
-    return rows, places, [float(columns[k].gpus) for k in places], most
+                capacity.append(free_gpus)
+    return rows, places, [float(columns[k].gpus) for k in places], capacity
 
 
 def _spans(columns: Sequence[Column]) -> tuple[list[float], list[float]]:

@@ -88,13 +88,13 @@ def _best(
 @inner
 def _fastest(world: WorldArrays, so_far: Tracks, seen_s_NT: F64, job: int) -> int:
     """The type of the least predicted seconds on which a job, that fits somewhere, fits now."""
-    found = -1
+    fastest = -1
     for kind in range(seen_s_NT.shape[1]):
         size = world.size_NT[job, kind]
         fits = size > 0 and world.sizes_S[size] <= so_far.free_T[kind]
-        if fits and (found < 0 or seen_s_NT[job, kind] < seen_s_NT[job, found]):
-            found = kind
-    return found
+        if fits and (fastest < 0 or seen_s_NT[job, kind] < seen_s_NT[job, fastest]):
+            fastest = kind
+    return fastest
 
 
 @kernel
@@ -112,10 +112,10 @@ def by_key(
         now_s = next_instant(world, so_far)
         if now_s == NEVER:
             return
-        before, arrived = epoch, so_far.at[ARRIVED]
+        last_epoch, arrived = epoch, so_far.at[ARRIVED]
         while epoch + 1 < epochs and weighed.since_E[epoch + 1] < arrived:
             epoch += 1
-        if epoch != before:  # another scale: all keys anew
+        if epoch != last_epoch:  # another scale: all keys anew
             for bucket in range(len(held_B)):
                 held_B[bucket] = 0
             filed = 0

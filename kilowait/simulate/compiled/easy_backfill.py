@@ -96,13 +96,13 @@ def _set(forest: Forest, bucket: int, leaf: int, value: float) -> None:
 @inner
 def _enter(world: WorldArrays, forest: Forest, seen_s_NT: F64, job: int) -> bool:
     """Let a job wait in all its buckets; False when it has none."""
-    sizes, some = len(world.sizes_S), False
+    sizes, waits = len(world.sizes_S), False
     for kind in range(world.size_NT.shape[1]):
         size = world.size_NT[job, kind]
         if size:
             _set(forest, kind * sizes + size, forest.leaf_NT[job, kind], seen_s_NT[job, kind])
-            some = True
-    return some
+            waits = True
+    return waits
 
 
 @inner
@@ -153,11 +153,11 @@ def _remove_end(ends: CompiledEnds, kind: int, end_s: float, gpus: int) -> None:
 
 
 @inner
-def _earliest(ends: CompiledEnds, kind: int, free: int, asked: int, now_s: float) -> float:
+def _earliest(ends: CompiledEnds, kind: int, free: int, gpus: int, now_s: float) -> float:
     """The first time, now or a predicted end, at which so many GPUs of a type are free; ends that are past count."""
     start_s = now_s
     for place in range(ends.first_T[kind], ends.first_T[kind] + ends.count_T[kind]):
-        if free >= asked and ends.end_s[place] > now_s:
+        if free >= gpus and ends.end_s[place] > now_s:
             break
         free += ends.gpus[place]
         start_s = max(start_s, ends.end_s[place])
@@ -189,7 +189,7 @@ def _candidate(
     world: WorldArrays, so_far: Tracks, forest: Forest, now_s: float, held: int, shadow_s: float, extra: int
 ) -> int:
     """The first job behind the head that fits now on a type where it does not delay the head; -1 for none."""
-    sizes, found = len(world.sizes_S), -1
+    sizes, first = len(world.sizes_S), -1
     for kind in range(len(world.total_T)):
         for size in range(1, sizes):
             gpus = world.sizes_S[size]
@@ -197,9 +197,9 @@ def _candidate(
                 break
             limit_s = shadow_s if kind == held and gpus > extra else ANY_S
             job = _leftmost(forest, kind * sizes + size, now_s, limit_s)
-            if job >= 0 and (found < 0 or job < found):
-                found = job
-    return found
+            if job >= 0 and (first < 0 or job < first):
+                first = job
+    return first
 
 
 @inner
@@ -207,16 +207,16 @@ def _fastest_admitted(
     world: WorldArrays, so_far: Tracks, seen_s_NT: F64, job: int, now_s: float, held: int, shadow_s: float, extra: int
 ) -> int:
     """Of the types on which a candidate fits without delaying the head, that of the least predicted seconds."""
-    found = -1
+    fastest = -1
     for kind in range(len(world.total_T)):
         size = world.size_NT[job, kind]
         if size == 0 or world.sizes_S[size] > so_far.free_T[kind]:
             continue
         if kind == held and world.sizes_S[size] > extra and now_s + seen_s_NT[job, kind] > shadow_s:
             continue
-        if found < 0 or seen_s_NT[job, kind] < seen_s_NT[job, found]:
-            found = kind
-    return found
+        if fastest < 0 or seen_s_NT[job, kind] < seen_s_NT[job, fastest]:
+            fastest = kind
+    return fastest
 
 
 @inner
@@ -252,10 +252,10 @@ def _drop_ended(world: WorldArrays, so_far: Tracks, ends: CompiledEnds, seen_s_N
     """Forget the predicted ends of the jobs whose completions the log has from `logged` on."""
     jobs = len(world.submit_s_N)
     for place in range(logged, so_far.at[LOGGED]):
-        ended = so_far.log[place] - 2 * jobs
-        if ended >= 0:
-            job, kind = so_far.job[ended], so_far.kind[ended]
-            end_s = so_far.start_s[ended] + seen_s_NT[job, kind]
+        serial = so_far.log[place] - 2 * jobs
+        if serial >= 0:
+            job, kind = so_far.job[serial], so_far.kind[serial]
+            end_s = so_far.start_s[serial] + seen_s_NT[job, kind]
             _remove_end(ends, kind, end_s, world.sizes_S[world.size_NT[job, kind]])
 
 

@@ -68,11 +68,11 @@ def _plainly_exact(submissions: Sequence[Submission]) -> bool:
 
 def _refused(table: Table, cluster: Cluster) -> dict[str, str]:
     """Why jobs can never run, by job id, in queue order."""
-    found = {}
-    for place in np.flatnonzero(~table.asked_NT.any(axis=1)).tolist():
-        job, seen = table.submissions[place].job, table.submissions[place].seen
-        found[job.job_id] = f"job {job.job_id}: can never run here: {cluster.refusal(job, seen)}"
-    return found
+    reasons = {}
+    for position in np.flatnonzero(~table.asked_NT.any(axis=1)).tolist():
+        job, predictions = table.submissions[position].job, table.submissions[position].seen
+        reasons[job.job_id] = f"job {job.job_id}: can never run here: {cluster.refusal(job, predictions)}"
+    return reasons
 
 
 def _world(table: Table, cluster: Cluster) -> WorldArrays:
@@ -132,18 +132,18 @@ _KERNELS = {
 
 def _unweighed() -> Weighed:
     """No scale: the keys are known."""
-    nothing, none = np.empty(0), np.empty((0, 0))
-    return Weighed(none, none, 0.0, np.empty(0, np.int64), nothing, nothing)
+    empty_E, empty_NT = np.empty(0), np.empty((0, 0))
+    return Weighed(empty_NT, empty_NT, 0.0, np.empty(0, np.int64), empty_E, empty_E)
 
 
 def _weighed(weight: float, table: Table, work_NT: F64) -> Weighed:
     """The epochs of the cluster's scale, which the submissions alone move."""
     scale, epochs = Scale(), list[tuple[int, float, float]]()
-    for job, (submission, asked) in enumerate(zip(table.submissions, table.asked_NT.tolist(), strict=True)):
-        before, gpus = scale.in_force, {t: n for t, n in zip(table.types, asked, strict=True) if n}
+    for job, (submission, counts) in enumerate(zip(table.submissions, table.asked_NT.tolist(), strict=True)):
+        old_scale, gpus = scale.in_force, {t: n for t, n in zip(table.types, counts, strict=True) if n}
         if gpus:
             scale.add(submission.seen, gpus)
-        if scale.in_force is not before:
+        if scale.in_force is not old_scale:
             epochs.append((job, scale.gpu_s, scale.energy_kwh))
     since, gpu_s, energy_kwh = zip(*epochs, strict=True) if epochs else ((), (), ())
     since_E = np.array(since, np.int64)

@@ -14,15 +14,15 @@ def first_come(world: WorldArrays, so_far: Tracks) -> None:
         if now_s == NEVER:
             return
         while head < so_far.at[ARRIVED]:
-            found, possible = -1, False
+            chosen, possible = -1, False
             for kind in range(types):
                 size = size_NT[head, kind]
                 possible |= size > 0
                 if size > 0 and sizes_S[size] <= free_T[kind]:
-                    found = kind
+                    chosen = kind
                     break
-            if found >= 0:
-                start(world, so_far, head, found, now_s)
+            if chosen >= 0:
+                start(world, so_far, head, chosen, now_s)
             elif possible:
                 break
             head += 1  # it has started, or is refused

@@ -94,8 +94,8 @@ def _check_jobs(jobs: Sequence[Job]) -> None:
     """Raises NotCovered for a share of a board and for a job that asks for one node."""
     for job in jobs:
         if job.gpu_milli != WHOLE or job.one_node:
-            what = "one_node" if job.one_node else f"gpu_milli {job.gpu_milli}"
-            raise NotCovered(f"job {job.job_id} has {what}, so boards must be told apart")
+            problem = "one_node" if job.one_node else f"gpu_milli {job.gpu_milli}"
+            raise NotCovered(f"job {job.job_id} has {problem}, so boards must be told apart")
 
 
 def _particular(jobs: Sequence[Job]) -> bool:
@@ -107,24 +107,24 @@ def _fill_plainly(into: F64, predictions: Sequence[Mapping[str, Prediction]], ty
     """Fill seconds and kWh (2, jobs, types); False where some prediction is missing."""
     for kind, gpu_type in enumerate(types):
         try:
-            those = [by_type[gpu_type] for by_type in predictions]
+            column = [by_type[gpu_type] for by_type in predictions]
         except KeyError:
             return False
-        into[0, :, kind] = [p.runtime_s for p in those]
-        into[1, :, kind] = [p.energy_kwh for p in those]
+        into[0, :, kind] = [prediction.runtime_s for prediction in column]
+        into[1, :, kind] = [prediction.energy_kwh for prediction in column]
     return True
 
 
 def _fill_one_by_one(truth: F64, seen: F64, submissions: Sequence[Submission], cluster: Cluster) -> I64:
     """As `_fill_plainly`, where each job has its own types; returns the GPUs asked (jobs, types)."""
     truth[:], seen[:], asked = 1.0, 1.0, np.zeros(truth.shape[1:], np.int64)
-    place = {gpu_type: kind for kind, gpu_type in enumerate(cluster.total)}
+    kind_of = {gpu_type: kind for kind, gpu_type in enumerate(cluster.total)}
     for row, submission in enumerate(submissions):
         for gpu_type, gpus in cluster.possible(submission.job, submission.seen).items():
-            kind, true, known = place[gpu_type], submission.truth[gpu_type], submission.seen[gpu_type]
+            kind, true_prediction, prediction = kind_of[gpu_type], submission.truth[gpu_type], submission.seen[gpu_type]
             asked[row, kind] = gpus
-            truth[:, row, kind] = true.runtime_s, true.energy_kwh
-            seen[:, row, kind] = known.runtime_s, known.energy_kwh
+            truth[:, row, kind] = true_prediction.runtime_s, true_prediction.energy_kwh
+            seen[:, row, kind] = prediction.runtime_s, prediction.energy_kwh
     return asked
 
 
@@ -156,6 +156,6 @@ def _in_queue_order(table: Table) -> Table:
 
 def _check_range(name: str, values: F64, *, zero: bool) -> None:
     """Raises NotCovered for numbers beyond `LEAST` and `MOST`, but 0 where that is allowed."""
-    wrong = (values > MOST) | ((values < LEAST) & ~((values == 0) & zero))
-    if wrong.any():
-        raise NotCovered(f"{name} must be from {LEAST:g} to {MOST:g}, a job has {values[wrong][0]:g}")
+    outside = (values > MOST) | ((values < LEAST) & ~((values == 0) & zero))
+    if outside.any():
+        raise NotCovered(f"{name} must be from {LEAST:g} to {MOST:g}, a job has {values[outside][0]:g}")

@@ -28,9 +28,9 @@ class Tape:
         jobs, submissions, placements = len(self.submissions), self.submissions, self.placements
         for entry in self.log.tolist():
             if entry < jobs:
-                job, seen = submissions[entry].job, submissions[entry].seen
+                job, predictions = submissions[entry].job, submissions[entry].seen
                 if job.job_id not in self.refused:
-                    yield JobSubmitted(time_s=job.submit_s, job=job, predictions=seen)
+                    yield JobSubmitted(time_s=job.submit_s, job=job, predictions=predictions)
             elif entry < 2 * jobs:
                 p = placements[entry - jobs]
                 yield JobPlaced(time_s=p.start_s, job_id=p.job_id, attempt=p.attempt, gpu_type=p.gpu_type, gpus=p.gpus)

@@ -82,15 +82,15 @@ def push(heap: I32, first: int, size: int, key: F64, offset: int, item: int) -> 
 
     The key of an item is `key[offset + item]`.
     """
-    place, own = size, key[offset + item]
+    place, item_key = size, key[offset + item]
     while place > 0:
-        above = (place - 1) >> 1
-        other = heap[first + above]
-        its = key[offset + other]
-        if its < own or (its == own and other < item):
+        parent = (place - 1) >> 1
+        parent_item = heap[first + parent]
+        parent_key = key[offset + parent_item]
+        if parent_key < item_key or (parent_key == item_key and parent_item < item):
             break
-        heap[first + place] = other
-        place = above
+        heap[first + place] = parent_item
+        place = parent
     heap[first + place] = item
 
 
@@ -99,20 +99,20 @@ def pop(heap: I32, first: int, size: int, key: F64, offset: int) -> None:
     """Drop the top of the heap of `size` items at `first`."""
     size -= 1
     item = heap[first + size]
-    place, own = 0, key[offset + item]
+    place, item_key = 0, key[offset + item]
     while 2 * place + 1 < size:
-        below = 2 * place + 1
-        other = heap[first + below]
-        its = key[offset + other]
-        if below + 1 < size:
-            right = heap[first + below + 1]
-            rights = key[offset + right]
-            if rights < its or (rights == its and right < other):
-                below, other, its = below + 1, right, rights
-        if own < its or (own == its and item < other):
+        child = 2 * place + 1
+        child_item = heap[first + child]
+        child_key = key[offset + child_item]
+        if child + 1 < size:
+            right_item = heap[first + child + 1]
+            right_key = key[offset + right_item]
+            if right_key < child_key or (right_key == child_key and right_item < child_item):
+                child, child_item, child_key = child + 1, right_item, right_key
+        if item_key < child_key or (item_key == child_key and item < child_item):
             break
-        heap[first + place] = other
-        place = below
+        heap[first + place] = child_item
+        place = child
     heap[first + place] = item
 
 
