@@ -44,13 +44,17 @@ _MODULES = {"errors": "kilowait.core.errors", "predict": "kilowait.predict", "si
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, looked up when it is first used."""
-    if name in _MODULES:
-        value: Any = import_module(_MODULES[name])
-    elif name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
-    else:
+    """A public name, looked up when it is first used; raises MissingExtra where it needs a library of an extra."""
+    if name not in _HOME | _MODULES:
         raise AttributeError(f"module 'kilowait' has no attribute {name!r}; public are {', '.join(__all__)}")
+    try:
+        value: Any = import_module(_MODULES.get(name) or _HOME[name])
+    except ModuleNotFoundError as error:
+        from kilowait.core.extras import explained
+
+        raise explained(error, f"kilowait.{name}") from error
+    if name in _HOME:
+        value = getattr(value, name)
     globals()[name] = value
     return value
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from kilowait.cli.predict_text import as_text
 from kilowait.core.errors import InputError
-from kilowait.core.extras import require
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import JOULES_PER_KWH
@@ -91,7 +90,6 @@ def run(args: argparse.Namespace) -> int:
     """Predict for every file and print; raises InputError for a source or device type that is refused."""
     settings = _settings(args)
     readings = _read(args)
-    require("kilowait predict", ("torch", "transformers", "safetensors", "tokenizers", "gguf"), "predict")
     os.environ.update({**WAITING, **os.environ})
     with _without_collection():
         report = _report(forecast_jobs(readings, settings))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.core.errors import InputError
+from kilowait.core.extras import require
 from kilowait.core.hardware import CATALOGUE, GPU_TYPES, canonical, is_known
 from kilowait.core.jobs import Prediction
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
@@ -140,7 +141,11 @@ def predict(
 
 
 def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) -> ForecastRound:
-    """Forecasts of these programs; raises InputError for an unknown device type, ModelError as `predict` does."""
+    """Forecasts of these programs.
+
+    Raises InputError for an unknown device type, ModelError as `predict` does, MissingExtra before anything is started.
+    """
+    require("kilowait predict", ("torch", "transformers", "safetensors", "tokenizers", "gguf"), "predict")
     with ExitStack() as stack:  # the workers of dry runs start while torch loads here
         gpu_runs = stack.enter_context(DryRuns(settings.dry_run_budget_s if _wants_gpus(settings.devices) else 0.0))
         own_runs = _own_runs(settings, gpu_runs, stack) if settings.dry_run_budget_s else None

@@ -123,6 +123,11 @@ sys.exit(main({words!r}))
             "kilowait token needs SQLAlchemy: pip install 'kilowait[serve]'",
         ),
         (
+            {"sqlalchemy"},
+            ["backup", "x.db", "--database", "sqlite:///y.db"],
+            "kilowait backup needs SQLAlchemy: pip install 'kilowait[serve]'",
+        ),
+        (
             {"psycopg"},
             ["token", "create", "--owner", "me", "--role", "read", "--database", "postgresql://localhost/x"],
             "kilowait token needs psycopg: pip install 'kilowait[postgres]'",
@@ -136,6 +141,21 @@ def test_a_command_without_its_library_names_the_extra(
     command = [sys.executable, "-c", HIDE.format(hidden=hidden, words=words)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stderr, done.stdout) == (2, f"kilowait: {said}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("kilowait.predict('train.py')", "kilowait predict needs PyTorch: pip install 'kilowait[predict]'"),
+        ("kilowait.Predictor", "kilowait.Predictor needs PyTorch: pip install 'kilowait[predict]'"),
+    ],
+)
+def test_the_python_api_without_its_library_names_the_extra(call: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print(1)\n")
+    code = "import sys, kilowait; sys.modules['torch'] = None\n"
+    code += f"try: {call}\nexcept kilowait.errors.MissingExtra as error: print(error)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout == f"{said}\n"
 
 
 def test_a_module_that_no_extra_brings_is_a_fault_of_the_program() -> None:

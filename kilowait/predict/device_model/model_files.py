@@ -51,9 +51,7 @@ def load(folder: Path | str) -> DeviceModel:
         raise ModelError(f"{error.filename}: a device model needs this file: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"{folder}: not a device model: {error!r}; fit it again") from error
-    check_format(
-        f"{folder}: device model", described["format"], FORMAT, "fit it again with python -m pipelines.devices"
-    )
+    check_format(f"{folder}: device model", described["format"], FORMAT, "fit it again with kilowait lab devices")
     if version != _version(tensors, described):
         raise ModelError(f"{folder}: {TENSORS} and {MANIFEST} do not belong together or were edited; fit it again")
     return DeviceModel.restored(described["model"], arrays)

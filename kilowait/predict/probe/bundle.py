@@ -189,7 +189,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ModelError(f"{path}: not JSON: {error}") from error
     file_format = manifest.get("format") if isinstance(manifest, dict) else None
-    check_format(f"{path}: bundle", file_format, FORMAT, "train again with python -m pipelines.train")
+    check_format(f"{path}: bundle", file_format, FORMAT, "train again with kilowait lab train")
     return dict(manifest)
 
 
