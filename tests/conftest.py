@@ -108,12 +108,12 @@ def shared_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="module")
-def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_server() -> Iterator[str]:
     """The URL of a PostgreSQL server that answers; the test is skipped where its programs are not installed."""
     from kilowait.core.errors import StoreError
     from kilowait.history.store import Store
 
-    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+    with postgres() as url:
         deadline_s = time.monotonic() + 300
         while True:
             try:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,24 +39,35 @@ def _account():
 
 
 @contextmanager
-def postgres(folder: Path):
-    """The URL of an empty database; the server is stopped in the end."""
+def postgres():
+    """The URL of an empty database; the server is stopped in the end.
+
+    Its folder is none of pytest's: those are their owner's alone, and any pytest that starts sees to it again.
+    """
     initdb, server = binary("initdb"), binary("postgres")
     account = _account()
+    with (
+        tempfile.TemporaryDirectory(prefix="kilowait-postgres-") as folder,
+        _running(initdb, server, account, Path(folder)) as port,
+    ):
+        yield f"postgresql://kilowait@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def _running(initdb, server, account, folder):
+    """The port of a server whose data lie in a folder; it is stopped in the end."""
     as_other = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
     data = folder / "data"
     data.mkdir()
     if account:
+        folder.chmod(0o711)
         os.chown(data, account.pw_uid, account.pw_gid)
-        for parent in (folder, *folder.parents):  # pytest's folders are its owner's alone
-            if parent.stat().st_uid == 0 and str(parent) not in ("/", "/tmp"):
-                parent.chmod(parent.stat().st_mode | 0o011)
     common = {"cwd": data, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}, **as_other}
     made = [initdb, "-D", str(data), "-U", "kilowait", "-A", "trust", "-E", "UTF8", "--no-sync"]
     subprocess.run(made, check=True, stdout=subprocess.DEVNULL, **common)
     running, port = _started(server, data, folder / "server.log", common)
     try:
-        yield f"postgresql://kilowait@127.0.0.1:{port}/postgres"
+        yield port
     finally:
         running.send_signal(signal.SIGINT)  # a fast shutdown: it waits for no client
         running.wait(300)
