@@ -17,6 +17,11 @@ from tests.support.examples import QUICK, WHOLE
 from tests.support.postgres_server import postgres
 
 HERE = Path(__file__).parent
+
+# Ray Serve gives a proxy 5 s to start and 10 s to answer, then kills it: a busy machine takes longer.
+for limit in ("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S"):
+    os.environ.setdefault(limit, "300")
+
 HEAVY = ("ray", "torch")
 FOLDERS = {
     "lab/corpus": {"torch"},

@@ -25,6 +25,13 @@ class ServiceWorld:
             initialize_head=True,
             head_node_args={"num_cpus": 2, "include_dashboard": False, "object_store_memory": MEMORY_BYTES},
         )
+        try:
+            self._start(folder, nodes, options)
+        except BaseException:  # or every world after this one would find it there
+            self.close()
+            raise
+
+    def _start(self, folder, nodes, options):
         for gpu_type, gpus in nodes.items():
             resources = {f"accelerator_type:{gpu_type}": 1}
             self.cluster.add_node(
