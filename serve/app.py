@@ -26,6 +26,7 @@ from .api.routes import build
 from .desk.desk import Desk
 from .desk.learner import Learner
 from .desk.predictor_replica import MAX_QUEUED, PredictorReplica
+from .log_records import make_harmless
 from .scheduler.scheduler import deploy
 from .scheduler.settings import POLICY, SchedulerSettings, default_options
 
@@ -78,6 +79,7 @@ class Service:
 
     def __init__(self, options: Options, predictor: Any) -> None:
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        make_harmless(logging.getLogger("ray.serve"))
         settings = options.settings()
         make_folder(settings.url)
         self.desk = Desk(deploy(settings), predictor)

@@ -5,6 +5,8 @@ KILOWAIT_TOKEN says, unless --url and --token do.
 """
 
 import argparse
+import codecs
+import io
 import json
 import os
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.client import model_text, service_text
+from kilowait.core.control_characters import LINES, escaped, escaped_all
 from kilowait.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ),
     ):
         _add(commands, name, text, run, show).add_argument("job_id", metavar="JOB")
-    logs = _add(commands, "logs", "what a job wrote", _logs, lambda answer: str(answer["text"]))
+    logs = _add(commands, "logs", "what a job wrote", _logs, str)
     logs.add_argument("job_id", metavar="JOB")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the job is over")
     logs.add_argument(
@@ -161,9 +164,22 @@ def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> in
     url = args.url or os.environ.get("KILOWAIT_URL") or DEFAULT_URL
     answer = run(args, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")))
     if answer is not None:
-        sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else show(answer))
+        sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else _shown(answer, show))
     refused = isinstance(answer, list) and any("refused" in entry and entry["refused"] for entry in answer)
     return 2 if refused else 0
+
+
+def _shown(answer: Any, show: Callable[[Any], str]) -> str:
+    """An answer as text. Its fields are of others; a log or an export is a text of its own, raw but on a terminal."""
+    if not isinstance(answer, str):
+        return show(escaped_all(answer))
+    return (
+        escaped(io.IncrementalNewlineDecoder(None, translate=True).decode(answer), LINES) if _on_terminal() else answer
+    )
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any]:
@@ -214,12 +230,18 @@ def _logs(args: argparse.Namespace, client: "Client") -> Any:
         while pieces[-1]["next"] > max(offset, pieces[-1]["offset"]):
             offset = pieces[-1]["next"]
             pieces.append(client.log(args.job_id, offset=offset, rank=args.rank))
-        return {**pieces[-1], "offset": pieces[0]["offset"], "text": "".join(piece["text"] for piece in pieces)}
+        text = "".join(piece["text"] for piece in pieces)
+        return {**pieces[-1], "offset": pieces[0]["offset"], "text": text} if args.json else text
     if args.json:
         raise InputError("--json and --follow do not go together: a log that grows is no JSON object")
+    decoder: Any = codecs.getincrementaldecoder("utf-8")("replace")  # a piece may end in the middle of a character
+    if terminal := _on_terminal():
+        decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
     for chunk in client.follow(args.job_id, rank=args.rank):
-        sys.stdout.write(chunk.decode(errors="replace"))
+        text = decoder.decode(chunk)
+        sys.stdout.write(escaped(text, LINES) if terminal else text)
         sys.stdout.flush()
+    sys.stdout.write(decoder.decode(b"", final=True))
     return None
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import requests
 
+from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError, ServiceError, SourceError
 from kilowait.program.source import read_source
 
@@ -172,7 +173,7 @@ class Client:
         if answer.status_code < 400:
             return answer
         try:
-            problem = answer.json()
+            problem = escaped_all(answer.json())
             text = f"{problem['detail']}; {problem['remedy']}"
         except (ValueError, KeyError, TypeError):
             text = f"{self.url}: answered {answer.status_code} {answer.reason}, which is no answer of kilowait's own; "

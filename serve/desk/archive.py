@@ -10,6 +10,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 
+from kilowait.core.control_characters import escaped
 from kilowait.core.errors import SourceError
 from kilowait.program.zip_members import DAMAGED, members_of
 
@@ -64,5 +65,4 @@ def _text(packed: zipfile.ZipFile, path: str, member: zipfile.ZipInfo) -> str:
 
 def _said(error: Exception) -> str:
     """What zipfile complains of; it repeats names as they stand in the archive."""
-    text = str(error) or type(error).__name__
-    return text if text.isprintable() else ascii(text)
+    return escaped(str(error) or type(error).__name__)

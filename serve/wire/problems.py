@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from ray.exceptions import RayError, RayTaskError
 from starlette.exceptions import HTTPException
 
+from kilowait.core.control_characters import escaped, escaped_all
 from kilowait.core.errors import (
     IllegalEvent,
     InputError,
@@ -64,10 +65,10 @@ def problem(refusal: Refusal, errors: list[dict[str, str]] | None = None) -> sch
         type=f"urn:kilowait:{refusal.title.replace(' ', '-')}",
         title=refusal.title,
         status=refusal.status,
-        detail=refusal.detail,
-        field=refusal.field,
-        remedy=refusal.remedy,
-        errors=errors or [],
+        detail=escaped(refusal.detail),
+        field=refusal.field if refusal.field is None else escaped(refusal.field),
+        remedy=escaped(refusal.remedy),
+        errors=escaped_all(errors or []),
     )
 
 
