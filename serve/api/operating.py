@@ -40,7 +40,7 @@ async def health(desk: At, response: Response) -> schemas.Health:
     """Whether the scheduler and the predictor answer; needs no token. 503 where they do not."""
     try:
         problem = (await asyncio.wait_for(_status(desk), 5))["problem"]
-        scheduler = problem or "ok"
+        scheduler = "ok" if problem is None else "has a problem; kilowait cluster says which, to who has a token"
     except (RayError, TimeoutError) as error:
         scheduler = f"no answer ({type(error).__name__})"
     predictor = "ok" if desk.forecasts.well else "no answer yet"

@@ -1,5 +1,6 @@
 """Every refusal as application/problem+json (RFC 9457): what is wrong, which field, and what to do about it."""
 
+import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -86,8 +87,7 @@ def refused(error: BaseException) -> Refusal | None:
     """The refusal behind an error of the domain or of Ray, None for a fault of ours."""
     if isinstance(error, RayTaskError):
         return refused(error.cause) if isinstance(error.cause, KilowaitError) else None
-    detail, _, remedy = str(error).rpartition("; ")
-    detail = detail or remedy
+    _, _, remedy = str(error).rpartition("; ")
     match error:
         case JobRefused():
             text = str(error)
@@ -100,8 +100,11 @@ def refused(error: BaseException) -> Refusal | None:
             return Refusal(status, title, text, field=field, remedy=remedy or f"correct {field or 'the request'}")
         case IllegalEvent():
             return Refusal(409, "conflict", str(error), remedy="look at the present state, and ask again")
-        case StoreError():
-            return Refusal(503, "history unavailable", detail, remedy=remedy, retry_s=RETRY_S)
+        case StoreError():  # its message says where the history is, which is for operators
+            logging.getLogger("ray.serve").warning("the history: %s", error)
+            remedy = "ask again after Retry-After; the service's log tells an operator why"
+            text = "the history cannot be read or written now"
+            return Refusal(503, "history unavailable", text, remedy=remedy, retry_s=RETRY_S)
         case ModelError():
             return Refusal(503, "predictor unavailable", str(error), remedy="see the service's log", retry_s=30)
         case RayError():
