@@ -135,6 +135,7 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add(actions, "list", "list tokens, without secrets", lambda _, c: c.tokens(), service_text.tokens)
     revoke = _add(actions, "revoke", "refuse a token from now on", _revoke_token, lambda _: "revoked\n")
     revoke.add_argument("token_id", metavar="ID", help="as listed")
+    revoke.add_argument("--force", action="store_true", help="even the last operator's")
 
 
 def _add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -271,7 +272,7 @@ def _make_token(args: argparse.Namespace, client: "Client") -> Any:
 
 
 def _revoke_token(args: argparse.Namespace, client: "Client") -> Any:
-    client.revoke_token(args.token_id)
+    client.revoke_token(args.token_id, force=args.force)
     return {"revoked": args.token_id}
 
 

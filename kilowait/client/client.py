@@ -140,9 +140,9 @@ class Client:
         """Every token, without secrets; operators only."""
         return self.ask("GET", "/v1/tokens")["tokens"]
 
-    def revoke_token(self, token_id: str) -> None:
-        """Refuse a token from now on; operators only."""
-        self._send("DELETE", f"/v1/tokens/{_part(token_id)}")
+    def revoke_token(self, token_id: str, *, force: bool = False) -> None:
+        """Refuse a token from now on, with `force` even the last operator's; operators only."""
+        self._send("DELETE", f"/v1/tokens/{_part(token_id)}", params={"force": "true"} if force else None)
 
     def ask(self, method: str, path: str, **more: Any) -> Json:
         """The JSON that a request is answered with."""

@@ -78,9 +78,9 @@ async def list_tokens(desk: At, _: Operator) -> schemas.TokenList:
 
 
 @router.delete("/tokens/{token_id}", status_code=204)
-async def revoke_token(token_id: str, desk: At, _: Operator) -> None:
-    """Refuse a token from now on."""
-    await desk.ask(questions.revoke_token, token_id)
+async def revoke_token(token_id: str, desk: At, _: Operator, force: bool = False) -> None:
+    """Refuse a token from now on; the last operator's only with `force`."""
+    await desk.ask(questions.revoke_token, token_id, force)
     desk.forget_identities()
 
 

@@ -23,6 +23,7 @@ from ..wire.problems import BodyLimit, Refusal, install
 from ..wire.why_schemas import IfOn, WhatIf, Why
 from . import batches, learned_models, operating, pages
 from .access import At, Reader, Submitter
+from .wrong_tokens import WrongTokens
 
 OVER = {"finished", "failed", "cancelled"}
 FOLLOW_S = 0.5
@@ -42,6 +43,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
         },
     )
     app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
+    app.state.wrong_tokens = WrongTokens()
     app.add_middleware(BodyLimit, max_bytes=schemas.MAX_BODY_BYTES)
     for part in (router, operating.router, operating.plain, learned_models.router, pages.router):
         app.include_router(part)
