@@ -19,6 +19,7 @@ from ray.serve import Application
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
+from kilowait.history.private_files import private_folder
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
 
@@ -131,5 +132,5 @@ def _absolute(url: str) -> str:
 def make_folder(url: str) -> str:
     """The same URL, once the folder of an SQLite file is there."""
     if url.startswith(SQLITE):
-        Path(url.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        private_folder(Path(url.removeprefix(SQLITE)).parent)
     return url

@@ -20,6 +20,7 @@ from kilowait.client.client import DEFAULT_PORT
 from kilowait.core.errors import KilowaitError
 from kilowait.core.hardware import add_gpu_file_option, canonical
 from kilowait.core.started import command_name
+from kilowait.history.private_files import make_private, private_folder
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create, identify
 from kilowait.predict.embed.features import THREADS
@@ -126,13 +127,12 @@ def _token(url: str) -> str:
     """An operator's token, kept in a file so that the next start shows the same; for this user's eyes only."""
     store = Store(url)
     path = Path(url.removeprefix(SQLITE) if url.startswith(SQLITE) else "out/serve/kilowait").with_suffix(".token")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
+    make_private(path)
     try:
-        if path.exists() and identify(store, stored := path.read_text().strip()):
+        if identify(store, stored := path.read_text().strip()):
             return stored
         token = create(store, "operator", Role.OPERATE, time.time())
-        path.touch(mode=0o600)
-        path.chmod(0o600)
         path.write_text(token + "\n")
         return token
     finally:
