@@ -27,6 +27,7 @@ from kilowait.predict.embed.features import THREADS
 from kilowait.simulate.inventory import parse_nodes
 
 from .app import DATABASE, REFIT_EVERY, SQLITE, Options, app, make_folder
+from .reserved_port import reserved
 from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
 from .scheduler.settings import POLICY
@@ -46,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = _options(args)
         settings = options.settings()
+        port = reserved(args.host, args.port)
         make_ready(make_folder(settings.url))
         token = _token(settings.url)
         cluster = _cluster(args.pretend)
@@ -65,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         if cluster is not None:
             cluster.shutdown()
         let_go(settings.url, cluster_id)
+        port.close()
     return 0
 
 
