@@ -38,7 +38,7 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         job_id=row["job_id"],
         owner=row["owner"],
         state=row["state"],
-        reason=row["reason"],
+        reason=None if row["state"] == "finished" else row["reason"],  # earlier releases left that of a first attempt
         submitted_s=row["submitted_s"],
         ended_s=row["ended_s"],
         cancel_asked_s=row["cancel_s"],

@@ -151,6 +151,19 @@ def test_a_job_is_tried_again_as_often_as_its_policy_allows(live, retry, endings
     assert last == JobFailed(time_s=2.0, job_id=job_id, reason=endings[-1].reason)
 
 
+def test_a_job_that_is_tried_again_gives_a_reason_only_while_it_is_one(live):
+    """The attempt that was lost keeps its own."""
+    job_id = live.submit(request(), 0.0)
+    (first,) = live.decide(1.0)
+    finish(live, first, Ending(reason="its node was lost", lost=True), 2.0)
+    reasons = [live.store.job(job_id)["reason"]]
+    (second,) = live.decide(3.0)
+    reasons.append(live.store.job(job_id)["reason"])
+    finish(live, second, WELL, 4.0)
+    assert [*reasons, live.store.job(job_id)["reason"]] == ["its node was lost", None, None]
+    assert [row["reason"] for row in live.store.attempts(job_id)] == ["its node was lost", None]
+
+
 def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_when_its_attempt_ends(live):
     runs, waits = live.submit(request(gpus_by_type={"A": 2, "B": 2}), 1.0), live.submit(request(gpus=2), 1.0)
     live.submit(request(gpus=2), 1.0)
