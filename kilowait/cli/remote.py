@@ -232,7 +232,12 @@ def _logs(args: argparse.Namespace, client: "Client") -> Any:
             offset = pieces[-1]["next"]
             pieces.append(client.log(args.job_id, offset=offset, rank=args.rank))
         text = "".join(piece["text"] for piece in pieces)
-        return {**pieces[-1], "offset": pieces[0]["offset"], "text": text} if args.json else text
+        missing = sum(piece.get("missing", 0) for piece in pieces)
+        if args.json:
+            return {**pieces[-1], "offset": pieces[0]["offset"], "text": text, "missing": missing}
+        if missing:
+            sys.stderr.write(f"kilowait: {missing:,} bytes of it are no longer kept; it may begin within a line\n")
+        return text
     if args.json:
         raise InputError("--json and --follow do not go together: a log that grows is no JSON object")
     decoder: Any = codecs.getincrementaldecoder("utf-8")("replace")  # a piece may end in the middle of a character

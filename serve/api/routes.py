@@ -15,6 +15,7 @@ from ..desk import job_views, questions
 from ..desk.answers import DEADLINE, versions
 from ..desk.desk import Desk
 from ..desk.learner import Learner
+from ..desk.log_pieces import WHOLE_BYTES, read_piece, stream_piece
 from ..desk.today import Days
 from ..desk.why import why
 from ..wire import schemas
@@ -139,15 +140,18 @@ async def logs(
     rank: Annotated[int, Query(ge=0)] = 0,
     follow: bool = False,
 ) -> Any:
-    """What the job wrote, from a byte on; with `follow` a stream of text until the job is over."""
+    """What the job wrote, from a byte on; with `follow` a stream of text until the job is over.
+
+    A piece holds whole characters; `missing` bytes before it are no longer kept, of which a stream says so in a line.
+    """
     await _own(desk, who, job_id)
     if follow:
         return StreamingResponse(_follow(desk, job_id, rank, offset), media_type="text/plain; charset=utf-8")
     row = await desk.ask(questions.job, job_id)  # before the log: once it is over, the log is whole
+    limit = max(limit, WHOLE_BYTES)
     begin, data = await desk.scheduler.log.remote(job_id, rank, offset, limit)
-    text = data.decode(errors="replace")
     ended = row is not None and row["state"] in OVER and len(data) < limit
-    return schemas.LogPiece(offset=begin, next=begin + len(data), text=text, ended=ended)
+    return schemas.LogPiece(**read_piece(offset, begin, data, last=ended)._asdict(), ended=ended)
 
 
 @router.post("/what-if")
@@ -224,8 +228,8 @@ async def _follow(desk: Desk, job_id: str, rank: int, offset: int) -> AsyncItera
         row = await desk.ask(questions.job, job_id)
         begin, data = await desk.scheduler.log.remote(job_id, rank, offset, 65536)
         if data:
-            offset = begin + len(data)
-            yield data
+            offset, piece = stream_piece(offset, begin, data)
+            yield piece
         elif row is None or row["state"] in OVER:
             return
         else:

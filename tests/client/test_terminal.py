@@ -19,6 +19,7 @@ ANSWERS = {
     "/v1/jobs/job-00000001": (200, JOB),
     "/v1/jobs": (200, {"jobs": [JOB], "next": None}),
     "/v1/jobs/gone": (404, {"detail": f"no job{EVIL}\nforged: line", "remedy": "look"}),
+    "/v1/jobs/job-00000002/logs": (200, {"offset": 1234, "next": 0, "text": "x\n", "ended": True, "missing": 1234}),
     "/v1/jobs/job-00000001/logs": (200, {"offset": 0, "next": 0, "text": LOG, "ended": True}),
 }
 
@@ -93,3 +94,8 @@ def test_a_log_is_the_jobs_own_text_in_a_file_and_harmless_on_a_terminal(run, mo
     shown, _ = run("logs", "job-00000001", *more, out=Terminal())
     assert shown == "caf\xe9 \\x1b[2J\\x1b]0;pwned\\x07\\x9b31m\n100%\nend\n"
     assert run("logs", "job-00000001", *more, out=io.StringIO(newline=""))[0] == LOG
+
+
+def test_a_log_whose_beginning_is_gone_says_so_beside_it(run):
+    out, errors = run("logs", "job-00000002", out=Terminal())
+    assert (out, errors) == ("x\n", "kilowait: 1,234 bytes of it are no longer kept; it may begin within a line\n")
