@@ -41,6 +41,7 @@ from kilowait.core.submission import Attempt, Ending, Request, checked, printabl
 from kilowait.history.lease import Claim
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
+from kilowait.live.event_times import EventTimes
 from kilowait.policies import Place, Policy
 
 
@@ -48,14 +49,15 @@ class Controller:
     """Made from a store, empty or not: a new controller stands where the last one was when it was killed.
 
     It takes the store over, so an earlier one that still lives is refused from then on; with a claim it raises Occupied
-    while another cluster has the lease. Times are seconds since the epoch; one that is before the last event counts as
-    that. Methods raise StoreError when the history cannot be written, and then nothing has happened.
+    while another cluster has the lease. Times are seconds since the epoch; one that is before the last event is
+    moved behind it. Methods raise StoreError when the history cannot be written, and then nothing has happened.
     """
 
     def __init__(
         self, store: Store, policy: Policy, *, order: Sequence[str] | None = None, claim: Claim | None = None
     ) -> None:
         self.store, self.policy, self._order = store, policy, tuple(GPU_TYPES if order is None else order)
+        self._times = EventTimes()
         self.store.take_over(claim)
         self._recover()
 
@@ -263,7 +265,7 @@ class Controller:
             self._cancelling.discard(attempt.job_id)
 
     def _time(self, now_s: float) -> float:
-        return max(now_s, self._cluster.now_s)
+        return self._times.at(now_s, self._cluster.now_s)
 
     def _happened(self, event: Event) -> None:
         with self._writing() as writing:

@@ -215,7 +215,9 @@ def test_others_hold_no_more_than_is_free(live):
 def test_time_never_goes_back(live):
     job_id = live.submit(request(), 100.0)
     assert live.submit(request(), 50.0) > job_id
-    assert [event.time_s for _, event in live.store.events()] == [0.0, 0.0, 100.0, 100.0]
+    *before, last_s = [event.time_s for _, event in live.store.events()]
+    assert before == [0.0, 0.0, 100.0]
+    assert 100.0 < last_s < 100.001
 
 
 def test_a_new_controller_stands_where_the_old_one_was_and_the_old_one_is_refused(live):
