@@ -87,8 +87,7 @@ class Controller:
     def submit(self, request: Request, now_s: float) -> str:
         """Accept a job; returns its id, the same for the same owner and key.
 
-        Raises JobRefused for one that can never run here and InputError for one that cannot be understood, or whose
-        key was used for another.
+        Raises JobRefused for one that can never run here, InputError for a mistake in it or a key used for another.
         """
         (answer,) = self.submit_all([request], now_s)
         if isinstance(answer, InputError):
@@ -207,7 +206,9 @@ class Controller:
             job = replace(request.job, job_id=f"job-{writing.last_seq + 1:08d}", submit_s=time_s)
             event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions)
             self._take_in(writing, event)
-        except (JobRefused, InputError) as refusal:
+        except JobRefused:  # its id goes to the next
+            return JobRefused(f"the job can never run here: {self._cluster.refusal(request.job, request.predictions)}")
+        except InputError as refusal:
             return refusal
         writing.add_job(event, request, request_hash)
         return job.job_id
@@ -295,6 +296,5 @@ def _same(request: Request, earlier: tuple[str, str], request_hash: str) -> str 
     job_id, earlier_hash = earlier
     if earlier_hash == request_hash:
         return job_id
-    return InputError(
-        f"key {request.client_key!r}: used for job {job_id}, which asked for something else; take another"
-    )
+    used = f"used for job {job_id}, which asked for something else"
+    return InputError(f"key {request.client_key!r}: {used}; take another")

@@ -28,6 +28,8 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_S = 2.0
 """What Retry-After says when something is full or on its way back."""
 
+NOT_THERE = {404: "there is nothing", 405: "not with this method"}
+
 _FIELDS = ("entrypoint", "arguments", "environment", "timeout_s", "max_attempts", "owner", "labels", "gpu_types")
 _FIELDS += ("gpu_milli", "gpus", "memory_bytes", "priority", "deadline", "archive", "source")
 
@@ -87,17 +89,17 @@ def refused(error: BaseException) -> Refusal | None:
     """The refusal behind an error of the domain or of Ray, None for a fault of ours."""
     if isinstance(error, RayTaskError):
         return refused(error.cause) if isinstance(error.cause, KilowaitError) else None
-    _, _, remedy = str(error).rpartition("; ")
+    text = str(error)
     match error:
         case JobRefused():
-            text = str(error)
             remedy = "ask for fewer GPUs, or for types that are there"
             return Refusal(422, "job refused", text, field=_field(text) or "gpus", remedy=remedy)
         case InputError():
-            text = str(error)
             field = _field(text) or ("source" if isinstance(error, SourceError) else None)
             status, title = (409, "conflict") if text.startswith("key ") else (422, "invalid input")
-            return Refusal(status, title, text, field=field, remedy=remedy or f"correct {field or 'the request'}")
+            head, _, tail = text.rpartition("; ")
+            remedy = tail if head else f"correct {field or 'the request'}"
+            return Refusal(status, title, head or text, field=field, remedy=remedy)
         case IllegalEvent():
             return Refusal(409, "conflict", str(error), remedy="look at the present state, and ask again")
         case StoreError():  # its message says where the history is, which is for operators
@@ -165,10 +167,12 @@ def _invalid(mistake: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-async def _on_http(_: Request, error: Exception) -> JSONResponse:
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    remedy = "see /v1/openapi.json for what there is" if error.status_code in (404, 405) else "correct the request"
-    return answer(Refusal(error.status_code, str(error.detail).lower(), str(error.detail), remedy=remedy))
+    detail, remedy = str(error.detail), "correct the request"
+    if (what := NOT_THERE.get(error.status_code)) is not None:
+        detail, remedy = f"{request.method} {request.url.path}: {what}", "see /v1/openapi.json for what there is"
+    return answer(Refusal(error.status_code, str(error.detail).lower(), detail, remedy=remedy))
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:
