@@ -20,12 +20,17 @@ from ..desk.today import Days
 from ..desk.why import why
 from ..wire import schemas
 from ..wire.batch_schemas import Batch, BatchAnswers
-from ..wire.problems import BodyLimit, Refusal, install
+from ..wire.problems import MEDIA_TYPE, BodyLimit, Refusal, install
 from ..wire.why_schemas import IfOn, WhatIf, Why
 from . import batches, learned_models, operating, pages
 from .access import At, Reader, Submitter
 from .wrong_tokens import WrongTokens
 
+PROBLEM: dict[str, Any] = {
+    "model": schemas.ProblemDetails,  # which FastAPI declares as application/json, as the first release did
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+    "description": "what is wrong and what to do about it",
+}
 OVER = {"finished", "failed", "cancelled"}
 FOLLOW_S = 0.5
 HISTORY_PAGE = 1000
@@ -39,9 +44,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        responses={
-            "default": {"model": schemas.ProblemDetails, "description": "what is wrong and what to do about it"}
-        },
+        responses={"default": PROBLEM},
     )
     app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
     app.state.wrong_tokens = WrongTokens()

@@ -54,3 +54,15 @@ def test_a_path_that_is_not_there_is_named_once(tmp_path):
         assert (told["title"], told["detail"]) == ("not found", "GET /v1/nothing: there is nothing")
         told = world.call("DELETE", "/v1/jobs").json()
         assert (told["title"], told["detail"]) == ("method not allowed", "DELETE /v1/jobs: not with this method")
+
+
+def test_every_operation_declares_its_problems_as_they_are_sent(tmp_path):
+    with DeskWorld(tmp_path) as world:
+        described = world.call("GET", "/v1/openapi.json", None).json()
+        sent = world.call("GET", "/v1/cluster", None).headers["content-type"]
+    operations = [operation for methods in described["paths"].values() for operation in methods.values()]
+    assert len(operations) > 15
+    for operation in operations:
+        kinds = operation["responses"]["default"]["content"]
+        assert kinds[sent]["schema"] == {"$ref": "#/components/schemas/ProblemDetails"}
+        assert next(iter(kinds)) == sent
