@@ -17,6 +17,7 @@ from kilowait.program.tree import Tree
 from ..wire import schemas
 from ..wire.problems import Refusal
 from .archive import unpacked
+from .runnable import check_runnable
 
 Reading = tuple[JobSource, tuple[str, ...]]
 """What is predicted, and what may be missing in it."""
@@ -35,6 +36,8 @@ def program_of(asked: schemas.SubmissionBody) -> Program:
     if asked.archive is not None:
         with _refused("archive"):
             check_paths(files := unpacked(asked.archive))
+    with _refused("entrypoint"):
+        check_runnable(asked.entrypoint, files.get(asked.entrypoint, ""))
     return Program(
         files=files,
         entrypoint=asked.entrypoint,
@@ -90,4 +93,4 @@ def _refused(field: str) -> Iterator[None]:
         yield
     except SourceError as error:
         detail, _, remedy = str(error).partition("; ")
-        raise Refusal(422, "invalid input", f"{detail}", field=field, remedy=remedy or f"correct {field}") from None
+        raise Refusal(422, "invalid input", detail, field=field, remedy=remedy or f"correct {field}") from None
