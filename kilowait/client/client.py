@@ -112,6 +112,15 @@ class Client:
         """The cluster as it is."""
         return self.ask("GET", "/v1/cluster")
 
+    def drain(self, node: str) -> Json:
+        """Give the node whose name begins so no more jobs; the cluster with it. Operators only."""
+        names = [entry["node"] for entry in self.cluster()["nodes"]]
+        found = [name for name in names if node and name.startswith(node)]
+        if len(found) != 1:
+            what = f"the beginning of {len(found)} nodes' names" if found else "no node's name"
+            raise InputError(f"node {node!r}: {what}; take one of {', '.join(names) or '(there is none)'}")
+        return self.ask("POST", f"/v1/nodes/{_part(found[0])}/drain")
+
     def history(self, form: str = "csv") -> bytes:
         """Every attempt that has ended, as CSV or Parquet."""
         return bytes(self._send("GET", "/v1/history", params={"format": form}).content)
