@@ -19,6 +19,7 @@ from ray.serve import Application
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
+from kilowait.history.private_files import private_folder
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
 
@@ -26,6 +27,7 @@ from .api.routes import build
 from .desk.desk import Desk
 from .desk.learner import Learner
 from .desk.predictor_replica import MAX_QUEUED, PredictorReplica
+from .log_records import make_harmless
 from .scheduler.scheduler import deploy
 from .scheduler.settings import POLICY, SchedulerSettings, default_options
 
@@ -78,6 +80,7 @@ class Service:
 
     def __init__(self, options: Options, predictor: Any) -> None:
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        make_harmless(logging.getLogger("ray.serve"))
         settings = options.settings()
         make_folder(settings.url)
         self.desk = Desk(deploy(settings), predictor)
@@ -129,5 +132,5 @@ def _absolute(url: str) -> str:
 def make_folder(url: str) -> str:
     """The same URL, once the folder of an SQLite file is there."""
     if url.startswith(SQLITE):
-        Path(url.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        private_folder(Path(url.removeprefix(SQLITE)).parent)
     return url

@@ -20,12 +20,14 @@ from kilowait.client.client import DEFAULT_PORT
 from kilowait.core.errors import KilowaitError
 from kilowait.core.hardware import add_gpu_file_option, canonical
 from kilowait.core.started import command_name
+from kilowait.history.private_files import make_private, private_folder
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create, identify
 from kilowait.predict.embed.features import THREADS
 from kilowait.simulate.inventory import parse_nodes
 
 from .app import DATABASE, REFIT_EVERY, SQLITE, Options, app, make_folder
+from .reserved_port import reserved
 from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
 from .scheduler.settings import POLICY
@@ -45,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = _options(args)
         settings = options.settings()
+        port = reserved(args.host, args.port)
         make_ready(make_folder(settings.url))
         token = _token(settings.url)
         cluster = _cluster(args.pretend)
@@ -64,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         if cluster is not None:
             cluster.shutdown()
         let_go(settings.url, cluster_id)
+        port.close()
     return 0
 
 
@@ -126,13 +130,12 @@ def _token(url: str) -> str:
     """An operator's token, kept in a file so that the next start shows the same; for this user's eyes only."""
     store = Store(url)
     path = Path(url.removeprefix(SQLITE) if url.startswith(SQLITE) else "out/serve/kilowait").with_suffix(".token")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
+    make_private(path)
     try:
-        if path.exists() and identify(store, stored := path.read_text().strip()):
+        if identify(store, stored := path.read_text().strip()):
             return stored
         token = create(store, "operator", Role.OPERATE, time.time())
-        path.touch(mode=0o600)
-        path.chmod(0o600)
         path.write_text(token + "\n")
         return token
     finally:

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from kilowait import __version__
 from kilowait.cli import backup, handover, remote
+from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.core.extras import explained
 
@@ -81,7 +82,7 @@ def _add(
 
 
 def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"kilowait: {message}\n")
+    sys.stderr.write(f"kilowait: {escaped(message, LINES)}\n")
     return code
 
 

@@ -5,6 +5,8 @@ KILOWAIT_TOKEN says, unless --url and --token do.
 """
 
 import argparse
+import codecs
+import io
 import json
 import os
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.client import model_text, service_text
+from kilowait.core.control_characters import LINES, escaped, escaped_all
 from kilowait.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,13 +58,16 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ),
     ):
         _add(commands, name, text, run, show).add_argument("job_id", metavar="JOB")
-    logs = _add(commands, "logs", "what a job wrote", _logs, lambda answer: str(answer["text"]))
+    logs = _add(commands, "logs", "what a job wrote", _logs, str)
     logs.add_argument("job_id", metavar="JOB")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the job is over")
     logs.add_argument(
         "--rank", type=int, default=0, metavar="N", help="of which node, for a job on several (default: 0)"
     )
     _add(commands, "cluster", "the GPUs by type and the nodes", lambda _, c: c.cluster(), service_text.cluster)
+    text = "give a node no more jobs, until it has left and joins again (operators)"
+    drain = _add(commands, "drain", text, lambda args, client: client.drain(args.node), service_text.cluster)
+    drain.add_argument("node", metavar="NODE", help="the beginning of its name, as kilowait cluster shows it")
     history = _add(commands, "history", "export every attempt that has ended", _history, lambda answer: str(answer))
     history.add_argument("--format", choices=("csv", "parquet"), default="csv", help="default: csv")
     history.add_argument("--out", type=Path, metavar="FILE", help="write here (default: standard output, csv only)")
@@ -132,6 +138,7 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add(actions, "list", "list tokens, without secrets", lambda _, c: c.tokens(), service_text.tokens)
     revoke = _add(actions, "revoke", "refuse a token from now on", _revoke_token, lambda _: "revoked\n")
     revoke.add_argument("token_id", metavar="ID", help="as listed")
+    revoke.add_argument("--force", action="store_true", help="even the last operator's")
 
 
 def _add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -161,9 +168,22 @@ def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> in
     url = args.url or os.environ.get("KILOWAIT_URL") or DEFAULT_URL
     answer = run(args, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")))
     if answer is not None:
-        sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else show(answer))
+        sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else _shown(answer, show))
     refused = isinstance(answer, list) and any("refused" in entry and entry["refused"] for entry in answer)
     return 2 if refused else 0
+
+
+def _shown(answer: Any, show: Callable[[Any], str]) -> str:
+    """An answer as text. Its fields are of others; a log or an export is a text of its own, raw but on a terminal."""
+    if not isinstance(answer, str):
+        return show(escaped_all(answer))
+    return (
+        escaped(io.IncrementalNewlineDecoder(None, translate=True).decode(answer), LINES) if _on_terminal() else answer
+    )
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any]:
@@ -214,12 +234,23 @@ def _logs(args: argparse.Namespace, client: "Client") -> Any:
         while pieces[-1]["next"] > max(offset, pieces[-1]["offset"]):
             offset = pieces[-1]["next"]
             pieces.append(client.log(args.job_id, offset=offset, rank=args.rank))
-        return {**pieces[-1], "offset": pieces[0]["offset"], "text": "".join(piece["text"] for piece in pieces)}
+        text = "".join(piece["text"] for piece in pieces)
+        missing = sum(piece.get("missing", 0) for piece in pieces)
+        if args.json:
+            return {**pieces[-1], "offset": pieces[0]["offset"], "text": text, "missing": missing}
+        if missing:
+            sys.stderr.write(f"kilowait: {missing:,} bytes of it are no longer kept; it may begin within a line\n")
+        return text
     if args.json:
         raise InputError("--json and --follow do not go together: a log that grows is no JSON object")
+    decoder: Any = codecs.getincrementaldecoder("utf-8")("replace")  # a piece may end in the middle of a character
+    if terminal := _on_terminal():
+        decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
     for chunk in client.follow(args.job_id, rank=args.rank):
-        sys.stdout.write(chunk.decode(errors="replace"))
+        text = decoder.decode(chunk)
+        sys.stdout.write(escaped(text, LINES) if terminal else text)
         sys.stdout.flush()
+    sys.stdout.write(decoder.decode(b"", final=True))
     return None
 
 
@@ -249,7 +280,7 @@ def _make_token(args: argparse.Namespace, client: "Client") -> Any:
 
 
 def _revoke_token(args: argparse.Namespace, client: "Client") -> Any:
-    client.revoke_token(args.token_id)
+    client.revoke_token(args.token_id, force=args.force)
     return {"revoked": args.token_id}
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import requests
 
+from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError, ServiceError, SourceError
 from kilowait.program.source import read_source
 
@@ -111,6 +112,15 @@ class Client:
         """The cluster as it is."""
         return self.ask("GET", "/v1/cluster")
 
+    def drain(self, node: str) -> Json:
+        """Give the node whose name begins so no more jobs; the cluster with it. Operators only."""
+        names = [entry["node"] for entry in self.cluster()["nodes"]]
+        found = [name for name in names if node and name.startswith(node)]
+        if len(found) != 1:
+            what = f"the beginning of {len(found)} nodes' names" if found else "no node's name"
+            raise InputError(f"node {node!r}: {what}; take one of {', '.join(names) or '(there is none)'}")
+        return self.ask("POST", f"/v1/nodes/{_part(found[0])}/drain")
+
     def history(self, form: str = "csv") -> bytes:
         """Every attempt that has ended, as CSV or Parquet."""
         return bytes(self._send("GET", "/v1/history", params={"format": form}).content)
@@ -139,9 +149,9 @@ class Client:
         """Every token, without secrets; operators only."""
         return self.ask("GET", "/v1/tokens")["tokens"]
 
-    def revoke_token(self, token_id: str) -> None:
-        """Refuse a token from now on; operators only."""
-        self._send("DELETE", f"/v1/tokens/{_part(token_id)}")
+    def revoke_token(self, token_id: str, *, force: bool = False) -> None:
+        """Refuse a token from now on, with `force` even the last operator's; operators only."""
+        self._send("DELETE", f"/v1/tokens/{_part(token_id)}", params={"force": "true"} if force else None)
 
     def ask(self, method: str, path: str, **more: Any) -> Json:
         """The JSON that a request is answered with."""
@@ -172,7 +182,7 @@ class Client:
         if answer.status_code < 400:
             return answer
         try:
-            problem = answer.json()
+            problem = escaped_all(answer.json())
             text = f"{problem['detail']}; {problem['remedy']}"
         except (ValueError, KeyError, TypeError):
             text = f"{self.url}: answered {answer.status_code} {answer.reason}, which is no answer of kilowait's own; "

@@ -113,16 +113,21 @@ class Job:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.submit_s) and self.submit_s >= 0):
-            raise InputError(f"job {self.job_id}: submit_s must be finite and >= 0, got {self.submit_s!r}")
+            raise InputError(f"{self._named}: submit_s must be finite and >= 0, got {self.submit_s!r}")
         for name, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
             if count < 1:
-                raise InputError(f"job {self.job_id}: {name} must be >= 1, got {count!r}")
+                raise InputError(f"{self._named}: {name} must be >= 1, got {count!r}")
         if self.gpu_milli != WHOLE:
             self._check_share()
         if self.memory_bytes is not None and self.memory_bytes < 0:
-            raise InputError(f"job {self.job_id}: memory_bytes must be >= 0, got {self.memory_bytes!r}")
+            raise InputError(f"{self._named}: memory_bytes must be >= 0, got {self.memory_bytes!r}")
         if self.checkpoint_s is not None and not 0 <= self.checkpoint_s < math.inf:
-            raise InputError(f"job {self.job_id}: checkpoint_s must be finite and >= 0, got {self.checkpoint_s!r}")
+            raise InputError(f"{self._named}: checkpoint_s must be finite and >= 0, got {self.checkpoint_s!r}")
+
+    @property
+    def _named(self) -> str:
+        """What a message calls it: one that has not been accepted has no id."""
+        return f"job {self.job_id}" if self.job_id else "the job"
 
     def gpus_on(self, gpu_type: str) -> int:
         """The boards on which this job runs on `gpu_type`: a share counts as one."""
@@ -140,10 +145,10 @@ class Job:
 
     def _check_share(self) -> None:
         if not 1 <= self.gpu_milli <= WHOLE:
-            raise InputError(f"job {self.job_id}: gpu_milli must be from 1 to {WHOLE}, got {self.gpu_milli!r}")
+            raise InputError(f"{self._named}: gpu_milli must be from 1 to {WHOLE}, got {self.gpu_milli!r}")
         for name, count in (("gpus", self.gpus), *self.gpus_by_type.items()):
             if count != 1:
-                raise InputError(f"job {self.job_id}: gpu_milli {self.gpu_milli} is of one GPU, but {name} is {count}")
+                raise InputError(f"{self._named}: gpu_milli {self.gpu_milli} is of one GPU, but {name} is {count}")
 
 
 class Held(Struct, frozen=True, kw_only=True, gc=False):

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 import msgspec
 from msgspec import Struct
 
+from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Held, Job, Measurement, Prediction
 
@@ -128,8 +129,8 @@ def checked(request: Request) -> str:
 
 
 def printable(reason: str) -> str:
-    """A reason that every database can keep."""
-    return reason.replace("\0", "").encode("utf-8", "replace").decode()[-MAX_REASON:]
+    """A reason that every database can keep, and every terminal show."""
+    return escaped(reason, LINES)[-MAX_REASON:]
 
 
 def _check_program(program: Program) -> None:

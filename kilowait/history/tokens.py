@@ -85,11 +85,20 @@ def listed(store: Store) -> Sequence[Mapping[str, Any]]:
     return [dict(row._mapping) for row in store.rows(select(*columns).order_by(TOKENS.c.created_s, TOKENS.c.token_id))]
 
 
-def revoke(store: Store, token_id: str, now_s: float) -> None:
-    """From now on the token is refused; raises InputError for one that is unknown. Asking again changes nothing."""
+def revoke(store: Store, token_id: str, now_s: float, *, force: bool = False) -> None:
+    """From now on the token is refused; asking again changes nothing.
+
+    Raises InputError for one that is unknown and, without `force`, for the last one of an operator.
+    """
     _ensure(store)
     if not store.rows(select(TOKENS.c.token_id).where(TOKENS.c.token_id == token_id)):
         raise InputError(f"token {token_id!r} is unknown; list them with: kilowait token list")
+    operates = (TOKENS.c.role == Role.OPERATE.name.lower()) & TOKENS.c.revoked_s.is_(None)
+    if not force and [row.token_id for row in store.rows(select(TOKENS.c.token_id).where(operates))] == [token_id]:
+        raise InputError(
+            f"token {token_id!r} is the last operator's: nobody could make another with it gone; make one first "
+            "(kilowait token create --role operate), or revoke this one with --force"
+        )
     condition = (TOKENS.c.token_id == token_id) & TOKENS.c.revoked_s.is_(None)
     store.change(update(TOKENS).where(condition).values(revoked_s=now_s))
 

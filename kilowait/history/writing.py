@@ -139,10 +139,10 @@ class Writing:
     def _project(self, event: Event) -> None:
         match event:
             case JobPlaced():
-                self._state(event.job_id, "running")
+                self._state(event.job_id, "running", reason=None)
             case AttemptFinished():
                 self._end(event)
-                self._state(event.job_id, "finished", ended_s=event.time_s)
+                self._state(event.job_id, "finished", ended_s=event.time_s, reason=None)
             case AttemptFailed():
                 self._end(event, reason=event.reason)
                 self._state(event.job_id, "waiting", reason=event.reason)
@@ -154,7 +154,7 @@ class Writing:
             case JobCancelled():
                 running = {"job_id": event.job_id, "ended_s": None}
                 self._change(ATTEMPTS, running, ended_s=event.time_s, reason="cancelled")
-                self._state(event.job_id, "cancelled", ended_s=event.time_s)
+                self._state(event.job_id, "cancelled", ended_s=event.time_s, reason=None)
             case _:  # nodes have no table; `add_job` and `add_attempt` make the rows of jobs and attempts
                 return
 

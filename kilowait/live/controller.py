@@ -41,6 +41,7 @@ from kilowait.core.submission import Attempt, Ending, Request, checked, printabl
 from kilowait.history.lease import Claim
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
+from kilowait.live.event_times import EventTimes
 from kilowait.policies import Place, Policy
 
 
@@ -48,14 +49,15 @@ class Controller:
     """Made from a store, empty or not: a new controller stands where the last one was when it was killed.
 
     It takes the store over, so an earlier one that still lives is refused from then on; with a claim it raises Occupied
-    while another cluster has the lease. Times are seconds since the epoch; one that is before the last event counts as
-    that. Methods raise StoreError when the history cannot be written, and then nothing has happened.
+    while another cluster has the lease. Times are seconds since the epoch; one that is before the last event is
+    moved behind it. Methods raise StoreError when the history cannot be written, and then nothing has happened.
     """
 
     def __init__(
         self, store: Store, policy: Policy, *, order: Sequence[str] | None = None, claim: Claim | None = None
     ) -> None:
         self.store, self.policy, self._order = store, policy, tuple(GPU_TYPES if order is None else order)
+        self._times = EventTimes()
         self.store.take_over(claim)
         self._recover()
 
@@ -85,8 +87,7 @@ class Controller:
     def submit(self, request: Request, now_s: float) -> str:
         """Accept a job; returns its id, the same for the same owner and key.
 
-        Raises JobRefused for one that can never run here and InputError for one that cannot be understood, or whose
-        key was used for another.
+        Raises JobRefused for one that can never run here, InputError for a mistake in it or a key used for another.
         """
         (answer,) = self.submit_all([request], now_s)
         if isinstance(answer, InputError):
@@ -205,7 +206,9 @@ class Controller:
             job = replace(request.job, job_id=f"job-{writing.last_seq + 1:08d}", submit_s=time_s)
             event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions)
             self._take_in(writing, event)
-        except (JobRefused, InputError) as refusal:
+        except JobRefused:  # its id goes to the next
+            return JobRefused(f"the job can never run here: {self._cluster.refusal(request.job, request.predictions)}")
+        except InputError as refusal:
             return refusal
         writing.add_job(event, request, request_hash)
         return job.job_id
@@ -263,7 +266,7 @@ class Controller:
             self._cancelling.discard(attempt.job_id)
 
     def _time(self, now_s: float) -> float:
-        return max(now_s, self._cluster.now_s)
+        return self._times.at(now_s, self._cluster.now_s)
 
     def _happened(self, event: Event) -> None:
         with self._writing() as writing:
@@ -293,6 +296,5 @@ def _same(request: Request, earlier: tuple[str, str], request_hash: str) -> str 
     job_id, earlier_hash = earlier
     if earlier_hash == request_hash:
         return job_id
-    return InputError(
-        f"key {request.client_key!r}: used for job {job_id}, which asked for something else; take another"
-    )
+    used = f"used for job {job_id}, which asked for something else"
+    return InputError(f"key {request.client_key!r}: {used}; take another")

@@ -134,16 +134,20 @@ def check_paths(paths: Iterable[str]) -> None:
 
 def check_path(path: str) -> None:
     """Raises SourceError unless `path` is relative, POSIX, normal, without control characters and short enough."""
+    shown = path if path.isprintable() else repr(path)
     if len(path) > limits.MAX_PATH_CHARACTERS:
         raise SourceError(
-            f"{path[:60]}...: a path of {len(path)} characters; the limit is {limits.MAX_PATH_CHARACTERS}"
+            f"{shown[:60]}...: a path of {len(path)} characters; the limit is {limits.MAX_PATH_CHARACTERS}"
         )
     if ".." in path.split("/"):
-        raise SourceError(f"{path}: leads out of its folder (..); paths are relative to it and stay inside")
+        raise SourceError(f"{shown}: leads out of its folder (..); paths are relative to it and stay inside")
     if path.startswith("/") or path[1:2] == ":":
-        raise SourceError(f"{path}: an absolute path; paths are relative to the job's folder")
+        raise SourceError(f"{shown}: an absolute path; paths are relative to the job's folder")
     if not path or path != str(PurePosixPath(path)) or path == "." or "\\" in path or not path.isprintable():
         raise SourceError(f"{path!r}: not a plain relative path with / between folders")
+    longest = max(path.split("/"), key=lambda part: len(part.encode()))
+    if (length := len(longest.encode())) > limits.MAX_PART_BYTES:
+        raise SourceError(f"{longest[:60]}...: a name of {length} bytes, above {limits.MAX_PART_BYTES}; rename it")
 
 
 def check_arguments(arguments: Iterable[str]) -> None:

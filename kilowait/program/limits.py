@@ -23,6 +23,9 @@ MAX_ARGUMENT_CHARACTERS = 4_096
 MAX_PATH_CHARACTERS = 255
 """Of one relative path."""
 
+MAX_PART_BYTES = 255
+"""Of one file's or folder's name in UTF-8: disks take no more."""
+
 MAX_CANDIDATES = 10_000
 """Files looked at in a folder (hidden folders and environments apart) or named in a zip, reached or not."""
 

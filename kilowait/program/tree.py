@@ -4,11 +4,9 @@ Nothing in it is trusted. A folder is walked without following links; from a zip
 reached, and no further than its limit. Not covered: archives of other kinds.
 """
 
-import lzma
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +14,7 @@ from pathlib import Path
 from kilowait.core.errors import SourceError
 from kilowait.program import limits
 from kilowait.program.job_source import check_path, check_paths
-
-_ENCRYPTED, _UTF8 = 0x1, 0x800  # general purpose bits 0 and 11 of a zip's member
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError, ValueError, OSError)
-"""What zipfile raises on an archive that is damaged or of a kind it cannot read."""
+from kilowait.program.zip_members import DAMAGED, members_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +114,14 @@ def zip_tree(path: Path) -> Tree:
             raise SourceError(f"{path}: a zip of {size:,} bytes; the limit is {limit}: leave data out")
         archive = zipfile.ZipFile(path)
         members = _members(path, archive)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise SourceError(f"{path}: not a readable zip: {error}") from error
 
     def read(member: str, max_bytes: int) -> bytes:
         try:
             with archive.open(members[member]) as file:
                 return file.read(max_bytes + 1)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise SourceError(f"{path}: {member} cannot be unpacked: {error}") from error
 
     return Tree(name=str(path), sizes={n: m.file_size for n, m in members.items()}, unusable={}, read=read)
@@ -139,33 +134,6 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
     unpacked_bytes = sum(info.file_size for info in infos)
     if unpacked_bytes > limits.MAX_UNPACKED_BYTES:
         raise SourceError(f"{path}: unpacks to {unpacked_bytes:,} bytes; the limit is {limits.MAX_UNPACKED_BYTES:,}")
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        name = _checked_name(path, info)
-        if name in members:
-            raise SourceError(f"{path}: {name} is in it twice; pack it anew")
-        members[name] = info
-    files = {name: info for name, info in members.items() if not info.is_dir()}
+    files = members_of(str(path), infos)
     check_paths(files)
     return files
-
-
-def _checked_name(path: Path, info: zipfile.ZipInfo) -> str:
-    raw = info.orig_filename
-    if not info.flag_bits & _UTF8:  # zipfile reads such names as cp437; many tools write UTF-8 without saying so
-        try:
-            raw = raw.encode("cp437").decode()
-        except UnicodeError as error:
-            raise SourceError(f"{path}: the name {raw!r} is not UTF-8; pack it anew") from error
-    try:
-        check_path(raw.removesuffix("/"))
-    except SourceError as error:
-        raise SourceError(f"{path}: {error}") from error
-    if info.flag_bits & _ENCRYPTED:
-        raise SourceError(f"{path}: {raw} is encrypted; pack it without a password")
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind == stat.S_IFLNK:
-        raise SourceError(f"{path}: {raw} is a symbolic link; pack the file itself")
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise SourceError(f"{path}: {raw} is no regular file; leave it out")
-    return raw

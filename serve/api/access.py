@@ -22,7 +22,7 @@ At = Annotated[Desk, Depends(the_desk)]
 def allowed(role: Role) -> Any:
     """A dependency: who asks, refused without a token of at least this role."""
 
-    async def check(desk: At, authorization: Annotated[str | None, Header()] = None) -> Identity:
+    async def check(request: Request, desk: At, authorization: Annotated[str | None, Header()] = None) -> Identity:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refusal(
@@ -31,10 +31,8 @@ def allowed(role: Role) -> Any:
             )  # fmt: skip
         identity = await desk.identity(token.strip())
         if identity is None:
-            raise Refusal(
-                401, "unauthorized", "the token is unknown or revoked", field="Authorization",
-                remedy="ask an operator for a new one",
-            )  # fmt: skip
+            address = request.client.host if request.client is not None else ""
+            raise await request.app.state.wrong_tokens.slowed(address)
         if identity.role < role:
             have, need = identity.role.name.lower(), role.name.lower()
             raise Refusal(

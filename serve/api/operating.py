@@ -40,7 +40,7 @@ async def health(desk: At, response: Response) -> schemas.Health:
     """Whether the scheduler and the predictor answer; needs no token. 503 where they do not."""
     try:
         problem = (await asyncio.wait_for(_status(desk), 5))["problem"]
-        scheduler = problem or "ok"
+        scheduler = "ok" if problem is None else "has a problem; kilowait cluster says which, to who has a token"
     except (RayError, TimeoutError) as error:
         scheduler = f"no answer ({type(error).__name__})"
     predictor = "ok" if desk.forecasts.well else "no answer yet"
@@ -78,9 +78,9 @@ async def list_tokens(desk: At, _: Operator) -> schemas.TokenList:
 
 
 @router.delete("/tokens/{token_id}", status_code=204)
-async def revoke_token(token_id: str, desk: At, _: Operator) -> None:
-    """Refuse a token from now on."""
-    await desk.ask(questions.revoke_token, token_id)
+async def revoke_token(token_id: str, desk: At, _: Operator, force: bool = False) -> None:
+    """Refuse a token from now on; the last operator's only with `force`."""
+    await desk.ask(questions.revoke_token, token_id, force)
     desk.forget_identities()
 
 

@@ -15,15 +15,22 @@ from ..desk import job_views, questions
 from ..desk.answers import DEADLINE, versions
 from ..desk.desk import Desk
 from ..desk.learner import Learner
+from ..desk.log_pieces import WHOLE_BYTES, read_piece, stream_piece
 from ..desk.today import Days
 from ..desk.why import why
 from ..wire import schemas
 from ..wire.batch_schemas import Batch, BatchAnswers
-from ..wire.problems import BodyLimit, Refusal, install
+from ..wire.problems import MEDIA_TYPE, BodyLimit, Refusal, install
 from ..wire.why_schemas import IfOn, WhatIf, Why
 from . import batches, learned_models, operating, pages
 from .access import At, Reader, Submitter
+from .wrong_tokens import WrongTokens
 
+PROBLEM: dict[str, Any] = {
+    "model": schemas.ProblemDetails,  # which FastAPI declares as application/json, as the first release did
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+    "description": "what is wrong and what to do about it",
+}
 OVER = {"finished", "failed", "cancelled"}
 FOLLOW_S = 0.5
 HISTORY_PAGE = 1000
@@ -37,11 +44,10 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        responses={
-            "default": {"model": schemas.ProblemDetails, "description": "what is wrong and what to do about it"}
-        },
+        responses={"default": PROBLEM},
     )
     app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
+    app.state.wrong_tokens = WrongTokens()
     app.add_middleware(BodyLimit, max_bytes=schemas.MAX_BODY_BYTES)
     for part in (router, operating.router, operating.plain, learned_models.router, pages.router):
         app.include_router(part)
@@ -137,15 +143,18 @@ async def logs(
     rank: Annotated[int, Query(ge=0)] = 0,
     follow: bool = False,
 ) -> Any:
-    """What the job wrote, from a byte on; with `follow` a stream of text until the job is over."""
+    """What the job wrote, from a byte on; with `follow` a stream of text until the job is over.
+
+    A piece holds whole characters; `missing` bytes before it are no longer kept, of which a stream says so in a line.
+    """
     await _own(desk, who, job_id)
     if follow:
         return StreamingResponse(_follow(desk, job_id, rank, offset), media_type="text/plain; charset=utf-8")
     row = await desk.ask(questions.job, job_id)  # before the log: once it is over, the log is whole
+    limit = max(limit, WHOLE_BYTES)
     begin, data = await desk.scheduler.log.remote(job_id, rank, offset, limit)
-    text = data.decode(errors="replace")
     ended = row is not None and row["state"] in OVER and len(data) < limit
-    return schemas.LogPiece(offset=begin, next=begin + len(data), text=text, ended=ended)
+    return schemas.LogPiece(**read_piece(offset, begin, data, last=ended)._asdict(), ended=ended)
 
 
 @router.post("/what-if")
@@ -222,8 +231,8 @@ async def _follow(desk: Desk, job_id: str, rank: int, offset: int) -> AsyncItera
         row = await desk.ask(questions.job, job_id)
         begin, data = await desk.scheduler.log.remote(job_id, rank, offset, 65536)
         if data:
-            offset = begin + len(data)
-            yield data
+            offset, piece = stream_piece(offset, begin, data)
+            yield piece
         elif row is None or row["state"] in OVER:
             return
         else:

@@ -262,18 +262,12 @@ class Desk:
 
 
 def _same(row: Mapping[str, Any], request: Request) -> bool:
-    """Whether an earlier job asked for the same, predictions aside."""
-    before: Job = row["submitted"].job
-    same_job = (before.gpus, before.allowed, before.priority, before.content_hash, before.memory_bytes) == (
-        request.job.gpus,
-        request.job.allowed,
-        request.job.priority,
-        request.job.content_hash,
-        request.job.memory_bytes,
-    )
+    """Whether an earlier job asked for the same, predictions aside: every field counts."""
+    before: Job = replace(row["submitted"].job, job_id=request.job.job_id, submit_s=request.job.submit_s)
     program = msgspec.json.decode(row["program"], type=Program)
     labels = msgspec.json.decode(row["labels"], type=dict[str, str])
-    return same_job and program == request.program and labels == request.labels
+    retry = msgspec.json.decode(row["retry"], type=Retry)
+    return (before, program, labels, retry) == (request.job, request.program, request.labels, request.retry)
 
 
 def _watts(nodes: Sequence[tuple[float, Provenance]]) -> schemas.Figure:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +38,7 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         job_id=row["job_id"],
         owner=row["owner"],
         state=row["state"],
-        reason=row["reason"],
+        reason=None if row["state"] == "finished" else row["reason"],  # earlier releases left that of a first attempt
         submitted_s=row["submitted_s"],
         ended_s=row["ended_s"],
         cancel_asked_s=row["cancel_s"],
@@ -123,7 +123,7 @@ def cluster_view(
         policy_options=options,
         rule=POLICIES[settings.policy].sentence,
         types=[_type_view(mirror, gpu_type, gpus_held.get(gpu_type, 0)) for gpu_type in cluster.total],
-        nodes=[_node_view(node) for node in status["nodes"]],
+        nodes=[_node_view(node, cluster.draining) for node in status["nodes"]],
         waiting=len(cluster.waiting),
         running=len(cluster.active),
         stranded=len(cluster.stranded),
@@ -146,13 +146,14 @@ def _type_view(mirror: Mirror, gpu_type: str, gpus_held: int) -> schemas.GpuType
     )
 
 
-def _node_view(node: Any) -> schemas.Node:
+def _node_view(node: Any, draining: Collection[str]) -> schemas.Node:
+    """A node as Ray shows it; it drains where Ray says so, or an operator did."""
     return schemas.Node(
         node=node.node,
         address=node.address,
         gpu_type=node.gpu_type,
         gpus=node.gpus,
-        draining=node.draining,
+        draining=node.draining or node.node in draining,
         problem=node.problem,
     )
 

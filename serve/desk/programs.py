@@ -1,24 +1,23 @@
 """From what was submitted to a program that can be run and a source that can be predicted."""
 
 import asyncio
-import base64
-import binascii
 import hashlib
-import io
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import msgspec
 
+from kilowait.core.errors import SourceError
 from kilowait.core.submission import Program
-from kilowait.program.job_source import JobSource
+from kilowait.program.job_source import JobSource, check_path, check_paths
 from kilowait.program.reach import reach
 from kilowait.program.read import read_bytes
 from kilowait.program.tree import Tree
 
 from ..wire import schemas
 from ..wire.problems import Refusal
+from .archive import unpacked
+from .runnable import check_runnable
 
 Reading = tuple[JobSource, tuple[str, ...]]
 """What is predicted, and what may be missing in it."""
@@ -26,13 +25,19 @@ Reading = tuple[JobSource, tuple[str, ...]]
 KEPT, KEPT_BYTES = 1000, 100_000
 """Readings that are remembered, each of a program of at most so many bytes: 100 MB at the worst."""
 
-MAX_FILES = 500
-MAX_UNPACKED_BYTES = 8_000_000
-
 
 def program_of(asked: schemas.SubmissionBody) -> Program:
-    """The files, the entrypoint and what it is called with; raises Refusal for an archive that cannot be used."""
-    files = _unpack(asked.archive) if asked.archive is not None else {asked.entrypoint: asked.source or ""}
+    """The files, the entrypoint and what it is called with; raises Refusal for files that cannot be written or run."""
+    with _refused("entrypoint"):
+        check_path(asked.entrypoint)
+        if asked.entrypoint.startswith("-"):
+            raise SourceError(f"{asked.entrypoint}: begins with a dash, as options do; rename it")
+    files: Mapping[str, str] = {asked.entrypoint: asked.source or ""}
+    if asked.archive is not None:
+        with _refused("archive"):
+            check_paths(files := unpacked(asked.archive))
+    with _refused("entrypoint"):
+        check_runnable(asked.entrypoint, files.get(asked.entrypoint, ""))
     return Program(
         files=files,
         entrypoint=asked.entrypoint,
@@ -81,40 +86,11 @@ def source_of(program: Program) -> Reading:
     return source, (*reached.problems, *reached.notes)
 
 
-def _unpack(archive: str) -> Mapping[str, str]:
-    """The text files of a zip; nothing is written to a disk."""
+@contextmanager
+def _refused(field: str) -> Iterator[None]:
+    """A file that cannot be used, as a refusal of the field that it came in."""
     try:
-        with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive, validate=True))) as packed:
-            members = [member for member in packed.infolist() if not member.is_dir()]
-            _check_size(members)
-            return {member.filename: _text(packed, member) for member in members}
-    except (binascii.Error, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise _refusal(
-            f"archive: not a zip in base64 that can be read ({error})", "make it with: zip -r job.zip ."
-        ) from None
-
-
-def _check_size(members: list[zipfile.ZipInfo]) -> None:
-    total = sum(member.file_size for member in members)
-    if len(members) > MAX_FILES or total > MAX_UNPACKED_BYTES:
-        raise Refusal(
-            413, "too large", f"archive: {len(members):,} files of {total:,} bytes in all; the limits are {MAX_FILES} "
-            f"and {MAX_UNPACKED_BYTES:,}", field="archive", remedy="leave data out: read it from a shared disk",
-        )  # fmt: skip
-
-
-def _text(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
-    """One file; a member that unpacks to more than it says is cut short, and refused."""
-    with packed.open(member) as file:
-        data = file.read(member.file_size + 1)
-    if len(data) > member.file_size:
-        raise _refusal(f"archive: {member.filename} is larger than the archive says", "make the archive anew")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        remedy = "leave it out: only UTF-8 text is sent with a job"
-        raise _refusal(f"archive: {member.filename} is not UTF-8 text", remedy) from None
-
-
-def _refusal(text: str, remedy: str) -> Refusal:
-    return Refusal(422, "invalid input", text, field="archive", remedy=remedy)
+        yield
+    except SourceError as error:
+        detail, _, remedy = str(error).partition("; ")
+        raise Refusal(422, "invalid input", detail, field=field, remedy=remedy or f"correct {field}") from None

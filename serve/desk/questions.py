@@ -67,9 +67,9 @@ def list_tokens(store: Store) -> Sequence[Row]:
     return tokens.listed(store)
 
 
-def revoke_token(store: Store, token_id: str) -> None:
-    """Refuse a token from now on."""
-    tokens.revoke(store, token_id, time.time())
+def revoke_token(store: Store, token_id: str, force: bool) -> None:
+    """Refuse a token from now on; the last operator's only with `force`."""
+    tokens.revoke(store, token_id, time.time(), force=force)
 
 
 def energy(store: Store) -> list[tuple[str, str, float, int]]:

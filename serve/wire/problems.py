@@ -1,5 +1,6 @@
 """Every refusal as application/problem+json (RFC 9457): what is wrong, which field, and what to do about it."""
 
+import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi.responses import JSONResponse
 from ray.exceptions import RayError, RayTaskError
 from starlette.exceptions import HTTPException
 
+from kilowait.core.control_characters import escaped, escaped_all
 from kilowait.core.errors import (
     IllegalEvent,
     InputError,
@@ -25,6 +27,8 @@ from . import schemas
 MEDIA_TYPE = "application/problem+json"
 RETRY_S = 2.0
 """What Retry-After says when something is full or on its way back."""
+
+NOT_THERE = {404: "there is nothing", 405: "not with this method"}
 
 _FIELDS = ("entrypoint", "arguments", "environment", "timeout_s", "max_attempts", "owner", "labels", "gpu_types")
 _FIELDS += ("gpu_milli", "gpus", "memory_bytes", "priority", "deadline", "archive", "source")
@@ -64,10 +68,10 @@ def problem(refusal: Refusal, errors: list[dict[str, str]] | None = None) -> sch
         type=f"urn:kilowait:{refusal.title.replace(' ', '-')}",
         title=refusal.title,
         status=refusal.status,
-        detail=refusal.detail,
-        field=refusal.field,
-        remedy=refusal.remedy,
-        errors=errors or [],
+        detail=escaped(refusal.detail),
+        field=refusal.field if refusal.field is None else escaped(refusal.field),
+        remedy=escaped(refusal.remedy),
+        errors=escaped_all(errors or []),
     )
 
 
@@ -85,22 +89,24 @@ def refused(error: BaseException) -> Refusal | None:
     """The refusal behind an error of the domain or of Ray, None for a fault of ours."""
     if isinstance(error, RayTaskError):
         return refused(error.cause) if isinstance(error.cause, KilowaitError) else None
-    detail, _, remedy = str(error).rpartition("; ")
-    detail = detail or remedy
+    text = str(error)
     match error:
         case JobRefused():
-            text = str(error)
             remedy = "ask for fewer GPUs, or for types that are there"
             return Refusal(422, "job refused", text, field=_field(text) or "gpus", remedy=remedy)
         case InputError():
-            text = str(error)
             field = _field(text) or ("source" if isinstance(error, SourceError) else None)
             status, title = (409, "conflict") if text.startswith("key ") else (422, "invalid input")
-            return Refusal(status, title, text, field=field, remedy=remedy or f"correct {field or 'the request'}")
+            head, _, tail = text.rpartition("; ")
+            remedy = tail if head else f"correct {field or 'the request'}"
+            return Refusal(status, title, head or text, field=field, remedy=remedy)
         case IllegalEvent():
             return Refusal(409, "conflict", str(error), remedy="look at the present state, and ask again")
-        case StoreError():
-            return Refusal(503, "history unavailable", detail, remedy=remedy, retry_s=RETRY_S)
+        case StoreError():  # its message says where the history is, which is for operators
+            logging.getLogger("ray.serve").warning("the history: %s", error)
+            remedy = "ask again after Retry-After; the service's log tells an operator why"
+            text = "the history cannot be read or written now"
+            return Refusal(503, "history unavailable", text, remedy=remedy, retry_s=RETRY_S)
         case ModelError():
             return Refusal(503, "predictor unavailable", str(error), remedy="see the service's log", retry_s=30)
         case RayError():
@@ -161,10 +167,12 @@ def _invalid(mistake: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-async def _on_http(_: Request, error: Exception) -> JSONResponse:
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    remedy = "see /v1/openapi.json for what there is" if error.status_code in (404, 405) else "correct the request"
-    return answer(Refusal(error.status_code, str(error.detail).lower(), str(error.detail), remedy=remedy))
+    detail, remedy = str(error.detail), "correct the request"
+    if (what := NOT_THERE.get(error.status_code)) is not None:
+        detail, remedy = f"{request.method} {request.url.path}: {what}", "see /v1/openapi.json for what there is"
+    return answer(Refusal(error.status_code, str(error.detail).lower(), detail, remedy=remedy))
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:

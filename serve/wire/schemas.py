@@ -215,6 +215,7 @@ class LogPiece(Wire):
     next: int
     text: str
     ended: bool
+    missing: int = Field(default=0, description="bytes before it that are no longer kept")
 
 
 class GpuTypeView(Wire):

@@ -48,6 +48,18 @@ def test_a_revoked_token_is_refused_and_the_others_are_not(store):
         revoke(store, "nobody", 14.0)
 
 
+def test_the_last_operators_token_is_revoked_only_on_purpose(store):
+    first, second = (create(store, "root", Role.OPERATE, now_s).split("_")[1] for now_s in (1.0, 2.0))
+    create(store, "ada", Role.SUBMIT, 3.0)
+    revoke(store, first, 4.0)
+    with pytest.raises(InputError, match=rf"token '{second}' is the last operator's.*kilowait token create.*--force"):
+        revoke(store, second, 5.0)
+    assert [row["revoked_s"] for row in listed(store)] == [4.0, None, None]
+    revoke(store, first, 6.0)  # it is gone already
+    revoke(store, second, 7.0, force=True)
+    assert [row["revoked_s"] for row in listed(store)] == [4.0, 7.0, None]
+
+
 @pytest.mark.parametrize("owner", ["", "  ", "a\nb", "x" * 201])
 def test_an_owner_needs_a_name(store, owner):
     with pytest.raises(InputError, match="owner: must be printable"):
