@@ -12,9 +12,11 @@ from collections.abc import Mapping
 import msgspec
 
 from kilowait.core.submission import Program
+from kilowait.core.submission_limits import MAX_ARCHIVE_FILES, MAX_UNPACKED_BYTES
 from kilowait.program.job_source import JobSource
 from kilowait.program.reach import reach
 from kilowait.program.read import read_bytes
+from kilowait.program.source import check_lines
 from kilowait.program.tree import Tree
 
 from ..wire import schemas
@@ -25,9 +27,6 @@ Reading = tuple[JobSource, tuple[str, ...]]
 
 KEPT, KEPT_BYTES = 1000, 100_000
 """Readings that are remembered, each of a program of at most so many bytes: 100 MB at the worst."""
-
-MAX_FILES = 500
-MAX_UNPACKED_BYTES = 8_000_000
 
 
 def program_of(asked: schemas.SubmissionBody) -> Program:
@@ -72,6 +71,9 @@ def source_of(program: Program) -> Reading:
             422, "invalid input", f"entrypoint {program.entrypoint!r} is not in the archive", field="entrypoint",
             remedy=f"name one of: {have}",
         )  # fmt: skip
+    for path, text in program.files.items():
+        if path.endswith(".py") or path == program.entrypoint:
+            check_lines(path, text)
     files = {path: text.encode() for path, text in program.files.items()}
     if len(files) == 1:
         reading = read_bytes(program.entrypoint, files[program.entrypoint], program.arguments)
@@ -96,10 +98,11 @@ def _unpack(archive: str) -> Mapping[str, str]:
 
 def _check_size(members: list[zipfile.ZipInfo]) -> None:
     total = sum(member.file_size for member in members)
-    if len(members) > MAX_FILES or total > MAX_UNPACKED_BYTES:
+    if len(members) > MAX_ARCHIVE_FILES or total > MAX_UNPACKED_BYTES:
+        text = f"archive: {len(members):,} files of {total:,} bytes in all"
         raise Refusal(
-            413, "too large", f"archive: {len(members):,} files of {total:,} bytes in all; the limits are {MAX_FILES} "
-            f"and {MAX_UNPACKED_BYTES:,}", field="archive", remedy="leave data out: read it from a shared disk",
+            413, "too large", f"{text}; the limits are {MAX_ARCHIVE_FILES} and {MAX_UNPACKED_BYTES:,}", field="archive",
+            remedy="leave data out: read it from a shared disk",
         )  # fmt: skip
 
 
