@@ -17,7 +17,7 @@ from kilowait.program.source import MAX_SOURCE_BYTES
 
 Printable = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Argument = Annotated[str, Field(max_length=MAX_ARGUMENT_CHARACTERS)]
-GpuTypeName = Annotated[str, Field(max_length=MAX_NAME)]
+GpuTypeNames = Annotated[list[Annotated[str, Field(max_length=MAX_NAME)]], Field(max_length=MAX_ENTRIES)]
 Owner = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
 LabelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f\x7f]*$")]
 """Names with a slash are the service's own."""
@@ -61,16 +61,12 @@ class SubmissionBody(Wire):
     gpus: int | None = Field(
         default=None, ge=1, le=100_000, description="GPUs it takes; left out: read from the source"
     )
-    gpu_types: list[GpuTypeName] | None = Field(
-        default=None, max_length=MAX_ENTRIES, description="types it may use; left out: read, else any"
-    )
+    gpu_types: GpuTypeNames | None = Field(default=None, description="types it may use; left out: read, else any")
     gpu_milli: int = Field(default=1000, ge=1, le=1000, description="thousandths of one board, for a job of one GPU")
     one_node: bool = Field(default=False, description="all its GPUs on one node")
     memory_bytes: int | None = Field(default=None, ge=0, description="what it needs on each GPU")
     priority: int = Field(default=0, ge=-1_000_000, le=1_000_000, description="larger is more urgent; for policy fair")
-    deadline: datetime | None = Field(
-        default=None, description="when it should be done, with a time zone; not enforced"
-    )
+    deadline: datetime | None = Field(default=None, description="when to be done, with a time zone; not enforced")
     labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
     max_attempts: int = Field(default=3, ge=1, le=100)
