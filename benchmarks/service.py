@@ -13,8 +13,9 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,14 @@ def program(serial: int, tokens: int = 1600) -> str:
 
 
 def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    with running(folder) as (address, headers):
+        return _numbers(args, address, headers)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The service on a pretended cluster with one A100, and an empty route beside it: its address, an operator's
+    headers. Its history is kept in the folder."""
     head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": MEMORY_BYTES}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     resources = {"accelerator_type:A100": 1}
@@ -89,7 +98,7 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         serve.start(http_options={"host": "127.0.0.1", "port": PORT})
         serve.run(Empty.bind(), name="empty", route_prefix="/empty")
         serve.run(app(Options(database=url)), name="kilowait", route_prefix="/")
-        return _numbers(args, f"http://127.0.0.1:{PORT}", {"Authorization": f"Bearer {token}"})
+        yield f"http://127.0.0.1:{PORT}", {"Authorization": f"Bearer {token}"}
     finally:
         serve.shutdown()
         ray.shutdown()
@@ -99,8 +108,8 @@ def _measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def _numbers(args: argparse.Namespace, address: str, headers: dict[str, str]) -> dict[str, Any]:
     session = requests.Session()
     session.headers.update(headers)
-    _until(lambda: session.get(f"{address}/v1/health").status_code == 200)
-    _until(lambda: session.get(f"{address}/v1/cluster").json()["types"] != [])
+    until(lambda: session.get(f"{address}/v1/health").status_code == 200)
+    until(lambda: session.get(f"{address}/v1/cluster").json()["types"] != [])
 
     def predict(text: str) -> None:
         session.post(f"{address}/v1/predict", json={"source": text}).raise_for_status()
@@ -190,7 +199,8 @@ def _quantiles(milliseconds: Sequence[float]) -> dict[str, float]:
     return {"p50": p50, "p99": p99, "requests": len(milliseconds)}
 
 
-def _until(what: Callable[[], bool], timeout_s: float = 120.0) -> None:
+def until(what: Callable[[], bool], timeout_s: float = 120.0) -> None:
+    """Wait until a condition holds; raises TimeoutError."""
     deadline_s = time.monotonic() + timeout_s
     while not what():
         if time.monotonic() > deadline_s:

@@ -25,13 +25,18 @@ from kilowait.predict.embed.features import THREADS
 
 from .api.routes import build
 from .desk.desk import Desk
+from .desk.forecasts import Forecasts
 from .desk.learner import Learner
-from .desk.predictor_replica import MAX_QUEUED, PredictorReplica
+from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
 from .log_records import make_harmless
 from .scheduler.scheduler import deploy
 from .scheduler.settings import POLICY, SchedulerSettings, default_options
 
 KEEP_UP_S = 1.0
+EMBEDDING_S, CLOCK = 20.0, 3.0
+"""How long a submission waits for its own prediction: seconds for the language model, and seconds by the clock that a
+dry run may take for each CPU second of its budget."""
+
 SQLITE = "sqlite:///"
 DATABASE = f"{SQLITE}out/serve/kilowait.db"
 REFIT_EVERY = 50
@@ -83,7 +88,10 @@ class Service:
         make_harmless(logging.getLogger("ray.serve"))
         settings = options.settings()
         make_folder(settings.url)
-        self.desk = Desk(deploy(settings), predictor)
+        forecasts = Forecasts(
+            predictor, room=MAX_ONGOING + options.max_queued, alone_s=EMBEDDING_S + CLOCK * options.dry_run_budget_s
+        )
+        self.desk = Desk(deploy(settings), forecasts)
         loop = asyncio.get_event_loop()
         self.learner = Learner(self.desk, options.refit_every, pretended=options.learn_pretended)
         watchers = (self.desk.forecasts.watch, self._keep_up, self.learner.keep_up, self.learner.run)

@@ -19,7 +19,8 @@ import requests
 
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError, ServiceError, SourceError
-from kilowait.program.source import read_source
+from kilowait.core.submission import check_environment
+from kilowait.program.source import check_lines, read_source
 
 DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -197,11 +198,14 @@ def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> di
     Fields that are None are left out.
     """
     path = Path(path)
+    check_environment(fields.get("environment") or {})
     given_fields = {name: value for name, value in fields.items() if value is not None}
     if not path.is_dir():
         if entrypoint is not None:
             raise InputError(f"--entrypoint {entrypoint}: {path} is one file; give the folder that holds the program")
-        return {"source": read_source(path).text, "entrypoint": path.name, **given_fields}
+        text = read_source(path).text
+        check_lines(str(path), text)
+        return {"source": text, "entrypoint": path.name, **given_fields}
     if entrypoint is None:
         raise InputError(f"{path} is a folder: say which of its files is run, with --entrypoint FILE")
     if not (path / entrypoint).is_file():

@@ -13,9 +13,13 @@ from msgspec import Struct
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Held, Job, Measurement, Prediction
-
-MAX_NAME = 200
-"""Characters of an owner, a client's key or a label."""
+from kilowait.core.submission_limits import (
+    MAX_ARGUMENTS_BYTES,
+    MAX_ENTRIES,
+    MAX_ENVIRONMENT_BYTES,
+    MAX_NAME,
+    MAX_VARIABLE_BYTES,
+)
 
 MAX_REASON = 2000
 """Characters of a reason that are kept."""
@@ -133,6 +137,32 @@ def printable(reason: str) -> str:
     return escaped(reason, LINES)[-MAX_REASON:]
 
 
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raises InputError for more, longer or other variables than a job may have."""
+    if len(environment) > MAX_ENTRIES:
+        raise InputError(f"environment: {len(environment):,} variables, the limit is {MAX_ENTRIES}; leave some out")
+    for name, value in environment.items():
+        if not 0 < len(name) <= MAX_NAME or "=" in name or "\0" in name + value:
+            raise InputError(
+                f"environment: variable {name[:60]!r}: a name has 1 to {MAX_NAME} characters, no '=', and neither part "
+                "a NUL byte; correct it"
+            )
+        if (size := len(_bytes(value))) > MAX_VARIABLE_BYTES:
+            raise InputError(
+                f"environment: variable {name[:60]!r} has {size:,} bytes, the limit is {MAX_VARIABLE_BYTES:,}; put "
+                "data into a file"
+            )
+    total = sum(len(_bytes(text)) for variable in environment.items() for text in variable)
+    if total > MAX_ENVIRONMENT_BYTES:
+        raise InputError(
+            f"environment: {total:,} bytes in all, the limit is {MAX_ENVIRONMENT_BYTES:,}; put data into a file"
+        )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _check_program(program: Program) -> None:
     """Raises InputError for an entrypoint that is not there, a path that leaves the folder, or a bad timeout."""
     if program.entrypoint not in program.files:
@@ -143,8 +173,12 @@ def _check_program(program: Program) -> None:
         path = PurePosixPath(name)
         if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
             raise InputError(f"file {name!r}: give a path inside the job's own folder")
-    words = (*program.arguments, *program.environment, *program.environment.values())
-    if any("\0" in word for word in words) or any("=" in name or not name for name in program.environment):
-        raise InputError("arguments and environment must have no NUL byte, and a variable's name no '='")
+    check_environment(program.environment)
+    if any("\0" in argument for argument in program.arguments):
+        raise InputError("arguments must have no NUL byte")
+    if (size := sum(len(_bytes(argument)) for argument in program.arguments)) > MAX_ARGUMENTS_BYTES:
+        raise InputError(
+            f"arguments: {size:,} bytes in all, the limit is {MAX_ARGUMENTS_BYTES:,}; put data into a file"
+        )
     if program.timeout_s is not None and not 0 < program.timeout_s < 1e9:
         raise InputError(f"timeout_s must be > 0 and finite, got {program.timeout_s!r}")

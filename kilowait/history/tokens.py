@@ -15,7 +15,7 @@ from msgspec import Struct
 from sqlalchemy import Column, Float, MetaData, String, Table, Text, insert, select, update
 
 from kilowait.core.errors import InputError
-from kilowait.core.submission import MAX_NAME
+from kilowait.core.submission_limits import MAX_NAME
 from kilowait.history.store import Store
 
 PREFIX = "kw"

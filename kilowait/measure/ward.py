@@ -2,9 +2,10 @@
 
 It reads a `WardOrder` as one JSON line on stdin, starts the command in a session and folder of its own with only the
 environment it is given, keeps what it writes, and answers with one `RunOutcome` line on stdout. The line "stop" asks
-the job's process group to end (TERM), and kills it after a grace. When stdin closes, whoever gave the order is gone,
-and the job is killed at once: no job outlives its runner. Nothing that the job started stays behind, however it
-detached itself; only when the guard itself is killed, what left the job's session does. Linux only, as the launcher.
+the job's process group to end (TERM), and kills it after a grace. When stdin closes or the process that started this
+one ends, whoever gave the order is gone, and the job is killed at once: no job outlives its runner. Nothing that the
+job started stays behind, however it detached itself; only when the guard itself is killed, what left the job's session
+does. Linux only, as the launcher.
 This is no sandbox: a job may read and write what its user may.
 """
 
@@ -37,6 +38,7 @@ from kilowait.measure.launcher import (
 from kilowait.measure.outcome import RunOutcome
 
 TAIL_BYTES = 4096
+READ_BYTES = 1 << 16
 
 
 class WardOrder(Struct, frozen=True, kw_only=True):
@@ -57,17 +59,17 @@ class WardOrder(Struct, frozen=True, kw_only=True):
 class _Watch:
     """A running job: its end, its output and the orders about it, in one loop."""
 
-    def __init__(self, order: WardOrder, pid: int, output: int, forked_s: float) -> None:
-        self.order, self.pid, self.output = order, pid, output
+    def __init__(self, order: WardOrder, pid: int, output: int, runner: int, forked_s: float) -> None:
+        self.order, self.pid, self.output, self.runner = order, pid, output, runner
         self.log, self.tail = JobLog(Path(order.log_folder), order.log_bytes), b""
         self.deadline_s = None if order.timeout_s is None else forked_s + order.timeout_s
         self.kill_s: float | None = None
         self.failure: str | None = None
 
     def until_exit(self) -> None:
-        """Return when the process has ended; raises OrphanedError when the orders end first."""
+        """Return when the process has ended; raises OrphanedError when the orders or the runner end first."""
         pidfd, poller = os.pidfd_open(self.pid), select.poll()
-        for fd in (pidfd, self.output, 0):
+        for fd in (pidfd, self.output, self.runner, 0):
             poller.register(fd, select.POLLIN)
         try:
             while True:
@@ -76,6 +78,8 @@ class _Watch:
                     poller.unregister(self.output)
                 if pidfd in ready:
                     return
+                if self.runner in ready:
+                    raise OrphanedError
                 if 0 in ready:
                     self._obey()
                 self._enforce(time.perf_counter())
@@ -92,15 +96,16 @@ class _Watch:
     def _obey(self) -> None:
         if not os.read(0, 4096):
             raise OrphanedError
-        self._ask_to_end("stopped")
+        self.ask_to_end("stopped")
 
     def _enforce(self, now_s: float) -> None:
         if self.deadline_s is not None and now_s >= self.deadline_s:
-            self._ask_to_end(f"timeout after {self.order.timeout_s:g} s")
+            self.ask_to_end(f"timeout after {self.order.timeout_s:g} s")
         if self.kill_s is not None and now_s >= self.kill_s:
             kill_group(self.pid)
 
-    def _ask_to_end(self, reason: str) -> None:
+    def ask_to_end(self, reason: str) -> None:
+        """Tell the job's process group to end, and give it its grace; the first reason counts."""
         if self.failure is None:
             self.failure, self.kill_s, self.deadline_s = reason, time.perf_counter() + self.order.grace_s, None
             with contextlib.suppress(ProcessLookupError):
@@ -120,8 +125,9 @@ class _Watch:
         return f"exit code {code}: {lines[-1][:FAILURE_CHARACTERS]}" if lines else f"exit code {code}"
 
 
-def guard(order: WardOrder) -> RunOutcome:
-    """Run the command to its end, and end everything it started; raises OrphanedError when stdin closes."""
+def guard(order: WardOrder, runner: int, *, stopped: bool = False) -> RunOutcome:
+    """Run the command to its end, and end everything it started; raises OrphanedError when stdin closes or `runner`,
+    a pidfd, ends. `stopped` says that it was asked to end already."""
     output, output_w = os.pipe()
     ready, ready_w = os.pipe()
     forked_s = time.perf_counter()
@@ -132,8 +138,10 @@ def guard(order: WardOrder) -> RunOutcome:
     os.close(ready_w)
     os.read(ready, 1)  # it leads its own group now, or is gone
     os.close(ready)
-    watch = _Watch(order, pid, output, forked_s)
+    watch = _Watch(order, pid, output, runner, forked_s)
     try:
+        if stopped:
+            watch.ask_to_end("stopped")
         watch.until_exit()
     finally:
         ended_s = time.perf_counter()
@@ -177,18 +185,34 @@ def _become(order: WardOrder, output: int, ready: int) -> NoReturn:
         os._exit(os.EX_UNAVAILABLE)
 
 
+def read_order(runner: int) -> tuple[bytes, bool] | None:
+    """The order's line from stdin, and whether a "stop" came right behind it; None when `runner`, a pidfd, ends first.
+
+    Pieces are joined once: an order of any length is read in linear time.
+    """
+    poller, pieces = select.poll(), list[bytes]()
+    for fd in (runner, 0):
+        poller.register(fd, select.POLLIN)
+    while 0 in dict(poller.poll()):
+        if not (piece := os.read(0, READ_BYTES)):
+            return None
+        head, end, behind = piece.partition(b"\n")
+        pieces.append(head)
+        if end:
+            return b"".join(pieces), bool(behind)
+    return None
+
+
 def main() -> None:
     """Guard the one job that stdin names."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    line = b""
-    while not line.endswith(b"\n"):  # unbuffered: a "stop" behind it is for the poll
-        byte = os.read(0, 1)
-        if not byte:
-            return
-        line += byte
+    runner = os.pidfd_open(os.getppid())
+    if (received := read_order(runner)) is None:
+        return
+    line, stopped = received
     order = msgspec.json.decode(line, type=WardOrder)
     try:
-        sys.stdout.write(guard(order).to_json() + "\n")
+        sys.stdout.write(guard(order, runner, stopped=stopped).to_json() + "\n")
         sys.stdout.flush()
     except (OrphanedError, BrokenPipeError):  # nobody will come for these
         for folder in (order.folder, order.log_folder):

@@ -24,6 +24,20 @@ LOAD = 0.6
 MARK = "+standin"
 
 
+UNREAD = "unread"
+"""What stands for the features in a prediction of a program that no model has read."""
+
+UNREAD_RUNTIME_S = 3600.0
+"""The run time on the reference type of a program of which nothing is known: assumed."""
+
+_UNREAD = Prediction(runtime_s=UNREAD_RUNTIME_S, energy_kwh=0.0, probe_version=UNREAD, features=UNREAD)
+
+
+def unread(gpu_types: Iterable[str], gpus: float = 1.0) -> dict[str, Prediction]:
+    """Stand-ins on `gpus` boards for a program that no model has read: only the order of types is worth anything."""
+    return {name: _stand_in(_UNREAD, name, gpus) for name in gpu_types if _known(name)}
+
+
 def on_types(
     predictions: Mapping[str, Prediction], gpu_types: Iterable[str], gpus: float = 1.0
 ) -> dict[str, Prediction]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kilowait.core.errors import SourceError
+from kilowait.core.submission_limits import MAX_LINE_CHARACTERS
 
 MAX_SOURCE_BYTES = 1_000_000
 """Above this a file is data or generated code, not a job someone wrote."""
@@ -45,6 +46,16 @@ def text_of(name: str, data: bytes, *, max_bytes: int = MAX_SOURCE_BYTES) -> str
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SourceError(f"{name}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
+
+
+def check_lines(name: str, text: str) -> None:
+    """Raises SourceError for a line of more characters than a submission may have."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise SourceError(
+                f"{name}: line {number} has {len(line):,} characters, the limit is {MAX_LINE_CHARACTERS:,}; "
+                "break it, or read data from a file"
+            )
 
 
 def read_source(path: Path | str, *, max_bytes: int = MAX_SOURCE_BYTES) -> Source:

@@ -100,6 +100,7 @@ def _decisions(decisions: int, decision_s: Sequence[float]) -> Iterable[Metric]:
 def _predictions(desk: Desk) -> Metric:
     forecasts = desk.forecasts
     values = [(["cached"], forecasts.hits), (["computed"], forecasts.misses), (["refused"], forecasts.refused)]
+    values.append((["late"], forecasts.late))
     return _labelled(CounterMetricFamily, "kilowait_predictions", "predictions asked for", ["result"], values)
 
 

@@ -43,7 +43,7 @@ async def health(desk: At, response: Response) -> schemas.Health:
         scheduler = "ok" if problem is None else "has a problem; kilowait cluster says which, to who has a token"
     except (RayError, TimeoutError) as error:
         scheduler = f"no answer ({type(error).__name__})"
-    predictor = "ok" if desk.forecasts.well else "no answer yet"
+    predictor = desk.forecasts.problem() or "ok"
     well = (scheduler, predictor) == ("ok", "ok")
     response.status_code = 200 if well else 503
     status: Any = "ok" if well else "degraded"

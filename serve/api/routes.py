@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 import kilowait
+from kilowait.core.submission_limits import MAX_BODY_BYTES
 from kilowait.history.tokens import Identity, Role
 
 from ..desk import job_views, questions
@@ -48,7 +49,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
     )
     app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
     app.state.wrong_tokens = WrongTokens()
-    app.add_middleware(BodyLimit, max_bytes=schemas.MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     for part in (router, operating.router, operating.plain, learned_models.router, pages.router):
         app.include_router(part)
     install(app)

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 
 from kilowait.core.control_characters import escaped
 from kilowait.core.errors import SourceError
+from kilowait.core.submission_limits import MAX_ARCHIVE_FILES, MAX_UNPACKED_BYTES
 from kilowait.program.zip_members import DAMAGED, members_of
 
 from ..wire.problems import Refusal
 
-MAX_FILES = 500
-MAX_UNPACKED_BYTES = 8_000_000
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 REMEDY = "make it anew with: zip -r job.zip ."
 
@@ -41,9 +40,9 @@ def unpacked(archive: str) -> Mapping[str, str]:
 def _check_size(members: list[zipfile.ZipInfo]) -> None:
     total = sum(member.file_size for member in members)
     files = sum(not member.is_dir() for member in members)
-    if files > MAX_FILES or total > MAX_UNPACKED_BYTES:
+    if files > MAX_ARCHIVE_FILES or total > MAX_UNPACKED_BYTES:
         raise Refusal(
-            413, "too large", f"archive: {files:,} files of {total:,} bytes in all; the limits are {MAX_FILES} "
+            413, "too large", f"archive: {files:,} files of {total:,} bytes in all; the limits are {MAX_ARCHIVE_FILES} "
             f"and {MAX_UNPACKED_BYTES:,}", field="archive", remedy="leave data out: read it from a shared disk",
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ import msgspec
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES
-from kilowait.core.jobs import Job, Provenance
+from kilowait.core.jobs import Job, Prediction, Provenance
 from kilowait.core.submission import Program, Request, Retry
 from kilowait.core.units import DAY_S, WHOLE
 from kilowait.history.bases import Base
@@ -25,7 +25,7 @@ from kilowait.history.store import Store
 from kilowait.history.tokens import Identity
 from kilowait.live.mirror import Mirror
 from kilowait.policies import POLICIES
-from kilowait.predict.standin import on_types
+from kilowait.predict.standin import on_types, unread
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 from kilowait.program.resources import read_request
@@ -34,6 +34,7 @@ from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what
 
 from ..scheduler.settings import SchedulerSettings
 from ..wire import schemas
+from ..wire.problems import busy
 from . import questions
 from .answers import DEADLINE, asked_wire, base_of, expectations, shared, versions, warnings_of
 from .corrections import Corrections
@@ -41,10 +42,12 @@ from .forecasts import KEPT, Forecasts
 from .predictor_replica import PredictionQuestion, Told
 from .programs import Readings, program_of
 from .submitting import Submissions
+from .turns import Turns
 
 T = TypeVar("T")
-Prepared = tuple[Request, Asks, list[str], Base]
-"""A submission as the scheduler takes it, what it asks for, what its user should know, and its base predictions."""
+Prepared = tuple[Request, Asks, list[str], Base | None]
+"""A submission as the scheduler takes it, what it asks for, what its user should know, and its base predictions: None
+where none were there in time."""
 
 PAGE = 5000
 """Events that are fetched at once."""
@@ -63,12 +66,13 @@ POWER_S = 2.0
 
 
 class Desk:
-    """Answers what the routes ask, by the scheduler actor `scheduler` and the predictor deployment `predictor`."""
+    """Answers what the routes ask, by the scheduler actor `scheduler` and the predictor's `forecasts`."""
 
-    def __init__(self, scheduler: Any, predictor: Any) -> None:
+    def __init__(self, scheduler: Any, forecasts: Forecasts) -> None:
         self.scheduler = scheduler
         self._submissions, self._readings = Submissions(scheduler), Readings()
-        self.forecasts = Forecasts(predictor)
+        self._reading = Turns(at_once=2, each=1, room=KEPT)  # the other threads are for short questions
+        self.forecasts = forecasts
         self.corrections = Corrections(self.ask)
         self._following, self._mirror = asyncio.Lock(), None
         self._opening, self._store = asyncio.Lock(), None
@@ -119,9 +123,12 @@ class Desk:
 
     async def predict(self, source: str, name: str, owner: str) -> schemas.PredictionView:
         """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
-        job_source, _ = await self._readings.of(Program(files={name: source}, entrypoint=name))
-        asks = await self._asks(job_source, None, None)
-        forecast, cached = await self._forecast(job_source, asks.gpus)
+        async with self._reading.of(owner):
+            job_source, _ = await self._readings.of(Program(files={name: source}, entrypoint=name))
+            asks = await self._asks(job_source, None, None)
+        if (answer := await self._forecast(job_source, asks.gpus, owner)) is None:
+            raise busy()
+        forecast, cached = answer
         base = base_of(
             job_source, forecast, on_types(forecast.predictions, await self._types(), asks.gpus), asks.gpus * WHOLE
         )
@@ -143,9 +150,21 @@ class Desk:
         assert self._mirror is not None
         return tuple(sorted(name for name in self._mirror.cluster.total if name in GPU_TYPES))
 
-    async def _forecast(self, source: JobSource, gpus: int) -> tuple[Told, bool]:
-        """What the models predict of a source, and whether that was remembered."""
-        return await self.forecasts.of(PredictionQuestion(source=source, gpu_types=await self._types(), gpus=gpus))
+    async def _forecast(self, source: JobSource, gpus: int, owner: str) -> tuple[Told, bool] | None:
+        """What the models predict of a source, and whether that was remembered; None where it takes too long."""
+        question = PredictionQuestion(source=source, gpu_types=await self._types(), gpus=gpus)
+        return await self.forecasts.of(question, owner)
+
+    async def _predicted(
+        self, source: JobSource, gpus: int, milli: int, owner: str
+    ) -> tuple[Mapping[str, Prediction], Told | None, Base | None]:
+        """Predictions of a job, what they were made from, and what of it is kept: stand-ins and None if too late."""
+        share = milli / WHOLE
+        if (answer := await self._forecast(source, gpus, owner)) is None:
+            return unread(await self._types(), gpus * share), None, None
+        by_type = on_types(shared(answer[0].predictions, share), await self._types(), gpus * share)
+        base = base_of(source, answer[0], by_type, gpus * milli)
+        return await self.corrections.apply(base, owner), answer[0], base
 
     async def _asks(self, source: JobSource, gpus: int | None, types: tuple[str, ...] | None) -> Asks:
         """What a source asks for: reading it takes milliseconds, so it is remembered. Raises as `read_request`."""
@@ -162,14 +181,11 @@ class Desk:
     async def request(self, asked: schemas.SubmissionBody, owner: str, key: str) -> Prepared:
         """A submission as the scheduler takes it, with its predictions, and what its user should know."""
         program = program_of(asked)
-        source, notes = await self._readings.of(program)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
-        asks = await self._asks(source, asked.gpus, types)
-        forecast, _ = await self._forecast(source, asks.gpus)
-        share = asked.gpu_milli / WHOLE
-        by_type = on_types(shared(forecast.predictions, share), await self._types(), asks.gpus * share)
-        base = base_of(source, forecast, by_type, asks.gpus * asked.gpu_milli)
-        predictions = await self.corrections.apply(base, owner)
+        async with self._reading.of(owner):
+            source, notes = await self._readings.of(program)
+            asks = await self._asks(source, asked.gpus, types)
+        predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner)
         labels = dict(asked.labels)
         if asked.deadline is not None:
             labels[DEADLINE] = asked.deadline.isoformat()
@@ -193,7 +209,7 @@ class Desk:
             labels=labels,
             retry=Retry(max_attempts=asked.max_attempts),
         )
-        return request, asks, [*notes, *warnings_of(request, forecast)], base
+        return request, asks, [*notes, *warnings_of(request, told)], base
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""
@@ -204,7 +220,8 @@ class Desk:
         request, asks, warnings, base = prepared
         try:
             job_id = await self._submissions.submit(request)
-            self.corrections.keep(base)
+            if base is not None:
+                self.corrections.keep(base)
         except InputError:
             before = None if key is None else await self.ask(questions.job_of_key, request.job.user or "", key)
             if before is None or not _same(before, request):

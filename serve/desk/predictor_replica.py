@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from ray import serve
 
-from kilowait.core.errors import KilowaitError
 from kilowait.core.jobs import Prediction
 from kilowait.predict.dry_runs import BUDGET_S, WAITING
 from kilowait.predict.embed.features import THREADS
@@ -51,16 +50,20 @@ class Told:
     dry_run: str
 
 
+MOST_WINDOWS = 4
+"""Of a source that the language model reads: one pass over a window of 8,192 tokens takes seconds. Of a longer source
+so many are read, evenly spaced, and stand for the rest."""
+
 MAX_BATCH = 8
 MAX_ONGOING = 16
 MAX_QUEUED = 64
-"""Above MAX_ONGOING a replica and MAX_QUEUED waiting, a request is refused at once: 503, Retry-After."""
+"""Above MAX_ONGOING and MAX_QUEUED that wait, a request of the same user is refused at once: 503, Retry-After."""
 
 
 @serve.deployment(
     max_ongoing_requests=MAX_ONGOING,
     max_queued_requests=MAX_QUEUED,
-    autoscaling_config={"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 8},
+    autoscaling_config={"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 2},
     ray_actor_options={"num_cpus": 0.5, "runtime_env": {"env_vars": {"HF_HUB_OFFLINE": "1", **WAITING}}},
 )
 class PredictorReplica:
@@ -88,21 +91,21 @@ class PredictorReplica:
     async def predict(self, asked: PredictionQuestion) -> Told:
         """What a source takes; raises SourceError and ModelError. A GPU type that needs a dry run may be missing."""
         answer = await self._together(asked)
-        if isinstance(answer, KilowaitError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
     @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=0.005)
-    async def _together(self, questions: list[PredictionQuestion]) -> list[Told | KilowaitError]:
+    async def _together(self, questions: list[PredictionQuestion]) -> list[Told | Exception]:
         """A batch goes to the worker thread at once: the replica keeps answering meanwhile."""
         return await asyncio.to_thread(self._each, questions)
 
-    def _each(self, questions: Sequence[PredictionQuestion]) -> list[Told | KilowaitError]:
-        answers: list[Told | KilowaitError] = []
+    def _each(self, questions: Sequence[PredictionQuestion]) -> list[Told | Exception]:
+        answers: list[Told | Exception] = []
         for question in questions:
             try:
                 answers.append(self._one(question))
-            except KilowaitError as error:  # of one source; the others of the batch go on
+            except Exception as error:  # of one source, and raised for it: the others of the batch go on
                 answers.append(error)
         return answers
 
@@ -139,4 +142,4 @@ def load(bundle: str | None, threads: int, device_model: str | None, dry_run_bud
     own_side = OwnSide(dry_runs, folder) if folder and not any(map(is_cpu, labelled(folder))) else None
     depth = max(feature.layer for feature in predictor.features)
     model = load_language_model(predictor.features[0].model, depth=depth)
-    return Local(predictor, Embedder(model, threads=threads), gpu, own_side)
+    return Local(predictor, Embedder(model, threads=threads, most_windows=MOST_WINDOWS), gpu, own_side)

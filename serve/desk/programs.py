@@ -12,6 +12,7 @@ from kilowait.core.submission import Program
 from kilowait.program.job_source import JobSource, check_path, check_paths
 from kilowait.program.reach import reach
 from kilowait.program.read import read_bytes
+from kilowait.program.source import check_lines
 from kilowait.program.tree import Tree
 
 from ..wire import schemas
@@ -77,6 +78,9 @@ def source_of(program: Program) -> Reading:
             422, "invalid input", f"entrypoint {program.entrypoint!r} is not in the archive", field="entrypoint",
             remedy=f"name one of: {have}",
         )  # fmt: skip
+    for path, text in program.files.items():
+        if path.endswith(".py") or path == program.entrypoint:
+            check_lines(path, text)
     files = {path: text.encode() for path, text in program.files.items()}
     if len(files) == 1:
         reading = read_bytes(program.entrypoint, files[program.entrypoint], program.arguments)

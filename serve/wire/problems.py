@@ -21,6 +21,7 @@ from kilowait.core.errors import (
     SourceError,
     StoreError,
 )
+from kilowait.core.submission_limits import MAX_NAME
 
 from . import schemas
 
@@ -29,6 +30,8 @@ RETRY_S = 2.0
 """What Retry-After says when something is full or on its way back."""
 
 NOT_THERE = {404: "there is nothing", 405: "not with this method"}
+MAX_TOLD = 100
+"""Mistakes of one request that are told: a long list would answer a large request with a larger one."""
 
 _FIELDS = ("entrypoint", "arguments", "environment", "timeout_s", "max_attempts", "owner", "labels", "gpu_types")
 _FIELDS += ("gpu_milli", "gpus", "memory_bytes", "priority", "deadline", "archive", "source")
@@ -141,7 +144,7 @@ async def _on_refusal(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [_invalid(mistake) for mistake in error.errors()]
+    errors = [_invalid(mistake) for mistake in error.errors()[:MAX_TOLD]]
     first = errors[0]
     detail = f"{first['field']}: {first['detail']}"
     return answer(Refusal(422, "invalid input", detail, field=first["field"], remedy=first["remedy"]), errors)
@@ -149,7 +152,7 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
 
 def _invalid(mistake: Mapping[str, Any]) -> dict[str, str]:
     """One mistake that the wire models found."""
-    field = ".".join(str(part) for part in mistake["loc"] if part not in ("body", "query", "path", "header"))
+    field = ".".join(str(part)[:MAX_NAME] for part in mistake["loc"] if part not in ("body", "query", "path", "header"))
     if field.endswith("[key]"):
         field = field.partition(".")[0]
     received = "" if mistake.get("type") in ("missing", "json_invalid") else f", got {str(mistake.get('input'))[:80]!r}"

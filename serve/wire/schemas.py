@@ -6,19 +6,19 @@ Every number that was not typed in by a person stands beside its provenance: mea
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
+from kilowait.core.submission import check_environment
+from kilowait.core.submission_limits import MAX_ARCHIVE_TEXT, MAX_ENTRIES, MAX_NAME
+from kilowait.program.limits import MAX_ARGUMENT_CHARACTERS
 from kilowait.program.source import MAX_SOURCE_BYTES
 
-MAX_ARCHIVE_TEXT = 6_000_000
-"""Characters of a zip in base64: 4.5 MB."""
-
-MAX_BODY_BYTES = 8_000_000
-MAX_ENTRIES = 64
-"""Of labels, of environment variables, of arguments."""
-
 Printable = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Argument = Annotated[str, Field(max_length=MAX_ARGUMENT_CHARACTERS)]
+GpuTypeNames = Annotated[list[Annotated[str, Field(max_length=MAX_NAME)]], Field(max_length=MAX_ENTRIES)]
+Owner = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
 LabelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f\x7f]*$")]
 """Names with a slash are the service's own."""
 
@@ -56,22 +56,29 @@ class SubmissionBody(Wire):
     source: str | None = Field(default=None, max_length=MAX_SOURCE_BYTES)
     archive: str | None = Field(default=None, max_length=MAX_ARCHIVE_TEXT, description="a zip of text files, in base64")
     entrypoint: str = Field(default="main.py", max_length=200, description="the file that is run")
-    arguments: list[str] = Field(default=[], max_length=MAX_ENTRIES)
+    arguments: list[Argument] = Field(default=[], max_length=MAX_ENTRIES)
     environment: dict[str, str] = Field(default={}, max_length=MAX_ENTRIES)
     gpus: int | None = Field(
         default=None, ge=1, le=100_000, description="GPUs it takes; left out: read from the source"
     )
-    gpu_types: list[str] | None = Field(default=None, description="types it may use; left out: read, else any")
+    gpu_types: GpuTypeNames | None = Field(default=None, description="types it may use; left out: read, else any")
     gpu_milli: int = Field(default=1000, ge=1, le=1000, description="thousandths of one board, for a job of one GPU")
     one_node: bool = Field(default=False, description="all its GPUs on one node")
     memory_bytes: int | None = Field(default=None, ge=0, description="what it needs on each GPU")
     priority: int = Field(default=0, ge=-1_000_000, le=1_000_000, description="larger is more urgent; for policy fair")
-    deadline: datetime | None = Field(
-        default=None, description="when it should be done, with a time zone; not enforced"
-    )
+    deadline: datetime | None = Field(default=None, description="when to be done, with a time zone; not enforced")
     labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
     max_attempts: int = Field(default=3, ge=1, le=100)
+
+    @field_validator("environment")
+    @classmethod
+    def _bounded(cls, environment: dict[str, str]) -> dict[str, str]:
+        try:
+            check_environment(environment)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return environment
 
     @model_validator(mode="after")
     def _one_program(self) -> "SubmissionBody":
@@ -267,7 +274,7 @@ class Health(Wire):
 class TokenAsked(Wire):
     """A token to make."""
 
-    owner: str = Field(min_length=1, max_length=200)
+    owner: Owner
     role: Literal["read", "submit", "operate"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def guard(tmp_path):
     """Starts a guard over a program; what still runs is ended."""
     started = []
 
-    def start(text, *arguments, **order):
+    def start(text, *arguments, after=b"", **order):
         folder, log = tmp_path / f"job-{len(started)}", tmp_path / f"log-{len(started)}"
         folder.mkdir()
         log.mkdir()
@@ -46,7 +47,7 @@ def guard(tmp_path):
                 **order,
             },
         )
-        process.stdin.write(msgspec.json.encode(asked) + b"\n")
+        process.stdin.write(msgspec.json.encode(asked) + b"\n" + after)
         process.stdin.flush()
         return process, log
 
@@ -158,6 +159,65 @@ def test_no_job_outlives_its_runner(guard, how):
         assert gone(child)
         assert process.wait(300) == 0
         assert not log.exists()
+
+
+HOLDS_A_GUARD = """
+import os, subprocess, sys, time
+order, root = sys.argv[1:]
+guard = subprocess.Popen(
+    [sys.executable, "-m", "kilowait.measure.ward"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    env={"PYTHONPATH": root},
+)
+if os.fork() == 0:  # it keeps the guard's stdin open when this process is gone
+    time.sleep(300)
+guard.stdin.write(order.encode())
+guard.stdin.flush()
+print(guard.pid, flush=True)
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("part", ["a whole order", "half an order"])
+def test_a_guard_ends_with_its_runner_though_another_holds_its_orders_open(tmp_path, part):
+    folder, log = tmp_path / "job", tmp_path / "log"
+    folder.mkdir()
+    log.mkdir()
+    asked = WardOrder(
+        command=(sys.executable, "-c", CHILD + "time.sleep(300)"),
+        environment={},
+        folder=str(folder),
+        log_folder=str(log),
+        log_bytes=1000,
+    )
+    order = msgspec.json.encode(asked).decode() + "\n"
+    whole = part == "a whole order"
+    runner = subprocess.Popen(
+        [sys.executable, "-c", HOLDS_A_GUARD, order if whole else order[:20], str(ROOT)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        guard_pid = runner.stdout.readline().decode().strip()
+        pids = [guard_pid, *(said(log).split() if whole else ())]
+        runner.kill()
+        assert all(gone(pid) for pid in pids)
+    finally:
+        os.killpg(runner.pid, signal.SIGKILL)
+        runner.wait(300)
+        runner.stdout.close()
+
+
+def test_an_order_of_megabytes_is_read_at_once(guard):
+    """Were the time of reading to grow with the square of the length, this would take an hour."""
+    process, _ = guard("", environment={"DATA": "x" * 10_000_000}, timeout_s=1.0)
+    ready, _, _ = select.select([process.stdout], [], [], 120)
+    assert ready
+    assert "Argument list too long" in outcome(process).failure
+
+
+def test_a_stop_right_behind_the_order_is_heard(guard):
+    process, _ = guard("import time; time.sleep(300)", after=b"stop\n")
+    assert outcome(process).failure == "stopped"
 
 
 def test_what_a_job_left_running_is_ended_with_it(guard):

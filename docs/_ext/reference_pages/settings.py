@@ -45,7 +45,7 @@ MEANINGS = {
     "device_model": "the device model for types without labels (default: the one that comes with kilowait)",
     "dry_run_budget_s": "CPU seconds of a dry run; 0 for none",
     "threads": "of the language model, each replica",
-    "max_queued": "predictions that may wait; more are refused until there is room",
+    "max_queued": "predictions of one user that may wait beside 16; more are refused until there is room",
     "grow_to": "GPUs of each type that Ray's autoscaler may be asked for; a type that is not named never is",
 }
 

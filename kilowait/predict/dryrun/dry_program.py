@@ -28,7 +28,7 @@ def is_forward(text: str) -> bool:
     """Whether the text defines `NAMES` and does nothing when it runs as a script."""
     try:
         body = ast.parse(text).body
-    except SyntaxError:
+    except (SyntaxError, RecursionError, MemoryError):  # the last two: nested deeper than the parser goes
         return False
     defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     return set(NAMES) <= defined and not any(isinstance(node, ast.If) and _asks_for_main(node) for node in body)

@@ -75,14 +75,23 @@ class Embedder:
 
     `threads` is set for the whole process. A source of more than `window` tokens is read in windows of equal size
     without overlap, each from position 0: "mean" is the mean over all tokens of all windows, "last" and "suffix"
-    come from the final window. The default window is the model's context less the suffix.
+    come from the final window. The default window is the model's context less the suffix. Of more than `most_windows`
+    so many are read, the first, the last and evenly between, and sums are scaled up to the whole; None reads all.
     """
 
     def __init__(
-        self, model: LanguageModel | str = DEFAULT_MODEL, *, threads: int = 1, window: int | None = None
+        self,
+        model: LanguageModel | str = DEFAULT_MODEL,
+        *,
+        threads: int = 1,
+        window: int | None = None,
+        most_windows: int | None = None,
     ) -> None:
         if threads < 1:
             raise InputError(f"threads must be >= 1, got {threads!r}")
+        if most_windows is not None and most_windows < 1:
+            raise InputError(f"most_windows must be >= 1, got {most_windows!r}")
+        self.most_windows = most_windows
         self.model = load_language_model(model) if isinstance(model, str) else model
         self._suffix = self.model.tokenize(SUFFIX).ids
         self.window = window_size(self.model.location, self.model.tokenize, window)
@@ -100,7 +109,7 @@ class Embedder:
         tokens = self.model.tokenize(source.text)
         if not tokens.ids:
             raise SourceError(f"{source.name}: the text has no tokens; nothing to predict from")
-        windows = split_windows(len(tokens.ids), self.window)
+        windows = evenly(split_windows(len(tokens.ids), self.window), self.most_windows)
         pooled = self._pool_windows(source.text, tokens, windows, {_state(c) for c in configurations})
         return [
             Embedding(
@@ -143,7 +152,9 @@ class Embedder:
         for reading in readings[:-1] if sums else ():
             for state, value in self._run(reading, sums).items():
                 pooled[state] = pooled[state] + value
-        return {state: value / len(tokens.ids) if state[2] == "mean" else value for state, value in pooled.items()}
+        tokens_read = sum(map(len, windows))
+        parts = {"mean": tokens_read, "numbers": tokens_read / len(tokens.ids)}
+        return {state: value / parts.get(state[2], 1) for state, value in pooled.items()}
 
     def _run(self, reading: _Reading, states: set[State]) -> dict[State, Tensor]:
         """One pass over one window, up to the deepest layer of `states`."""
@@ -209,6 +220,13 @@ def split_windows(tokens: int, window: int) -> list[range]:
     count = -(-tokens // window)
     edges = [tokens * i // count for i in range(count + 1)]
     return [range(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def evenly(windows: Sequence[range], most: int | None) -> Sequence[range]:
+    """At most `most` of them in order: the last, then the first, and evenly between."""
+    if most is None or len(windows) <= most:
+        return windows
+    return [windows[-1 - (len(windows) - 1) * n // max(1, most - 1)] for n in reversed(range(most))]
 
 
 def _state(configuration: FeatureConfiguration) -> State:

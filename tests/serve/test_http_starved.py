@@ -1,0 +1,62 @@
+"""What one user sends cannot keep others out: real HTTP, a real predictor, and nothing asserted about seconds."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.service_world import ServiceWorld
+
+LINE = "x = x + 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + x\n"
+MANY = LINE * 150
+LONG = "x = 1\n" + LINE * 8_500
+"""400 KB: minutes for the language model, were it to read it to its end."""
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # a socket that Ray's test cluster leaves
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    world = ServiceWorld(tmp_path_factory.mktemp("starved"), {"A100": 1}, dry_run_budget_s=1.0)
+    world.tokens["eve"] = world.call("POST", "/v1/tokens", "operator", json={"owner": "eve", "role": "submit"}).json()[
+        "token"
+    ]
+    world.submit("import torch\n")  # whatever loads late is loaded now
+    yield world
+    world.close()
+
+
+def new(world):
+    """How many sources were asked for that nobody had asked for before."""
+    lines = world.call("GET", "/metrics", "operator").text.splitlines()
+    name = 'kilowait_predictions_total{result="computed"} '
+    return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+
+def submit(world, source, who):
+    return world.call("POST", "/v1/jobs", who, json={"source": source})
+
+
+def test_a_long_source_is_overtaken_by_those_of_others(world):
+    with ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(submit, world, f"# {n}\n{LONG}", "eve") for n in range(2)]
+        world.until(lambda: new(world) >= 3)
+        for number in range(3):
+            answer = submit(world, f"import torch\nprint({number})\n", "bob")
+            assert answer.status_code == 201, answer.text
+            guess = answer.json()["by_type"]["A100"]["features"] == "unread+standin"
+            assert guess == any("did not read the program in time" in text for text in answer.json()["warnings"])
+        assert not any(one.done() for one in slow)
+        assert [one.result().status_code for one in slow] == [201, 201]
+
+
+def test_two_hundred_new_sources_of_one_user_are_overtaken_by_one_of_another(world):
+    with ThreadPoolExecutor(200) as pool:
+        many = [pool.submit(submit, world, f"import torch\nprint({n}, 'many')\n{MANY}", "eve") for n in range(200)]
+        world.until(lambda: any(one.done() for one in many))  # more than one user may have waiting
+        answer = submit(world, "import torch\nprint('one')\n", "bob")
+        assert answer.status_code == 201, answer.text
+        assert not all(one.done() for one in many)
+        statuses = [one.result().status_code for one in many]
+    assert set(statuses) <= {201, 503}
+    assert 201 in statuses
