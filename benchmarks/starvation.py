@@ -2,8 +2,8 @@
 
     python -m benchmarks.starvation --json out/bench/starvation.json
 
-Over HTTP on a pretended cluster of this machine, each new text of its own: nobody else there (the baseline, before and
-after), then beside sources of 400 KB, 8 MB of environment (refused, again and again) and 200 new sources at once.
+Over HTTP on a pretended cluster of this machine, each new text of its own: nobody else there (the baseline, taken
+first), then beside sources of 400 KB, 8 MB of environment (refused, again and again) and 200 new sources at once.
 """
 
 import argparse

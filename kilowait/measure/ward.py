@@ -204,9 +204,15 @@ def read_order(runner: int) -> tuple[bytes, bool] | None:
 
 
 def main() -> None:
-    """Guard the one job that stdin names."""
+    """Guard the one job that stdin names, for the process whose pid is the argument; without one, for the parent."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    runner = os.pidfd_open(os.getppid())
+    runner_pid = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
+    try:
+        runner = os.pidfd_open(runner_pid)
+    except ProcessLookupError:
+        return
+    if os.getppid() != runner_pid:  # it ended before this process had begun: the pid is another's by now
+        return
     if (received := read_order(runner)) is None:
         return
     line, stopped = received

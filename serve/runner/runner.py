@@ -123,6 +123,7 @@ class Runner:
             sys.executable,
             "-m",
             "kilowait.measure.ward",
+            str(os.getpid()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": root},

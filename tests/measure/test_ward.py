@@ -165,8 +165,8 @@ HOLDS_A_GUARD = """
 import os, subprocess, sys, time
 order, root = sys.argv[1:]
 guard = subprocess.Popen(
-    [sys.executable, "-m", "kilowait.measure.ward"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-    env={"PYTHONPATH": root},
+    [sys.executable, "-m", "kilowait.measure.ward", str(os.getpid())], stdin=subprocess.PIPE,
+    stdout=subprocess.DEVNULL, env={"PYTHONPATH": root},
 )
 if os.fork() == 0:  # it keeps the guard's stdin open when this process is gone
     time.sleep(300)
