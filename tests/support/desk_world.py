@@ -34,8 +34,8 @@ class DeskWorld:
         self.tokens = {owner: create(self.store, owner, role, time.time()) for owner, role in roles.items()}
         self.status = {"settings": SchedulerSettings(url=self.url), "problem": None, "nodes": [], "unknown": {}}
         self.scheduler = Mock(status=Remote(self.status))
-        self.desk = Desk(self.scheduler, Mock())
-        self.desk.forecasts.well = True
+        forecasts = Mock(problem=Mock(return_value=None))  # nothing is wrong with the predictor
+        self.desk = Desk(self.scheduler, forecasts)
         self.client = TestClient(build(self.desk, Mock()), raise_server_exceptions=False)
 
     def call(self, method, path, who="ada", **more):
