@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ray.cluster_utils import Cluster
 
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import Program, Request, Retry
+from serve.ray_token import closed_ray
 from serve.runner.gang import NAMESPACE
 from serve.scheduler.scheduler import deploy
 from serve.scheduler.settings import SchedulerSettings, default_options
@@ -67,6 +69,8 @@ class PretendedCluster:
         head = {"num_cpus": 1, "include_dashboard": dashboard, "object_store_memory": MEMORY_BYTES}
         head["num_gpus"] = unknown_gpus  # of a type that nobody says
         head["_system_config"] = {"health_check_period_ms": 500, "health_check_initial_delay_ms": 1000}  # quick to see
+        self._closed = ExitStack()
+        self._closed.enter_context(closed_ray(folder / "kilowait.ray-token"))
         self.ray = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
         ray.init(address=self.ray.address, namespace=NAMESPACE, log_to_driver=False)
@@ -145,3 +149,4 @@ class PretendedCluster:
         """End everything that was started here."""
         ray.shutdown()
         self.ray.shutdown()
+        self._closed.close()

@@ -131,7 +131,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, epilog="example: python -m benchmarks.runner_start --jobs 5")
     parser.add_argument("--jobs", type=int, default=5, help="jobs of each, one after the other (default 5)")
     options = parser.parse_args()
-    os.environ["RAY_AUTH_MODE"] = "disabled"
     with tempfile.TemporaryDirectory(prefix="kilowait-start-") as name:
         folder = Path(name)
         world = PretendedCluster(folder, dashboard=True, a=("A100", 2))

@@ -66,6 +66,8 @@ class Options(BaseModel):
     learn_pretended: bool = False
     """For a try-out: learn from pretended GPUs, about those alone."""
     grow_to: dict[str, PositiveInt] = {}
+    allow_open_cluster: bool = False
+    """Serve even over a Ray cluster that answers without a token of Ray's: only where nobody else reaches its ports."""
 
     def settings(self) -> SchedulerSettings:
         """For the scheduler actor; raises InputError for an environment variable that is not set."""
@@ -74,7 +76,11 @@ class Options(BaseModel):
             options = default_options(self.policy)
         grow_to = {canonical(name): gpus for name, gpus in self.grow_to.items()}
         return SchedulerSettings(
-            url=_absolute(_looked_up(self.database)), policy=self.policy, policy_options=options, grow_to=grow_to
+            url=_absolute(_looked_up(self.database)),
+            policy=self.policy,
+            policy_options=options,
+            grow_to=grow_to,
+            allow_open_cluster=self.allow_open_cluster,
         )
 
 

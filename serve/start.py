@@ -1,7 +1,8 @@
 """`kilowait serve`: a local Ray cluster, the service over it, its address and a token; ended with Ctrl-C.
 
 Without --pretend the cluster has what this machine has. With it, nodes say that they have GPUs: jobs run for real, on
-the CPU, and every measurement is marked as pretended.
+the CPU, and every measurement is marked as pretended. Ray listens on 127.0.0.1, whatever --host says, and asks for a
+token of its own, in a file beside the database; RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH in the environment come first.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,11 @@ from kilowait.predict.embed.features import THREADS
 from kilowait.simulate.inventory import parse_nodes
 
 from .app import DATABASE, REFIT_EVERY, SQLITE, Options, app, make_folder
+from .ray_token import TOKEN_SUFFIX, closed_ray
 from .reserved_port import reserved
 from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
+from .scheduler.open_cluster import refuse_open_cluster
 from .scheduler.settings import POLICY
 
 MEMORY_BYTES = 200_000_000
@@ -47,16 +51,24 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = _options(args)
         settings = options.settings()
-        port = reserved(args.host, args.port)
-        make_ready(make_folder(settings.url))
-        token = _token(settings.url)
-        cluster = _cluster(args.pretend)
+        with closing(reserved(args.host, args.port)):
+            make_ready(make_folder(settings.url))
+            token = _token(settings.url)
+            with closed_ray(_beside(settings.url, TOKEN_SUFFIX)):
+                _serve(args, options, token)
     except KilowaitError as error:
         print(f"serve: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _serve(args: argparse.Namespace, options: Options, token: str) -> None:
+    """Start the cluster and the service over it, and end both on a signal; raises InputError for an open cluster."""
+    cluster = _cluster(args.pretend)
     cluster_id = claim().cluster
-    print("the cluster is up; loading the language model ...", flush=True)
     try:
+        refuse_open_cluster(ray.get_runtime_context().gcs_address, allowed=options.allow_open_cluster)
+        print("the cluster is up; loading the language model ...", flush=True)
         serve.start(http_options={"host": args.host, "port": args.port})
         serve.run(app(options), name="kilowait")
         _say(args, token)
@@ -66,9 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         ray.shutdown()
         if cluster is not None:
             cluster.shutdown()
-        let_go(settings.url, cluster_id)
-        port.close()
-    return 0
+        let_go(options.settings().url, cluster_id)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -95,6 +105,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     every = "learn anew after so many finished measured jobs, 0 for never (default: %(default)s)"
     add("--refit-every", type=int, default=REFIT_EVERY, metavar="N", help=every)
     add("--learn-pretended", action="store_true", help="with --pretend: learn from pretended jobs too, marked so")
+    add("--allow-open-cluster", action="store_true", help="serve even where Ray answers clients without its token")
     return parser.parse_args(argv)
 
 
@@ -105,6 +116,7 @@ def _options(args: argparse.Namespace) -> Options:
         threads=args.threads,
         refit_every=args.refit_every,
         learn_pretended=args.learn_pretended,
+        allow_open_cluster=args.allow_open_cluster,
     )
 
 
@@ -129,7 +141,7 @@ def _cluster(pretend: str | None) -> Cluster | None:
 def _token(url: str) -> str:
     """An operator's token, kept in a file so that the next start shows the same; for this user's eyes only."""
     store = Store(url)
-    path = Path(url.removeprefix(SQLITE) if url.startswith(SQLITE) else "out/serve/kilowait").with_suffix(".token")
+    path = _beside(url, ".token")
     private_folder(path.parent)
     make_private(path)
     try:
@@ -140,6 +152,11 @@ def _token(url: str) -> str:
         return token
     finally:
         store.close()
+
+
+def _beside(url: str, suffix: str) -> Path:
+    """A file of this suffix beside the database, or in out/serve where that is no file."""
+    return Path(url.removeprefix(SQLITE) if url.startswith(SQLITE) else "out/serve/kilowait").with_suffix(suffix)
 
 
 def _say(args: argparse.Namespace, token: str) -> None:

@@ -37,6 +37,7 @@ from ..runner import gang
 from ..runner.gang import NAMESPACE, Gang
 from .autoscaling import AutoscalerRequest
 from .claim import check_lease, claim
+from .open_cluster import refuse_open_cluster
 from .ray_nodes import NodeFollower
 from .settings import SchedulerSettings
 
@@ -284,13 +285,13 @@ class Scheduler:
 def deploy(settings: SchedulerSettings) -> Any:
     """The handle of the scheduler, started where there is none.
 
-    With SQLite it runs on this node, where the file is. Raises InputError for an unknown policy or a wrong option of
-    it, Occupied where another living cluster has the history, and StoreError where that cannot be opened.
+    Raises InputError for a wrong policy and for an open Ray cluster; Occupied and StoreError as `check_lease` does.
     """
     if settings.policy not in POLICIES:
         raise InputError(f"policy {settings.policy!r} is unknown; known: {', '.join(POLICIES)}")
     POLICIES[settings.policy](**settings.policy_options)
     check_lease(settings.url)
+    refuse_open_cluster(ray.get_runtime_context().gcs_address, allowed=settings.allow_open_cluster)
     options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
     options |= {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "num_cpus": 0}
     if not settings.url.startswith("postgresql"):

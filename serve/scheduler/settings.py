@@ -32,3 +32,5 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """How long a job may take to end once it was asked to."""
     grow_to: Mapping[str, int] = {}
     """GPUs of each type that Ray's autoscaler may be asked for; a type that is not named never is."""
+    allow_open_cluster: bool = False
+    """Whether Ray may answer clients that have no token of its own."""

@@ -100,6 +100,11 @@ def test_a_database_variable_that_is_not_set_is_named(monkeypatch: pytest.Monkey
         Options(database="$KILOWAIT_DATABASE").settings()
 
 
+def test_ray_asks_for_a_token_that_stands_in_no_file(service: dict, cluster: dict) -> None:
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert "RAY_AUTH" not in yaml.safe_dump(service)  # the operator sets both variables in every pod
+
+
 def test_two_clusters_never_stand_side_by_side(service: dict) -> None:
     """KubeRay's upgrade starts a second cluster beside the first by default: both would have one history."""
     assert service["spec"]["upgradeStrategy"]["type"] == "None"

@@ -1,5 +1,6 @@
 """cluster.yaml is a cluster that Ray's own launcher accepts, and its GPU types are ones kilowait knows."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -41,6 +42,19 @@ def test_each_host_labels_itself(config: dict, host: str, gpu_type: str) -> None
     assert labels is not None
     assert parse_node_labels_string(labels[1]) == {"kilowait/gpu-type": gpu_type}
     assert canonical(gpu_type) == gpu_type
+
+
+@pytest.mark.parametrize("name", ["cluster.yaml", "examples/cluster/aws.yaml"])
+@pytest.mark.parametrize("kind", ["head", "worker"])
+def test_every_node_is_started_with_rays_token(name: str, kind: str) -> None:
+    """The start command runs in a real shell; `ray` says what it is told of the token, which travels to that place."""
+    config = yaml.safe_load((ROOT / name).read_text())
+    command = config[f"{kind}_start_ray_commands"][-1].replace("~/kilowait/.venv/bin/ray", "ray")
+    stubs = "hostname() { echo a100-1; }; ray() { env | grep ^RAY_AUTH | sort; }; ulimit() { :; };"
+    env = {"PATH": os.environ["PATH"], "HOME": "/home/ubuntu"}
+    said = subprocess.run(["bash", "-c", stubs + command], capture_output=True, text=True, check=True, env=env).stdout
+    assert said.split() == ["RAY_AUTH_MODE=token", "RAY_AUTH_TOKEN_PATH=/home/ubuntu/.ray/auth_token"]
+    assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
 
 
 def test_an_unknown_host_is_refused(config: dict) -> None:

@@ -2,6 +2,8 @@
 
 import socket
 import time
+from contextlib import ExitStack
+from pathlib import Path
 
 import ray
 import requests
@@ -11,6 +13,7 @@ from ray.cluster_utils import Cluster
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
 from serve.app import Options, app
+from serve.ray_token import closed_ray
 from serve.runner.gang import NAMESPACE
 
 MEMORY_BYTES = 80_000_000
@@ -21,6 +24,8 @@ class ServiceWorld:
     """Pretended nodes by type in Ray's words, the service over them, and tokens for ada, bob and an operator."""
 
     def __init__(self, folder, nodes, **options):
+        self._closed = ExitStack()
+        self._closed.enter_context(closed_ray(Path(folder, "kilowait.ray-token")))
         self.cluster = Cluster(
             initialize_head=True,
             head_node_args={"num_cpus": 2, "include_dashboard": False, "object_store_memory": MEMORY_BYTES},
@@ -92,3 +97,4 @@ class ServiceWorld:
         serve.shutdown()
         ray.shutdown()
         self.cluster.shutdown()
+        self._closed.close()

@@ -1,0 +1,76 @@
+"""The token that Ray is told to ask for: whose it is, where it lies, and that nothing of it stays behind."""
+
+import os
+import stat
+
+import pytest
+from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+from serve.ray_token import closed_ray
+
+NAMES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch):
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def variables():
+    return {name: os.environ[name] for name in NAMES if name in os.environ}
+
+
+def test_a_fresh_token_is_for_this_users_eyes_only_and_asked_for(tmp_path):
+    path = tmp_path / "new" / "kilowait.ray-token"
+    with closed_ray(path):
+        assert variables() == {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(path),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        }
+        assert is_token_auth_enabled()
+    assert len(bytes.fromhex(path.read_text())) == 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_nothing_stays_behind(tmp_path):
+    with pytest.raises(RuntimeError, match="went wrong"), closed_ray(tmp_path / "t"):
+        raise RuntimeError("went wrong")
+    assert variables() == {}
+    assert not is_token_auth_enabled()
+
+
+def test_the_next_start_has_the_same_token_and_another_database_another(tmp_path):
+    for name in ("a", "a", "b"):
+        with closed_ray(tmp_path / name):
+            pass
+        if name == "a":
+            first = (tmp_path / "a").read_text()
+    assert (tmp_path / "a").read_text() == first != (tmp_path / "b").read_text()
+
+
+def test_a_token_that_others_could_read_is_closed_to_them(tmp_path):
+    path = tmp_path / "t"
+    path.write_text("ab" * 32)
+    path.chmod(0o644)
+    with closed_ray(path):
+        assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("ab" * 32, 0o600)
+
+
+@pytest.mark.parametrize("name", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+def test_an_operators_own_token_holds(tmp_path, monkeypatch, name):
+    own = tmp_path / "own"
+    own.write_text("cd" * 32)
+    value = str(own) if name == "RAY_AUTH_TOKEN_PATH" else "cd" * 32
+    monkeypatch.setenv(name, value)
+    with closed_ray(tmp_path / "t"):
+        assert (variables()[name], os.environ["RAY_AUTH_MODE"]) == (value, "token")
+    assert not (tmp_path / "t").exists()
+
+
+def test_an_operator_who_switches_the_token_off_is_heard(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with closed_ray(tmp_path / "t"):
+        assert not is_token_auth_enabled()
+    assert not (tmp_path / "t").exists()
