@@ -6,15 +6,19 @@ import stat
 import pytest
 from ray._private.authentication.authentication_utils import is_token_auth_enabled
 
-from serve.ray_token import closed_ray
+from serve.ray_token import closed_ray, read_again
 
 NAMES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch):
-    for name in NAMES:
-        monkeypatch.delenv(name, raising=False)
+def _clean():
+    """None of the variables is set, as in a fresh process; Ray in this one has what it had before, afterwards."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in NAMES:
+            environment.delenv(name, raising=False)
+        yield
+    read_again()
 
 
 def variables():
