@@ -62,6 +62,30 @@ def _tried(runner: DryRunner, attempt: str) -> DryRun:
             "if libc.mount(b'none', b'/scratch', b'tmpfs', 0, None):\n    raise OSError(ctypes.get_errno(), 'mount')",
             "PermissionError",
         ),
+        (  # memory that its limit of address space does not count
+            "import os\nf = os.memfd_create('m')\nfor _ in range(100):\n    os.write(f, bytes(60 << 20))",
+            "PermissionError: [Errno 1]",
+        ),
+        (
+            "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+            "if libc.shmget(0, 1 << 30, 0o1600) == -1:\n    raise OSError(ctypes.get_errno(), 'shmget')",
+            "PermissionError",
+        ),
+        (  # a user namespace of its own, in which it could mount a larger scratch folder
+            "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+            "if libc.unshare(0x10020000):\n    raise OSError(ctypes.get_errno(), 'unshare')",
+            "PermissionError",
+        ),
+        (
+            "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+            "if libc.syscall(56, 0x10000011, 0, 0, 0, 0) == -1:\n    raise OSError(ctypes.get_errno(), 'clone')",
+            "PermissionError",
+        ),
+        (
+            "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+            "if libc.syscall(435, 0, 0) == -1:\n    raise OSError(ctypes.get_errno(), 'clone3')",
+            "Errno 38",
+        ),
     ],
 )
 def test_what_a_program_must_not_do_fails(runner: DryRunner, attempt: str, error: str) -> None:
