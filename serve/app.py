@@ -10,16 +10,17 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from ray import serve
 from ray.serve import Application
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
 from kilowait.history.private_files import private_folder
+from kilowait.isolation.modes import IsolationSettings
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
 
@@ -28,6 +29,7 @@ from .desk.desk import Desk
 from .desk.forecasts import Forecasts
 from .desk.learner import Learner
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
+from .isolation_options import mount_of, own_files
 from .log_records import make_harmless
 from .scheduler.scheduler import deploy
 from .scheduler.settings import POLICY, SchedulerSettings, default_options
@@ -68,6 +70,15 @@ class Options(BaseModel):
     grow_to: dict[str, PositiveInt] = {}
     allow_open_cluster: bool = False
     """Serve even over a Ray cluster that answers without a token of Ray's: only where nobody else reaches its ports."""
+    isolation: Literal["auto", "none", "user", "namespace", "container"] = "auto"
+    """How jobs are kept apart: [](../explanation/isolation.md). `auto` is the strongest of `namespace`, `user` and
+    `none` that holds here."""
+    memory_gb_per_gpu: PositiveFloat | None = None
+    """What a job may hold of the node's memory for each of its GPUs; else its share of it."""
+    mounts: list[str] = []
+    """What jobs see besides their own folder and the system: `/PATH`, `/PATH:rw`, `/PATH@OWNER,...`."""
+    container_image: str = ""
+    """For the isolation `container`: the image that jobs run in; it has `python3`."""
 
     def settings(self) -> SchedulerSettings:
         """For the scheduler actor; raises InputError for an environment variable that is not set."""
@@ -81,6 +92,18 @@ class Options(BaseModel):
             policy_options=options,
             grow_to=grow_to,
             allow_open_cluster=self.allow_open_cluster,
+            isolation=self.isolation_settings(),
+        )
+
+    def isolation_settings(self) -> IsolationSettings:
+        """For whoever runs jobs; raises InputError for a mount that is not there."""
+        per_gpu = None if self.memory_gb_per_gpu is None else int(self.memory_gb_per_gpu * 1e9)
+        return IsolationSettings(
+            mode=self.isolation,
+            memory_per_gpu_bytes=per_gpu,
+            mounts=tuple(map(mount_of, self.mounts)),
+            image=self.container_image,
+            hidden=own_files(_absolute(_looked_up(self.database))),
         )
 
 

@@ -25,10 +25,12 @@ from kilowait.core.started import command_name
 from kilowait.history.private_files import make_private, private_folder
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create, identify
+from kilowait.isolation.modes import AUTO, MODES
 from kilowait.predict.embed.features import THREADS
 from kilowait.simulate.inventory import parse_nodes
 
 from .app import DATABASE, REFIT_EVERY, SQLITE, Options, app, make_folder
+from .isolation_options import said_at_start
 from .ray_token import TOKEN_SUFFIX, closed_ray
 from .reserved_port import reserved
 from .runner.gang import NAMESPACE
@@ -51,18 +53,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = _options(args)
         settings = options.settings()
+        isolation = said_at_start(settings.isolation)
         with closing(reserved(args.host, args.port)):
             make_ready(make_folder(settings.url))
             token = _token(settings.url)
             with closed_ray(_beside(settings.url, TOKEN_SUFFIX)):
-                _serve(args, options, token)
+                _serve(args, options, token, isolation)
     except KilowaitError as error:
         print(f"serve: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _serve(args: argparse.Namespace, options: Options, token: str) -> None:
+def _serve(args: argparse.Namespace, options: Options, token: str, isolation: list[str]) -> None:
     """Start the cluster and the service over it, and end both on a signal; raises InputError for an open cluster."""
     cluster = _cluster(args.pretend)
     cluster_id = claim().cluster
@@ -71,7 +74,7 @@ def _serve(args: argparse.Namespace, options: Options, token: str) -> None:
         print("the cluster is up; loading the language model ...", flush=True)
         serve.start(http_options={"host": args.host, "port": args.port})
         serve.run(app(options), name="kilowait")
-        _say(args, token)
+        _say(args, token, isolation)
         _until_signal()
     finally:
         serve.shutdown()
@@ -105,6 +108,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     every = "learn anew after so many finished measured jobs, 0 for never (default: %(default)s)"
     add("--refit-every", type=int, default=REFIT_EVERY, metavar="N", help=every)
     add("--learn-pretended", action="store_true", help="with --pretend: learn from pretended jobs too, marked so")
+    add("--isolation", choices=MODES, default=AUTO, help="how jobs are kept apart (default: the strongest that holds)")
+    add("--mount", action="append", default=[], metavar="/PATH[:rw][@OWNER,..]", help="what jobs see besides their own")
+    per_gpu = "what a job may hold of the node's memory for each of its GPUs (default: its share)"
+    add("--memory-gb-per-gpu", type=float, metavar="GB", help=per_gpu)
+    add("--container-image", default="", metavar="IMAGE", help="for --isolation container")
     add("--allow-open-cluster", action="store_true", help="serve even where Ray answers clients without its token")
     return parser.parse_args(argv)
 
@@ -117,6 +125,10 @@ def _options(args: argparse.Namespace) -> Options:
         refit_every=args.refit_every,
         learn_pretended=args.learn_pretended,
         allow_open_cluster=args.allow_open_cluster,
+        isolation=args.isolation,
+        mounts=args.mount,
+        memory_gb_per_gpu=args.memory_gb_per_gpu,
+        container_image=args.container_image,
     )
 
 
@@ -159,11 +171,13 @@ def _beside(url: str, suffix: str) -> Path:
     return Path(url.removeprefix(SQLITE) if url.startswith(SQLITE) else "out/serve/kilowait").with_suffix(suffix)
 
 
-def _say(args: argparse.Namespace, token: str) -> None:
+def _say(args: argparse.Namespace, token: str, isolation: list[str]) -> None:
     address = f"http://{args.host}:{args.port}"
     print(f"kilowait is at {address}   (Ctrl-C ends it)")
     print(f"  the page:   {address}/#token={token}")
     print(f"  the client: export KILOWAIT_URL={address} KILOWAIT_TOKEN={token}")
+    for line in isolation:
+        print(f"  {line}")
     if args.pretend:
         print("  GPUs are pretended: jobs run on the CPU, and every measurement says so")
     if args.host not in ("127.0.0.1", "localhost"):

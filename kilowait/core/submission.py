@@ -110,6 +110,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     placed_s: float
     started: bool = False
     cancelling: bool = False
+    owner: str | None = None
 
 
 def checked(request: Request) -> str:

@@ -80,6 +80,16 @@ class NewRoot:
         for name in DEVICES:
             self.show(Path("/dev") / name, writable=True)
 
+    def cover(self, name: str) -> None:
+        """Show nothing where something would be seen: an empty folder, or an empty file that cannot be written."""
+        target = self._seen(name)
+        if target is None:
+            return
+        if target.is_dir():
+            call("mount", b"tmpfs", bytes(target), b"tmpfs", MS_NOSUID | MS_NODEV | MS_RDONLY, b"size=4096,mode=0555")
+        else:
+            call("mount", b"/dev/null", bytes(target), None, MS_BIND, None)
+
     def link(self, name: str, to: str) -> None:
         """A symbolic link."""
         self._place(name).symlink_to(to)
@@ -111,6 +121,10 @@ class NewRoot:
     def has(self, name: str) -> bool:
         """Whether something is there already."""
         return (self.folder / name[1:]).exists()
+
+    def _seen(self, name: str) -> Path | None:
+        target = self.folder / name[1:]
+        return target if target.exists() else None
 
     def _place(self, name: str) -> Path:
         target = self.folder / name[1:] if len(name) > 1 else self.folder

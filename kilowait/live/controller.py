@@ -191,6 +191,7 @@ class Controller:
             placed_s=active.placed_s,
             started=job_id in self._started,
             cancelling=job_id in self._cancelling,
+            owner=active.job.user,
         )
 
     def all_running(self) -> list[Attempt]:

@@ -17,13 +17,16 @@ from kilowait.core.jobs import Measurement, Provenance
 from kilowait.core.submission import Ending
 from kilowait.core.units import WHOLE
 from kilowait.measure.meters import Meter
-from kilowait.measure.nvml import NvmlMeter, boards, load_nvml
+from kilowait.measure.nvml import NvmlMeter, boards, device_files, load_nvml
 from kilowait.measure.outcome import RunOutcome
 
 
 @dataclass(slots=True, kw_only=True)
 class Allotment:
-    """Boards of one type on one node; `gpu_ids` are UUIDs, or the scheduler's names where there is no driver."""
+    """Boards of one type on one node; `gpu_ids` are UUIDs, or the scheduler's names where there is no driver.
+
+    `devices` are their device files, as far as NVML tells them.
+    """
 
     gpu_type: str
     gpu_milli: int
@@ -31,6 +34,7 @@ class Allotment:
     pretended: bool
     meters: Sequence[Meter] = field(default_factory=tuple)
     watch: Callable[[], float] | None = None
+    devices: tuple[str, ...] = ()
 
     def power_w(self) -> tuple[float, Provenance] | None:
         """Watts of all boards at this moment, None where they cannot be read; a test's boards draw their peak."""
@@ -97,7 +101,18 @@ def allot(gpu_type: str, gpu_milli: int, given: Sequence[str], nvml: Any = None)
         with contextlib.suppress(MeterError):
             meters = [NvmlMeter(nvml, uuid) for uuid in uuids]
     watch = (lambda: sum(meter.sample().power_w for meter in meters)) if meters else None
-    return Allotment(gpu_type=gpu_type, gpu_milli=gpu_milli, gpu_ids=uuids, pretended=False, meters=meters, watch=watch)
+    devices: tuple[str, ...] = ()
+    with contextlib.suppress(MeterError):
+        devices = device_files(nvml, uuids)
+    return Allotment(
+        gpu_type=gpu_type,
+        gpu_milli=gpu_milli,
+        gpu_ids=uuids,
+        pretended=False,
+        meters=meters,
+        watch=watch,
+        devices=devices,
+    )
 
 
 def _uuid(nvml: Any, name: str) -> str:

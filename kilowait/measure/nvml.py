@@ -102,6 +102,13 @@ def visible_boards(nvml: Any, uuids: Sequence[str]) -> list[Device]:
     return [by_uuid[uuid.lower()] for uuid in uuids]
 
 
+def device_files(nvml: Any, uuids: Sequence[str]) -> tuple[str, ...]:
+    """The device files of boards; raises MeterError for one that NVML does not know."""
+    with _as_meter_error(nvml, ", ".join(uuids)):
+        handles = [nvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
+        return tuple(f"/dev/nvidia{nvml.nvmlDeviceGetMinorNumber(handle)}" for handle in handles)
+
+
 class NvmlMeter:
     """Watches one board: a thread samples power, memory in use, and the energy counter where there is one.
 

@@ -5,8 +5,8 @@ environment it is given, keeps what it writes, and answers with one `RunOutcome`
 the job's process group to end (TERM), and kills it after a grace. When stdin closes or the process that started this
 one ends, whoever gave the order is gone, and the job is killed at once: no job outlives its runner. Nothing that the
 job started stays behind, however it detached itself; only when the guard itself is killed, what left the job's session
-does. Linux only, as the launcher.
-This is no sandbox: a job may read and write what its user may.
+does. Linux only, as the launcher. What the job sees and may take is its order's `Confinement`; without one it may do
+all that its user may.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
+from kilowait.measure.confinement import Confined, Confinement
 from kilowait.measure.joblog import JobLog
 from kilowait.measure.launcher import (
     FAILURE_CHARACTERS,
@@ -54,13 +55,16 @@ class WardOrder(Struct, frozen=True, kw_only=True):
     log_bytes: int
     timeout_s: float | None = None
     grace_s: float = 10.0
+    confinement: Confinement | None = None
 
 
 class _Watch:
     """A running job: its end, its output and the orders about it, in one loop."""
 
-    def __init__(self, order: WardOrder, pid: int, output: int, runner: int, forked_s: float) -> None:
-        self.order, self.pid, self.output, self.runner = order, pid, output, runner
+    def __init__(
+        self, order: WardOrder, confined: Confined, pid: int, output: int, runner: int, forked_s: float
+    ) -> None:
+        self.order, self.confined, self.pid, self.output, self.runner = order, confined, pid, output, runner
         self.log, self.tail = JobLog(Path(order.log_folder), order.log_bytes), b""
         self.deadline_s = None if order.timeout_s is None else forked_s + order.timeout_s
         self.kill_s: float | None = None
@@ -99,6 +103,8 @@ class _Watch:
         self.ask_to_end("stopped")
 
     def _enforce(self, now_s: float) -> None:
+        if self.confined.watch_s == 0 and (reason := self.confined.outgrown(self.pid)):
+            self.failure, self.kill_s = self.failure or reason, now_s
         if self.deadline_s is not None and now_s >= self.deadline_s:
             self.ask_to_end(f"timeout after {self.order.timeout_s:g} s")
         if self.kill_s is not None and now_s >= self.kill_s:
@@ -112,13 +118,17 @@ class _Watch:
                 os.killpg(self.pid, signal.SIGTERM)
 
     def _patience_ms(self) -> float | None:
-        ends = [end for end in (self.deadline_s, self.kill_s) if end is not None]
-        return max(0.0, min(ends) - time.perf_counter()) * 1000 + 1 if ends else None
+        now_s = time.perf_counter()
+        waits = [end - now_s for end in (self.deadline_s, self.kill_s) if end is not None]
+        waits += [wait for wait in (self.confined.watch_s,) if wait is not None]
+        return max(0.0, min(waits)) * 1000 + 1 if waits else None
 
     def why(self, code: int) -> str | None:
         """Why the job failed, None where it ended well."""
         if self.failure is not None or code == 0:
             return self.failure
+        if (outgrown := self.confined.killed()) is not None:
+            return outgrown
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         lines = [line.strip() for line in self.tail.decode(errors="replace").splitlines() if line.strip()]
@@ -128,17 +138,18 @@ class _Watch:
 def guard(order: WardOrder, runner: int, *, stopped: bool = False) -> RunOutcome:
     """Run the command to its end, and end everything it started; raises OrphanedError when stdin closes or `runner`,
     a pidfd, ends. `stopped` says that it was asked to end already."""
+    confined = Confined(order.confinement, Path(order.folder))
     output, output_w = os.pipe()
     ready, ready_w = os.pipe()
     forked_s = time.perf_counter()
     pid = os.fork()
     if pid == 0:
-        _become(order, output_w, ready_w)
+        _become(order, confined, output_w, ready_w)
     os.close(output_w)
     os.close(ready_w)
     os.read(ready, 1)  # it leads its own group now, or is gone
     os.close(ready)
-    watch = _Watch(order, pid, output, runner, forked_s)
+    watch = _Watch(order, confined, pid, output, runner, forked_s)
     try:
         if stopped:
             watch.ask_to_end("stopped")
@@ -152,9 +163,11 @@ def guard(order: WardOrder, runner: int, *, stopped: bool = False) -> RunOutcome
         continue
     watch.log.close()
     code = os.waitstatus_to_exitcode(status)
+    failure = watch.why(code)
+    confined.close()
     return RunOutcome(
         exit_code=code,
-        failure=watch.why(code),
+        failure=failure,
         forked_s=forked_s,
         started_s=None,
         step_s=None,
@@ -164,7 +177,7 @@ def guard(order: WardOrder, runner: int, *, stopped: bool = False) -> RunOutcome
     )
 
 
-def _become(order: WardOrder, output: int, ready: int) -> NoReturn:
+def _become(order: WardOrder, confined: Confined, output: int, ready: int) -> NoReturn:
     """Turn this fresh fork into the job; what goes wrong is said on its output."""
     try:
         os.setsid()
@@ -175,10 +188,10 @@ def _become(order: WardOrder, output: int, ready: int) -> NoReturn:
         null_fd = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null_fd, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
-        os.chdir(order.folder)
         os.write(ready, b"1")
         os.closerange(3, 4096)
-        os.execve(order.command[0], order.command, dict(order.environment))
+        environment = confined.enter(order.environment)
+        os.execve(order.command[0], order.command, dict(environment))
     except OSError as error:
         os.write(2, f"{order.command[0]}: cannot be started: {error}\n".encode())
     finally:  # whatever happens, the fork must not fall back into the guard

@@ -25,6 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import Attempt, Ending, Program
 from kilowait.core.units import WHOLE
+from kilowait.isolation.modes import IsolationSettings
 
 from .runner import Runner
 
@@ -38,8 +39,8 @@ SETTLE_S = 60.0
 class Gang:
     """The runners of an attempt by rank. Making one changes nothing: `make` does."""
 
-    def __init__(self, attempt: Attempt, grace_s: float) -> None:
-        self.attempt, self._grace_s = attempt, grace_s
+    def __init__(self, attempt: Attempt, grace_s: float, isolation: IsolationSettings | None = None) -> None:
+        self.attempt, self._grace_s, self._isolation = attempt, grace_s, isolation or IsolationSettings()
         self.name = f"{PREFIX}:{attempt.job_id}:{attempt.attempt}"
         self._runners: list[Any] = []
 
@@ -113,7 +114,7 @@ class Gang:
             "get_if_exists": True,
         }
         remote = ray.remote(Runner).options(scheduling_strategy=placement, **options, **name_options)
-        return remote.remote(self.attempt, rank, self._grace_s)
+        return remote.remote(self.attempt, rank, self._grace_s, self._isolation)
 
     def _group(self) -> PlacementGroup:
         try:

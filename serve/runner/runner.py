@@ -2,7 +2,8 @@
 
 It is named after its attempt, so there is never a second one, and it starts the job only when it is told to, once. It
 lives until it is killed: while nobody hears it, it keeps the result. The job is a process of its own, guarded by
-`kilowait.measure.ward`, which ends it when the runner dies. It sees a minimal environment: nothing of the service's.
+`kilowait.measure.ward`, which ends it when the runner dies. It sees a minimal environment, nothing of the service's,
+and as little of the machine as the operator's isolation says.
 """
 
 import asyncio
@@ -18,12 +19,16 @@ import msgspec
 import ray
 
 import kilowait
+from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
-from kilowait.core.submission import Attempt, Ending, Log, Program
+from kilowait.core.submission import MAX_REASON, Attempt, Ending, Log, Program
+from kilowait.isolation.modes import IsolationSettings
 from kilowait.measure.allotment import Allotment, allot
 from kilowait.measure.joblog import read_log
 from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.ward import WardOrder
+
+from .confine import confine
 
 LOG_BYTES = 1 << 20
 """What is kept of a log while a job runs."""
@@ -35,8 +40,8 @@ KEPT_LOG_BYTES = 1 << 18
 class Runner:
     """One attempt on one node; `rank` is the node's number among those of the attempt."""
 
-    def __init__(self, attempt: Attempt, rank: int, grace_s: float) -> None:
-        self._attempt, self._rank, self._grace_s = attempt, rank, grace_s
+    def __init__(self, attempt: Attempt, rank: int, grace_s: float, isolation: IsolationSettings) -> None:
+        self._attempt, self._rank, self._grace_s, self._isolation = attempt, rank, grace_s, isolation
         self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
@@ -78,26 +83,34 @@ class Runner:
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
         gpu_ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
         allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, gpu_ids)
-        order = self._prepare(program, allotment, peers)
+        try:
+            order = await asyncio.to_thread(self._prepare, program, allotment, peers)
+        except (InputError, OSError) as error:  # what was asked for cannot be had on this node
+            return Ending(reason=f"it was not started: {error}"[:MAX_REASON])
         allotment.start()
         outcome = await self._guarded(order)
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
         ending_with_logs = msgspec.structs.replace(ending, logs=(self._kept_log(),))
-        shutil.rmtree(self._folder / "scratch", ignore_errors=True)
+        for name in ("scratch", "tmp"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
         return ending_with_logs
 
     def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str]) -> WardOrder:
         """Write the job's files into its scratch folder; its environment is made from nothing."""
-        scratch, log = self._folder / "scratch", self._folder / "log"
-        log.mkdir()
+        log = self._folder / "log"
+        log.mkdir(mode=0o700)
+        confinement, place = confine(
+            self._isolation, self._attempt, allotment, self._folder, node_gpus=gpus_of_this_node()
+        )
         for name, text in program.files.items():
-            path = scratch / name
+            path = place.scratch / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         environment = {
             **program.environment,
             **{name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
-            **dict.fromkeys(("HOME", "TMPDIR"), str(scratch)),
+            "HOME": place.home,
+            "TMPDIR": place.temporary_name,
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
@@ -106,14 +119,16 @@ class Runner:
             "KILOWAIT_ATTEMPT": str(self._attempt.attempt),
             **peers,
         }
+        command, seen = place.command((program.entrypoint, *program.arguments), environment)
         return WardOrder(
-            command=(sys.executable, program.entrypoint, *program.arguments),
-            environment=environment,
-            folder=str(scratch),
+            command=command,
+            environment=seen,
+            folder=str(place.scratch),
             log_folder=str(log),
             log_bytes=LOG_BYTES,
             timeout_s=program.timeout_s,
             grace_s=self._grace_s,
+            confinement=confinement,
         )
 
     async def _guarded(self, order: WardOrder) -> RunOutcome:
@@ -144,3 +159,9 @@ class Runner:
         first, _ = read_log(folder, 0, 0)
         begin, data = read_log(folder, max(first, first + written_bytes - KEPT_LOG_BYTES), KEPT_LOG_BYTES)
         return Log(rank=self._rank, first_byte=begin, data=data)
+
+
+def gpus_of_this_node() -> float:
+    """How many GPUs Ray counts here."""
+    here = ray.get_runtime_context().get_node_id()
+    return next((float(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["NodeID"] == here), 0.0)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from kilowait.isolation.modes import IsolationSettings
 from kilowait.policies import POLICIES
 
 POLICY = "value"
@@ -34,3 +35,5 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """GPUs of each type that Ray's autoscaler may be asked for; a type that is not named never is."""
     allow_open_cluster: bool = False
     """Whether Ray may answer clients that have no token of its own."""
+    isolation: IsolationSettings = IsolationSettings()
+    """How jobs are kept apart from the service, from each other and from the machine."""

@@ -42,6 +42,9 @@ class FakeNvml:
     def nvmlDeviceGetUUID(self, handle):  # noqa: N802
         return handle[0]
 
+    def nvmlDeviceGetMinorNumber(self, handle):  # noqa: N802
+        return self.listed.index(handle)
+
     def nvmlDeviceGetName(self, handle):  # noqa: N802
         return handle[1]
 

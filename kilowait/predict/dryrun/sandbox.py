@@ -17,7 +17,6 @@ import resource
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -28,6 +27,7 @@ from typing import NoReturn
 
 from kilowait.isolation.kernel import PIVOT_ROOT, die_with_parent, drop_privileges, exists_here
 from kilowait.isolation.namespaces import NewRoot, outermost, separate
+from kilowait.isolation.python_folders import python_folders
 from kilowait.isolation.refused_calls import refuse_calls
 
 NOBODY = 65534
@@ -136,9 +136,5 @@ def _new_root(root: Path, scratch_bytes: int, readable: Iterable[Path]) -> None:
 
 def _installation() -> list[Path]:
     """Where Python's own files, the installed packages and this package lie; not the folder this package lies in."""
-    installed = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}
-    installed |= {
-        name for name in sys.path if Path(name).name in ("site-packages", "dist-packages")
-    }  # of other prefixes
     package_parent = str(Path(__file__).parents[2])
-    return outermost({Path(name).resolve() for name in (*installed, package_parent)})
+    return outermost({Path(name).resolve() for name in (*python_folders(), package_parent)})

@@ -1,0 +1,161 @@
+"""How jobs are kept apart, as an operator asks for it, and what of it holds on this machine: tried, not assumed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from kilowait.isolation.job_room import JobRoom, enter_room
+from kilowait.isolation.kernel import PIVOT_ROOT
+
+AUTO, NONE, USER, NAMESPACE, CONTAINER = "auto", "none", "user", "namespace", "container"
+MODES = (AUTO, NONE, USER, NAMESPACE, CONTAINER)
+ENGINES = ("podman", "docker")
+FIRST_UID, UIDS = 2_000_000, 50_000
+"""Users of jobs, where the service is root: nobody's on a usual machine."""
+TRY_S = 60.0
+ROOM_NEEDS = "a kernel that lets this user make user namespaces (or root), and /proc that a container does not cover"
+GROUP_NEEDS = "a group of its own with the controllers memory and pids (systemd: Delegate=yes), or root"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A path that jobs see besides their own: of the owners in `owners`, all where it is empty."""
+
+    path: str
+    writable: bool = False
+    owners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IsolationSettings:
+    """What an operator chose. `memory_per_gpu_bytes` None is a GPU's share of the node's memory."""
+
+    mode: str = AUTO
+    memory_per_gpu_bytes: int | None = None
+    mounts: tuple[Mount, ...] = ()
+    image: str = ""
+    hidden: tuple[str, ...] = ()
+    """Paths of the service itself, covered wherever a job would see them."""
+
+    def mounts_of(self, owner: str | None) -> tuple[Mount, ...]:
+        """What jobs of this owner see besides their own."""
+        return tuple(mount for mount in self.mounts if not mount.owners or owner in mount.owners)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What holds on one machine. `mode` is never "auto"; `memory` is "limited" or "watched"; `missing` says what else
+    could hold and what it needs. `problem` says why what was asked for cannot be had."""
+
+    mode: str
+    user: str
+    memory: str
+    missing: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        if self.problem:
+            return self.problem
+        sees = {
+            NAMESPACE: "a job sees its own folder and the system read-only",
+            CONTAINER: "a job sees its container",
+            USER: "a job sees what any user of the machine may",
+            NONE: "a job sees and does all that the service may",
+        }
+        memory = "its memory is limited" if self.memory == "limited" else "its memory is watched and it is ended"
+        return f"{self.mode}: {sees[self.mode]}, runs as {self.user}, {memory}"
+
+
+def holding(settings: IsolationSettings) -> Holding:
+    """What holds here of what an operator chose."""
+    is_limited = limited()
+    memory = "limited" if is_limited else "watched"
+    missing = () if is_limited else (f"a hard limit of memory and tasks needs {GROUP_NEEDS}",)
+    mode, refusal = _chosen(settings)
+    if mode != NAMESPACE and settings.mode == AUTO:
+        missing = (f"isolation namespace needs {ROOM_NEEDS}: {room_refusal()}", *missing)
+    return Holding(mode=mode, user=_user(mode), memory=memory, missing=missing, problem=refusal)
+
+
+def _chosen(settings: IsolationSettings) -> tuple[str, str]:
+    """The mode, and why it cannot be had where it was asked for by name."""
+    if settings.mode == AUTO:
+        if room_refusal() is None:
+            return NAMESPACE, ""
+        return (USER, "") if os.getuid() == 0 else (NONE, "")
+    if settings.mode == NAMESPACE and (why := room_refusal()):
+        return NAMESPACE, f"isolation namespace cannot be had: {why}; it needs {ROOM_NEEDS}"
+    if settings.mode == USER and os.getuid() != 0:
+        return USER, "isolation user needs a service that runs as root, which alone may become other users"
+    if settings.mode == CONTAINER and not (engine() and settings.image):
+        return CONTAINER, f"isolation container needs {' or '.join(ENGINES)} on the path, and an image"
+    return settings.mode, ""
+
+
+def engine() -> str | None:
+    """The program that runs containers."""
+    return next(filter(None, map(shutil.which, ENGINES)), None)
+
+
+def uid_of(number: int) -> int:
+    """The user of the job of this number, where the service is root."""
+    return FIRST_UID + number % UIDS
+
+
+def _user(mode: str) -> str:
+    if mode == CONTAINER:
+        return "the image's user"
+    if os.getuid() != 0:
+        return f"the service's user ({os.getuid()})" + (" without any privilege" if mode == NAMESPACE else "")
+    return "root" if mode == NONE else f"a user of its own (from {FIRST_UID})"
+
+
+@cache
+def room_refusal() -> str | None:
+    """None where `enter_room` works on this machine, else why it does not; tried in a process of its own."""
+    if not sys.platform.startswith("linux"):
+        return f"it needs Linux namespaces, and this is {sys.platform}"
+    if os.uname().machine not in PIVOT_ROOT:
+        return f"it knows {', '.join(PIVOT_ROOT)}, and this is {os.uname().machine}"
+    with tempfile.TemporaryDirectory(prefix="kilowait-") as folder:
+        for name in ("root", "job", "tmp"):
+            Path(folder, name).mkdir()
+        answer = _tried(f"from {__name__} import _try; _try({folder!r})")
+    return None if answer == "in" else (answer or "the kernel ended the process that tried")
+
+
+@cache
+def limited() -> bool:
+    """Whether the memory of jobs can be limited here, or only watched."""
+    return _tried("from kilowait.isolation.cgroup import find_parents; print(find_parents() is not None)") == "True"
+
+
+def _tried(program: str) -> str:
+    """What a program of one line prints, in a process with one thread."""
+    command = [sys.executable, "-c", program]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False, timeout=TRY_S
+        ).stdout.strip()
+    except subprocess.TimeoutExpired:
+        return f"no answer within {TRY_S:g} s"
+
+
+def _try(folder: str) -> None:
+    """Enter a room, say so or why not, and end."""
+    try:
+        room = JobRoom(folder=f"{folder}/job", temporary=f"{folder}/tmp", uid=uid_of(0))
+        enter_room(room, Path(folder, "root"))
+        os.write(1, b"in")
+    except Exception as error:
+        os.write(1, str(error).encode())

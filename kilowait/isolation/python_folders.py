@@ -1,0 +1,13 @@
+"""Where a Python has its files."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from pathlib import Path
+
+
+def python_folders() -> set[str]:
+    """Of this process's Python: its own files, and the packages installed in it and in other prefixes it looks into."""
+    others = {name for name in sys.path if Path(name).name in ("site-packages", "dist-packages")}
+    return {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()} | others
