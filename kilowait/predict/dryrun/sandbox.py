@@ -9,6 +9,8 @@ and open files. When the process that started it dies, so does it, and with it a
 Not covered: the kernel's own bugs (no seccomp filter), and memory that the programs of several runners take together.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import resource
@@ -18,10 +20,9 @@ import sys
 import sysconfig
 import tempfile
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from msgspec import Struct
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -40,7 +41,8 @@ _DEVICES = ("null", "zero", "urandom", "random")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class SandboxLimits(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True)
+class SandboxLimits:
     """What a child may take. `memory_bytes` is address space beyond what it has when it starts."""
 
     cpu_s: float
@@ -92,9 +94,8 @@ def sandbox_available() -> str | None:
     if os.uname().machine not in PIVOT_ROOT:
         return f"the sandbox knows {', '.join(PIVOT_ROOT)}, and this is {os.uname().machine}"
     with tempfile.TemporaryDirectory(prefix="kilowait-") as root:
-        command = [sys.executable, "-c", f"from {__name__} import _try; _try({root!r})"]
-        environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False).stdout.strip()
+        command = [sys.executable, "-I", "-B", __file__, root]
+        answer = subprocess.run(command, capture_output=True, text=True, env={}, check=False).stdout.strip()
     return None if answer == "in" else (answer or "the kernel ended the process that tried to enter the sandbox")
 
 
@@ -223,3 +224,7 @@ def _call(name: str, *arguments: object) -> None:
     if result == -1:
         code = ctypes.get_errno()
         raise OSError(code, f"{name}: {os.strerror(code)}")
+
+
+if __name__ == "__main__":
+    _try(sys.argv[1])
