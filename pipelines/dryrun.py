@@ -20,7 +20,7 @@ from kilowait.core.errors import InputError, KilowaitError
 from kilowait.core.started import command_name
 from kilowait.lab.evaluate.dry_run_shards import finished, write_dry_runs
 from kilowait.lab.evaluate.shards import collect, find_files, write_refused
-from kilowait.predict.dryrun.dry_runner import TARGETS, DryRunner
+from kilowait.predict.dryrun.dry_runner import TARGETS, DryRunner, read_dry_run
 from kilowait.predict.dryrun.record import DryRun
 from kilowait.program.source import MAX_SOURCE_BYTES, Source
 
@@ -154,7 +154,7 @@ def _stream(options: argparse.Namespace, todo: Sequence[Source]) -> Iterator[Dry
         for _ in range(min(options.actors or room, room, len(todo)))
     ]
     for data in ActorPool(actors).map_unordered(lambda actor, source: actor.run.remote(source), todo):
-        yield DryRun.from_json(data)
+        yield read_dry_run(data)
     ray.get([actor.close.remote() for actor in actors])
 
 

@@ -1,8 +1,8 @@
 """Scales of the device model chosen by evidence, and what a new type's doubt is made of."""
 
+import dataclasses
 import json
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -89,7 +89,7 @@ def test_a_new_types_host_is_doubted_where_the_host_limits_and_its_device_by_dis
 
 def replace_operator(dry_run, op):
     (operation,) = dry_run.operations
-    return msgspec.structs.replace(dry_run, operations=(msgspec.structs.replace(operation, op=op, kind="scan"),))
+    return dataclasses.replace(dry_run, operations=(dataclasses.replace(operation, op=op, kind="scan"),))
 
 
 def test_blocks_of_works_do_not_change_a_prediction(model, monkeypatch):

@@ -52,7 +52,8 @@ def finished(folder: Path, target: str) -> set[str]:
 
 
 def _row(run: DryRun) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(run), "operations": msgspec.json.encode(run.operations).decode()}
+    fields = {name: value for name, value in vars(run).items() if name in DRYRUNS.names}
+    return {**fields, "operations": msgspec.json.encode(run.operations).decode()}
 
 
 def _runs(path: Path) -> list[DryRun]:

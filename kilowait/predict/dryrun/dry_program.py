@@ -1,27 +1,36 @@
 """What is to be run dry: files, an entrypoint, arguments; and whether it is a forward program or a script."""
 
+from __future__ import annotations
+
 import ast
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-
-from msgspec import Struct
 
 NAMES = ("Model", "get_inputs", "get_init_inputs")
 """What a forward program defines (the convention of KernelBench)."""
 
 
-class DryProgram(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True)
+class DryProgram:
     """Files by relative path, the one that is run, and the arguments it gets.
 
     `content_hash` names the program in the result; whoever makes it says how files and arguments enter it.
+    `environment` are the job's variables, `folder` is where it starts (relative to its files' root), `assumed` the
+    sizes that the user gave, by name and as they were written, and `data` the folders and files of this machine that it
+    may read.
     """
 
     files: Mapping[str, bytes]
     entrypoint: str
     content_hash: str
     arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: str = "."
+    assumed: Mapping[str, str] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
 
 
 def is_forward(text: str) -> bool:
@@ -30,7 +39,7 @@ def is_forward(text: str) -> bool:
         body = ast.parse(text).body
     except (SyntaxError, RecursionError, MemoryError):  # the last two: nested deeper than the parser goes
         return False
-    defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    defined = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     return set(NAMES) <= defined and not any(isinstance(node, ast.If) and _asks_for_main(node) for node in body)
 
 

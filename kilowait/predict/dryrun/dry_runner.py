@@ -14,12 +14,15 @@ from typing import IO, Self
 import msgspec
 
 from kilowait.core.errors import InputError
+from kilowait.predict.dryrun.child import bootstrap
+from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_answer, send_request
 from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.record import Completeness, DryRun
-from kilowait.predict.dryrun.worker import ChildAnswer, DryRunRequest, receive, send
 from kilowait.program.source import Source
 
 TARGETS = ("cuda", "cpu")
+MOST_LINES, LONGEST_LINE = 50, 300
+"""Of each list in a record that is for people; the recorder holds to the same."""
 
 
 class DryRunner:
@@ -100,28 +103,28 @@ class DryRunner:
                 self._start()
             try:
                 requests, answers = self._pipes()
-                send(requests, request)
-                return msgspec.msgpack.decode(receive(answers), type=ChildAnswer)
-            except (EOFError, OSError):
+                send_request(requests, request)
+                return receive_answer(answers)
+            except (EOFError, OSError, ValueError):
                 self.close()
         return ChildAnswer(failure="the worker ended twice while it ran this program")
 
     def _start(self) -> None:
         self.close()
         self._worker = subprocess.Popen(
-            [sys.executable, "-m", "kilowait.predict.dryrun.worker", self.target, self._mode],
+            [sys.executable, bootstrap.__file__, self.target, self._mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=_environment(),
         )
         try:
-            failure = msgspec.msgpack.decode(receive(self._pipes()[1]), type=ChildAnswer).failure
-        except EOFError as error:
+            failure = receive_answer(self._pipes()[1]).failure
+        except (EOFError, ValueError) as error:
             self.close()
             raise InputError(
                 "the worker of dry runs does not start; run it by hand to see why: "
-                f"{sys.executable} -m kilowait.predict.dryrun.worker {self.target} {self._mode}"
+                f"{sys.executable} {bootstrap.__file__} {self.target} {self._mode}"
             ) from error
 
         if failure:
@@ -155,12 +158,20 @@ def _environment() -> dict[str, str]:
     }
 
 
+def read_dry_run(data: bytes | str) -> DryRun:
+    """The inverse of `DryRun.to_json`; raises msgspec.ValidationError on anything else."""
+    return msgspec.json.decode(data, type=DryRun)
+
+
 def checked(data: bytes, program: DryProgram, target: str) -> DryRun:
     """The record a child wrote, which the program could have forged: of this program, finite, nothing below zero."""
-    run = DryRun.from_json(data)
+    run = read_dry_run(data)
     if (run.content_hash, run.target) != (program.content_hash, target):
         raise ValueError("it names another program or target")
     Completeness(run.completeness)
+    for lines in (run.assumptions, run.missing, run.unset, (run.interpreter,)):
+        if len(lines) > MOST_LINES or any(len(line) > LONGEST_LINE for line in lines):
+            raise ValueError(f"it says more than {MOST_LINES} lines of {LONGEST_LINE} characters")
     numbers = [run.steps, run.parameters, run.peak_memory_bytes, run.seconds]
     for op in run.operations:
         numbers += [op.count, op.flops, op.bytes_read, op.bytes_written, op.kernels]

@@ -5,12 +5,17 @@ CPU seconds, so that a program's dry run ends at the same operation however busy
 Only for a child that does nothing else: the program's code is executed here.
 """
 
+from __future__ import annotations
+
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+
+import torch
 
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.forward import record_forward
@@ -37,7 +42,7 @@ def execute(program: DryProgram, folder: Path, target: str, budget_s: float, han
     A program that catches even the end of its time does not return from here: the process ends.
     """
     start_s = time.perf_counter()
-    recorder = Recorder(target=target)
+    recorder = Recorder(target=target, assumed=program.assumed)
 
     def result(reason: str) -> DryRun:
         return _result(program, recorder, reason, time.perf_counter() - start_s)
@@ -82,7 +87,10 @@ def _run(recorder: Recorder, program: DryProgram, folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    os.chdir(folder)
+    os.environ.update(program.environment)
+    start = folder / program.folder
+    start.mkdir(parents=True, exist_ok=True)
+    os.chdir(start)
     entrypoint = folder / program.entrypoint
     pretend_kernels(recorder)
     pretend_libraries(recorder)
@@ -111,4 +119,7 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float
         parameters=recorder.parameters,
         peak_memory_bytes=recorder.peak_memory_bytes,
         seconds=seconds,
+        assumptions=tuple(recorder.assumptions),
+        missing=tuple(recorder.missing),
+        interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
     )

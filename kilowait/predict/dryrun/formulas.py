@@ -5,6 +5,8 @@ Factorisations are counted as in Golub and Van Loan (Matrix Computations, 4th ed
 smaller side. An operator of which nothing is known does one operation a number.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any
@@ -60,12 +62,12 @@ def _distances(args: Any, _largest: int) -> float:
 def _trilinear(args: Any, _largest: int) -> float:
     """Three tensors multiplied where they meet, with dimensions of length 1 put in at args[3:6]."""
     shapes = []
-    for tensor, expanded in zip(args[:3], args[3:6], strict=True):
+    for tensor, expanded in zip(args[:3], args[3:6]):
         shape = list(tensor.shape)
         for dim in sorted(expanded):
             shape.insert(dim, 1)
         shapes.append(shape)
-    return float(3 * math.prod(max(sides) for sides in zip(*shapes, strict=True)))
+    return float(3 * math.prod(max(sides) for sides in zip(*shapes)))
 
 
 _FORMULAS: dict[str, Callable[[Any, int], float]] = {

@@ -4,13 +4,14 @@ The convention of KernelBench: `Model`, `get_init_inputs()` and `get_inputs()`; 
 `Model(*get_init_inputs())(*get_inputs())` on the device, without gradients, as the module stands after construction.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from kilowait.core.errors import SourceError
 from kilowait.predict.dryrun.dry_program import NAMES
 from kilowait.predict.dryrun.loops.loops import Loops
 from kilowait.predict.dryrun.loops.rewrite import LOOPS, rewrite
@@ -20,16 +21,16 @@ from kilowait.predict.dryrun.recorder import Recorder, tracing
 def record_forward(recorder: Recorder, text: str, name: str) -> float:
     """Record one forward pass of the program `text`; returns how many parameters and buffers its model has.
 
-    It executes the text in this process. Raises SourceError when the program does not define `NAMES`, and whatever the
+    It executes the text in this process. Raises ValueError when the program does not define `NAMES`, and whatever the
     program raises.
     """
     with tracing(recorder):
         recorder.muted += 1
         namespace: dict[str, Any] = {"__name__": "program", "__file__": name, LOOPS: Loops(recorder)}
-        exec(compile(rewrite(text, name), name, "exec"), namespace)
+        exec(compile(rewrite(text, name), name, "exec", dont_inherit=True), namespace)
         missing = [required for required in NAMES if required not in namespace]
         if missing:
-            raise SourceError(f"{name}: defines no {', '.join(missing)}; a forward program needs {', '.join(NAMES)}")
+            raise ValueError(f"{name}: defines no {', '.join(missing)}; a forward program needs {', '.join(NAMES)}")
         model = namespace["Model"](*_moved(namespace["get_init_inputs"](), recorder.target))
         model = model.to(recorder.target)
         inputs = _moved(namespace["get_inputs"](), recorder.target)

@@ -1,5 +1,7 @@
 """Modules of the program itself, imported from its folder with their loops rewritten as those of the entrypoint are."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -48,7 +50,7 @@ class _Rewriting(SourceFileLoader):
     ) -> CodeType:
         """The module compiled from its rewritten text; raises SyntaxError where Python would."""
         name = Path(path).resolve().relative_to(self.imports.folder)
-        return compile(rewrite(data, str(name), self.imports.sites), str(name), "exec")
+        return compile(rewrite(data, str(name), self.imports.sites), str(name), "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module with what its rewritten loops call."""

@@ -6,6 +6,8 @@ place, and a view is made of the meta tensor underneath. Results that depend on 
 always take the long way.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import torch
@@ -85,7 +87,7 @@ def _plain_view(args: Any, kwargs: Any) -> bool:
     """Whether only the first argument is a tensor, and holds no value."""
     if kwargs or not _plain(args[0]):
         return False
-    return not any(isinstance(part, Tensor | list) and _storages(part) for part in args[1:])
+    return not any(isinstance(part, (Tensor, list)) and _storages(part) for part in args[1:])
 
 
 def _plain(tensor: Any) -> bool:
@@ -122,7 +124,7 @@ def _storages(value: Any) -> set[int]:
         return {value.untyped_storage()._cdata}
     if isinstance(value, dict):
         value = list(value.values())
-    return {storage for part in value for storage in _storages(part)} if isinstance(value, list | tuple) else set()
+    return {storage for part in value for storage in _storages(part)} if isinstance(value, (list, tuple)) else set()
 
 
 def _shapes(result: Any, used_storages: set[int]) -> Any:
@@ -136,7 +138,7 @@ def _shapes(result: Any, used_storages: set[int]) -> Any:
         if result.constant is not None or shared:
             return None
         return tuple(result.shape), result.stride(), result.dtype, result.fake_device, result.fake_mode
-    if isinstance(result, tuple | list):
+    if isinstance(result, (tuple, list)):
         parts = [_shapes(part, used_storages) for part in result]
         return None if any(part is None for part in parts) else parts
     return None

@@ -1,5 +1,7 @@
 """What is known of an operator by its name: its kind, how many kernels it launches, whether it moves any data."""
 
+from __future__ import annotations
+
 from kilowait.predict.dryrun.record import Kind
 
 _BY_NAME = {

@@ -1,13 +1,23 @@
 """What a dry run found: the operations of a program, with the work each of them is."""
 
-from enum import StrEnum
-from typing import Self
+from __future__ import annotations
 
-import msgspec
-from msgspec import Struct
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+
+_LATER = ("assumptions", "missing", "unset", "interpreter")
+"""What records of older versions have not got; left out of the JSON where it is empty."""
 
 
-class Completeness(StrEnum):
+class _Word(str, Enum):
+    """A name that is written as its value (enum.StrEnum came with Python 3.11)."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Completeness(_Word):
     """How much of a program its dry run stands for."""
 
     WHOLE = "whole"  # every operation was seen or stands under a weight
@@ -16,7 +26,7 @@ class Completeness(StrEnum):
     FAILED = "failed"  # nothing usable
 
 
-class Kind(StrEnum):
+class Kind(_Word):
     """Classes of operations that a device serves alike."""
 
     GEMM = "gemm"
@@ -36,7 +46,8 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-class Operation(Struct, frozen=True, kw_only=True, gc=False):
+@dataclass(frozen=True)
+class Operation:
     """Equal calls of one operator: the same shapes, types and attributes.
 
     `count` is how often it is called, weights of loops included (so it may be a fraction). Of one call: `flops`
@@ -59,12 +70,17 @@ class Operation(Struct, frozen=True, kw_only=True, gc=False):
     attributes: str = "[]"
 
 
-class DryRun(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True)
+class DryRun:
     """The work of one source when it runs on `target` ("cuda": one GPU of whatever type; "cpu").
 
     `steps` are optimizer steps (0 where there is no optimizer), `parameters` how many numbers its modules learn,
     `peak_memory_bytes` the most that lived on the target at once (no allocator overhead). `reason` says why a run is
     not whole. `seconds` is what the dry run itself took, measured.
+
+    `assumptions` are what the record rests on, a line for the user each; `missing` names operators and packages whose
+    time is not in it; `unset` the environment variables that the program read and did not find; `interpreter` the
+    versions it ran under ("Python 3.11.7, torch 2.9.0").
     """
 
     content_hash: str
@@ -76,15 +92,16 @@ class DryRun(Struct, frozen=True, kw_only=True):
     parameters: float = 0.0
     peak_memory_bytes: float = 0.0
     seconds: float = 0.0
+    assumptions: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
+    interpreter: str = field(default="", compare=False)  # how it was had, no part of what was found
 
     def to_json(self) -> bytes:
-        """The record as JSON."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def from_json(cls, data: bytes | str) -> Self:
-        """The inverse of `to_json`; raises msgspec.ValidationError on anything else."""
-        return msgspec.json.decode(data, type=cls)
+        """The record as JSON; `dry_runner.read_dry_run` is its inverse."""
+        fields = {name: value for name, value in vars(self).items() if value or name not in _LATER}
+        fields["operations"] = [vars(operation) for operation in self.operations]
+        return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
     @property
     def usable(self) -> bool:

@@ -7,10 +7,12 @@ value of a tensor, `recorder.scalar` is the answer.
 Not covered: who runs the program, and in which sandbox; loops (the recorder's tallies are for them).
 """
 
+from __future__ import annotations
+
 import json
 import math
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -28,13 +30,16 @@ from kilowait.predict.dryrun.operators import kernels_of, kind_of
 from kilowait.predict.dryrun.record import Kind, Operation
 from kilowait.predict.dryrun.sizes import sized
 from kilowait.predict.dryrun.tally import Key, Tallies
+from kilowait.predict.dryrun.tensors import bytes_of, crosses, device_of, dtype_of, tensors_in
 from kilowait.predict.dryrun.values import assumed_of, remember, values_of
 
 _SILENT = ("prim", "profiler")
 """Namespaces of operators that do nothing to data."""
+MOST_LINES, LONGEST_LINE = 50, 300
+"""Of what is said to the user: lines, and characters of each."""
 
 
-@dataclass(slots=True)
+@dataclass
 class _Cost:
     """What one call costs, and what it is called in the record."""
 
@@ -46,7 +51,7 @@ class _Cost:
     attributes: str
 
 
-@dataclass(slots=True)
+@dataclass
 class Recorder:
     """Adds up what a program does.
 
@@ -54,6 +59,7 @@ class Recorder:
     tensor is said to be. `guesses` are the reasons why the record is not whole. `live_bytes` and `peak_memory_bytes`
     count storages on the target. While `muted` is above zero nothing is counted; `stopping` is set when
     the program is being ended from outside, and `decisions` counts how often it asked whether a tensor holds true.
+    `assumed` are the sizes that the user gave; `assumptions` and `missing` are for the user to read.
     """
 
     target: str = "cuda"
@@ -65,6 +71,9 @@ class Recorder:
     muted: int = 0
     stopping: bool = False
     decisions: int = 0
+    assumed: Mapping[str, str] = field(default_factory=dict)
+    assumptions: dict[str, None] = field(default_factory=dict)
+    missing: dict[str, None] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)
     flops: dict[Key, float] = field(default_factory=dict)
     _costs: dict[Key, _Cost] = field(default_factory=dict)
@@ -83,15 +92,15 @@ class Recorder:
     def see(self, op: str, inputs: list[Tensor], outputs: list[Tensor], attributes: Any, flops: Any) -> None:
         """Count one call of an operator that moves data; `flops` is a function, asked for the first of equal calls."""
         shapes = tuple(tuple(t.shape) for t in inputs)
-        device = _device(inputs, outputs)
-        key = (op, _dtype(inputs, outputs), device, shapes, _without_floats(attributes))
+        device = device_of(inputs, outputs)
+        key = (op, dtype_of(inputs, outputs), device, shapes, _without_floats(attributes))
         if key not in self._costs:
             self._costs[key] = _Cost(
                 flops=flops(),
-                read=_bytes(inputs),
-                written=_bytes(outputs),
+                read=bytes_of(inputs),
+                written=bytes_of(outputs),
                 kernels=kernels_of(op, len(inputs)),
-                kind=Kind.TRANSFER if kind_of(op) == Kind.COPY and _crosses(inputs, outputs) else kind_of(op),
+                kind=Kind.TRANSFER if kind_of(op) == Kind.COPY and crosses(inputs, outputs) else kind_of(op),
                 attributes=json.dumps(attributes, default=str),
             )
             self.flops[key] = self._costs[key].flops
@@ -101,6 +110,14 @@ class Recorder:
     def guess(self, reason: str) -> None:
         """Something that the record rests on is not known."""
         self.guesses[reason] = None
+
+    def assume(self, line: str) -> None:
+        """One line for the user: something that the record rests on and that was assumed."""
+        _add(self.assumptions, line)
+
+    def lack(self, line: str) -> None:
+        """One line for the user: something whose time is not in the record."""
+        _add(self.missing, line)
 
     def watch(self, tensors: Iterable[Tensor]) -> None:
         """Follow the memory of new tensors on the target: it is given back when no tensor shares the storage."""
@@ -118,6 +135,12 @@ class Recorder:
 
     def _free(self, key: int, _gone: Any) -> None:
         self.live_bytes -= self._storages.pop(key, (0, None))[0]
+
+
+def _add(lines: dict[str, None], line: str) -> None:
+    """Note a line once; lists that people read have an end."""
+    if len(lines) < MOST_LINES:
+        lines[line[:LONGEST_LINE]] = None
 
 
 def _operation(key: Key, cost: _Cost, count: float) -> Operation:
@@ -168,14 +191,14 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         op = func._schema.name.replace("::", ".")
         if op == "aten._local_scalar_dense":
             return self._value(args[0])
-        inputs = _tensors((args, kwargs))
+        inputs = tensors_in((args, kwargs))
         result = sized(func, args, kwargs, self.recorder.guess)
         if result is NotImplemented:
             result = self.memory.call(func, args, kwargs)
         remember(func, inputs, args, kwargs, result)
         self._doubt(op, args, result)
         if self.recorder.muted == 0:
-            outputs = _tensors(result)
+            outputs = tensors_in(result)
             if kernels_of(op, 1) and not op.startswith(_SILENT):
                 flops = partial(_flops, func, args, kwargs, result)
                 self.recorder.see(op, inputs, outputs, _attributes(args, kwargs), flops)
@@ -203,7 +226,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _doubt(self, op: str, args: Any, result: Any) -> None:
         """Mark what asks whether numbers are NaN or infinite, and what is made of that alone."""
-        inputs = _tensors(args)
+        inputs = tensors_in(args)
         asks = op in ("aten.isnan", "aten.isinf") or (op == "aten.ne" and len(inputs) == 2 and inputs[0] is inputs[1])
         asks = asks or (op == "aten.eq" and len(inputs) == 1 and args[1] in (math.inf, -math.inf))
         if isinstance(result, Tensor) and (asks or (inputs and all(hasattr(t, _DOUBT) for t in inputs))):
@@ -237,44 +260,8 @@ def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
         yield fake
 
 
-def _tensors(tree: Any) -> list[Tensor]:
-    """The dense tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
-    if isinstance(tree, Tensor):
-        return [tree] if tree.layout == torch.strided else []
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return [tensor for part in tree for tensor in _tensors(part)] if isinstance(tree, list | tuple) else []
-
-
-def _device(inputs: list[Tensor], outputs: list[Tensor]) -> str:
-    return "cuda" if any(t.device.type == "cuda" for t in (*inputs, *outputs)) else "cpu"
-
-
-def _crosses(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
-    """Whether data goes between host and device; a scalar on the host that takes part in an operator does not count."""
-    sides = {t.device.type for t in inputs if t.dim() > 0} | {t.device.type for t in outputs}
-    return len(sides) > 1
-
-
-def _dtype(inputs: list[Tensor], outputs: list[Tensor]) -> str:
-    """The type that the arithmetic is in: the first floating one among the inputs, else that of the output."""
-    floats = (t for t in (*inputs, *outputs) if t.dtype.is_floating_point or t.dtype.is_complex)
-    tensor = next(floats, None if not (inputs or outputs) else (outputs or inputs)[0])
-    return "" if tensor is None else str(tensor.dtype).removeprefix("torch.")
-
-
-def _bytes(tensors: list[Tensor]) -> float:
-    """Bytes of these tensors, each once; a broadcast dimension (stride 0) is stored once."""
-    return float(sum(_stored(t) for t in {id(t): t for t in tensors}.values()))
-
-
-def _stored(tensor: Tensor) -> int:
-    sizes = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride != 0)
-    return math.prod(sizes) * tensor.element_size()
-
-
 def _flops(func: Any, args: Any, kwargs: Any, result: Any) -> float:
-    return flops_of(func, args, kwargs, result, max((t.numel() for t in _tensors((args, kwargs, result))), default=0))
+    return flops_of(func, args, kwargs, result, max((t.numel() for t in tensors_in((args, kwargs, result))), default=0))
 
 
 def _attributes(args: Any, kwargs: Any) -> list[Any]:
@@ -285,6 +272,6 @@ def _attributes(args: Any, kwargs: Any) -> list[Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Tensor):
         return "T"
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return f"T*{len(value)}" if value and all(isinstance(v, Tensor) for v in value) else [_plain(v) for v in value]
     return value

@@ -34,6 +34,8 @@ NOBODY = 65534
 WALL = 3.0
 """A program that waits, or a machine that is busy, has so many times its CPU seconds by the clock."""
 SCRATCH = "/scratch"
+TRY = "try"
+"""The word with which the child's bootstrap only tries to enter."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,13 @@ def sandbox_available() -> str | None:
     if os.uname().machine not in PIVOT_ROOT:
         return f"the sandbox knows {', '.join(PIVOT_ROOT)}, and this is {os.uname().machine}"
     with tempfile.TemporaryDirectory(prefix="kilowait-") as root:
-        command = [sys.executable, "-c", f"from {__name__} import _try; _try({root!r})"]
-        environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False).stdout.strip()
+        bootstrap = str(Path(__file__).parent / "child" / "bootstrap.py")
+        command = [sys.executable, "-I", "-B", bootstrap, TRY, root]
+        answer = subprocess.run(command, capture_output=True, text=True, env={}, check=False).stdout.strip()
     return None if answer == "in" else (answer or "the kernel ended the process that tried to enter the sandbox")
 
 
-def _try(root: str) -> None:
+def try_to_enter(root: str) -> None:
     """Enter, say so or why not, and end."""
     try:
         enter(Path(root), SandboxLimits(cpu_s=5))

@@ -3,6 +3,8 @@
 Not covered: who runs it and in which sandbox.
 """
 
+from __future__ import annotations
+
 import sys
 from itertools import count
 from pathlib import Path
@@ -20,7 +22,7 @@ def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...]) ->
     program raises; the recorder then holds what came before.
     """
     loops, sites = Loops(recorder), count(1)
-    code = compile(rewrite(path.read_bytes(), path.name, sites), path.name, "exec")
+    code = compile(rewrite(path.read_bytes(), path.name, sites), path.name, "exec", dont_inherit=True)
     module = type(sys)("__main__")
     module.__dict__[LOOPS] = loops
     module.__file__ = str(path)

@@ -3,6 +3,8 @@
 Of a mask or of numbers nothing is known of, half are taken.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +24,7 @@ def sized(func: Any, args: Any, kwargs: Any, guess: Guess) -> Any:
     maker = _MAKERS.get(func._schema.name.removeprefix("aten::"))
     if maker is None:
         return NotImplemented
-    arguments = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+    arguments = dict(zip((a.name for a in func._schema.arguments), args)) | kwargs
     return maker(func, arguments, guess)
 
 
@@ -102,7 +104,7 @@ def _ctc(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
     """Losses of N samples and the table (N, T, 2 S + 1) over steps and labels."""
     steps, samples = arguments["log_probs"].shape[:2]
     lengths = arguments["target_lengths"]
-    known_lengths = lengths if isinstance(lengths, list | tuple) else numbers_of(lengths)
+    known_lengths = lengths if isinstance(lengths, (list, tuple)) else numbers_of(lengths)
     longest = (
         max(map(int, known_lengths), default=0)
         if known_lengths is not None

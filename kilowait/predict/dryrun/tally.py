@@ -5,6 +5,8 @@ backward pass runs after the loops of the forward pass have ended, so a call of 
 was made, under the weights between there and the tally that is still open.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +19,7 @@ _NO_FORWARD = 1 << 62
 """Nodes of autograd that gather gradients have no place in the forward pass; their numbers are above this."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Tally:
     """How often each call was made, how many optimizer steps, and which leaves of autograd were read.
 
@@ -25,14 +27,14 @@ class Tally:
     until the tally has been added to its parent.
     """
 
-    parent: "Tally | None" = None
+    parent: Tally | None = None
     counts: dict[Key, float] = field(default_factory=dict)
     steps: float = 0.0
     calls: int = 0
     leaves: set[int] = field(default_factory=set)
     weight: float | None = None
 
-    def like(self, other: "Tally") -> bool:
+    def like(self, other: Tally) -> bool:
         """Whether the two items did the same."""
         return self.counts == other.counts and self.steps == other.steps
 

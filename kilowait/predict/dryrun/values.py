@@ -7,6 +7,8 @@ unknown is written to it, its values are forgotten.
 Not covered: floating numbers (losses, activations), and tensors of more than `MOST` numbers.
 """
 
+from __future__ import annotations
+
 import weakref
 from typing import Any
 
@@ -74,7 +76,7 @@ def _forget_written(func: Any, args: Any, kwargs: Any) -> None:
         if argument.alias_info is None or not argument.alias_info.is_write:
             continue
         value = args[position] if position < len(args) else kwargs.get(argument.name)
-        for part in value if isinstance(value, list | tuple) else [value]:
+        for part in value if isinstance(value, (list, tuple)) else [value]:
             values = vars(part).get(_NAME) if isinstance(part, FakeTensor) else None
             if values is not None:
                 _forget(values)
@@ -94,15 +96,15 @@ def keep(result: Any, found: Any, name: str = _NAME) -> None:
     if isinstance(result, FakeTensor) and isinstance(found, Tensor) and _small(found):
         if result.shape == found.shape:
             setattr(result, name, found)
-    elif isinstance(result, list | tuple) and isinstance(found, list | tuple):
-        for part, part_values in zip(result, found, strict=False):
+    elif isinstance(result, (list, tuple)) and isinstance(found, (list, tuple)):
+        for part, part_values in zip(result, found):
             keep(part, part_values, name)
 
 
 def _wanted(func: Any, inputs: list[Tensor], result: Any) -> bool:
     if not inputs and func._schema.name not in _MADE_OF_NUMBERS:
         return False
-    parts = result if isinstance(result, list | tuple) else [result]
+    parts = result if isinstance(result, (list, tuple)) else [result]
     return torch.Tag.nondeterministic_seeded not in func.tags and any(_small(p) for p in parts if isinstance(p, Tensor))
 
 

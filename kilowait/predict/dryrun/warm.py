@@ -1,5 +1,7 @@
 """Make a process ready for dry runs: PyTorch loaded, a GPU pretended where that is the target, first calls made."""
 
+from __future__ import annotations
+
 import gc
 
 import torch

@@ -1,14 +1,14 @@
-"""The process that has PyTorch loaded and forks a child for every dry run: `python -m kilowait.predict.dryrun.worker`.
+"""The process that has PyTorch loaded and forks a child for every dry run; child/bootstrap.py starts it.
 
-It talks over the two file descriptors it is given: a request is a `DryRunRequest` in MessagePack after its length (4
-bytes, big-endian); an answer is a status and what the child wrote, the same way. Nothing of the answer is trusted here:
-the other side checks it.
+It talks over the two file descriptors it is given, in the messages of child/worker_messages.py: requests come in, and
+answers go out with what the child wrote. Nothing of the answer is trusted here: the other side checks it.
 """
+
+from __future__ import annotations
 
 import os
 import select
 import signal
-import struct
 import sys
 import time
 from contextlib import suppress
@@ -16,10 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-import msgspec
-from msgspec import Struct
-
-from kilowait.predict.dryrun.dry_program import DryProgram
+from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_request, send_answer
 from kilowait.predict.dryrun.sandbox import SCRATCH, WALL, SandboxLimits, enter, limit, sandbox_available
 
 PIPE = 3
@@ -30,46 +27,15 @@ MAX_ANSWER_BYTES = 32_000_000
 """More than this is no record of a dry run."""
 
 
-class DryRunRequest(Struct, frozen=True, kw_only=True):
-    """One dry run to make."""
-
-    program: DryProgram
-    target: str
-    budget_s: float
-
-
-class ChildAnswer(Struct, frozen=True, kw_only=True):
-    """What a child wrote, and how it ended where it wrote nothing."""
-
-    data: bytes = b""
-    failure: str = ""
-
-
-def send(stream: IO[bytes], message: Struct) -> None:
-    """Write one message after its length."""
-    data = msgspec.msgpack.encode(message)
-    stream.write(struct.pack(">I", len(data)) + data)
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> bytes:
-    """Read one message; raises EOFError when the other side has gone."""
-    head = stream.read(4)
-    data = stream.read(struct.unpack(">I", head)[0]) if len(head) == 4 else b""
-    if len(head) < 4 or len(data) < struct.unpack(">I", head)[0]:
-        raise EOFError("the other side of the pipe has gone")
-    return data
-
-
 def serve(requests: IO[bytes], answers: IO[bytes], *, sandboxed: bool) -> None:
     """Answer requests until the other side closes the pipe."""
     while True:
         try:
-            request = msgspec.msgpack.decode(receive(requests), type=DryRunRequest)
+            request = receive_request(requests)
         except EOFError:
             return
         with TemporaryDirectory(prefix="kilowait-") as folder:
-            send(answers, _fork(request, Path(folder), sandboxed))
+            send_answer(answers, _fork(request, Path(folder), sandboxed))
 
 
 def _fork(request: DryRunRequest, folder: Path, sandboxed: bool) -> ChildAnswer:
@@ -157,9 +123,5 @@ def main() -> None:
     refusal = sandbox_available() if mode == "sandboxed" else None
     if refusal is None:
         warm_up(target)
-    send(answers, ChildAnswer(failure=refusal or ""))
+    send_answer(answers, ChildAnswer(failure=refusal or ""))
     serve(requests, answers, sandboxed=mode == "sandboxed")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,10 @@
 """The device model on a study's labels: folds, new types, programs without a dry run, and what it refuses."""
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -93,8 +93,7 @@ def test_a_program_without_a_dry_run_is_marked(world: tuple[Programs, Dataset]) 
 def test_a_dry_run_that_ended_early_is_a_lower_bound(world: tuple[Programs, Dataset]) -> None:
     programs, study = world
     early = {
-        name: msgspec.structs.replace(programs.dry_runs[name], completeness=Completeness.PARTIAL)
-        for name in ("p1", "p22")
+        name: dataclasses.replace(programs.dry_runs[name], completeness=Completeness.PARTIAL) for name in ("p1", "p22")
     }
     part = Programs(dry_runs={**programs.dry_runs, **early}, devices=programs.devices)
     train = study.script % 4 != 0

@@ -4,14 +4,21 @@
 and leaves the question behind, wherever in the program it is asked, so that items can be told apart before they run.
 """
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Callable
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec import Struct
+from numpy.typing import NDArray
 
-from kilowait.core.arrays import IntArray, Mask
+if TYPE_CHECKING:
+    from typing import Self
+
+IntArray = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -22,7 +29,8 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class Question(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True)
+class Question:
     """Whether slope * i + start (modulo `modulus` where that is not 0) stands in `relation` to `value`."""
 
     slope: int
@@ -49,7 +57,7 @@ class _Noted(int):
         raise NotImplementedError
 
     def _ask(self, relation: str, other: Any) -> Any:
-        if isinstance(other, int | float):
+        if isinstance(other, (int, float)):
             self._leave(relation, int(other) if isinstance(other, int) else other)
         return _COMPARISONS[relation](int(self), other)
 
@@ -95,7 +103,7 @@ class Index(_Noted):
         index.slope, index.start, index.note = slope, start, note
         return index
 
-    def _moved(self, slope: int, start: int, value: int) -> "Index":
+    def _moved(self, slope: int, start: int, value: int) -> Index:
         index = Index(value)
         index.slope, index.start, index.note = slope, start, self.note
         return index

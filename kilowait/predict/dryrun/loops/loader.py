@@ -1,5 +1,7 @@
 """Batches of a DataLoader by number, made in this process."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any
 

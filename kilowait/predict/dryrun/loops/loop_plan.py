@@ -4,20 +4,21 @@ Items that answer every question asked of the index alike form a class. The firs
 it makes what the others find (an optimizer's moments). Of every class items are run until two did the same.
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from kilowait.core.arrays import IntArray
-from kilowait.predict.dryrun.loops.index import Question
+from kilowait.predict.dryrun.loops.index import IntArray, Question
 
 MOST_QUESTIONS = 40
 MOST_SAMPLES = 5
 """Of a class whose items differ among themselves."""
 
 
-@dataclass(slots=True)
+@dataclass
 class LoopPlan:
     """What is known of a loop with `length` items; `did` says by item what it did, equal values for equal work."""
 

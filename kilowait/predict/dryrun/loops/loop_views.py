@@ -3,6 +3,8 @@
 A view knows its length where there is one, and gives item j. What has no items by number (generators) is run in order.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +35,7 @@ _CHEAP: set[type] = {
 _RANGE_ITERATOR = type(reversed(range(1)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class View:
     """`at(j, note)` is item j, None where only `rest` can say what comes; `questions` are known to tell items apart."""
 
@@ -59,6 +61,12 @@ class Enumerated:
         return next(self._items)
 
 
+def _zip(iterables: tuple[Iterable[Any], ...], strict: bool) -> Iterator[Any]:
+    """Python's zip, which knows `strict` since 3.10; a program for an older one does not ask for it."""
+    options: dict[str, Any] = {"strict": True} if strict else {}
+    return zip(*iterables, **options)
+
+
 class Zipped:
     """`zip`, which remembers over what."""
 
@@ -71,7 +79,7 @@ class Zipped:
 
     def __next__(self) -> Any:
         if self._items is None:
-            self._items = zip(*self.iterables, strict=self.strict)
+            self._items = _zip(self.iterables, self.strict)
         return next(self._items)
 
 
@@ -137,7 +145,7 @@ def _enumerated(inner: View, start: int) -> View:
 
 def _zipped(parts: list[View]) -> View:
     if any(part.at is None for part in parts):
-        return View(length=None, rest=zip(*map(_in_order, parts), strict=False))
+        return View(length=None, rest=zip(*map(_in_order, parts)))
     length = min((part.length for part in parts if part.length is not None), default=0)
     return View(
         length=length,

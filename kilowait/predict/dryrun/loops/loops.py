@@ -8,9 +8,10 @@ Not covered: state other than lists and counters that grows with every item (a t
 items then differ, and such a loop is run in full while it is affordable.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ DRAINED = 10_000
 """So many items of a generator are counted at most."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Loop:
     """One loop that is running."""
 
@@ -197,7 +198,7 @@ class Loops:
         """Count what is left of a generator, without looking at it."""
         if loop_view.rest is None or loop.known:
             return
-        remaining = sum(1 for _, _ in zip(range(DRAINED), loop_view.rest, strict=False))
+        remaining = sum(1 for _, _ in zip(range(DRAINED), loop_view.rest))
         if remaining == DRAINED:
             self.recorder.guesses[f"line {loop.line}: a loop over a generator of unknown length"] = None
         loop.plan.cut(loop.item + 1 + remaining)
@@ -286,7 +287,7 @@ class Loops:
 
 def _slope(points: list[tuple[int, int]]) -> int:
     """By how much a counter grows with every item, 0 where that is not known or not the same."""
-    steps = {after[1] - before[1] for before, after in pairwise(points)}
+    steps = {after[1] - before[1] for before, after in zip(points, points[1:])}
     return steps.pop() if len(steps) == 1 else 0
 
 

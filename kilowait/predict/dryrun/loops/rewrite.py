@@ -5,13 +5,15 @@ comprehensions, `append` and `d[k] = v` are reported too. Loops with `yield` or 
 interleave with their callers.
 """
 
+from __future__ import annotations
+
 import ast
 from collections.abc import Iterator
 from itertools import count
 
 LOOPS = "__kilowait_loops__"
 _LAZY = ("enumerate", "zip")
-_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 Sites = Iterator[int]
@@ -78,7 +80,7 @@ class _Rewriter(ast.NodeTransformer):
         to = node.targets[0]
         if not self.depth or len(node.targets) > 1 or not isinstance(to, ast.Subscript):
             return node
-        if any(isinstance(part, ast.Slice | ast.Starred) for part in ast.walk(to.slice)):
+        if any(isinstance(part, (ast.Slice, ast.Starred)) for part in ast.walk(to.slice)):
             return node
         return ast.copy_location(ast.Expr(_call("store", node.value, to.value, to.slice)), node)
 
@@ -98,8 +100,8 @@ class _Rewriter(ast.NodeTransformer):
 
 def _interleaves(node: ast.AST) -> bool:
     """Whether control leaves the loop in the middle of an item and comes back."""
-    inner = [child for child in ast.iter_child_nodes(node) if not isinstance(child, _Function)]
-    return any(isinstance(child, ast.Yield | ast.YieldFrom | ast.Await) or _interleaves(child) for child in inner)
+    inner = [child for child in ast.iter_child_nodes(node) if not isinstance(child, _FUNCTIONS)]
+    return any(isinstance(child, (ast.Yield, ast.YieldFrom, ast.Await)) or _interleaves(child) for child in inner)
 
 
 def _counters(body: list[ast.stmt]) -> list[ast.Name]:
@@ -108,7 +110,7 @@ def _counters(body: list[ast.stmt]) -> list[ast.Name]:
     stepped = {
         p.target.id
         for p in parts
-        if isinstance(p, ast.AugAssign) and isinstance(p.target, ast.Name) and isinstance(p.op, ast.Add | ast.Sub)
+        if isinstance(p, ast.AugAssign) and isinstance(p.target, ast.Name) and isinstance(p.op, (ast.Add, ast.Sub))
     }
     steps = {id(p.target) for p in parts if isinstance(p, ast.AugAssign)}
     set_otherwise = {

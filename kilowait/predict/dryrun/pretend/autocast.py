@@ -6,6 +6,8 @@ precision, what sums or grows fast in float32. A parameter is cast once in a reg
 Only for a child that does nothing but a dry run: there is no way back.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -69,7 +71,7 @@ def cast_lower(arguments: list[Any]) -> list[Any]:
 
 def cast(value: Any, dtype: torch.dtype) -> Any:
     """Tensors on the GPU in another precision, also in lists and tuples; float64 stays what it is."""
-    if isinstance(value, list | tuple) and any(isinstance(part, Tensor | list | tuple) for part in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(part, (Tensor, list, tuple)) for part in value):
         return type(value)(cast(part, dtype) for part in value) if type(value) in (list, tuple) else value
     if not isinstance(value, Tensor) or value.dtype not in _FLOATS or value.dtype == dtype:
         return value

@@ -3,12 +3,17 @@
 Only for a child that does nothing but a dry run: there is no way back.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from typing import Self
 
 MEMORY_BYTES = 80 * 10**9
 CAPABILITY = (8, 0)

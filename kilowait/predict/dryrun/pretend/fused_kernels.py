@@ -6,6 +6,8 @@ is the flash kernel for half precision without a mask, and the memory-efficient 
 Only for a child that does nothing but a dry run: there is no way back.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,7 +42,7 @@ def _kernel(recorder: Recorder, mode: str) -> Any:
     def run(data: Tensor, *rest: Any) -> tuple[Tensor, ...]:
         """Arguments as torch._VF.lstm has them: with batch sizes before the state where the data is packed."""
         data, *others = cast_lower([data, *rest])
-        packed = isinstance(others[2], list | tuple)
+        packed = isinstance(others[2], (list, tuple))
         state, weights = others[1:3] if packed else others[:2]
         states = [state] if isinstance(state, Tensor) else list(state)
         about = [mode, *others[3 if packed else 2 :]]
@@ -102,7 +104,7 @@ def attention(
         shapes = [
             (1,) * (4 - t.dim()) + tuple(t.shape) if t.dim() < 4 else (-1, *t.shape[-3:]) for t in (query, key, value)
         ]
-        parts = [t.reshape(shape) for t, shape in zip((query, key, value), shapes, strict=True)]
+        parts = [t.reshape(shape) for t, shape in zip((query, key, value), shapes)]
         attended = attention(parts[0], parts[1], parts[2], attn_mask, dropout_p, is_causal, scale, enable_gqa)
         return attended.reshape(*query.shape[:-1], value.shape[-1])
     if enable_gqa:

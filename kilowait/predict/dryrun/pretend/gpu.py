@@ -5,6 +5,8 @@ copied or indexed. `pretend_gpu` puts the guard that does nothing in its place, 
 put to `torch.cuda`, and lets modules move between devices under the fake mode. There is no way back.
 """
 
+from __future__ import annotations
+
 import ctypes
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,7 @@ _real_to = torch.Tensor.to
 
 def _indexed(device: Any) -> Any:
     """The guard cannot say which device is current: name it."""
-    if isinstance(device, str | torch.device) and str(device) == "cuda":
+    if isinstance(device, (str, torch.device)) and str(device) == "cuda":
         return torch.device("cuda:0")
     return torch.device("cuda", device) if type(device) is int else device
 

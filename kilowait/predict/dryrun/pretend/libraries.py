@@ -3,10 +3,12 @@
 Only for a child that does nothing but a dry run: there is no way back.
 """
 
+from __future__ import annotations
+
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +24,9 @@ from torch.utils.data import DataLoader
 from kilowait.predict.dryrun.pretend.packing import pretend_packing
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.values import numbers_of
+
+if TYPE_CHECKING:
+    from typing import Self
 
 _ONE_PROCESS = {"num_workers": 0, "pin_memory": False, "persistent_workers": False, "prefetch_factor": None}
 

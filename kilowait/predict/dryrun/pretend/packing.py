@@ -3,6 +3,8 @@
 Only for a child that does nothing but a dry run: there is no way back.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import torch

@@ -5,6 +5,8 @@ On tensors without data they would fall apart into a dozen kernels. Plain cells 
 Only for a child that does nothing but a dry run: there is no way back.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import torch

@@ -1,0 +1,46 @@
+"""What the recorder asks of the tensors of one call: which there are, where they are, and how many bytes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """The dense tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
+    if isinstance(tree, Tensor):
+        return [tree] if tree.layout == torch.strided else []
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [tensor for part in tree for tensor in tensors_in(part)] if isinstance(tree, (list, tuple)) else []
+
+
+def device_of(inputs: list[Tensor], outputs: list[Tensor]) -> str:
+    """Where a call runs: on the GPU as soon as one of its tensors is there."""
+    return "cuda" if any(t.device.type == "cuda" for t in (*inputs, *outputs)) else "cpu"
+
+
+def crosses(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
+    """Whether data goes between host and device; a scalar on the host that takes part in an operator does not count."""
+    sides = {t.device.type for t in inputs if t.dim() > 0} | {t.device.type for t in outputs}
+    return len(sides) > 1
+
+
+def dtype_of(inputs: list[Tensor], outputs: list[Tensor]) -> str:
+    """The type that the arithmetic is in: the first floating one among the inputs, else that of the output."""
+    floats = (t for t in (*inputs, *outputs) if t.dtype.is_floating_point or t.dtype.is_complex)
+    tensor = next(floats, None if not (inputs or outputs) else (outputs or inputs)[0])
+    return "" if tensor is None else str(tensor.dtype).removeprefix("torch.")
+
+
+def bytes_of(tensors: list[Tensor]) -> float:
+    """Bytes of these tensors, each once; a broadcast dimension (stride 0) is stored once."""
+    return float(sum(_stored(t) for t in {id(t): t for t in tensors}.values()))
+
+
+def _stored(tensor: Tensor) -> int:
+    sizes = (size for size, stride in zip(tensor.shape, tensor.stride()) if stride != 0)
+    return math.prod(sizes) * tensor.element_size()
