@@ -35,6 +35,13 @@ async def drain(node: str, desk: At, who: Operator) -> schemas.ClusterView:
     return await cluster(desk, who)
 
 
+@router.post("/nodes/{node}/undrain", status_code=202)
+async def undrain(node: str, desk: At, who: Operator) -> schemas.ClusterView:
+    """Give a node that drained jobs again."""
+    await desk.scheduler.undrain.remote(node)
+    return await cluster(desk, who)
+
+
 @router.get("/health")
 async def health(desk: At, response: Response) -> schemas.Health:
     """Whether the scheduler and the predictor answer; needs no token. 503 where they do not."""
