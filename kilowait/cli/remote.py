@@ -65,9 +65,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--rank", type=int, default=0, metavar="N", help="of which node, for a job on several (default: 0)"
     )
     _add(commands, "cluster", "the GPUs by type and the nodes", lambda _, c: c.cluster(), service_text.cluster)
-    text = "give a node no more jobs, until it has left and joins again (operators)"
-    drain = _add(commands, "drain", text, lambda args, client: client.drain(args.node), service_text.cluster)
-    drain.add_argument("node", metavar="NODE", help="the beginning of its name, as kilowait cluster shows it")
+    for name, text, run in (
+        ("drain", "give a node no more jobs, until undrain (operators)", lambda a, c: c.drain(a.node)),
+        ("undrain", "give a node that drains jobs again (operators)", lambda a, c: c.undrain(a.node)),
+    ):
+        node = _add(commands, name, text, run, service_text.cluster)
+        node.add_argument("node", metavar="NODE", help="the beginning of its name, as kilowait cluster shows it")
     history = _add(commands, "history", "export every attempt that has ended", _history, lambda answer: str(answer))
     history.add_argument("--format", choices=("csv", "parquet"), default="csv", help="default: csv")
     history.add_argument("--out", type=Path, metavar="FILE", help="write here (default: standard output, csv only)")

@@ -115,12 +115,20 @@ class Client:
 
     def drain(self, node: str) -> Json:
         """Give the node whose name begins so no more jobs; the cluster with it. Operators only."""
+        return self.ask("POST", f"/v1/nodes/{_part(self._node(node))}/drain")
+
+    def undrain(self, node: str) -> Json:
+        """Give the node whose name begins so jobs again; the cluster with it. Operators only."""
+        return self.ask("POST", f"/v1/nodes/{_part(self._node(node))}/undrain")
+
+    def _node(self, node: str) -> str:
+        """The whole name; raises InputError unless it is one node's."""
         names = [entry["node"] for entry in self.cluster()["nodes"]]
         found = [name for name in names if node and name.startswith(node)]
         if len(found) != 1:
             what = f"the beginning of {len(found)} nodes' names" if found else "no node's name"
             raise InputError(f"node {node!r}: {what}; take one of {', '.join(names) or '(there is none)'}")
-        return self.ask("POST", f"/v1/nodes/{_part(found[0])}/drain")
+        return str(found[0])
 
     def history(self, form: str = "csv") -> bytes:
         """Every attempt that has ended, as CSV or Parquet."""

@@ -24,6 +24,7 @@ from kilowait.cluster.events import (
     JobSubmitted,
     NodeDrained,
     NodeLost,
+    NodeUndrained,
 )
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
@@ -64,6 +65,8 @@ def advance(cluster: Cluster, event: Event) -> None:
             nodes.hold(cluster, event)
         case NodeDrained():
             nodes.drain(cluster, event)
+        case NodeUndrained():
+            nodes.undrain(cluster, event)
         case NodeLost():
             nodes.lose(cluster, event)
         case _:

@@ -54,6 +54,11 @@ class Boards:
         self._by_left = [shared for shared in self._by_left if shared[1] != number]
         return gpus
 
+    def reopen(self, node: str, gpus: int) -> None:
+        """All the boards of a closed node are there again, whole and free: let those who use some take them."""
+        self._closed.remove(node)
+        self._less(self._numbers[node], -gpus)
+
     def leave(self, node: str) -> None:
         """Forget a closed node that nobody uses any more, if it is known here; it may join again."""
         if node in self._closed:

@@ -35,7 +35,17 @@ class GpusHeld(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NodeDrained(Struct, frozen=True, kw_only=True, gc=False):
-    """A node takes no new work: its free boards are withdrawn, the others leave as their jobs end. Way out: lost."""
+    """A node takes no new work: its free boards are withdrawn, the others leave as their jobs end.
+
+    Ways out: undrained, or lost.
+    """
+
+    time_s: float
+    node: str
+
+
+class NodeUndrained(Struct, frozen=True, kw_only=True, gc=False):
+    """A node that drained takes work again: its boards are back, but for those on which jobs still run."""
 
     time_s: float
     node: str
@@ -127,6 +137,7 @@ Event = (
     | GpusJoined
     | GpusHeld
     | NodeDrained
+    | NodeUndrained
     | NodeLost
 )
 """Everything that can happen to a cluster."""

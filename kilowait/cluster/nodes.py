@@ -5,7 +5,8 @@ until GPUs join on which it fits.
 """
 
 from kilowait.cluster.boards import Boards
-from kilowait.cluster.events import GpusHeld, GpusJoined, NodeDrained, NodeLost
+from kilowait.cluster.events import GpusHeld, GpusJoined, NodeDrained, NodeLost, NodeUndrained
+from kilowait.cluster.standing import Withdrawn
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
 
@@ -44,6 +45,17 @@ def drain(cluster: Cluster, event: NodeDrained) -> None:
     cluster.look_again()
 
 
+def undrain(cluster: Cluster, event: NodeUndrained) -> None:
+    """Give out again what a node has, except to those who run there; raises IllegalEvent unless it drains."""
+    node = event.node
+    if node not in cluster.draining:
+        raise IllegalEvent(f"node {node}: it does not drain, or is not here")
+    cluster.draining.discard(node)
+    for name, gpu_type in [key for key in cluster.withdrawn if key[0] == node]:
+        _open(cluster, name, gpu_type, cluster.withdrawn.pop((name, gpu_type)))
+    cluster.look_again()
+
+
 def lose(cluster: Cluster, event: NodeLost) -> None:
     """Forget a node; raises IllegalEvent for one that is not here or on which an attempt still runs."""
     node = event.node
@@ -55,6 +67,8 @@ def lose(cluster: Cluster, event: NodeLost) -> None:
     if node not in cluster.draining:
         _close(cluster, node)
     cluster.draining.discard(node)
+    for key in [key for key in cluster.withdrawn if key[0] == node]:
+        del cluster.withdrawn[key]
     for boards in cluster.boards.values():
         boards.leave(node)
     cluster.look_again()
@@ -81,10 +95,31 @@ def _close(cluster: Cluster, node: str) -> None:
     cluster.tell_boards_apart()  # what comes back from now on depends on where it is
     for gpu_type in types:
         cluster.free[gpu_type] -= cluster.boards[gpu_type].close(node)
-        cluster.total[gpu_type] -= cluster.nodes.pop((node, gpu_type))
-        cluster.memory_of.pop((node, gpu_type), None)
-        cluster.held.pop((node, gpu_type), None)
+        cluster.withdrawn[node, gpu_type] = withdrawn = Withdrawn(
+            gpus=cluster.nodes.pop((node, gpu_type)),
+            held=cluster.held.pop((node, gpu_type), 0),
+            memory_bytes=cluster.memory_of.pop((node, gpu_type), None),
+        )
+        cluster.total[gpu_type] -= withdrawn.gpus
         _count(cluster, gpu_type)
+
+
+def _open(cluster: Cluster, node: str, gpu_type: str, withdrawn: Withdrawn) -> None:
+    """The reverse of `_close` for one type. What others held they are taken to hold still, until they are seen anew."""
+    boards, free = cluster.boards[gpu_type], withdrawn.gpus - withdrawn.held
+    boards.reopen(node, withdrawn.gpus)
+    boards.withhold(node, withdrawn.held)
+    for active in cluster.active.values():
+        if active.gpu_type == gpu_type:
+            free -= boards.take((held for held in active.where if held.node == node), active.job.gpu_milli)
+    cluster.nodes[node, gpu_type] = withdrawn.gpus
+    if withdrawn.held:
+        cluster.held[node, gpu_type] = withdrawn.held
+    if withdrawn.memory_bytes is not None:
+        cluster.memory_of[node, gpu_type] = withdrawn.memory_bytes
+    cluster.total[gpu_type] += withdrawn.gpus
+    cluster.free[gpu_type] += free
+    _count(cluster, gpu_type)
 
 
 def _count(cluster: Cluster, gpu_type: str) -> None:

@@ -1,4 +1,4 @@
-"""Where a job stands in a cluster: it waits, or it holds GPUs."""
+"""Where a job stands in a cluster: it waits, or it holds GPUs; and what a node that drains had."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,6 +49,14 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
     def predicted_end_s(self) -> float:
         """When it is predicted to end; that may be past."""
         return self.placed_s + self.predictions[self.gpu_type].runtime_s
+
+
+class Withdrawn(Struct, frozen=True, kw_only=True, gc=False):
+    """The boards of one type on a node that drains; `held` of them were others' when it began to."""
+
+    gpus: int
+    held: int
+    memory_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

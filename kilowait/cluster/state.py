@@ -15,7 +15,7 @@ from types import MappingProxyType
 import msgspec
 
 from kilowait.cluster.boards import Boards
-from kilowait.cluster.standing import Active, Snapshot, Waiting
+from kilowait.cluster.standing import Active, Snapshot, Waiting, Withdrawn
 from kilowait.cluster.views.ends import Ends
 from kilowait.cluster.views.ranking import JobKey, Key, Keys, Ranking, ranked_in, ranking_by
 from kilowait.cluster.views.recent import Recent
@@ -35,9 +35,9 @@ class Cluster:
     `order` lists GPU types most powerful first; a type that joins unlisted goes behind. `total` and `free` count
     whole GPUs by type in that order, `largest` those of the node that has the most, `memory_bytes` is the memory of the
     smallest board where it is known. A type whose last node left stays, with 0 GPUs. By (node, type), `nodes` counts
-    boards, `held` those of them that other work holds, and `memory_of` is a board's memory; nodes in `draining` are no
-    longer among them, though jobs may still run there. `stranded` are jobs that wait and fit nowhere since nodes have
-    left; policies do not see them. `over` holds jobs that are finished, cancelled or given up.
+    boards, `held` those of them that other work holds, and `memory_of` is a board's memory; what nodes in `draining`
+    have is in `withdrawn` instead, though jobs may still run there. `stranded` are jobs that wait and fit nowhere since
+    nodes have left; policies do not see them. `over` holds jobs that are finished, cancelled or given up.
 
     Boards are told apart, in `boards` by type, from the second node of a type or the first job with a share on. Until
     then a job's boards are on the only node of their type and not shared, which is all there is to know. `_special`
@@ -54,6 +54,7 @@ class Cluster:
     memory_of: dict[tuple[str, str], int] = field(default_factory=dict)
     held: dict[tuple[str, str], int] = field(default_factory=dict)
     draining: set[str] = field(default_factory=set)
+    withdrawn: dict[tuple[str, str], Withdrawn] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     stranded: dict[str, Waiting] = field(default_factory=dict)
     active: dict[str, Active] = field(default_factory=dict)
@@ -168,8 +169,7 @@ class Cluster:
             return f"needs {job.memory_bytes / 1e9:.1f} GB on each GPU, a board has {memory / 1e9:.1f} GB"
         if job.gpus_on(gpu_type) > self.total[gpu_type]:
             return f"needs {job.gpus_on(gpu_type)} GPUs, the cluster has {self.total[gpu_type]}"
-        if job.one_node and job.gpus_on(gpu_type) > self.largest[gpu_type]:
-            largest = self.largest[gpu_type]
+        if job.one_node and job.gpus_on(gpu_type) > (largest := self.largest[gpu_type]):
             return f"needs {job.gpus_on(gpu_type)} GPUs of one node, the largest {gpu_type} node has {largest}"
         return None
 

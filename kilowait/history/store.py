@@ -66,8 +66,7 @@ class Store:
         With a claim the lease is taken, too, and a database of an earlier schema is upgraded; raises Occupied while
         another living cluster has it.
         """
-        with self._named_errors("taken over"), self._engine.begin() as connection:
-            connection.execute(_WRITER.values(value=META.c.value))  # takes the write lock, before anything is read
+        with self.alone("taken over") as connection:
             if claim is not None:
                 lease.check(self.name, lease.kept(connection), claim.cluster, claim.time_s)
                 self._upgrade(connection)
@@ -81,8 +80,7 @@ class Store:
 
         Raises Occupied while any living cluster has the lease, whatever the schema. Who wrote before can no more.
         """
-        with self._named_errors("upgraded"), self._engine.begin() as connection:
-            connection.execute(_WRITER.values(value=META.c.value))
+        with self.alone("upgraded") as connection:
             lease.check(self.name, lease.kept(connection), "", time_s)
             if self._upgrade(connection):
                 self._next_writer(connection)
@@ -94,8 +92,7 @@ class Store:
 
     def let_go(self, cluster: str) -> None:
         """Give the lease back where this cluster has it, once none of its jobs runs any more."""
-        with self._named_errors("written"), self._engine.begin() as connection:
-            connection.execute(_WRITER.values(value=META.c.value))
+        with self.alone("written") as connection:
             if (held := lease.kept(connection)) is not None and held.cluster == cluster:
                 lease.erase(connection)
 
@@ -222,6 +219,13 @@ class Store:
         with self._named_errors("written"), self._engine.begin() as connection:
             self._check_upgraded(connection)
             connection.execute(statement)
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[Connection]:
+        """A transaction during which nobody else writes, so what it read stays so; `what` is for StoreErrors."""
+        with self._named_errors(what), self._engine.begin() as connection:
+            connection.execute(_WRITER.values(value=META.c.value))  # takes the write lock, before anything is read
+            yield connection
 
     def ensure(self, table: Table) -> None:
         """Make a table beside the history's where it is not there."""

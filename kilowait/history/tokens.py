@@ -93,14 +93,15 @@ def revoke(store: Store, token_id: str, now_s: float, *, force: bool = False) ->
     _ensure(store)
     if not store.rows(select(TOKENS.c.token_id).where(TOKENS.c.token_id == token_id)):
         raise InputError(f"token {token_id!r} is unknown; list them with: kilowait token list")
-    operates = (TOKENS.c.role == Role.OPERATE.name.lower()) & TOKENS.c.revoked_s.is_(None)
-    if not force and [row.token_id for row in store.rows(select(TOKENS.c.token_id).where(operates))] == [token_id]:
-        raise InputError(
-            f"token {token_id!r} is the last operator's: nobody could make another with it gone; make one first "
-            "(kilowait token create --role operate), or revoke this one with --force"
-        )
-    condition = (TOKENS.c.token_id == token_id) & TOKENS.c.revoked_s.is_(None)
-    store.change(update(TOKENS).where(condition).values(revoked_s=now_s))
+    holds = TOKENS.c.revoked_s.is_(None)
+    operators = select(TOKENS.c.token_id).where(holds, TOKENS.c.role == Role.OPERATE.name.lower())
+    with store.alone("written") as connection:  # or two who revoke each other's would leave none
+        if not force and connection.execute(operators).scalars().all() == [token_id]:
+            raise InputError(
+                f"token {token_id!r} is the last operator's: nobody could make another with it gone; make one first "
+                "(kilowait token create --role operate), or revoke this one with --force"
+            )
+        connection.execute(update(TOKENS).where(holds, TOKENS.c.token_id == token_id).values(revoked_s=now_s))
 
 
 def _ensure(store: Store) -> None:

@@ -31,6 +31,7 @@ from kilowait.cluster.events import (
     JobSubmitted,
     NodeDrained,
     NodeLost,
+    NodeUndrained,
 )
 from kilowait.cluster.standing import Active
 from kilowait.cluster.state import Cluster
@@ -75,8 +76,7 @@ class Controller:
         self._cluster: Cluster = replay(events(), self._order)
         self._tokens = {job_id: tokens[job_id] for job_id in self._cluster.active}
         self._started = self.store.started()
-        self._cancelling = self.store.cancelling()
-        self._torn = False
+        self._cancelling, self._torn = self.store.cancelling(), False
 
     @property
     def cluster(self) -> Cluster:
@@ -104,8 +104,7 @@ class Controller:
 
         Asking again is allowed. Raises InputError for a job that is unknown or was over before.
         """
-        self._restore()
-        if job_id in self._cluster.active:
+        if job_id in self.cluster.active:
             if job_id not in self._cancelling:
                 with self._writing() as writing:
                     writing.ask_to_cancel(job_id, now_s)
@@ -136,6 +135,10 @@ class Controller:
         """A node takes no new jobs; raises IllegalEvent for one that is not here."""
         self._happened(NodeDrained(time_s=self._time(now_s), node=node))
 
+    def node_undrained(self, node: str, now_s: float) -> None:
+        """A node that drained takes jobs again; raises IllegalEvent for one that does not drain."""
+        self._happened(NodeUndrained(time_s=self._time(now_s), node=node))
+
     def node_lost(self, node: str, reason: str, now_s: float) -> list[Attempt]:
         """A node is gone, and with it the attempts on it, which are returned; raises IllegalEvent if it is not here."""
         time_s, attempts = self._time(now_s), self._attempts_on(node)
@@ -165,8 +168,7 @@ class Controller:
 
     def decide(self, now_s: float) -> list[Attempt]:
         """Ask the policy once, and commit what it places; returns the attempts to start."""
-        self._restore()
-        cluster = self._cluster
+        cluster = self.cluster
         cluster.now_s = self._time(now_s)  # policies look at it; time that passes is no event
         decisions = self.policy(cluster)
         if not decisions:
@@ -245,16 +247,14 @@ class Controller:
         writing.add_ending(job_id, number, ending)
 
     def _check(self, job_id: str, attempt: int, token: int) -> Attempt:
-        self._restore()
-        running = self.running(job_id) if job_id in self._cluster.active else None
+        running = self.running(job_id) if job_id in self.cluster.active else None
         if running is None or (running.attempt, running.token) != (attempt, token):
             current = f"attempt {running.attempt} with token {running.token}" if running else "no attempt of it"
             raise StaleAttempt(f"job {job_id}: attempt {attempt} with token {token} is refused; {current} runs")
         return running
 
     def _attempts_on(self, node: str) -> list[Attempt]:
-        self._restore()
-        active = self._cluster.active
+        active = self.cluster.active
         return [self.running(job_id) for job_id in active if self._cluster.runs_on(active[job_id], node)]
 
     def _only_node(self, active: Active) -> str:

@@ -22,17 +22,24 @@ plain = APIRouter()
 
 
 @router.get("/cluster")
-async def cluster(desk: At, _: Reader) -> schemas.ClusterView:
+async def cluster(desk: At, who: Reader) -> schemas.ClusterView:
     """The GPUs by type, the nodes, and how many jobs wait and run."""
     mirror, status = await desk.mirror(), await desk.scheduler.status.remote()
-    return job_views.cluster_view(mirror, status["settings"], status, time.time())
+    return job_views.cluster_view(mirror, status["settings"], status, time.time(), who)
 
 
 @router.post("/nodes/{node}/drain", status_code=202)
-async def drain(node: str, desk: At, _: Operator) -> schemas.ClusterView:
+async def drain(node: str, desk: At, who: Operator) -> schemas.ClusterView:
     """Give a node no more jobs; those that run there end as they would."""
     await desk.scheduler.drain.remote(node)
-    return await cluster(desk, _)
+    return await cluster(desk, who)
+
+
+@router.post("/nodes/{node}/undrain", status_code=202)
+async def undrain(node: str, desk: At, who: Operator) -> schemas.ClusterView:
+    """Give a node that drained jobs again."""
+    await desk.scheduler.undrain.remote(node)
+    return await cluster(desk, who)
 
 
 @router.get("/health")
@@ -40,7 +47,7 @@ async def health(desk: At, response: Response) -> schemas.Health:
     """Whether the scheduler and the predictor answer; needs no token. 503 where they do not."""
     try:
         problem = (await asyncio.wait_for(_status(desk), 5))["problem"]
-        scheduler = "ok" if problem is None else "has a problem; kilowait cluster says which, to who has a token"
+        scheduler = "ok" if problem is None else "has a problem; kilowait cluster says which to an operator"
     except (RayError, TimeoutError) as error:
         scheduler = f"no answer ({type(error).__name__})"
     predictor = desk.forecasts.problem() or "ok"

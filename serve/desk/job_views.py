@@ -17,6 +17,7 @@ from kilowait.core.submission import Program
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table
+from kilowait.history.tokens import Identity, Role
 from kilowait.live.mirror import Mirror
 from kilowait.policies import POLICIES
 from kilowait.simulate import outlook
@@ -26,6 +27,7 @@ from ..wire import schemas
 from .answers import DEADLINE, expectations, versions
 
 Row = Mapping[str, Any]
+OPERATORS_PROBLEM = "the scheduler has a problem; kilowait cluster says which to an operator"
 
 
 def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.ProgressView | None) -> schemas.JobView:
@@ -109,9 +111,9 @@ def progress_view(
 
 
 def cluster_view(
-    mirror: Mirror, settings: SchedulerSettings, status: Mapping[str, Any], now_s: float
+    mirror: Mirror, settings: SchedulerSettings, status: Mapping[str, Any], now_s: float, who: Identity
 ) -> schemas.ClusterView:
-    """The cluster as it is now."""
+    """The cluster as it is now. What is wrong may say where the history is, which is for operators."""
     cluster = mirror.cluster
     gpus_held: dict[str, int] = {}
     for (_, gpu_type), gpus in cluster.held.items():
@@ -127,7 +129,7 @@ def cluster_view(
         waiting=len(cluster.waiting),
         running=len(cluster.active),
         stranded=len(cluster.stranded),
-        problem=status["problem"],
+        problem=status["problem"] if status["problem"] is None or who.role >= Role.OPERATE else OPERATORS_PROBLEM,
     )
 
 

@@ -28,7 +28,7 @@ async def overview(desk: Desk, days: Days, who: Identity) -> Overview:
     owner = None if who.role >= Role.OPERATE else who.owner
     median = None if spread is None else Figure(value=spread["0.5"], provenance=how_had(day.rows))
     return Overview(
-        cluster=cluster_view(mirror, status["settings"], status, now_s),
+        cluster=cluster_view(mirror, status["settings"], status, now_s, who),
         queue=[_queued(w, expected.get(w.job.job_id), who) for w in _by_start(waiting, expected)[:SHOWN]],
         queue_length=len(waiting),
         running=[

@@ -15,6 +15,9 @@ function types(cluster) {
     const cells = [one.gpu_type, `${one.total}`, `${one.free}`, `${one.held}`, `${one.jobs_running}`];
     return { key: one.gpu_type, cells: [...cells, { text: `${Math.round(used * 100)}%`, progress: used }] };
   }));
+  const drains = cluster.nodes.filter((node) => node.draining).map((node) => `${node.node.slice(0, 12)} at ${node.address}`);
+  document.getElementById("draining").hidden = drains.length === 0;
+  put("draining", drains.length ? `Draining, without new jobs: node ${drains.join(", ")}.` : "");
   put("policy", `Policy ${cluster.policy}: ${cluster.rule}.`);
   const problem = document.getElementById("problem");
   const unused = cluster.nodes.filter((node) => node.problem).map((node) => `node ${node.address}: ${node.problem}`);

@@ -13,7 +13,7 @@ from math import ceil
 import ray
 from ray._private import state  # free GPUs a node, and draining nodes, stand nowhere else
 
-from kilowait.core.errors import InputError
+from kilowait.core.errors import IllegalEvent, InputError
 from kilowait.core.hardware import GPU_TYPES, REMEDY, canonical
 from kilowait.core.submission import Attempt
 from kilowait.core.units import WHOLE
@@ -107,6 +107,19 @@ class NodeFollower:
             elif node.node in joined:
                 self._count_held(node, node.gpu_type, ours[node.node], now_s)
         return lost
+
+    def drain(self, node_id: str, now_s: float) -> None:
+        """Give a node no more jobs; raises IllegalEvent for one that is not here."""
+        if node_id not in self._controller.cluster.draining:
+            self._controller.node_drained(node_id, now_s)
+
+    def undrain(self, node_id: str, now_s: float) -> None:
+        """Give a node jobs again; raises IllegalEvent for one that is not here, or that Ray itself drains."""
+        seen = self.nodes.get(node_id)
+        if seen is not None and seen.draining:
+            raise IllegalEvent(f"node {node_id}: Ray itself drains it, and will take it away; start it again then")
+        if not any(node == node_id for node, _ in self._controller.cluster.nodes):
+            self._controller.node_undrained(node_id, now_s)
 
     def _ours(self) -> Mapping[str, float]:
         """The GPUs of each node that our attempts hold, or are about to."""

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -102,8 +103,12 @@ class Scheduler:
 
     async def drain(self, node: str) -> None:
         """Give a node no more jobs; raises IllegalEvent for one that is not here."""
-        if node not in self._controller.cluster.draining:
-            self._controller.node_drained(node, time.time())
+        self._follower.drain(node, time.time())
+
+    async def undrain(self, node: str) -> None:
+        """Give a node jobs again; raises IllegalEvent for one that is not here, or that Ray itself drains."""
+        self._follower.undrain(node, time.time())
+        self._wake.set()
 
     async def log(self, job_id: str, rank: int = 0, offset: int = 0, limit: int = 65536) -> tuple[int, bytes]:
         """What the last attempt of a job wrote on one node, from `offset` or the oldest byte that is kept."""
@@ -182,10 +187,8 @@ class Scheduler:
             except KilowaitError as error:  # a full disk, say: nothing has happened, and it may be well again
                 self._problem = str(error)
                 await asyncio.sleep(self._settings.look_s)
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._settings.look_s)
-            except TimeoutError:
-                continue
 
     def _decide(self) -> list[Attempt]:
         began_s, choice = time.perf_counter(), bool(self._controller.cluster.waiting)
@@ -243,12 +246,9 @@ class Scheduler:
         if ending.lost:
             await gang.settled(allocation.node for allocation in attempt.where)  # was it the node?
             await self._written(self._look)
-        try:
-            await self._written(
-                self._controller.attempt_finished, attempt.job_id, attempt.attempt, attempt.token, ending
-            )
-        except StaleAttempt:
-            return
+        report, who = self._controller.attempt_finished, (attempt.job_id, attempt.attempt, attempt.token)
+        with suppress(StaleAttempt):
+            await self._written(report, *who, ending)
 
     async def _written(self, report: Any, *arguments: Any) -> None:
         """Report to the controller, again and again while the history cannot be written."""

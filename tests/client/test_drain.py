@@ -1,4 +1,4 @@
-"""`kilowait drain`: a node is named by the beginning of its name, as `kilowait cluster` shows it."""
+"""`kilowait drain` and `undrain`: a node is named by the beginning of its name, as `kilowait cluster` shows it."""
 
 import json
 import threading
@@ -29,7 +29,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.asked.append(self.path)
-        self.answer(cluster(self.path.split("/")[3:4]))
+        _, _, _, node, word = self.path.split("/")
+        self.answer(cluster([node] if word == "drain" else []))
 
     def answer(self, body):
         self.send_response(200)
@@ -58,9 +59,16 @@ def test_a_node_is_drained_by_the_beginning_of_its_name(asked, capsys):
     assert [line.endswith("drains") for line in lines] == [True, False, False]
 
 
+def test_and_takes_jobs_again_by_it(asked, capsys):
+    assert main(["undrain", "aaaab"]) == 0
+    assert asked() == ["/v1/nodes/aaaabbbbccccdddd/undrain"]
+    assert "drains" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["drain", "undrain"])
 @pytest.mark.parametrize(("word", "what"), [("aaaa", "the beginning of 2 nodes' names"), ("x", "no node's name")])
-def test_what_names_no_one_node_is_refused(asked, capsys, word, what):
-    assert main(["drain", word]) == 2
+def test_what_names_no_one_node_is_refused(asked, capsys, command, word, what):
+    assert main([command, word]) == 2
     assert asked() == []
     error = capsys.readouterr().err
     assert f"node '{word}': {what}; take one of aaaabbbbccccdddd," in error

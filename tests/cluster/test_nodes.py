@@ -19,6 +19,7 @@ from kilowait.cluster.events import (
     JobSubmitted,
     NodeDrained,
     NodeLost,
+    NodeUndrained,
 )
 from kilowait.core.errors import IllegalEvent, JobRefused
 from kilowait.core.jobs import Held, Job, Prediction
@@ -201,7 +202,7 @@ def test_an_impossible_word_about_a_node_changes_nothing(event, message):
 
 # --- any order of things, against a count on the fingers
 
-WORDS = ["submit", "end", "fail", "drain", "lose", "join", "hold", "decide"]
+WORDS = ["submit", "end", "fail", "drain", "undrain", "lose", "join", "hold", "decide"]
 STEPS = st.lists(st.tuples(st.sampled_from(WORDS), st.integers(0, 99)), max_size=40)
 NEED_OPTIONS = {"value", "value_aging", "value_cvar"}
 POLICY = st.sampled_from([p for p in POLICIES if p not in NEED_OPTIONS | {"milp"}])
@@ -234,7 +235,7 @@ HELD_FOR_EVER = [("submit", 2), ("hold", 1), ("submit", 0), ("decide", 0)]
 @example("anticipatory", HELD_FOR_EVER)
 @given(POLICY, STEPS)
 def test_whatever_happens_to_nodes_the_free_boards_are_right_and_no_job_is_forgotten(policy_name, steps):
-    policy, boards, held, jobs = POLICIES[policy_name](), {}, Counter(), []
+    policy, boards, held, withdrawn, jobs = POLICIES[policy_name](), {}, Counter(), {}, []
     cluster = replay([])
 
     def add(node, gpu_type, gpus):
@@ -258,7 +259,12 @@ def test_whatever_happens_to_nodes_the_free_boards_are_right_and_no_job_is_forgo
             advance(cluster, drained(node))
             for at in [at for at in boards if at[0] == node]:
                 boards[at] = (boards[at][0], False)
-                held.pop(at, None)
+                withdrawn[at] = held.pop(at, 0)
+        elif word == "undrain" and cluster.draining:
+            node = sorted(cluster.draining)[n % len(cluster.draining)]
+            advance(cluster, NodeUndrained(time_s=0.0, node=node))
+            for at in [at for at in boards if at[0] == node]:
+                boards[at], held[at] = (boards[at][0], True), withdrawn[at]
         elif word == "lose" and nodes:
             node = nodes[n % len(nodes)]
             for active in [a for a in cluster.active.values() if cluster.runs_on(a, node)]:

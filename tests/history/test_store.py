@@ -15,6 +15,7 @@ from kilowait.cluster.events import (
     JobSubmitted,
     NodeDrained,
     NodeLost,
+    NodeUndrained,
 )
 from kilowait.core.errors import StoreError, Superseded
 from kilowait.core.jobs import Held, Job, Measurement, Prediction, Provenance
@@ -74,6 +75,7 @@ EVENTS = [
     JobCancelled(time_s=6.0, job_id="k"),
     JobFailed(time_s=7.0, job_id="l", reason=""),
     NodeDrained(time_s=8.0, node="n1"),
+    NodeUndrained(time_s=8.5, node="n1"),
     NodeLost(time_s=9.0, node="n1"),
 ]
 

@@ -1,7 +1,10 @@
 """Tokens of the live service: seen once, kept as a hash, and refused from the moment they are revoked."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from kilowait.core.errors import InputError
 from kilowait.history import tokens as kept
@@ -70,3 +73,19 @@ def test_roles_are_in_order_and_named():
     assert Role.READ < Role.SUBMIT < Role.OPERATE
     with pytest.raises(InputError, match="role 'root' is unknown; known: read, submit, operate"):
         kept.Role.named("root")
+
+
+def test_two_operators_at_once_do_not_revoke_the_last_two_tokens(database):
+    """While another transaction holds the tokens, both get as far as they come; then it lets go."""
+    store = Store(database)
+    owned = [create(store, owner, Role.OPERATE, 1.0).split("_")[1] for owner in ("ada", "bob")]
+    engine = create_engine(database.replace("postgresql:", "postgresql+psycopg:"))
+    with ThreadPoolExecutor(2) as pool:
+        with engine.begin() as held:
+            held.execute(text("update tokens set revoked_s = revoked_s"))
+            answers = [pool.submit(revoke, Store(database), token_id, 2.0) for token_id in owned]
+            time.sleep(1.0)
+        refusals = [answer.exception() for answer in answers]
+    engine.dispose()
+    assert sorted("is the last operator's" in str(refusal) for refusal in refusals) == [False, True]
+    assert [row["revoked_s"] is None for row in listed(store)].count(True) == 1

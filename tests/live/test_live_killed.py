@@ -163,6 +163,11 @@ class LiveMachine(RuleBasedStateMachine):
         if open_nodes:
             self._do(lambda now_s: self.live.node_drained(open_nodes[pick % len(open_nodes)], now_s), kill)
 
+    @rule(kill=KILL, pick=st.integers(0, 99))
+    def undrain_a_node(self, kill, pick):
+        if draining := sorted(self.live.cluster.draining):
+            self._do(lambda now_s: self.live.node_undrained(draining[pick % len(draining)], now_s), kill)
+
     @rule(gpu_type=st.sampled_from("AB"), gpus=st.integers(1, 4))
     def add_a_node(self, gpu_type, gpus):
         self._add_node(gpu_type, gpus)

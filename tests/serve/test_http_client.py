@@ -215,6 +215,17 @@ def test_the_page_shows_the_cluster_in_a_browser(run, world, script, tmp_path):
             run("cancel", job_id)
 
 
+def test_the_page_shows_which_nodes_drain(run, world, tmp_path):
+    node = world.get("/v1/cluster")["nodes"][0]["node"]
+    with browser(tmp_path / "profile") as tab:
+        run("drain", node, who="operator")
+        tab.open(page(world))
+        tab.shows(f"Draining, without new jobs: node {node[:12]} at")
+        run("undrain", node, who="operator")
+        world.until(lambda: "Draining" not in tab.text)
+    assert all(entry["free"] == entry["total"] == 1 for entry in world.get("/v1/cluster")["types"])
+
+
 def test_the_page_loads_nothing_from_elsewhere(world):
     for path in ("/", "/job", "/page/page.css", "/page/shared.js", "/page/cluster.js", "/page/job.js"):
         answer = world.call("GET", path, None)

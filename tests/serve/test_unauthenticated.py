@@ -1,4 +1,4 @@
-"""Who has no token is told whether the service is well, and nothing of where it keeps what."""
+"""Who is no operator is told whether the service is well, and nothing of where it keeps what."""
 
 import pytest
 
@@ -25,6 +25,20 @@ def test_health_says_that_there_is_a_problem_and_not_where_the_history_is(world)
     assert "kilowait cluster" in answer.json()["scheduler"]
     assert "sqlite" not in answer.text
     assert "kilowait.db" not in answer.text
+
+
+@pytest.mark.parametrize("who", ["reader", "ada"])
+@pytest.mark.parametrize("path", ["/v1/cluster", "/v1/overview"])
+def test_users_learn_that_there_is_a_problem_and_operators_which(world, path, who):
+    def told(who):
+        answer = world.call("GET", path, who).json()
+        return answer.get("cluster", answer)["problem"]
+
+    assert told(who) is None
+    world.status["problem"] = trouble(world)
+    assert "operator" in told(who)
+    assert "kilowait.db" not in world.call("GET", path, who).text
+    assert told("operator") == trouble(world)
 
 
 def test_a_history_that_cannot_be_read_is_told_without_its_place(world, monkeypatch):

@@ -33,7 +33,7 @@ class DeskWorld:
         roles = {"reader": Role.READ, "ada": Role.SUBMIT, "operator": Role.OPERATE}
         self.tokens = {owner: create(self.store, owner, role, time.time()) for owner, role in roles.items()}
         self.status = {"settings": SchedulerSettings(url=self.url), "problem": None, "nodes": [], "unknown": {}}
-        self.scheduler = Mock(status=Remote(self.status))
+        self.scheduler = Mock(status=Remote(self.status), power=Remote({}), decision_times=Remote((0, [])))
         forecasts = Mock(problem=Mock(return_value=None))  # nothing is wrong with the predictor
         self.desk = Desk(self.scheduler, forecasts)
         self.client = TestClient(build(self.desk, Mock()), raise_server_exceptions=False)
