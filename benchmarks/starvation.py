@@ -38,9 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--submissions", type=int, default=10, help="new sources of the other user, each time")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder, closed_ray(Path(folder, "kilowait.ray-token")):
-        with running(Path(folder)) as (address, headers):
-            results = _measure(address, headers, args.submissions)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closed_ray(Path(folder, "kilowait.ray-token")),
+        running(Path(folder)) as (address, headers),
+    ):
+        results = _measure(address, headers, args.submissions)
     sys.stdout.write(_as_text(results))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

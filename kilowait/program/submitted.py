@@ -1,6 +1,6 @@
 """Reading what was submitted, in one go: what of it is predicted, what may be missing in it, and what it asks for.
 
-`python -m kilowait.program.submitted` reads one `Submitted` as JSON from its standard input and answers with one
+`python -m kilowait.program.submitted` reads one `GivenProgram` as JSON from its standard input and answers with one
 `Outcome`: so a service has a large program read without holding up whoever asks it for something else.
 """
 
@@ -18,7 +18,6 @@ from kilowait.program.job_source import JobSource
 from kilowait.program.reach import reach
 from kilowait.program.read import read_bytes
 from kilowait.program.resources import GpuRequest, read_request
-from kilowait.program.source import check_lines
 from kilowait.program.text import texts
 from kilowait.program.tree import Tree
 
@@ -35,7 +34,7 @@ MAX_REMARKS = 100
 """Remarks on one program that are told: a long list says no more, and is sent with each answer."""
 
 
-class Submitted(Struct, frozen=True, kw_only=True):
+class GivenProgram(Struct, frozen=True, kw_only=True):
     """Files by path, the one that is run and its arguments; `gpus` and `gpu_types` where the user gave them."""
 
     files: Mapping[str, str]
@@ -45,7 +44,7 @@ class Submitted(Struct, frozen=True, kw_only=True):
     gpu_types: tuple[str, ...] | None = None
 
 
-class Read(Struct, frozen=True, kw_only=True):
+class ProgramReading(Struct, frozen=True, kw_only=True):
     """What was read: `paths` are those of the source by which the submitted files stand in it, in order.
 
     `missing` is what may be missing in the source, `asks` what it asks for.
@@ -56,7 +55,7 @@ class Read(Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...]
     asks: GpuRequest
 
-    def source(self, submitted: Submitted) -> JobSource:
+    def source(self, submitted: GivenProgram) -> JobSource:
         """The record of what is predicted; raises as `JobSource`."""
         files = {path: submitted.files[name].encode() for path, name in self.paths.items()}
         return JobSource(files=files, entrypoint=self.entrypoint, arguments=submitted.arguments)
@@ -65,11 +64,11 @@ class Read(Struct, frozen=True, kw_only=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """What a reading process answers: what was read, or why the source or else the request is refused."""
 
-    read: Read | None = None
+    read: ProgramReading | None = None
     source_error: str | None = None
     input_error: str | None = None
 
-    def result(self) -> Read:
+    def result(self) -> ProgramReading:
         """What was read; raises what the reading raised."""
         if self.source_error is not None:
             raise SourceError(self.source_error)
@@ -78,12 +77,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return self.read
 
 
-def read(submitted: Submitted) -> Read:
+def read(submitted: GivenProgram) -> ProgramReading:
     """Read it; raises SourceError for what is no text worth predicting, and InputError as `read_request`."""
     source, missing = job_source(submitted.files, submitted.entrypoint, submitted.arguments)
     asks = read_request(texts(source), source.arguments, gpus=submitted.gpus, gpu_types=submitted.gpu_types)
     alone = len(submitted.files) == 1
-    return Read(
+    return ProgramReading(
         paths={path: submitted.entrypoint if alone else path for path in source.files},
         entrypoint=source.entrypoint,
         missing=_first(missing),
@@ -95,9 +94,6 @@ def job_source(
     files: Mapping[str, str], entrypoint: str, arguments: tuple[str, ...]
 ) -> tuple[JobSource, tuple[str, ...]]:
     """The files that the entrypoint reaches, with its arguments; and what may be missing in it. Raises SourceError."""
-    for path, text in files.items():
-        if path.endswith(".py") or path == entrypoint:
-            check_lines(path, text)
     data = {path: text.encode() for path, text in files.items()}
     if len(data) == 1:
         return read_bytes(entrypoint, data[entrypoint], arguments).source, ()
@@ -115,7 +111,7 @@ def main() -> None:
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    submitted = msgspec.json.decode(sys.stdin.buffer.read(), type=Submitted)
+    submitted = msgspec.json.decode(sys.stdin.buffer.read(), type=GivenProgram)
     try:
         outcome = Outcome(read=read(submitted))
     except SourceError as error:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from kilowait.core.errors import SourceError
 from kilowait.core.submission import Program
 from kilowait.program.job_source import JobSource, check_path, check_paths
+from kilowait.program.source import check_lines
 from kilowait.program.submitted import job_source
 
 from ..wire import schemas
@@ -41,20 +42,23 @@ def program_of(asked: schemas.SubmissionBody) -> Program:
 def source_of(program: Program) -> Reading:
     """What is predicted: the files that the entrypoint reaches, with its arguments; and what may be missing in it.
 
-    Raises Refusal where the entrypoint is not there, and SourceError where it is no text worth predicting.
+    Raises as `check_program`, and SourceError where it is no text worth predicting.
     """
-    check_entrypoint(program)
+    check_program(program)
     return job_source(program.files, program.entrypoint, program.arguments)
 
 
-def check_entrypoint(program: Program) -> None:
-    """Raises Refusal where the entrypoint is not among the files."""
+def check_program(program: Program) -> None:
+    """Raises Refusal where the entrypoint is not among the files, SourceError for a line of Python that is too long."""
     if program.entrypoint not in program.files:
         have = ", ".join(list(program.files)[:10])
         raise Refusal(
             422, "invalid input", f"entrypoint {program.entrypoint!r} is not in the archive", field="entrypoint",
             remedy=f"name one of: {have}",
         )  # fmt: skip
+    for path, text in program.files.items():
+        if path.endswith(".py") or path == program.entrypoint:
+            check_lines(path, text)
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from kilowait.core.errors import SourceError
 from kilowait.core.submission import Program
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest
-from kilowait.program.submitted import Outcome, Read, Submitted, read
+from kilowait.program.submitted import GivenProgram, Outcome, ProgramReading, read
 
-from .programs import check_entrypoint
+from .programs import check_program
 from .turns import Turns
 
 LARGE_BYTES = 40_000
@@ -39,18 +39,18 @@ class Readings:
 
     def __init__(self, room: int) -> None:
         self._small, self._large = (Turns(at_once=2, each=1, room=room) for _ in range(2))
-        self._kept: dict[bytes, Read] = {}
+        self._kept: dict[bytes, ProgramReading] = {}
 
     async def of(
         self, program: Program, owner: str, gpus: int | None = None, gpu_types: tuple[str, ...] | None = None
     ) -> FieldsRead:
         """Read a program of `owner` who gave `gpus` and `gpu_types`.
 
-        Raises Refusal without its entrypoint and where too many of this owner wait, SourceError and InputError as
+        Raises as `check_program`, Refusal where too many of this owner wait, SourceError and InputError as
         `kilowait.program.submitted.read`.
         """
-        check_entrypoint(program)
-        submitted = Submitted(
+        check_program(program)
+        submitted = GivenProgram(
             files=program.files,
             entrypoint=program.entrypoint,
             arguments=program.arguments,
@@ -66,15 +66,15 @@ class Readings:
             self._keep(key, reading)
         return reading.source(submitted), reading.asks, reading.missing
 
-    def _keep(self, key: bytes, reading: Read) -> None:
+    def _keep(self, key: bytes, reading: ProgramReading) -> None:
         if len(self._kept) >= KEPT:
             self._kept.clear()
         if len(msgspec.json.encode(reading)) <= KEPT_BYTES:
             self._kept[key] = reading
 
 
-async def _apart(name: str, encoded: bytes) -> Read:
-    """Read a `Submitted` in a process of its own, which is killed when its time is up."""
+async def _apart(name: str, encoded: bytes) -> ProgramReading:
+    """Read a `GivenProgram` in a process of its own, which is killed when its time is up."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", READER),
         stdin=asyncio.subprocess.PIPE,
