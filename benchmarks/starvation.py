@@ -25,6 +25,7 @@ import requests
 
 from benchmarks.service import program, running, until
 from kilowait.predict.standin import MARK, UNREAD
+from serve.ray_token import closed_ray
 
 LINE = "x = x + 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + x\n"
 MANY = 200
@@ -37,7 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--submissions", type=int, default=10, help="new sources of the other user, each time")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as (address, headers):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closed_ray(Path(folder, "kilowait.ray-token")),
+        running(Path(folder)) as (address, headers),
+    ):
         results = _measure(address, headers, args.submissions)
     sys.stdout.write(_as_text(results))
     if args.json:

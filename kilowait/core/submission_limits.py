@@ -30,5 +30,8 @@ MAX_ARCHIVE_FILES = 500
 MAX_UNPACKED_BYTES = 8_000_000
 """That the files in a zip add up to."""
 
+MAX_FIELDS_BYTES = 2_000_000
+"""Of a request's JSON without its texts (a source, an archive): environments, labels and arguments."""
+
 MAX_BODY_BYTES = 8_000_000
 """Of a request to the service."""

@@ -6,7 +6,7 @@ paths, structured configurations, sweeps.
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _BLOCK = re.compile(r"^defaults:[^\n]*\n((?:[ \t]*(?:-[^\n]*|#[^\n]*)?(?:\n|\Z))*)", re.MULTILINE)
 _ENTRY = re.compile(
@@ -14,9 +14,9 @@ _ENTRY = re.compile(
 )
 
 
-def find_main(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """(folder seen from the module, name) of each `hydra.main(config_path=..., config_name=...)`."""
-    for node in ast.walk(tree):
+def find_main(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
+    """(folder seen from the module, name) of each `hydra.main(config_path=..., config_name=...)` among the nodes."""
+    for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "main":
             arguments = {
                 keyword.arg: keyword.value.value for keyword in node.keywords if isinstance(keyword.value, ast.Constant)

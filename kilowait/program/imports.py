@@ -8,7 +8,7 @@ names computed at run time and changes of sys.path.
 import ast
 import posixpath
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 _COMPILED = (".so", ".pyd", ".pyx")
@@ -52,9 +52,9 @@ def parse(text: str) -> ast.Module | str:
             return f"cannot be parsed: {error or type(error).__name__}"
 
 
-def find_imports(tree: ast.Module) -> list[Import]:
-    """Every import of the module, in functions and conditions too, in the order of the text."""
-    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom, ast.Call, ast.Try))]
+def find_imports(module_nodes: Iterable[ast.AST]) -> list[Import]:
+    """Every import among the nodes of a module, in functions and conditions too, in the order of the text."""
+    nodes = [node for node in module_nodes if isinstance(node, (ast.Import, ast.ImportFrom, ast.Call, ast.Try))]
     try_nodes = [node for node in nodes if isinstance(node, ast.Try) and any(map(_forgives, node.handlers))]
     optional = {line for node in try_nodes for line in range(node.body[0].lineno, (node.body[-1].end_lineno or 0) + 1)}
     entries = [(node.lineno, node.col_offset, item) for node in nodes for item in _imports_of(node, optional)]

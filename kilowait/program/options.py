@@ -6,7 +6,7 @@ them; anything else counts as unknown. Not covered: options declared in loops or
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -61,20 +61,24 @@ class DeclaredOption:
     place: Place | None = None
 
 
-def declared_options(tree: ast.Module) -> list[DeclaredOption]:
-    """The options of a module, in the order of the text; the first MAX_OPTIONS of them."""
-    return sorted(_Declarations(tree).read(), key=lambda option: option.line)[:MAX_OPTIONS]
+def declared_options(tree: ast.Module, nodes: Sequence[ast.AST]) -> list[DeclaredOption]:
+    """The options of a module, in the order of the text; the first MAX_OPTIONS of them. `nodes` are all of its tree."""
+    return sorted(_Declarations(tree, nodes).read(), key=lambda option: option.line)[:MAX_OPTIONS]
 
 
 class _Declarations:
-    def __init__(self, tree: ast.Module) -> None:
-        self._nodes = list(ast.walk(tree))
+    def __init__(self, tree: ast.Module, nodes: Sequence[ast.AST]) -> None:
+        self._nodes = nodes
         self._constants: dict[str, Any] = {}
-        assigned: dict[str, list[Any]] = {}
+        assigned: set[str] = set()
         for node in tree.body:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                assigned.setdefault(node.targets[0].id, []).append(self._value(node.value))
-                self._constants = {name: values[0] for name, values in assigned.items() if len(values) == 1}
+                name, value = node.targets[0].id, self._value(node.value)
+                if name in assigned:
+                    self._constants.pop(name, None)
+                else:
+                    self._constants[name] = value
+                assigned.add(name)
 
     def read(self) -> Iterator[DeclaredOption]:
         defaults: dict[str, ast.expr] = {}
@@ -89,7 +93,7 @@ class _Declarations:
                 case ast.Call(func=ast.Attribute(attr=name), args=[_, _, *_]) if name in _ABSL:
                     options.append(self._absl(node, _ABSL[name]))
                 case ast.Call(func=func, args=[ast.Name(id=name), *_]) if name in functions and _starts(func):
-                    options += self._parameters(functions[name])
+                    options += self._parameters(functions.pop(name))  # once, however often it is started
                 case ast.FunctionDef():
                     options += self._decorated(node)
         for option in options:

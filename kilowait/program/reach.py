@@ -9,6 +9,7 @@ computed at run time, files whose ending is none of `limits.CONFIGURATION`.
 import ast
 import posixpath
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -75,7 +76,7 @@ class _Walk:
         self._tree = tree
         self._paths = with_folders({*tree.sizes, *tree.unusable})
         self._roots = list(dict.fromkeys([posixpath.dirname(entrypoint), ""]))
-        self._pending: list[str] = []  # named, not read yet
+        self._pending: deque[str] = deque()  # named, not read yet
         self._hydra: str | None = None  # the folder of hydra's configuration
         self._chosen = hydra.overrides(arguments)
         self._bytes = 0
@@ -101,7 +102,7 @@ class _Walk:
     def named(self) -> None:
         """Read what was named, until nothing new is."""
         while self._pending:
-            path = self._pending.pop(0)
+            path = self._pending.popleft()
             if path.endswith(".py"):
                 self.follow(path)
             elif path not in self.reached.configuration and path not in self.reached.left_out:
@@ -115,15 +116,16 @@ class _Walk:
             entry = len(self.reached.modules) == 1
             (self.reached.problems if entry else self.reached.notes).append(f"{path}: {tree}; imports not followed")
             return []
-        if not self.reached.options and (options := declared_options(tree)):
+        nodes = tuple(ast.walk(tree))
+        if not self.reached.options and (options := declared_options(tree, nodes)):
             self.reached.declaring, self.reached.options = path, options
-        for literal in _strings(tree):
+        for literal in _strings(nodes):
             self.name(literal, path)
-        for folder, name in hydra.find_main(tree):
+        for folder, name in hydra.find_main(nodes):
             self._hydra = posixpath.join(posixpath.dirname(path), folder)
             self._compose([name, *(f"{group}/{value}" for group, value in self._chosen.items())])
         files: list[str] = []
-        for imported in find_imports(tree):
+        for imported in find_imports(nodes):
             local_import = find_files(imported, path, self._roots, self._paths)
             files += local_import.files
             if local_import.missing is not None:
@@ -173,9 +175,9 @@ class _Walk:
         return text
 
 
-def _strings(tree: ast.Module) -> Iterator[str]:
+def _strings(module_nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Strings that can name a file, in the order of the text: constants, and constants joined by `/` or `join`."""
-    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Constant, ast.BinOp, ast.Call))]
+    nodes = [node for node in module_nodes if isinstance(node, (ast.Constant, ast.BinOp, ast.Call))]
     entries = [(node.lineno, node.col_offset, text) for node in nodes for text in _texts(node)]
     return (text for _, _, text in sorted(entries))
 

@@ -19,20 +19,26 @@ def the_desk(request: Request) -> Desk:
 At = Annotated[Desk, Depends(the_desk)]
 
 
+async def identified(request: Request, authorization: str | None) -> Identity:
+    """Who asks; raises Refusal without a token, and for a wrong one."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Refusal(
+            401, "unauthorized", "no token was given", field="Authorization",
+            remedy="send Authorization: Bearer TOKEN; an operator makes one with: kilowait token create",
+        )  # fmt: skip
+    identity = await the_desk(request).identity(token.strip())
+    if identity is None:
+        address = request.client.host if request.client is not None else ""
+        raise await request.app.state.wrong_tokens.slowed(address)
+    return identity
+
+
 def allowed(role: Role) -> Any:
     """A dependency: who asks, refused without a token of at least this role."""
 
-    async def check(request: Request, desk: At, authorization: Annotated[str | None, Header()] = None) -> Identity:
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Refusal(
-                401, "unauthorized", "no token was given", field="Authorization",
-                remedy="send Authorization: Bearer TOKEN; an operator makes one with: kilowait token create",
-            )  # fmt: skip
-        identity = await desk.identity(token.strip())
-        if identity is None:
-            address = request.client.host if request.client is not None else ""
-            raise await request.app.state.wrong_tokens.slowed(address)
+    async def check(request: Request, authorization: Annotated[str | None, Header()] = None) -> Identity:
+        identity = await identified(request, authorization)
         if identity.role < role:
             have, need = identity.role.name.lower(), role.name.lower()
             raise Refusal(

@@ -25,6 +25,7 @@ from ..wire.problems import MEDIA_TYPE, BodyLimit, Refusal, install
 from ..wire.why_schemas import IfOn, WhatIf, Why
 from . import batches, learned_models, operating, pages
 from .access import At, Reader, Submitter
+from .large_bodies import LargeBodies
 from .wrong_tokens import WrongTokens
 
 PROBLEM: dict[str, Any] = {
@@ -49,6 +50,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
     )
     app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
     app.state.wrong_tokens = WrongTokens()
+    app.add_middleware(LargeBodies)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     for part in (router, operating.router, operating.plain, learned_models.router, pages.router):
         app.include_router(part)

@@ -28,8 +28,6 @@ from kilowait.policies import POLICIES
 from kilowait.predict.standin import on_types, unread
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
-from kilowait.program.resources import read_request
-from kilowait.program.text import texts
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
 
 from ..scheduler.settings import SchedulerSettings
@@ -40,9 +38,9 @@ from .answers import DEADLINE, asked_wire, base_of, expectations, shared, versio
 from .corrections import Corrections
 from .forecasts import KEPT, Forecasts
 from .predictor_replica import PredictionQuestion, Told
-from .programs import Readings, program_of
+from .programs import program_of
+from .readings import Readings
 from .submitting import Submissions
-from .turns import Turns
 
 T = TypeVar("T")
 Prepared = tuple[Request, Asks, list[str], Base | None]
@@ -70,8 +68,7 @@ class Desk:
 
     def __init__(self, scheduler: Any, forecasts: Forecasts) -> None:
         self.scheduler = scheduler
-        self._submissions, self._readings = Submissions(scheduler), Readings()
-        self._reading = Turns(at_once=2, each=1, room=KEPT)  # the other threads are for short questions
+        self._submissions, self._readings = Submissions(scheduler), Readings(room=KEPT)
         self.forecasts = forecasts
         self.corrections = Corrections(self.ask)
         self._following, self._mirror = asyncio.Lock(), None
@@ -80,7 +77,6 @@ class Desk:
         self._identities: dict[str, tuple[float, Identity | None]] = {}
         self._outlook: tuple[float, int, dict[str, Expected]] | None = None
         self._thinking = asyncio.Lock()
-        self._asks_by_key: dict[tuple[Any, ...], Asks] = {}
         self._power: tuple[float, dict[str, schemas.Figure]] = (-POWER_S, {})
         self._errors_s = -ERRORS_S
         self._errors: tuple[int, Errors] = (-1, Errors())
@@ -123,9 +119,7 @@ class Desk:
 
     async def predict(self, source: str, name: str, owner: str) -> schemas.PredictionView:
         """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
-        async with self._reading.of(owner):
-            job_source, _ = await self._readings.of(Program(files={name: source}, entrypoint=name))
-            asks = await self._asks(job_source, None, None)
+        job_source, asks, _ = await self._readings.of(Program(files={name: source}, entrypoint=name), owner)
         if (answer := await self._forecast(job_source, asks.gpus, owner)) is None:
             raise busy()
         forecast, cached = answer
@@ -166,25 +160,11 @@ class Desk:
         base = base_of(source, answer[0], by_type, gpus * milli)
         return await self.corrections.apply(base, owner), answer[0], base
 
-    async def _asks(self, source: JobSource, gpus: int | None, types: tuple[str, ...] | None) -> Asks:
-        """What a source asks for: reading it takes milliseconds, so it is remembered. Raises as `read_request`."""
-        key = source.content_hash, gpus, types
-        if (asks := self._asks_by_key.get(key)) is None:
-            asks = await asyncio.to_thread(
-                lambda: read_request(texts(source), source.arguments, gpus=gpus, gpu_types=types)
-            )
-            if len(self._asks_by_key) > KEPT:
-                self._asks_by_key.clear()
-            self._asks_by_key[key] = asks
-        return asks
-
     async def request(self, asked: schemas.SubmissionBody, owner: str, key: str) -> Prepared:
         """A submission as the scheduler takes it, with its predictions, and what its user should know."""
-        program = program_of(asked)
+        program = program_of(asked) if asked.archive is None else await asyncio.to_thread(program_of, asked)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
-        async with self._reading.of(owner):
-            source, notes = await self._readings.of(program)
-            asks = await self._asks(source, asked.gpus, types)
+        source, asks, notes = await self._readings.of(program, owner, asked.gpus, types)
         predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner)
         labels = dict(asked.labels)
         if asked.deadline is not None:

@@ -1,19 +1,13 @@
 """From what was submitted to a program that can be run and a source that can be predicted."""
 
-import asyncio
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-
-import msgspec
 
 from kilowait.core.errors import SourceError
 from kilowait.core.submission import Program
 from kilowait.program.job_source import JobSource, check_path, check_paths
-from kilowait.program.reach import reach
-from kilowait.program.read import read_bytes
 from kilowait.program.source import check_lines
-from kilowait.program.tree import Tree
+from kilowait.program.submitted import job_source
 
 from ..wire import schemas
 from ..wire.problems import Refusal
@@ -22,9 +16,6 @@ from .runnable import check_runnable
 
 Reading = tuple[JobSource, tuple[str, ...]]
 """What is predicted, and what may be missing in it."""
-
-KEPT, KEPT_BYTES = 1000, 100_000
-"""Readings that are remembered, each of a program of at most so many bytes: 100 MB at the worst."""
 
 
 def program_of(asked: schemas.SubmissionBody) -> Program:
@@ -48,30 +39,17 @@ def program_of(asked: schemas.SubmissionBody) -> Program:
     )
 
 
-class Readings:
-    """Remembers the source of each program: following the imports of one takes milliseconds."""
-
-    def __init__(self) -> None:
-        self._kept: dict[bytes, Reading] = {}
-
-    async def of(self, program: Program) -> Reading:
-        """As `source_of`, which it calls beside the loop that answers everybody."""
-        encoded = msgspec.json.encode((program.files, program.entrypoint, program.arguments))
-        key = hashlib.sha256(encoded).digest()
-        if (reading := self._kept.get(key)) is None:
-            reading = await asyncio.to_thread(source_of, program)
-            if len(self._kept) >= KEPT:
-                self._kept.clear()
-            if len(encoded) <= KEPT_BYTES:
-                self._kept[key] = reading
-        return reading
-
-
 def source_of(program: Program) -> Reading:
     """What is predicted: the files that the entrypoint reaches, with its arguments; and what may be missing in it.
 
-    Raises Refusal where the entrypoint is not there, and SourceError where it is no text worth predicting.
+    Raises as `check_program`, and SourceError where it is no text worth predicting.
     """
+    check_program(program)
+    return job_source(program.files, program.entrypoint, program.arguments)
+
+
+def check_program(program: Program) -> None:
+    """Raises Refusal where the entrypoint is not among the files, SourceError for a line of Python that is too long."""
     if program.entrypoint not in program.files:
         have = ", ".join(list(program.files)[:10])
         raise Refusal(
@@ -81,13 +59,6 @@ def source_of(program: Program) -> Reading:
     for path, text in program.files.items():
         if path.endswith(".py") or path == program.entrypoint:
             check_lines(path, text)
-    files = {path: text.encode() for path, text in program.files.items()}
-    if len(files) == 1:
-        reading = read_bytes(program.entrypoint, files[program.entrypoint], program.arguments)
-        return reading.source, ()
-    reached = reach(Tree.of(files, "archive"), program.entrypoint, program.arguments)
-    source = JobSource.of(reached, program.entrypoint, program.arguments)
-    return source, (*reached.problems, *reached.notes)
 
 
 @contextmanager

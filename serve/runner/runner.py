@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from kilowait.isolation.modes import IsolationSettings
 from kilowait.measure.allotment import Allotment, allot
 from kilowait.measure.joblog import read_log
 from kilowait.measure.outcome import RunOutcome
+from kilowait.measure.silent_ward import end_tree, silenced
 from kilowait.measure.ward import WardOrder
 
 from .confine import confine
@@ -35,6 +37,9 @@ LOG_BYTES = 1 << 20
 
 KEPT_LOG_BYTES = 1 << 18
 """What is kept of it in the history once the job has ended."""
+
+MARGIN_S = 30.0
+"""What a guard may take beyond its job's timeout and grace: it ends what the job started, and keeps its last output."""
 
 
 class Runner:
@@ -46,6 +51,7 @@ class Runner:
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
         self._stopped = False
+        self._patience: asyncio.Timeout | None = None
         self._allotment: Allotment | None = None
 
     async def hold(self) -> tuple[str, int]:
@@ -66,6 +72,7 @@ class Runner:
         orders = self._process.stdin if self._process is not None else None
         if orders is not None and not orders.is_closing():
             orders.write(b"stop\n")
+        self._expect_end(0.0)
 
     async def leave(self) -> None:
         """The result is kept elsewhere: clean up and give the GPUs back."""
@@ -147,11 +154,26 @@ class Runner:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(msgspec.json.encode(order) + b"\n" + (b"stop\n" if self._stopped else b""))
-        answer = await process.stdout.read()
-        await process.wait()
+        began_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                self._expect_end(0.0 if self._stopped else order.timeout_s)
+                answer = await process.stdout.read()
+                await process.wait()
+        except TimeoutError:
+            end_tree(process.pid)
+            await process.wait()
+            return silenced(began_s)
         if not answer:
             raise RuntimeError(f"the guard of the job died (exit code {process.returncode})")
         return RunOutcome.from_json(answer.decode())
+
+    def _expect_end(self, within_s: float | None) -> None:
+        """From now on a guard that has not answered so long, and its grace and margin, is taken for stuck."""
+        if self._patience is None or within_s is None:
+            return
+        at_s = asyncio.get_running_loop().time() + within_s + self._grace_s + MARGIN_S
+        self._patience.reschedule(min(at_s, self._patience.when() or at_s))
 
     def _kept_log(self) -> Log:
         folder = self._folder / "log"

@@ -40,7 +40,7 @@ class DeskWorld:
 
     def call(self, method, path, who="ada", **more):
         """A request; `who` None for no token."""
-        headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
+        headers = {**({"Authorization": f"Bearer {self.tokens[who]}"} if who else {}), **more.pop("headers", {})}
         return self.client.request(method, path, headers=headers, **more)
 
     def __enter__(self):
