@@ -16,6 +16,7 @@ from ray.cluster_utils import Cluster
 
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import Program, Request, Retry
+from kilowait.isolation.modes import IsolationSettings
 from serve.ray_token import closed_ray
 from serve.runner.gang import NAMESPACE
 from serve.scheduler.scheduler import deploy
@@ -46,6 +47,9 @@ mark("ends")
 """
 """A program that says in a file when it begins and ends, and when an earlier attempt of it still lives."""
 
+APART = IsolationSettings(mode="none")
+"""What marks itself tells by its process number whether another lives: only where all see the same numbers."""
+
 EQUAL = {name: Prediction(runtime_s=10.0, energy_kwh=1.0) for name in ("A100", "A6000")}
 
 
@@ -63,6 +67,7 @@ class PretendedCluster:
         dashboard: bool = False,
         unknown_gpus: int = 0,
         grow_to: Mapping[str, int] | None = None,
+        isolation: IsolationSettings = APART,
         **nodes: tuple[str, int],
     ) -> None:
         self.marks = folder / "marks"
@@ -75,7 +80,7 @@ class PretendedCluster:
         self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
         ray.init(address=self.ray.address, namespace=NAMESPACE, log_to_driver=False)
         self.url = f"sqlite:///{folder}/kilowait.db"
-        quick = {"look_s": 0.2, "grace_s": 2.0}
+        quick = {"look_s": 0.2, "grace_s": 2.0, "isolation": isolation}
         settings = SchedulerSettings(
             url=self.url, policy=policy, policy_options=default_options(policy), grow_to=grow_to or {}, **quick
         )
@@ -103,7 +108,7 @@ class PretendedCluster:
         """A job that marks its begin and end `seconds` later, where it is not given another program."""
         marking = Program(files={"m.py": MARK}, entrypoint="m.py", arguments=(str(self.marks), str(seconds)))
         request = Request(
-            job=Job(job_id="", submit_s=0.0, user="ada", **fields),
+            job=Job(job_id="", submit_s=0.0, **{"user": "ada", **fields}),
             predictions=predictions or EQUAL,
             program=program or marking,
             client_key=key,

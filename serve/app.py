@@ -120,10 +120,16 @@ class Service:
         forecasts = Forecasts(
             predictor, room=MAX_ONGOING + options.max_queued, alone_s=EMBEDDING_S + CLOCK * options.dry_run_budget_s
         )
-        self.desk = Desk(deploy(settings), forecasts)
+        self.desk = Desk(deploy(settings), forecasts, settings.isolation)
         loop = asyncio.get_event_loop()
         self.learner = Learner(self.desk, options.refit_every, pretended=options.learn_pretended)
-        watchers = (self.desk.forecasts.watch, self._keep_up, self.learner.keep_up, self.learner.run)
+        watchers = (
+            self.desk.isolation.keep_up,
+            self.desk.forecasts.watch,
+            self._keep_up,
+            self.learner.keep_up,
+            self.learner.run,
+        )
         self._tasks = [loop.create_task(watcher()) for watcher in watchers]
 
     def __serve_build_asgi_app__(self) -> FastAPI:

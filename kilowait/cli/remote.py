@@ -65,6 +65,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--rank", type=int, default=0, metavar="N", help="of which node, for a job on several (default: 0)"
     )
     _add(commands, "cluster", "the GPUs by type and the nodes", lambda _, c: c.cluster(), service_text.cluster)
+    health_text = "whether the service can do its work, and how it keeps jobs apart"
+    _add(commands, "health", health_text, lambda _, c: c.health(), service_text.health)
     for name, text, run in (
         ("drain", "give a node no more jobs, until undrain (operators)", lambda a, c: c.drain(a.node)),
         ("undrain", "give a node that drains jobs again (operators)", lambda a, c: c.undrain(a.node)),

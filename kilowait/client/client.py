@@ -109,6 +109,10 @@ class Client:
             except requests.RequestException as error:
                 raise ServiceError(f"{self.url}: the log broke off ({_reason(error)}); ask again") from error
 
+    def health(self) -> Json:
+        """Whether the service can do its work, also where it cannot; needs no token."""
+        return self.ask("GET", "/v1/health", may_fail=True)
+
     def cluster(self) -> Json:
         """The cluster as it is."""
         return self.ask("GET", "/v1/cluster")
@@ -163,7 +167,7 @@ class Client:
         self._send("DELETE", f"/v1/tokens/{_part(token_id)}", params={"force": "true"} if force else None)
 
     def ask(self, method: str, path: str, **more: Any) -> Json:
-        """The JSON that a request is answered with."""
+        """The JSON that a request is answered with; `may_fail` takes a 503 for an answer too."""
         answer = self._send(method, path, **more)
         try:
             return answer.json()
@@ -172,7 +176,9 @@ class Client:
                 f"{self.url}: answered {path} with no JSON; is it kilowait that listens there?"
             ) from error
 
-    def _send(self, method: str, path: str, *, again: bool = True, **more: Any) -> requests.Response:
+    def _send(
+        self, method: str, path: str, *, again: bool = True, may_fail: bool = False, **more: Any
+    ) -> requests.Response:
         """Ask, and ask again while the service is busy or, where that is safe, a part of it is on its way back."""
         deadline_s = time.monotonic() + self.patience_s
         while True:
@@ -181,6 +187,8 @@ class Client:
             except requests.RequestException as error:
                 remedy = "start one with: kilowait serve, or set KILOWAIT_URL"
                 raise ServiceError(f"no service answers at {self.url} ({_reason(error)}); {remedy}") from error
+            if may_fail and answer.status_code == 503:
+                return answer
             wait_s = _retry_after(answer)
             transient = answer.status_code == 503 or (again and _is_a_proxys(answer))
             if not transient or time.monotonic() + wait_s > deadline_s:

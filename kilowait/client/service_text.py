@@ -131,6 +131,16 @@ def cluster(answer: Json) -> str:
     return text + (f"problem: {answer['problem']}\n" if answer["problem"] else "")
 
 
+def health(answer: Json) -> str:
+    """Whether the service is well, and what holds of the isolation of jobs."""
+    text = f"{answer['status']}: kilowait {answer['version']}\n"
+    text += f"  scheduler: {answer['scheduler']}\n  predictor: {answer['predictor']}\n"
+    isolation = answer["isolation"]
+    text += f"  isolation of jobs (asked for: {isolation['asked']}): {isolation['summary']}\n"
+    text += "".join(f"    stronger: {line}\n" for line in isolation["missing"])
+    return text + "".join(f"    node {address}: {summary}\n" for address, summary in isolation["nodes"].items())
+
+
 def tokens(answer: Sequence[Json]) -> str:
     """Tokens without secrets."""
     rows = [

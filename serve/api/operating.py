@@ -13,6 +13,7 @@ from ..desk import job_views, questions
 from ..desk import overview as overviews
 from ..desk.desk import Desk
 from ..wire import schemas
+from ..wire.health_schemas import Health
 from ..wire.page_schemas import Overview
 from .access import At, Operator, Reader
 from .metrics import text as metric_text
@@ -43,7 +44,7 @@ async def undrain(node: str, desk: At, who: Operator) -> schemas.ClusterView:
 
 
 @router.get("/health")
-async def health(desk: At, response: Response) -> schemas.Health:
+async def health(desk: At, response: Response) -> Health:
     """Whether the scheduler and the predictor answer; needs no token. 503 where they do not."""
     try:
         problem = (await asyncio.wait_for(_status(desk), 5))["problem"]
@@ -54,7 +55,13 @@ async def health(desk: At, response: Response) -> schemas.Health:
     well = (scheduler, predictor) == ("ok", "ok")
     response.status_code = 200 if well else 503
     status: Any = "ok" if well else "degraded"
-    return schemas.Health(status=status, version=kilowait.__version__, scheduler=scheduler, predictor=predictor)
+    return Health(
+        status=status,
+        version=kilowait.__version__,
+        scheduler=scheduler,
+        predictor=predictor,
+        isolation=await desk.isolation.view(),
+    )
 
 
 @router.get("/overview")

@@ -23,6 +23,7 @@ from kilowait.history.bases import Base
 from kilowait.history.queries import decoded
 from kilowait.history.store import Store
 from kilowait.history.tokens import Identity
+from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.mirror import Mirror
 from kilowait.policies import POLICIES
 from kilowait.predict.standin import on_types, unread
@@ -37,6 +38,7 @@ from . import questions
 from .answers import DEADLINE, asked_wire, base_of, expectations, shared, versions, warnings_of
 from .corrections import Corrections
 from .forecasts import KEPT, Forecasts
+from .isolation_watch import IsolationWatch
 from .predictor_replica import PredictionQuestion, Told
 from .programs import program_of
 from .readings import Readings
@@ -66,10 +68,10 @@ POWER_S = 2.0
 class Desk:
     """Answers what the routes ask, by the scheduler actor `scheduler` and the predictor's `forecasts`."""
 
-    def __init__(self, scheduler: Any, forecasts: Forecasts) -> None:
+    def __init__(self, scheduler: Any, forecasts: Forecasts, isolation: IsolationSettings | None = None) -> None:
         self.scheduler = scheduler
         self._submissions, self._readings = Submissions(scheduler), Readings(room=KEPT)
-        self.forecasts = forecasts
+        self.forecasts, self.isolation = forecasts, IsolationWatch(isolation or IsolationSettings())
         self.corrections = Corrections(self.ask)
         self._following, self._mirror = asyncio.Lock(), None
         self._opening, self._store = asyncio.Lock(), None

@@ -25,7 +25,7 @@ ALL_BOARDS = tuple(f"/dev/nvidia{minor}" for minor in range(64))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class JobFiles:
     """Where a job's files are: `scratch` it works in, `temporary` is its /tmp; `home` is what it calls `scratch`."""
 
     scratch: Path
@@ -48,7 +48,7 @@ class Place:
 
 def confine(
     settings: IsolationSettings, attempt: Attempt, allotment: Allotment, folder: Path, *, node_gpus: float
-) -> tuple[Confinement, Place]:
+) -> tuple[Confinement, JobFiles]:
     """The confinement of an attempt whose files lie in `folder`; raises InputError where what was chosen cannot be had.
 
     `node_gpus` is how many GPUs the node has: its memory is shared among them.
@@ -61,8 +61,8 @@ def confine(
     temporary.mkdir(mode=0o700, exist_ok=True)
     number, name = int.from_bytes(attempt.job_id.encode(), "little"), f"{attempt.job_id}-{attempt.attempt}"
     limits = _limits(settings, attempt, allotment, node_gpus)
-    inside = Place(scratch=scratch, temporary=temporary, home=HOME, temporary_name="/tmp")
-    outside = Place(scratch=scratch, temporary=temporary, home=str(scratch), temporary_name=str(temporary))
+    inside = JobFiles(scratch=scratch, temporary=temporary, home=HOME, temporary_name="/tmp")
+    outside = JobFiles(scratch=scratch, temporary=temporary, home=str(scratch), temporary_name=str(temporary))
     if held.mode == NAMESPACE:
         room = _room(settings, attempt, allotment, inside, uid_of(number), limits)
         return Confinement(name=name, room=room, limits=limits), inside
@@ -76,7 +76,7 @@ def confine(
 
 
 def _room(
-    settings: IsolationSettings, attempt: Attempt, allotment: Allotment, place: Place, uid: int, limits: GroupLimits
+    settings: IsolationSettings, attempt: Attempt, allotment: Allotment, place: JobFiles, uid: int, limits: GroupLimits
 ) -> JobRoom:
     mounts = settings.mounts_of(attempt.owner)
     return JobRoom(
@@ -92,7 +92,7 @@ def _room(
 
 
 def _container(
-    settings: IsolationSettings, attempt: Attempt, allotment: Allotment, place: Place, limits: GroupLimits
+    settings: IsolationSettings, attempt: Attempt, allotment: Allotment, place: JobFiles, limits: GroupLimits
 ) -> ContainerRun:
     mounts = [(mount.path, mount.path, "rw" if mount.writable else "ro") for mount in settings.mounts_of(attempt.owner)]
     return ContainerRun(

@@ -262,15 +262,6 @@ class ClusterView(Wire):
     problem: str | None
 
 
-class Health(Wire):
-    """Whether the service can do its work."""
-
-    status: Literal["ok", "degraded"]
-    version: str
-    scheduler: str
-    predictor: str
-
-
 class TokenAsked(Wire):
     """A token to make."""
 
