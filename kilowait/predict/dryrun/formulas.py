@@ -12,14 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
-from torch.utils.flop_counter import flop_registry
+
+from kilowait.predict.dryrun.child.older_torch import product_flops
 
 
 def flops_of(func: Any, args: Any, kwargs: Any, result: Any, largest: int) -> float:
     """FLOPs of the call that gave `result`; `largest` is how many numbers its largest tensor has."""
-    formula: Callable[..., Any] | None = flop_registry.get(func._overloadpacket)
-    if formula is not None:
-        return float(formula(*args, **kwargs, out_val=result))
+    counted = product_flops(func, args, kwargs, result)
+    if counted is not None:
+        return counted
     own_formula = _FORMULAS.get(func._schema.name.removeprefix("aten::"))
     return float(own_formula(args, largest)) if own_formula else float(largest)
 

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kilowait.predict.dryrun.child.older_torch import autocast_dtype
+
 _LOWER = (
     "__matmul__ __rmatmul__ addbmm addmm addmv addr baddbmm bilinear bmm chain_matmul conv1d conv2d conv3d conv_tbc "
     "conv_transpose1d conv_transpose2d conv_transpose3d einsum linear matmul mm mv multi_dot prelu tensordot vecdot "
@@ -53,8 +55,9 @@ def pretend_autocast() -> None:
 def _looking(function: Callable[..., Any], lower: bool) -> Callable[..., Any]:
     @wraps(function)
     def looking(*args: Any, **kwargs: Any) -> Any:
-        if torch.is_autocast_enabled("cuda"):
-            dtype = torch.get_autocast_dtype("cuda") if lower else torch.float32
+        lower_dtype = autocast_dtype()
+        if lower_dtype is not None:
+            dtype = lower_dtype if lower else torch.float32
             args, kwargs = tuple(cast(list(args), dtype)), {name: cast(a, dtype) for name, a in kwargs.items()}
         return function(*args, **kwargs)
 
@@ -63,9 +66,8 @@ def _looking(function: Callable[..., Any], lower: bool) -> Callable[..., Any]:
 
 def cast_lower(arguments: list[Any]) -> list[Any]:
     """The tensors among the arguments, also in lists, as autocast hands them to a kernel of lower precision."""
-    if not torch.is_autocast_enabled("cuda"):
-        return arguments
-    cast_all: list[Any] = cast(arguments, torch.get_autocast_dtype("cuda"))
+    dtype = autocast_dtype()
+    cast_all: list[Any] = arguments if dtype is None else cast(arguments, dtype)
     return cast_all
 
 

@@ -31,7 +31,8 @@ def pretend_kernels(recorder: Recorder) -> None:
         setattr(torch, mode, kernel)
     setattr(torch, "ctc_loss", _ctc_loss)  # noqa: B010 - the checker has several signatures for it
     nn.modules.rnn._rnn_impls.update(RNN_TANH=torch._VF.rnn_tanh, RNN_RELU=torch._VF.rnn_relu)
-    torch.backends.mha.set_fastpath_enabled(False)
+    if hasattr(torch.backends, "mha"):
+        torch.backends.mha.set_fastpath_enabled(False)
     if recorder.target == "cuda":
         functional.scaled_dot_product_attention = attention
         pretend_autocast()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from kilowait.predict.dryrun.child.older_torch import keep_devices_closed, let_parameters_change_device
 from kilowait.predict.dryrun.pretend.cuda import pretend_cuda
 
 CUDA, META = 1, 14
@@ -24,25 +25,25 @@ REGISTRY = "_ZN3c104impl26device_guard_impl_registryE"
 
 def pretend_gpu() -> None:
     """Make programs of this process believe in one GPU; call it before any of their code runs."""
+    FakeTensorMode()  # what it loads looks at torch.cuda, and must find it as it is
     _guard()
     pretend_cuda()
     torch.Tensor.to = _to  # type: ignore[method-assign,assignment]
     torch.Tensor.cuda = _cuda  # type: ignore[method-assign,assignment]
     let_modules_move()
-    # It asks torch.cuda, which now says that there is a GPU; but none can be initialised.
-    FakeTensorMode.avoid_device_init = property(lambda _mode: True)  # type: ignore[assignment,method-assign]
+    keep_devices_closed()
 
 
 def let_modules_move() -> None:
     """Make Module.to work under the fake mode, which cannot swap tensors; needed on either target."""
     torch.utils.swap_tensors = _swap
+    let_parameters_change_device()
 
 
 def _guard() -> None:
     library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libc10.so"))
     guards = (ctypes.c_void_p * (META + 1)).in_dll(library, REGISTRY)
-    if not guards[CUDA]:
-        guards[CUDA] = guards[META]
+    guards[CUDA] = guards[META]  # also where PyTorch comes with CUDA: its own guard asks a driver
 
 
 _real_to = torch.Tensor.to

@@ -21,6 +21,7 @@ from torch.optim import optimizer as optimizers
 from torch.utils import _foreach_utils as foreach
 from torch.utils.data import DataLoader
 
+from kilowait.predict.dryrun.child.older_torch import GRAD_SCALER, takes_many
 from kilowait.predict.dryrun.pretend.packing import pretend_packing
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.values import numbers_of
@@ -53,7 +54,7 @@ def _count_steps(recorder: Recorder) -> None:
 
 
 def _takes_many(_tensors: Any, device: torch.device) -> bool:
-    return device.type == "meta" or foreach._device_has_foreach_support(device)  # C++ is told meta for cuda
+    return device.type == "meta" or takes_many(device)  # C++ is told meta for cuda
 
 
 def _count_parameters(recorder: Recorder) -> None:
@@ -116,7 +117,7 @@ def _nothing_to_do() -> None:
         (nn.parallel, "DistributedDataParallel", Alone),
         (torch.profiler, "profile", PretendedProfiler),
         (torch.autograd.profiler, "profile", PretendedProfiler),
-        (torch.amp.GradScaler, "_maybe_opt_step", _always_step),
+        (GRAD_SCALER, "_maybe_opt_step", _always_step),
     )
     for owner, name, replacement in replacements:
         setattr(owner, name, replacement)
