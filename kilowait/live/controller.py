@@ -38,7 +38,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, StaleAttempt
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Held
-from kilowait.core.submission import Attempt, Ending, Request, checked, printable
+from kilowait.core.submission import Attempt, Ending, Request, checked, printable, same_job
 from kilowait.history.lease import Claim
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
@@ -205,7 +205,7 @@ class Controller:
             request_hash, owner = checked(request), request.job.user
             earlier = writing.known(owner, request.client_key) if request.client_key is not None else None
             if earlier is not None:
-                return _same(request, earlier, request_hash)
+                return same_job(request, earlier, request_hash)
             job = replace(request.job, job_id=f"job-{writing.last_seq + 1:08d}", submit_s=time_s)
             event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions)
             self._take_in(writing, event)
@@ -290,12 +290,3 @@ class Controller:
         with self.store.writing(self._seq) as writing:
             yield writing
         self._seq, self._torn = writing.last_seq, False
-
-
-def _same(request: Request, earlier: tuple[str, str], request_hash: str) -> str | InputError:
-    """The job of an earlier request by the same key, if it asked for the same."""
-    job_id, earlier_hash = earlier
-    if earlier_hash == request_hash:
-        return job_id
-    used = f"used for job {job_id}, which asked for something else"
-    return InputError(f"key {request.client_key!r}: {used}; take another")

@@ -189,9 +189,9 @@ def test_waiting_running_cancelled_and_why(world):
     assert "it is finished; it cannot be cancelled" in text
 
 
-def test_a_log_is_streamed_while_the_job_runs(world, tmp_path):
+def test_a_log_is_streamed_while_the_job_runs(world):
     """The job writes its second line only once the first has been read."""
-    read = tmp_path / "read"
+    read = world.shared / "read"
     text = (
         "import os, time\nos.environ['KILOWAIT_JOB_ID']  # a dry run, which is no job, ends here\n"
         "print(0, flush=True)\n"

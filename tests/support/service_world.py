@@ -21,9 +21,16 @@ OVER = {"finished", "failed", "cancelled"}
 
 
 class ServiceWorld:
-    """Pretended nodes by type in Ray's words, the service over them, and tokens for ada, bob and an operator."""
+    """Pretended nodes by type in Ray's words, the service over them, and tokens for ada, bob and an operator.
+
+    Jobs and tests both see the folder `shared`.
+    """
 
     def __init__(self, folder, nodes, **options):
+        self.shared = Path(folder, "shared")
+        self.shared.mkdir()
+        self.shared.chmod(0o777)  # jobs have users of their own
+        options = {"mounts": [f"{self.shared}:rw"], **options}
         self._closed = ExitStack()
         self._closed.enter_context(closed_ray(Path(folder, "kilowait.ray-token")))
         self.cluster = Cluster(

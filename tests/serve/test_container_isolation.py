@@ -1,0 +1,100 @@
+"""The isolation `container`, by an engine of the test's own that understands the words of podman's that we use."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from kilowait.core.jobs import Held
+from kilowait.core.submission import Attempt
+from kilowait.isolation.modes import IsolationSettings, Mount, holding
+from kilowait.measure.allotment import Allotment
+from kilowait.measure.joblog import read_log
+from kilowait.measure.outcome import RunOutcome
+from kilowait.measure.ward import WardOrder
+from serve.runner.confine import confine
+from tests.support.wards import started_ward
+
+ENGINE = """#!{python}
+import json, os, sys
+words = sys.argv[1:]
+open({told!r}, "a").write(json.dumps([words, sorted(os.environ)]) + "\\n")
+if words[0] == "run":
+    volumes = [word.partition("=")[2].split(":") for word in words if word.startswith("--volume=")]
+    places = {{inside: host for host, inside, _ in volumes}}
+    image = words.index("image:1")
+    assert words[image + 1 : image + 3] == ["python3", "-c"]
+    command = words[image + 4 :]
+    os.chdir(places["/job"])
+    environment = json.load(open(places["/kilowait/environment.json"]))
+    os.execve({python!r}, [{python!r}, *command[1:]], environment)
+"""
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """An engine on the path; gives what it was told, a call each."""
+    folder, heard = tmp_path / "bin", tmp_path / "told"
+    folder.mkdir()
+    engine = folder / "podman"
+    engine.write_text(ENGINE.format(python=sys.executable, told=str(heard)))
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return lambda: [json.loads(line) for line in heard.read_text().splitlines()]
+
+
+def test_a_job_runs_in_the_image_with_its_variables_and_no_word_of_them_in_the_engines(tmp_path, told):
+    data = tmp_path / "data"
+    data.mkdir()
+    settings = IsolationSettings(
+        mode="container", image="image:1", mounts=(Mount(str(data)),), memory_per_gpu_bytes=1 << 30
+    )
+    attempt = Attempt(
+        job_id="job-00000007",
+        attempt=2,
+        token=1,
+        gpu_type="A100",
+        gpu_milli=1000,
+        where=(Held(node="n", gpus=2),),
+        placed_s=0.0,
+        owner="ada",
+    )
+    allotment = Allotment(gpu_type="A100", gpu_milli=1000, gpu_ids=("GPU-1", "GPU-2"), pretended=False)
+    confinement, files = confine(settings, attempt, allotment, tmp_path, node_gpus=4)
+    (files.scratch / "m.py").write_text("import os, sys; print(os.environ['SECRET'], sys.argv[1:])")
+    command, environment = files.command(("m.py", "--lr", "1"), {"SECRET": "s3\nname=x", "PATH": "/usr/bin"})
+    (tmp_path / "log").mkdir()
+    ward = started_ward(
+        WardOrder(
+            command=command,
+            environment=environment,
+            folder=str(files.scratch),
+            log_folder=str(tmp_path / "log"),
+            log_bytes=10_000,
+            confinement=confinement,
+        )
+    )
+    outcome = RunOutcome.from_json(ward.stdout.readline().decode())
+    ward.communicate()
+    assert (outcome.exit_code, outcome.failure) == (0, None)
+    assert read_log(tmp_path / "log")[1].decode() == "s3\nname=x ['--lr', '1']\n"
+    (run, variables), (removal, _) = told()
+    assert "s3" not in " ".join(run)
+    assert "SECRET" not in variables
+    assert {
+        "--rm",
+        "--cap-drop=all",
+        "--memory=2147483648",
+        "--pids-limit=8192",
+        "--cpu-shares=2048",
+        "--device=nvidia.com/gpu=GPU-1",
+        "--device=nvidia.com/gpu=GPU-2",
+        f"--volume={data}:{data}:ro",
+    } <= set(run)
+    assert removal == ["rm", "--force", "kilowait-job-00000007-2"]
+    assert Path(files.scratch.parent / "environment.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_an_image_it_cannot_be_had(told):
+    assert "and an image" in holding(IsolationSettings(mode="container")).problem
