@@ -16,7 +16,7 @@ from kilowait.core.extras import require
 from kilowait.core.hardware import CATALOGUE, GPU_TYPES, canonical, is_known
 from kilowait.core.jobs import Prediction
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
-from kilowait.predict.embed.features import THREADS
+from kilowait.predict.embed.features import MOST_TOKENS, THREADS
 from kilowait.program.job_source import JobSource
 from kilowait.program.read import JobReading, read_file, read_program
 from kilowait.program.resources import GpuRequest, read_request
@@ -221,7 +221,7 @@ def _embedder(bundle: "Bundle", threads: int) -> "SourceEmbedder":
     from kilowait.predict.embed.language_model import load_language_model
 
     model = load_language_model(bundle.features[0].model, depth=max(feature.layer for feature in bundle.features))
-    return Embedder(model, threads=threads)
+    return Embedder(model, threads=threads, most_tokens=MOST_TOKENS)
 
 
 def _request(source: JobSource, gpus: int | None) -> GpuRequest:

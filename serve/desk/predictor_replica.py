@@ -17,7 +17,7 @@ from ray import serve
 
 from kilowait.core.jobs import Prediction
 from kilowait.predict.dry_runs import BUDGET_S, WAITING
-from kilowait.predict.embed.features import THREADS
+from kilowait.predict.embed.features import MOST_TOKENS, THREADS
 from kilowait.program.job_source import JobSource
 
 if TYPE_CHECKING:
@@ -49,10 +49,6 @@ class Told:
     memory: Mapping[str, str]
     dry_run: str
 
-
-MOST_WINDOWS = 4
-"""Of a source that the language model reads: one pass over a window of 8,192 tokens takes seconds. Of a longer source
-so many are read, evenly spaced, and stand for the rest."""
 
 MAX_BATCH = 8
 MAX_ONGOING = 16
@@ -142,4 +138,4 @@ def load(bundle: str | None, threads: int, device_model: str | None, dry_run_bud
     own_side = OwnSide(dry_runs, folder) if folder and not any(map(is_cpu, labelled(folder))) else None
     depth = max(feature.layer for feature in predictor.features)
     model = load_language_model(predictor.features[0].model, depth=depth)
-    return Local(predictor, Embedder(model, threads=threads, most_windows=MOST_WINDOWS), gpu, own_side)
+    return Local(predictor, Embedder(model, threads=threads, most_tokens=MOST_TOKENS), gpu, own_side)

@@ -193,14 +193,14 @@ class TestWindows:
     def test_of_a_source_that_is_too_long_evenly_spaced_windows_stand_for_the_rest(self, model, plain):
         text = "ab 7 cd 9 ef 3 gh 4 ij 5 "  # windows of 5 tokens
         asked = [configuration(model, pooling, 2) for pooling in ("mean", "numbers", "last")]
-        mean, numbers, last = Embedder(model, window=5, most_windows=3).embed(a_source(text), asked)
+        mean, numbers, last = Embedder(model, window=5, most_tokens=15).embed(a_source(text), asked)
         states = [plain_states(plain, model, part)[2] for part in (text[:5], text[10:15], text[20:])]
         assert (mean.tokens, mean.windows) == (25, 3)
         np.testing.assert_allclose(mean.vector, torch.cat(states).mean(0), rtol=1e-4, atol=1e-5)
         sums = states[0][3] * math.log(8) + states[1][3] * math.log(4) + states[2][3] * math.log(6)
         np.testing.assert_allclose(numbers.vector, sums * 25 / 15, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(last.vector, states[2][-1], rtol=1e-4, atol=1e-5)
-        only = Embedder(model, window=5, most_windows=1).embed(a_source(text), asked[:1])[0]
+        only = Embedder(model, window=5, most_tokens=5).embed(a_source(text), asked[:1])[0]
         np.testing.assert_allclose(only.vector, states[2].mean(0), rtol=1e-4, atol=1e-5)
 
     def test_source_beyond_the_context_is_windowed_never_cut(self, model):

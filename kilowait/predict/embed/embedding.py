@@ -57,6 +57,10 @@ class Embedding:
     vector: NDArray[np.float32]
 
 
+LONG_WINDOW = 2048
+"""Tokens of a pass over a source of which only a part is read: the work grows with the square of a window."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
     """What a pass reads: the source's tokens, what follows them, and the numbers among them."""
@@ -75,8 +79,9 @@ class Embedder:
 
     `threads` is set for the whole process. A source of more than `window` tokens is read in windows of equal size
     without overlap, each from position 0: "mean" is the mean over all tokens of all windows, "last" and "suffix"
-    come from the final window. The default window is the model's context less the suffix. Of more than `most_windows`
-    so many are read, the first, the last and evenly between, and sums are scaled up to the whole; None reads all.
+    come from the final window. The default window is the model's context less the suffix. Of a source of more than
+    `most_tokens` so many are read, in windows of at most `LONG_WINDOW`: the last, the first and evenly between; sums
+    are scaled up to the whole. None reads all.
     """
 
     def __init__(
@@ -85,13 +90,13 @@ class Embedder:
         *,
         threads: int = 1,
         window: int | None = None,
-        most_windows: int | None = None,
+        most_tokens: int | None = None,
     ) -> None:
         if threads < 1:
             raise InputError(f"threads must be >= 1, got {threads!r}")
-        if most_windows is not None and most_windows < 1:
-            raise InputError(f"most_windows must be >= 1, got {most_windows!r}")
-        self.most_windows = most_windows
+        if most_tokens is not None and most_tokens < 1:
+            raise InputError(f"most_tokens must be >= 1, got {most_tokens!r}")
+        self.most_tokens = most_tokens
         self.model = load_language_model(model) if isinstance(model, str) else model
         self._suffix = self.model.tokenize(SUFFIX).ids
         self.window = window_size(self.model.location, self.model.tokenize, window)
@@ -109,7 +114,7 @@ class Embedder:
         tokens = self.model.tokenize(source.text)
         if not tokens.ids:
             raise SourceError(f"{source.name}: the text has no tokens; nothing to predict from")
-        windows = evenly(split_windows(len(tokens.ids), self.window), self.most_windows)
+        windows = self._windows(len(tokens.ids))
         pooled = self._pool_windows(source.text, tokens, windows, {_state(c) for c in configurations})
         return [
             Embedding(
@@ -121,6 +126,13 @@ class Embedder:
             )
             for configuration in configurations
         ]
+
+    def _windows(self, tokens: int) -> Sequence[range]:
+        """Which tokens are read, a pass each."""
+        if self.most_tokens is None or tokens <= self.most_tokens:
+            return split_windows(tokens, self.window)
+        window = min(self.window, LONG_WINDOW)
+        return evenly(split_windows(tokens, window), max(1, self.most_tokens // window))
 
     def _check(self, configurations: Sequence[FeatureConfiguration]) -> None:
         location = self.model.location
@@ -222,9 +234,9 @@ def split_windows(tokens: int, window: int) -> list[range]:
     return [range(a, b) for a, b in itertools.pairwise(edges)]
 
 
-def evenly(windows: Sequence[range], most: int | None) -> Sequence[range]:
+def evenly(windows: Sequence[range], most: int) -> Sequence[range]:
     """At most `most` of them in order: the last, then the first, and evenly between."""
-    if most is None or len(windows) <= most:
+    if len(windows) <= most:
         return windows
     return [windows[-1 - (len(windows) - 1) * n // max(1, most - 1)] for n in reversed(range(most))]
 
