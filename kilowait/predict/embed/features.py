@@ -11,7 +11,7 @@ THREADS = 2
 """Of the language model, where one process predicts; a pool of embedders gives each one."""
 
 MOST_TOKENS = 4096
-"""Of a source that are read where somebody waits for its prediction: a pass over 1,000 tokens takes most of a second."""
+"""Of a source that are read where somebody waits for its prediction: 1,000 tokens take most of a second."""
 
 LAYER = 6
 """Where kilowait's own probes read the embedded model; a pass takes as long as it is deep.
