@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kilowait.predict.dryrun.child.older_torch import STORAGES_LAST, when_gone
 from kilowait.predict.dryrun.dry_program import in_forward
 from kilowait.predict.dryrun.formulas import flops_of
 from kilowait.predict.dryrun.memory import OperatorMemory
@@ -129,12 +129,20 @@ class Recorder:
             if key in self._storages:
                 continue
             size = storage.nbytes()
-            self._storages[key] = (size, weakref.ref(storage, partial(self._free, key)))
+            self._storages[key] = (size, when_gone(storage, partial(self._free, key)))
             self.live_bytes += size
-            self.peak_memory_bytes = max(self.peak_memory_bytes, self.live_bytes)
+            if self.live_bytes > self.peak_memory_bytes:
+                self._sweep()
+                self.peak_memory_bytes = max(self.peak_memory_bytes, self.live_bytes)
 
-    def _free(self, key: int, _gone: Any) -> None:
+    def _free(self, key: int, _gone: Any = None) -> None:
         self.live_bytes -= self._storages.pop(key, (0, None))[0]
+
+    def _sweep(self) -> None:
+        """Give back what is gone, where PyTorch does not say so by itself."""
+        if not STORAGES_LAST:
+            for key in [key for key, (_, reference) in self._storages.items() if reference.expired()]:
+                self._free(key)
 
 
 def _add(lines: dict[str, None], line: str) -> None:

@@ -9,7 +9,6 @@ Not covered: floating numbers (losses, activations), and tensors of more than `M
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 import torch
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import tree_map
+
+from kilowait.predict.dryrun.child.older_torch import STORAGES_LAST, when_gone
 
 MOST = 4096
 _NAME, _ASSUMED = "_kilowait_values", "_kilowait_assumed"
@@ -65,9 +66,11 @@ def remember(func: Any, inputs: list[Tensor], args: Any, kwargs: Any, result: An
 
 
 def _forget(value: Tensor) -> None:
-    storage = value.untyped_storage()
-    key = storage._cdata
-    _forgotten[key] = weakref.ref(storage, lambda _gone: _forgotten.pop(key, None))
+    key = value.untyped_storage()._cdata
+    remembered: Any = value
+    if STORAGES_LAST:
+        remembered = when_gone(value.untyped_storage(), lambda _gone: _forgotten.pop(key, None))
+    _forgotten[key] = remembered
 
 
 def _forget_written(func: Any, args: Any, kwargs: Any) -> None:

@@ -5,6 +5,7 @@ Comes in: a function or table that moved or changed its signature. Newer names f
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from inspect import signature
 from typing import Any
@@ -13,12 +14,27 @@ import torch
 from torch import Tensor
 from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils import _pytree, flop_counter
 
 FLOPS: Any = vars(flop_counter).get("flop_registry") or flop_counter.flop_mapping  # type: ignore[attr-defined]
 """Formulas by operator: of tensors under the first name, of their shapes under the older (before 2.2)."""
 _RESULT = "out_val" if "out_val" in signature(FLOPS[torch.ops.aten.mm], follow_wrapped=False).parameters else "out"
 GRAD_SCALER: Any = getattr(torch.amp, "GradScaler", None) or torch.cuda.amp.GradScaler
+
+
+def _storages_last() -> bool:
+    """Whether a storage is the same object whenever it is asked for (since 2.2), so that its end can be waited for."""
+    tensor = torch.ones(1)
+    return tensor.untyped_storage() is tensor.untyped_storage()
+
+
+STORAGES_LAST = _storages_last()
+
+
+def when_gone(storage: Any, gone: Callable[[Any], None]) -> Any:
+    """Call `gone` when a storage is given back; in older versions nobody calls, and the result's `expired()` tells."""
+    return weakref.ref(storage, gone) if STORAGES_LAST else StorageWeakRef(storage)  # type: ignore[no-untyped-call]
 
 
 def tree_leaves(tree: Any) -> list[Any]:
@@ -46,6 +62,14 @@ def autocast_dtype() -> torch.dtype | None:
     if hasattr(torch, "get_autocast_dtype"):
         return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
     return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
+
+
+def keep_to_slow_path() -> None:
+    """Let the layers of transformers call the operators that they are made of, also where nothing is learnt."""
+    if hasattr(torch.backends, "mha"):
+        torch.backends.mha.set_fastpath_enabled(False)
+    else:  # they ask by this name whether a tensor is special; functions of operators have names of their own for it
+        setattr(torch.overrides, "has_torch_function", _always)  # noqa: B010 - the checker has another signature
 
 
 def takes_many(device: torch.device) -> bool:
@@ -84,7 +108,10 @@ def _copying_no_value(dispatch: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def let_parameters_change_device() -> None:
-    """Make Module.to work under the fake mode where PyTorch sets `data` instead of swapping tensors (before 2.4)."""
+    """Make Module.to work under the fake mode in versions that set `data` there instead of swapping tensors."""
+    code = torch.nn.Module._apply.__code__
+    if "FakeTensor" in code.co_names + code.co_varnames + code.co_cellvars:
+        return
     asked = torch._has_compatible_shallow_copy_type
 
     def compatible(tensor: Any, applied: Any) -> bool:
@@ -94,6 +121,10 @@ def let_parameters_change_device() -> None:
         return True
 
     torch._has_compatible_shallow_copy_type = compatible  # type: ignore[assignment]
+
+
+def _always(_tensors: Any) -> bool:
+    return True
 
 
 def _nothing() -> None:

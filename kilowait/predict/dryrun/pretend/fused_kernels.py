@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kilowait.predict.dryrun.child.older_torch import keep_to_slow_path
 from kilowait.predict.dryrun.pretend.autocast import cast_lower, pretend_autocast
 from kilowait.predict.dryrun.pretend.recurrent import pretend_cells
 from kilowait.predict.dryrun.recorder import Recorder
@@ -31,8 +32,7 @@ def pretend_kernels(recorder: Recorder) -> None:
         setattr(torch, mode, kernel)
     setattr(torch, "ctc_loss", _ctc_loss)  # noqa: B010 - the checker has several signatures for it
     nn.modules.rnn._rnn_impls.update(RNN_TANH=torch._VF.rnn_tanh, RNN_RELU=torch._VF.rnn_relu)
-    if hasattr(torch.backends, "mha"):
-        torch.backends.mha.set_fastpath_enabled(False)
+    keep_to_slow_path()
     if recorder.target == "cuda":
         functional.scaled_dot_product_attention = attention
         pretend_autocast()

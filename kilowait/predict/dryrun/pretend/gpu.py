@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from kilowait.predict.dryrun.child.device_fallbacks import pretend_device_answers
 from kilowait.predict.dryrun.child.older_torch import keep_devices_closed, let_parameters_change_device
 from kilowait.predict.dryrun.pretend.cuda import pretend_cuda
 
@@ -32,6 +33,7 @@ def pretend_gpu() -> None:
     torch.Tensor.cuda = _cuda  # type: ignore[method-assign,assignment]
     let_modules_move()
     keep_devices_closed()
+    pretend_device_answers()
 
 
 def let_modules_move() -> None:
