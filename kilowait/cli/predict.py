@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kilowait.cli.job_environment import add_environment_options, interpreter_of
 from kilowait.cli.predict_text import as_text
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
@@ -37,6 +38,7 @@ examples:
   kilowait predict train.py -- --epochs 300 --lr 1e-3
   kilowait predict --entrypoint train.py my_project/ -- --config conf.yaml
   kilowait predict --entrypoint train.py my_project.zip
+  kilowait predict train.py --venv .venv
 
 What follows -- are the script's own arguments. With --entrypoint each FILE is a folder or a zip: the local modules
 that the entrypoint imports and the configuration files that code or arguments name are part of the job; the rest is
@@ -83,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     parser.add_argument(
         "--threads", type=int, default=THREADS, metavar="N", help="threads of the language model (default: %(default)s)"
     )
+    add_environment_options(parser)
     parser.set_defaults(arguments=[])
 
 
@@ -110,6 +113,7 @@ def _settings(args: argparse.Namespace) -> PredictionSettings:
         bundle=args.bundle,
         device_model=args.device_model,
         dry_run_budget_s=args.dry_run_budget_s,
+        interpreter=interpreter_of(args),
         threads=args.threads,
         device_word="--device",
     )

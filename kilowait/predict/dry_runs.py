@@ -14,6 +14,7 @@ from kilowait.core.hardware import GPU_TYPES
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.interpreter import OWN, Interpreter
 from kilowait.program.job_source import JobSource
 from kilowait.program.source import Source
 
@@ -126,12 +127,12 @@ def _on_target(run: DryRun) -> bool:
 class DryRuns:
     """A context manager around a runner that starts in its own thread; `budget_s` 0 switches it off.
 
-    `target` is "cuda" for GPU types and "cpu" for CPU device types.
+    `target` is "cuda" for GPU types and "cpu" for CPU device types; `interpreter` is the job's.
     """
 
-    def __init__(self, budget_s: float = BUDGET_S, target: str = "cuda") -> None:
+    def __init__(self, budget_s: float = BUDGET_S, target: str = "cuda", interpreter: Interpreter = OWN) -> None:
         if budget_s != 0:
-            self._runner = DryRunner(budget_s=budget_s, target=target)
+            self._runner = DryRunner(budget_s=budget_s, target=target, interpreter=interpreter)
         self.budget_s = budget_s
         self._off = "" if budget_s else "its budget is 0"
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="dry-run")

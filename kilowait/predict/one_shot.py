@@ -17,6 +17,7 @@ from kilowait.core.hardware import CATALOGUE, GPU_TYPES, canonical, is_known
 from kilowait.core.jobs import Prediction
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
 from kilowait.predict.embed.features import MOST_TOKENS, THREADS
+from kilowait.predict.interpreter import OWN, Interpreter, choose
 from kilowait.program.job_source import JobSource
 from kilowait.program.read import JobReading, read_file, read_program
 from kilowait.program.resources import GpuRequest, read_request
@@ -36,8 +37,8 @@ class PredictionSettings:
     """What is asked of every program, and of what: each None stands for what comes with kilowait.
 
     `devices` are device types of the bundle, GPU types by any of their names, or `all`; `gpus` of each type, None for
-    what the program asks for. `dry_run_budget_s` are CPU seconds, 0 for no dry run. `device_word` is what errors call
-    a device type that was asked for. Raises InputError for a number out of range.
+    what the program asks for. `dry_run_budget_s` are CPU seconds, 0 for no dry run; `interpreter` is the program's.
+    `device_word` is what errors call a device type that was asked for. Raises InputError for a number out of range.
     """
 
     devices: Sequence[str] | None = None
@@ -45,6 +46,7 @@ class PredictionSettings:
     bundle: Path | None = None
     device_model: Path | None = None
     dry_run_budget_s: float = BUDGET_S
+    interpreter: Interpreter = OWN
     threads: int = THREADS
     device_word: str = "device"
 
@@ -115,6 +117,7 @@ def predict(
     bundle: Path | str | None = None,
     device_model: Path | str | None = None,
     dry_run_budget_s: float = BUDGET_S,
+    python: Path | str | None = None,
     threads: int = THREADS,
 ) -> JobForecast:
     """Predict the run time (s) and energy (kWh) of a program on each device type before it runs.
@@ -122,7 +125,8 @@ def predict(
     `path` is a script, or, with `entrypoint`, a folder or a zip in which that file is started; `arguments` are the
     program's own. `devices` are device types of the bundle, GPU types by any of their names, or `all` (default: the
     bundle's, A100 and A6000), `gpus` how many of each (default: what the program asks for). The program is executed
-    dry, on tensors without data, for at most `dry_run_budget_s` CPU seconds (0: not at all).
+    dry, on tensors without data, for at most `dry_run_budget_s` CPU seconds (0: not at all), under the interpreter
+    `python` (default: this one).
 
     Raises SourceError for a program that cannot be read or used, InputError for a device type that is unknown and a
     number out of range, ModelError for a bundle or device model that is missing or damaged. Loading takes seconds; to
@@ -134,6 +138,7 @@ def predict(
         bundle=Path(bundle) if bundle else None,
         device_model=Path(device_model) if device_model else None,
         dry_run_budget_s=dry_run_budget_s,
+        interpreter=choose(python=str(python)) if python else OWN,
         threads=threads,
     )
     reading = read_file(path, arguments) if entrypoint is None else read_program(path, entrypoint, arguments)
@@ -147,7 +152,11 @@ def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) 
     """
     require("kilowait predict", ("torch", "transformers", "safetensors", "tokenizers", "gguf"), "predict")
     with ExitStack() as stack:  # the workers of dry runs start while torch loads here
-        gpu_runs = stack.enter_context(DryRuns(settings.dry_run_budget_s if _wants_gpus(settings.devices) else 0.0))
+        gpu_runs = stack.enter_context(
+            DryRuns(
+                settings.dry_run_budget_s if _wants_gpus(settings.devices) else 0.0, interpreter=settings.interpreter
+            )
+        )
         own_runs = _own_runs(settings, gpu_runs, stack) if settings.dry_run_budget_s else None
         from kilowait.predict.predictor import GpuSide, OwnSide, Predictor
         from kilowait.predict.probe import bundle as bundles
@@ -183,7 +192,7 @@ def _own_runs(settings: PredictionSettings, gpu_runs: DryRuns, stack: ExitStack)
         return None
     if any(gpu_name(name) for name in names):
         return gpu_runs, folder
-    return stack.enter_context(DryRuns(settings.dry_run_budget_s, "cpu")), folder
+    return stack.enter_context(DryRuns(settings.dry_run_budget_s, "cpu", settings.interpreter)), folder
 
 
 def _wants_gpus(devices: Sequence[str] | None) -> bool:

@@ -102,7 +102,7 @@ def predict(bundle, tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def shared(runs, monkeypatch):
     """The command's dry runs are made by the file's worker."""
-    monkeypatch.setattr(one_shot, "DryRuns", lambda budget_s: nullcontext(runs if budget_s else DryRuns(0.0)))
+    monkeypatch.setattr(one_shot, "DryRuns", lambda budget_s, **_: nullcontext(runs if budget_s else DryRuns(0.0)))
 
 
 @needs_sandbox

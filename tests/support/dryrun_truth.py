@@ -52,6 +52,7 @@ def whole(path: Path) -> dict[str, Any]:
 
 
 def dry(path: Path) -> dict[str, Any]:
+    from kilowait.predict.dryrun.child.import_time import ImportTime
     from kilowait.predict.dryrun.pretend.fused_kernels import pretend_kernels
     from kilowait.predict.dryrun.pretend.libraries import pretend_libraries
     from kilowait.predict.dryrun.recorder import Recorder
@@ -60,7 +61,7 @@ def dry(path: Path) -> dict[str, Any]:
     recorder = Recorder(target="cpu")
     pretend_kernels(recorder)
     pretend_libraries(recorder)
-    record_script(recorder, path, ())
+    record_script(recorder, path, (), ImportTime(0.0))
     calls: Counter[str] = Counter()
     flops = 0.0
     for op in recorder.operations():

@@ -5,8 +5,10 @@ This side needs no PyTorch. A worker that dies is started again.
 
 import math
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self
@@ -14,10 +16,10 @@ from typing import IO, Self
 import msgspec
 
 from kilowait.core.errors import InputError
-from kilowait.predict.dryrun.child import bootstrap
 from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_answer, send_request
 from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.interpreter import OWN, Interpreter, plain_environment
 from kilowait.program.source import Source
 
 TARGETS = ("cuda", "cpu")
@@ -31,19 +33,22 @@ class DryRunner:
     `budget_s` are CPU seconds a program gets, and three times as many by the clock; when they are spent, the result is
     partial. `target` is "cuda" for any GPU type and "cpu" for CPU device types. `unsafe` executes programs with the
     rights of this process, limits of resources aside: only for programs that are trusted as much as the code that
-    calls this.
+    calls this. `interpreter` is the Python that programs run under, kilowait's own where nothing is said.
 
     Entering raises InputError where the machine has no sandbox and `unsafe` is not set.
     """
 
-    def __init__(self, *, budget_s: float = 1.0, target: str = "cuda", unsafe: bool = False) -> None:
+    def __init__(
+        self, *, budget_s: float = 1.0, target: str = "cuda", unsafe: bool = False, interpreter: Interpreter = OWN
+    ) -> None:
         if target not in TARGETS:
             raise InputError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
         if not 0 < budget_s < math.inf:
             raise InputError(f"budget_s must be > 0 and finite, got {budget_s}")
         self.budget_s = budget_s
         self.target = target
-        self.unsafe = unsafe
+        self.unsafe = unsafe or interpreter.contained
+        self.interpreter = interpreter
         self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -112,11 +117,11 @@ class DryRunner:
     def _start(self) -> None:
         self.close()
         self._worker = subprocess.Popen(
-            [sys.executable, bootstrap.__file__, self.target, self._mode],
+            [*self.interpreter.command, self.interpreter.bootstrap, self.target, self._mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_environment(),
+            env=_environment(self.interpreter),
         )
         try:
             failure = receive_answer(self._pipes()[1]).failure
@@ -124,7 +129,7 @@ class DryRunner:
             self.close()
             raise InputError(
                 "the worker of dry runs does not start; run it by hand to see why: "
-                f"{sys.executable} {bootstrap.__file__} {self.target} {self._mode}"
+                f"{shlex.join([*self.interpreter.command, self.interpreter.bootstrap])} {self.target} {self._mode}"
             ) from error
 
         if failure:
@@ -142,11 +147,14 @@ class DryRunner:
         return self._worker.stdin, self._worker.stdout
 
 
-def _environment() -> dict[str, str]:
+def _environment(interpreter: Interpreter) -> Mapping[str, str]:
     """Nothing is inherited but the way to the libraries; Hugging Face stays offline."""
+    if interpreter.contained:
+        return plain_environment()  # of the engine; the image has its own
+    own = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} if interpreter.is_own else {}
     return {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        **own,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": "1",

@@ -17,6 +17,7 @@ from types import FrameType
 
 import torch
 
+from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.forward import record_forward
 from kilowait.predict.dryrun.pretend.fused_kernels import pretend_kernels
@@ -30,6 +31,10 @@ AGAIN_S = 0.02
 """A program that swallows the end of its time is told again after so long."""
 PATIENCE = 5
 """How often it is told; then its record is handed in as it stands."""
+REMEDY = "predict with the job's own interpreter (--python PATH or --venv DIR; in the service --software NAME)"
+"""For a package that is not installed."""
+SPARE_S = 3.0
+"""So long above its budget the limit of CPU time stands, for a program that does not hear it."""
 
 
 class _BudgetSpent(BaseException):
@@ -53,16 +58,25 @@ def execute(program: DryProgram, folder: Path, target: str, budget_s: float, han
 
     budget_spent = f"the budget of {budget_s:g} CPU seconds was spent"
     _arm(budget_s, budget_spent, recorder, finish)
+    import_time = ImportTime(SPARE_S)
     reason = ""
     try:
-        _run(recorder, program, folder)
+        _run(recorder, program, folder, import_time)
     except _BudgetSpent:
         reason = budget_spent
     except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"[:500]
+        reason = _told(error)[:500]
     for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
         signal.setitimer(timer, 0)
     hand_in(result(reason))
+
+
+def _told(error: BaseException) -> str:
+    """What stopped a program, and what to do where that is known."""
+    told = f"{type(error).__name__}: {error}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"{told}: {REMEDY}"
+    return told
 
 
 def _arm(budget_s: float, budget_spent: str, recorder: Recorder, finish: Callable[[str], None]) -> None:
@@ -82,7 +96,7 @@ def _arm(budget_s: float, budget_spent: str, recorder: Recorder, finish: Callabl
     signal.setitimer(signal.ITIMER_REAL, budget_s * WALL, AGAIN_S)
 
 
-def _run(recorder: Recorder, program: DryProgram, folder: Path) -> None:
+def _run(recorder: Recorder, program: DryProgram, folder: Path, import_time: ImportTime) -> None:
     for name, data in program.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,11 +108,12 @@ def _run(recorder: Recorder, program: DryProgram, folder: Path) -> None:
     entrypoint = folder / program.entrypoint
     pretend_kernels(recorder)
     pretend_libraries(recorder)
+    import_time.install()
     text = program.files[program.entrypoint].decode("utf-8-sig")
     if is_forward(text):
         recorder.parameters = record_forward(recorder, text, program.entrypoint)
     else:
-        record_script(recorder, entrypoint, program.arguments)
+        record_script(recorder, entrypoint, program.arguments, import_time)
 
 
 def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float) -> DryRun:

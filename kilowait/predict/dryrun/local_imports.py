@@ -10,6 +10,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.loops.loops import Loops
 from kilowait.predict.dryrun.loops.rewrite import LOOPS, Sites, rewrite
 
@@ -17,8 +18,8 @@ from kilowait.predict.dryrun.loops.rewrite import LOOPS, Sites, rewrite
 class LocalImports:
     """A finder for `sys.meta_path` that takes what lies under `folder`, and leaves everything else to the others."""
 
-    def __init__(self, folder: Path, loops: Loops, sites: Sites) -> None:
-        self.folder, self.loops, self.sites = folder.resolve(), loops, sites
+    def __init__(self, folder: Path, loops: Loops, sites: Sites, import_time: ImportTime) -> None:
+        self.folder, self.loops, self.sites, self.import_time = folder.resolve(), loops, sites, import_time
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -55,4 +56,5 @@ class _Rewriting(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         """Run the module with what its rewritten loops call."""
         module.__dict__[LOOPS] = self.imports.loops
-        super().exec_module(module)
+        with self.imports.import_time.own():
+            super().exec_module(module)

@@ -40,9 +40,13 @@ TRY = "try"
 
 @dataclass(frozen=True)
 class SandboxLimits:
-    """What a child may take. `memory_bytes` is address space beyond what it has when it starts."""
+    """What a child may take. `memory_bytes` is address space beyond what it has when it starts.
+
+    It may raise its own limit of CPU time by `more_cpu_s`.
+    """
 
     cpu_s: float
+    more_cpu_s: float = 0.0
     memory_bytes: int = 4 << 30
     scratch_bytes: int = 64 << 20
     processes: int = 64
@@ -81,8 +85,9 @@ def limit(limits: SandboxLimits) -> None:
     }
     for kind, amount in amounts.items():
         _, hard = resource.getrlimit(kind)
-        amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-        resource.setrlimit(kind, (amount, amount))
+        most = float("inf") if hard == resource.RLIM_INFINITY else hard
+        more = int(limits.more_cpu_s) if kind == resource.RLIMIT_CPU else 0
+        resource.setrlimit(kind, (int(min(amount, most)), int(min(amount + more, most))))
 
 
 @cache

@@ -9,13 +9,14 @@ import sys
 from itertools import count
 from pathlib import Path
 
+from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.local_imports import LocalImports
 from kilowait.predict.dryrun.loops.loops import Loops
 from kilowait.predict.dryrun.loops.rewrite import LOOPS, rewrite
 from kilowait.predict.dryrun.recorder import Recorder, tracing
 
 
-def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...]) -> None:
+def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...], import_time: ImportTime) -> None:
     """Run the file `path` as __main__ in this process and record it; `sys.exit(0)` is a normal end.
 
     There is no way back: argv, the path of imports and __main__ are the script's from now on. Raises whatever the
@@ -29,7 +30,7 @@ def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...]) ->
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))
     sys.modules["__main__"] = module
-    LocalImports(Path.cwd(), loops, sites).install()
+    LocalImports(Path.cwd(), loops, sites, import_time).install()
     try:
         with tracing(recorder):
             exec(code, module.__dict__)

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from kilowait.predict.dryrun.child.import_time import MOST_S as IMPORTS_S
 from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_request, send_answer
 from kilowait.predict.dryrun.sandbox import SCRATCH, WALL, SandboxLimits, enter, limit, sandbox_available
 
@@ -45,7 +46,7 @@ def _fork(request: DryRunRequest, folder: Path, sandboxed: bool) -> ChildAnswer:
         _child(request, folder, write_end, sandboxed)
     os.close(write_end)
     try:
-        data, failure = _read(read_end, time.monotonic() + request.budget_s * WALL + GRACE_S)
+        data, failure = _read(read_end, time.monotonic() + request.budget_s * WALL + GRACE_S + IMPORTS_S)
     finally:
         os.close(read_end)
         with suppress(ProcessLookupError):
@@ -61,7 +62,7 @@ def _child(request: DryRunRequest, folder: Path, pipe: int, sandboxed: bool) -> 
     try:
         os.setpgid(0, 0)
         _keep_only(pipe)
-        limits = SandboxLimits(cpu_s=request.budget_s + GRACE_S)
+        limits = SandboxLimits(cpu_s=request.budget_s + GRACE_S, more_cpu_s=IMPORTS_S)
         if sandboxed:
             enter(folder, limits)
             folder = Path(SCRATCH)
