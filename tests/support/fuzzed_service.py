@@ -54,7 +54,7 @@ class Scheduler:
         self._url, self._controller = url, Controller(Store(url), simple(), order=("A100",))
         self._follower = NodeFollower(self._controller)
         for node in NODES:
-            self._controller.node_joined(node, "A100", 8, time.time())
+            self._controller.node_joined(node, "A100", 8, time.time(), 40_000_000_000)
             self._follower.nodes[node] = SeenNode(
                 node=node, address="::1", gpu_type="A100", gpus=8, taken=0.0, draining=False
             )
@@ -146,6 +146,7 @@ def fuzzed_service(folder):
     app.state.wrong_tokens = WrongTokens(sleep=at_once)  # or a thousand of them would take an hour
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen(128)  # who asks before the server is there waits
         server = uvicorn.Server(uvicorn.Config(app, log_level=logging.ERROR))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
