@@ -14,10 +14,10 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
+from kilowait.core.closed_ray import closed_ray
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import Program, Request, Retry
 from kilowait.isolation.modes import IsolationSettings
-from serve.ray_token import closed_ray
 from serve.runner.gang import NAMESPACE
 from serve.scheduler.scheduler import deploy
 from serve.scheduler.settings import SchedulerSettings, default_options
@@ -75,7 +75,7 @@ class PretendedCluster:
         head["num_gpus"] = unknown_gpus  # of a type that nobody says
         head["_system_config"] = {"health_check_period_ms": 500, "health_check_initial_delay_ms": 1000}  # quick to see
         self._closed = ExitStack()
-        self._closed.enter_context(closed_ray(folder / "kilowait.ray-token"))
+        self._closed.enter_context(closed_ray(ray, folder / "kilowait.ray-token"))
         self.ray = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
         ray.init(address=self.ray.address, namespace=NAMESPACE, log_to_driver=False)

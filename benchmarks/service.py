@@ -26,10 +26,10 @@ from fastapi import FastAPI
 from ray import serve
 from ray.cluster_utils import Cluster
 
+from kilowait.core.closed_ray import closed_ray
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
 from serve.app import Options, app
-from serve.ray_token import closed_ray
 from serve.runner.gang import NAMESPACE
 
 PORT = 8765
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=32, help="that submit at once")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder, closed_ray(Path(folder, "kilowait.ray-token")):
+    with tempfile.TemporaryDirectory() as folder, closed_ray(ray, Path(folder, "kilowait.ray-token")):
         results = _measure(args, Path(folder))
     sys.stdout.write(_as_text(results))
     if args.json:

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 import requests
 
 from benchmarks.service import program, running, until
+from kilowait.core.closed_ray import closed_ray
 from kilowait.predict.standin import MARK, UNREAD
-from serve.ray_token import closed_ray
 
 LINE = "x = x + 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + x\n"
 MANY = 200
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     with (
         tempfile.TemporaryDirectory() as folder,
-        closed_ray(Path(folder, "kilowait.ray-token")),
+        closed_ray(ray, Path(folder, "kilowait.ray-token")),
         running(Path(folder)) as (address, headers),
     ):
         results = _measure(address, headers, args.submissions)

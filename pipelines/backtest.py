@@ -17,6 +17,7 @@ import ray
 from rich.console import Console
 from tqdm import tqdm
 
+from kilowait.core.closed_ray import connected
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
@@ -103,28 +104,14 @@ def cores() -> int:
     return int(resources.get("CPU", 1))
 
 
-def connect(address: str) -> None:
-    """Join the Ray cluster at `address`, or start one here for "local"."""
-    if address == "local":
-        ray.init(address="local", include_dashboard=False, log_to_driver=False)
-    else:
-        ray.init(address=address, log_to_driver=False)
-
-
 def run(args: argparse.Namespace) -> None:
     """Backtest, write everything, and print the tables."""
     if args.samples < 1:
         raise InputError(f"--samples must be >= 1, got {args.samples!r}")
     found, samples = chosen_worlds(args)
     by_world = {world.classes: specs(args, world.classes) for world in found}
-    mine = not ray.is_initialized()
-    if mine:
-        connect(args.ray)
-    try:
+    with connected(ray, args.ray):
         rows = evaluate_all(found, samples, by_world)
-    finally:
-        if mine:
-            ray.shutdown()
     outcomes = parquet.table(rows, columns.BACKTEST)
     parquet.write_table(outcomes, args.out / OUTCOMES)
     last = found[-1]

@@ -19,7 +19,7 @@ from ray.serve import Application
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
-from kilowait.history.private_files import private_folder
+from kilowait.core.private_files import private_folder
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS

@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
+from kilowait.core.closed_ray import TOKEN_FILE
 from kilowait.core.errors import InputError
 from kilowait.isolation.modes import NONE, Holding, IsolationSettings, Mount, holding
-
-from .ray_token import TOKEN_FILE
 
 SQLITE = "sqlite:///"
 

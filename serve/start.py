@@ -19,10 +19,11 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from kilowait.client.client import DEFAULT_PORT
+from kilowait.core.closed_ray import TOKEN_SUFFIX, closed_ray
 from kilowait.core.errors import KilowaitError
 from kilowait.core.hardware import add_gpu_file_option, canonical
+from kilowait.core.private_files import make_private, private_folder
 from kilowait.core.started import command_name
-from kilowait.history.private_files import make_private, private_folder
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create, identify
 from kilowait.isolation.modes import AUTO, MODES
@@ -31,7 +32,6 @@ from kilowait.simulate.inventory import parse_nodes
 
 from .app import DATABASE, REFIT_EVERY, SQLITE, Options, app, make_folder
 from .isolation_options import said_at_start
-from .ray_token import TOKEN_SUFFIX, closed_ray
 from .reserved_port import reserved
 from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         with closing(reserved(args.host, args.port)):
             make_ready(make_folder(settings.url))
             token = _token(settings.url)
-            with closed_ray(_beside(settings.url, TOKEN_SUFFIX)):
+            with closed_ray(ray, _beside(settings.url, TOKEN_SUFFIX)):
                 _serve(args, options, token, isolation)
     except KilowaitError as error:
         print(f"serve: {error}", file=sys.stderr)

@@ -22,6 +22,7 @@ import ray
 from ray import tune
 from tqdm import tqdm
 
+from kilowait.core.closed_ray import connected
 from kilowait.core.errors import InputError
 from kilowait.core.started import command_name
 from kilowait.files import columns, parquet
@@ -150,10 +151,7 @@ def run_missing(missing: Sequence[Key], found: Sequence[World], count: int, stor
     """Run these trials under Ray Tune; raises InputError when any of them failed."""
     samples = {w.classes: [w.sample(i) for i in range(count)] for w in found}
     quieten()
-    started_ray = not ray.is_initialized()
-    if started_ray:
-        connect(args.ray)
-    try:
+    with connected(ray, args.ray):
         with tqdm(total=len(missing), desc="kappa", unit="trial", file=sys.stderr) as bar:
             tuner = tune.Tuner(
                 tune.with_parameters(simulate_trial, keys=list(missing), samples=samples),
@@ -166,23 +164,12 @@ def run_missing(missing: Sequence[Key], found: Sequence[World], count: int, stor
             grid = tuner.fit()
         if grid.errors:
             raise InputError(f"{len(grid.errors)} of {len(missing)} trials failed, the first with: {grid.errors[0]}")
-    finally:
-        if started_ray:
-            ray.shutdown()
 
 
 def quieten() -> None:
     """The progress bar and the table of trials say it all: no banner, no messages."""
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     logging.getLogger("ray.tune").setLevel(logging.WARNING)
-
-
-def connect(address: str) -> None:
-    """Join the Ray cluster at `address`, or start one here for "local"."""
-    if address == "local":
-        ray.init(address="local", include_dashboard=False, log_to_driver=False)
-    else:
-        ray.init(address=address, log_to_driver=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -28,6 +28,7 @@ from ray.tune.search.optuna import OptunaSearch
 from tqdm import tqdm
 
 from kilowait.core.arrays import IntArray
+from kilowait.core.closed_ray import connected
 from kilowait.core.errors import InputError
 from kilowait.core.started import command_name
 from kilowait.files import columns, parquet
@@ -140,14 +141,8 @@ def _check_settings(args: argparse.Namespace, settings: Mapping[str, Any]) -> No
 
 def _search(args: argparse.Namespace, inputs: Inputs, keys: Sequence[str], fold: IntArray) -> list[dict[str, Any]]:
     """Run or finish the experiment; a row of columns.PROBE_TRIALS for each trial."""
-    started_ray = not ray.is_initialized()
-    if started_ray:
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    try:
+    with connected(ray, "local", logging_level=logging.ERROR):
         grid = _tuner(args, inputs, keys, fold).fit()
-    finally:
-        if started_ray:
-            ray.shutdown()
     return [_row(grid[i]) for i in range(len(grid))]
 
 

@@ -143,6 +143,7 @@ def check_environment(environment: Mapping[str, str]) -> None:
     if len(environment) > MAX_ENTRIES:
         raise InputError(f"environment: {len(environment):,} variables, the limit is {MAX_ENTRIES}; leave some out")
     for name, value in environment.items():
+        _check_characters("environment", name, value)
         if not 0 < len(name) <= MAX_NAME or "=" in name or "\0" in name + value:
             raise InputError(
                 f"environment: variable {name[:60]!r}: a name has 1 to {MAX_NAME} characters, no '=', and neither part "
@@ -160,6 +161,16 @@ def check_environment(environment: Mapping[str, str]) -> None:
         )
 
 
+def _check_characters(field: str, *texts: str) -> None:
+    """Raises InputError for half a character (a lone surrogate), which JSON can say and nothing can keep."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            where = f"{field}: half a character at place {error.start} of {text[:60]!r}"
+            raise InputError(f"{where}; send whole characters, encoded as UTF-8") from None
+
+
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
@@ -175,6 +186,7 @@ def _check_program(program: Program) -> None:
         if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
             raise InputError(f"file {name!r}: give a path inside the job's own folder")
     check_environment(program.environment)
+    _check_characters("arguments", *program.arguments)
     if any("\0" in argument for argument in program.arguments):
         raise InputError("arguments must have no NUL byte")
     if (size := sum(len(_bytes(argument)) for argument in program.arguments)) > MAX_ARGUMENTS_BYTES:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from kilowait.core.errors import InputError, StoreError
+from kilowait.core.private_files import make_private
 from kilowait.history import lease, schema_version
 
 WAIT_S = 5.0
@@ -24,6 +25,11 @@ BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database that is in use, or was when its process died."""
 MAGIC = b"SQLite format 3\0"
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def make_database_private(file: Path) -> None:
+    """As `make_private`, with what SQLite keeps beside the database."""
+    make_private(file, *_beside(file))
 
 
 def copy_database(source: Path, target: Path) -> int:

@@ -24,9 +24,8 @@ from kilowait.core.submission import Log, Program, Retry
 from kilowait.history import lease, schema_version
 from kilowait.history.database_url import parse_url, sqlite_file
 from kilowait.history.lease import Claim
-from kilowait.history.private_files import make_private
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA
-from kilowait.history.sqlite_files import copy_database
+from kilowait.history.sqlite_files import copy_database, make_database_private
 from kilowait.history.statements import Statements
 from kilowait.history.writing import Writing
 
@@ -47,7 +46,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self._engine = create_engine(parsed_url := parse_url(url), connect_args=_waiting(parsed_url))
         if (file := sqlite_file(parsed_url)) is not None:
-            make_private(file)
+            make_database_private(file)
         self.name = self._engine.url.render_as_string(hide_password=True)
         if self._engine.dialect.name == "sqlite":
             hooks.listen(self._engine, "connect", _make_durable)

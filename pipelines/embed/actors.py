@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 
+from kilowait.core.closed_ray import connected
 from kilowait.core.errors import InputError, SourceError
 from kilowait.files.columns import EMBEDDINGS
 from kilowait.lab.evaluate.shards import Shard
@@ -102,18 +103,8 @@ def _table(shard: Shard) -> pa.Table:
 @contextmanager
 def session() -> Iterator[None]:
     """Attach to the cluster of RAY_ADDRESS or of this process, else start one here and end it afterwards."""
-    if ray.is_initialized():
+    with connected(ray, os.environ.get("RAY_ADDRESS") or None):
         yield
-        return
-    address = os.environ.get("RAY_ADDRESS")
-    if address:
-        ray.init(address=address, log_to_driver=False)
-    else:
-        ray.init(address="local", include_dashboard=False, log_to_driver=False)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def pool(shards: int, *, actors: int | None, threads: int, gpus_per_actor: int | None) -> tuple[int, dict[str, float]]:

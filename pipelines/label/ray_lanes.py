@@ -17,6 +17,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from kilowait.core.closed_ray import connected
 from kilowait.core.errors import InputError, MeterError
 from kilowait.lab.label.campaign import Lane
 from kilowait.measure.measured_run import Device, MeasuredRun
@@ -127,9 +128,7 @@ def ray_lanes(
     Uses the connection to Ray that is there, else makes one to `address`. Raises InputError for a type that no node
     offers, before anything waits for it.
     """
-    if not ray.is_initialized():
-        ray.init(address=address, log_to_driver=False)
-        stack.callback(ray.shutdown)
+    stack.enter_context(connected(ray, address))
     actors: list[Any] = []
     stack.callback(_close, actors)
     nodes = _nodes()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import ray
 
+from kilowait.core.closed_ray import connected
 from kilowait.core.errors import InputError
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec
@@ -41,7 +42,6 @@ from kilowait.lab.study.information import (
 from kilowait.lab.study.many_types import TypesWorld
 from kilowait.lab.study.study_page import StudyInputs, write_study
 
-from ..backtest import connect
 from .cells import CellFiles, finish, finish_rates
 from .study_options import Size, parser, parts, size
 from .world_families import TRACE_CLASSES, VALIDATION_SAMPLES, distinct, scenario_families, specs, trace_families
@@ -123,15 +123,9 @@ def run(args: argparse.Namespace) -> None:
         if missing and "information" in wanted:
             print(message, file=sys.stderr)
     whole = plan(args, wanted, much, pool)
-    mine = not ray.is_initialized()
-    if mine:
-        connect(args.ray)
-    try:
+    with connected(ray, args.ray):
         rows = finish(whole.points, whole.families, CellFiles(args.out / "cells", columns.STUDY_CELLS))
         rates = _rates(args, whole, much) if "rates" in wanted else []
-    finally:
-        if mine:
-            ray.shutdown()
     parquet.write_table(parquet.table(rows, columns.STUDY), args.out / "study.parquet")
     parquet.write_table(parquet.table(rates, columns.RATES), args.out / "rates.parquet")
     inputs = StudyInputs(

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
+from fastapi.security import HTTPBearer
 
 from kilowait.history.tokens import Identity, Role
 
@@ -17,6 +18,8 @@ def the_desk(request: Request) -> Desk:
 
 
 At = Annotated[Desk, Depends(the_desk)]
+BEARER = HTTPBearer(auto_error=False, description="an operator makes a token with: kilowait token create")
+"""Declares in the description of the API that a route asks for a token; `allowed` looks at it."""
 
 
 async def identified(request: Request, authorization: str | None) -> Identity:
@@ -37,7 +40,9 @@ async def identified(request: Request, authorization: str | None) -> Identity:
 def allowed(role: Role) -> Any:
     """A dependency: who asks, refused without a token of at least this role."""
 
-    async def check(request: Request, authorization: Annotated[str | None, Header()] = None) -> Identity:
+    async def check(
+        request: Request, _: Annotated[Any, Depends(BEARER)], authorization: Annotated[str | None, Header()] = None
+    ) -> Identity:
         identity = await identified(request, authorization)
         if identity.role < role:
             have, need = identity.role.name.lower(), role.name.lower()

@@ -15,6 +15,7 @@ from ..desk.desk import Desk
 from ..wire import schemas
 from ..wire.health_schemas import Health
 from ..wire.page_schemas import Overview
+from ..wire.problems import Refusal
 from .access import At, Operator, Reader
 from .metrics import text as metric_text
 
@@ -43,7 +44,7 @@ async def undrain(node: str, desk: At, who: Operator) -> schemas.ClusterView:
     return await cluster(desk, who)
 
 
-@router.get("/health")
+@router.get("/health", responses={503: {"model": Health, "description": "it cannot do all of its work now"}})
 async def health(desk: At, response: Response) -> Health:
     """Whether the scheduler and the predictor answer; needs no token. 503 where they do not."""
     try:
@@ -94,6 +95,9 @@ async def list_tokens(desk: At, _: Operator) -> schemas.TokenList:
 @router.delete("/tokens/{token_id}", status_code=204)
 async def revoke_token(token_id: str, desk: At, _: Operator, force: bool = False) -> None:
     """Refuse a token from now on; the last operator's only with `force`."""
+    if token_id not in {row["token_id"] for row in await desk.ask(questions.list_tokens)}:
+        remedy = "list them with GET /v1/tokens, or: kilowait token list"
+        raise Refusal(404, "not found", f"no token {token_id!r}", field="token_id", remedy=remedy)
     await desk.ask(questions.revoke_token, token_id, force)
     desk.forget_identities()
 

@@ -36,6 +36,7 @@ PROBLEM: dict[str, Any] = {
 OVER = {"finished", "failed", "cancelled"}
 FOLLOW_S = 0.5
 HISTORY_PAGE = 1000
+HISTORY_KINDS: dict[str, Any] = {"text/csv": {}, "application/vnd.apache.parquet": {}}
 
 
 def build(desk: Desk, learner: Learner) -> FastAPI:
@@ -136,7 +137,7 @@ async def explain(job_id: str, desk: At, who: Reader) -> Why:
     return why(row, mirror, expected, errors.basis, deadline, time.time())
 
 
-@router.get("/jobs/{job_id}/logs", response_model=schemas.LogPiece)
+@router.get("/jobs/{job_id}/logs", response_model=schemas.LogPiece, responses={200: {"content": {"text/plain": {}}}})
 async def logs(
     job_id: str,
     desk: At,
@@ -185,7 +186,7 @@ async def what_if(body: schemas.SubmissionBody, desk: At, who: Reader) -> WhatIf
     )
 
 
-@router.get("/history", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+@router.get("/history", response_class=Response, responses={200: {"content": HISTORY_KINDS}})
 async def history(
     desk: At,
     who: Reader,

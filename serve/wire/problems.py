@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from ray.exceptions import RayError, RayTaskError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from kilowait.core.control_characters import escaped, escaped_all
 from kilowait.core.errors import (
@@ -29,6 +30,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_S = 2.0
 """What Retry-After says when something is full or on its way back."""
 
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 NOT_THERE = {404: "there is nothing", 405: "not with this method"}
 MAX_TOLD = 100
 """Mistakes of one request that are told: a long list would answer a large request with a larger one."""
@@ -175,7 +177,17 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     detail, remedy = str(error.detail), "correct the request"
     if (what := NOT_THERE.get(error.status_code)) is not None:
         detail, remedy = f"{request.method} {request.url.path}: {what}", "see /v1/openapi.json for what there is"
-    return answer(Refusal(error.status_code, str(error.detail).lower(), detail, remedy=remedy))
+    response = answer(Refusal(error.status_code, str(error.detail).lower(), detail, remedy=remedy))
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(_methods_of(request))
+    return response
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What may be done with a path; what was matched knows of one route, and a path may have several."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    routes = request.app.routes
+    return [name for name, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:

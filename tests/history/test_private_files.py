@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from kilowait.history import private_files
-from kilowait.history.private_files import make_private
+from kilowait.core import private_files
+from kilowait.history.sqlite_files import make_database_private
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.policies.simple import simple
@@ -39,7 +39,7 @@ def test_one_that_all_could_read_is_made_private_with_what_is_beside_it(tmp_path
     for name in ("kilowait.db", "kilowait.db-wal", "kilowait.db-shm"):
         (tmp_path / name).touch()
         (tmp_path / name).chmod(0o644)
-    make_private(tmp_path / "kilowait.db")
+    make_database_private(tmp_path / "kilowait.db")
     assert set(modes(tmp_path).values()) == {"0o600"}
 
 
@@ -52,7 +52,7 @@ def test_another_users_file_is_left_and_told_of(tmp_path, monkeypatch, caplog):
     file.chmod(0o644)
     monkeypatch.setattr(private_files.os, "chmod", refused)
     with caplog.at_level(logging.WARNING):
-        make_private(file)
+        make_database_private(file)
     assert f"{file}: others may read it (mode 644)" in caplog.text
     assert "chmod 600" in caplog.text
 
@@ -61,5 +61,5 @@ def test_what_is_private_already_stays_as_it_is(tmp_path):
     file = tmp_path / "kilowait.db"
     file.touch()
     file.chmod(0o400)
-    make_private(file)
+    make_database_private(file)
     assert modes(tmp_path) == {"kilowait.db": "0o400"}

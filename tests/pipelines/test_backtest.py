@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import ray
 
+from kilowait.core.closed_ray import local_ray
 from kilowait.core.errors import InputError
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest import backtest_page
@@ -135,17 +136,16 @@ class TestComparison:
 
 
 @pytest.fixture(scope="module")
-def local_ray():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-    yield
-    ray.shutdown()
+def one_ray():
+    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
+        yield
 
 
 def run(out, *extra):
     return backtest.main(["--scenario", "paper", "--samples", "3", "--out", str(out), *extra])
 
 
-def test_the_command_end_to_end(local_ray, tmp_path, capsys):
+def test_the_command_end_to_end(one_ray, tmp_path, capsys):
     kappa = tmp_path / "kappa.json"
     entries = {"waiting": {"kappa": 0.0}, "energy": {"kappa": 1e-4}}
     kappa.write_text(json.dumps({"version": 1, "classes": {"paper-like": entries, "calibrated": entries}}))
@@ -170,7 +170,7 @@ def test_the_command_end_to_end(local_ray, tmp_path, capsys):
     assert again.to_pylist() == rows
 
 
-def test_each_world_is_compared_once_for_terminal_page_and_json(local_ray, tmp_path, monkeypatch):
+def test_each_world_is_compared_once_for_terminal_page_and_json(one_ray, tmp_path, monkeypatch):
     worlds = []
 
     def counting(outcomes, *args, **options):
@@ -201,7 +201,7 @@ def residuals(tmp_path):
 
 
 @pytest.mark.parametrize("kinds", ["both", "oracle,noisy"])
-def test_the_oracle_runs_beside_noisy_predictions_on_the_same_samples(local_ray, tmp_path, capsys, residuals, kinds):
+def test_the_oracle_runs_beside_noisy_predictions_on_the_same_samples(one_ray, tmp_path, capsys, residuals, kinds):
     common = ["--classes", "paper-like", "--policies", "greedy,value"]
     assert run(tmp_path, *common, "--predictions", kinds, *residuals) == 0
     rows = parquet.read_table(tmp_path / "scores.parquet", columns.BACKTEST).to_pylist()
@@ -272,14 +272,14 @@ def test_both_kappas_are_refused(capsys):
     assert "--kappa-relative: not allowed with argument --kappa" in capsys.readouterr().err
 
 
-def test_a_sample_runs_under_every_policy(local_ray, tmp_path):
+def test_a_sample_runs_under_every_policy(one_ray, tmp_path):
     assert run(tmp_path, "--classes", "paper-like", "--policies", "sjf,easy,conservative,value_aging,fair") == 0
     rows = parquet.read_table(tmp_path / "scores.parquet", columns.BACKTEST).to_pylist()
     assert {row["policy"] for row in rows} == {"simple", "sjf", "easy", "conservative", "value_aging", "fair"}
     assert len({row["jobs"] for row in rows if row["sample"] == 0}) == 1
 
 
-def test_a_backtest_with_relative_kappa_has_no_kappa_per_kwh(local_ray, tmp_path, capsys):
+def test_a_backtest_with_relative_kappa_has_no_kappa_per_kwh(one_ray, tmp_path, capsys):
     assert run(tmp_path, "--classes", "paper-like", "--policies", "value", "--kappa-relative", "0.5") == 0
     rows = parquet.read_table(tmp_path / "scores.parquet", columns.BACKTEST).to_pylist()
     assert {(row["policy"], row["kappa"]) for row in rows} == {("simple", None), ("value (relative 0.5)", None)}

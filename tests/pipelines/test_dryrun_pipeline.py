@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import ray
 
+from kilowait.core.closed_ray import local_ray
 from kilowait.core.errors import InputError
 from kilowait.lab.evaluate.dry_run_shards import finished, read_dry_runs, write_dry_runs
 from kilowait.predict.dryrun.dry_runner import DryRunner
@@ -43,10 +44,9 @@ def _gemm(run: DryRun) -> Operation:
 
 
 @pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=200_000_000, log_to_driver=False)
-    yield
-    ray.shutdown()
+def one_ray() -> Iterator[None]:
+    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:
         read_dry_runs(tmp_path, "cpu")
 
 
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("one_ray")
 def test_the_command_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus, out = tmp_path / "corpus", tmp_path / "out"
     corpus.mkdir()

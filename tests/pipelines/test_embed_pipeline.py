@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.embed_resume import kill_and_resume
+from kilowait.core.closed_ray import local_ray
 from kilowait.lab.evaluate.shards import PREFIX, find_files, plan
 from kilowait.program.source import source_from_bytes
 from pipelines.embed import embed
@@ -30,10 +31,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=200_000_000, log_to_driver=False)
-    yield
-    ray.shutdown()
+def one_ray() -> Iterator[None]:
+    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
+        yield
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def states(out: Path) -> dict[str, tuple[int, bytes]]:
     return {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in out.glob(f"{PREFIX}*")}
 
 
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("one_ray")
 class TestOneRun:
     def test_counts_refusals_and_twins_and_resumes(self, corpus, model, tmp_path, capsys):
         out = tmp_path / "out"

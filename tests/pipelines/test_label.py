@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kilowait.core.closed_ray import local_ray
 from kilowait.core.errors import InputError, MeterError
 from kilowait.files.columns import CORPUS, LABELS, RUNS
 from kilowait.files.parquet import read_table, table, write_table
@@ -206,9 +207,8 @@ def test_a_sample_is_the_same_for_the_same_seed_and_keeps_the_manifests_order():
 def one_node():
     import ray
 
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=2 * 10**8)
-    yield
-    ray.shutdown()
+    with local_ray(ray, num_cpus=1, object_store_memory=2 * 10**8):
+        yield
 
 
 @pytest.mark.usefixtures("one_node")

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
+from kilowait.core.closed_ray import local_ray
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec, World, evaluate
 from pipelines.study import study
@@ -15,10 +16,9 @@ SMALL = ["--quick", "--samples", "2", "--classes", "calibrated", "--policies", "
 
 
 @pytest.fixture(scope="module")
-def local_ray():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-    yield
-    ray.shutdown()
+def one_ray():
+    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def inputs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def out(local_ray, inputs, tmp_path_factory):
+def out(one_ray, inputs, tmp_path_factory):
     """The whole study, small, with residuals and a trace."""
     folder = tmp_path_factory.mktemp("study")
     trace = ["--trace", f"generic:{inputs / 'jobs.csv'}", "--gpus", "A100=2,A6000=4", "--window-jobs", "40"]
@@ -142,7 +142,7 @@ def test_a_finished_study_computes_nothing_and_a_torn_cell_alone_again(out, inpu
     ]
 
 
-def test_another_setting_is_another_cell_and_kept_cells_are_what_is_shown(local_ray, tmp_path, capsys):
+def test_another_setting_is_another_cell_and_kept_cells_are_what_is_shown(one_ray, tmp_path, capsys):
     common = ["--parts", "information", "--out", str(tmp_path)]
     assert study.main([*SMALL, *common]) == 0
     said = capsys.readouterr().err

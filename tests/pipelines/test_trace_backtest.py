@@ -5,6 +5,7 @@ import json
 import pytest
 import ray
 
+from kilowait.core.closed_ray import local_ray
 from kilowait.files import columns, parquet
 from pipelines import backtest
 
@@ -24,10 +25,9 @@ def small(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def local_ray():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-    yield
-    ray.shutdown()
+def one_ray():
+    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
+        yield
 
 
 def run(out, path, *extra):
@@ -35,7 +35,7 @@ def run(out, path, *extra):
     return backtest.main([*common, "--out", str(out), *extra])
 
 
-def test_the_command_end_to_end(local_ray, small, tmp_path, capsys):
+def test_the_command_end_to_end(one_ray, small, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(out, small, "--window-jobs", "20") == 0
     printed = capsys.readouterr().out

@@ -13,6 +13,7 @@ import requests
 from benchmarks.pretended_cluster import PretendedCluster
 from kilowait.core.submission import Program
 from serve.scheduler.open_cluster import refuse_open_cluster
+from tests.support.listening import LOOPBACK, listening
 
 CALL = """
 import sys
@@ -40,10 +41,6 @@ except Exception as error:
 GUESSES = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """What a job asks to see, so that its Ray looks for the cluster on 127.0.0.1."""
 
-LISTENS = "0A"
-LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
-"""127.0.0.1, the same as IPv6 has it, and ::1, as the kernel writes them."""
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -62,22 +59,6 @@ def asked(address, **settings):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     command = [sys.executable, "-c", CALL, address]
     return subprocess.run(command, env={**environment, **settings}, stdout=-1, text=True, check=True).stdout.strip()
-
-
-def listening(pids):
-    """The addresses, as the kernel writes them, on which these processes listen."""
-    sockets = {}
-    for table in ("tcp", "tcp6"):
-        rows = [line.split() for line in Path("/proc/net", table).read_text().splitlines()[1:]]
-        sockets |= {f"socket:[{row[9]}]": row[1].partition(":")[0] for row in rows if row[3] == LISTENS}
-    held = set()
-    for pid in pids:
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                held.add(os.readlink(descriptor))
-            except OSError:  # closed meanwhile
-                continue
-    return [sockets[name] for name in held & sockets.keys()]
 
 
 def test_only_a_client_with_the_token_is_answered(world):

@@ -5,8 +5,8 @@ import socket
 import pytest
 import ray
 
+from kilowait.core.closed_ray import closed_ray, read_again
 from kilowait.core.errors import InputError
-from serve.ray_token import closed_ray, read_again
 from serve.scheduler.open_cluster import refuse_open_cluster
 from serve.scheduler.scheduler import deploy
 from serve.scheduler.settings import SchedulerSettings
@@ -19,12 +19,12 @@ def _disabled():
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_AUTH_MODE", "disabled")
         yield
-    read_again()
+    read_again(ray)
 
 
 @pytest.mark.usefixtures("_disabled")
 def test_the_scheduler_refuses_unless_it_is_told(tmp_path):
-    with closed_ray(tmp_path / "ray-token"):
+    with closed_ray(ray, tmp_path / "ray-token"):
         ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
         try:
             url = f"sqlite:///{tmp_path}/kilowait.db"

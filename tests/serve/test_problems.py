@@ -56,6 +56,22 @@ def test_a_path_that_is_not_there_is_named_once(tmp_path):
         assert (told["title"], told["detail"]) == ("method not allowed", "DELETE /v1/jobs: not with this method")
 
 
+def test_a_token_that_is_not_there_is_not_found(tmp_path):
+    with DeskWorld(tmp_path) as world:
+        answer = world.call("DELETE", "/v1/tokens/nobody", "operator")
+        assert (answer.status_code, answer.json()["field"]) == (404, "token_id")
+        assert "kilowait token list" in answer.json()["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"), [("/v1/jobs", "GET, POST"), ("/v1/jobs/x/why", "GET"), ("/v1/tokens/x", "DELETE")]
+)
+def test_what_is_not_done_with_a_path_is_answered_with_what_is(tmp_path, path, methods):
+    with DeskWorld(tmp_path) as world:
+        answer = world.call("PATCH", path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, methods)
+
+
 def test_every_operation_declares_its_problems_as_they_are_sent(tmp_path):
     with DeskWorld(tmp_path) as world:
         described = world.call("GET", "/v1/openapi.json", None).json()

@@ -10,10 +10,10 @@ import requests
 from ray import serve
 from ray.cluster_utils import Cluster
 
+from kilowait.core.closed_ray import closed_ray
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
 from serve.app import Options, app
-from serve.ray_token import closed_ray
 from serve.runner.gang import NAMESPACE
 
 MEMORY_BYTES = 80_000_000
@@ -32,7 +32,7 @@ class ServiceWorld:
         self.shared.chmod(0o777)  # jobs have users of their own
         options = {"mounts": [f"{self.shared}:rw"], **options}
         self._closed = ExitStack()
-        self._closed.enter_context(closed_ray(Path(folder, "kilowait.ray-token")))
+        self._closed.enter_context(closed_ray(ray, Path(folder, "kilowait.ray-token")))
         self.cluster = Cluster(
             initialize_head=True,
             head_node_args={"num_cpus": 2, "include_dashboard": False, "object_store_memory": MEMORY_BYTES},

@@ -5,6 +5,7 @@ import json
 import pytest
 import ray
 
+from kilowait.core.closed_ray import local_ray
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.files import columns, parquet
@@ -66,13 +67,12 @@ class TestSearch:
 
 
 @pytest.fixture(scope="module")
-def local_ray():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-    yield
-    ray.shutdown()
+def one_ray():
+    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
+        yield
 
 
-def test_the_command_writes_resumes_and_starts_over(local_ray, tmp_path, capsys):
+def test_the_command_writes_resumes_and_starts_over(one_ray, tmp_path, capsys):
     arguments = [*SMALL, "--out", str(tmp_path)]
     assert command.main(arguments) == 0
     first = capsys.readouterr()

@@ -6,6 +6,7 @@ import optuna
 import pytest
 import ray
 
+from kilowait.core.closed_ray import local_ray
 from kilowait.files.columns import PROBE_TRIALS
 from kilowait.files.parquet import read_table
 from kilowait.predict.probe.probe import ProbeConfig
@@ -58,16 +59,15 @@ def test_every_point_of_the_space_is_a_valid_configuration(kind):
 
 
 @pytest.fixture(scope="module")
-def local_ray():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
-    yield
-    ray.shutdown()
+def one_ray():
+    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
+        yield
 
 
 # Ray and Optuna warn of their own future interfaces while saving and restoring an experiment
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_the_command_searches_goes_on_and_starts_over(local_ray, tmp_path, capsys):
+def test_the_command_searches_goes_on_and_starts_over(one_ray, tmp_path, capsys):
     write_world(tmp_path)
     options = ["--labels", str(tmp_path / "labels.parquet"), "--embeddings", str(tmp_path / "embeddings")]
     options += ["--out", str(tmp_path / "tune"), "--smoke", "--kinds", "kernel"]

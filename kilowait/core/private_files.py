@@ -1,4 +1,4 @@
-"""Files of the history that nobody but their owner may read: they hold programs, and hashes of tokens."""
+"""Files that nobody but their owner may read: a history, which holds programs and hashes of tokens, and tokens."""
 
 import logging
 import os
@@ -6,20 +6,18 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from kilowait.history.sqlite_files import BESIDE
-
 FILE, FOLDER = 0o600, 0o700
 _OTHERS = 0o077
 
 
-def make_private(file: Path) -> None:
+def make_private(file: Path, *beside: Path) -> None:
     """Make the file where there is none; take from group and others what they may do with it and what is beside it.
 
     A file of another user is left as it is and told of in the log. Whoever opens the file finds what else is wrong.
     """
     with suppress(OSError):  # never opened where it is there: closing it would drop SQLite's locks of this process
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE))
-    for path in (file, *(file.with_name(file.name + end) for end in BESIDE)):
+    for path in (file, *beside):
         with suppress(FileNotFoundError, NotADirectoryError):
             _close_to_others(path)
 
