@@ -25,6 +25,7 @@ from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.sandbox import WALL
 from kilowait.predict.dryrun.script import record_script
+from kilowait.predict.dryrun.standins.stand_in import stand_in
 
 AGAIN_S = 0.02
 """A program that swallows the end of its time is told again after so long."""
@@ -94,6 +95,7 @@ def _run(recorder: Recorder, program: DryProgram, folder: Path) -> None:
     entrypoint = folder / program.entrypoint
     pretend_kernels(recorder)
     pretend_libraries(recorder)
+    stand_in(recorder, folder)
     text = program.files[program.entrypoint].decode("utf-8-sig")
     if is_forward(text):
         recorder.parameters = record_forward(recorder, text, program.entrypoint)
@@ -120,6 +122,7 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float
         peak_memory_bytes=recorder.peak_memory_bytes,
         seconds=seconds,
         assumptions=tuple(recorder.assumptions),
-        missing=tuple(recorder.missing),
+        assumed_how=tuple(recorder.assumptions.values()),
+        missing=tuple(recorder.missing) + recorder.uncounted(),
         interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
     )
