@@ -22,7 +22,7 @@ from kilowait.predict.dryrun.forward import record_forward
 from kilowait.predict.dryrun.pretend.fused_kernels import pretend_kernels
 from kilowait.predict.dryrun.pretend.libraries import pretend_libraries
 from kilowait.predict.dryrun.record import Completeness, DryRun
-from kilowait.predict.dryrun.recorder import Recorder
+from kilowait.predict.dryrun.recorder import MOST_LINES, Recorder
 from kilowait.predict.dryrun.sandbox import WALL
 from kilowait.predict.dryrun.script import record_script
 from kilowait.predict.dryrun.standins.stand_in import stand_in
@@ -123,6 +123,6 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float
         seconds=seconds,
         assumptions=tuple(recorder.assumptions),
         assumed_how=tuple(recorder.assumptions.values()),
-        missing=tuple(recorder.missing) + recorder.uncounted(),
+        missing=(*recorder.missing, *recorder.uncounted())[:MOST_LINES],
         interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
     )

@@ -10,7 +10,7 @@ from kilowait.predict.dryrun.standins.packages.inert import Inert, InertModule
 
 NAMES = (
     "wandb tensorboard torch.utils.tensorboard tensorboardX tensorboard_logger mlflow comet_ml neptune aim clearml trains "
-    "visdom swanlab trackio dvclive sacred codecarbon nvitop"
+    "visdom swanlab trackio dvclive sacred codecarbon dllogger mlperf_logging"
 )
 
 

@@ -5,8 +5,8 @@ An optimizer reads and writes what its plain form does; 8-bit states are counted
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch

@@ -25,8 +25,10 @@ class KernelModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        value = _layer(self._recorder, self.__name__, name) if name[:1].isupper() else _function(
-            self._recorder, f"{self.__name__}.{name}"
+        value = (
+            _layer(self._recorder, self.__name__, name)
+            if name[:1].isupper()
+            else _function(self._recorder, f"{self.__name__}.{name}")
         )
         setattr(self, name, value)
         return value
