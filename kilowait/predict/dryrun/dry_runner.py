@@ -18,7 +18,7 @@ import msgspec
 from kilowait.core.errors import InputError
 from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_answer, send_request
 from kilowait.predict.dryrun.dry_program import DryProgram
-from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.record import HOW, Completeness, DryRun
 from kilowait.predict.interpreter import OWN, Interpreter, plain_environment
 from kilowait.program.source import Source
 
@@ -180,6 +180,8 @@ def checked(data: bytes, program: DryProgram, target: str) -> DryRun:
     for lines in (run.assumptions, run.missing, run.unset, (run.interpreter,)):
         if len(lines) > MOST_LINES or any(len(line) > LONGEST_LINE for line in lines):
             raise ValueError(f"it says more than {MOST_LINES} lines of {LONGEST_LINE} characters")
+    if len(run.assumed_how) != len(run.assumptions) or not set(run.assumed_how) <= set(HOW):
+        raise ValueError("its assumptions are of no known kind")
     numbers = [run.steps, run.parameters, run.peak_memory_bytes, run.seconds]
     for op in run.operations:
         numbers += [op.count, op.flops, op.bytes_read, op.bytes_written, op.kernels]

@@ -23,9 +23,10 @@ from kilowait.predict.dryrun.forward import record_forward
 from kilowait.predict.dryrun.pretend.fused_kernels import pretend_kernels
 from kilowait.predict.dryrun.pretend.libraries import pretend_libraries
 from kilowait.predict.dryrun.record import Completeness, DryRun
-from kilowait.predict.dryrun.recorder import Recorder
+from kilowait.predict.dryrun.recorder import MOST_LINES, Recorder
 from kilowait.predict.dryrun.sandbox import WALL
 from kilowait.predict.dryrun.script import record_script
+from kilowait.predict.dryrun.standins.stand_in import stand_in
 
 AGAIN_S = 0.02
 """A program that swallows the end of its time is told again after so long."""
@@ -109,6 +110,7 @@ def _run(recorder: Recorder, program: DryProgram, folder: Path, import_time: Imp
     pretend_kernels(recorder)
     pretend_libraries(recorder)
     import_time.install()
+    stand_in(recorder, folder)
     text = program.files[program.entrypoint].decode("utf-8-sig")
     if is_forward(text):
         recorder.parameters = record_forward(recorder, text, program.entrypoint)
@@ -135,6 +137,7 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float
         peak_memory_bytes=recorder.peak_memory_bytes,
         seconds=seconds,
         assumptions=tuple(recorder.assumptions),
-        missing=tuple(recorder.missing),
+        assumed_how=tuple(recorder.assumptions.values()),
+        missing=(*recorder.missing, *recorder.uncounted())[:MOST_LINES],
         interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
     )

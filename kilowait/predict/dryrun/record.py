@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from enum import Enum
 
-_LATER = ("assumptions", "missing", "unset", "interpreter")
+_LATER = ("assumptions", "assumed_how", "missing", "unset", "interpreter")
 """What records of older versions have not got; left out of the JSON where it is empty."""
 
 
@@ -46,6 +46,10 @@ class Kind(_Word):
     OTHER = "other"
 
 
+HOW = ("given", "catalogue", "modelled", "default")
+"""How an assumption is known: said by the user; a published fact; work told by an operator's name; nothing known."""
+
+
 @dataclass(frozen=True)
 class Operation:
     """Equal calls of one operator: the same shapes, types and attributes.
@@ -78,7 +82,8 @@ class DryRun:
     `peak_memory_bytes` the most that lived on the target at once (no allocator overhead). `reason` says why a run is
     not whole. `seconds` is what the dry run itself took, measured.
 
-    `assumptions` are what the record rests on, a line for the user each; `missing` names operators and packages whose
+    `assumptions` are what the record rests on, a line for the user each, and `assumed_how` says of each how
+    it is known (one of `HOW`); `missing` names operators and packages whose
     time is not in it; `unset` the environment variables that the program read and did not find; `interpreter` the
     versions it ran under ("Python 3.11.7, torch 2.9.0").
     """
@@ -93,6 +98,7 @@ class DryRun:
     peak_memory_bytes: float = 0.0
     seconds: float = 0.0
     assumptions: tuple[str, ...] = ()
+    assumed_how: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unset: tuple[str, ...] = ()
     interpreter: str = field(default="", compare=False)  # how it was had, no part of what was found

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, UnsupportedOperatorException
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kilowait.predict.dryrun.child.older_torch import STORAGES_LAST, when_gone
@@ -29,6 +29,7 @@ from kilowait.predict.dryrun.memory import OperatorMemory
 from kilowait.predict.dryrun.operators import kernels_of, kind_of
 from kilowait.predict.dryrun.record import Kind, Operation
 from kilowait.predict.dryrun.sizes import sized
+from kilowait.predict.dryrun.standins.packages.custom_operators import guessed_result
 from kilowait.predict.dryrun.tally import Key, Tallies
 from kilowait.predict.dryrun.tensors import bytes_of, crosses, device_of, dtype_of, tensors_in
 from kilowait.predict.dryrun.values import assumed_of, remember, values_of
@@ -56,7 +57,8 @@ class Recorder:
     """Adds up what a program does.
 
     Whoever shortens a loop opens a tally an item and settles it under its weight. `scalar` is what the value of any
-    tensor is said to be. `guesses` are the reasons why the record is not whole. `live_bytes` and `peak_memory_bytes`
+    tensor is said to be. `guesses` are the reasons why the record is not whole. `bodies` are the program's
+    own operators by name, `unmodelled` those whose time is missing. `live_bytes` and `peak_memory_bytes`
     count storages on the target. While `muted` is above zero nothing is counted; `stopping` is set when
     the program is being ended from outside, and `decisions` counts how often it asked whether a tensor holds true.
     `assumed` are the sizes that the user gave; `assumptions` and `missing` are for the user to read.
@@ -66,14 +68,16 @@ class Recorder:
     scalar: float = 1.0
     parameters: float = 0.0
     guesses: dict[str, None] = field(default_factory=dict)
+    bodies: dict[str, Any] = field(default_factory=dict)
     live_bytes: float = 0.0
     peak_memory_bytes: float = 0.0
     muted: int = 0
     stopping: bool = False
     decisions: int = 0
     assumed: Mapping[str, str] = field(default_factory=dict)
-    assumptions: dict[str, None] = field(default_factory=dict)
+    assumptions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, None] = field(default_factory=dict)
+    unmodelled: dict[str, tuple[str, int]] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)
     flops: dict[Key, float] = field(default_factory=dict)
     _costs: dict[Key, _Cost] = field(default_factory=dict)
@@ -111,13 +115,28 @@ class Recorder:
         """Something that the record rests on is not known."""
         self.guesses[reason] = None
 
-    def assume(self, line: str) -> None:
-        """One line for the user: something that the record rests on and that was assumed."""
-        _add(self.assumptions, line)
+    def assume(self, line: str, how: str = "catalogue") -> None:
+        """One line for the user: something that the record rests on; `how` it is known is one of `record.HOW`."""
+        if len(self.assumptions) < MOST_LINES:
+            self.assumptions.setdefault(line[:LONGEST_LINE], how)
 
     def lack(self, line: str) -> None:
         """One line for the user: something whose time is not in the record."""
         _add(self.missing, line)
+
+    def lack_operator(self, name: str, op: str = "") -> None:
+        """The time of one more call of an operator is not in the record; `op` is what its calls are recorded as."""
+        if name in self.unmodelled or len(self.unmodelled) < MOST_LINES:
+            self.unmodelled[name] = (op, self.unmodelled.get(name, (op, 0))[1] + 1)
+
+    def uncounted(self) -> tuple[str, ...]:
+        """A line for each operator whose time is missing, with how often the job runs it."""
+        counts = self.tallies.root.counts
+        lines = []
+        for name, (op, calls) in self.unmodelled.items():
+            count = sum(number for key, number in counts.items() if key[0] == op) if op else calls
+            lines.append(f"{name}: its time is missing, ran {count or calls:,.0f} times"[:LONGEST_LINE])
+        return tuple(lines)
 
     def watch(self, tensors: Iterable[Tensor]) -> None:
         """Follow the memory of new tensors on the target: it is given back when no tensor shares the storage."""
@@ -193,6 +212,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if _composite(func):  # only in inference mode: elsewhere its parts come here
             with self:
                 return func.decompose(*args, **(kwargs or {}))
+        body = self.recorder.bodies.get(func._schema.name)
+        if body is not None:  # an operator of the program's own is what its Python does
+            with self:
+                return body(*args, **(kwargs or {}))
         kwargs = dict(kwargs or {})
         if kwargs.get("device") == _META:
             kwargs["device"] = _CUDA
@@ -202,7 +225,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs = tensors_in((args, kwargs))
         result = sized(func, args, kwargs, self.recorder.guess)
         if result is NotImplemented:
-            result = self.memory.call(func, args, kwargs)
+            result = self._called(func, args, kwargs)
         remember(func, inputs, args, kwargs, result)
         self._doubt(op, args, result)
         if self.recorder.muted == 0:
@@ -212,6 +235,12 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.recorder.see(op, inputs, outputs, _attributes(args, kwargs), flops)
             self.recorder.watch(outputs)
         return result
+
+    def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return self.memory.call(func, args, kwargs)
+        except UnsupportedOperatorException:
+            return guessed_result(self.recorder, func, args, kwargs)
 
     def _value(self, tensor: Tensor) -> float | int | bool:
         """What the value of a tensor is said to be: its own where it has one, no where something is wrong."""

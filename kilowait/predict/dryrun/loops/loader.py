@@ -7,6 +7,8 @@ from typing import Any
 
 from torch.utils.data import BatchSampler, DataLoader
 
+from kilowait.predict.dryrun.standins.data.rows import fetched
+
 
 def batches(loader: DataLoader[Any]) -> tuple[int, Callable[[int], Any], bool]:
     """How many batches a pass over a map-style data set has, what gives batch j, and whether the last one is smaller.
@@ -30,4 +32,4 @@ def _batch(loader: DataLoader[Any], numbers: Sequence[int]) -> Any:
     numbers = [number % size for number in numbers]
     if hasattr(data, "__getitems__"):
         return loader.collate_fn(data.__getitems__(numbers))
-    return loader.collate_fn([data[number] for number in numbers])
+    return loader.collate_fn(fetched(data, numbers))

@@ -5,7 +5,7 @@ A view knows its length where there is one, and gives item j. What has no items 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ _CHEAP: set[type] = {
 """Iterators over what is in memory: making a list of them costs nothing."""
 
 
+STANDS_IN = "_kilowait_items"
+"""The items, by number, of what stands in for data that is not there."""
 _RANGE_ITERATOR = type(reversed(range(1)))
 
 
@@ -99,6 +101,8 @@ def view(iterable: Any) -> View:
         return View(length=len(iterable), rest=iter(iterable))  # one that does more, such as moving batches
     if type(iterable).__module__.startswith("tqdm") and getattr(iterable, "iterable", None) is not None:
         return view(iterable.iterable)
+    if hasattr(type(iterable), STANDS_IN):  # what is not there, and knows how long it is taken to be
+        return _listed(getattr(iterable, STANDS_IN))
     if type(iterable) is _RANGE_ITERATOR:
         numbers = list(iterable)
         return _range(range(numbers[0], numbers[-1] + _step(numbers), _step(numbers)) if numbers else range(0))
@@ -115,7 +119,7 @@ def _step(numbers: list[int]) -> int:
     return numbers[1] - numbers[0] if len(numbers) > 1 else 1
 
 
-def _listed(items: list[Any]) -> View:
+def _listed(items: Sequence[Any]) -> View:
     """The items of a list; where tensors in it have several shapes, the rare ones are told apart."""
     odd: tuple[Question, ...] = ()
     if items and isinstance(items[0], Tensor) and isinstance(items[-1], Tensor) and items[0].shape != items[-1].shape:

@@ -58,12 +58,24 @@ def _takes_many(_tensors: Any, device: torch.device) -> bool:
 
 
 def _count_parameters(recorder: Recorder) -> None:
-    counted_parameters: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+    """Every parameter once, however many modules share it; one that another takes the place of counts no longer."""
+    counted: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+    places: dict[int, int] = {}
 
-    def registered(_module: nn.Module, _name: str, parameter: Any) -> None:
-        if isinstance(parameter, Tensor) and parameter.requires_grad and id(parameter) not in counted_parameters:
-            counted_parameters[id(parameter)] = parameter
-            recorder.parameters += parameter.numel()
+    def registered(module: nn.Module, name: str, parameter: Any) -> None:
+        before = module._parameters.get(name)
+        if before is parameter:
+            return
+        if isinstance(parameter, Tensor) and parameter.requires_grad:
+            if id(parameter) not in counted:
+                counted[id(parameter)], places[id(parameter)] = parameter, 0
+                recorder.parameters += parameter.numel()
+            places[id(parameter)] += 1
+        if before is not None and counted.get(id(before)) is before:
+            places[id(before)] -= 1
+            if not places[id(before)]:
+                del counted[id(before)]
+                recorder.parameters -= before.numel()
 
     register_module_parameter_registration_hook(registered)
 

@@ -1,0 +1,128 @@
+"""Arrays of numbers in files that are not there: numpy's readers give arrays of zeros that take no memory."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from kilowait.predict.dryrun.standins.data.absent import DEFAULT_ROWS, Absent
+from kilowait.predict.dryrun.standins.data.contents import BinaryFile, size_in_bytes, table_size
+
+
+def zeros(shape: Any, dtype: Any) -> Any:
+    """An array of zeros of any size: one number that is read over and over."""
+    return np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, (0,) * len(shape))
+
+
+def stand_in_arrays(absent: Absent) -> None:
+    """Replace numpy's readers of files."""
+    np.memmap = _memmap(absent)  # type: ignore[misc]
+    np.load = _load(absent)
+    np.fromfile = _fromfile(absent)
+    for name in ("loadtxt", "genfromtxt"):
+        setattr(np, name, _table(absent, getattr(np, name)))
+
+
+def _memmap(absent: Absent) -> Any:
+    real = np.memmap
+
+    class Memmap(real):  # type: ignore[misc,valid-type]
+        """numpy's, or zeros where the file is not there."""
+
+        def __new__(cls, filename: Any, dtype: Any = np.uint8, mode: Any = "r+", offset: int = 0, shape: Any = None,
+                    order: Any = "C") -> Any:  # fmt: skip
+            if str(mode).startswith("w") or not absent.stands_in(filename):
+                return real.__new__(real, filename, dtype, mode, offset, shape, order)
+            return _mapped(absent, filename, dtype, shape).view(real)
+
+    return Memmap
+
+
+def _mapped(absent: Absent, path: Any, dtype: Any, shape: Any) -> Any:
+    """The whole file as numbers of a type, in the shape asked for or the one the user gave."""
+    size = absent.size_of(path)
+    if shape is not None:
+        absent.recorder.assume(f"{size.name} has the shape {_times(shape)} that the program asks for", "given")
+        return zeros((shape,) if isinstance(shape, int) else tuple(shape), dtype)
+    if size.given is not None and size.given.shape is not None:
+        absent.said(size, f"the shape {_times(size.given.shape)}")
+        return zeros(size.given.shape, dtype)
+    count = size_in_bytes(absent, path) // np.dtype(dtype).itemsize
+    absent.said(size, f"{count:,} numbers ({np.dtype(dtype)})")
+    return zeros((count,), dtype)
+
+
+def _times(shape: Any) -> str:
+    return str(shape) if isinstance(shape, int) else " x ".join(f"{side:,}" for side in shape)
+
+
+def _load(absent: Absent) -> Any:
+    real = np.load
+
+    @wraps(real)
+    def load(file: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(file, BinaryFile) and not absent.stands_in(file):
+            return real(file, *args, **kwargs)
+        path = file.path if isinstance(file, BinaryFile) else file
+        return Archive(absent, path) if str(path).endswith(".npz") else _array(absent, path)
+
+    return load
+
+
+def _array(absent: Absent, path: Any) -> Any:
+    """An array of which the name alone is known: a label an item where the name says so, else numbers in rows."""
+    size = absent.size_of(path)
+    is_label = any(
+        word in str(path).rpartition("/")[2].lower() for word in ("label", "target", "_y", "y_", "idx", "ids")
+    )
+    shape = (DEFAULT_ROWS,) if is_label else (DEFAULT_ROWS, 100)
+    if size.given is not None:
+        shape = (size.given.shape or (size.given.size_bytes or 0) // 4,)  # type: ignore[assignment]
+    absent.said(size, f"the shape {_times(shape)}")
+    return zeros(shape, np.int64 if is_label else np.float32)
+
+
+class Archive(dict):  # type: ignore[type-arg]
+    """An .npz file that is not there: every name holds an array."""
+
+    def __init__(self, absent: Absent, path: Any) -> None:
+        super().__init__()
+        self._absent, self._path = absent, str(path)
+
+    def __missing__(self, name: str) -> Any:
+        return _array(self._absent, f"{self._path[:-4]}/{name}.npy")
+
+    files: list[str] = []
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _fromfile(absent: Absent) -> Any:
+    real = np.fromfile
+
+    @wraps(real)
+    def fromfile(file: Any, dtype: Any = float, count: int = -1, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(file, BinaryFile) and not absent.stands_in(file):
+            return real(file, dtype, count, *args, **kwargs)
+        array = _mapped(absent, file.path if isinstance(file, BinaryFile) else file, dtype, None)
+        return array if count < 0 else array[:count]
+
+    return fromfile
+
+
+def _table(absent: Absent, real: Any) -> Any:
+    @wraps(real)
+    def table(file: Any, *args: Any, **kwargs: Any) -> Any:
+        if not absent.stands_in(file):
+            return real(file, *args, **kwargs)
+        return zeros(table_size(absent, absent.size_of(file)), kwargs.get("dtype", np.float64))
+
+    return table

@@ -1,0 +1,65 @@
+"""Images that are not there: black ones of the size that their set is taken to have."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Any
+
+from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, IMAGES, Absent
+from kilowait.predict.dryrun.standins.data.contents import BinaryFile
+from kilowait.predict.dryrun.standins.data.folders import Folders
+from kilowait.predict.dryrun.standins.data.rows import touch
+
+
+@lru_cache(maxsize=16)
+def black(height: int, width: int, channels: int) -> Any:
+    """One black image, made once; not to be changed."""
+    from PIL import Image
+
+    return Image.new({1: "L", 4: "RGBA"}.get(channels, "RGB"), (width, height))
+
+
+def stand_in_images(module: Any, absent: Absent, folders: Folders) -> None:
+    """`PIL.Image.open` of a file of images that is not there."""
+    real = module.open
+
+    def opened(file: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(file, BinaryFile):
+            return _image(file.path, folders)
+        if not (folders.is_file(file) or absent.stands_in(file)):
+            return real(file, *args, **kwargs)
+        return _image(str(os.fspath(file)), folders)
+
+    module.open = opened
+
+
+def _image(path: str, folders: Folders) -> Any:
+    touch()
+    is_image = os.path.splitext(path)[1].lower() in IMAGES
+    return black(*(folders.set_of(path).size if is_image else DEFAULT_IMAGE)).copy()
+
+
+def stand_in_readers(module: Any, absent: Absent, folders: Folders) -> None:
+    """`torchvision.io.read_image` and `cv2.imread` of a file that is not there."""
+    for name in ("read_image", "decode_image", "imread"):
+        real = getattr(module, name, None)
+        if real is not None:
+            setattr(module, name, _reading(real, name == "imread", absent, folders))
+
+
+def _reading(real: Any, is_array: bool, absent: Absent, folders: Folders) -> Any:
+    def read(path: Any, *args: Any, **kwargs: Any) -> Any:
+        is_missing = isinstance(path, (str, os.PathLike)) and not os.path.lexists(path)
+        if not is_missing or not (folders.is_file(path) or absent.is_data(path)):
+            return real(path, *args, **kwargs)
+        width, height = _image(str(os.fspath(path)), folders).size
+        if is_array:
+            import numpy as np
+
+            return np.zeros((height, width, 3), np.uint8)
+        import torch
+
+        return torch.zeros((3, height, width), dtype=torch.uint8)
+
+    return read

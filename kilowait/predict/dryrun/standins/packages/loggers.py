@@ -1,0 +1,93 @@
+"""Experiment trackers: inert whether they are installed or not, so that nothing is sent and nothing is missing."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from kilowait.predict.dryrun.standins.hooks import ImportHooks
+from kilowait.predict.dryrun.standins.packages.inert import Inert, InertModule
+
+NAMES = (
+    "wandb tensorboard torch.utils.tensorboard tensorboardX tensorboard_logger mlflow comet_ml neptune aim clearml trains "
+    "visdom swanlab trackio dvclive sacred codecarbon dllogger mlperf_logging"
+)
+
+
+def stand_in_loggers(hooks: ImportHooks) -> None:
+    """Replace the packages and let Hugging Face's trainers report to none of them."""
+    hooks.instead(NAMES, _logger, always=True)
+    hooks.after("transformers.integrations.integration_utils", _no_callbacks)
+
+
+def _logger(name: str) -> ModuleType:
+    module = InertModule(name)
+    if name == "wandb":
+        _remember_configuration(module)
+    elif name == "clearml":
+        setattr(module, "Task", _Task())  # noqa: B010 - a module's type knows no such name
+    return module
+
+
+class Settings(dict):  # type: ignore[type-arg]
+    """A configuration whose entries are attributes, too, as wandb's is."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def update(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """As a dictionary's; what else wandb takes is left out."""
+        kwargs.pop("allow_val_change", None)
+        super().update(*(_entries(arg) for arg in args), **kwargs)
+
+    def setdefaults(self, entries: Any) -> None:
+        """Entries that are not there yet."""
+        for name, value in _entries(entries).items():
+            self.setdefault(name, value)
+
+
+def _entries(values: Any) -> dict[str, Any]:
+    if values is None or isinstance(values, str):
+        return {}
+    return dict(values) if hasattr(values, "keys") else dict(vars(values))
+
+
+def _remember_configuration(module: Any) -> None:
+    """A program reads its own configuration back from the run."""
+    run = Inert()
+    module.config = run.config = Settings()
+
+    def init(*_: Any, config: Any = None, **__: Any) -> Any:
+        module.config.update(config)
+        module.run = run
+        return run
+
+    module.run, module.init, module.sweep = None, init, lambda *_, **__: "sweep"
+    run.id, run.name, run.dir, run.summary = "run", "run", ".", Settings()
+    module.summary = run.summary
+    module.agent = lambda _sweep, function=None, count=None, **__: function() if function else None
+
+
+class _Task(Inert):
+    def connect(self, values: Any, *_: Any, **__: Any) -> Any:
+        """What it is given: nobody overrides it."""
+        return values
+
+    connect_configuration = connect
+
+    def init(self, *_: Any, **__: Any) -> Any:
+        """The task itself."""
+        return self
+
+    current_task = create = get_task = init
+
+
+def _no_callbacks(module: Any) -> None:
+    module.get_reporting_integration_callbacks = lambda *_, **__: []
+    module.get_available_reporting_integrations = lambda *_, **__: []
