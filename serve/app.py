@@ -31,7 +31,7 @@ from .desk.learner import Learner
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
 from .isolation_options import mount_of, own_files
 from .log_records import make_harmless
-from .scheduler.scheduler import deploy
+from .scheduler.deploy import deploy
 from .scheduler.settings import POLICY, SchedulerSettings, default_options
 
 KEEP_UP_S = 1.0
@@ -123,7 +123,13 @@ class Service:
         self.desk = Desk(deploy(settings), forecasts)
         loop = asyncio.get_event_loop()
         self.learner = Learner(self.desk, options.refit_every, pretended=options.learn_pretended)
-        watchers = (self.desk.forecasts.watch, self._keep_up, self.learner.keep_up, self.learner.run)
+        watchers = (
+            self.desk.forecasts.watch,
+            self._keep_up,
+            self.desk.following.run,
+            self.learner.keep_up,
+            self.learner.run,
+        )
         self._tasks = [loop.create_task(watcher()) for watcher in watchers]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
