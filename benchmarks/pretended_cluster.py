@@ -19,7 +19,7 @@ from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import Program, Request, Retry
 from kilowait.isolation.modes import IsolationSettings
 from serve.runner.gang import NAMESPACE
-from serve.scheduler.scheduler import deploy
+from serve.scheduler.deploy import deploy
 from serve.scheduler.settings import SchedulerSettings, default_options
 
 OVER = frozenset({"finished", "failed", "cancelled"})

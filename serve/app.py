@@ -31,7 +31,7 @@ from .desk.learner import Learner
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
 from .isolation_options import mount_of, own_files
 from .log_records import make_harmless
-from .scheduler.scheduler import deploy
+from .scheduler.deploy import deploy
 from .scheduler.settings import POLICY, SchedulerSettings, default_options
 
 KEEP_UP_S = 1.0
@@ -124,9 +124,10 @@ class Service:
         loop = asyncio.get_event_loop()
         self.learner = Learner(self.desk, options.refit_every, pretended=options.learn_pretended)
         watchers = (
-            self.desk.isolation.keep_up,
-            self.desk.forecasts.watch,
             self._keep_up,
+            self.desk.forecasts.watch,
+            self.desk.following.run,
+            self.desk.isolation.keep_up,
             self.learner.keep_up,
             self.learner.run,
         )

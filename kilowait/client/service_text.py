@@ -48,6 +48,8 @@ def job(answer: Json) -> str:
     lines.append(f"  {answer['entrypoint']} {' '.join(answer['arguments'])}".rstrip())
     if answer["reason"]:
         lines.append(f"  reason: {answer['reason']}")
+    if answer.get("prediction"):  # which an earlier service does not say
+        lines.append(f"  predicted by {answer['prediction']}")
     if answer["labels"]:
         lines.append("  labels: " + ", ".join(f"{name}={text}" for name, text in answer["labels"].items()))
     if answer["deadline"]:
@@ -70,6 +72,8 @@ def why(answer: Json) -> str:
         f"{answer['job_id']}  {answer['state']}: {answer['summary']}",
         f"  policy {answer['policy']}: {answer['rule']}",
     ]
+    if answer.get("prediction"):
+        lines.append(f"  predicted by {answer['prediction']}")
     if answer["criterion"]:
         first = "largest" if answer["larger_first"] else "smallest"
         lines.append(f"  {answer['criterion']}, the {first} first")

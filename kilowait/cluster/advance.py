@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import assert_never
 
-from kilowait.cluster import nodes
+from kilowait.cluster import late_prediction, nodes
 from kilowait.cluster.events import (
     AttemptFailed,
     AttemptFinished,
@@ -20,6 +20,7 @@ from kilowait.cluster.events import (
     JobCancelled,
     JobFailed,
     JobPlaced,
+    JobPredicted,
     JobPreempted,
     JobSubmitted,
     NodeDrained,
@@ -44,6 +45,8 @@ def advance(cluster: Cluster, event: Event) -> None:
     match event:
         case JobSubmitted():
             _submit(cluster, event)
+        case JobPredicted():
+            late_prediction.take_in(cluster, event)
         case JobPlaced():
             _start(cluster, event)
         case AttemptFinished():

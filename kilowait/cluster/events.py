@@ -66,6 +66,19 @@ class JobSubmitted(Struct, frozen=True, kw_only=True, gc=False):
     predictions: Mapping[str, Prediction]
 
 
+class JobPredicted(Struct, frozen=True, kw_only=True, gc=False):
+    """The prediction is there for which a guess stood at submission: of as many GPU types as that, or more.
+
+    A job that waits for its first attempt is placed by it from now on; of one that runs, ran or is over nothing changes
+    any more. `problem` says why there is no prediction; then the guess stays.
+    """
+
+    time_s: float
+    job_id: str
+    predictions: Mapping[str, Prediction] = {}
+    problem: str | None = None
+
+
 class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
     """A waiting job got its GPUs and attempt number `attempt` began.
 
@@ -128,6 +141,7 @@ class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
 
 Event = (
     JobSubmitted
+    | JobPredicted
     | JobPlaced
     | AttemptFinished
     | AttemptFailed

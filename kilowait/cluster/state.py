@@ -15,6 +15,7 @@ from types import MappingProxyType
 import msgspec
 
 from kilowait.cluster.boards import Boards
+from kilowait.cluster.obstacles import obstacle, refusal
 from kilowait.cluster.standing import Active, Snapshot, Waiting, Withdrawn
 from kilowait.cluster.views.ends import Ends
 from kilowait.cluster.views.ranking import JobKey, Key, Keys, Ranking, ranked_in, ranking_by
@@ -139,8 +140,7 @@ class Cluster:
         return self._recent
 
     def possible(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
-        """On how many boards a job runs on the types that a job may use and could ever fit on, most powerful first."""
-        # As `obstacle`, but without words: every submission asks every type.
+        """On how many boards a job runs on each type that is no `obstacle` to it, most powerful first."""
         allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
         counts = {}
         for gpu_type, total in (self.largest if job.one_node else self.total).items():
@@ -152,26 +152,11 @@ class Cluster:
 
     def refusal(self, job: Job, predictions: Mapping[str, Prediction]) -> str | None:
         """Why this job can never run on the present inventory, None when it can."""
-        obstacles = {gpu_type: self.obstacle(job, predictions, gpu_type) for gpu_type in self.total}
-        if None in obstacles.values():
-            return None
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in obstacles.items())
-        return reasons or "the cluster has no GPUs"
+        return refusal(self, job, predictions)
 
     def obstacle(self, job: Job, predictions: Mapping[str, Prediction], gpu_type: str) -> str | None:
         """Why `job` can never run on `gpu_type`, None when it can."""
-        if job.allowed is not None and gpu_type not in job.allowed:
-            return f"not among the types it may use ({', '.join(sorted(job.allowed)) or 'none'})"
-        if gpu_type not in predictions:
-            return "no prediction for this type"
-        memory = self.memory_bytes.get(gpu_type)
-        if memory is not None and job.memory_bytes is not None and job.memory_bytes > memory:
-            return f"needs {job.memory_bytes / 1e9:.1f} GB on each GPU, a board has {memory / 1e9:.1f} GB"
-        if job.gpus_on(gpu_type) > self.total[gpu_type]:
-            return f"needs {job.gpus_on(gpu_type)} GPUs, the cluster has {self.total[gpu_type]}"
-        if job.one_node and job.gpus_on(gpu_type) > (largest := self.largest[gpu_type]):
-            return f"needs {job.gpus_on(gpu_type)} GPUs of one node, the largest {gpu_type} node has {largest}"
-        return None
+        return obstacle(self, job, predictions, gpu_type)
 
     def snapshot(self) -> Snapshot:
         """A copy of the state that later events do not change."""
@@ -236,6 +221,21 @@ class Cluster:
         position = bisect_left(places, place) if places and place < places[-1] else len(places)
         places.insert(position, place)
         self._queue.insert(position, waiting)
+
+    def requeue(self, waiting: Waiting) -> None:
+        """Let a job wait on at its place by other predictions; raises as `enqueue`."""
+        self._rankings = ranked_in(self._rankings, waiting)
+        self.waiting[waiting.job.job_id] = waiting
+        self._queue[bisect_left(self._places, waiting.place)] = waiting
+        for ranking in self._rankings:
+            ranking.depart()
+
+    def revise(self, before: Waiting, after: Waiting) -> None:
+        """Count a job as it is predicted now, where it was counted as it was submitted."""
+        if self._recent is not None:
+            self._recent.revise(before, after)
+        if self._scale is not None:
+            self._scale.revise(before.whole, after.whole, before.gpus)
 
     def dequeue(self, job_id: str) -> Waiting:
         """Take a job out of the queue."""

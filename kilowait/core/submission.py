@@ -195,12 +195,3 @@ def _check_program(program: Program) -> None:
         )
     if program.timeout_s is not None and not 0 < program.timeout_s < 1e9:
         raise InputError(f"timeout_s must be > 0 and finite, got {program.timeout_s!r}")
-
-
-def same_job(request: Request, earlier: tuple[str, str], request_hash: str) -> str | InputError:
-    """The job of an earlier request by the same key, if it asked for the same."""
-    job_id, earlier_hash = earlier
-    if earlier_hash == request_hash:
-        return job_id
-    used = f"used for job {job_id}, which asked for something else"
-    return InputError(f"key {request.client_key!r}: {used}; take another")

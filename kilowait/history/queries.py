@@ -3,21 +3,23 @@
 Column names of what is exported are in `kilowait.files.columns.HISTORY`.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import func, select
 
-from kilowait.cluster.events import Event, JobSubmitted
+from kilowait.cluster.events import Event, JobPredicted, JobSubmitted
 from kilowait.core.errors import StoreError
 from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.units import JOULES_PER_KWH
-from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, MEASUREMENTS
+from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, MEASUREMENTS
 from kilowait.history.store import Store
 
 _DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in Event.__args__}
 
+T = TypeVar("T")
 RawEvent = tuple[int, str, str]
 """Number, kind and text of an event, as it is stored."""
 
@@ -39,17 +41,81 @@ def decoded(raw: RawEvent) -> Event:
 
 
 def submissions(store: Store, job_ids: Iterable[str]) -> dict[str, JobSubmitted]:
-    """By job id, how each job was submitted, predictions included; a job's id holds the number of that event."""
-    numbers = [int(job_id.rpartition("-")[2]) for job_id in job_ids]
-    events: dict[str, JobSubmitted] = {}
-    for start in range(0, len(numbers), 500):
-        chunk = numbers[start : start + 500]
+    """By job id, how each job was submitted, by the predictions that it was, or would be, placed by.
+
+    A job's id holds the number of the event. `predictions_of` tells which took the place of a guess.
+    """
+    return {job_id: in_force.submitted for job_id, in_force in predictions_of(store, job_ids).items()}
+
+
+class JobPredictions(NamedTuple):
+    """How a job was submitted with the predictions in force, as it was submitted, and what came later of which one,
+    `used`, may have taken the place of the guess."""
+
+    submitted: JobSubmitted
+    original: JobSubmitted
+    later: Sequence[JobPredicted]
+    used: JobPredicted | None
+
+
+def predictions_of(store: Store, job_ids: Iterable[str]) -> dict[str, JobPredictions]:
+    """By job id, which predictions held when: see `kilowait.cluster.late_prediction`."""
+    originals = {event.job.job_id: event for event in _events(store, map(_number, job_ids), JobSubmitted).values()}
+    late = _late(store, list(originals))
+    placed = _first_placed(store, list(late))
+    found = {}
+    for job_id, original in originals.items():
+        later = late.get(job_id, {})
+        in_time = [event for seq, event in later.items() if event.problem is None and seq < placed.get(job_id, inf)]
+        used = in_time[-1] if in_time else None
+        submitted = original if used is None else msgspec.structs.replace(original, predictions=used.predictions)
+        found[job_id] = JobPredictions(submitted, original, tuple(later.values()), used)
+    return found
+
+
+def _number(job_id: str) -> int:
+    return int(job_id.rpartition("-")[2])
+
+
+def _late(store: Store, job_ids: Sequence[str]) -> dict[str, dict[int, JobPredicted]]:
+    """By job id, the predictions that came later, in order, by the numbers of their events."""
+    store.ensure(LATE_PREDICTIONS)
+    numbers: list[int] = []
+    for chunk in _chunks(job_ids):
+        query = select(LATE_PREDICTIONS.c.seq).where(LATE_PREDICTIONS.c.job_id.in_(chunk))
+        numbers += [row.seq for row in store.rows(query)]
+    late: dict[str, dict[int, JobPredicted]] = {}
+    for seq, event in sorted(_events(store, numbers, JobPredicted).items()):
+        late.setdefault(event.job_id, {})[seq] = event
+    return late
+
+
+def _first_placed(store: Store, job_ids: Sequence[str]) -> dict[str, int]:
+    """By job id, the number of the event that placed its first attempt."""
+    placed: dict[str, int] = {}
+    for chunk in _chunks(job_ids):
+        query = select(ATTEMPTS.c.job_id, ATTEMPTS.c.token).where(ATTEMPTS.c.job_id.in_(chunk), ATTEMPTS.c.attempt == 1)
+        placed |= {row.job_id: row.token for row in store.rows(query)}
+    return placed
+
+
+E = TypeVar("E", JobSubmitted, JobPredicted)
+
+
+def _events(store: Store, numbers: Iterable[int], kind: type[E]) -> dict[int, E]:
+    """The events of these numbers, which are all of one kind."""
+    events: dict[int, E] = {}
+    for chunk in _chunks(list(numbers)):
         query = select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.payload).where(EVENTS.c.seq.in_(chunk))
         for row in store.rows(query):
             event = decoded((row.seq, row.kind, row.payload))
-            assert isinstance(event, JobSubmitted)
-            events[event.job.job_id] = event
+            assert isinstance(event, kind)
+            events[row.seq] = event
     return events
+
+
+def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (values[start : start + 500] for start in range(0, len(values), 500))
 
 
 def history(

@@ -68,6 +68,12 @@ ATTEMPTS = Table(
     Column("peak_memory_bytes", BigInteger),
     Column("gpu_memory_bytes", BigInteger),
 )
+LATE_PREDICTIONS = Table(
+    "late_predictions",
+    MetaData(),  # beside the others: made when it is first asked for, so that no earlier history needs a step
+    Column("job_id", String(40), primary_key=True),
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+)
 LOGS = Table(
     "logs",
     TABLES,

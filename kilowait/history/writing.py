@@ -18,12 +18,13 @@ from kilowait.cluster.events import (
     JobCancelled,
     JobFailed,
     JobPlaced,
+    JobPredicted,
     JobPreempted,
     JobSubmitted,
 )
 from kilowait.core.jobs import Held
 from kilowait.core.submission import Ending, Request
-from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS
+from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, LOGS, MEASUREMENTS
 from kilowait.history.statements import Change, Statements, Values, shape
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -138,6 +139,8 @@ class Writing:
 
     def _project(self, event: Event) -> None:
         match event:
+            case JobPredicted():
+                self._add(LATE_PREDICTIONS, {"job_id": event.job_id, "seq": self.last_seq})
             case JobPlaced():
                 self._state(event.job_id, "running", reason=None)
             case AttemptFinished():

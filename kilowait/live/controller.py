@@ -12,7 +12,7 @@ refused too. An attempt ends by one event, which frees its GPUs, and only then i
 Not covered: preemption (a live job cannot go on from a checkpoint, and is refused if it says it can).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -33,16 +33,18 @@ from kilowait.cluster.events import (
     NodeLost,
     NodeUndrained,
 )
-from kilowait.cluster.standing import Active
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, StaleAttempt
 from kilowait.core.hardware import GPU_TYPES
-from kilowait.core.jobs import Held
-from kilowait.core.submission import Attempt, Ending, Request, checked, printable, same_job
+from kilowait.core.jobs import Held, Prediction
+from kilowait.core.submission import Attempt, Ending, Request, checked, printable
 from kilowait.history.lease import Claim
+from kilowait.history.schema import LATE_PREDICTIONS
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
 from kilowait.live.event_times import EventTimes
+from kilowait.live.late import late_event
+from kilowait.live.same_key import same_job
 from kilowait.policies import Place, Policy
 
 
@@ -99,6 +101,16 @@ class Controller:
         with self._writing() as writing:
             return [self._submit(writing, request, self._time(now_s)) for request in requests]
 
+    def predicted(self, job_id: str, by_type: Mapping[str, Prediction], problem: str | None, now_s: float) -> None:
+        """The prediction is there for which a job was submitted with a guess, or a problem why there is none.
+
+        Raises InputError for what cannot be kept, IllegalEvent for an unknown job and where the guess knew more types.
+        """
+        event = late_event(self.cluster, job_id, by_type, problem, self._time(now_s))
+        if event is not None:
+            self.store.ensure(LATE_PREDICTIONS)
+            self._happened(event)
+
     def cancel(self, job_id: str, now_s: float) -> Attempt | None:
         """Withdraw a job: at once if it waits, else its attempt is returned, which the caller ends.
 
@@ -141,7 +153,8 @@ class Controller:
 
     def node_lost(self, node: str, reason: str, now_s: float) -> list[Attempt]:
         """A node is gone, and with it the attempts on it, which are returned; raises IllegalEvent if it is not here."""
-        time_s, attempts = self._time(now_s), self._attempts_on(node)
+        cluster, time_s = self.cluster, self._time(now_s)
+        attempts = [self.running(job_id) for job_id, one in cluster.active.items() if cluster.runs_on(one, node)]
         with self._writing() as writing:
             for attempt in attempts:
                 self._end(writing, attempt, Ending(reason=printable(reason), lost=True), time_s)
@@ -183,13 +196,14 @@ class Controller:
     def running(self, job_id: str) -> Attempt:
         """The attempt of a job that holds GPUs; raises KeyError for another job."""
         active = self._cluster.active[job_id]
+        only_node = next((node for node, gpu_type in self._cluster.nodes if gpu_type == active.gpu_type), "")
         return Attempt(
             job_id=job_id,
             attempt=active.attempt,
             token=self._tokens[job_id],
             gpu_type=active.gpu_type,
             gpu_milli=active.job.gpu_milli,
-            where=active.where or (Held(node=self._only_node(active), gpus=active.gpus),),
+            where=active.where or (Held(node=only_node, gpus=active.gpus),),
             placed_s=active.placed_s,
             started=job_id in self._started,
             cancelling=job_id in self._cancelling,
@@ -252,13 +266,6 @@ class Controller:
             current = f"attempt {running.attempt} with token {running.token}" if running else "no attempt of it"
             raise StaleAttempt(f"job {job_id}: attempt {attempt} with token {token} is refused; {current} runs")
         return running
-
-    def _attempts_on(self, node: str) -> list[Attempt]:
-        active = self.cluster.active
-        return [self.running(job_id) for job_id in active if self._cluster.runs_on(active[job_id], node)]
-
-    def _only_node(self, active: Active) -> str:
-        return next(node for node, gpu_type in self._cluster.nodes if gpu_type == active.gpu_type)
 
     def _forget(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:

@@ -12,11 +12,21 @@ from math import inf
 from typing import Any
 
 from kilowait.cluster.advance import advance
-from kilowait.cluster.events import AttemptFinished, Event, JobCancelled, JobFailed, JobPlaced, JobSubmitted
+from kilowait.cluster.events import (
+    AttemptFinished,
+    Event,
+    JobCancelled,
+    JobFailed,
+    JobPlaced,
+    JobPredicted,
+    JobSubmitted,
+)
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.core.jobs import Job
 from kilowait.core.units import DAY_S, HOUR_S
 from kilowait.live.rating import ahead_of, criterion
+from kilowait.predict.standin import is_unread
 
 KEPT = 10_000
 """So many of the last placements are remembered."""
@@ -68,6 +78,7 @@ class Mirror:
         self.policy, self.options, self.seq = policy, options, 0
         self.cluster = Cluster(order=order)
         self.cluster.count_submissions()
+        self.guessed: dict[str, Job] = {}  # that are not over, and whose prediction is to follow
         self.choices: OrderedDict[str, PlacementChoice] = OrderedDict()
         self.waits = [0] * len(WAIT_BOUNDS_S)
         self.wait_s_sum = 0.0
@@ -80,12 +91,19 @@ class Mirror:
                 self._remember(event)
             case JobSubmitted():
                 self.submitted += 1
+                if is_unread(event.predictions):
+                    self.guessed[event.job.job_id] = event.job
+            case JobPredicted():
+                self.guessed.pop(event.job_id, None)
             case AttemptFinished():
                 self.finished += 1
+                self.guessed.pop(event.job_id, None)
             case JobFailed():
                 self.failed += 1
+                self.guessed.pop(event.job_id, None)
             case JobCancelled():
                 self.cancelled += 1
+                self.guessed.pop(event.job_id, None)
             case _:
                 pass
         advance(self.cluster, event)

@@ -38,6 +38,11 @@ def unread(gpu_types: Iterable[str], gpus: float = 1.0) -> dict[str, Prediction]
     return {name: _stand_in(_UNREAD, name, gpus) for name in gpu_types if _known(name)}
 
 
+def is_unread(predictions: Mapping[str, Prediction]) -> bool:
+    """Whether these are what `unread` gives: a guess, whose place a prediction may take."""
+    return bool(predictions) and all(one.features == UNREAD + MARK for one in predictions.values())
+
+
 def on_types(
     predictions: Mapping[str, Prediction], gpu_types: Iterable[str], gpus: float = 1.0
 ) -> dict[str, Prediction]:

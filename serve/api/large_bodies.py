@@ -25,6 +25,9 @@ LARGE_BYTES = 200_000
 PAUSE_S_PER_MB = 0.1
 """Between two large bodies of one user, so that their work leaves most of the time to others."""
 
+REFUSED_PAUSE_S = 1.0
+"""After a large body that was refused, until the next of that user is taken in."""
+
 WAITING = 200
 """Large bodies of one user that may wait."""
 
@@ -38,6 +41,7 @@ class LargeBodies:
 
     def __init__(self, app: Any) -> None:
         self.app, self._turns = app, Turns(at_once=10_000, each=1, room=WAITING)
+        self._until_s: dict[str, float] = {}  # by owner, when a next one is taken in after one that was refused
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
         """Pass on what is small as it comes, and what is large once it was looked over."""
@@ -46,8 +50,8 @@ class LargeBodies:
             return
         try:
             request = Request(scope)
-            identity = await identified(request, request.headers.get("authorization"))
-            messages = await self._taken_in(identity.owner, receive)
+            owner = (await identified(request, request.headers.get("authorization"))).owner
+            messages = await self._taken_in(owner, receive)
         except Refusal as refusal:
             await answer(refusal)(scope, receive, send)
             return
@@ -56,11 +60,27 @@ class LargeBodies:
             refusal = Refusal(error.status_code, "too large", str(error.detail), field="body", remedy=remedy)
             await answer(refusal)(scope, receive, send)
             return
-        await self.app(scope, _replayed(messages, receive), send)
+        await self.app(scope, _replayed(messages, receive), self._watched(owner, send))
+
+    def _watched(self, owner: str, send: Any) -> Any:
+        """`send`, which sees whether the request is refused."""
+
+        async def watch(message: Any) -> None:
+            if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
+                self._refused(owner)
+            await send(message)
+
+        return watch
+
+    def _refused(self, owner: str) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._until_s = {name: until_s for name, until_s in self._until_s.items() if until_s > now_s}
+        self._until_s[owner] = now_s + REFUSED_PAUSE_S
 
     async def _taken_in(self, owner: str, receive: Receive) -> list[Any]:
         """The message that holds the whole body; or, of who has gone, that he has."""
         async with self._turns.of(owner):
+            await asyncio.sleep(self._until_s.get(owner, 0.0) - asyncio.get_running_loop().time())
             body = bytearray()
             more = True
             while more:
@@ -70,7 +90,11 @@ class LargeBodies:
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
             if len(body) > LARGE_BYTES:
-                look_over(bytes(body))
+                try:
+                    look_over(bytes(body))
+                except Refusal:
+                    self._refused(owner)
+                    raise
                 await asyncio.sleep(len(body) * 1e-6 * PAUSE_S_PER_MB)
             return [{"type": "http.request", "body": bytes(body), "more_body": False}]
 

@@ -28,7 +28,8 @@ def warnings_of(request: Request, told: Told | None) -> list[str]:
     """What the user of a job should know; `told` is None where no prediction was there in time."""
     warnings = [] if request.labels.get(DEADLINE) is None else ["a deadline is shown and not enforced"]
     if told is None:
-        return [*warnings, f"predictions marked {MARK} are guesses; the predictor did not read the program in time"]
+        late = "the predictor did not read the program in time; its prediction follows while the job waits"
+        return [*warnings, f"predictions marked {MARK} are guesses; {late}"]
     if any(MARK in p.features for p in request.predictions.values()):
         warnings.append(f"predictions marked {MARK} are guesses; the program's dry run {told.dry_run}")
     return warnings + [f"{gpu_type}: {lack} (peak memory by the dry run)" for gpu_type, lack in told.memory.items()]

@@ -37,6 +37,7 @@ from ..wire.problems import busy
 from . import questions
 from .answers import DEADLINE, asked_wire, base_of, expectations, shared, versions, warnings_of
 from .corrections import Corrections
+from .following import Following
 from .forecasts import KEPT, Forecasts
 from .isolation_watch import IsolationWatch
 from .predictor_replica import PredictionQuestion, Told
@@ -45,9 +46,9 @@ from .readings import Readings
 from .submitting import Submissions
 
 T = TypeVar("T")
-Prepared = tuple[Request, Asks, list[str], Base | None]
-"""A submission as the scheduler takes it, what it asks for, what its user should know, and its base predictions: None
-where none were there in time."""
+Prepared = tuple[Request, Asks, list[str], Base | JobSource]
+"""A submission as the scheduler takes it, what it asks for, what its user should know, and its base predictions: its
+source where none were there in time."""
 
 PAGE = 5000
 """Events that are fetched at once."""
@@ -70,9 +71,10 @@ class Desk:
 
     def __init__(self, scheduler: Any, forecasts: Forecasts, isolation: IsolationSettings | None = None) -> None:
         self.scheduler = scheduler
-        self._submissions, self._readings = Submissions(scheduler), Readings(room=KEPT)
+        self._submissions, self.readings = Submissions(scheduler), Readings(room=KEPT)
         self.forecasts, self.isolation = forecasts, IsolationWatch(isolation or IsolationSettings())
         self.corrections = Corrections(self.ask)
+        self.following = Following(self)
         self._following, self._mirror = asyncio.Lock(), None
         self._opening, self._store = asyncio.Lock(), None
         self.settings: SchedulerSettings | None = None
@@ -121,7 +123,7 @@ class Desk:
 
     async def predict(self, source: str, name: str, owner: str) -> schemas.PredictionView:
         """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
-        job_source, asks, _ = await self._readings.of(Program(files={name: source}, entrypoint=name), owner)
+        job_source, asks, _ = await self.readings.of(Program(files={name: source}, entrypoint=name), owner)
         if (answer := await self._forecast(job_source, asks.gpus, owner)) is None:
             raise busy()
         forecast, cached = answer
@@ -158,15 +160,30 @@ class Desk:
         share = milli / WHOLE
         if (answer := await self._forecast(source, gpus, owner)) is None:
             return unread(await self._types(), gpus * share), None, None
-        by_type = on_types(shared(answer[0].predictions, share), await self._types(), gpus * share)
-        base = base_of(source, answer[0], by_type, gpus * milli)
-        return await self.corrections.apply(base, owner), answer[0], base
+        return await self._applied(source, answer[0], gpus, milli, owner)
+
+    async def predicted_later(
+        self, source: JobSource, gpus: int, milli: int, owner: str
+    ) -> tuple[Mapping[str, Prediction], Base]:
+        """As what a submission gets in time, however long it takes; raises what the predictor raises, and Refusal."""
+        question = PredictionQuestion(source=source, gpu_types=await self._types(), gpus=gpus)
+        told = await self.forecasts.later(question, owner)
+        predictions, _, base = await self._applied(source, told, gpus, milli, owner)
+        return predictions, base
+
+    async def _applied(
+        self, source: JobSource, told: Told, gpus: int, milli: int, owner: str
+    ) -> tuple[Mapping[str, Prediction], Told, Base]:
+        share = milli / WHOLE
+        by_type = on_types(shared(told.predictions, share), await self._types(), gpus * share)
+        base = base_of(source, told, by_type, gpus * milli)
+        return await self.corrections.apply(base, owner), told, base
 
     async def request(self, asked: schemas.SubmissionBody, owner: str, key: str) -> Prepared:
         """A submission as the scheduler takes it, with its predictions, and what its user should know."""
         program = program_of(asked) if asked.archive is None else await asyncio.to_thread(program_of, asked)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
-        source, asks, notes = await self._readings.of(program, owner, asked.gpus, types)
+        source, asks, notes = await self.readings.of(program, owner, asked.gpus, types)
         predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner)
         labels = dict(asked.labels)
         if asked.deadline is not None:
@@ -191,7 +208,7 @@ class Desk:
             labels=labels,
             retry=Retry(max_attempts=asked.max_attempts),
         )
-        return request, asks, [*notes, *warnings_of(request, told)], base
+        return request, asks, [*notes, *warnings_of(request, told)], base or source
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""
@@ -202,8 +219,10 @@ class Desk:
         request, asks, warnings, base = prepared
         try:
             job_id = await self._submissions.submit(request)
-            if base is not None:
+            if isinstance(base, Base):
                 self.corrections.keep(base)
+            else:
+                self.following.note(job_id, base)
         except InputError:
             before = None if key is None else await self.ask(questions.job_of_key, request.job.user or "", key)
             if before is None or not _same(before, request):

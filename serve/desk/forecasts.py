@@ -80,6 +80,12 @@ class Forecasts:
         self.late += 1
         return None
 
+    async def later(self, asked: PredictionQuestion, owner: str) -> Told:
+        """What is expected, however long that takes; raises what the predictor raises, and Refusal as `of`."""
+        if (forecast := self._forecasts.get(asked.key)) is not None:
+            return forecast
+        return await asyncio.shield(self._tasks.get(asked.key) or self._started(asked, owner))
+
     def problem(self) -> str | None:
         """What keeps the predictor from answering, None where it answers."""
         if not self.well:

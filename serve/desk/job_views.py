@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from kilowait.files.parquet import table
 from kilowait.history.tokens import Identity, Role
 from kilowait.live.mirror import Mirror
 from kilowait.policies import POLICIES
+from kilowait.predict.standin import is_unread
 from kilowait.simulate import outlook
 
 from ..scheduler.settings import SchedulerSettings
@@ -58,7 +59,27 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         attempts=[_attempt(attempt) for attempt in row["attempts"]],
         expected=expected_view(expected, labels.get(DEADLINE)),
         progress=progress,
+        prediction=prediction_said(row),
     )
+
+
+def prediction_said(row: Row) -> str | None:
+    """Which prediction held when, None where it was no guess to begin with."""
+    _, original, later, used = row["predictions"]
+    if not is_unread(original.predictions):
+        return None
+    if used is not None:
+        return f"a guess until {_at(used.time_s)}, its prediction from then on"
+    if not later:
+        follows = row["ended_s"] is None
+        return "a guess; its prediction follows" if follows else "a guess; it was over before its prediction was there"
+    if (problem := later[-1].problem) is not None:
+        return f"a guess, and stays one: {problem}"
+    return f"a guess; its prediction came at {_at(later[-1].time_s)}, after it had been placed, and was not used"
+
+
+def _at(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _attempt(row: Row) -> schemas.AttemptView:

@@ -6,7 +6,7 @@ from typing import Any
 
 from kilowait.cluster.events import JobSubmitted
 from kilowait.history import tokens
-from kilowait.history.queries import RawEvent, energy_totals, events_after, history, submissions
+from kilowait.history.queries import RawEvent, energy_totals, events_after, history, predictions_of, submissions
 from kilowait.history.store import Store
 
 Row = Mapping[str, Any]
@@ -36,8 +36,16 @@ def job_of_key(store: Store, owner: str, key: str) -> Row | None:
 
 
 def _whole(store: Store, rows: Sequence[Row]) -> list[Row]:
-    requests = submissions(store, [row["job_id"] for row in rows])
-    return [{**row, "attempts": store.attempts(row["job_id"]), "submitted": requests[row["job_id"]]} for row in rows]
+    found = predictions_of(store, [row["job_id"] for row in rows])
+    return [
+        {
+            **row,
+            "attempts": store.attempts(row["job_id"]),
+            "submitted": found[row["job_id"]].submitted,
+            "predictions": found[row["job_id"]],
+        }
+        for row in rows
+    ]
 
 
 def ended(

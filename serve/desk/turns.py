@@ -36,15 +36,17 @@ class Turns:
         finally:
             if turn.done() and not turn.cancelled():
                 self._taken[owner] -= 1
-            else:
+            elif turn in queue:
                 queue.remove(turn)
             self._call()
 
     def _call(self) -> None:
         """Give out what turns there are, each to the owner whose last one is longest ago."""
         while self._taken.total() < self._at_once and (owner := self._next()) is not None:
-            queue = self._waiting[owner]
-            queue.popleft().set_result(None)
+            turn = self._waiting[owner].popleft()
+            if turn.cancelled():  # who waited has gone, and is about to say so
+                continue
+            turn.set_result(None)
             self._taken[owner] += 1
             self._waiting.move_to_end(owner)
         for owner in [name for name, queue in self._waiting.items() if not queue and not self._taken[name]]:

@@ -10,7 +10,7 @@ from kilowait.policies import POLICIES
 from kilowait.simulate.outlook import Expected
 
 from ..wire import why_schemas as wire
-from .job_views import expected_view
+from .job_views import expected_view, prediction_said
 
 Row = Mapping[str, Any]
 
@@ -22,11 +22,12 @@ def why(
     job_id, cluster = row["job_id"], mirror.cluster
     waiting = cluster.waiting.get(job_id) or cluster.stranded.get(job_id)
     if waiting is not None:
-        return _waits(waiting, job_id in cluster.stranded, mirror, expected, basis, deadline, now_s)
+        return _waits(row, waiting, job_id in cluster.stranded, mirror, expected, basis, deadline, now_s)
     return _placed(row, mirror, mirror.choices.get(job_id))
 
 
 def _waits(
+    row: Row,
     waiting: Waiting,
     stranded: bool,
     mirror: Mirror,
@@ -57,6 +58,7 @@ def _waits(
         would_change=changes,
         expected=expected_view(expected, deadline),
         interval_basis=basis if expected is not None else None,
+        prediction=prediction_said(row),
     )
 
 
@@ -110,6 +112,7 @@ def _placed(row: Row, mirror: Mirror, choice: PlacementChoice | None) -> wire.Wh
         would_change=[] if choice is None else _otherwise(choice),
         expected=None,
         interval_basis=None,
+        prediction=prediction_said(row),
     )
 
 

@@ -19,14 +19,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kilowait.cluster.standing import Snapshot
 from kilowait.core.errors import InputError, KilowaitError, Occupied, StaleAttempt, StoreError, Superseded
 from kilowait.core.hardware import GPU_TYPES
-from kilowait.core.jobs import Provenance
+from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.submission import Attempt, Ending, Request
 from kilowait.history.lease import RENEW_S
 from kilowait.history.store import Store
@@ -35,10 +33,9 @@ from kilowait.policies import POLICIES
 from kilowait.simulate.rehearsal import rehearse
 
 from ..runner import gang
-from ..runner.gang import NAMESPACE, Gang
+from ..runner.gang import Gang
 from .autoscaling import AutoscalerRequest
-from .claim import check_lease, claim
-from .open_cluster import refuse_open_cluster
+from .claim import claim
 from .ray_nodes import NodeFollower
 from .settings import SchedulerSettings
 
@@ -93,6 +90,11 @@ class Scheduler:
     async def submit_all(self, requests: Sequence[Request]) -> list[str | BaseException]:
         """As `submit` for each, in one transaction; what that would raise stands in the place of an id."""
         return await asyncio.gather(*map(self.submit, requests), return_exceptions=True)
+
+    async def predicted(self, job_id: str, by_type: Mapping[str, Prediction], problem: str | None) -> None:
+        """A prediction that follows its job, or a problem why there is none; raises as `Controller.predicted`."""
+        self._controller.predicted(job_id, by_type, problem, time.time())
+        self._wake.set()
 
     async def cancel(self, job_id: str) -> None:
         """Withdraw a job, or ask its program to end; raises as `Controller.cancel`."""
@@ -280,21 +282,3 @@ class Scheduler:
         if not task.cancelled() and (error := task.exception()) is not None:
             traceback.print_exception(error)
             os._exit(1)
-
-
-def deploy(settings: SchedulerSettings) -> Any:
-    """The handle of the scheduler, started where there is none.
-
-    Raises InputError for a wrong policy and for an open Ray cluster; Occupied and StoreError as `check_lease` does.
-    """
-    if settings.policy not in POLICIES:
-        raise InputError(f"policy {settings.policy!r} is unknown; known: {', '.join(POLICIES)}")
-    POLICIES[settings.policy](**settings.policy_options)
-    check_lease(settings.url)
-    refuse_open_cluster(ray.get_runtime_context().gcs_address, allowed=settings.allow_open_cluster)
-    options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
-    options |= {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "num_cpus": 0}
-    if not settings.url.startswith("postgresql"):
-        node_id = ray.get_runtime_context().get_node_id()
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
-    return ray.remote(Scheduler).options(**options).remote(settings)

@@ -58,9 +58,7 @@ class SubmissionBody(Wire):
     entrypoint: str = Field(default="main.py", max_length=200, description="the file that is run")
     arguments: list[Argument] = Field(default=[], max_length=MAX_ENTRIES)
     environment: dict[str, str] = Field(default={}, max_length=MAX_ENTRIES)
-    gpus: int | None = Field(
-        default=None, ge=1, le=100_000, description="GPUs it takes; left out: read from the source"
-    )
+    gpus: int | None = Field(default=None, ge=1, le=100_000, description="GPUs it takes; left out: read from it")
     gpu_types: GpuTypeNames | None = Field(default=None, description="types it may use; left out: read, else any")
     gpu_milli: int = Field(default=1000, ge=1, le=1000, description="thousandths of one board, for a job of one GPU")
     one_node: bool = Field(default=False, description="all its GPUs on one node")
@@ -196,6 +194,7 @@ class JobView(Wire):
     attempts: list[AttemptView]
     expected: ExpectedView | None
     progress: ProgressView | None
+    prediction: str | None = Field(default=None, description="which prediction held when, where it began as a guess")
 
 
 class JobsPage(Wire):

@@ -1,5 +1,7 @@
 """The answers to why and what-if as JSON: see `serve.wire.schemas` for the rest of what crosses HTTP."""
 
+from pydantic import Field
+
 from kilowait.core.jobs import Provenance
 
 from .schemas import ExpectedView, State, Wire
@@ -37,6 +39,7 @@ class Why(Wire):
     would_change: list[str]
     expected: ExpectedView | None
     interval_basis: str | None
+    prediction: str | None = Field(default=None, description="which prediction held when, where it began as a guess")
 
 
 class IfOn(Wire):

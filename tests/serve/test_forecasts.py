@@ -85,6 +85,25 @@ def test_one_who_asks_too_much_is_sent_away_and_no_other():
     asyncio.run(run())
 
 
+def test_those_who_go_while_they_wait_leave_their_turn_to_others():
+    async def run():
+        turns, go_on = Turns(at_once=1, each=1, room=10), asyncio.Event()
+
+        async def work(owner):
+            async with turns.of(owner):
+                await go_on.wait()
+
+        tasks = [asyncio.create_task(work(owner)) for owner in "abc"]
+        await settle()
+        go_on.set()
+        tasks[1].cancel()  # and in the same moment the first has done
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+        assert [task.cancelled() for task in tasks] == [False, True, False]
+        assert turns.others("nobody") == 0
+
+    asyncio.run(run())
+
+
 def test_behind_another_owners_source_nothing_is_told_in_time_and_the_answer_is_kept_for_later(monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_S", 0.01)
 

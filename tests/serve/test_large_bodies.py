@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -19,6 +20,7 @@ SOURCE = "x" * 400_000
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PAUSE_S_PER_MB", 0.0)
+    monkeypatch.setattr(module, "REFUSED_PAUSE_S", 0.0)
     with DeskWorld(tmp_path) as world:
         yield world
 
@@ -137,3 +139,15 @@ def test_large_bodies_of_one_user_come_one_after_the_other_and_keep_no_other_wai
         assert [name for name, _ in passed] == ["other", "slow", "second"]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("body", [{"source": SOURCE}, {"source": "x", "environment": {"A": "x" * 3_000_000}}])
+def test_who_has_a_large_body_refused_waits_before_the_next_and_nobody_else_does(world, monkeypatch, body):
+    monkeypatch.setattr(module, "REFUSED_PAUSE_S", 1.0)
+    seconds = {}
+    for who in ("ada", "operator", "ada"):
+        began_s = time.monotonic()
+        assert post(world, body, who).status_code == 422
+        seconds[who] = time.monotonic() - began_s
+    assert seconds["ada"] > 0.5  # the second one; the operator's comes between
+    assert post(world, {"source": "   "}).status_code == 422  # a small one has no turn

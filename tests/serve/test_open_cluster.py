@@ -7,8 +7,8 @@ import ray
 
 from kilowait.core.closed_ray import closed_ray, read_again
 from kilowait.core.errors import InputError
+from serve.scheduler.deploy import deploy
 from serve.scheduler.open_cluster import refuse_open_cluster
-from serve.scheduler.scheduler import deploy
 from serve.scheduler.settings import SchedulerSettings
 from serve.start import main
 

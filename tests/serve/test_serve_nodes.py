@@ -6,8 +6,8 @@ from kilowait.core.errors import InputError, StoreError
 from kilowait.core.jobs import Measurement, Provenance
 from kilowait.core.submission import Ending, Log
 from serve.runner.gang import together
+from serve.scheduler.deploy import deploy
 from serve.scheduler.ray_nodes import type_of
-from serve.scheduler.scheduler import deploy
 from serve.scheduler.settings import SchedulerSettings
 
 

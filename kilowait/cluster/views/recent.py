@@ -28,6 +28,11 @@ class Recent:
         """The same jobs, which changes without this one."""
         return Recent(jobs=self.jobs.copy())
 
+    def revise(self, before: Waiting, after: Waiting) -> None:
+        """A job waits by other predictions; one that is forgotten stays so."""
+        if (position := next((n for n, job in enumerate(self.jobs) if job.place == before.place), None)) is not None:
+            self.jobs[position] = after
+
     def add(self, waiting: Waiting) -> None:
         """A job was submitted; the oldest is forgotten once there are too many."""
         self.jobs.append(waiting)

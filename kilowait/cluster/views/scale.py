@@ -6,7 +6,7 @@ multiply by c and d when every time is multiplied by c and every energy by d.
 Not covered: forgetting. All jobs since the first count alike, so the scale of a site whose jobs change follows slowly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import exp, log
 
@@ -58,6 +58,20 @@ class Scale:
             if prediction.energy_kwh > 0:
                 self.energy_pairs += 1
                 self.log_energy_kwh_sum += log(prediction.energy_kwh)
+        self._renew()
+
+    def revise(
+        self, before: Mapping[str, Prediction], after: Mapping[str, Prediction], gpu_types: Iterable[str]
+    ) -> None:
+        """A job that was counted on these types by a guess has its prediction; types that it gained are left out."""
+        for gpu_type in gpu_types:
+            guess, prediction = before[gpu_type], after[gpu_type]
+            self.log_gpu_s_sum += log(prediction.runtime_s) - log(guess.runtime_s)
+            if prediction.energy_kwh > 0 and guess.energy_kwh > 0:
+                self.log_energy_kwh_sum += log(prediction.energy_kwh) - log(guess.energy_kwh)
+        self._renew()
+
+    def _renew(self) -> None:
         mean_energy = self.log_energy_kwh_sum / self.energy_pairs if self.energy_pairs else None
         running = (self.log_gpu_s_sum / self.pairs, mean_energy)
         if _has_moved(self.in_force, running):

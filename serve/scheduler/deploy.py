@@ -1,0 +1,33 @@
+"""Starting the scheduler actor where there is none."""
+
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from kilowait.core.errors import InputError
+from kilowait.policies import POLICIES
+
+from ..runner.gang import NAMESPACE
+from .claim import check_lease
+from .open_cluster import refuse_open_cluster
+from .scheduler import NAME, Scheduler
+from .settings import SchedulerSettings
+
+
+def deploy(settings: SchedulerSettings) -> Any:
+    """The handle of the scheduler, started where there is none.
+
+    Raises InputError for a wrong policy and for an open Ray cluster; Occupied and StoreError as `check_lease` does.
+    """
+    if settings.policy not in POLICIES:
+        raise InputError(f"policy {settings.policy!r} is unknown; known: {', '.join(POLICIES)}")
+    POLICIES[settings.policy](**settings.policy_options)
+    check_lease(settings.url)
+    refuse_open_cluster(ray.get_runtime_context().gcs_address, allowed=settings.allow_open_cluster)
+    options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
+    options |= {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "num_cpus": 0}
+    if not settings.url.startswith("postgresql"):
+        node_id = ray.get_runtime_context().get_node_id()
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    return ray.remote(Scheduler).options(**options).remote(settings)
