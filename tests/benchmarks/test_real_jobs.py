@@ -1,6 +1,7 @@
 """The benchmark of real jobs: what counts as usable, as wrong with a straight face, and apart; and one tiny run."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from benchmarks.asked_predictions import Answer, read
 from benchmarks.program_kinds import LIBRARY, OTHER_FRAMEWORK, PYTORCH, kind_of
 from benchmarks.real_jobs import ENDS, RUNS, judged, record
 
+RIGHT_VALUES = Path(real_jobs.__file__).with_name("real_jobs_right.json")
 TRAIN = """\
 import argparse
 import torch
@@ -170,3 +172,13 @@ def test_two_programs_are_asked_about_as_a_user_would(tmp_path, capsys):
     assert "no_such_package_anywhere" in missing["reason"]
     assert found["usable_share"] == 0.5
     assert "usable_share" in capsys.readouterr().out
+
+
+def test_the_right_values_of_given_jobs_say_how_they_were_had():
+    jobs = real_jobs.read_jobs(RIGHT_VALUES)
+    assert len({job["name"] for job in jobs}) == len(jobs)
+    known = [job for job in jobs if job.get("right") or job.get(ENDS)]
+    assert len(known) >= 30
+    assert all(len(job["derivation"]) > 10 for job in jobs)
+    assert all(value > 0 for job in jobs for value in job.get("right", {}).values())
+    assert {name for job in jobs for name in job.get("right", {})} <= set(real_jobs.LIMITS)
