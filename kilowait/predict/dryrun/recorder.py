@@ -59,7 +59,7 @@ class Recorder:
     tensor is said to be. `guesses` are the reasons why the record is not whole. `live_bytes` and `peak_memory_bytes`
     count storages on the target. While `muted` is above zero nothing is counted; `stopping` is set when
     the program is being ended from outside, and `decisions` counts how often it asked whether a tensor holds true.
-    `assumed` are the sizes that the user gave; `assumptions` and `missing` are for the user to read.
+    `assumed` are the sizes that the user gave; `assumptions`, `missing` and `unset` are for the user to read.
     """
 
     target: str = "cuda"
@@ -74,6 +74,7 @@ class Recorder:
     assumed: Mapping[str, str] = field(default_factory=dict)
     assumptions: dict[str, None] = field(default_factory=dict)
     missing: dict[str, None] = field(default_factory=dict)
+    unset: dict[str, None] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)
     flops: dict[Key, float] = field(default_factory=dict)
     _costs: dict[Key, _Cost] = field(default_factory=dict)
@@ -118,6 +119,10 @@ class Recorder:
     def lack(self, line: str) -> None:
         """One line for the user: something whose time is not in the record."""
         _add(self.missing, line)
+
+    def unset_variable(self, name: str) -> None:
+        """The program read an environment variable that is not there."""
+        _add(self.unset, name)
 
     def watch(self, tensors: Iterable[Tensor]) -> None:
         """Follow the memory of new tensors on the target: it is given back when no tensor shares the storage."""
