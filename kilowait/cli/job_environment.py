@@ -1,8 +1,12 @@
 """The options of `kilowait predict` that say in what surroundings a job will run."""
 
 import argparse
+import posixpath
+from dataclasses import replace
 
 from kilowait.predict.interpreter import Interpreter, choose
+from kilowait.program.environment import read_variables, shown
+from kilowait.program.read import JobReading
 
 
 def add_environment_options(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +19,24 @@ def add_environment_options(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--venv", metavar="DIR", help="the job's virtual environment")
     which.add_argument("--conda", metavar="NAME", help="the job's conda environment")
     which.add_argument("--image", metavar="IMAGE", help="a container's image, where podman or apptainer is installed")
+    group.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable that the program sees; may be repeated; a secret's value is neither kept nor shown to it",
+    )
+    group.add_argument(
+        "--workdir", default=".", metavar="DIR", help="where it starts, from the root of its files (default: the root)"
+    )
+
+
+def surrounded(reading: JobReading, args: argparse.Namespace) -> JobReading:
+    """What was read, with the variables and the folder that were given; raises InputError."""
+    environment, folder = shown(read_variables(args.env)), posixpath.normpath(args.workdir)
+    if not environment and folder == ".":
+        return reading
+    return replace(reading, source=reading.source.within(environment, folder))
 
 
 def interpreter_of(args: argparse.Namespace) -> Interpreter:

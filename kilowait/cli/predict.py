@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilowait.cli.job_environment import add_environment_options, interpreter_of
+from kilowait.cli.job_environment import add_environment_options, interpreter_of, surrounded
 from kilowait.cli.predict_text import as_text
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
@@ -42,7 +42,7 @@ examples:
 
 What follows -- are the script's own arguments. With --entrypoint each FILE is a folder or a zip: the local modules
 that the entrypoint imports and the configuration files that code or arguments name are part of the job; the rest is
-left out and listed. Environment variables are no part of it.
+left out and listed. Variables (--env) and the folder it starts in (--workdir) are part of it too.
 
 Each number is modelled. The program is executed dry, on tensors without data, in a sandbox without network or files of
 yours, and a device model reads the operations it would run. For the device types of the bundle it is one fitted to
@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
 def run(args: argparse.Namespace) -> int:
     """Predict for every file and print; raises InputError for a source or device type that is refused."""
     settings = _settings(args)
-    readings = _read(args)
+    readings = [surrounded(reading, args) for reading in _read(args)]
     os.environ.update({**WAITING, **os.environ})
     with _without_collection():
         report = _report(forecast_jobs(readings, settings))

@@ -35,7 +35,17 @@ def _dry_runs(entry: dict[str, Any]) -> list[str]:
     """What the dry runs found that were asked for; of the GPU types' alone where none was."""
     own_run, gpu_run = entry["own_dry_run"], entry["dry_run"]
     lines = [f"  dry run for the bundle's types: {own_run['summary']}"] if own_run["outcome"] != "off" else []
-    return [*lines, f"  dry run: {gpu_run['summary']}"] if gpu_run["outcome"] != "off" or not lines else lines
+    if gpu_run["outcome"] != "off" or not lines:
+        lines.append(f"  dry run: {gpu_run['summary']}")
+    return [*lines, *_surroundings(own_run, gpu_run)]
+
+
+def _surroundings(*runs: dict[str, Any]) -> list[str]:
+    """Which Python the program ran under, and what it asked of its environment in vain."""
+    found = dict.fromkeys(run["interpreter"] for run in runs if run.get("interpreter"))
+    unset = dict.fromkeys(name for run in runs for name in run.get("unset", ()))
+    lines = [f"  interpreter: {', '.join(found)}"] if found else []
+    return lines + ([f"  reads unset variables: {', '.join(unset)} (set one with --env NAME=VALUE)"] if unset else [])
 
 
 def _table(devices: dict[str, dict[str, Any]]) -> list[str]:

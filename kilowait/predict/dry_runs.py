@@ -15,6 +15,7 @@ from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.interpreter import OWN, Interpreter
+from kilowait.program.environment import in_dry_run
 from kilowait.program.job_source import JobSource
 from kilowait.program.source import Source
 
@@ -93,7 +94,14 @@ class DryRunOutcome:
             "parameters": run.parameters,
             "peak_memory_bytes": run.peak_memory_bytes,
             "seconds": run.seconds,
+            **{name: value for name, value in self._said.items() if value},
         }
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        """What there is to say about a dry run beside its numbers."""
+        run = self.run
+        return {} if run is None else {"interpreter": run.interpreter, "unset": list(run.unset)}
 
 
 def totals(run: DryRun) -> dict[str, float]:
@@ -184,6 +192,8 @@ def program_of(source: Source | JobSource) -> DryProgram:
             entrypoint=source.entrypoint,
             arguments=source.arguments,
             content_hash=source.content_hash,
+            environment=in_dry_run(source.environment),
+            folder=source.folder,
         )
     name = "job.py"
     return DryProgram(files={name: source.text.encode()}, entrypoint=name, content_hash=source.content_hash)

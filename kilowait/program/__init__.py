@@ -4,6 +4,6 @@ Reads the way it is used: `read.py` (a file, a folder, a zip, standard input) ->
 is left out and why) -> `job_source.py` (the record: schema, content hash, JSON, writing to a scratch folder) ->
 `text.py` (the one text that a predictor reads). `limits.py` has every limit.
 
-Environment variables given with a job are no part of its source: they name machines, paths and secrets, differ from
-one submission of a program to the next, and must not reach a table of features.
+Environment variables given with a job and the folder it starts in are part of its source, for a dry run reads them; of
+a secret the name alone is (`environment.py`). They are no part of the text, and so reach no table of features.
 """

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
@@ -26,18 +26,23 @@ class JobSource:
     """A script with arguments, or several files with an entrypoint and arguments.
 
     `files` maps relative POSIX paths to bytes that are UTF-8 text, `entrypoint` is one of them, `arguments` are what
-    follows it on the command line, as words. Equal records have equal content hashes; the order of files, times and
-    permissions count for nothing. Raises SourceError, naming the file or argument, above any of `limits`, for a path
-    that is not relative and plain, and for what is no text.
+    follows it on the command line, as words. `environment` are the variables it sees, None where one is secret, and
+    `folder` is where it starts, relative to the files' root. Equal records have equal content hashes; the order of
+    files, times and permissions count for nothing. Raises SourceError, naming the file or argument, above any of
+    `limits`, for a path that is not relative and plain, and for what is no text.
     """
 
     files: Mapping[str, bytes]
     entrypoint: str
     arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    folder: str = "."
 
     def __post_init__(self) -> None:
         check_paths(self.files)
         check_arguments(self.arguments)
+        if self.folder != ".":
+            check_path(self.folder)
         if self.entrypoint not in self.files:
             raise SourceError(f"entrypoint {self.entrypoint}: not among the files {', '.join(sorted(self.files))}")
         if len(self.files) > limits.MAX_FILES:
@@ -78,14 +83,30 @@ class JobSource:
 
         What is hashed otherwise begins with a NUL byte, which no file of a source has: the two never meet.
         """
-        if len(self.files) == 1 and not self.arguments:
+        surroundings = [[dict(sorted(self.environment.items())), self.folder]] if self._surrounded else []
+        if len(self.files) == 1 and not self.arguments and not surroundings:
             return content_hash(self.files[self.entrypoint])
         hashes = {path: content_hash(data) for path, data in self.files.items()}
-        record = [SCHEMA, self.entrypoint, self.arguments, hashes]
+        record = [SCHEMA, self.entrypoint, self.arguments, hashes, *surroundings]
         return content_hash(b"\0" + json.dumps(record, sort_keys=True).encode())
 
+    @property
+    def _surrounded(self) -> bool:
+        """Whether anything was said about where it runs; nothing said leaves the hash that it always had."""
+        return bool(self.environment) or self.folder != "."
+
+    def within(self, environment: Mapping[str, str | None], folder: str = ".") -> Self:
+        """The same program with these variables, started in this folder."""
+        source = replace(self, environment=environment, folder=folder)
+        if "reached" in vars(self):
+            vars(source)["reached"] = self.reached
+        return source
+
     def to_json(self) -> str:
-        """The record as one JSON object: schema, entrypoint, arguments, files (path to text), content_hash."""
+        """The record as one JSON object: schema, entrypoint, arguments, files (path to text), content_hash.
+
+        With environment and folder where they were given.
+        """
         files = {path: data.decode() for path, data in sorted(self.files.items())}
         form = _Form(
             schema=SCHEMA,
@@ -93,6 +114,8 @@ class JobSource:
             arguments=self.arguments,
             files=files,
             content_hash=self.content_hash,
+            environment=dict(self.environment),
+            folder=self.folder,
         )
         return msgspec.json.encode(form).decode()
 
@@ -106,13 +129,19 @@ class JobSource:
             raise SourceError(f"no job source as JSON: {error}") from error
         if form.schema != SCHEMA:
             raise SourceError(f"a job source of schema {form.schema}; this kilowait reads schema {SCHEMA}")
-        source = cls(files=files, entrypoint=form.entrypoint, arguments=form.arguments)
+        source = cls(
+            files=files,
+            entrypoint=form.entrypoint,
+            arguments=form.arguments,
+            environment=form.environment,
+            folder=form.folder,
+        )
         if source.content_hash != form.content_hash:
             raise SourceError(f"content_hash {form.content_hash!r} is not that of the files: {source.content_hash}")
         return source
 
 
-class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The JSON form."""
 
     schema: int
@@ -120,6 +149,8 @@ class _Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     arguments: tuple[str, ...]
     files: dict[str, str]
     content_hash: str
+    environment: dict[str, str | None] = {}
+    folder: str = "."
 
 
 def check_paths(paths: Iterable[str]) -> None:

@@ -40,6 +40,7 @@ class GivenProgram(Struct, frozen=True, kw_only=True):
     files: Mapping[str, str]
     entrypoint: str
     arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str | None] = {}
     gpus: int | None = None
     gpu_types: tuple[str, ...] | None = None
 
@@ -58,7 +59,8 @@ class ProgramReading(Struct, frozen=True, kw_only=True):
     def source(self, submitted: GivenProgram) -> JobSource:
         """The record of what is predicted; raises as `JobSource`."""
         files = {path: submitted.files[name].encode() for path, name in self.paths.items()}
-        return JobSource(files=files, entrypoint=self.entrypoint, arguments=submitted.arguments)
+        source = JobSource(files=files, entrypoint=self.entrypoint, arguments=submitted.arguments)
+        return source.within(submitted.environment) if submitted.environment else source
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import msgspec
 
 from kilowait.core.errors import SourceError
 from kilowait.core.submission import Program
+from kilowait.program.environment import shown
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest
 from kilowait.program.submitted import GivenProgram, Outcome, ProgramReading, read
@@ -54,6 +55,7 @@ class Readings:
             files=program.files,
             entrypoint=program.entrypoint,
             arguments=program.arguments,
+            environment=shown(program.environment),
             gpus=gpus,
             gpu_types=gpu_types,
         )

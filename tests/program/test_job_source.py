@@ -131,7 +131,7 @@ def test_limits_themselves_are_allowed():
         ({"content_hash": "0" * 64}, "is not that of the files"),
         ({"arguments": [3]}, "Expected `str`"),
         ({"files": {"../main.py": "x"}}, "leads out of its folder"),
-        ({"environment": {}}, "unknown field `environment`"),
+        ({"variables": {}}, "unknown field `variables`"),
     ],
 )
 def test_json_that_is_damaged_or_of_another_schema_is_refused(change, message):

@@ -61,7 +61,7 @@ def dry(path: Path) -> dict[str, Any]:
     recorder = Recorder(target="cpu")
     pretend_kernels(recorder)
     pretend_libraries(recorder)
-    record_script(recorder, path, (), ImportTime(0.0))
+    record_script(recorder, path, (), ImportTime(0.0), path.parent)
     calls: Counter[str] = Counter()
     flops = 0.0
     for op in recorder.operations():

@@ -18,6 +18,7 @@ from types import FrameType
 import torch
 
 from kilowait.predict.dryrun.child.import_time import ImportTime
+from kilowait.predict.dryrun.child.variables import give_variables, watch_variables
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.forward import record_forward
 from kilowait.predict.dryrun.pretend.fused_kernels import pretend_kernels
@@ -28,6 +29,8 @@ from kilowait.predict.dryrun.sandbox import WALL
 from kilowait.predict.dryrun.script import record_script
 from kilowait.predict.dryrun.standins.stand_in import stand_in
 
+ROOT = "home/work/job"
+"""Where a program's files are in the folder that it may write to: there is a place beside them (../data) too."""
 AGAIN_S = 0.02
 """A program that swallows the end of its time is told again after so long."""
 PATIENCE = 5
@@ -98,11 +101,12 @@ def _arm(budget_s: float, budget_spent: str, recorder: Recorder, finish: Callabl
 
 
 def _run(recorder: Recorder, program: DryProgram, folder: Path, import_time: ImportTime) -> None:
+    folder = folder / ROOT
     for name, data in program.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    os.environ.update(program.environment)
+    give_variables(program.environment, folder.parents[1])
     start = folder / program.folder
     start.mkdir(parents=True, exist_ok=True)
     os.chdir(start)
@@ -111,11 +115,12 @@ def _run(recorder: Recorder, program: DryProgram, folder: Path, import_time: Imp
     pretend_libraries(recorder)
     import_time.install()
     stand_in(recorder, folder)
+    watch_variables({program.entrypoint, entrypoint.name, *program.files}, recorder.unset_variable)
     text = program.files[program.entrypoint].decode("utf-8-sig")
     if is_forward(text):
         recorder.parameters = record_forward(recorder, text, program.entrypoint)
     else:
-        record_script(recorder, entrypoint, program.arguments, import_time)
+        record_script(recorder, entrypoint, program.arguments, import_time, folder)
 
 
 def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float) -> DryRun:
@@ -139,5 +144,6 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float
         assumptions=tuple(recorder.assumptions),
         assumed_how=tuple(recorder.assumptions.values()),
         missing=(*recorder.missing, *recorder.uncounted())[:MOST_LINES],
+        unset=tuple(recorder.unset),
         interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
     )

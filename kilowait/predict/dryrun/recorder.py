@@ -61,7 +61,7 @@ class Recorder:
     own operators by name, `unmodelled` those whose time is missing. `live_bytes` and `peak_memory_bytes`
     count storages on the target. While `muted` is above zero nothing is counted; `stopping` is set when
     the program is being ended from outside, and `decisions` counts how often it asked whether a tensor holds true.
-    `assumed` are the sizes that the user gave; `assumptions` and `missing` are for the user to read.
+    `assumed` are the sizes that the user gave; `assumptions`, `missing` and `unset` are for the user to read.
     """
 
     target: str = "cuda"
@@ -78,6 +78,7 @@ class Recorder:
     assumptions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, None] = field(default_factory=dict)
     unmodelled: dict[str, tuple[str, int]] = field(default_factory=dict)
+    unset: dict[str, None] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)
     flops: dict[Key, float] = field(default_factory=dict)
     _costs: dict[Key, _Cost] = field(default_factory=dict)
@@ -137,6 +138,10 @@ class Recorder:
             count = sum(number for key, number in counts.items() if key[0] == op) if op else calls
             lines.append(f"{name}: its time is missing, ran {count or calls:,.0f} times"[:LONGEST_LINE])
         return tuple(lines)
+
+    def unset_variable(self, name: str) -> None:
+        """The program read an environment variable that is not there."""
+        _add(self.unset, name)
 
     def watch(self, tensors: Iterable[Tensor]) -> None:
         """Follow the memory of new tensors on the target: it is given back when no tensor shares the storage."""

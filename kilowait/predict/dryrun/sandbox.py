@@ -128,13 +128,14 @@ def _follow(child: int) -> NoReturn:
 def _new_root(root: Path, scratch_bytes: int, readable: Iterable[Path]) -> None:
     """Build the new / on `root`, and make it the only one."""
     new = NewRoot(root)
-    for folder in _installation():
-        new.show(folder)
-    new.system()
-    for path in readable:
-        new.show(path)
-    if not new.has("/tmp"):  # there is one where Python or this package lies under /tmp
+    shown = [*_installation(), *readable]
+    if any(Path("/tmp") in path.parents for path in shown):  # something has to be seen in it
+        new.memory("/tmp", scratch_bytes, "1777")
+    else:
         new.link("/tmp", SCRATCH)
+    new.system()
+    for path in shown:
+        new.show(path)
     new.memory(SCRATCH, scratch_bytes, "0777")
     with suppress(OSError):  # some containers forbid it, and programs can do without
         new.processes(read_only=True)

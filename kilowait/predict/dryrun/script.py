@@ -16,8 +16,12 @@ from kilowait.predict.dryrun.loops.rewrite import LOOPS, rewrite
 from kilowait.predict.dryrun.recorder import Recorder, tracing
 
 
-def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...], import_time: ImportTime) -> None:
+def record_script(
+    recorder: Recorder, path: Path, arguments: tuple[str, ...], import_time: ImportTime, root: Path
+) -> None:
     """Run the file `path` as __main__ in this process and record it; `sys.exit(0)` is a normal end.
+
+    Modules are found in its folder and in `root`, that of all files of the program.
 
     There is no way back: argv, the path of imports and __main__ are the script's from now on. Raises whatever the
     program raises; the recorder then holds what came before.
@@ -28,9 +32,9 @@ def record_script(recorder: Recorder, path: Path, arguments: tuple[str, ...], im
     module.__dict__[LOOPS] = loops
     module.__file__ = str(path)
     sys.argv = [str(path), *arguments]
-    sys.path.insert(0, str(path.parent))
+    sys.path[:0] = list(dict.fromkeys([str(path.parent), str(root)]))
     sys.modules["__main__"] = module
-    LocalImports(Path.cwd(), loops, sites, import_time).install()
+    LocalImports(root, loops, sites, import_time).install()
     try:
         with tracing(recorder):
             exec(code, module.__dict__)
