@@ -29,6 +29,7 @@ time.sleep(600)
 def node(monkeypatch):
     ids = Mock(get_accelerator_ids=lambda: {"GPU": ["0"]})
     monkeypatch.setattr(module.ray, "get_runtime_context", lambda: ids)
+    monkeypatch.setattr(module, "gpus_of_this_node", lambda: 1.0)
 
 
 def is_gone(pid):
