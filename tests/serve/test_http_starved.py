@@ -60,3 +60,30 @@ def test_two_hundred_new_sources_of_one_user_are_overtaken_by_one_of_another(wor
         statuses = [one.result().status_code for one in many]
     assert set(statuses) <= {201, 503}
     assert 201 in statuses
+
+
+def test_a_job_that_was_accepted_with_a_guess_is_predicted_later(world):
+    """It waits behind a job that has the one GPU, and meets a long source of another user at the predictor."""
+    blocker = world.submit("import time\ntime.sleep(600)\n", "ada")
+    world.until(lambda: world.get(f"/v1/jobs/{blocker}")["state"] == "running")
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(submit, world, f"# later\n{LONG}", "eve")
+            before = new(world)
+            world.until(lambda: new(world) > before or slow.done())
+            answers = [submit(world, f"import torch\nprint({n}, 'later')\n{MANY}", "bob").json() for n in range(3)]
+            guessed = [a["job_id"] for a in answers if a["by_type"]["A100"]["features"] == "unread+standin"]
+            slow.result()
+        for job_id in guessed:
+            world.until(
+                lambda job_id=job_id: (
+                    world.get(f"/v1/jobs/{job_id}", "bob")["by_type"]["A100"]["features"] != "unread+standin"
+                )
+            )
+            view = world.get(f"/v1/jobs/{job_id}", "bob")
+            assert view["state"] == "waiting"
+            assert view["prediction"].startswith("a guess until ")
+            assert world.get(f"/v1/jobs/{job_id}/why", "bob")["prediction"] == view["prediction"]
+        assert guessed  # or this test shows nothing
+    finally:
+        world.call("POST", f"/v1/jobs/{blocker}/cancel", "ada")
