@@ -488,7 +488,7 @@ def test_a_run_that_an_error_ended_is_taken_to_the_ends_of_its_loops(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("train_on(batch())\nopen('/data/train.bin', 'rb')\n", "outside of any loop"),
+        ("train_on(batch())\nraise OSError('no disk')\n", "outside of any loop"),
         ("while True:\n    train_on(batch())\n    open('/data/log.txt', 'a')\n", "nothing says how often"),
         ("while True:\n    train_on(batch())\n", "nothing says how often"),
         ("for x in torch.utils.data.DataLoader(Endless(), batch_size=2):\n    train_on(x.cuda())\n", "nothing says how often"),
@@ -506,7 +506,7 @@ def test_an_error_names_the_line_of_the_program_and_what_to_do(runner: DryRunner
     lines = (HEAD + "def load():\n    import not_there\nload()\n").splitlines()
     assert f"job.py line {lines.index('    import not_there') + 1}" in missing.reason
     assert "--python" in missing.remedy
-    assert "--data" in run(runner, "open('corpus.txt')\n").remedy
+    assert "--data" in run(runner, "raise FileNotFoundError('corpus.txt')\n").remedy
     assert "--env" in run(runner, "os.environ['DATA_ROOT']\n").remedy
 
 
