@@ -55,4 +55,14 @@ def in_forward() -> bool:
     return frame is not None and frame.f_code.co_name == "forward"
 
 
-_NOT_OF_THE_PROGRAM = ("site-packages", str(Path(__file__).parent))
+def by_the_program() -> bool:
+    """Whether it is the program's own code that asks, not that of an installed package."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and (_OWN in frame.f_code.co_filename or f"{_TORCH}_tensor.py" in frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame is not None and not any(folder in frame.f_code.co_filename for folder in _INSTALLED)
+
+
+_OWN, _TORCH = str(Path(__file__).parent), "torch/"
+_INSTALLED = ("site-packages", "dist-packages")
+_NOT_OF_THE_PROGRAM = ("site-packages", _OWN)

@@ -177,12 +177,12 @@ def checked(data: bytes, program: DryProgram, target: str) -> DryRun:
     if (run.content_hash, run.target) != (program.content_hash, target):
         raise ValueError("it names another program or target")
     Completeness(run.completeness)
-    for lines in (run.assumptions, run.missing, run.unset, (run.interpreter,)):
+    for lines in (run.assumptions, run.missing, run.unset, (run.interpreter, run.remedy)):
         if len(lines) > MOST_LINES or any(len(line) > LONGEST_LINE for line in lines):
             raise ValueError(f"it says more than {MOST_LINES} lines of {LONGEST_LINE} characters")
     if len(run.assumed_how) != len(run.assumptions) or not set(run.assumed_how) <= set(HOW):
         raise ValueError("its assumptions are of no known kind")
-    numbers = [run.steps, run.parameters, run.peak_memory_bytes, run.seconds]
+    numbers = [run.steps, run.parameters, run.peak_memory_bytes, run.seconds, run.samples, run.limit_s]
     for op in run.operations:
         numbers += [op.count, op.flops, op.bytes_read, op.bytes_written, op.kernels]
     if not all(math.isfinite(number) and number >= 0 for number in numbers):

@@ -17,6 +17,7 @@ from types import FrameType
 
 import torch
 
+from kilowait.predict.dryrun.child.ending import BUDGET, place_of, progress, reason_of, remedy_for, unbounded_by
 from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.child.variables import give_variables, watch_variables
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
@@ -35,8 +36,6 @@ AGAIN_S = 0.02
 """A program that swallows the end of its time is told again after so long."""
 PATIENCE = 5
 """How often it is told; then its record is handed in as it stands."""
-REMEDY = "predict with the job's own interpreter (--python PATH or --venv DIR; in the service --software NAME)"
-"""For a package that is not installed."""
 SPARE_S = 3.0
 """So long above its budget the limit of CPU time stands, for a program that does not hear it."""
 
@@ -53,34 +52,28 @@ def execute(program: DryProgram, folder: Path, target: str, budget_s: float, han
     start_s = time.perf_counter()
     recorder = Recorder(target=target, assumed=program.assumed)
 
-    def result(reason: str) -> DryRun:
-        return _result(program, recorder, reason, time.perf_counter() - start_s)
+    def result(reason: str, remedy: str = "") -> DryRun:
+        recorder.ends.close()
+        return _result(program, recorder, reason, remedy, time.perf_counter() - start_s)
 
     def finish(reason: str) -> None:
-        hand_in(result(reason))
+        hand_in(result(reason, BUDGET))
         os._exit(0)
 
     budget_spent = f"the budget of {budget_s:g} CPU seconds was spent"
     _arm(budget_s, budget_spent, recorder, finish)
     import_time = ImportTime(SPARE_S)
-    reason = ""
+    reason = remedy = ""
     try:
         _run(recorder, program, folder, import_time)
-    except _BudgetSpent:
-        reason = budget_spent
     except BaseException as error:
-        reason = _told(error)[:500]
-    for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
-        signal.setitimer(timer, 0)
-    hand_in(result(reason))
-
-
-def _told(error: BaseException) -> str:
-    """What stopped a program, and what to do where that is known."""
-    told = f"{type(error).__name__}: {error}"
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"{told}: {REMEDY}"
-    return told
+        _disarm()
+        spent = isinstance(error, _BudgetSpent)
+        place = place_of(error.__traceback__)
+        reason = budget_spent + (f" ({place})" if place else "") if spent else reason_of(error)
+        remedy = BUDGET if spent else remedy_for(error)
+    _disarm()
+    hand_in(result(reason, remedy))
 
 
 def _arm(budget_s: float, budget_spent: str, recorder: Recorder, finish: Callable[[str], None]) -> None:
@@ -98,6 +91,11 @@ def _arm(budget_s: float, budget_spent: str, recorder: Recorder, finish: Callabl
         signal.signal(number, end)
     signal.setitimer(signal.ITIMER_PROF, budget_s, AGAIN_S)
     signal.setitimer(signal.ITIMER_REAL, budget_s * WALL, AGAIN_S)
+
+
+def _disarm() -> None:
+    for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+        signal.setitimer(timer, 0)
 
 
 def _run(recorder: Recorder, program: DryProgram, folder: Path, import_time: ImportTime) -> None:
@@ -123,14 +121,21 @@ def _run(recorder: Recorder, program: DryProgram, folder: Path, import_time: Imp
         record_script(recorder, entrypoint, program.arguments, import_time, folder)
 
 
-def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float) -> DryRun:
+def _result(program: DryProgram, recorder: Recorder, reason: str, remedy: str, seconds: float) -> DryRun:
     operations = recorder.operations()
-    explanation = "; ".join([reason, *recorder.guesses] if reason else recorder.guesses)[:1000]
+    unbounded = unbounded_by(recorder, bool(reason))
+    if not reason:
+        for place in recorder.ends.interrupted:
+            recorder.guess(f"an error that the program caught ended a loop: {place}, which was taken to its end")
+    parts = [reason, progress(recorder) if reason and operations else "", *recorder.guesses]
+    explanation = "; ".join(filter(None, [*parts, *recorder.ends.unbounded]))[:1000]
     if not operations:
         completeness, explanation = Completeness.FAILED, explanation or "it does nothing with tensors"
     else:
         completeness_at_end = Completeness.GUESSED if recorder.guesses else Completeness.WHOLE
-        completeness = Completeness.PARTIAL if reason else completeness_at_end
+        cut_short = reason or (unbounded and not recorder.ends.limit_s)
+        completeness_at_end = Completeness.GUESSED if recorder.ends.limit_s else completeness_at_end
+        completeness = Completeness.PARTIAL if cut_short else completeness_at_end
     return DryRun(
         content_hash=program.content_hash,
         target=recorder.target,
@@ -145,5 +150,9 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float
         assumed_how=tuple(recorder.assumptions.values()),
         missing=(*recorder.missing, *recorder.uncounted())[:MOST_LINES],
         unset=tuple(recorder.unset),
+        samples=recorder.tallies.root.samples,
+        limit_s=recorder.ends.limit_s,
+        unbounded=unbounded,
+        remedy=remedy,
         interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
     )

@@ -6,7 +6,10 @@ import json
 from dataclasses import dataclass, field
 from enum import Enum
 
-_LATER = ("assumptions", "assumed_how", "missing", "unset", "interpreter")
+_LATER = (
+    *("assumptions", "assumed_how", "missing", "unset", "interpreter"),
+    *("samples", "limit_s", "unbounded", "remedy"),
+)
 """What records of older versions have not got; left out of the JSON where it is empty."""
 
 
@@ -86,6 +89,10 @@ class DryRun:
     it is known (one of `HOW`); `missing` names operators and packages whose
     time is not in it; `unset` the environment variables that the program read and did not find; `interpreter` the
     versions it ran under ("Python 3.11.7, torch 2.9.0").
+
+    `samples` are what the loaders of its training loops gave (0: none counted); `limit_s` are seconds after which the
+    program ends by itself (0: it does not). `unbounded` says why the operations are no measure of the job: nothing
+    tells how often a loop runs, or it was ended outside any loop. `remedy` is what the user can do about the reason.
     """
 
     content_hash: str
@@ -101,6 +108,10 @@ class DryRun:
     assumed_how: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unset: tuple[str, ...] = ()
+    samples: float = 0.0
+    limit_s: float = 0.0
+    unbounded: str = ""
+    remedy: str = ""
     interpreter: str = field(default="", compare=False)  # how it was had, no part of what was found
 
     def to_json(self) -> bytes:

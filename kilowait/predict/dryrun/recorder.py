@@ -10,7 +10,6 @@ Not covered: who runs the program, and in which sandbox; loops (the recorder's t
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,16 +22,18 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, Unsupporte
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kilowait.predict.dryrun.child.older_torch import STORAGES_LAST, when_gone
-from kilowait.predict.dryrun.dry_program import in_forward
+from kilowait.predict.dryrun.child.values_said import mark_doubt, same_said, value_said
 from kilowait.predict.dryrun.formulas import flops_of
+from kilowait.predict.dryrun.loops.loop_ends import LoopEnds
+from kilowait.predict.dryrun.loops.unknown import SOME
 from kilowait.predict.dryrun.memory import OperatorMemory
 from kilowait.predict.dryrun.operators import kernels_of, kind_of
 from kilowait.predict.dryrun.record import Kind, Operation
 from kilowait.predict.dryrun.sizes import sized
 from kilowait.predict.dryrun.standins.packages.custom_operators import guessed_result
 from kilowait.predict.dryrun.tally import Key, Tallies
-from kilowait.predict.dryrun.tensors import bytes_of, crosses, device_of, dtype_of, tensors_in
-from kilowait.predict.dryrun.values import assumed_of, remember, values_of
+from kilowait.predict.dryrun.tensors import attributes_of, bytes_of, crosses, device_of, dtype_of, tensors_in
+from kilowait.predict.dryrun.values import remember
 
 _SILENT = ("prim", "profiler")
 """Namespaces of operators that do nothing to data."""
@@ -62,10 +63,13 @@ class Recorder:
     count storages on the target. While `muted` is above zero nothing is counted; `stopping` is set when
     the program is being ended from outside, and `decisions` counts how often it asked whether a tensor holds true.
     `assumed` are the sizes that the user gave; `assumptions`, `missing` and `unset` are for the user to read.
+
+    `unknown_answers` counts the values that were asked for and are not known, `built` parameters that were made.
+    `ends` is what tells how long the program goes on.
     """
 
     target: str = "cuda"
-    scalar: float = 1.0
+    scalar: float = SOME
     parameters: float = 0.0
     guesses: dict[str, None] = field(default_factory=dict)
     bodies: dict[str, Any] = field(default_factory=dict)
@@ -74,6 +78,9 @@ class Recorder:
     muted: int = 0
     stopping: bool = False
     decisions: int = 0
+    unknown_answers: int = 0
+    built: int = 0
+    ends: LoopEnds = field(default_factory=LoopEnds)
     assumed: Mapping[str, str] = field(default_factory=dict)
     assumptions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, None] = field(default_factory=dict)
@@ -110,7 +117,9 @@ class Recorder:
             )
             self.flops[key] = self._costs[key].flops
         self.tallies.count(key)
-        self.tallies.open.leaves |= {id(t) for t in inputs if getattr(t, "_is_param", False)}
+        leaves = {id(t) for t in inputs if getattr(t, "_is_param", False)}
+        if leaves:
+            self.tallies.open.leaves |= leaves
 
     def guess(self, reason: str) -> None:
         """Something that the record rests on is not known."""
@@ -120,6 +129,10 @@ class Recorder:
         """One line for the user: something that the record rests on; `how` it is known is one of `record.HOW`."""
         if len(self.assumptions) < MOST_LINES:
             self.assumptions.setdefault(line[:LONGEST_LINE], how)
+
+    def decide(self) -> None:
+        """The program asks for a value that is not known, to do one thing or another."""
+        self.decisions += 1
 
     def lack(self, line: str) -> None:
         """One line for the user: something whose time is not in the record."""
@@ -226,18 +239,20 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             kwargs["device"] = _CUDA
         op = func._schema.name.replace("::", ".")
         if op == "aten._local_scalar_dense":
-            return self._value(args[0])
+            return value_said(self.recorder, args[0])
+        if op in ("aten.equal", "aten.allclose"):
+            return same_said(self.recorder, func, args, kwargs)
         inputs = tensors_in((args, kwargs))
         result = sized(func, args, kwargs, self.recorder.guess)
         if result is NotImplemented:
             result = self._called(func, args, kwargs)
         remember(func, inputs, args, kwargs, result)
-        self._doubt(op, args, result)
+        mark_doubt(op, args, result)
         if self.recorder.muted == 0:
             outputs = tensors_in(result)
             if kernels_of(op, 1) and not op.startswith(_SILENT):
                 flops = partial(_flops, func, args, kwargs, result)
-                self.recorder.see(op, inputs, outputs, _attributes(args, kwargs), flops)
+                self.recorder.see(op, inputs, outputs, attributes_of(args, kwargs), flops)
             self.recorder.watch(outputs)
         return result
 
@@ -247,33 +262,6 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         except UnsupportedOperatorException:
             return guessed_result(self.recorder, func, args, kwargs)
 
-    def _value(self, tensor: Tensor) -> float | int | bool:
-        """What the value of a tensor is said to be: its own where it has one, no where something is wrong."""
-        constant = values_of(tensor)
-        if constant is None:
-            constant = getattr(tensor, "constant", None)
-        if constant is None and not in_forward():
-            constant = assumed_of(tensor)
-        if constant is not None:
-            with torch._C._DisableTorchDispatch():
-                value: float | int | bool = constant.item()
-            return value
-        if not hasattr(tensor, _DOUBT) and in_forward():
-            self.recorder.guess("what forward does may depend on the value of a tensor; 1 was assumed")
-        scalar = 0.0 if hasattr(tensor, _DOUBT) else self.recorder.scalar
-        if tensor.dtype == torch.bool:
-            self.recorder.decisions += 1
-            return bool(scalar)
-        return scalar if tensor.dtype.is_floating_point else int(scalar)
-
-    def _doubt(self, op: str, args: Any, result: Any) -> None:
-        """Mark what asks whether numbers are NaN or infinite, and what is made of that alone."""
-        inputs = tensors_in(args)
-        asks = op in ("aten.isnan", "aten.isinf") or (op == "aten.ne" and len(inputs) == 2 and inputs[0] is inputs[1])
-        asks = asks or (op == "aten.eq" and len(inputs) == 1 and args[1] in (math.inf, -math.inf))
-        if isinstance(result, Tensor) and (asks or (inputs and all(hasattr(t, _DOUBT) for t in inputs))):
-            setattr(result, _DOUBT, True)
-
 
 @cache
 def _composite(func: Any) -> bool:
@@ -281,7 +269,6 @@ def _composite(func: Any) -> bool:
     return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
 
 
-_DOUBT = "_kilowait_doubt"
 _META, _CUDA = torch.device("meta"), torch.device("cuda:0")
 
 
@@ -304,16 +291,3 @@ def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
 
 def _flops(func: Any, args: Any, kwargs: Any, result: Any) -> float:
     return flops_of(func, args, kwargs, result, max((t.numel() for t in tensors_in((args, kwargs, result))), default=0))
-
-
-def _attributes(args: Any, kwargs: Any) -> list[Any]:
-    """The arguments, with T in the place of a tensor."""
-    return [_plain(a) for a in args] + [[k, _plain(v)] for k, v in kwargs.items()]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return "T"
-    if isinstance(value, (list, tuple)):
-        return f"T*{len(value)}" if value and all(isinstance(v, Tensor) for v in value) else [_plain(v) for v in value]
-    return value

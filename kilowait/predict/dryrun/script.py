@@ -5,9 +5,11 @@ Not covered: who runs it and in which sandbox.
 
 from __future__ import annotations
 
+import builtins
 import sys
 from itertools import count
 from pathlib import Path
+from typing import Any, NoReturn
 
 from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.local_imports import LocalImports
@@ -35,9 +37,23 @@ def record_script(
     sys.path[:0] = list(dict.fromkeys([str(path.parent), str(root)]))
     sys.modules["__main__"] = module
     LocalImports(root, loops, sites, import_time).install()
+    _notice_exits(recorder)
     try:
         with tracing(recorder):
             exec(code, module.__dict__)
     except SystemExit as end:
         if end.code not in (None, 0):
             raise RuntimeError(f"{path.name} ended with exit status {end.code}") from end
+
+
+def _notice_exits(recorder: Recorder) -> None:
+    """A program that ends itself well leaves its loops on purpose."""
+    leave = sys.exit
+
+    def leaving(code: Any = None, /) -> NoReturn:
+        recorder.ends.exiting = recorder.ends.exiting or code in (None, 0)
+        leave(code)
+
+    sys.exit = leaving
+    for name in ("exit", "quit"):
+        setattr(builtins, name, leaving)

@@ -90,6 +90,8 @@ def _unique(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
     """Values, the place of each number among them, how often each is there; of rows where a dimension is given."""
     data: Tensor = arguments["self"]
     dim = arguments.get("dim")
+    if (values := values_of(data)) is not None:
+        return _found_unique(func, {**arguments, "self": values}, data)
     if dim is None:
         values, places = data.new_empty((_half(data, "unique", guess),)), data.new_empty(data.shape, dtype=torch.long)
     else:
@@ -98,6 +100,15 @@ def _unique(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:
         values, places = data.new_empty(shape), data.new_empty((data.shape[dim],), dtype=torch.long)
     counts = data.new_empty((values.shape[dim or 0],), dtype=torch.long)
     return (values, places, counts)[: len(func._schema.returns)]
+
+
+def _found_unique(func: Any, arguments: dict[str, Any], data: Tensor) -> Any:
+    """The same where the values are known."""
+    with torch._C._DisableTorchDispatch():
+        found = func(**arguments)
+    results = tuple(data.new_empty(part.shape, dtype=part.dtype) for part in found)
+    keep(results, found)
+    return results
 
 
 def _ctc(func: Any, arguments: dict[str, Any], guess: Guess) -> Any:

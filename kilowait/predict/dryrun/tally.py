@@ -21,7 +21,7 @@ _NO_FORWARD = 1 << 62
 
 @dataclass(eq=False)
 class Tally:
-    """How often each call was made, how many optimizer steps, and which leaves of autograd were read.
+    """How often each call was made, optimizer steps, samples of loaders, and which leaves of autograd were read.
 
     `calls` is how many calls were made in earnest, nothing weighed: what the item cost this process. `weight` is None
     until the tally has been added to its parent.
@@ -30,6 +30,7 @@ class Tally:
     parent: Tally | None = None
     counts: dict[Key, float] = field(default_factory=dict)
     steps: float = 0.0
+    samples: float = 0.0
     calls: int = 0
     leaves: set[int] = field(default_factory=set)
     weight: float | None = None
@@ -71,6 +72,7 @@ class Tallies:
         for key, count in tally.counts.items():
             parent.counts[key] = parent.counts.get(key, 0.0) + weight * count
         parent.steps += weight * tally.steps
+        parent.samples += weight * tally.samples
         parent.calls += tally.calls
         parent.leaves |= tally.leaves
 

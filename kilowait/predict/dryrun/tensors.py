@@ -44,3 +44,16 @@ def bytes_of(tensors: list[Tensor]) -> float:
 def _stored(tensor: Tensor) -> int:
     sizes = (size for size, stride in zip(tensor.shape, tensor.stride()) if stride != 0)
     return math.prod(sizes) * tensor.element_size()
+
+
+def attributes_of(args: Any, kwargs: Any) -> list[Any]:
+    """The arguments, with T in the place of a tensor."""
+    return [_plain(a) for a in args] + [[k, _plain(v)] for k, v in kwargs.items()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return "T"
+    if isinstance(value, (list, tuple)):
+        return f"T*{len(value)}" if value and all(isinstance(v, Tensor) for v in value) else [_plain(v) for v in value]
+    return value

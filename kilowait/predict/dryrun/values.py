@@ -1,10 +1,10 @@
-"""Small tensors of integers whose values are known: lengths, offsets, indices that a program writes down.
+"""Small tensors whose values are known: lengths, offsets, indices, constants that a program writes down.
 
 Beside a tensor without data its values are kept where they come from numbers in the program, and every operator on
 known tensors alone is run on the values, too. Views of known tensors share memory as the tensors do; where something
 unknown is written to it, its values are forgotten.
 
-Not covered: floating numbers (losses, activations), and tensors of more than `MOST` numbers.
+Not covered: what comes from data, weights or chance (losses, activations), and tensors of more than `MOST` numbers.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import tree_map
 
 from kilowait.predict.dryrun.child.older_torch import STORAGES_LAST, when_gone
+from kilowait.predict.dryrun.loops.unknown import comes_from_unknown
 
 MOST = 4096
 _NAME, _ASSUMED = "_kilowait_values", "_kilowait_assumed"
 _forgotten: dict[int, Any] = {}
 """Storages of values that something unknown was written over, while they exist."""
-_MADE_OF_NUMBERS = frozenset({"aten::arange", "aten::zeros", "aten::ones", "aten::full"})
+_MADE_OF_NUMBERS = frozenset(
+    {"aten::arange", "aten::zeros", "aten::ones", "aten::full", "aten::linspace", "aten::eye", "aten::scalar_tensor"}
+)
 
 
 def values_of(tensor: Any) -> Tensor | None:
@@ -49,7 +52,7 @@ def numbers_of(tensor: Any) -> NDArray[Any] | None:
     if values is None:
         return None
     with torch._C._DisableTorchDispatch():  # type: ignore[no-untyped-call, unused-ignore]
-        return _to_array(values).copy()
+        return _to_array(values.float() if values.dtype == torch.bfloat16 else values).copy()
 
 
 def remember(func: Any, inputs: list[Tensor], args: Any, kwargs: Any, result: Any) -> None:
@@ -58,11 +61,19 @@ def remember(func: Any, inputs: list[Tensor], args: Any, kwargs: Any, result: An
     all_known = all(value is not None for value in input_values)
     name = _NAME if all_known else _ASSUMED
     single = isinstance(result, FakeTensor) and all(_single(part) for part in (*inputs, result))
+    all_known = all_known and not comes_from_unknown((args, kwargs, [_single_float(tensor) for tensor in inputs]))
     values = _found(func, args, kwargs) if (_wanted(func, inputs, result) if all_known else single) else None
     if values is not None:  # what was written to was written to in place: it is known by its other names too
         keep(result, values, name)
     elif func._schema.is_mutable:
         _forget_written(func, args, kwargs)
+
+
+def forget(tensor: Any) -> None:
+    """Its values came from numbers that are not known."""
+    values = vars(tensor).get(_NAME) if isinstance(tensor, FakeTensor) else None
+    if values is not None:
+        _forget(values)
 
 
 def _forget(value: Tensor) -> None:
@@ -80,9 +91,7 @@ def _forget_written(func: Any, args: Any, kwargs: Any) -> None:
             continue
         value = args[position] if position < len(args) else kwargs.get(argument.name)
         for part in value if isinstance(value, (list, tuple)) else [value]:
-            values = vars(part).get(_NAME) if isinstance(part, FakeTensor) else None
-            if values is not None:
-                _forget(values)
+            forget(part)
 
 
 def _found(func: Any, args: Any, kwargs: Any) -> Any:
@@ -112,12 +121,20 @@ def _wanted(func: Any, inputs: list[Tensor], result: Any) -> bool:
 
 
 def _small(tensor: Tensor) -> bool:
-    is_integer = not tensor.dtype.is_floating_point and not tensor.dtype.is_complex
-    return is_integer and tensor.layout == torch.strided and tensor.numel() <= MOST
+    return not tensor.dtype.is_complex and tensor.layout == torch.strided and tensor.numel() <= MOST
+
+
+def _single_float(tensor: Tensor) -> float | None:
+    """The number that PyTorch made a tensor of, as in `losses[0] = number`."""
+    if isinstance(tensor, FakeTensor) or tensor.numel() != 1 or not tensor.dtype.is_floating_point:
+        return None
+    with torch._C._DisableTorchDispatch():  # type: ignore[no-untyped-call, unused-ignore]
+        return float(tensor)
 
 
 def _single(tensor: Tensor) -> bool:
-    return tensor.dim() == 0 and tensor.dtype != torch.bool and _small(tensor)
+    is_integer = not tensor.dtype.is_floating_point and tensor.dtype != torch.bool
+    return tensor.dim() == 0 and is_integer and _small(tensor)
 
 
 def _real(arguments: Any) -> Any:

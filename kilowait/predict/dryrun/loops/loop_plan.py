@@ -2,12 +2,16 @@
 
 Items that answer every question asked of the index alike form a class. The first item is a class of its own, because
 it makes what the others find (an optimizer's moments). Of every class items are run until two did the same.
+
+A counter that the program steps by hand grows in an item as it grew in the items of its class, so that what is asked
+of it tells items apart, too, and says where a loop ends that nothing else bounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,16 +20,44 @@ from kilowait.predict.dryrun.loops.index import IntArray, Question
 MOST_QUESTIONS = 40
 MOST_SAMPLES = 5
 """Of a class whose items differ among themselves."""
+UNKNOWN_ITEMS = 1 << 20
+"""As many items are planned for where nothing says how many there are, and at most so many are told apart."""
+FARTHEST = 1 << 40
+"""No loop has more items than this."""
 
 
 @dataclass
 class LoopPlan:
-    """What is known of a loop with `length` items; `did` says by item what it did, equal values for equal work."""
+    """What is known of a loop with at most `limit` items.
 
-    length: int
+    `did` says by item what it did, equal values for equal work, and `grown` by counter and item how much it grew.
+    """
+
+    limit: int
     did: dict[int, Hashable] = field(default_factory=dict)
+    grown: dict[Any, dict[int, int]] = field(default_factory=dict)
     _questions: dict[Question, None] = field(default_factory=dict)
+    _bounds: dict[Question, int] = field(default_factory=dict)
+    _inside: dict[Question, bool] = field(default_factory=dict)
+    _length: int | None = None
     _classes: list[IntArray] | None = None
+
+    @property
+    def length(self) -> int:
+        """How many items the loop has."""
+        if self._length is None:
+            self._length = min([self.limit, *(self._end(q, answer) for q, answer in self._bounds.items())])
+        return self._length
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a question that ends the loop says how many items there are."""
+        return any(self._end(question, answer) < FARTHEST for question, answer in self._bounds.items())
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether anything was asked of the number of an item."""
+        return bool(self._questions)
 
     def ask(self, question: Question) -> None:
         """Tell items apart by one more question."""
@@ -33,11 +65,53 @@ class LoopPlan:
             self._questions[question] = None
             self._classes = None
 
+    def bound(self, question: Question, answer: int, *, inside: bool) -> None:
+        """The loop goes on while the answer is this one: the item with another is its last, left from `inside` it."""
+        if question not in self._inside:
+            self._bounds[question], self._inside[question] = answer, inside
+            self._length = self._classes = None
+
+    def answer(self, question: Question, item: int) -> int:
+        """What the answer is in `item`."""
+        n = item if question.counter is None else self.value(question.counter, item)
+        return int(question.answers(np.array([n], dtype=np.int64))[0])
+
+    def refute(self, question: Question, item: int) -> None:
+        """The loop goes on after `question` was asked in `item`: where it should have ended it, it bounds nothing."""
+        if self._bounds.get(question, -1) not in (-1, self.answer(question, item)):
+            self._drop(question)
+
+    def went_on(self, item: int) -> None:
+        """The item ran to its end, so that no question has ended the loop inside it."""
+        for question in [q for q, inside in self._inside.items() if inside and q in self._bounds]:
+            if item + 1 == self._end(question, self._bounds[question]):
+                self._drop(question)
+
+    def _drop(self, question: Question) -> None:
+        del self._bounds[question]
+        self._length = self._classes = None
+
     def cut(self, length: int) -> None:
         """The loop ends earlier than was thought."""
         if length < self.length:
-            self.length = length
-            self._classes = None
+            self.limit = length
+            self._length = self._classes = None
+
+    def grew(self, counter: Any, item: int, by: int) -> None:
+        """A counter grew in an item."""
+        grown = self.grown.setdefault(counter, {})
+        expected = set(grown.values())
+        grown[item] = by
+        if expected != {by}:
+            self._length = self._classes = None
+
+    def value(self, counter: Any, item: int) -> int:
+        """By how much a counter has grown when `item` begins."""
+        steps = set(self.grown.get(counter, {}).values())
+        if len(steps) <= 1:
+            return item * next(iter(steps), 0)
+        self._members()
+        return int(self._table(counter, item + 1)[item])
 
     def next(self) -> int | None:
         """The next item to run, None when every class is represented."""
@@ -58,7 +132,15 @@ class LoopPlan:
             representatives = samples or run[1:] or run
             for item in representatives:
                 weights[item] += len(members) / len(representatives)
-        return weights
+        return self._stretched(weights)
+
+    def _stretched(self, weights: dict[int, float]) -> dict[int, float]:
+        """Weights over all items, where only the first of them were told apart; the first stays one item."""
+        told, rest = sum(weights.values()), self.length - min(self.length, UNKNOWN_ITEMS)
+        if not rest or told <= 1:
+            return weights
+        share = 1 + rest / (told - 1)
+        return {item: weight * share if weight > 1 else weight for item, weight in weights.items()}
 
     def others(self, item: int) -> bool:
         """Whether another item of its class has been run."""
@@ -74,14 +156,61 @@ class LoopPlan:
     def _members(self) -> list[IntArray]:
         """The items of each class, in order; the first item alone."""
         if self._classes is None:
-            items = np.arange(self.length, dtype=np.int64)
-            codes = (items > 0).astype(np.int64)
-            for question in self._questions:
-                codes = codes * 2 + question.answers(items)
+            codes = self._codes(min(self.length, UNKNOWN_ITEMS))
             order = np.argsort(codes, kind="stable")
             ends = np.flatnonzero(np.diff(codes[order])) + 1
-            self._classes = [part for part in np.split(items[order], ends) if len(part)]
+            self._classes = [part for part in np.split(order, ends) if len(part)]
         return self._classes
+
+    def _codes(self, length: int) -> IntArray:
+        """A number by item, the same for items of one class; counters come last, as they rest on it."""
+        items = np.arange(length, dtype=np.int64)
+        codes = (items > 0).astype(np.int64)
+        for question in self._questions:
+            if question.counter is None:
+                codes = _refined(codes, question.answers(items))
+        tables: dict[Any, IntArray] = {}
+        for question in self._questions:
+            if question.counter is not None:
+                table = tables.get(question.counter)
+                if table is None:
+                    table = tables[question.counter] = self._table(question.counter, length, codes)
+                codes = _refined(codes, question.answers(table))
+        return codes
+
+    def _table(self, counter: Any, length: int, codes: IntArray | None = None) -> IntArray:
+        """By how much a counter has grown when each item begins: in an item as much as in others of its class."""
+        grown = self.grown.get(counter, {})
+        steps = list(grown.values())
+        if len(set(steps)) <= 1:
+            return np.arange(length, dtype=np.int64) * (steps[0] if steps else 0)
+        if codes is None:
+            codes = self._codes(length)
+        later = [by for item, by in grown.items() if item] or steps
+        by_item = np.full(length, max(set(later), key=later.count), dtype=np.int64)
+        by_code: dict[int, list[int]] = {}
+        for item, by in grown.items():
+            if item < length:
+                by_code.setdefault(int(codes[item]), []).append(by)
+        for code, found in by_code.items():
+            by_item[codes == code] = round(sum(found) / len(found))
+        table = np.zeros(length, dtype=np.int64)
+        np.cumsum(by_item[:-1], out=table[1:])
+        return table
+
+    def _end(self, question: Question, answer: int) -> int:
+        """The number of items up to the first whose answer is another, FARTHEST where there is none."""
+        steps = set() if question.counter is None else set(self.grown.get(question.counter, {}).values())
+        if question.counter is not None and len(steps) > 1:
+            table = self._table(question.counter, min(self.limit, UNKNOWN_ITEMS))
+            return _first_other(question.answers(table), answer)
+        if question.counter is not None and steps in (set(), {0}):
+            return FARTHEST
+        step = 1 if question.counter is None else steps.pop()
+        flips = _first_other(question.answers(np.arange(1 << 12, dtype=np.int64) * step), answer)
+        if flips < FARTHEST or question.modulus:
+            return flips
+        return _searched(question, answer, step, min(self.limit, FARTHEST) if self.limit > UNKNOWN_ITEMS else FARTHEST)
 
     def _lacking(self, members: IntArray) -> int | None:
         """The item that a class still needs."""
@@ -106,3 +235,38 @@ class LoopPlan:
 def _holds(members: IntArray, item: int) -> bool:
     place = int(np.searchsorted(members, item))
     return place < len(members) and int(members[place]) == item
+
+
+def _refined(codes: IntArray, answers: IntArray) -> IntArray:
+    """Classes told apart by one more answer, numbered anew before the numbers grow too large."""
+    codes = codes * (int(answers.max(initial=0)) + 1) + answers
+    return np.unique(codes, return_inverse=True)[1] if codes.max(initial=0) > 1 << 40 else codes
+
+
+def _first_other(answers: IntArray, answer: int) -> int:
+    others = np.flatnonzero(answers != answer)
+    return int(others[0]) + 1 if len(others) else FARTHEST
+
+
+def _searched(question: Question, answer: int, step: int, most: int) -> int:
+    """The same by halves, for a question whose answer changes once: no remainder is in it."""
+    low, high = 0, most
+
+    def holds(item: int) -> bool:
+        return int(question.answers(np.array([item * step], dtype=np.int64))[0]) == answer
+
+    if question.relation == "==" or holds(high):
+        return _meets(question, step)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return high + 1
+
+
+def _meets(question: Question, step: int) -> int:
+    """Items up to the one where a counter is equal to a value far away."""
+    slope = question.slope * step
+    if question.relation != "==" or question.divisor != 1 or not slope:
+        return FARTHEST
+    item, rest = divmod(int(question.value) - question.shift - question.start, slope)
+    return item + 1 if not rest and 0 <= item < FARTHEST else FARTHEST

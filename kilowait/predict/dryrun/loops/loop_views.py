@@ -1,20 +1,32 @@
 """What a loop runs over, by number: so that it can go to item 500 after item 2.
 
-A view knows its length where there is one, and gives item j. What has no items by number (generators) is run in order.
+A view knows its length where there is one, and gives item j. What has no items by number (generators, streams) is run
+in order; where the program asks for the number of an item, what lies between is thrown away, for a while, and from
+then on one item of a stream is taken for another.
 """
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from kilowait.predict.dryrun.loops.index import Index, Note, Question
+from kilowait.predict.dryrun.loops.index import Question
 from kilowait.predict.dryrun.loops.loader import batches
+from kilowait.predict.dryrun.loops.running_loop import Loop, index_of
+from kilowait.predict.dryrun.recorder import Recorder
 
+DRAINED = 10_000
+"""So many items of a stream are looked for at most, to find where it ends,"""
+DRAINED_S = 0.5
+"""and for so many CPU seconds."""
 _LISTED = (list, tuple, str, bytes, dict, set, frozenset)
 _CHEAP: set[type] = {
     type(iter(())),
@@ -37,14 +49,84 @@ STANDS_IN = "_kilowait_items"
 _RANGE_ITERATOR = type(reversed(range(1)))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class View:
-    """`at(j, note)` is item j, None where only `rest` can say what comes; `questions` are known to tell items apart."""
+    """`at(j, loop)` is item j, None where only `rest` can say what comes, which is then `wrapped(j, item, loop)`.
+
+    `questions` are known to tell items apart; `samples(j)` is how many samples item j of a loader holds.
+    """
 
     length: int | None
-    at: Callable[[int, Note], Any] | None = None
+    at: Callable[[int, Loop], Any] | None = None
     rest: Iterator[Any] | None = None
     questions: tuple[Question, ...] = ()
+    wrapped: Callable[[int, Any, Loop], Any] | None = None
+    samples: bool = False
+    _all_seen: bool = False
+
+    def by_number(self, loop: Loop) -> bool:
+        """Whether the loop may go to an item by its number."""
+        return self.at is not None or loop.plan.has_questions
+
+    def item(self, j: int, loop: Loop) -> Any:
+        """Item j for `loop`; raises StopIteration or IndexError where there is none."""
+        if self.at is not None:
+            value = self.at(j, loop)
+        else:
+            assert self.rest is not None
+            value = next(self.rest)
+            value = self.wrapped(j, value, loop) if self.wrapped else value
+        if self.samples and (size := _samples(value)):
+            loop.samples[j] = float(size)
+        return value
+
+    def skip(self, count: int, recorder: Recorder) -> int | None:
+        """Pass over items; None where there may be that many, else how many there were."""
+        if self.at is not None or count <= 0 or self._all_seen:
+            return None
+        passed = self._pass(count, recorder)
+        self._all_seen = passed is None
+        return passed if passed is not None and passed < count else None
+
+    def drain(self, recorder: Recorder) -> int | None:
+        """How many items are left, None where they do not end."""
+        return None if self._all_seen else self._pass(FAR, recorder)
+
+    def _pass(self, count: int, recorder: Recorder) -> int | None:
+        """How many of so many items there were to take; None where it took too long to see."""
+        assert self.rest is not None
+        end_s = _cpu_s() + DRAINED_S
+        recorder.muted += 1
+        try:
+            for passed in range(min(count, DRAINED)):
+                if next(self.rest, _END) is _END:
+                    return passed
+                if _cpu_s() > end_s:
+                    return None
+        finally:
+            recorder.muted -= 1
+        return count if count <= DRAINED else None
+
+
+FAR = 1 << 40
+_END = object()
+_cpu_s = time.process_time
+
+
+def _samples(value: Any) -> int:
+    """The first dimension of the first tensor in a batch."""
+    if isinstance(value, Tensor):
+        return int(value.shape[0]) if value.dim() else 0
+    parts = list(value.values()) if hasattr(value, "values") else value if isinstance(value, (list, tuple)) else []
+    return next((size for size in map(_samples, parts) if size), 0)
+
+
+def holds_state(value: Any) -> bool:
+    """Whether an item is a module, a parameter or an entry of a state: a loop over such builds or changes state."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], Tensor):
+        return True
+    parts = value if isinstance(value, tuple) else (value,)
+    return any(isinstance(part, (nn.Module, nn.Parameter)) for part in parts)
 
 
 class Enumerated:
@@ -94,15 +176,18 @@ def view(iterable: Any) -> View:
     if isinstance(iterable, Zipped) and iterable._items is None:
         return _zipped([view(part) for part in iterable.iterables])
     if isinstance(iterable, Tensor):
-        return View(length=len(iterable), at=lambda j, _note: iterable[int(j)])
-    if isinstance(iterable, DataLoader) and not isinstance(iterable.dataset, IterableDataset):
-        if type(iterable).__iter__ is DataLoader.__iter__:
-            return _loader(iterable)
-        return View(length=len(iterable), rest=iter(iterable))  # one that does more, such as moving batches
+        return View(length=len(iterable), at=lambda j, _loop: iterable[int(j)])
+    if isinstance(iterable, DataLoader):
+        return _loader(iterable)
+    if isinstance(iterable, _BaseDataLoaderIter):
+        left = _length(iterable)
+        return View(length=None if left is None else left - iterable._num_yielded, rest=iterable, samples=True)
     if type(iterable).__module__.startswith("tqdm") and getattr(iterable, "iterable", None) is not None:
-        return view(iterable.iterable)
+        return _bar(iterable)
     if hasattr(type(iterable), STANDS_IN):  # what is not there, and knows how long it is taken to be
         return _listed(getattr(iterable, STANDS_IN))
+    if type(iterable) is itertools.count:
+        return _counted(iterable)
     if type(iterable) is _RANGE_ITERATOR:
         numbers = list(iterable)
         return _range(range(numbers[0], numbers[-1] + _step(numbers), _step(numbers)) if numbers else range(0))
@@ -111,8 +196,32 @@ def view(iterable: Any) -> View:
     return View(length=None, rest=iter(iterable))
 
 
+def _length(iterable: Any) -> int | None:
+    with suppress(TypeError, NotImplementedError, AttributeError):
+        return len(iterable)
+    return None
+
+
+def _bar(bar: Any) -> View:
+    """What a progress bar runs over; one that knows a total of what does not say its own length is believed."""
+    inner = view(bar.iterable)
+    total = getattr(bar, "total", None)
+    if inner.length is None and inner.rest is not None and isinstance(total, (int, float)) and total > 0:
+        inner.length = int(total)
+    return inner
+
+
 def _range(numbers: range) -> View:
-    return View(length=len(numbers), at=lambda j, note: Index.of(j, numbers.step, numbers.start, note))
+    return View(length=len(numbers), at=lambda j, loop: index_of(loop, numbers.step, numbers.start, j))
+
+
+def _counted(numbers: Any) -> View:
+    """`itertools.count`, which has no end."""
+    first = next(numbers)
+    step = next(numbers) - first
+    if type(first) is not int or type(step) is not int:
+        return View(length=None, rest=itertools.count(first, step))
+    return View(length=None, at=lambda j, loop: index_of(loop, step, first, j))
 
 
 def _step(numbers: list[int]) -> int:
@@ -124,12 +233,16 @@ def _listed(items: Sequence[Any]) -> View:
     odd: tuple[Question, ...] = ()
     if items and isinstance(items[0], Tensor) and isinstance(items[-1], Tensor) and items[0].shape != items[-1].shape:
         odd = (_last(len(items)),)
-    return View(length=len(items), at=lambda j, _note: items[j], questions=odd)
+    return View(length=len(items), at=lambda j, _loop: items[j], questions=odd)
 
 
 def _loader(loader: DataLoader[Any]) -> View:
+    """The batches of a loader: by number where its data set has numbers and nobody changed how it is run through."""
+    if type(loader).__iter__ is not DataLoader.__iter__ or isinstance(loader.dataset, IterableDataset):
+        return View(length=_length(loader), rest=iter(loader), samples=True)
     length, item_at, ragged = batches(loader)
-    return View(length=length, at=lambda j, _note: item_at(j), questions=(_last(length),) if ragged else ())
+    questions = (_last(length),) if ragged else ()
+    return View(length=length, at=lambda j, _loop: item_at(j), questions=questions, samples=True)
 
 
 def _last(length: int) -> Question:
@@ -137,30 +250,50 @@ def _last(length: int) -> Question:
 
 
 def _enumerated(inner: View, start: int) -> View:
-    if inner.at is None:
-        return View(length=None, rest=enumerate(_in_order(inner), start))
-    item_at = inner.at
+    def numbered(j: int, value: Any, loop: Loop) -> Any:
+        value = inner.wrapped(j, value, loop) if inner.wrapped else value
+        return index_of(loop, 1, start, j), value
+
+    def at(j: int, loop: Loop) -> Any:
+        assert inner.at is not None
+        return index_of(loop, 1, start, j), inner.at(j, loop)
+
     return View(
         length=inner.length,
-        at=lambda j, note: (Index.of(j, 1, start, note), item_at(j, note)),
+        at=None if inner.at is None else at,
+        rest=inner.rest,
+        wrapped=None if inner.at is not None else numbered,
         questions=inner.questions,
+        samples=inner.samples,
     )
 
 
 def _zipped(parts: list[View]) -> View:
+    samples = any(part.samples for part in parts)
+    lengths = [part.length for part in parts if part.length is not None]
     if any(part.at is None for part in parts):
-        return View(length=None, rest=zip(*map(_in_order, parts)))
-    length = min((part.length for part in parts if part.length is not None), default=0)
+        return _zipped_streams(parts, min(lengths, default=None), samples)
     return View(
-        length=length,
-        at=lambda j, note: tuple(part.at(j, note) for part in parts if part.at),
+        length=min(lengths, default=None if parts else 0),
+        at=lambda j, loop: tuple(part.at(j, loop) for part in parts if part.at),
         questions=tuple(question for part in parts for question in part.questions),
+        samples=samples,
     )
 
 
-def _in_order(part: View) -> Iterator[Any]:
-    if part.rest is not None:
-        yield from part.rest
-    elif part.at is not None and part.length is not None:
-        for j in range(part.length):
-            yield part.at(j, lambda _question: None)
+def _zipped_streams(parts: list[View], length: int | None, samples: bool) -> View:
+    """What has numbers gives its items by number, and the streams beside it their next."""
+
+    def items(j: int, values: Any, loop: Loop) -> Any:
+        streamed = iter(values)
+        return tuple(_part(part, j, streamed, loop) for part in parts)
+
+    streams = [part.rest for part in parts if part.at is None and part.rest is not None]
+    return View(length=length, rest=zip(*streams), wrapped=items, samples=samples)
+
+
+def _part(part: View, j: int, streamed: Iterator[Any], loop: Loop) -> Any:
+    if part.at is not None:
+        return part.at(j, loop)
+    value = next(streamed)
+    return part.wrapped(j, value, loop) if part.wrapped else value

@@ -1,8 +1,8 @@
 """Put a `Loops` between a program's loops and what they run over.
 
 `for x in xs` becomes `for x in LOOPS.items(site, line, xs)`, `while c` a for loop over `LOOPS.trips`; list
-comprehensions, `append` and `d[k] = v` are reported too. Loops with `yield` or `await` in them are left alone: they
-interleave with their callers.
+comprehensions, `append`, `d[k] = v`, counters and the tests that leave a loop are reported too. Loops with `yield` or
+`await` in them are left alone: they interleave with their callers.
 """
 
 from __future__ import annotations
@@ -10,10 +10,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
+
+from kilowait.predict.dryrun.loops.rewrite_counters import added_place, changed_names, counters, is_simple, names_in
 
 LOOPS = "__kilowait_loops__"
 _LAZY = ("enumerate", "zip")
+_NUMBERS = ("int", "float")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_LOOP_STATEMENTS = (ast.For, ast.While, ast.AsyncFor)
 
 
 Sites = Iterator[int]
@@ -23,45 +28,122 @@ Sites = Iterator[int]
 def rewrite(text: str | bytes, name: str, sites: Sites | None = None) -> ast.Module:
     """The program with its loops rewritten; raises SyntaxError where Python would."""
     tree = ast.parse(text, name)
-    _Rewriter(count(1) if sites is None else sites).visit(tree)
+    _Rewriter(count(1) if sites is None else sites, name).visit(tree)
     return ast.fix_missing_locations(tree)
 
 
 class _Rewriter(ast.NodeTransformer):
-    def __init__(self, sites: Sites) -> None:
+    """`open_sites` are the loops around a statement in its function, and `global_names` those that it declares.
+
+    `changed` are the names that the innermost loop may change.
+    """
+
+    def __init__(self, sites: Sites, name: str) -> None:
         self.sites = sites
+        self.name = name
         self.depth = 0
+        self.open_sites: list[int] = []
+        self.global_names: set[str] = set()
+        self.changed: set[str] = set()
+
+    def _line(self, node: Any) -> ast.expr:
+        return ast.Constant(f"{self.name} line {node.lineno}")
 
     def visit_For(self, node: ast.For) -> ast.AST | list[ast.stmt]:
         if _interleaves(node):
-            return self.generic_visit(node)
+            return self._untouched(node)
         return self._loop(node, node.iter, "items", node.body)
 
     def visit_While(self, node: ast.While) -> ast.AST | list[ast.stmt]:
         if _interleaves(node) or any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.test)):
-            return self.generic_visit(node)
+            return self._untouched(node)
         loop = ast.For(target=ast.Name("_", ast.Store()), iter=node.test, body=node.body, orelse=node.orelse)
         loop.target = ast.Name("__kilowait_trip__", ast.Store())
         ast.copy_location(loop, node)
         return self._loop(loop, _thunk(node.test), "trips", node.body)
 
+    def _untouched(self, node: Any) -> ast.AST:
+        """A loop that nobody watches: what leaves it leaves none that is watched."""
+        outer, self.open_sites = self.open_sites, [*self.open_sites, 0]
+        self.generic_visit(node)
+        self.open_sites = outer
+        return node  # type: ignore[no-any-return]
+
     def _loop(self, node: ast.For, iterable: ast.expr, method: str, body: list[ast.stmt]) -> list[ast.stmt]:
         site = next(self.sites)
-        counters = _counters(body)
+        names = counters(body)
         self.depth += 1
-        node.iter = iterable
-        self.generic_visit(node)
+        node.iter = self.visit(iterable)
+        node.target = self.visit(node.target)
+        outer, self.changed = self.changed, changed_names(body)
+        self.open_sites.append(site)
+        node.body = self._statements(node.body)
+        self.open_sites.pop()
+        self.changed = outer
+        node.orelse = self._statements(node.orelse)
         self.depth -= 1
-        node.iter = _call(method, ast.Constant(site), ast.Constant(node.lineno), node.iter)
-        node.body[:0] = [_assigned(counter, "counter", site, node) for counter in counters]
-        return [node, *(_assigned(counter, "after", site, node) for counter in counters)]
+        more = [ast.Constant(bool(changed_names(body) & names_in(iterable)))] if method == "trips" else []
+        node.iter = _call(method, ast.Constant(site), self._line(node), node.iter, *more)
+        node.body[:0] = [_assigned(name, "counter", site, node) for name in names]
+        return [node, *(_assigned(name, "after", site, node) for name in names)]
+
+    def _statements(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        done: list[ast.stmt] = []
+        for statement in statements:
+            new = self.visit(statement)
+            done += new if isinstance(new, list) else [new]
+        return done
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        where, site = next(self.sites), self.open_sites[-1] if self.open_sites else 0
+        out_of_body, out_of_else = _leaves(node.body), _leaves(node.orelse)
+        may_change = not _fails(node.body if out_of_body else node.orelse) and bool(self.changed & names_in(node.test))
+        self.generic_visit(node)
+        if site and out_of_body != out_of_else and is_simple(node.test):
+            node.test = _tested(node.test, (site, where, out_of_else, may_change))
+        return node
+
+    def visit_Break(self, node: ast.Break) -> ast.AST | list[ast.stmt]:
+        return self._marked(node, self.open_sites[-1] if self.open_sites else 0)
+
+    def visit_Return(self, node: ast.Return) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        site = next((site for site in self.open_sites if site), 0)
+        if not site or node.value is None:
+            return self._marked(node, site)
+        value = ast.Name("__kilowait_result__", ast.Store())
+        first = ast.copy_location(ast.Assign([value], node.value), node)
+        node.value = ast.Name(value.id, ast.Load())
+        return [first, *self._marked(node, site)]
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST | list[ast.stmt]:
+        """A program that ends itself leaves its loops on purpose."""
+        self.generic_visit(node)
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        site = next((site for site in self.open_sites if site), 0)
+        return self._marked(node, site) if getattr(raised, "id", "") == "SystemExit" else node
+
+    def _marked(self, node: ast.stmt, site: int) -> list[ast.stmt]:
+        if not site:
+            return [node]
+        return [ast.copy_location(ast.Expr(_call("left", ast.Constant(site))), node), node]
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        return self._with_place(node, added_place(node, self.global_names))
+
+    def _with_place(self, node: ast.stmt, place: list[ast.expr] | None) -> ast.AST | list[ast.stmt]:
+        if place is None or not self.depth:
+            return node
+        return [ast.copy_location(ast.Expr(_call("stepping", *place)), node), node]
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         self.generic_visit(node)
         generator = node.generators[0]
         if len(node.generators) > 1 or generator.ifs or generator.is_async or _interleaves(node):
             return node
-        generator.iter = _call("items", ast.Constant(next(self.sites)), ast.Constant(node.lineno), generator.iter)
+        site, makes_list = ast.Constant(next(self.sites)), ast.Constant(True)
+        generator.iter = _call("items", site, self._line(node), generator.iter, makes_list)
         return _call("listed", node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
@@ -75,9 +157,12 @@ class _Rewriter(ast.NodeTransformer):
         node.value = ast.copy_location(_call("append", call.func.value, call.args[0]), call)
         return node
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | list[ast.stmt]:
+        place = added_place(node, self.global_names)
         self.generic_visit(node)
         to = node.targets[0]
+        if place is not None:
+            return self._with_place(node, place)
         if not self.depth or len(node.targets) > 1 or not isinstance(to, ast.Subscript):
             return node
         if any(isinstance(part, (ast.Slice, ast.Starred)) for part in ast.walk(to.slice)):
@@ -88,14 +173,24 @@ class _Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id in _LAZY:
             node.func = ast.Attribute(ast.Name(LOOPS, ast.Load()), node.func.id, ast.Load())
+        elif isinstance(node.func, ast.Name) and node.func.id in _NUMBERS and len(node.args) == 1:
+            return ast.copy_location(_call("number", node.func, *node.args), node) if not node.keywords else node
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        """A function may be called from a loop elsewhere: its appends count."""
+        """A function may be called from a loop elsewhere: its appends count, and it leaves no loop around it."""
+        outer = self.open_sites, self.global_names
+        self.open_sites, self.global_names = (
+            [],
+            {n for g in ast.walk(node) if isinstance(g, ast.Global) for n in g.names},
+        )
         self.depth += 1
         self.generic_visit(node)
         self.depth -= 1
+        self.open_sites, self.global_names = outer
         return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]  # noqa: N815
 
 
 def _interleaves(node: ast.AST) -> bool:
@@ -104,19 +199,39 @@ def _interleaves(node: ast.AST) -> bool:
     return any(isinstance(child, (ast.Yield, ast.YieldFrom, ast.Await)) or _interleaves(child) for child in inner)
 
 
-def _counters(body: list[ast.stmt]) -> list[ast.Name]:
-    """The local names that the loop only ever adds a number to, or takes one from."""
-    parts = [part for statement in body for part in ast.walk(statement)]
-    stepped = {
-        p.target.id
-        for p in parts
-        if isinstance(p, ast.AugAssign) and isinstance(p.target, ast.Name) and isinstance(p.op, (ast.Add, ast.Sub))
-    }
-    steps = {id(p.target) for p in parts if isinstance(p, ast.AugAssign)}
-    set_otherwise = {
-        p.id for p in parts if isinstance(p, ast.Name) and not isinstance(p.ctx, ast.Load) and id(p) not in steps
-    }
-    return [ast.Name(name, ast.Store()) for name in sorted(stepped - set_otherwise)]
+def _leaves(statements: list[ast.stmt]) -> bool:
+    """Whether a branch leaves the loop it is in, or the function, or fails."""
+    return any(_leaves_at(statement) for statement in statements)
+
+
+def _leaves_at(statement: ast.stmt) -> bool:
+    if isinstance(statement, (ast.Break, ast.Return, ast.Raise)):
+        return True
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        called = statement.value.func
+        return (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) in _EXITS
+    return isinstance(statement, ast.With) and _leaves(statement.body)
+
+
+_EXITS = ("exit", "quit", "_exit")
+
+
+def _tested(test: ast.expr, facts: tuple[int, int, bool, bool]) -> ast.expr:
+    """The test, reported; where one of several parts is enough to leave the loop, each is a test of its own."""
+    site, where, stays, may_change = facts
+    enough = ast.And if stays else ast.Or
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, enough):
+        parts = enumerate(test.values)
+        test.values = [_tested(part, (site, -where * 8 - i, stays, may_change)) for i, part in parts]
+        return test
+    return ast.copy_location(_call("leaving", _call("asking"), test, *map(ast.Constant, facts)), test)
+
+
+def _fails(statements: list[ast.stmt]) -> bool:
+    """Whether a branch ends the program, and not the loop alone."""
+    return not any(
+        isinstance(part, (ast.Break, ast.Return)) for statement in statements for part in ast.walk(statement)
+    )
 
 
 def _assigned(name: ast.Name, method: str, site: int, loop: ast.For) -> ast.stmt:

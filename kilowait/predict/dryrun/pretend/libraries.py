@@ -22,9 +22,12 @@ from torch.utils import _foreach_utils as foreach
 from torch.utils.data import DataLoader
 
 from kilowait.predict.dryrun.child.older_torch import GRAD_SCALER, takes_many
+from kilowait.predict.dryrun.loops.clock import pretend_clock
+from kilowait.predict.dryrun.loops.unknown import comes_from_unknown, tell, unknown
+from kilowait.predict.dryrun.pretend.lbfgs import pretend_lbfgs
 from kilowait.predict.dryrun.pretend.packing import pretend_packing
 from kilowait.predict.dryrun.recorder import Recorder
-from kilowait.predict.dryrun.values import numbers_of
+from kilowait.predict.dryrun.values import forget, numbers_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -39,7 +42,11 @@ def pretend_libraries(recorder: Recorder) -> None:
     _loaders()
     _values(recorder)
     _nothing_to_do()
+    _tensors_of_unknown()
     pretend_packing(recorder)
+    pretend_lbfgs(recorder)
+    pretend_clock(recorder.ends.clocks.append)
+    tell(recorder.decide)
 
 
 def _count_steps(recorder: Recorder) -> None:
@@ -63,6 +70,7 @@ def _count_parameters(recorder: Recorder) -> None:
     places: dict[int, int] = {}
 
     def registered(module: nn.Module, name: str, parameter: Any) -> None:
+        recorder.built += isinstance(parameter, Tensor)
         before = module._parameters.get(name)
         if before is parameter:
             return
@@ -107,14 +115,51 @@ def _values(recorder: Recorder) -> None:
             return values.tolist()
         if self.dim() == 0:
             return self.item()
-        value = recorder.scalar if self.dtype.is_floating_point else int(recorder.scalar)
-        return np.full(tuple(self.shape), value).tolist()
+        value = unknown(recorder.scalar if self.dtype.is_floating_point else int(recorder.scalar))
+        return _filled(value, tuple(self.shape))
 
     def array(self: Tensor, dtype: Any = None, **_: Any) -> NDArray[Any]:
         return numpy(self) if dtype is None else numpy(self).astype(dtype)
 
+    real_item, real_format = Tensor.item, Tensor.__format__
+
+    def item(self: Tensor) -> Any:
+        answers = recorder.unknown_answers
+        value = real_item(self)
+        return unknown(value) if recorder.unknown_answers > answers else value
+
+    def formatted(self: Tensor, spec: str) -> str:
+        if isinstance(self, FakeTensor) and self.numel() == 1 and spec:
+            return format(self.item(), spec)
+        return object.__format__(self, spec) if isinstance(self, FakeTensor) else str(real_format(self, spec))  # type: ignore[no-untyped-call]
+
+    setattr(Tensor, "item", item)  # noqa: B010 - the checker has other types for it
+    setattr(Tensor, "__format__", formatted)  # noqa: B010
     for name, replacement in (("numpy", numpy), ("tolist", tolist), ("__array__", array)):
         setattr(Tensor, name, replacement)
+
+
+def _tensors_of_unknown() -> None:
+    """A tensor that is made of numbers that are not known holds none that are."""
+
+    def making(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any, **kwargs: Any) -> Any:
+            tensor = make(*args, **kwargs)
+            if comes_from_unknown(args[-1:]):
+                forget(tensor)
+                if isinstance(tensor, FakeTensor):
+                    tensor.constant = None
+            return tensor
+
+        return made
+
+    for owner, name in ((torch, "tensor"), (torch, "as_tensor"), (Tensor, "new_tensor")):
+        setattr(owner, name, making(getattr(owner, name)))
+
+
+def _filled(value: Any, shape: tuple[int, ...]) -> Any:
+    """Nested lists of one value."""
+    return [_filled(value, shape[1:]) for _ in range(shape[0])] if shape else value
 
 
 def _nothing_to_do() -> None:

@@ -1,0 +1,28 @@
+"""What tells how long a program goes on, and where it was when it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class LoopEnds:
+    """What is known of the ends of a program's loops, and of its own.
+
+    `clocks` are seconds that the program compared the time with, and `limit_s` those after which it ends by itself (0:
+    it does not). `unbounded` says of which loops nothing tells how often they run, and `interrupted` in which items the
+    program was when it was ended. While it is `exiting` it ends as it wishes; `closers` settle what is open at the end.
+    """
+
+    clocks: list[float] = field(default_factory=list)
+    limit_s: float = 0.0
+    unbounded: dict[str, None] = field(default_factory=dict)
+    interrupted: list[str] = field(default_factory=list)
+    exiting: bool = False
+    closers: list[Callable[[], None]] = field(default_factory=list)
+
+    def close(self) -> None:
+        """The program is over: settle what it left open."""
+        for closer in self.closers:
+            closer()

@@ -1,0 +1,239 @@
+"""One loop of a program while it runs dry: which item is on, what each did, and what that stands for at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter
+from kilowait.predict.dryrun.loops.index import Index, Question
+from kilowait.predict.dryrun.loops.loop_plan import FARTHEST, LoopPlan
+from kilowait.predict.dryrun.recorder import Recorder
+from kilowait.predict.dryrun.tally import Tally
+
+FULL_CALLS = 120
+"""A loop that costs no more calls of operators than this is run in full."""
+FULL_CALLS_WHERE_ITEMS_DIFFER = 3_000
+FULL_CALLS_OF_LISTS = 16
+"""The same for a comprehension: what it makes of the items that are left out is what it made of the last."""
+MOST_PADDING = 1_000_000
+
+
+@dataclass(eq=False)
+class Loop:
+    """One loop that is running; `left` says that the program left it on purpose, `ended` that its items were over."""
+
+    site: int
+    line: str
+    depth: int
+    recorder: Recorder
+    plan: LoopPlan
+    full: bool = False
+    makes_list: bool = False
+    item: int = -1
+    left: bool = False
+    ended: bool = False
+    finished: bool = False
+    limited: bool = False
+    decisions: int = 0
+    built: int = 0
+    tallies: dict[int, Tally] = field(default_factory=dict)
+    samples: dict[int, float] = field(default_factory=dict)
+    asked: list[Question] = field(default_factory=list)
+    listeners: list[Any] = field(default_factory=list)
+    stayed: set[Any] = field(default_factory=set)
+    doubts: dict[Any, bool] = field(default_factory=dict)
+    counters: dict[str, Counter] = field(default_factory=dict)
+    places: dict[Any, tuple[CountedPlace, Counter]] = field(default_factory=dict)
+    lists: dict[int, tuple[list[Any], int, set[int]]] = field(default_factory=dict)
+    tables: dict[int, tuple[dict[Any, Any], int, int]] = field(default_factory=dict)
+
+    @property
+    def known(self) -> bool:
+        """Whether something says how many items there are."""
+        return self.plan.limit < FARTHEST or self.plan.bounded
+
+    def span(self) -> int | None:
+        """How many items it has, None where nothing says so."""
+        return self.plan.length if self.known else None
+
+    def note(self, question: Question) -> None:
+        """A question was asked of the index."""
+        self.asked.append(question)
+        for listener in self.listeners:
+            listener.append((self, question))
+        self.plan.ask(question)
+
+    def begin(self, item: int) -> None:
+        """Item `item` is about to run; in a loop that is run in full it needs no tally of its own."""
+        if not self.full:
+            self.tallies[item] = self.recorder.tallies.begin()
+        in_order, self.item = item == self.item + 1, item
+        self.built = self.recorder.built
+        self.asked.clear()
+        for place, counter in self.places.values():
+            self._put(place, counter, in_order)
+
+    def _put(self, place: CountedPlace, counter: Counter, in_order: bool) -> None:
+        value = place.get()
+        if self.full or value is None or not in_order:
+            if value is not None and not self.full:
+                place.set(counter.at(self.item, self.plan, self.note))
+            return
+        if self.plan.value(counter.key, self.item) == int(value) - int(counter.base):
+            place.set(counter.at(self.item, self.plan, self.note))
+        else:
+            counter.began, counter.item = int(value), self.item
+
+    def end(self) -> None:
+        """The item has ended as items do."""
+        for place, counter in self.places.values():
+            value = place.get()
+            if value is not None and not self.full:
+                counter.grew(value, self.plan)
+        tally = self.tallies.get(self.item)
+        if tally is None:
+            return
+        self.recorder.tallies.end(tally)
+        self.plan.did[self.item] = self._kind(tally)
+        if self.item + 1 >= self.plan.length:
+            self.plan.went_on(self.item)
+        self.full = self.full or self._in_full()
+
+    def abandon(self) -> None:
+        """There is no item of that number; what it cost to find out counts once."""
+        self.plan.cut(self.item)
+        self.ended = True
+        tally = self.tallies.pop(self.item, None)
+        if tally:
+            self.recorder.tallies.end(tally)
+            self.recorder.tallies.settle(tally, 1.0)
+
+    def next(self, by_number: bool) -> int | None:
+        """The next item, None when enough were run."""
+        following = self.item + 1
+        if self.full or len(self.tallies) < 2:
+            return following if following < self.plan.length or not self.known else None
+        item = self.plan.next()
+        return following if item is not None and not by_number else item
+
+    def _kind(self, tally: Tally) -> int:
+        return next(i for i, other in self.tallies.items() if other is tally or other.like(tally))
+
+    def _in_full(self) -> bool:
+        """Whether the loop is to be run in full; asked after each item, answered after two and while in order."""
+        tallies = list(self.tallies.values())
+        in_order = self.item == len(tallies) - 1
+        if in_order and self.recorder.built > self.built and not tallies[-1].steps:  # it builds what others need
+            return True
+        if len(tallies) < 2 or not in_order:
+            return False
+        previous, last = tallies[-2:]
+        if last.leaves - previous.leaves and previous.leaves - last.leaves:
+            return True
+        if not self.known:
+            return last.calls == 0
+        cost = self.plan.length * last.calls
+        differ = len(tallies) > 2 and not last.like(previous)
+        most = FULL_CALLS_OF_LISTS if self.makes_list else FULL_CALLS
+        return cost <= most or (differ and cost <= FULL_CALLS_WHERE_ITEMS_DIFFER)
+
+    def finish(self) -> None:
+        """Settle what every item stands for; once."""
+        if self.finished:
+            return
+        self.finished = True
+        tallies, last_item = self.recorder.tallies, next(reversed(self.tallies), -1)
+        unfinished = last_item not in (-1, *self.plan.did)
+        if unfinished:
+            tallies.end(self.tallies[last_item])
+            self.plan.did[last_item] = -1
+        if self.left or (self.recorder.ends.exiting and not self.ended):
+            self._broken(unfinished)
+        elif not self.ended:
+            self._interrupted()
+        self._doubt()
+        weights = self._weights(last_item)
+        self._sample()
+        for item, tally in self.tallies.items():
+            tallies.settle(tally, weights.get(item, 1.0 if item == last_item else 0.0))
+        for place, counter in self.places.values():
+            self._release(place, counter)
+        if not self.full:
+            self._differing(weights)
+            self._pad()
+
+    def _weights(self, last_item: int) -> dict[int, float]:
+        if not self.full:
+            return self.plan.weights()
+        weights = dict.fromkeys(self.tallies, 1.0)
+        if not (self.left or self.ended) and self.known and weights:
+            weights[last_item] += max(0, self.plan.length - 1 - self.item)
+        return weights
+
+    def _sample(self) -> None:
+        """Count samples of a loader's batches where the loop trains, and no loop inside it has counted them."""
+        if any(tally.steps for tally in self.tallies.values()):
+            for item, size in self.samples.items():
+                if item in self.tallies and not self.tallies[item].samples:
+                    self.tallies[item].samples = size
+
+    def _broken(self, unfinished: bool) -> None:
+        """The program left the loop: so many items it has."""
+        if unfinished and not self.full:
+            skipped = self.item != len(self.tallies) - 1
+            if skipped and self.plan.others(self.item):
+                self.recorder.guess(f"{self.line}: the loop was left for a reason that may depend on values")
+            self.plan.cut(self.item + 1)
+
+    def _doubt(self) -> None:
+        """Say so where a value that is not known may end the loop before its counter does."""
+        decided = self.recorder.decisions > self.decisions
+        if any(asks_value or decided for asks_value in self.doubts.values()):
+            text = (
+                f"{self.line}: it may be left early for a reason that depends on values; its steps are an upper bound"
+            )
+            self.recorder.guess(text)
+            self.recorder.assume(text, "default")
+
+    def _interrupted(self) -> None:
+        """The program was ended, or an error ended the loop: the items left are like those that were seen."""
+        of = f" of {self.plan.length:,}" if self.known else ""
+        self.recorder.ends.interrupted.append(f"item {self.item + 1:,}{of} of the loop at {self.line}")
+        if not self.known:
+            self.plan.cut(self.item + 1)
+            self.recorder.ends.unbounded[f"{self.line}: nothing says how often the loop runs"] = None
+
+    def _release(self, place: CountedPlace, counter: Counter) -> None:
+        value = place.get()
+        if value is not None:
+            exact = self.full or self.item >= self.plan.length - 1
+            place.set(counter.end(value, self.plan, exact=exact))
+
+    def _differing(self, weights: dict[int, float]) -> None:
+        """Say so where items that stand for many differ by more than a tenth in their work."""
+        cost = self.recorder.flops
+        work = [self.tallies[item].work(cost) for item, weight in weights.items() if weight > 1]
+        if work and max(work) - min(work) > 0.1 * max(work) and self.plan.unsettled():
+            self.recorder.guess(f"{self.line}: the items of the loop differ, {len(weights)} were run")
+
+    def _pad(self) -> None:
+        skipped_items = self.plan.length - len(self.tallies)
+        if skipped_items <= 0 or not self.known:
+            return
+        for values, length, items in self.lists.values():
+            if len(items) < min(2, len(self.tallies)) or not values:
+                continue
+            added_per_item = (len(values) - length) / len(self.tallies)
+            values.extend([values[-1]] * min(MOST_PADDING, round(added_per_item * skipped_items)))
+        for table, slope, start in self.tables.values():
+            if slope * self.item + start not in table:
+                continue
+            value = table[slope * self.item + start]
+            for item in range(min(MOST_PADDING, self.plan.length)):
+                table.setdefault(slope * item + start, value)
+
+
+def index_of(loop: Loop, slope: int, start: int, item: int) -> Index:
+    """The number of an item of a loop."""
+    return Index.of(item, slope, start, loop.note, None, loop.span)
