@@ -56,6 +56,7 @@ class NewRoot:
 
     def __init__(self, folder: Path) -> None:
         call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+        os.umask(0o022)  # whoever is inside must be able to pass the folders on the way to what is shown
         self.folder = folder
         self.memory("/", 1 << 20, "0755")
 
