@@ -47,7 +47,8 @@ def test_its_events_replay_to_the_state_that_it_saw_itself(release, database):
     live, before = taken_over(database), said(release)
     snapshot = live.cluster.snapshot()
     assert plain({name: getattr(snapshot, name) for name in before["snapshot"]}) == before["snapshot"]
-    assert plain(live.all_running()) == before["running"]
+    known = before["running"][0].keys()  # a later release says more of an attempt
+    assert [{name: of[name] for name in known} for of in plain(live.all_running())] == before["running"]
     assert [[row["job_id"], row["owner"], row["state"]] for row in live.store.jobs()] == before["jobs"]
 
 
