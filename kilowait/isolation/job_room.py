@@ -37,8 +37,8 @@ class JobRoom:
     """One job's room: host paths unless said otherwise.
 
     `folder` is shown as /job and `temporary` as /tmp; `readable` and `writable` under their own names; `hidden` is
-    covered where something else would show it. `uid` is whom the job runs as where the guard is root; `shm_bytes`
-    bounds /dev/shm.
+    covered where something else would show it, but for folders in it that are named themselves. `uid` is whom the job
+    runs as where the guard is root; `shm_bytes` bounds /dev/shm.
     """
 
     folder: str
@@ -83,11 +83,12 @@ def _build(room: JobRoom, root: Path) -> None:
     new = NewRoot(root)
     for source, name in ((room.folder, HOME), (room.temporary, "/tmp"), (room.temporary, "/var/tmp")):
         new.show(Path(source), at=name, writable=True)
-    for folder in outermost({Path(name).resolve() for name in room.readable}):
+    inner = {name for name in (*room.readable, *room.writable) if _within(name, room.hidden)}
+    for folder in outermost({Path(name).resolve() for name in room.readable if name not in inner}):
         new.show(folder)
     new.system()
     for name in room.readable:
-        if not new.has(name) and Path(name).exists():  # a link to what is shown
+        if name not in inner and not new.has(name) and Path(name).exists():  # a link to what is shown
             new.link(name, str(Path(name).resolve()))
     for name in (*(f"/etc/{name}" for name in ETC), *SEEN):
         if Path(name).exists():
@@ -96,13 +97,22 @@ def _build(room: JobRoom, root: Path) -> None:
         if Path(name).exists():
             new.show(Path(name), writable=True)
     for name in room.writable:
-        new.show(Path(name), writable=True)
+        if name not in inner:
+            new.show(Path(name), writable=True)
     for name in room.hidden:
         new.cover(name)
+    for name in sorted(inner):
+        new.show(Path(name), writable=name in room.writable)
     new.memory("/dev/shm", room.shm_bytes, "1777")
     new.link("/dev/fd", "/proc/self/fd")
     new.processes(read_only=False)
     new.enter(HOME)
+
+
+def _within(name: str, hidden: tuple[str, ...]) -> bool:
+    """Whether a folder was named that lies in one that is hidden: it is shown, and what is beside it is not."""
+    path = Path(name).resolve()
+    return path.is_dir() and any(Path(other).resolve() in path.parents for other in hidden)
 
 
 def _follow(inside: int, ending: int) -> NoReturn:

@@ -35,10 +35,10 @@ def call(name: str, *arguments: object) -> None:
         raise OSError(code, f"{name}: {os.strerror(code)}")
 
 
-def set_mount_flags(target: Path, flags: int) -> None:
-    """Set attributes on a mount and on all that are mounted below it; raises OSError, ENOSYS on kernels before 5.12."""
-    attributes = struct.pack("4Q", flags, 0, 0, 0)
-    if _libc.syscall(_MOUNT_SETATTR, _HERE, bytes(target), _AT_RECURSIVE, attributes, len(attributes)) == -1:
+def set_mount_flags(target: Path, flags: int, *, recursive: bool = True) -> None:
+    """Set attributes on a mount, and on those below it; raises OSError, with ENOSYS on kernels before 5.12."""
+    attributes, reach = struct.pack("4Q", flags, 0, 0, 0), _AT_RECURSIVE if recursive else 0
+    if _libc.syscall(_MOUNT_SETATTR, _HERE, bytes(target), reach, attributes, len(attributes)) == -1:
         code = ctypes.get_errno()
         raise OSError(code, f"mount_setattr {target}: {os.strerror(code)}")
 

@@ -58,6 +58,7 @@ class NewRoot:
         call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
         os.umask(0o022)  # whoever is inside must be able to pass the folders on the way to what is shown
         self.folder = folder
+        self._covers: list[Path] = []
         self.memory("/", 1 << 20, "0755")
 
     def show(self, path: Path, *, at: str | None = None, writable: bool = False) -> None:
@@ -87,7 +88,8 @@ class NewRoot:
         if target is None:
             return
         if target.is_dir():
-            call("mount", b"tmpfs", bytes(target), b"tmpfs", MS_NOSUID | MS_NODEV | MS_RDONLY, b"size=4096,mode=0555")
+            call("mount", b"tmpfs", bytes(target), b"tmpfs", MS_NOSUID | MS_NODEV, b"size=65536,mode=0555")
+            self._covers.append(target)
         else:
             call("mount", b"/dev/null", bytes(target), None, MS_BIND, None)
 
@@ -111,6 +113,8 @@ class NewRoot:
 
     def enter(self, working_folder: str) -> None:
         """Make it the only / there is, read-only where nothing was mounted."""
+        for cover in self._covers:
+            _read_only(cover, whole=False)
         (self.folder / "old").mkdir()
         os.chdir(self.folder)
         call("pivot_root", b".", b"old")
@@ -140,10 +144,10 @@ def outermost(paths: set[Path]) -> list[Path]:
     return [path for path in inside if not any(f"{path}/".startswith(f"{name}/") for name in SYSTEM)]
 
 
-def _read_only(target: Path) -> None:
-    """Also what is mounted below it, where the kernel can (5.12 and later); else only the mount itself."""
+def _read_only(target: Path, *, whole: bool = True) -> None:
+    """Also what is mounted below it, where the kernel can (5.12 and later), unless not the `whole` is meant."""
     try:
-        set_mount_flags(target, RDONLY | NOSUID | NODEV)
+        set_mount_flags(target, RDONLY | NOSUID | NODEV, recursive=whole)
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise

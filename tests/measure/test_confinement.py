@@ -145,15 +145,18 @@ def test_what_an_operator_mounts_is_seen_and_written_only_where_it_may_be(run, t
     results.chmod(0o777)
     (data / "train.bin").write_text("rows")
     (service / "kilowait.db").write_text("secret")
+    (service / "shared").mkdir()
+    (service / "shared" / "note").touch()
     outcome, said = run(
-        f"import os; print(open({str(data)!r} + '/train.bin').read(), os.listdir({str(service)!r}))\n"
+        f"import os; folders = {[str(service), str(service / 'shared')]}\n"
+        f"print(open({str(data)!r} + '/train.bin').read(), *map(os.listdir, folders))\n"
         f"open({str(results)!r} + '/model', 'w').write('weights')\n"
         f"open({str(data)!r} + '/train.bin', 'w')",
-        readable=(str(data),),
+        readable=(str(data), str(service / "shared")),
         writable=(str(results),),
         hidden=(str(service),),
     )
-    assert said.startswith("rows []")
+    assert said.startswith("rows ['shared'] ['note']")
     assert "Read-only file system" in outcome.failure
     assert (results / "model").read_text() == "weights"
 
