@@ -20,12 +20,13 @@ from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import JOULES_PER_KWH
-from kilowait.predict.dry_runs import BUDGET_S, WAITING
+from kilowait.predict.dry_runs import BUDGET_S, FEATURES, WAITING
 from kilowait.predict.embed.features import THREADS
 from kilowait.predict.one_shot import BESIDE, ForecastRound, JobForecast, PredictionSettings, forecast_jobs
 from kilowait.program.read import JobReading, read_file, read_program, read_stdin
 
 if TYPE_CHECKING:
+    from kilowait.core.jobs import Prediction
     from kilowait.predict.predictor import Forecast
 
 EXAMPLE = """\
@@ -203,6 +204,7 @@ def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:
     prediction = forecast.predictions[device]
     memory = forecast.memory.get(device)
     return {
+        **_rates(forecast, prediction),
         "runtime_s": prediction.runtime_s,
         "energy_j": prediction.energy_kwh * JOULES_PER_KWH,
         **prediction.other,
@@ -211,3 +213,14 @@ def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:
         "provenance": forecast.provenance[device],
         **({"memory": memory} if memory else {}),
     }
+
+
+def _rates(forecast: "Forecast", prediction: "Prediction") -> dict[str, float]:
+    """Seconds a step and samples a second, for a type that a dry run was timed on and whose steps are known."""
+    if not prediction.features.startswith(FEATURES):
+        return {}
+    run = (forecast.dry_run if prediction.features == FEATURES else forecast.own_dry_run).usable
+    if run is None or not run.steps or run.unbounded:
+        return {}
+    samples = {"samples_per_s": run.samples / prediction.runtime_s} if run.samples else {}
+    return {"step_s": prediction.runtime_s / run.steps, **samples}

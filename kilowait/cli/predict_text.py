@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kilowait.predict.dry_runs import scaled
+
 _SHOWN = 5
 _BESIDE = ("runtime_low_s", "runtime_high_s", "provenance", "memory")
 """What a device type's entry holds beside its metrics."""
@@ -26,9 +28,26 @@ def as_text(report: dict[str, Any]) -> str:
 def _block(entry: dict[str, Any]) -> str:
     """One file's table."""
     lines = [" ".join([entry["file"], *entry["arguments"]]), *_files_lines(entry), _request_line(entry["request"])]
-    lines += _dry_runs(entry)
+    lines += [*_facts(entry), *_dry_runs(entry)]
     lines += _table(entry["devices"]) if entry["devices"] else ["  no device type that was asked for is predicted"]
     return "\n".join([*lines, *_provenance(entry["devices"])]) + "\n"
+
+
+def _facts(entry: dict[str, Any]) -> list[str]:
+    """What a person checks first: parameters, steps, samples a step, peak memory."""
+    run = next((entry[key] for key in ("dry_run", "own_dry_run") if entry[key].get("parameters")), None)
+    if run is None:
+        return []
+    facts = [f"{scaled(run['parameters']).strip()} parameters"]
+    if run["steps"] and not run["unbounded"]:
+        facts.append(f"{run['steps']:,.0f} steps")
+        facts += [f"{run['samples'] / run['steps']:,.4g} samples a step"] if run["samples"] else []
+    facts += [f"ends by itself after {run['limit_s']:,.0f} s"] if run["limit_s"] else []
+    return [f"  {', '.join([*facts, _peak(run)])}"]
+
+
+def _peak(run: dict[str, Any]) -> str:
+    return f"peak memory {scaled(run['peak_memory_bytes']).strip()}B"
 
 
 def _dry_runs(entry: dict[str, Any]) -> list[str]:

@@ -52,8 +52,10 @@ class DryRunOutcome:
 
     @property
     def _far_enough(self) -> bool:
-        """Whole, past the first optimizer step, or a forward pass to its end where some sizes were guessed."""
+        """Whole, past the first optimizer step in loops that have an end, or a forward pass with guessed sizes."""
         run = self.run
+        if run is not None and run.unbounded and not run.limit_s:
+            return False
         guessed = self.forward and run is not None and run.completeness == Completeness.GUESSED
         return self.whole or guessed or (run is not None and bool(run.steps))
 
@@ -69,13 +71,17 @@ class DryRunOutcome:
             return f"off: {self.off}"
         run, needs = self.run, NEEDS[self.run.target]
         if not run.usable:
-            return f"failed: {run.reason}; {needs} it"
+            return f"failed: {run.reason}; {needs} it{_remedy(run)}"
         if not _on_target(run):
             return f"{run.completeness}: nothing in it runs on a {TARGETS[run.target]}; {needs} that"
+        if not self._far_enough and run.unbounded:
+            lack = "" if run.unbounded in run.reason else f"; {run.unbounded}"
+            return f"{run.completeness}: {run.reason}{lack}; {needs} a known number of steps{_remedy(run)}"
         if not self._far_enough:
-            return f"{run.completeness}: {run.reason}; no optimizer step was seen; {needs} one"
+            return f"{run.completeness}: {run.reason}; no optimizer step was seen; {needs} one{_remedy(run)}"
         facts = ["whole" if self.whole else f"{run.completeness}: {run.reason}"]
-        facts += [f"{run.steps:,.0f} optimizer steps"] if run.steps else []
+        until = f"as many steps as fit in its limit of {run.limit_s:,.0f} s"
+        facts += [until] if run.unbounded else [f"{run.steps:,.0f} optimizer steps"] if run.steps else []
         facts += ["one forward pass"] if self.forward else []
         facts += [f"{scaled(totals(run)['flops'])}FLOP", f"peak {scaled(run.peak_memory_bytes)}B"]
         return ", ".join([*facts, f"{run.seconds:.1f} s"])
@@ -91,6 +97,10 @@ class DryRunOutcome:
             "forward": self.forward,
             **totals(run),
             "steps": run.steps,
+            "samples": run.samples,
+            "limit_s": run.limit_s,
+            "unbounded": run.unbounded,
+            "remedy": run.remedy,
             "parameters": run.parameters,
             "peak_memory_bytes": run.peak_memory_bytes,
             "seconds": run.seconds,
@@ -102,6 +112,11 @@ class DryRunOutcome:
         """What there is to say about a dry run beside its numbers."""
         run = self.run
         return {} if run is None else {"interpreter": run.interpreter, "unset": list(run.unset)}
+
+
+def _remedy(run: DryRun) -> str:
+    """What the user can do, where the reason does not say so itself."""
+    return f": {run.remedy}" if run.remedy and run.remedy not in run.reason else ""
 
 
 def totals(run: DryRun) -> dict[str, float]:

@@ -24,6 +24,7 @@ from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack
 from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.embed.features import FeatureConfiguration
 from kilowait.predict.probe.bundle import Bundle
+from kilowait.predict.time_limits import limited
 from kilowait.predict.timed import timed
 from kilowait.program.job_source import JobSource
 from kilowait.program.source import Source
@@ -157,7 +158,7 @@ class Predictor:
         predictions = self.predict_vector(readings.vector)
         provenance = {device: self._how(device) for device in predictions}
         if self.own and (run := readings.own.usable):
-            own_predictions = timed(self.own.model, run, predictions)
+            own_predictions = limited(timed(self.own.model, run, predictions), run)
             predictions |= own_predictions
             provenance |= dict.fromkeys(own_predictions, OWN + ("" if readings.own.whole else PARTIAL))
         forecast = Forecast(
@@ -180,7 +181,7 @@ class Predictor:
         remarks = (SCALED.format(gpus=gpus) if gpus > 1 else "") + ("" if forecast.dry_run.whole else PARTIAL)
         return replace(
             forecast,
-            predictions={**forecast.predictions, **model.predict(run, gpu_types, gpus)},
+            predictions={**forecast.predictions, **limited(model.predict(run, gpu_types, gpus), run)},
             provenance={**forecast.provenance, **{name: model.provenance(name) + remarks for name in gpu_types}},
             memory={**forecast.memory, **_lacking_memory(run, gpu_types)},
         )

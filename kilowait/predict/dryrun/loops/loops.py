@@ -154,8 +154,8 @@ class Loops:
         if loop.known:
             return
         loop.plan.cut(loop.item + 1)
-        if not loop.limited:
-            self.recorder.ends.unbounded[f"{loop.line}: nothing says how often the loop runs"] = None
+        why = "only the clock ends the loop" if loop.limited else "nothing says how often the loop runs"
+        self.recorder.ends.unbounded[f"{loop.line}: {why}"] = None
 
     def asking(self) -> int:
         """A test that may leave a loop begins."""
