@@ -138,6 +138,6 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, seconds: float
         seconds=seconds,
         assumptions=tuple(recorder.assumptions),
         assumed_how=tuple(recorder.assumptions.values()),
-        missing=(*recorder.missing, *recorder.uncounted())[:MOST_LINES],
+        missing=(*recorder.missing, *recorder.unmodelled.lines(recorder.tallies.root.counts))[:MOST_LINES],
         interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
     )
