@@ -148,7 +148,7 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, remedy: str, s
         seconds=seconds,
         assumptions=tuple(recorder.assumptions),
         assumed_how=tuple(recorder.assumptions.values()),
-        missing=(*recorder.missing, *recorder.uncounted())[:MOST_LINES],
+        missing=(*recorder.missing, *recorder.unmodelled.lines(recorder.tallies.root.counts))[:MOST_LINES],
         unset=tuple(recorder.unset),
         samples=recorder.tallies.root.samples,
         limit_s=recorder.ends.limit_s,

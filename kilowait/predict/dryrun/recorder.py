@@ -31,6 +31,7 @@ from kilowait.predict.dryrun.operators import kernels_of, kind_of
 from kilowait.predict.dryrun.record import Kind, Operation
 from kilowait.predict.dryrun.sizes import sized
 from kilowait.predict.dryrun.standins.packages.custom_operators import guessed_result
+from kilowait.predict.dryrun.standins.packages.unmodelled_calls import UnmodelledCalls
 from kilowait.predict.dryrun.tally import Key, Tallies
 from kilowait.predict.dryrun.tensors import attributes_of, bytes_of, crosses, device_of, dtype_of, tensors_in
 from kilowait.predict.dryrun.values import remember
@@ -84,7 +85,7 @@ class Recorder:
     assumed: Mapping[str, str] = field(default_factory=dict)
     assumptions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, None] = field(default_factory=dict)
-    unmodelled: dict[str, tuple[str, int]] = field(default_factory=dict)
+    unmodelled: UnmodelledCalls = field(default_factory=UnmodelledCalls)
     unset: dict[str, None] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)
     flops: dict[Key, float] = field(default_factory=dict)
@@ -137,20 +138,6 @@ class Recorder:
     def lack(self, line: str) -> None:
         """One line for the user: something whose time is not in the record."""
         _add(self.missing, line)
-
-    def lack_operator(self, name: str, op: str = "") -> None:
-        """The time of one more call of an operator is not in the record; `op` is what its calls are recorded as."""
-        if name in self.unmodelled or len(self.unmodelled) < MOST_LINES:
-            self.unmodelled[name] = (op, self.unmodelled.get(name, (op, 0))[1] + 1)
-
-    def uncounted(self) -> tuple[str, ...]:
-        """A line for each operator whose time is missing, with how often the job runs it."""
-        counts = self.tallies.root.counts
-        lines = []
-        for name, (op, calls) in self.unmodelled.items():
-            count = sum(number for key, number in counts.items() if key[0] == op) if op else calls
-            lines.append(f"{name}: its time is missing, ran {count or calls:,.0f} times"[:LONGEST_LINE])
-        return tuple(lines)
 
     def unset_variable(self, name: str) -> None:
         """The program read an environment variable that is not there."""

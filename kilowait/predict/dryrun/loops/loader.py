@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import BatchSampler, DataLoader
 
-from kilowait.predict.dryrun.standins.data.rows import fetched
+from kilowait.predict.dryrun.standins.data.like_rows import fetched
 
 
 def batches(loader: DataLoader[Any]) -> tuple[int, Callable[[int], Any], bool]:

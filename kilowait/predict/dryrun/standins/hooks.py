@@ -108,7 +108,7 @@ def _asked_by_the_program() -> bool:
     """Whether the innermost code that is not of an import lies outside the installed packages."""
     frame = sys._getframe(2)
     while frame is not None and _IMPORTING.search(frame.f_code.co_filename):
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return frame is not None and not _INSTALLED.search(frame.f_code.co_filename)
 
 

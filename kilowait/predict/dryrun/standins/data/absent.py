@@ -12,14 +12,61 @@ from pathlib import Path
 from typing import Any
 
 from kilowait.predict.dryrun.recorder import Recorder
-from kilowait.predict.dryrun.standins import catalogue
-from kilowait.predict.dryrun.standins.given import Given, given_for
+from kilowait.predict.dryrun.standins import published_facts
+from kilowait.predict.dryrun.standins.given_sizes import Given, given_for
 
-TEXT = frozenset([".txt", ".text", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".src", ".tgt", ".conll", ".tok", ".tokens", ".lst", ".raw"])
+TEXT = frozenset(
+    [
+        ".txt",
+        ".text",
+        ".csv",
+        ".tsv",
+        ".jsonl",
+        ".ndjson",
+        ".json",
+        ".src",
+        ".tgt",
+        ".conll",
+        ".tok",
+        ".tokens",
+        ".lst",
+        ".raw",
+    ]
+)
 TOKENS = frozenset([".bin", ".npy", ".npz", ".dat", ".idx", ".u16", ".memmap", ".mmap"])
 IMAGES = frozenset([".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"])
 BINARY = frozenset(
-    [".pt", ".pth", ".ckpt", ".safetensors", ".pkl", ".pickle", ".h5", ".hdf5", ".parquet", ".arrow", ".feather", ".lmdb", ".tfrecord", ".mat", ".wav", ".flac", ".mp3", ".ogg", ".mp4", ".avi", ".gz", ".tgz", ".tar", ".zip", ".xz", ".bz2", ".zst", ".model", ".bpe"]
+    [
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".safetensors",
+        ".pkl",
+        ".pickle",
+        ".h5",
+        ".hdf5",
+        ".parquet",
+        ".arrow",
+        ".feather",
+        ".lmdb",
+        ".tfrecord",
+        ".mat",
+        ".wav",
+        ".flac",
+        ".mp3",
+        ".ogg",
+        ".mp4",
+        ".avi",
+        ".gz",
+        ".tgz",
+        ".tar",
+        ".zip",
+        ".xz",
+        ".bz2",
+        ".zst",
+        ".model",
+        ".bpe",
+    ]
 )
 DATA = TEXT | TOKENS | IMAGES | BINARY
 _NOT_DATA = ("config", "requirements", "setup", "package", "settings", "params", "hparams", "args", "license", "readme")
@@ -37,7 +84,7 @@ DEFAULT_TEXT = 500
 
 
 @dataclass(frozen=True)
-class Size:
+class AbsentSize:
     """What a file is taken to hold: `facts` where the catalogue has them, `given` what the user said."""
 
     name: str
@@ -58,12 +105,12 @@ class Absent:
         self.written: set[str] = set()
         self.saved: set[str] = set()
 
-    def size_of(self, path: Any) -> Size:
+    def size_of(self, path: Any) -> AbsentSize:
         """What a file that is not there is taken to be."""
         text = os.fspath(path)
-        found = catalogue.data_file(str(text))
+        found = published_facts.data_file(str(text))
         given = given_for(self.recorder.assumed, text)
-        return Size(self.shown(text), found[1] if found and given is None else None, given)
+        return AbsentSize(self.shown(text), found[1] if found and given is None else None, given)
 
     def shown(self, path: Any) -> str:
         """A path as the user knows it."""
@@ -79,7 +126,7 @@ class Absent:
         text = str(os.fspath(path))
         if text in self.written or _of_the_system(text):
             return False
-        if given_for(self.recorder.assumed, text) is not None or catalogue.data_file(text) is not None:
+        if given_for(self.recorder.assumed, text) is not None or published_facts.data_file(text) is not None:
             return True
         name, suffix = os.path.splitext(os.path.basename(text).lower())
         if suffix not in DATA or any(word in name for word in _NOT_DATA):
@@ -99,9 +146,9 @@ class Absent:
             return True
         if _of_the_system(text) or text in self.written:
             return False
-        return given_for(self.recorder.assumed, text) is not None or catalogue.data_file(text) is not None
+        return given_for(self.recorder.assumed, text) is not None or published_facts.data_file(text) is not None
 
-    def said(self, size: Size, what: str) -> None:
+    def said(self, size: AbsentSize, what: str) -> None:
         """Note how large a file was taken to be; a default makes the result a guess."""
         if size.given is not None:
             self.recorder.assume(f"{size.name} has {what} (given: {size.given.text})", "given")

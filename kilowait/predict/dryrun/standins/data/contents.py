@@ -15,7 +15,7 @@ from kilowait.predict.dryrun.standins.data.absent import (
     DEFAULT_TOKEN_BYTES,
     TOKENS,
     Absent,
-    Size,
+    AbsentSize,
 )
 
 MOST_BYTES = 8_000_000
@@ -46,7 +46,29 @@ def prose(length: int, first: int = 0) -> str:
     return (block * (length // max(1, len(block)) + 1))[:length]
 
 
-_PROSE = ["the", "model", "reads", "every", "word", "of", "a", "long", "line", "and", "then", "learns", "what", "comes", "next", "from", "all", "that", "it", "has", "seen"]
+_PROSE = [
+    "the",
+    "model",
+    "reads",
+    "every",
+    "word",
+    "of",
+    "a",
+    "long",
+    "line",
+    "and",
+    "then",
+    "learns",
+    "what",
+    "comes",
+    "next",
+    "from",
+    "all",
+    "that",
+    "it",
+    "has",
+    "seen",
+]
 
 
 def text_of(absent: Absent, path: Any) -> str:
@@ -70,13 +92,13 @@ def text_of(absent: Absent, path: Any) -> str:
     return (block * (length // len(block) + 1))[:length]
 
 
-def _bytes(size: Size, default: int) -> int:
+def _bytes(size: AbsentSize, default: int) -> int:
     if size.given is not None:
         return size.given.size_bytes or (size.given.numbers or 0)
     return int((size.facts or {}).get("bytes", default))
 
 
-def _lines(absent: Absent, size: Size) -> str:
+def _lines(absent: Absent, size: AbsentSize) -> str:
     facts = size.facts or {}
     lines, count, vocabulary = facts["lines"], facts["words"], facts["vocabulary"]
     absent.said(size, f"{lines:,} lines, {count:,} words, {vocabulary:,} of them different")
@@ -88,7 +110,7 @@ def _lines(absent: Absent, size: Size) -> str:
     return "\n".join(made) + "\n"
 
 
-def rows_of(absent: Absent, size: Size) -> list[dict[str, Any]]:
+def rows_of(absent: Absent, size: AbsentSize) -> list[dict[str, Any]]:
     """The rows of a file of records; says what was assumed."""
     facts = size.facts or {}
     rows = size.given.rows if size.given is not None and size.given.rows else facts.get("rows", DEFAULT_ROWS)
@@ -97,18 +119,18 @@ def rows_of(absent: Absent, size: Size) -> list[dict[str, Any]]:
     absent.said(size, f"{rows:,} rows of {', '.join(columns)}, {letters} letters each")
     row = {name: prose(letters) for name in columns}
     if "label" in row:
-        row["label"] = 0  # type: ignore[assignment]
+        row["label"] = 0
     return [row] * min(rows, MOST_ROWS)
 
 
-def _table(absent: Absent, size: Size, separator: str) -> str:
+def _table(absent: Absent, size: AbsentSize, separator: str) -> str:
     rows, columns = table_size(absent, size)
     header = separator.join([*(f"x{number}" for number in range(columns - 1)), "label"])
     line = separator.join(["0.5"] * (columns - 1) + ["0"])
     return "\n".join([header] + [line] * min(rows, MOST_ROWS)) + "\n"
 
 
-def table_size(absent: Absent, size: Size) -> tuple[int, int]:
+def table_size(absent: Absent, size: AbsentSize) -> tuple[int, int]:
     """Rows and columns of a table; says what was assumed."""
     shape = size.given.shape if size.given is not None else None
     rows, columns = (shape or (DEFAULT_ROWS,))[0], shape[1] if shape is not None and len(shape) > 1 else 10

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from kilowait.predict.dryrun.standins import catalogue
+from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_IMAGES, IMAGES, Absent
-from kilowait.predict.dryrun.standins.given import given_for
+from kilowait.predict.dryrun.standins.given_sizes import given_for
 
 _DATA_FOLDER = re.compile(
     r"(^|[/_.-])(data|datas?ets?|imgs?|images?|photos?|pictures?|frames|masks?|labels|train\w*|val\w*|test\w*|dev|"
@@ -72,7 +72,7 @@ class Folders:
     def _made(self, text: str, split: str | None, default_classes: int) -> ImageSet:
         shown = self.absent.shown(text)
         given = given_for(self.absent.recorder.assumed, text, split)
-        found = catalogue.image_folder(text)
+        found = published_facts.image_folder(text)
         if given is not None and given.rows:
             shape = given.shape or (1,)
             size = (shape[2], shape[3], shape[1]) if len(shape) == 4 else DEFAULT_IMAGE
@@ -96,7 +96,7 @@ class Folders:
         text = str(path).rstrip("/")
         if text in self._listed or self._below(text) == "class":
             return True
-        known = catalogue.image_folder(text) is not None or catalogue.data_folder(text)
+        known = published_facts.image_folder(text) is not None or published_facts.data_folder(text)
         return known and text.startswith("/") and not os.path.splitext(text)[1] and not _own(text)
 
     def is_file(self, path: Any) -> bool:
@@ -110,7 +110,7 @@ class Folders:
     def may_list(self, path: Any) -> bool:
         """Whether a missing or empty folder may be taken for one of images."""
         text = str(path).rstrip("/")
-        if text in self._listed or self._below(text) == "class" or catalogue.image_folder(text) is not None:
+        if text in self._listed or self._below(text) == "class" or published_facts.image_folder(text) is not None:
             return True
         return bool(_DATA_FOLDER.search(self.absent.shown(text))) and not _own(text)
 
@@ -127,7 +127,7 @@ class Folders:
             each = max(1, images.count // images.classes)
             return dict.fromkeys((f"{text.rpartition('/')[2]}_{number:06d}.jpg" for number in range(each)), "file")
         images = self.image_set(text)
-        if images.classes > 1 and _split(text) and catalogue.image_folder(text) is not None:
+        if images.classes > 1 and _split(text) and published_facts.image_folder(text) is not None:
             return dict.fromkeys(images.class_names(), "class")
         return dict.fromkeys(images.names(), "file")
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kilowait.predict.dryrun.standins.data.absent import Absent
-from kilowait.predict.dryrun.standins.data.arrays import zeros
-from kilowait.predict.dryrun.standins.data.columns import kind_by_name
+from kilowait.predict.dryrun.standins.data.absent_arrays import zeros
+from kilowait.predict.dryrun.standins.data.absent_rows import kind_by_name
 from kilowait.predict.dryrun.standins.data.contents import MOST_ROWS, prose, table_size
 
 _READERS = "read_csv read_table read_parquet read_json read_feather read_excel read_pickle read_hdf"
@@ -49,7 +49,7 @@ def _column(name: str, rows: int) -> Any:
 
 
 def _frame_class(module: Any) -> Any:
-    class Frame(module.DataFrame):  # type: ignore[misc,name-defined]
+    class Frame(module.DataFrame):
         """A frame in which every column is there that is asked for."""
 
         @property
@@ -75,18 +75,18 @@ def stand_in_h5py(module: Any, absent: Absent) -> None:
     """`h5py.File` of a file that is not there."""
     real = module.File
 
-    class File(real):  # type: ignore[misc,valid-type]
+    class File(real):
         """h5py's, or one in which any name is an array."""
 
         def __new__(cls, name: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
             if mode != "r" or not absent.stands_in(name):
                 return real(name, mode, *args, **kwargs)
-            return Group(absent, str(name))
+            return AbsentGroup(absent, str(name))
 
     module.File = File
 
 
-class Group(dict):  # type: ignore[type-arg]
+class AbsentGroup(dict):
     """A group of an HDF5 file that is not there: labels have a number an item, all else rows of numbers."""
 
     def __init__(self, absent: Absent, path: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 
 def features(names: list[str], kinds: dict[str, Any]) -> Any:
     """The library's own Features."""
-    import datasets
-
+    datasets = import_module("datasets")
     return datasets.Features({name: _feature(datasets, kinds.get(name, ["int64"])) for name in names})
 
 

@@ -7,13 +7,14 @@ import re
 from functools import wraps
 from typing import Any
 
-from kilowait.predict.dryrun.standins import catalogue
+from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_ROWS, DEFAULT_TEXT, Absent
-from kilowait.predict.dryrun.standins.data.columns import AnyRow, row_of, text_length
+from kilowait.predict.dryrun.standins.data.absent_rows import AnyRow, row_of, text_length
 from kilowait.predict.dryrun.standins.data.folders import Folders
-from kilowait.predict.dryrun.standins.data.hub_stream import Stream
-from kilowait.predict.dryrun.standins.data.hub_table import Table, Tables
-from kilowait.predict.dryrun.standins.given import given_for
+from kilowait.predict.dryrun.standins.data.hub_stream import HubStream
+from kilowait.predict.dryrun.standins.data.hub_table import HubTable
+from kilowait.predict.dryrun.standins.data.hub_tables import HubTables
+from kilowait.predict.dryrun.standins.given_sizes import given_for
 
 _FORMATS = ("json", "csv", "text", "parquet", "arrow", "pandas", "xml", "webdataset")
 _PART = re.compile(r"(?P<name>[\w.-]+)(\[(?P<start>-?\d+%?)?:(?P<end>-?\d+%?)?\])?$")
@@ -33,7 +34,11 @@ def stand_in_hub_sets(module: Any, absent: Absent, folders: Folders) -> None:
         found = tables if split is None else _split(tables, split)
         if not streaming:
             return found
-        return Stream(found) if isinstance(found, Table) else {part: Stream(table) for part, table in found.items()}
+        return (
+            HubStream(found)
+            if isinstance(found, HubTable)
+            else {part: HubStream(table) for part, table in found.items()}
+        )
 
     module.load_dataset = load
     _joining(module)
@@ -59,50 +64,50 @@ def _joining(module: Any) -> None:
 
 def _joined(real: Any) -> Any:
     def join(parts: Any, *args: Any, **kwargs: Any) -> Any:
-        if not any(type(part) in (Table, Stream) for part in parts):
+        if not any(type(part) in (HubTable, HubStream) for part in parts):
             return real(parts, *args, **kwargs)
-        tables = [part.table if type(part) is Stream else part for part in parts]
+        tables = [part.table if type(part) is HubStream else part for part in parts]
         first: Any = tables[0]
         joined = first._derived(sum(map(len, tables)), lambda number: first._raw(number % max(1, len(first))))
-        return Stream(joined) if type(parts[0]) is Stream else joined
+        return HubStream(joined) if type(parts[0]) is HubStream else joined
 
     return join
 
 
 def _tables(
     absent: Absent, folders: Folders, path: str, name: Any, data_dir: Any, data_files: Any, error: Exception
-) -> Tables:
+) -> HubTables:
     if path in ("imagefolder", "audiofolder") or (data_dir and os.path.isdir(str(data_dir))):
         return _image_folder(folders, data_dir or data_files or path)
     if path in _FORMATS:
         return _of_files(absent, data_files or data_dir or path)
-    found = catalogue.hub_set(path, name)
+    found = published_facts.hub_set(path, name)
     given = given_for(absent.recorder.assumed, path, f"{path}/{name}" if name else None)
-    if found is None and (path.startswith((".", "/")) or path.endswith(".py")) and given is None:
-        if not folders.may_list(path):
-            raise error
+    is_local = path.startswith((".", "/")) or path.endswith(".py")
+    if found is None and is_local and given is None and not folders.may_list(path):
+        raise error
     if found is None or given is not None:
         return _unknown(absent, path, found[1] if found else None, given)
     return _known(absent, *found)
 
 
-def _known(absent: Absent, name: str, facts: dict[str, Any]) -> Tables:
+def _known(absent: Absent, name: str, facts: dict[str, Any]) -> HubTables:
     rows = facts["rows"]
     texts = f", texts of {text_length(facts)} letters" if "string" in str(facts["columns"]) else ""
     counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())
     absent.recorder.assume(f"data set {name} has the rows {counts}{texts} (catalogue)")
     if texts and "row_bytes" not in facts:
         absent.default(f"data set {name}: texts of {DEFAULT_TEXT} letters")
-    return Tables({split: _table(split, count, facts) for split, count in rows.items()})
+    return HubTables({split: _table(split, count, facts) for split, count in rows.items()})
 
 
-def _table(split: str, count: int, facts: dict[str, Any]) -> Table:
-    table = Table(count, lambda number: row_of(facts, number), list(facts["columns"]), facts["columns"])
+def _table(split: str, count: int, facts: dict[str, Any]) -> HubTable:
+    table = HubTable(count, lambda number: row_of(facts, number), list(facts["columns"]), facts["columns"])
     table.split = split
     return table
 
 
-def _unknown(absent: Absent, name: str, facts: Any, given: Any) -> Tables:
+def _unknown(absent: Absent, name: str, facts: Any, given: Any) -> HubTables:
     """Rows whose columns are what the program asks for; as many in the test split as a tenth."""
     rows = given.rows if given is not None and given.rows else DEFAULT_ROWS
     if given is not None and given.rows:
@@ -110,16 +115,16 @@ def _unknown(absent: Absent, name: str, facts: Any, given: Any) -> Tables:
     else:
         absent.default(f"data set {name} has {rows:,} rows, texts of {DEFAULT_TEXT} letters")
     if facts is not None:
-        return Tables({split: _table(split, rows, facts) for split in facts["rows"]})
+        return HubTables({split: _table(split, rows, facts) for split in facts["rows"]})
 
-    def any_table(count: int) -> Table:
-        return Table(count, lambda number: AnyRow(number, {"text": "", "label": 0}), ["text", "label"],
+    def any_table(count: int) -> HubTable:
+        return HubTable(count, lambda number: AnyRow(number, {"text": "", "label": 0}), ["text", "label"],
                      {"text": "string", "label": {"classes": 2}})  # fmt: skip
 
-    return Tables(train=any_table(rows), validation=any_table(rows // 10), test=any_table(rows // 10))
+    return HubTables(train=any_table(rows), validation=any_table(rows // 10), test=any_table(rows // 10))
 
 
-def _of_files(absent: Absent, data_files: Any) -> Tables:
+def _of_files(absent: Absent, data_files: Any) -> HubTables:
     """The rows of files that are not there, by split."""
     by_split = data_files if isinstance(data_files, dict) else {"train": data_files}
     made = {}
@@ -133,18 +138,18 @@ def _of_files(absent: Absent, data_files: Any) -> Tables:
             made[split] = _table(split, rows, facts)
         else:
             made[split] = _unknown(absent, str(file), None, None)["train"]._derived(rows, AnyRow)
-    return Tables(made)
+    return HubTables(made)
 
 
-def _image_folder(folders: Folders, folder: Any) -> Tables:
+def _image_folder(folders: Folders, folder: Any) -> HubTables:
     folder = next(iter(folder.values())) if isinstance(folder, dict) else folder
     images = folders.image_set(str(folder))
     columns = {"image": "image", "label": {"classes": images.classes}}
     facts = {"columns": columns, "image": images.size or DEFAULT_IMAGE}
-    return Tables(train=_table("train", images.count, facts))
+    return HubTables(train=_table("train", images.count, facts))
 
 
-def _split(tables: Tables, split: Any) -> Any:
+def _split(tables: HubTables, split: Any) -> Any:
     """`train`, `train[:80%]`, `train+test`."""
     if isinstance(split, (list, tuple)):
         return [_split(tables, part) for part in split]
@@ -154,14 +159,14 @@ def _split(tables: Tables, split: Any) -> Any:
     return parts[0]._derived(sum(map(len, parts)), lambda number: parts[0]._raw(number % max(1, len(parts[0]))))
 
 
-def _part(tables: Tables, text: str) -> Table:
+def _part(tables: HubTables, text: str) -> HubTable:
     found = _PART.match(text)
     name = found.group("name") if found else text
     if name == "all":
-        return _split(tables, "+".join(tables))  # type: ignore[no-any-return]
+        return _split(tables, "+".join(tables))
     if name not in tables:
         raise ValueError(f'Unknown split "{name}". Should be one of {list(tables)}.')
-    table: Table = tables[name]
+    table: HubTable = tables[name]
     if found is None or "[" not in text:
         return table
     bounds = [_bound(found.group(side), len(table)) for side in ("start", "end")]

@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 
-class Stream(IterableDataset):  # type: ignore[type-arg]
+class HubStream(IterableDataset):
     """The rows of a table in order; what a table can do gives a stream again."""
 
     def __init__(self, table: Any) -> None:
@@ -31,14 +31,14 @@ class Stream(IterableDataset):  # type: ignore[type-arg]
 
         def called(*args: Any, **kwargs: Any) -> Any:
             made = method(*args, **kwargs)
-            return Stream(made) if hasattr(made, "column_names") else made
+            return HubStream(made) if hasattr(made, "column_names") else made
 
         return called if callable(method) else method
 
     def filter(self, *args: Any, **kwargs: Any) -> Any:
         """The share of rows that a function lets through."""
-        return Stream(self.table.filter(*args, **kwargs))
+        return HubStream(self.table.filter(*args, **kwargs))
 
     def map(self, *args: Any, **kwargs: Any) -> Any:
         """What a function makes of the rows."""
-        return Stream(self.table.map(*args, **kwargs))
+        return HubStream(self.table.map(*args, **kwargs))

@@ -7,20 +7,22 @@ columns, and on a whole batch where that changes the number of rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
-from kilowait.predict.dryrun.standins.data.columns import AnyRow
-from kilowait.predict.dryrun.standins.data.rows import fetched, touch
+from kilowait.predict.dryrun.standins.data.absent_rows import AnyRow
+from kilowait.predict.dryrun.standins.data.hub_batches import Call, at_row, batch, height, merged, share, typed
+from kilowait.predict.dryrun.standins.data.hub_tables import MOST_ITERATED, HubColumn, HubTables
+from kilowait.predict.dryrun.standins.data.like_rows import fetched, touch
 
 Row = "dict[str, Any]"
 LOOKED_AT = 8
 """So many rows are mapped to learn what comes out."""
-MOST_ITERATED = 10_000
 SAMPLED = 64
 """A filter is asked about so many rows."""
 
 
-class Table:
+class HubTable:
     """`length` rows, of which `make` gives one by number; `names` are its columns, `kinds` what they are made of."""
 
     def __init__(self, length: int, make: Callable[[int], Any], names: list[str], kinds: dict[str, Any]) -> None:
@@ -33,15 +35,13 @@ class Table:
     @property
     def __class__(self) -> Any:
         """What `isinstance` is told: the library's own class."""
-        import datasets
-
-        return datasets.Dataset
+        return import_module("datasets").Dataset
 
     @property
     def _kilowait_items(self) -> Any:
         return self
 
-    def _derived(self, length: int, make: Callable[[int], Any], names: list[str] | None = None) -> Table:
+    def _derived(self, length: int, make: Callable[[int], Any], names: list[str] | None = None) -> HubTable:
         made = type(self)(length, make, list(self.column_names if names is None else names), self._kinds)
         made._transform, made._type, made.split, made.info = self._transform, self._type, self.split, self.info
         return made
@@ -52,7 +52,14 @@ class Table:
     num_rows = property(__len__)
     num_columns = property(lambda self: len(self.column_names))
     shape = property(lambda self: (self._length, len(self.column_names)))
-    format = property(lambda self: {"type": self._type, "columns": self.column_names, "format_kwargs": {}, "output_all_columns": False})  # fmt: skip
+    format = property(
+        lambda self: {
+            "type": self._type,
+            "columns": self.column_names,
+            "format_kwargs": {},
+            "output_all_columns": False,
+        }
+    )
 
     @property
     def features(self) -> Any:
@@ -71,13 +78,13 @@ class Table:
     def _shown(self, number: int) -> Any:
         row = self._raw(number)
         if self._transform is not None:
-            batch = self._transform(_batch([row]))
-            return {name: values[0] for name, values in batch.items()}
-        return _typed(row, self._type)
+            shown = self._transform(batch([row]))
+            return {name: values[0] for name, values in shown.items()}
+        return typed(row, self._type)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
-            return Column(self, key)
+            return HubColumn(self, key)
         if isinstance(key, slice):
             return self._together(range(*key.indices(self._length)))
         if isinstance(key, (list, tuple, range)) or (hasattr(key, "__len__") and getattr(key, "ndim", 1)):
@@ -88,8 +95,8 @@ class Table:
 
     def _together(self, numbers: Sequence[int]) -> Any:
         rows = [self._raw(number) for number in numbers]
-        batch = _batch(rows) if rows else {name: [] for name in self.column_names}
-        return self._transform(batch) if self._transform is not None else _typed(batch, self._type)
+        together = batch(rows) if rows else {name: [] for name in self.column_names}
+        return self._transform(together) if self._transform is not None else typed(together, self._type)
 
     def __getitems__(self, numbers: Sequence[int]) -> list[Any]:
         return fetched(_Shown(self), numbers)
@@ -106,59 +113,60 @@ class Table:
         self, function: Any = None, with_indices: bool = False, with_rank: bool = False, input_columns: Any = None,
         batched: bool = False, batch_size: Any = 1000, drop_last_batch: bool = False, remove_columns: Any = None,
         keep_in_memory: bool = False, load_from_cache_file: Any = None, cache_file_name: Any = None,
-        writer_batch_size: Any = None, features: Any = None, disable_nullable: bool = False, fn_kwargs: Any = None, **_: Any,
-    ) -> Table:  # fmt: skip
+        writer_batch_size: Any = None, features: Any = None, disable_nullable: bool = False, fn_kwargs: Any = None,
+        **_: Any,
+    ) -> HubTable:  # fmt: skip
         """A table of what the function makes of the rows; it is called on a few of them."""
         if function is None:
             return self
         removed = [remove_columns] if isinstance(remove_columns, str) else list(remove_columns or [])
-        call = _Call(function, with_indices, with_rank, input_columns, fn_kwargs or {})
+        call = Call(function, with_indices, with_rank, input_columns, fn_kwargs or {})
         if not batched:
             return self._mapped_rows(call, removed)
         return self._mapped_batches(call, removed, int(batch_size or self._length or 1), drop_last_batch)
 
-    def _mapped_rows(self, call: _Call, removed: list[str]) -> Table:
+    def _mapped_rows(self, call: Call, removed: list[str]) -> HubTable:
         def make(number: int) -> Any:
             row = self._raw(number)
-            return _merged(row, call(row, number), removed)
+            return merged(row, call(row, number), removed)
 
         first = make(0) if self._length else dict.fromkeys(self.column_names)
         return self._derived(self._length, make, list(first))
 
-    def _mapped_batches(self, call: _Call, removed: list[str], size: int, drop_last: bool) -> Table:
+    def _mapped_batches(self, call: Call, removed: list[str], size: int, drop_last: bool) -> HubTable:
         size = max(1, min(size, self._length))
         tried = min(LOOKED_AT, size)
         made = self._mapped(call, removed, 0, tried)
-        count = _height(made)
+        count = height(made)
         if count == tried:
-            return self._derived(self._length, lambda number: _at(made, number % max(1, count)), list(made))
+            return self._derived(self._length, lambda number: at_row(made, number % max(1, count)), list(made))
         made = self._mapped(call, removed, 0, size)
-        count, (batches, rest) = _height(made), divmod(self._length, size)
+        count, (batches, rest) = height(made), divmod(self._length, size)
         length = batches * count
         if rest and not drop_last:
-            length += _height(self._mapped(call, removed, batches * size, rest))
-        return self._derived(length, lambda number: _at(made, number % max(1, count)), list(made))
+            length += height(self._mapped(call, removed, batches * size, rest))
+        return self._derived(length, lambda number: at_row(made, number % max(1, count)), list(made))
 
-    def _mapped(self, call: _Call, removed: list[str], start: int, count: int) -> dict[str, Any]:
+    def _mapped(self, call: Call, removed: list[str], start: int, count: int) -> dict[str, Any]:
         numbers = list(range(start, start + count))
         first = self._raw(start)  # one row is made; labels and numbers of the others do not change what is learnt
         rows = [first] + [self._raw(number) for number in numbers[1:LOOKED_AT]]
         rows += [rows[-1]] * (count - len(rows))
-        batch = _batch(rows[:count])
-        merged: dict[str, Any] = _merged(batch, call(batch, numbers), removed)
-        return {name: values for name, values in merged.items() if len(values) == _height(merged)}
+        together = batch(rows[:count])
+        made: dict[str, Any] = merged(together, call(together, numbers), removed)
+        return {name: values for name, values in made.items() if len(values) == height(made)}
 
-    def filter(self, function: Any = None, *_: Any, batched: bool = False, fn_kwargs: Any = None, input_columns: Any = None,
-               with_indices: bool = False, **__: Any) -> Table:  # fmt: skip
+    def filter(self, function: Any = None, *_: Any, batched: bool = False, fn_kwargs: Any = None,
+               input_columns: Any = None, with_indices: bool = False, **__: Any) -> HubTable:  # fmt: skip
         """The share of rows that the function lets through, among the first ones."""
         if function is None or not self._length:
             return self
         call, numbers = (
-            _Call(function, with_indices, False, input_columns, fn_kwargs or {}),
+            Call(function, with_indices, False, input_columns, fn_kwargs or {}),
             range(min(SAMPLED, self._length)),
         )
         if batched:
-            answers = list(call(_batch([self._raw(number) for number in numbers]), list(numbers)))
+            answers = list(call(batch([self._raw(number) for number in numbers]), list(numbers)))
         else:
             answers = [call(self._raw(number), number) for number in numbers]
         kept = [number for number, answer in zip(numbers, answers) if answer]
@@ -167,54 +175,54 @@ class Table:
         length = round(self._length * len(kept) / len(numbers))
         return self._derived(length, lambda number: self._raw(kept[number % len(kept)]))
 
-    def select(self, indices: Any, **_: Any) -> Table:
+    def select(self, indices: Any, **_: Any) -> HubTable:
         """The rows of these numbers."""
         chosen = indices if hasattr(indices, "__getitem__") else list(indices)
         return self._derived(len(chosen), lambda number: self._raw(int(chosen[number])))
 
-    def shuffle(self, *_: Any, **__: Any) -> Table:
+    def shuffle(self, *_: Any, **__: Any) -> HubTable:
         """Itself: the order of rows changes nothing."""
         return self
 
     sort = flatten_indices = cast = cast_column = class_encode_column = with_rank = shuffle
     align_labels_with_mapping = shuffle
 
-    def take(self, n: int) -> Table:
+    def take(self, n: int) -> HubTable:
         """The first rows."""
         return self.select(range(min(n, self._length)))
 
-    def skip(self, n: int) -> Table:
+    def skip(self, n: int) -> HubTable:
         """All but the first rows."""
         return self.select(range(min(n, self._length), self._length))
 
-    def repeat(self, num_times: int) -> Table:
+    def repeat(self, num_times: int) -> HubTable:
         """The rows again and again."""
         return self._derived(self._length * num_times, lambda number: self._raw(number % max(1, self._length)))
 
-    def shard(self, num_shards: int, index: int = 0, **_: Any) -> Table:
+    def shard(self, num_shards: int, index: int = 0, **_: Any) -> HubTable:
         """One of so many equal parts."""
         return self.select(range(index, self._length, num_shards))
 
     def train_test_split(self, test_size: Any = None, train_size: Any = None, **_: Any) -> Any:
         """Two tables under the names train and test."""
-        test = _share(test_size, self._length)
-        train = _share(train_size, self._length)
+        test = share(test_size, self._length)
+        train = share(train_size, self._length)
         if test is None:
             test = self._length - train if train is not None else round(0.25 * self._length)
         train = self._length - test if train is None else train
-        return Tables(train=self.select(range(train)), test=self.select(range(train, train + test)))
+        return HubTables(train=self.select(range(train)), test=self.select(range(train, train + test)))
 
-    def remove_columns(self, column_names: Any, **_: Any) -> Table:
+    def remove_columns(self, column_names: Any, **_: Any) -> HubTable:
         """Without these columns."""
         removed = {column_names} if isinstance(column_names, str) else set(column_names)
         return self.select_columns([name for name in self.column_names if name not in removed])
 
-    def select_columns(self, column_names: Any, **_: Any) -> Table:
+    def select_columns(self, column_names: Any, **_: Any) -> HubTable:
         """These columns alone."""
         names = [column_names] if isinstance(column_names, str) else list(column_names)
         return self._derived(self._length, self._raw, names)
 
-    def rename_columns(self, column_mapping: dict[str, str], **_: Any) -> Table:
+    def rename_columns(self, column_mapping: dict[str, str], **_: Any) -> HubTable:
         """Columns under other names."""
 
         def make(number: int) -> Any:
@@ -224,15 +232,15 @@ class Table:
         made._kinds = {column_mapping.get(name, name): kind for name, kind in self._kinds.items()}
         return made
 
-    def rename_column(self, original_column_name: str, new_column_name: str, **_: Any) -> Table:
+    def rename_column(self, original_column_name: str, new_column_name: str, **_: Any) -> HubTable:
         """A column under another name."""
         return self.rename_columns({original_column_name: new_column_name})
 
-    def add_column(self, name: str, column: Any, **_: Any) -> Table:
+    def add_column(self, name: str, column: Any, **_: Any) -> HubTable:
         """One column more."""
         return self._derived(self._length, lambda i: {**self._raw(i), name: column[i]}, [*self.column_names, name])
 
-    def with_format(self, type: Any = None, columns: Any = None, **_: Any) -> Table:  # noqa: A002 - the library's name
+    def with_format(self, type: Any = None, columns: Any = None, **_: Any) -> HubTable:  # noqa: A002 - the library's name
         """Rows as tensors or arrays."""
         made = self._derived(self._length, self._raw, list(columns) if columns else None)
         made._type = type
@@ -248,7 +256,7 @@ class Table:
         """Rows as Python has them."""
         self._type = None
 
-    def with_transform(self, transform: Any, *_: Any, **__: Any) -> Table:
+    def with_transform(self, transform: Any, *_: Any, **__: Any) -> HubTable:
         """Rows as a function of batches makes them when they are read."""
         made = self._derived(self._length, self._raw)
         made._transform = transform
@@ -264,15 +272,15 @@ class Table:
 
     def to_iterable_dataset(self, *_: Any, **__: Any) -> Any:
         """The rows in order."""
-        from kilowait.predict.dryrun.standins.data.hub_stream import Stream
+        from kilowait.predict.dryrun.standins.data.hub_stream import HubStream
 
-        return Stream(self)
+        return HubStream(self)
 
     def to_pandas(self, *_: Any, **__: Any) -> Any:
         """A frame of the first rows."""
-        import pandas
-
-        return pandas.DataFrame([self._raw(number) for number in range(min(self._length, MOST_ITERATED))])
+        return import_module("pandas").DataFrame(
+            [self._raw(number) for number in range(min(self._length, MOST_ITERATED))]
+        )
 
     def to_list(self) -> list[Any]:
         """The first rows."""
@@ -287,121 +295,8 @@ class Table:
 class _Shown:
     """The rows of a table one by one, in its format."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: HubTable) -> None:
         self.table = table
 
     def __getitem__(self, number: int) -> Any:
         return self.table._shown(number)
-
-
-class Column(Sequence):  # type: ignore[type-arg]
-    """One column of a table."""
-
-    def __init__(self, table: Table, name: str) -> None:
-        self.table, self.name = table, name
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, slice):
-            return [self.table._raw(number)[self.name] for number in range(*key.indices(len(self.table)))]
-        if isinstance(key, (list, tuple)):
-            return [self.table._raw(number)[self.name] for number in key]
-        if int(key) >= len(self.table):
-            raise IndexError(key)
-        return _typed({0: self.table._raw(int(key))[self.name]}, self.table._type)[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        """The first rows: others hold nothing new."""
-        return iter(self[: min(len(self.table), MOST_ITERATED)])
-
-
-class Tables(dict):  # type: ignore[type-arg]
-    """Tables by split; what is done to it is done to each of them."""
-
-    @property
-    def __class__(self) -> Any:
-        """What `isinstance` is told: the library's own class."""
-        import datasets
-
-        return datasets.DatasetDict
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if name in ("column_names", "num_rows", "shape", "num_columns", "features"):
-            return {split: getattr(table, name) for split, table in self.items()}
-
-        def each(*args: Any, **kwargs: Any) -> Any:
-            made = {split: getattr(table, name)(*args, **kwargs) for split, table in self.items()}
-            return Tables(made) if all(hasattr(table, "column_names") for table in made.values()) else None
-
-        return each
-
-
-class _Call:
-    """A function of `map` or `filter`, with the arguments that it was asked to be given."""
-
-    def __init__(self, function: Any, indices: bool, rank: bool, columns: Any, kwargs: dict[str, Any]) -> None:
-        self.function, self.indices, self.rank, self.kwargs = function, indices, rank, kwargs
-        self.columns = [columns] if isinstance(columns, str) else columns
-
-    def __call__(self, row: Any, number: Any) -> Any:
-        first = [row] if self.columns is None else [row[name] for name in self.columns]
-        return self.function(*first, *([number] if self.indices else []), *([0] if self.rank else []), **self.kwargs)
-
-
-def _merged(row: Any, made: Any, removed: list[str]) -> Any:
-    kept = {name: value for name, value in row.items() if name not in removed}
-    kept.update(dict(made) if made is not None else {})
-    return kept
-
-
-def _batch(rows: list[Any]) -> Any:
-    if isinstance(rows[0], AnyRow):
-        return _AnyBatch(rows)
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-class _AnyBatch(dict):  # type: ignore[type-arg]
-    """A batch of rows whose columns are not known."""
-
-    def __init__(self, rows: list[Any]) -> None:
-        super().__init__({name: [row[name] for row in rows] for name in rows[0]})
-        self._rows = rows
-
-    def __missing__(self, name: Any) -> Any:
-        return [row[name] for row in self._rows]
-
-
-def _height(batch: dict[str, Any]) -> int:
-    """How many rows the columns that came last have."""
-    return len(next(reversed(list(batch.values())), ()))
-
-
-def _at(batch: dict[str, Any], number: int) -> Any:
-    return {name: values[number] for name, values in batch.items()}
-
-
-def _share(size: Any, length: int) -> int | None:
-    if size is None:
-        return None
-    return round(size * length) if isinstance(size, float) else int(size)
-
-
-def _typed(row: Any, kind: Any) -> Any:
-    if kind not in ("torch", "numpy", "np", "pt"):
-        return row
-    import numpy as np
-    import torch
-
-    def made(value: Any) -> Any:
-        if isinstance(value, str) or (isinstance(value, (list, tuple)) and value and isinstance(value[0], str)):
-            return value
-        try:
-            return torch.as_tensor(value) if kind in ("torch", "pt") else np.asarray(value)
-        except (TypeError, ValueError, RuntimeError):
-            return value
-
-    return {name: made(value) for name, value in row.items()}

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, IMAGES, Absent
 from kilowait.predict.dryrun.standins.data.contents import BinaryFile
 from kilowait.predict.dryrun.standins.data.folders import Folders
-from kilowait.predict.dryrun.standins.data.rows import touch
+from kilowait.predict.dryrun.standins.data.like_rows import touch
 
 
 @lru_cache(maxsize=16)
 def black(height: int, width: int, channels: int) -> Any:
     """One black image, made once; not to be changed."""
-    from PIL import Image
-
-    return Image.new({1: "L", 4: "RGBA"}.get(channels, "RGB"), (width, height))
+    return import_module("PIL.Image").new({1: "L", 4: "RGBA"}.get(channels, "RGB"), (width, height))
 
 
 def stand_in_images(module: Any, absent: Absent, folders: Folders) -> None:

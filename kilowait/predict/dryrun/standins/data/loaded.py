@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from kilowait.predict.dryrun.standins.data.absent import Absent
-from kilowait.predict.dryrun.standins.data.arrays import zeros
+from kilowait.predict.dryrun.standins.data.absent_arrays import zeros
 from kilowait.predict.dryrun.standins.data.contents import BinaryFile
 
 _COUNTS = ("epoch", "step", "iter", "best", "acc", "loss", "global", "num", "seed", "version")
@@ -25,7 +25,7 @@ DEFAULT_SHAPE = (1_000, 100)
 """Of a file of numbers of which nothing is known."""
 
 
-class Loaded(dict):  # type: ignore[type-arg]
+class Loaded(dict):
     """What is read of a file that is not there: any entry of it is another, counters are 0."""
 
     def __init__(self, absent: Absent, path: str) -> None:
@@ -61,7 +61,7 @@ class Loaded(dict):  # type: ignore[type-arg]
         return self
 
 
-class Numbers(np.ndarray):  # type: ignore[type-arg]
+class Numbers(np.ndarray):
     """An array that is a tensor where a program takes it for one."""
 
     def __getattr__(self, name: str) -> Any:
@@ -96,7 +96,7 @@ def stand_in_checkpoints(absent: Absent) -> None:
             return real(file, map_location, *args, **kwargs)
         return loaded(absent, str(getattr(file, "path", file)))
 
-    torch.save, torch.load = save, load  # type: ignore[assignment]
+    torch.save, torch.load = save, load
     _taking_states()
     _pickles(absent)
 

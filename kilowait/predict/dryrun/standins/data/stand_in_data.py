@@ -6,14 +6,14 @@ from functools import partial
 from typing import Any
 
 from kilowait.predict.dryrun.standins.data.absent import Absent
-from kilowait.predict.dryrun.standins.data.arrays import stand_in_arrays
-from kilowait.predict.dryrun.standins.data.files import stand_in_files, stand_in_requests
+from kilowait.predict.dryrun.standins.data.absent_arrays import stand_in_arrays
+from kilowait.predict.dryrun.standins.data.absent_files import stand_in_files, stand_in_requests
 from kilowait.predict.dryrun.standins.data.folders import Folders
 from kilowait.predict.dryrun.standins.data.frames import stand_in_h5py, stand_in_pandas
 from kilowait.predict.dryrun.standins.data.hub_sets import stand_in_hub_sets
 from kilowait.predict.dryrun.standins.data.images import stand_in_images, stand_in_readers
+from kilowait.predict.dryrun.standins.data.like_rows import stand_in_fetching
 from kilowait.predict.dryrun.standins.data.loaded import stand_in_checkpoints
-from kilowait.predict.dryrun.standins.data.rows import stand_in_fetching
 from kilowait.predict.dryrun.standins.data.torchaudio_sets import stand_in_torchaudio
 from kilowait.predict.dryrun.standins.data.torchvision_sets import stand_in_timm_folders, stand_in_torchvision
 from kilowait.predict.dryrun.standins.hooks import ImportHooks

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from kilowait.predict.dryrun.standins import catalogue
+from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.data.absent import Absent
 from kilowait.predict.dryrun.standins.data.folders import rows_of_split
-from kilowait.predict.dryrun.standins.data.rows import touch
+from kilowait.predict.dryrun.standins.data.like_rows import touch
 
 _SET = "_kilowait_set"
 _TEXT = "he hoped there would be stew for dinner turnips and carrots and bruised potatoes"
@@ -31,7 +31,7 @@ _AFTER: dict[str, tuple[Any, ...]] = {
 def stand_in_torchaudio(module: Any, absent: Absent) -> None:
     """Replace the constructors of the classes in `torchaudio.datasets`."""
     for name, after in _AFTER.items():
-        made, facts = getattr(module, name, None), catalogue.audio_set(name)
+        made, facts = getattr(module, name, None), published_facts.audio_set(name)
         if made is not None and facts is not None:
             _stand_in_class(made, name, facts, after, absent)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 import os
+from importlib import import_module
 from typing import Any
 
 import torch
 
-from kilowait.predict.dryrun.standins import catalogue
+from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, Absent
-from kilowait.predict.dryrun.standins.data.arrays import zeros
+from kilowait.predict.dryrun.standins.data.absent_arrays import zeros
 from kilowait.predict.dryrun.standins.data.folders import Folders, rows_of_split
 from kilowait.predict.dryrun.standins.data.images import black
-from kilowait.predict.dryrun.standins.data.rows import touch
-from kilowait.predict.dryrun.standins.given import given_for
+from kilowait.predict.dryrun.standins.data.like_rows import touch
+from kilowait.predict.dryrun.standins.given_sizes import given_for
 
 _SET = "_kilowait_set"
 _ABSENT = (RuntimeError, OSError, ValueError, EOFError, ImportError)
@@ -27,7 +28,7 @@ def stand_in_torchvision(module: Any, absent: Absent, folders: Folders) -> None:
     """Replace the constructors of the classes in `torchvision.datasets`, and what lists image folders."""
     for name in dir(module):
         made = getattr(module, name)
-        facts = catalogue.image_set(name)
+        facts = published_facts.image_set(name)
         if isinstance(made, type) and facts is not None:
             _stand_in_class(made, name, facts, absent)
     _stand_in_folders(module.folder, folders)
@@ -102,19 +103,19 @@ def _rows(facts: dict[str, Any], arguments: dict[str, Any], split: str) -> tuple
 
 def _attributes(data: Any, rows: _Rows, arguments: dict[str, Any]) -> None:
     """What programs read of a data set beside its rows."""
-    from torchvision.datasets.vision import StandardTransform
-
+    standard = import_module("torchvision.datasets.vision").StandardTransform
     data.root = arguments.get("root")
     data.transform, data.target_transform = arguments.get("transform"), arguments.get("target_transform")
     data.transforms = arguments.get("transforms")
     if data.transform is not None or data.target_transform is not None:
-        data.transforms = StandardTransform(data.transform, data.target_transform)
+        data.transforms = standard(data.transform, data.target_transform)
     classes = rows.classes or 1
     labels = (list(range(classes)) * (rows.rows // classes + 1))[: rows.rows]
     names = [f"class{number:04d}" for number in range(classes)]
     data.train = arguments.get("train", True)
     made = {
-        "classes": names, "class_to_idx": {name: number for number, name in enumerate(names)}, "split": _split_of(arguments),
+        "classes": names, "class_to_idx": {name: number for number, name in enumerate(names)},
+        "split": _split_of(arguments),
         "targets": labels, "labels": labels, "data": _numbers(rows), "samples": [("image.jpg", 0)] * rows.rows,
         "imgs": [("image.jpg", 0)] * rows.rows, "ids": range(rows.rows), "images": ["image.jpg"] * rows.rows,
     }  # fmt: skip
@@ -151,8 +152,8 @@ def _target(rows: _Rows, index: int) -> Any:
     if rows.name == "CelebA":
         return torch.zeros(40, dtype=torch.long)
     if rows.name == "CocoDetection":
-        return [dict(bbox=[0, 0, 50, 50], category_id=1, area=2500, iscrowd=0, image_id=index, id=number, segmentation=[])
-                for number in range(_OBJECTS)]  # fmt: skip
+        box = {"bbox": [0, 0, 50, 50], "category_id": 1, "area": 2500, "iscrowd": 0, "segmentation": []}
+        return [{**box, "image_id": index, "id": number} for number in range(_OBJECTS)]  # fmt: skip
     if rows.name in ("CocoCaptions", "Flickr8k", "Flickr30k"):
         return ["a photograph of a dog that runs over a meadow"] * 5
     return index % (rows.classes or 1)

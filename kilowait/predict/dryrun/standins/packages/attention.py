@@ -170,7 +170,7 @@ class SelfAttention(nn.Module):
 class CrossAttention(SelfAttention):
     """Attention of queries over packed keys and values."""
 
-    def forward(self, q: Tensor, kv: Tensor, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+    def forward(self, q: Tensor, kv: Tensor, *_: Any, **__: Any) -> Any:
         """(batch, sequence, heads, width)."""
         return _key_value_packed(q, kv, self.dropout if self.training else 0.0, self.scale, self.causal)
 

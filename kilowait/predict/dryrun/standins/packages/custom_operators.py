@@ -29,7 +29,7 @@ def _remember_custom_op(recorder: Recorder) -> None:
         recorder.bodies[name] = fn
         return make(name, fn, **kwargs)
 
-    torch.library.custom_op = custom_op  # type: ignore[assignment]
+    torch.library.custom_op = custom_op
     triton_op = getattr(torch.library, "triton_op", None)
     if triton_op is not None:
         torch.library.triton_op = custom_op
@@ -44,7 +44,7 @@ def _remember_library(recorder: Recorder) -> None:
             recorder.bodies[f"{self.ns}::{op_name.rpartition('::')[2]}"] = fn
         return register(self, op_name, fn, dispatch_key, *args, **kwargs)
 
-    torch.library.Library.impl = impl  # type: ignore[method-assign]
+    torch.library.Library.impl = impl
 
 
 def guessed_result(recorder: Recorder, func: Any, args: Any, kwargs: Any) -> Any:
@@ -53,7 +53,7 @@ def guessed_result(recorder: Recorder, func: Any, args: Any, kwargs: Any) -> Any
     first = next((value for value in values if isinstance(value, Tensor)), None)
     if first is None:
         raise TypeError(f"operator {func.name()}: no tensor among its arguments")
-    recorder.lack_operator(f"operator {func.name()}", func._schema.name.replace("::", "."))
+    recorder.unmodelled.add(f"operator {func.name()}", func._schema.name.replace("::", "."))
     kinds = [result.type.kind() for result in func._schema.returns]
     made = [torch.empty_like(first) if kind == "TensorType" else [torch.empty_like(first)] for kind in kinds]
     return tuple(made) if len(made) > 1 else made[0] if made else None

@@ -32,6 +32,7 @@ class Inert:
         self.__dict__[name] = value
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Another, or the function that it decorates."""
         return args[0] if len(args) == 1 and not kwargs and callable(args[0]) else Inert()
 
     def __mro_entries__(self, bases: Any) -> tuple[type, ...]:

@@ -9,8 +9,8 @@ from kilowait.predict.dryrun.standins.hooks import ImportHooks
 from kilowait.predict.dryrun.standins.packages.inert import Inert, InertModule
 
 NAMES = (
-    "wandb tensorboard torch.utils.tensorboard tensorboardX tensorboard_logger mlflow comet_ml neptune aim clearml trains "
-    "visdom swanlab trackio dvclive sacred codecarbon dllogger mlperf_logging"
+    "wandb tensorboard torch.utils.tensorboard tensorboardX tensorboard_logger mlflow comet_ml neptune aim clearml "
+    "trains visdom swanlab trackio dvclive sacred codecarbon dllogger mlperf_logging"
 )
 
 
@@ -29,7 +29,7 @@ def _logger(name: str) -> ModuleType:
     return module
 
 
-class Settings(dict):  # type: ignore[type-arg]
+class Settings(dict):
     """A configuration whose entries are attributes, too, as wandb's is."""
 
     def __getattr__(self, name: str) -> Any:
@@ -41,7 +41,7 @@ class Settings(dict):  # type: ignore[type-arg]
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
-    def update(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def update(self, *args: Any, **kwargs: Any) -> None:
         """As a dictionary's; what else wandb takes is left out."""
         kwargs.pop("allow_val_change", None)
         super().update(*(_entries(arg) for arg in args), **kwargs)

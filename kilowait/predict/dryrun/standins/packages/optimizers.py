@@ -30,15 +30,16 @@ def _like(name: str, kind: str) -> Any:
 
     def init(self: Any, params: Any, lr: Any = 1e-3, *_: Any, **kwargs: Any) -> None:
         known = {key: value for key, value in kwargs.items() if key in options.split()}
-        base.__init__(self, params, lr=lr, **known)  # type: ignore[arg-type]
+        base.__init__(self, params, lr=lr, **known)
 
     return type(name, (base,), {"__init__": init})
 
 
 _BY_KIND = {
-    "adam": "FusedAdam FusedLAMB FusedNovoGrad FusedMixedPrecisionLamb DeepSpeedCPUAdam FusedLamb Adam Adam8bit Adam32bit "
-    "AdamW AdamW8bit AdamW32bit PagedAdam PagedAdam8bit PagedAdamW PagedAdamW8bit PagedAdamW32bit LAMB LAMB8bit "
-    "AdEMAMix AdEMAMix8bit",
+    "adam": "FusedAdam FusedLAMB FusedNovoGrad FusedMixedPrecisionLamb "
+    "DeepSpeedCPUAdam FusedLamb Adam Adam8bit "
+    "Adam32bit AdamW AdamW8bit AdamW32bit PagedAdam PagedAdam8bit PagedAdamW PagedAdamW8bit PagedAdamW32bit LAMB "
+    "LAMB8bit AdEMAMix AdEMAMix8bit",
     "sgd": "FusedSGD SGD SGD8bit LARS LARS8bit Lion Lion8bit PagedLion PagedLion8bit FusedLion DeepSpeedCPULion",
     "adagrad": "FusedAdagrad Adagrad Adagrad8bit DeepSpeedCPUAdagrad",
     "rmsprop": "RMSprop RMSprop8bit",

@@ -1,4 +1,4 @@
-"""Progress bars that show nothing: where they are missing, and rich's, whose generators would hide how long they are."""
+"""Progress bars that show nothing: where they are missing, and rich's, whose generators hide how long they are."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Kernel:
         read = [tensor for name, tensor in tensors.items() if name in self.read]
         name = f"triton.{self.__name__}"
         if not self.is_plain:
-            self.recorder.lack_operator(f"Triton kernel {self.__name__}", name)
+            self.recorder.unmodelled.add(f"Triton kernel {self.__name__}", name)
         if self.recorder.muted == 0 and tensors:
             most = float(max(tensor.numel() for tensor in tensors.values()))
             self.recorder.see(name, read, written, ["T"] * len(tensors), lambda: most)

@@ -1,4 +1,4 @@
-"""What of a known package nothing is modelled of: it gives its first tensor back, and its time is said to be missing."""
+"""What of a known package is not modelled: it gives its first tensor back, and its time is said to be missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class KernelModule(ModuleType):
 
 def _function(recorder: Recorder, name: str) -> Any:
     def unmodelled(*args: Any, **kwargs: Any) -> Any:
-        recorder.lack_operator(f"operator {name}")
+        recorder.unmodelled.add(f"operator {name}")
         return next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
 
     return unmodelled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from typing import Any
 
 from kilowait.predict.dryrun.standins.hooks import ImportHooks
@@ -71,8 +72,7 @@ def _pipelines(module: Any, published: Published) -> None:
 
 def _assembled(cls: Any, name: Any, facts: dict[str, Any], kwargs: dict[str, Any]) -> Any:
     """The pipeline with the parts that it was given, and those of the catalogue."""
-    import diffusers
-
+    diffusers = import_module("diffusers")
     owner = getattr(diffusers, facts["pipeline"]) if cls is diffusers.DiffusionPipeline else cls
     parts: dict[str, Any] = {}
     for part, parameter in inspect.signature(owner.__init__).parameters.items():
@@ -86,9 +86,7 @@ def _assembled(cls: Any, name: Any, facts: dict[str, Any], kwargs: dict[str, Any
 
 
 def _part(name: Any, part: str, config: dict[str, Any], dtype: Any) -> Any:
-    import diffusers
-    import transformers
-
+    diffusers, transformers = import_module("diffusers"), import_module("transformers")
     if "kind" in config:
         return transformers.AutoTokenizer.from_pretrained(name, subfolder=part)
     if "_class_name" not in config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,15 @@ def _torch_hub(absent: Absent) -> None:
         except OSError:
             if not str(repo_or_dir).startswith("pytorch/vision"):
                 raise
-        import torchvision
-
         own = {
             key: value
             for key, value in kwargs.items()
             if key not in ("source", "trust_repo", "force_reload", "verbose")
         }
-        return getattr(torchvision.models, model)(*args, **own)
+        return getattr(import_module("torchvision.models"), model)(*args, **own)
 
     torch.hub.load_state_dict_from_url, torch.hub.load = state, load
-    torch.hub.download_url_to_file = lambda *_, **__: None  # type: ignore[assignment]
+    torch.hub.download_url_to_file = lambda *_, **__: None
 
 
 def _checkpoint(absent: Absent, name: str) -> Loaded:
@@ -132,11 +131,11 @@ class Metric:
 
     def compute(self, *_: Any, **__: Any) -> Any:
         """Any score is a half."""
-        return Scores(accuracy=0.5)
+        return AnyScores(accuracy=0.5)
 
 
-class Scores(dict):  # type: ignore[type-arg]
-    """Scores by any name."""
+class AnyScores(dict):
+    """AnyScores by any name."""
 
     def __missing__(self, _name: Any) -> float:
         return 0.5

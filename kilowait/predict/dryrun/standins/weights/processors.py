@@ -8,7 +8,8 @@ from kilowait.predict.dryrun.standins.hooks import ImportHooks
 from kilowait.predict.dryrun.standins.weights.published import OF_THE_HUB, Published
 
 _IMAGES = {
-    "vit": "ViTImageProcessor", "deit": "DeiTImageProcessor", "vit_mae": "ViTImageProcessor", "swin": "ViTImageProcessor",
+    "vit": "ViTImageProcessor", "deit": "DeiTImageProcessor", "vit_mae": "ViTImageProcessor",
+    "swin": "ViTImageProcessor",
     "beit": "BeitImageProcessor", "dinov2": "BitImageProcessor", "resnet": "ConvNextImageProcessor",
     "convnext": "ConvNextImageProcessor", "segformer": "SegformerImageProcessor", "clip": "CLIPImageProcessor",
     "siglip": "SiglipImageProcessor", "blip": "BlipImageProcessor", "yolos": "YolosImageProcessor",

@@ -3,13 +3,56 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any
 
 from kilowait.predict.dryrun.recorder import Recorder
-from kilowait.predict.dryrun.standins import catalogue
+from kilowait.predict.dryrun.standins import published_facts
 
 OF_THE_HUB = frozenset(
-    ["cache_dir", "force_download", "resume_download", "proxies", "token", "use_auth_token", "local_files_only", "revision", "subfolder", "variant", "trust_remote_code", "code_revision", "mirror", "_from_auto", "_from_pipeline", "_commit_hash", "user_agent", "gguf_file", "adapter_kwargs", "weights_only", "use_safetensors", "state_dict", "from_tf", "from_flax", "ignore_mismatched_sizes", "low_cpu_mem_usage", "key_mapping", "offload_folder", "offload_state_dict", "offload_buffers", "max_memory", "_fast_init", "tp_plan", "tp_size", "device_mesh", "use_kernels", "output_loading_info", "attn_implementation", "experts_implementation", "generation_config", "dduf_entries"]
+    [
+        "cache_dir",
+        "force_download",
+        "resume_download",
+        "proxies",
+        "token",
+        "use_auth_token",
+        "local_files_only",
+        "revision",
+        "subfolder",
+        "variant",
+        "trust_remote_code",
+        "code_revision",
+        "mirror",
+        "_from_auto",
+        "_from_pipeline",
+        "_commit_hash",
+        "user_agent",
+        "gguf_file",
+        "adapter_kwargs",
+        "weights_only",
+        "use_safetensors",
+        "state_dict",
+        "from_tf",
+        "from_flax",
+        "ignore_mismatched_sizes",
+        "low_cpu_mem_usage",
+        "key_mapping",
+        "offload_folder",
+        "offload_state_dict",
+        "offload_buffers",
+        "max_memory",
+        "_fast_init",
+        "tp_plan",
+        "tp_size",
+        "device_mesh",
+        "use_kernels",
+        "output_loading_info",
+        "attn_implementation",
+        "experts_implementation",
+        "generation_config",
+        "dduf_entries",
+    ]
 )
 """Arguments about where a model comes from and how it is read, which say nothing of what it is."""
 
@@ -22,7 +65,7 @@ class Published:
 
     def entry(self, name: Any) -> tuple[str, dict[str, Any]] | None:
         """What the catalogue knows of a model; None for a folder or an unknown name."""
-        return catalogue.model(os.fspath(name)) if isinstance(name, (str, os.PathLike)) else None
+        return published_facts.model(os.fspath(name)) if isinstance(name, (str, os.PathLike)) else None
 
     def is_here(self, name: Any, subfolder: Any, files: str) -> bool:
         """Whether one of these files of a model lies in a folder of that name, or in the local cache."""
@@ -30,11 +73,11 @@ class Published:
         if os.path.isdir(folder):
             return True
         try:
-            from huggingface_hub import try_to_load_from_cache
+            look = import_module("huggingface_hub").try_to_load_from_cache
         except ImportError:
             return False
         names = [f"{subfolder}/{file}" if subfolder else file for file in files.split()]
-        return any(isinstance(try_to_load_from_cache(str(name), file), str) for file in names)
+        return any(isinstance(look(str(name), file), str) for file in names)
 
     def configuration(self, name: Any, part: str | None = None) -> dict[str, Any] | None:
         """The configuration of a model, or of a part of a pipeline; says so."""

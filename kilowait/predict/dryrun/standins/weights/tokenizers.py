@@ -7,6 +7,7 @@ on English text. The numbers of the tokens mean nothing.
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from kilowait.predict.dryrun.standins.hooks import ImportHooks
@@ -29,8 +30,13 @@ _KINDS: dict[str, tuple[dict[str, str], str, str]] = {
     "qwen2": ({"eos": "<|endoftext|>", "pad": "<|endoftext|>", "unk": "<|endoftext|>"}, "$A", "$A $B"),
 }  # fmt: skip
 _OF_TYPE = {
-    **dict.fromkeys(["bert", "distilbert", "electra", "mobilebert", "deberta", "deberta-v2", "albert", "modernbert", "layoutlm"], "bert"),
-    **dict.fromkeys(["roberta", "xlm-roberta", "mpnet", "longformer", "big_bird", "bart", "mbart", "led", "camembert"], "roberta"),
+    **dict.fromkeys(
+        ["bert", "distilbert", "electra", "mobilebert", "deberta", "deberta-v2", "albert", "modernbert", "layoutlm"],
+        "bert",
+    ),
+    **dict.fromkeys(
+        ["roberta", "xlm-roberta", "mpnet", "longformer", "big_bird", "bart", "mbart", "led", "camembert"], "roberta"
+    ),
     **dict.fromkeys(["t5", "mt5", "pegasus", "marian", "m2m_100", "xlnet", "umt5"], "t5"),
     **dict.fromkeys(["llama", "mistral", "mixtral", "gemma", "gemma2", "gemma3_text", "phi3"], "llama"),
     **dict.fromkeys(["clip", "siglip", "clip_text_model"], "clip"),
@@ -80,8 +86,6 @@ def _instead(published: Published, name: Any, kwargs: dict[str, Any], known: str
 
 def made(kind: str, count: int, config: dict[str, Any], kwargs: dict[str, Any], name: str) -> Any:
     """A tokenizer of the library's own class."""
-    from transformers import PreTrainedTokenizerFast
-
     special = _KINDS[kind][0]
     options = {f"{role}_token": token for role, token in special.items()}
     for option in (
@@ -98,8 +102,10 @@ def made(kind: str, count: int, config: dict[str, Any], kwargs: dict[str, Any], 
     longest = (
         config.get("model_max_length") or config.get("max_position_embeddings") or config.get("n_positions") or 512
     )
-    options.setdefault("model_max_length", longest - 2 if config.get("type_vocab_size") == 1 else longest)  # type: ignore[arg-type]
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=_backend(kind, count), name_or_path=name, **options)
+    options.setdefault("model_max_length", longest - 2 if config.get("type_vocab_size") == 1 else longest)
+    tokenizer = import_module("transformers").PreTrainedTokenizerFast(
+        tokenizer_object=_backend(kind, count), name_or_path=name, **options
+    )
     tokenizer.chat_template = _CHAT
     has_types = kind == "bert" and config.get("model_type") not in _NO_TYPES
     tokenizer.model_input_names = ["input_ids", *(["token_type_ids"] if has_types else []), "attention_mask"]
@@ -115,15 +121,11 @@ def _vocabulary(kind: str, count: int) -> dict[str, int]:
 
 
 def _backend(kind: str, count: int) -> Any:
-    from tokenizers import Regex, Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Split
-    from tokenizers.processors import TemplateProcessing
-
+    library = import_module("tokenizers")
     special, single, pair = _KINDS[kind]
     vocabulary = _vocabulary(kind, count)
-    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=special["unk"]))
-    tokenizer.pre_tokenizer = Split(Regex(_PIECES), "isolated")
+    tokenizer = library.Tokenizer(library.models.WordLevel(vocabulary, unk_token=special["unk"]))
+    tokenizer.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(_PIECES), "isolated")
     used = [(token, vocabulary[token]) for token in dict.fromkeys(special.values()) if token in single]
-    tokenizer.post_processor = TemplateProcessing(single=single, pair=pair, special_tokens=used)
+    tokenizer.post_processor = library.processors.TemplateProcessing(single=single, pair=pair, special_tokens=used)
     return tokenizer

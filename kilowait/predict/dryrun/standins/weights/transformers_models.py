@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -77,12 +78,10 @@ def _eager_kernels(config: Any, asked: Any) -> None:
 
 
 def _dtype(given: dict[str, Any], config: Any, entry: Any) -> Any:
-    import transformers
-
     asked = given["dtype"] if given["dtype"] is not None else given["torch_dtype"]
     if asked is None and any(given[key] for key in _QUANTIZED):
         asked = torch.bfloat16
-    if asked is None and int(transformers.__version__.split(".")[0]) >= 5:
+    if asked is None and int(import_module("transformers").__version__.split(".")[0]) >= 5:
         asked = "auto"
     if asked == "auto":
         asked = (entry[1].get("dtype") if entry else None) or getattr(config, "dtype", None) or torch.float32

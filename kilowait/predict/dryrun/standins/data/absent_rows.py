@@ -83,7 +83,7 @@ def _element(spec: Any, place: int) -> Any:
     return prose(_WORD - 1, place).strip() or "word" if spec == "string" else 0
 
 
-class AnyRow(dict):  # type: ignore[type-arg]
+class AnyRow(dict):
     """A row of which no column is known: each is there when it is asked for, and is what its name says."""
 
     def __init__(self, number: int, entries: Any = ()) -> None:

@@ -46,7 +46,7 @@ def _opening(absent: Absent, folders: Folders) -> None:
                 raise
         return binary_of(absent, file) if "b" in mode else TextFile(text_of(absent, file), file)
 
-    builtins.open = io.open = opened  # type: ignore[assignment]
+    builtins.open = io.open = opened
 
 
 def _asking(absent: Absent, folders: Folders) -> None:
@@ -85,7 +85,7 @@ def _measuring(absent: Absent, is_there: Any) -> None:
                 raise
             return os.stat_result((0o100644, 0, 0, 1, 0, 0, size_in_bytes(absent, path), 0, 0, 0))
 
-    os.path.getsize = size  # type: ignore[assignment]
+    os.path.getsize = size
     os.stat = stat
 
 
@@ -118,7 +118,7 @@ def _listing(absent: Absent, folders: Folders) -> None:
             return Entries([Entry(str(path), name, folders) for name in folders.listing(path)])
         return real_scan(path)
 
-    os.listdir, os.walk, os.scandir = listdir, walk, scandir  # type: ignore[assignment]
+    os.listdir, os.walk, os.scandir = listdir, walk, scandir
     _globbing(folders, stands_in, names)
 
 
@@ -147,9 +147,9 @@ def _globbing(folders: Folders, stands_in: Any, names: Any) -> None:
             return iter(result)
         return (type(self)(name) for name in found(str(self), pattern))
 
-    glob.glob, pathlib.Path.glob = globbed, path_glob  # type: ignore[method-assign,assignment]
-    pathlib.Path.rglob = lambda self, pattern, *_, **__: path_glob(self, f"**/{pattern}")  # type: ignore[method-assign,assignment]
-    pathlib.Path.iterdir = lambda self: (self / name for name in os.listdir(self))  # type: ignore[method-assign]
+    glob.glob, pathlib.Path.glob = globbed, path_glob
+    pathlib.Path.rglob = lambda self, pattern, *_, **__: path_glob(self, f"**/{pattern}")
+    pathlib.Path.iterdir = lambda self: (self / name for name in os.listdir(self))
     glob.iglob = lambda pathname, *args, **kwargs: iter(globbed(pathname, *args, **kwargs))
 
 
@@ -175,7 +175,7 @@ class Entry:
         return self.path
 
 
-class Entries(list):  # type: ignore[type-arg]
+class Entries(list):
     """What os.scandir gives: an iterator that is closed."""
 
     def __enter__(self) -> Any:

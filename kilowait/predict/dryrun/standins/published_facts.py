@@ -51,7 +51,7 @@ def image_folder(path: str) -> tuple[str, dict[str, Any]] | None:
     lowered = path.lower()
     for part, name in _file("data_sets.json")["folders"].items():
         if re.search(rf"(?<![a-z]){re.escape(part)}(?![a-z])", lowered):
-            return name, _file("data_sets.json")["vision"][name]  # type: ignore[index]
+            return name, _file("data_sets.json")["vision"][name]
     return None
 
 

@@ -34,7 +34,7 @@ def parsed(text: str) -> Given:
     """The size that a text says; raises ValueError naming it."""
     bare = text.strip().lower().replace(",", "").replace("_", "")
     if re.fullmatch(r"\d+(x\d+)*( ?(rows|images|samples|lines|tokens))?", bare):
-        return Given(text, shape=tuple(int(side) for side in re.match(r"[\dx]+", bare).group().strip("x").split("x")))  # type: ignore[union-attr]
+        return Given(text, shape=tuple(int(side) for side in re.match(r"[\dx]+", bare).group().strip("x").split("x")))
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?)?b(?:ytes)?", bare)
     if found is None:
         raise ValueError(f"--assume: {text!r} is no size; write bytes (600MB), a shape (50000x3x32x32) or 10000 rows")

@@ -18,7 +18,7 @@ def zeros(shape: Any, dtype: Any) -> Any:
 
 def stand_in_arrays(absent: Absent) -> None:
     """Replace numpy's readers of files."""
-    np.memmap = _memmap(absent)  # type: ignore[misc]
+    np.memmap = _memmap(absent)
     np.load = _load(absent)
     np.fromfile = _fromfile(absent)
     for name in ("loadtxt", "genfromtxt"):
@@ -28,7 +28,7 @@ def stand_in_arrays(absent: Absent) -> None:
 def _memmap(absent: Absent) -> Any:
     real = np.memmap
 
-    class Memmap(real):  # type: ignore[misc,valid-type]
+    class Memmap(real):
         """numpy's, or zeros where the file is not there."""
 
         def __new__(cls, filename: Any, dtype: Any = np.uint8, mode: Any = "r+", offset: int = 0, shape: Any = None,
@@ -79,22 +79,21 @@ def _array(absent: Absent, path: Any) -> Any:
     )
     shape = (DEFAULT_ROWS,) if is_label else (DEFAULT_ROWS, 100)
     if size.given is not None:
-        shape = (size.given.shape or (size.given.size_bytes or 0) // 4,)  # type: ignore[assignment]
+        shape = (size.given.shape or (size.given.size_bytes or 0) // 4,)
     absent.said(size, f"the shape {_times(shape)}")
     return zeros(shape, np.int64 if is_label else np.float32)
 
 
-class Archive(dict):  # type: ignore[type-arg]
+class Archive(dict):
     """An .npz file that is not there: every name holds an array."""
 
     def __init__(self, absent: Absent, path: Any) -> None:
         super().__init__()
         self._absent, self._path = absent, str(path)
+        self.files: list[str] = []
 
     def __missing__(self, name: str) -> Any:
         return _array(self._absent, f"{self._path[:-4]}/{name}.npy")
-
-    files: list[str] = []
 
     def __enter__(self) -> Any:
         return self
