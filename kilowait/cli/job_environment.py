@@ -1,9 +1,13 @@
 """The options of `kilowait predict` that say in what surroundings a job will run."""
 
 import argparse
+import os
 import posixpath
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from kilowait.predict.dry_run_access import DryRunAccess, of_caller
 from kilowait.predict.interpreter import Interpreter, choose
 from kilowait.program.environment import read_variables, shown
 from kilowait.program.read import JobReading
@@ -29,6 +33,32 @@ def add_environment_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--workdir", default=".", metavar="DIR", help="where it starts, from the root of its files (default: the root)"
     )
+    group.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder or file that it may read; may be repeated; what arguments and configuration name, and the "
+        "caches of Hugging Face and torch, are seen without it",
+    )
+
+
+def accesses(readings: Sequence[JobReading], args: argparse.Namespace) -> dict[str, DryRunAccess]:
+    """What the dry run of each program may read, by its content hash; raises InputError."""
+    roots = [_root(file, args.entrypoint) for file in args.files]
+    return {
+        reading.source.content_hash: of_caller(reading.source, root, args.data, os.environ)
+        for reading, root in zip(readings, roots, strict=True)
+    }
+
+
+def _root(file: str, entrypoint: str | None) -> Path | None:
+    """The folder of a program's files, None for standard input and a zip."""
+    if file == "-":
+        return None
+    if entrypoint is None:
+        return Path(file).absolute().parent
+    return Path(file).absolute() if Path(file).is_dir() else None
 
 
 def surrounded(reading: JobReading, args: argparse.Namespace) -> JobReading:

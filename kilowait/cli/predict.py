@@ -11,10 +11,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilowait.cli.job_environment import add_environment_options, interpreter_of, surrounded
+from kilowait.cli.job_environment import accesses, add_environment_options, interpreter_of, surrounded
 from kilowait.cli.predict_text import as_text
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     """Predict for every file and print; raises InputError for a source or device type that is refused."""
     settings = _settings(args)
     readings = [surrounded(reading, args) for reading in _read(args)]
+    settings = replace(settings, access=accesses(readings, args))
     os.environ.update({**WAITING, **os.environ})
     with _without_collection():
         report = _report(forecast_jobs(readings, settings))

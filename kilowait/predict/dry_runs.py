@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES
+from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import Completeness, DryRun
@@ -154,16 +155,14 @@ class DryRuns:
     """
 
     def __init__(self, budget_s: float = BUDGET_S, target: str = "cuda", interpreter: Interpreter = OWN) -> None:
-        if budget_s != 0:
-            self._runner = DryRunner(budget_s=budget_s, target=target, interpreter=interpreter)
-        self.budget_s = budget_s
+        self.budget_s, self.target, self.interpreter = budget_s, target, interpreter
+        self._runners: dict[Interpreter, DryRunner] = {}
         self._off = "" if budget_s else "its budget is 0"
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="dry-run")
-        self._started = False
 
     def __enter__(self) -> Self:
         if not self._off:
-            self._pool.submit(self._start)  # a second of loading PyTorch, beside whatever comes next
+            self._pool.submit(self._runner, self.interpreter)  # a second of loading PyTorch, beside whatever comes next
         return self
 
     def __exit__(
@@ -174,32 +173,37 @@ class DryRuns:
     def close(self) -> None:
         """End the worker."""
         self._pool.shutdown(cancel_futures=True)
-        if self._started:
-            self._runner.close()
+        for runner in self._runners.values():
+            runner.close()
 
-    def submit(self, source: Source | JobSource) -> "Future[DryRunOutcome]":
+    def submit(self, source: Source | JobSource, access: DryRunAccess = NOTHING) -> "Future[DryRunOutcome]":
         """The outcome, later."""
-        return self._pool.submit(self._run, program_of(source))
+        return self._pool.submit(self._run, program_of(source, access), access.interpreter or self.interpreter)
 
-    def _start(self) -> None:
-        if self._started or self._off:
-            return
-        try:
-            self._runner.__enter__()
-            self._started = True
-        except InputError as error:
-            self._off = str(error)
-
-    def _run(self, program: DryProgram) -> DryRunOutcome:
-        forward = _forward(program)
-        self._start()
+    def _runner(self, interpreter: Interpreter) -> DryRunner | str:
+        """The warm worker of an interpreter, or why there is none."""
         if self._off:
-            return DryRunOutcome(off=self._off, forward=forward)
-        return DryRunOutcome(run=self._runner.run_program(program), forward=forward)
+            return self._off
+        if interpreter not in self._runners:
+            runner = DryRunner(budget_s=self.budget_s, target=self.target, interpreter=interpreter)
+            try:
+                self._runners[interpreter] = runner.__enter__()
+            except InputError as error:
+                if interpreter == self.interpreter:
+                    self._off = str(error)
+                return str(error)
+        return self._runners[interpreter]
+
+    def _run(self, program: DryProgram, interpreter: Interpreter) -> DryRunOutcome:
+        forward = _forward(program)
+        runner = self._runner(interpreter)
+        if isinstance(runner, str):
+            return DryRunOutcome(off=runner, forward=forward)
+        return DryRunOutcome(run=runner.run_program(program), forward=forward)
 
 
-def program_of(source: Source | JobSource) -> DryProgram:
-    """What runs: the files of a job with its arguments, or one text alone."""
+def program_of(source: Source | JobSource, access: DryRunAccess = NOTHING) -> DryProgram:
+    """What runs: the files of a job with its arguments, or one text alone; and what it may see besides."""
     if isinstance(source, JobSource):
         files: Mapping[str, bytes] = dict(source.files)
         return DryProgram(
@@ -207,8 +211,11 @@ def program_of(source: Source | JobSource) -> DryProgram:
             entrypoint=source.entrypoint,
             arguments=source.arguments,
             content_hash=source.content_hash,
-            environment=in_dry_run(source.environment),
+            environment={**dict(access.environment), **in_dry_run(source.environment)},
             folder=source.folder,
+            data=access.data,
+            here=dict(access.here),
+            hidden=access.hidden,
         )
     name = "job.py"
     return DryProgram(files={name: source.text.encode()}, entrypoint=name, content_hash=source.content_hash)

@@ -7,7 +7,7 @@ again and again keeps a `Predictor` instead. Nothing heavy loads before the sour
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.extras import require
 from kilowait.core.hardware import CATALOGUE, GPU_TYPES, canonical, is_known
 from kilowait.core.jobs import Prediction
+from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
 from kilowait.predict.embed.features import MOST_TOKENS, THREADS
 from kilowait.predict.interpreter import OWN, Interpreter, choose
@@ -37,7 +38,8 @@ class PredictionSettings:
     """What is asked of every program, and of what: each None stands for what comes with kilowait.
 
     `devices` are device types of the bundle, GPU types by any of their names, or `all`; `gpus` of each type, None for
-    what the program asks for. `dry_run_budget_s` are CPU seconds, 0 for no dry run; `interpreter` is the program's.
+    what the program asks for. `dry_run_budget_s` are CPU seconds, 0 for no dry run; `interpreter` is the program's, and
+    `access` what the dry run of a program may read, by its content hash.
     `device_word` is what errors call a device type that was asked for. Raises InputError for a number out of range.
     """
 
@@ -47,6 +49,7 @@ class PredictionSettings:
     device_model: Path | None = None
     dry_run_budget_s: float = BUDGET_S
     interpreter: Interpreter = OWN
+    access: Mapping[str, DryRunAccess] = field(default_factory=dict)
     threads: int = THREADS
     device_word: str = "device"
 
@@ -169,7 +172,8 @@ def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) 
         jobs = []
         for reading in readings:
             request = _request(reading.source, settings.gpus)
-            forecast = predictor.forecast(reading.source, gpu_types, request.gpus)
+            access = settings.access.get(reading.source.content_hash, NOTHING)
+            forecast = predictor.forecast(reading.source, gpu_types, request.gpus, access)
             jobs.append(JobForecast(reading=reading, request=request, forecast=forecast, devices=tuple(devices)))
         gpu_used = any(job.forecast.dry_run.usable for job in jobs)
         own_used = own is not None and any(job.forecast.own_dry_run.usable for job in jobs)

@@ -20,6 +20,7 @@ from kilowait.core.errors import ModelError
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Prediction
 from kilowait.core.units import JOULES_PER_KWH
+from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack
 from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.embed.features import FeatureConfiguration
@@ -133,7 +134,7 @@ class Predictor:
         self.version = bundle.version
         self.features = bundle.features
         self.feature_names = "+".join(feature.key for feature in self.features)
-        self._remembered: OrderedDict[str, _Read] = OrderedDict()
+        self._remembered: OrderedDict[tuple[str, DryRunAccess], _Read] = OrderedDict()
 
     def predict(
         self, source: Source | JobSource, gpu_types: Sequence[str] = (), gpus: int = 1
@@ -141,13 +142,15 @@ class Predictor:
         """The expected run time, energy and other metrics of `source`, as in `forecast`."""
         return dict(self.forecast(source, gpu_types, gpus).predictions)
 
-    def forecast(self, source: Source | JobSource, gpu_types: Sequence[str] = (), gpus: int = 1) -> Forecast:
+    def forecast(
+        self, source: Source | JobSource, gpu_types: Sequence[str] = (), gpus: int = 1, access: DryRunAccess = NOTHING
+    ) -> Forecast:
         """Predictions on each device type of the bundle and on the `gpu_types` (canonical names) that it lacks.
 
-        The bundle's are for the job as its labels were: `gpus` counts for the others.
+        The bundle's are for the job as its labels were: `gpus` counts for the others. `access` is for its dry run.
         """
         lacking = tuple(name for name in gpu_types if name not in self.bundle.device_types)
-        readings = self._read(source, self.gpu if lacking else None)
+        readings = self._read(source, self.gpu if lacking else None, access)
         if (lacking, gpus) not in readings.told:
             if len(readings.told) >= MOST_TOLD:
                 readings.told.clear()
@@ -190,9 +193,9 @@ class Predictor:
         labels = self.bundle.metrics["runtime_s"].provenance.get(device_type, "unnamed")
         return f"modelled (probe on the embedding; run times of its training {labels} on this type)"
 
-    def _read(self, source: Source | JobSource, gpu: GpuSide | None) -> "_Read":
+    def _read(self, source: Source | JobSource, gpu: GpuSide | None, access: DryRunAccess) -> "_Read":
         """The vector and the dry runs of a source, side by side, or from memory; one of no use is made again."""
-        key = source.content_hash
+        key = source.content_hash, access
         remembered = self._remembered.get(key)
         runs_needed = {
             side.dry_runs
@@ -202,7 +205,7 @@ class Predictor:
         if remembered and not runs_needed:
             self._remembered.move_to_end(key)
             return remembered
-        futures = {dry_runs: dry_runs.submit(source) for dry_runs in runs_needed}
+        futures = {dry_runs: dry_runs.submit(source, access) for dry_runs in runs_needed}
         vector = remembered.vector if remembered else self._vector(source)
         for side in (gpu, self.own):
             if side and side.dry_runs in futures:

@@ -62,7 +62,7 @@ def operation(op: str, kind: Kind, shapes: list[list[int]], attributes: list[Any
         shapes=json.dumps(shapes),
         attributes=json.dumps(attributes),
     )
-    fields = {name: getattr(plain, name) for name in plain.__struct_fields__}
+    fields = {name: getattr(plain, name) for name in vars(plain)}
     return Operation(**{**fields, **changes})
 
 

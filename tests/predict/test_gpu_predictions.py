@@ -287,7 +287,7 @@ def test_numbers_carry_the_prefix_of_their_unit(value, text):
 
 
 def _fields(found: DryRun) -> dict:
-    return {name: getattr(found, name) for name in found.__struct_fields__}
+    return {name: getattr(found, name) for name in vars(found)}
 
 
 def test_a_prediction_pays_for_itself_from_some_length_on():

@@ -45,9 +45,7 @@ CALIBRATION = Calibration(
 
 
 def on_cpu(name, *operations, completeness=Completeness.WHOLE, steps=0.0):
-    there = tuple(
-        type(op)(**{f: getattr(op, f) for f in op.__struct_fields__} | {"device": "cpu"}) for op in operations
-    )
+    there = tuple(type(op)(**{f: getattr(op, f) for f in vars(op)} | {"device": "cpu"}) for op in operations)
     return DryRun(content_hash=name, target="cpu", completeness=completeness, operations=there, steps=steps)
 
 
@@ -145,7 +143,7 @@ def test_a_program_is_run_dry_once_for_both_sides(bundle, folder):
     class Counted:
         made = 0
 
-        def submit(self, source):
+        def submit(self, source, access):
             self.made += 1
             coming = Future()
             coming.set_result(DryRunOutcome(off="counted"))

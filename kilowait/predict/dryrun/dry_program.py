@@ -20,7 +20,8 @@ class DryProgram:
     `content_hash` names the program in the result; whoever makes it says how files and arguments enter it.
     `environment` are the job's variables, `folder` is where it starts (relative to its files' root), `assumed` the
     sizes that the user gave, by name and as they were written, and `data` the folders and files of this machine that it
-    may read.
+    may read; `here` are others by the relative names under which it finds them, and `hidden` is covered wherever it
+    would be seen.
     """
 
     files: Mapping[str, bytes]
@@ -31,6 +32,8 @@ class DryProgram:
     folder: str = "."
     assumed: Mapping[str, str] = field(default_factory=dict)
     data: tuple[str, ...] = ()
+    here: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
 
 
 def is_forward(text: str) -> bool:

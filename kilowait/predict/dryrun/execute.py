@@ -26,12 +26,10 @@ from kilowait.predict.dryrun.pretend.fused_kernels import pretend_kernels
 from kilowait.predict.dryrun.pretend.libraries import pretend_libraries
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.recorder import MOST_LINES, Recorder
-from kilowait.predict.dryrun.sandbox import WALL
+from kilowait.predict.dryrun.sandbox import ROOT, WALL
 from kilowait.predict.dryrun.script import record_script
 from kilowait.predict.dryrun.standins.stand_in import stand_in
 
-ROOT = "home/work/job"
-"""Where a program's files are in the folder that it may write to: there is a place beside them (../data) too."""
 AGAIN_S = 0.02
 """A program that swallows the end of its time is told again after so long."""
 PATIENCE = 5

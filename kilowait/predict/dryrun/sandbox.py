@@ -18,9 +18,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -34,6 +34,8 @@ NOBODY = 65534
 WALL = 3.0
 """A program that waits, or a machine that is busy, has so many times its CPU seconds by the clock."""
 SCRATCH = "/scratch"
+ROOT = "home/work/job"
+"""Where a program's files are in the folder that it may write to: there is a place beside them (../data) too."""
 TRY = "try"
 """The word with which the child's bootstrap only tries to enter."""
 
@@ -53,8 +55,16 @@ class SandboxLimits:
     open_files: int = 256
 
 
-def enter(root: Path, limits: SandboxLimits, readable: Iterable[Path] = ()) -> None:
-    """Leave everything behind but the Python installation and the files and folders that are `readable`, read-only.
+@dataclass(frozen=True)
+class VisiblePaths:
+    """What of the machine is seen, read-only: host paths by the names they have inside; `hidden` is covered there."""
+
+    paths: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+
+
+def enter(root: Path, limits: SandboxLimits, seen: VisiblePaths = VisiblePaths()) -> None:
+    """Leave everything behind but the Python installation and what is `seen` besides, read-only.
 
     `root` is an empty folder to mount the new / on. Returns in a new process, the first of its PID namespace, with
     SCRATCH as working folder; the calling process waits for it and ends as it does. Only for a process with one thread.
@@ -64,7 +74,7 @@ def enter(root: Path, limits: SandboxLimits, readable: Iterable[Path] = ()) -> N
     child = os.fork()
     if child:
         _follow(child)
-    _new_root(root, limits.scratch_bytes, readable)
+    _new_root(root, limits.scratch_bytes, seen)
     limit(limits)
     drop_privileges(NOBODY if os.getuid() == 0 and exists_here(NOBODY) else None)
     refuse_calls()
@@ -125,21 +135,37 @@ def _follow(child: int) -> NoReturn:
     os._exit(code & 0xFF)
 
 
-def _new_root(root: Path, scratch_bytes: int, readable: Iterable[Path]) -> None:
+def _new_root(root: Path, scratch_bytes: int, seen: VisiblePaths) -> None:
     """Build the new / on `root`, and make it the only one."""
     new = NewRoot(root)
-    shown = [*_installation(), *readable]
-    if any(Path("/tmp") in path.parents for path in shown):  # something has to be seen in it
+    installation = _installation()
+    data = {name: path for name, path in seen.paths.items() if os.path.exists(path)}
+    if any(name.startswith("/tmp/") for name in (*map(str, installation), *data)):  # something has to be seen in it
         new.memory("/tmp", scratch_bytes, "1777")
     else:
         new.link("/tmp", SCRATCH)
     new.system()
-    for path in shown:
-        new.show(path)
     new.memory(SCRATCH, scratch_bytes, "0777")
+    for folder in installation:
+        new.show(folder)
+    for name, path in sorted(data.items()):
+        _make_way(new.folder, name)
+        new.show(Path(path), at=name)
+    for name in seen.hidden:
+        new.cover(name)
     with suppress(OSError):  # some containers forbid it, and programs can do without
         new.processes(read_only=True)
     new.enter(SCRATCH)
+
+
+def _make_way(root: Path, name: str) -> None:
+    """Folders on the way to what is shown below the scratch folder are the program's to write to."""
+    for folder in reversed(Path(name).parents):
+        if Path(SCRATCH) in folder.parents:
+            place = root / str(folder)[1:]
+            if not place.exists():
+                place.mkdir()
+                place.chmod(0o777)
 
 
 def _installation() -> list[Path]:

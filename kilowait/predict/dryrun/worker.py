@@ -18,7 +18,17 @@ from typing import IO
 
 from kilowait.predict.dryrun.child.import_time import MOST_S as IMPORTS_S
 from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_request, send_answer
-from kilowait.predict.dryrun.sandbox import SCRATCH, WALL, SandboxLimits, enter, limit, sandbox_available
+from kilowait.predict.dryrun.dry_program import DryProgram
+from kilowait.predict.dryrun.sandbox import (
+    ROOT,
+    SCRATCH,
+    WALL,
+    SandboxLimits,
+    VisiblePaths,
+    enter,
+    limit,
+    sandbox_available,
+)
 
 PIPE = 3
 """The file descriptor that a child writes its record to, the only one it has."""
@@ -64,13 +74,32 @@ def _child(request: DryRunRequest, folder: Path, pipe: int, sandboxed: bool) -> 
         _keep_only(pipe)
         limits = SandboxLimits(cpu_s=request.budget_s + GRACE_S, more_cpu_s=IMPORTS_S)
         if sandboxed:
-            enter(folder, limits)
+            enter(folder, limits, _seen(request.program))
             folder = Path(SCRATCH)
         else:
+            _link_data(request.program, folder)
             limit(limits)
         execute(request.program, folder, request.target, request.budget_s, lambda run: _write(PIPE, run.to_json()))
     finally:
         os._exit(0)
+
+
+def _seen(program: DryProgram) -> VisiblePaths:
+    """What the program may see of the machine."""
+    root = f"{SCRATCH}/{ROOT}"
+    beside = {os.path.normpath(f"{root}/{name}"): path for name, path in program.here.items()}
+    here = {name: path for name, path in beside.items() if name.startswith(f"{SCRATCH}/") and name != root}
+    paths = {path: path for path in program.data if path != "/"}
+    return VisiblePaths(paths={**paths, **here}, hidden=program.hidden)
+
+
+def _link_data(program: DryProgram, folder: Path) -> None:
+    """Without a sandbox everything is where it is; what has a relative name is found by links."""
+    for name, path in program.here.items():
+        place = Path(os.path.normpath(folder / ROOT / name))
+        if folder in place.parents:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path)
 
 
 def _keep_only(pipe: int) -> None:

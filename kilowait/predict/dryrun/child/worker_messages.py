@@ -47,7 +47,8 @@ def receive_request(stream: IO[bytes]) -> DryRunRequest:
     fields, parts = _receive(stream)
     program = fields["program"]
     program["files"] = dict(zip(program["files"], parts))
-    program["arguments"], program["data"] = tuple(program["arguments"]), tuple(program["data"])
+    for name in ("arguments", "data", "hidden"):
+        program[name] = tuple(program[name])
     return DryRunRequest(program=DryProgram(**program), target=fields["target"], budget_s=fields["budget_s"])
 
 
