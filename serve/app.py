@@ -29,6 +29,7 @@ from .desk.desk import Desk
 from .desk.forecasts import Forecasts
 from .desk.learner import Learner
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
+from .desk.software import checked_software
 from .isolation_options import mount_of, own_files
 from .log_records import make_harmless
 from .scheduler.deploy import deploy
@@ -77,6 +78,8 @@ class Options(BaseModel):
     """What a job may hold of the node's memory for each of its GPUs; else its share of it."""
     mounts: list[str] = []
     """What jobs see besides their own folder and the system: `/PATH`, `/PATH:rw`, `/PATH@OWNER,...`."""
+    software: dict[str, str] = {}
+    """Environments that jobs may choose by name, each with its interpreter: `vision: /opt/envs/vision/bin/python`."""
     container_image: str = ""
     """For the isolation `container`: the image that jobs run in; it has `python3`."""
 
@@ -120,7 +123,7 @@ class Service:
         forecasts = Forecasts(
             predictor, room=MAX_ONGOING + options.max_queued, alone_s=EMBEDDING_S + CLOCK * options.dry_run_budget_s
         )
-        self.desk = Desk(deploy(settings), forecasts, settings.isolation)
+        self.desk = Desk(deploy(settings), forecasts, settings.isolation, checked_software(options.software))
         loop = asyncio.get_event_loop()
         self.learner = Learner(self.desk, options.refit_every, pretended=options.learn_pretended)
         watchers = (

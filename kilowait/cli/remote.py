@@ -119,14 +119,8 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     add("--priority", type=int, metavar="N", help="the larger the more urgent, for the policy fair")
     add("--deadline", metavar="TIME", help="as 2026-12-01T18:00:00+00:00; shown, not enforced")
     add("--label", type=_pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
-    add(
-        "--env",
-        type=_pair,
-        action="append",
-        default=[],
-        metavar="NAME=TEXT",
-        help="a variable it sees; may be repeated",
-    )
+    add("--env", type=_pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
+    add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
     add("--timeout-s", type=float, metavar="S", help="end it after so many seconds")
     add("--max-attempts", type=int, metavar="N", help="attempts in all when its node is lost (default: 3)")
 
@@ -208,6 +202,7 @@ def _asked(args: argparse.Namespace, program: str | None = None) -> dict[str, An
         labels=dict(args.label) or None,
         environment=dict(args.env) or None,
         timeout_s=args.timeout_s,
+        software=args.software,
         max_attempts=args.max_attempts,
     )
 

@@ -29,7 +29,7 @@ class Program(Struct, frozen=True, kw_only=True):
     """A Python program: `files` are texts by relative path, `entrypoint` the one that is run.
 
     `environment` is all that it sees besides a minimal set of variables. It is ended after `timeout_s` seconds, None
-    for never.
+    for never. `software` is the environment of the operator's that was chosen, and `python` its interpreter.
     """
 
     files: Mapping[str, str]
@@ -37,6 +37,8 @@ class Program(Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
     timeout_s: float | None = None
+    software: str = ""
+    python: str = ""
 
 
 class Retry(Struct, frozen=True, kw_only=True):

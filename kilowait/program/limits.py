@@ -8,10 +8,10 @@ MAX_FILE_BYTES = MAX_SOURCE_BYTES
 MAX_CONFIGURATION_BYTES = 100_000
 """Of one configuration file. A larger one that the source names is data: left out and listed, not refused."""
 
-MAX_FILES = 200
+MAX_FILES = 2_000
 """Files of one job's source: those that the entrypoint reaches."""
 
-MAX_TOTAL_BYTES = 4_000_000
+MAX_TOTAL_BYTES = 20_000_000
 """Of all files of one job's source together."""
 
 MAX_ARGUMENTS = 500

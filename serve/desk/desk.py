@@ -43,6 +43,7 @@ from .isolation_watch import IsolationWatch
 from .predictor_replica import PredictionQuestion, Told
 from .programs import program_of
 from .readings import Readings
+from .software import access_of, python_of
 from .submitting import Submissions
 
 T = TypeVar("T")
@@ -69,10 +70,17 @@ POWER_S = 2.0
 class Desk:
     """Answers what the routes ask, by the scheduler actor `scheduler` and the predictor's `forecasts`."""
 
-    def __init__(self, scheduler: Any, forecasts: Forecasts, isolation: IsolationSettings | None = None) -> None:
+    def __init__(
+        self,
+        scheduler: Any,
+        forecasts: Forecasts,
+        isolation: IsolationSettings | None = None,
+        software: Mapping[str, str] | None = None,
+    ) -> None:
         self.scheduler = scheduler
+        self._software, self._settings_of_isolation = software or {}, isolation or IsolationSettings()
         self._submissions, self.readings = Submissions(scheduler), Readings(room=KEPT)
-        self.forecasts, self.isolation = forecasts, IsolationWatch(isolation or IsolationSettings())
+        self.forecasts, self.isolation = forecasts, IsolationWatch(self._settings_of_isolation)
         self.corrections = Corrections(self.ask)
         self.following = Following(self)
         self._following, self._mirror = asyncio.Lock(), None
@@ -124,7 +132,7 @@ class Desk:
     async def predict(self, source: str, name: str, owner: str) -> schemas.PredictionView:
         """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
         job_source, asks, _ = await self.readings.of(Program(files={name: source}, entrypoint=name), owner)
-        if (answer := await self._forecast(job_source, asks.gpus, owner)) is None:
+        if (answer := await self._forecast(job_source, asks.gpus, owner, "")) is None:
             raise busy()
         forecast, cached = answer
         base = base_of(
@@ -148,17 +156,22 @@ class Desk:
         assert self._mirror is not None
         return tuple(sorted(name for name in self._mirror.cluster.total if name in GPU_TYPES))
 
-    async def _forecast(self, source: JobSource, gpus: int, owner: str) -> tuple[Told, bool] | None:
+    async def _forecast(self, source: JobSource, gpus: int, owner: str, python: str) -> tuple[Told, bool] | None:
         """What the models predict of a source, and whether that was remembered; None where it takes too long."""
-        question = PredictionQuestion(source=source, gpu_types=await self._types(), gpus=gpus)
+        question = PredictionQuestion(
+            source=source,
+            gpu_types=await self._types(),
+            gpus=gpus,
+            access=access_of(self._settings_of_isolation, owner, python),
+        )
         return await self.forecasts.of(question, owner)
 
     async def _predicted(
-        self, source: JobSource, gpus: int, milli: int, owner: str
+        self, source: JobSource, gpus: int, milli: int, owner: str, python: str
     ) -> tuple[Mapping[str, Prediction], Told | None, Base | None]:
         """Predictions of a job, what they were made from, and what of it is kept: stand-ins and None if too late."""
         share = milli / WHOLE
-        if (answer := await self._forecast(source, gpus, owner)) is None:
+        if (answer := await self._forecast(source, gpus, owner, python)) is None:
             return unread(await self._types(), gpus * share), None, None
         return await self._applied(source, answer[0], gpus, milli, owner)
 
@@ -182,9 +195,11 @@ class Desk:
     async def request(self, asked: schemas.SubmissionBody, owner: str, key: str) -> Prepared:
         """A submission as the scheduler takes it, with its predictions, and what its user should know."""
         program = program_of(asked) if asked.archive is None else await asyncio.to_thread(program_of, asked)
+        python = python_of(self._software, asked.software)
+        program = msgspec.structs.replace(program, software=asked.software or "", python=python)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
         source, asks, notes = await self.readings.of(program, owner, asked.gpus, types)
-        predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner)
+        predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner, program.python)
         labels = dict(asked.labels)
         if asked.deadline is not None:
             labels[DEADLINE] = asked.deadline.isoformat()

@@ -13,11 +13,13 @@ from typing import Any
 
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
+from kilowait.predict.dry_run_access import DryRunAccess
+
 from ..wire.problems import Refusal, busy
 from .predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictionQuestion, Told
 from .turns import Turns
 
-Key = tuple[str, tuple[str, ...], int]
+Key = tuple[str, tuple[str, ...], int, DryRunAccess]
 
 KEPT = 20_000
 """Questions whose answers are remembered; about 120 MB, nearly all of it embeddings."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ray import serve
 
 from kilowait.core.jobs import Prediction
+from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dry_runs import BUDGET_S, WAITING
 from kilowait.predict.embed.features import MOST_TOKENS, THREADS
 from kilowait.program.job_source import JobSource
@@ -31,11 +32,12 @@ class PredictionQuestion:
     source: JobSource
     gpu_types: tuple[str, ...] = ()
     gpus: int = 1
+    access: DryRunAccess = NOTHING
 
     @property
-    def key(self) -> tuple[str, tuple[str, ...], int]:
-        """What is asked for, short."""
-        return self.source.content_hash, self.gpu_types, self.gpus
+    def key(self) -> tuple[str, tuple[str, ...], int, DryRunAccess]:
+        """What is asked for, short; who may read other data is told other sizes."""
+        return self.source.content_hash, self.gpu_types, self.gpus, self.access
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,7 @@ class PredictorReplica:
         return answers
 
     def _one(self, question: PredictionQuestion) -> Told:
-        forecast = self._local.forecast(question.source, question.gpu_types, question.gpus)
+        forecast = self._local.forecast(question.source, question.gpu_types, question.gpus, question.access)
         return Told(
             version=self._version,
             predictions=forecast.predictions,

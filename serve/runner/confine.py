@@ -13,7 +13,7 @@ from kilowait.isolation.cgroup import WEIGHT, GroupLimits
 from kilowait.isolation.container import ContainerRun, write_variables
 from kilowait.isolation.job_room import HOME, JobRoom
 from kilowait.isolation.modes import CONTAINER, ENGINES, NAMESPACE, USER, IsolationSettings, engine, holding, uid_of
-from kilowait.isolation.python_folders import python_folders
+from kilowait.isolation.python_folders import folders_of, python_folders
 from kilowait.measure.allotment import Allotment
 from kilowait.measure.confinement import Confinement
 
@@ -35,11 +35,11 @@ class JobFiles:
     container: ContainerRun | None = None
 
     def command(
-        self, words: Sequence[str], environment: Mapping[str, str]
+        self, words: Sequence[str], environment: Mapping[str, str], python: str = ""
     ) -> tuple[tuple[str, ...], Mapping[str, str]]:
         """What is executed to run a Python program with its arguments, and in which environment."""
         if self.container is None:
-            return (sys.executable, *words), environment
+            return (python or sys.executable, *words), environment
         volume = write_variables(self.scratch.parent / "environment.json", environment)
         run = replace(self.container, volumes=(*self.container.volumes, volume))
         names = ("PATH", "HOME", "XDG_RUNTIME_DIR")
@@ -47,7 +47,13 @@ class JobFiles:
 
 
 def confine(
-    settings: IsolationSettings, attempt: Attempt, allotment: Allotment, folder: Path, *, node_gpus: float
+    settings: IsolationSettings,
+    attempt: Attempt,
+    allotment: Allotment,
+    folder: Path,
+    *,
+    node_gpus: float,
+    python: str = "",
 ) -> tuple[Confinement, JobFiles]:
     """The confinement of an attempt whose files lie in `folder`; raises InputError where what was chosen cannot be had.
 
@@ -65,6 +71,7 @@ def confine(
     outside = JobFiles(scratch=scratch, temporary=temporary, home=str(scratch), temporary_name=str(temporary))
     if held.mode == NAMESPACE:
         room = _room(settings, attempt, allotment, inside, uid_of(number), limits)
+        room = replace(room, readable=(*room.readable, *folders_of(python)))
         return Confinement(name=name, room=room, limits=limits), inside
     if held.mode == USER:
         folder.chmod(0o711)  # its own folders are in it, which are closed to all but the job's user

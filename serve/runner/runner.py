@@ -107,7 +107,12 @@ class Runner:
         log = self._folder / "log"
         log.mkdir(mode=0o700)
         confinement, place = confine(
-            self._isolation, self._attempt, allotment, self._folder, node_gpus=gpus_of_this_node()
+            self._isolation,
+            self._attempt,
+            allotment,
+            self._folder,
+            node_gpus=gpus_of_this_node(),
+            python=program.python,
         )
         for name, text in program.files.items():
             path = place.scratch / name
@@ -126,7 +131,7 @@ class Runner:
             "KILOWAIT_ATTEMPT": str(self._attempt.attempt),
             **peers,
         }
-        command, seen = place.command((program.entrypoint, *program.arguments), environment)
+        command, seen = place.command((program.entrypoint, *program.arguments), environment, program.python)
         return WardOrder(
             command=command,
             environment=seen,

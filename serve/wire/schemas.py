@@ -67,6 +67,9 @@ class SubmissionBody(Wire):
     deadline: datetime | None = Field(default=None, description="when to be done, with a time zone; not enforced")
     labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
+    software: str | None = Field(
+        default=None, max_length=MAX_NAME, description="the environment of the operator's that it runs in"
+    )
     max_attempts: int = Field(default=3, ge=1, le=100)
 
     @field_validator("environment")

@@ -188,6 +188,7 @@ def test_installed_modules_are_told_from_local_ones(tmp_path):
     assert read_folder(written(tmp_path, files), "main.py").installed == ("torch", "json", "numpy")
 
 
+LETTERS = "abcdefghijklmnopqrstuvw"
 REFUSED = [
     ({"main.py": "x = 1\ndef f(:\n"}, "main.py: syntax error in line 2"),
     ({"main.py": "import helper", "helper.py": b"\0\1"}, r"helper.py: a binary file \(NUL byte at offset 0\)"),
@@ -206,12 +207,12 @@ REFUSED = [
     ({"main.py": "from .. import x"}, "leads out of the folder"),
     ({"main.py": ""}, "main.py: the file is empty"),
     (
-        {"main.py": "".join(f"import m{i}\n" for i in range(200)), **{f"m{i}.py": "" for i in range(200)}},
-        "m199.py: the source's file number 201; the limit is 200",
+        {"main.py": "".join(f"import m{i}\n" for i in range(2000)), **{f"m{i}.py": "" for i in range(2000)}},
+        "m1999.py: the source's file number 2001; the limit is 2000",
     ),
     (
-        {"main.py": "import a, b, c, d, e", **{f"{name}.py": "#" * 900_000 for name in "abcde"}},
-        "e.py: 4,500,020 bytes of source with it; the limit is 4,000,000",
+        {"main.py": f"import {', '.join(LETTERS)}", **{f"{name}.py": "#" * 900_000 for name in LETTERS}},
+        "w.py: 20,700,074 bytes of source with it; the limit is 20,000,000",
     ),
 ]
 
