@@ -389,6 +389,18 @@ while loss > 0.01 and it < 500:
         70,
         "for i in range(70):\n    loss = train_on(batch())\n    if i > 5 and loss < 2.0:\n        break\n",
     ),
+    "a state that the items left out would change": (
+        10_000,
+        """
+state = [0.0]
+for t in range(10_000):
+    train_on(batch())
+    state = [state[0] + 0.5]
+    done = state[0] > 100
+    if done:
+        break
+""",
+    ),
     "a counter or a loss": (
         600,
         """
@@ -491,6 +503,8 @@ def test_a_run_that_an_error_ended_is_taken_to_the_ends_of_its_loops(
         ("train_on(batch())\nraise OSError('no disk')\n", "outside of any loop"),
         ("while True:\n    train_on(batch())\n    open('/data/log.txt', 'a')\n", "nothing says how often"),
         ("while True:\n    train_on(batch())\n", "nothing says how often"),
+        ("for i in itertools.count(1):\n    train_on(batch())\n", "nothing says how often"),
+        ("reward = 0.0\nfor i in itertools.count(1):\n    train_on(batch())\n    reward = 0.5 * reward\n    if reward > 9:\n        break\n", "nothing says how often"),
         ("for x in torch.utils.data.DataLoader(Endless(), batch_size=2):\n    train_on(x.cuda())\n", "nothing says how often"),
         ("loss = torch.tensor(1.0)\nwhile loss > 0.001:\n    loss = train_on(batch())\n", "nothing says how often"),
     ],

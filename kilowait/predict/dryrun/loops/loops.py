@@ -92,9 +92,9 @@ class Loops:
 
     def _drain(self, loop: Loop, loop_view: View) -> None:
         """Count what is left of a generator, without looking at it."""
-        if loop.known or loop_view.rest is None:
+        if loop.known:
             return
-        remaining = loop_view.drain(self.recorder)
+        remaining = loop_view.drain(self.recorder) if loop_view.rest is not None else None
         if remaining is None:
             self._unending(loop)
         else:

@@ -187,8 +187,9 @@ class Loop:
             self.plan.cut(self.item + 1)
 
     def _doubt(self) -> None:
-        """Say so where a value that is not known may end the loop before its counter does."""
-        decided = self.recorder.decisions > self.decisions
+        """Say so where what is not known, or what items that were left out would change, may end the loop earlier."""
+        skipped = not self.full and self.known and len(self.tallies) < self.plan.length
+        decided = skipped or self.recorder.decisions > self.decisions
         if any(asks_value or decided for asks_value in self.doubts.values()):
             text = (
                 f"{self.line}: it may be left early for a reason that depends on values; its steps are an upper bound"
