@@ -29,7 +29,7 @@ from .desk.desk import Desk
 from .desk.forecasts import Forecasts
 from .desk.learner import Learner
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
-from .desk.software import checked_software
+from .software import checked_software
 from .isolation_options import mount_of, own_files
 from .log_records import make_harmless
 from .scheduler.deploy import deploy
