@@ -32,6 +32,7 @@ from kilowait.program.resources import GpuRequest as Asks
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
 
 from ..scheduler.settings import SchedulerSettings
+from ..software import access_of, python_of
 from ..wire import schemas
 from ..wire.problems import busy
 from . import questions
@@ -43,7 +44,6 @@ from .isolation_watch import IsolationWatch
 from .predictor_replica import PredictionQuestion, Told
 from .programs import program_of
 from .readings import Readings
-from ..software import access_of, python_of
 from .submitting import Submissions
 
 T = TypeVar("T")
