@@ -29,11 +29,11 @@ from .desk.desk import Desk
 from .desk.forecasts import Forecasts
 from .desk.learner import Learner
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
-from .desk.software import checked_software
 from .isolation_options import mount_of, own_files
 from .log_records import make_harmless
 from .scheduler.deploy import deploy
 from .scheduler.settings import POLICY, SchedulerSettings, default_options
+from .software import checked_software
 
 KEEP_UP_S = 1.0
 EMBEDDING_S, CLOCK = 20.0, 3.0

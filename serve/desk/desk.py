@@ -32,6 +32,7 @@ from kilowait.program.resources import GpuRequest as Asks
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
 
 from ..scheduler.settings import SchedulerSettings
+from ..software import access_of, python_of
 from ..wire import schemas
 from ..wire.problems import busy
 from . import questions
@@ -43,7 +44,6 @@ from .isolation_watch import IsolationWatch
 from .predictor_replica import PredictionQuestion, Told
 from .programs import program_of
 from .readings import Readings
-from .software import access_of, python_of
 from .submitting import Submissions
 
 T = TypeVar("T")
@@ -158,13 +158,11 @@ class Desk:
 
     async def _forecast(self, source: JobSource, gpus: int, owner: str, python: str) -> tuple[Told, bool] | None:
         """What the models predict of a source, and whether that was remembered; None where it takes too long."""
-        question = PredictionQuestion(
-            source=source,
-            gpu_types=await self._types(),
-            gpus=gpus,
-            access=access_of(self._settings_of_isolation, owner, python),
-        )
-        return await self.forecasts.of(question, owner)
+        return await self.forecasts.of(await self._question(source, gpus, owner, python), owner)
+
+    async def _question(self, source: JobSource, gpus: int, owner: str, python: str) -> PredictionQuestion:
+        access = access_of(self._settings_of_isolation, owner, python)
+        return PredictionQuestion(source=source, gpu_types=await self._types(), gpus=gpus, access=access)
 
     async def _predicted(
         self, source: JobSource, gpus: int, milli: int, owner: str, python: str
@@ -176,11 +174,10 @@ class Desk:
         return await self._applied(source, answer[0], gpus, milli, owner)
 
     async def predicted_later(
-        self, source: JobSource, gpus: int, milli: int, owner: str
+        self, source: JobSource, gpus: int, milli: int, owner: str, python: str = ""
     ) -> tuple[Mapping[str, Prediction], Base]:
         """As what a submission gets in time, however long it takes; raises what the predictor raises, and Refusal."""
-        question = PredictionQuestion(source=source, gpu_types=await self._types(), gpus=gpus)
-        told = await self.forecasts.later(question, owner)
+        told = await self.forecasts.later(await self._question(source, gpus, owner, python), owner)
         predictions, _, base = await self._applied(source, told, gpus, milli, owner)
         return predictions, base
 

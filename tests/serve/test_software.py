@@ -10,8 +10,8 @@ from kilowait.isolation.modes import IsolationSettings, Mount
 from kilowait.isolation.python_folders import folders_of
 from kilowait.program.job_source import JobSource
 from serve.desk.predictor_replica import PredictionQuestion
-from serve.desk.software import access_of, checked_software, python_of
 from serve.runner.confine import JobFiles
+from serve.software import access_of, checked_software, python_of
 from serve.wire.problems import Refusal
 
 SOFTWARE = {"vision": "/opt/envs/vision/bin/python", "speech": "/opt/envs/speech/bin/python"}

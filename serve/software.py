@@ -8,7 +8,7 @@ from kilowait.isolation.modes import IsolationSettings
 from kilowait.predict.dry_run_access import DryRunAccess, of_owner
 from kilowait.predict.interpreter import Interpreter
 
-from ..wire.problems import Refusal
+from .wire.problems import Refusal
 
 
 def checked_software(software: Mapping[str, str]) -> Mapping[str, str]:
