@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the programs are written as people write them
 """Data that is not there: how large it is taken to be, what the answer says of it, and what is not stood in for."""
 
 import pytest

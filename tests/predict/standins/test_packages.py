@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the programs are written as people write them
 """Packages that are missing: inert where nothing depends on them, modelled where their names say what they compute."""
 
 import pytest

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the programs are written as people write them
 """Pre-trained models: the architecture of the name, with published numbers of parameters; tied weights count once."""
 
 import pytest
