@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES
+from kilowait.predict.assumed import lines
 from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.dry_runner import DryRunner
@@ -87,6 +88,11 @@ class DryRunOutcome:
         facts += [f"{scaled(totals(run)['flops'])}FLOP", f"peak {scaled(run.peak_memory_bytes)}B"]
         return ", ".join([*facts, f"{run.seconds:.1f} s"])
 
+    @property
+    def assumed(self) -> list[str]:
+        """What it assumed and what it could not see, a line each."""
+        return [] if self.run is None else lines(self.run)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it: FLOPs and bytes are those on the GPU."""
         if self.run is None:
@@ -106,6 +112,7 @@ class DryRunOutcome:
             "peak_memory_bytes": run.peak_memory_bytes,
             "seconds": run.seconds,
             **{name: value for name, value in self._said.items() if value},
+            **({"assumed": self.assumed} if self.assumed else {}),
         }
 
     @property

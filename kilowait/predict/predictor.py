@@ -80,7 +80,8 @@ class Forecast:
     @property
     def summary(self) -> str:
         """One line on the dry run that was asked for; of two, on that for GPU types that the bundle lacks."""
-        return (self.own_dry_run if self.dry_run is NOT_ASKED else self.dry_run).summary
+        outcome = self.own_dry_run if self.dry_run is NOT_ASKED else self.dry_run
+        return "; ".join([outcome.summary, *outcome.assumed])
 
 
 @dataclass(frozen=True)

@@ -217,8 +217,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if _composite(func):  # only in inference mode: elsewhere its parts come here
             with self:
                 return func.decompose(*args, **(kwargs or {}))
-        body = self.recorder.bodies.get(func._schema.name)
-        if body is not None:  # an operator of the program's own is what its Python does
+        if (body := self.recorder.bodies.get(func._schema.name)) is not None:  # an operator of the program's own
             with self:
                 return body(*args, **(kwargs or {}))
         kwargs = dict(kwargs or {})

@@ -112,7 +112,7 @@ def _asked_by_the_program() -> bool:
     return frame is not None and not _INSTALLED.search(frame.f_code.co_filename)
 
 
-_IMPORTING = re.compile(r"importlib|standins[/\\]hooks\.py$")
+_IMPORTING = re.compile(r"importlib|predict[/\\]dryrun[/\\]")  # other finders of a dry run ask this one
 _INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]|[/\\]lib[/\\]python[0-9.]+[/\\]")
 
 

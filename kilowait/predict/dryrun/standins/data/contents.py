@@ -13,6 +13,7 @@ from kilowait.predict.dryrun.standins.data.absent import (
     DEFAULT_ROWS,
     DEFAULT_TEXT,
     DEFAULT_TOKEN_BYTES,
+    IMAGES,
     TOKENS,
     Absent,
     AbsentSize,
@@ -166,7 +167,8 @@ def binary_of(absent: Absent, path: Any) -> BinaryFile:
     size = absent.size_of(path)
     suffix = os.path.splitext(str(path).lower())[1]
     size_bytes = _bytes(size, DEFAULT_TOKEN_BYTES if suffix in TOKENS else DEFAULT_BYTES)
-    if "vocab_size" not in (size.facts or {}):
+    is_said = suffix in IMAGES or os.path.abspath(str(path)) in absent.saved
+    if "vocab_size" not in (size.facts or {}) and not is_said:  # of images their folder is said
         absent.said(size, f"{size_bytes:,} bytes")
     return BinaryFile(size_bytes, path)
 

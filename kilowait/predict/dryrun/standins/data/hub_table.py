@@ -22,6 +22,9 @@ SAMPLED = 64
 """A filter is asked about so many rows."""
 
 
+_FORMAT = {"format_kwargs": {}, "output_all_columns": False}
+
+
 class HubTable:
     """`length` rows, of which `make` gives one by number; `names` are its columns, `kinds` what they are made of."""
 
@@ -52,14 +55,7 @@ class HubTable:
     num_rows = property(__len__)
     num_columns = property(lambda self: len(self.column_names))
     shape = property(lambda self: (self._length, len(self.column_names)))
-    format = property(
-        lambda self: {
-            "type": self._type,
-            "columns": self.column_names,
-            "format_kwargs": {},
-            "output_all_columns": False,
-        }
-    )
+    format = property(lambda self: {"type": self._type, "columns": self.column_names, **_FORMAT})
 
     @property
     def features(self) -> Any:
@@ -278,9 +274,7 @@ class HubTable:
 
     def to_pandas(self, *_: Any, **__: Any) -> Any:
         """A frame of the first rows."""
-        return import_module("pandas").DataFrame(
-            [self._raw(number) for number in range(min(self._length, MOST_ITERATED))]
-        )
+        return import_module("pandas").DataFrame(self.to_list())
 
     def to_list(self) -> list[Any]:
         """The first rows."""

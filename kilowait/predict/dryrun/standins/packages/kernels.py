@@ -37,6 +37,7 @@ def stand_in_kernels(hooks: ImportHooks, recorder: Recorder) -> None:
 
     roots = " ".join(sorted({name.partition(".")[0] for name in known} - {"deepspeed"}))
     hooks.instead(f"{roots} deepspeed.ops {UNMODELLED}", make, always=True)
+    hooks.instead("deepspeed", make)
     hooks.instead("triton", triton_package(recorder), always=True)
     hooks.only_for_the_program(f"{roots} triton {UNMODELLED}")
     stand_in_custom_operators(recorder)

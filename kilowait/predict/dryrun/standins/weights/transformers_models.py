@@ -35,7 +35,11 @@ def _configurations(module: Any, published: Published) -> None:
         name = pretrained_model_name_or_path
         found = published.entry(name)
         if found is None or published.is_here(name, kwargs.get("subfolder"), "config.json"):
-            return real(cls, name, **kwargs)
+            try:
+                return real(cls, name, **kwargs)
+            except OSError as error:
+                remedy = "give the folder that holds it with --data, or build it from its configuration class"
+                raise OSError(f"model {name!r} is neither here nor in the catalogue; {remedy}") from error
         config = published.configuration(name, kwargs.get("subfolder") or None)
         if config is None:
             return real(cls, name, **kwargs)

@@ -1,0 +1,135 @@
+# ruff: noqa: E501 - the programs are written as people write them
+"""Data that is not there: how large it is taken to be, what the answer says of it, and what is not stood in for."""
+
+import pytest
+
+from kilowait.predict.dryrun.dry_program import DryProgram
+from kilowait.predict.dryrun.dry_runner import DryRunner
+from kilowait.predict.dryrun.record import Completeness, DryRun
+
+NET = "import torch\nnet = torch.nn.Linear(16, 4).cuda()\nopt = torch.optim.SGD(net.parameters(), lr=0.1)\n"
+STEP = "opt.zero_grad(); net(torch.randn(8, 16, device='cuda')).sum().backward(); opt.step()\n"
+
+
+def run(runner: DryRunner, text: str, **assumed: str) -> DryRun:
+    named = {name.replace("__", "/").replace("_dot_", "."): size for name, size in assumed.items()}
+    program = DryProgram(files={"job.py": text.encode()}, entrypoint="job.py", content_hash="1", assumed=named)
+    return runner.run_program(program)
+
+
+def test_a_token_file_has_the_bytes_that_were_given_and_takes_no_memory(runner: DryRunner) -> None:
+    text = (
+        f"{NET}import numpy as np, resource\ntokens = np.memmap('data/train.bin', dtype=np.uint16, mode='r')\n"
+        f"assert len(tokens) == 300_000_000_000, len(tokens)\nx = torch.from_numpy(tokens[5:69].astype(np.int64))\n"
+        f"assert x.shape == (64,)\nfor _ in range(len(tokens) // 1_000_000_000):\n    {STEP}"
+    )
+    found = run(runner, text, data__train_dot_bin="600GB")
+    assert (found.completeness, found.steps) == (Completeness.WHOLE, 300)
+    assert found.assumptions == ("data/train.bin has 300,000,000,000 numbers (uint16) (given: 600GB)",)
+    assert found.assumed_how == ("given",)
+
+
+def test_a_size_that_nobody_knows_is_a_default_that_is_said(runner: DryRunner) -> None:
+    text = f"{NET}import numpy as np\nt = np.memmap('d/tokens.bin', dtype=np.uint16)\nfor _ in range(len(t) // 1_000_000):\n    {STEP}"
+    found = run(runner, text)
+    assert found.completeness == Completeness.GUESSED
+    assert found.assumed_how == ("default",)
+    assert "--assume" in found.assumptions[0]
+    assert found.steps == 10
+
+
+def test_a_published_file_is_as_large_as_published(runner: DryRunner) -> None:
+    """nanoGPT's readme: 1,003,854 tokens of 65 characters."""
+    text = (
+        f"{NET}import numpy as np, os, pickle\npath = 'data/shakespeare_char/train.bin'\nassert os.path.exists(path)\n"
+        "assert len(np.memmap(path, dtype=np.uint16)) == 1_003_854\n"
+        "with open('data/shakespeare_char/meta.pkl', 'rb') as f:\n    assert pickle.load(f)['vocab_size'] == 65\n"
+        f"for _ in range(3):\n    {STEP}"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.steps, set(found.assumed_how)) == (Completeness.WHOLE, 3, {"catalogue"})
+
+
+def test_a_text_is_read_whole_or_by_lines(runner: DryRunner) -> None:
+    """36,718 lines and 2,088,628 words with their ends, of 33,278: Merity et al. 2016 and PyTorch's example."""
+    text = (
+        f"{NET}words, count = {{}}, 0\nwith open('data/wikitext-2/train.txt', encoding='utf8') as f:\n    for line in f:\n"
+        "        for word in line.split() + ['<eos>']:\n            words.setdefault(word, len(words)); count += 1\n"
+        "assert (len(words), count) == (33278, 2088628), (len(words), count)\n"
+        "text = open('corpus.txt').read()\nassert len(text) == 3_000_000 and len(set(text)) == 65, len(set(text))\n"
+        f"for _ in range(3):\n    {STEP}"
+    )
+    found = run(runner, text, corpus_dot_txt="3MB")
+    assert (found.reason, found.steps) == ("", 3)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "train_config.json", "model.py", "settings.ini", "vocab.unknown"])
+def test_what_is_not_data_is_missing_as_in_truth(runner: DryRunner, name: str) -> None:
+    found = run(runner, f"{NET}{STEP}open('{name}')\n")
+    assert found.completeness == Completeness.PARTIAL
+    assert name in found.reason
+    assert found.assumptions == ()
+
+
+def test_what_the_program_writes_is_what_it_reads(runner: DryRunner) -> None:
+    text = (
+        "import torch, os\nopen('train.txt', 'w').write('a b c')\nassert open('train.txt').read() == 'a b c'\n"
+        "net = torch.nn.Linear(16, 4).cuda()\ntorch.save({'net': net.state_dict(), 'epoch': 3}, 'best.pt')\n"
+        "assert os.path.exists('best.pt')\nloaded = torch.load('best.pt')\nassert loaded['epoch'] == 3\n"
+        "net.load_state_dict(loaded['net'])\nnet(torch.randn(2, 16, device='cuda'))\n"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.assumptions) == (Completeness.WHOLE, ())
+
+
+def test_a_checkpoint_fits_what_it_is_loaded_into(runner: DryRunner) -> None:
+    text = (
+        f"{NET}state = torch.load('weights/resume.pth', map_location='cpu')\nnet.load_state_dict(state['model'])\n"
+        f"opt.load_state_dict(state['optimizer'])\nfor epoch in range(state['epoch'], 4):\n    {STEP}"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.steps) == (Completeness.WHOLE, 4)
+    assert found.assumptions == ("weights/resume.pth is a checkpoint that fits what it is loaded into",)
+
+
+def test_tensors_have_the_shape_that_was_given(runner: DryRunner) -> None:
+    text = (
+        f"{NET}from torch.utils.data import DataLoader, TensorDataset\nx = torch.load('train.pt')\n"
+        f"assert x.shape == (640, 16)\nfor (batch,) in DataLoader(TensorDataset(x), batch_size=32):\n"
+        "    opt.zero_grad(); net(batch.cuda()).sum().backward(); opt.step()\n"
+    )
+    found = run(runner, text, train_dot_pt="640x16")
+    assert (found.completeness, found.steps) == (Completeness.WHOLE, 20)
+
+
+def test_a_table_has_the_rows_that_were_given(runner: DryRunner) -> None:
+    pytest.importorskip("pandas")
+    text = (
+        f"{NET}import pandas as pd\ndf = pd.read_csv('train.csv')\nassert len(df) == 12_800\ny = df['label'].values\n"
+        f"for _ in range(len(df) // 64):\n    {STEP}"
+    )
+    found = run(runner, text, train_dot_csv="12800 rows")
+    assert (found.completeness, found.steps) == (Completeness.WHOLE, 200)
+
+
+def test_a_folder_of_images_is_listed_and_opened(runner: DryRunner) -> None:
+    """Oxford-IIIT Pet has 3,680 + 3,669 images of 37 breeds (Parkhi et al. 2012)."""
+    pytest.importorskip("PIL")
+    text = (
+        "import torch, os, re\nfrom PIL import Image\nnames = [n for n in os.listdir('/data/pets') if n.endswith('.jpg')]\n"
+        "assert len(names) == 7349\nassert len({re.match(r'(.*)_[0-9]+.jpg', n).group(1) for n in names}) == 37\n"
+        "class Pets(torch.utils.data.Dataset):\n    def __len__(self): return len(names)\n"
+        "    def __getitem__(self, i):\n        image = Image.open(os.path.join('/data/pets', names[i])).convert('RGB')\n"
+        "        return torch.zeros(16) + image.size[0] * 0, i % 37\n"
+        "net = torch.nn.Linear(16, 37).cuda(); opt = torch.optim.SGD(net.parameters(), lr=0.1)\n"
+        "for x, y in torch.utils.data.DataLoader(Pets(), batch_size=64, shuffle=True):\n"
+        "    loss = torch.nn.functional.cross_entropy(net(x.cuda()), y.cuda()); opt.zero_grad(); loss.backward(); opt.step()\n"
+    )
+    found = run(runner, text)
+    assert (found.reason, found.steps) == ("", 115)
+    assert found.assumed_how == ("catalogue",)
+
+
+def test_a_wrong_size_is_refused_with_what_to_write(runner: DryRunner) -> None:
+    found = run(runner, "import numpy as np\nnp.memmap('a.bin')\n", a_dot_bin="much")
+    assert "600MB" in found.reason
