@@ -1,4 +1,4 @@
-"""What a program is told when it asks for the value of a tensor: its own where that is known, else that of the recorder.
+"""What a program is told when it asks for the value of a tensor: its own where known, else that of the recorder.
 
 Where it asks whether something is wrong (NaN, infinite), the answer is no.
 """
