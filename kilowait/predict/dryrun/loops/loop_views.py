@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from kilowait.predict.dryrun.loops.index import Question
-from kilowait.predict.dryrun.loops.loader import batches
+from kilowait.predict.dryrun.loops.loader import adapt, batches
 from kilowait.predict.dryrun.loops.running_loop import Loop, index_of
 from kilowait.predict.dryrun.recorder import Recorder
 
@@ -169,6 +169,9 @@ class Zipped:
 
 def view(iterable: Any) -> View:
     """The view of anything a loop can run over; raises TypeError where Python would."""
+    adapted: View | None = adapt(iterable)
+    if adapted is not None:
+        return adapted
     if isinstance(iterable, range):
         return _range(iterable)
     if isinstance(iterable, Enumerated) and iterable._items is None:
