@@ -169,9 +169,6 @@ class Zipped:
 
 def view(iterable: Any) -> View:
     """The view of anything a loop can run over; raises TypeError where Python would."""
-    adapted: View | None = adapt(iterable)
-    if adapted is not None:
-        return adapted
     if isinstance(iterable, range):
         return _range(iterable)
     if isinstance(iterable, Enumerated) and iterable._items is None:
@@ -181,7 +178,7 @@ def view(iterable: Any) -> View:
     if isinstance(iterable, Tensor):
         return View(length=len(iterable), at=lambda j, _loop: iterable[int(j)])
     if isinstance(iterable, DataLoader):
-        return _loader(iterable)
+        return adapt(iterable) or _loader(iterable)
     if isinstance(iterable, _BaseDataLoaderIter):
         left = _length(iterable)
         return View(length=None if left is None else left - iterable._num_yielded, rest=iterable, samples=True)
