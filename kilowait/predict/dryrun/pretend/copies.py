@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 _OWN, _CONSTANT = "_kilowait", "constant"
 """What is kept here beside a tensor, and what PyTorch itself keeps beside one without data."""
@@ -21,11 +22,14 @@ def pretend_copies() -> None:
         try:
             if _CONSTANT in remembered:
                 self.constant = None
-            copy = real(self, memo)
+            plain = isinstance(self, FakeTensor) and not (self.requires_grad or getattr(self, "_is_param", False))
+            copy = self.clone() if plain else real(self, memo)
         finally:
             vars(self).update(remembered)
         if copy is not self:
-            vars(copy).update({name: _copied(value) for name, value in remembered.items()})
+            kept = {name: _copied(value) for name, value in remembered.items() if name != _CONSTANT}
+            vars(copy).update(kept)
+        memo[id(self)] = copy
         return copy
 
     Tensor.__deepcopy__ = deepcopy  # type: ignore[method-assign]
