@@ -66,7 +66,9 @@ def surrounded(reading: JobReading, args: argparse.Namespace) -> JobReading:
     environment, folder = shown(read_variables(args.env)), posixpath.normpath(args.workdir)
     if not environment and folder == ".":
         return reading
-    return replace(reading, source=reading.source.within(environment, folder))
+    source = reading.source
+    started_in = source.folder if folder == "." else folder
+    return replace(reading, source=source.within({**source.environment, **environment}, started_in))
 
 
 def interpreter_of(args: argparse.Namespace) -> Interpreter:

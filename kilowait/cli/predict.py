@@ -24,7 +24,7 @@ from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.dry_runs import BUDGET_S, FEATURES, WAITING
 from kilowait.predict.embed.features import THREADS
 from kilowait.predict.one_shot import BESIDE, ForecastRound, JobForecast, PredictionSettings, forecast_jobs
-from kilowait.program.read import JobReading, read_file, read_program, read_stdin
+from kilowait.program.read import JobReading, read_command, read_file, read_program, read_stdin
 
 if TYPE_CHECKING:
     from kilowait.core.jobs import Prediction
@@ -41,10 +41,17 @@ examples:
   kilowait predict --entrypoint train.py my_project/ -- --config conf.yaml
   kilowait predict --entrypoint train.py my_project.zip
   kilowait predict train.py --venv .venv
+  kilowait predict run.sh
+  kilowait predict job.sbatch
+  kilowait predict train.ipynb
+  kilowait predict -- torchrun --nproc_per_node 4 train.py --lr 1
 
 What follows -- are the script's own arguments. With --entrypoint each FILE is a folder or a zip: the local modules
 that the entrypoint imports and the configuration files that code or arguments name are part of the job; the rest is
-left out and listed. Variables (--env) and the folder it starts in (--workdir) are part of it too.
+left out and listed. A shell script, batch script or notebook is followed to the program that it comes to, and so is
+a command after -- without a FILE: its arguments, its processes (one of which is executed dry) and its GPUs are those
+that torchrun, accelerate launch, deepspeed, srun, mpirun and #SBATCH lines say. Nothing of it is run to find out.
+Variables (--env) and the folder that it starts in (--workdir) are part of a job too.
 
 Each number is modelled. The program is executed dry, on tensors without data, in a sandbox without network or files of
 yours, and a device model reads the operations it would run. For the device types of the bundle it is one fitted to
@@ -63,7 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     """Declare the options of `kilowait predict`."""
     parser.epilog = EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a program's source; - reads standard input")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="a program's source, or a shell script, batch script or notebook that leads to it; - reads standard input",
+    )
     parser.add_argument("--entrypoint", metavar="PATH", help="FILE is a folder or a zip, and PATH in it is started")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="probes to use (default: those of this package)")
@@ -136,6 +148,10 @@ def _without_collection() -> Iterator[None]:
 def _read(args: argparse.Namespace) -> list[JobReading]:
     if args.files.count(STDIN) > 1:
         raise InputError("standard input can be read once: give - once")
+    if not args.files and args.arguments:
+        return [read_command(args.arguments)]
+    if not args.files:
+        raise InputError("nothing to predict: give a FILE, or after -- the command that starts the program")
     if args.entrypoint is None:
         return [read_stdin(args.arguments) if f == STDIN else read_file(f, args.arguments) for f in args.files]
     if STDIN in args.files:

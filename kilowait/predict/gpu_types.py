@@ -34,7 +34,8 @@ class GpuPredictor(OperationsModel):
     def predict(self, run: DryRun, gpu_types: Sequence[str], gpus: int = 1) -> dict[str, Prediction]:
         """The program of a usable dry run on `gpus` GPUs of each canonical type; energy has no interval: none is known.
 
-        Several GPUs are data parallel (`scaling`); an interval is scaled as the run time is.
+        Several GPUs are data parallel (`scaling`); an interval is scaled as the run time is. A program that was run dry
+        as one rank of several takes as many GPUs as it has ranks, whatever `gpus` says.
         """
         boards = [GPU_TYPES[name] for name in gpu_types]
         sheets = [Specification.of(board) for board in boards]
@@ -51,8 +52,24 @@ class GpuPredictor(OperationsModel):
             runtime_s=run_time.runtime_s, steps=run.steps, gradient_bytes=GRADIENT_BYTES * run.parameters
         )
         link = link_of(board)
+        if run.world > 1:
+            return self._of_a_rank(run, board, sheet, run_time, draw_w)
         seconds = self.around(run, board.name, scaling.parallel_runtime_s(single_gpu, gpus, link), run_time.sigma)
         energy_j = scaling.parallel_energy_j(single_gpu, draw_w, sheet.idle_w, gpus, link)
+        return self._told(seconds, energy_j)
+
+    def _of_a_rank(
+        self, run: DryRun, board: GpuType, sheet: Specification, run_time: RunTime, draw_w: float
+    ) -> Prediction:
+        """A distributed program, run dry as one rank: its own work and exchanges, and the energy of all ranks."""
+        link = link_of(board)
+        messages = [scaling.Message(op=e.op, bytes=e.bytes, count=e.count, ranks=e.ranks) for e in run.exchanges]
+        waiting_s = scaling.waiting_s(messages, run_time.runtime_s, link)
+        seconds = self.around(run, board.name, run_time.runtime_s + waiting_s, run_time.sigma)
+        energy_j = run.world * (draw_w * run_time.runtime_s + sheet.idle_w * waiting_s)
+        return self._told(seconds, energy_j)
+
+    def _told(self, seconds: RunTime, energy_j: float) -> Prediction:
         return Prediction(
             runtime_s=seconds.runtime_s,
             energy_kwh=energy_j / JOULES_PER_KWH,

@@ -19,7 +19,6 @@ from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
 from kilowait.predict.embed.features import MOST_TOKENS, THREADS
 from kilowait.predict.interpreter import OWN, Interpreter, choose
-from kilowait.program.job_source import JobSource
 from kilowait.program.read import JobReading, read_file, read_program
 from kilowait.program.resources import GpuRequest, read_request
 from kilowait.program.text import texts
@@ -171,7 +170,7 @@ def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) 
         gpu_types = [name for name in devices if name in GPU_TYPES]
         jobs = []
         for reading in readings:
-            request = _request(reading.source, settings.gpus)
+            request = _request(reading, settings.gpus)
             access = settings.access.get(reading.source.content_hash, NOTHING)
             forecast = predictor.forecast(reading.source, gpu_types, request.gpus, access)
             jobs.append(JobForecast(reading=reading, request=request, forecast=forecast, devices=tuple(devices)))
@@ -237,6 +236,6 @@ def _embedder(bundle: "Bundle", threads: int) -> "SourceEmbedder":
     return Embedder(model, threads=threads, most_tokens=MOST_TOKENS)
 
 
-def _request(source: JobSource, gpus: int | None) -> GpuRequest:
-    """What the source and its arguments say about GPUs, and what was given."""
-    return read_request(texts(source), source.arguments, gpus=gpus)
+def _request(reading: JobReading, gpus: int | None) -> GpuRequest:
+    """What the source and its command say about GPUs, and what was given."""
+    return read_request(texts(reading.source), reading.words, gpus=gpus)

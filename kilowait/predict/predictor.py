@@ -39,6 +39,7 @@ REMEMBERED = 256
 MOST_TOLD = 16
 """Answers that are kept for one source: other numbers of GPUs, other types."""
 """Sources whose vector, dry run and answers are kept: asking again costs less than a millisecond."""
+RANKS = "; as one of {ranks} ranks, with a model of what they exchange"
 SCALED = "; {gpus} GPUs by a model of data parallelism"
 PARTIAL = "; from a partial dry run"
 OWN = "modelled (the bundle's device model; run times of this type were in its training)"
@@ -182,7 +183,9 @@ class Predictor:
         if run is None:
             return forecast
         model = side.model
-        remarks = (SCALED.format(gpus=gpus) if gpus > 1 else "") + ("" if forecast.dry_run.whole else PARTIAL)
+        ranks = RANKS.format(ranks=run.world) if run.world > 1 else ""
+        remarks = ranks or (SCALED.format(gpus=gpus) if gpus > 1 else "")
+        remarks += "" if forecast.dry_run.whole else PARTIAL
         return replace(
             forecast,
             predictions={**forecast.predictions, **limited(model.predict(run, gpu_types, gpus), run)},

@@ -6,4 +6,5 @@ is left out and why) -> `job_source.py` (the record: schema, content hash, JSON,
 
 Environment variables given with a job and the folder it starts in are part of its source, for a dry run reads them; of
 a secret the name alone is (`environment.py`). They are no part of the text, and so reach no table of features.
+A job may also be given by how it is started: `launch/` follows commands, shell scripts and notebooks to the program.
 """

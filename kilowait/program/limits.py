@@ -5,6 +5,9 @@ from kilowait.program.source import MAX_SOURCE_BYTES
 MAX_FILE_BYTES = MAX_SOURCE_BYTES
 """Of one Python file: more is data or generated code."""
 
+MAX_NOTEBOOK_BYTES = 20_000_000
+"""Of a notebook with the pictures in it; its code is bound as that of a Python file."""
+
 MAX_CONFIGURATION_BYTES = 100_000
 """Of one configuration file. A larger one that the source names is data: left out and listed, not refused."""
 

@@ -13,8 +13,19 @@ from kilowait.core.errors import SourceError
 from kilowait.program import limits
 from kilowait.program.effect import arguments_refused
 from kilowait.program.job_source import JobSource, check_arguments, check_path
+from kilowait.program.launch.followed import (
+    Followed,
+    follow_command,
+    follow_notebook,
+    follow_shell,
+    is_script,
+    names_notebook,
+)
+from kilowait.program.launch.shell import NothingStartedError
+from kilowait.program.launch.start import Start
+from kilowait.program.launchers import Rank, read_words
 from kilowait.program.reach import reach
-from kilowait.program.source import read_data, source_from_bytes
+from kilowait.program.source import read_data, source_from_bytes, text_of
 from kilowait.program.tree import Tree, folder_tree, zip_tree
 
 
@@ -22,7 +33,8 @@ from kilowait.program.tree import Tree, folder_tree, zip_tree
 class JobReading:
     """A job's source as it was read: where from, what was left out and why, what it takes as installed.
 
-    `notes` say what its text may lack: an import that is not followed, a file that was not given.
+    `notes` say what its text may lack: an import that is not followed, a file that was not given. `command` are the
+    words by which a launcher starts it.
     """
 
     name: str
@@ -30,19 +42,75 @@ class JobReading:
     left_out: Mapping[str, str] = field(default_factory=dict)
     installed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What GPUs are read from beside the texts: the command that starts the program, or its arguments alone."""
+        return self.command or self.source.arguments
 
 
 def read_file(path: Path | str, arguments: Sequence[str] = ()) -> JobReading:
-    """One script alone; raises SourceError, naming the path, when it cannot be read or used."""
+    """One script alone, or the program that a shell script or notebook comes to.
+
+    Raises SourceError, naming the path, when it cannot be read or used.
+    """
     path = Path(path)
     if path.is_dir():
         raise SourceError(f"{path}: a folder; say which file starts it, such as --entrypoint train.py {path}")
     if path.suffix.lower() == ".zip":
         raise SourceError(f"{path}: a zip; say which file starts it, such as --entrypoint train.py {path}")
-    reading = read_bytes(str(path), read_data(path), arguments)
+    data = read_data(path, max_bytes=_most_bytes(path))
+    why: tuple[str, ...] = ()
+    try:
+        if (followed := _followed(path, data, arguments)) is not None:
+            return read_followed(followed, f"{path}: {followed.entrypoint}", arguments)
+    except NothingStartedError as error:
+        why = (f"{error}; read as a text",)
+    reading = read_bytes(str(path), data, arguments)
+    reading = replace(reading, notes=(*reading.notes, *why))
     advice = f"is beside it and not read; give the folder: --entrypoint {path.name} {path.parent}"
     beside = (f"{name} {advice}" for name in _beside(path.parent, reading.installed, arguments))
     return replace(reading, notes=(*reading.notes, *beside))
+
+
+def _most_bytes(path: Path) -> int:
+    return limits.MAX_NOTEBOOK_BYTES if path.suffix.lower() == ".ipynb" else limits.MAX_FILE_BYTES
+
+
+def _followed(path: Path, data: bytes, arguments: Sequence[str]) -> Followed | None:
+    """What a shell script or a notebook comes to, None for any other file."""
+    text = data.decode("utf-8-sig", "replace")
+    if path.suffix.lower() == ".py":
+        return None
+    if names_notebook(path.name, text):
+        return follow_notebook(path, text_of(str(path), data, max_bytes=limits.MAX_NOTEBOOK_BYTES))
+    return follow_shell(path, text_of(str(path), data), arguments) if is_script(path.name, text) else None
+
+
+def _total(start: Start) -> tuple[str, ...]:
+    """How many GPUs a start takes in all, in words as they are read, where its own words say fewer."""
+    gpus = max(start.gpus, start.processes)
+    said = max((r.gpus or 1 for r in read_words(start.words, Rank.COMMAND_LINE, "")), default=1)
+    return ("--gpu_count", str(gpus)) if gpus > said else ()
+
+
+def read_command(words: Sequence[str], folder: Path | str = ".") -> JobReading:
+    """The job that a command starts in a folder; raises SourceError where it starts no program of Python."""
+    followed = follow_command(words, Path(folder))
+    start = followed.start
+    return read_followed(followed, " ".join(start.words[: len(start.words) - len(start.arguments)]))
+
+
+def read_followed(followed: Followed, name: str, arguments: Sequence[str] = ()) -> JobReading:
+    """The program that was found, with the files that it reaches, its arguments and its environment."""
+    start = followed.start
+    given = start.arguments if start.words else tuple(arguments)
+    reading = read_tree(followed.tree, followed.entrypoint, given)
+    environment = {key: value for key, value in start.environment.items() if key.isidentifier()}
+    source = reading.source.within(environment, start.folder)
+    notes = (*reading.notes, *start.notes)
+    return replace(reading, name=name, source=source, notes=notes, command=(*start.words, *_total(start)))
 
 
 def _beside(folder: Path, modules: Sequence[str], arguments: Sequence[str]) -> list[str]:

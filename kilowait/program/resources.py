@@ -10,7 +10,6 @@ Not covered: values computed at run time, memory.
 """
 
 import ast
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -20,16 +19,22 @@ from kilowait.core.hardware import power_order
 from kilowait.program.imports import parse
 from kilowait.program.launchers import (
     COUNTS,
-    LAUNCHERS,
     LISTS,
     TYPES,
     GpuReading,
     Rank,
     count,
-    meaning,
     plain,
     read_words,
     split,
+)
+from kilowait.program.running_text import (
+    named_reading,
+    one_way,
+    read_comments,
+    read_launch,
+    read_lines,
+    started_plainly,
 )
 
 T = TypeVar("T")
@@ -53,14 +58,6 @@ _ANYWHERE = ("gpu_type", "accelerator_type", "gpu")
 
 _VARIABLES = {"num_gpus", "n_gpus", "ngpus", "gpu_count", "nproc_per_node", "device_ids", "gpu_type"}
 """Variables that speak for themselves when assigned a constant."""
-
-_COMMENT = re.compile(r"#(.{0,400})")
-_NOTE = re.compile(r"^\s*(gpus?|gpu[-_ ]types?|accelerators?|num_gpus)\s*[:=]\s*([^;()]{1,60})", re.IGNORECASE)
-_ASSIGNED = re.compile(
-    rf"(?i)\b({'|'.join(sorted((COUNTS | TYPES) - {'gpu', 'accelerator'}))})['\"\]]*\s*[=:,]\s*"
-    r"(\[[^\]\n]{0,200}\]|\"[^\"\n]{0,80}\"|'[^'\n]{0,80}'|[\w.-]{1,80})"
-)
-"""A name and its value in text that does not parse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,45 +125,13 @@ def _read_files(source: str | Mapping[str, str]) -> Iterator[GpuReading]:
 
 def _read_source(text: str, *, python: bool = True) -> Iterator[GpuReading]:
     tree = parse(text) if python else "not Python"
-    yield from _read_lines(text) if isinstance(tree, str) else _Program(tree).read()
-    for number, line in enumerate(text.splitlines(), start=1):
-        for comment in _COMMENT.findall(line):
-            yield from _read_comment(comment, f"line {number}, comment")
-
-
-def _read_lines(text: str) -> Iterator[GpuReading]:
-    """The fallback: names with values, line by line, at a comment's rank since no call is certain."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        code = line.partition("#")[0]
-        for name, value in _ASSIGNED.findall(code):
-            yield from _reading(Rank.COMMENT, f"line {number}", f"{name}={value}", plain(name), value.strip("'\""))
-        yield from _read_launch(code, f"line {number}")
-
-
-def _read_comment(comment: str, where: str) -> Iterator[GpuReading]:
-    note = _NOTE.match(comment)
-    if note:
-        name = "gpu_type" if "type" in note[1].lower() else "gpus"
-        yield from _reading(Rank.COMMENT, where, note[0].strip(), name, note[2].strip(), remark=False)
-    yield from _read_launch(comment, where)
-
-
-def _read_launch(line: str, where: str) -> Iterator[GpuReading]:
-    """A launch command in running text: `torchrun --nproc_per_node 4 x.py`, `SBATCH --gres=gpu:2`."""
-    if len(line) <= 400 and ("SBATCH" in line or any(launcher in line for launcher in LAUNCHERS)):
-        readings = read_words(split(line), Rank.COMMENT, where)
-        yield from (reading for reading in readings if reading.gpus or reading.gpu_types)
-
-
-def _reading(
-    rank: Rank, where: str, what: str, name: str, value: object, *, remark: bool = True
-) -> Iterator[GpuReading]:
-    """At most one reading of a named value; without a meaning, a remark where a number was due."""
-    gpus, gpu_types = meaning(name, value)
-    if gpus or gpu_types:
-        yield GpuReading(rank=rank, where=where, what=what, gpus=gpus, gpu_types=gpu_types)
-    elif remark and name in COUNTS:
-        yield GpuReading(rank=rank, where=where, what=f"{what} is no number of GPUs, left out")
+    if isinstance(tree, str):
+        yield from read_lines(text)
+        yield from read_comments(text)
+        return
+    readings = [*_Program(tree).read(), *read_comments(text)]
+    plainly = started_plainly(text)
+    yield from (one_way(reading) if plainly and reading.what.startswith("-") else reading for reading in readings)
 
 
 class _Program:
@@ -189,7 +154,7 @@ class _Program:
                     yield from self._dict(node)
                 case ast.Expr(value=ast.Constant(value=str(text))):
                     for offset, line in enumerate(text.splitlines()):
-                        yield from _read_launch(line, f"line {node.lineno + offset}, docstring")
+                        yield from read_launch(line, f"line {node.lineno + offset}, docstring")
 
     def _assigned(self) -> dict[str, object]:
         values_by_name: dict[str, list[object]] = {}
@@ -238,7 +203,7 @@ class _Program:
         self, what: str, where: str, key: str, value: object, keywords: Mapping[str, ast.expr]
     ) -> Iterator[GpuReading]:
         nodes = count(self._constant(keywords.get("num_nodes"))) or 1
-        for reading in _reading(Rank.SOURCE, where, what, key, value):
+        for reading in named_reading(Rank.SOURCE, where, what, key, value):
             if reading.gpus and key in ("devices", "gpus") and nodes > 1:
                 text = f"{what} on {nodes} nodes"
                 yield GpuReading(rank=Rank.SOURCE, where=where, what=text, gpus=reading.gpus * nodes)
@@ -261,7 +226,7 @@ class _Program:
         default = self._constant(keywords.get("default"))
         for flag in map(self._constant, call.args):
             if isinstance(flag, str) and default is not None and plain(flag) in (COUNTS | TYPES) - LISTS:
-                yield from _reading(Rank.SOURCE, where, f"default of {flag} {default!r}", plain(flag), default)
+                yield from named_reading(Rank.SOURCE, where, f"default of {flag} {default!r}", plain(flag), default)
 
     def _assignment(self, target: ast.expr, value: ast.expr) -> Iterator[GpuReading]:
         where = f"line {target.lineno}"
@@ -269,7 +234,7 @@ class _Program:
             case ast.Name(id=name) if plain(name) in _VARIABLES:
                 constant = self._constant(value)
                 if constant is not None:
-                    yield from _reading(Rank.SOURCE, where, f"{name} = {constant!r}", plain(name), constant)
+                    yield from named_reading(Rank.SOURCE, where, f"{name} = {constant!r}", plain(name), constant)
             case ast.Subscript(slice=key):
                 yield from self._environment(where, key, value)
 
@@ -277,7 +242,7 @@ class _Program:
         constant = self._constant(value)
         if self._constant(key) == "CUDA_VISIBLE_DEVICES" and constant is not None:
             what = f"CUDA_VISIBLE_DEVICES={constant}"
-            yield from _reading(Rank.SOURCE, where, what, "cuda_visible_devices", constant)
+            yield from named_reading(Rank.SOURCE, where, what, "cuda_visible_devices", constant)
 
     def _dict(self, node: ast.Dict) -> Iterator[GpuReading]:
         """Ray's custom resource {"accelerator_type:A100": 0.01} and label {"ray.io/accelerator-type": "A100"}."""
@@ -287,7 +252,7 @@ class _Program:
             name, colon, suffix = key.partition(":")
             type_name = suffix if colon else self._constant(value)
             if plain(name.rpartition("/")[2]) == "accelerator_type":
-                yield from _reading(Rank.SOURCE, f"line {node.lineno}", f"{key!r}", "accelerator_type", type_name)
+                yield from named_reading(Rank.SOURCE, f"line {node.lineno}", f"{key!r}", "accelerator_type", type_name)
 
 
 def _last_name(node: ast.expr) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.hardware import CATALOGUE
 from kilowait.predict import one_shot
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack, scaled
-from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.record import Completeness, DryRun, Exchange
 from kilowait.predict.dryrun.sandbox import sandbox_available
 from kilowait.predict.gpu_types import GpuPredictor
 from kilowait.predict.operations import SEEN, UNSEEN
@@ -294,3 +295,17 @@ def test_a_prediction_pays_for_itself_from_some_length_on():
     assert break_even_s(175.0, job_w=250.0, saving=0.035) == pytest.approx(20.0)
     with pytest.raises(InputError, match="saving"):
         break_even_s(175.0, job_w=250.0, saving=0.0)
+
+
+def test_one_rank_of_several_takes_its_own_time_and_the_energy_of_all():
+    model = GpuPredictor.load_default()
+    alone = whole_run("1", product(4096), copy(10**8))
+    rank = replace(alone, world=4)
+    talking = replace(rank, exchanges=(Exchange(op="all_reduce", dtype="float32", bytes=4e9, count=1e5, ranks=4),))
+    one = model.predict(alone, ["A100"])["A100"]
+    quiet, waiting = (model.predict(run, ["A100"], 4)["A100"] for run in (rank, talking))
+    assert quiet.runtime_s == pytest.approx(one.runtime_s)
+    assert quiet.energy_kwh == pytest.approx(4 * one.energy_kwh)
+    # a ring of four sends 2 * 3/4 of the bytes over each link; less than all of it hides behind the work
+    assert 0 < waiting.runtime_s - one.runtime_s <= 1e5 * (1.5 * 4e9 / 200e9 + 6 * 2e-5)
+    assert waiting.energy_kwh > quiet.energy_kwh

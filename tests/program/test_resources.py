@@ -207,3 +207,17 @@ def test_no_text_crashes_it(source, command):
 def test_wrong_values_from_the_user_are_refused(given_, message):
     with pytest.raises(InputError, match=message):
         read_request("", **given_)
+
+
+def test_a_launch_command_is_one_way_of_several_where_the_text_also_names_python_alone():
+    source = '''"""
+One GPU: python train.py
+Sixteen: torchrun --nproc_per_node=8 --nnodes=2 train.py
+"""
+# or: torchrun --nproc_per_node=4 train.py
+'''
+    request = read_request(source)
+    assert request.gpus == 1
+    assert sum("one way to start it" in line for line in request.evidence) == 2
+    assert read_request(source, "torchrun --nproc_per_node 4 train.py").gpus == 4
+    assert read_request(source.replace("python train.py", "see above")).gpus == 16

@@ -5,6 +5,7 @@ and Yuan 2009): 2 (n - 1) / n times their bytes cross every link. Part of that h
 divided by n keeps kernels less busy, so the work itself scales a little worse than 1 / n.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kilowait.core.errors import InputError
@@ -65,3 +66,32 @@ def parallel_energy_j(one: SingleGpuRun, power_w: float, idle_w: float, gpus: in
     """Joules of all GPUs together: the work's dynamic energy stays, and every board idles for as long as it takes."""
     dynamic_j = (power_w - idle_w) * one.runtime_s / FILL ** (gpus.bit_length() - 1)
     return dynamic_j + idle_w * gpus * parallel_runtime_s(one, gpus, link)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Equal collectives of one rank: bytes of a message, how often, among how many ranks."""
+
+    op: str
+    bytes: float
+    count: float
+    ranks: int
+
+
+_ROUNDS = {"all_reduce": 2, "barrier": 2, "send": 0, "receive": 0}
+"""How often a ring goes round in a collective; once where nothing else is said."""
+
+
+def message_s(message: Message, link: Link) -> float:
+    """Seconds of one collective on a ring; point to point, its bytes cross one link."""
+    rounds = _ROUNDS.get(message.op, 1)
+    if rounds == 0:
+        return message.bytes / link.bandwidth + link.latency_s
+    steps = rounds * (message.ranks - 1)
+    return steps / message.ranks * message.bytes / link.bandwidth + steps * link.latency_s
+
+
+def waiting_s(messages: Sequence[Message], work_s: float, link: Link) -> float:
+    """Seconds that a rank waits for its exchanges beyond those that hide behind `work_s` seconds of its work."""
+    exchange_s = sum(message.count * message_s(message, link) for message in messages)
+    return max(exchange_s * (1 - OVERLAP), exchange_s - work_s)

@@ -19,6 +19,7 @@ from kilowait.core.errors import InputError
 from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_answer, send_request
 from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.record import HOW, Completeness, DryRun
+from kilowait.predict.foreign import foreign
 from kilowait.predict.interpreter import OWN, Interpreter, plain_environment
 from kilowait.program.source import Source
 
@@ -73,6 +74,8 @@ class DryRunner:
         if program.entrypoint not in program.files:
             names = ", ".join(sorted(program.files)[:10])
             raise InputError(f"entrypoint {program.entrypoint!r} is not among the files ({names})")
+        if reason := foreign(program.files, program.entrypoint, program.environment):
+            return self._failed(program, reason)
         request = DryRunRequest(program=program, target=self.target, budget_s=self.budget_s)
         answer = self._ask(request)
         if answer.failure:
@@ -185,6 +188,9 @@ def checked(data: bytes, program: DryProgram, target: str) -> DryRun:
     numbers = [run.steps, run.parameters, run.peak_memory_bytes, run.seconds, run.samples, run.limit_s]
     for op in run.operations:
         numbers += [op.count, op.flops, op.bytes_read, op.bytes_written, op.kernels]
+    numbers.append(run.world)
+    for exchange in run.exchanges:
+        numbers += [exchange.bytes, exchange.count, exchange.ranks]
     if not all(math.isfinite(number) and number >= 0 for number in numbers):
         raise ValueError("a number in it is negative or not finite")
     return run

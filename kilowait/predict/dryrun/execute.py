@@ -20,11 +20,13 @@ import torch
 from kilowait.predict.dryrun.child.ending import BUDGET, place_of, progress, reason_of, remedy_for, unbounded_by
 from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.child.variables import give_variables, watch_variables
+from kilowait.predict.dryrun.distributed.exchanges import noted
+from kilowait.predict.dryrun.distributed.world import pretend_world
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.forward import record_forward
 from kilowait.predict.dryrun.pretend.fused_kernels import pretend_kernels
 from kilowait.predict.dryrun.pretend.libraries import pretend_libraries
-from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.record import Completeness, DryRun, Exchange
 from kilowait.predict.dryrun.recorder import MOST_LINES, Recorder
 from kilowait.predict.dryrun.sandbox import ROOT, WALL
 from kilowait.predict.dryrun.script import record_script
@@ -112,6 +114,7 @@ def _run(recorder: Recorder, program: DryProgram, folder: Path, import_time: Imp
     import_time.install()
     stand_in(recorder, folder)
     watch_variables({program.entrypoint, entrypoint.name, *program.files}, recorder.unset_variable)
+    pretend_world(recorder)
     text = program.files[program.entrypoint].decode("utf-8-sig")
     if is_forward(text):
         recorder.parameters = record_forward(recorder, text, program.entrypoint)
@@ -153,4 +156,9 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, remedy: str, s
         unbounded=unbounded,
         remedy=remedy,
         interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
+        world=max(1, recorder.world),
+        exchanges=tuple(
+            Exchange(op=op, dtype=dtype, bytes=size, count=count, ranks=ranks)
+            for op, dtype, size, count, ranks in noted(recorder)
+        ),
     )

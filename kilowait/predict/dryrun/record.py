@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 _LATER = (
-    *("assumptions", "assumed_how", "missing", "unset", "interpreter"),
+    *("assumptions", "assumed_how", "missing", "unset", "interpreter", "exchanges"),
     *("samples", "limit_s", "unbounded", "remedy"),
 )
 """What records of older versions have not got; left out of the JSON where it is empty."""
@@ -61,7 +62,8 @@ class Operation:
     (a multiplication and an addition are two), `bytes_read` and `bytes_written` (every tensor once, no cache), and
     `kernels`, the launches on a GPU as far as the operator's name tells. `shapes` are those of the tensors in its
     arguments, in order, and `attributes` its other arguments, both as JSON; numbers with a fraction among these are the
-    first call's and may differ in the others. `device` is "cuda" or "cpu".
+    first call's and may differ in the others. `device` is "cuda" or "cpu". `layout` is "channels_last" where images or
+    volumes among the inputs lie in memory that way, and empty otherwise.
     """
 
     op: str
@@ -75,6 +77,27 @@ class Operation:
     kernels: int
     shapes: str = "[]"
     attributes: str = "[]"
+    layout: str = ""
+
+
+def _written(operation: Operation) -> dict[str, Any]:
+    """The fields of an operation; a layout only where there is one, as in records of older versions."""
+    return {name: value for name, value in vars(operation).items() if value or name != "layout"}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Equal collectives of a rank: `bytes` of one message, how often (weights of loops included), among how many ranks.
+
+    `op` is all_reduce, all_gather, reduce_scatter, broadcast, reduce, gather, scatter, all_to_all, send, receive or
+    barrier; `dtype` is "object" where Python's objects are sent.
+    """
+
+    op: str
+    dtype: str
+    bytes: float
+    count: float
+    ranks: int
 
 
 @dataclass(frozen=True)
@@ -93,6 +116,9 @@ class DryRun:
     `samples` are what the loaders of its training loops gave (0: none counted); `limit_s` are seconds after which the
     program ends by itself (0: it does not). `unbounded` says why the operations are no measure of the job: nothing
     tells how often a loop runs, or it was ended outside any loop. `remedy` is what the user can do about the reason.
+
+    A distributed program is run as one rank of `world`: the work is that rank's, `exchanges` what it exchanges with the
+    others.
     """
 
     content_hash: str
@@ -113,11 +139,17 @@ class DryRun:
     unbounded: str = ""
     remedy: str = ""
     interpreter: str = field(default="", compare=False)  # how it was had, no part of what was found
+    world: int = 1
+    exchanges: tuple[Exchange, ...] = ()
 
     def to_json(self) -> bytes:
         """The record as JSON; `dry_runner.read_dry_run` is its inverse."""
         fields = {name: value for name, value in vars(self).items() if value or name not in _LATER}
-        fields["operations"] = [vars(operation) for operation in self.operations]
+        fields["operations"] = [_written(operation) for operation in self.operations]
+        if self.exchanges:
+            fields["exchanges"] = [vars(exchange) for exchange in self.exchanges]
+        if self.world == 1:
+            del fields["world"]
         return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
     @property

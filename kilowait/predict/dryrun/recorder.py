@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kilowait.predict.dryrun.child.older_torch import STORAGES_LAST, when_gone
 from kilowait.predict.dryrun.child.values_said import mark_doubt, same_said, value_said
+from kilowait.predict.dryrun.distributed.exchanges import EXCHANGES, exchange
 from kilowait.predict.dryrun.formulas import flops_of
 from kilowait.predict.dryrun.loops.loop_ends import LoopEnds
 from kilowait.predict.dryrun.loops.unknown import SOME
@@ -33,7 +34,20 @@ from kilowait.predict.dryrun.sizes import sized
 from kilowait.predict.dryrun.standins.packages.custom_operators import guessed_result
 from kilowait.predict.dryrun.standins.packages.unmodelled_calls import UnmodelledCalls
 from kilowait.predict.dryrun.tally import Key, Tallies
-from kilowait.predict.dryrun.tensors import attributes_of, bytes_of, crosses, device_of, dtype_of, tensors_in
+from kilowait.predict.dryrun.tensors import (
+    CUDA,
+    META,
+    attributes_of,
+    bytes_of,
+    composite,
+    crosses,
+    device_of,
+    dtype_of,
+    layout_of,
+    tensors_in,
+    told,
+    unfolds,
+)
 from kilowait.predict.dryrun.values import remember
 
 _SILENT = ("prim", "profiler")
@@ -67,6 +81,7 @@ class Recorder:
 
     `unknown_answers` counts the values that were asked for and are not known, `built` parameters that were made.
     `ends` is what tells how long the program goes on.
+    `world` is of how many ranks it is one, 0 until it makes a process group.
     """
 
     target: str = "cuda"
@@ -87,6 +102,7 @@ class Recorder:
     missing: dict[str, None] = field(default_factory=dict)
     unmodelled: UnmodelledCalls = field(default_factory=UnmodelledCalls)
     unset: dict[str, None] = field(default_factory=dict)
+    world: int = 0
     tallies: Tallies = field(default_factory=Tallies)
     flops: dict[Key, float] = field(default_factory=dict)
     _costs: dict[Key, _Cost] = field(default_factory=dict)
@@ -104,9 +120,8 @@ class Recorder:
 
     def see(self, op: str, inputs: list[Tensor], outputs: list[Tensor], attributes: Any, flops: Any) -> None:
         """Count one call of an operator that moves data; `flops` is a function, asked for the first of equal calls."""
-        shapes = tuple(tuple(t.shape) for t in inputs)
-        device = device_of(inputs, outputs)
-        key = (op, dtype_of(inputs, outputs), device, shapes, _without_floats(attributes))
+        shapes, device = tuple(tuple(t.shape) for t in inputs), device_of(inputs, outputs)
+        key = (op, dtype_of(inputs, outputs), device, shapes, _without_floats(attributes), layout_of(inputs))
         if key not in self._costs:
             self._costs[key] = _Cost(
                 flops=flops(),
@@ -181,6 +196,7 @@ def _operation(key: Key, cost: _Cost, count: float) -> Operation:
         dtype=key[1],
         device=key[2],
         shapes=json.dumps(key[3]),
+        layout=key[5],
         attributes=cost.attributes,
         kind=cost.kind,
         count=count,
@@ -212,17 +228,21 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(map(unfolds, types)):
+            return NotImplemented
         if func is torch.ops.prim.device.default:
-            return _told(args[0].fake_device if isinstance(args[0], FakeTensor) else func(*args))
-        if _composite(func):  # only in inference mode: elsewhere its parts come here
+            return told(args[0].fake_device if isinstance(args[0], FakeTensor) else func(*args))
+        if composite(func):  # only in inference mode: elsewhere its parts come here
             with self:
                 return func.decompose(*args, **(kwargs or {}))
         if (body := self.recorder.bodies.get(func._schema.name)) is not None:  # an operator of the program's own
             with self:
                 return body(*args, **(kwargs or {}))
         kwargs = dict(kwargs or {})
-        if kwargs.get("device") == _META:
-            kwargs["device"] = _CUDA
+        if kwargs.get("device") == META:
+            kwargs["device"] = CUDA
+        if func.namespace in EXCHANGES:
+            return exchange(self.recorder, func, args, kwargs)
         op = func._schema.name.replace("::", ".")
         if op == "aten._local_scalar_dense":
             return value_said(self.recorder, args[0])
@@ -247,23 +267,6 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self.memory.call(func, args, kwargs)
         except UnsupportedOperatorException:
             return guessed_result(self.recorder, func, args, kwargs)
-
-
-@cache
-def _composite(func: Any) -> bool:
-    """Whether an operator is nothing but calls of others."""
-    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
-
-
-_META, _CUDA = torch.device("meta"), torch.device("cuda:0")
-
-
-def _told(device: torch.device) -> torch.device:
-    """The device that C++ is told of.
-
-    The engine of autograd wants streams and threads of a CUDA device and none of a meta device; Python asks elsewhere.
-    """
-    return _META if device.type == "cuda" else device
 
 
 @contextmanager

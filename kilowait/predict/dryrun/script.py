@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kilowait.predict.dryrun.child.import_time import ImportTime
+from kilowait.predict.dryrun.frameworks.savers import write_nothing
+from kilowait.predict.dryrun.frameworks.trainers import watch_trainers
 from kilowait.predict.dryrun.local_imports import LocalImports
 from kilowait.predict.dryrun.loops.loops import Loops
 from kilowait.predict.dryrun.loops.rewrite import LOOPS, rewrite
@@ -38,6 +40,8 @@ def record_script(
     sys.modules["__main__"] = module
     LocalImports(root, loops, sites, import_time).install()
     _notice_exits(recorder)
+    watch_trainers(loops, sites)
+    write_nothing()
     try:
         with tracing(recorder):
             exec(code, module.__dict__)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+META, CUDA = torch.device("meta"), torch.device("cuda:0")
 
 
 def tensors_in(tree: Any) -> list[Tensor]:
@@ -57,3 +61,35 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return f"T*{len(value)}" if value and all(isinstance(v, Tensor) for v in value) else [_plain(v) for v in value]
     return value
+
+
+@cache
+def composite(func: Any) -> bool:
+    """Whether an operator is nothing but calls of others."""
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+
+
+@cache
+def unfolds(kind: Any) -> bool:
+    """Whether a kind of tensor is made of others (DTensor, nested): what it does with those is seen by itself."""
+    return kind is not FakeTensor and kind.__torch_dispatch__ is not Tensor.__torch_dispatch__
+
+
+def told(device: torch.device) -> torch.device:
+    """The device that C++ is told of.
+
+    The engine of autograd wants streams and threads of a CUDA device and none of a meta device; Python asks elsewhere.
+    """
+    return META if device.type == "cuda" else device
+
+
+def layout_of(inputs: list[Tensor]) -> str:
+    """`channels_last` where the channels of an image or a volume lie next to each other, else empty."""
+    return "channels_last" if any(t.dim() in _SPATIAL and _channels_last(t) for t in inputs) else ""
+
+
+_SPATIAL = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def _channels_last(tensor: Tensor) -> bool:
+    return not tensor.is_contiguous() and tensor.is_contiguous(memory_format=_SPATIAL[tensor.dim()])

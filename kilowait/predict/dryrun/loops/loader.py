@@ -33,3 +33,14 @@ def _batch(loader: DataLoader[Any], numbers: Sequence[int]) -> Any:
     if hasattr(data, "__getitems__"):
         return loader.collate_fn(data.__getitems__(numbers))
     return loader.collate_fn(fetched(data, numbers))
+
+
+ADAPTED: dict[str, Callable[[Any], Any]] = {}
+"""How objects of installed packages are seen, by the name of their class; None: as any other iterable."""
+
+
+def adapt(iterable: Any) -> Any:
+    """The view of an object of an installed package that is known by name, None for any other."""
+    kind = type(iterable)
+    adapted = ADAPTED.get(f"{kind.__module__}.{kind.__qualname__}")
+    return adapted(iterable) if adapted else None

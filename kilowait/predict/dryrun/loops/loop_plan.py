@@ -166,11 +166,11 @@ class LoopPlan:
         """A number by item, the same for items of one class; counters come last, as they rest on it."""
         items = np.arange(length, dtype=np.int64)
         codes = (items > 0).astype(np.int64)
-        for question in self._questions:
+        for question in list(self._questions):  # a thread that draws a bar may ask meanwhile
             if question.counter is None:
                 codes = _refined(codes, question.answers(items))
         tables: dict[Any, IntArray] = {}
-        for question in self._questions:
+        for question in list(self._questions):  # a thread that draws a bar may ask meanwhile
             if question.counter is not None:
                 table = tables.get(question.counter)
                 if table is None:

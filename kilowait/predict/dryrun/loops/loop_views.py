@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from kilowait.predict.dryrun.loops.index import Question
-from kilowait.predict.dryrun.loops.loader import batches
+from kilowait.predict.dryrun.loops.loader import adapt, batches
 from kilowait.predict.dryrun.loops.running_loop import Loop, index_of
 from kilowait.predict.dryrun.recorder import Recorder
 
@@ -178,7 +178,7 @@ def view(iterable: Any) -> View:
     if isinstance(iterable, Tensor):
         return View(length=len(iterable), at=lambda j, _loop: iterable[int(j)])
     if isinstance(iterable, DataLoader):
-        return _loader(iterable)
+        return adapt(iterable) or _loader(iterable)
     if isinstance(iterable, _BaseDataLoaderIter):
         left = _length(iterable)
         return View(length=None if left is None else left - iterable._num_yielded, rest=iterable, samples=True)

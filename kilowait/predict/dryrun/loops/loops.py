@@ -143,6 +143,8 @@ class Loops:
             if len(self.recorder.ends.clocks) > test.clocks:
                 self._tests.leaves(loop, test, False, CONDITION, may_change=may_change)
                 return True
+            if not go:
+                loop.plan.cut(0)
             return go
         if not self._tests.leaves(loop, test, not go, CONDITION, may_change=may_change):
             return True

@@ -8,7 +8,7 @@ comprehensions, `append`, `d[k] = v`, counters and the tests that leave a loop a
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Any
 
@@ -30,6 +30,21 @@ def rewrite(text: str | bytes, name: str, sites: Sites | None = None) -> ast.Mod
     tree = ast.parse(text, name)
     _Rewriter(count(1) if sites is None else sites, name).visit(tree)
     return ast.fix_missing_locations(tree)
+
+
+def rewritten_functions(
+    text: str | bytes, name: str, names: Collection[str], sites: Sites
+) -> list[tuple[str, ast.FunctionDef]]:
+    """The functions of these names with their loops rewritten, each with the name of its class ("" for none)."""
+    tree = ast.parse(text, name)
+    owners = [("", tree.body), *((node.name, node.body) for node in tree.body if isinstance(node, ast.ClassDef))]
+    found = [
+        (owner, node)
+        for owner, body in owners
+        for node in body
+        if isinstance(node, ast.FunctionDef) and node.name in names
+    ]
+    return [(owner, ast.fix_missing_locations(_Rewriter(sites, name).visit(node))) for owner, node in found]
 
 
 class _Rewriter(ast.NodeTransformer):

@@ -79,6 +79,10 @@ class Stream(Event):
 
     wait_event = wait_stream = Event.record
 
+    def is_capturing(self) -> bool:
+        """Whether a graph of kernels is being made: that is pretended elsewhere."""
+        return False
+
 
 def pretend_cuda() -> None:
     """Replace what programs ask of `torch.cuda`."""

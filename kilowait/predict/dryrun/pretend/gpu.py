@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from kilowait.predict.dryrun.child.device_fallbacks import pretend_device_answers
 from kilowait.predict.dryrun.child.older_torch import keep_devices_closed, let_parameters_change_device
+from kilowait.predict.dryrun.pretend.accelerator import pretend_accelerator
 from kilowait.predict.dryrun.pretend.cuda import pretend_cuda
 
 CUDA, META = 1, 14
@@ -29,6 +30,7 @@ def pretend_gpu() -> None:
     FakeTensorMode()  # what it loads looks at torch.cuda, and must find it as it is
     _guard()
     pretend_cuda()
+    pretend_accelerator()
     torch.Tensor.to = _to  # type: ignore[method-assign,assignment]
     torch.Tensor.cuda = _cuda  # type: ignore[method-assign,assignment]
     let_modules_move()
@@ -55,7 +57,8 @@ def _indexed(device: Any) -> Any:
     """The guard cannot say which device is current: name it."""
     if isinstance(device, (str, torch.device)) and str(device) == "cuda":
         return torch.device("cuda:0")
-    return torch.device("cuda", device) if type(device) is int else device
+    is_number = isinstance(device, int) and not isinstance(device, bool)
+    return torch.device("cuda", int(device)) if is_number else device
 
 
 def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,8 @@ from torch.utils.data import DataLoader
 from kilowait.predict.dryrun.child.older_torch import GRAD_SCALER, takes_many
 from kilowait.predict.dryrun.loops.clock import pretend_clock
 from kilowait.predict.dryrun.loops.unknown import comes_from_unknown, tell, unknown
+from kilowait.predict.dryrun.pretend.copies import pretend_copies
+from kilowait.predict.dryrun.pretend.graphs import pretend_graphs
 from kilowait.predict.dryrun.pretend.lbfgs import pretend_lbfgs
 from kilowait.predict.dryrun.pretend.packing import pretend_packing
 from kilowait.predict.dryrun.recorder import Recorder
@@ -47,12 +48,22 @@ def pretend_libraries(recorder: Recorder) -> None:
     pretend_lbfgs(recorder)
     pretend_clock(recorder.ends.clocks.append)
     tell(recorder.decide)
+    pretend_copies()
+    pretend_graphs(recorder)
 
 
 def _count_steps(recorder: Recorder) -> None:
-    def stepped(*_: Any) -> None:
-        recorder.tallies.open.steps += 1.0
+    depth = [0]
 
+    def begun(*_: Any) -> None:
+        depth[0] += 1
+
+    def stepped(*_: Any) -> None:
+        depth[0] -= 1
+        if depth[0] == 0:  # an optimizer may step another inside
+            recorder.tallies.open.steps += 1.0
+
+    optimizers.register_optimizer_step_pre_hook(begun)
     optimizers.register_optimizer_step_post_hook(stepped)
     # On a GPU optimizers take many tensors a kernel; they look at the type of the parameters to decide.
     optimizers._foreach_supported_types.append(FakeTensor)
@@ -171,28 +182,12 @@ def _nothing_to_do() -> None:
         (nn.Module, "compile", _nothing),
         (nn, "DataParallel", Alone),
         (nn.parallel, "DataParallel", Alone),
-        (nn.parallel, "DistributedDataParallel", Alone),
         (torch.profiler, "profile", PretendedProfiler),
         (torch.autograd.profiler, "profile", PretendedProfiler),
         (GRAD_SCALER, "_maybe_opt_step", _always_step),
     )
     for owner, name, replacement in replacements:
         setattr(owner, name, replacement)
-    if torch.distributed.is_available():
-        _alone()
-
-
-def _alone() -> None:
-    """The one process of a distributed job; what it would send to others is not counted."""
-    answers: dict[str, Any] = {
-        "init_process_group": None,
-        "destroy_process_group": None,
-        "barrier": None,
-        "all_reduce": None,
-    }
-    answers |= {"broadcast": None, "is_initialized": True, "get_rank": 0, "get_world_size": 1, "get_backend": "nccl"}
-    for name, answer in answers.items():
-        setattr(torch.distributed, name, lambda *_, _answer=answer, **__: _answer)
 
 
 class PretendedProfiler:
@@ -217,11 +212,11 @@ class _Wrapped(type):
 
 
 class Alone(metaclass=_Wrapped):
-    """`DataParallel` and `DistributedDataParallel` over one GPU: the module itself, with the names that they add."""
+    """`DataParallel` over one GPU: the module itself, with the name that it adds."""
 
     def __new__(cls, module: nn.Module, *_: Any, **__: Any) -> Any:
         """The module, marked."""
-        vars(module).update(module=module, no_sync=nullcontext)
+        vars(module).update(module=module)
         return module
 
 
