@@ -20,12 +20,14 @@ from kilowait.isolation.refused_calls import refuse_calls
 
 HOME = "/job"
 ETC = (
-    "alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "fonts", "group", "host.conf", "hostname",
+    "alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "fonts", "host.conf", "hostname",
     "hosts", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "locale.conf", "localtime",
-    "machine-id", "magic", "mime.types", "nsswitch.conf", "nvidia", "OpenCL", "os-release", "passwd", "pki", "profile",
+    "machine-id", "magic", "mime.types", "nsswitch.conf", "nvidia", "OpenCL", "os-release", "pki", "profile",
     "protocols", "resolv.conf", "services", "ssl/certs", "ssl/openssl.cnf", "timezone", "vulkan",
 )  # fmt: skip
 """What programs look up; the rest of /etc may hold secrets."""
+USER = "job"
+"""What a job's user is called: programs ask for the name of theirs, and some end where there is none."""
 SEEN = ("/opt", "/sys", "/run/nvidia-persistenced")
 EXTRA_DEVICES = ("/dev/infiniband", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps")
 """Shown where they are: what all boards of NVIDIA share, and fast networks."""
@@ -93,6 +95,8 @@ def _build(room: JobRoom, root: Path) -> None:
     for name in (*(f"/etc/{name}" for name in ETC), *SEEN):
         if Path(name).exists():
             new.show(Path(name))
+    for file, line in (("/etc/passwd", "{user}:x:{uid}:{uid}::{home}:/bin/sh"), ("/etc/group", "{user}:x:{uid}:")):
+        new.write(file, _with_own(file, line.format(user=USER, uid=room.uid, home=HOME)))
     for name in (*EXTRA_DEVICES, *room.devices):
         if Path(name).exists():
             new.show(Path(name), writable=True)
@@ -107,6 +111,12 @@ def _build(room: JobRoom, root: Path) -> None:
     new.link("/dev/fd", "/proc/self/fd")
     new.processes(read_only=False)
     new.enter(HOME)
+
+
+def _with_own(file: str, line: str) -> str:
+    """The machine's list of users or groups, and the job's own."""
+    listed = Path(file).read_text(errors="replace").rstrip("\n") if Path(file).exists() else ""
+    return f"{listed}\n{line}\n".lstrip("\n")
 
 
 def _within(name: str, hidden: tuple[str, ...]) -> bool:

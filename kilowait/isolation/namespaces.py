@@ -93,6 +93,10 @@ class NewRoot:
         else:
             call("mount", b"/dev/null", bytes(target), None, MS_BIND, None)
 
+    def write(self, name: str, text: str) -> None:
+        """A small file of the new root's own."""
+        self._place(name).write_text(text)
+
     def link(self, name: str, to: str) -> None:
         """A symbolic link."""
         self._place(name).symlink_to(to)

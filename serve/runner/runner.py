@@ -23,6 +23,7 @@ import kilowait
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import MAX_REASON, Attempt, Ending, Log, Program
+from kilowait.isolation.job_room import USER
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.measure.allotment import Allotment, allot
 from kilowait.measure.joblog import read_log
@@ -123,6 +124,8 @@ class Runner:
             **{name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
             "HOME": place.home,
             "TMPDIR": place.temporary_name,
+            "USER": USER,
+            "LOGNAME": USER,
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",

@@ -130,6 +130,15 @@ def test_what_a_job_must_not_do_fails(run, attempt):
 
 @needs_room
 @needs_root
+def test_a_job_may_ask_for_the_name_of_its_user(run):
+    _, said = run(
+        "import os, pwd, grp; print(pwd.getpwuid(os.getuid())[:6], grp.getgrgid(os.getgid())[0], pwd.getpwuid(0)[0])"
+    )
+    assert said.strip() == f"('job', 'x', {uid_of(0)}, {uid_of(0)}, '', '/job') job root"
+
+
+@needs_room
+@needs_root
 def test_jobs_are_users_of_their_own_and_do_not_see_each_other(run, tmp_path):
     ids = [run("import os; print(os.getuid(), os.getgid(), os.getgroups())")[1].strip() for _ in range(2)]
     assert ids == [f"{uid_of(0)} {uid_of(0)} []", f"{uid_of(1)} {uid_of(1)} []"]
