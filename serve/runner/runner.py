@@ -124,6 +124,7 @@ class Runner:
             "HOME": place.home,
             "TMPDIR": place.temporary_name,
             "LANG": "C.UTF-8",
+            "PYTHONPATH": os.pathsep.join(filter(None, (program.environment.get("PYTHONPATH"), place.home))),
             "PYTHONUNBUFFERED": "1",
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "CUDA_VISIBLE_DEVICES": ",".join(allotment.gpu_ids),
