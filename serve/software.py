@@ -19,6 +19,14 @@ def checked_software(software: Mapping[str, str]) -> Mapping[str, str]:
     return software
 
 
+def software_of(text: str) -> tuple[str, str]:
+    """Read "NAME=/PATH/TO/PYTHON"; raises InputError."""
+    name, equals, python = text.partition("=")
+    if not (name and equals and python):
+        raise InputError(f"software {text!r}: must be NAME=PYTHON, as in vision=/opt/envs/vision/bin/python")
+    return name, python
+
+
 def python_of(software: Mapping[str, str], name: str | None) -> str:
     """The interpreter of the environment that was asked for, "" where none was; raises Refusal."""
     if not name:

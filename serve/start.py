@@ -37,6 +37,7 @@ from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
 from .scheduler.open_cluster import refuse_open_cluster
 from .scheduler.settings import POLICY
+from .software import software_of
 
 MEMORY_BYTES = 200_000_000
 EXAMPLE = """\
@@ -110,6 +111,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--learn-pretended", action="store_true", help="with --pretend: learn from pretended jobs too, marked so")
     add("--isolation", choices=MODES, default=AUTO, help="how jobs are kept apart (default: the strongest that holds)")
     add("--mount", action="append", default=[], metavar="/PATH[:rw][@OWNER,..]", help="what jobs see besides their own")
+    choice = "an environment that jobs may choose by name; may be repeated"
+    add("--software", action="append", default=[], metavar="NAME=PYTHON", help=choice)
     per_gpu = "what a job may hold of the node's memory for each of its GPUs (default: its share)"
     add("--memory-gb-per-gpu", type=float, metavar="GB", help=per_gpu)
     add("--container-image", default="", metavar="IMAGE", help="for --isolation container")
@@ -127,6 +130,7 @@ def _options(args: argparse.Namespace) -> Options:
         allow_open_cluster=args.allow_open_cluster,
         isolation=args.isolation,
         mounts=args.mount,
+        software=dict(map(software_of, args.software)),
         memory_gb_per_gpu=args.memory_gb_per_gpu,
         container_image=args.container_image,
     )

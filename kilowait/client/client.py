@@ -45,10 +45,14 @@ class Client:
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
-    def predict(self, path: Path | str) -> Json:
-        """What a source file takes on each type."""
+    def predict(
+        self, path: Path | str, *, software: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> Json:
+        """What a source file takes on each type, in an environment of the operator's and with variables it sees."""
         source = read_source(path)
-        return self.ask("POST", "/v1/predict", json={"source": source.text, "name": source.name})
+        given = {"software": software, "environment": environment and dict(environment)}
+        more = {name: value for name, value in given.items() if value}
+        return self.ask("POST", "/v1/predict", json={"source": source.text, "name": source.name, **more})
 
     def submit(self, asked: Mapping[str, Any], key: str | None = None) -> Json:
         """Submit what `job_of` made; the same key is the same job."""

@@ -1,6 +1,7 @@
 """Why a job can never run on a GPU type of a cluster, in words."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 from kilowait.core.jobs import Job, Prediction
@@ -32,3 +33,15 @@ def obstacle(cluster: "Cluster", job: Job, predictions: Mapping[str, Prediction]
     if job.one_node and job.gpus_on(gpu_type) > (largest := cluster.largest[gpu_type]):
         return f"needs {job.gpus_on(gpu_type)} GPUs of one node, the largest {gpu_type} node has {largest}"
     return None
+
+
+def possible(cluster: "Cluster", job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
+    """On how many boards a job runs on each type that is no `obstacle` to it, most powerful first."""
+    allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
+    counts = {}
+    for gpu_type, total in (cluster.largest if job.one_node else cluster.total).items():
+        if gpu_type in predictions and (allowed is None or gpu_type in allowed):
+            count = by_type.get(gpu_type, gpus) if by_type else gpus
+            if count <= total and (memory is None or memory <= cluster.memory_bytes.get(gpu_type, inf)):
+                counts[gpu_type] = count
+    return counts

@@ -6,16 +6,16 @@ kept up from then on, so nobody pays for a view that no policy looks at. What ch
 """
 
 import copy
-import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 from types import MappingProxyType
 
 import msgspec
 
 from kilowait.cluster.boards import Boards
-from kilowait.cluster.obstacles import obstacle, refusal
+from kilowait.cluster.obstacles import obstacle, possible, refusal
 from kilowait.cluster.standing import Active, Snapshot, Waiting, Withdrawn
 from kilowait.cluster.views.ends import Ends
 from kilowait.cluster.views.ranking import JobKey, Key, Keys, Ranking, ranked_in, ranking_by
@@ -114,14 +114,20 @@ class Cluster:
         return ranking_by(key, self._rankings) or self._new_ranking(Keys(key, per_job=True))
 
     def predicted_ends(self) -> Mapping[str, Sequence[tuple[float, int]]]:
-        """By type, when its running jobs are predicted to end, and the thousandths of GPUs that each gives back.
+        """By type, when its running jobs are expected to end (`kilowait.cluster.overrun`), the soonest first, and the
+        thousandths of GPUs that each gives back. It is the cluster's own: change nothing."""
+        return self.ends().by_type
 
-        The soonest come first; those that are past belong to jobs that have overrun their prediction. It is the
-        cluster's own: change nothing.
-        """
+    def next_renewal_s(self) -> float:
+        """When the next estimate passes, and it is time to decide again; inf where nobody asked for one, or waits."""
+        return inf if self._ends is None or not self.waiting else self.ends().next_s()
+
+    def ends(self) -> Ends:
+        """The running jobs by their expected ends, as of now."""
         if self._ends is None:
-            self._ends = Ends.of(self.active.values(), self.total, self.draining)
-        return self._ends.by_type
+            self._ends = Ends.of(self.active.values(), self.total, self.draining, self.now_s)
+        self._ends.renew(self.now_s)
+        return self._ends
 
     @property
     def scale(self) -> Scale:
@@ -141,14 +147,7 @@ class Cluster:
 
     def possible(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
         """On how many boards a job runs on each type that is no `obstacle` to it, most powerful first."""
-        allowed, by_type, memory, gpus = job.allowed, job.gpus_by_type, job.memory_bytes, job.gpus
-        counts = {}
-        for gpu_type, total in (self.largest if job.one_node else self.total).items():
-            if gpu_type in predictions and (allowed is None or gpu_type in allowed):
-                count = by_type.get(gpu_type, gpus) if by_type else gpus
-                if count <= total and (memory is None or memory <= self.memory_bytes.get(gpu_type, math.inf)):
-                    counts[gpu_type] = count
-        return counts
+        return possible(self, job, predictions)
 
     def refusal(self, job: Job, predictions: Mapping[str, Prediction]) -> str | None:
         """Why this job can never run on the present inventory, None when it can."""

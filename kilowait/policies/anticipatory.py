@@ -4,7 +4,6 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +23,7 @@ from kilowait.policies.patient import (
     ERROR_SD,
     SEED,
     WAIT_S_PER_KWH,
-    expected_end_s,
+    error_rule,
 )
 from kilowait.policies.planning.futures import ArrivalModel
 from kilowait.policies.planning.profile import Profile, Reservation, start_all
@@ -119,9 +118,7 @@ def anticipatory(
         if not room or not any(room.fitting(waiting) for waiting in cluster.queue()):
             return []
         queue = sorted(cluster.queue(), key=lambda w: (not room.fitting(w), _least_area(w)))[:horizon]
-        profile = Profile(
-            cluster, partial(expected_end_s, now_s=cluster.now_s, error_sd=error_sd) if error_sd else None
-        )
+        profile = Profile(cluster, error_rule(cluster.now_s, error_sd))
         return start_all(_decide(cluster, profile, queue, settings), cluster, room)
 
     return anticipatory

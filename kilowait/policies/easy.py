@@ -25,17 +25,18 @@ KERNEL = "easy_backfill"
 """The compiled kernel that can run it."""
 
 End = tuple[float, int]
-"""A predicted end in seconds, and the thousandths of GPUs that are then given back."""
+"""An expected end in seconds, and the thousandths of GPUs that are then given back."""
 
 
 def easy() -> Policy:
     """A policy that holds GPUs for the head of the queue only, and starts behind it whatever does not delay it.
 
-    A running job is predicted to end at `placed_s` plus its predicted seconds on its type, or now if that is past.
-    The head's start on type j is the earliest time, now or a predicted end, at which a_ij GPUs of j are free; the
-    head is for the type whose start plus t_ij is least, ties to the more powerful. If that start is now and the
-    GPUs are there it starts, and the next job is the head. Else its start is the shadow time, and the GPUs of j
-    free at the shadow time beyond a_ij are the extra GPUs.
+    A running job is expected to end at `placed_s` plus its predicted seconds on its type, and at a renewed estimate
+    once that has passed (`kilowait.cluster.overrun`): never now, so that the GPUs of a job that overruns are not taken
+    for free ones. The head's start on type j is the earliest time, now or an expected end, at which a_ij GPUs of j are
+    free; the head is for the type whose start plus t_ij is least, ties to the more powerful. If that start is now it
+    starts, and the next job is the head. Else its start is the shadow time, and the GPUs of j free at the shadow time
+    beyond a_ij are the extra GPUs.
 
     The jobs behind it, in queue order, start now where they fit: on another type always; on j if they are predicted
     to end by the shadow time, or on extra GPUs, which are then used up. Of several such types a job takes its
@@ -117,14 +118,13 @@ def _soonest(waiting: Waiting, now_s: float, room: Room, ends: Callable[[str], I
 
 
 def _earliest_s(milli: int, now_s: float, free: int, ends: Iterable[End]) -> float:
-    """The first time, now or a predicted end, at which so many thousandths are free."""
+    """The first time, now or an expected end, at which so many thousandths are free; inf where others hold too many."""
     start_s = now_s
     for end_s, freed in ends:
-        if free >= milli and end_s > now_s:
+        if free >= milli:
             break
-        free += freed
-        start_s = max(start_s, end_s)
-    return start_s
+        free, start_s = free + freed, end_s
+    return start_s if free >= milli else math.inf
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,10 +2,11 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from kilowait.cluster.overrun import estimated_end_s
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
@@ -95,9 +96,7 @@ def patient(
         if not room or not any(room.fitting(waiting) for waiting in cluster.queue()):
             return []
         queue = [candidate(cluster, waiting, *prices) for waiting in cluster.queue()]
-        profile = Profile(
-            cluster, partial(expected_end_s, now_s=cluster.now_s, error_sd=error_sd) if error_sd else None
-        )
+        profile = Profile(cluster, error_rule(cluster.now_s, error_sd))
         cheapest = cheapest_plan(cluster, profile, queue, effort, horizon, seed)
         return start_all((reservation(*start) for start in cheapest.starts), cluster, room)
 
@@ -105,21 +104,27 @@ def patient(
 
 
 def expected_end_s(active: Active, now_s: float, error_sd: float) -> float:
-    """When a running job is expected to end, given that it has not ended yet.
+    """When a running job is expected to end, given that it has not ended yet; always after now.
 
-    With `error_sd` > 0 the logarithm of its run time is normal about the predicted one with that standard deviation:
-    the end is the mean of what is left of that distribution, so a job that has overrun is expected to go on. With 0
-    predictions are exact, and a job that has overrun counts as ending now.
+    With `error_sd` > 0 the logarithm of its run time is normal about the predicted one with that standard deviation,
+    whatever its interval says: the end is the mean of what is left of that distribution. With 0 it is the estimate of
+    all planners (`kilowait.cluster.overrun`): as predicted, and renewed once that has passed.
     """
     if not error_sd:
-        return max(now_s, active.predicted_end_s)
+        return estimated_end_s(active, now_s)
     predicted_s, elapsed_s = active.predictions[active.gpu_type].runtime_s, now_s - active.placed_s
     errors = math.log(elapsed_s / predicted_s) / error_sd if elapsed_s > 0 else -math.inf
     still_running = math.erfc(errors / math.sqrt(2))
     if still_running < 1e-9:  # far out in the tail the ratio below would lose its digits
         return now_s + elapsed_s
     mean_s = predicted_s * math.exp(error_sd**2 / 2) * math.erfc((errors - error_sd) / math.sqrt(2)) / still_running
-    return max(now_s, active.placed_s + mean_s)
+    end_s = active.placed_s + mean_s
+    return end_s if end_s > now_s else estimated_end_s(active, now_s)
+
+
+def error_rule(now_s: float, error_sd: float) -> Callable[[Active], float] | None:
+    """By which rule a profile takes running jobs to end, None for the estimate of all planners."""
+    return partial(expected_end_s, now_s=now_s, error_sd=error_sd) if error_sd else None
 
 
 def candidate(cluster: Cluster, waiting: Waiting, wait_s_per_kwh: float, congestion: float) -> Candidate:
@@ -220,7 +225,7 @@ ERROR_SD = Parameter(
     name="error_sd",
     sentence="standard deviation of log(predicted / true run time)",
     default=0.0,
-    default_means="exact predictions",
+    default_means="ends as predicted, renewed for jobs that overrun",
     metavar="SD",
 )
 SEED = Parameter(name="seed", sentence="of the search's random moves", default=0, read=whole, option=False)

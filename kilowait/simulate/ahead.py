@@ -64,8 +64,9 @@ class _Ahead:
         return self.planned
 
     def _next_instant(self) -> float:
-        """Take in all that ends next."""
-        now_s = self.ends[0][0]
+        """Take in all that ends next, unless the policy looks at an expected end that passes before."""
+        now_s = min(self.ends[0][0], self.cluster.next_renewal_s())
+        self.cluster.now_s = now_s
         while self.ends and self.ends[0][0] == now_s:
             advance(self.cluster, heapq.heappop(self.ends)[2])
         return now_s

@@ -41,10 +41,11 @@ def simulate(
     `nodes` lists the GPUs of each node by type; the GPUs of a type that it lacks are on one node. `engine` says who
     runs it, by default the compiled kernels where they cover the world and pay, else the loop below.
 
-    All completions, then all arrivals of an instant are taken in before one decision round. Raises InputError for an
-    empty inventory, nodes that do not add up to it, a duplicate job id, a type that is seen but has no truth, and an
-    engine that does not cover this, and KilowaitError when the policy leaves jobs waiting although nothing runs any
-    more.
+    All completions, then all arrivals of an instant are taken in before one decision round. Where a policy looks at
+    expected ends there is one more round whenever such an end has passed (`kilowait.cluster.overrun`). Raises
+    InputError for an empty inventory, nodes that do not add up to it, a duplicate job id, a type that is seen but has
+    no truth, and an engine that does not cover this, and KilowaitError when the policy leaves jobs waiting although
+    nothing runs any more.
     """
     if engine not in get_args(Engine):
         raise InputError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
@@ -114,6 +115,8 @@ class _Loop:
             now_s = completions[0][0] if completions else inf
             if arrival is not None and arrival.time_s < now_s:
                 now_s = arrival.time_s
+            if (renewal_s := cluster.next_renewal_s()) < now_s:
+                now_s = cluster.now_s = renewal_s  # no event tells it
         if cluster.waiting:
             job_ids = ", ".join(w.job.job_id for w in cluster.queue())
             raise KilowaitError(f"the policy never placed these jobs although every GPU is free: {job_ids}")

@@ -65,7 +65,7 @@ router = APIRouter(prefix="/v1")
 @router.post("/predict")
 async def predict(body: schemas.SourceBody, desk: At, who: Reader) -> schemas.PredictionView:
     """The run time and energy of a source on each device type, without submitting it."""
-    return await desk.predict(body.source, body.name, who.owner)
+    return await desk.predict(body, who.owner)
 
 
 @router.post("/jobs", status_code=201)

@@ -16,8 +16,8 @@ import msgspec
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES
-from kilowait.core.jobs import Job, Prediction, Provenance
-from kilowait.core.submission import Program, Request, Retry
+from kilowait.core.jobs import Prediction, Provenance
+from kilowait.core.submission import Program, Request
 from kilowait.core.units import DAY_S, WHOLE
 from kilowait.history.bases import Base
 from kilowait.history.queries import decoded
@@ -36,7 +36,7 @@ from ..software import access_of, python_of
 from ..wire import schemas
 from ..wire.problems import busy
 from . import questions
-from .answers import DEADLINE, asked_wire, base_of, expectations, shared, versions, warnings_of
+from .answers import asked_wire, base_of, expectations, shared, versions, warnings_of
 from .corrections import Corrections
 from .following import Following
 from .forecasts import KEPT, Forecasts
@@ -44,7 +44,7 @@ from .isolation_watch import IsolationWatch
 from .predictor_replica import PredictionQuestion, Told
 from .programs import program_of
 from .readings import Readings
-from .submitting import Submissions
+from .submitting import Submissions, request_of, same
 
 T = TypeVar("T")
 Prepared = tuple[Request, Asks, list[str], Base | JobSource]
@@ -129,10 +129,12 @@ class Desk:
                 events = await self.ask(questions.events, self._mirror.seq, PAGE)
             return self._mirror
 
-    async def predict(self, source: str, name: str, owner: str) -> schemas.PredictionView:
+    async def predict(self, asked: schemas.SourceBody, owner: str) -> schemas.PredictionView:
         """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
-        job_source, asks, _ = await self.readings.of(Program(files={name: source}, entrypoint=name), owner)
-        if (answer := await self._forecast(job_source, asks.gpus, owner, "")) is None:
+        python = python_of(self._software, asked.software)
+        program = Program(files={asked.name: asked.source}, entrypoint=asked.name, environment=asked.environment)
+        job_source, asks, _ = await self.readings.of(program, owner)
+        if (answer := await self._forecast(job_source, asks.gpus, owner, python)) is None:
             raise busy()
         forecast, cached = answer
         base = base_of(
@@ -197,29 +199,7 @@ class Desk:
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
         source, asks, notes = await self.readings.of(program, owner, asked.gpus, types)
         predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner, program.python)
-        labels = dict(asked.labels)
-        if asked.deadline is not None:
-            labels[DEADLINE] = asked.deadline.isoformat()
-        job = Job(
-            job_id="",
-            submit_s=0.0,
-            gpus=asks.gpus,
-            allowed=asks.gpu_types,
-            memory_bytes=asked.memory_bytes,
-            gpu_milli=asked.gpu_milli,
-            one_node=asked.one_node,
-            content_hash=source.content_hash,
-            user=owner,
-            priority=asked.priority,
-        )
-        request = Request(
-            job=job,
-            predictions=predictions,
-            program=program,
-            client_key=key,
-            labels=labels,
-            retry=Retry(max_attempts=asked.max_attempts),
-        )
+        request = request_of(asked, program, source, asks, predictions, owner=owner, key=key)
         return request, asks, [*notes, *warnings_of(request, told)], base or source
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:
@@ -234,10 +214,10 @@ class Desk:
             if isinstance(base, Base):
                 self.corrections.keep(base)
             else:
-                self.following.note(job_id, base)
+                self.following.note(job_id, base, request.program.python)
         except InputError:
             before = None if key is None else await self.ask(questions.job_of_key, request.job.user or "", key)
-            if before is None or not _same(before, request):
+            if before is None or not same(before, request):
                 raise
             job_id = before["job_id"]
         return schemas.Submitted(
@@ -289,15 +269,6 @@ class Desk:
     def _policy(self) -> Any:
         assert self.settings is not None
         return POLICIES[self.settings.policy](**self.settings.policy_options)
-
-
-def _same(row: Mapping[str, Any], request: Request) -> bool:
-    """Whether an earlier job asked for the same, predictions aside: every field counts."""
-    before: Job = replace(row["submitted"].job, job_id=request.job.job_id, submit_s=request.job.submit_s)
-    program = msgspec.json.decode(row["program"], type=Program)
-    labels = msgspec.json.decode(row["labels"], type=dict[str, str])
-    retry = msgspec.json.decode(row["retry"], type=Retry)
-    return (before, program, labels, retry) == (request.job, request.program, request.labels, request.retry)
 
 
 def _watts(nodes: Sequence[tuple[float, Provenance]]) -> schemas.Figure:

@@ -33,7 +33,7 @@ TRIES, AGAIN_S = 3, 10.0
 """How often a predictor that fails is asked for one job, and seconds from one time to the next."""
 
 NOTED = 200
-"""Sources that are remembered from their submission; others are read again."""
+"""Sources that are remembered from their submission, each with its interpreter; others are read again."""
 
 
 class Following:
@@ -41,13 +41,13 @@ class Following:
 
     def __init__(self, desk: "Desk") -> None:
         self._desk, self._wake = desk, asyncio.Event()
-        self._sources: OrderedDict[str, JobSource] = OrderedDict()
+        self._sources: OrderedDict[str, tuple[JobSource, str]] = OrderedDict()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._owners: Counter[str] = Counter()
 
-    def note(self, job_id: str, source: JobSource) -> None:
-        """A job was accepted with a guess."""
-        self._sources[job_id] = source
+    def note(self, job_id: str, source: JobSource, python: str) -> None:
+        """A job was accepted with a guess; `python` is the interpreter of its software, "" for kilowait's own."""
+        self._sources[job_id] = source, python
         while len(self._sources) > NOTED:
             self._sources.popitem(last=False)
         self._wake.set()
@@ -103,8 +103,8 @@ class Following:
         failed = 0
         while failed < TRIES:
             try:
-                source = self._sources.get(job_id) or await self._read(job_id, job, owner)
-                predictions, base = await self._desk.predicted_later(source, job.gpus, job.gpu_milli, owner)
+                source, python = self._sources.get(job_id) or await self._read(job_id, job, owner)
+                predictions, base = await self._desk.predicted_later(source, job.gpus, job.gpu_milli, owner, python)
                 self._desk.corrections.keep(base)
                 return predictions, None
             except Refusal:  # too many of this owner wait
@@ -117,9 +117,9 @@ class Following:
                 await asyncio.sleep(AGAIN_S)
         return {}, f"the predictor failed {TRIES} times"
 
-    async def _read(self, job_id: str, job: Job, owner: str) -> JobSource:
+    async def _read(self, job_id: str, job: Job, owner: str) -> tuple[JobSource, str]:
         row = await self._desk.ask(questions.job, job_id)
         assert row is not None  # the log has it
         program = msgspec.json.decode(row["program"], type=Program)
         source, *_ = await self._desk.readings.of(program, owner, job.gpus)
-        return source
+        return source, program.python

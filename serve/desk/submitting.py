@@ -1,9 +1,19 @@
-"""Submissions on their way to the scheduler, those that wait at the same time together."""
+"""Submissions on their way to the scheduler: what it is asked, and those that wait at the same time together."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from kilowait.core.submission import Request
+import msgspec
+
+from kilowait.core.jobs import Job, Prediction
+from kilowait.core.submission import Program, Request, Retry
+from kilowait.program.job_source import JobSource
+from kilowait.program.resources import GpuRequest as Asks
+
+from ..wire import schemas
+from .answers import DEADLINE
 
 MOST = 200
 """Requests in one call: the scheduler writes them in one transaction, and answers nobody else meanwhile."""
@@ -44,3 +54,48 @@ class Submissions:
                 if future.done():  # who asked has gone
                     continue
                 future.set_exception(answer) if isinstance(answer, BaseException) else future.set_result(answer)
+
+
+def request_of(
+    asked: schemas.SubmissionBody,
+    program: Program,
+    source: JobSource,
+    asks: Asks,
+    predictions: Mapping[str, Prediction],
+    *,
+    owner: str,
+    key: str,
+) -> Request:
+    """What the scheduler is asked: `program` as it was read (`source`, `asks`), with what is predicted of it."""
+    labels = dict(asked.labels)
+    if asked.deadline is not None:
+        labels[DEADLINE] = asked.deadline.isoformat()
+    job = Job(
+        job_id="",
+        submit_s=0.0,
+        gpus=asks.gpus,
+        allowed=asks.gpu_types,
+        memory_bytes=asked.memory_bytes,
+        gpu_milli=asked.gpu_milli,
+        one_node=asked.one_node,
+        content_hash=source.content_hash,
+        user=owner,
+        priority=asked.priority,
+    )
+    return Request(
+        job=job,
+        predictions=predictions,
+        program=program,
+        client_key=key,
+        labels=labels,
+        retry=Retry(max_attempts=asked.max_attempts),
+    )
+
+
+def same(row: Mapping[str, Any], request: Request) -> bool:
+    """Whether an earlier job asked for the same, predictions aside: every field counts."""
+    before: Job = replace(row["submitted"].job, job_id=request.job.job_id, submit_s=request.job.submit_s)
+    program = msgspec.json.decode(row["program"], type=Program)
+    labels = msgspec.json.decode(row["labels"], type=dict[str, str])
+    retry = msgspec.json.decode(row["retry"], type=Retry)
+    return (before, program, labels, retry) == (request.job, request.program, request.labels, request.retry)

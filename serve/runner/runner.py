@@ -127,6 +127,7 @@ class Runner:
             "USER": USER,
             "LOGNAME": USER,
             "LANG": "C.UTF-8",
+            "PYTHONPATH": os.pathsep.join(filter(None, (program.environment.get("PYTHONPATH"), place.home))),
             "PYTHONUNBUFFERED": "1",
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "CUDA_VISIBLE_DEVICES": ",".join(allotment.gpu_ids),

@@ -41,6 +41,8 @@ from .settings import SchedulerSettings
 
 NAME = "scheduler"
 POWER_TIMEOUT_S = 2.0
+LEAST_IDLE_S = 0.01
+"""Between two decisions for which the clock alone is the reason."""
 
 
 class Scheduler:
@@ -173,6 +175,7 @@ class Scheduler:
         looked_s, renewed_s = 0.0, time.monotonic()
         while True:
             self._wake.clear()
+            idle_s = self._settings.look_s
             try:
                 if time.monotonic() - renewed_s >= RENEW_S:
                     self._controller.store.renew(claim())
@@ -183,14 +186,19 @@ class Scheduler:
                 while attempts := self._decide():
                     for attempt in attempts:
                         self._tend(attempt)
-                self._problem = None
+                idle_s, self._problem = self._idle_s(), None
             except Superseded:
                 raise
             except KilowaitError as error:  # a full disk, say: nothing has happened, and it may be well again
                 self._problem = str(error)
                 await asyncio.sleep(self._settings.look_s)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._settings.look_s)
+                await asyncio.wait_for(self._wake.wait(), idle_s)
+
+    def _idle_s(self) -> float:
+        """How long there is nothing to do, should nothing happen: until nodes are looked at, or a decision is due."""
+        renewed_in_s = self._controller.cluster.next_renewal_s() - time.time()
+        return min(self._settings.look_s, max(LEAST_IDLE_S, renewed_in_s))
 
     def _decide(self) -> list[Attempt]:
         began_s, choice = time.perf_counter(), bool(self._controller.cluster.waiting)

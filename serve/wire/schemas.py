@@ -6,7 +6,7 @@ Every number that was not typed in by a person stands beside its provenance: mea
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
@@ -21,6 +21,21 @@ GpuTypeNames = Annotated[list[Annotated[str, Field(max_length=MAX_NAME)]], Field
 Owner = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
 LabelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f\x7f]*$")]
 """Names with a slash are the service's own."""
+
+Software = Annotated[str | None, Field(max_length=MAX_NAME, description="the operator's environment it runs in")]
+
+
+def _bounded(environment: dict[str, str]) -> dict[str, str]:
+    try:
+        check_environment(environment)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    return environment
+
+
+Environment = Annotated[
+    dict[str, str], Field(max_length=MAX_ENTRIES, description="variables that it sees"), AfterValidator(_bounded)
+]
 
 State = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
@@ -48,6 +63,8 @@ class SourceBody(Wire):
 
     source: str = Field(max_length=MAX_SOURCE_BYTES, description="the program's text, UTF-8, at most 1 MB")
     name: str = Field(default="main.py", max_length=200)
+    software: Software = None
+    environment: Environment = {}
 
 
 class SubmissionBody(Wire):
@@ -57,7 +74,7 @@ class SubmissionBody(Wire):
     archive: str | None = Field(default=None, max_length=MAX_ARCHIVE_TEXT, description="a zip of text files, in base64")
     entrypoint: str = Field(default="main.py", max_length=200, description="the file that is run")
     arguments: list[Argument] = Field(default=[], max_length=MAX_ENTRIES)
-    environment: dict[str, str] = Field(default={}, max_length=MAX_ENTRIES)
+    environment: Environment = {}
     gpus: int | None = Field(default=None, ge=1, le=100_000, description="GPUs it takes; left out: read from it")
     gpu_types: GpuTypeNames | None = Field(default=None, description="types it may use; left out: read, else any")
     gpu_milli: int = Field(default=1000, ge=1, le=1000, description="thousandths of one board, for a job of one GPU")
@@ -67,19 +84,8 @@ class SubmissionBody(Wire):
     deadline: datetime | None = Field(default=None, description="when to be done, with a time zone; not enforced")
     labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
-    software: str | None = Field(
-        default=None, max_length=MAX_NAME, description="the environment of the operator's that it runs in"
-    )
+    software: Software = None
     max_attempts: int = Field(default=3, ge=1, le=100)
-
-    @field_validator("environment")
-    @classmethod
-    def _bounded(cls, environment: dict[str, str]) -> dict[str, str]:
-        try:
-            check_environment(environment)
-        except InputError as error:
-            raise ValueError(str(error)) from None
-        return environment
 
     @model_validator(mode="after")
     def _one_program(self) -> "SubmissionBody":

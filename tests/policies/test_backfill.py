@@ -65,17 +65,17 @@ def test_easy_backfills_on_the_fastest_type_that_does_no_harm():
     assert timeline(easy(), {"A": 2, "B": 1}, *jobs)[1] == ("small", "A", 2, 10)
 
 
-def test_easy_counts_an_overrun_job_as_ending_now():
-    # predicted until 3, runs until 10: at 6 the shadow time is 6, and a second more would delay the head
+def test_easy_takes_an_overrun_job_to_need_twice_as_long_and_twice_that():
+    # predicted until 3, runs until 10. At 5 it is expected until 6, and 2 s more would delay the head; at 6 until 12
     jobs = [
         job("overrun", A=(10, 1), seen={"A": (3, 1)}),
-        job("head", 5, gpus=2, A=(1, 1)),
-        job("second", 6, A=(1, 1)),
+        job("head", 4, gpus=2, A=(1, 1)),
+        job("second", 5, A=(2, 1)),
     ]
     assert timeline(easy(), {"A": 2}, *jobs) == [
         ("overrun", "A", 0, 10),
+        ("second", "A", 6, 8),  # though nothing ended and nobody came
         ("head", "A", 10, 11),
-        ("second", "A", 11, 12),
     ]
 
 
@@ -141,15 +141,15 @@ def test_under_conservative_all_move_forward_when_a_job_ends_early():
     assert timeline(conservative(), {"A": 2}, *jobs)[1:] == [("next", "A", 4, 9), ("last", "A", 9, 10)]
 
 
-def test_under_conservative_an_overrun_job_keeps_its_gpus_and_reservations_wait():
-    # at 6 both GPUs count as free: wide has them 6 to 8 and cannot start, small is behind it
+def test_under_conservative_reservations_move_back_when_the_estimate_of_an_overrun_job_is_renewed():
+    # at 5 it is expected until 6: wide has 6 to 8, and small would be in its way; at 6 until 12, and small ends before
     jobs = [
         job("overrun", A=(10, 1), seen={"A": (3, 1)}),
-        job("wide", 5, gpus=2, A=(2, 1)),
-        job("small", 6, A=(1, 1)),
+        job("wide", 4, gpus=2, A=(2, 1)),
+        job("small", 5, A=(2, 1)),
     ]
     assert timeline(conservative(), {"A": 2}, *jobs) == [
         ("overrun", "A", 0, 10),
+        ("small", "A", 6, 8),
         ("wide", "A", 10, 12),
-        ("small", "A", 12, 13),
     ]

@@ -67,6 +67,13 @@ def test_the_root_and_the_folder_of_the_entrypoint_are_importable(runner: DryRun
     assert (found.completeness, found.reason) == (Completeness.WHOLE, "")
 
 
+def test_folders_of_its_pythonpath_come_before_the_root(runner: DryRunner) -> None:
+    files = {"lib/part.py": "N = 2", "part.py": "N = 3", "other.py": "N = 4"}
+    found = run(runner, "import part, other\nassert (part.N, other.N) == (2, 4), (part.N, other.N)", files,
+                environment={"PYTHONPATH": "lib"})  # fmt: skip
+    assert (found.completeness, found.reason) == (Completeness.WHOLE, "")
+
+
 def test_it_starts_in_its_folder(runner: DryRunner) -> None:
     files = {"conf/a.txt": "4"}
     found = run(runner, "assert open('a.txt').read() == '4'\nimport sys\nassert sys.argv[1] == 'x'", files,

@@ -17,12 +17,14 @@ from serve.desk.desk import Desk
 from serve.desk.forecasts import Forecasts
 from serve.desk.predictor_replica import Told
 from serve.scheduler.settings import SchedulerSettings
-from serve.wire.schemas import SubmissionBody
+from serve.wire.problems import Refusal
+from serve.wire.schemas import SourceBody, SubmissionBody
 from tests.support.live_world import seen
 
 pytestmark = pytest.mark.ray
 
 TRUE = seen(A100=(50, 0.5), A6000=(5, 0.1))
+PYTHON = "/opt/envs/vision/bin/python"
 WHO = Mock(owner="ada", role=2)
 
 
@@ -35,7 +37,7 @@ class World:
         for node, gpu_type in (("n1", "A100"), ("n2", "A6000")):
             self.controller.node_joined(node, gpu_type, 1, 0.0)
         self.now_s = 1.0
-        self.asked, self.answer = [], asyncio.Event()
+        self.asked, self.pythons, self.answer = [], [], asyncio.Event()
         self.outcome = Told(version="v", predictions=TRUE, vector=np.zeros(2, np.float32), memory={}, dry_run="whole")
         self.desk = self.new_desk()
 
@@ -45,9 +47,9 @@ class World:
         scheduler.submit_all.remote = self._submit_all
         scheduler.predicted.remote = self._predicted
         scheduler.power.remote = self._power
-        predictor = Mock()
+        predictor = self.predictor = Mock()
         predictor.predict.remote = self._predict
-        return Desk(scheduler, Forecasts(predictor, room=100, alone_s=0.01))
+        return Desk(scheduler, Forecasts(predictor, room=100, alone_s=0.01), software={"vision": PYTHON})
 
     async def _status(self):
         return {"settings": SchedulerSettings(url=self.url, policy="sjf", policy_options={})}
@@ -63,6 +65,7 @@ class World:
 
     async def _predict(self, question):
         self.asked.append(question.source.content_hash)
+        self.pythons.append(None if question.access.interpreter is None else question.access.interpreter.command[0])
         await self.answer.wait()
         if isinstance(self.outcome, Exception):
             raise self.outcome
@@ -72,8 +75,8 @@ class World:
         self.now_s += 1.0
         return self.now_s
 
-    async def submit(self, source="print(1)"):
-        answer = await self.desk.submit(SubmissionBody(source=source), "ada", None)
+    async def submit(self, source="print(1)", **more):
+        answer = await self.desk.submit(SubmissionBody(source=source, **more), "ada", None)
         assert {one.features for one in answer.by_type.values()} == {"unread+standin"}
         assert any("its prediction follows" in text for text in answer.warnings)
         return answer.job_id
@@ -179,6 +182,37 @@ def test_a_service_that_starts_anew_goes_on_with_what_the_log_says(tmp_path):
         await world.settled(successor)
         assert (await world.said(job_id))[0] == ""
         successor._store.close()
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_prediction_that_follows_is_made_in_the_jobs_software(tmp_path, anew):
+    async def scenario(world):
+        await world.submit(software="vision")
+        await world.submit("print(2)")
+        world.answer.set()
+        desk = world.new_desk() if anew else world.desk
+        world.pythons.clear() if anew else None
+        await world.settled(desk)
+        assert set(world.pythons) == {PYTHON, None}
+        assert len(world.pythons) == 2
+        desk._store.close() if anew else None
+
+    run(tmp_path, scenario)
+
+
+def test_what_is_only_predicted_has_its_software_and_its_variables_too(tmp_path):
+    async def scenario(world):
+        world.answer.set()
+        world.desk = Desk(world.desk.scheduler, Forecasts(world.predictor, room=100), software={"vision": PYTHON})
+        plain = await world.desk.predict(SourceBody(source="print(1)"), "ada")
+        asked = SourceBody(source="print(1)", software="vision", environment={"BATCH": "8"})
+        answer = await world.desk.predict(asked, "ada")
+        assert world.pythons == [None, PYTHON]
+        assert answer.content_hash != plain.content_hash  # variables are part of the source
+        with pytest.raises(Refusal, match="no software environment"):
+            await world.desk.predict(SourceBody(source="print(1)", software="/usr/bin/python3"), "ada")
 
     run(tmp_path, scenario)
 

@@ -11,7 +11,7 @@ from kilowait.isolation.python_folders import folders_of
 from kilowait.program.job_source import JobSource
 from serve.desk.predictor_replica import PredictionQuestion
 from serve.runner.confine import JobFiles
-from serve.software import access_of, checked_software, python_of
+from serve.software import access_of, checked_software, python_of, software_of
 from serve.wire.problems import Refusal
 
 SOFTWARE = {"vision": "/opt/envs/vision/bin/python", "speech": "/opt/envs/speech/bin/python"}
@@ -35,6 +35,13 @@ def test_an_operator_is_told_of_an_interpreter_that_is_not_there(python: str) ->
     with pytest.raises(InputError, match="software vision"):
         checked_software({"vision": python})
     assert checked_software({"own": sys.executable}) == {"own": sys.executable}
+
+
+def test_an_operator_names_one_with_its_interpreter() -> None:
+    assert software_of("vision=/opt/a=b/bin/python") == ("vision", "/opt/a=b/bin/python")
+    for text in ("vision", "=python", "vision="):
+        with pytest.raises(InputError, match="NAME=PYTHON"):
+            software_of(text)
 
 
 def test_a_job_is_started_by_its_interpreter(tmp_path: Path) -> None:

@@ -81,6 +81,25 @@ def test_runs_are_equal_to_the_last_event(policy):
     assert refused > 60
 
 
+def test_easy_renews_the_same_estimates_where_predictions_have_intervals():
+    rng, overruns = random.Random(5), 0
+    for _ in range(150):
+        submissions, inventory = world(rng, unit_s=rng.choice((1, 0.1, 1 / 3)), largest=4)
+        wide = []
+        for one in submissions:
+            seen = {
+                t: replace(p, runtime_low_s=p.runtime_s / 2, runtime_high_s=p.runtime_s * rng.choice((1, 1.01, 3, 9)))
+                for t, p in one.seen.items()
+            }
+            truth = {t: replace(p, runtime_s=p.runtime_s * rng.choice((1, 1, 7, 100))) for t, p in one.truth.items()}
+            wide.append(replace(one, seen=seen, truth=truth))
+        run = compiled(wide, inventory, easy())
+        assert run == python(wide, inventory, easy())
+        seen = {s.job.job_id: s.seen for s in wide}
+        overruns += sum(p.runtime_s > seen[p.job_id][p.gpu_type].runtime_high_s for p in run.placements)
+    assert overruns > 100
+
+
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.__name__)
 def test_long_queues_are_equal_too(policy):
     rng = random.Random(1)

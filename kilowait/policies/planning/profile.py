@@ -32,8 +32,8 @@ class Reservation:
 def start_now(planned: Reservation, cluster: Cluster, room: Room) -> Place | None:
     """Start a job whose reservation begins now, taking its room; None where that is not there.
 
-    An overrun job may still hold it. Or enough is free, but scattered over boards or nodes: then the type is held for
-    the job until it fits, lest those behind it keep the type scattered for ever.
+    Enough may be free, but scattered over boards or nodes: then the type is held for the job until it fits, lest those
+    behind it keep the type scattered for ever.
     """
     if planned.start_s > cluster.now_s:
         return None
@@ -55,10 +55,9 @@ def start_all(planned: Iterable[Reservation], cluster: Cluster, room: Room) -> l
 class Profile:
     """A step function of free GPUs a type, in thousandths, from now on; without reservations it only rises.
 
-    `end_s` says when a running job ends, by default as predicted. It counts, and does not say which boards are free: a
-    share is planned as its thousandths, and where they or GPUs of one node are scattered a job cannot start at its
-    reservation. GPUs of a job that should have ended count as free from now on, though they are not: who starts a job
-    looks at `Cluster.room` besides.
+    `end_s` says when a running job ends, by default as `kilowait.cluster.overrun` has it. It counts, and does not say
+    which boards are free: a share is planned as its thousandths, and where they or GPUs of one node are scattered a job
+    cannot start at its reservation, so who starts a job looks at `Cluster.room` besides.
     """
 
     def __init__(self, cluster: Cluster, end_s: Callable[[Active], float] | None = None) -> None:
@@ -66,7 +65,9 @@ class Profile:
         self._steps: dict[str, tuple[list[float], list[int]]] = {
             gpu_type: ([cluster.now_s], [room.milli(gpu_type)]) for gpu_type in cluster.total
         }
-        ends = cluster.predicted_ends() if end_s is None else _ends_by_type(cluster, end_s)
+        ends = cluster.predicted_ends()  # by any rule: whoever plans decides again when an estimate has passed
+        if end_s is not None:
+            ends = _ends_by_type(cluster, end_s)
         for gpu_type, (times, free) in self._steps.items():
             for ends_s, milli in ends[gpu_type]:
                 if ends_s <= times[-1]:

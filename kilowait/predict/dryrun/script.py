@@ -6,6 +6,7 @@ Not covered: who runs it and in which sandbox.
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 from itertools import count
 from pathlib import Path
@@ -25,7 +26,7 @@ def record_script(
 ) -> None:
     """Run the file `path` as __main__ in this process and record it; `sys.exit(0)` is a normal end.
 
-    Modules are found in its folder and in `root`, that of all files of the program.
+    Modules are found in its folder, in those of a PYTHONPATH in its environment, and in `root`, that of all its files.
 
     There is no way back: argv, the path of imports and __main__ are the script's from now on. Raises whatever the
     program raises; the recorder then holds what came before.
@@ -36,7 +37,8 @@ def record_script(
     module.__dict__[LOOPS] = loops
     module.__file__ = str(path)
     sys.argv = [str(path), *arguments]
-    sys.path[:0] = list(dict.fromkeys([str(path.parent), str(root)]))
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:] = list(dict.fromkeys([str(path.parent), *given, str(root), *sys.path]))
     sys.modules["__main__"] = module
     LocalImports(root, loops, sites, import_time).install()
     _notice_exits(recorder)

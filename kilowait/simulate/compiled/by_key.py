@@ -109,7 +109,7 @@ def by_key(
     done_N = np.zeros(len(seen_s_NT), np.bool_)
     epoch, epochs, filed = -1, len(weighed.since_E), 0
     while True:
-        now_s = next_instant(world, so_far)
+        now_s = next_instant(world, so_far, NEVER)
         if now_s == NEVER:
             return
         last_epoch, arrived = epoch, so_far.at[ARRIVED]

@@ -11,6 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from kilowait.core.jit import inner, kernel
+from kilowait.simulate.compiled.expected_ends import (
+    CompiledEnds,
+    add,
+    drop_ended,
+    earliest_s,
+    next_renewal_s,
+    renew,
+)
 from kilowait.simulate.compiled.track import (
     ARRIVED,
     F64,
@@ -18,6 +26,7 @@ from kilowait.simulate.compiled.track import (
     I64,
     LOGGED,
     NEVER,
+    STARTED,
     Bools,
     Tracks,
     WorldArrays,
@@ -44,18 +53,6 @@ class Forest(NamedTuple):
     leaf_NT: I32
 
 
-class CompiledEnds(NamedTuple):
-    """Predicted ends of the running jobs in seconds, and the GPUs that each gives back.
-
-    Those of type t begin at `first_T[t]`; the soonest of its `count_T[t]` come first.
-    """
-
-    end_s: F64
-    gpus: I64
-    first_T: I64
-    count_T: I64
-
-
 def forest(world: WorldArrays) -> Forest:
     """Trees with a leaf for every pair, in none of which a job waits yet."""
     sizes, pair_B, leaf_NT = len(world.sizes_S), first_pairs(world), np.zeros_like(world.size_NT)
@@ -70,13 +67,6 @@ def forest(world: WorldArrays) -> Forest:
         in_order.append(order)
     first_B = np.concatenate([[0], np.cumsum(2 * leaves_B)])
     return Forest(np.full(first_B[-1], np.inf), first_B, leaves_B, pair_B, np.concatenate(in_order), leaf_NT)
-
-
-def no_ends(world: WorldArrays) -> CompiledEnds:
-    """Room for the predicted ends of all jobs that can run at a time."""
-    first_T = np.concatenate([[0], np.cumsum(np.minimum(world.total_T, len(world.submit_s_N)))])
-    types = len(world.total_T)
-    return CompiledEnds(np.empty(first_T[-1]), np.empty(first_T[-1], np.int64), first_T, np.zeros(types, np.int64))
 
 
 @inner
@@ -130,41 +120,6 @@ def _leftmost(forest: Forest, bucket: int, now_s: float, limit_s: float) -> int:
 
 
 @inner
-def _add_end(ends: CompiledEnds, kind: int, end_s: float, gpus: int) -> None:
-    """A job has started."""
-    first, place = ends.first_T[kind], ends.first_T[kind] + ends.count_T[kind]
-    while place > first and ends.end_s[place - 1] > end_s:
-        ends.end_s[place], ends.gpus[place] = ends.end_s[place - 1], ends.gpus[place - 1]
-        place -= 1
-    ends.end_s[place], ends.gpus[place] = end_s, gpus
-    ends.count_T[kind] += 1
-
-
-@inner
-def _remove_end(ends: CompiledEnds, kind: int, end_s: float, gpus: int) -> None:
-    """A job has ended; of equal entries any will do."""
-    place, last = ends.first_T[kind], ends.first_T[kind] + ends.count_T[kind] - 1
-    while ends.end_s[place] != end_s or ends.gpus[place] != gpus:
-        place += 1
-    while place < last:
-        ends.end_s[place], ends.gpus[place] = ends.end_s[place + 1], ends.gpus[place + 1]
-        place += 1
-    ends.count_T[kind] -= 1
-
-
-@inner
-def _earliest(ends: CompiledEnds, kind: int, free: int, gpus: int, now_s: float) -> float:
-    """The first time, now or a predicted end, at which so many GPUs of a type are free; ends that are past count."""
-    start_s = now_s
-    for place in range(ends.first_T[kind], ends.first_T[kind] + ends.count_T[kind]):
-        if free >= gpus and ends.end_s[place] > now_s:
-            break
-        free += ends.gpus[place]
-        start_s = max(start_s, ends.end_s[place])
-    return start_s
-
-
-@inner
 def _soonest(
     world: WorldArrays, so_far: Tracks, ends: CompiledEnds, seen_s_NT: F64, job: int, now_s: float
 ) -> tuple[int, float, int]:
@@ -173,7 +128,7 @@ def _soonest(
     for kind in range(world.size_NT.shape[1]):
         size = world.size_NT[job, kind]
         if size:
-            start_s = _earliest(ends, kind, so_far.free_T[kind], world.sizes_S[size], now_s)
+            start_s = earliest_s(ends, kind, so_far.free_T[kind], world.sizes_S[size], now_s)
             if best < 0 or start_s + seen_s_NT[job, kind] < best_end_s:
                 best, best_start_s, best_end_s = kind, start_s, start_s + seen_s_NT[job, kind]
     extra = so_far.free_T[best] - world.sizes_S[world.size_NT[job, best]]
@@ -243,32 +198,24 @@ def _backfill(
             extra -= gpus
         done_N[job] = True
         _leave(world, forest, job)
-        _add_end(ends, kind, end_s, gpus)
         start(world, so_far, job, kind, now_s)
-
-
-@inner
-def _drop_ended(world: WorldArrays, so_far: Tracks, ends: CompiledEnds, seen_s_NT: F64, logged: int) -> None:
-    """Forget the predicted ends of the jobs whose completions the log has from `logged` on."""
-    jobs = len(world.submit_s_N)
-    for place in range(logged, so_far.at[LOGGED]):
-        serial = so_far.log[place] - 2 * jobs
-        if serial >= 0:
-            job, kind = so_far.job[serial], so_far.kind[serial]
-            end_s = so_far.start_s[serial] + seen_s_NT[job, kind]
-            _remove_end(ends, kind, end_s, world.sizes_S[world.size_NT[job, kind]])
+        add(ends, kind, end_s, gpus, so_far.at[STARTED] - 1)
 
 
 @kernel
 def easy_backfill(world: WorldArrays, so_far: Tracks, forest: Forest, ends: CompiledEnds, seen_s_NT: F64) -> None:
-    """Run all jobs; `seen_s_NT` are the predicted seconds, the others as `forest` and `no_ends` give them."""
+    """Run all jobs; `seen_s_NT` are the predicted seconds, the others as `forest` and `no_ends` give them.
+
+    The upper ends of the predictions' intervals are in `ends`.
+    """
     done_N, head, entered, left = np.zeros(len(seen_s_NT), np.bool_), so_far.at[ARRIVED], so_far.at[ARRIVED], -1
     while True:
         logged = so_far.at[LOGGED]
-        now_s = next_instant(world, so_far)
+        now_s = next_instant(world, so_far, next_renewal_s(ends) if head < entered else NEVER)
         if now_s == NEVER:
             return
-        _drop_ended(world, so_far, ends, seen_s_NT, logged)
+        drop_ended(world, so_far, ends, logged)
+        renew(world, so_far, ends, seen_s_NT, now_s)
         for job in range(entered, so_far.at[ARRIVED]):
             done_N[job] = not _enter(world, forest, seen_s_NT, job)  # it is refused
         entered = so_far.at[ARRIVED]
@@ -285,5 +232,5 @@ def easy_backfill(world: WorldArrays, so_far: Tracks, forest: Forest, ends: Comp
                 _backfill(world, so_far, forest, ends, seen_s_NT, done_N, now_s, held, shadow_s, extra)
                 break
             done_N[head] = True
-            _add_end(ends, held, now_s + seen_s_NT[head, held], gpus)
             start(world, so_far, head, held, now_s)
+            add(ends, held, now_s + seen_s_NT[head, held], gpus, so_far.at[STARTED] - 1)

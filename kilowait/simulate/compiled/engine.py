@@ -12,9 +12,10 @@ from kilowait.policies import Policy
 from kilowait.policies.compiled_form import CompiledForm
 from kilowait.simulate.compiled.by_key import Weighed, by_key
 from kilowait.simulate.compiled.covered import covered_form
-from kilowait.simulate.compiled.easy_backfill import easy_backfill, forest, no_ends
+from kilowait.simulate.compiled.easy_backfill import easy_backfill, forest
+from kilowait.simulate.compiled.expected_ends import no_ends
 from kilowait.simulate.compiled.first_come import first_come
-from kilowait.simulate.compiled.job_table import Table, read
+from kilowait.simulate.compiled.job_table import Table, high_seconds, read
 from kilowait.simulate.compiled.tape import Tape
 from kilowait.simulate.compiled.track import F64, LOGGED, STARTED, Tracks, WorldArrays, first_pairs, tracks
 from kilowait.simulate.compiled.worth import has_loaded
@@ -117,7 +118,7 @@ def _sjf(form: CompiledForm, table: Table, world: WorldArrays, so_far: Tracks) -
 
 
 def _easy(form: CompiledForm, table: Table, world: WorldArrays, so_far: Tracks) -> None:
-    easy_backfill(world, so_far, forest(world), no_ends(world), table.seen_s_NT)
+    easy_backfill(world, so_far, forest(world), no_ends(world, high_seconds(table)), table.seen_s_NT)
 
 
 _KERNELS = {

@@ -10,7 +10,7 @@ def first_come(world: WorldArrays, so_far: Tracks) -> None:
     size_NT, sizes_S, free_T = world.size_NT, world.sizes_S, so_far.free_T
     types, head = size_NT.shape[1], 0
     while True:
-        now_s = next_instant(world, so_far)
+        now_s = next_instant(world, so_far, NEVER)
         if now_s == NEVER:
             return
         while head < so_far.at[ARRIVED]:

@@ -59,6 +59,17 @@ def read(submissions: Sequence[Submission], cluster: Cluster, *, exact: bool) ->
     return table
 
 
+def high_seconds(table: Table) -> F64:
+    """The upper ends of the intervals of the predicted seconds (N, T), 0 where there is none or it makes no difference:
+    nobody overruns a prediction that is exact."""
+    high_s_NT = np.zeros_like(table.seen_s_NT)
+    if table.seen_s_NT is not table.true_s_NT:
+        for kind, gpu_type in enumerate(table.types):
+            seen = (submission.seen.get(gpu_type) for submission in table.submissions)
+            high_s_NT[:, kind] = [(one and one.runtime_high_s) or 0.0 for one in seen]
+    return high_s_NT
+
+
 def _read(submissions: Sequence[Submission], cluster: Cluster, *, exact: bool) -> Table:
     types, total_T = list(cluster.total), np.array(list(cluster.total.values()), np.int64)
     asked_NT = np.empty((len(submissions), len(types)), np.int64)

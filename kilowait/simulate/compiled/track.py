@@ -117,8 +117,11 @@ def pop(heap: I32, first: int, size: int, key: F64, offset: int) -> None:
 
 
 @inner
-def next_instant(world: WorldArrays, so_far: Tracks) -> float:
-    """Take in all completions, then all arrivals of the next instant; returns it, NEVER when nothing is left."""
+def next_instant(world: WorldArrays, so_far: Tracks, wanted_s: float) -> float:
+    """Take in all completions, then all arrivals of the next instant; returns it, NEVER when nothing is left.
+
+    It is no later than `wanted_s`, though nothing happens then.
+    """
     submit_s_N, at, jobs = world.submit_s_N, so_far.at, len(world.submit_s_N)
     heap, end_s, log = so_far.heap, so_far.end_s, so_far.log
     now_s = NEVER
@@ -126,6 +129,7 @@ def next_instant(world: WorldArrays, so_far: Tracks) -> float:
         now_s = end_s[heap[0]]
     if at[ARRIVED] < jobs:
         now_s = min(now_s, submit_s_N[at[ARRIVED]])
+    now_s = min(now_s, wanted_s)
     if now_s == NEVER:
         return now_s
     while at[RUNNING] and end_s[heap[0]] == now_s:

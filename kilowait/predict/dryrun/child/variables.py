@@ -17,8 +17,9 @@ _BETWEEN = ("<frozen os>", "<frozen _collections_abc>", os.__file__, sys.modules
 
 
 def give_variables(environment: Mapping[str, str], home: Path) -> None:
-    """Set the job's variables, in a home of its own."""
+    """Set the job's variables, in a home of its own, without the worker's PYTHONPATH."""
     home.mkdir(parents=True, exist_ok=True)
+    os.environ.pop("PYTHONPATH", None)
     os.environ.update({"HOME": str(home), **environment})
 
 
