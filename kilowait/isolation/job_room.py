@@ -77,7 +77,7 @@ def enter_room(room: JobRoom, root: Path) -> None:
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     drop_privileges(room.uid if os.getuid() == 0 and exists_here(room.uid) else None)
-    refuse_calls(unseen_memory=False, tracing=True)
+    refuse_calls(unseen_memory=False, tracing=True, other_sockets=False)
 
 
 def _build(room: JobRoom, root: Path) -> None:

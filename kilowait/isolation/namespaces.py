@@ -59,11 +59,14 @@ class NewRoot:
         os.umask(0o022)  # whoever is inside must be able to pass the folders on the way to what is shown
         self.folder = folder
         self._covers: list[Path] = []
+        self._shown: list[tuple[Path, str]] = []
         self.memory("/", 1 << 20, "0755")
 
     def show(self, path: Path, *, at: str | None = None, writable: bool = False) -> None:
         """Show a file or folder under its own name, or another; what is mounted below it comes along."""
-        target = self._place(at or str(path))
+        name = at or str(path)
+        self._shown.append((path.resolve(), name))
+        target = self._place(name)
         if path.is_dir():
             target.mkdir(exist_ok=True)
         elif not target.exists():
@@ -83,10 +86,22 @@ class NewRoot:
             self.show(Path("/dev") / name, writable=True)
 
     def cover(self, name: str) -> None:
-        """Show nothing where something would be seen: an empty folder, or an empty file that cannot be written."""
-        target = self._seen(name)
-        if target is None:
-            return
+        """Show nothing where something would be seen, under whatever name it is shown: an empty folder, or an empty
+        file that cannot be written.
+
+        Not covered: another mount or hard link of the same files on the machine itself.
+        """
+        for target in sorted({self.folder / seen[1:] for seen in (name, *self._names_of(Path(name).resolve()))}):
+            if target.exists():
+                self._cover(target)
+
+    def _names_of(self, path: Path) -> list[str]:
+        """Names by which a path of the machine is seen inside, links on the way to it followed."""
+        names = [at for source, at in self._shown if path in source.parents and not source.is_dir()]  # a file of it
+        within = [(source, at) for source, at in self._shown if source == path or source in path.parents]
+        return [*names, *(os.path.normpath(os.path.join(at, path.relative_to(source))) for source, at in within)]
+
+    def _cover(self, target: Path) -> None:
         if target.is_dir():
             call("mount", b"tmpfs", bytes(target), b"tmpfs", MS_NOSUID | MS_NODEV, b"size=65536,mode=0555")
             self._covers.append(target)
@@ -130,10 +145,6 @@ class NewRoot:
     def has(self, name: str) -> bool:
         """Whether something is there already."""
         return (self.folder / name[1:]).exists()
-
-    def _seen(self, name: str) -> Path | None:
-        target = self.folder / name[1:]
-        return target if target.exists() else None
 
     def _place(self, name: str) -> Path:
         target = self.folder / name[1:] if len(name) > 1 else self.folder

@@ -2,23 +2,27 @@
 
 Refused are those by which a program takes memory that no limit of its address space counts (memfd, System V shared
 memory), makes user namespaces of its own (in which it may mount and trace), or reaches parts of the kernel that no
-training program needs and that had holes (BPF, key rings, userfaultfd, io_uring, modules, tracing).
+training program needs and that had holes (BPF, key rings, userfaultfd, io_uring, modules, tracing). A program without
+network has no sockets either but those of its own empty network: one of the machine that lies in a folder it may read,
+or of the machine's host (vsock), would be a way out.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import struct
+from collections.abc import Sequence
 
 from kilowait.isolation.kernel import CLONE_NEWUSER, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, call
 
 FILTER = 2
 """SECCOMP_MODE_FILTER."""
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
-EPERM, ENOSYS = 1, 38
-_LOAD, _EQUAL, _ANY, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
+_LOAD, _EQUAL, _ANY, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x54, 0x06
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 """Where `struct seccomp_data` has them; the low half of an argument comes first on these machines."""
 X32 = 0x40000000
 """From here on x86-64 counts its calls a second time, for 32-bit pointers."""
@@ -31,6 +35,7 @@ _CALLS = {
         "request_key": 249, "keyctl": 250, "io_uring_setup": 425, "mount": 165, "umount2": 166, "pivot_root": 155,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "kexec_load": 246, "init_module": 175,
         "finit_module": 313, "open_by_handle_at": 304, "process_vm_readv": 310, "process_vm_writev": 311,
+        "socket": 41, "socketpair": 53,
     },
     "aarch64": {
         "clone": 220, "clone3": 435, "unshare": 97, "setns": 268, "memfd_create": 279, "memfd_secret": 447,
@@ -38,6 +43,7 @@ _CALLS = {
         "request_key": 218, "keyctl": 219, "io_uring_setup": 425, "mount": 40, "umount2": 39, "pivot_root": 41,
         "open_tree": 428, "move_mount": 429, "fsopen": 430, "kexec_load": 104, "init_module": 105,
         "finit_module": 273, "open_by_handle_at": 265, "process_vm_readv": 270, "process_vm_writev": 271,
+        "socket": 198, "socketpair": 199,
     },
 }  # fmt: skip
 NEW_USER = ("clone", "unshare")
@@ -53,29 +59,37 @@ NEVER = (
 )  # fmt: skip
 
 
+OWN_NETWORK = (socket.AF_INET, socket.AF_INET6, 16)
+"""Families whose sockets stay within a network namespace; 16 is netlink, by which the C library lists interfaces."""
+CONNECTED = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+"""Kinds of pairs of sockets that reach each other alone."""
+_KIND = 0xF
+
+
 class _Program(ctypes.Structure):
     """`struct sock_fprog`."""
 
     _fields_ = (("count", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def refuse_calls(*, unseen_memory: bool = True, tracing: bool = False) -> None:
+def refuse_calls(*, unseen_memory: bool = True, tracing: bool = False, other_sockets: bool = True) -> None:
     """From now on this process and all it starts are refused these calls, for good; raises OSError.
 
-    `unseen_memory` refuses memory that only a cgroup counts; `tracing` lets debuggers and profilers trace.
+    `unseen_memory` refuses memory that only a cgroup counts; `tracing` lets debuggers and profilers trace;
+    `other_sockets` refuses sockets that lead out of a network namespace.
     """
     machine = os.uname().machine
     if machine not in _CALLS:
         raise OSError(ENOSYS, f"no filter of system calls for {machine}, only for {', '.join(_CALLS)}")
     never = [name for name in NEVER if not (tracing and name in ("ptrace", "process_vm_readv", "process_vm_writev"))]
     refused = [*never, *(UNSEEN_MEMORY if unseen_memory else ())]
-    instructions = _instructions(machine, refused)
+    instructions = _instructions(machine, refused, other_sockets)
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     program = _Program(len(instructions) // 8, instructions)
     call("prctl", PR_SET_SECCOMP, FILTER, ctypes.byref(program), 0, 0)
 
 
-def _instructions(machine: str, refused: list[str]) -> bytes:
+def _instructions(machine: str, refused: list[str], other_sockets: bool) -> bytes:
     """The filter in classic BPF: each test leads to the next, or to an answer right behind it."""
     numbers = _CALLS[machine]
     parts = [
@@ -90,6 +104,9 @@ def _instructions(machine: str, refused: list[str]) -> bytes:
         parts += [_op(_EQUAL, numbers[name], no=1), _op(_RETURN, ERRNO | EPERM)]
     for name in ABSENT:
         parts += [_op(_EQUAL, numbers[name], no=1), _op(_RETURN, ERRNO | ENOSYS)]
+    if other_sockets:
+        parts += _only(numbers["socket"], [_op(_LOAD, _FIRST_ARGUMENT)], OWN_NETWORK)
+        parts += _only(numbers["socketpair"], [_op(_LOAD, _SECOND_ARGUMENT), _op(_AND, _KIND)], CONNECTED)
     for name in NEW_USER:
         parts += [
             _op(_EQUAL, numbers[name], no=4),
@@ -99,6 +116,13 @@ def _instructions(machine: str, refused: list[str]) -> bytes:
             _op(_RETURN, ALLOW),
         ]
     return b"".join([*parts, _op(_RETURN, ALLOW)])
+
+
+def _only(number: int, read: list[bytes], allowed: Sequence[int]) -> list[bytes]:
+    """A call is refused unless the argument that `read` gets is one of those allowed."""
+    tests = [_op(_EQUAL, value, yes=len(allowed) - place) for place, value in enumerate(allowed)]
+    answers = [_op(_RETURN, ERRNO | EAFNOSUPPORT), _op(_RETURN, ALLOW)]
+    return [_op(_EQUAL, number, no=len(read) + len(tests) + len(answers)), *read, *tests, *answers]
 
 
 def _op(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:

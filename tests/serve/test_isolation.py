@@ -58,9 +58,11 @@ def world(folder):
     data = folder.parent / "data"
     data.mkdir(exist_ok=True)
     (data / "train.bin").write_text("rows")
+    link = folder.parent / "link"
+    link.symlink_to(folder.parent)
     isolation = IsolationSettings(
         memory_per_gpu_bytes=300 << 20,
-        mounts=(Mount(str(data), owners=("ada",)),),
+        mounts=(Mount(str(data), owners=("ada",)), Mount(str(link), writable=True, owners=("eve",))),
         hidden=own_files(f"sqlite:///{folder}/kilowait.db"),
     )
     cluster = PretendedCluster(folder, policy="simple", isolation=isolation, a=("A100", 2))
@@ -100,6 +102,15 @@ def test_a_job_that_outgrows_its_memory_ends_and_says_so(world):
 def test_what_an_operator_mounts_for_one_owner_no_other_sees(world, folder):
     text = f"import os; print(os.path.exists({str(folder.parent / 'data' / 'train.bin')!r}))"
     assert [said(world, text, key=f"mount-{user}", user=user)[1] for user in ("ada", "bob")] == ["True", "False"]
+
+
+@needs_room
+def test_a_link_that_an_operator_mounts_shows_nothing_of_the_service(world, folder):
+    for path in (folder.parent, folder, folder / "kilowait.token"):
+        path.chmod(0o755)  # as careless as can be
+    names = [f"{folder.parent}/link/{name}" for name in ("data/train.bin", f"{folder.name}/kilowait.token")]
+    text = f"import os; print(*map(os.path.exists, {names!r}))"
+    assert said(world, text, key="link", user="eve")[1] == "True False"
 
 
 def test_what_cannot_be_had_is_said_by_name():

@@ -1,13 +1,15 @@
 """Lock this process up before it executes a program that nobody vouches for (Linux namespaces, no extra program).
 
-A child that calls `enter` has: no network (its own empty network namespace), a root folder of its own that holds the
-Python installation read-only, a scratch folder in memory of limited size, /dev/null and the like, and nothing else (no
-home, no /etc/shadow, none of the service's files); no process but its own (its own PID namespace); no privileges it
-could regain (no_new_privs, no capabilities, an unprivileged user); no system call that makes namespaces or memory which
-no limit counts; limits on memory, CPU time, file sizes, processes and open files. When the process that started it
-dies, so does it, and with it all it started.
+A child that calls `enter` has: no network (its own empty network namespace, and no sockets that lead out of one), a
+root folder of its own that holds the Python installation read-only, a scratch folder in memory of limited size,
+/dev/null and the like, and nothing else (no home, no /etc/shadow, none of the service's files) but the data that it was
+given, read-only; no process but its own (its own PID namespace); no privileges it could regain (no_new_privs, no
+capabilities, an unprivileged user); no system call that makes namespaces or memory which no limit counts; limits on
+memory, CPU time, file sizes, processes and open files. When the process that started it dies, so does it, and with it
+all it started.
 
-Not covered: the kernel's own bugs, and memory that the processes of one program, or several programs, take together.
+Not covered: the kernel's own bugs; memory that the processes of one program, or several programs, take together; named
+pipes in the data, which somebody outside may read from, and locks on its files, which others may notice.
 """
 
 from __future__ import annotations
