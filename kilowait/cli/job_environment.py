@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kilowait.core.errors import InputError
 from kilowait.predict.dry_run_access import DryRunAccess, of_caller
+from kilowait.predict.dryrun.standins.given_sizes import parsed
 from kilowait.predict.interpreter import Interpreter, choose
 from kilowait.program.environment import read_variables, shown
 from kilowait.program.read import JobReading
@@ -41,15 +43,36 @@ def add_environment_options(parser: argparse.ArgumentParser) -> None:
         help="a folder or file that it may read; may be repeated; what arguments and configuration name, and the "
         "caches of Hugging Face and torch, are seen without it",
     )
+    group.add_argument(
+        "--assume",
+        action="append",
+        default=[],
+        metavar="NAME=SIZE",
+        help="how large something is that is not there: data/train.bin=600MB, train=1281167x3x224x224; may be repeated",
+    )
 
 
 def accesses(readings: Sequence[JobReading], args: argparse.Namespace) -> dict[str, DryRunAccess]:
     """What the dry run of each program may read, by its content hash; raises InputError."""
     roots = [_root(file, args.entrypoint) for file in args.files]
+    assumed = read_sizes(args.assume)
     return {
-        reading.source.content_hash: of_caller(reading.source, root, args.data, os.environ)
+        reading.source.content_hash: replace(of_caller(reading.source, root, args.data, os.environ), assumed=assumed)
         for reading, root in zip(readings, roots, strict=True)
     }
+
+
+def read_sizes(given: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """(name, size) of NAME=SIZE words; raises InputError for one that is none."""
+    pairs = [word.rpartition("=") for word in given]
+    for word, (name, _, size) in zip(given, pairs, strict=True):
+        if not name:
+            raise InputError(f"--assume {word}: not NAME=SIZE, as in --assume data/train.bin=600MB")
+        try:
+            parsed(size)
+        except ValueError as error:
+            raise InputError(f"--assume {word}: {str(error).removeprefix('--assume: ')}") from error
+    return tuple((name, size) for name, _, size in pairs)
 
 
 def _root(file: str, entrypoint: str | None) -> Path | None:

@@ -31,6 +31,7 @@ class DryRunAccess:
 
     `here` are others by the relative name under which the program finds them; `hidden` is covered wherever something
     else would show it; `environment` says where caches are; `interpreter` is the job's, None for whoever runs it.
+    `assumed` are sizes of what is not there, by name, as they were written.
     """
 
     data: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class DryRunAccess:
     hidden: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     interpreter: Interpreter | None = None
+    assumed: tuple[tuple[str, str], ...] = ()
 
 
 NOTHING = DryRunAccess()

@@ -223,6 +223,7 @@ def program_of(source: Source | JobSource, access: DryRunAccess = NOTHING) -> Dr
             data=access.data,
             here=dict(access.here),
             hidden=access.hidden,
+            assumed=dict(access.assumed),
         )
     name = "job.py"
     return DryProgram(files={name: source.text.encode()}, entrypoint=name, content_hash=source.content_hash)

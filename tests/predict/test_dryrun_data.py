@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kilowait.cli.job_environment import read_sizes
 from kilowait.core.errors import InputError
 from kilowait.predict.dry_run_access import NOTHING, DryRunAccess, of_caller, of_owner
 from kilowait.predict.dry_runs import program_of
@@ -97,6 +98,25 @@ def test_of_the_caches_only_models_and_data_sets_are_seen(tmp_path: Path) -> Non
 def test_a_folder_that_is_not_there_is_named() -> None:
     with pytest.raises(InputError, match="--data /no/such: not there"):
         seen(source(), None, "/no/such")
+
+
+def test_a_size_that_is_none_is_named() -> None:
+    assert read_sizes(["data/a=b.bin=600MB", "train=60000x1x28x28"]) == (
+        ("data/a=b.bin", "600MB"),
+        ("train", "60000x1x28x28"),
+    )
+    for word in ("600MB", "train=", "train=large", "=600MB"):
+        with pytest.raises(InputError, match=f"--assume {word}: "):
+            read_sizes([word])
+
+
+@needs_sandbox
+def test_a_size_that_is_given_is_that_of_what_is_not_there(runner: DryRunner) -> None:
+    text = "import numpy\nassert len(numpy.memmap('data/train.bin', dtype=numpy.uint16, mode='r')) == 300_000_000"
+    found = run(runner, source(GOOD + text), DryRunAccess(assumed=(("data/train.bin", "600MB"),)))
+    assert (found.completeness, found.reason) == (Completeness.WHOLE, "")
+    assert any("data/train.bin" in line and "600" in line for line in found.assumptions)
+    assert found.assumed_how == ("given",)
 
 
 @needs_sandbox
