@@ -61,10 +61,12 @@ def _dry_runs(entry: dict[str, Any]) -> list[str]:
 
 
 def _surroundings(*runs: dict[str, Any]) -> list[str]:
-    """Which Python the program ran under, and what it asked of its environment in vain."""
+    """Which Python the program ran under, what was assumed, what is missing, and what it asked for in vain."""
     found = dict.fromkeys(run["interpreter"] for run in runs if run.get("interpreter"))
     unset = dict.fromkeys(name for run in runs for name in run.get("unset", ()))
     lines = [f"  interpreter: {', '.join(found)}"] if found else []
+    for name, word in (("assumptions", "assumed"), ("missing", "missing")):
+        lines += [f"  {word}: {line}" for line in dict.fromkeys(line for run in runs for line in run.get(name, ()))]
     return lines + ([f"  reads unset variables: {', '.join(unset)} (set one with --env NAME=VALUE)"] if unset else [])
 
 

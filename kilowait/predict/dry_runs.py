@@ -119,7 +119,10 @@ class DryRunOutcome:
     def _said(self) -> dict[str, Any]:
         """What there is to say about a dry run beside its numbers."""
         run = self.run
-        return {} if run is None else {"interpreter": run.interpreter, "unset": list(run.unset)}
+        if run is None:
+            return {}
+        lists = {"assumptions": run.assumptions, "missing": run.missing, "unset": run.unset}
+        return {"interpreter": run.interpreter, **{name: list(lines) for name, lines in lists.items()}}
 
 
 def _remedy(run: DryRun) -> str:

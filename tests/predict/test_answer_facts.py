@@ -41,6 +41,17 @@ def test_the_answer_leads_with_what_a_person_checks(tmp_path: Path, capsys: pyte
     assert facts < next(i for i, line in enumerate(lines) if "runtime_s" in line)
 
 
+def test_what_is_assumed_is_a_line_of_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "import numpy\ntokens = numpy.memmap('tokens.bin', dtype=numpy.uint16, mode='r')\n"
+    text += "for i in range(len(tokens) // 6_000_000):\n    step(torch.randn(32, 64))\n"
+    path = tmp_path / "job.py"
+    path.write_text(STEPS + text)
+    main.main(["predict", str(path), "--device", "H100", "--assume", "tokens.bin=600MB"])
+    lines = capsys.readouterr().out.splitlines()
+    assert any("50 steps" in line for line in lines)
+    assert [line for line in lines if line.startswith("  assumed: ") and "tokens.bin" in line and "600" in line]
+
+
 def test_a_limit_by_the_clock_is_the_predicted_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "job.py"
     text = "start = time.time()\nwhile time.time() - start < 1800:\n    step(torch.randn(32, 64))\n"
