@@ -90,6 +90,26 @@ def test_a_checkpoint_fits_what_it_is_loaded_into(runner: DryRunner) -> None:
     found = run(runner, text)
     assert (found.completeness, found.steps) == (Completeness.WHOLE, 4)
     assert found.assumptions == ("weights/resume.pth is a checkpoint that fits what it is loaded into",)
+    assert found.assumed_how == ("modelled",)
+
+
+def test_a_shape_that_the_program_says_is_no_assumption(runner: DryRunner) -> None:
+    text = (
+        f"{NET}import numpy as np\nx = np.memmap('embeddings.dat', dtype=np.float32, mode='r', shape=(640, 16))\n"
+        f"assert x.shape == (640, 16)\nfor _ in range(len(x) // 64):\n    {STEP}"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.steps, found.assumptions) == (Completeness.WHOLE, 10, ())
+
+
+def test_a_figure_that_nobody_compared_with_its_source_is_said_to_be_so(runner: DryRunner) -> None:
+    text = (
+        f"{NET}data = open('data/text8').read()\nassert set(data) and len(data) > 1000\nfor _ in range(3):\n    {STEP}"
+    )
+    found = run(runner, text)
+    assert found.assumed_how == ("modelled",)
+    assert found.assumptions[0].startswith("data/text8 has 100,000,000 letters")
+    assert found.assumptions[0].endswith("(catalogue, not checked)")
 
 
 def test_tensors_have_the_shape_that_was_given(runner: DryRunner) -> None:
