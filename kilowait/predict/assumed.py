@@ -5,19 +5,30 @@ half-widths of the 90% interval, in logarithms, become sqrt(half_width^2 + the s
 present). A kind counts once, however many lines it has: what is wrong about one default is as a rule wrong about the
 next. A time that is missing can only make the job longer.
 
+A default counts once, too. It makes a run `guessed`, and the interval of a run that is not whole is wider already; of a
+run that is guessed and rests on a default it is the default's factor that widens, and that one alone (`is_covered`). A
+partial run has work that nobody saw beside what was assumed, so both count; so does a guess without a default.
+
 The factors were chosen, not measured: a published size is right but for versions and means (a tenth), a kernel
-modelled by its name is off by as much as kernels of one product differ among themselves (half), and a default says
-nothing but the order of magnitude (a factor of 4 either way).
+modelled by its name is off by as much as kernels of one product differ among themselves (half), which also stands for
+figures of the catalogue that were not compared with a source, and a default says nothing but the order of magnitude (a
+factor of 4 either way).
 """
 
 import math
 
-from kilowait.predict.dryrun.record import DryRun
+from kilowait.predict.dryrun.record import Completeness, DryRun
 
 FACTORS = {"given": 1.05, "catalogue": 1.1, "modelled": 1.5, "default": 4.0}
 """By which the run time may be off at 90%, by how the assumption is known (`record.HOW`)."""
 MISSING_FACTOR = 2.0
 """The same for operators whose time is missing; upward alone."""
+
+
+def is_covered(run: DryRun) -> bool:
+    """Whether `widened` says all that is uncertain about the work of a run: it is whole, or guessed for a default."""
+    is_guess = run.completeness == Completeness.GUESSED and "default" in run.assumed_how
+    return run.completeness == Completeness.WHOLE or is_guess
 
 
 def widened(run: DryRun, runtime_s: float, low_s: float, high_s: float) -> tuple[float, float]:

@@ -10,12 +10,12 @@ from typing import Any, Self
 import numpy as np
 
 from kilowait.core.errors import ModelError
-from kilowait.predict.assumed import widened
+from kilowait.predict.assumed import is_covered, widened
 from kilowait.predict.device_model import model_files
 from kilowait.predict.device_model.calibration import Calibration
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
-from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.record import DryRun
 
 SEEN = "modelled (device model; this type was measured in its training)"
 UNSEEN = "modelled (specification sheet only; never measured)"
@@ -92,8 +92,8 @@ class OperationsModel:
         ]
 
     def around(self, run: DryRun, device_type: str, runtime_s: float, sigma: float) -> RunTime:
-        """A run time and its interval, wider for an unmeasured type, a dry run that is not whole, what was assumed."""
-        is_new, is_whole = device_type not in self.measured, run.completeness == Completeness.WHOLE
-        low_s, high_s = self.calibration.ends(runtime_s, sigma, new=is_new, whole=is_whole)
+        """A run time and its interval, wider for an unmeasured type, work that was not seen, what was assumed."""
+        is_new = device_type not in self.measured
+        low_s, high_s = self.calibration.ends(runtime_s, sigma, new=is_new, whole=is_covered(run))
         low_s, high_s = widened(run, runtime_s, low_s, high_s)
         return RunTime(runtime_s=runtime_s, low_s=low_s, high_s=high_s, sigma=sigma)

@@ -90,6 +90,39 @@ def test_a_checkpoint_fits_what_it_is_loaded_into(runner: DryRunner) -> None:
     found = run(runner, text)
     assert (found.completeness, found.steps) == (Completeness.WHOLE, 4)
     assert found.assumptions == ("weights/resume.pth is a checkpoint that fits what it is loaded into",)
+    assert found.assumed_how == ("modelled",)
+
+
+def test_a_shape_that_the_program_says_is_no_assumption(runner: DryRunner) -> None:
+    text = (
+        f"{NET}import numpy as np\nx = np.memmap('embeddings.dat', dtype=np.float32, mode='r', shape=(640, 16))\n"
+        f"assert x.shape == (640, 16)\nfor _ in range(len(x) // 64):\n    {STEP}"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.steps, found.assumptions) == (Completeness.WHOLE, 10, ())
+
+
+def test_a_figure_that_nobody_compared_with_its_source_is_said_to_be_so(runner: DryRunner) -> None:
+    text = (
+        f"{NET}data = open('data/text8').read()\nassert set(data) and len(data) > 1000\nfor _ in range(3):\n    {STEP}"
+    )
+    found = run(runner, text)
+    assert found.assumed_how == ("modelled",)
+    assert found.assumptions[0].startswith("data/text8 has 100,000,000 letters")
+    assert found.assumptions[0].endswith("(catalogue, not checked)")
+
+
+def test_rows_of_text_have_several_lengths_with_the_given_mean(runner: DryRunner) -> None:
+    """A file of records takes 500 letters for a text of which nothing is known."""
+    text = (
+        f"{NET}import json\nrows = [json.loads(line) for line in open('data/train.jsonl')]\n"
+        "lengths = [len(row['text']) for row in rows]\nassert len(rows) == 6400 and len(set(lengths)) == 8\n"
+        "assert abs(sum(lengths) / len(lengths) - 500) < 5, sum(lengths) / len(lengths)\n"
+        "assert 2.0 < max(lengths[:8]) / 500 < 2.4 and lengths[:8] == lengths[8:16]\n"
+        f"for _ in range(3):\n    {STEP}"
+    )
+    found = run(runner, text, data__train_dot_jsonl="6400 rows")
+    assert (found.reason, found.steps) == ("", 3)
 
 
 def test_tensors_have_the_shape_that_was_given(runner: DryRunner) -> None:

@@ -1,4 +1,9 @@
-"""Published facts about public data sets and models, from JSON files in `kilowait/data`; each names its source."""
+"""Facts about public data sets and models, from JSON files in `kilowait/data`.
+
+Each entry names its `source` and says whether its numbers were compared with it (`checked`). Of a checked entry,
+`unchecked` names the fields and splits that the source does not give. What was not compared is used all the same, and
+is said to be so: `certainty`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,14 @@ Found = "tuple[str, dict[str, Any]]"
 def _file(name: str) -> dict[str, dict[str, Any]]:
     contents: dict[str, dict[str, Any]] = json.loads((_FOLDER / name).read_bytes())
     return contents
+
+
+def certainty(facts: dict[str, Any], *fields: str) -> tuple[str, str]:
+    """What stands in brackets behind a fact that rests on these fields, and how it is known (one of `record.HOW`)."""
+    unchecked = facts.get("unchecked", ())
+    if facts.get("checked") and not any(field in unchecked for field in fields):
+        return "catalogue", "catalogue"
+    return "catalogue, not checked", "modelled"
 
 
 def image_set(name: str) -> dict[str, Any] | None:

@@ -153,9 +153,14 @@ class Absent:
         if size.given is not None:
             self.recorder.assume(f"{size.name} has {what} (given: {size.given.text})", "given")
         elif size.facts is not None:
-            self.recorder.assume(f"{size.name} has {what} (catalogue)", "catalogue")
+            mark, how = published_facts.certainty(size.facts)
+            self.recorder.assume(f"{size.name} has {what} ({mark})", how)
         else:
             self.default(f"{size.name} has {what}")
+
+    def fitting(self, name: str) -> None:
+        """Note that a checkpoint is taken to be the one that the program means: nothing in it was looked at."""
+        self.recorder.assume(f"{name} is a checkpoint that fits what it is loaded into", "modelled")
 
     def default(self, line: str) -> None:
         """Nothing is known: the result is a guess, and says what to do."""

@@ -41,10 +41,9 @@ def _memmap(absent: Absent) -> Any:
 
 
 def _mapped(absent: Absent, path: Any, dtype: Any, shape: Any) -> Any:
-    """The whole file as numbers of a type, in the shape asked for or the one the user gave."""
+    """The whole file as numbers of a type; nothing is assumed of it where the program itself says the shape."""
     size = absent.size_of(path)
     if shape is not None:
-        absent.recorder.assume(f"{size.name} has the shape {_times(shape)} that the program asks for", "given")
         return zeros((shape,) if isinstance(shape, int) else tuple(shape), dtype)
     if size.given is not None and size.given.shape is not None:
         absent.said(size, f"the shape {_times(size.given.shape)}")

@@ -7,6 +7,7 @@ from typing import Any
 from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_TEXT
 from kilowait.predict.dryrun.standins.data.contents import prose
 from kilowait.predict.dryrun.standins.data.images import black
+from kilowait.predict.dryrun.standins.data.lengths import spread
 
 _SCALAR_BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float16": 2, "int32": 4, "float32": 4}
 _WORD = 6
@@ -16,7 +17,7 @@ SECONDS, RATE = 10, 16_000
 
 
 def text_length(facts: dict[str, Any]) -> int:
-    """Letters in each text column: the bytes of a row less its numbers, shared evenly."""
+    """Letters in each text column on average: the bytes of a row less its numbers, shared evenly."""
     columns = facts["columns"]
     texts = sum(_texts(spec) for spec in columns.values())
     if "row_bytes" not in facts or not texts:
@@ -36,14 +37,14 @@ def _texts(spec: Any) -> int:
 
 
 def row_of(facts: dict[str, Any], number: int) -> dict[str, Any]:
-    """Row `number`."""
-    letters = text_length(facts)
+    """Row `number`, whose texts are as long as its place in turn says."""
+    letters = spread(text_length(facts), number)
     image = tuple(facts.get("image", DEFAULT_IMAGE))
     return {name: value_of(spec, number, letters, image) for name, spec in facts["columns"].items()}
 
 
 def value_of(spec: Any, number: int, letters: int, image: tuple[int, ...]) -> Any:
-    """A value of a column: labels in turn, texts all alike."""
+    """A value of a column: labels in turn, texts of `letters` letters."""
     if isinstance(spec, list):
         count = max(1, letters // _WORD)
         return [_element(spec[0], place) for place in range(count)]
@@ -91,7 +92,7 @@ class AnyRow(dict):
         self.number = number
 
     def __missing__(self, name: Any) -> Any:
-        return value_of(kind_by_name(str(name)), self.number, DEFAULT_TEXT, DEFAULT_IMAGE)
+        return value_of(kind_by_name(str(name)), self.number, spread(DEFAULT_TEXT, self.number), DEFAULT_IMAGE)
 
 
 def kind_by_name(name: str) -> Any:

@@ -18,6 +18,7 @@ from kilowait.predict.dryrun.standins.data.absent import (
     Absent,
     AbsentSize,
 )
+from kilowait.predict.dryrun.standins.data.lengths import LENGTHS, spread
 
 MOST_BYTES = 8_000_000
 """More than this of a text or of bytes is not made: memory is what a stand-in must not cost."""
@@ -117,11 +118,12 @@ def rows_of(absent: Absent, size: AbsentSize) -> list[dict[str, Any]]:
     rows = size.given.rows if size.given is not None and size.given.rows else facts.get("rows", DEFAULT_ROWS)
     columns = facts.get("columns") or dict.fromkeys(("text", "instruction", "input", "output", "label"), "string")
     letters = int(facts.get("row_bytes", DEFAULT_TEXT * len(columns)) / len(columns))
-    absent.said(size, f"{rows:,} rows of {', '.join(columns)}, {letters} letters each")
-    row = {name: prose(letters) for name in columns}
-    if "label" in row:
-        row["label"] = 0
-    return [row] * min(rows, MOST_ROWS)
+    absent.said(size, f"{rows:,} rows of {', '.join(columns)}, {letters} letters each on average")
+    made = [
+        {name: 0 if name == "label" else prose(spread(letters, place)) for name in columns}
+        for place in range(len(LENGTHS))
+    ]
+    return [made[number % len(made)] for number in range(min(rows, MOST_ROWS))]
 
 
 def _table(absent: Absent, size: AbsentSize, separator: str) -> str:

@@ -88,7 +88,9 @@ class Folders:
         count = rows_of_split(facts["rows"], split)
         size = tuple(facts.get("image", DEFAULT_IMAGE))
         which = f" {split}" if split else ""
-        self.absent.recorder.assume(f"{name}{which} has {count:,} images, {size[1]} x {size[0]} (catalogue)")
+        mark, how = published_facts.certainty(facts, split or "")
+        taken = "" if "image" in facts and published_facts.certainty(facts, "image")[1] == how else "taken as "
+        self.absent.recorder.assume(f"{name}{which} has {count:,} images, {taken}{size[1]} x {size[0]} ({mark})", how)
         return ImageSet(shown, count, facts.get("classes", 1), size)
 
     def is_folder(self, path: Any) -> bool:

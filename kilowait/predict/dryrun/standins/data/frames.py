@@ -11,11 +11,14 @@ from kilowait.predict.dryrun.standins.data.absent import Absent
 from kilowait.predict.dryrun.standins.data.absent_arrays import zeros
 from kilowait.predict.dryrun.standins.data.absent_rows import kind_by_name
 from kilowait.predict.dryrun.standins.data.contents import MOST_ROWS, prose, table_size
+from kilowait.predict.dryrun.standins.data.lengths import LENGTHS, spread
 
 _READERS = "read_csv read_table read_parquet read_json read_feather read_excel read_pickle read_hdf"
 DEFAULT_LENGTH = 128
 """Of a row of numbers in an HDF5 file of which nothing is known."""
 DEFAULT_LABELLED = 10_000
+TEXT_LENGTH = 200
+"""Letters on average in a text column of which nothing is known."""
 
 
 def stand_in_pandas(module: Any, absent: Absent) -> None:
@@ -45,7 +48,12 @@ def _column(name: str, rows: int) -> Any:
     kind = "number" if name.startswith("x") and name[1:].isdigit() else kind_by_name(name)
     if isinstance(kind, dict):
         return np.arange(rows) % kind["classes"]
-    return np.full(rows, 0.5) if kind in ("number", "image", "audio") else np.array([prose(200)] * rows, dtype=object)
+    return np.full(rows, 0.5) if kind in ("number", "image", "audio") else _texts(rows)
+
+
+def _texts(rows: int) -> Any:
+    made = np.array([prose(spread(TEXT_LENGTH, place)) for place in range(len(LENGTHS))], dtype=object)
+    return made[np.arange(rows) % len(made)]
 
 
 def _frame_class(module: Any) -> Any:

@@ -93,9 +93,10 @@ def _tables(
 
 def _known(absent: Absent, name: str, facts: dict[str, Any]) -> HubTables:
     rows = facts["rows"]
-    texts = f", texts of {text_length(facts)} letters" if "string" in str(facts["columns"]) else ""
+    texts = f", texts of {text_length(facts)} letters on average" if "string" in str(facts["columns"]) else ""
     counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())
-    absent.recorder.assume(f"data set {name} has the rows {counts}{texts} (catalogue)")
+    mark, how = published_facts.certainty(facts)
+    absent.recorder.assume(f"data set {name} has the rows {counts}{texts} ({mark})", how)
     if texts and "row_bytes" not in facts:
         absent.default(f"data set {name}: texts of {DEFAULT_TEXT} letters")
     return HubTables({split: _table(split, count, facts) for split, count in rows.items()})

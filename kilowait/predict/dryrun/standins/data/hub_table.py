@@ -13,12 +13,13 @@ from typing import Any
 from kilowait.predict.dryrun.standins.data.absent_rows import AnyRow
 from kilowait.predict.dryrun.standins.data.hub_batches import Call, at_row, batch, height, merged, share, typed
 from kilowait.predict.dryrun.standins.data.hub_tables import MOST_ITERATED, HubColumn, HubTables
+from kilowait.predict.dryrun.standins.data.lengths import LENGTHS
 from kilowait.predict.dryrun.standins.data.like_rows import fetched, touch
 
 Row = "dict[str, Any]"
-LOOKED_AT = 8
-"""So many rows are mapped to learn what comes out."""
-SAMPLED = 64
+LOOKED_AT = len(LENGTHS)
+"""So many rows are mapped to learn what comes out: one of each length."""
+SAMPLED = 8 * len(LENGTHS)
 """A filter is asked about so many rows."""
 
 
@@ -65,7 +66,7 @@ class HubTable:
         return features(self.column_names, self._kinds)
 
     def _raw(self, number: int) -> Any:
-        touch()
+        touch(int(number) % len(LENGTHS))
         row = self._make(int(number) % max(1, self._length))
         if isinstance(row, AnyRow):
             return row
@@ -145,10 +146,8 @@ class HubTable:
 
     def _mapped(self, call: Call, removed: list[str], start: int, count: int) -> dict[str, Any]:
         numbers = list(range(start, start + count))
-        first = self._raw(start)  # one row is made; labels and numbers of the others do not change what is learnt
-        rows = [first] + [self._raw(number) for number in numbers[1:LOOKED_AT]]
-        rows += [rows[-1]] * (count - len(rows))
-        together = batch(rows[:count])
+        made_rows = [self._raw(number) for number in numbers[:LOOKED_AT]]  # the others are as long as these, in turn
+        together = batch([made_rows[place % len(made_rows)] for place in range(count)])
         made: dict[str, Any] = merged(together, call(together, numbers), removed)
         return {name: values for name, values in made.items() if len(values) == height(made)}
 

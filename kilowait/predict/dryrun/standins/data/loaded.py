@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.data.absent import Absent
 from kilowait.predict.dryrun.standins.data.absent_arrays import zeros
 from kilowait.predict.dryrun.standins.data.contents import BinaryFile
@@ -111,7 +112,7 @@ def loaded(absent: Absent, path: str) -> Any:
     if size.given is not None and size.given.shape is not None:
         absent.said(size, f"the shape {' x '.join(map(str, size.given.shape))}")
         return torch.zeros(size.given.shape)
-    absent.recorder.assume(f"{size.name} is a checkpoint that fits what it is loaded into")
+    absent.fitting(size.name)
     return Loaded(absent, path)
 
 
@@ -162,7 +163,8 @@ def _unpickle(real: Any, absent: Absent) -> Any:
         facts = absent.size_of(file.path).facts or {}
         if "vocab_size" in facts:
             count = facts["vocab_size"]
-            absent.recorder.assume(f"{absent.shown(file.path)} has a vocabulary of {count:,} (catalogue)")
+            mark, how = published_facts.certainty(facts)
+            absent.recorder.assume(f"{absent.shown(file.path)} has a vocabulary of {count:,} ({mark})", how)
             letters = [chr(32 + number) for number in range(count)]
             return {
                 "vocab_size": count,

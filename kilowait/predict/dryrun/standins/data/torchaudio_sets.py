@@ -52,9 +52,12 @@ def _stand_in_class(made: Any, name: str, facts: dict[str, Any], after: tuple[An
             vars(self)[_SET] = rows = rows_of_split(facts["rows"], str(split))
             seconds = facts.get("seconds", _DEFAULT_SECONDS)
             self._walker = range(rows)
+            mark, how = published_facts.certainty(facts, str(split))
             absent.recorder.assume(
-                f"{name} {split} has {rows:,} clips of {seconds:g} s at {facts['rate']:,} Hz (catalogue)"
+                f"{name} {split} has {rows:,} clips of {seconds:g} s at {facts['rate']:,} Hz ({mark})", how
             )
+            if "seconds" not in facts:
+                absent.default(f"{name}: clips of {seconds:g} s")
 
     def row(self: Any, number: Any) -> Any:
         if _SET not in vars(self):

@@ -69,8 +69,10 @@ def _fill(data: Any, name: str, facts: dict[str, Any], arguments: dict[str, Any]
         rows = given.rows
         absent.recorder.assume(f"{name} {split} has {rows:,} images (given: {given.text})", "given")
     else:
-        varying = "" if "image" in facts else f", taken as {size[1]} x {size[0]}"
-        absent.recorder.assume(f"{name} {split} has {rows:,} images{varying} (catalogue)")
+        mark, how = published_facts.certainty(facts, split, str(arguments.get("split")))
+        is_sized = "image" in facts and published_facts.certainty(facts, "image")[1] == how
+        varying = "" if is_sized else f", taken as {size[1]} x {size[0]}"
+        absent.recorder.assume(f"{name} {split} has {rows:,} images{varying} ({mark})", how)
     vars(data)[_SET] = _Rows(name, rows, classes, size)
     _attributes(data, vars(data)[_SET], arguments)
 

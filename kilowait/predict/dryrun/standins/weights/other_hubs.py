@@ -57,7 +57,7 @@ def _torch_hub(absent: Absent) -> None:
 
 
 def _checkpoint(absent: Absent, name: str) -> Loaded:
-    absent.recorder.assume(f"{name} is a checkpoint that fits what it is loaded into")
+    absent.fitting(name)
     return Loaded(absent, name)
 
 

@@ -88,10 +88,10 @@ class Published:
         config = facts.get("parts", {}).get(part) if part else facts.get("config")
         if config is None:
             return None
-        self.said(known if not part else f"{known}/{part}", config)
+        self.said(known if not part else f"{known}/{part}", config, *published_facts.certainty(facts, *config))
         return dict(config)
 
-    def said(self, name: str, config: dict[str, Any]) -> None:
+    def said(self, name: str, config: dict[str, Any], mark: str, how: str) -> None:
         """One line about the sizes that a model was built with."""
         width = next((config[key] for key in _WIDTH if key in config), None)
         layers = next((config[key] for key in _LAYERS if key in config), None)
@@ -100,7 +100,7 @@ class Published:
              *([f"vocabulary {config['vocab_size']:,}"] if "vocab_size" in config else [])]
         )  # fmt: skip
         kind = config.get("model_type") or config.get("_class_name", "model")
-        self.recorder.assume(f"{name} is a {kind}{': ' if about else ''}{about} (catalogue)")
+        self.recorder.assume(f"{name} is a {kind}{': ' if about else ''}{about} ({mark})", how)
 
 
 _WIDTH = ("hidden_size", "d_model", "n_embd", "dim", "hidden_sizes", "embed_dim", "block_out_channels")

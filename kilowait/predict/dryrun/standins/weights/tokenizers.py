@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from kilowait.predict.dryrun.standins.hooks import ImportHooks
+from kilowait.predict.dryrun.standins.published_facts import certainty
 from kilowait.predict.dryrun.standins.weights.published import Published
 
 _PIECES = r"\s?\w{1,5}|\s?[^\w\s]|\s"
@@ -78,8 +79,9 @@ def _instead(published: Published, name: Any, kwargs: dict[str, Any], known: str
     kind = config.get("kind") or _OF_TYPE.get(config.get("model_type", ""), "gpt2")
     count = facts.get("tokens") or config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
     count = count or DEFAULT_VOCABULARY
+    mark, how = certainty(facts, "tokens") if "tokens" in facts else certainty(facts)
     published.recorder.assume(
-        f"tokenizer of {known}: {count:,} tokens, one for up to five letters of a word (catalogue)"
+        f"tokenizer of {known}: {count:,} tokens, one for up to five letters of a word ({mark})", how
     )
     return made(kind, int(count), config, kwargs, str(name))
 
