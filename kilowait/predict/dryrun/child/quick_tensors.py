@@ -1,4 +1,4 @@
-"""Tensors without data, made as FakeTensor makes them, for a third of the time.
+"""Tensors without data, made as FakeTensor makes them, with less work.
 
 Its constructor checks what it is given and sets a dozen attributes one by one. Tensors of one mode and device have the
 same ones, so that the first is made by the constructor and the others take over what it has.
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 _attributes: dict[tuple[FakeTensorMode, torch.device], dict[str, Any]] = {}
-_nothing = getattr(torch._C, "_set_warn_deprecated_on_mutable_data_ptr", None)  # since 2.3
+_warns = getattr(torch._C, "_set_warn_deprecated_on_mutable_data_ptr", None)  # since 2.3
 _throws = getattr(torch._C, "_set_throw_on_mutable_data_ptr", None)
 
 
@@ -28,7 +28,7 @@ def without_data(mode: FakeTensorMode, plain: Tensor, device: torch.device) -> T
     tensor = Tensor._make_subclass(
         FakeTensor, plain, plain.requires_grad, dispatch_device=True, device_for_backend_keys=device
     )
-    set_pointer = _nothing if getattr(mode, "_allow_unsafe_data_ptr_access", True) else _throws
+    set_pointer = _warns if getattr(mode, "_allow_unsafe_data_ptr_access", True) else _throws
     if set_pointer is not None:
         set_pointer(tensor)
     vars(tensor).update(attributes)
