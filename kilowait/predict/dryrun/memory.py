@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
 
+from kilowait.predict.dryrun.child.quick_tensors import without_data
+
 MOST = 20_000
 _LISTS = ("aten::_foreach_", "aten::_fused_adam", "aten::_fused_sgd", "aten::_fused_adagrad")
 """Operators of optimizers on lists of tensors, which they leave as large as they were."""
@@ -22,6 +24,9 @@ _Shape = tuple[Any, ...]
 
 _ALWAYS_ITSELF = {"aten::zero_", "aten::fill_"}
 """What writes to a tensor of any type and shape, so that PyTorch has nothing to refuse."""
+_VIEWS = {"aten::_unsafe_view"}
+"""What gives the memory of its argument and does not say so."""
+_IN_PLACE = "the first argument"
 
 
 class OperatorMemory:
@@ -49,7 +54,7 @@ class OperatorMemory:
         if key in self._results:
             return args[0] if way == "in place" else _made(self._results[key], list if way == "list" else tuple)
         result = func(*args, **kwargs)
-        shapes = _shapes(result, _storages((args, kwargs)))
+        shapes = _IN_PLACE if way == "in place" and result is args[0] else _shapes(result, _storages((args, kwargs)))
         if shapes is not None and len(self._results) < MOST:
             self._results[key] = shapes
         return result
@@ -69,6 +74,8 @@ def _way(func: Any) -> str:
         return "list"
     if not schema.returns:
         return "long"
+    if schema.name in _VIEWS:
+        return "view"
     aliases = [result.alias_info for result in schema.returns]
     if not any(aliases):
         return "new" if not any(result.type.kind() == "ListType" for result in schema.returns) else "long"
@@ -100,8 +107,8 @@ def _viewed(func: Any, args: Any) -> Any:
     with in_kernel_invocation_manager(mode):
         result = func(*args)
         if isinstance(result, Tensor):
-            return FakeTensor(mode, result, device)
-        return type(result)(FakeTensor(mode, part, device) for part in result)
+            return without_data(mode, result, device)
+        return type(result)(without_data(mode, part, device) for part in result)
 
 
 def _key(value: Any) -> Any:
@@ -141,16 +148,25 @@ def _shapes(result: Any, used_storages: set[int]) -> Any:
     if isinstance(result, (tuple, list)):
         parts = [_shapes(part, used_storages) for part in result]
         return None if any(part is None for part in parts) else parts
-    return None
+    return _Number(result) if type(result) in (int, float, bool) else None
+
+
+class _Number:
+    """A plain number among the results, such as the longest sequence that an attention kernel saw."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 def _made(shapes: Any, several: type[list[Any]] | type[tuple[Any, ...]] = tuple) -> Any:
     if isinstance(shapes, list):
         return several(_made(part) for part in shapes)
+    if isinstance(shapes, _Number):
+        return shapes.value
     return None if shapes == () else _tensor(*shapes)
 
 
 def _tensor(shape: _Shape, stride: _Shape, dtype: torch.dtype, device: torch.device, mode: FakeTensorMode) -> Tensor:
     with torch._C._DisableTorchDispatch():
         plain = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
-        return FakeTensor(mode, plain, device)
+        return without_data(mode, plain, device)

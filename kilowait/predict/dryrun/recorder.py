@@ -22,6 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, Unsupporte
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kilowait.predict.dryrun.child.older_torch import STORAGES_LAST, when_gone
+from kilowait.predict.dryrun.child.operator_facts import DEVICE, facts_of
 from kilowait.predict.dryrun.child.values_said import mark_doubt, same_said, value_said
 from kilowait.predict.dryrun.distributed.exchanges import EXCHANGES, exchange
 from kilowait.predict.dryrun.formulas import flops_of
@@ -39,7 +40,6 @@ from kilowait.predict.dryrun.tensors import (
     META,
     attributes_of,
     bytes_of,
-    composite,
     crosses,
     device_of,
     dtype_of,
@@ -50,8 +50,6 @@ from kilowait.predict.dryrun.tensors import (
 )
 from kilowait.predict.dryrun.values import remember
 
-_SILENT = ("prim", "profiler")
-"""Namespaces of operators that do nothing to data."""
 MOST_LINES, LONGEST_LINE = 50, 300
 """Of what is said to the user: lines, and characters of each."""
 
@@ -230,12 +228,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if any(map(unfolds, types)):
             return NotImplemented
-        if func is torch.ops.prim.device.default:
+        if func is DEVICE:
             return told(args[0].fake_device if isinstance(args[0], FakeTensor) else func(*args))
-        if composite(func):  # only in inference mode: elsewhere its parts come here
+        operator = facts_of(func)
+        if operator.composite:  # only in inference mode: elsewhere its parts come here
             with self:
                 return func.decompose(*args, **(kwargs or {}))
-        if (body := self.recorder.bodies.get(func._schema.name)) is not None:  # an operator of the program's own
+        if (body := self.recorder.bodies.get(operator.name)) is not None:  # an operator of the program's own
             with self:
                 return body(*args, **(kwargs or {}))
         kwargs = dict(kwargs or {})
@@ -243,7 +242,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             kwargs["device"] = CUDA
         if func.namespace in EXCHANGES:
             return exchange(self.recorder, func, args, kwargs)
-        op = func._schema.name.replace("::", ".")
+        op = operator.op
         if op == "aten._local_scalar_dense":
             return value_said(self.recorder, args[0])
         if op in ("aten.equal", "aten.allclose"):
@@ -253,10 +252,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if result is NotImplemented:
             result = self._called(func, args, kwargs)
         remember(func, inputs, args, kwargs, result)
-        mark_doubt(op, args, result)
+        mark_doubt(op, inputs, args, result)
         if self.recorder.muted == 0:
             outputs = tensors_in(result)
-            if kernels_of(op, 1) and not op.startswith(_SILENT):
+            if operator.counted:
                 flops = partial(_flops, func, args, kwargs, result)
                 self.recorder.see(op, inputs, outputs, attributes_of(args, kwargs), flops)
             self.recorder.watch(outputs)

@@ -23,8 +23,8 @@ _NO_FORWARD = 1 << 62
 class Tally:
     """How often each call was made, optimizer steps, samples of loaders, and which leaves of autograd were read.
 
-    `calls` is how many calls were made in earnest, nothing weighed: what the item cost this process. `weight` is None
-    until the tally has been added to its parent.
+    `calls` is how many calls were made in earnest, nothing weighed: what the item cost this process. `backward` says
+    that a backward pass was made while it was open. `weight` is None until the tally has been added to its parent.
     """
 
     parent: Tally | None = None
@@ -33,6 +33,7 @@ class Tally:
     samples: float = 0.0
     calls: int = 0
     leaves: set[int] = field(default_factory=set)
+    backward: bool = False
     weight: float | None = None
 
     def like(self, other: Tally) -> bool:
@@ -75,6 +76,7 @@ class Tallies:
         parent.samples += weight * tally.samples
         parent.calls += tally.calls
         parent.leaves |= tally.leaves
+        parent.backward |= tally.backward
 
     def count(self, key: Key) -> None:
         """Count one call where it belongs: here, or for a backward pass where its forward call was."""
@@ -86,6 +88,7 @@ class Tallies:
         node = torch._C._current_autograd_node()
         if node is None or (number := node._sequence_nr()) >= _NO_FORWARD:
             return self.open, 1.0
+        self.open.backward = True
         tally, weight = self._owners[bisect_right(self._starts, number) - 1], 1.0
         while tally.weight is not None:
             assert tally.parent is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -15,11 +16,20 @@ META, CUDA = torch.device("meta"), torch.device("cuda:0")
 
 def tensors_in(tree: Any) -> list[Tensor]:
     """The dense tensors in arguments or results of an operator, which nest in tuples, lists and one dictionary."""
-    if isinstance(tree, Tensor):
-        return [tree] if tree.layout == torch.strided else []
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return [tensor for part in tree for tensor in tensors_in(part)] if isinstance(tree, (list, tuple)) else []
+    found: list[Tensor] = []
+    _gather((tree,), found)
+    return found
+
+
+def _gather(parts: Iterable[Any], found: list[Tensor]) -> None:
+    for part in parts:
+        if isinstance(part, Tensor):
+            if part.layout is torch.strided:
+                found.append(part)
+        elif isinstance(part, (list, tuple)):
+            _gather(part, found)
+        elif isinstance(part, dict):
+            _gather(part.values(), found)
 
 
 def device_of(inputs: list[Tensor], outputs: list[Tensor]) -> str:

@@ -60,7 +60,7 @@ def remember(func: Any, inputs: list[Tensor], args: Any, kwargs: Any, result: An
     input_values = [values_of(tensor) for tensor in inputs]
     all_known = all(value is not None for value in input_values)
     name = _NAME if all_known else _ASSUMED
-    single = isinstance(result, FakeTensor) and all(_single(part) for part in (*inputs, result))
+    single = isinstance(result, FakeTensor) and _single(result) and all(map(_single, inputs))
     all_known = all_known and not comes_from_unknown((args, kwargs, [_single_float(tensor) for tensor in inputs]))
     values = _found(func, args, kwargs) if (_wanted(func, inputs, result) if all_known else single) else None
     if values is not None:  # what was written to was written to in place: it is known by its other names too

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from kilowait.predict.dryrun.dry_program import by_the_program, in_forward
-from kilowait.predict.dryrun.tensors import tensors_in
 from kilowait.predict.dryrun.values import assumed_of, values_of
 
 if TYPE_CHECKING:
@@ -53,12 +52,18 @@ def same_said(recorder: Recorder, func: Any, args: Any, kwargs: Any) -> bool:
         return bool(func(*known, *args[2:], **kwargs))
 
 
-def mark_doubt(op: str, args: Any, result: Any) -> None:
+_doubts: list[bool] = []
+"""Not empty once something was marked: most programs never ask."""
+
+
+def mark_doubt(op: str, inputs: list[Tensor], args: Any, result: Any) -> None:
     """Mark what asks whether numbers are NaN or infinite, and what is made of that alone."""
-    inputs = tensors_in(args)
+    if not isinstance(result, Tensor):
+        return
     asks = op in ("aten.isnan", "aten.isinf") or (op == "aten.ne" and len(inputs) == 2 and inputs[0] is inputs[1])
     asks = asks or (op == "aten.eq" and len(inputs) == 1 and args[1] in (math.inf, -math.inf))
-    if isinstance(result, Tensor) and (asks or (inputs and all(hasattr(t, _DOUBT) for t in inputs))):
+    if asks or (_doubts and inputs and all(hasattr(t, _DOUBT) for t in inputs)):
+        _doubts[:] = [True]
         setattr(result, _DOUBT, True)
 
 

@@ -31,11 +31,13 @@ class LoopPlan:
     """What is known of a loop with at most `limit` items.
 
     `did` says by item what it did, equal values for equal work, and `grown` by counter and item how much it grew.
+    `repeated` are items that did what those of their number did when the loop ran before.
     """
 
     limit: int
     did: dict[int, Hashable] = field(default_factory=dict)
     grown: dict[Any, dict[int, int]] = field(default_factory=dict)
+    repeated: set[int] = field(default_factory=set)
     _questions: dict[Question, None] = field(default_factory=dict)
     _bounds: dict[Question, int] = field(default_factory=dict)
     _inside: dict[Question, bool] = field(default_factory=dict)
@@ -224,7 +226,12 @@ class LoopPlan:
         return len(samples) < len(members) and not self._settled(samples)
 
     def _settled(self, samples: Sequence[int]) -> bool:
-        """Whether two items of a class did the same, or its one item did what another after the first did."""
+        """Whether two items of a class did the same, or its one item did what another after the first did.
+
+        So did one that did what it did before: two of its class were alike then.
+        """
+        if any(item in self.repeated for item in samples):
+            return True
         results = [self.did[item] for item in samples]
         if len(set(results)) < len(results):
             return True

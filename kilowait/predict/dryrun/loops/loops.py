@@ -11,7 +11,8 @@ items then differ, and such a loop is run in full while it is affordable.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter, counts
@@ -22,6 +23,10 @@ from kilowait.predict.dryrun.loops.loop_views import Enumerated, View, Zipped, h
 from kilowait.predict.dryrun.loops.running_loop import MOST_PADDING, Loop
 from kilowait.predict.dryrun.loops.unknown import number_of
 from kilowait.predict.dryrun.recorder import Recorder
+from kilowait.predict.dryrun.tally import Tally
+
+TIMES_BEFORE = 4
+"""So many runs of a loop are remembered: it may run by turns for training and for validation."""
 
 
 class Loops:
@@ -37,6 +42,7 @@ class Loops:
         self._tests = Tests(recorder, self._listeners)
         self._skipped: int = 0
         self._ended: dict[tuple[int, str], tuple[Counter, Loop]] = {}
+        self._before: dict[int, deque[Mapping[int, Tally]]] = {}
         recorder.ends.closers.append(self.close)
 
     def close(self) -> None:
@@ -65,6 +71,7 @@ class Loops:
             plan=LoopPlan(FARTHEST if length is None else length),
             decisions=self.recorder.decisions,
             listeners=self._listeners,
+            before=tuple(self._before.get(site, ())),
         )
 
     def _run(self, loop: Loop, loop_view: View) -> Iterator[Any]:
@@ -108,6 +115,8 @@ class Loops:
             self._leave(inner)
         self.running.remove(loop)
         loop.finish()
+        if loop.ended and not loop.full and not loop.left and not loop.plan.unsettled():
+            self._before.setdefault(loop.site, deque(maxlen=TIMES_BEFORE)).append(loop.tallies)
         self._skipped = 0 if loop.full else max(0, loop.plan.length - len(loop.tallies))
         for name, counter in loop.counters.items():
             self._ended[loop.site, name] = counter, loop

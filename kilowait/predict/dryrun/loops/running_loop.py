@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
 
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter
 from kilowait.predict.dryrun.loops.index import Index, Question
@@ -21,7 +24,10 @@ MOST_PADDING = 1_000_000
 
 @dataclass(eq=False)
 class Loop:
-    """One loop that is running; `left` says that the program left it on purpose, `ended` that its items were over."""
+    """One loop that is running; `left` says that the program left it on purpose, `ended` that its items were over.
+
+    `before` is what its items did the last few times, where those of a class did the same.
+    """
 
     site: int
     line: str
@@ -38,6 +44,7 @@ class Loop:
     decisions: int = 0
     built: int = 0
     tallies: dict[int, Tally] = field(default_factory=dict)
+    before: Sequence[Mapping[int, Tally]] = ()
     samples: dict[int, float] = field(default_factory=dict)
     asked: list[Question] = field(default_factory=list)
     listeners: list[Any] = field(default_factory=list)
@@ -96,9 +103,17 @@ class Loop:
             return
         self.recorder.tallies.end(tally)
         self.plan.did[self.item] = self._kind(tally)
+        if self._repeats(tally):
+            self.plan.repeated.add(self.item)
         if self.item + 1 >= self.plan.length:
             self.plan.went_on(self.item)
         self.full = self.full or self._in_full()
+
+    def _repeats(self, tally: Tally) -> bool:
+        """Whether the item did what it did before, and leaves nothing behind that a backward pass would go through."""
+        if torch.is_grad_enabled() and not tally.backward:
+            return False
+        return any(self.item in earlier and tally.like(earlier[self.item]) for earlier in self.before)
 
     def abandon(self) -> None:
         """There is no item of that number; what it cost to find out counts once."""
