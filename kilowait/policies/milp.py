@@ -20,6 +20,7 @@ from kilowait.policies.patient import (
     cheapest_plan,
     plan,
     reservation,
+    smallest,
 )
 from kilowait.policies.patient import DEFAULT_HORIZON as PLANNED
 from kilowait.policies.planning.profile import Profile, Reservation
@@ -79,8 +80,8 @@ def milp(
 
         def planned(ready: Ready) -> Sequence[Reservation]:
             profile = Profile(cluster)
-            queue = {w.job.job_id: candidate(cluster, w, *prices, ready) for w in cluster.queue()}
-            starts = cheapest_plan(cluster, profile, list(queue.values()), DEFAULT_EFFORT, PLANNED, 0).starts
+            queue = {w.job.job_id: candidate(cluster, w, *prices, ready) for w in smallest(cluster, PLANNED)}
+            starts = cheapest_plan(cluster, profile, list(queue.values()), DEFAULT_EFFORT, 0).starts
             first = [reservation(*start) for start in starts[:horizon]]
             head = _improved(cluster, profile, first, prices, limits, ready)
             for reserved in head:

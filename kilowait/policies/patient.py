@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from heapq import nsmallest
 from typing import NamedTuple
 
 from kilowait.cluster.overrun import estimated_end_s
@@ -104,9 +105,7 @@ def patient(
 
         def planned(ready: Ready) -> Iterator[Reservation]:
             queue = [candidate(cluster, waiting, *prices, ready) for waiting in cluster.queue()]
-            return (
-                reservation(*start) for start in cheapest_plan(cluster, profile, queue, effort, horizon, seed).starts
-            )
+            return (reservation(*start) for start in cheapest_plan(cluster, profile, queue, effort, seed).starts)
 
         return start_planned(cluster, room, planned)
 
@@ -137,6 +136,16 @@ def error_rule(now_s: float, error_sd: float) -> Callable[[Active], float] | Non
     return partial(expected_end_s, now_s=now_s, error_sd=error_sd) if error_sd else None
 
 
+def smallest(cluster: Cluster, jobs: int) -> list[Waiting]:
+    """So many waiting jobs of the least GPU-seconds, in that order: only these are priced and planned."""
+    return nsmallest(jobs, cluster.queue(), key=_least_area_gpu_s)
+
+
+def _least_area_gpu_s(waiting: Waiting) -> float:
+    job, predictions = waiting.job, waiting.predictions
+    return min(job.milli_on(t) / WHOLE * predictions[t].runtime_s for t in waiting.gpus)
+
+
 def candidate(
     cluster: Cluster, waiting: Waiting, wait_s_per_kwh: float, congestion: float, ready: Ready = NOBODY_IS_LATE
 ) -> Candidate:
@@ -155,12 +164,10 @@ def candidate(
     return Candidate(min(option.milli / WHOLE * option.runtime_s for option in options), options)
 
 
-def cheapest_plan(
-    cluster: Cluster, profile: Profile, queue: Sequence[Candidate], effort: int, horizon: int, seed: int
-) -> Plan:
-    """The plan of the least cost that the search finds for the waiting jobs, on the GPUs that `profile` leaves."""
-    order = sorted(queue, key=lambda candidate: candidate.area_gpu_s)[:horizon]
-    rng = random.Random(f"{seed}/{cluster.now_s}/{len(queue)}")
+def cheapest_plan(cluster: Cluster, profile: Profile, queue: Sequence[Candidate], effort: int, seed: int) -> Plan:
+    """The plan of the least cost that the search finds for these waiting jobs, on the GPUs that `profile` leaves."""
+    order = sorted(queue, key=lambda candidate: candidate.area_gpu_s)
+    rng = random.Random(f"{seed}/{cluster.now_s}/{len(cluster.waiting)}")
     return _search(profile, order, cluster.now_s, _moves(len(order), effort), rng)
 
 
