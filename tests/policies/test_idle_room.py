@@ -124,3 +124,31 @@ def test_nobody_waits_beside_room_that_nobody_will_use(name):
         run = simulate(submissions, {t: sum(n) for t, n in nodes.items()}, spy, nodes=nodes)
         assert len(run.placements) + len(run.refused) == len(submissions)
     assert checked > 3000
+
+
+@pytest.mark.parametrize("name", PLANNERS)
+def test_a_job_that_hangs_is_no_free_gpu_to_come(name):
+    """`hung` has the A100 for 30 days, predicted to take 10 s; the A6000 is free from 60 s on, for 200 s a job.
+
+    The A100 would be twice as fast, but is expected at 80 s, then at 160, 320, 640 s: of the three jobs that wait, one
+    starts on the A6000 at 60, one at 260 and one at 460 s, whoever holds for the A100 meanwhile.
+    """
+
+    def on_both(job_id, submit_s, fast, slow, predicted=None):
+        truth, seen = (
+            {t: Prediction(runtime_s=s, energy_kwh=kwh) for t, (s, kwh) in zip(("A100", "A6000"), pair, strict=True)}
+            for pair in ((fast, slow), predicted or (fast, slow))
+        )
+        return Submission(job=Job(job_id=job_id, submit_s=submit_s), truth=truth, seen=seen)
+
+    jobs = [on_both("hung", 0, (HUNG_S, 100), (HUNG_S, 100), ((10, 0.01), (200, 0.01)))]
+    jobs.append(on_both("blocker", 0, (120, 0.01), (60, 0.01)))
+    jobs += [on_both(job_id, s, (100, 0.01), (200, 0.02)) for job_id, s in (("y", 10), ("z1", 11), ("z2", 12))]
+    run = simulate(jobs, {"A100": 1, "A6000": 1}, POLICIES[name]())
+    assert sorted((p.start_s, p.gpu_type) for p in run.placements if p.job_id[0] in "yz") == [
+        (60, "A6000"),
+        (260, "A6000"),
+        (460, "A6000"),
+    ]
+    assert sum(p.wait_s for p in run.placements) == 747
+    assert max(p.wait_s for p in run.placements) <= 450
