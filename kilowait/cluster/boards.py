@@ -74,6 +74,40 @@ class Boards:
         boards._closed = set(self._closed)
         return boards
 
+    def meet(self, other: "Boards") -> "Boards":
+        """What is free both here and there: the same nodes at another time."""
+        common, opened = self.copy(), dict[int, int]()
+        for node, (here, there) in enumerate(zip(self._free, other._free, strict=True)):
+            if there < here:
+                common._less(node, here - there)
+                opened[node] = here - there
+        for (node, board), left in self._left.items():
+            there = other._left.get((node, board), WHOLE if other._free[node] else 0)
+            if there < left:
+                common._leave(node, board, there)
+        for (node, board), left in sorted(other._left.items()):
+            if opened.get(node) and (node, board) not in self._left:  # whole here, shared there
+                opened[node] -= 1
+                common._leave(node, board, left)
+        return common
+
+    def choose_beside(self, gpus: int, one_node: bool, other: "Boards") -> tuple[Held, ...]:
+        """As `choose` of whole boards, but of those that are not free in `other` too as far as they suffice."""
+        fresh = self.copy()
+        for node, free in enumerate(other._free):
+            fresh._less(node, min(free, self._free[node]))
+        if where := fresh.choose(gpus, WHOLE, one_node):
+            return where
+        if one_node or gpus > sum(self._free):
+            return self.choose(gpus, WHOLE, one_node)
+        rest, taken = self.copy(), dict[str, int]()
+        for node, free in enumerate(fresh._free):
+            rest._less(node, free)
+            taken[self._nodes[node]] = free
+        for held in rest.choose(gpus - sum(fresh._free), WHOLE, False):
+            taken[held.node] += held.gpus
+        return tuple(Held(node=node, gpus=count) for node, count in taken.items() if count)
+
     @property
     def most(self) -> int:
         """The whole free boards of the node that has the most."""

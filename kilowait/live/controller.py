@@ -241,7 +241,7 @@ class Controller:
             attempt=waiting.attempt,
             gpu_type=gpu_type,
             gpus=waiting.gpus[gpu_type],
-            where=cluster.locate(waiting, gpu_type),
+            where=decision.where or cluster.locate(waiting, gpu_type),
         )
         self._tokens[job_id] = self._take_in(writing, event)
         writing.add_attempt(event, self.running(job_id).where)

@@ -4,14 +4,13 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
+from msgspec import structs
 
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
-from kilowait.core.arrays import FloatArray, IntArray
+from kilowait.core.arrays import IntArray
 from kilowait.core.errors import InputError
 from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
@@ -23,10 +22,15 @@ from kilowait.policies.patient import (
     ERROR_SD,
     SEED,
     WAIT_S_PER_KWH,
+    candidate,
     error_rule,
+    plan,
+    reservation,
 )
 from kilowait.policies.planning.futures import ArrivalModel
-from kilowait.policies.planning.profile import Profile, Reservation, start_all
+from kilowait.policies.planning.packing import arrays, extra, longer, packed
+from kilowait.policies.planning.profile import Profile, Reservation
+from kilowait.policies.planning.starting import Ready, start_planned
 from kilowait.policies.rule import Rule
 
 DEFAULT_SCENARIOS = 32
@@ -48,8 +52,6 @@ CHUNK = 8
 
 COST = 12
 """How many times as long as patient it takes to decide for twenty jobs (measured)."""
-
-Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,15 @@ def anticipatory(
             return []
         queue = sorted(cluster.queue(), key=lambda w: (not room.fitting(w), _least_area(w)))[:horizon]
         profile = Profile(cluster, error_rule(cluster.now_s, error_sd))
-        return start_all(_decide(cluster, profile, queue, settings), cluster, room)
+
+        def planned(ready: Ready) -> Sequence[Reservation]:
+            open_to, late = _settled(cluster, profile, queue, settings, ready)
+            left = profile.copy()
+            for reserved in late:
+                left.reserve(reserved)
+            return [*late, *(_decide(cluster, left, open_to, settings) if open_to else ())]
+
+        return start_planned(cluster, room, planned)
 
     return anticipatory
 
@@ -135,6 +145,33 @@ def _arrival_model(clustering: float, cluster_s: float, ahead_s: float) -> Arriv
 
 def _least_area(waiting: Waiting) -> float:
     return min(waiting.job.milli_on(t) * waiting.predictions[t].runtime_s for t in waiting.gpus)
+
+
+def _settled(
+    cluster: Cluster,
+    profile: Profile,
+    queue: Sequence[Waiting],
+    settings: AnticipatorySettings,
+    ready: Ready,
+) -> tuple[list[Waiting], list[Reservation]]:
+    """The jobs to plan, and what is reserved for those whose boards are scattered now, by type.
+
+    Such a job waits for its boards where that costs it least, as `patient` counts; else it is planned on other types.
+    """
+    open_to, late = list[Waiting](), list[Reservation]()
+    for waiting in queue:
+        ready_s = {t: ready[waiting.job.job_id, t] for t in waiting.gpus if (waiting.job.job_id, t) in ready}
+        if not ready_s:
+            open_to.append(waiting)
+            continue
+        alone = candidate(cluster, waiting, settings.wait_s_per_kwh, settings.congestion, ready)
+        best = plan(profile.copy(), [alone], cluster.now_s)
+        chosen = best.starts[0] if best and best.starts else None
+        if chosen is not None and chosen[1].gpu_type in ready_s:
+            late.append(reservation(*chosen))
+        elif gpus := {t: count for t, count in waiting.gpus.items() if t not in ready_s}:
+            open_to.append(structs.replace(waiting, gpus=gpus))
+    return open_to, late
 
 
 def _decide(
@@ -156,7 +193,7 @@ def _decide(
     totals = np.array([max(1, cluster.total[t]) for t in types])
     caused_s = settings.congestion * len(cluster.waiting) * milli / WHOLE * runtime_s / totals
     ahead = futures.arrive_s.shape[1]
-    steps, next_end_s = _packed(profile, types, 2 * (len(queue) + ahead) + 2)
+    steps, next_end_s = packed(profile, types, 2 * (len(queue) + ahead) + 2)
     chosen = np.empty(len(queue), np.int64)
     decide(
         now_s,
@@ -188,44 +225,6 @@ def _decide(
         for i, (w, j) in enumerate(zip(queue, chosen.tolist(), strict=True))
         if j != NONE
     ]
-
-
-def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple[IntArray, FloatArray, FloatArray]:
-    """What the jobs (n) take on the types (T): thousandths of GPUs, seconds, and energy in seconds of waiting.
-
-    Each is (n, T); energy is inf where a job may not run.
-    """
-    shape = len(jobs), len(types)
-    milli, runtime_s, priced_s = np.ones(shape, np.int64), np.ones(shape), np.full(shape, np.inf)
-    for i, waiting in enumerate(jobs):
-        for j, gpu_type in enumerate(types):
-            if gpu_type in waiting.gpus:
-                prediction = waiting.predictions[gpu_type]
-                milli[i, j] = waiting.job.milli_on(gpu_type)
-                runtime_s[i, j], priced_s[i, j] = prediction.runtime_s, price * prediction.energy_kwh
-    return milli, runtime_s, priced_s
-
-
-def extra(price_s: FloatArray) -> FloatArray:
-    """What each type (n, T) costs above the job's cheapest, in seconds; inf where it may not run."""
-    extra_s: FloatArray = price_s - price_s.min(axis=1, keepdims=True)
-    return extra_s
-
-
-def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:
-    """The same with so many rows more, whatever is in them."""
-    return np.concatenate([array, np.empty((rows, array.shape[1]), array.dtype)])
-
-
-def _packed(profile: Profile, types: Sequence[str], spare: int) -> tuple[tuple[FloatArray, IntArray, IntArray], float]:
-    """The profile as arrays with `spare` free steps a type, and when it first changes after now, inf if never."""
-    steps = [profile.steps(gpu_type) for gpu_type in types]
-    counts = np.array([len(times) for times, _ in steps])
-    times_s = np.full((len(types), int(counts.max()) + spare), np.inf)
-    free = np.zeros(times_s.shape, np.int64)
-    for j, (times, free_milli) in enumerate(steps):
-        times_s[j, : counts[j]], free[j, : counts[j]] = times, free_milli
-    return (times_s, free, counts), float(times_s[:, 1].min())
 
 
 RULE = Rule(

@@ -11,17 +11,19 @@ from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.policies.choices import in_queue_order
 from kilowait.policies.decisions import Decision, Policy
-from kilowait.policies.planning.profile import Profile, Reservation, start_now
+from kilowait.policies.planning.floors import Floors
+from kilowait.policies.planning.profile import Profile, Reservation
+from kilowait.policies.planning.starting import can_have, placed
 from kilowait.policies.rule import Rule
 
 
 def conservative() -> Policy:
     """A policy that plans the whole queue in `reservations` and starts the jobs whose reservation begins now.
 
-    A job whose reservation begins now on GPUs that an overrun job still holds, or that are scattered (`start_now`),
-    goes on waiting, and so do the jobs that the plan puts behind it. The plan is made anew at every decision, so a job
-    that ends early lets all others move forward in queue order. The plan is cut short where no job behind can start
-    now; at worst a decision takes time in proportion to the square of the queue's length.
+    The plan is made anew at every decision, so a job that ends early lets all others move forward in queue order; one
+    that overruns moves them back, each time that its estimate is renewed (`kilowait.cluster.overrun`). The plan is cut
+    short where no job behind can start now; at worst a decision takes time in proportion to the square of the queue's
+    length.
     """
 
     def conservative(cluster: Cluster) -> list[Decision]:
@@ -32,9 +34,9 @@ def conservative() -> Policy:
         profile = Profile(cluster)
         decisions: list[Decision] = []
         for serial, reservation in enumerate(reservations(cluster, profile), start=1):
-            decision = start_now(reservation, cluster, room)
-            if decision is not None:
-                decisions.append(decision)
+            if reservation.start_s <= cluster.now_s and can_have(reservation, cluster, room):
+                decisions.append(placed(reservation, cluster, room))
+                room.take(cluster.waiting[reservation.job_id], reservation.gpu_type, reservation.where)
             if serial & (serial - 1) == 0:  # looking at powers of two costs little, however long the queue
                 pairs = _still_hopeful(pairs, cluster.waiting, profile, reservation)
             if not pairs:
@@ -48,15 +50,21 @@ def reservations(cluster: Cluster, profile: Profile) -> Iterator[Reservation]:
     """What is reserved in a profile for each waiting job, in queue order, as it is reserved.
 
     Every job gets the type and start at which it would end first, ties to the more powerful type, among the GPUs
-    that the running jobs and the jobs before it leave. Running jobs count as in `easy`.
+    that the running jobs and the jobs before it leave. Running jobs count as in `easy`. Where boards are told apart and
+    somebody has a share or asks for one node, a reservation is of boards (`kilowait.policies.planning.floors`): from
+    when they lie as the job needs them, and no others are kept from anybody.
 
     With exact predictions no later job delays a reservation: those before it in the queue keep theirs, those behind
     it that already run were planned around it, so the place it had is still free, and what they hold can only make
     its other choices worse. That ends where a job comes back to an earlier place in the queue: a failed attempt.
     """
+    room = cluster.room()
+    floors = Floors(cluster, room) if room.boards else None
     for waiting in cluster.queue():
-        reservation = profile.soonest(waiting)
+        reservation = profile.soonest(waiting, floors)
         profile.reserve(reservation)
+        if floors is not None:
+            floors.reserve(waiting, reservation.gpu_type, reservation.where, reservation.start_s)
         yield reservation
 
 

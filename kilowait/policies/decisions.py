@@ -7,13 +7,18 @@ from msgspec import Struct
 
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
+from kilowait.core.jobs import Held
 
 
 class Place(Struct, frozen=True, kw_only=True, gc=False):
-    """Start this waiting job now, on its number of GPUs of this type."""
+    """Start this waiting job now, on its number of GPUs of this type.
+
+    `where` names the boards, for a policy that keeps others for somebody else; () leaves that to `Cluster.locate`.
+    """
 
     job_id: str
     gpu_type: str
+    where: tuple[Held, ...] = ()
 
 
 class Preempt(Struct, frozen=True, kw_only=True, gc=False):

@@ -15,14 +15,20 @@ from operator import attrgetter
 
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.ranking import Demand
 from kilowait.cluster.views.room import Room
+from kilowait.core.units import WHOLE
 from kilowait.policies.choices import fastest, in_queue_order, predicted_runtime
 from kilowait.policies.compiled_form import CompiledForm, with_form
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.planning.floors import Floors, Shape, Where, shape_of
+from kilowait.policies.planning.starting import place
 from kilowait.policies.rule import Rule
 
 KERNEL = "easy_backfill"
 """The compiled kernel that can run it."""
+
+NOWHERE: Where = ()
 
 End = tuple[float, int]
 """An expected end in seconds, and the thousandths of GPUs that are then given back."""
@@ -46,8 +52,10 @@ def easy() -> Policy:
     does not need by then, and what it takes on other types makes them no better for the head. A job that is not yet
     the head has no such promise, and may be backfilled on a type much slower than one that it could wait for.
 
-    Start, shadow time and extra GPUs are counted in thousandths, as if what is free lay together. Where a share or
-    `one_node` finds it scattered, the head starts later: its type is then held until it fits.
+    Where boards are told apart and somebody has a share or asks for one node, times and room are by board
+    (`kilowait.policies.planning.floors`), not by number: the head's start on j is the first time at which boards are
+    free as it needs them, and it is held just those that it would take then (best fit). A job that outlasts the shadow
+    time takes boards of j that are free beside those; one that ends by then takes any.
     """
 
     def easy(cluster: Cluster) -> list[Decision]:
@@ -55,9 +63,12 @@ def easy() -> Policy:
         if not cluster.ranked_jobs(in_queue_order).fitting_buckets(room):
             return []
         decisions: dict[str, Decision] = {}
-        head = _start_in_order(cluster, room, decisions)
+        floors = Floors(cluster, room) if room.boards else None
+        head = _start_in_order(cluster, room, floors, decisions)
         if head is not None:
-            _backfill(_Hole(cluster=cluster, room=room, head=head), decisions)
+            if floors is not None:
+                floors.reserve(cluster.waiting[head.job_id], head.gpu_type, head.where, head.shadow_s)
+            _backfill(_Hole(cluster=cluster, room=room, head=head, floors=floors), decisions)
         return list(decisions.values())
 
     return with_form(easy, CompiledForm(name="easy", kernel=KERNEL))
@@ -67,16 +78,20 @@ def easy() -> Policy:
 class _Head:
     """What is held for the first job that has to wait: its GPUs of a type from the shadow time on.
 
-    `extra` counts thousandths of GPUs free then that it does not need.
+    `extra` counts thousandths of GPUs free then that it does not need; where boards are told apart, `where` says which
+    it will take, and nothing is counted.
     """
 
     job_id: str
     gpu_type: str
     shadow_s: float
     extra: int
+    where: Where
 
 
-def _start_in_order(cluster: Cluster, room: Room, decisions: dict[str, Decision]) -> _Head | None:
+def _start_in_order(
+    cluster: Cluster, room: Room, floors: Floors | None, decisions: dict[str, Decision]
+) -> _Head | None:
     """Start jobs from the front of the queue; returns the first that has to wait."""
     running, new_ends = cluster.predicted_ends(), dict[str, list[End]]()
 
@@ -85,36 +100,43 @@ def _start_in_order(cluster: Cluster, room: Room, decisions: dict[str, Decision]
         return running[gpu_type] if added is None else merge(running[gpu_type], added)  # few are looked at
 
     for waiting in cluster.queue():
-        head = _soonest(waiting, cluster.now_s, room, ends)
+        head = _soonest(waiting, cluster.now_s, room, ends, floors)
         gpu_type, milli = head.gpu_type, waiting.job.milli_on(head.gpu_type)
         if head.shadow_s > cluster.now_s:
             return head
-        if not room.fits(waiting, gpu_type):
-            if milli <= room.milli(gpu_type):  # scattered: nobody else starts there until it fits
-                room.hold(gpu_type)
+        if not room.fits(waiting, gpu_type):  # an end that rounds to now
             return head
-        room.take(waiting, gpu_type)
+        if floors is not None:
+            floors.start(waiting, gpu_type, head.where)
+        else:
+            room.take(waiting, gpu_type)
         insort(new_ends.setdefault(gpu_type, []), (cluster.now_s + waiting.predictions[gpu_type].runtime_s, milli))
         decisions[head.job_id] = Place(job_id=head.job_id, gpu_type=gpu_type)
     return None
 
 
-def _soonest(waiting: Waiting, now_s: float, room: Room, ends: Callable[[str], Iterable[End]]) -> _Head:
+def _soonest(
+    waiting: Waiting, now_s: float, room: Room, ends: Callable[[str], Iterable[End]], floors: Floors | None
+) -> _Head:
     """The type on which the job would end first, were no other started; equal ends go to the more powerful type."""
-    best, best_start_s, best_end_s = "", math.inf, math.inf
+    best, best_start_s, best_end_s, best_where = "", math.inf, math.inf, NOWHERE
     for gpu_type in waiting.gpus:
-        start_s = _earliest_s(waiting.job.milli_on(gpu_type), now_s, room.milli(gpu_type), ends(gpu_type))
-        end_s = start_s + waiting.predictions[gpu_type].runtime_s
-        if not best or end_s < best_end_s:
-            best, best_start_s, best_end_s = gpu_type, start_s, end_s
+        start_s, where = (
+            _earliest_s(waiting.job.milli_on(gpu_type), now_s, room.milli(gpu_type), ends(gpu_type)),
+            NOWHERE,
+        )
+        runtime_s = waiting.predictions[gpu_type].runtime_s
+        if floors is not None and (not best or start_s + runtime_s < best_end_s):
+            start_s, where = floors.soonest(waiting, gpu_type, start_s)
+        if not best or start_s + runtime_s < best_end_s:
+            best, best_start_s, best_end_s, best_where = gpu_type, start_s, start_s + runtime_s, where
     free = room.milli(best)
     for end_s, freed in ends(best):
         if end_s > best_start_s:
             break
         free += freed
-    return _Head(
-        job_id=waiting.job.job_id, gpu_type=best, shadow_s=best_start_s, extra=free - waiting.job.milli_on(best)
-    )
+    extra = free - waiting.job.milli_on(best)
+    return _Head(job_id=waiting.job.job_id, gpu_type=best, shadow_s=best_start_s, extra=extra, where=best_where)
 
 
 def _earliest_s(milli: int, now_s: float, free: int, ends: Iterable[End]) -> float:
@@ -134,23 +156,37 @@ class _Hole:
     cluster: Cluster
     room: Room
     head: _Head
+    floors: Floors | None
 
     def outlasts(self, waiting: Waiting, gpu_type: str) -> bool:
         """Whether the job, started now, would still hold GPUs of the head's type at the shadow time."""
         end_s = self.cluster.now_s + waiting.predictions[gpu_type].runtime_s
         return gpu_type == self.head.gpu_type and end_s > self.head.shadow_s
 
+    def spares(self, shape: Shape) -> bool:
+        """Whether the head leaves so much of its type for any time."""
+        if self.floors is None:
+            return shape.gpus * shape.milli <= self.head.extra
+        return bool(self.floors.at(self.head.gpu_type).where_now(shape, math.inf))
+
     def admits(self, waiting: Waiting, gpu_type: str) -> bool:
         """Whether the job fits now and does not delay the head."""
         if not self.room.fits(waiting, gpu_type):
             return False
-        return waiting.job.milli_on(gpu_type) <= self.head.extra or not self.outlasts(waiting, gpu_type)
+        return not self.outlasts(waiting, gpu_type) or self.spares(shape_of(waiting, gpu_type))
 
-    def take(self, waiting: Waiting, gpu_type: str) -> None:
-        """Use GPUs up for a job that was admitted."""
-        self.room.take(waiting, gpu_type)
-        if self.outlasts(waiting, gpu_type):
-            self.head.extra -= waiting.job.milli_on(gpu_type)
+    def start(self, waiting: Waiting, gpu_type: str) -> Place:
+        """Use up the room of a job that was admitted."""
+        job_id = waiting.job.job_id
+        if self.floors is None:
+            self.room.take(waiting, gpu_type)
+            if self.outlasts(waiting, gpu_type):
+                self.head.extra -= waiting.job.milli_on(gpu_type)
+            return Place(job_id=job_id, gpu_type=gpu_type)
+        chosen = self.room.chosen(waiting, gpu_type)
+        where = self.floors.where_now(waiting, gpu_type) if self.outlasts(waiting, gpu_type) else chosen
+        self.floors.start(waiting, gpu_type, where)
+        return place(job_id, gpu_type, where, chosen)
 
 
 def _backfill(hole: _Hole, decisions: dict[str, Decision]) -> None:
@@ -159,8 +195,7 @@ def _backfill(hole: _Hole, decisions: dict[str, Decision]) -> None:
         waiting = min(firsts, key=_place) if len(firsts) > 1 else firsts[0]
         gpu_type = fastest(waiting, [t for t in waiting.gpus if hole.admits(waiting, t)])
         assert gpu_type is not None
-        hole.take(waiting, gpu_type)
-        decisions[waiting.job.job_id] = Place(job_id=waiting.job.job_id, gpu_type=gpu_type)
+        decisions[waiting.job.job_id] = hole.start(waiting, gpu_type)
 
 
 def _firsts(hole: _Hole, decisions: Container[str]) -> list[Waiting]:
@@ -171,7 +206,7 @@ def _firsts(hole: _Hole, decisions: Container[str]) -> list[Waiting]:
     """
     head, in_order, firsts = hole.head, hole.cluster.ranked_jobs(in_queue_order), list[Waiting]()
     for bucket in in_order.fitting_buckets(hole.room):
-        if bucket.gpu_type != head.gpu_type or bucket.milli <= head.extra:
+        if bucket.gpu_type != head.gpu_type or hole.spares(_shape(bucket.demand)):
             jobs = in_order.jobs(bucket.demand)
         else:
             shortest = hole.cluster.ranked(predicted_runtime).jobs(bucket.demand)
@@ -182,6 +217,10 @@ def _firsts(hole: _Hole, decisions: Container[str]) -> list[Waiting]:
                 firsts.append(waiting)
                 break
     return firsts
+
+
+def _shape(demand: Demand) -> Shape:
+    return Shape(demand[1], WHOLE, False) if len(demand) == 2 else Shape(*demand[1:])
 
 
 _place = attrgetter("place")

@@ -20,9 +20,11 @@ from kilowait.policies.patient import (
     cheapest_plan,
     plan,
     reservation,
+    smallest,
 )
 from kilowait.policies.patient import DEFAULT_HORIZON as PLANNED
-from kilowait.policies.planning.profile import Profile, Reservation, start_all
+from kilowait.policies.planning.profile import Profile, Reservation
+from kilowait.policies.planning.starting import Ready, start_planned
 from kilowait.policies.planning.time_indexed import Column, SearchLimits, select
 from kilowait.policies.rule import Rule
 
@@ -75,21 +77,30 @@ def milp(
         room = cluster.room()
         if not cluster.waiting or not room:
             return []
-        profile = Profile(cluster)
-        queue = {w.job.job_id: candidate(cluster, w, *prices) for w in cluster.queue()}
-        starts = cheapest_plan(cluster, profile, list(queue.values()), DEFAULT_EFFORT, PLANNED, 0).starts
-        head = _improved(cluster, profile, [reservation(*start) for start in starts[:horizon]], prices, limits)
-        for reserved in head:
-            profile.reserve(reserved)
-        later = plan(profile, [queue[option.job_id] for _, option in starts[horizon:]], cluster.now_s)
-        tail = [reservation(*start) for start in later.starts] if later else []
-        return start_all((*head, *tail), cluster, room)
+
+        def planned(ready: Ready) -> Sequence[Reservation]:
+            profile = Profile(cluster)
+            queue = {w.job.job_id: candidate(cluster, w, *prices, ready) for w in smallest(cluster, PLANNED)}
+            starts = cheapest_plan(cluster, profile, list(queue.values()), DEFAULT_EFFORT, 0).starts
+            first = [reservation(*start) for start in starts[:horizon]]
+            head = _improved(cluster, profile, first, prices, limits, ready)
+            for reserved in head:
+                profile.reserve(reserved)
+            later = plan(profile, [queue[option.job_id] for _, option in starts[horizon:]], cluster.now_s)
+            return [*head, *(reservation(*start) for start in later.starts)] if later else head
+
+        return start_planned(cluster, room, planned)
 
     return milp
 
 
 def _improved(
-    cluster: Cluster, profile: Profile, planned: Sequence[Reservation], prices: Prices, limits: SearchLimits
+    cluster: Cluster,
+    profile: Profile,
+    planned: Sequence[Reservation],
+    prices: Prices,
+    limits: SearchLimits,
+    ready: Ready,
 ) -> Sequence[Reservation]:
     """The cheapest reservations that the program finds for the jobs of `planned`, or `planned` itself."""
     jobs = [cluster.waiting[reserved.job_id] for reserved in planned]
@@ -101,7 +112,11 @@ def _improved(
         return planned
     starts = _starts(cluster, profile, jobs)
     offers = [_column(cluster, w, t, s, prices) for w in jobs for t in cluster.options(w) for s in starts[t]]
-    useful = [c for c in offers if c.cost_s <= alone_s[c.job_id] + gain_s * (1 + SAME)]
+    useful = [
+        c
+        for c in offers
+        if c.cost_s <= alone_s[c.job_id] + gain_s * (1 + SAME) and c.start_s >= ready.get((c.job_id, c.gpu_type), 0.0)
+    ]
     cheapest = select(list(dict.fromkeys((*planned_columns, *useful))), profile.gpus_at, limits).columns
     if cheapest is None or math.fsum(column.cost_s for column in cheapest) >= planned_s:
         return planned

@@ -2,8 +2,9 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from heapq import nsmallest
 from typing import NamedTuple
 
 from kilowait.cluster.overrun import estimated_end_s
@@ -13,7 +14,8 @@ from kilowait.core.errors import InputError
 from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_weight
 from kilowait.policies.parameters import Parameter, whole
-from kilowait.policies.planning.profile import Profile, Reservation, start_all
+from kilowait.policies.planning.profile import Profile, Reservation
+from kilowait.policies.planning.starting import Ready, start_planned
 from kilowait.policies.rule import Rule
 
 DEFAULT_WAIT_S_PER_KWH = 1500.0
@@ -21,6 +23,9 @@ DEFAULT_WAIT_S_PER_KWH = 1500.0
 DEFAULT_CONGESTION = 0.3
 DEFAULT_EFFORT = 1000
 DEFAULT_HORIZON = 200
+
+
+NOBODY_IS_LATE: Ready = {}
 
 
 class Prices(NamedTuple):
@@ -33,7 +38,7 @@ class Prices(NamedTuple):
 class TypeChoice(NamedTuple):
     """A type that a waiting job may use. `extra_s` is what energy and occupation cost above the job's cheapest type.
 
-    `milli` counts thousandths of GPUs.
+    `milli` counts thousandths of GPUs. It does not start before `ready_s`, when its boards lie as it needs them.
     """
 
     job_id: str
@@ -41,6 +46,7 @@ class TypeChoice(NamedTuple):
     milli: int
     runtime_s: float
     extra_s: float
+    ready_s: float = 0.0
 
 
 class Candidate(NamedTuple):
@@ -95,10 +101,13 @@ def patient(
         room = cluster.room()
         if not room or not any(room.fitting(waiting) for waiting in cluster.queue()):
             return []
-        queue = [candidate(cluster, waiting, *prices) for waiting in cluster.queue()]
         profile = Profile(cluster, error_rule(cluster.now_s, error_sd))
-        cheapest = cheapest_plan(cluster, profile, queue, effort, horizon, seed)
-        return start_all((reservation(*start) for start in cheapest.starts), cluster, room)
+
+        def planned(ready: Ready) -> Iterator[Reservation]:
+            queue = [candidate(cluster, waiting, *prices, ready) for waiting in cluster.queue()]
+            return (reservation(*start) for start in cheapest_plan(cluster, profile, queue, effort, seed).starts)
+
+        return start_planned(cluster, room, planned)
 
     return patient
 
@@ -127,28 +136,38 @@ def error_rule(now_s: float, error_sd: float) -> Callable[[Active], float] | Non
     return partial(expected_end_s, now_s=now_s, error_sd=error_sd) if error_sd else None
 
 
-def candidate(cluster: Cluster, waiting: Waiting, wait_s_per_kwh: float, congestion: float) -> Candidate:
+def smallest(cluster: Cluster, jobs: int) -> list[Waiting]:
+    """So many waiting jobs of the least GPU-seconds, in that order: only these are priced and planned."""
+    return nsmallest(jobs, cluster.queue(), key=_least_area_gpu_s)
+
+
+def _least_area_gpu_s(waiting: Waiting) -> float:
+    job, predictions = waiting.job, waiting.predictions
+    return min(job.milli_on(t) / WHOLE * predictions[t].runtime_s for t in waiting.gpus)
+
+
+def candidate(
+    cluster: Cluster, waiting: Waiting, wait_s_per_kwh: float, congestion: float, ready: Ready = NOBODY_IS_LATE
+) -> Candidate:
     """A waiting job with the price of each of its types in seconds of waiting; ties to the more powerful type."""
     priced = []
     for gpu_type in cluster.options(waiting):
         prediction, gpus = waiting.predictions[gpu_type], waiting.job.amount_on(gpu_type)
         caused_s = congestion * len(cluster.waiting) * gpus * prediction.runtime_s / cluster.total[gpu_type]
         price_s = caused_s + wait_s_per_kwh * prediction.energy_kwh
-        priced.append(
-            TypeChoice(waiting.job.job_id, gpu_type, waiting.job.milli_on(gpu_type), prediction.runtime_s, price_s)
-        )
+        job_id, milli = waiting.job.job_id, waiting.job.milli_on(gpu_type)
+        ready_s = ready.get((job_id, gpu_type), 0.0) if ready else 0.0
+        priced.append(TypeChoice(job_id, gpu_type, milli, prediction.runtime_s, price_s, ready_s))
     least_s = min(option.extra_s for option in priced)
     options = [option._replace(extra_s=option.extra_s - least_s) for option in priced]
     options.sort(key=lambda option: option.extra_s)
     return Candidate(min(option.milli / WHOLE * option.runtime_s for option in options), options)
 
 
-def cheapest_plan(
-    cluster: Cluster, profile: Profile, queue: Sequence[Candidate], effort: int, horizon: int, seed: int
-) -> Plan:
-    """The plan of the least cost that the search finds for the waiting jobs, on the GPUs that `profile` leaves."""
-    order = sorted(queue, key=lambda candidate: candidate.area_gpu_s)[:horizon]
-    rng = random.Random(f"{seed}/{cluster.now_s}/{len(queue)}")
+def cheapest_plan(cluster: Cluster, profile: Profile, queue: Sequence[Candidate], effort: int, seed: int) -> Plan:
+    """The plan of the least cost that the search finds for these waiting jobs, on the GPUs that `profile` leaves."""
+    order = sorted(queue, key=lambda candidate: candidate.area_gpu_s)
+    rng = random.Random(f"{seed}/{cluster.now_s}/{len(cluster.waiting)}")
     return _search(profile, order, cluster.now_s, _moves(len(order), effort), rng)
 
 
@@ -183,7 +202,7 @@ def plan(profile: Profile, order: Sequence[Candidate], now_s: float, limit_s: fl
         for option in candidate.options:
             if option.extra_s >= least_s:  # even at once it would cost as much, and so would those behind it
                 break
-            start_s = profile.earliest_s(option.gpu_type, option.milli, option.runtime_s)
+            start_s = profile.earliest_s(option.gpu_type, option.milli, option.runtime_s, option.ready_s)
             if start_s - now_s + option.extra_s < least_s:
                 least_s, best = start_s - now_s + option.extra_s, (start_s, option)
         if best is None:  # where others hold GPUs it may fit nowhere, and nobody knows until when

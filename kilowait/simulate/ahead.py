@@ -75,7 +75,7 @@ class _Ahead:
         if not isinstance(decision, Place):
             raise IllegalEvent(f"{decision}: the policy preempts, which no live job allows")
         cluster, waiting = self.cluster, self.cluster.waiting[decision.job_id]
-        where = cluster.locate(waiting, decision.gpu_type)
+        where = decision.where or cluster.locate(waiting, decision.gpu_type)
         gpus = waiting.gpus[decision.gpu_type]
         job_id, gpu_type = decision.job_id, decision.gpu_type
         event = JobPlaced(

@@ -145,7 +145,7 @@ class _Loop:
             raise IllegalEvent(f"job {job_id}: the policy places it, but it does not wait")
         job, attempt = waiting.job, waiting.attempt
         gpus = waiting.gpus.get(gpu_type, 0)
-        where = cluster.locate(waiting, gpu_type) if cluster.boards and gpus else ()
+        where = decision.where or (cluster.locate(waiting, gpu_type) if cluster.boards and gpus else ())
         start_event = JobPlaced(time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus, where=where)
         advance(cluster, start_event)
         self.log.append(start_event)

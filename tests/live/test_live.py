@@ -1,14 +1,18 @@
 """The live controller on hand-written timelines: what is accepted stays, what is stale is refused."""
 
+import math
+
 import pytest
 
 from kilowait.cluster.advance import replay
 from kilowait.cluster.events import JobFailed
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, StaleAttempt, StoreError, Superseded
-from kilowait.core.jobs import Measurement, Provenance
+from kilowait.core.jobs import Held, Measurement, Provenance
 from kilowait.core.submission import Ending, Program, Retry
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
+from kilowait.policies import Place
+from kilowait.policies.easy import easy
 from kilowait.policies.simple import simple
 from kilowait.policies.srpt import srpt
 from tests.support.live_world import request, seen
@@ -260,3 +264,35 @@ def test_a_policy_that_preempts_or_places_nonsense_is_named_and_nothing_is_kept(
         live.decide(2.0)
     live.policy = simple()
     assert len(live.decide(2.0)) == 1
+
+
+def test_it_says_when_to_decide_again_though_nothing_happens(url):
+    """`hung` was to end at 12: `head` waits for both boards, and `small`, of 2 s, may pass once hung is due at 22."""
+    live = Controller(Store(url), easy(), order=("A", "B"))
+    live.node_joined("n1", "A", 2, 0.0)
+    only_a = {"allowed": frozenset("A")}
+    live.submit(request(predictions=seen(A=(10, 1)), **only_a), 1.0)
+    live.decide(2.0)
+    assert live.cluster.next_renewal_s() == math.inf  # nobody waits
+    live.submit(request(predictions=seen(A=(1, 1)), gpus=2, **only_a), 10.0)
+    small = live.submit(request(predictions=seen(A=(2, 1)), **only_a), 11.0)
+    assert live.decide(11.0) == []
+    assert live.cluster.next_renewal_s() == 12.0
+    assert where(live.decide(12.0)) == [(small, 1, "A", [("n1", 1)])]
+    assert live.cluster.next_renewal_s() == 14.0  # small itself, and hung at 22
+    assert live.decide(14.0) == []
+    assert live.cluster.next_renewal_s() == 16.0
+
+
+def test_a_place_that_the_policy_names_is_the_place(url):
+    def second_node(cluster):
+        return [Place(job_id=w.job.job_id, gpu_type="A", where=(Held(node="n2"),)) for w in cluster.queue()]
+
+    live = Controller(Store(url), second_node, order=("A", "B"))
+    live.node_joined("n1", "A", 1, 0.0)
+    live.node_joined("n2", "A", 1, 0.0)
+    first = live.submit(request(), 1.0)
+    assert where(live.decide(2.0)) == [(first, 1, "A", [("n2", 1)])]
+    live.submit(request(), 3.0)
+    with pytest.raises(IllegalEvent, match="cannot have"):
+        live.decide(4.0)

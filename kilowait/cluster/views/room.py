@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from kilowait.cluster.boards import Boards
 from kilowait.cluster.standing import Active, Waiting
+from kilowait.core.jobs import Held
 from kilowait.core.units import WHOLE
 
 
@@ -55,9 +56,11 @@ class Room(Struct, gc=False):
         free = self.free
         return [t for t, gpus in waiting.gpus.items() if gpus <= free[t]]
 
-    def take(self, waiting: Waiting, gpu_type: str) -> None:
-        """Use up the room of a job that fits."""
-        if self.boards:
+    def take(self, waiting: Waiting, gpu_type: str, where: tuple[Held, ...] = ()) -> None:
+        """Use up the room of a job that fits; `where` says which boards, () leaves that to `Boards.choose`."""
+        if where:
+            self.free[gpu_type] -= self._mine(gpu_type).take(where, waiting.job.gpu_milli)
+        elif self.boards:
             self.claim(gpu_type, waiting.gpus[gpu_type], waiting.job.gpu_milli, waiting.job.one_node)
         else:
             self.free[gpu_type] -= waiting.gpus[gpu_type]
@@ -98,6 +101,14 @@ class Room(Struct, gc=False):
     def milli(self, gpu_type: str) -> int:
         """Thousandths of GPUs that are free, however scattered; a job need not fit though it asks for fewer."""
         return WHOLE * self.free[gpu_type] + (self._at(gpu_type).left_over if self.boards else 0)
+
+    def boards_of(self, gpu_type: str) -> Boards:
+        """The free boards of a type, where they are told apart; change nothing."""
+        return self._at(gpu_type)
+
+    def chosen(self, waiting: Waiting, gpu_type: str) -> tuple[Held, ...]:
+        """The boards that a job gets where that is left to `Boards.choose`, () where it does not fit."""
+        return self._at(gpu_type).choose(waiting.gpus[gpu_type], waiting.job.gpu_milli, waiting.job.one_node)
 
     def _at(self, gpu_type: str) -> Boards:
         return (self.own and self.own.get(gpu_type)) or self.boards[gpu_type]

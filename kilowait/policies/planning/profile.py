@@ -7,49 +7,30 @@ processors in each. Here there is one such list a GPU type.
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.ends import comes_back
-from kilowait.cluster.views.room import Room
+from kilowait.core.jobs import Held
 from kilowait.core.units import WHOLE
-from kilowait.policies.decisions import Decision, Place
+from kilowait.policies.planning.floors import Floors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """Thousandths of GPUs of one type for one job from `start_s` to its predicted end."""
+    """Thousandths of GPUs of one type for one job from `start_s` to its predicted end.
+
+    `where` says which boards, in a plan that tells them apart.
+    """
 
     job_id: str
     gpu_type: str
     milli: int
     start_s: float
     end_s: float
-
-
-def start_now(planned: Reservation, cluster: Cluster, room: Room) -> Place | None:
-    """Start a job whose reservation begins now, taking its room; None where that is not there.
-
-    Enough may be free, but scattered over boards or nodes: then the type is held for the job until it fits, lest those
-    behind it keep the type scattered for ever.
-    """
-    if planned.start_s > cluster.now_s:
-        return None
-    waiting, gpu_type = cluster.waiting[planned.job_id], planned.gpu_type
-    if room.fits(waiting, gpu_type):
-        room.take(waiting, gpu_type)
-        return Place(job_id=planned.job_id, gpu_type=gpu_type)
-    if planned.milli <= room.milli(gpu_type):
-        room.hold(gpu_type)
-    return None
-
-
-def start_all(planned: Iterable[Reservation], cluster: Cluster, room: Room) -> list[Decision]:
-    """As `start_now`, one reservation after another."""
-    starts = (start_now(reserved, cluster, room) for reserved in planned)
-    return [start for start in starts if start is not None]
+    where: tuple[Held, ...] = ()
 
 
 class Profile:
@@ -57,7 +38,7 @@ class Profile:
 
     `end_s` says when a running job ends, by default as `kilowait.cluster.overrun` has it. It counts, and does not say
     which boards are free: a share is planned as its thousandths, and where they or GPUs of one node are scattered a job
-    cannot start at its reservation, so who starts a job looks at `Cluster.room` besides.
+    cannot start as early as that. `kilowait.policies.planning.floors` knows the boards.
     """
 
     def __init__(self, cluster: Cluster, end_s: Callable[[Active], float] | None = None) -> None:
@@ -93,13 +74,23 @@ class Profile:
         """The moments of a type, and the thousandths free from each on; they are the profile's own: change nothing."""
         return self._steps[gpu_type]
 
-    def soonest(self, waiting: Waiting) -> Reservation:
+    def soonest(self, waiting: Waiting, floors: Floors | None = None) -> Reservation:
         """Where the job would end first: its earliest start on each type it may use, then the least predicted end.
 
-        Equal ends go to the more powerful type. The job may have to wait for its type while another is free.
+        Equal ends go to the more powerful type. The job may have to wait for its type while another is free. With
+        `floors` a start is when the boards are there, not scattered.
         """
-        choices = (self.earliest(waiting, gpu_type) for gpu_type in self._cluster.options(waiting))
-        return min(choices, key=lambda choice: choice.end_s)
+        best: Reservation | None = None
+        for gpu_type in self._cluster.options(waiting):
+            choice = self.earliest(waiting, gpu_type)
+            if best is not None and choice.end_s >= best.end_s:
+                continue
+            if floors is not None:
+                choice = _with_boards(choice, waiting, floors)
+            if best is None or choice.end_s < best.end_s:
+                best = choice
+        assert best is not None  # a job that waits may use some type
+        return best
 
     def earliest(self, waiting: Waiting, gpu_type: str) -> Reservation:
         """The earliest start on `gpu_type` with enough GPUs for the whole predicted run."""
@@ -109,20 +100,22 @@ class Profile:
             job_id=waiting.job.job_id, gpu_type=gpu_type, milli=milli, start_s=start_s, end_s=start_s + runtime_s
         )
 
-    def earliest_s(self, gpu_type: str, milli: int, runtime_s: float) -> float:
-        """The first time from which so many thousandths of a type are free for `runtime_s`.
+    def earliest_s(self, gpu_type: str, milli: int, runtime_s: float, from_s: float = 0.0) -> float:
+        """The first time, not before `from_s`, from which so many thousandths of a type are free for `runtime_s`.
 
         It is inf where they never are: others than jobs hold some, and nobody knows until when.
         """
         times, free = self._steps[gpu_type]
-        start = step = 0
-        while step < len(times) and times[step] < times[start] + runtime_s:
+        step, start_s = 0, times[0]
+        if from_s > start_s:
+            step, start_s = bisect_right(times, from_s) - 1, from_s
+        while step < len(times) and times[step] < start_s + runtime_s:
             if free[step] < milli:
-                start = step + 1
-                if start == len(times):
+                if step + 1 == len(times):
                     return math.inf
+                start_s = times[step + 1]
             step += 1
-        return times[start]
+        return start_s
 
     def copy(self) -> "Profile":
         """A profile with the same steps, whose reservations leave this one as it is."""
@@ -149,6 +142,13 @@ class Profile:
         first = _cut(times, free, start_s)
         for step in range(first, _cut(times, free, end_s)):
             free[step] -= milli
+
+
+def _with_boards(choice: Reservation, waiting: Waiting, floors: Floors) -> Reservation:
+    """The same type from when the boards are there."""
+    start_s, where = floors.soonest(waiting, choice.gpu_type, choice.start_s)
+    end_s = start_s + waiting.predictions[choice.gpu_type].runtime_s
+    return replace(choice, start_s=start_s, end_s=end_s, where=where)
 
 
 def _ends_by_type(cluster: Cluster, end_s: Callable[[Active], float]) -> Mapping[str, Sequence[tuple[float, int]]]:

@@ -1,0 +1,51 @@
+"""Jobs and profiles as the arrays that the compiled searches read."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from kilowait.cluster.standing import Waiting
+from kilowait.core.arrays import FloatArray, IntArray
+from kilowait.policies.planning.profile import Profile
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple[IntArray, FloatArray, FloatArray]:
+    """What the jobs (n) take on the types (T): thousandths of GPUs, seconds, and energy in seconds of waiting.
+
+    Each is (n, T); energy is inf where a job may not run.
+    """
+    shape = len(jobs), len(types)
+    milli, runtime_s, priced_s = np.ones(shape, np.int64), np.ones(shape), np.full(shape, np.inf)
+    for i, waiting in enumerate(jobs):
+        for j, gpu_type in enumerate(types):
+            if gpu_type in waiting.gpus:
+                prediction = waiting.predictions[gpu_type]
+                milli[i, j] = waiting.job.milli_on(gpu_type)
+                runtime_s[i, j], priced_s[i, j] = prediction.runtime_s, price * prediction.energy_kwh
+    return milli, runtime_s, priced_s
+
+
+def extra(price_s: FloatArray) -> FloatArray:
+    """What each type (n, T) costs above the job's cheapest, in seconds; inf where it may not run."""
+    extra_s: FloatArray = price_s - price_s.min(axis=1, keepdims=True)
+    return extra_s
+
+
+def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:
+    """The same with so many rows more, whatever is in them."""
+    return np.concatenate([array, np.empty((rows, array.shape[1]), array.dtype)])
+
+
+def packed(profile: Profile, types: Sequence[str], spare: int) -> tuple[tuple[FloatArray, IntArray, IntArray], float]:
+    """The profile as arrays with `spare` free steps a type, and when it first changes after now, inf if never."""
+    steps = [profile.steps(gpu_type) for gpu_type in types]
+    counts = np.array([len(times) for times, _ in steps])
+    times_s = np.full((len(types), int(counts.max()) + spare), np.inf)
+    free = np.zeros(times_s.shape, np.int64)
+    for j, (times, free_milli) in enumerate(steps):
+        times_s[j, : counts[j]], free[j, : counts[j]] = times, free_milli
+    return (times_s, free, counts), float(times_s[:, 1].min())
