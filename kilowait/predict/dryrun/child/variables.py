@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_NAME = 100
-_BETWEEN = ("<frozen os>", "<frozen _collections_abc>", os.__file__, sys.modules["_collections_abc"].__file__)
+_RANKS = str(Path(__file__).parents[1] / "distributed" / "ranks.py")
+_BETWEEN = ("<frozen os>", "<frozen _collections_abc>", os.__file__, sys.modules["_collections_abc"].__file__, _RANKS)
 """Files of the code between a program and the variable that it asks for."""
 
 
