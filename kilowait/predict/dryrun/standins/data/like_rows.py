@@ -1,7 +1,8 @@
-"""Rows of a batch that are all made of the same stand-in: one is made, and stands for the others.
+"""Rows of a batch that are all alike: a few are made, and the last of them stands for the others.
 
 Transforming a thousand black images costs the dry run its budget and tells nothing that the first two do not. Whatever
-stands in for a row's data calls `touch`; rows that touched nothing are all made.
+stands in for a row's data calls `touch`. Rows that touched nothing and hold tensors without data are alike where those
+at both ends and in the middle are; all others are all made.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.data import _utils
 
 LOOKED_AT = 2
@@ -24,15 +26,27 @@ def touch() -> None:
 
 def fetched(data: Any, numbers: Sequence[int]) -> list[Any]:
     """The rows `numbers` of a data set."""
-    rows: list[Any] = []
+    rows: dict[int, Any] = {}
     touches: list[int] = []
-    for number in numbers[:LOOKED_AT]:
+    for place in range(min(LOOKED_AT, len(numbers))):
         before = _touched
-        rows.append(data[number])
+        rows[place] = data[numbers[place]]
         touches.append(_touched - before)
-    alike = len(rows) == LOOKED_AT and all(touches) and _form(rows[0]) == _form(rows[1])
-    rest = numbers[LOOKED_AT:]
-    return rows + ([rows[-1]] * len(rest) if alike else [data[number] for number in rest])
+    if len(numbers) > LOOKED_AT and not all(touches) and _empty(rows[0]):
+        for place in (len(numbers) // 2, len(numbers) - 1):
+            rows[place] = data[numbers[place]]
+    elif not all(touches):
+        return [rows[place] if place in rows else data[number] for place, number in enumerate(numbers)]
+    alike = len({_form(row) for row in rows.values()}) == 1
+    other = next(reversed(list(rows.values())), None) if alike else None
+    return [rows[i] if i in rows else other if alike else data[number] for i, number in enumerate(numbers)]
+
+
+def _empty(row: Any) -> bool:
+    """Whether a row holds tensors, all of them without data."""
+    parts = row.values() if isinstance(row, dict) else row if isinstance(row, (list, tuple)) else [row]
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    return bool(tensors) and all(isinstance(tensor, FakeTensor) for tensor in tensors)
 
 
 def _form(row: Any) -> Any:
