@@ -56,8 +56,7 @@ def _dry_runs(entry: dict[str, Any]) -> list[str]:
     lines = [f"  dry run for the bundle's types: {own_run['summary']}"] if own_run["outcome"] != "off" else []
     if gpu_run["outcome"] != "off" or not lines:
         lines.append(f"  dry run: {gpu_run['summary']}")
-    assumed = dict.fromkeys(line for run in (own_run, gpu_run) for line in run.get("assumed", ()))
-    return [*lines, *(f"    {line}" for line in assumed), *_surroundings(own_run, gpu_run)]
+    return [*lines, *_surroundings(own_run, gpu_run)]
 
 
 def _surroundings(*runs: dict[str, Any]) -> list[str]:

@@ -112,7 +112,6 @@ class DryRunOutcome:
             "peak_memory_bytes": run.peak_memory_bytes,
             "seconds": run.seconds,
             **{name: value for name, value in self._said.items() if value},
-            **({"assumed": self.assumed} if self.assumed else {}),
         }
 
     @property

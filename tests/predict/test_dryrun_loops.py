@@ -74,6 +74,21 @@ while True:
     if step > 600:
         break
 """,
+    "lists that grow by += and by extend": """
+model = nn.Linear(8, 4)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+outputs, targets = [], []
+for step in range(150):
+    x = torch.randn(16, 8)
+    optimizer.zero_grad()
+    out = model(x)
+    out.square().mean().backward()
+    optimizer.step()
+    outputs += [out.detach()]
+    targets.extend([x, x])
+assert torch.cat(outputs).shape == (150 * 16, 4)
+assert len(targets) == 300
+""",
     "a recurrence whose states are kept": """
 cell = nn.Linear(8, 8)
 optimizer = torch.optim.SGD(cell.parameters(), lr=0.1)

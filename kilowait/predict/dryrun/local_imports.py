@@ -49,9 +49,13 @@ class _Rewriting(SourceFileLoader):
     def source_to_code(  # type: ignore[override]  # typeshed's own base classes disagree about it
         self, data: Any, path: Any, *, _optimize: int = -1
     ) -> CodeType:
-        """The module compiled from its rewritten text; raises SyntaxError where Python would."""
+        """The module compiled from its rewritten text; raises SyntaxError where Python would.
+
+        Rewriting is work of the dry run, not of the program, whose budget does not pay for it.
+        """
         name = Path(path).resolve().relative_to(self.imports.folder)
-        return compile(rewrite(data, str(name), self.imports.sites), str(name), "exec", dont_inherit=True)
+        with self.imports.import_time.foreign():
+            return compile(rewrite(data, str(name), self.imports.sites), str(name), "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module with what its rewritten loops call."""

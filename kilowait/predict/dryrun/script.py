@@ -32,7 +32,8 @@ def record_script(
     program raises; the recorder then holds what came before.
     """
     loops, sites = Loops(recorder), count(1)
-    code = compile(rewrite(path.read_bytes(), path.name, sites), path.name, "exec", dont_inherit=True)
+    with import_time.foreign():
+        code = compile(rewrite(path.read_bytes(), path.name, sites), path.name, "exec", dont_inherit=True)
     module = type(sys)("__main__")
     module.__dict__[LOOPS] = loops
     module.__file__ = str(path)

@@ -98,6 +98,8 @@ class ImportTime:
 
     def _limit(self, left_s: float) -> None:
         """Move the limit of CPU time that this process may move, up to the one that it may not."""
+        if not self._stopped[0][1]:  # no budget is running
+            return
         soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
         if soft < hard or hard == resource.RLIM_INFINITY:
             wanted = int(time.process_time() + left_s + self.spare_s) + 1

@@ -30,7 +30,9 @@ def pretend_ranks(assume: Any) -> None:
         """The environment, in which a rank that nobody gave is that of a world of one."""
 
         def __contains__(self, key: Any) -> bool:
-            return isinstance(key, str) and self.encodekey(key) in self._data
+            if key not in ALONE:  # whoever watches what is asked for hears of it
+                return bool(super().__contains__(key))
+            return self.encodekey(key) in self._data
 
         def __getitem__(self, key: Any) -> Any:
             if key in ALONE and key not in self:

@@ -243,10 +243,24 @@ class Loops:
 
     def append(self, to: Any, value: Any) -> None:
         """`to.append(value)`, noted for the loops that may leave items out."""
+        self._grows(to)
+        to.append(value)
+
+    def extend(self, to: Any, values: Any) -> None:
+        """`to.extend(values)`, noted in the same way."""
+        self._grows(to)
+        to.extend(values)
+
+    def longer(self, to: Any, values: Any) -> Any:
+        """`to += values`, noted in the same way."""
+        self._grows(to)
+        to += values
+        return to
+
+    def _grows(self, to: Any) -> None:
         if type(to) is list:
             for loop in self.running:
                 loop.lists.setdefault(id(to), (to, len(to), set()))[2].add(loop.item)
-        to.append(value)
 
     def store(self, value: Any, to: Any, key: Any) -> None:
         """`to[key] = value`; a dictionary with the index as its key gets the items that are left out, too."""

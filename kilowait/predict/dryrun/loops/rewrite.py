@@ -8,6 +8,7 @@ comprehensions, `append`, `d[k] = v`, counters and the tests that leave a loop a
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Any
@@ -145,6 +146,8 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
+        if self.depth and isinstance(node.op, ast.Add) and isinstance(node.value, ast.List):
+            return _longer(node)
         return self._with_place(node, added_place(node, self.global_names))
 
     def _with_place(self, node: ast.stmt, place: list[ast.expr] | None) -> ast.AST | list[ast.stmt]:
@@ -164,12 +167,13 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         self.generic_visit(node)
         call = node.value
-        appends = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "append"
-        if not (self.depth and appends and isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+        if not (self.depth and isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
             return node
-        if len(call.args) != 1 or call.keywords or isinstance(call.args[0], ast.Starred):
+        if call.func.attr not in ("append", "extend") or len(call.args) != 1 or call.keywords:
             return node
-        node.value = ast.copy_location(_call("append", call.func.value, call.args[0]), call)
+        if isinstance(call.args[0], ast.Starred):
+            return node
+        node.value = ast.copy_location(_call(call.func.attr, call.func.value, call.args[0]), call)
         return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | list[ast.stmt]:
@@ -252,6 +256,13 @@ def _fails(statements: list[ast.stmt]) -> bool:
 def _assigned(name: ast.Name, method: str, site: int, loop: ast.For) -> ast.stmt:
     value = _call(method, ast.Constant(site), ast.Constant(name.id), ast.Name(name.id, ast.Load()))
     return ast.copy_location(ast.Assign([ast.Name(name.id, ast.Store())], value), loop)
+
+
+def _longer(node: ast.AugAssign) -> ast.stmt:
+    """`x += [..]`, which says so to the loops that may leave items out."""
+    loaded: Any = copy.deepcopy(node.target)
+    loaded.ctx = ast.Load()
+    return ast.copy_location(ast.Assign([node.target], _call("longer", loaded, node.value)), node)
 
 
 def _thunk(test: ast.expr) -> ast.expr:

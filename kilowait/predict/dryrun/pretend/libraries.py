@@ -26,7 +26,9 @@ from kilowait.predict.dryrun.loops.unknown import comes_from_unknown, tell, unkn
 from kilowait.predict.dryrun.pretend.copies import pretend_copies
 from kilowait.predict.dryrun.pretend.graphs import pretend_graphs
 from kilowait.predict.dryrun.pretend.lbfgs import pretend_lbfgs
+from kilowait.predict.dryrun.pretend.orders import pretend_orders
 from kilowait.predict.dryrun.pretend.packing import pretend_packing
+from kilowait.predict.dryrun.pretend.terminal import pretend_terminal
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.values import forget, numbers_of
 
@@ -41,6 +43,8 @@ def pretend_libraries(recorder: Recorder) -> None:
     _count_steps(recorder)
     _count_parameters(recorder)
     _loaders()
+    pretend_orders()
+    pretend_terminal()
     _values(recorder)
     _nothing_to_do()
     _tensors_of_unknown()
@@ -148,6 +152,8 @@ def _values(recorder: Recorder) -> None:
     setattr(Tensor, "__format__", formatted)  # noqa: B010
     for name, replacement in (("numpy", numpy), ("tolist", tolist), ("__array__", array)):
         setattr(Tensor, name, replacement)
+    if "tolist" in vars(FakeTensor):  # it would ask for one value after another
+        setattr(FakeTensor, "tolist", tolist)  # noqa: B010
 
 
 def _tensors_of_unknown() -> None:

@@ -1,7 +1,8 @@
-"""Rows of a batch that are all made of the same stand-in: one is made, and stands for the others.
+"""Rows of a batch that are all alike: a few are made, and the last of them stands for the others.
 
 Transforming a thousand black images costs the dry run its budget and tells nothing that the first two do not. Whatever
-stands in for a row's data calls `touch`; rows that touched nothing are all made. Texts have several lengths in turn:
+stands in for a row's data calls `touch`. Rows that touched nothing and hold tensors without data are alike where those
+at both ends and in the middle are; all others that touched nothing are all made. Texts have several lengths in turn:
 only rows that come out alike from texts of different lengths stand for one another.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.data import _utils
 
 LOOKED_AT = 2
@@ -27,20 +29,38 @@ def touch(length: int | None = None) -> None:
 
 def fetched(data: Any, numbers: Sequence[int]) -> list[Any]:
     """The rows `numbers` of a data set."""
+    rows, touching = _first(data, numbers)
+    if not touching:
+        if len(numbers) <= LOOKED_AT or not _empty(rows[0]):
+            return [rows[place] if place in rows else data[number] for place, number in enumerate(numbers)]
+        for place in (len(numbers) // 2, len(numbers) - 1):
+            rows[place] = data[numbers[place]]
+    alike = len(rows) >= LOOKED_AT and len({_form(row) for row in rows.values()}) == 1
+    other = list(rows.values())[-1] if alike else None
+    return [rows[i] if i in rows else other if alike else data[number] for i, number in enumerate(numbers)]
+
+
+def _first(data: Any, numbers: Sequence[int]) -> tuple[dict[int, Any], bool]:
+    """The first rows by their place, as many as tell the rest, and whether each touched what stands in for data."""
     global _length
-    rows: list[Any] = []
+    rows: dict[int, Any] = {}
     lengths: list[int | None] = []
-    for number in numbers:
+    touching = True
+    for place, number in enumerate(numbers):
         before, _length = _touched, None
-        rows.append(data[number])
-        if _touched == before:
-            return rows + [data[other] for other in numbers[len(rows) :]]
+        rows[place] = data[number]
+        touching = touching and _touched != before
         lengths.append(_length)
-        if len(rows) >= LOOKED_AT and (_length is None or len(set(lengths)) > 1):
+        if len(rows) >= LOOKED_AT and (not touching or _length is None or len(set(lengths)) > 1):
             break
-    rest = numbers[len(rows) :]
-    alike = len(rows) >= LOOKED_AT and all(_form(row) == _form(rows[0]) for row in rows)
-    return rows + ([rows[-1]] * len(rest) if alike else [data[number] for number in rest])
+    return rows, touching
+
+
+def _empty(row: Any) -> bool:
+    """Whether a row holds tensors, all of them without data."""
+    parts = row.values() if isinstance(row, dict) else row if isinstance(row, (list, tuple)) else [row]
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    return bool(tensors) and all(isinstance(tensor, FakeTensor) for tensor in tensors)
 
 
 def _form(row: Any) -> Any:

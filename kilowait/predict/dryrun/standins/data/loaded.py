@@ -33,6 +33,9 @@ class Loaded(dict):
         super().__init__()
         self._absent, self._path = absent, path
 
+    def __getitem__(self, name: Any) -> Any:
+        return super().__getitem__(name) if isinstance(name, str) else self.__missing__(name)
+
     def __missing__(self, name: Any) -> Any:
         if not isinstance(name, str):
             return numbers(self._absent, self._path)[name]
