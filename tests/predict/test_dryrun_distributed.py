@@ -259,6 +259,18 @@ def test_deepspeed_without_deepspeed(
     assert _exchanged(run) == {op: count * WEIGHTS_BYTES for op, count in exchanged.items()}
 
 
+def test_what_a_program_asks_deepspeed_and_its_engine(runner: DryRunner) -> None:
+    asked = """
+import argparse, deepspeed.moe.utils
+parser = deepspeed.add_config_arguments(argparse.ArgumentParser())
+assert parser.parse_args(["--deepspeed"]).deepspeed
+assert (engine.bfloat16_enabled(), engine.fp16_enabled(), engine.zero_optimization()) == (False, False, True)
+assert engine.gradient_clipping() == 1.0
+"""
+    run = _run(runner, DEEPSPEED.replace("ACCUMULATED", "1").replace("STAGE", "1") + asked)
+    assert (run.completeness, run.reason, run.steps) == (Completeness.WHOLE, "", 10 * STEPS)
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

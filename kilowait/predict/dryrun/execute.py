@@ -112,9 +112,9 @@ def _run(recorder: Recorder, program: DryProgram, folder: Path, import_time: Imp
     pretend_kernels(recorder)
     pretend_libraries(recorder)
     import_time.install()
-    stand_in(recorder, folder)
     watch_variables({program.entrypoint, entrypoint.name, *program.files}, recorder.unset_variable)
     pretend_world(recorder)
+    stand_in(recorder, folder)  # after the packages that are known better
     text = program.files[program.entrypoint].decode("utf-8-sig")
     if is_forward(text):
         recorder.parameters = record_forward(recorder, text, program.entrypoint)

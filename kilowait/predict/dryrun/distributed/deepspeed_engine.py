@@ -155,6 +155,30 @@ class Engine(nn.Module):
         """Gradients stay here inside."""
         yield
 
+    def bfloat16_enabled(self) -> bool:
+        """Whether the model computes in bfloat16."""
+        return self._dtype() is torch.bfloat16
+
+    def fp16_enabled(self) -> bool:
+        """Whether the model computes in float16."""
+        return self._dtype() is torch.float16
+
+    def amp_enabled(self) -> bool:
+        """Whether apex mixes precisions."""
+        return bool(self.settings.get("amp", {}).get("enabled"))
+
+    def zero_optimization(self) -> bool:
+        """Whether the ranks share states."""
+        return self._stage > 0
+
+    def gradient_clipping(self) -> float:
+        """The norm that gradients are cut to, 0 for none."""
+        return float(self.settings.get("gradient_clipping", 0.0))
+
+    def steps_per_print(self) -> int:
+        """How often DeepSpeed says how it goes."""
+        return int(self.settings.get("steps_per_print", 10))
+
     def train_batch_size(self) -> int:
         """Samples of a step, of all ranks."""
         return self._micro * self._accumulation * self.world_size
