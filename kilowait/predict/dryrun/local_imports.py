@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.loops.loops import Loops
 from kilowait.predict.dryrun.loops.rewrite import LOOPS, Sites, rewrite
+
+MOST_LIKELY_ITS_OWN = 2
+"""A module's name with fewer dots is the program's own and no known library's."""
 
 
 class LocalImports:
@@ -62,3 +66,16 @@ class _Rewriting(SourceFileLoader):
         module.__dict__[LOOPS] = self.imports.loops
         with self.imports.import_time.own():
             super().exec_module(module)
+        self._changed_as_installed(module)
+
+    def _changed_as_installed(self, module: ModuleType) -> None:
+        """A program may bring a library that is known, as its own repository does: what is changed of it, is here too.
+
+        Another module of the same name has not what would be changed.
+        """
+        if module.__name__.count(".") < MOST_LIKELY_ITS_OWN:
+            return
+        for finder in sys.meta_path:
+            for change in getattr(finder, "changes", {}).pop(module.__name__, ()):
+                with suppress(AttributeError):
+                    change(module)

@@ -166,3 +166,33 @@ def test_a_folder_of_images_is_listed_and_opened(runner: DryRunner) -> None:
 def test_a_wrong_size_is_refused_with_what_to_write(runner: DryRunner) -> None:
     found = run(runner, "import numpy as np\nnp.memmap('a.bin')\n", a_dot_bin="much")
     assert "600MB" in found.reason
+
+
+def test_a_file_that_torch_loads_is_an_array_where_it_is_sliced(runner: DryRunner) -> None:
+    text = (
+        f"{NET}rows = torch.load('rows.pt')\nx = torch.from_numpy(rows[3:, :-1])\nassert x.dtype == torch.float64\n"
+        f"for _ in range(x.shape[0] // 100):\n    {STEP}"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.steps) == (Completeness.GUESSED, 9)
+    assert "default" in found.assumed_how
+
+
+def test_a_library_that_the_program_brings_itself_is_stood_in_for_as_an_installed_one(runner: DryRunner) -> None:
+    reader = "def find_images_and_targets(folder, *args, **kwargs):\n    raise SystemExit(3)\n"
+    packages = ("timm", "timm/data", "timm/data/readers")
+    text = (
+        f"{NET}from timm.data.readers import reader_image_folder as reader\n"
+        "samples, classes = reader.find_images_and_targets('/data/imagenet/train')\nassert len(classes) == 1000\n"
+        f"for _ in range(len(samples) // 1_000):\n    {STEP}"
+    )
+    files = {
+        "job.py": text,
+        **{f"{name}/__init__.py": "" for name in packages},
+        f"{packages[2]}/reader_image_folder.py": reader,
+    }
+    program = DryProgram(
+        files={name: part.encode() for name, part in files.items()}, entrypoint="job.py", content_hash="1"
+    )
+    found = runner.run_program(program)
+    assert (found.reason, found.steps) == ("", 1281)
