@@ -44,6 +44,24 @@ for _ in range(4):
 assert len(x) == 200 - 3 * 64, x.shape
 """,
     ),
+    "a loader around a loader, which says its length": (
+        3 * 1_000,
+        """
+class Ahead:
+    def __init__(self, loader): self.loader = loader
+    def __len__(self): return len(self.loader)
+    def __iter__(self):
+        before = None
+        for rows in self.loader:
+            if before is not None:
+                yield before
+            before = rows[0].cuda()
+        yield before
+for epoch in range(3):
+    for x in Ahead(DataLoader(Rows(64_000), batch_size=64)):
+        train_on(x)
+""",
+    ),
     "a bar as wide as the terminal": (
         24 + 80 + 80,
         """

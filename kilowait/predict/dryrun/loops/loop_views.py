@@ -43,7 +43,6 @@ _CHEAP: set[type] = {
 }
 """Iterators over what is in memory: making a list of them costs nothing."""
 
-
 STANDS_IN = "_kilowait_items"
 """The items, by number, of what stands in for data that is not there."""
 _RANGE_ITERATOR = type(reversed(range(1)))
@@ -193,7 +192,8 @@ def view(iterable: Any) -> View:
         return _range(range(numbers[0], numbers[-1] + _step(numbers), _step(numbers)) if numbers else range(0))
     if isinstance(iterable, _LISTED) or type(iterable) in _CHEAP:
         return _listed(list(iterable))
-    return View(length=None, rest=iter(iterable))
+    items = iter(iterable)  # of an iterator that has a length some items may be gone
+    return View(length=None if items is iterable else _length(iterable), rest=items)
 
 
 def _length(iterable: Any) -> int | None:
