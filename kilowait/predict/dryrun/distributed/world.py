@@ -20,7 +20,7 @@ from kilowait.predict.dryrun.distributed.ranks import pretend_ranks
 from kilowait.predict.dryrun.distributed.spawned import pretend_processes
 from kilowait.predict.dryrun.distributed.spread import spread_tensors
 from kilowait.predict.dryrun.pretend.after_import import AfterImport
-from kilowait.predict.dryrun.pretend.pools import pretend_pools
+from kilowait.predict.dryrun.pretend.process_pools import pretend_pools
 from kilowait.predict.dryrun.recorder import Recorder
 
 
