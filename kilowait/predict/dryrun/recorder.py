@@ -78,7 +78,7 @@ class Recorder:
     `assumed` are the sizes that the user gave; `assumptions`, `missing` and `unset` are for the user to read.
 
     `unknown_answers` counts the values that were asked for and are not known, `built` parameters that were made.
-    `ends` is what tells how long the program goes on.
+    `read` are the parameters that were computed with. `ends` is what tells how long the program goes on.
     `world` is of how many ranks it is one, 0 until it makes a process group.
     """
 
@@ -103,6 +103,7 @@ class Recorder:
     world: int = 0
     tallies: Tallies = field(default_factory=Tallies)
     flops: dict[Key, float] = field(default_factory=dict)
+    read: set[int] = field(default_factory=set)
     _costs: dict[Key, _Cost] = field(default_factory=dict)
     _storages: dict[int, tuple[int, Any]] = field(default_factory=dict)
 
@@ -134,6 +135,8 @@ class Recorder:
         leaves = {id(t) for t in inputs if getattr(t, "_is_param", False)}
         if leaves:
             self.tallies.open.leaves |= leaves
+            if torch.is_grad_enabled():
+                self.read |= leaves
 
     def guess(self, reason: str) -> None:
         """Something that the record rests on is not known."""

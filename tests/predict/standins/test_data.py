@@ -196,3 +196,25 @@ def test_a_library_that_the_program_brings_itself_is_stood_in_for_as_an_installe
     )
     found = runner.run_program(program)
     assert (found.reason, found.steps) == ("", 1281)
+
+
+def test_images_are_those_of_the_set_that_the_programs_class_is_called_after(runner: DryRunner) -> None:
+    pytest.importorskip("PIL")
+    text = (
+        f"{NET}import os, rows\nfrom PIL import Image\nnames = os.listdir('data/imgs')\nassert len(names) == 5088\n"
+        "assert Image.open('data/imgs/' + names[0]).size == (1918, 1280)\nos.listdir('data/masks')\n"
+        f"assert Image.open('data/masks/' + names[0]).mode == 'L'\nfor _ in names:\n    {STEP}"
+    )
+    kinds = "from torch.utils.data import Dataset\nclass CarvanaDataset(Dataset):\n    pass\n"
+    files = {"job.py": text.encode(), "rows.py": kinds.encode()}
+    found = runner.run_program(DryProgram(files=files, entrypoint="job.py", content_hash="1"))
+    assert (found.completeness, found.steps) == (Completeness.WHOLE, 5088), found.reason
+    assert "Carvana has 5,088 images, 1918 x 1280 (catalogue)" in found.assumptions
+
+
+def test_a_library_that_was_looked_for_before_it_was_imported_is_stood_in_for(runner: DryRunner) -> None:
+    text = f"{NET}import importlib.util\nassert importlib.util.find_spec('torchvision')\n"
+    text += f"from torchvision.datasets import MNIST\nfor _ in MNIST('.', download=True):\n    {STEP}"
+    pytest.importorskip("torchvision")
+    found = run(runner, text)
+    assert found.steps == 60_000, found.reason

@@ -20,6 +20,7 @@ from kilowait.predict.dryrun.distributed.ranks import pretend_ranks
 from kilowait.predict.dryrun.distributed.spawned import pretend_processes
 from kilowait.predict.dryrun.distributed.spread import spread_tensors
 from kilowait.predict.dryrun.pretend.after_import import AfterImport
+from kilowait.predict.dryrun.pretend.process_pools import pretend_pools
 from kilowait.predict.dryrun.recorder import Recorder
 
 
@@ -27,6 +28,7 @@ def pretend_world(recorder: Recorder) -> None:
     """Make this process rank 0: call it before any of the program's code runs."""
     pretend_ranks(partial(_assume, recorder))
     pretend_processes(recorder)
+    pretend_pools(recorder)
     _count_devices()
     if not torch.distributed.is_available():
         return

@@ -13,7 +13,8 @@ from kilowait.predict.dryrun.pretend.after_import import AfterImport, Change
 FUNCTIONS = {
     "safetensors.torch": "save_file save_model",
     "transformers.modeling_utils": "PreTrainedModel.save_pretrained",
-    "transformers.trainer": "Trainer._save_checkpoint Trainer.save_model Trainer._load_best_model Trainer.push_to_hub",
+    "transformers.trainer": "Trainer._save_checkpoint Trainer.save_model Trainer._load_best_model Trainer.push_to_hub "
+    "Trainer.create_model_card",
     "accelerate.accelerator": "Accelerator.save_state Accelerator.save_model Accelerator.save",
     "diffusers.models.modeling_utils": "ModelMixin.save_pretrained",
     "diffusers.pipelines.pipeline_utils": "DiffusionPipeline.save_pretrained",

@@ -33,6 +33,7 @@ FUNCTIONS = {
     "kilowait.predict.dryrun.distributed.deepspeed_engine": "step",
     **{f"lightning.pytorch.{module}": names for module, names in _LIGHTNING.items()},
     **{f"pytorch_lightning.{module}": names for module, names in _LIGHTNING.items()},
+    "lightning.pytorch.demos.transformer": "tokenize",
     "ignite.engine.engine": "_run_once_on_dataset_legacy _run_once_on_dataset _internal_run_legacy _internal_run",
     "trl.trainer.": "train _inner_training_loop _generate_and_score_completions",
     "diffusers.pipelines.": "__call__",

@@ -112,7 +112,6 @@ class LoopPlan:
         steps = set(self.grown.get(counter, {}).values())
         if len(steps) <= 1:
             return item * next(iter(steps), 0)
-        self._members()
         return int(self._table(counter, item + 1)[item])
 
     def next(self) -> int | None:

@@ -7,6 +7,7 @@ then on one item of a stream is taken for another.
 
 from __future__ import annotations
 
+import io
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,17 +30,8 @@ DRAINED_S = 0.5
 """and for so many CPU seconds."""
 _LISTED = (list, tuple, str, bytes, dict, set, frozenset)
 _CHEAP: set[type] = {
-    type(iter(())),
-    type(iter([])),
-    type(reversed([])),
-    type(iter({})),
-    type({}.items()),
-    type({}.keys()),
-} | {
-    type({}.values()),
-    type(iter({}.items())),
-    type(iter({}.values())),
-    type(reversed(())),
+    *map(type, (iter(()), iter([]), reversed([]), reversed(()), {}.items(), {}.keys(), {}.values())),
+    *map(type, (iter({}), iter({}.items()), iter({}.values()))),
 }
 """Iterators over what is in memory: making a list of them costs nothing."""
 
@@ -89,6 +81,8 @@ class View:
 
     def drain(self, recorder: Recorder) -> int | None:
         """How many items are left, None where they do not end."""
+        if isinstance(self.rest, io.IOBase):
+            return sum(1 for _ in self.rest)
         return None if self._all_seen else self._pass(FAR, recorder)
 
     def _pass(self, count: int, recorder: Recorder) -> int | None:

@@ -11,10 +11,12 @@ items then differ, and such a loop is run in full while it is affordable.
 from __future__ import annotations
 
 import builtins
+import io
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from kilowait.predict.dryrun.distributed.ranks import asserted
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter, counts
 from kilowait.predict.dryrun.loops.index import Index
 from kilowait.predict.dryrun.loops.leaving import CONDITION, Tests
@@ -28,10 +30,14 @@ from kilowait.predict.dryrun.tally import Tally
 TIMES_BEFORE = 4
 """So many runs of a loop are remembered: it may run by turns for training and for validation."""
 
+DULL, NEVER = 30, -1_000_000_000
+"""A loop inside another that has done nothing with tensors so often is watched no longer."""
+
 
 class Loops:
     """What the rewritten program calls."""
 
+    asserted = staticmethod(asserted)
     enumerate = Enumerated
     zip = Zipped
 
@@ -41,6 +47,8 @@ class Loops:
         self._listeners: list[Any] = []
         self._tests = Tests(recorder, self._listeners)
         self._skipped: int = 0
+        self._varied = False
+        self._dull: dict[int, int] = {}
         self._ended: dict[tuple[int, str], tuple[Counter, Loop]] = {}
         self._before: dict[int, deque[Mapping[int, Tally]]] = {}
         recorder.ends.closers.append(self.close)
@@ -52,12 +60,15 @@ class Loops:
 
     def items(self, site: int, line: str, iterable: Any, makes_list: bool = False) -> Iterator[Any]:
         """The items of a for loop or of a comprehension that are run."""
-        if self.recorder.muted:
+        if self.recorder.muted or (self.running and self._dull.get(site, 0) >= DULL):
+            calls = self.recorder.tallies.open.calls
             yield from iterable
+            if self.recorder.tallies.open.calls != calls:
+                self._dull[site] = NEVER
             return
         loop_view = view(iterable)
         loop = self._loop(site, line, loop_view.length)
-        loop.makes_list = makes_list
+        loop.makes_list, loop.countable = makes_list, isinstance(loop_view.rest, io.IOBase)
         for question in loop_view.questions:
             loop.plan.ask(question)
         yield from self._run(loop, loop_view)
@@ -115,9 +126,12 @@ class Loops:
             self._leave(inner)
         self.running.remove(loop)
         loop.finish()
-        if loop.ended and not loop.full and not loop.left and not loop.plan.unsettled():
+        if loop.ended and not (loop.full or loop.left or loop.tired or loop.plan.unsettled()):
             self._before.setdefault(loop.site, deque(maxlen=TIMES_BEFORE)).append(loop.tallies)
-        self._skipped = 0 if loop.full else max(0, loop.plan.length - len(loop.tallies))
+        is_dull = loop.full and not loop.asked and not any(tally.calls for tally in loop.tallies.values())
+        self._dull[loop.site] = self._dull.get(loop.site, 0) + 1 if is_dull else NEVER
+        self._varied = loop.tired
+        self._skipped = 0 if loop.full else max(0, loop.plan.length - loop.run)
         for name, counter in loop.counters.items():
             self._ended[loop.site, name] = counter, loop
 
@@ -273,7 +287,9 @@ class Loops:
     def listed(self, made: list[Any]) -> list[Any]:
         """What a comprehension has made, as long as it would be."""
         if self._skipped and made:
-            made.extend([made[-1]] * min(MOST_PADDING, self._skipped))
+            again = made if self._varied else made[-1:]
+            missing = min(MOST_PADDING, self._skipped)
+            made.extend((again * (missing // len(again) + 1))[:missing])
         self._skipped = 0
         return made
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Any
 
+from kilowait.predict.dryrun.distributed.ranks import ALONE
 from kilowait.predict.dryrun.loops.rewrite_counters import added_place, changed_names, counters, is_simple, names_in
 
 LOOPS = "__kilowait_loops__"
@@ -117,6 +118,15 @@ class _Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if site and out_of_body != out_of_else and is_simple(node.test):
             node.test = _tested(node.test, (site, where, out_of_else, may_change))
+        return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        """An assertion that names a variable of launchers asks for what the program needs."""
+        self.generic_visit(node)
+        parts = list(ast.walk(node.test))
+        names_rank = any(isinstance(part, ast.Constant) and part.value in ALONE for part in parts)
+        if names_rank and not any(isinstance(part, (ast.NamedExpr, ast.Await)) for part in parts):
+            node.test = ast.copy_location(_call("asserted", _thunk(node.test)), node.test)
         return node
 
     def visit_Break(self, node: ast.Break) -> ast.AST | list[ast.stmt]:

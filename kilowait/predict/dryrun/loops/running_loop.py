@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,11 @@ FULL_CALLS_WHERE_ITEMS_DIFFER = 3_000
 FULL_CALLS_OF_LISTS = 16
 """The same for a comprehension: what it makes of the items that are left out is what it made of the last."""
 MOST_PADDING = 1_000_000
+IDLE_S = 0.3
+"""CPU seconds after which a loop that does nothing with tensors, and makes data ready, goes no further."""
+MUCH_S = 2.0
+"""Where the items that are left would cost so much."""
+_cpu_s = time.process_time  # the program finds another clock
 
 
 @dataclass(eq=False)
@@ -41,6 +47,11 @@ class Loop:
     ended: bool = False
     finished: bool = False
     limited: bool = False
+    idle_since_s: float | None = None
+    idle_calls: int = 0
+    idle_item: int = 0
+    tired: bool = False
+    countable: bool = False
     decisions: int = 0
     built: int = 0
     tallies: dict[int, Tally] = field(default_factory=dict)
@@ -127,10 +138,36 @@ class Loop:
     def next(self, by_number: bool) -> int | None:
         """The next item, None when enough were run."""
         following = self.item + 1
+        if self.full and self._tires():
+            self.full, self.tired = False, True
+            return None
         if self.full or len(self.tallies) < 2:
             return following if following < self.plan.length or not self.known else None
         item = self.plan.next()
         return following if item is not None and not by_number else item
+
+    def _tires(self) -> bool:
+        """Whether a loop that is run in full although it does nothing with tensors has cost too much for that."""
+        if not (self.known or self.countable) or self.item + 1 >= self.plan.length:
+            return False
+        calls, now_s = self.recorder.tallies.open.calls, _cpu_s()
+        if self.idle_since_s is None or calls != self.idle_calls or self.recorder.built > self.built:
+            self.idle_since_s, self.idle_calls, self.idle_item = now_s, calls, self.item
+        spent_s, items = now_s - self.idle_since_s, self.item - self.idle_item
+        if spent_s < IDLE_S:
+            return False
+        self.idle_since_s, self.idle_item = now_s, self.item
+        left = self.plan.length - self.item if self.known else FARTHEST
+        if left * spent_s < MUCH_S * items or not (self.makes_list or self._fills_lists()):
+            return False
+        text = f"{self.line}: {self.item + 1:,} items of data were made; the others are taken to be alike"
+        self.recorder.assume(text, "default")
+        return True
+
+    def _fills_lists(self) -> bool:
+        """Whether every item appends to some list, and none is appended to by some items alone."""
+        items = [len(of) for _, _, of in self.lists.values() if len(of) > 1]
+        return bool(items) and min(items) > self.item
 
     def _kind(self, tally: Tally) -> int:
         return next(i for i, other in self.tallies.items() if other is tally or other.like(tally))
@@ -233,15 +270,22 @@ class Loop:
         if work and max(work) - min(work) > 0.1 * max(work) and self.plan.unsettled():
             self.recorder.guess(f"{self.line}: the items of the loop differ, {len(weights)} were run")
 
+    @property
+    def run(self) -> int:
+        """How many items were run."""
+        return self.item + 1 if self.tired else len(self.tallies)
+
     def _pad(self) -> None:
-        skipped_items = self.plan.length - len(self.tallies)
+        skipped_items = self.plan.length - self.run
         if skipped_items <= 0 or not self.known:
             return
         for values, length, items in self.lists.values():
-            if len(items) < min(2, len(self.tallies)) or not values:
+            if len(items) < min(2, self.run) or not values:
                 continue
-            added_per_item = (len(values) - length) / len(self.tallies)
-            values.extend([values[-1]] * min(MOST_PADDING, round(added_per_item * skipped_items)))
+            added_per_item = (len(values) - length) / self.run
+            made, missing = values[length:], min(MOST_PADDING, round(added_per_item * skipped_items))
+            again = made if self.tired else values[-1:]
+            values.extend((again * (missing // len(again) + 1))[:missing])
         for table, slope, start in self.tables.values():
             if slope * self.item + start not in table:
                 continue

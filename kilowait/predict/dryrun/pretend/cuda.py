@@ -107,6 +107,14 @@ def pretend_cuda() -> None:
         setattr(torch.cuda, name, _answering(answer))
     _streams()
     _random()
+    _bindings()
+
+
+def _bindings() -> None:
+    """What installed libraries take from PyTorch's C module where a GPU is there; a build for the CPU lacks it."""
+    for name in ("_cuda_getCurrentRawStream", "_cuda_getDefaultStream", "_cuda_getCurrentStream"):
+        if not hasattr(torch._C, name):
+            setattr(torch._C, name, _answering(0))
 
 
 def _streams() -> None:

@@ -40,8 +40,7 @@ _ONE_PROCESS = {"num_workers": 0, "pin_memory": False, "persistent_workers": Fal
 
 def pretend_libraries(recorder: Recorder) -> None:
     """Count optimizer steps and parameters, keep loaders in this process, write nothing, compile nothing."""
-    _count_steps(recorder)
-    _count_parameters(recorder)
+    _count_steps(recorder, _count_parameters(recorder))
     _loaders()
     pretend_orders()
     pretend_terminal()
@@ -56,16 +55,21 @@ def pretend_libraries(recorder: Recorder) -> None:
     pretend_graphs(recorder)
 
 
-def _count_steps(recorder: Recorder) -> None:
+def _count_steps(recorder: Recorder, learnt: Callable[[Any, bool], None]) -> None:
+    """Optimizer steps; `learnt` is told of each optimizer's first, and whether it is the first of all."""
     depth = [0]
+    stepping: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def begun(*_: Any) -> None:
         depth[0] += 1
 
-    def stepped(*_: Any) -> None:
+    def stepped(optimizer: Any, *_: Any) -> None:
         depth[0] -= 1
         if depth[0] == 0:  # an optimizer may step another inside
             recorder.tallies.open.steps += 1.0
+            if optimizer not in stepping:
+                learnt(optimizer, not stepping)
+                stepping.add(optimizer)
 
     optimizers.register_optimizer_step_pre_hook(begun)
     optimizers.register_optimizer_step_post_hook(stepped)
@@ -79,10 +83,16 @@ def _takes_many(_tensors: Any, device: torch.device) -> bool:
     return device.type == "meta" or takes_many(device)  # C++ is told meta for cuda
 
 
-def _count_parameters(recorder: Recorder) -> None:
-    """Every parameter once, however many modules share it; one that another takes the place of counts no longer."""
+def _count_parameters(recorder: Recorder) -> Callable[[Any, bool], None]:
+    """Every parameter once, however many modules share it; one that another takes the place of counts no longer.
+
+    Gives a function for the first step of an optimizer: it adds what that one learns and no module made (copies of
+    layers), and at the first of all counts anew, for modules may have been resized or thrown away unused before.
+    """
     counted: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
     places: dict[int, int] = {}
+    made: dict[int, tuple[Any, int]] = {}
+    gone = [0]
 
     def registered(module: nn.Module, name: str, parameter: Any) -> None:
         recorder.built += isinstance(parameter, Tensor)
@@ -91,16 +101,31 @@ def _count_parameters(recorder: Recorder) -> None:
             return
         if isinstance(parameter, Tensor) and parameter.requires_grad:
             if id(parameter) not in counted:
+                if id(parameter) in made:  # that of another, which is no more
+                    gone[0] += made[id(parameter)][1] if id(parameter) in recorder.read else 0
+                    recorder.read.discard(id(parameter))
+                made[id(parameter)] = weakref.ref(parameter), parameter.numel()
                 counted[id(parameter)], places[id(parameter)] = parameter, 0
                 recorder.parameters += parameter.numel()
             places[id(parameter)] += 1
         if before is not None and counted.get(id(before)) is before:
             places[id(before)] -= 1
             if not places[id(before)]:
-                del counted[id(before)]
+                del counted[id(before)], made[id(before)]
                 recorder.parameters -= before.numel()
 
+    def learnt(optimizer: Any, first: bool) -> None:
+        copies = {id(p): p for group in optimizer.param_groups for p in group["params"] if id(p) not in counted}
+        if not first:
+            recorder.parameters += sum(parameter.numel() for parameter in copies.values())
+        counted.update(copies)
+        if first:
+            here = sum(parameter.numel() for parameter in list(counted.values()))
+            used = sum(size for key, (alive, size) in made.items() if alive() is None and key in recorder.read)
+            recorder.parameters = float(here + used + gone[0])
+
     register_module_parameter_registration_hook(registered)
+    return learnt
 
 
 def _loaders() -> None:

@@ -68,8 +68,19 @@ class ImportHooks:
             return None
         spec = self._of_the_others(name, path, target)
         if spec is not None and spec.loader is not None:
-            _change_when_loaded(spec.loader, self.changes.pop(name))
+            self._change_when_loaded(spec.loader, name)
         return spec
+
+    def _change_when_loaded(self, loader: Any, name: str) -> None:
+        """Change the module once it is loaded: its spec may be asked for just to see if it is there."""
+        load = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            for change in self.changes.pop(name, ()):
+                change(module)
+
+        loader.exec_module = exec_module
 
     def _of_the_others(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
         self._looking.add(name)
@@ -120,14 +131,3 @@ def _maker(makers: dict[str, Make], name: str) -> Make | None:
     parts = name.split(".")
     found = (makers.get(".".join(parts[:count])) for count in range(len(parts), 0, -1))
     return next((make for make in found if make is not None), None)
-
-
-def _change_when_loaded(loader: Any, changes: list[Change]) -> None:
-    load = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        load(module)
-        for change in changes:
-            change(module)
-
-    loader.exec_module = exec_module

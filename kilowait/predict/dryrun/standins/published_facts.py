@@ -68,6 +68,14 @@ def image_folder(path: str) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
+def image_set_called(name: str) -> tuple[str, dict[str, Any]] | None:
+    """The image data set whose name the name of a class begins with: `CarvanaDataset`."""
+    sets = _file("data_sets.json")["vision"]
+    begun = [known for known in sets if name.lower().startswith(known.lower()) and not name[len(known) :][:1].islower()]
+    longest = max(begun, key=len, default=None)
+    return None if longest is None else (longest, sets[longest])
+
+
 def data_file(path: str) -> tuple[str, dict[str, Any]] | None:
     """A file that is published as such, by its name and its folder's where one is known."""
     files, parts = _file("data_sets.json")["files"], path.replace("\\", "/").split("/")

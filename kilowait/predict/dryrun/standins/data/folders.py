@@ -8,8 +8,11 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
+
+from torch.utils.data import Dataset
 
 from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_IMAGES, IMAGES, Absent
@@ -72,7 +75,7 @@ class Folders:
     def _made(self, text: str, split: str | None, default_classes: int) -> ImageSet:
         shown = self.absent.shown(text)
         given = given_for(self.absent.recorder.assumed, text, split)
-        found = published_facts.image_folder(text)
+        found = published_facts.image_folder(text) or self._named_by_the_program()
         if given is not None and given.rows:
             shape = given.shape or (1,)
             size = (shape[2], shape[3], shape[1]) if len(shape) == 4 else DEFAULT_IMAGE
@@ -83,6 +86,20 @@ class Folders:
         self.absent.default(f"{shown} has {DEFAULT_IMAGES:,} images of {default_classes} classes, {DEFAULT_IMAGE[1]} x "
                             f"{DEFAULT_IMAGE[0]}")  # fmt: skip
         return ImageSet(shown, DEFAULT_IMAGES, default_classes, DEFAULT_IMAGE)
+
+    def _named_by_the_program(self) -> tuple[str, dict[str, Any]] | None:
+        """The data set that classes of data sets in the program are called after, where it is one alone."""
+        own = f"{self.absent.folder}/"
+        kinds = {
+            value
+            for module in list(sys.modules.values())
+            if str(getattr(module, "__file__", None) or "").startswith(own)
+            for value in list(vars(module).values())
+            if isinstance(value, type) and issubclass(value, Dataset)
+        }
+        named = [published_facts.image_set_called(kind.__name__) for kind in kinds]
+        found = {name[0]: name for name in named if name is not None}
+        return next(iter(found.values())) if len(found) == 1 else None
 
     def _known(self, shown: str, split: str | None, name: str, facts: dict[str, Any]) -> ImageSet:
         count = rows_of_split(facts["rows"], split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,9 @@ from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, IMAGES, 
 from kilowait.predict.dryrun.standins.data.contents import BinaryFile
 from kilowait.predict.dryrun.standins.data.folders import Folders
 from kilowait.predict.dryrun.standins.data.like_rows import touch
+
+_MASK = re.compile(r"(^|[/_.-])(masks?|seg\w*|annotations?|labels?)([/_.-]|$)", re.I)
+"""Folders whose images say of each point what it belongs to: one number a point."""
 
 
 @lru_cache(maxsize=16)
@@ -36,7 +40,8 @@ def stand_in_images(module: Any, absent: Absent, folders: Folders) -> None:
 def _image(path: str, folders: Folders) -> Any:
     touch()
     is_image = os.path.splitext(path)[1].lower() in IMAGES
-    return black(*(folders.set_of(path).size if is_image else DEFAULT_IMAGE)).copy()
+    height, width, channels = folders.set_of(path).size if is_image else DEFAULT_IMAGE
+    return black(height, width, 1 if _MASK.search(os.path.dirname(path)) else channels).copy()
 
 
 def stand_in_readers(module: Any, absent: Absent, folders: Folders) -> None:
