@@ -104,7 +104,7 @@ def patient(
         profile = Profile(cluster, error_rule(cluster.now_s, error_sd))
 
         def planned(ready: Ready) -> Iterator[Reservation]:
-            queue = [candidate(cluster, waiting, *prices, ready) for waiting in cluster.queue()]
+            queue = [candidate(cluster, waiting, *prices, ready) for waiting in smallest(cluster, horizon)]
             return (reservation(*start) for start in cheapest_plan(cluster, profile, queue, effort, seed).starts)
 
         return start_planned(cluster, room, planned)

@@ -126,6 +126,13 @@ def test_the_same_state_gives_the_same_decisions(jobs, effort, error_sd):
     assert sorted(p.job_id for p in first) == sorted(submission.job.job_id for submission in jobs)
 
 
+def test_only_the_jobs_within_the_horizon_are_planned_those_of_the_least_gpu_seconds():
+    """2 GPU-s before 3: the larger is planned when something happens, though a GPU is free before."""
+    jobs = [job("large", 0, (3, 1)), job("small", 0, (2, 1))]
+    assert starts(jobs, {"A": 2}, horizon=1) == {"small": ("A", 0), "large": ("A", 2)}
+    assert starts(jobs, {"A": 2}, horizon=2) == {"small": ("A", 0), "large": ("A", 0)}
+
+
 def test_jobs_beyond_the_horizon_still_run():
     jobs = [job(str(i), 0, (2, 1), (3, 1)) for i in range(30)]
     assert len(starts(jobs, horizon=3)) == 30

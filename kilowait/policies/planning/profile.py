@@ -109,11 +109,13 @@ class Profile:
         step, start_s = 0, times[0]
         if from_s > start_s:
             step, start_s = bisect_right(times, from_s) - 1, from_s
-        while step < len(times) and times[step] < start_s + runtime_s:
+        end_s, steps = start_s + runtime_s, len(times)
+        while step < steps and times[step] < end_s:
             if free[step] < milli:
-                if step + 1 == len(times):
+                if step + 1 == steps:
                     return math.inf
                 start_s = times[step + 1]
+                end_s = start_s + runtime_s
             step += 1
         return start_s
 
