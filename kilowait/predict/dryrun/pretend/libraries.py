@@ -27,7 +27,7 @@ from kilowait.predict.dryrun.pretend.copies import pretend_copies
 from kilowait.predict.dryrun.pretend.graphs import pretend_graphs
 from kilowait.predict.dryrun.pretend.lbfgs import pretend_lbfgs
 from kilowait.predict.dryrun.pretend.orders import pretend_orders
-from kilowait.predict.dryrun.pretend.packing import pretend_packing
+from kilowait.predict.dryrun.pretend.packed_sequences import pretend_packing
 from kilowait.predict.dryrun.pretend.terminal import pretend_terminal
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.values import forget, numbers_of
