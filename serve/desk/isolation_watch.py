@@ -50,8 +50,12 @@ class IsolationWatch:
         alive = {node["NodeID"]: node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]}
         for gone in self._nodes.keys() - alive.keys():
             del self._nodes[gone]
+        here = ray.util.get_node_ip_address()
         for node_id in [node_id for node_id in alive if node_id not in self._nodes]:
             address = alive[node_id]["NodeManagerAddress"]
+            if address == here:
+                self._nodes[node_id] = (address, await self._held_here())
+                continue
             try:
                 self._nodes[node_id] = (address, await asyncio.wait_for(self._ask(node_id), ANSWER_S))
             except (RayError, TimeoutError) as error:
