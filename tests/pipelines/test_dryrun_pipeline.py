@@ -1,6 +1,7 @@
 """pipelines.dryrun: a row a program, resumed by content hash, failures kept apart."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,12 +73,13 @@ def test_a_script_is_run_as_main(runs: dict[str, DryRun]) -> None:
 
 def test_a_program_that_raises_says_so(runs: dict[str, DryRun]) -> None:
     assert runs["broken"].completeness == Completeness.FAILED
-    assert runs["broken"].reason == "ValueError: as it was meant"
+    assert runs["broken"].reason == "ValueError: as it was meant (job.py line 2)"
 
 
 def test_shards_keep_what_was_written(tmp_path: Path, runs: dict[str, DryRun]) -> None:
     write_dry_runs(tmp_path, list(runs.values()))
-    assert read_dry_runs(tmp_path, "cpu") == {run.content_hash: run for run in runs.values()}
+    kept = {run.content_hash: replace(run, remedy="", unbounded="") for run in runs.values()}  # for who asks at once
+    assert read_dry_runs(tmp_path, "cpu") == kept
     assert read_dry_runs(tmp_path, "cuda") == {}
     assert finished(tmp_path, "cpu") == {run.content_hash for run in runs.values()}
 

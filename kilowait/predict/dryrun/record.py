@@ -149,7 +149,7 @@ class DryRun:
         if self.exchanges:
             fields["exchanges"] = [vars(exchange) for exchange in self.exchanges]
         if self.world == 1:
-            del fields["world"]
+            fields.pop("world", None)  # a record that was read has not got what it did not name
         return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
     @property
