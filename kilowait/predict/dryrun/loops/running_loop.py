@@ -11,25 +11,10 @@ import torch
 
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter
 from kilowait.predict.dryrun.loops.index import Index, Question
+from kilowait.predict.dryrun.loops.known_trainers import of_known_trainer
 from kilowait.predict.dryrun.loops.loop_plan import FARTHEST, LoopPlan
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.tally import Tally
-
-TRAINERS = frozenset(
-    {
-        "transformers",
-        "accelerate",
-        "lightning",
-        "pytorch_lightning",
-        "ignite",
-        "trl",
-        "fastai",
-        "mmengine",
-        "detectron2",
-    }
-    | {"ultralytics", "composer", "skorch"}
-)
-"""Packages whose training loops are known: what they ask in a loop follows the counters that are known, too."""
 
 FULL_CALLS = 120
 """A loop that costs no more calls of operators than this is run in full."""
@@ -254,15 +239,10 @@ class Loop:
                 self.recorder.guess(f"{self.line}: the loop was left for a reason that may depend on values")
             self.plan.cut(self.item + 1)
 
-    @property
-    def of_library(self) -> bool:
-        """Whether it is a known trainer's, whose flags follow its own counters."""
-        return self.line.partition("/")[0] in TRAINERS
-
     def _doubt(self) -> None:
         """Say so where what is not known, or what items that were left out would change, may end the loop earlier."""
         skipped = not self.full and self.known and len(self.tallies) < self.plan.length
-        decided = (skipped and not self.of_library) or self.recorder.decisions > self.decisions
+        decided = (skipped and not of_known_trainer(self.line)) or self.recorder.decisions > self.decisions
         if any(asks_value or decided for asks_value in self.doubts.values()):
             text = (
                 f"{self.line}: it may be left early for a reason that depends on values; its steps are an upper bound"
