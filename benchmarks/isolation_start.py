@@ -73,7 +73,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.isolation_start", description=__doc__)
     parser.add_argument("--jobs", type=int, default=30, metavar="N", help="of each kind (default: %(default)s)")
     jobs = parser.parse_args().jobs
-    print(f"what holds here: {holding(IsolationSettings()).summary}; load {os.getloadavg()[0]:.1f}")
+    began_s = time.perf_counter()
+    summary = holding(IsolationSettings()).summary
+    tried_ms = (time.perf_counter() - began_s) * 1e3
+    print(f"what holds here: {summary}; load {os.getloadavg()[0]:.1f}")
+    print(f"finding that out takes {tried_ms:.1f} ms, which every runner does once, before its job (measured)")
     taken: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     with tempfile.TemporaryDirectory(prefix="kilowait-") as folder:
         Path(folder).chmod(0o711)

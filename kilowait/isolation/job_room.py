@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from kilowait.isolation.kernel import PR_SET_DUMPABLE, call, die_with_parent, drop_privileges, exists_here
+from kilowait.isolation.kernel import PR_SET_DUMPABLE, call, die_with_parent, drop_privileges, end_as, exists_here
 from kilowait.isolation.namespaces import NewRoot, outermost, separate
 from kilowait.isolation.refused_calls import refuse_calls
 
@@ -133,12 +133,7 @@ def _follow(inside: int, ending: int) -> NoReturn:
     die_with_parent()
     status = os.read(ending, 16)  # nothing when all of it was killed
     _, own = os.waitpid(inside, 0)
-    code = os.waitstatus_to_exitcode(int(status) if status else own)
-    if code < 0:
-        with suppress(OSError):  # SIGKILL cannot be set
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
-    os._exit(code & 0xFF)
+    end_as(os.waitstatus_to_exitcode(int(status) if status else own))
 
 
 def _look_after(job: int, ending: int) -> NoReturn:

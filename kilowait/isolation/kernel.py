@@ -6,7 +6,10 @@ import ctypes
 import os
 import signal
 import struct
+import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -33,6 +36,15 @@ def call(name: str, *arguments: object) -> None:
     if result == -1:
         code = ctypes.get_errno()
         raise OSError(code, f"{name}: {os.strerror(code)}")
+
+
+def unsupported(what: str) -> str | None:
+    """Why `what` cannot be had on this kind of machine at all, None where it can be tried."""
+    if not sys.platform.startswith("linux"):
+        return f"{what} needs Linux namespaces, and this is {sys.platform}"
+    if os.uname().machine not in PIVOT_ROOT:
+        return f"{what} knows {', '.join(PIVOT_ROOT)}, and this is {os.uname().machine}"
+    return None
 
 
 def set_mount_flags(target: Path, flags: int, *, recursive: bool = True) -> None:
@@ -62,6 +74,15 @@ def drop_privileges(uid: int | None = None) -> None:
     header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
     call("capset", header, (ctypes.c_uint32 * 6)())
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def end_as(code: int) -> NoReturn:
+    """End as another process did: with its exit code, or by the same signal where it is the negative of one."""
+    if code < 0:
+        with suppress(OSError):  # SIGKILL and SIGSTOP cannot be set
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code & 0xFF)
 
 
 def exists_here(uid: int) -> bool:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from kilowait.isolation.cgroup import find_parents
 from kilowait.isolation.job_room import JobRoom, enter_room
-from kilowait.isolation.kernel import PIVOT_ROOT
+from kilowait.isolation.kernel import unsupported
 
 AUTO, NONE, USER, NAMESPACE, CONTAINER = "auto", "none", "user", "namespace", "container"
 MODES = (AUTO, NONE, USER, NAMESPACE, CONTAINER)
@@ -20,6 +21,8 @@ ENGINES = ("podman", "docker")
 FIRST_UID, UIDS = 2_000_000, 50_000
 """Users of jobs, where the service is root: nobody's on a usual machine."""
 TRY_S = 60.0
+IN, GROUPS = "in", "groups"
+"""What the process that tries says."""
 ROOM_NEEDS = "a kernel that lets this user make user namespaces (or root), and /proc that a container does not cover"
 GROUP_NEEDS = "a group of its own with the controllers memory and pids (systemd: Delegate=yes), or root"
 
@@ -119,43 +122,42 @@ def _user(mode: str) -> str:
     return "root" if mode == NONE else f"a user of its own (from {FIRST_UID})"
 
 
-@cache
 def room_refusal() -> str | None:
-    """None where `enter_room` works on this machine, else why it does not; tried in a process of its own."""
-    if not sys.platform.startswith("linux"):
-        return f"it needs Linux namespaces, and this is {sys.platform}"
-    if os.uname().machine not in PIVOT_ROOT:
-        return f"it knows {', '.join(PIVOT_ROOT)}, and this is {os.uname().machine}"
+    """None where `enter_room` works on this machine, else why it does not."""
+    return _found()[0]
+
+
+def limited() -> bool:
+    """Whether the memory of jobs can be limited here, or only watched."""
+    return _found()[1]
+
+
+@cache
+def _found() -> tuple[str | None, bool]:
+    """(why no room can be entered, whether groups can be made): tried once, in a process of its own with one thread."""
+    if why := unsupported("it"):
+        return why, False
     with tempfile.TemporaryDirectory(prefix="kilowait-") as folder:
         for name in ("root", "job", "tmp"):
             Path(folder, name).mkdir()
-        answer = _tried(f"from {__name__} import _try; _try({folder!r})")
-    return None if answer == "in" else (answer or "the kernel ended the process that tried")
-
-
-@cache
-def limited() -> bool:
-    """Whether the memory of jobs can be limited here, or only watched."""
-    return _tried("from kilowait.isolation.cgroup import find_parents; print(find_parents() is not None)") == "True"
-
-
-def _tried(program: str) -> str:
-    """What a program of one line prints, in a process with one thread."""
-    command = [sys.executable, "-c", program]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, env=environment, check=False, timeout=TRY_S
-        ).stdout.strip()
-    except subprocess.TimeoutExpired:
-        return f"no answer within {TRY_S:g} s"
+        command = [sys.executable, "-c", f"from {__name__} import _try; _try({folder!r})"]
+        environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+        try:
+            said = subprocess.run(
+                command, capture_output=True, text=True, env=environment, check=False, timeout=TRY_S
+            ).stdout
+        except subprocess.TimeoutExpired:
+            return f"no answer within {TRY_S:g} s", False
+    groups, _, room = said.partition("\n")
+    return (None if room == IN else room or "the kernel ended the process that tried"), groups == GROUPS
 
 
 def _try(folder: str) -> None:
-    """Enter a room, say so or why not, and end."""
+    """Say whether groups can be made, enter a room, say so or why not, and end."""
+    os.write(1, f"{GROUPS if find_parents() else 'none'}\n".encode())
     try:
         room = JobRoom(folder=f"{folder}/job", temporary=f"{folder}/tmp", uid=uid_of(0))
         enter_room(room, Path(folder, "root"))
-        os.write(1, b"in")
+        os.write(1, IN.encode())
     except Exception as error:
         os.write(1, str(error).encode())

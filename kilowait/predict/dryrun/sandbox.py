@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from kilowait.isolation.kernel import PIVOT_ROOT, die_with_parent, drop_privileges, exists_here
+from kilowait.isolation.kernel import die_with_parent, drop_privileges, end_as, exists_here, unsupported
 from kilowait.isolation.namespaces import NewRoot, outermost, separate
 from kilowait.isolation.python_folders import python_folders
 from kilowait.isolation.refused_calls import refuse_calls
@@ -105,10 +104,8 @@ def limit(limits: SandboxLimits) -> None:
 @cache
 def sandbox_available() -> str | None:
     """None where `enter` works on this machine, else why it does not; tried in a process of its own."""
-    if not sys.platform.startswith("linux"):
-        return f"the sandbox needs Linux namespaces, and this is {sys.platform}"
-    if os.uname().machine not in PIVOT_ROOT:
-        return f"the sandbox knows {', '.join(PIVOT_ROOT)}, and this is {os.uname().machine}"
+    if why := unsupported("the sandbox"):
+        return why
     with tempfile.TemporaryDirectory(prefix="kilowait-") as root:
         bootstrap = str(Path(__file__).parent / "child" / "bootstrap.py")
         command = [sys.executable, "-I", "-B", bootstrap, TRY, root]
@@ -130,11 +127,7 @@ def _follow(child: int) -> NoReturn:
     """Wait for the process inside, and end as it did."""
     die_with_parent()
     _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
-        os.kill(os.getpid(), -code)
-    os._exit(code & 0xFF)
+    end_as(os.waitstatus_to_exitcode(status))
 
 
 def _new_root(root: Path, scratch_bytes: int, seen: VisiblePaths) -> None:
