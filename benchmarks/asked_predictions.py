@@ -4,6 +4,7 @@ Nothing here imports what predicts: an answer is what the command prints, and it
 process, measured.
 """
 
+import argparse
 import json
 import re
 import subprocess
@@ -34,6 +35,33 @@ class Asked:
         options = ["--python", str(self.python)] if self.python else []
         options += [word for folder in self.data for word in ("--data", str(folder))]
         return options + (["--dry-run-budget-s", str(self.budget_s)] if self.budget_s is not None else [])
+
+
+def add_asking_options(parser: argparse.ArgumentParser, programs: str) -> None:
+    """The options of every benchmark that asks about `programs`."""
+    add = parser.add_argument
+    add("--python", type=Path, metavar="PATH", help=f"the {programs}' own interpreter, as of kilowait predict")
+    add("--only", metavar="NAME,...", help=f"these {programs} alone")
+    add("--dry-run-budget-s", type=float, metavar="S", help="as of kilowait predict (default: its own)")
+    add("--limit-s", type=float, default=600.0, metavar="S", help="give a prediction up after this (default: 600)")
+    add("--json", type=Path, metavar="FILE", help="write the rows and shares here too")
+
+
+def asked_by(args: argparse.Namespace, data: Sequence[Path] = ()) -> Asked:
+    """What `add_asking_options` read."""
+    return Asked(python=args.python, data=tuple(data), budget_s=args.dry_run_budget_s, limit_s=args.limit_s)
+
+
+def named(args: argparse.Namespace) -> list[str] | None:
+    """The names that --only gave, None for all."""
+    return args.only.split(",") if args.only else None
+
+
+def keep(record: Any, path: Path | None) -> None:
+    """Write what --json asks for."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.asked_predictions import Answer, Asked, ask
+from benchmarks.asked_predictions import Answer, Asked, add_asking_options, ask, asked_by, keep, named
 from benchmarks.program_kinds import HONEST, kind_of
 from kilowait.core.errors import InputError, KilowaitError
 
@@ -67,17 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; exits with 2 for a mistake in what was given."""
     args = _parser().parse_args(argv)
     try:
-        jobs = read_jobs(args.jobs, args.only.split(",") if args.only else None)
-        asked = Asked(python=args.python, data=tuple(args.data), budget_s=args.dry_run_budget_s, limit_s=args.limit_s)
+        jobs = read_jobs(args.jobs, named(args))
+        asked = asked_by(args, args.data)
         if not args.checkouts.is_dir():
             raise InputError(f"--checkouts {args.checkouts}: no such folder; give the one that holds OWNER/NAME")
     except KilowaitError as error:
         print(f"benchmarks.real_jobs: {error}", file=sys.stderr)
         return 2
     rows = [answered(job, args.checkouts, asked, args.twice) for job in tqdm(jobs, unit="job")]
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(record(rows), indent=1) + "\n", encoding="utf-8")
+    keep(record(rows), args.json)
     print(as_text(rows))
     return 0
 
@@ -91,13 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--jobs", required=True, type=Path, metavar="FILE", help="JSON list of jobs")
     add("--checkouts", required=True, type=Path, metavar="DIR", help="folder of checkouts, each OWNER/NAME")
-    add("--python", type=Path, metavar="PATH", help="the jobs' own interpreter, as of kilowait predict")
     add("--data", type=Path, action="append", default=[], metavar="DIR", help="a folder of data; may be repeated")
-    add("--only", metavar="NAME,...", help="these jobs alone")
     add("--twice", action="store_true", help="ask each a second time and time that too")
-    add("--dry-run-budget-s", type=float, metavar="S", help="as of kilowait predict (default: its own)")
-    add("--limit-s", type=float, default=600.0, metavar="S", help="give a prediction up after this (default: 600)")
-    add("--json", type=Path, metavar="FILE", help="write the rows and shares here too")
+    add_asking_options(parser, "jobs")
     return parser
 
 

@@ -11,7 +11,6 @@ it is partial or failed, or what it assumed. Wrong: the rest.
 """
 
 import argparse
-import json
 import re
 import sys
 from collections import Counter
@@ -23,7 +22,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.asked_predictions import Answer, Asked, ask
+from benchmarks.asked_predictions import Answer, Asked, add_asking_options, ask, asked_by, keep, named
 from benchmarks.program_kinds import HONEST, kind_of
 from kilowait.core.errors import InputError
 
@@ -77,15 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; exits with 2 for a mistake in what was given."""
     args = _parser().parse_args(argv)
     try:
-        programs = _programs(args.programs, args.only.split(",") if args.only else None)
+        programs = _programs(args.programs, named(args))
     except InputError as error:
         print(f"benchmarks.small_jobs: {error}", file=sys.stderr)
         return 2
-    asked = Asked(python=args.python, budget_s=args.dry_run_budget_s, limit_s=args.limit_s)
+    asked = asked_by(args)
     rows = [answered(program, asked) for program in tqdm(programs, unit="program")]
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(record(rows), indent=1) + "\n", encoding="utf-8")
+    keep(record(rows), args.json)
     print(as_text(rows))
     return 0
 
@@ -96,13 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add("--programs", required=True, type=Path, metavar="DIR", help="folder of programs")
-    add("--python", type=Path, metavar="PATH", help="the programs' own interpreter, as of kilowait predict")
-    add("--only", metavar="NAME,...", help="these programs alone")
-    add("--dry-run-budget-s", type=float, metavar="S", help="as of kilowait predict (default: its own)")
-    add("--limit-s", type=float, default=600.0, metavar="S", help="give a prediction up after this (default: 600)")
-    add("--json", type=Path, metavar="FILE", help="write the rows here too")
+    parser.add_argument("--programs", required=True, type=Path, metavar="DIR", help="folder of programs")
+    add_asking_options(parser, "programs")
     return parser
 
 

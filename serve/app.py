@@ -29,7 +29,7 @@ from .desk.desk import Desk
 from .desk.forecasts import Forecasts
 from .desk.learner import Learner
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
-from .isolation_options import mount_of, own_files
+from .isolation_options import SQLITE, mount_of, own_files
 from .log_records import make_harmless
 from .scheduler.deploy import deploy
 from .scheduler.settings import POLICY, SchedulerSettings, default_options
@@ -40,7 +40,6 @@ EMBEDDING_S, CLOCK = 20.0, 3.0
 """How long a submission waits for its own prediction: seconds for the language model, and seconds by the clock that a
 dry run may take for each CPU second of its budget."""
 
-SQLITE = "sqlite:///"
 DATABASE = f"{SQLITE}out/serve/kilowait.db"
 REFIT_EVERY = 50
 HEAD = {"node:__internal_head__": 0.001}

@@ -5,6 +5,8 @@ No shared code with kilowait. Whole boards only; a place is how many boards of e
 
 from dataclasses import dataclass
 
+from tests.support.planners_reference import Running as TimedRunning
+
 HORIZON_S = 320
 
 
@@ -19,22 +21,8 @@ class RefJob:
 
 
 @dataclass
-class Running:
-    job: RefJob
-    kind: str
-    start: int
+class Running(TimedRunning):
     place: list
-
-    @property
-    def end(self):
-        return self.start + self.job.time[self.kind]
-
-    def expected_end(self, now):
-        """As predicted; a job that should have ended by now is taken to need twice as long, and twice that."""
-        seconds = self.job.seen[self.kind]
-        while self.start + seconds <= now:
-            seconds = 2 * seconds
-        return self.start + seconds
 
 
 def run(jobs, nodes, decide):

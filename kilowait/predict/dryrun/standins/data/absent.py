@@ -5,8 +5,10 @@ A configuration, source code, or what the program itself would have written is n
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,3 +174,26 @@ def _of_the_system(path: str) -> bool:
     return "-packages/" in path or path.startswith(
         ("/usr/", "/proc/", "/sys/", "/dev/", "/etc/", sys.prefix, sys.base_prefix)
     )
+
+
+def fill_where_absent(
+    made: Any, errors: tuple[type[BaseException], ...], fill: Callable[[Any, dict[str, Any]], None]
+) -> None:
+    """Let a class of data sets download nothing, and fill its object where one of `errors` says that files are absent.
+
+    `fill` is given the object and all arguments of its constructor by name.
+    """
+    init = made.__init__
+    signature = inspect.signature(init)
+
+    def new_init(self: Any, *args: Any, **kwargs: Any) -> None:
+        arguments = signature.bind(self, *args, **kwargs)
+        if "download" in arguments.arguments:
+            arguments.arguments["download"] = False
+        try:
+            init(*arguments.args, **arguments.kwargs)
+        except errors:
+            arguments.apply_defaults()
+            fill(self, arguments.arguments)
+
+    made.__init__ = new_init

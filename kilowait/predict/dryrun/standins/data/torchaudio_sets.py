@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
 
 from kilowait.predict.dryrun.standins import published_facts
-from kilowait.predict.dryrun.standins.data.absent import Absent
+from kilowait.predict.dryrun.standins.data.absent import Absent, fill_where_absent
 from kilowait.predict.dryrun.standins.data.folders import rows_of_split
 from kilowait.predict.dryrun.standins.data.like_rows import touch
 
@@ -37,27 +36,19 @@ def stand_in_torchaudio(module: Any, absent: Absent) -> None:
 
 
 def _stand_in_class(made: Any, name: str, facts: dict[str, Any], after: tuple[Any, ...], absent: Absent) -> None:
-    init, item, length = made.__init__, made.__getitem__, made.__len__
-    signature = inspect.signature(init)
+    item, length = made.__getitem__, made.__len__
+    seconds = facts.get("seconds", _DEFAULT_SECONDS)
 
-    def new_init(self: Any, *args: Any, **kwargs: Any) -> None:
-        arguments = signature.bind(self, *args, **kwargs)
-        if "download" in arguments.arguments:
-            arguments.arguments["download"] = False
-        try:
-            init(*arguments.args, **arguments.kwargs)
-        except (RuntimeError, OSError, ValueError):
-            arguments.apply_defaults()
-            split = arguments.arguments.get("subset") or arguments.arguments.get("url") or "all"
-            vars(self)[_SET] = rows = rows_of_split(facts["rows"], str(split))
-            seconds = facts.get("seconds", _DEFAULT_SECONDS)
-            self._walker = range(rows)
-            mark, how = published_facts.certainty(facts, str(split))
-            absent.recorder.assume(
-                f"{name} {split} has {rows:,} clips of {seconds:g} s at {facts['rate']:,} Hz ({mark})", how
-            )
-            if "seconds" not in facts:
-                absent.default(f"{name}: clips of {seconds:g} s")
+    def fill(data: Any, arguments: dict[str, Any]) -> None:
+        split = arguments.get("subset") or arguments.get("url") or "all"
+        vars(data)[_SET] = rows = rows_of_split(facts["rows"], str(split))
+        data._walker = range(rows)
+        mark, how = published_facts.certainty(facts, str(split))
+        absent.recorder.assume(
+            f"{name} {split} has {rows:,} clips of {seconds:g} s at {facts['rate']:,} Hz ({mark})", how
+        )
+        if "seconds" not in facts:
+            absent.default(f"{name}: clips of {seconds:g} s")
 
     def row(self: Any, number: Any) -> Any:
         if _SET not in vars(self):
@@ -65,8 +56,9 @@ def _stand_in_class(made: Any, name: str, facts: dict[str, Any], after: tuple[An
         if int(number) >= vars(self)[_SET]:
             raise IndexError(number)
         touch()
-        waveform = torch.zeros((1, int(facts["rate"] * facts.get("seconds", _DEFAULT_SECONDS))))
+        waveform = torch.zeros((1, int(facts["rate"] * seconds)))
         return (waveform, facts["rate"], *after)
 
-    made.__init__, made.__getitem__ = new_init, row
+    fill_where_absent(made, (RuntimeError, OSError, ValueError), fill)
+    made.__getitem__ = row
     made.__len__ = lambda self: vars(self).get(_SET) or length(self)

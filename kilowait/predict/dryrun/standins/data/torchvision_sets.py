@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from importlib import import_module
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from kilowait.predict.dryrun.standins import published_facts
-from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, Absent
+from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, Absent, fill_where_absent
 from kilowait.predict.dryrun.standins.data.absent_arrays import zeros
 from kilowait.predict.dryrun.standins.data.folders import Folders, rows_of_split
 from kilowait.predict.dryrun.standins.data.images import black
@@ -35,20 +34,8 @@ def stand_in_torchvision(module: Any, absent: Absent, folders: Folders) -> None:
 
 
 def _stand_in_class(made: Any, name: str, facts: dict[str, Any], absent: Absent) -> None:
-    init, item, length = made.__init__, made.__getitem__, made.__len__
-    signature = inspect.signature(init)
-
-    def new_init(self: Any, *args: Any, **kwargs: Any) -> None:
-        arguments = signature.bind(self, *args, **kwargs)
-        if "download" in arguments.arguments:
-            arguments.arguments["download"] = False
-        try:
-            init(*arguments.args, **arguments.kwargs)
-        except _ABSENT:
-            arguments.apply_defaults()
-            _fill(self, name, facts, arguments.arguments, absent)
-
-    made.__init__ = new_init
+    item, length = made.__getitem__, made.__len__
+    fill_where_absent(made, _ABSENT, lambda data, arguments: _fill(data, name, facts, arguments, absent))
     made.__getitem__ = lambda self, index: _row(self, index) if _SET in vars(self) else item(self, index)
     made.__len__ = lambda self: vars(self)[_SET].rows if _SET in vars(self) else length(self)
 
