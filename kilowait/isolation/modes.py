@@ -69,13 +69,12 @@ class Holding:
         if self.problem:
             return self.problem
         sees = {
-            NAMESPACE: "a job sees its own folder and the system read-only",
-            CONTAINER: "a job sees its container",
-            USER: "a job sees what any user of the machine may",
-            NONE: "a job sees and does all that the service may",
+            NAMESPACE: "a room of its own",
+            CONTAINER: "its container",
+            USER: "what any user of the machine sees",
+            NONE: "all that the service sees and may",
         }
-        memory = "its memory is limited" if self.memory == "limited" else "its memory is watched and it is ended"
-        return f"{self.mode}: {sees[self.mode]}, runs as {self.user}, {memory}"
+        return f"{self.mode}: {sees[self.mode]}, as {self.user}, memory {self.memory}"
 
 
 def holding(settings: IsolationSettings) -> Holding:
