@@ -6,26 +6,15 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from kilowait.isolation.process_tree import descendants
+
 
 def held_bytes(root: int) -> int:
     """Memory of a process and its descendants; what several share is counted in parts, where the kernel tells them.
 
     A part that cannot be read counts as nothing: a process may end at any time.
     """
-    return sum(map(_of_process, _tree(root)))
-
-
-def _tree(root: int) -> list[int]:
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            after_name = stat.read_text(errors="replace").rpartition(")")[2].split()
-            parents.setdefault(int(after_name[1]), []).append(int(stat.parent.name))
-    found, new = [], [root]
-    while new:
-        found += new
-        new = [child for parent in new for child in parents.get(parent, ())]
-    return found
+    return sum(map(_of_process, (root, *descendants({root}))))
 
 
 def _of_process(pid: int) -> int:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from kilowait.isolation.process_tree import children_by_parent
 from kilowait.measure import guest
 from kilowait.measure.outcome import Order, RunOutcome
 
@@ -133,16 +134,6 @@ def kill_group(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _children() -> list[int]:
-    pids = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            after_name = stat.read_text(errors="replace").rpartition(")")[2].split()
-            if int(after_name[1]) == os.getpid():
-                pids.append(int(stat.parent.name))
-    return pids
-
-
 def sweep() -> None:
     """Kill and reap whatever the script left behind, in its group or escaped from it (this is a subreaper)."""
     while True:
@@ -151,7 +142,7 @@ def sweep() -> None:
         except ChildProcessError:
             return
         if reaped == 0:
-            for pid in _children():
+            for pid in children_by_parent().get(os.getpid(), ()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.001)

@@ -4,8 +4,8 @@ import contextlib
 import os
 import signal
 import time
-from pathlib import Path
 
+from kilowait.isolation.process_tree import descendants
 from kilowait.measure.outcome import RunOutcome
 
 REASON = "the guard of the job neither answered nor ended in its time, and was killed"
@@ -30,28 +30,11 @@ def end_tree(pid: int) -> None:
 
     What is started by a descendant meanwhile is found at the next look, until there is nothing left.
     """
-    found = [pid, *_descendants({pid})]
+    found = [pid, *descendants({pid})]
     killed: set[int] = set()
     while found:
         for one in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
         killed.update(found)
-        found = [one for one in _descendants(killed) if one not in killed]
-
-
-def _descendants(roots: set[int]) -> list[int]:
-    """The living processes under `roots`, parents before children."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, parent = stat.read_text(errors="replace").rpartition(")")[2].split()[:2]
-            if state != "Z":
-                children.setdefault(int(parent), []).append(int(stat.parent.name))
-    found: list[int] = []
-    pending = list(roots)
-    while pending:
-        below = children.get(pending.pop(), [])
-        found += below
-        pending += below
-    return found
+        found = [one for one in descendants(killed) if one not in killed]
