@@ -22,8 +22,8 @@ FULL_CALLS_WHERE_ITEMS_DIFFER = 3_000
 FULL_CALLS_OF_LISTS = 16
 """The same for a comprehension: what it makes of the items that are left out is what it made of the last."""
 MOST_PADDING = 1_000_000
-IDLE_S = 0.3
-"""CPU seconds after which a loop that does nothing with tensors, and makes data ready, goes no further."""
+IDLE_S, IDLE_ITEMS = 0.3, 8
+"""CPU seconds and items (the first may load what the others use) after which a loop that makes data goes no further."""
 MUCH_S = 2.0
 """Where the items that are left would cost so much."""
 _cpu_s = time.process_time  # the program finds another clock
@@ -155,7 +155,7 @@ class Loop:
         if self.idle_since_s is None or calls != self.idle_calls or self.recorder.built > self.built:
             self.idle_since_s, self.idle_calls, self.idle_item = now_s, calls, self.item
         spent_s, items = now_s - self.idle_since_s, self.item - self.idle_item
-        if spent_s < IDLE_S:
+        if spent_s < IDLE_S or items < IDLE_ITEMS:
             return False
         self.idle_since_s, self.idle_item = now_s, self.item
         left = self.plan.length - self.item if self.known else FARTHEST
