@@ -48,8 +48,9 @@ def job(answer: Json) -> str:
     lines.append(f"  {answer['entrypoint']} {' '.join(answer['arguments'])}".rstrip())
     if answer["reason"]:
         lines.append(f"  reason: {answer['reason']}")
-    if answer.get("prediction"):  # which an earlier service does not say
+    if answer.get("prediction"):
         lines.append(f"  predicted by {answer['prediction']}")
+    lines += _dry_run(answer.get("dry_run"))  # which an earlier service does not say
     if answer["labels"]:
         lines.append("  labels: " + ", ".join(f"{name}={text}" for name, text in answer["labels"].items()))
     if answer["deadline"]:
@@ -58,6 +59,13 @@ def job(answer: Json) -> str:
     lines += [f"  {_progress(answer['progress'])}"] if answer["progress"] else []
     lines += [f"  {_attempt(attempt)}" for attempt in answer["attempts"]]
     return "\n".join(lines) + "\n" + _expectations(answer["by_type"])
+
+
+def _dry_run(said: str | None) -> list[str]:
+    """What the dry run found, and each thing that it assumed or lacked, in a line of its own."""
+    if not said:
+        return []
+    return [f"  dry run: {said}".replace("; assumed: ", "\n    assumed: ").replace("; missing: ", "\n    missing: ")]
 
 
 def cancelled(answer: Json) -> str:
@@ -74,6 +82,7 @@ def why(answer: Json) -> str:
     ]
     if answer.get("prediction"):
         lines.append(f"  predicted by {answer['prediction']}")
+    lines += _dry_run(answer.get("dry_run"))  # which an earlier service does not say
     if answer["criterion"]:
         first = "largest" if answer["larger_first"] else "smallest"
         lines.append(f"  {answer['criterion']}, the {first} first")

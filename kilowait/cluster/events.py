@@ -59,24 +59,29 @@ class NodeLost(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class JobSubmitted(Struct, frozen=True, kw_only=True, gc=False):
-    """A job asks to run, with the predictions (by GPU type) a policy may see. Ways out: placed, failed, cancelled."""
+    """A job asks to run, with the predictions (by GPU type) a policy may see. Ways out: placed, failed, cancelled.
+
+    `dry_run` is what its dry run found and assumed, for people; empty where there was none.
+    """
 
     time_s: float
     job: Job
     predictions: Mapping[str, Prediction]
+    dry_run: str = ""
 
 
 class JobPredicted(Struct, frozen=True, kw_only=True, gc=False):
     """The prediction is there for which a guess stood at submission: of as many GPU types as that, or more.
 
     A job that waits for its first attempt is placed by it from now on; of one that runs, ran or is over nothing changes
-    any more. `problem` says why there is no prediction; then the guess stays.
+    any more. `problem` says why there is no prediction; then the guess stays. `dry_run` is as in JobSubmitted.
     """
 
     time_s: float
     job_id: str
     predictions: Mapping[str, Prediction] = {}
     problem: str | None = None
+    dry_run: str = ""
 
 
 class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):

@@ -22,6 +22,7 @@ from kilowait.core.submission_limits import (
 )
 
 MAX_REASON = 2000
+MAX_DRY_RUN = 8000
 """Characters of a reason that are kept."""
 
 
@@ -62,7 +63,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """A client asks for a job. The scheduler sets the `job_id` and `submit_s` of `job`; its `user` is the owner.
 
     A second request of the same owner with the same `client_key` is the same job, so a client may ask again when it
-    heard no answer.
+    heard no answer. `dry_run` is what a dry run found and assumed, for people; two requests may differ in it.
     """
 
     job: Job
@@ -71,6 +72,7 @@ class Request(Struct, frozen=True, kw_only=True):
     client_key: str | None = None
     labels: Mapping[str, str] = {}
     retry: Retry = Retry()
+    dry_run: str = ""
 
 
 class Log(Struct, frozen=True, kw_only=True):
@@ -127,8 +129,9 @@ def checked(request: Request) -> str:
         raise InputError(f"max_attempts must be >= 1, got {request.retry.max_attempts!r}")
     _check_program(program)
     try:
-        encoded = msgspec.json.encode(request, order="sorted")
-        if msgspec.json.decode(encoded, type=Request) != request:
+        told = msgspec.structs.replace(request, dry_run="")
+        encoded = msgspec.json.encode(told, order="sorted")
+        if msgspec.json.decode(encoded, type=Request) != told:
             raise InputError("the request does not read back as it was written: is a number infinite or not a number?")
     except (UnicodeEncodeError, msgspec.ValidationError) as error:
         raise InputError(f"the request cannot be kept: {error}") from error
@@ -138,6 +141,11 @@ def checked(request: Request) -> str:
 def printable(reason: str) -> str:
     """A reason that every database can keep, and every terminal show."""
     return escaped(reason, LINES)[-MAX_REASON:]
+
+
+def dry_run_line(text: str) -> str:
+    """What a dry run said, as every database can keep it and every terminal show it: its beginning."""
+    return escaped(text, LINES)[:MAX_DRY_RUN]
 
 
 def check_environment(environment: Mapping[str, str]) -> None:

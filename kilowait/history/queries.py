@@ -68,7 +68,11 @@ def predictions_of(store: Store, job_ids: Iterable[str]) -> dict[str, JobPredict
         later = late.get(job_id, {})
         in_time = [event for seq, event in later.items() if event.problem is None and seq < placed.get(job_id, inf)]
         used = in_time[-1] if in_time else None
-        submitted = original if used is None else msgspec.structs.replace(original, predictions=used.predictions)
+        submitted = (
+            original
+            if used is None
+            else msgspec.structs.replace(original, predictions=used.predictions, dry_run=used.dry_run)
+        )
         found[job_id] = JobPredictions(submitted, original, tuple(later.values()), used)
     return found
 

@@ -101,12 +101,12 @@ class Controller:
         with self._writing() as writing:
             return [self._submit(writing, request, self._time(now_s)) for request in requests]
 
-    def predicted(self, job_id: str, by_type: Mapping[str, Prediction], problem: str | None, now_s: float) -> None:
-        """The prediction is there for which a job was submitted with a guess, or a problem why there is none.
-
-        Raises InputError for what cannot be kept, IllegalEvent for an unknown job and where the guess knew more types.
-        """
-        event = late_event(self.cluster, job_id, by_type, problem, self._time(now_s))
+    def predicted(
+        self, job_id: str, by_type: Mapping[str, Prediction], problem: str | None, now_s: float, dry_run: str = ""
+    ) -> None:
+        """The prediction is there for which a job was submitted with a guess, or a problem why there is none; raises
+        InputError for what cannot be kept, IllegalEvent for an unknown job and where the guess knew more types."""
+        event = late_event(self.cluster, job_id, by_type, problem, self._time(now_s), dry_run)
         if event is not None:
             self.store.ensure(LATE_PREDICTIONS)
             self._happened(event)
@@ -221,7 +221,7 @@ class Controller:
             if earlier is not None:
                 return same_job(request, earlier, request_hash)
             job = replace(request.job, job_id=f"job-{writing.last_seq + 1:08d}", submit_s=time_s)
-            event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions)
+            event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions, dry_run=request.dry_run)
             self._take_in(writing, event)
         except JobRefused:  # its id goes to the next
             return JobRefused(f"the job can never run here: {self._cluster.refusal(request.job, request.predictions)}")

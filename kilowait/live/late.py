@@ -8,11 +8,16 @@ from kilowait.cluster.events import JobPredicted
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
-from kilowait.core.submission import printable
+from kilowait.core.submission import dry_run_line, printable
 
 
 def late_event(
-    cluster: Cluster, job_id: str, predictions: Mapping[str, Prediction], problem: str | None, time_s: float
+    cluster: Cluster,
+    job_id: str,
+    predictions: Mapping[str, Prediction],
+    problem: str | None,
+    time_s: float,
+    dry_run: str = "",
 ) -> JobPredicted | None:
     """The event, None where the job waits by just these predictions; raises InputError for what cannot be kept."""
     waiting = cluster.waiting.get(job_id) or cluster.stranded.get(job_id)
@@ -23,6 +28,7 @@ def late_event(
         job_id=job_id,
         predictions=predictions,
         problem=None if problem is None else printable(problem),
+        dry_run=dry_run_line(dry_run),
     )
     try:
         if msgspec.json.decode(msgspec.json.encode(event), type=JobPredicted) == event:

@@ -177,11 +177,10 @@ class Desk:
 
     async def predicted_later(
         self, source: JobSource, gpus: int, milli: int, owner: str, python: str = ""
-    ) -> tuple[Mapping[str, Prediction], Base]:
+    ) -> tuple[Mapping[str, Prediction], Told, Base]:
         """As what a submission gets in time, however long it takes; raises what the predictor raises, and Refusal."""
         told = await self.forecasts.later(await self._question(source, gpus, owner, python), owner)
-        predictions, _, base = await self._applied(source, told, gpus, milli, owner)
-        return predictions, base
+        return await self._applied(source, told, gpus, milli, owner)
 
     async def _applied(
         self, source: JobSource, told: Told, gpus: int, milli: int, owner: str
@@ -199,7 +198,7 @@ class Desk:
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
         source, asks, notes = await self.readings.of(program, owner, asked.gpus, types)
         predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner, program.python)
-        request = request_of(asked, program, source, asks, predictions, owner=owner, key=key)
+        request = request_of(asked, program, source, asks, predictions, owner=owner, key=key, told=told)
         return request, asks, [*notes, *warnings_of(request, told)], base or source
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:

@@ -88,9 +88,9 @@ class Following:
         task.add_done_callback(over)
 
     async def _follow(self, job_id: str, job: Job, owner: str) -> None:
-        predictions, problem = await self._outcome(job_id, job, owner)
+        predictions, problem, dry_run = await self._outcome(job_id, job, owner)
         try:
-            await self._desk.scheduler.predicted.remote(job_id, predictions, problem)
+            await self._desk.scheduler.predicted.remote(job_id, predictions, problem, dry_run)
             await self._desk.mirror()  # which then lists it no more
         except Exception:
             await asyncio.sleep(AGAIN_S)  # before the next look finds it again
@@ -98,24 +98,25 @@ class Following:
         finally:
             self._sources.pop(job_id, None)
 
-    async def _outcome(self, job_id: str, job: Job, owner: str) -> tuple[Mapping[str, Prediction], str | None]:
-        """The predictions, or why there are none."""
+    async def _outcome(self, job_id: str, job: Job, owner: str) -> tuple[Mapping[str, Prediction], str | None, str]:
+        """The predictions, or why there are none, and what the dry run found."""
         failed = 0
         while failed < TRIES:
             try:
                 source, python = self._sources.get(job_id) or await self._read(job_id, job, owner)
-                predictions, base = await self._desk.predicted_later(source, job.gpus, job.gpu_milli, owner, python)
+                answer = await self._desk.predicted_later(source, job.gpus, job.gpu_milli, owner, python)
+                predictions, told, base = answer
                 self._desk.corrections.keep(base)
-                return predictions, None
+                return predictions, None, told.dry_run
             except Refusal:  # too many of this owner wait
                 await asyncio.sleep(AGAIN_S)
             except Exception as error:  # of this program, or of a predictor that is on its way back
                 cause = error.cause if isinstance(error, RayTaskError) else error
                 if isinstance(cause, InputError | ModelError):
-                    return {}, str(cause)
+                    return {}, str(cause), ""
                 failed += not isinstance(cause, KilowaitError)  # the history may be away: that is not its fault
                 await asyncio.sleep(AGAIN_S)
-        return {}, f"the predictor failed {TRIES} times"
+        return {}, f"the predictor failed {TRIES} times", ""
 
     async def _read(self, job_id: str, job: Job, owner: str) -> tuple[JobSource, str]:
         row = await self._desk.ask(questions.job, job_id)

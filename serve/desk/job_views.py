@@ -60,6 +60,7 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         expected=expected_view(expected, labels.get(DEADLINE)),
         progress=progress,
         prediction=prediction_said(row),
+        dry_run=row["submitted"].dry_run,
     )
 
 

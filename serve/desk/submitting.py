@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 
 from kilowait.core.jobs import Job, Prediction
-from kilowait.core.submission import Program, Request, Retry
+from kilowait.core.submission import Program, Request, Retry, dry_run_line
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 
 from ..wire import schemas
 from .answers import DEADLINE
+from .predictor_replica import Told
 
 MOST = 200
 """Requests in one call: the scheduler writes them in one transaction, and answers nobody else meanwhile."""
@@ -65,6 +66,7 @@ def request_of(
     *,
     owner: str,
     key: str,
+    told: Told | None = None,
 ) -> Request:
     """What the scheduler is asked: `program` as it was read (`source`, `asks`), with what is predicted of it."""
     labels = dict(asked.labels)
@@ -89,6 +91,7 @@ def request_of(
         client_key=key,
         labels=labels,
         retry=Retry(max_attempts=asked.max_attempts),
+        dry_run="" if told is None else dry_run_line(told.dry_run),
     )
 
 

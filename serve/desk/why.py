@@ -59,6 +59,7 @@ def _waits(
         expected=expected_view(expected, deadline),
         interval_basis=basis if expected is not None else None,
         prediction=prediction_said(row),
+        dry_run=row["submitted"].dry_run,
     )
 
 
@@ -113,6 +114,7 @@ def _placed(row: Row, mirror: Mirror, choice: PlacementChoice | None) -> wire.Wh
         expected=None,
         interval_basis=None,
         prediction=prediction_said(row),
+        dry_run=row["submitted"].dry_run,
     )
 
 

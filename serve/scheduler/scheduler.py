@@ -93,9 +93,11 @@ class Scheduler:
         """As `submit` for each, in one transaction; what that would raise stands in the place of an id."""
         return await asyncio.gather(*map(self.submit, requests), return_exceptions=True)
 
-    async def predicted(self, job_id: str, by_type: Mapping[str, Prediction], problem: str | None) -> None:
+    async def predicted(
+        self, job_id: str, by_type: Mapping[str, Prediction], problem: str | None, dry_run: str = ""
+    ) -> None:
         """A prediction that follows its job, or a problem why there is none; raises as `Controller.predicted`."""
-        self._controller.predicted(job_id, by_type, problem, time.time())
+        self._controller.predicted(job_id, by_type, problem, time.time(), dry_run)
         self._wake.set()
 
     async def cancel(self, job_id: str) -> None:

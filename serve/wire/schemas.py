@@ -204,6 +204,7 @@ class JobView(Wire):
     expected: ExpectedView | None
     progress: ProgressView | None
     prediction: str | None = Field(default=None, description="which prediction held when, where it began as a guess")
+    dry_run: str = Field(default="", description="what the dry run found, and what it assumed")
 
 
 class JobsPage(Wire):

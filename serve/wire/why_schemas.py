@@ -40,6 +40,7 @@ class Why(Wire):
     expected: ExpectedView | None
     interval_basis: str | None
     prediction: str | None = Field(default=None, description="which prediction held when, where it began as a guess")
+    dry_run: str = Field(default="", description="what the program's dry run found, and what it assumed")
 
 
 class IfOn(Wire):

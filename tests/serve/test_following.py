@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from kilowait.client import service_text
 from kilowait.core.errors import SourceError
 from kilowait.core.submission import Ending
 from kilowait.history.store import Store
@@ -27,6 +28,8 @@ TRUE = seen(A100=(50, 0.5), A6000=(5, 0.1))
 PYTHON = "/opt/envs/vision/bin/python"
 WHO = Mock(owner="ada", role=2)
 
+FOUND = "whole, 20 optimizer steps; assumed: MNIST train has 60,000 images (catalogue); missing: flash_attn, 12 times"
+
 
 class World:
     """One A100 and one A6000, a desk over the history, and a predictor that answers when it is let go."""
@@ -38,7 +41,7 @@ class World:
             self.controller.node_joined(node, gpu_type, 1, 0.0)
         self.now_s = 1.0
         self.asked, self.pythons, self.answer = [], [], asyncio.Event()
-        self.outcome = Told(version="v", predictions=TRUE, vector=np.zeros(2, np.float32), memory={}, dry_run="whole")
+        self.outcome = Told(version="v", predictions=TRUE, vector=np.zeros(2, np.float32), memory={}, dry_run=FOUND)
         self.desk = self.new_desk()
 
     def new_desk(self):
@@ -60,8 +63,8 @@ class World:
     async def _submit_all(self, requests):
         return self.controller.submit_all(requests, self.tick())
 
-    async def _predicted(self, job_id, by_type, problem):
-        self.controller.predicted(job_id, by_type, problem, self.tick())
+    async def _predicted(self, job_id, by_type, problem, dry_run):
+        self.controller.predicted(job_id, by_type, problem, self.tick(), dry_run)
 
     async def _predict(self, question):
         self.asked.append(question.source.content_hash)
@@ -91,7 +94,8 @@ class World:
     async def said(self, job_id):
         """(features in force on A100, what is said) by the job's view; the answer to why says the same."""
         view = await show(job_id, self.desk, WHO)
-        assert (await explain(job_id, self.desk, WHO)).prediction == view.prediction
+        why = await explain(job_id, self.desk, WHO)
+        assert (why.prediction, why.dry_run) == (view.prediction, view.dry_run)
         return view.by_type["A100"].features, view.prediction
 
 
@@ -116,6 +120,7 @@ def test_a_waiting_job_is_placed_by_the_prediction_that_follows(tmp_path):
         await world.settled()
         features, said = await world.said(job_id)
         assert features == ""
+        assert (await explain(job_id, world.desk, WHO)).dry_run == FOUND
         assert said.startswith("a guess until 1970-01-01T00:00:0")
         assert said.endswith("its prediction from then on")
         (attempt,) = world.controller.decide(world.tick())
@@ -226,5 +231,16 @@ def test_one_user_does_not_take_all_the_room(tmp_path):
         world.answer.set()
         while (await world.desk.mirror()).guessed:
             await world.settled()
+
+    run(tmp_path, scenario)
+
+
+def test_what_was_assumed_is_a_line_each_for_who_asks_why(tmp_path):
+    async def scenario(world):
+        world.answer.set()
+        job_id = (await world.desk.submit(SubmissionBody(source="print(1)"), "ada", None)).job_id
+        text = service_text.why((await explain(job_id, world.desk, WHO)).model_dump(mode="json"))
+        assert "  dry run: whole, 20 optimizer steps\n    assumed: MNIST train has 60,000 images (catalogue)\n" in text
+        assert "    missing: flash_attn, 12 times\n" in text
 
     run(tmp_path, scenario)
