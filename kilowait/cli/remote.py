@@ -5,15 +5,18 @@ KILOWAIT_TOKEN says, unless --url and --token do.
 """
 
 import argparse
-import codecs
 import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kilowait.cli import awaiting
+from kilowait.cli.job_options import add_job, asked, pair
 from kilowait.client import model_text, service_text
 from kilowait.core.control_characters import LINES, escaped, escaped_all
 from kilowait.core.errors import InputError
@@ -21,7 +24,6 @@ from kilowait.core.errors import InputError
 if TYPE_CHECKING:
     from kilowait.client.client import Client
 
-BEHIND = "what stands behind -- is what the program is called with"
 EXAMPLE = """\
 examples:
   $ export KILOWAIT_URL=http://127.0.0.1:8000 KILOWAIT_TOKEN=kw_...
@@ -39,25 +41,36 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Declare every command; nothing is imported that costs time."""
     text = "submit a program, or several at once, to the live service"
     submit = _add(commands, "submit", text, _submit, _submitted)
-    _add_job(submit)
+    add_job(submit)
     submit.add_argument("others", nargs="*", metavar="FILE", help="more programs, submitted alike in one request")
     submit.add_argument("--key", help="asking again with the same key is the same job (default: a new one)")
+    submit.add_argument(
+        "-f", "--follow", action="store_true", help=f"write its log until it is over; {awaiting.EXIT_HELP}"
+    )
     if_parser = _add(commands, "what-if", "what a program would get now, on each type", _what_if, service_text.what_if)
-    _add_job(if_parser)
+    add_job(if_parser)
     ps = _add(commands, "ps", "list your jobs (operators: everybody's)", _ps, service_text.jobs)
     ps.add_argument("--state", choices=("waiting", "running", "finished", "failed", "cancelled"))
-    ps.add_argument("--owner", help="for operators: whose jobs")
+    _add_filters(ps)
+    ps.add_argument("--since", type=_time, dest="since_s", metavar="TIME", help="submitted then or later; see --until")
+    ago = "submitted before: 90m, 12h, 7d ago, or as 2026-12-01T18:00:00+00:00"
+    ps.add_argument("--until", type=_time, dest="until_s", metavar="TIME", help=ago)
     for name, text, run, show in (
         ("show", "a job: what was predicted, what was measured", lambda a, c: c.job(a.job_id), service_text.job),
         ("why", "why a job waits, or got its GPU type", lambda a, c: c.why(a.job_id), service_text.why),
-        (
-            "cancel",
-            "withdraw a job, or ask its program to end",
-            lambda a, c: c.cancel(a.job_id),
-            service_text.cancelled,
-        ),
     ):
         _add(commands, name, text, run, show).add_argument("job_id", metavar="JOB")
+    text = "withdraw jobs, or ask their programs to end: those of these ids, or all that the options mean"
+    cancel = _add(commands, "cancel", text, _cancel, service_text.cancelled)
+    cancel.add_argument("job_ids", nargs="*", metavar="JOB")
+    cancel.add_argument("--state", choices=("waiting", "running"), help="only those that wait, or run")
+    _add_filters(cancel)
+    cancel.add_argument("--all", action="store_true", dest="every", help="all of yours (operators: everybody's)")
+    text = "wait until jobs are over"
+    waits = _add(commands, "wait", text, awaiting.run_wait, lambda jobs: "".join(map(service_text.ended, jobs)))
+    waits.description = f"{text}; {awaiting.EXIT_HELP}; of several, the largest"
+    waits.add_argument("job_ids", nargs="+", metavar="JOB")
+    waits.add_argument("--timeout-s", type=float, metavar="S", help="give up waiting after so many seconds")
     logs = _add(commands, "logs", "what a job wrote", _logs, str)
     logs.add_argument("job_id", metavar="JOB")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the job is over")
@@ -102,27 +115,12 @@ def _add(
     return parser
 
 
-def _add_job(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("program", metavar="FILE|FOLDER", help=f"a Python file, or a folder with --entrypoint; {BEHIND}")
-    add("--entrypoint", metavar="FILE", help="the file of the folder that is run")
-    add("--gpus", type=int, metavar="N", help="GPUs it takes (default: what the source says, else 1)")
-    add(
-        "--gpu-types",
-        type=_names,
-        metavar="TYPE,...",
-        help="types it may use (default: what the source says, else any)",
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", metavar="NAME", help="those of this name; NAME* for all that begin so")
+    parser.add_argument(
+        "--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="with this label; may be repeated"
     )
-    add("--gpu-milli", type=int, metavar="N", help="thousandths of one GPU, 1 to 1000")
-    add("--one-node", action="store_true", help="all its GPUs on one node")
-    add("--memory-gb", type=float, metavar="GB", help="memory that it needs on each GPU")
-    add("--priority", type=int, metavar="N", help="the larger the more urgent, for the policy fair")
-    add("--deadline", metavar="TIME", help="as 2026-12-01T18:00:00+00:00; shown, not enforced")
-    add("--label", type=_pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
-    add("--env", type=_pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
-    add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
-    add("--timeout-s", type=float, metavar="S", help="end it after so many seconds")
-    add("--max-attempts", type=int, metavar="N", help="attempts in all when its node is lost (default: 3)")
+    parser.add_argument("--owner", help="for operators: whose jobs")
 
 
 def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -168,8 +166,9 @@ def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> in
     answer = run(args, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")))
     if answer is not None:
         sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else _shown(answer, show))
-    refused = isinstance(answer, list) and any("refused" in entry and entry["refused"] for entry in answer)
-    return 2 if refused else 0
+    entries = answer if isinstance(answer, list) else [answer]
+    refused = any(isinstance(entry, dict) and entry.get("refused") for entry in entries)
+    return 2 if refused else getattr(args, "exit_code", 0)
 
 
 def _shown(answer: Any, show: Callable[[Any], str]) -> str:
@@ -185,33 +184,17 @@ def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any]:
-    from kilowait.client.client import job_of
-
-    return job_of(
-        program or args.program,
-        args.entrypoint,
-        arguments=args.arguments or None,
-        gpus=args.gpus,
-        gpu_types=args.gpu_types,
-        gpu_milli=args.gpu_milli,
-        one_node=args.one_node or None,
-        memory_bytes=None if args.memory_gb is None else round(args.memory_gb * 1e9),
-        priority=args.priority,
-        deadline=args.deadline,
-        labels=dict(args.label) or None,
-        environment=dict(args.env) or None,
-        timeout_s=args.timeout_s,
-        software=args.software,
-        max_attempts=args.max_attempts,
-    )
-
-
 def _submit(args: argparse.Namespace, client: "Client") -> Any:
     if not args.others:
-        return client.submit(_asked(args), args.key)
+        answer = client.submit(asked(args), args.key)
+        if not args.follow:
+            return answer
+        sys.stderr.write(_shown(answer, service_text.submitted))
+        return awaiting.run_follow(args, client, answer["job_id"])
+    if args.follow:
+        raise InputError("--follow: one program at a time; submit several without it, and use kilowait wait")
     programs = [args.program, *args.others]
-    answers = client.submit_batch([_asked(args, program) for program in programs], args.key)
+    answers = client.submit_batch([asked(args, program) for program in programs], args.key)
     return [{"program": program, **answer} for program, answer in zip(programs, answers, strict=True)]
 
 
@@ -220,12 +203,23 @@ def _submitted(answer: Any) -> str:
 
 
 def _what_if(args: argparse.Namespace, client: "Client") -> Any:
-    return client.what_if(_asked(args))
+    return client.what_if(asked(args))
 
 
 def _ps(args: argparse.Namespace, client: "Client") -> Any:
-    filters = {name: getattr(args, name) for name in ("state", "owner") if getattr(args, name)}
-    return list(client.jobs(**filters))
+    names = ("state", "owner", "name", "since_s", "until_s")
+    filters = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return list(client.jobs(**filters, label=["=".join(label) for label in args.label]))
+
+
+def _cancel(args: argparse.Namespace, client: "Client") -> Any:
+    filters = {"state": args.state, "name": args.name, "labels": dict(args.label), "owner": args.owner}
+    meant = {name: text for name, text in {**filters, "every": args.every}.items() if text}
+    if bool(meant) == bool(args.job_ids):
+        raise InputError("say which: job ids, or --state, --name, --label, --owner; --all for every job of yours")
+    if len(args.job_ids) == 1:
+        return client.cancel(args.job_ids[0])
+    return client.cancel_jobs(**meant or {"job_ids": args.job_ids})
 
 
 def _logs(args: argparse.Namespace, client: "Client") -> Any:
@@ -243,15 +237,7 @@ def _logs(args: argparse.Namespace, client: "Client") -> Any:
         return text
     if args.json:
         raise InputError("--json and --follow do not go together: a log that grows is no JSON object")
-    decoder: Any = codecs.getincrementaldecoder("utf-8")("replace")  # a piece may end in the middle of a character
-    if terminal := _on_terminal():
-        decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
-    for chunk in client.follow(args.job_id, rank=args.rank):
-        text = decoder.decode(chunk)
-        sys.stdout.write(escaped(text, LINES) if terminal else text)
-        sys.stdout.flush()
-    sys.stdout.write(decoder.decode(b"", final=True))
-    return None
+    return awaiting.write_log(client, args.job_id, rank=args.rank)
 
 
 def _history(args: argparse.Namespace, client: "Client") -> Any:
@@ -267,8 +253,6 @@ def _history(args: argparse.Namespace, client: "Client") -> Any:
 def _make_token(args: argparse.Namespace, client: "Client") -> Any:
     if args.database is None:
         return {"token": client.make_token(args.owner, args.role)}
-    import time
-
     from kilowait.history.store import Store
     from kilowait.history.tokens import Role, create
 
@@ -284,12 +268,15 @@ def _revoke_token(args: argparse.Namespace, client: "Client") -> Any:
     return {"revoked": args.token_id}
 
 
-def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (equals and name):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TEXT")
-    return name, value
+def _time(text: str) -> float:
+    """A time as seconds since the epoch: ISO 8601 with a zone, or so long ago."""
+    if (unit := {"m": 60.0, "h": 3600.0, "d": 86400.0}.get(text[-1:])) and text[:-1].replace(".", "", 1).isdecimal():
+        return time.time() - float(text[:-1]) * unit
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        forms = "90m, 12h, 7d for so long ago, or 2026-12-01T18:00:00+00:00"
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; give {forms}")
+    return moment.timestamp()

@@ -100,18 +100,14 @@ class Client:
         """Withdraw a job, or ask its program to end."""
         return self.ask("POST", f"/v1/jobs/{_part(job_id)}/cancel")
 
+    def cancel_jobs(self, **meant: Any) -> Json:
+        """Cancel many in one request: `job_ids`, or state, name, labels and owner; all with `every`. What became of
+        them: `cancelled`, `ending`, `refused`."""
+        return self.ask("POST", "/v1/jobs:cancel", json=meant)
+
     def log(self, job_id: str, *, offset: int = 0, rank: int = 0) -> Json:
         """A piece of a job's log."""
         return self.ask("GET", f"/v1/jobs/{_part(job_id)}/logs", params={"offset": offset, "rank": rank})
-
-    def follow(self, job_id: str, *, rank: int = 0) -> Iterator[bytes]:
-        """A job's log as it grows, until the job is over."""
-        params = {"follow": "true", "rank": rank}
-        with self._send("GET", f"/v1/jobs/{_part(job_id)}/logs", params=params, stream=True) as answer:
-            try:
-                yield from answer.iter_content(None)
-            except requests.RequestException as error:
-                raise ServiceError(f"{self.url}: the log broke off ({_reason(error)}); ask again") from error
 
     def health(self) -> Json:
         """Whether the service can do its work, also where it cannot; needs no token."""

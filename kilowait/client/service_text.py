@@ -42,7 +42,7 @@ def jobs(answer: Sequence[Json]) -> str:
 def job(answer: Json) -> str:
     """One job in full."""
     lines = [
-        f"{answer['job_id']}  {answer['state']}",
+        f"{called(answer)}  {answer['state']}",
         f"  owner {answer['owner']}, submitted {at(answer['submitted_s'])}",
     ]
     lines.append(f"  {answer['entrypoint']} {' '.join(answer['arguments'])}".rstrip())
@@ -69,9 +69,34 @@ def _dry_run(said: str | None) -> list[str]:
 
 
 def cancelled(answer: Json) -> str:
-    """What became of a job that was cancelled."""
-    done = answer["state"] == "cancelled"
-    return f"{answer['job_id']}  {'cancelled' if done else 'its program was asked to end'}\n"
+    """What became of a job, or of jobs, that were cancelled, a line each."""
+    if "state" in answer:  # one job's view
+        done = answer["state"] == "cancelled"
+        return f"{answer['job_id']}  {'cancelled' if done else 'its program was asked to end'}\n"
+    lines = [f"{job_id}  cancelled" for job_id in answer["cancelled"]]
+    lines += [f"{job_id}  its program was asked to end" for job_id in answer["ending"]]
+    lines += [f"{job_id}  not cancelled: {why}" for job_id, why in answer["refused"].items()]
+    return "\n".join(lines or ["no such job waits or runs"]) + "\n"
+
+
+def standing(answer: Json) -> str:
+    """Where a job that is followed stands, in a line."""
+    text = f"{called(answer)}  {answer['state']}"
+    return text + (f"; {_expected(answer['expected'])}" if answer["expected"] else "") + "\n"
+
+
+def ended(answer: Json) -> str:
+    """How a job ended, in a line, with what it took beside what was predicted."""
+    lines = [f"{called(answer)}  {answer['state']}{': ' + answer['reason'] if answer['reason'] else ''}"]
+    last = answer["attempts"][-1] if answer["attempts"] else None
+    if last is not None and last["runtime_s"] is not None:
+        lines.append(_attempt(last))
+    return "; ".join(lines) + "\n"
+
+
+def called(answer: Json) -> str:
+    """A job's id, and its name where it has one."""
+    return f"{answer['job_id']} ({answer['name']})" if answer.get("name") else str(answer["job_id"])
 
 
 def why(answer: Json) -> str:
@@ -195,7 +220,7 @@ def _line(row: Json) -> Iterable[str]:
         note = f"starts in {ahead(row['expected']['start_s'], time.time())} on {row['expected']['gpu_type']} (modelled)"
     elif row["progress"]:
         note = f"{row['progress']['share']:.0%} of its predicted time"
-    program = " ".join([row["entrypoint"], *row["arguments"]])[:30]
+    program = (row.get("name") or " ".join([row["entrypoint"], *row["arguments"]]))[:30]
     return (
         row["job_id"],
         row["state"],

@@ -23,6 +23,7 @@ from kilowait.core.errors import InputError, StoreError, Superseded
 from kilowait.core.submission import Log, Program, Retry
 from kilowait.history import lease, schema_version
 from kilowait.history.database_url import parse_url, sqlite_file
+from kilowait.history.job_filter import EVERY_JOB, JobFilter
 from kilowait.history.lease import Claim
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA
 from kilowait.history.sqlite_files import copy_database, make_database_private
@@ -151,13 +152,9 @@ class Store:
         rows = self._rows(select(JOBS).where(JOBS.c.job_id == job_id))
         return dict(rows[0]._mapping) if rows else None
 
-    def jobs(
-        self, *, owner: str | None = None, state: str | None = None, after: str = "", limit: int = 100
-    ) -> list[Mapping[str, Any]]:
+    def jobs(self, chosen: JobFilter = EVERY_JOB, *, after: str = "", limit: int = 100) -> list[Mapping[str, Any]]:
         """Rows of the jobs table by job id, from behind `after` on, at most `limit`."""
-        query = select(JOBS).where(JOBS.c.job_id > after).order_by(JOBS.c.job_id).limit(limit)
-        query = query if owner is None else query.where(JOBS.c.owner == owner)
-        query = query if state is None else query.where(JOBS.c.state == state)
+        query = chosen.of(select(JOBS).where(JOBS.c.job_id > after)).order_by(JOBS.c.job_id).limit(limit)
         return [dict(row._mapping) for row in self._rows(query)]
 
     def attempts(self, job_id: str) -> list[Mapping[str, Any]]:

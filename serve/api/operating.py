@@ -12,7 +12,7 @@ import kilowait
 from ..desk import job_views, questions
 from ..desk import overview as overviews
 from ..desk.desk import Desk
-from ..wire import schemas
+from ..wire import cluster_schemas, token_schemas
 from ..wire.health_schemas import Health
 from ..wire.page_schemas import Overview
 from ..wire.problems import Refusal
@@ -24,21 +24,21 @@ plain = APIRouter()
 
 
 @router.get("/cluster")
-async def cluster(desk: At, who: Reader) -> schemas.ClusterView:
+async def cluster(desk: At, who: Reader) -> cluster_schemas.ClusterView:
     """The GPUs by type, the nodes, and how many jobs wait and run."""
     mirror, status = await desk.mirror(), await desk.scheduler.status.remote()
     return job_views.cluster_view(mirror, status["settings"], status, time.time(), who)
 
 
 @router.post("/nodes/{node}/drain", status_code=202)
-async def drain(node: str, desk: At, who: Operator) -> schemas.ClusterView:
+async def drain(node: str, desk: At, who: Operator) -> cluster_schemas.ClusterView:
     """Give a node no more jobs; those that run there end as they would."""
     await desk.scheduler.drain.remote(node)
     return await cluster(desk, who)
 
 
 @router.post("/nodes/{node}/undrain", status_code=202)
-async def undrain(node: str, desk: At, who: Operator) -> schemas.ClusterView:
+async def undrain(node: str, desk: At, who: Operator) -> cluster_schemas.ClusterView:
     """Give a node that drained jobs again."""
     await desk.scheduler.undrain.remote(node)
     return await cluster(desk, who)
@@ -81,15 +81,15 @@ async def metrics(desk: At, request: Request, _: Reader) -> Response:
 
 
 @router.post("/tokens", status_code=201)
-async def make_token(body: schemas.TokenAsked, desk: At, _: Operator) -> schemas.TokenMade:
+async def make_token(body: token_schemas.TokenAsked, desk: At, _: Operator) -> token_schemas.TokenMade:
     """Make a token for an owner; it is shown once."""
-    return schemas.TokenMade(token=await desk.ask(questions.make_token, body.owner, body.role))
+    return token_schemas.TokenMade(token=await desk.ask(questions.make_token, body.owner, body.role))
 
 
 @router.get("/tokens")
-async def list_tokens(desk: At, _: Operator) -> schemas.TokenList:
+async def list_tokens(desk: At, _: Operator) -> token_schemas.TokenList:
     """Every token ever made, without secrets."""
-    return schemas.TokenList(tokens=[schemas.Token(**row) for row in await desk.ask(questions.list_tokens)])
+    return token_schemas.TokenList(tokens=[token_schemas.Token(**row) for row in await desk.ask(questions.list_tokens)])
 
 
 @router.delete("/tokens/{token_id}", status_code=204)

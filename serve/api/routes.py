@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 import kilowait
 from kilowait.core.submission_limits import MAX_BODY_BYTES
-from kilowait.history.tokens import Identity, Role
+from kilowait.history.tokens import Role
 
 from ..desk import job_views, questions
 from ..desk.answers import DEADLINE, versions
@@ -23,9 +23,10 @@ from ..wire import schemas
 from ..wire.batch_schemas import Batch, BatchAnswers
 from ..wire.problems import MEDIA_TYPE, BodyLimit, Refusal, install
 from ..wire.why_schemas import IfOn, WhatIf, Why
-from . import batches, learned_models, operating, pages
+from . import batches, job_lists, learned_models, operating, pages
 from .access import At, Reader, Submitter
 from .large_bodies import LargeBodies
+from .own_jobs import OVER, own, view
 from .wrong_tokens import WrongTokens
 
 PROBLEM: dict[str, Any] = {
@@ -33,7 +34,6 @@ PROBLEM: dict[str, Any] = {
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
     "description": "what is wrong and what to do about it",
 }
-OVER = {"finished", "failed", "cancelled"}
 FOLLOW_S = 0.5
 HISTORY_PAGE = 1000
 HISTORY_KINDS: dict[str, Any] = {"text/csv": {}, "application/vnd.apache.parquet": {}}
@@ -53,7 +53,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
     app.state.wrong_tokens = WrongTokens()
     app.add_middleware(LargeBodies)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
-    for part in (router, operating.router, operating.plain, learned_models.router, pages.router):
+    for part in (router, job_lists.router, operating.router, operating.plain, learned_models.router, pages.router):
         app.include_router(part)
     install(app)
     return app
@@ -94,43 +94,27 @@ async def submit_batch(
     return BatchAnswers(jobs=await batches.submit_batch(desk, body.jobs, who.owner, idempotency_key))
 
 
-@router.get("/jobs")
-async def list_jobs(
-    desk: At,
-    who: Reader,
-    state: schemas.State | None = None,
-    owner: str | None = None,
-    after: str = "",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> schemas.JobsPage:
-    """Jobs by id; one's own, an operator sees everybody's."""
-    owner = owner if who.role >= Role.OPERATE else who.owner
-    rows = await desk.ask(questions.jobs, owner, state, after, limit + 1)
-    jobs = [await _view(desk, row) for row in rows[:limit]]
-    return schemas.JobsPage(jobs=jobs, next=jobs[-1].job_id if len(rows) > limit else None)
-
-
 @router.get("/jobs/{job_id}")
 async def show(job_id: str, desk: At, who: Reader) -> schemas.JobView:
     """A job, its attempts, what was predicted and what was measured."""
-    return await _view(desk, await _own(desk, who, job_id))
+    return await view(desk, await own(desk, who, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202)
 async def cancel(job_id: str, desk: At, who: Submitter) -> schemas.JobView:
     """Withdraw a job: at once if it waits; a running program is asked to end. Asking again is allowed."""
-    state = (await _own(desk, who, job_id))["state"]
+    state = (await own(desk, who, job_id))["state"]
     if state in OVER - {"cancelled"}:
         detail = f"job {job_id}: it is {state}; it cannot be cancelled"
         raise Refusal(409, "conflict", detail, field="job_id", remedy="nothing is left to do: it is over")
     await desk.scheduler.cancel.remote(job_id)
-    return await _view(desk, await _own(desk, who, job_id))
+    return await view(desk, await own(desk, who, job_id))
 
 
 @router.get("/jobs/{job_id}/why")
 async def explain(job_id: str, desk: At, who: Reader) -> Why:
     """Why the job waits, or why it got its type."""
-    row = await _own(desk, who, job_id)
+    row = await own(desk, who, job_id)
     mirror, errors = await desk.mirror(), await desk.errors()
     expected = (await desk.expected()).get(job_id) if row["state"] == "waiting" else None
     deadline = job_views.job_view(row, None, None).deadline
@@ -151,7 +135,7 @@ async def logs(
 
     A piece holds whole characters; `missing` bytes before it are no longer kept, of which a stream says so in a line.
     """
-    await _own(desk, who, job_id)
+    await own(desk, who, job_id)
     if follow:
         return StreamingResponse(_follow(desk, job_id, rank, offset), media_type="text/plain; charset=utf-8")
     row = await desk.ask(questions.job, job_id)  # before the log: once it is over, the log is whole
@@ -206,27 +190,6 @@ async def history(
     media = "application/vnd.apache.parquet" if form == "parquet" else "text/csv; charset=utf-8"
     name = f'attachment; filename="kilowait-history.{form}"'
     return Response(content, media_type=media, headers={"Content-Disposition": name})
-
-
-async def _own(desk: Desk, who: Identity, job_id: str) -> questions.Row:
-    """The row of a job; what is another's is as unknown as what never was."""
-    row = await desk.ask(questions.job, job_id)
-    if row is None or (who.role < Role.OPERATE and row["owner"] != who.owner):
-        remedy = "list yours with GET /v1/jobs, or: kilowait ps"
-        raise Refusal(404, "not found", f"no job {job_id!r} of yours", field="job_id", remedy=remedy)
-    return row
-
-
-async def _view(desk: Desk, row: questions.Row) -> schemas.JobView:
-    """A job with what is expected of it, if it waits, or how far it is, if it runs."""
-    if row["state"] == "waiting":
-        return job_views.job_view(row, (await desk.expected()).get(row["job_id"]), None)
-    active = (await desk.mirror()).cluster.active.get(row["job_id"]) if row["state"] == "running" else None
-    if active is None:
-        return job_views.job_view(row, None, None)
-    started_s = row["attempts"][-1]["started_s"] if row["attempts"] else None
-    power = (await desk.powers()).get(row["job_id"])
-    return job_views.job_view(row, None, job_views.progress_view(active, started_s, time.time(), power))
 
 
 async def _follow(desk: Desk, job_id: str, rank: int, offset: int) -> AsyncIterator[bytes]:

@@ -17,6 +17,7 @@ from kilowait.core.submission import Program
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table
+from kilowait.history.job_filter import NAME
 from kilowait.history.tokens import Identity, Role
 from kilowait.live.mirror import Mirror
 from kilowait.policies import POLICIES
@@ -24,7 +25,7 @@ from kilowait.predict.standin import is_unread
 from kilowait.simulate import outlook
 
 from ..scheduler.settings import SchedulerSettings
-from ..wire import schemas
+from ..wire import cluster_schemas, schemas
 from .answers import DEADLINE, expectations, versions
 
 Row = Mapping[str, Any]
@@ -50,7 +51,8 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         gpu_types=None if job.allowed is None else sorted(job.allowed),
         priority=job.priority,
         deadline=labels.get(DEADLINE),
-        labels={name: text for name, text in labels.items() if name != DEADLINE},
+        name=labels.get(NAME, ""),
+        labels={name: text for name, text in labels.items() if name not in (DEADLINE, NAME)},
         entrypoint=program.entrypoint,
         arguments=list(program.arguments),
         content_hash=job.content_hash,
@@ -134,14 +136,14 @@ def progress_view(
 
 def cluster_view(
     mirror: Mirror, settings: SchedulerSettings, status: Mapping[str, Any], now_s: float, who: Identity
-) -> schemas.ClusterView:
+) -> cluster_schemas.ClusterView:
     """The cluster as it is now. What is wrong may say where the history is, which is for operators."""
     cluster = mirror.cluster
     gpus_held: dict[str, int] = {}
     for (_, gpu_type), gpus in cluster.held.items():
         gpus_held[gpu_type] = gpus_held.get(gpu_type, 0) + gpus
     options = {name: value for name, value in settings.policy_options.items() if isinstance(value, int | float | str)}
-    return schemas.ClusterView(
+    return cluster_schemas.ClusterView(
         now_s=now_s,
         policy=settings.policy,
         policy_options=options,
@@ -155,10 +157,10 @@ def cluster_view(
     )
 
 
-def _type_view(mirror: Mirror, gpu_type: str, gpus_held: int) -> schemas.GpuTypeView:
+def _type_view(mirror: Mirror, gpu_type: str, gpus_held: int) -> cluster_schemas.GpuTypeView:
     cluster, watts = mirror.cluster, idle_power_w(gpu_type)
     hardware = GPU_TYPES.get(gpu_type)
-    return schemas.GpuTypeView(
+    return cluster_schemas.GpuTypeView(
         gpu_type=gpu_type,
         total=cluster.total[gpu_type],
         free=cluster.free[gpu_type],
@@ -170,9 +172,9 @@ def _type_view(mirror: Mirror, gpu_type: str, gpus_held: int) -> schemas.GpuType
     )
 
 
-def _node_view(node: Any, draining: Collection[str]) -> schemas.Node:
+def _node_view(node: Any, draining: Collection[str]) -> cluster_schemas.Node:
     """A node as Ray shows it; it drains where Ray says so, or an operator did."""
-    return schemas.Node(
+    return cluster_schemas.Node(
         node=node.node,
         address=node.address,
         gpu_type=node.gpu_type,

@@ -6,10 +6,12 @@ from typing import Any
 
 from kilowait.cluster.events import JobSubmitted
 from kilowait.history import tokens
+from kilowait.history.job_filter import JobFilter
 from kilowait.history.queries import RawEvent, energy_totals, events_after, history, predictions_of, submissions
 from kilowait.history.store import Store
 
 Row = Mapping[str, Any]
+IDS_PAGE = 1000
 
 
 def events(store: Store, seq: int, limit: int) -> list[RawEvent]:
@@ -17,10 +19,26 @@ def events(store: Store, seq: int, limit: int) -> list[RawEvent]:
     return events_after(store, seq, limit)
 
 
-def jobs(store: Store, owner: str | None, state: str | None, after: str, limit: int) -> list[Row]:
+def jobs(store: Store, chosen: JobFilter, after: str, limit: int) -> list[Row]:
     """Rows of jobs with their attempts and how they were submitted, by id from behind `after` on."""
-    rows = store.jobs(owner=owner, state=state, after=after, limit=limit)
-    return _whole(store, rows)
+    return _whole(store, store.jobs(chosen, after=after, limit=limit))
+
+
+def job_ids(store: Store, chosen: JobFilter) -> list[str]:
+    """The ids of all these jobs, in order."""
+    found, page = list[str](), list[Row]()
+    while page or not found:
+        page = list(store.jobs(chosen, after=found[-1] if found else "", limit=IDS_PAGE))
+        found += [row["job_id"] for row in page]
+        if len(page) < IDS_PAGE:
+            break
+    return found
+
+
+def known_ids(store: Store, job_ids: Sequence[str], owner: str | None) -> list[str]:
+    """Those of these ids that are jobs, of this owner unless that is None."""
+    rows = (store.job(job_id) for job_id in dict.fromkeys(job_ids))
+    return [row["job_id"] for row in rows if row is not None and owner in (None, row["owner"])]
 
 
 def job(store: Store, job_id: str) -> Row | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import Program, Request, Retry, dry_run_line
+from kilowait.history.job_filter import NAME
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 
@@ -72,6 +73,8 @@ def request_of(
     labels = dict(asked.labels)
     if asked.deadline is not None:
         labels[DEADLINE] = asked.deadline.isoformat()
+    if asked.name:
+        labels[NAME] = asked.name
     job = Job(
         job_id="",
         submit_s=0.0,

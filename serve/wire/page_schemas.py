@@ -2,7 +2,8 @@
 
 from kilowait.core.jobs import Provenance
 
-from .schemas import ClusterView, ExpectedView, Figure, ProgressView, Wire
+from .cluster_schemas import ClusterView
+from .schemas import ExpectedView, Figure, ProgressView, Wire
 
 
 class Queued(Wire):

@@ -82,6 +82,7 @@ class SubmissionBody(Wire):
     memory_bytes: int | None = Field(default=None, ge=0, description="what it needs on each GPU")
     priority: int = Field(default=0, ge=-1_000_000, le=1_000_000, description="larger is more urgent; for policy fair")
     deadline: datetime | None = Field(default=None, description="when to be done, with a time zone; not enforced")
+    name: Printable = Field(default="", description="what it is called in lists; several may be called alike")
     labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
     software: Software = None
@@ -205,6 +206,7 @@ class JobView(Wire):
     progress: ProgressView | None
     prediction: str | None = Field(default=None, description="which prediction held when, where it began as a guess")
     dry_run: str = Field(default="", description="what the dry run found, and what it assumed")
+    name: str = Field(default="", description="what it is called")
 
 
 class JobsPage(Wire):
@@ -232,69 +234,3 @@ class LogPiece(Wire):
     text: str
     ended: bool
     missing: int = Field(default=0, description="bytes before it that are no longer kept")
-
-
-class GpuTypeView(Wire):
-    """The GPUs of one type; `held` are taken by others."""
-
-    gpu_type: str
-    total: int
-    free: int
-    held: int
-    jobs_running: int
-    idle_w: Figure | None
-
-
-class Node(Wire):
-    """A node with GPUs; `problem` says why it is not used."""
-
-    node: str
-    address: str
-    gpu_type: str | None
-    gpus: int
-    draining: bool
-    problem: str | None
-
-
-class ClusterView(Wire):
-    """The cluster as it is now."""
-
-    now_s: float
-    policy: str
-    policy_options: dict[str, float | str | None]
-    rule: str
-    types: list[GpuTypeView]
-    nodes: list[Node]
-    waiting: int
-    running: int
-    stranded: int
-    problem: str | None
-
-
-class TokenAsked(Wire):
-    """A token to make."""
-
-    owner: Owner
-    role: Literal["read", "submit", "operate"]
-
-
-class TokenMade(Wire):
-    """A new token: shown once."""
-
-    token: str
-
-
-class Token(Wire):
-    """A token as it is listed: never its secret."""
-
-    token_id: str
-    owner: str
-    role: str
-    created_s: float
-    revoked_s: float | None
-
-
-class TokenList(Wire):
-    """Every token ever made."""
-
-    tokens: list[Token]

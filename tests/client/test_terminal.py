@@ -26,14 +26,7 @@ ANSWERS = {
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        path, _, query = self.path.partition("?")
-        if "follow=true" in query:
-            self.send_response(200)
-            self.end_headers()
-            for byte in LOG.encode():  # a character at its worst: cut by every piece
-                self.wfile.write(bytes([byte]))
-                self.wfile.flush()
-            return
+        path = self.path.partition("?")[0]
         status, answer = ANSWERS[path]
         self.send_response(status)
         self.end_headers()

@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 
 from kilowait.core.errors import Occupied, StoreError, Superseded
 from kilowait.history import tokens
+from kilowait.history.job_filter import JobFilter
 from kilowait.history.lease import Claim
 from kilowait.history.migrations import to_2
 from kilowait.history.schema import TABLES
@@ -89,7 +90,8 @@ def test_who_does_not_schedule_opens_it_upgrades_nothing_and_is_refused_until_it
             ask()
     assert contents(old) == before
     Store(old).take_over(claim())
-    assert [row["job_id"] for row in reader.jobs(state="waiting")] == ["job-00000024"]  # it need not be opened anew
+    waiting = reader.jobs(JobFilter(states=("waiting",)))  # it need not be opened anew
+    assert [row["job_id"] for row in waiting] == ["job-00000024"]
     assert tokens.create(reader, "eve", tokens.Role.READ, LATER_S)
 
 

@@ -20,6 +20,7 @@ from kilowait.cluster.events import (
 from kilowait.core.errors import StoreError, Superseded
 from kilowait.core.jobs import Held, Job, Measurement, Prediction, Provenance
 from kilowait.core.submission import Ending, Log
+from kilowait.history.job_filter import JobFilter
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.policies.simple import simple
@@ -147,12 +148,50 @@ def test_jobs_are_listed_in_pages_by_owner_and_state(database):
     live.decide(1.0)
     store = Store(database)
 
-    def listed(**how):
-        return [row["job_id"] for row in store.jobs(**how)]
+    def listed(*chosen, **how):
+        return [row["job_id"] for row in store.jobs(*chosen, **how)]
 
-    assert listed(owner="ada", limit=3) == mine[:3]
-    assert listed(owner="ada", after=mine[2]) == mine[3:]
-    assert (listed(owner="bob"), listed(state="running")) == ([other], mine[:1])
+    adas = JobFilter(owner="ada")
+    assert listed(adas, limit=3) == mine[:3]
+    assert listed(adas, after=mine[2]) == mine[3:]
+    assert (listed(JobFilter(owner="bob")), listed(JobFilter(states=("running",)))) == ([other], mine[:1])
+
+
+ODD = {'te"am': 'b",x', "note": '\\"team":"vision"', "100%": "a_b"}
+
+
+@pytest.mark.parametrize(
+    ("how", "meant"),
+    [
+        ({"labels": {"team": "vision"}}, [0]),
+        ({"labels": {"team": "Vision"}}, [1]),  # upper and lower case are different
+        ({"labels": {"team": "visio"}}, []),
+        ({"labels": {"vision": "team"}}, []),
+        ({"labels": {"team": "vision", "lr": "1"}}, [0]),
+        ({"labels": {"team": "vision", "lr": "2"}}, []),
+        *(({"labels": {name: text}}, [2]) for name, text in ODD.items()),
+        ({"labels": {"am": 'b",x'}}, []),
+        ({"labels": {"100%": "aXb"}}, []),
+        ({"name": "sweep-1"}, [0]),
+        ({"name": "sweep-*"}, [0, 1]),
+        ({"name": "sweep"}, []),
+        ({"name": "*"}, [0, 1]),
+        ({"since_s": 2.0}, [1, 2]),
+        ({"until_s": 2.0}, [0]),
+        ({"since_s": 2.0, "until_s": 3.0, "owner": "ada", "states": ("waiting", "running")}, [1]),
+        ({"states": ("finished",)}, []),
+    ],
+)
+def test_jobs_are_found_by_labels_names_and_time(database, how, meant):
+    live = controller(database)
+    live.node_joined("n1", "A", 1, 0.0)
+    labels = [
+        {"team": "vision", "lr": "1", "kilowait/name": "sweep-1"},
+        {"team": "Vision", "kilowait/name": "sweep-2"},
+        ODD,
+    ]
+    jobs = [live.submit(request(labels=label), float(n)) for n, label in enumerate(labels, 1)]
+    assert [row["job_id"] for row in Store(database).jobs(JobFilter(**how))] == [jobs[n] for n in meant]
 
 
 def test_a_controller_takes_over_and_the_tables_agree_with_a_replay(database):

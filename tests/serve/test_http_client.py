@@ -92,6 +92,38 @@ def test_waiting_jobs_are_explained_and_cancelled(run, world, tmp_path, script):
     assert [world.over(one)["state"] for one in running] == ["cancelled"] * 2
 
 
+def test_jobs_have_names_and_are_found_awaited_and_cancelled_by_them(run, world, tmp_path, script):
+    slow = tmp_path / "slow.py"
+    slow.write_text(SLOW)
+    mine = [submitted(run, str(slow), "--name", f"sweep-{n}", "--label", f"lr={n}") for n in range(2)]
+    other = submitted(run, str(slow), "--name", "Sweep-3")
+    listed = json.loads(run("ps", "--name", "sweep-*", "--json")[1])
+    assert [(line["job_id"], line["name"], line["labels"]) for line in listed] == [
+        (mine[0], "sweep-0", {"lr": "0"}),
+        (mine[1], "sweep-1", {"lr": "1"}),
+    ]
+    newest = json.loads(run("ps", "--label", "lr=1", "--since", "1h", "--json")[1])
+    assert [line["job_id"] for line in newest] == mine[1:]
+    assert json.loads(run("ps", "--name", "sweep-0", "--until", "1h", "--json")[1]) == []
+    assert "sweep-1" in run("ps")[1]
+    assert f"{mine[0]} (sweep-0)" in run("show", mine[0])[1]
+    with pytest.raises(InputError, match="'lr' is not NAME=TEXT"):
+        Client(world.address, world.tokens["ada"]).ask("GET", "/v1/jobs", params={"label": "lr"})
+    code, out, _ = run("cancel", "--name", "*", who="bob")  # who has none, and reaches nobody else's
+    assert (code, out) == (0, "no such job waits or runs\n")
+    code, out, _ = run("cancel", *mine, who="bob")
+    assert (code, out.count("not cancelled: no job")) == (2, 2)
+    code, out, _ = run("cancel", "--name", "sweep-*")
+    assert (code, sorted(line.split()[0] for line in out.splitlines())) == (0, mine)
+    assert [world.over(one)["state"] for one in mine] == ["cancelled"] * 2
+    assert run("cancel", other, mine[0])[0] == 0  # asking again is allowed
+    assert run("wait", other, "--timeout-s", "60")[0] == 1
+    done = tmp_path / "done.py"
+    done.write_text("print('done')\nraise SystemExit(3)\n")
+    code, out, errors = run("submit", "--follow", str(done))
+    assert (code, out) == (3, "done\n"), errors
+
+
 def test_a_folder_is_sent_without_what_does_not_belong(run, world, tmp_path):
     project = tmp_path / "project"
     for name in ("train.py", "lib/words.py", ".git/config", "__pycache__/x.pyc"):

@@ -8,7 +8,8 @@ from kilowait.core.errors import InputError, SourceError
 from kilowait.core.submission import Program, check_environment, checked
 from serve.desk.programs import program_of, source_of
 from serve.wire.batch_schemas import Batch
-from serve.wire.schemas import SubmissionBody, TokenAsked
+from serve.wire.schemas import SubmissionBody
+from serve.wire.token_schemas import TokenAsked
 from tests.support.live_world import request
 
 MEGABYTES = "x" * 7_900_000

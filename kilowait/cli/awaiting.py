@@ -1,0 +1,122 @@
+"""Commands that stay with a job until it is over: `submit --follow`, `wait` and `logs -f`, and what they exit with."""
+
+import argparse
+import io
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kilowait.client import service_text
+from kilowait.core.control_characters import LINES, escaped
+from kilowait.core.errors import InputError
+
+if TYPE_CHECKING:
+    from kilowait.client.client import Client
+
+Json = Any
+OVER = {"finished", "failed", "cancelled"}
+LOOK_S, SELDOM_S = 0.5, 3.0
+"""Seconds between two looks at a job: soon after something happened, and after a while of silence."""
+EXIT_UNFINISHED, EXIT_TIMEOUT, EXIT_INTERRUPTED = 1, 124, 130
+EXIT_HELP = (
+    "exits with 0 when it has finished, with its program's exit code when it failed, with 1 when it was cancelled or "
+    f"has no exit code, with {EXIT_TIMEOUT} after --timeout-s; Ctrl-C leaves it running and exits with "
+    f"{EXIT_INTERRUPTED}"
+)
+
+
+def exit_code(job: Json) -> int:
+    """What `wait` exits with for a job that is over."""
+    if job["state"] == "finished":
+        return 0
+    code = job["attempts"][-1]["exit_code"] if job["attempts"] and job["state"] == "failed" else None
+    return code % 256 or EXIT_UNFINISHED if code else EXIT_UNFINISHED
+
+
+def wait(client: "Client", job_ids: Sequence[str], *, timeout_s: float | None = None, quiet: bool = False) -> int:
+    """Wait until all these jobs are over; the largest of their exit codes. Says what becomes of each."""
+    left, code = dict.fromkeys(job_ids), 0
+    ends_s = None if timeout_s is None else time.monotonic() + timeout_s
+    pauses = _pauses()
+    while True:
+        for job_id in list(left):
+            job = client.job(job_id)
+            if job["state"] in OVER:
+                del left[job_id]
+                code = max(code, exit_code(job))
+                _say("" if quiet else service_text.ended(job))
+        if not left:
+            return code
+        if ends_s is not None and time.monotonic() >= ends_s:
+            _say(f"kilowait: {', '.join(left)}: not over after {timeout_s:,.0f} s\n")
+            return EXIT_TIMEOUT
+        pause_s = next(pauses)
+        time.sleep(pause_s if ends_s is None else max(0.0, min(pause_s, ends_s - time.monotonic())))
+
+
+def follow(client: "Client", job_id: str, *, rank: int = 0) -> int:
+    """Write a job's log as it grows, beside it (on standard error) when it starts and how it ends; its exit code."""
+    try:
+        _say(service_text.standing(client.job(job_id)))
+        write_log(client, job_id, rank=rank)
+        return wait(client, [job_id])
+    except KeyboardInterrupt:
+        _say(f"\nkilowait: {job_id} goes on; follow it again with: kilowait logs -f {job_id}\n")
+        return EXIT_INTERRUPTED
+
+
+def write_log(client: "Client", job_id: str, *, rank: int = 0) -> None:
+    """Write a job's log as it grows, until the job is over: its own text, but nothing that steers a terminal."""
+    newlines, terminal = io.IncrementalNewlineDecoder(None, translate=True), sys.stdout.isatty()
+    for text in pieces(client, job_id, rank=rank):
+        sys.stdout.write(escaped(newlines.decode(text), LINES) if terminal else text)
+        sys.stdout.flush()
+
+
+def pieces(client: "Client", job_id: str, *, rank: int = 0) -> Iterator[str]:
+    """A job's log in pieces, until it is over: asked for again and again, so a silent hour breaks nothing."""
+    offset, pauses = 0, _pauses()
+    while True:
+        piece = client.log(job_id, offset=offset, rank=rank)
+        if missing := piece.get("missing", 0):
+            yield f"[kilowait: {missing:,} bytes of it are no longer kept]\n"
+        if piece["text"]:
+            yield piece["text"]
+            pauses = _pauses()
+        if piece["next"] > offset:
+            offset = piece["next"]
+        elif piece["ended"]:
+            return
+        else:
+            time.sleep(next(pauses))
+
+
+def run_wait(args: argparse.Namespace, client: "Client") -> Json:
+    """The command `wait`."""
+    try:
+        code = wait(client, args.job_ids, timeout_s=args.timeout_s, quiet=args.json)
+    except KeyboardInterrupt:
+        _say(f"\nkilowait: {', '.join(args.job_ids)} go on\n")
+        code = EXIT_INTERRUPTED
+    args.exit_code = code
+    return [client.job(job_id) for job_id in args.job_ids] if args.json else None
+
+
+def run_follow(args: argparse.Namespace, client: "Client", job_id: str) -> None:
+    """`submit --follow`; the exit code is the job's."""
+    if args.json:
+        raise InputError("--json and --follow do not go together: a log that grows is no JSON object")
+    args.exit_code = follow(client, job_id)
+
+
+def _pauses() -> Iterator[float]:
+    pause_s = LOOK_S
+    while True:
+        yield pause_s
+        pause_s = min(SELDOM_S, pause_s * 1.3)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(escaped(text, LINES))
+    sys.stderr.flush()

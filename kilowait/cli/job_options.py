@@ -1,0 +1,67 @@
+"""What a job may be asked for on the command line, alike for `submit` and `what-if`."""
+
+import argparse
+from typing import Any
+
+BEHIND = "what stands behind -- is what the program is called with"
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """Declare the program and everything about it."""
+    add = parser.add_argument
+    add("program", metavar="FILE|FOLDER", help=f"a Python file, or a folder with --entrypoint; {BEHIND}")
+    add("--entrypoint", metavar="FILE", help="the file of the folder that is run")
+    add("--gpus", type=int, metavar="N", help="GPUs it takes (default: what the source says, else 1)")
+    add(
+        "--gpu-types",
+        type=_names,
+        metavar="TYPE,...",
+        help="types it may use (default: what the source says, else any)",
+    )
+    add("--gpu-milli", type=int, metavar="N", help="thousandths of one GPU, 1 to 1000")
+    add("--one-node", action="store_true", help="all its GPUs on one node")
+    add("--memory-gb", type=float, metavar="GB", help="memory that it needs on each GPU")
+    add("--priority", type=int, metavar="N", help="the larger the more urgent, for the policy fair")
+    add("--deadline", metavar="TIME", help="as 2026-12-01T18:00:00+00:00; shown, not enforced")
+    add("--name", metavar="NAME", help="what it is called in lists (default: its entrypoint)")
+    add("--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
+    add("--env", type=pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
+    add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
+    add("--timeout-s", type=float, metavar="S", help="end it after so many seconds")
+    add("--max-attempts", type=int, metavar="N", help="attempts in all when its node is lost (default: 3)")
+
+
+def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any]:
+    """A job as the service takes it; `program` in place of the one that was named first."""
+    from kilowait.client.client import job_of
+
+    return job_of(
+        program or args.program,
+        args.entrypoint,
+        arguments=args.arguments or None,
+        gpus=args.gpus,
+        gpu_types=args.gpu_types,
+        gpu_milli=args.gpu_milli,
+        one_node=args.one_node or None,
+        memory_bytes=None if args.memory_gb is None else round(args.memory_gb * 1e9),
+        priority=args.priority,
+        deadline=args.deadline,
+        name=args.name,
+        labels=dict(args.label) or None,
+        environment=dict(args.env) or None,
+        timeout_s=args.timeout_s,
+        software=args.software,
+        max_attempts=args.max_attempts,
+    )
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def pair(text: str) -> tuple[str, str]:
+    """NAME=TEXT."""
+    name, equals, value = text.partition("=")
+    if not (equals and name):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TEXT")
+    return name, value

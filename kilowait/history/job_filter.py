@@ -1,0 +1,50 @@
+"""Which jobs are meant: by owner, state, name, labels and when they were submitted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, func, or_
+
+from kilowait.history.schema import JOBS
+
+NAME = "kilowait/name"
+"""The label that keeps a job's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """Every field that is given must hold. A `name` that ends in * is the beginning of names; times are seconds since
+    the epoch, `until_s` not among them."""
+
+    owner: str | None = None
+    states: tuple[str, ...] = ()
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    since_s: float | None = None
+    until_s: float | None = None
+
+    def of(self, query: Select[Any]) -> Select[Any]:
+        """A query of the jobs table for these jobs alone."""
+        table = JOBS.c
+        conditions: list[ColumnElement[bool]] = [_has_label(name, text) for name, text in self.labels.items()]
+        conditions += [] if self.owner is None else [table.owner == self.owner]
+        conditions += [table.state.in_(self.states)] if self.states else []
+        conditions += [] if self.since_s is None else [table.submitted_s >= self.since_s]
+        conditions += [] if self.until_s is None else [table.submitted_s < self.until_s]
+        if self.name is not None:
+            whole = not self.name.endswith("*")
+            conditions.append(_has_label(NAME, self.name if whole else self.name[:-1], whole=whole))
+        return query.where(*conditions)
+
+
+EVERY_JOB = JobFilter()
+
+
+def _has_label(name: str, text: str, *, whole: bool = True) -> ColumnElement[bool]:
+    """Whether the labels, a JSON object without spaces, hold this one: a quote in a name or text is escaped there, so
+    what begins as an entry is one. (LIKE would take upper and lower case for the same in SQLite.)"""
+    entry = msgspec.json.encode({name: text}).decode()[1 : -1 if whole else -2]
+    held = [func.replace(JOBS.c.labels, before + entry, "") != JOBS.c.labels for before in "{,"]
+    return or_(*held)

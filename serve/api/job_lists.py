@@ -1,0 +1,110 @@
+"""Many jobs at once: lists of them by what they are called, and an end to all that are meant."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from ray.exceptions import RayTaskError
+
+from kilowait.core.errors import InputError
+from kilowait.history.job_filter import JobFilter
+from kilowait.history.tokens import Identity, Role
+
+from ..desk import questions
+from ..desk.desk import Desk
+from ..wire import schemas
+from ..wire.list_schemas import Cancelled, ToCancel
+from ..wire.problems import Refusal
+from .access import At, Reader, Submitter
+from .own_jobs import view
+
+router = APIRouter(prefix="/v1")
+AT_ONCE = 100
+"""Jobs whose end is asked for together."""
+
+Labels = Annotated[
+    list[Annotated[str, Query(max_length=400)]], Query(max_length=100, description="as NAME=TEXT; each must be there")
+]
+Name = Annotated[str | None, Query(max_length=200, description="its name; one that ends in * is a beginning")]
+
+
+@router.get("/jobs")
+async def list_jobs(
+    desk: At,
+    who: Reader,
+    state: schemas.State | None = None,
+    owner: str | None = None,
+    after: str = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    name: Name = None,
+    label: Labels = [],  # noqa: B006 - FastAPI reads it as the default and never changes it
+    since_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted then or later")] = None,
+    until_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted before")] = None,
+) -> schemas.JobsPage:
+    """Jobs by id; one's own, an operator sees everybody's."""
+    chosen = JobFilter(
+        owner=_owner(who, owner),
+        states=() if state is None else (state,),
+        name=name,
+        labels=dict(map(_pair, label)),
+        since_s=since_s,
+        until_s=until_s,
+    )
+    rows = await desk.ask(questions.jobs, chosen, after, limit + 1)
+    jobs = [await view(desk, row) for row in rows[:limit]]
+    return schemas.JobsPage(jobs=jobs, next=jobs[-1].job_id if len(rows) > limit else None)
+
+
+@router.post("/jobs:cancel", status_code=202)
+async def cancel_jobs(body: ToCancel, desk: At, who: Submitter) -> Cancelled:
+    """Withdraw the jobs that wait, and ask the programs of those that run to end. Asking again is allowed."""
+    meant = await _meant(body, desk, who)
+    refused = {job_id: f"no job {job_id!r} of yours" for job_id in body.job_ids or () if job_id not in set(meant)}
+    for start in range(0, len(meant), AT_ONCE):
+        part = meant[start : start + AT_ONCE]
+        outcomes = await asyncio.gather(*(_cancelled(desk, job_id) for job_id in part))
+        refused |= {job_id: why for job_id, why in zip(part, outcomes, strict=True) if why is not None}
+    active = (await desk.mirror()).cluster.active
+    asked = [job_id for job_id in meant if job_id not in refused]
+    return Cancelled(
+        cancelled=[job_id for job_id in asked if job_id not in active],
+        ending=[job_id for job_id in asked if job_id in active],
+        refused=refused,
+    )
+
+
+async def _cancelled(desk: Desk, job_id: str) -> str | None:
+    """Why a job cannot be cancelled, None where it was."""
+    try:
+        await desk.scheduler.cancel.remote(job_id)
+    except RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            return str(error.cause)
+        raise
+    except InputError as refusal:
+        return str(refusal)
+    return None
+
+
+async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
+    """The ids of the jobs that are meant and that this user may cancel."""
+    if body.job_ids is None:
+        states = ("waiting", "running") if body.state is None else (body.state,)
+        chosen = JobFilter(owner=_owner(who, body.owner), states=states, name=body.name, labels=body.labels)
+        return await desk.ask(questions.job_ids, chosen)
+    owned = set(await desk.ask(questions.known_ids, body.job_ids, _owner(who, None)))
+    return [job_id for job_id in dict.fromkeys(body.job_ids) if job_id in owned]
+
+
+def _owner(who: Identity, asked: str | None) -> str | None:
+    """Whose jobs somebody gets who asks for those of `asked`; None is everybody's."""
+    return asked if who.role >= Role.OPERATE else who.owner
+
+
+def _pair(label: str) -> tuple[str, str]:
+    name, equals, text = label.partition("=")
+    if not (equals and name):
+        raise Refusal(
+            422, "unprocessable", f"{label!r} is not NAME=TEXT", field="label", remedy="as in label=team=vision"
+        )
+    return name, text

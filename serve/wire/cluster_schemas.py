@@ -1,0 +1,40 @@
+"""The cluster as JSON: its GPUs by type, and its nodes."""
+
+from .schemas import Figure, Wire
+
+
+class GpuTypeView(Wire):
+    """The GPUs of one type; `held` are taken by others."""
+
+    gpu_type: str
+    total: int
+    free: int
+    held: int
+    jobs_running: int
+    idle_w: Figure | None
+
+
+class Node(Wire):
+    """A node with GPUs; `problem` says why it is not used."""
+
+    node: str
+    address: str
+    gpu_type: str | None
+    gpus: int
+    draining: bool
+    problem: str | None
+
+
+class ClusterView(Wire):
+    """The cluster as it is now."""
+
+    now_s: float
+    policy: str
+    policy_options: dict[str, float | str | None]
+    rule: str
+    types: list[GpuTypeView]
+    nodes: list[Node]
+    waiting: int
+    running: int
+    stranded: int
+    problem: str | None
