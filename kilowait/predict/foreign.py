@@ -1,8 +1,10 @@
-"""Programs that another framework than PyTorch runs: they are told from their imports, and not executed."""
+"""Programs that are not run dry: those of another framework than PyTorch, and modules that only define things."""
 
 from collections.abc import Mapping
 
 from kilowait.core.errors import SourceError
+from kilowait.predict.dryrun.dry_program import is_forward
+from kilowait.program.definitions import LIBRARY, only_defines
 from kilowait.program.reach import reach
 from kilowait.program.tree import Tree
 
@@ -37,9 +39,10 @@ def foreign(files: Mapping[str, bytes], entrypoint: str, environment: Mapping[st
     try:
         imported = set(reach(Tree.of(files), entrypoint, ()).installed)
     except SourceError:
-        return ""
+        imported = set()
     found = next((name for module, name in _FOREIGN.items() if module in imported), "")
     if not found or imported & _PYTORCH or environment.get("KERAS_BACKEND") == "torch":
-        return ""
+        text = files[entrypoint].decode("utf-8-sig", "replace")
+        return LIBRARY if only_defines(text) and not is_forward(text) else ""
     article = "an" if found[0] in "XM" and found != "MindSpore" else "a"
     return f"it is {article} {found} program; kilowait reads PyTorch"

@@ -97,11 +97,14 @@ def find_files(imported: Import, importer: str, roots: Sequence[str], paths: Col
         if base is None:
             return LocalImport(missing=f"{imported}, which leads out of the folder")
         return _locate(base, imported.module, names, paths, relative=True)
+    first = LocalImport()
     for root in roots:
         local_import = _locate(root, imported.module, names, paths, relative=False)
-        if local_import.files or local_import.missing:
+        if local_import.files and local_import.missing is None:
             return local_import
-    return LocalImport()
+        if local_import.missing and first.missing is None:  # a module may hide a package of its name
+            first = local_import
+    return first
 
 
 def with_folders(files: Collection[str]) -> set[str]:

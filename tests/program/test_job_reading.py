@@ -188,6 +188,11 @@ def test_installed_modules_are_told_from_local_ones(tmp_path):
     assert read_folder(written(tmp_path, files), "main.py").installed == ("torch", "json", "numpy")
 
 
+def test_a_package_behind_a_module_of_its_name_is_found(tmp_path):
+    files = {"net/__init__.py": "", "net/net.py": "from net.layers import Layer\n", "net/layers.py": "Layer = int\n"}
+    assert set(read_folder(written(tmp_path, files), "net/net.py").source.files) == set(files)
+
+
 LETTERS = "abcdefghijklmnopqrstuvw"
 REFUSED = [
     ({"main.py": "x = 1\ndef f(:\n"}, "main.py: syntax error in line 2"),
