@@ -1,8 +1,7 @@
 """What a cluster is at one moment: inventory, queue, active set, and the views that policies look at.
 
-The views (`ranked`, `ranked_jobs`, `predicted_ends`, `scale`, `recent`) are built when they are first asked for and
-kept up from then on, so nobody pays for a view that no policy looks at. What changes a cluster is in
-`kilowait.cluster.advance`.
+The views are built when they are first asked for and kept up from then on, so nobody pays for a view that no policy
+looks at. What changes a cluster is in `kilowait.cluster.advance`.
 """
 
 import copy
@@ -17,9 +16,10 @@ import msgspec
 from kilowait.cluster.boards import Boards
 from kilowait.cluster.obstacles import obstacle, possible, refusal
 from kilowait.cluster.standing import Active, Snapshot, Waiting, Withdrawn
+from kilowait.cluster.views.by_area import ByArea
 from kilowait.cluster.views.ends import Ends
 from kilowait.cluster.views.ranking import JobKey, Key, Keys, Ranking, ranked_in, ranking_by
-from kilowait.cluster.views.recent import Recent
+from kilowait.cluster.views.recent import Recent, submitted
 from kilowait.cluster.views.room import Room
 from kilowait.cluster.views.scale import Scale
 from kilowait.core.errors import IllegalEvent
@@ -66,6 +66,7 @@ class Cluster:
     _places: list[tuple[float, str]] = field(default_factory=list)
     _rankings: list[Ranking] = field(default_factory=list)
     _ends: Ends | None = None
+    _by_area: ByArea | None = None
     _scale: Scale | None = None
     _recent: Recent | None = None
 
@@ -113,8 +114,14 @@ class Cluster:
         """As `ranked`, by a key of the job that is the same for all its types."""
         return ranking_by(key, self._rankings) or self._new_ranking(Keys(key, per_job=True))
 
+    def by_area(self) -> ByArea:
+        """The waiting jobs as arrays, the smallest first."""
+        if self._by_area is None:
+            self._by_area = ByArea(tuple(self.total), self._queue)
+        return self._by_area
+
     def predicted_ends(self) -> Mapping[str, Sequence[tuple[float, int]]]:
-        """By type, when its running jobs are expected to end (`kilowait.cluster.overrun`), the soonest first, and the
+        """By type, when running jobs are expected to end (`kilowait.cluster.overrun`), the soonest first, and the
         thousandths of GPUs that each gives back. It is the cluster's own: change nothing."""
         return self.ends().by_type
 
@@ -134,7 +141,7 @@ class Cluster:
         """How large the submitted jobs are. Asked for before the first job is over, it counts all from the first."""
         if self._scale is None:
             self._scale = Scale()
-            for waiting in self._submissions():
+            for waiting in submitted(self._queue, self.active.values(), self.possible):
                 self._scale.add(waiting.whole, waiting.gpus, waiting.job.gpu_milli / WHOLE)
         return self._scale
 
@@ -142,7 +149,7 @@ class Cluster:
     def recent(self) -> Recent:
         """The last jobs submitted. Asked for before the first job is over, it knows all from the first."""
         if self._recent is None:
-            self._recent = Recent.of(self._submissions())
+            self._recent = Recent.of(submitted(self._queue, self.active.values(), self.possible))
         return self._recent
 
     def possible(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
@@ -174,28 +181,16 @@ class Cluster:
         cluster = Cluster(**{part.name: copy.copy(getattr(self, part.name)) for part in fields(self)})
         cluster.boards = {gpu_type: boards.copy() for gpu_type, boards in self.boards.items()}
         cluster._scale, cluster._recent = self._scale and replace(self._scale), self._recent and self._recent.copy()
-        cluster._rankings, cluster._ends = [], None
+        cluster._rankings, cluster._ends, cluster._by_area = [], None, None
         return cluster
 
     def count_submissions(self) -> None:
         """Keep `scale` and `recent` from this moment on, in case a policy asks for them once jobs are over."""
         _ = self.scale, self.recent
 
-    def _submissions(self) -> list[Waiting]:
-        """The jobs that run or wait, as they first waited, in the order of their submission."""
-        entries: list[Active | Waiting] = [*self.active.values(), *self._queue]
-        submissions = [
-            Waiting(job=job, predictions=whole, whole=whole, attempt=1, gpus=self.possible(job, whole))
-            for job, whole in ((entry.job, entry.whole) for entry in entries)
-        ]
-        return sorted(submissions, key=lambda waiting: waiting.place)
-
     def _new_ranking(self, keys: Keys) -> Ranking:
-        ranking = Ranking(keys, {name: position for position, name in enumerate(self.total)}, self.waiting)
-        for waiting in self._queue:
-            ranking.add(waiting, keys.of(waiting) or ())
-        self._rankings.append(ranking)
-        return ranking
+        self._rankings.append(Ranking.of(self._queue, keys, self.total, self.waiting))
+        return self._rankings[-1]
 
     def submit(self, waiting: Waiting) -> None:
         """Let a new job wait; raises InputError, before anything changes, when a ranking has no number for it."""
@@ -214,16 +209,20 @@ class Cluster:
         """Let a job wait; raises InputError, before anything changes, when a ranking has no number for it."""
         if self._rankings:
             self._rankings = ranked_in(self._rankings, waiting)
-        job, places = waiting.job, self._places
-        self.waiting[job.job_id] = waiting
-        place = (job.submit_s, job.job_id)
+        places, place = self._places, waiting.place
+        self.waiting[waiting.job.job_id] = waiting
         position = bisect_left(places, place) if places and place < places[-1] else len(places)
         places.insert(position, place)
         self._queue.insert(position, waiting)
+        if self._by_area is not None:
+            self._by_area.add(waiting)
 
     def requeue(self, waiting: Waiting) -> None:
         """Let a job wait on at its place by other predictions; raises as `enqueue`."""
         self._rankings = ranked_in(self._rankings, waiting)
+        if self._by_area is not None:
+            self._by_area.remove(self.waiting[waiting.job.job_id])
+            self._by_area.add(waiting)
         self.waiting[waiting.job.job_id] = waiting
         self._queue[bisect_left(self._places, waiting.place)] = waiting
         for ranking in self._rankings:
@@ -241,6 +240,8 @@ class Cluster:
         waiting = self.waiting.pop(job_id)
         position = 0 if self._queue[0] is waiting else bisect_left(self._places, waiting.place)
         del self._queue[position], self._places[position]
+        if self._by_area is not None:
+            self._by_area.remove(waiting)
         for ranking in self._rankings:
             ranking.depart()
         return waiting
@@ -283,7 +284,7 @@ class Cluster:
         self.waiting.clear()
         self.waiting.update((w.job.job_id, w) for w in self._queue)
         self._rankings.clear()
-        self._ends = None
+        self._ends = self._by_area = None
 
     def tell_boards_apart(self) -> None:
         """From now on know which boards are whose; so far every type has one node, and nobody a share."""

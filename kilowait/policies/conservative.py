@@ -5,32 +5,51 @@ IBM SP2 with backfilling", IEEE TPDS 12(6), 2001, on conservative backfilling. I
 are our extension.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.policies.choices import in_queue_order
-from kilowait.policies.decisions import Decision, Policy
+from kilowait.policies.decisions import Decision, Policy, checked_count
+from kilowait.policies.parameters import Parameter, whole
+from kilowait.policies.planning.compiled_plans import pays, reservations_in_order
 from kilowait.policies.planning.floors import Floors
 from kilowait.policies.planning.profile import Profile, Reservation
-from kilowait.policies.planning.starting import can_have, placed
+from kilowait.policies.planning.starting import can_have, placed, start_planned
 from kilowait.policies.rule import Rule
 
+DEFAULT_BUDGET = 500_000
+"""Options (a job on a type) that a decision may price."""
+BOARDS = 100
+"""A reservation of boards counts as so many options (it takes about as many times as long, measured)."""
 
-def conservative() -> Policy:
+_log = logging.getLogger(__name__)
+
+
+def conservative(*, budget: int = DEFAULT_BUDGET) -> Policy:
     """A policy that plans the whole queue in `reservations` and starts the jobs whose reservation begins now.
 
     The plan is made anew at every decision, so a job that ends early lets all others move forward in queue order; one
     that overruns moves them back, each time that its estimate is renewed (`kilowait.cluster.overrun`). The plan is cut
     short where no job behind can start now; at worst a decision takes time in proportion to the square of the queue's
-    length.
+    length. `budget` bounds its work in options priced, a job on a type each, so that a replay decides alike: what has
+    been reserved by then counts, and the jobs behind wait for the next decision. That is logged. Raises InputError for
+    a budget below 1.
     """
+    checked_count("budget", budget)
 
     def conservative(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
         pairs = list(cluster.ranked_jobs(in_queue_order).fitting(room))
         if not pairs:
             return []
+        weight = len(cluster.total) * (BOARDS if room.boards else 1)
+        jobs = max(1, budget // weight)
+        if jobs < len(cluster.waiting):
+            _log.info("%d of %d waiting jobs are planned, for a budget of %d", jobs, len(cluster.waiting), budget)
+        if not room.boards and pays(len(cluster.waiting) * len(cluster.total)):
+            return start_planned(cluster, room, lambda _: reservations_in_order(cluster, pairs, jobs))
         profile = Profile(cluster)
         decisions: list[Decision] = []
         for serial, reservation in enumerate(reservations(cluster, profile), start=1):
@@ -39,7 +58,7 @@ def conservative() -> Policy:
                 room.take(cluster.waiting[reservation.job_id], reservation.gpu_type, reservation.where)
             if serial & (serial - 1) == 0:  # looking at powers of two costs little, however long the queue
                 pairs = _still_hopeful(pairs, cluster.waiting, profile, reservation)
-            if not pairs:
+            if not pairs or serial == jobs:
                 break
         return decisions
 
@@ -86,5 +105,14 @@ RULE = Rule(
     sentence="every job has a reservation; a later job may pass if it delays none",
     detail="conservative backfill",
     make=conservative,
+    parameters=(
+        Parameter(
+            name="budget",
+            sentence="options (a job on a type) that a decision may price; the jobs behind wait for the next one",
+            default=DEFAULT_BUDGET,
+            read=whole,
+            option=False,
+        ),
+    ),
     place=60,
 )

@@ -39,3 +39,10 @@ def checked_weight(name: str, weight: float) -> float:
     if not (math.isfinite(weight) and weight >= 0):
         raise InputError(f"{name} must be finite and >= 0, got {weight!r}")
     return weight
+
+
+def checked_count(name: str, count: int) -> int:
+    """`count` itself; raises InputError, naming the parameter, unless it is >= 1."""
+    if count < 1:
+        raise InputError(f"{name} must be >= 1, got {count!r}")
+    return count

@@ -20,7 +20,6 @@ from kilowait.policies.patient import (
     cheapest_plan,
     plan,
     reservation,
-    smallest,
 )
 from kilowait.policies.patient import DEFAULT_HORIZON as PLANNED
 from kilowait.policies.planning.profile import Profile, Reservation
@@ -80,7 +79,7 @@ def milp(
 
         def planned(ready: Ready) -> Sequence[Reservation]:
             profile = Profile(cluster)
-            queue = {w.job.job_id: candidate(cluster, w, *prices, ready) for w in smallest(cluster, PLANNED)}
+            queue = {w.job.job_id: candidate(cluster, w, *prices, ready) for w in cluster.by_area().first(PLANNED)}
             starts = cheapest_plan(cluster, profile, list(queue.values()), DEFAULT_EFFORT, 0).starts
             first = [reservation(*start) for start in starts[:horizon]]
             head = _improved(cluster, profile, first, prices, limits, ready)

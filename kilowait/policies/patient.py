@@ -4,16 +4,15 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from heapq import nsmallest
 from typing import NamedTuple
 
 from kilowait.cluster.overrun import estimated_end_s
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
-from kilowait.core.errors import InputError
 from kilowait.core.units import WHOLE
-from kilowait.policies.decisions import Decision, Policy, checked_weight
+from kilowait.policies.decisions import Decision, Policy, checked_count, checked_weight
 from kilowait.policies.parameters import Parameter, whole
+from kilowait.policies.planning.compiled_plans import cheapest_reservations, pays, random_moves
 from kilowait.policies.planning.profile import Profile, Reservation
 from kilowait.policies.planning.starting import Ready, start_planned
 from kilowait.policies.rule import Rule
@@ -93,18 +92,26 @@ def patient(
     """
     prices = Prices(checked_weight("wait_s_per_kwh", wait_s_per_kwh), checked_weight("congestion", congestion))
     checked_weight("error_sd", error_sd)
-    for name, count in (("effort", effort), ("horizon", horizon)):
-        if count < 1:
-            raise InputError(f"{name} must be >= 1, got {count!r}")
+    checked_count("effort", effort), checked_count("horizon", horizon)
 
     def patient(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
-        if not room or not any(room.fitting(waiting) for waiting in cluster.queue()):
+        if not room or not cluster.by_area().fits_any(room):
             return []
-        profile = Profile(cluster, error_rule(cluster.now_s, error_sd))
+        rule, jobs = error_rule(cluster.now_s, error_sd), min(horizon, len(cluster.waiting))
+        moves = _moves(jobs, effort)
+        if pays(jobs * (1 + moves) * len(cluster.total)):
+            rows, crowd = cluster.by_area().rows(jobs), prices.congestion * len(cluster.waiting)
+
+            def compiled(ready: Ready) -> Iterator[Reservation]:
+                drawn = random_moves(jobs, moves, _rng(cluster, seed))
+                return cheapest_reservations(cluster, rule, rows, crowd, prices.wait_s_per_kwh, drawn, ready)
+
+            return start_planned(cluster, room, compiled)
+        profile = Profile(cluster, rule)
 
         def planned(ready: Ready) -> Iterator[Reservation]:
-            queue = [candidate(cluster, waiting, *prices, ready) for waiting in smallest(cluster, horizon)]
+            queue = [candidate(cluster, waiting, *prices, ready) for waiting in cluster.by_area().first(horizon)]
             return (reservation(*start) for start in cheapest_plan(cluster, profile, queue, effort, seed).starts)
 
         return start_planned(cluster, room, planned)
@@ -136,16 +143,6 @@ def error_rule(now_s: float, error_sd: float) -> Callable[[Active], float] | Non
     return partial(expected_end_s, now_s=now_s, error_sd=error_sd) if error_sd else None
 
 
-def smallest(cluster: Cluster, jobs: int) -> list[Waiting]:
-    """So many waiting jobs of the least GPU-seconds, in that order: only these are priced and planned."""
-    return nsmallest(jobs, cluster.queue(), key=_least_area_gpu_s)
-
-
-def _least_area_gpu_s(waiting: Waiting) -> float:
-    job, predictions = waiting.job, waiting.predictions
-    return min(job.milli_on(t) / WHOLE * predictions[t].runtime_s for t in waiting.gpus)
-
-
 def candidate(
     cluster: Cluster, waiting: Waiting, wait_s_per_kwh: float, congestion: float, ready: Ready = NOBODY_IS_LATE
 ) -> Candidate:
@@ -167,8 +164,11 @@ def candidate(
 def cheapest_plan(cluster: Cluster, profile: Profile, queue: Sequence[Candidate], effort: int, seed: int) -> Plan:
     """The plan of the least cost that the search finds for these waiting jobs, on the GPUs that `profile` leaves."""
     order = sorted(queue, key=lambda candidate: candidate.area_gpu_s)
-    rng = random.Random(f"{seed}/{cluster.now_s}/{len(cluster.waiting)}")
-    return _search(profile, order, cluster.now_s, _moves(len(order), effort), rng)
+    return _search(profile, order, cluster.now_s, _moves(len(order), effort), _rng(cluster, seed))
+
+
+def _rng(cluster: Cluster, seed: int) -> random.Random:
+    return random.Random(f"{seed}/{cluster.now_s}/{len(cluster.waiting)}")
 
 
 def _moves(jobs: int, effort: int) -> int:

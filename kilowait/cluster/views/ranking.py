@@ -84,6 +84,14 @@ class Ranking:
         self._special: list[Bucket] = []
         self._departed = 0
 
+    @classmethod
+    def of(cls, jobs: Iterable[Waiting], keys: "Keys", types: Iterable[str], queue: Mapping[str, Waiting]) -> "Ranking":
+        """The ranking of jobs that wait already; raises InputError when a key is not a number."""
+        ranking = cls(keys, {gpu_type: position for position, gpu_type in enumerate(types)}, queue)
+        for waiting in jobs:
+            ranking.add(waiting, keys.of(waiting) or ())
+        return ranking
+
     def add(self, waiting: Waiting, keys: Sequence[float]) -> None:
         """Rank a job by one key an option."""
         job = waiting.job

@@ -1,10 +1,11 @@
 """The jobs that were submitted last: what a policy that looks ahead expects more of."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kilowait.cluster.standing import Waiting
+from kilowait.cluster.standing import Active, Waiting
+from kilowait.core.jobs import Job, Prediction
 
 MOST = 256
 """Submissions that are remembered."""
@@ -36,3 +37,17 @@ class Recent:
     def add(self, waiting: Waiting) -> None:
         """A job was submitted; the oldest is forgotten once there are too many."""
         self.jobs.append(waiting)
+
+
+def submitted(
+    queue: Iterable[Waiting],
+    running: Iterable[Active],
+    possible: Callable[[Job, Mapping[str, Prediction]], Mapping[str, int]],
+) -> list[Waiting]:
+    """The jobs that run or wait, as they first waited, in the order of their submission."""
+    entries: list[Active | Waiting] = [*running, *queue]
+    jobs = [
+        Waiting(job=job, predictions=whole, whole=whole, attempt=1, gpus=possible(job, whole))
+        for job, whole in ((entry.job, entry.whole) for entry in entries)
+    ]
+    return sorted(jobs, key=lambda waiting: waiting.place)

@@ -10,7 +10,17 @@ import numpy as np
 from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.core.jit import inner, kernel
 from kilowait.policies.planning.futures import Futures
-from kilowait.policies.planning.plan_kernels import NONE, JobArrays, PlanArrays, Steps, by_area, copy, search, take
+from kilowait.policies.planning.plan_kernels import (
+    NONE,
+    JobArrays,
+    PlanArrays,
+    Steps,
+    by_area,
+    copy,
+    like,
+    search,
+    take,
+)
 
 
 class RecentJobs(NamedTuple):
@@ -19,6 +29,7 @@ class RecentJobs(NamedTuple):
     milli: IntArray
     runtime_s: FloatArray
     extra_s: FloatArray
+    by_price: IntArray
 
 
 @inner
@@ -40,6 +51,7 @@ def _append(jobs: JobArrays, waiting: int, known: RecentJobs, futures: Futures, 
         jobs.milli[i] = known.milli[like]
         jobs.runtime_s[i] = known.runtime_s[like]
         jobs.extra_s[i] = known.extra_s[like]
+        jobs.by_price[i] = known.by_price[like]
     jobs_in_all: int = waiting + futures.counts[scenario]
     return jobs_in_all
 
@@ -69,7 +81,7 @@ def _begin(choice: IntArray, jobs: JobArrays, now_s: float, profile: Steps) -> t
         kind = choice[i]
         if kind != NONE:
             end_s = now_s + jobs.runtime_s[i, kind]
-            take(profile, kind, jobs.milli[i, kind], now_s, end_s)
+            take(profile.times_s, profile.free, profile.counts, profile.heads, kind, jobs.milli[i, kind], now_s, end_s)
             cost_s += jobs.extra_s[i, kind]
             first_end_s = min(first_end_s, end_s)
     return cost_s, first_end_s
@@ -163,6 +175,7 @@ def decide(
     profile: Steps,
     jobs: JobArrays,
     crowded_s: FloatArray,
+    crowded_by_price: IntArray,
     known: RecentJobs,
     futures: Futures,
     chunk: int,
@@ -173,19 +186,20 @@ def decide(
 ) -> None:
     """Set `chosen` (n,) to the type on which each waiting job starts now, `NONE` for those that do not.
 
-    `crowded_s` (n, T) replaces the extra costs for a plan without futures. One plan is made for each future, as if it
-    were known; the different starts that these plans begin with, `most` of them, are compared over all futures by what
+    `crowded_s` (n, T) replaces the extra costs, and `crowded_by_price` the order of the types, for a plan without
+    futures. One plan is made for each future, as if it were known; the different starts that these plans begin with,
+    `most` of them, are compared over all futures by what
     the best plan behind each costs on average. Futures are taken up `chunk` at a time, until all plans agree or all
     are seen. `moves[n]` are the insertions for n jobs. `next_end_s` is inf where nothing runs: then something starts.
     """
     np.random.seed(seed)
     waiting, scenarios = len(crowded_s), len(futures.counts)
     plan = PlanArrays(np.empty(len(jobs.release_s)), np.empty(len(jobs.release_s), np.int64))
-    scratch = Steps(np.empty_like(profile.times_s), np.empty_like(profile.free), np.empty_like(profile.counts))
-    behind = Steps(np.empty_like(profile.times_s), np.empty_like(profile.free), np.empty_like(profile.counts))
+    scratch = like(profile)
+    behind = like(profile)
     choices = np.full((scenarios + 1, waiting), NONE)
     orders = np.empty((scenarios, len(jobs.release_s)), np.int64)
-    alone = JobArrays(jobs.release_s, jobs.milli, jobs.runtime_s, crowded_s)
+    alone = JobArrays(jobs.release_s, jobs.milli, jobs.runtime_s, crowded_s, crowded_by_price)
     search(by_area(jobs, waiting), alone, profile, scratch, moves[waiting], plan)
     choices[0] = _begun(waiting, plan, now_s)
     count = 0

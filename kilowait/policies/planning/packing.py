@@ -35,12 +35,19 @@ def extra(price_s: FloatArray) -> FloatArray:
     return extra_s
 
 
+def by_price(extra_s: FloatArray) -> IntArray:
+    """The types (n, T) of each job by what they cost, ties as they come."""
+    return np.argsort(extra_s, axis=1, kind="stable")
+
+
 def longer(array: npt.NDArray[Number], rows: int) -> npt.NDArray[Number]:
     """The same with so many rows more, whatever is in them."""
     return np.concatenate([array, np.empty((rows, array.shape[1]), array.dtype)])
 
 
-def packed(profile: Profile, types: Sequence[str], spare: int) -> tuple[tuple[FloatArray, IntArray, IntArray], float]:
+def packed(
+    profile: Profile, types: Sequence[str], spare: int
+) -> tuple[tuple[FloatArray, IntArray, IntArray, IntArray], float]:
     """The profile as arrays with `spare` free steps a type, and when it first changes after now, inf if never."""
     steps = [profile.steps(gpu_type) for gpu_type in types]
     counts = np.array([len(times) for times, _ in steps])
@@ -48,4 +55,4 @@ def packed(profile: Profile, types: Sequence[str], spare: int) -> tuple[tuple[Fl
     free = np.zeros(times_s.shape, np.int64)
     for j, (times, free_milli) in enumerate(steps):
         times_s[j, : counts[j]], free[j, : counts[j]] = times, free_milli
-    return (times_s, free, counts), float(times_s[:, 1].min())
+    return (times_s, free, counts, np.zeros(len(types), np.int64)), float(times_s[:, 1].min())

@@ -48,7 +48,7 @@ class Profile:
         }
         ends = cluster.predicted_ends()  # by any rule: whoever plans decides again when an estimate has passed
         if end_s is not None:
-            ends = _ends_by_type(cluster, end_s)
+            ends = ends_by_type(cluster, end_s)
         for gpu_type, (times, free) in self._steps.items():
             for ends_s, milli in ends[gpu_type]:
                 if ends_s <= times[-1]:
@@ -153,7 +153,7 @@ def _with_boards(choice: Reservation, waiting: Waiting, floors: Floors) -> Reser
     return replace(choice, start_s=start_s, end_s=end_s, where=where)
 
 
-def _ends_by_type(cluster: Cluster, end_s: Callable[[Active], float]) -> Mapping[str, Sequence[tuple[float, int]]]:
+def ends_by_type(cluster: Cluster, end_s: Callable[[Active], float]) -> Mapping[str, Sequence[tuple[float, int]]]:
     """As `Cluster.predicted_ends`, by another rule."""
     ends: dict[str, list[tuple[float, int]]] = {gpu_type: [] for gpu_type in cluster.total}
     for active in cluster.active.values():
