@@ -32,7 +32,7 @@ def _convolution_gradients(args: Any, _largest: int) -> float:
     gradient, x, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
     side = x if transposed else gradient
     product: float = 2.0 * side.shape[0] * math.prod(side.shape[2:]) * weight.numel()
-    return product * sum(wanted[:2])
+    return product * float(sum(wanted[:2]))
 
 
 def _transform(args: Any, largest: int) -> float:
