@@ -94,3 +94,13 @@ net.to(memory_format=torch.channels_last)(images).square().sum().backward()
         ("aten.convolution", "aten.convolution_backward", "aten.native_batch_norm", "aten.native_batch_norm_backward"),
         "channels_last",
     )
+
+
+def test_dropout_is_one_kernel_there_and_one_back(runner: DryRunner) -> None:
+    text = """
+layers = nn.Sequential(nn.Dropout(0.1), nn.Dropout(0.5, inplace=True), nn.Dropout(0.0)).to(0)
+layers(x.requires_grad_() * 1).sum().backward()
+layers.eval()(x)
+"""
+    calls = {op.op: op.count for op in _run(runner, text).operations if "dropout" in op.op or "bernoulli" in op.op}
+    assert calls["aten.native_dropout"] == calls["aten.native_dropout_backward"] == 1
