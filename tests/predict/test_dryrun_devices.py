@@ -81,3 +81,26 @@ conv.to(memory_format=torch.channels_last)(images.to(memory_format=torch.channel
 """
     run = _run(runner, text)
     assert [op.layout for op in run.operations if op.kind == "convolution"] == ["", "channels_last"]
+
+
+def test_a_memory_format_goes_through_a_network_and_back(runner: DryRunner) -> None:
+    text = """
+layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.ConvTranspose2d(8, 8, 2)]
+images, net = torch.randn(2, 3, 8, 8, device=0), nn.Sequential(*layers).to(0)
+net.to(memory_format=torch.channels_last)(images).square().sum().backward()
+"""
+    layouts = {op.op: op.layout for op in _run(runner, text).operations if op.kind in ("convolution", "normalisation")}
+    assert layouts == dict.fromkeys(
+        ("aten.convolution", "aten.convolution_backward", "aten.native_batch_norm", "aten.native_batch_norm_backward"),
+        "channels_last",
+    )
+
+
+def test_dropout_is_one_kernel_there_and_one_back(runner: DryRunner) -> None:
+    text = """
+layers = nn.Sequential(nn.Dropout(0.1), nn.Dropout(0.5, inplace=True), nn.Dropout(0.0)).to(0)
+layers(x.requires_grad_() * 1).sum().backward()
+layers.eval()(x)
+"""
+    calls = {op.op: op.count for op in _run(runner, text).operations if "dropout" in op.op or "bernoulli" in op.op}
+    assert calls["aten.native_dropout"] == calls["aten.native_dropout_backward"] == 1

@@ -1,4 +1,6 @@
-"""FLOPs of one call of an operator: PyTorch's own counts of products, and what it does not count.
+"""FLOPs of one call of an operator: PyTorch's own counts of products, and what it does not count or counts wrongly.
+
+PyTorch takes the weight gradient of a grouped convolution for that of a dense one.
 
 Transforms cost 5 n log2 n (Cooley and Tukey's algorithm, as benchmarks of FFTs count them), half of it for real data.
 Factorisations are counted as in Golub and Van Loan (Matrix Computations, 4th edition): of (m, n) matrices, n the
@@ -18,11 +20,19 @@ from kilowait.predict.dryrun.child.older_torch import product_flops
 
 def flops_of(func: Any, args: Any, kwargs: Any, result: Any, largest: int) -> float:
     """FLOPs of the call that gave `result`; `largest` is how many numbers its largest tensor has."""
-    counted = product_flops(func, args, kwargs, result)
-    if counted is not None:
-        return counted
     own_formula = _FORMULAS.get(func._schema.name.removeprefix("aten::"))
-    return float(own_formula(args, largest)) if own_formula else float(largest)
+    if own_formula is not None:
+        return float(own_formula(args, largest))
+    counted = product_flops(func, args, kwargs, result)
+    return float(largest) if counted is None else counted
+
+
+def _convolution_gradients(args: Any, _largest: int) -> float:
+    """A product of the forward pass' size for each gradient that is wanted: its positions times its weights."""
+    gradient, x, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
+    side = x if transposed else gradient
+    product: float = 2.0 * side.shape[0] * math.prod(side.shape[2:]) * weight.numel()
+    return product * float(sum(wanted[:2]))
 
 
 def _transform(args: Any, largest: int) -> float:
@@ -72,6 +82,7 @@ def _trilinear(args: Any, _largest: int) -> float:
 
 
 _FORMULAS: dict[str, Callable[[Any, int], float]] = {
+    "convolution_backward": _convolution_gradients,
     "_fft_c2c": _transform,
     "_fft_r2c": _half_transform,
     "_fft_c2r": _half_transform,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
 
+from kilowait.predict.dryrun.child.memory_formats import laid_out
 from kilowait.predict.dryrun.child.quick_tensors import without_data
 
 MOST = 20_000
@@ -53,7 +54,7 @@ class OperatorMemory:
             return func(*args, **kwargs)
         if key in self._results:
             return args[0] if way == "in place" else _made(self._results[key], list if way == "list" else tuple)
-        result = func(*args, **kwargs)
+        result = laid_out(func, args, func(*args, **kwargs))
         shapes = _IN_PLACE if way == "in place" and result is args[0] else _shapes(result, _storages((args, kwargs)))
         if shapes is not None and len(self._results) < MOST:
             self._results[key] = shapes

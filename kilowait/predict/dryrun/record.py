@@ -63,7 +63,10 @@ class Operation:
     `kernels`, the launches on a GPU as far as the operator's name tells. `shapes` are those of the tensors in its
     arguments, in order, and `attributes` its other arguments, both as JSON; numbers with a fraction among these are the
     first call's and may differ in the others. `device` is "cuda" or "cpu". `layout` is "channels_last" where images or
-    volumes among the inputs lie in memory that way, and empty otherwise.
+    volumes among the inputs lie in memory that way, and empty otherwise. `precision` is that of products in float32:
+    "tf32" or "ieee" where the program sets it, empty for PyTorch's default (convolutions and recurrences in TF32 where
+    the GPU has it, matrix products not). `backward` says that autograd made the call in a backward pass, `tuned` that
+    cuDNN may try its algorithms for a convolution.
     """
 
     op: str
@@ -78,11 +81,17 @@ class Operation:
     shapes: str = "[]"
     attributes: str = "[]"
     layout: str = ""
+    precision: str = ""
+    backward: bool = False
+    tuned: bool = False
+
+
+_WHERE_SET = ("layout", "precision", "backward", "tuned")
 
 
 def _written(operation: Operation) -> dict[str, Any]:
-    """The fields of an operation; a layout only where there is one, as in records of older versions."""
-    return {name: value for name, value in vars(operation).items() if value or name != "layout"}
+    """The fields of an operation; those that records of older versions have not got only where they say something."""
+    return {name: value for name, value in vars(operation).items() if value or name not in _WHERE_SET}
 
 
 @dataclass(frozen=True)

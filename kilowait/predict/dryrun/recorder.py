@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kilowait.predict.dryrun.child.older_torch import STORAGES_LAST, when_gone
 from kilowait.predict.dryrun.child.operator_facts import DEVICE, facts_of
+from kilowait.predict.dryrun.child.speed_settings import precision_of, tries_algorithms
 from kilowait.predict.dryrun.child.values_said import mark_doubt, same_said, value_said
 from kilowait.predict.dryrun.distributed.exchanges import EXCHANGES, exchange
 from kilowait.predict.dryrun.formulas import flops_of
@@ -120,7 +121,9 @@ class Recorder:
     def see(self, op: str, inputs: list[Tensor], outputs: list[Tensor], attributes: Any, flops: Any) -> None:
         """Count one call of an operator that moves data; `flops` is a function, asked for the first of equal calls."""
         shapes, device = tuple(tuple(t.shape) for t in inputs), device_of(inputs, outputs)
-        key = (op, dtype_of(inputs, outputs), device, shapes, _without_floats(attributes), layout_of(inputs))
+        dtype, backward = dtype_of(inputs, outputs), torch._C._current_autograd_node() is not None
+        settings = (precision_of(op, dtype), tries_algorithms(op)) if device == "cuda" else ("", False)
+        key = (op, dtype, device, shapes, _without_floats(attributes), layout_of(inputs), backward, *settings)
         if key not in self._costs:
             self._costs[key] = _Cost(
                 flops=flops(),
@@ -198,6 +201,9 @@ def _operation(key: Key, cost: _Cost, count: float) -> Operation:
         device=key[2],
         shapes=json.dumps(key[3]),
         layout=key[5],
+        backward=key[6],
+        precision=key[7],
+        tuned=key[8],
         attributes=cost.attributes,
         kind=cost.kind,
         count=count,

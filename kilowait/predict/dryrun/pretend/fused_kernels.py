@@ -1,7 +1,7 @@
 """Operators that a device runs as one kernel, and that would fall apart into many on tensors without data.
 
 Recurrent layers are one operation forward and one backward, as cuDNN runs them; scaled dot-product attention on a GPU
-is the flash kernel for half precision without a mask, and the memory-efficient one otherwise.
+is the flash kernel for half precision without a mask, and the memory-efficient one otherwise. Dropout draws and scales at once.
 
 Only for a child that does nothing but a dry run: there is no way back.
 """
@@ -35,6 +35,8 @@ def pretend_kernels(recorder: Recorder) -> None:
     keep_to_slow_path()
     if recorder.target == "cuda":
         functional.scaled_dot_product_attention = attention
+        for module in (torch._VF, torch):
+            setattr(module, "dropout", _dropout)  # noqa: B010 - the checker has another signature for it
         pretend_autocast()
         pretend_cells(recorder)
 
@@ -123,6 +125,18 @@ def attention(
         )
     output: Tensor = attended[0]
     return output
+
+
+_real_dropout: Any = torch.dropout
+
+
+def _dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """Drawing and scaling in one kernel, as on a GPU."""
+    if train and 0 < p < 1 and input.device.type == "cuda":
+        kept: Tensor = torch.native_dropout(input, p, train)[0]
+        return kept
+    plain: Tensor = _real_dropout(input, p, train)
+    return plain
 
 
 _real_ctc_loss: Any = torch.ctc_loss
