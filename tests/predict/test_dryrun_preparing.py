@@ -99,3 +99,30 @@ def test_an_assertion_that_a_launcher_set_the_rank_holds(runner: DryRunner) -> N
     found = run(runner, text)
     assert (found.completeness, found.steps) == (Completeness.WHOLE, 1), found.reason
     assert any("a world of one process" in line for line in found.assumptions)
+
+
+def test_texts_of_one_data_set_share_their_words(runner: DryRunner) -> None:
+    """The text that is missing has every word of those beside it, and made ones up to its vocabulary."""
+    text = """
+words = {}
+for name in ("train", "valid"):
+    with open(f"data/wikitext-2/{name}.txt") as lines:
+        for line in lines:
+            words.update(dict.fromkeys(line.split()))
+torch.nn.Embedding(len(words), 10)(torch.zeros(3, dtype=torch.long))
+"""
+    files = {"job.py": (NET + text).encode(), "data/wikitext-2/valid.txt": b"a few <unk> words that no code makes up"}
+    found = runner.run_program(DryProgram(files=files, entrypoint="job.py", content_hash="1"))
+    assert found.parameters == 33_277 * 10 + 16 * 4 + 4
+
+
+def test_modules_are_copied_after_tensors_of_numbers_were_made(runner: DryRunner) -> None:
+    """A copy that took the mode of all tensors with it gave back twice what that one holds."""
+    text = """
+made = [torch.tensor([3] * (1 + i * 37 % 300)) for i in range(400)]
+for _ in range(3):
+    net = torch.nn.Transformer(d_model=20, nhead=2, dim_feedforward=20)
+    net.decoder = torch.nn.Linear(20, 20)
+net.decoder(torch.zeros(3, 20))
+"""
+    assert run(runner, NET + text).completeness == Completeness.WHOLE

@@ -133,3 +133,57 @@ def test_what_is_written_in_place_is_known_by_its_views_too(runner: DryRunner) -
     found = run(runner, HEAD + text + "y = x @ torch.randn(5, 5, device='cuda')\n")
     assert found.completeness == Completeness.WHOLE, found.reason
     assert sum(op.flops for op in found.operations if op.kind == "gemm") == 2 * 6 * 5 * 5
+
+
+MADE = "import torch\na, b = torch.randn(4, 5), torch.randn(5, 6)\n"
+
+
+@pytest.mark.parametrize("division", ["right[k] / total[k]", "sum(right) // total[k]", "len(good) / len(good)"])
+def test_counts_that_values_would_have_raised_are_not_zero(runner: DryRunner, division: str) -> None:
+    """Labels are not known, so that one class gets all of them: the others would have had some, too."""
+    text = """
+right, total, good = [0.0] * 10, [0.0] * 10, []
+for label in (a @ b).argmax(1):
+    right[label] += 1.0
+    total[label] += 1.0
+    if label.item() == 7:
+        good.append(label.item())
+for k in range(10):
+    print(DIVISION)
+"""
+    assert run(runner, MADE + text.replace("DIVISION", division)).completeness == Completeness.WHOLE
+
+
+def test_a_division_by_zero_of_the_program_itself_ends_it(runner: DryRunner) -> None:
+    assert "ZeroDivisionError" in run(runner, MADE + "a @ b\nprint(1 / len([]))").reason
+
+
+def test_what_was_saved_is_found_again_under_other_names(runner: DryRunner) -> None:
+    text = """
+import io, os, shutil
+net = torch.nn.Linear(5, 7)
+torch.save({"net": net.state_dict(), "epoch": 3}, "tmp.pt")
+os.replace("tmp.pt", "last.pt")
+shutil.copy("last.pt", "best.pt")
+assert os.path.getsize("best.pt") > 0 and not os.path.exists("tmp.pt")
+state = torch.load("best.pt")
+assert state["epoch"] == 3 and state["net"]["weight"].shape == (7, 5)
+kept = io.BytesIO()
+torch.save(net.state_dict(), kept)
+kept.seek(0)
+with open("best.pt", "rb") as file:
+    assert torch.load(kept)["bias"].shape == torch.load(file)["net"]["bias"].shape
+a @ b
+"""
+    assert run(runner, MADE + text).completeness == Completeness.WHOLE
+
+
+def test_a_generator_is_on_the_device_that_it_was_asked_for(runner: DryRunner) -> None:
+    text = """
+generator = torch.Generator(device="cuda").manual_seed(1)
+assert generator.device.type == "cuda" and torch.Generator().device.type == "cpu"
+assert isinstance(generator, torch.Generator) and isinstance(torch.default_generator, torch.Generator)
+noise = torch.randn(5, 6, generator=generator, device=generator.device)
+a.cuda() @ noise
+"""
+    assert run(runner, MADE + text).completeness == Completeness.WHOLE

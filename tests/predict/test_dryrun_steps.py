@@ -70,6 +70,37 @@ while True:
         3_000_000,
         "it = 0\nwhile True:\n    train_on(batch())\n    it += 1\n    if it >= 3_000_000:\n        break\n",
     ),
+    "more steps than are told apart, one in two batches": (
+        1_500_000,
+        """
+it = done = 0
+while True:
+    loss = net(batch()).square().mean()
+    loss.backward()
+    it += 1
+    if it % 2 != 0:
+        continue
+    opt.step()
+    done += 1
+    if done >= 1_500_000:
+        break
+""",
+    ),
+    "as many steps as a list that a short comprehension makes": (
+        4 * 40,
+        """
+def sizes(n):
+    return [k for k in range(n)]
+for epoch in range(40):
+    made = sizes(4)
+    for k in range(2000):
+        net(batch())
+    if len(sizes(4)) != 4:
+        break
+    for k in sizes(4):
+        train_on(batch())
+""",
+    ),
     "a counter set anew": (640, "i = 0\nwhile i < 640:\n    train_on(batch())\n    i = i + 1\n"),
     "a counter that goes down": (55, "left = 55\nwhile left > 0:\n    train_on(batch())\n    left -= 1\n"),
     "a counter in an object": (

@@ -97,6 +97,7 @@ class Engine(nn.Module):
         ranks = self.world_size if self._stage else 1
         share = nn.Parameter(torch.empty(-(-count // ranks), dtype=torch.float32, device=self.device))
         share.grad = torch.empty_like(share)
+        share.of_others = True  # type: ignore[attr-defined]
         return share
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:

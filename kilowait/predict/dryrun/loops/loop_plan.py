@@ -9,21 +9,22 @@ of it tells items apart, too, and says where a loop ends that nothing else bound
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from kilowait.predict.dryrun.loops.index import IntArray, Question
+from kilowait.predict.dryrun.loops.loop_length import FARTHEST, first_other, searched
 
 MOST_QUESTIONS = 40
 MOST_SAMPLES = 5
 """Of a class whose items differ among themselves."""
 UNKNOWN_ITEMS = 1 << 20
-"""As many items are planned for where nothing says how many there are, and at most so many are told apart."""
-FARTHEST = 1 << 40
-"""No loop has more items than this."""
+"""At most so many items are told apart."""
+PLANNED, NEAR = 1 << 16, 1 << 12
+"""As many items are planned for where nothing says how many there are; an end is looked for near by first."""
 
 
 @dataclass
@@ -43,6 +44,7 @@ class LoopPlan:
     _inside: dict[Question, bool] = field(default_factory=dict)
     _length: int | None = None
     _classes: list[IntArray] | None = None
+    _tables: dict[Any, IntArray] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
@@ -61,11 +63,17 @@ class LoopPlan:
         """Whether anything was asked of the number of an item."""
         return bool(self._questions)
 
+    @property
+    def counts(self) -> bool:
+        """Whether a counter of the loop grows, so that it can go to an item by its number."""
+        return any(any(grown.values()) for grown in self.grown.values())
+
     def ask(self, question: Question) -> None:
         """Tell items apart by one more question."""
         if question not in self._questions and len(self._questions) < MOST_QUESTIONS:
             self._questions[question] = None
             self._classes = None
+            self._tables.clear()
 
     def bound(self, question: Question, answer: int, *, inside: bool) -> None:
         """The loop goes on while the answer is this one: the item with another is its last, left from `inside` it."""
@@ -102,17 +110,24 @@ class LoopPlan:
     def grew(self, counter: Any, item: int, by: int) -> None:
         """A counter grew in an item."""
         grown = self.grown.setdefault(counter, {})
-        expected = set(grown.values())
+        expected, table = set(grown.values()), self._tables.get(counter)
+        usual = _usual(grown)
+        if table is not None and item + 1 < len(table):
+            expected = {int(table[item + 1] - table[item])}
         grown[item] = by
-        if expected != {by}:
+        if expected != {by} or usual != _usual(grown):
             self._length = self._classes = None
+            self._tables.clear()
 
     def value(self, counter: Any, item: int) -> int:
         """By how much a counter has grown when `item` begins."""
         steps = set(self.grown.get(counter, {}).values())
         if len(steps) <= 1:
             return item * next(iter(steps), 0)
-        return int(self._table(counter, item + 1)[item])
+        table = self._tables.get(counter)
+        if table is None or item >= len(table):
+            self._tables[counter] = table = self._table(counter, max(NEAR, 2 * item))
+        return int(table[item])
 
     def next(self) -> int | None:
         """The next item to run, None when every class is represented."""
@@ -157,7 +172,7 @@ class LoopPlan:
     def _members(self) -> list[IntArray]:
         """The items of each class, in order; the first item alone."""
         if self._classes is None:
-            codes = self._codes(min(self.length, UNKNOWN_ITEMS))
+            codes = self._codes(min(self.length, UNKNOWN_ITEMS if self.length < FARTHEST else PLANNED))
             order = np.argsort(codes, kind="stable")
             ends = np.flatnonzero(np.diff(codes[order])) + 1
             self._classes = [part for part in np.split(order, ends) if len(part)]
@@ -187,8 +202,7 @@ class LoopPlan:
             return np.arange(length, dtype=np.int64) * (steps[0] if steps else 0)
         if codes is None:
             codes = self._codes(length)
-        later = [by for item, by in grown.items() if item] or steps
-        by_item = np.full(length, max(set(later), key=later.count), dtype=np.int64)
+        by_item = np.full(length, _usual(grown), dtype=np.int64)
         by_code: dict[int, list[int]] = {}
         for item, by in grown.items():
             if item < length:
@@ -203,15 +217,29 @@ class LoopPlan:
         """The number of items up to the first whose answer is another, FARTHEST where there is none."""
         steps = set() if question.counter is None else set(self.grown.get(question.counter, {}).values())
         if question.counter is not None and len(steps) > 1:
-            table = self._table(question.counter, min(self.limit, UNKNOWN_ITEMS))
-            return _first_other(question.answers(table), answer)
+            return self._end_in_table(question, answer)
         if question.counter is not None and steps in (set(), {0}):
             return FARTHEST
         step = 1 if question.counter is None else steps.pop()
-        flips = _first_other(question.answers(np.arange(1 << 12, dtype=np.int64) * step), answer)
+        flips = first_other(question.answers(np.arange(1 << 12, dtype=np.int64) * step), answer)
         if flips < FARTHEST or question.modulus:
             return flips
-        return _searched(question, answer, step, min(self.limit, FARTHEST) if self.limit > UNKNOWN_ITEMS else FARTHEST)
+        return searched(question, answer, step, min(self.limit, FARTHEST) if self.limit > UNKNOWN_ITEMS else FARTHEST)
+
+    def _end_in_table(self, question: Question, answer: int) -> int:
+        """The same for a counter that grows in some items: looked for near by first, then by its mean growth."""
+        most, length, end = min(self.limit, UNKNOWN_ITEMS), NEAR, FARTHEST
+        while end == FARTHEST:
+            length = min(length, most)
+            table = self._table(question.counter, length)
+            end = first_other(question.answers(table), answer)
+            if length == most:
+                break
+            length *= 8
+        mean_growth = float(table[-1]) / length
+        if end < FARTHEST or question.modulus or most < UNKNOWN_ITEMS or mean_growth <= 0:
+            return end
+        return searched(question, answer, mean_growth, FARTHEST)
 
     def _lacking(self, members: IntArray) -> int | None:
         """The item that a class still needs."""
@@ -238,6 +266,12 @@ class LoopPlan:
         return len(results) == 1 and results[0] in other_results
 
 
+def _usual(grown: Mapping[int, int]) -> int | None:
+    """By how much a counter grew in most items, those after the first where there are some."""
+    found = [by for item, by in grown.items() if item] or list(grown.values())
+    return max(set(found), key=found.count) if found else None
+
+
 def _holds(members: IntArray, item: int) -> bool:
     place = int(np.searchsorted(members, item))
     return place < len(members) and int(members[place]) == item
@@ -247,32 +281,3 @@ def _refined(codes: IntArray, answers: IntArray) -> IntArray:
     """Classes told apart by one more answer, numbered anew before the numbers grow too large."""
     codes = codes * (int(answers.max(initial=0)) + 1) + answers
     return np.unique(codes, return_inverse=True)[1] if codes.max(initial=0) > 1 << 40 else codes
-
-
-def _first_other(answers: IntArray, answer: int) -> int:
-    others = np.flatnonzero(answers != answer)
-    return int(others[0]) + 1 if len(others) else FARTHEST
-
-
-def _searched(question: Question, answer: int, step: int, most: int) -> int:
-    """The same by halves, for a question whose answer changes once: no remainder is in it."""
-    low, high = 0, most
-
-    def holds(item: int) -> bool:
-        return int(question.answers(np.array([item * step], dtype=np.int64))[0]) == answer
-
-    if question.relation == "==" or holds(high):
-        return _meets(question, step)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return high + 1
-
-
-def _meets(question: Question, step: int) -> int:
-    """Items up to the one where a counter is equal to a value far away."""
-    slope = question.slope * step
-    if question.relation != "==" or question.divisor != 1 or not slope:
-        return FARTHEST
-    item, rest = divmod(int(question.value) - question.shift - question.start, slope)
-    return item + 1 if not rest and 0 <= item < FARTHEST else FARTHEST

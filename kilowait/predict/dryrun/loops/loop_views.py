@@ -19,15 +19,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from kilowait.predict.dryrun.loops.index import Question
+from kilowait.predict.dryrun.loops.index import Index, Question
 from kilowait.predict.dryrun.loops.loader import adapt, batches
-from kilowait.predict.dryrun.loops.running_loop import Loop, index_of
+from kilowait.predict.dryrun.loops.running_loop import Loop
 from kilowait.predict.dryrun.recorder import Recorder
 
 DRAINED = 10_000
 """So many items of a stream are looked for at most, to find where it ends,"""
 DRAINED_S = 0.5
 """and for so many CPU seconds."""
+PASSED = 16
+"""Of a stream whose length is known, more items than this are not passed over: one is taken for another."""
 _LISTED = (list, tuple, str, bytes, dict, set, frozenset)
 _CHEAP: set[type] = {
     *map(type, (iter(()), iter([]), reversed([]), reversed(()), {}.items(), {}.keys(), {}.values())),
@@ -73,7 +75,7 @@ class View:
 
     def skip(self, count: int, recorder: Recorder) -> int | None:
         """Pass over items; None where there may be that many, else how many there were."""
-        if self.at is not None or count <= 0 or self._all_seen:
+        if self.at is not None or count <= 0 or self._all_seen or (self.length is not None and count > PASSED):
             return None
         passed = self._pass(count, recorder)
         self._all_seen = passed is None
@@ -158,6 +160,11 @@ class Zipped:
         if self._items is None:
             self._items = _zip(self.iterables, self.strict)
         return next(self._items)
+
+
+def index_of(loop: Loop, slope: int, start: int, item: int) -> Index:
+    """The number of an item of a loop."""
+    return Index.of(item, slope, start, loop.note, None, loop.span)
 
 
 def view(iterable: Any) -> View:

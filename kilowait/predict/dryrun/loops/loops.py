@@ -20,10 +20,11 @@ from kilowait.predict.dryrun.distributed.ranks import asserted
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter, counts
 from kilowait.predict.dryrun.loops.index import Index
 from kilowait.predict.dryrun.loops.leaving import CONDITION, Tests
-from kilowait.predict.dryrun.loops.loop_plan import FARTHEST, LoopPlan
+from kilowait.predict.dryrun.loops.loop_length import FARTHEST
+from kilowait.predict.dryrun.loops.loop_plan import LoopPlan
 from kilowait.predict.dryrun.loops.loop_views import Enumerated, View, Zipped, holds_state, view
 from kilowait.predict.dryrun.loops.running_loop import MOST_PADDING, Loop
-from kilowait.predict.dryrun.loops.unknown import number_of
+from kilowait.predict.dryrun.loops.unknown import not_zero, number_of
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.tally import Tally
 
@@ -65,6 +66,7 @@ class Loops:
             yield from iterable
             if self.recorder.tallies.open.calls != calls:
                 self._dull[site] = NEVER
+            self._skipped = 0
             return
         loop_view = view(iterable)
         loop = self._loop(site, line, loop_view.length)
@@ -145,7 +147,7 @@ class Loops:
         self.running.append(loop)
         try:
             while self._goes_on(loop, condition, may_change):
-                item = loop.next(_counts(loop))
+                item = loop.next(loop.plan.counts)
                 if item is None:
                     break
                 loop.begin(item)
@@ -255,6 +257,10 @@ class Loops:
         plain = kind in (builtins.int, builtins.float) and len(args) == 1 and not kwargs
         return number_of(kind, args[0]) if plain else kind(*args, **kwargs)
 
+    def divisor(self, value: Any) -> Any:
+        """What the program divides by, where a zero may be there only because values are not known."""
+        return not_zero(value) if self.recorder.unknown_answers else value
+
     def append(self, to: Any, value: Any) -> None:
         """`to.append(value)`, noted for the loops that may leave items out."""
         self._grows(to)
@@ -292,8 +298,3 @@ class Loops:
             made.extend((again * (missing // len(again) + 1))[:missing])
         self._skipped = 0
         return made
-
-
-def _counts(loop: Loop) -> bool:
-    """Whether a counter of the loop grows, so that it can go to an item by its number."""
-    return any(any(grown.values()) for grown in loop.plan.grown.values())

@@ -154,8 +154,14 @@ class _Rewriter(ast.NodeTransformer):
             return [node]
         return [ast.copy_location(ast.Expr(_call("left", ast.Constant(site))), node), node]
 
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        node.right = _divisor(node.op, node.right)
+        return node
+
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
+        node.value = _divisor(node.op, node.value)
         if self.depth and isinstance(node.op, ast.Add) and isinstance(node.value, ast.List):
             return _longer(node)
         return self._with_place(node, added_place(node, self.global_names))
@@ -209,14 +215,15 @@ class _Rewriter(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """A function may be called from a loop elsewhere: its appends count, and it leaves no loop around it."""
         outer = self.open_sites, self.global_names
-        self.open_sites, self.global_names = (
-            [],
-            {n for g in ast.walk(node) if isinstance(g, ast.Global) for n in g.names},
-        )
+        self.open_sites, self.global_names = [], set()
         self.depth += 1
         self.generic_visit(node)
         self.depth -= 1
         self.open_sites, self.global_names = outer
+        return node
+
+    def visit_Global(self, node: ast.Global) -> ast.AST:
+        self.global_names.update(node.names)
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]  # noqa: N815
@@ -273,6 +280,12 @@ def _longer(node: ast.AugAssign) -> ast.stmt:
     loaded: Any = copy.deepcopy(node.target)
     loaded.ctx = ast.Load()
     return ast.copy_location(ast.Assign([node.target], _call("longer", loaded, node.value)), node)
+
+
+def _divisor(operator: ast.operator, value: ast.expr) -> ast.expr:
+    """What is divided by, which may be zero only because items were left out."""
+    divides = isinstance(operator, (ast.Div, ast.FloorDiv)) and not isinstance(value, (ast.Constant, ast.Await))
+    return ast.copy_location(_call("divisor", value), value) if divides else value
 
 
 def _thunk(test: ast.expr) -> ast.expr:

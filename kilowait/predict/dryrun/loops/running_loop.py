@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter
-from kilowait.predict.dryrun.loops.index import Index, Question
+from kilowait.predict.dryrun.loops.index import Question
 from kilowait.predict.dryrun.loops.known_trainers import of_known_trainer
-from kilowait.predict.dryrun.loops.loop_plan import FARTHEST, LoopPlan
+from kilowait.predict.dryrun.loops.loop_length import FARTHEST
+from kilowait.predict.dryrun.loops.loop_plan import LoopPlan
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.tally import Tally
 
@@ -293,8 +294,3 @@ class Loop:
             value = table[slope * self.item + start]
             for item in range(min(MOST_PADDING, self.plan.length)):
                 table.setdefault(slope * item + start, value)
-
-
-def index_of(loop: Loop, slope: int, start: int, item: int) -> Index:
-    """The number of an item of a loop."""
-    return Index.of(item, slope, start, loop.note, None, loop.span)

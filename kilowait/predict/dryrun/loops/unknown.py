@@ -96,6 +96,12 @@ def number_of(kind: Any, value: Any) -> Any:
     return unknown(kind(value)) if is_unknown(value) else kind(value)
 
 
+def not_zero(value: Any) -> Any:
+    """A number in the place of zero: a count a class, or of what passed a test, is above zero in a run on data."""
+    is_zero = isinstance(value, (int, float)) and type(value) is not Index and float(value) == 0.0
+    return unknown(SOME) if is_zero else value
+
+
 def _note() -> None:
     if by_the_program():
         _decide[0]()

@@ -19,6 +19,8 @@ def pretend_copies() -> None:
     def deepcopy(self: Any, memo: Any) -> Any:
         names = [name for name in vars(self) if name.startswith(_OWN) or name == _CONSTANT]
         remembered = {name: vars(self).pop(name) for name in names}
+        if isinstance(self, FakeTensor):  # its mode is everybody's; what it holds is given back once
+            memo[id(self.fake_mode)] = self.fake_mode
         try:
             if _CONSTANT in remembered:
                 self.constant = None

@@ -138,6 +138,36 @@ def _random() -> None:
             setattr(owner, name, lambda *_, _count=count, **__: _states(_count))
         for name in ("set_rng_state", "set_rng_state_all"):
             setattr(owner, name, _answering(None))
+    torch.Generator = _Generator  # type: ignore[misc]
+
+
+class _GeneratorType(type(torch.Generator)):  # type: ignore[misc]
+    """Stands for `torch.Generator` wherever that is asked for as a type."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, _RealGenerator)
+
+
+_RealGenerator = torch.Generator
+
+
+class _Generator(torch.Generator, metaclass=_GeneratorType):
+    """A generator of any device: it draws on the host, which has a state, and says that it is where it was asked."""
+
+    def __new__(cls, device: Any = "cpu") -> Any:
+        """Only the host has one in a build for the CPU."""
+        return super().__new__(cls)
+
+    def __init__(self, device: Any = "cpu") -> None:
+        self._device = torch.device(device)
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        """Where it was asked for."""
+        return self._device
+
+
+_Generator.__name__ = _Generator.__qualname__ = "Generator"
 
 
 def _states(count: int) -> Any:

@@ -115,7 +115,8 @@ def _count_parameters(recorder: Recorder) -> Callable[[Any, bool], None]:
                 recorder.parameters -= before.numel()
 
     def learnt(optimizer: Any, first: bool) -> None:
-        copies = {id(p): p for group in optimizer.param_groups for p in group["params"] if id(p) not in counted}
+        stepped = [p for group in optimizer.param_groups for p in group["params"] if not hasattr(p, "of_others")]
+        copies = {id(p): p for p in stepped if id(p) not in counted}
         if not first:
             recorder.parameters += sum(parameter.numel() for parameter in copies.values())
         counted.update(copies)

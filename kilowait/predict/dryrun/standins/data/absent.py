@@ -105,7 +105,6 @@ class Absent:
     def __init__(self, recorder: Recorder, folder: Path) -> None:
         self.recorder, self.folder = recorder, folder
         self.written: set[str] = set()
-        self.saved: set[str] = set()
 
     def size_of(self, path: Any) -> AbsentSize:
         """What a file that is not there is taken to be."""
@@ -144,8 +143,6 @@ class Absent:
         if not isinstance(path, (str, os.PathLike)):
             return False
         text = str(os.fspath(path))
-        if os.path.abspath(text) in self.saved:  # by this program, in this dry run
-            return True
         if _of_the_system(text) or text in self.written:
             return False
         return given_for(self.recorder.assumed, text) is not None or published_facts.data_file(text) is not None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count, cycle, islice
 from typing import Any
 
 from kilowait.predict.dryrun.standins.data.absent import (
@@ -26,11 +27,26 @@ MOST_ROWS = 200_000
 LETTERS = "etaoinsrhldcumfpgwybvkxjqzETAOINSRHLDCUMFPGWYBVKXJQZ.,;:!?'-&$3\n "
 WORDS_IN_A_LINE = 12
 VOCABULARY = 10_000
+_open, _listdir = open, os.listdir  # the program finds others
 
 
-def words(count: int, vocabulary: int, first: int = 0) -> Iterator[str]:
-    """`count` words of a vocabulary, each of which comes again after all others."""
-    return (_word((first + number) % vocabulary) for number in range(count))
+def vocabulary_of(size: int, path: Any) -> list[str]:
+    """So many different words, those of the texts beside a file before made ones."""
+    known = _words_beside(path)
+    made = (word for word in map(_word, count()) if word not in known)
+    return [*known, *islice(made, max(0, size - len(known)))][:size]
+
+
+def _words_beside(path: Any) -> dict[str, None]:
+    """The words of the texts beside a file: one data set's files for training and for tests share a vocabulary."""
+    folder, name = os.path.split(os.path.abspath(str(path)))
+    found: dict[str, None] = {}
+    with suppress(OSError):
+        beside = [entry for entry in _listdir(folder) if os.path.splitext(entry)[1] == os.path.splitext(name)[1]]
+        for entry in sorted(beside):
+            with _open(os.path.join(folder, entry), encoding="utf-8", errors="replace") as stream:
+                found.update(dict.fromkeys(stream.read(MOST_BYTES).split()))
+    return found
 
 
 def _word(number: int) -> str:
@@ -84,7 +100,7 @@ def text_of(absent: Absent, path: Any) -> str:
         return _table(absent, size, "," if suffix == ".csv" else "\t")
     facts = size.facts or {}
     if "words" in facts and "vocabulary" in facts:
-        return _lines(absent, size)
+        return _lines(absent, size, path)
     wanted = _bytes(size, DEFAULT_BYTES)
     length = min(wanted, MOST_BYTES)
     more = f"; {length:,} of them stand for all" if length < wanted else ""
@@ -100,14 +116,15 @@ def _bytes(size: AbsentSize, default: int) -> int:
     return int((size.facts or {}).get("bytes", default))
 
 
-def _lines(absent: Absent, size: AbsentSize) -> str:
+def _lines(absent: Absent, size: AbsentSize, path: Any) -> str:
+    """Lines of equally many words, each of which comes again after all others."""
     facts = size.facts or {}
-    lines, count, vocabulary = facts["lines"], facts["words"], facts["vocabulary"]
-    absent.said(size, f"{lines:,} lines, {count:,} words, {vocabulary:,} of them different")
-    made, done = [], 0
+    lines, words = facts["lines"], facts["words"]
+    absent.said(size, f"{lines:,} lines, {words:,} words, {facts['vocabulary']:,} of them different")
+    endless, made, done = cycle(vocabulary_of(facts["vocabulary"], path)), [], 0
     for line in range(lines):
-        until = count * (line + 1) // lines
-        made.append(" ".join(words(until - done, vocabulary, done)))
+        until = words * (line + 1) // lines
+        made.append(" ".join(islice(endless, until - done)))
         done = until
     return "\n".join(made) + "\n"
 
@@ -169,7 +186,7 @@ def binary_of(absent: Absent, path: Any) -> BinaryFile:
     size = absent.size_of(path)
     suffix = os.path.splitext(str(path).lower())[1]
     size_bytes = _bytes(size, DEFAULT_TOKEN_BYTES if suffix in TOKENS else DEFAULT_BYTES)
-    is_said = suffix in IMAGES or os.path.abspath(str(path)) in absent.saved
+    is_said = suffix in IMAGES
     if "vocab_size" not in (size.facts or {}) and not is_said:  # of images their folder is said
         absent.said(size, f"{size_bytes:,} bytes")
     return BinaryFile(size_bytes, path)

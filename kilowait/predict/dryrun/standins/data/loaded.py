@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -84,18 +85,18 @@ def numbers(absent: Absent, path: str) -> Any:
 
 def stand_in_checkpoints(absent: Absent) -> None:
     """Replace what saves and loads, and what takes a checkpoint as its state."""
-    saved: dict[str, Any] = {}
+    saved: list[Any] = []
     real = torch.load
 
-    def save(value: Any, file: Any, *_: Any, **__: Any) -> None:
-        if isinstance(file, (str, os.PathLike)):
-            saved[_key(file)] = tree_map(_shape, value)
-            absent.saved.add(_key(file))
+    def save(value: Any, file: Any = None, *_: Any, **__: Any) -> None:
+        saved.append(tree_map(_shape, value))
+        _write(file, _MARK + str(len(saved) - 1).encode())
 
     @wraps(real)
     def load(file: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(file, (str, os.PathLike)) and _key(file) in saved:
-            return tree_map(lambda value: _again(value, map_location), saved[_key(file)])
+        number = _saved_as(file)
+        if number is not None:
+            return tree_map(lambda value: _again(value, map_location), saved[number])
         if not isinstance(file, BinaryFile) and not absent.stands_in(file):
             return real(file, map_location, *args, **kwargs)
         return loaded(absent, str(getattr(file, "path", file)))
@@ -105,8 +106,32 @@ def stand_in_checkpoints(absent: Absent) -> None:
     _pickles(absent)
 
 
-def _key(file: Any) -> str:
-    return os.path.abspath(os.fspath(file))
+_MARK = b"saved in a dry run, number "
+"""With this and a number begins a file that was saved, so that it may be renamed, copied and asked for."""
+
+
+def _write(file: Any, contents: bytes) -> None:
+    if not isinstance(file, (str, os.PathLike)):
+        file.write(contents)
+        return
+    with suppress(OSError), open(file, "wb") as stream:
+        stream.write(contents)
+
+
+def _saved_as(file: Any) -> int | None:
+    """The number of what was saved in a file, None where it is none of this program's."""
+    if isinstance(file, (str, os.PathLike)):
+        if not os.path.isfile(file):
+            return None
+        with open(file, "rb") as stream:
+            return _saved_as(stream)
+    if isinstance(file, BinaryFile) or not hasattr(file, "read") or not hasattr(file, "seek"):
+        return None
+    place = file.tell()
+    contents = file.read(len(_MARK) + 12)
+    file.seek(place)
+    begins = isinstance(contents, bytes) and contents.startswith(_MARK)
+    return int(contents[len(_MARK) :]) if begins else None
 
 
 def loaded(absent: Absent, path: str) -> Any:
