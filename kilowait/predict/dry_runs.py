@@ -12,6 +12,7 @@ from typing import Any, Self
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.predict.assumed import lines
+from kilowait.predict.board_memory.memory_need import memory_need
 from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.dry_runner import DryRunner
@@ -139,12 +140,12 @@ def totals(run: DryRun) -> dict[str, float]:
 
 
 def memory_lack(run: DryRun, gpu_type: str) -> str:
-    """Why a program does not fit on one GPU of a type; empty where it does, as far as its dry run tells."""
-    available = GPU_TYPES[gpu_type].memory_bytes
-    if run.peak_memory_bytes <= available:
+    """Why a program does not fit on one GPU of a type; empty where it may, as far as its dry run tells."""
+    need = memory_need(run, gpu_type)
+    if need.fits:
         return ""
-    at_least = "at least " if run.completeness == Completeness.PARTIAL else ""
-    return f"needs {at_least}{run.peak_memory_bytes / 1e9:,.0f} GB, has {available / 1e9:,.0f} GB"
+    at_least = "at least " if need.partial else ""
+    return f"needs {at_least}{need.expected / 1e9:,.0f} GB, has {GPU_TYPES[gpu_type].memory_bytes / 1e9:,.0f} GB"
 
 
 def scaled(value: float) -> str:

@@ -188,7 +188,7 @@ def checked(data: bytes, program: DryProgram, target: str) -> DryRun:
     numbers = [run.steps, run.parameters, run.peak_memory_bytes, run.seconds, run.samples, run.limit_s]
     for op in run.operations:
         numbers += [op.count, op.flops, op.bytes_read, op.bytes_written, op.kernels]
-    numbers.append(run.world)
+    numbers += [run.world, *vars(run.footprint).values()]
     for exchange in run.exchanges:
         numbers += [exchange.bytes, exchange.count, exchange.ranks]
     if not all(math.isfinite(number) and number >= 0 for number in numbers):

@@ -36,7 +36,7 @@ def record_forward(recorder: Recorder, text: str, name: str) -> float:
         model = model.to(recorder.target)
         inputs = _moved(namespace["get_inputs"](), recorder.target)
         recorder.muted -= 1
-        recorder.watch(part for part in tree_leaves((list(model.parameters()), list(model.buffers()), inputs))
+        recorder.tensors.follow(part for part in tree_leaves((list(model.parameters()), list(model.buffers()), inputs))
                        if isinstance(part, Tensor))  # fmt: skip
         with torch.no_grad():
             model(*inputs)

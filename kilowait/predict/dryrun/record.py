@@ -110,12 +110,33 @@ class Exchange:
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """Bytes on the device at the moment at which a program needs most, by what they are.
+
+    `activations` are all tensors that are not `parameters`, `gradients` or made by an `optimizer`; `workspace` is what
+    the operator takes that runs then. `held` is what tensors need in the segments of PyTorch's allocator, with the
+    fragments that nothing else can use, `held_with_workspace` the same where every kernel gets its workspace too (where
+    memory is short, cuDNN takes kernels that need less), and `cached` what the allocator would ever ask for, had the
+    device no end. Not in it: CUDA's own share.
+    """
+
+    parameters: float = 0.0
+    gradients: float = 0.0
+    optimizer: float = 0.0
+    activations: float = 0.0
+    workspace: float = 0.0
+    held: float = 0.0
+    held_with_workspace: float = 0.0
+    cached: float = 0.0
+
+
+@dataclass(frozen=True)
 class DryRun:
     """The work of one source when it runs on `target` ("cuda": one GPU of whatever type; "cpu").
 
     `steps` are optimizer steps (0 where there is no optimizer), `parameters` how many numbers its modules learn,
-    `peak_memory_bytes` the most that lived on the target at once (no allocator overhead). `reason` says why a run is
-    not whole. `seconds` is what the dry run itself took, measured.
+    `peak_memory_bytes` the most that lived on the target at once (no allocator overhead; `footprint` has more).
+    `reason` says why a run is not whole. `seconds` is what the dry run itself took, measured.
 
     `assumptions` are what the record rests on, a line for the user each, and `assumed_how` says of each how
     it is known (one of `HOW`); `missing` names operators and packages whose
@@ -150,6 +171,7 @@ class DryRun:
     interpreter: str = field(default="", compare=False)  # how it was had, no part of what was found
     world: int = 1
     exchanges: tuple[Exchange, ...] = ()
+    footprint: Footprint = Footprint()
 
     def to_json(self) -> bytes:
         """The record as JSON; `dry_runner.read_dry_run` is its inverse."""
@@ -157,6 +179,10 @@ class DryRun:
         fields["operations"] = [_written(operation) for operation in self.operations]
         if self.exchanges:
             fields["exchanges"] = [vars(exchange) for exchange in self.exchanges]
+        if self.footprint.held:
+            fields["footprint"] = vars(self.footprint)
+        else:
+            del fields["footprint"]
         if self.world == 1:
             fields.pop("world", None)  # a record that was read has not got what it did not name
         return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")

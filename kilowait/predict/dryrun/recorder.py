@@ -10,7 +10,7 @@ Not covered: who runs the program, and in which sandbox; loops (the recorder's t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, UnsupportedOperatorException
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kilowait.predict.dryrun.child.older_torch import STORAGES_LAST, when_gone
 from kilowait.predict.dryrun.child.operator_facts import DEVICE, facts_of
 from kilowait.predict.dryrun.child.speed_settings import precision_of, tries_algorithms
 from kilowait.predict.dryrun.child.values_said import mark_doubt, same_said, value_said
@@ -36,6 +35,7 @@ from kilowait.predict.dryrun.sizes import sized
 from kilowait.predict.dryrun.standins.packages.custom_operators import guessed_result
 from kilowait.predict.dryrun.standins.packages.unmodelled_calls import UnmodelledCalls
 from kilowait.predict.dryrun.tally import Key, Tallies
+from kilowait.predict.dryrun.tensor_memory.storages import StorageWatch
 from kilowait.predict.dryrun.tensors import (
     CUDA,
     META,
@@ -73,9 +73,9 @@ class Recorder:
 
     Whoever shortens a loop opens a tally an item and settles it under its weight. `scalar` is what the value of any
     tensor is said to be. `guesses` are the reasons why the record is not whole. `bodies` are the program's
-    own operators by name, `unmodelled` those whose time is missing. `live_bytes` and `peak_memory_bytes`
-    count storages on the target. While `muted` is above zero nothing is counted; `stopping` is set when
-    the program is being ended from outside, and `decisions` counts how often it asked whether a tensor holds true.
+    own operators by name, `unmodelled` those whose time is missing. `tensors` follows their memory. While `muted` is
+    above zero nothing is counted; `stopping` is set when the program is being ended from outside, and `decisions`
+    counts how often it asked whether a tensor holds true.
     `assumed` are the sizes that the user gave; `assumptions`, `missing` and `unset` are for the user to read.
 
     `unknown_answers` counts the values that were asked for and are not known, `built` parameters that were made.
@@ -88,8 +88,6 @@ class Recorder:
     parameters: float = 0.0
     guesses: dict[str, None] = field(default_factory=dict)
     bodies: dict[str, Any] = field(default_factory=dict)
-    live_bytes: float = 0.0
-    peak_memory_bytes: float = 0.0
     muted: int = 0
     stopping: bool = False
     decisions: int = 0
@@ -106,7 +104,9 @@ class Recorder:
     flops: dict[Key, float] = field(default_factory=dict)
     read: set[int] = field(default_factory=set)
     _costs: dict[Key, _Cost] = field(default_factory=dict)
-    _storages: dict[int, tuple[int, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tensors = StorageWatch(self.target)
 
     @property
     def steps(self) -> float:
@@ -161,31 +161,6 @@ class Recorder:
     def unset_variable(self, name: str) -> None:
         """The program read an environment variable that is not there."""
         _add(self.unset, name)
-
-    def watch(self, tensors: Iterable[Tensor]) -> None:
-        """Follow the memory of new tensors on the target: it is given back when no tensor shares the storage."""
-        for tensor in tensors:
-            if tensor.device.type != self.target or tensor.layout != torch.strided:
-                continue
-            storage = tensor.untyped_storage()
-            key = storage._cdata
-            if key in self._storages:
-                continue
-            size = storage.nbytes()
-            self._storages[key] = (size, when_gone(storage, partial(self._free, key)))
-            self.live_bytes += size
-            if self.live_bytes > self.peak_memory_bytes:
-                self._sweep()
-                self.peak_memory_bytes = max(self.peak_memory_bytes, self.live_bytes)
-
-    def _free(self, key: int, _gone: Any = None) -> None:
-        self.live_bytes -= self._storages.pop(key, (0, None))[0]
-
-    def _sweep(self) -> None:
-        """Give back what is gone, where PyTorch does not say so by itself."""
-        if not STORAGES_LAST:
-            for key in [key for key, (_, reference) in self._storages.items() if reference.expired()]:
-                self._free(key)
 
 
 def _add(lines: dict[str, None], line: str) -> None:
@@ -267,7 +242,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if operator.counted:
                 flops = partial(_flops, func, args, kwargs, result)
                 self.recorder.see(op, inputs, outputs, attributes_of(args, kwargs), flops)
-            self.recorder.watch(outputs)
+            self.recorder.tensors.called(op, inputs, outputs)
         return result
 
     def _called(self, func: Any, args: Any, kwargs: Any) -> Any:

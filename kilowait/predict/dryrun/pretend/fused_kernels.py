@@ -49,7 +49,8 @@ def _kernel(recorder: Recorder, mode: str) -> Any:
         state, weights = others[1:3] if packed else others[:2]
         states = [state] if isinstance(state, Tensor) else list(state)
         about = [mode, *others[3 if packed else 2 :]]
-        return tuple(_Recurrent.apply(recorder, about, len(states), data, *states, *weights))  # type: ignore[no-untyped-call]
+        learns = torch.is_grad_enabled()
+        return tuple(_Recurrent.apply(recorder, about, learns, len(states), data, *states, *weights))  # type: ignore[no-untyped-call]
 
     return run
 
@@ -58,24 +59,35 @@ class _Recurrent(torch.autograd.Function):
     """A stack of recurrent layers: (data, states, weights) to (output, last states)."""
 
     @staticmethod
-    def forward(ctx: Any, recorder: Recorder, about: list[Any], count: int, data: Tensor, *rest: Tensor) -> Any:
+    def forward(
+        ctx: Any, recorder: Recorder, about: list[Any], learns: bool, count: int, data: Tensor, *rest: Tensor
+    ) -> Any:
         states, weights = rest[:count], rest[count:]
         directions = 2 if about[5] is True else 1
         output = data.new_empty((*data.shape[:-1], directions * states[0].shape[-1]))
         last_states = [state.new_empty(state.shape) for state in states]
         ctx.recorder, ctx.about, ctx.flops = recorder, about, recurrent_flops(data, weights)
-        ctx.save_for_backward(data, *rest)
+        reserve = data.new_empty(_reserved(data, weights, about) if learns else 0)
+        ctx.save_for_backward(data, *rest, output, reserve)
         _see(recorder, "aten._cudnn_rnn", [data, *rest], [output, *last_states], about, ctx.flops)
         return (output, *last_states)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         """A gradient for the data and one for the weights: twice the work."""
-        saved_tensors = ctx.saved_tensors
+        saved_tensors = ctx.saved_tensors[:-2]
         input_gradients = [tensor.new_empty(tensor.shape) for tensor in saved_tensors]
         inputs = [*saved_tensors, *(gradient for gradient in gradients if gradient is not None)]
         _see(ctx.recorder, "aten._cudnn_rnn_backward", inputs, input_gradients, ctx.about, 2 * ctx.flops)
-        return None, None, None, *input_gradients
+        return None, None, None, None, *input_gradients
+
+
+def _reserved(data: Tensor, weights: Sequence[Tensor], about: list[Any]) -> int:
+    """Numbers that cuDNN keeps for the backward pass: of each position the gates, and two states beside them."""
+    positions = data.numel() // data.shape[-1]
+    gates = {"lstm": 4, "gru": 3}.get(about[0], 1)
+    to_states = [weight for weight in weights if weight.dim() == 2][1::2]
+    return positions * sum((gates + 2) * weight.shape[0] // gates for weight in to_states)
 
 
 def recurrent_flops(data: Tensor, weights: Sequence[Tensor]) -> float:

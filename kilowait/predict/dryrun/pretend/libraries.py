@@ -62,9 +62,11 @@ def _count_steps(recorder: Recorder, learnt: Callable[[Any, bool], None]) -> Non
 
     def begun(*_: Any) -> None:
         depth[0] += 1
+        recorder.tensors.stepping += 1
 
     def stepped(optimizer: Any, *_: Any) -> None:
         depth[0] -= 1
+        recorder.tensors.stepping -= 1
         if depth[0] == 0:  # an optimizer may step another inside
             recorder.tallies.open.steps += 1.0
             if optimizer not in stepping:
