@@ -1,7 +1,8 @@
 """Operators that a device runs as one kernel, and that would fall apart into many on tensors without data.
 
 Recurrent layers are one operation forward and one backward, as cuDNN runs them; scaled dot-product attention on a GPU
-is the flash kernel for half precision without a mask, and the memory-efficient one otherwise. Dropout draws and scales at once.
+is the flash kernel for half precision without a mask, and the memory-efficient one otherwise. Dropout draws and scales
+at once.
 
 Only for a child that does nothing but a dry run: there is no way back.
 """
@@ -142,7 +143,7 @@ def attention(
 _real_dropout: Any = torch.dropout
 
 
-def _dropout(input: Tensor, p: float, train: bool) -> Tensor:
+def _dropout(input: Tensor, p: float, train: bool) -> Tensor:  # noqa: A002 - the operator names it so
     """Drawing and scaling in one kernel, as on a GPU."""
     if train and 0 < p < 1 and input.device.type == "cuda":
         kept: Tensor = torch.native_dropout(input, p, train)[0]
