@@ -20,6 +20,7 @@ from ray.serve import Application
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
 from kilowait.core.private_files import private_folder
+from kilowait.files.job_outputs import OutputSettings
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
@@ -82,6 +83,14 @@ class Options(BaseModel):
     container_image: str = ""
     """For the isolation `container`: the image that jobs run in; it has `python3`."""
 
+    outputs: str = ""
+    """Where files that jobs keep (`--output`) are kept: a folder that every node sees, or a URL such as
+    `s3://bucket/path`. By default the folder `outputs` beside an SQLite history; nowhere with PostgreSQL."""
+    outputs_gb: PositiveFloat = 10.0
+    """What is kept at most of a job on a node, in gigabytes."""
+    outputs_days: float = Field(default=30.0, ge=0, allow_inf_nan=False)
+    """How long it is kept; 0 for ever."""
+
     def settings(self) -> SchedulerSettings:
         """For the scheduler actor; raises InputError for an environment variable that is not set."""
         options = json.loads(self.policy_options) if isinstance(self.policy_options, str) else self.policy_options
@@ -95,7 +104,14 @@ class Options(BaseModel):
             grow_to=grow_to,
             allow_open_cluster=self.allow_open_cluster,
             isolation=self.isolation_settings(),
+            outputs=self.output_settings(),
         )
+
+    def output_settings(self) -> OutputSettings:
+        """For whoever keeps files of jobs."""
+        url = _absolute(_looked_up(self.database))
+        beside = str(Path(url.removeprefix(SQLITE)).parent / "outputs") if url.startswith(SQLITE) else ""
+        return OutputSettings(url=self.outputs or beside, max_bytes=int(self.outputs_gb * 1e9), days=self.outputs_days)
 
     def isolation_settings(self) -> IsolationSettings:
         """For whoever runs jobs; raises InputError for a mount that is not there."""
@@ -105,7 +121,7 @@ class Options(BaseModel):
             memory_per_gpu_bytes=per_gpu,
             mounts=tuple(map(mount_of, self.mounts)),
             image=self.container_image,
-            hidden=own_files(_absolute(_looked_up(self.database))),
+            hidden=(*own_files(_absolute(_looked_up(self.database))), *self.output_settings().folders),
         )
 
 

@@ -116,6 +116,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     per_gpu = "what a job may hold of the node's memory for each of its GPUs (default: its share)"
     add("--memory-gb-per-gpu", type=float, metavar="GB", help=per_gpu)
     add("--container-image", default="", metavar="IMAGE", help="for --isolation container")
+    kept = "where files that jobs keep are kept: a folder or s3://bucket/path (default: beside an SQLite history)"
+    add("--outputs", default="", metavar="URL", help=kept)
     add("--allow-open-cluster", action="store_true", help="serve even where Ray answers clients without its token")
     return parser.parse_args(argv)
 
@@ -133,6 +135,7 @@ def _options(args: argparse.Namespace) -> Options:
         software=dict(map(software_of, args.software)),
         memory_gb_per_gpu=args.memory_gb_per_gpu,
         container_image=args.container_image,
+        outputs=args.outputs,
     )
 
 

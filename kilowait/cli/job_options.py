@@ -27,6 +27,8 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add("--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
     add("--env", type=pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
     add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
+    kept = "a file, folder or pattern (*.pt) of its folder that is kept when it ends; repeatable; see kilowait fetch"
+    add("--output", action="append", metavar="PATH", help=kept)
     add("--timeout-s", type=float, metavar="S", help="end it after so many seconds")
     add("--max-attempts", type=int, metavar="N", help="attempts in all when its node is lost (default: 3)")
 
@@ -50,6 +52,7 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         labels=dict(args.label) or None,
         environment=dict(args.env) or None,
         timeout_s=args.timeout_s,
+        outputs=args.output,
         software=args.software,
         max_attempts=args.max_attempts,
     )

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilowait.cli import awaiting
+from kilowait.cli import awaiting, fetch
 from kilowait.cli.job_options import add_job, asked, pair
 from kilowait.client import model_text, service_text
 from kilowait.core.control_characters import LINES, escaped, escaped_all
@@ -77,6 +77,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     logs.add_argument(
         "--rank", type=int, default=0, metavar="N", help="of which node, for a job on several (default: 0)"
     )
+    fetch_text = "bring the files that a job kept (submit --output) here"
+    fetch.add_options(_add(commands, "fetch", fetch_text, fetch.fetch, fetch.shown))
     _add(commands, "cluster", "the GPUs by type and the nodes", lambda _, c: c.cluster(), service_text.cluster)
     health_text = "whether the service can do its work, and how it keeps jobs apart"
     _add(commands, "health", health_text, lambda _, c: c.health(), service_text.health)

@@ -109,6 +109,19 @@ class Client:
         """A piece of a job's log."""
         return self.ask("GET", f"/v1/jobs/{_part(job_id)}/logs", params={"offset": offset, "rank": rank})
 
+    def outputs(self, job_id: str) -> Json:
+        """The files that a job kept, by node."""
+        return self.ask("GET", f"/v1/jobs/{_part(job_id)}/outputs")
+
+    def output(self, job_id: str, path: str, *, rank: int = 0) -> Iterator[bytes]:
+        """One of these files in pieces; a ServiceError where it breaks off."""
+        where = f"/v1/jobs/{_part(job_id)}/outputs/{quote(path)}"
+        with self._send("GET", where, params={"rank": rank}, stream=True) as answer:
+            try:
+                yield from answer.iter_content(1 << 20)
+            except requests.RequestException as error:
+                raise ServiceError(f"{self.url}: {path} broke off ({_reason(error)}); fetch again") from error
+
     def health(self) -> Json:
         """Whether the service can do its work, also where it cannot; needs no token."""
         return self.ask("GET", "/v1/health", may_fail=True)

@@ -4,7 +4,7 @@ These are records that are kept as JSON; `checked` is the one place where a requ
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 import msgspec
@@ -30,7 +30,8 @@ class Program(Struct, frozen=True, kw_only=True):
     """A Python program: `files` are texts by relative path, `entrypoint` the one that is run.
 
     `environment` is all that it sees besides a minimal set of variables. It is ended after `timeout_s` seconds, None
-    for never. `software` is the environment of the operator's that was chosen, and `python` its interpreter.
+    for never. `software` is the environment of the operator's that was chosen, and `python` its interpreter. `outputs`
+    are the files and folders that are kept of what it leaves in its folder.
     """
 
     files: Mapping[str, str]
@@ -40,6 +41,7 @@ class Program(Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     software: str = ""
     python: str = ""
+    outputs: tuple[str, ...] = ()
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -129,13 +131,21 @@ def checked(request: Request) -> str:
         raise InputError(f"max_attempts must be >= 1, got {request.retry.max_attempts!r}")
     _check_program(program)
     try:
-        told = msgspec.structs.replace(request, dry_run="")
-        encoded = msgspec.json.encode(told, order="sorted")
-        if msgspec.json.decode(encoded, type=Request) != told:
+        encoded = _asked(request)
+        if msgspec.json.decode(encoded, type=Request) != msgspec.structs.replace(request, dry_run=""):
             raise InputError("the request does not read back as it was written: is a number infinite or not a number?")
     except (UnicodeEncodeError, msgspec.ValidationError) as error:
         raise InputError(f"the request cannot be kept: {error}") from error
     return hashlib.sha256(encoded).hexdigest()
+
+
+def _asked(request: Request) -> bytes:
+    """What two requests by one key must agree in, as the first release wrote it where nothing newer is asked for."""
+    fields = msgspec.to_builtins(request)
+    del fields["dry_run"]
+    if not request.program.outputs:
+        del fields["program"]["outputs"]
+    return msgspec.json.encode(fields, order="sorted")
 
 
 def printable(reason: str) -> str:
@@ -185,6 +195,16 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _check_outputs(patterns: Sequence[str]) -> None:
+    """Raises InputError for outputs that can mean nothing in a job's folder."""
+    if len(patterns) > MAX_ENTRIES:
+        raise InputError(f"outputs: {len(patterns):,} of them, the limit is {MAX_ENTRIES}; name folders")
+    for pattern in patterns:
+        inside = not pattern.startswith("/") and ".." not in pattern.split("/")
+        if not (inside and pattern.strip("/") and len(pattern) <= MAX_NAME and pattern.isprintable()):
+            raise InputError(f"output {pattern[:100]!r}: give a path in the job's folder, as in checkpoints/ or *.pt")
+
+
 def _check_program(program: Program) -> None:
     """Raises InputError for an entrypoint that is not there, a path that leaves the folder, or a bad timeout."""
     if program.entrypoint not in program.files:
@@ -196,6 +216,7 @@ def _check_program(program: Program) -> None:
         if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
             raise InputError(f"file {name!r}: give a path inside the job's own folder")
     check_environment(program.environment)
+    _check_outputs(program.outputs)
     _check_characters("arguments", *program.arguments)
     if any("\0" in argument for argument in program.arguments):
         raise InputError("arguments must have no NUL byte")

@@ -43,6 +43,13 @@ class JobLog:
             segment.unlink()
 
 
+def add_to_log(folder: Path, data: bytes) -> None:
+    """Write behind a log whose writer has ended."""
+    if data:
+        with (_segments(folder) or [folder / f"{0:016d}.log"])[-1].open("ab") as file:
+            file.write(data)
+
+
 def read_log(folder: Path, offset: int = 0, limit: int = 65536) -> tuple[int, bytes]:
     """At most `limit` bytes from `offset` on, or from the oldest that is kept; and where they begin."""
     segments = [(int(path.stem), path) for path in _segments(folder)]

@@ -23,7 +23,7 @@ from ..wire import schemas
 from ..wire.batch_schemas import Batch, BatchAnswers
 from ..wire.problems import MEDIA_TYPE, BodyLimit, Refusal, install
 from ..wire.why_schemas import IfOn, WhatIf, Why
-from . import batches, job_lists, learned_models, operating, pages
+from . import batches, job_lists, kept_outputs, learned_models, operating, pages
 from .access import At, Reader, Submitter
 from .large_bodies import LargeBodies
 from .own_jobs import OVER, own, view
@@ -53,7 +53,15 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
     app.state.wrong_tokens = WrongTokens()
     app.add_middleware(LargeBodies)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
-    for part in (router, job_lists.router, operating.router, operating.plain, learned_models.router, pages.router):
+    for part in (
+        router,
+        job_lists.router,
+        kept_outputs.router,
+        operating.router,
+        operating.plain,
+        learned_models.router,
+        pages.router,
+    ):
         app.include_router(part)
     install(app)
     return app

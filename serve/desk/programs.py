@@ -36,6 +36,7 @@ def program_of(asked: schemas.SubmissionBody) -> Program:
         arguments=tuple(asked.arguments),
         environment=asked.environment,
         timeout_s=asked.timeout_s,
+        outputs=tuple(asked.outputs),
     )
 
 

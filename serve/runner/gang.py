@@ -25,6 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import Attempt, Ending, Program
 from kilowait.core.units import WHOLE
+from kilowait.files.job_outputs import OutputSettings
 from kilowait.isolation.modes import IsolationSettings
 
 from .runner import Runner
@@ -39,8 +40,15 @@ SETTLE_S = 60.0
 class Gang:
     """The runners of an attempt by rank. Making one changes nothing: `make` does."""
 
-    def __init__(self, attempt: Attempt, grace_s: float, isolation: IsolationSettings | None = None) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        grace_s: float,
+        isolation: IsolationSettings | None = None,
+        outputs: OutputSettings | None = None,
+    ) -> None:
         self.attempt, self._grace_s, self._isolation = attempt, grace_s, isolation or IsolationSettings()
+        self._outputs = outputs or OutputSettings()
         self.name = f"{PREFIX}:{attempt.job_id}:{attempt.attempt}"
         self._runners: list[Any] = []
 
@@ -114,7 +122,7 @@ class Gang:
             "get_if_exists": True,
         }
         remote = ray.remote(Runner).options(scheduling_strategy=placement, **options, **name_options)
-        return remote.remote(self.attempt, rank, self._grace_s, self._isolation)
+        return remote.remote(self.attempt, rank, self._grace_s, self._isolation, self._outputs)
 
     def _group(self) -> PlacementGroup:
         try:

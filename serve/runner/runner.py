@@ -20,13 +20,15 @@ import msgspec
 import ray
 
 import kilowait
+from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import MAX_REASON, Attempt, Ending, Log, Program
+from kilowait.files.job_outputs import OutputSettings, OutputStore
 from kilowait.isolation.job_room import USER
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.measure.allotment import Allotment, allot
-from kilowait.measure.joblog import read_log
+from kilowait.measure.joblog import add_to_log, read_log
 from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.silent_ward import end_tree, silenced
 from kilowait.measure.ward import WardOrder
@@ -46,8 +48,11 @@ MARGIN_S = 30.0
 class Runner:
     """One attempt on one node; `rank` is the node's number among those of the attempt."""
 
-    def __init__(self, attempt: Attempt, rank: int, grace_s: float, isolation: IsolationSettings) -> None:
+    def __init__(
+        self, attempt: Attempt, rank: int, grace_s: float, isolation: IsolationSettings, outputs: OutputSettings
+    ) -> None:
         self._attempt, self._rank, self._grace_s, self._isolation = attempt, rank, grace_s, isolation
+        self._outputs = outputs
         self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
@@ -98,10 +103,30 @@ class Runner:
         allotment.start()
         outcome = await self._guarded(order)
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
+        await asyncio.to_thread(self._keep_outputs, program, Path(order.folder))
         ending_with_logs = msgspec.structs.replace(ending, logs=(self._kept_log(),))
         for name in ("scratch", "tmp"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
         return ending_with_logs
+
+    def _keep_outputs(self, program: Program, folder: Path) -> None:
+        """Copy what the job keeps of its folder; its log says what was kept, and what it wrote that is gone."""
+        attempt = self._attempt
+        try:
+            store = OutputStore(self._outputs)
+            kept = store.keep(
+                folder,
+                program.outputs,
+                program.files,
+                job_id=attempt.job_id,
+                attempt=attempt.attempt,
+                rank=self._rank,
+            )
+            store.forget(time.time())
+            said = kept.said
+        except Exception as error:  # of a place that is not there: the job has ended all the same
+            said = f"[kilowait: its outputs could not be kept: {error}]\n"
+        add_to_log(self._folder / "log", escaped(said, LINES).encode())
 
     def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str]) -> WardOrder:
         """Write the job's files into its scratch folder; its environment is made from nothing."""

@@ -217,7 +217,9 @@ class Scheduler:
         self._demand.look(self._controller.cluster)
 
     def _tend(self, attempt: Attempt) -> None:
-        self._gangs[attempt.token] = Gang(attempt, self._settings.grace_s, self._settings.isolation)
+        self._gangs[attempt.token] = Gang(
+            attempt, self._settings.grace_s, self._settings.isolation, self._settings.outputs
+        )
         self._spawn(self._see_through(attempt))
 
     async def _see_through(self, attempt: Attempt) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from kilowait.files.job_outputs import OutputSettings
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.policies import POLICIES
 
@@ -37,3 +38,5 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """Whether Ray may answer clients that have no token of its own."""
     isolation: IsolationSettings = IsolationSettings()
     """How jobs are kept apart from the service, from each other and from the machine."""
+    outputs: OutputSettings = OutputSettings()
+    """Where files that jobs keep are kept."""

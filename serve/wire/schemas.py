@@ -85,6 +85,7 @@ class SubmissionBody(Wire):
     name: Printable = Field(default="", description="what it is called in lists; several may be called alike")
     labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
+    outputs: list[Argument] = Field(default=[], max_length=MAX_ENTRIES, description="what is kept of its folder")
     software: Software = None
     max_attempts: int = Field(default=3, ge=1, le=100)
 

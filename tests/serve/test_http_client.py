@@ -124,6 +124,29 @@ def test_jobs_have_names_and_are_found_awaited_and_cancelled_by_them(run, world,
     assert (code, out) == (3, "done\n"), errors
 
 
+def test_files_that_a_job_keeps_are_fetched(run, world, tmp_path):
+    path = tmp_path / "saves.py"
+    path.write_text(
+        "import os\nos.makedirs('checkpoints/1')\n"
+        "open('checkpoints/1/model.pt', 'wb').write(bytes(range(256)) * 9000)\n"
+        "open('notes.txt', 'w').write('gone')\nraise SystemExit(4)\n"
+    )
+    job_id = submitted(run, str(path), "--output", "checkpoints/")
+    assert world.over(job_id)["state"] == "failed"  # what a failed job kept is there too
+    log = run("logs", job_id)[1]
+    assert f"[kilowait: 1 files (2,304,000 bytes) are kept: kilowait fetch {job_id}]" in log
+    assert "[kilowait: not kept: notes.txt; submit with --output PATH to keep such files]" in log
+    assert "checkpoints/1/model.pt" in run("fetch", job_id, "--list")[1]
+    out = tmp_path / "fetched"
+    code, text, errors = run("fetch", job_id, "--out", str(out))
+    assert (code, text) == (0, f"1 files (2,304,000 bytes) in {out}\n"), errors
+    assert (out / "checkpoints/1/model.pt").read_bytes() == bytes(range(256)) * 9000
+    assert "keeps no such file" in run("fetch", job_id, "*.txt", "--out", str(out))[2]
+    assert "no job" in run("fetch", job_id, who="bob")[2]
+    code, _, errors = run("submit", str(path), "--output", "../x")
+    assert (code, "give a path in the job's folder" in errors) == (2, True)
+
+
 def test_a_folder_is_sent_without_what_does_not_belong(run, world, tmp_path):
     project = tmp_path / "project"
     for name in ("train.py", "lib/words.py", ".git/config", "__pycache__/x.pyc"):
