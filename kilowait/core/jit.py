@@ -14,8 +14,9 @@ from numba import config
 
 from kilowait.core.kernel_cache import cache_directory, can_be_written
 
-_LEAN: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
-"""Without a wrapper for C, and `inner` without one for Python, the kernels compile in two thirds of the time."""
+_LEAN: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "nogil": True}
+"""Other threads run while a kernel does. Without a wrapper for C, and `inner` without one for Python, the kernels
+compile in two thirds of the time."""
 
 _NO_PYTHON: dict[str, Any] = {"no_cpython_wrapper": True}
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import msgspec
 
-from kilowait.cluster.advance import advance, replay
+from kilowait.cluster.advance import advance
 from kilowait.cluster.events import (
     AttemptFailed,
     AttemptFinished,
@@ -42,10 +42,12 @@ from kilowait.history.lease import Claim
 from kilowait.history.schema import LATE_PREDICTIONS
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
+from kilowait.live.deciding import DecidingCopy, is_possible
 from kilowait.live.event_times import EventTimes
 from kilowait.live.late import late_event
+from kilowait.live.recovery import recovered
 from kilowait.live.same_key import same_job
-from kilowait.policies import Place, Policy
+from kilowait.policies import Decision, Place, Policy
 
 
 class Controller:
@@ -60,23 +62,13 @@ class Controller:
         self, store: Store, policy: Policy, *, order: Sequence[str] | None = None, claim: Claim | None = None
     ) -> None:
         self.store, self.policy, self._order = store, policy, tuple(GPU_TYPES if order is None else order)
-        self._times = EventTimes()
+        self._times, self.deciding = EventTimes(), DecidingCopy(policy)
         self.store.take_over(claim)
         self._recover()
 
     def _recover(self) -> None:
-        """Replay the log: the cluster, and which attempt of a running job may speak for it."""
-        self._seq, tokens = 0, dict[str, int]()
-
-        def events() -> Iterator[Event]:
-            for seq, event in self.store.events():
-                self._seq = seq
-                if isinstance(event, JobPlaced):
-                    tokens[event.job_id] = seq
-                yield event
-
-        self._cluster: Cluster = replay(events(), self._order)
-        self._tokens = {job_id: tokens[job_id] for job_id in self._cluster.active}
+        self._cluster, self._seq, self._tokens = recovered(self.store, self._order)
+        self.deciding.forget()
         self._started = self.store.started()
         self._cancelling, self._torn = self.store.cancelling(), False
 
@@ -123,8 +115,7 @@ class Controller:
                 self._cancelling.add(job_id)
             return self.running(job_id)
         if job_id in self._cluster.waiting or job_id in self._cluster.stranded:
-            with self._writing() as writing:
-                self._take_in(writing, JobCancelled(time_s=self._time(now_s), job_id=job_id))
+            self._happened(JobCancelled(time_s=self._time(now_s), job_id=job_id))
             return None
         row = self.store.job(job_id)
         if row is None or row["state"] != "cancelled":
@@ -179,19 +170,28 @@ class Controller:
             self._end(writing, running, ending, self._time(now_s))
         self._forget([running])
 
+    def at(self, now_s: float) -> Cluster:
+        """The cluster at this time, which policies look at; time that passes is no event."""
+        self.cluster.now_s = self._time(now_s)
+        return self._cluster
+
     def decide(self, now_s: float) -> list[Attempt]:
         """Ask the policy once, and commit what it places; returns the attempts to start."""
-        cluster = self.cluster
-        cluster.now_s = self._time(now_s)  # policies look at it; time that passes is no event
-        decisions = self.policy(cluster)
+        return self.carry_out(self.policy(self.at(now_s)), late=False)
+
+    def carry_out(self, decisions: Sequence[Decision], *, late: bool = True) -> list[Attempt]:
+        """Commit placements as of `at`; of those that are `late`, decided on `deciding`, what is still possible."""
         if not decisions:
             return []
+        placed = list[str]()
         with self._writing() as writing:
             for decision in decisions:
                 if not isinstance(decision, Place):
                     raise IllegalEvent(f"job {decision.job_id}: the policy preempts it, which no live job allows")
-                self._place(writing, decision)
-        return [self.running(decision.job_id) for decision in decisions]
+                if not late or is_possible(self._cluster, decision):
+                    self._place(writing, decision)
+                    placed.append(decision.job_id)
+        return [self.running(job_id) for job_id in placed]
 
     def running(self, job_id: str) -> Attempt:
         """The attempt of a job that holds GPUs; raises KeyError for another job."""
@@ -284,6 +284,7 @@ class Controller:
         """Advance the cluster, which may refuse, and then write; returns the event's number."""
         advance(self._cluster, event)
         self._torn = True  # until it is committed
+        self.deciding.happened(event)
         return writing.append(event)
 
     def _restore(self) -> None:

@@ -14,7 +14,6 @@ import asyncio
 import os
 import time
 import traceback
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -36,13 +35,12 @@ from ..runner import gang
 from ..runner.gang import Gang
 from .autoscaling import AutoscalerRequest
 from .claim import claim
+from .decision_loop import DecisionLoop
 from .ray_nodes import NodeFollower
 from .settings import SchedulerSettings
 
 NAME = "scheduler"
 POWER_TIMEOUT_S = 2.0
-LEAST_IDLE_S = 0.01
-"""Between two decisions for which the clock alone is the reason."""
 
 
 class Scheduler:
@@ -54,13 +52,14 @@ class Scheduler:
         self._gangs: dict[int, Gang] = {}
         self._tending: set[asyncio.Task[None]] = set()
         self._inbox: list[tuple[Request, asyncio.Future[str]]] = []
-        self._wake = asyncio.Event()
+        self._decisions = DecisionLoop(self._controller, settings.look_s, self._tend)
+        self._wake = self._decisions.wake
         self._follower, self._demand = NodeFollower(self._controller), AutoscalerRequest(self._settings.grow_to)
-        self._decisions, self._decision_s = 0, deque[float](maxlen=10_000)
         gang.end_strangers({Gang(a, 0).name for a in self._controller.all_running()})
         for attempt in self._controller.all_running():
             self._tend(attempt)
         self._spawn(self._follow())
+        self._spawn(self._decisions.run())
 
     async def _open(self) -> Controller:
         """The controller, once the history can be read and written: an actor that cannot start is not started again."""
@@ -146,7 +145,7 @@ class Scheduler:
             "pid": os.getpid(),
             "nodes": list(self._follower.nodes.values()),
             "unknown": {node.address: node.problem for node in self._follower.nodes.values() if node.problem},
-            "problem": self._problem,
+            "problem": self._problem or self._decisions.problem,
             "settings": self._settings,
         }
 
@@ -159,7 +158,7 @@ class Scheduler:
 
     async def decision_times(self) -> tuple[int, list[float]]:
         """How many decisions this process has made, and the seconds that each of the last ones took."""
-        return self._decisions, list(self._decision_s)
+        return self._decisions.count, list(self._decisions.seconds)
 
     def _accept(self) -> None:
         waiting, self._inbox = self._inbox, []
@@ -173,42 +172,21 @@ class Scheduler:
         self._wake.set()
 
     async def _follow(self) -> None:
-        """Look at the nodes and decide, now and then and whenever something happened; never returns."""
-        looked_s, renewed_s = 0.0, time.monotonic()
+        """Look at the nodes now and then, and keep the history's lease; never returns."""
+        renewed_s = time.monotonic()
         while True:
-            self._wake.clear()
-            idle_s = self._settings.look_s
             try:
                 if time.monotonic() - renewed_s >= RENEW_S:
                     self._controller.store.renew(claim())
                     renewed_s = time.monotonic()
-                if time.monotonic() - looked_s >= self._settings.look_s:
-                    self._look(time.time())
-                    looked_s = time.monotonic()
-                while attempts := self._decide():
-                    for attempt in attempts:
-                        self._tend(attempt)
-                idle_s, self._problem = self._idle_s(), None
+                self._look(time.time())
+                self._problem = None
+                self._wake.set()
             except Superseded:
                 raise
-            except KilowaitError as error:  # a full disk, say: nothing has happened, and it may be well again
+            except KilowaitError as error:
                 self._problem = str(error)
-                await asyncio.sleep(self._settings.look_s)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), idle_s)
-
-    def _idle_s(self) -> float:
-        """How long there is nothing to do, should nothing happen: until nodes are looked at, or a decision is due."""
-        renewed_in_s = self._controller.cluster.next_renewal_s() - time.time()
-        return min(self._settings.look_s, max(LEAST_IDLE_S, renewed_in_s))
-
-    def _decide(self) -> list[Attempt]:
-        began_s, choice = time.perf_counter(), bool(self._controller.cluster.waiting)
-        attempts = self._controller.decide(time.time())
-        if choice:  # with nobody waiting there is nothing to decide
-            self._decisions += 1
-            self._decision_s.append(time.perf_counter() - began_s)
-        return attempts
+            await asyncio.sleep(self._settings.look_s)
 
     def _look(self, now_s: float) -> None:
         """Tell the controller what became of the nodes since the last look."""

@@ -7,8 +7,7 @@ import pytest
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.policies.easy import easy
-from serve.scheduler.scheduler import LEAST_IDLE_S, Scheduler
-from serve.scheduler.settings import SchedulerSettings
+from serve.scheduler.decision_loop import LEAST_IDLE_S, DecisionLoop
 from tests.support.live_world import request, seen
 
 
@@ -20,18 +19,16 @@ def scheduler(tmp_path):
     controller.node_joined("n1", "A", 1, now_s - 10)
     controller.submit(request(predictions=seen(A=(20, 1))), now_s - 10)
     controller.decide(now_s - 10)
-    idle = object.__new__(Scheduler)
-    idle._settings, idle._controller = SchedulerSettings(url="", look_s=600.0), controller
-    return idle
+    return DecisionLoop(controller, 600.0, lambda attempt: None)
 
 
 def test_it_wakes_when_an_estimate_passes_while_a_job_waits(scheduler):
-    assert scheduler._idle_s() == 600.0  # nobody waits
+    assert scheduler.idle_s() == 600.0  # nobody waits
     scheduler._controller.submit(request(predictions=seen(A=(5, 1)), gpu_milli=1000), time.time())
     _ = scheduler._controller.cluster.predicted_ends()  # as a planner does that finds room for somebody
-    assert scheduler._idle_s() == pytest.approx(10.0, abs=5.0)
+    assert scheduler.idle_s() == pytest.approx(10.0, abs=5.0)
     scheduler._controller.cluster.now_s += 30.0  # 40 s after the start its estimate is 80 s
-    assert scheduler._idle_s() == pytest.approx(70.0, abs=5.0)
+    assert scheduler.idle_s() == pytest.approx(70.0, abs=5.0)
 
 
 def test_it_never_spins_where_the_clock_has_gone_ahead(scheduler, monkeypatch):
@@ -39,4 +36,4 @@ def test_it_never_spins_where_the_clock_has_gone_ahead(scheduler, monkeypatch):
     _ = scheduler._controller.cluster.predicted_ends()
     later_s = time.time() + 1000
     monkeypatch.setattr(time, "time", lambda: later_s)
-    assert scheduler._idle_s() == LEAST_IDLE_S
+    assert scheduler.idle_s() == LEAST_IDLE_S

@@ -1,0 +1,61 @@
+"""Decisions beside the loop that takes events in: on a copy of the cluster, which follows it by the same events.
+
+A slow decision then keeps no submission, cancellation or end waiting. What it places is checked against the present
+state before it is carried out: a job may have been cancelled meanwhile, or its boards lost.
+"""
+
+from collections.abc import Callable
+from math import inf
+
+from kilowait.cluster.advance import advance
+from kilowait.cluster.events import Event
+from kilowait.cluster.state import Cluster
+from kilowait.policies import Decision, Place, Policy
+
+
+class DecidingCopy:
+    """The copy on which a policy decides, one decision at a time. It keeps the views that the policy asks for.
+
+    Made at the first decision; what has happened since the last one is taken in at the beginning of the next.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy, self._news = policy, list[Event]()
+        self._copy: Cluster | None = None
+
+    def happened(self, event: Event) -> None:
+        """The cluster has taken an event in."""
+        if self._copy is not None:
+            self._news.append(event)
+
+    def forget(self) -> None:
+        """The cluster was replayed, so that the copy no longer follows it."""
+        self._copy, self._news = None, []
+
+    def begin(self, cluster: Cluster) -> Callable[[], list[Decision]]:
+        """What decides, in any thread, on the state as it is now; the one begun before it must be over."""
+        copy = self._copy = cluster.copy() if self._copy is None else self._copy
+        news, self._news, now_s = self._news, [], cluster.now_s
+
+        def decide() -> list[Decision]:
+            for event in news:
+                advance(copy, event)
+            copy.now_s = now_s
+            return self._policy(copy)
+
+        return decide
+
+    def next_renewal_s(self) -> float:
+        """As `Cluster.next_renewal_s`, as of the last decision; only while none is under way."""
+        return inf if self._copy is None else self._copy.next_renewal_s()
+
+
+def is_possible(cluster: Cluster, decision: Place) -> bool:
+    """Whether a job that was to be placed still waits, and finds the boards that were meant for it free."""
+    waiting, gpu_type, where = cluster.waiting.get(decision.job_id), decision.gpu_type, decision.where
+    if waiting is None or gpu_type not in waiting.gpus:
+        return False
+    if where and cluster.boards:
+        job = waiting.job
+        return cluster.boards[gpu_type].allows(where, waiting.gpus[gpu_type], job.gpu_milli, job.one_node)
+    return cluster.room().fits(waiting, gpu_type)

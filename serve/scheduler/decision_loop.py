@@ -1,0 +1,84 @@
+"""The scheduler's decisions: whenever something happened, in a thread beside the actor's own loop."""
+
+import asyncio
+import logging
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from kilowait.core.errors import KilowaitError, Superseded
+from kilowait.core.submission import Attempt
+from kilowait.live.controller import Controller
+
+LEAST_IDLE_S = 0.01
+"""Between two decisions for which the clock alone is the reason."""
+SLOW_S = 1.0
+"""A decision that takes longer is logged."""
+SWITCH_S = 0.0005
+"""A policy written in Python lets the actor's loop run after so long: ten times as often as Python would by itself."""
+
+_log = logging.getLogger(__name__)
+
+
+class DecisionLoop:
+    """Decides on a copy of the state (`kilowait.live.deciding`), so that nothing else waits for a slow policy.
+
+    `wake` is set when there may be something to decide, `tend` is told of every attempt that starts. `seconds` are
+    those of the last decisions, `problem` is why the last one came to nothing.
+    """
+
+    def __init__(self, controller: Controller, look_s: float, tend: Callable[[Attempt], None]) -> None:
+        self._controller, self._look_s, self._tend = controller, look_s, tend
+        self.wake = asyncio.Event()
+        self.problem: str | None = None
+        self.count, self.seconds = 0, deque[float](maxlen=10_000)
+        self._thread = ThreadPoolExecutor(1, "decision")
+        sys.setswitchinterval(SWITCH_S)
+
+    async def run(self) -> None:
+        """Decide whenever something happened, and when an estimate passes; never returns."""
+        while True:
+            self.wake.clear()
+            idle_s = self._look_s
+            try:
+                while attempts := await self.decide():
+                    for attempt in attempts:
+                        self._tend(attempt)
+                idle_s, self.problem = self.idle_s(), None
+            except Superseded:
+                raise
+            except KilowaitError as error:  # a full disk, say: nothing has happened, and it may be well again
+                self.problem = str(error)
+                await asyncio.sleep(self._look_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), idle_s)
+
+    def idle_s(self) -> float:
+        """How long there is nothing to do, should nothing happen: until nodes are looked at, or a decision is due."""
+        controller = self._controller
+        renewal_s = min(controller.cluster.next_renewal_s(), controller.deciding.next_renewal_s())
+        return min(self._look_s, max(LEAST_IDLE_S, renewal_s - time.time()))
+
+    async def decide(self) -> list[Attempt]:
+        """Ask the policy once, and carry out what is still possible when it has answered; returns what starts."""
+        controller = self._controller
+        if not controller.cluster.waiting:  # there is nothing to decide
+            return []
+        began_s, ask = time.perf_counter(), controller.deciding.begin(controller.at(time.time()))
+        try:
+            decisions = await asyncio.get_running_loop().run_in_executor(self._thread, ask)
+        except BaseException:
+            controller.deciding.forget()
+            raise
+        taken_s = time.perf_counter() - began_s
+        controller.at(time.time())
+        attempts = controller.carry_out(decisions)
+        self.count += 1
+        self.seconds.append(taken_s)
+        if taken_s >= SLOW_S or len(attempts) < len(decisions):
+            overtaken = len(decisions) - len(attempts)
+            _log.warning("a decision took %.1f s; %d of %d starts were overtaken", taken_s, overtaken, len(decisions))
+        return attempts
