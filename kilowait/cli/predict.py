@@ -95,6 +95,9 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
         metavar="S",
         help="CPU seconds that the dry run of a program gets; 0 switches it off (default: %(default)g)",
     )
+    parser.add_argument(
+        "--max-batch", action="store_true", help="the largest batch that fits; may take another dry run with its double"
+    )
     parser.add_argument("--device-model", type=Path, metavar="DIR", help="another one (default: that of this package)")
     parser.add_argument(
         "--threads", type=int, default=THREADS, metavar="N", help="threads of the language model (default: %(default)s)"
@@ -110,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     settings = replace(settings, access=accesses(readings, args))
     os.environ.update({**WAITING, **os.environ})
     with _without_collection():
-        report = _report(forecast_jobs(readings, settings))
+        report = _report(forecast_jobs(readings, settings), settings.max_batch)
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else as_text(report))
     return 0 if any(entry["devices"] for entry in report["predictions"]) else 1
 
@@ -130,6 +133,7 @@ def _settings(args: argparse.Namespace) -> PredictionSettings:
         dry_run_budget_s=args.dry_run_budget_s,
         interpreter=interpreter_of(args),
         threads=args.threads,
+        max_batch=args.max_batch,
         device_word="--device",
     )
 
@@ -159,7 +163,7 @@ def _read(args: argparse.Namespace) -> list[JobReading]:
     return [read_program(file, args.entrypoint, args.arguments) for file in args.files]
 
 
-def _report(forecasts: ForecastRound) -> dict[str, Any]:
+def _report(forecasts: ForecastRound, max_batch: bool = False) -> dict[str, Any]:
     """Everything there is to show, as JSON would have it."""
     bundle = forecasts.bundle
     return {
@@ -167,13 +171,13 @@ def _report(forecasts: ForecastRound) -> dict[str, Any]:
         "features": [feature.key for feature in bundle.features],
         "provenance": Provenance.MODELLED,
         "label_provenance": {metric: dict(part.provenance) for metric, part in bundle.metrics.items()},
-        "predictions": [_entry(job) for job in forecasts.jobs],
+        "predictions": [_entry(job, max_batch) for job in forecasts.jobs],
         **({"device_model": forecasts.device_model} if forecasts.device_model is not None else {}),
         **({"own_device_model": forecasts.own_device_model} if forecasts.own_device_model is not None else {}),
     }
 
 
-def _entry(job: JobForecast) -> dict[str, Any]:
+def _entry(job: JobForecast, max_batch: bool) -> dict[str, Any]:
     """One program."""
     forecast = job.forecast
     return {
@@ -186,8 +190,16 @@ def _entry(job: JobForecast) -> dict[str, Any]:
         },
         "dry_run": {**forecast.dry_run.to_dict(), "summary": forecast.dry_run.summary},
         "own_dry_run": {**forecast.own_dry_run.to_dict(), "summary": forecast.own_dry_run.summary},
+        **(_batches(job) if max_batch else {}),
         "devices": {name: _numbers(forecast, name) for name in job},
     }
+
+
+def _batches(job: JobForecast) -> dict[str, Any]:
+    """The largest batch by GPU type; of none where nothing tells how memory grows with it."""
+    line = job.batch_line
+    needs = job.forecast.memory_needs
+    return {"largest_batch": {name: line.largest(name).to_dict() for name in needs} if line else {}}
 
 
 def _described(reading: JobReading) -> dict[str, Any]:
@@ -230,6 +242,7 @@ def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:
         "runtime_high_s": prediction.runtime_high_s,
         "provenance": forecast.provenance[device],
         **({"memory": memory} if memory else {}),
+        **({"memory_need": forecast.memory_needs[device].to_dict()} if device in forecast.memory_needs else {}),
     }
 
 

@@ -111,6 +111,7 @@ class DryRunOutcome:
             "remedy": run.remedy,
             "parameters": run.parameters,
             "peak_memory_bytes": run.peak_memory_bytes,
+            **({"footprint": vars(run.footprint)} if run.footprint.held else {}),
             "seconds": run.seconds,
             **{name: value for name, value in self._said.items() if value},
         }

@@ -15,6 +15,8 @@ from kilowait.core.errors import InputError
 from kilowait.core.extras import require
 from kilowait.core.hardware import CATALOGUE, GPU_TYPES, canonical, is_known
 from kilowait.core.jobs import Prediction
+from kilowait.predict.board_memory.batch_search import batch_line
+from kilowait.predict.board_memory.largest_batch import BatchLine
 from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
 from kilowait.predict.embed.features import MOST_TOKENS, THREADS
@@ -39,7 +41,8 @@ class PredictionSettings:
     `devices` are device types of the bundle, GPU types by any of their names, or `all`; `gpus` of each type, None for
     what the program asks for. `dry_run_budget_s` are CPU seconds, 0 for no dry run; `interpreter` is the program's, and
     `access` what the dry run of a program may read, by its content hash.
-    `device_word` is what errors call a device type that was asked for. Raises InputError for a number out of range.
+    `max_batch` asks for the largest batch, which may take another dry run. `device_word` is what errors call a device
+    type that was asked for. Raises InputError for a number out of range.
     """
 
     devices: Sequence[str] | None = None
@@ -50,6 +53,7 @@ class PredictionSettings:
     interpreter: Interpreter = OWN
     access: Mapping[str, DryRunAccess] = field(default_factory=dict)
     threads: int = THREADS
+    max_batch: bool = False
     device_word: str = "device"
 
     def __post_init__(self) -> None:
@@ -67,13 +71,15 @@ class JobForecast(Mapping[str, Prediction]):
 
     `reading` is the program as it was read, `request` the GPUs that it asks for with the evidence. `forecast` has of
     each type how the number was had, the dry runs, and which types have too little memory. A type that was asked for
-    and is missing needed a dry run that `dry_run` says is not there.
+    and is missing needed a dry run that `dry_run` says is not there. `batch_line` says how memory grows with the batch,
+    None where that was not asked for or nothing tells.
     """
 
     reading: JobReading
     request: GpuRequest
     forecast: "Forecast"
     devices: tuple[str, ...]
+    batch_line: BatchLine | None = None
 
     def __getitem__(self, device: str) -> Prediction:
         """Of one device type, a GPU type by any of its names; raises KeyError for one that has no prediction."""
@@ -173,7 +179,12 @@ def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) 
             request = _request(reading, settings.gpus)
             access = settings.access.get(reading.source.content_hash, NOTHING)
             forecast = predictor.forecast(reading.source, gpu_types, request.gpus, access)
-            jobs.append(JobForecast(reading=reading, request=request, forecast=forecast, devices=tuple(devices)))
+            line = _batch_line(reading, forecast, gpu_runs, access) if settings.max_batch else None
+            jobs.append(
+                JobForecast(
+                    reading=reading, request=request, forecast=forecast, devices=tuple(devices), batch_line=line
+                )
+            )
         gpu_used = any(job.forecast.dry_run.usable for job in jobs)
         own_used = own is not None and any(job.forecast.own_dry_run.usable for job in jobs)
         return ForecastRound(
@@ -182,6 +193,11 @@ def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) 
             device_model=gpu.model.about if gpu_used else None,
             own_device_model=own.model.about if own and own_used else None,
         )
+
+
+def _batch_line(reading: JobReading, forecast: "Forecast", dry_runs: DryRuns, access: DryRunAccess) -> BatchLine | None:
+    run = forecast.dry_run.usable
+    return batch_line(reading.source, run, dry_runs, access) if run else None
 
 
 def _own_runs(settings: PredictionSettings, gpu_runs: DryRuns, stack: ExitStack) -> tuple[DryRuns, Path] | None:

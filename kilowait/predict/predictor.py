@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from kilowait.core.errors import ModelError
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Prediction
 from kilowait.core.units import JOULES_PER_KWH
+from kilowait.predict.board_memory.memory_need import MemoryNeed, memory_need
 from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns, memory_lack
 from kilowait.predict.dryrun.record import DryRun
@@ -63,7 +64,7 @@ class SourceEmbedder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Predictions by device type, how each was had, and which types have too little memory and why.
+    """Predictions by device type, how each was had, which types have too little memory and why, and what is needed.
 
     A GPU type that was asked for and is not among the predictions needed a dry run that `dry_run` says is not there;
     `own_dry_run` is that for the bundle's own device model. `vector` (d,) is the embedding, and
@@ -77,6 +78,7 @@ class Forecast:
     dry_run: DryRunOutcome = NOT_ASKED
     own_dry_run: DryRunOutcome = NOT_ASKED
     memory: Mapping[str, str] = field(default_factory=dict)
+    memory_needs: Mapping[str, MemoryNeed] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -173,7 +175,7 @@ class Predictor:
             distance=self.distance(readings.vector),
             dry_run=readings.gpu,
             own_dry_run=readings.own,
-            memory=_lacking_memory(readings.own.usable, predictions),
+            **_memory(readings.own.usable, predictions),
         )
         return self._beside(forecast, self.gpu, lacking, gpus) if self.gpu and lacking else forecast
 
@@ -190,7 +192,7 @@ class Predictor:
             forecast,
             predictions={**forecast.predictions, **limited(model.predict(run, gpu_types, gpus), run)},
             provenance={**forecast.provenance, **{name: model.provenance(name) + remarks for name in gpu_types}},
-            memory={**forecast.memory, **_lacking_memory(run, gpu_types)},
+            **_memory(run, gpu_types, forecast),
         )
 
     def _how(self, device_type: str) -> str:
@@ -267,10 +269,13 @@ class Predictor:
         )
 
 
-def _lacking_memory(run: DryRun | None, device_types: Iterable[str]) -> dict[str, str]:
-    """Which GPU types have too little memory for the program of a dry run, and why."""
+def _memory(run: DryRun | None, device_types: Iterable[str], before: Forecast | None = None) -> dict[str, Any]:
+    """What the program of a dry run needs on each GPU type, and which have too little; beside what was known before."""
     types = () if run is None else [name for name in device_types if name in GPU_TYPES]
-    return {name: lack for name in types if run is not None and (lack := memory_lack(run, name))}
+    needs = {name: memory_need(run, name) for name in types if run is not None}
+    lacks = {name: lack for name in types if run is not None and (lack := memory_lack(run, name))}
+    known = (before.memory, before.memory_needs) if before else ({}, {})
+    return {"memory": {**known[0], **lacks}, "memory_needs": {**known[1], **needs}}
 
 
 @dataclass(frozen=True, slots=True)

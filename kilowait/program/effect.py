@@ -36,7 +36,7 @@ def arguments_in_effect(source: JobSource) -> dict[str, Effective]:
     declare, are read as `--name value`, `--name=value` and `name=value` (hydra). A default that is known only at
     run time is left out.
     """
-    path, options = _declaring(source)
+    path, options = declaring(source)
     values, unparsed, _ = _parse(options, source.arguments)
     effective: dict[str, Effective] = {}
     for option in options:
@@ -53,7 +53,7 @@ def arguments_in_effect(source: JobSource) -> dict[str, Effective]:
 
 def arguments_refused(source: JobSource) -> str:
     """Why the program itself would refuse its arguments, "" when it would not as far as its options are known."""
-    return _parse(_declaring(source)[1], source.arguments)[2]
+    return _parse(declaring(source)[1], source.arguments)[2]
 
 
 def _given(value: Any, path: str, options: Sequence[DeclaredOption]) -> Effective:
@@ -63,7 +63,7 @@ def _given(value: Any, path: str, options: Sequence[DeclaredOption]) -> Effectiv
     return Effective(value=value, evidence="given", where="arguments", path=path, places=places, repeats=not others)
 
 
-def _declaring(source: JobSource) -> tuple[str, list[DeclaredOption]]:
+def declaring(source: JobSource) -> tuple[str, list[DeclaredOption]]:
     """The module that declares the options, and them."""
     return source.reached.declaring or source.entrypoint, source.reached.options
 
