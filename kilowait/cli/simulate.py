@@ -15,7 +15,7 @@ from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.units import HOUR_S
 from kilowait.policies import POLICIES
 from kilowait.simulate.inventory import parse_nodes
-from kilowait.simulate.policy_arguments import add_parameters, explained, given, named_rules
+from kilowait.simulate.policy_arguments import add_parameters, explained, explained_wrappers, given, named_rules
 
 EXAMPLE = """\
 example: three jobs on one A100 and two A6000
@@ -38,6 +38,9 @@ its GPUs. --gpus A100=2x8+4 is a cluster of two A100 nodes of 8 GPUs and one of 
 policies (all see predictions only; ties go to the earlier submitted, then to the more powerful type)
 {policies}
 
+wrappers around a policy, from outside in: --policy 'shared(aged(patient,4h))'; their second word may be left out
+{wrappers}
+
 A policy of your own: --policy my_policy:RULE, where my_policy.py lies in this folder or on PYTHONPATH and RULE is a
 kilowait.policies.Rule or a function that returns a policy; its parameters become options.
 
@@ -58,7 +61,7 @@ COLUMNS = {
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Declare the options of `kilowait simulate`; `words` may name a policy of a site, which brings its own."""
     parser.description = "Run a list of jobs through a policy and score it. All numbers are modelled, from the file."
-    parser.epilog = EXAMPLE.format(needs=_needs(), policies=explained(POLICIES.values()))
+    parser.epilog = EXAMPLE.format(needs=_needs(), policies=explained(POLICIES.values()), wrappers=explained_wrappers())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("--jobs", required=True, type=Path, metavar="JOBS.csv", help="jobs with their true times and energies")

@@ -42,6 +42,8 @@ def advance(cluster: Cluster, event: Event) -> None:
     """
     if not cluster.now_s <= event.time_s < inf:
         raise IllegalEvent(f"{event}: time_s must be finite and not before the present {cluster.now_s!r}")
+    usage, job_id = cluster._usage, getattr(event, "job_id", "")
+    running = None if usage is None else cluster.active.get(job_id)
     match event:
         case JobSubmitted():
             _submit(cluster, event)
@@ -75,6 +77,8 @@ def advance(cluster: Cluster, event: Event) -> None:
         case _:
             assert_never(event)
     cluster.now_s = event.time_s
+    if usage is not None and running is not None and job_id not in cluster.active:
+        usage.add(running, event.time_s)
 
 
 def replay(events: Iterable[Event], order: Iterable[str] = ()) -> Cluster:

@@ -4,8 +4,11 @@ Called by `kilowait.cluster.advance.advance` alone. A job that fits on no node a
 until GPUs join on which it fits.
 """
 
+import msgspec
+
 from kilowait.cluster.boards import Boards
 from kilowait.cluster.events import GpusHeld, GpusJoined, NodeDrained, NodeLost, NodeUndrained
+from kilowait.cluster.nodes_told_apart import tell_apart
 from kilowait.cluster.standing import Withdrawn
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
@@ -21,7 +24,7 @@ def join(cluster: Cluster, event: GpusJoined) -> None:
     if event.node in cluster.draining:
         raise IllegalEvent(f"node {event.node}: it drains; its GPUs can join again once it has left")
     if name in cluster.total:
-        cluster.tell_boards_apart()
+        tell_apart(cluster)
     if cluster.boards:
         cluster.boards.setdefault(name, Boards()).join(event.node, event.gpus)
     cluster.nodes[event.node, name] = event.gpus
@@ -35,14 +38,14 @@ def join(cluster: Cluster, event: GpusJoined) -> None:
         in_order = sorted(counts.items(), key=lambda item: rank.get(item[0], len(rank)))
         counts.clear()
         counts.update(in_order)
-    cluster.look_again()
+    _look_again(cluster)
 
 
 def drain(cluster: Cluster, event: NodeDrained) -> None:
     """Give nothing of a node out any more; raises IllegalEvent for a node that is not here."""
     _close(cluster, event.node)
     cluster.draining.add(event.node)
-    cluster.look_again()
+    _look_again(cluster)
 
 
 def undrain(cluster: Cluster, event: NodeUndrained) -> None:
@@ -53,7 +56,7 @@ def undrain(cluster: Cluster, event: NodeUndrained) -> None:
     cluster.draining.discard(node)
     for name, gpu_type in [key for key in cluster.withdrawn if key[0] == node]:
         _open(cluster, name, gpu_type, cluster.withdrawn.pop((name, gpu_type)))
-    cluster.look_again()
+    _look_again(cluster)
 
 
 def lose(cluster: Cluster, event: NodeLost) -> None:
@@ -71,7 +74,7 @@ def lose(cluster: Cluster, event: NodeLost) -> None:
         del cluster.withdrawn[key]
     for boards in cluster.boards.values():
         boards.leave(node)
-    cluster.look_again()
+    _look_again(cluster)
 
 
 def hold(cluster: Cluster, event: GpusHeld) -> None:
@@ -92,7 +95,7 @@ def _close(cluster: Cluster, node: str) -> None:
     types = [gpu_type for name, gpu_type in cluster.nodes if name == node]
     if not types:
         raise IllegalEvent(f"node {node}: it is not here, or it drains already")
-    cluster.tell_boards_apart()  # what comes back from now on depends on where it is
+    tell_apart(cluster)  # what comes back from now on depends on where it is
     for gpu_type in types:
         cluster.free[gpu_type] -= cluster.boards[gpu_type].close(node)
         cluster.withdrawn[node, gpu_type] = withdrawn = Withdrawn(
@@ -129,3 +132,9 @@ def _count(cluster: Cluster, gpu_type: str) -> None:
     sizes = [memory for (_, name), memory in cluster.memory_of.items() if name == gpu_type]
     if sizes:
         cluster.memory_bytes[gpu_type] = min(sizes)
+
+
+def _look_again(cluster: Cluster) -> None:
+    """Other GPUs open and close types to jobs that wait: their options are looked up, and rankings built, anew."""
+    jobs = (*cluster.queue(), *cluster.stranded.values())
+    cluster.wait_anew([msgspec.structs.replace(w, gpus=cluster.possible(w.job, w.whole)) for w in jobs])

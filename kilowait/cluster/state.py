@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from math import inf
 from types import MappingProxyType
 
-import msgspec
-
 from kilowait.cluster.boards import Boards
+from kilowait.cluster.nodes_told_apart import tell_apart
 from kilowait.cluster.obstacles import obstacle, possible, refusal
 from kilowait.cluster.standing import Active, Snapshot, Waiting, Withdrawn
 from kilowait.cluster.views.by_area import ByArea
@@ -22,6 +21,7 @@ from kilowait.cluster.views.ranking import JobKey, Key, Keys, Ranking, ranked_in
 from kilowait.cluster.views.recent import Recent, submitted
 from kilowait.cluster.views.room import Room
 from kilowait.cluster.views.scale import Scale
+from kilowait.cluster.views.usage import Usage
 from kilowait.core.errors import IllegalEvent
 from kilowait.core.jobs import Held, Job, Prediction
 from kilowait.core.units import WHOLE
@@ -69,6 +69,8 @@ class Cluster:
     _by_area: ByArea | None = None
     _scale: Scale | None = None
     _recent: Recent | None = None
+    _usage: Usage | None = None
+    _lent: Room | None = None
 
     def queue(self) -> Iterator[Waiting]:
         """Waiting jobs, first come first: by submit time, then by job id as text."""
@@ -80,6 +82,8 @@ class Cluster:
 
     def room(self) -> Room:
         """What is free now, for a policy to use up."""
+        if self._lent is not None:
+            return self._lent.copy()
         return Room(self.free.copy(), self.boards if self._special or self.draining else _NO_BOARDS)
 
     def free_on(self, node: str, gpu_type: str) -> int:
@@ -152,6 +156,13 @@ class Cluster:
             self._recent = Recent.of(submitted(self._queue, self.active.values(), self.possible))
         return self._recent
 
+    @property
+    def usage(self) -> Usage:
+        """What users have had of the GPUs. Asked for before the first job is over, it is all that they had."""
+        if self._usage is None:
+            self._usage = Usage()
+        return self._usage
+
     def possible(self, job: Job, predictions: Mapping[str, Prediction]) -> dict[str, int]:
         """On how many boards a job runs on each type that is no `obstacle` to it, most powerful first."""
         return possible(self, job, predictions)
@@ -182,11 +193,12 @@ class Cluster:
         cluster.boards = {gpu_type: boards.copy() for gpu_type, boards in self.boards.items()}
         cluster._scale, cluster._recent = self._scale and replace(self._scale), self._recent and self._recent.copy()
         cluster._rankings, cluster._ends, cluster._by_area = [], None, None
+        cluster._usage = self._usage and self._usage.copy()
         return cluster
 
     def count_submissions(self) -> None:
-        """Keep `scale` and `recent` from this moment on, in case a policy asks for them once jobs are over."""
-        _ = self.scale, self.recent
+        """Keep `scale`, `recent` and `usage` from now on, in case a policy asks for them once jobs are over."""
+        _ = self.scale, self.recent, self.usage
 
     def _new_ranking(self, keys: Keys) -> Ranking:
         self._rankings.append(Ranking.of(self._queue, keys, self.total, self.waiting))
@@ -203,7 +215,7 @@ class Cluster:
         if job.one_node or job.gpu_milli != WHOLE:
             self._special.add(job.job_id)
             if job.gpu_milli != WHOLE:
-                self.tell_boards_apart()
+                tell_apart(self)
 
     def enqueue(self, waiting: Waiting) -> None:
         """Let a job wait; raises InputError, before anything changes, when a ranking has no number for it."""
@@ -274,27 +286,12 @@ class Cluster:
         if self._special:
             self._special.discard(job_id)
 
-    def look_again(self) -> None:
-        """Other GPUs open and close types to jobs that wait: their options are looked up, and rankings built, anew."""
-        jobs = (*self._queue, *self.stranded.values())
-        updated = [msgspec.structs.replace(w, gpus=self.possible(w.job, w.whole)) for w in jobs]
-        self._queue = sorted((w for w in updated if w.gpus), key=lambda w: w.place)
+    def wait_anew(self, jobs: Sequence[Waiting]) -> None:
+        """Let just these jobs wait, those without a type that they can run on as stranded ones."""
+        self._queue = sorted((w for w in jobs if w.gpus), key=lambda w: w.place)
         self._places = [w.place for w in self._queue]
-        self.stranded = {w.job.job_id: w for w in updated if not w.gpus}
+        self.stranded = {w.job.job_id: w for w in jobs if not w.gpus}
         self.waiting.clear()
         self.waiting.update((w.job.job_id, w) for w in self._queue)
         self._rankings.clear()
         self._ends = self._by_area = None
-
-    def tell_boards_apart(self) -> None:
-        """From now on know which boards are whose; so far every type has one node, and nobody a share."""
-        if self.boards:
-            return
-        for (node, gpu_type), gpus in self.nodes.items():
-            self.boards.setdefault(gpu_type, Boards()).join(node, gpus)
-            self.boards[gpu_type].withhold(node, self.held.get((node, gpu_type), 0))
-        for job_id, active in self.active.items():
-            boards = self.boards[active.gpu_type]
-            where = boards.choose(active.gpus, WHOLE, True)
-            boards.take(where, WHOLE)
-            self.active[job_id] = msgspec.structs.replace(active, where=where)

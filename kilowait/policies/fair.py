@@ -112,20 +112,20 @@ def _serve(book: _Book, candidates: Iterable[str]) -> list[Decision]:
     return decisions
 
 
+WEIGHTS = Parameter(
+    name="weights",
+    sentence="what a user is entitled to against others, > 0",
+    default={},
+    default_means="1 each",
+    read=user_weights,
+    metavar="USER=W,...",
+)
+
 RULE = Rule(
     name="fair",
     sentence="by priority, then the user who holds the smallest share of GPUs for their weight",
     make=fair,
-    parameters=(
-        Parameter(
-            name="weights",
-            sentence="what a user is entitled to against others, > 0",
-            default={},
-            default_means="1 each",
-            read=user_weights,
-            metavar="USER=W,...",
-        ),
-    ),
+    parameters=(WEIGHTS,),
     needs=frozenset({"users"}),
     place=80,
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kilowait.core.errors import InputError
 from kilowait.policies.parameters import Parameter, user_weights, weight, whole
 from kilowait.policies.rule import Rule
+from kilowait.policies.wrappers.wrapper import wrapped
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -29,7 +30,8 @@ GROUP = "kilowait.policies"
 class Registry(Mapping[str, Rule]):
     """Rules by name. Iterating gives those of kilowait and of installed packages, by their place, then by name.
 
-    A name of the form MODULE:RULE is looked up too; it is imported from the path or the current folder.
+    A name of the form MODULE:RULE is looked up too; it is imported from the path or the current folder. So is one with
+    wrappers around a policy, `shared(aged(patient,4h))` (`kilowait.policies.wrappers`).
     """
 
     def __init__(self, rules: Mapping[str, Rule]) -> None:
@@ -42,10 +44,10 @@ class Registry(Mapping[str, Rule]):
             return self._own[name]
         if name in self._brought:
             return self._load_brought(name)
-        if ":" not in name:
+        if "(" not in name and ":" not in name:
             raise KeyError(name)
         if name not in self._named:
-            self._named[name] = load_rule(name)
+            self._named[name] = wrapped(name, self) if "(" in name else load_rule(name)
         return self._named[name]
 
     def __iter__(self) -> Iterator[str]:

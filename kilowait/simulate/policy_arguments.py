@@ -8,6 +8,7 @@ from typing import Any
 
 from kilowait.core.errors import InputError
 from kilowait.policies import POLICIES, Parameter, Rule
+from kilowait.policies.wrappers.wrapper import split_names, wrappers
 
 WIDTH = 118
 
@@ -20,8 +21,8 @@ def named_rules(words: Sequence[str], option: str = "--policy") -> dict[str, Rul
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     finder.add_argument(option, dest="names", nargs="?", default="")
     args, _ = finder.parse_known_args(list(words))
-    names = [part.split("=")[0].strip() for part in (args.names or "").split(",")]
-    return {**POLICIES, **{name: POLICIES[name] for name in names if ":" in name and name in POLICIES}}
+    names = [part.split("=")[0].strip() for part in split_names(args.names or "")]
+    return {**POLICIES, **{n: POLICIES[n] for n in names if (":" in n or "(" in n) and n in POLICIES}}
 
 
 def explained(rules: Iterable[Rule]) -> str:
@@ -34,6 +35,16 @@ def explained(rules: Iterable[Rule]) -> str:
         lines.append(fill(text, WIDTH, initial_indent=f"  {rule.name:<{indent - 2}}", subsequent_indent=" " * indent))
         lines += [" " * indent + " ".join(option.word for option in rule.options)] if rule.options else []
     return "\n".join(lines)
+
+
+def explained_wrappers() -> str:
+    """A paragraph a wrapper: how it is written around a policy, and what it adds."""
+    shown = {f"{w.name}(POLICY,{w.arguments})": w.sentence for w in wrappers().values()}
+    indent = 4 + max(map(len, shown))
+    return "\n".join(
+        fill(sentence, WIDTH, initial_indent=f"  {name:<{indent - 2}}", subsequent_indent=" " * indent)
+        for name, sentence in shown.items()
+    )
 
 
 def add_parameters(

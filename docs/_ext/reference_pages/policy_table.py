@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from kilowait.policies import POLICIES
+from kilowait.policies.wrappers.wrapper import wrappers
 
 from . import commands
 
@@ -17,7 +18,16 @@ job, a the number of GPUs. Written from the registry when this site is built.
 
 def page() -> str:
     """A list of all, then every policy of the registry, in its order."""
-    return HEAD + overview() + "\n".join(section(name, record) for name, record in POLICIES.items())
+    return HEAD + overview() + "\n".join(section(name, record) for name, record in POLICIES.items()) + around()
+
+
+def around() -> str:
+    """The wrappers, with the texts of their functions."""
+    parts = ["\n(wrappers)=\n## Wrappers\n\nThey go around any policy, as in `--policy 'shared(aged(patient,4h))'`.\n"]
+    for name, wrapper in wrappers().items():
+        parts += [f"### {name}\n", f"`{name}(POLICY,{wrapper.arguments})`: {commands.escaped(wrapper.sentence)}.\n"]
+        parts.append(commands.escaped(inspect.getdoc(wrapper.wrap) or "") + "\n")
+    return "\n".join(parts)
 
 
 def overview() -> str:

@@ -11,6 +11,7 @@ from kilowait.lab.backtest.kappa_file import read_kappa
 from kilowait.policies import POLICIES
 from kilowait.policies.parameters import weight
 from kilowait.policies.value import KAPPA
+from kilowait.policies.wrappers.wrapper import split_names
 from kilowait.simulate.policy_arguments import add_parameters, given, named_rules
 
 
@@ -35,7 +36,7 @@ def add_policy_options(p: argparse.ArgumentParser, words: Sequence[str] = ()) ->
 
 def specs(args: argparse.Namespace, classes: str) -> list[PolicySpec]:
     """The policies to compare on this table of classes; Simple is always among them, as the baseline."""
-    names = ["simple", *(part.strip() for part in args.policies.split(",") if part.strip())]
+    names = ["simple", *filter(None, split_names(args.policies))]
     for name in names:
         if name not in POLICIES:
             raise InputError(f"--policies: unknown policy {name!r}; choose from {', '.join(POLICIES)}")

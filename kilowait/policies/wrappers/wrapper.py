@@ -1,0 +1,114 @@
+"""A wrapper as one record, and names such as `shared(aged(patient,4h))`."""
+
+import inspect
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from kilowait.core.errors import InputError
+from kilowait.core.units import DAY_S, HOUR_S
+from kilowait.policies.decisions import Policy
+from kilowait.policies.parameters import Parameter
+from kilowait.policies.rule import Need, Rule
+
+UNITS = {"s": 1.0, "m": 60.0, "h": HOUR_S, "d": DAY_S}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapper:
+    """A wrapper of policies: `wrap(policy, *arguments)`, whose arguments are read from text by `read`.
+
+    `arguments` says in a word what may be given, `sentence` what it adds to a policy. `parameters` are keywords of
+    `wrap` that are given as a policy's are, and to the policy too where that has one of the same name.
+    """
+
+    name: str
+    sentence: str
+    wrap: Callable[..., Policy]
+    read: Callable[[str], Any]
+    arguments: str
+    parameters: tuple[Parameter, ...] = ()
+    needs: frozenset[Need] = frozenset()
+
+    def around(self, rule: Rule, name: str, texts: list[str]) -> Rule:
+        """The rule that has this wrapper around another; raises InputError for arguments that cannot be read."""
+        given, own = [self.read(text) for text in texts], {parameter.name for parameter in self.parameters}
+        try:
+            inspect.signature(self.wrap).bind(rule, *given)
+        except TypeError:
+            remedy = f"write {self.name}({rule.name}) or {self.name}({rule.name},{self.arguments})"
+            raise InputError(f"policy {name!r}: too many or too few words in brackets; {remedy}") from None
+
+        def make(**parameters: Any) -> Policy:
+            inner = {key: value for key, value in parameters.items() if key in rule.takes}
+            return self.wrap(rule(**inner), *given, **{k: v for k, v in parameters.items() if k in own})
+
+        sentence = f"{rule.sentence}; {self.sentence}"
+        return Rule(
+            name=name,
+            sentence=sentence,
+            make=make,
+            parameters=(*rule.parameters, *(p for p in self.parameters if p.name not in rule.takes)),
+            needs=rule.needs | self.needs,
+            criterion=rule.criterion,
+            cost=rule.cost,
+        )
+
+
+@cache
+def wrappers() -> Mapping[str, Wrapper]:
+    """The wrappers of the modules of this package, by name."""
+    package = __name__.rpartition(".")[0]
+    modules = [
+        import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(import_module(package).__path__)
+    ]
+    found = [module.WRAPPER for module in modules if isinstance(getattr(module, "WRAPPER", None), Wrapper)]
+    return {wrapper.name: wrapper for wrapper in found}
+
+
+def wrapped(name: str, rules: Mapping[str, Rule]) -> Rule:
+    """The rule that a name such as `aged(patient,4h)` stands for; raises InputError, with the remedy."""
+    word, _, rest = name.partition("(")
+    wrapper = wrappers().get(word.strip())
+    if wrapper is None:
+        raise InputError(f"policy {name!r}: {word.strip()!r} wraps no policy; {', '.join(wrappers())} do")
+    if not rest.endswith(")"):
+        raise InputError(
+            f"policy {name!r}: a bracket is not closed; write {word}(POLICY) or {word}(POLICY,{wrapper.arguments})"
+        )
+    inner, *texts = split_names(rest[:-1])
+    if inner not in rules:
+        raise InputError(f"policy {name!r}: unknown policy {inner!r}; choose from {', '.join(rules)}")
+    return wrapper.around(rules[inner], name, texts)
+
+
+def split_names(text: str) -> list[str]:
+    """Names between commas, those within brackets left together; raises InputError for brackets that do not match."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            break
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise InputError(f"{text!r}: brackets do not match; write for example shared(aged(patient,4h))")
+    return [part.strip() for part in parts]
+
+
+def seconds(text: str) -> float:
+    """Seconds from `4h`, `90m`, `30s`, `2d` or a number of seconds."""
+    unit = UNITS.get(text[-1:])
+    try:
+        value = float(text if unit is None else text[:-1]) * (1.0 if unit is None else unit)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(f"{text!r} is not a time; write 4h, 90m, 30s, 2d or a number of seconds")
+    return value
