@@ -121,6 +121,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     add("--label", type=_pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
     add("--env", type=_pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
     add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
+    add("--force", action="store_true", help="submit it though its memory fits no type that it may use")
     add("--timeout-s", type=float, metavar="S", help="end it after so many seconds")
     add("--max-attempts", type=int, metavar="N", help="attempts in all when its node is lost (default: 3)")
 
@@ -202,6 +203,7 @@ def _asked(args: argparse.Namespace, program: str | None = None) -> dict[str, An
         labels=dict(args.label) or None,
         environment=dict(args.env) or None,
         timeout_s=args.timeout_s,
+        force=args.force or None,
         software=args.software,
         max_attempts=args.max_attempts,
     )

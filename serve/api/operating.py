@@ -16,6 +16,7 @@ from ..wire import schemas
 from ..wire.health_schemas import Health
 from ..wire.page_schemas import Overview
 from ..wire.problems import Refusal
+from ..wire.token_schemas import Token, TokenList, TokenMade
 from .access import At, Operator, Reader
 from .metrics import text as metric_text
 
@@ -81,15 +82,15 @@ async def metrics(desk: At, request: Request, _: Reader) -> Response:
 
 
 @router.post("/tokens", status_code=201)
-async def make_token(body: schemas.TokenAsked, desk: At, _: Operator) -> schemas.TokenMade:
+async def make_token(body: schemas.TokenAsked, desk: At, _: Operator) -> TokenMade:
     """Make a token for an owner; it is shown once."""
-    return schemas.TokenMade(token=await desk.ask(questions.make_token, body.owner, body.role))
+    return TokenMade(token=await desk.ask(questions.make_token, body.owner, body.role))
 
 
 @router.get("/tokens")
-async def list_tokens(desk: At, _: Operator) -> schemas.TokenList:
+async def list_tokens(desk: At, _: Operator) -> TokenList:
     """Every token ever made, without secrets."""
-    return schemas.TokenList(tokens=[schemas.Token(**row) for row in await desk.ask(questions.list_tokens)])
+    return TokenList(tokens=[Token(**row) for row in await desk.ask(questions.list_tokens)])
 
 
 @router.delete("/tokens/{token_id}", status_code=204)
