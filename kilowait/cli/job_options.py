@@ -27,6 +27,7 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add("--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
     add("--env", type=pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
     add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
+    add("--force", action="store_true", help="submit it though its memory fits no type that it may use")
     kept = "a file, folder or pattern (*.pt) of its folder that is kept when it ends; repeatable; see kilowait fetch"
     add("--output", action="append", metavar="PATH", help=kept)
     add("--timeout-s", type=float, metavar="S", help="end it after so many seconds")
@@ -53,6 +54,7 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         environment=dict(args.env) or None,
         timeout_s=args.timeout_s,
         outputs=args.output,
+        force=args.force or None,
         software=args.software,
         max_attempts=args.max_attempts,
     )

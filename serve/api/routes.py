@@ -156,7 +156,7 @@ async def logs(
 @router.post("/what-if")
 async def what_if(body: schemas.SubmissionBody, desk: At, who: Reader) -> WhatIf:
     """What this job would get against the present queue, for each type; nothing is submitted."""
-    request, *_ = await desk.request(body, who.owner, "what-if")
+    request, *_ = await desk.request(body, who.owner, "what-if", only_asking=True)
     answers, errors = await desk.if_submitted(request)
     mirror = await desk.mirror()
     deadline = request.labels.get(DEADLINE)

@@ -1,19 +1,22 @@
-"""What a prediction looks like to who asked for it: on the wire, and what to be warned of."""
+"""What a prediction looks like to who asked for it: on the wire, what to be warned of, and what is refused for it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from kilowait.core.jobs import Prediction
 from kilowait.core.submission import Request
 from kilowait.history.bases import Base
+from kilowait.predict.board_memory.memory_need import Fitting, MemoryNeed
 from kilowait.predict.dry_runs import FEATURES
 from kilowait.predict.standin import MARK
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 
 from ..wire import schemas
+from ..wire.problems import Refusal
 from .predictor_replica import Told
 
+GIB = 2**30
 DEADLINE = "kilowait/deadline"
 """The label that keeps a deadline: no policy looks at it."""
 
@@ -74,3 +77,48 @@ def expectations(predictions: Mapping[str, Prediction]) -> dict[str, schemas.Exp
         )
         for gpu_type, prediction in predictions.items()
     }
+
+
+def needs_wire(needs: Mapping[str, MemoryNeed]) -> dict[str, schemas.MemoryNeedView]:
+    """Needs for the wire."""
+    return {name: schemas.MemoryNeedView(**need.to_dict()) for name, need in needs.items()}
+
+
+def refuse_what_fits_nowhere(
+    needs: Mapping[str, MemoryNeed], allowed: Collection[str] | None, there: Collection[str]
+) -> None:
+    """Raises Refusal where the lower end of the need is above what every type of the cluster has that a job may use.
+
+    A type without a need is one that nothing is known of: it may fit.
+    """
+    types = [name for name in there if allowed is None or name in allowed]
+    if not types or any(name not in needs or needs[name].fitting is not Fitting.TOO_LARGE for name in types):
+        return
+    least = min((needs[name] for name in types), key=lambda need: need.low)
+    boards = ", ".join(f"{name} ({_gib(needs[name].available)})" for name in types)
+    raise Refusal(
+        422,
+        "does not fit",
+        f"needs {_gib(least.expected)} GiB on one GPU ({_gib(least.low)} to {_gib(least.high)}), most of it "
+        f"{least.dominant} ({_gib(least.parts[least.dominant])}); GiB that there are: {boards}",
+        remedy="make its batch or model smaller, use lower precision or shard it, or submit it with force (--force)",
+        field="force",
+        errors=[_row(name, needs[name]) for name in types],
+    )
+
+
+def _row(name: str, need: MemoryNeed) -> dict[str, str]:
+    parts = ", ".join(f"{part} {_gib(size)}" for part, size in need.parts.items())
+    return {
+        "gpu_type": name,
+        "fitting": str(need.fitting),
+        "needs_gib": _gib(need.expected),
+        "low_gib": _gib(need.low),
+        "high_gib": _gib(need.high),
+        "has_gib": _gib(need.available),
+        "parts_gib": parts,
+    }
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.3g}"

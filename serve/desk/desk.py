@@ -36,7 +36,16 @@ from ..software import access_of, python_of
 from ..wire import schemas
 from ..wire.problems import busy
 from . import questions
-from .answers import asked_wire, base_of, expectations, shared, versions, warnings_of
+from .answers import (
+    asked_wire,
+    base_of,
+    expectations,
+    needs_wire,
+    refuse_what_fits_nowhere,
+    shared,
+    versions,
+    warnings_of,
+)
 from .corrections import Corrections
 from .following import Following
 from .forecasts import KEPT, Forecasts
@@ -149,6 +158,7 @@ class Desk:
             by_type=expectations(predictions),
             dry_run=forecast.dry_run,
             memory=dict(forecast.memory),
+            memory_needs=needs_wire(forecast.memory_needs),
         )
 
     async def _types(self) -> tuple[str, ...]:
@@ -190,14 +200,21 @@ class Desk:
         base = base_of(source, told, by_type, gpus * milli)
         return await self.corrections.apply(base, owner), told, base
 
-    async def request(self, asked: schemas.SubmissionBody, owner: str, key: str) -> Prepared:
-        """A submission as the scheduler takes it, with its predictions, and what its user should know."""
+    async def request(
+        self, asked: schemas.SubmissionBody, owner: str, key: str, *, only_asking: bool = False
+    ) -> Prepared:
+        """A submission as the scheduler takes it, with its predictions, and what its user should know.
+
+        Raises Refusal where its memory fits no type, unless it is forced or nothing is to be submitted.
+        """
         program = program_of(asked) if asked.archive is None else await asyncio.to_thread(program_of, asked)
         python = python_of(self._software, asked.software)
         program = msgspec.structs.replace(program, software=asked.software or "", python=python)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
         source, asks, notes = await self.readings.of(program, owner, asked.gpus, types)
         predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner, program.python)
+        if told and not asked.force and not only_asking:
+            refuse_what_fits_nowhere(told.memory_needs, asks.gpu_types, await self._types())
         request = request_of(asked, program, source, asks, predictions, owner=owner, key=key, told=told)
         return request, asks, [*notes, *warnings_of(request, told)], base or source
 

@@ -7,7 +7,7 @@ No source leaves the cluster: the model's weights are on disk, and the model cod
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ray import serve
 
 from kilowait.core.jobs import Prediction
+from kilowait.predict.board_memory.memory_need import MemoryNeed
 from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dry_runs import BUDGET_S, WAITING
 from kilowait.predict.embed.features import MOST_TOKENS, THREADS
@@ -43,13 +44,14 @@ class PredictionQuestion:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """Predictions by device type, `version` of what made them, the embedding `vector` (d,), types with too little
-    memory and why, and what the dry run found, in a line."""
+    memory and why, what the dry run found, in a line, and what the program needs of each GPU type's memory."""
 
     version: str
     predictions: Mapping[str, Prediction]
     vector: NDArray[np.float32]
     memory: Mapping[str, str]
     dry_run: str
+    memory_needs: Mapping[str, MemoryNeed] = field(default_factory=dict)
 
 
 MAX_BATCH = 8
@@ -115,6 +117,7 @@ class PredictorReplica:
             vector=forecast.vector,
             memory=forecast.memory,
             dry_run=forecast.summary,
+            memory_needs=forecast.memory_needs,
         )
 
 

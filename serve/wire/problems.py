@@ -40,7 +40,8 @@ _FIELDS += ("gpu_milli", "gpus", "memory_bytes", "priority", "deadline", "archiv
 
 
 class Refusal(Exception):  # noqa: N818 - what HTTP calls a problem is not always an error
-    """An answer that is no success; `field` is the culprit where there is one."""
+    """An answer that is no success; `field` is the culprit where there is one, `errors` are
+    its parts."""
 
     def __init__(
         self,
@@ -51,10 +52,11 @@ class Refusal(Exception):  # noqa: N818 - what HTTP calls a problem is not alway
         remedy: str,
         field: str | None = None,
         retry_s: float | None = None,
+        errors: list[dict[str, str]] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.title, self.detail, self.remedy, self.field = status, title, detail, remedy, field
-        self.retry_s = retry_s
+        self.retry_s, self.errors = retry_s, errors
 
 
 def install(app: FastAPI) -> None:
@@ -76,7 +78,7 @@ def problem(refusal: Refusal, errors: list[dict[str, str]] | None = None) -> sch
         detail=escaped(refusal.detail),
         field=refusal.field if refusal.field is None else escaped(refusal.field),
         remedy=escaped(refusal.remedy),
-        errors=escaped_all(errors or []),
+        errors=escaped_all(errors or refusal.errors or []),
     )
 
 

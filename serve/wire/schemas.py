@@ -88,6 +88,7 @@ class SubmissionBody(Wire):
     outputs: list[Argument] = Field(default=[], max_length=MAX_ENTRIES, description="what is kept of its folder")
     software: Software = None
     max_attempts: int = Field(default=3, ge=1, le=100)
+    force: bool = Field(default=False, description="accept it though its memory fits no type that it may use")
 
     @model_validator(mode="after")
     def _one_program(self) -> "SubmissionBody":
@@ -119,6 +120,20 @@ class AskedFor(Wire):
     evidence: list[str]
 
 
+class MemoryNeedView(Wire):
+    """What a program needs of one GPU's memory, with the ends of a 90% interval; `parts_bytes` add up to it."""
+
+    fitting: Literal["fits", "close", "does not fit"]
+    fits: bool = Field(description="whether the expected need fits")
+    low_bytes: int
+    expected_bytes: int
+    high_bytes: int
+    available_bytes: int
+    dominant: str = Field(description="the largest part")
+    parts_bytes: dict[str, int]
+    provenance: Provenance = Provenance.MODELLED
+
+
 class PredictionView(Wire):
     """The answer to predict. `cached` says that the same text was predicted by the same probe before."""
 
@@ -129,6 +144,7 @@ class PredictionView(Wire):
     by_type: dict[str, Expectation]
     dry_run: str = Field(description="what the dry run of the program found; GPU types without labels need it")
     memory: dict[str, str] = Field(default={}, description="GPU types with too little memory, and why")
+    memory_needs: dict[str, MemoryNeedView] = Field(default={}, description="by GPU type")
 
 
 class Figure(Wire):
