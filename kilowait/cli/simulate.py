@@ -8,7 +8,9 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
@@ -16,6 +18,9 @@ from kilowait.core.units import HOUR_S
 from kilowait.policies import POLICIES
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.policy_arguments import add_parameters, explained, explained_wrappers, given, named_rules
+
+if TYPE_CHECKING:
+    from kilowait.simulate.sleeping import SleepRule
 
 EXAMPLE = """\
 example: three jobs on one A100 and two A6000
@@ -34,6 +39,9 @@ never fit is refused: it is named on stderr and under "refused", and the others 
 Optional columns gpu_milli (1 to 1000: thousandths of a GPU for a job of one) and one_node (yes or no) hold for every
 policy: shares are packed on boards by best fit and never span two, and a job of one node waits until one node has all
 its GPUs. --gpus A100=2x8+4 is a cluster of two A100 nodes of 8 GPUs and one of 4.
+
+With --sleep-after-s a node on which nothing has run so long sleeps; a job that is placed on it holds its GPUs and
+starts --wake-s later. With it, or --host-watts, the cluster's energy has its hosts in it, and is told apart.
 
 policies (all see predictions only; ties go to the earlier submitted, then to the more powerful type)
 {policies}
@@ -72,8 +80,28 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     add_parameters(parser, named_rules(words).values())
     add_gpu_file_option(parser)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")
+    add("--sleep-after-s", type=float, metavar="S", help="idle nodes sleep after so long (default: never)")
+    add("--wake-s", type=float, default=180.0, metavar="S", help="they wake in (default: %(default)s)")
+    add("--host-watts", type=float, default=0.0, metavar="W", help="a node draws beside its boards (default: 0)")
+    add("--asleep-watts", type=float, default=0.0, metavar="W", help="and in all while it sleeps (default: 0)")
+    add("--warm-nodes", type=int, default=0, metavar="N", help="nodes of each type that never sleep (default: 0)")
     add("--placements", type=Path, metavar="OUT.csv", help="write job_id,start_s,gpu_type here")
     add("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def _sleep(args: argparse.Namespace) -> "SleepRule | None":
+    """What was said of sleep and hosts, None where nothing was."""
+    from kilowait.simulate.sleeping import SleepRule
+
+    if args.sleep_after_s is None and not args.host_watts:
+        return None
+    return SleepRule(
+        after_s=inf if args.sleep_after_s is None else args.sleep_after_s,
+        wake_s=args.wake_s,
+        host_w=args.host_watts,
+        asleep_w=args.asleep_watts,
+        warm=args.warm_nodes,
+    )
 
 
 def _needs() -> str:
@@ -97,7 +125,9 @@ def run(args: argparse.Namespace) -> int:
 
     _check_not_an_input(args.placements, (args.jobs, args.predictions))
     rule = POLICIES[args.policy]
-    simulation = simulate(args.jobs, args.gpus, rule, predictions=args.predictions, **given(args, rule))
+    simulation = simulate(
+        args.jobs, args.gpus, rule, predictions=args.predictions, sleep=_sleep(args), **given(args, rule)
+    )
     for reason in simulation.refused.values():
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
     if args.placements is not None:
@@ -106,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
         **asdict(simulation.scores),
         "parameters": simulation.parameters,
         "gpus": simulation.gpus,
+        **({} if simulation.energy is None else {"where_energy_went": asdict(simulation.energy)}),
         "refused": dict(simulation.refused),
     }
     sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
@@ -128,7 +159,9 @@ def _as_table(result: dict[str, object]) -> str:
             shown = f"{value:,.3f} kWh" if isinstance(value, float) else "unknown: a type has no known idle power"
             return name.removesuffix("_kwh").replace("_", " "), shown
         if isinstance(value, dict):
-            return name, ", ".join(f"{key}={entry}" for key, entry in value.items()) or "-"
+            if name == "where_energy_went":
+                value = {key.removesuffix("_kwh"): f"{part:,.3f}" for key, part in value.items()}
+            return name.replace("_", " "), ", ".join(f"{key}={entry}" for key, entry in value.items()) or "-"
         return name.replace("_", " "), str(value)
 
     cells = [cell(name, value) for name, value in result.items() if name != "refused"]

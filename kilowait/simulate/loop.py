@@ -23,6 +23,7 @@ from kilowait.simulate.compiled.covered import NotCovered
 from kilowait.simulate.compiled.worth import pays
 from kilowait.simulate.given import checked, joined
 from kilowait.simulate.run import Placement, Run, Submission
+from kilowait.simulate.sleeping import Sleeping, SleepRule
 
 Engine = Literal["auto", "python", "compiled"]
 """Who runs a simulation; all give the same results."""
@@ -35,11 +36,13 @@ def simulate(
     *,
     nodes: Mapping[str, Sequence[int]] | None = None,
     engine: Engine = "auto",
+    sleep: SleepRule | None = None,
 ) -> Run:
     """Run all submissions to their end on `inventory` (GPUs by type, most powerful first) under `policy`.
 
     `nodes` lists the GPUs of each node by type; the GPUs of a type that it lacks are on one node. `engine` says who
-    runs it, by default the compiled kernels where they cover the world and pay, else the loop below.
+    runs it, by default the compiled kernels where they cover the world and pay, else the loop below. `sleep` says when
+    nodes sleep and what hosts draw; without it none sleeps.
 
     All completions, then all arrivals of an instant are taken in before one decision round. Where a policy looks at
     expected ends there is one more round whenever such an end has passed (`kilowait.cluster.overrun`). Raises
@@ -50,6 +53,10 @@ def simulate(
     if engine not in get_args(Engine):
         raise InputError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
     jobs = submissions if isinstance(submissions, list | tuple) else list(submissions)
+    if sleep is not None:
+        if engine == "compiled":
+            raise InputError("the compiled engine does not cover this: nodes that sleep; use engine 'python'")
+        return _run(jobs, inventory, policy, nodes or {}, sleep)
     if engine == "compiled" or (engine == "auto" and pays(len(jobs), len(inventory), policy)):
         from kilowait.simulate.compiled import engine as core  # numba takes a second to load
 
@@ -62,12 +69,19 @@ def simulate(
 
 
 def _run(
-    submissions: Sequence[Submission], inventory: Mapping[str, int], policy: Policy, nodes: Mapping[str, Sequence[int]]
+    submissions: Sequence[Submission],
+    inventory: Mapping[str, int],
+    policy: Policy,
+    nodes: Mapping[str, Sequence[int]],
+    sleep: SleepRule | None = None,
 ) -> Run:
     by_id = checked(submissions, inventory)
-    loop = _Loop(by_id=by_id, policy=policy)
+    sleeping = None if sleep is None else Sleeping(rule=sleep)
+    loop = _Loop(by_id=by_id, policy=policy, sleeping=sleeping)
     for event in joined(inventory, nodes):
         loop.take_in(event)
+        if sleeping is not None:
+            sleeping.joined(event.gpu_type, event.node, event.gpus)
     loop.run()
     return Run(
         policy=getattr(policy, "__name__", type(policy).__name__),
@@ -75,6 +89,7 @@ def _run(
         placements=tuple(loop.placements),
         refused=loop.refused,
         log=tuple(loop.log),
+        sleeping=sleeping,
     )
 
 
@@ -90,6 +105,7 @@ class _Loop:
     placements: list[Placement] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     served_s: dict[str, float] = field(default_factory=dict)
+    sleeping: Sleeping | None = None
 
     def run(self) -> None:
         """Instant after instant: all completions, then all arrivals, then one decision."""
@@ -98,11 +114,15 @@ class _Loop:
         arrival, now_s = next(arrivals, None), 0.0
         while now_s < inf:
             while completions and completions[0][0] == now_s:
-                event = heapq.heappop(completions)[2]
+                _, serial, event = heapq.heappop(completions)
+                if self.sleeping is not None:
+                    self.sleeps_again(self.placements[serial], now_s)
                 advance(cluster, event)
                 log.append(event)
             while arrival is not None and arrival.time_s == now_s:
                 self.take_in(arrival)
+                if self.sleeping is not None and arrival.job.job_id not in self.refused:
+                    self.sleeping.submitted(now_s)
                 arrival = next(arrivals, None)
             for decision in policy(cluster):
                 match decision:
@@ -152,14 +172,15 @@ class _Loop:
         truth, remaining = self.by_id[job_id].truth[gpu_type], waiting.remaining
         if remaining < 1:
             truth = truth.left(remaining, job.checkpoint_s or 0.0)
+        delay_s = 0.0 if self.sleeping is None else self.sleeping.placed(gpu_type, where, now_s)
         placement = Placement(
             job_id=job_id,
             attempt=attempt,
             gpu_type=gpu_type,
             gpus=gpus,
             submit_s=job.submit_s,
-            start_s=now_s,
-            end_s=now_s + truth.runtime_s,
+            start_s=now_s + delay_s,
+            end_s=now_s + delay_s + truth.runtime_s,
             runtime_s=truth.runtime_s,
             energy_kwh=truth.energy_kwh,
             served_s=self.served_s.get(job_id, 0.0) if attempt > 1 else 0.0,
@@ -169,6 +190,13 @@ class _Loop:
         heapq.heappush(self.completions, (placement.end_s, len(self.placements), end_event))
         self.placements.append(placement)
 
+    def sleeps_again(self, placement: Placement, now_s: float) -> None:
+        """The nodes of an attempt that ends now may fall asleep from now on; asked before its places are forgotten."""
+        assert self.sleeping is not None
+        where = self.cluster.active[placement.job_id].where
+        share = max(0.0, now_s - placement.start_s) / placement.runtime_s
+        self.sleeping.ended(placement.gpu_type, where, placement.gpu_s * min(1.0, share), now_s)
+
     def preempt(self, job_id: str, now_s: float) -> None:
         """End a job's attempt at a checkpoint of this instant: it keeps the work that is done, and waits again."""
         index = next((k for k, (_, _, end) in enumerate(self.completions) if end.job_id == job_id), None)
@@ -177,13 +205,16 @@ class _Loop:
         end_s, serial, _ = self.completions.pop(index)
         heapq.heapify(self.completions)
         active, placement = self.cluster.active[job_id], self.placements[serial]
+        if self.sleeping is not None:
+            self.sleeps_again(placement, now_s)
         whole_s = self.by_id[job_id].truth[placement.gpu_type].runtime_s
         remaining = min(active.remaining, (end_s - now_s) / whole_s)  # none is done while it restarts
         event = JobPreempted(time_s=now_s, job_id=job_id, attempt=active.attempt, remaining=remaining)
         advance(self.cluster, event)
         self.log.append(event)
-        held_s = now_s - placement.start_s
+        start_s = min(placement.start_s, now_s)  # its nodes may still be waking up
+        held_s = now_s - start_s
         energy_kwh = placement.energy_kwh * (held_s / placement.runtime_s)
-        actual = structs.replace(placement, end_s=now_s, runtime_s=held_s, energy_kwh=energy_kwh)
+        actual = structs.replace(placement, start_s=start_s, end_s=now_s, runtime_s=held_s, energy_kwh=energy_kwh)
         self.placements[serial] = actual
         self.served_s[job_id] = placement.served_s + held_s

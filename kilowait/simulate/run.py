@@ -9,6 +9,7 @@ from msgspec import Struct
 from kilowait.cluster.events import Event
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.units import WHOLE
+from kilowait.simulate.sleeping import Sleeping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,8 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
 class Run:
     """What a simulation did: every placement in the order decided, jobs refused (why), and the log of events.
 
-    `log` may be read again and again, and may make its events anew each time.
+    `log` may be read again and again, and may make its events anew each time. `sleeping` says what its nodes did where
+    they were watched.
     """
 
     policy: str
@@ -63,6 +65,7 @@ class Run:
     placements: tuple[Placement, ...]
     refused: Mapping[str, str]
     log: Iterable[Event]
+    sleeping: Sleeping | None = None
 
     @cached_property
     def events(self) -> tuple[Event, ...]:

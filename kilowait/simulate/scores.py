@@ -19,9 +19,9 @@ class Scores:
     `jobs` counts jobs that ran (refused ones are not scored); `delayed_tasks` those that waited at all. A preempted job
     waits again until it goes on, and all its waiting counts as one wait. `running_s` is the sum of run times,
     restarting included; `energy_kwh` is the jobs' own energy. `cluster_energy_kwh` adds the idle power of free GPUs,
-    and of the free part of shared ones, in the window from the first submission to the last completion; it is None
-    where a type's idle power is unknown. `makespan_s` is the last completion on the submissions' clock. Without jobs
-    all are 0.
+    and of the free part of shared ones, in the window from the first submission to the last completion, and where nodes
+    were watched (`simulate(..., sleep=...)`) hosts too, asleep or awake; it is None where a type's idle power is
+    unknown. `makespan_s` is the last completion on the submissions' clock. Without jobs all are 0.
     """
 
     policy: str
@@ -50,6 +50,10 @@ def score(run: Run, *, idle_power_w: Mapping[str, float] | None = None) -> Score
     p50, p99, longest = np.quantile(waits or [0.0], [0.5, 0.99, 1.0]).tolist()
     energy_kwh = fsum(placement.energy_kwh for placement in run.placements)
     idle_kwh = _idle_kwh(run, idle_power_w or {})
+    if run.sleeping is not None and idle_kwh is not None:
+        ends_s = max((placement.end_s for placement in run.placements), default=0.0)
+        energy = run.sleeping.energy(energy_kwh, ends_s, idle_power_w)
+        idle_kwh = energy.idle_boards_kwh + energy.hosts_kwh
     return Scores(
         policy=run.policy,
         jobs=len(waits),

@@ -13,6 +13,7 @@ from kilowait.simulate.jobs_csv import read_submissions
 from kilowait.simulate.loop import simulate as run_loop
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.scores import Scores, score
+from kilowait.simulate.sleeping import ClusterEnergy, SleepRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,13 @@ class Simulation:
         return self.run.placements
 
     @property
+    def energy(self) -> ClusterEnergy | None:
+        """Where the cluster's energy went, None where its nodes were not watched."""
+        if self.run.sleeping is None:
+            return None
+        return self.run.sleeping.energy(self.scores.energy_kwh, self.scores.makespan_s)
+
+    @property
     def refused(self) -> Mapping[str, str]:
         """Jobs that can never fit, and why."""
         return self.run.refused
@@ -44,6 +52,7 @@ def simulate(
     policy: str | Rule | Policy = "value",
     *,
     predictions: str | PathLike[str] | None = None,
+    sleep: SleepRule | None = None,
     **parameters: Any,
 ) -> Simulation:
     """Run a list of jobs through a policy on a cluster of mixed GPUs, and score it.
@@ -51,7 +60,8 @@ def simulate(
     `jobs` is a CSV file as `kilowait simulate --help` describes it, or `Submission`s. `gpus` are GPUs by type, most
     powerful first, as text (`"A100=16,A6000=4x8"`) or by type: a number on one node, or a list of the GPUs of each.
     `policy` is a name of `kilowait.POLICIES`, `MODULE:RULE`, a `Rule`, or a policy made already, and `parameters` are
-    its own, such as `kappa=1e-5`. `predictions` is a CSV file of what the policy sees instead of the truth.
+    its own, such as `kappa=1e-5`. `predictions` is a CSV file of what the policy sees instead of the truth. `sleep`
+    says when idle nodes sleep and what hosts draw: then `energy` says where the cluster's energy went.
 
     Times are in seconds, energy in kWh. Raises InputError for a file, a policy or a parameter that is wrong, and
     KilowaitError for a policy that leaves jobs waiting for ever.
@@ -59,7 +69,7 @@ def simulate(
     nodes = parse_nodes(gpus) if isinstance(gpus, str) else {name: _nodes(name, count) for name, count in gpus.items()}
     totals = {name: sum(counts) for name, counts in nodes.items()}
     made_policy, values = _policy(policy, parameters)
-    run = run_loop(_submissions(jobs, totals, predictions), totals, made_policy, nodes=nodes)
+    run = run_loop(_submissions(jobs, totals, predictions), totals, made_policy, nodes=nodes, sleep=sleep)
     return Simulation(scores=score(run), parameters=values, gpus=totals, run=run)
 
 
