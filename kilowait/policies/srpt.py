@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from kilowait.cluster.overrun import estimated_end_s
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.room import Room
@@ -38,8 +39,9 @@ def srpt(*, hysteresis: float = DEFAULT_HYSTERESIS) -> Policy:
     to the earlier in the queue, then to the more powerful type.
 
     On one type two jobs never displace each other by turns: the displaced one is the longer, has a restart to pay
-    besides, and the other only gets shorter. A running job that has overrun its prediction counts as
-    about to end and is left alone. Without checkpoints it is `sjf`. Raises InputError for a hysteresis below 1.
+    besides, and the other only gets shorter. The rest of a running job that has overrun its prediction is that of its
+    renewed estimate (`kilowait.cluster.overrun`): it counts as long, not as about to end. Without checkpoints it is
+    `sjf`. Raises InputError for a hysteresis below 1.
     """
     if not 1 <= hysteresis < math.inf:
         raise InputError(f"hysteresis must be finite and >= 1, got {hysteresis!r}")
@@ -79,7 +81,7 @@ class _Round:
         giving: dict[str, list[tuple[float, Active]]] = {gpu_type: [] for gpu_type in cluster.total}
         for active in cluster.active.values():
             if active.job.checkpoint_s is not None:
-                giving[active.gpu_type].append((active.predicted_end_s - cluster.now_s, active))
+                giving[active.gpu_type].append((estimated_end_s(active, cluster.now_s) - cluster.now_s, active))
         for jobs in giving.values():
             jobs.sort(key=lambda pair: (pair[0], pair[1].job.submit_s, pair[1].job.job_id))
         return cls(cluster=cluster, hysteresis=hysteresis, room=cluster.room(), giving=giving)

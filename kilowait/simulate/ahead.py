@@ -11,6 +11,7 @@ from itertools import count
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import AttemptFinished, JobPlaced
+from kilowait.cluster.overrun import estimated_end_s
 from kilowait.cluster.standing import Active
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
@@ -32,11 +33,12 @@ class PlannedRun:
 
 
 def run_ahead(
-    cluster: Cluster, policy: Policy, now_s: float, suppose: Supposed, wanted: Collection[str] | None = None
+    cluster: Cluster, policy: Policy, now_s: float, suppose: Supposed | None, wanted: Collection[str] | None = None
 ) -> dict[str, PlannedRun]:
     """When the waiting jobs start and end; changes `cluster`, so give a copy.
 
-    Stops once all of `wanted` have started (None: every job). A job that never starts is left out.
+    Without a supposition jobs end as all planners expect it (`kilowait.cluster.overrun`). Stops once all of `wanted`
+    have started (None: every job). A job that never starts is left out.
     """
     loop = _Ahead(cluster, policy, suppose)
     return loop.run(max(now_s, cluster.now_s), set(cluster.waiting if wanted is None else wanted))
@@ -45,7 +47,7 @@ def run_ahead(
 class _Ahead:
     """One heap of ends keyed (time, serial), so that ties are deterministic."""
 
-    def __init__(self, cluster: Cluster, policy: Policy, suppose: Supposed) -> None:
+    def __init__(self, cluster: Cluster, policy: Policy, suppose: Supposed | None) -> None:
         self.cluster, self.policy, self.suppose = cluster, policy, suppose
         self.ends: list[tuple[float, int, AttemptFinished]] = []
         self.planned: dict[str, PlannedRun] = {}
@@ -90,10 +92,10 @@ class _Ahead:
 
     def _expect(self, active: Active, now_s: float) -> float:
         """Note when an attempt ends, and return it."""
-        seconds = self.suppose(
-            active.job.job_id, active.predictions[active.gpu_type].runtime_s, now_s - active.placed_s
-        )
-        end_s = max(now_s, active.placed_s + seconds)
+        end_s, run_s = estimated_end_s(active, now_s), now_s - active.placed_s
+        if self.suppose is not None:
+            seconds = self.suppose(active.job.job_id, active.predictions[active.gpu_type].runtime_s, run_s)
+            end_s = max(now_s, active.placed_s + seconds)
         event = AttemptFinished(time_s=end_s, job_id=active.job.job_id, attempt=active.attempt)
         heapq.heappush(self.ends, (end_s, next(self.serial), event))
         return end_s

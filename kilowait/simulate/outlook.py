@@ -1,9 +1,11 @@
 """When waiting jobs are expected to start, and what a job would get, with intervals.
 
-Run times are taken as log-normal around their predictions: log T ~ N(log t, sd^2), and for a job that has run e seconds
-already as T given T > e, so a job that overruns its prediction is not expected to end at once. The start that is shown
-is that of the medians; the ends of its interval are the 5% and 95% quantiles over draws of all run times. The interval
-says nothing about jobs that others will yet submit. All numbers are modelled.
+The start that is shown has every job end as all planners expect it: as predicted, and for a job that has overrun at a
+renewed estimate (`kilowait.cluster.overrun`), never at once. The ends of its interval are the 5% and 95% quantiles over
+draws of all run times, log-normal around their predictions: log T ~ N(log t, sd^2), and for a job that has run e
+seconds already as T given T > e. A job that has outlived all but `OUTLIVED` of that distribution is one that it did not
+foresee: its T is drawn as P(T > x) = e / x, whose median is twice as long as it has run, as the doubling of its
+estimate has it. The interval says nothing about jobs that others will yet submit. All numbers are modelled.
 """
 
 import math
@@ -39,6 +41,9 @@ A longer queue gets fewer draws, down to none (and then no interval).
 """
 
 MOST_DRAWS = 40
+
+OUTLIVED = 0.05
+"""Jobs that were to take longer than one has run, below which its prediction says nothing about its rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +120,7 @@ def _if(
 def _expected(
     cluster: Cluster, policy: Policy, now_s: float, errors: Errors, seed: int, job_ids: set[str] | None
 ) -> dict[str, Expected]:
-    planned_runs = run_ahead(cluster.copy(), policy, now_s, _median(errors.sd), job_ids)
+    planned_runs = run_ahead(cluster.copy(), policy, now_s, None, job_ids)
     draws = min(MOST_DRAWS, WORK // (cost_of(policy) * (1 + len(cluster.waiting) + len(cluster.active))))
     rng = np.random.default_rng(seed)
     runs = [run_ahead(cluster.copy(), policy, now_s, _drawn(errors.sd, rng), job_ids) for _ in range(draws)]
@@ -148,9 +153,18 @@ def quantile(share: float, predicted_s: float, run_s: float, sd: float) -> float
     return max(run_s, predicted_s * math.exp(sd * deviations))
 
 
-def _median(sd: float) -> Supposed:
-    return lambda _, predicted_s, run_s: quantile(0.5, predicted_s, run_s, sd)
+def has_outlived(predicted_s: float, run_s: float, sd: float) -> bool:
+    """Whether a job has run longer than all but `OUTLIVED` of those with this prediction would take."""
+    if sd == 0:
+        return run_s >= predicted_s
+    return run_s > 0 and float(log_ndtr(-math.log(run_s / predicted_s) / sd)) < math.log(OUTLIVED)
 
 
 def _drawn(sd: float, rng: np.random.Generator) -> Supposed:
-    return lambda _, predicted_s, run_s: quantile(rng.uniform(), predicted_s, run_s, sd)
+    def drawn(_: str, predicted_s: float, run_s: float) -> float:
+        share = rng.uniform()
+        if has_outlived(predicted_s, run_s, sd):
+            return run_s / (1 - share)
+        return quantile(share, predicted_s, run_s, sd)
+
+    return drawn

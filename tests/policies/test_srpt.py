@@ -56,9 +56,11 @@ class TestShortestRemaining:
         got = attempts(srpt(), {"A": 1, "B": 1}, *jobs)
         assert got == [("long", 1, "A", 0, 5), ("only-a", 1, "A", 5, 6), ("long", 2, "B", 5, 20)]
 
-    def test_an_overrun_job_is_left_alone(self):
+    def test_an_overrun_job_counts_as_long_as_its_renewed_estimate_says(self):
+        """Predicted 5 s, at 20 s it is expected to end at 40 s: 20 s are more than twice 1 s, and not more than 12."""
         liar = job("liar", A=(50, 1), seen={"A": (5, 1)})
-        assert attempts(srpt(), {"A": 1}, liar, job("short", 20, A=(1, 1)))[0] == ("liar", 1, "A", 0, 50)
+        assert attempts(srpt(), {"A": 1}, liar, job("short", 20, A=(1, 1)))[0] == ("liar", 1, "A", 0, 20)
+        assert attempts(srpt(), {"A": 1}, liar, job("long", 20, A=(12, 1)))[0][4] > 20
 
     @pytest.mark.parametrize("bad", [0.9, float("inf"), float("nan")])
     def test_a_hysteresis_below_one_is_refused(self, bad):

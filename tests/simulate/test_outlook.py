@@ -96,6 +96,15 @@ def test_even_a_run_far_beyond_its_prediction_is_expected_to_take_a_little_longe
     assert 1e6 < quantile(0.5, 1.0, 1e6, 0.5) < 1.1e6
 
 
+@pytest.mark.parametrize("errors", [EXACT, Errors(sd=0.1), Errors()], ids=["exact", "narrow", "prior"])
+def test_behind_a_job_that_has_overrun_by_far_a_start_is_when_its_renewed_estimate_passes(cluster, errors):
+    """`r` was to take 10 s and has run for 100: it is expected to take 160, the draws twice as long as it has run."""
+    found = outlook(cluster, POLICIES["simple"](), 100.0, errors, 0)
+    assert starts(found)["x"] == ("A", 160.0, 164.0, 2)
+    assert found["x"].start_low_s > 100.0
+    assert found["x"].start_high_s >= 200.0  # the median of what is drawn
+
+
 def test_errors_come_from_what_was_measured_once_there_is_enough():
     assert errors_of([(1.0, 2.0)] * (ENOUGH - 1)).sd == PRIOR_SD
     found = errors_of([(1.0, 2.0)] * ENOUGH)
