@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from kilowait.cli.costs import add_price_option, prices_of, total_cost
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.units import HOUR_S
@@ -68,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     add("--policy", required=True, choices=POLICIES, help=policy_help)
     add_parameters(parser, named_rules(words).values())
     add_gpu_file_option(parser)
+    add_price_option(parser)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")
     add("--placements", type=Path, metavar="OUT.csv", help="write job_id,start_s,gpu_type here")
     add("--json", action="store_true", help="print one JSON object instead of a table")
@@ -93,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from kilowait.simulate.simulation import simulate
 
     _check_not_an_input(args.placements, (args.jobs, args.predictions))
-    rule = POLICIES[args.policy]
+    rule, prices = POLICIES[args.policy], prices_of(args)
     simulation = simulate(args.jobs, args.gpus, rule, predictions=args.predictions, **given(args, rule))
     for reason in simulation.refused.values():
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
@@ -101,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         write_placements(args.placements, simulation.placements)
     result = {
         **asdict(simulation.scores),
+        **total_cost(simulation.placements, prices),
         "parameters": simulation.parameters,
         "gpus": simulation.gpus,
         "refused": dict(simulation.refused),
