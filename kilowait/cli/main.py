@@ -46,7 +46,7 @@ def _run(words: list[str]) -> int:
 
 def _parse(words: list[str]) -> argparse.Namespace:
     """The options; what follows `--` belongs to the script that the command is given."""
-    takes_script = words[:1] in (["predict"], ["submit"], ["what-if"])
+    takes_script = words[:1] in (["predict"], ["compare"], ["submit"], ["what-if"])
     end = words.index("--") if takes_script and "--" in words else len(words)
     args = _parser(words[:end]).parse_args(words[:end])
     args.arguments = words[end + 1 :]
@@ -63,6 +63,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kilowait {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(commands, "predict", "predict the run time and energy of a script on each device type", words)
+    _add(commands, "compare", "predictions of several scripts side by side, on each device type", words)
     _add(commands, "simulate", "run a list of jobs through a policy on a cluster of mixed GPUs", words)
     remote.add_commands(commands)
     backup.add_commands(commands)

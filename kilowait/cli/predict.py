@@ -15,12 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kilowait.cli.costs import add_price_option, cost_of, prices_of
 from kilowait.cli.job_environment import accesses, add_environment_options, interpreter_of, surrounded
 from kilowait.cli.predict_text import as_text
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import JOULES_PER_KWH
+from kilowait.files.gpu_prices import GpuPrices
 from kilowait.predict.dry_runs import BUDGET_S, FEATURES, WAITING
 from kilowait.predict.embed.features import THREADS
 from kilowait.predict.one_shot import BESIDE, ForecastRound, JobForecast, PredictionSettings, forecast_jobs
@@ -87,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
         f"(default: the bundle's, {' and '.join(BESIDE)})",
     )
     add_gpu_file_option(parser)
+    add_price_option(parser)
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs of each type (default: what the source asks for)")
     parser.add_argument(
         "--dry-run-budget-s",
@@ -108,14 +111,19 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
 
 def run(args: argparse.Namespace) -> int:
     """Predict for every file and print; raises InputError for a source or device type that is refused."""
-    settings = _settings(args)
+    report = predicted(args)
+    sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else as_text(report))
+    return 0 if any(entry["devices"] for entry in report["predictions"]) else 1
+
+
+def predicted(args: argparse.Namespace) -> dict[str, Any]:
+    """Everything there is to show of every file, as JSON would have it; raises InputError as `run` does."""
+    settings, prices = _settings(args), prices_of(args)
     readings = [surrounded(reading, args) for reading in _read(args)]
     settings = replace(settings, access=accesses(readings, args))
     os.environ.update({**WAITING, **os.environ})
     with _without_collection():
-        report = _report(forecast_jobs(readings, settings), settings.max_batch)
-    sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else as_text(report))
-    return 0 if any(entry["devices"] for entry in report["predictions"]) else 1
+        return _report(forecast_jobs(readings, settings), prices, settings.max_batch)
 
 
 def _settings(args: argparse.Namespace) -> PredictionSettings:
@@ -163,7 +171,7 @@ def _read(args: argparse.Namespace) -> list[JobReading]:
     return [read_program(file, args.entrypoint, args.arguments) for file in args.files]
 
 
-def _report(forecasts: ForecastRound, max_batch: bool = False) -> dict[str, Any]:
+def _report(forecasts: ForecastRound, prices: GpuPrices, max_batch: bool = False) -> dict[str, Any]:
     """Everything there is to show, as JSON would have it."""
     bundle = forecasts.bundle
     return {
@@ -171,13 +179,13 @@ def _report(forecasts: ForecastRound, max_batch: bool = False) -> dict[str, Any]
         "features": [feature.key for feature in bundle.features],
         "provenance": Provenance.MODELLED,
         "label_provenance": {metric: dict(part.provenance) for metric, part in bundle.metrics.items()},
-        "predictions": [_entry(job, max_batch) for job in forecasts.jobs],
+        "predictions": [_entry(job, prices, max_batch) for job in forecasts.jobs],
         **({"device_model": forecasts.device_model} if forecasts.device_model is not None else {}),
         **({"own_device_model": forecasts.own_device_model} if forecasts.own_device_model is not None else {}),
     }
 
 
-def _entry(job: JobForecast, max_batch: bool) -> dict[str, Any]:
+def _entry(job: JobForecast, prices: GpuPrices, max_batch: bool) -> dict[str, Any]:
     """One program."""
     forecast = job.forecast
     return {
@@ -191,7 +199,9 @@ def _entry(job: JobForecast, max_batch: bool) -> dict[str, Any]:
         "dry_run": {**forecast.dry_run.to_dict(), "summary": forecast.dry_run.summary},
         "own_dry_run": {**forecast.own_dry_run.to_dict(), "summary": forecast.own_dry_run.summary},
         **(_batches(job) if max_batch else {}),
-        "devices": {name: _numbers(forecast, name) for name in job},
+        "devices": {
+            name: {**_numbers(forecast, name), **cost_of(job[name], name, job.request.gpus, prices)} for name in job
+        },
     }
 
 

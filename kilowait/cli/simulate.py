@@ -12,6 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kilowait.cli.costs import add_price_option, prices_of, total_cost
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.units import HOUR_S
@@ -79,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     add("--policy", required=True, choices=POLICIES, help=policy_help)
     add_parameters(parser, named_rules(words).values())
     add_gpu_file_option(parser)
+    add_price_option(parser)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")
     add("--sleep-after-s", type=float, metavar="S", help="idle nodes sleep after so long (default: never)")
     add("--wake-s", type=float, default=180.0, metavar="S", help="they wake in (default: %(default)s)")
@@ -124,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     from kilowait.simulate.simulation import simulate
 
     _check_not_an_input(args.placements, (args.jobs, args.predictions))
-    rule = POLICIES[args.policy]
+    rule, prices = POLICIES[args.policy], prices_of(args)
     simulation = simulate(
         args.jobs, args.gpus, rule, predictions=args.predictions, sleep=_sleep(args), **given(args, rule)
     )
@@ -134,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
         write_placements(args.placements, simulation.placements)
     result = {
         **asdict(simulation.scores),
+        **total_cost(simulation.placements, prices),
         "parameters": simulation.parameters,
         "gpus": simulation.gpus,
         **({} if simulation.energy is None else {"where_energy_went": asdict(simulation.energy)}),
