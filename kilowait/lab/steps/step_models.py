@@ -7,22 +7,13 @@ import numpy as np
 
 from kilowait.core.arrays import FloatArray
 from kilowait.lab.steps.labelled_steps import KERNELBENCH, OPERATORS, IndexedLabels, LabelledStep
-from kilowait.predict.device_model.efficiency import Terms
+from kilowait.predict.device_model.efficiency import VARIED, Terms
 from kilowait.predict.device_model.fit import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.work import READING
 
-TERMS = Terms(
-    variant=0.25,
-    variant_shape=0.3,
-    variant_alike=0.3,
-    source=0.08,
-    source_group=0.08,
-    host_source=0.2,
-    host_source_group=0.1,
-    host_pass=0.3,
-)
-"""Those of one source, and what precision, memory format, pass and source may do: round numbers, set once."""
+TERMS = replace(VARIED, source=0.08, source_group=0.08, host_source=0.2, host_source_group=0.1)
+"""And what a source may do: round numbers, set once."""
 SPREAD = {OPERATORS: 0.15, KERNELBENCH: 0.0}
 """What else a label may be off by (logarithms): more for a source whose many rows would drown the others."""
 OTHER_SPREAD = 0.07

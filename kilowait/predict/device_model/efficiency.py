@@ -76,6 +76,10 @@ ABSENT = frozenset(term.name for term in fields(Terms) if term.default == 0)
 """Terms that a model of one source and one precision has not got."""
 
 
+VARIED = Terms(variant=0.25, variant_shape=0.3, variant_alike=0.3, host_pass=0.3)
+"""Where records tell precision, memory format and pass: round numbers, set once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """What covariances compare works by: kin, group, op and variant as texts, shape (U, DIMENSIONS)."""

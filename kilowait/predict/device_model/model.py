@@ -34,8 +34,10 @@ No sheet tells the host: of the ten types of KernelBench's timings a launch take
 B200's and 12 to 22 on the others' (modelled). Wider than `Terms.machine`, which one such host in ten exceeds. Both were
 chosen on those ten, by the interval score (Gneiting and Raftery 2007, section 6.2).
 """
-PLAIN_DOUBT = (1.0,) * 4
+PLAIN_DOUBT = (0.6, 1.0, NEW_DEVICE**2, NEW_HOST**2)
 """Of a model whose doubt was not fitted."""
+KNOWN_HOST = 0.02
+"""What is left of the doubt of a host on a board that was measured in the same hands."""
 BLOCK = 1024
 
 
@@ -150,7 +152,9 @@ class DeviceModel:
         on_device, on_host = workload_totals.device_share, workload_totals.host_share
         device, host = _summed(load, on_device), _summed(load, on_host)
         unlike_s = _summed(load, on_device * unlike)  # works of one program are wrong together
-        doubts = [np.full_like(host, 0.01), unlike_s**2, device**2 * self._novelty(devices), host**2]
+        known = {(d.name, d.source) for d in self.devices}
+        new_host = np.array([KNOWN_HOST if (d.name, d.source) in known else 1.0 for d in devices])
+        doubts = [np.full_like(host, 0.01), unlike_s**2, device**2 * self._novelty(devices), host**2 * new_host]
         log_s = workload_totals.log_s + self._anchored(dry_runs, devices)
         return EstimateInParts(log_s=log_s, doubts=np.stack(doubts, axis=2))
 
