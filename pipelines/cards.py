@@ -55,8 +55,51 @@ def device_card(
     )
 
 
+def steps_card(
+    model: DeviceModel, version: str, training: Mapping[str, Any], calibration: Calibration, overhead: str = UNKNOWN
+) -> str:
+    """The card of a device model of measured steps."""
+    labels, scores = sum(training["labels"].values()), training["scores"]
+    head = ["what was left out", "steps", "median error", "mean error", "predicted / measured", "coverage", "width"]
+    body = [
+        [
+            s["group"].replace("|", "-"), str(s["n"]), f"{s['median_error']:.1%}", f"{s['mean_error']:.1%}",
+            f"{s['bias']:.2f}", f"{s['coverage']:.1%}", f"{s['width']:.2f}x",
+        ]
+        for s in scores
+    ]  # fmt: skip
+    sources = ", ".join(f"{name} ({n})" for name, n in training["by_source"].items())
+    return _card(
+        f"Device model {version}",
+        {
+            "What it is": STEPS_MODEL,
+            "Features": f"{len(model.marks.group)} works (class, operator, variant, shape); of a device type its "
+            f"published sheet. Fitted on {', '.join(sorted({d.name for d in model.devices}))}.",
+            "Data and licence": f"{labels} times, measured by their sources: {sources}. Licence: "
+            f"{training['licence']}. {training['programs']} programs of {training['families']} families, a seeded "
+            f"selection (seed {training['seed']}). SHA-256 of the labels: `{training['labels_sha256']}`.",
+            "Errors of what was left out": "Predicted as a user asks, without what is the source's own unless a row "
+            f"says so. Folds: {training['folds']['family']} of families, {training['folds']['type']} of GPU types, "
+            f"each source by itself.\n\n{_table(head, body)}",
+            "Coverage": "90% intervals: quantiles of those errors in units of the model's own doubt "
+            f"({calibration.measured.low:+.2f} to {calibration.measured.high:+.2f} on types of training, "
+            f"{calibration.new.low:+.2f} to {calibration.new.high:+.2f} on new ones), in the table with those of the "
+            "other groups. Where a dry run is not whole but has seen an optimizer step both ends move out by a factor "
+            f"of {calibration.partial_factor:g}.",
+            "Overhead": f"Time that a prediction takes: {overhead}.",
+            "Limits": LIMITS,
+        },
+    )
+
+
+STEPS_MODEL = """\
+Seconds of a PyTorch program on a GPU type, modelled from the operations of a dry run and the type's specification \
+sheet: a roofline for every operation, corrected by efficiencies that are learned as Gaussian processes through \
+measured times of whole steps and single operators. Forward and backward passes, float32, TF32 and half precision, \
+both memory formats. What is a source's own (its hosts, versions, ways of measuring) is learned apart, and no user is \
+taken to share it."""
 FORWARD = """\
-- The run times it learnt from are single forward passes of small programs in float32 with TF32 off, timed warm. \
+- The run times it learnt from are single forward passes of small programs in float32, timed warm. \
 Training scripts are an extrapolation: backward passes, optimizers, mixed precision and long runs were not measured, \
 and the coverage above does not speak for them.
 """
@@ -67,8 +110,6 @@ machine's device types of the same names need labels of their own.
 about others.
 """
 LIMITS = """\
-- TF32 is off in the model. PyTorch lets convolutions use it on boards since Ampere unless told otherwise: there \
-scripts in float32 run faster than predicted.
 - Not counted: start of the interpreter and of CUDA, compilation, reading data, work on the host's CPU that is no \
 operator launch, and contention.
 - A dry run takes every branch that its inputs without data lead to; what depends on values is a guess.

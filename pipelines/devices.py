@@ -21,7 +21,7 @@ from kilowait.files.columns import RESIDUALS
 from kilowait.files.parquet import table, write_table
 from kilowait.lab.corpus.styles import STYLES
 from kilowait.lab.evaluate.dataset import Dataset
-from kilowait.lab.evaluate.operation_times import Programs, by_operations
+from kilowait.lab.evaluate.operation_times import Programs, by_operations, device_model_of
 from kilowait.lab.evaluate.rounds import Round, device_rounds, fold_rounds
 from kilowait.predict.accuracy import Accuracy, accuracy
 from kilowait.predict.device_model import model_files
@@ -178,12 +178,11 @@ def _fitted(study: Dataset, programs: Programs) -> DeviceModel:
     scripts, program = np.unique(study.script[mask], return_inverse=True)
     types, device = np.unique(study.device[mask], return_inverse=True)
     usable_runs = [programs.usable(study.scripts[i]) for i in scripts]
-    return DeviceModel.fit(
+    return device_model_of(
+        programs,
         [run for run in usable_runs if run is not None],
         [programs.sheet(study.device_types[j]) for j in types],
         MeasuredTimes(program, device, np.log(study.metrics["runtime_s"][mask])),
-        terms=programs.terms,
-        grid=programs.grid,
     )
 
 

@@ -25,6 +25,7 @@ from .answer_cache import AnswerFiles
 from .inputs import OUR_LABELS, Corpus, Data, divided, drift, load, on_devices, read_corpus
 from .presentation import Report, as_text, write
 from .recipes import COMPARED, NAMES, OWN, NamedRecipe, parse_recipes
+from .step_scoring import add_step_options, score_steps
 
 EXAMPLE = f"""\
 examples:
@@ -34,6 +35,7 @@ examples:
   kilowait lab evaluate --train out/corpus --train-labels data/cpu/labels.parquet \\
       --test out/composites --test-labels data/cpu_composites/labels.parquet --out out/composed   # composite tasks
   kilowait lab evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
+  kilowait lab evaluate --steps lambda.csv.gz --programs data/steps --python ~/packages/bin/python --json
   kilowait lab evaluate --dataset ours --corpus out/corpus --by family --folds 5 --out out/sets \\
       --recipes combined,combined+forest,forest,forest@embedding,forest@run,forest@static   # an ablation
 
@@ -109,11 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print one JSON object instead of tables")
     add("--out", type=Path, metavar="DIR", help="write evaluation.json, .csv, .html and predictions.parquet here")
     add("--fresh", action="store_true", help="train every model anew, also those that --out remembers")
+    add_step_options(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Score every recipe and print."""
+    if args.steps:
+        return score_steps(args)
     corpora = _corpora(args)
     quick = OWN if args.json and not args.out else ",".join(COMPARED)
     recipes = parse_recipes(args.recipes or quick, features=None, seed=args.seed, device="cpu")

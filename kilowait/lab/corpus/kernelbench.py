@@ -2,7 +2,8 @@
 
 A row of the timing table is one program's mean over timed calls in one run on one board. The program is a file of the
 repository at the commit that was timed; it defines `Model`, `get_inputs` and `get_init_inputs`, and the time is of
-`Model(*get_init_inputs())(*get_inputs())` under torch.no_grad, fp32 with TF32 off, in train mode: entry "forward".
+`Model(*get_init_inputs())(*get_inputs())` under torch.no_grad, fp32 by PyTorch's defaults (TF32 in
+convolutions, not in products), in train mode: entry "forward".
 
 Runs are kept apart in the table of timings. A label is the geometric mean over all runs of a program on a device type:
 runs differ by factors (another host, another driver), and no run is known to be the right one. Where runs of one type

@@ -17,10 +17,11 @@ from kilowait.core.gpu_type import GpuType
 from kilowait.lab.evaluate.cross_validation import Inputs, ModelAnswer, Recipe
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.device_model.choose import chosen_terms
-from kilowait.predict.device_model.efficiency import Terms
+from kilowait.predict.device_model.efficiency import VARIED, Terms
 from kilowait.predict.device_model.fit import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel, Estimate
 from kilowait.predict.device_model.specifications import Specification
+from kilowait.predict.device_model.work import READING
 from kilowait.predict.device_model.workload import Workload
 from kilowait.predict.dryrun.record import Completeness, DryRun
 
@@ -131,7 +132,17 @@ def _whole(run: DryRun | None) -> bool:
 
 
 def _fitted(programs: Programs, study: Dataset, mask: Mask) -> DeviceModel:
-    return DeviceModel.fit(*_training(programs, study, mask), terms=programs.terms, grid=programs.grid)
+    return device_model_of(programs, *_training(programs, study, mask))
+
+
+def device_model_of(
+    programs: Programs, runs: Sequence[DryRun], sheets: Sequence[Specification], measured: MeasuredTimes
+) -> DeviceModel:
+    """The model of these run times; records of GPU programs are read with precision, memory format and pass."""
+    if all(run.target == "cuda" for run in runs):
+        terms = programs.terms or VARIED
+        return DeviceModel.fit(runs, sheets, measured, terms=terms, grid=programs.grid, reading=READING, robust=True)
+    return DeviceModel.fit(runs, sheets, measured, terms=programs.terms, grid=programs.grid)
 
 
 def _training(

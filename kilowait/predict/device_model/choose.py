@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from kilowait.predict.device_model.efficiency import Terms
+from kilowait.predict.device_model.efficiency import ABSENT, Terms
 from kilowait.predict.device_model.fit import FitProblem, MeasuredTimes
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.workload import Workload
@@ -31,7 +31,8 @@ TOGETHER = (
     ("sheet_length",),
 )
 """Scales that move together; `group_own` stays small."""
-START = Terms(**{**dict.fromkeys(asdict(Terms()), 0.2), "group_own": 0.02, "shape_length": 2.0, "sheet_length": 2.0})
+_ROUND = dict.fromkeys(asdict(Terms()), 0.2) | dict.fromkeys(ABSENT, 0.0)
+START = Terms(**{**_ROUND, "group_own": 0.02, "shape_length": 2.0, "sheet_length": 2.0})
 """Round numbers."""
 FACTORS = (2.0, 1.5)
 """By which scales are tried larger and smaller, a pass each."""

@@ -3,7 +3,7 @@
 Only sums are measured, so the functions of `efficiency` are inferred through them: by Gauss-Newton steps on the
 most probable functions, each a Gaussian process regression on the totals linearised at the last functions
 (Rasmussen and Williams 2006, section 2.2 and, for the approximation, 3.4). A function is a weighted sum of covariances
-with the works of the training programs; the weights (U, D) are all that is kept.
+with the works of the training programs; the weights (V, D) are all that is kept.
 """
 
 import math
@@ -33,20 +33,26 @@ STEPS = 6
 SETTLED = 1e-4
 """A step that improves the objective by less than this share a row is the last."""
 DAMPING = (1.0, 0.5, 0.25, 0.1)
+TAILS = 3.0
+"""Degrees of freedom of the rows' errors (Student's t) in a `robust` fit: some programs hold what no record tells."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredTimes:
-    """N run times: program and device index a workload's programs and the devices, log_s are natural logarithms."""
+    """N run times: program and device index a workload's programs and the devices, log_s are natural logarithms.
+
+    `spread` (N,) is what else their logarithms may be off by: large for rows of a source that has very many.
+    """
 
     program: IntArray
     device: IntArray
     log_s: FloatArray
+    spread: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EfficiencyWeights:
-    """What was learned: of works on the device and on the host (U, D), of programs (P, D).
+    """What was learned: of marks on the device and on the host (V, D), of programs (P, D).
 
     `evidence` is the logarithm of the run times' probability under the terms, in the linearised model.
     """
@@ -67,11 +73,44 @@ class EfficiencyWeights:
 
 
 @dataclass(frozen=True, slots=True)
+class _Covariance:
+    """A covariance (V, V) as one (C, C) of classes of works that covary alike, and each work's class (V,)."""
+
+    of_classes: FloatArray
+    index: IntArray
+
+    @classmethod
+    def of(cls, covariance: FloatArray) -> "_Covariance":
+        """Most terms know a work's class alone: what is the same in every column is taken once."""
+        _, first, index = np.unique(_hashes(covariance), return_index=True, return_inverse=True)
+        return cls(covariance[np.ix_(first, first)], index.ravel())
+
+    def summed(self, values: FloatArray) -> FloatArray:
+        """Values of works (V, D) added up by class (C, D)."""
+        return np.asarray(self._classes() @ values)
+
+    def gram(self, rows: sparse.csr_matrix) -> FloatArray:
+        """Covariance (N, N) of rows (N, V), in single precision: finer than any noise, and half the time."""
+        by_class = (rows @ self._classes().T).astype(np.float32)
+        return np.asarray(by_class @ np.asarray(by_class @ self.of_classes.astype(np.float32)).T)
+
+    def _classes(self) -> sparse.csr_matrix:
+        count = len(self.index)
+        return sparse.csr_matrix((np.ones(count), (self.index, np.arange(count))), shape=(len(self.of_classes), count))
+
+
+def _hashes(covariance: FloatArray) -> FloatArray:
+    """A number a row (V,), the same for equal rows."""
+    weights = np.random.default_rng(0).standard_normal(covariance.shape[1])
+    return np.round(covariance @ weights, 9)
+
+
+@dataclass(frozen=True, slots=True)
 class _Space:
     """Covariances among the training works and devices."""
 
-    device: dict[Across, FloatArray]
-    host: dict[Across, FloatArray]
+    device: dict[Across, _Covariance]
+    host: dict[Across, _Covariance]
     over: dict[Across, FloatArray]
     program: FloatArray
 
@@ -97,30 +136,33 @@ class FitProblem:
     measured: MeasuredTimes
     terms: Terms
     tf32: bool = False
+    robust: bool = False
 
     def solve(self) -> EfficiencyWeights:
         """The most probable weights; raises InputError for run times that are none."""
         if not len(self.measured.log_s) or not np.isfinite(self.measured.log_s).all():
             raise InputError("the device model needs run times > 0 of at least one program, all finite")
         baseline, space = Baseline.of(self.load.columns, self.devices, tf32=self.tf32), self._space()
-        u, d = self.load.size, len(self.devices)
+        u, d = len(self.load.marks), len(self.devices)
         zero_weights = EfficiencyWeights(np.zeros((u, d)), np.zeros((u, d)), np.zeros((self.load.programs, d)))
-        noise = np.full(len(self.measured.log_s), self.terms.noise**2)
+        noise = self.terms.noise**2 + self._spread**2
         state = self._state(baseline, space, zero_weights, noise)
-        for _ in range(STEPS):
+        for step in range(STEPS):
             noise = self._noise(state.totals)
+            if self.robust and step > 1:  # before, all of them are far off
+                noise += self._doubted(state.totals, noise)
             previous = self._state(baseline, space, state.weights, noise)
             state = self._step(baseline, space, previous, noise)
-            if previous.objective - state.objective < SETTLED * len(noise):
+            if previous.objective - state.objective < SETTLED * len(noise) and not (self.robust and step < 3):
                 break
         return state.weights
 
     def _space(self) -> _Space:
-        marks = Marks.of(self.load.columns.works)
+        marks = Marks.of(self.load.marks)
         over = over_devices(self.terms, self.devices, self.devices)
         return _Space(
-            device=device_terms(self.terms, marks, marks),
-            host=host_terms(self.terms, marks, marks),
+            device={across: _Covariance.of(c) for across, c in device_terms(self.terms, marks, marks).items()},
+            host={across: _Covariance.of(c) for across, c in host_terms(self.terms, marks, marks).items()},
             over=over,
             program=program_terms(self.terms, over),
         )
@@ -131,13 +173,25 @@ class FitProblem:
             [self.load.incidence(workload_totals.host_share[:, j]).sum(1).A1 for j in range(len(self.devices))], axis=1
         )
         rows = share[self.measured.program, self.measured.device]
-        return np.asarray(self.terms.noise**2 + (self.terms.host_noise * rows) ** 2)
+        return np.asarray(self.terms.noise**2 + self._spread**2 + (self.terms.host_noise * rows) ** 2)
+
+    def _doubted(self, workload_totals: WorkloadTotals, noise: FloatArray) -> FloatArray:
+        """What Student's t adds to the variance of a row that is far from its operations' sum (Lange et al. 1989)."""
+        scale = noise + self.terms.program**2 + self.terms.program_alike**2
+        residual = self.measured.log_s - self._rows(workload_totals.log_s)
+        return np.asarray(np.maximum(0.0, scale * ((TAILS + residual**2 / scale) / (TAILS + 1) - 1)))
+
+    @property
+    def _spread(self) -> FloatArray:
+        spread = self.measured.spread
+        return np.zeros(len(self.measured.log_s)) if spread is None else spread
 
     def _state(self, baseline: Baseline, space: _Space, weights: EfficiencyWeights, noise: FloatArray) -> _State:
-        device = applied(space.device, weights.device, space.over)
-        host = applied(space.host, weights.host, space.over)
+        device = _learned(space.device, weights.device, space.over)
+        host = _learned(space.host, weights.host, space.over)
         program = weights.program @ space.program
-        workload_totals = totals(self.load, baseline.device + device, baseline.host + host, baseline.corner)
+        mark = self.load.mark
+        workload_totals = totals(self.load, baseline.device + device[mark], baseline.host + host[mark], baseline.corner)
         residual = self.measured.log_s - self._rows(workload_totals.log_s + program)
         prior = (weights.device * device).sum() + (weights.host * host).sum() + (weights.program * program).sum()
         return _State(
@@ -162,8 +216,7 @@ class FitProblem:
         rows_host = self._shares(state.totals.host_share)
         gram = self._gram(space, rows_device, rows_host)
         gram[np.diag_indices_from(gram)] += noise
-        linear = rows_device.multiply(state.device.T[self.measured.device]).sum(1).A1
-        linear += rows_host.multiply(state.host.T[self.measured.device]).sum(1).A1
+        linear = self._rows_of(rows_device, state.device) + self._rows_of(rows_host, state.host)
         target = self.measured.log_s - self._rows(state.totals.log_s) + linear
         factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
         alpha = cho_solve(factor, target, check_finite=False)
@@ -174,28 +227,39 @@ class FitProblem:
             self._pulled(rows_device, alpha), self._pulled(rows_host, alpha), program, evidence=float(evidence)
         )
 
+    def _rows_of(self, rows: sparse.csr_matrix, values: FloatArray) -> FloatArray:
+        """Values of marks on types (V, D) summed in every row (N,) by its shares (N, V)."""
+        entries = rows.tocoo()
+        terms = entries.data * values[entries.col, self.measured.device[entries.row]]
+        return np.asarray(np.bincount(entries.row, weights=terms, minlength=rows.shape[0]), dtype=np.float64)
+
     def _shares(self, shares: FloatArray) -> sparse.csr_matrix:
-        """d log T / d log t of every row by every work (N, U)."""
-        by_device = [self.load.incidence(shares[:, j]) for j in range(len(self.devices))]
+        """d log T / d log t of every row by every mark (N, V)."""
+        by_device = [self.load.marked(shares[:, j]) for j in range(len(self.devices))]
         stacked = sparse.vstack(by_device, format="csr")
         return sparse.csr_matrix(stacked[self.measured.device * self.load.programs + self.measured.program])
 
     def _gram(self, space: _Space, device: sparse.csr_matrix, host: sparse.csr_matrix) -> FloatArray:
         """Covariance of all rows (N, N)."""
         device_index, program_index = self.measured.device, self.measured.program
-        gram = (program_index[:, None] == program_index[None, :]) * space.program[np.ix_(device_index, device_index)]
+        gram: FloatArray = (program_index[:, None] == program_index[None, :]) * space.program[
+            np.ix_(device_index, device_index)
+        ]
         for part, rows in ((space.device, device), (space.host, host)):
             for across, covariance in part.items():
-                term = np.asarray(rows @ (rows @ covariance).T)
-                gram = gram + (
-                    term if across == "all" else term * space.over[across][np.ix_(device_index, device_index)]
-                )
+                term = covariance.gram(rows)
+                gram += term if across == "all" else term * space.over[across][np.ix_(device_index, device_index)]
         return np.asarray(gram)
 
     def _pulled(self, rows: sparse.csr_matrix, alpha: FloatArray) -> FloatArray:
-        """The weights of works (U, D) from those of rows (N,)."""
+        """The weights of marks (V, D) from those of rows (N,)."""
         picks = [rows[self.measured.device == j].T @ alpha[self.measured.device == j] for j in range(len(self.devices))]
         return np.stack(picks, axis=1)
+
+
+def _learned(terms: dict[Across, _Covariance], weights: FloatArray, over: dict[Across, FloatArray]) -> FloatArray:
+    """A function at the training works (V, D) from weights (V, D)."""
+    return np.asarray(sum((c.of_classes @ c.summed(weights) @ over[across])[c.index] for across, c in terms.items()))
 
 
 def applied(terms: dict[Across, FloatArray], weights: FloatArray, over: dict[Across, FloatArray]) -> FloatArray:

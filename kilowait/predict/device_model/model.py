@@ -34,6 +34,10 @@ No sheet tells the host: of the ten types of KernelBench's timings a launch take
 B200's and 12 to 22 on the others' (modelled). Wider than `Terms.machine`, which one such host in ten exceeds. Both were
 chosen on those ten, by the interval score (Gneiting and Raftery 2007, section 6.2).
 """
+PLAIN_DOUBT = (0.6, 1.0, NEW_DEVICE**2, NEW_HOST**2)
+"""Of a model whose doubt was not fitted."""
+KNOWN_HOST = 0.02
+"""What is left of the doubt of a host on a board that was measured in the same hands."""
 BLOCK = 1024
 
 
@@ -55,11 +59,23 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateInParts:
+    """log seconds (P, D), and the parts of its doubt (P, D, parts): variances before `DeviceModel.doubt` weighs them.
+
+    What every program has; works that are unlike any measured one; a type unlike any measured one; the host's share.
+    """
+
+    log_s: FloatArray
+    doubts: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceModel:
     """Efficiencies learned on `devices` from the works in `marks` (U), with weights (U, D) of device and host.
 
     `programs` are the content hashes of measured programs with their weights (P, D): what such a program's
-    measurements said beyond its operations anchors it on other types.
+    measurements said beyond its operations anchors it on other types. `doubt` weighs what its errors come from
+    (`EstimateInParts`), where that was fitted on labels left out; `reading` is how records are read (`work.READING`).
     """
 
     terms: Terms
@@ -68,6 +84,8 @@ class DeviceModel:
     weights: EfficiencyWeights
     programs: Mapping[str, int] = field(default_factory=dict)
     tf32: bool = False
+    reading: int = 1
+    doubt: tuple[float, ...] = PLAIN_DOUBT
 
     @classmethod
     def fit(
@@ -79,19 +97,31 @@ class DeviceModel:
         terms: Terms | None = None,
         tf32: bool = False,
         grid: float = 0.0,
+        reading: int = 1,
+        radius: float = 0.0,
+        robust: bool = False,
     ) -> Self:
         """Learn from run times of programs with usable dry runs; raises InputError when one is not usable.
 
-        `grid` > 0 merges works of like shape (`Workload.of`), for corpora with very many.
+        `grid` > 0 merges works of like shape, for corpora with very many, `radius` > 0 what is learned of them, and
+        `reading` is how records are read (all as in `Workload.of`). A `robust` fit lets single rows be far off.
         """
         for run in dry_runs:
             if not run.usable:
                 raise InputError(f"{run.content_hash}: its dry run is not usable ({run.reason}); leave it out")
-        load, terms = Workload.of(dry_runs, grid=grid), terms or Terms()
-        weights = FitProblem(load=load, devices=devices, measured=measured, terms=terms, tf32=tf32).solve()
+        load, terms = Workload.of(dry_runs, grid=grid, reading=reading, radius=radius), terms or Terms()
+        problem = FitProblem(load=load, devices=devices, measured=measured, terms=terms, tf32=tf32, robust=robust)
+        weights = problem.solve()
         programs = {run.content_hash: p for p, run in enumerate(dry_runs)}
-        marks = Marks.of(load.columns.works)
-        return cls(terms=terms, devices=tuple(devices), marks=marks, weights=weights, programs=programs, tf32=tf32)
+        return cls(
+            terms=terms,
+            devices=tuple(devices),
+            marks=Marks.of(load.marks),
+            weights=weights,
+            programs=programs,
+            tf32=tf32,
+            reading=reading,
+        )
 
     def provenance(self, device: Specification) -> Provenance:
         """Modelled for a type that was never measured, estimated for one that other programs were measured on."""
@@ -102,14 +132,40 @@ class DeviceModel:
 
         Programs that the model was fitted to are anchored by their own measurements.
         """
+        if self.reading > 1:
+            told = self.in_parts(dry_runs, devices)
+            return Estimate(log_s=told.log_s, sigma=np.sqrt(told.doubts @ np.array(self.doubt)))
         load = Workload.of(dry_runs)
         efficiencies = self._read(load, devices)
         workload_totals = self._totals(load, devices, efficiencies)
-        covariances = over_devices(self.terms, self.devices, devices)
-        anchor = self._anchors(dry_runs) @ program_terms(self.terms, covariances)
         return Estimate(
-            log_s=workload_totals.log_s + anchor, sigma=self._sigma(load, efficiencies, workload_totals, devices)
+            log_s=workload_totals.log_s + self._anchored(dry_runs, devices),
+            sigma=self._sigma(load, efficiencies, workload_totals, devices),
         )
+
+    def in_parts(self, dry_runs: Sequence[DryRun], devices: Sequence[Specification]) -> EstimateInParts:
+        """What `predict` says, and where its doubt is from."""
+        load = Workload.of(dry_runs, reading=self.reading)
+        efficiencies = self._read(load, devices)
+        workload_totals = self._totals(load, devices, efficiencies)
+        unlike = np.sqrt(efficiencies.unlike_device)[load.work, None]
+        on_device, on_host = workload_totals.device_share, workload_totals.host_share
+        device, host = _summed(load, on_device), _summed(load, on_host)
+        unlike_s = _summed(load, on_device * unlike)  # works of one program are wrong together
+        known = {(d.name, d.source) for d in self.devices}
+        new_host = np.array([KNOWN_HOST if (d.name, d.source) in known else 1.0 for d in devices])
+        doubts = [np.full_like(host, 0.01), unlike_s**2, device**2 * self._novelty(devices), host**2 * new_host]
+        log_s = workload_totals.log_s + self._anchored(dry_runs, devices)
+        return EstimateInParts(log_s=log_s, doubts=np.stack(doubts, axis=2))
+
+    def _novelty(self, devices: Sequence[Specification]) -> FloatArray:
+        """How unlike any measured type each is (D,), from 0 to 1, by their sheets."""
+        return np.asarray(1 - over_devices(self.terms, self.devices, devices)["alike"].max(0, initial=0.0))
+
+    def _anchored(self, dry_runs: Sequence[DryRun], devices: Sequence[Specification]) -> FloatArray:
+        """What the programs' own measurements on other types say beyond their operations (P, D)."""
+        over = over_devices(self.terms, self.devices, devices)
+        return np.asarray(self._anchors(dry_runs) @ program_terms(self.terms, over))
 
     def totals(self, load: Workload, devices: Sequence[Specification]) -> WorkloadTotals:
         """Run times from operations alone, and what of them falls on which."""
@@ -150,7 +206,7 @@ class DeviceModel:
         A bound from the nearest work and type alone, cheap where the full posterior needs all training rows.
         """
         terms, known_names = self.terms, {d.name for d in self.devices}
-        novelty = 1 - over_devices(terms, self.devices, devices)["alike"].max(0, initial=0.0)
+        novelty = self._novelty(devices)
         work_variance = workload_totals.device_share**2 * (
             efficiencies.unlike_device[load.work, None] + terms.shape_alike**2 * novelty
         )
@@ -177,8 +233,11 @@ class DeviceModel:
             "kin": list(self.marks.kin),
             "group": list(self.marks.group),
             "op": list(self.marks.op),
+            "variant": list(self.marks.variant),
             "programs": dict(self.programs),
             "tf32": self.tf32,
+            "reading": self.reading,
+            "doubt": list(self.doubt),
         }
 
     @classmethod
@@ -189,6 +248,7 @@ class DeviceModel:
                 kin=tuple(description["kin"]),
                 group=tuple(description["group"]),
                 op=tuple(description["op"]),
+                variant=tuple(description.get("variant") or [""] * len(description["op"])),
                 shape=np.asarray(tensors["shape"], dtype=np.float64),
             )
             device, host, program = (
@@ -201,6 +261,8 @@ class DeviceModel:
                 weights=EfficiencyWeights(device, host, program),
                 programs=dict(description["programs"]),
                 tf32=bool(description["tf32"]),
+                reading=int(description.get("reading", 1)),
+                doubt=tuple(float(weight) for weight in description.get("doubt", PLAIN_DOUBT)),
             )
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise ModelError(f"not a device model: {error!r}; fit it again") from error

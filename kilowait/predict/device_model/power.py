@@ -41,7 +41,7 @@ def average_power_w(device: Specification, computing: float, moving: float) -> f
 
 def power_w(model: DeviceModel, dry_runs: Sequence[DryRun], devices: Sequence[Specification]) -> FloatArray:
     """Average watts of P programs on D devices (P, D), modelled."""
-    load = Workload.of(dry_runs)
+    load = Workload.of(dry_runs, reading=model.reading)
     totals = model.totals(load, devices)
     watts = np.empty((len(dry_runs), len(devices)))
     for j, device in enumerate(devices):

@@ -152,6 +152,24 @@ def _convolution_backward(operation: Operation, shapes: list[list[int]], attribu
     )
 
 
+def convolution_gradients(
+    operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]
+) -> WorkReading:
+    """Gradients of input and weight, as many as are wanted: each a product of the forward one's size."""
+    gradient, x, weight = shapes[0], shapes[1], shapes[2]
+    transposed, groups, wanted = bool(attributes[7]), attributes[9], attributes[10]
+    outer, inner = (weight[1], weight[0] // groups) if transposed else (weight[0] // groups, weight[1])
+    positions = gradient[0] * math.prod(gradient[2:])
+    reading = _lowered(
+        operation, positions, inner, outer, math.prod(weight[2:]), attributes[4], attributes[6], groups, transposed,
+        len(x) - 2,
+    )  # fmt: skip
+    products = max(1, sum(bool(part) for part in wanted[:2]))
+    reading.group, reading.flops, reading.kernels = f"{reading.group}_backward", products * reading.flops, products
+    reading.bytes_moved = moved(operation, reads=float(products))
+    return reading
+
+
 def recurrent(operation: Operation, name: str, shapes: list[list[int]], attributes: list[Any]) -> WorkReading:
     """A stack of recurrent layers: a product a step that waits for the one before, and two launches for it.
 

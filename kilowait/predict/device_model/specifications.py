@@ -16,6 +16,8 @@ from kilowait.core.gpu_type import GpuType
 
 _HALF = ("float16", "bfloat16", "complex32")
 _DOUBLE = ("float64", "complex128")
+TF32 = "tf32"
+"""The number type of products in float32 that tensor cores may round; plain float32 where there are none for it."""
 CPU = "cpu-"
 
 
@@ -31,7 +33,8 @@ class Specification:
 
     `multiprocessors` are the units that work is dealt to, `generation` the compute capability of the architecture (0
     for a CPU and a board of another vendor). `ahead` says that the host launches ahead while the device computes, as
-    with a GPU, `start_s` what a program takes there before its first operation.
+    with a GPU, `start_s` what a program takes there before its first operation. `source` is who measured on it: boards
+    of one type in other hands have another host, and other versions of libraries; empty for nobody in particular.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Specification:
     idle_w: float
     ahead: bool = True
     start_s: float = 1e-5
+    source: str = ""
 
     @classmethod
     def of(cls, gpu: GpuType) -> "Specification":
@@ -97,7 +101,7 @@ class Specification:
             return self.half_flops
         if dtype in _DOUBLE:
             return self.fp64_flops
-        return self.tf32_flops if tf32 else self.fp32_flops
+        return self.tf32_flops if tf32 or dtype == TF32 else self.fp32_flops
 
     def plain_flops(self, dtype: str) -> float:
         """FLOP/s of everything else."""

@@ -7,8 +7,8 @@ positions, n output channels and k inputs of each. Widths below a tile are padde
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from kilowait.predict.device_model.reading import (
     WorkReading,
     convolution,
+    convolution_gradients,
     elements,
     elementwise,
     fused,
@@ -23,12 +24,17 @@ from kilowait.predict.device_model.reading import (
     product,
     recurrent,
 )
+from kilowait.predict.device_model.specifications import TF32
 from kilowait.predict.dryrun.operators import base_name
 from kilowait.predict.dryrun.record import Kind, Operation
 
 SCALES = np.array([1.5, 1.5, 1.5, 0.7, 1.0, 1.5, 0.7, 0.7, 0.7, 0.7, 0.7, 0.5])
 """How far apart in each number of `Work.shape` (logarithms) works are a unit unlike."""
 DIMENSIONS = len(SCALES)
+READING = 2
+BACKWARD = "backward"
+_ROUNDED = (Kind.CONVOLUTION, Kind.RECURRENT)
+_HALF = ("float16", "bfloat16")
 _FLOATS = {"float64": 8, "complex64": 8, "complex128": 16, "float16": 2, "bfloat16": 2}
 
 
@@ -39,7 +45,7 @@ class Work:
     `group` is the class that shares an efficiency, `flops` what a kernel computes (padding included), `bytes_moved`
     what it reads and writes if nothing is cached (a normalisation reads its input twice), `blocks` the pieces that can
     run at the same time, `kernels` the launches. `shape` (DIMENSIONS,) are logarithms that tell operations of a class
-    apart.
+    apart. `variant` are precision, memory format and pass where they are not plain float32 forward, since `READING` 2.
     """
 
     group: str
@@ -51,14 +57,40 @@ class Work:
     blocks: float
     kernels: int
     shape: tuple[float, ...]
+    variant: str = ""
 
 
-def work_of(operation: Operation) -> Work:
-    """Read an operation's record; what its attributes do not tell is left at the value for plain tensors."""
+def work_of(operation: Operation, reading: int = 1) -> Work:
+    """Read an operation's record; what its attributes do not tell is left at the value for plain tensors.
+
+    `reading` is how: a fitted model reads as it did when it was fitted (`READING` is the newest).
+    """
+    work = _read(operation, _READERS)
+    if reading == 1:
+        return work
+    if operation.kind == Kind.CONVOLUTION and "backward" in work.op:
+        work = _read(operation, {Kind.CONVOLUTION: convolution_gradients})
+    matrix = work.matrix and not work.group.startswith("conv_depthwise")  # no tensor core and no product serves these
+    dtype = _dtype(operation) if matrix else work.dtype
+    return replace(work, matrix=matrix, dtype=dtype, variant=_variant(operation, dtype))
+
+
+def _dtype(operation: Operation) -> str:
+    """TF32 for products in float32 that may be rounded to it: by default convolutions and recurrences."""
+    rounded = operation.precision == TF32 if operation.precision else operation.kind in _ROUNDED
+    return TF32 if rounded and operation.dtype in ("float32", "complex64") else operation.dtype
+
+
+def _variant(operation: Operation, dtype: str) -> str:
+    precision = "" if _FLOATS.get(dtype, 4) == 4 and dtype != TF32 else "half" if dtype in _HALF else dtype
+    return "/".join([precision, operation.layout, BACKWARD if operation.backward else ""]).strip("/")
+
+
+def _read(operation: Operation, readers: Mapping[str, "_Reader"]) -> Work:
     shapes: list[list[int]] = json.loads(operation.shapes)
     attributes: list[Any] = json.loads(operation.attributes)
     name = base_name(operation.op)
-    reader = _READERS.get(operation.kind, elementwise)
+    reader = readers.get(operation.kind, elementwise)
     try:
         reading = reader(operation, name, shapes, attributes)
     except (IndexError, TypeError, ValueError, ZeroDivisionError):  # an overload with other arguments

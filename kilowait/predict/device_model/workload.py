@@ -19,20 +19,27 @@ SHARPNESS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """P programs over U distinct works: entry i is `count` calls of work[i] by program[i] (E,)."""
+    """P programs over U distinct works: entry i is `count` calls of work[i] by program[i] (E,).
+
+    Efficiencies are those of V `marks`: work u has that of marks[mark[u]], itself or one that is much like it.
+    """
 
     columns: Columns
     program: IntArray
     work: IntArray
     count: FloatArray
     programs: int
+    marks: tuple[Work, ...]
+    mark: IntArray
 
     @classmethod
-    def of(cls, dry_runs: Sequence[DryRun], *, grid: float = 0.0) -> "Workload":
+    def of(cls, dry_runs: Sequence[DryRun], *, grid: float = 0.0, reading: int = 1, radius: float = 0.0) -> "Workload":
         """The works of dry runs; equal ones are one, and each program has its `program_work` once.
 
         With a `grid` > 0 works whose shapes fall into one cell of so many `SCALES` count as one, called as often as
-        keeps its FLOPs and bytes: whole corpora of training scripts have too many different shapes else.
+        keeps its FLOPs and bytes: whole corpora of training scripts have too many different shapes else. With a
+        `radius` > 0 every work keeps its own FLOPs and bytes, and shares the mark of one no farther in `SCALES`.
+        `reading` as in `work_of`.
         """
         index: dict[Work, int] = {program_work(): 0}
         cells: dict[tuple[object, ...], Work] = {}
@@ -41,13 +48,17 @@ class Workload:
             entries[p, 0] = 1.0
             for operation in run.operations:
                 if operation.device == run.target and operation.count > 0:
-                    work = work_of(operation)
+                    work = work_of(operation, reading)
                     representative = cells.setdefault(_cell(work, grid), work) if grid else work
                     u = index.setdefault(representative, len(index))
                     entries[p, u] = entries.get((p, u), 0.0) + operation.count * _calls(work, representative)
         pairs = np.array(list(entries), dtype=np.int64).reshape(-1, 2)
+        works = tuple(index)
+        kept, mark = net(works, radius)
         return cls(
-            columns=Columns.of(tuple(index)),
+            columns=Columns.of(works),
+            marks=tuple(works[i] for i in kept),
+            mark=mark,
             program=pairs[:, 0],
             work=pairs[:, 1],
             count=np.array(list(entries.values())),
@@ -63,10 +74,39 @@ class Workload:
         """values (E,) as a matrix (P, U)."""
         return sparse.csr_matrix((values, (self.program, self.work)), shape=(self.programs, self.size))
 
+    def marked(self, values: FloatArray) -> sparse.csr_matrix:
+        """values (E,) as a matrix (P, V), those of works with the same mark added up."""
+        shape = (self.programs, len(self.marks))
+        return sparse.csr_matrix((values, (self.program, self.mark[self.work])), shape=shape)
+
+
+def net(works: Sequence[Work], radius: float) -> tuple[list[int], IntArray]:
+    """Works that are within `radius` of every other one of their kind, and which of them each work is nearest to (U,).
+
+    Gonzalez' choice: the farthest from those taken is taken next. Kinds are group, operator, variant.
+    """
+    if not radius:
+        return list(range(len(works))), np.arange(len(works))
+    kinds: dict[tuple[object, ...], list[int]] = {}
+    for u, work in enumerate(works):
+        kinds.setdefault((work.group, work.op, work.variant), []).append(u)
+    kept: list[int] = []
+    mark = np.zeros(len(works), dtype=np.int64)
+    for members in kinds.values():
+        shapes = np.array([works[u].shape for u in members]) / SCALES
+        nearest, farthest = np.full(len(members), np.inf), 0
+        while nearest[farthest] > radius:
+            distance = np.sqrt(((shapes - shapes[farthest]) ** 2).sum(1))
+            mark[np.array(members)[distance < nearest]] = len(kept)
+            nearest = np.minimum(nearest, distance)
+            kept.append(members[farthest])
+            farthest = int(nearest.argmax())
+    return kept, mark
+
 
 def _cell(work: Work, grid: float) -> tuple[object, ...]:
     cell = np.round(np.array(work.shape) / (grid * SCALES)).astype(int)
-    return (work.group, work.op, work.dtype, work.matrix, work.kernels, *cell.tolist())
+    return (work.group, work.op, work.dtype, work.variant, work.matrix, work.kernels, *cell.tolist())
 
 
 def _calls(work: Work, stands: Work) -> float:

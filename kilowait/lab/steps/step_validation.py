@@ -1,0 +1,126 @@
+"""Labelled steps predicted by models that have not seen their kind of network, their source or their GPU type."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kilowait.core.arrays import FloatArray
+from kilowait.lab.steps.labelled_steps import LabelledStep
+from kilowait.lab.steps.step_doubt import LeftOutErrors, fitted_doubt, quantiles
+from kilowait.lab.steps.step_models import StepFit, predictions_of
+from kilowait.lab.steps.step_rounds import FAMILY, SOURCE, TYPE, StepRound, step_rounds
+from kilowait.lab.steps.step_scores import PredictedSteps, StepScore, step_scores
+from kilowait.predict.device_model.calibration import Calibration
+
+FOLDS = {FAMILY: 3, SOURCE: 0, TYPE: 4}
+"""How many times families and types are divided; a source is left out by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """M predictions of labels left out, as a user would ask for them: in seconds, with parts of doubt (M, parts).
+
+    `group` says what was left out, and of which source and kind the label is. `at_home` are the same predictions for
+    the source's own boards where that was not left out, NaN elsewhere.
+    """
+
+    measured: FloatArray
+    predicted: FloatArray
+    at_home: FloatArray
+    errors: LeftOutErrors
+    kind: tuple[str, ...]
+
+    @property
+    def doubt(self) -> tuple[float, ...]:
+        """The weights of the parts of doubt, of all groups."""
+        return fitted_doubt(self.errors)
+
+    @property
+    def calibration(self) -> Calibration:
+        """The ends of intervals: of types that were measured, and of new ones."""
+        return calibrated(self.errors, self.doubt)
+
+    def scores(self) -> list[StepScore]:
+        """A row a group, its intervals from the other groups' errors; then the kinds of each source at home."""
+        low, high = np.empty(len(self.measured)), np.empty(len(self.measured))
+        for group in dict.fromkeys(self.errors.group):
+            others, rows = self.errors.without(group), np.array([name == group for name in self.errors.group])
+            doubt = fitted_doubt(others)
+            ends = calibrated(others, doubt)
+            ends_of = ends.new if group.startswith(TYPE) else ends.measured
+            sigma = np.sqrt(self.errors.doubts[rows] @ np.array(doubt))
+            low[rows] = self.predicted[rows] * np.exp(ends_of.low * sigma)
+            high[rows] = self.predicted[rows] * np.exp(ends_of.high * sigma)
+        steps = PredictedSteps(measured=self.measured, predicted=self.predicted, low=low, high=high)
+        names = [f"{group} | {kind}" for group, kind in zip(self.errors.group, self.kind, strict=True)]
+        return [*step_scores(steps, self.errors.group), *step_scores(steps, names)[:-1], *self._home_scores(low, high)]
+
+    def _home_scores(self, low: FloatArray, high: FloatArray) -> list[StepScore]:
+        rows = np.isfinite(self.at_home)
+        ratio = self.at_home[rows] / self.predicted[rows]
+        steps = PredictedSteps(
+            measured=self.measured[rows],
+            predicted=self.at_home[rows],
+            low=low[rows] * ratio,
+            high=high[rows] * ratio,
+        )
+        pairs = zip(self.errors.group, self.kind, rows, strict=True)
+        return step_scores(steps, [f"{group} | {kind} | its source known" for group, kind, home in pairs if home])[:-1]
+
+
+def calibrated(errors: LeftOutErrors, doubt: Sequence[float]) -> Calibration:
+    """Quantiles of errors where the type was measured, and where it was left out."""
+    new = [group.startswith(TYPE) for group in errors.group]
+    return Calibration(
+        measured=quantiles(errors.taken([not is_new for is_new in new]), doubt),
+        new=quantiles(errors.taken(new), doubt),
+    )
+
+
+def validated(
+    labels: Sequence[LabelledStep], fit: StepFit, seed: int, on_round: Callable[[str], None] = lambda _text: None
+) -> Validation:
+    """Leave out kinds, sources and types in turn; `on_round` is told of each."""
+    parts = []
+    for novelty, count in FOLDS.items():
+        for round_ in step_rounds(labels, novelty, count, seed):
+            parts.append(_of_round(labels, fit, round_))
+            on_round(f"{novelty} {len(parts)}")
+    return _together(parts)
+
+
+def _of_round(labels: Sequence[LabelledStep], fit: StepFit, round_: StepRound) -> Validation:
+    tested = [label for label, is_tested in zip(labels, round_.tested, strict=True) if is_tested]
+    model = fit.fitted([label for label, is_train in zip(labels, round_.train, strict=True) if is_train])
+    told = predictions_of(model, tested, anonymous=True)
+    if round_.novelty == FAMILY:
+        at_home = np.exp(predictions_of(model, tested, anonymous=False).log_s)
+    else:
+        at_home = np.full(len(tested), np.nan)
+    measured = np.array([label.seconds for label in tested])
+    return Validation(
+        measured=measured,
+        predicted=np.exp(told.log_s),
+        at_home=at_home,
+        errors=LeftOutErrors(
+            error=np.log(measured) - told.log_s,
+            doubts=told.doubts,
+            group=[f"{round_.novelty} left out: {label.source}" for label in tested],
+        ),
+        kind=tuple(label.kind for label in tested),
+    )
+
+
+def _together(parts: Sequence[Validation]) -> Validation:
+    return Validation(
+        measured=np.concatenate([part.measured for part in parts]),
+        predicted=np.concatenate([part.predicted for part in parts]),
+        at_home=np.concatenate([part.at_home for part in parts]),
+        errors=LeftOutErrors(
+            error=np.concatenate([part.errors.error for part in parts]),
+            doubts=np.concatenate([part.errors.doubts for part in parts]),
+            group=[name for part in parts for name in part.errors.group],
+        ),
+        kind=tuple(kind for part in parts for kind in part.kind),
+    )
