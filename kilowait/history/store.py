@@ -152,9 +152,13 @@ class Store:
         rows = self._rows(select(JOBS).where(JOBS.c.job_id == job_id))
         return dict(rows[0]._mapping) if rows else None
 
-    def jobs(self, chosen: JobFilter = EVERY_JOB, *, after: str = "", limit: int = 100) -> list[Mapping[str, Any]]:
-        """Rows of the jobs table by job id, from behind `after` on, at most `limit`."""
-        query = chosen.of(select(JOBS).where(JOBS.c.job_id > after)).order_by(JOBS.c.job_id).limit(limit)
+    def jobs(
+        self, chosen: JobFilter = EVERY_JOB, *, after: str = "", limit: int = 100, newest: bool = False
+    ) -> list[Mapping[str, Any]]:
+        """Rows of the jobs table by job id, from behind `after` on ("" for the first), at most `limit`."""
+        job_id = JOBS.c.job_id
+        behind = job_id < after if newest and after else job_id > ("" if newest else after)
+        query = chosen.of(select(JOBS).where(behind)).order_by(job_id.desc() if newest else job_id).limit(limit)
         return [dict(row._mapping) for row in self._rows(query)]
 
     def attempts(self, job_id: str) -> list[Mapping[str, Any]]:

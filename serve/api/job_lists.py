@@ -40,6 +40,7 @@ async def list_jobs(
     label: Labels = [],  # noqa: B006 - FastAPI reads it as the default and never changes it
     since_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted then or later")] = None,
     until_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted before")] = None,
+    newest: Annotated[bool, Query(description="the newest first")] = False,
 ) -> schemas.JobsPage:
     """Jobs by id; one's own, an operator sees everybody's."""
     chosen = JobFilter(
@@ -50,7 +51,7 @@ async def list_jobs(
         since_s=since_s,
         until_s=until_s,
     )
-    rows = await desk.ask(questions.jobs, chosen, after, limit + 1)
+    rows = await desk.ask(questions.jobs, chosen, after, limit + 1, newest)
     jobs = [await view(desk, row) for row in rows[:limit]]
     return schemas.JobsPage(jobs=jobs, next=jobs[-1].job_id if len(rows) > limit else None)
 

@@ -26,6 +26,12 @@ async def cluster_page() -> FileResponse:
     return _file("index.html")
 
 
+@router.get("/jobs")
+async def jobs_page() -> FileResponse:
+    """Jobs of any state, to be searched."""
+    return _file("jobs.html")
+
+
 @router.get("/job")
 async def job_page() -> FileResponse:
     """A job, named by ?id=."""

@@ -19,9 +19,9 @@ def events(store: Store, seq: int, limit: int) -> list[RawEvent]:
     return events_after(store, seq, limit)
 
 
-def jobs(store: Store, chosen: JobFilter, after: str, limit: int) -> list[Row]:
+def jobs(store: Store, chosen: JobFilter, after: str, limit: int, newest: bool = False) -> list[Row]:
     """Rows of jobs with their attempts and how they were submitted, by id from behind `after` on."""
-    return _whole(store, store.jobs(chosen, after=after, limit=limit))
+    return _whole(store, store.jobs(chosen, after=after, limit=limit, newest=newest))
 
 
 def job_ids(store: Store, chosen: JobFilter) -> list[str]:

@@ -1,13 +1,16 @@
 // The page of one job: what it is, why it is where it is, its attempts and its log.
-import { ask, at, energy, facts, fill, had, live, make, put, span } from "./shared.js";
+import { ask, at, energy, facts, fill, had, list, live, presses, put, save, span } from "./shared.js";
 
 const id = new URLSearchParams(location.search).get("id") ?? "";
 const path = `/v1/jobs/${encodeURIComponent(id)}`;
 let offset = 0;
 
 function about(job) {
-  put("title", `${job.job_id}: ${job.state}`);
-  document.title = `kilowait: ${job.job_id}, ${job.state}`;
+  const called = job.name ? `${job.job_id} (${job.name})` : job.job_id;
+  put("title", `${called}: ${job.state}`);
+  document.title = `kilowait: ${called}, ${job.state}`;
+  document.getElementById("cancel").hidden = !["waiting", "running"].includes(job.state);
+  list("reading", job.dry_run ? job.dry_run.split(/; (?=assumed: |missing: )/) : []);
   const pairs = [["State", job.reason ? `${job.state}: ${job.reason}` : job.state], ["Owner", job.owner]];
   pairs.push(["Submitted", at(job.submitted_s)], ["Runs", [job.entrypoint, ...job.arguments].join(" ")]);
   pairs.push(["GPUs", `${job.gpus} of ${job.gpu_types?.join(", ") ?? "any type"}`]);
@@ -47,14 +50,37 @@ function why(answer) {
       one.ahead === null ? "" : `${one.ahead}`],
   })));
   const words = [...answer.would_change, ...Object.entries(answer.not_possible).map(([type, reason]) => `${type}: ${reason}`)];
-  const list = document.getElementById("changes");
-  const said = JSON.stringify(words);
-  if (list.dataset.said !== said) {
-    list.dataset.said = said;
-    list.replaceChildren(...words.map((text) => make("li", text)));
-  }
-  document.getElementById("h-change").hidden = list.hidden = words.length === 0;
+  list("changes", words);
+  document.getElementById("h-change").hidden = document.getElementById("changes").hidden = words.length === 0;
 }
+
+async function kept(state) {
+  if (["waiting", "running"].includes(state) || document.getElementById("kept").dataset.known) return;
+  const answer = await ask(`${path}/outputs`);
+  document.getElementById("kept").dataset.known = "yes";
+  const files = answer.nodes.flatMap((node) => node.files.map((file) => ({ rank: node.rank, ...file })));
+  fill("kept", files.map((file) => ({
+    key: JSON.stringify([file.rank, file.path]),
+    cells: [{ text: file.rank ? `rank ${file.rank}: ${file.path}` : file.path, press: "save", label: `Save ${file.path}` },
+      file.bytes.toLocaleString()],
+  })));
+  const left = answer.nodes.filter((node) => node.left).map((node) => `Not kept: ${node.left_names.join(", ")} (${node.left} in all).`);
+  const problems = answer.nodes.map((node) => node.problem).filter(Boolean);
+  put("kept-note", [...problems, ...left].join(" "));
+}
+
+presses("kept", {
+  save: (key) => {
+    const [rank, file] = JSON.parse(key);
+    const where = file.split("/").map(encodeURIComponent).join("/");
+    save(`${path}/outputs/${where}?rank=${rank}`, file.split("/").pop()).catch((error) => put("kept-note", error.message));
+  },
+});
+
+document.getElementById("cancel").addEventListener("click", async () => {
+  if (!confirm(`Cancel ${id}?`)) return;
+  await ask(`${path}/cancel`, {}).catch((error) => put("status", error.message));
+});
 
 async function log() {
   const piece = await ask(`${path}/logs?offset=${offset}`);
@@ -69,5 +95,6 @@ live(async () => {
   const [job, reasons] = await Promise.all([ask(path), ask(`${path}/why`)]);
   about(job);
   why(reasons);
+  await kept(job.state);
   await log();
 }, 2000);

@@ -35,7 +35,8 @@ export function put(id, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Fill a table: rows are {key, cells, className}, a cell a text, {text, small}, {link, text} or {progress, text}. */
+/** Fill a table: rows are {key, cells, className}, a cell a text, {text, small}, {link, text}, {press, text} or
+ * {progress, text}; what `press` names is called with the row's key when its button is pressed. */
 export function fill(id, rows) {
   const table = document.getElementById(id);
   const body = table.tBodies[0];
@@ -101,11 +102,36 @@ function putCell(element, cell) {
     const link = make("a", given.text);
     link.href = given.link;
     inside.push(link);
+  } else if (given.press) {
+    const button = make("button", given.text, "quiet");
+    button.type = "button";
+    button.dataset.press = given.press;
+    if (given.label) button.setAttribute("aria-label", given.label);
+    inside.push(button);
   } else inside.push(given.text);
   if (given.small) inside.push(make("small", given.small));
   const holder = make("span");
   holder.append(...inside);
   element.replaceChildren(...(given.link ? inside : [holder]));
+}
+
+/** Call actions[NAME](key) when the button {press: NAME} of a row of a table is pressed. */
+export function presses(id, actions) {
+  document.getElementById(id).addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-press]");
+    if (button) actions[button.dataset.press](button.closest("tr").dataset.key);
+  });
+}
+
+/** Fill a list with texts. */
+export function list(id, texts) {
+  const element = document.getElementById(id);
+  const said = JSON.stringify(texts);
+  if (element.dataset.said === said) return;
+  element.dataset.said = said;
+  element.replaceChildren(...texts.map((text) => make("li", text)));
+  const empty = element.closest("section").querySelector(".empty");
+  if (empty) empty.hidden = texts.length > 0;
 }
 
 /** Facts as a description list: [name, value]. */
@@ -126,12 +152,29 @@ export function facts(id, pairs) {
   );
 }
 
-/** Ask the service; throws an Error with the problem's words, and its `status`. */
-export async function ask(path) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` } });
-  const body = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(`${body.detail}; ${body.remedy}`), { status: answer.status });
-  return body;
+/** Ask the service, by POST where there is a body; throws an Error with the problem's words, and its `status`. */
+export async function ask(path, body) {
+  return (await answered(path, body)).json();
+}
+
+/** A file of the service, offered to be saved under its own name. */
+export async function save(path, name) {
+  const url = URL.createObjectURL(await (await answered(path)).blob());
+  const link = make("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(url);
+}
+
+async function answered(path, body) {
+  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` };
+  const more = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const answer = await fetch(path, { headers, ...more });
+  if (answer.ok) return answer;
+  const problem = await answer.json();
+  throw Object.assign(new Error(`${problem.detail}; ${problem.remedy}`), { status: answer.status });
 }
 
 /** Show a page every `periodMs` while it is visible, and the sign-in where a token is missing or refused. */

@@ -270,6 +270,40 @@ def test_the_page_shows_the_cluster_in_a_browser(run, world, script, tmp_path):
             run("cancel", job_id)
 
 
+def test_the_page_of_jobs_finds_them_cancels_them_and_saves_what_they_kept(run, world, tmp_path):
+    keeps, slow = tmp_path / "keeps.py", tmp_path / "slow.py"
+    keeps.write_text("open('model.pt', 'w').write('weights')\nopen('gone.txt', 'w').write('x')\n")
+    slow.write_text(SLOW)
+    done = submitted(run, str(keeps), "--name", "page-done", "--label", "team=web", "--output", "*.pt")
+    world.over(done)
+    runs = submitted(run, str(slow), "--name", "page-slow")
+    try:
+        with browser(tmp_path / "profile") as tab:
+            tab.open(page(world, "/jobs?name=page-*"))
+            tab.shows("page-done")
+            tab.shows("page-slow")
+            names = [cell.text for cell in tab.driver.find_elements("css selector", "#jobs tbody td:nth-child(2)")]
+            assert names == ["page-slow", "page-done"]  # the newest first, and no other
+            tab.driver.find_element("css selector", "#search [name=label]").send_keys("team=web\n")
+            world.until(lambda: "page-slow" not in tab.text)
+            tab.open(page(world, "/jobs?name=page-slow"))
+            tab.press("Cancel")
+            tab.driver.switch_to.alert.accept()
+            world.until(lambda: "cancelled" in tab.text)
+            tab.driver.execute_cdp_cmd(
+                "Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path / "saved")}
+            )
+            tab.open(page(world, f"/job?id={done}"), width_px=400)
+            tab.shows("Not kept: gone.txt (1 in all).")
+            tab.shows("What the prediction rests on")
+            tab.press("model.pt")
+            world.until(lambda: (tmp_path / "saved/model.pt").is_file())
+            assert (tmp_path / "saved/model.pt").read_text() == "weights"
+            assert tab.complaints() == []
+    finally:
+        run("cancel", runs)
+
+
 def test_the_page_shows_which_nodes_drain(run, world, tmp_path):
     node = world.get("/v1/cluster")["nodes"][0]["node"]
     with browser(tmp_path / "profile") as tab:
@@ -282,7 +316,16 @@ def test_the_page_shows_which_nodes_drain(run, world, tmp_path):
 
 
 def test_the_page_loads_nothing_from_elsewhere(world):
-    for path in ("/", "/job", "/page/page.css", "/page/shared.js", "/page/cluster.js", "/page/job.js"):
+    for path in (
+        "/",
+        "/job",
+        "/page/page.css",
+        "/page/shared.js",
+        "/jobs",
+        "/page/cluster.js",
+        "/page/job.js",
+        "/page/jobs.js",
+    ):
         answer = world.call("GET", path, None)
         assert answer.status_code == 200, path
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]

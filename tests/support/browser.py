@@ -45,8 +45,9 @@ class Browser:
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     def press(self, text: str) -> None:
-        """Click on what opens and closes a part of the page, by its text."""
-        self.driver.find_element(By.XPATH, f"//summary[normalize-space()='{text}']").click()
+        """Click on a button, or on what opens and closes a part of the page, by its text."""
+        way = f"//*[self::summary or self::button][normalize-space()='{text}']"
+        WebDriverWait(self.driver, LIMIT_S).until(lambda driver: driver.find_elements(By.XPATH, way))[0].click()
 
     def count(self, selector: str) -> int:
         """The elements that a CSS selector names."""
