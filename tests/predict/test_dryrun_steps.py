@@ -627,3 +627,16 @@ assert set(runs) == {100} and done == 3000, (done, runs)
 """,
     )
     assert (found.completeness, found.steps) == (Completeness.WHOLE, pytest.approx(3000))
+
+
+def test_an_epoch_that_is_cut_short_is_like_those_that_were_not(runner: DryRunner) -> None:
+    """The second of ten epochs ends in an error before its first step: the first tells how many there are."""
+    text = """
+for epoch in range(10):
+    for k, (x, y) in enumerate(loader(3200, 32)):
+        if epoch == 1:
+            open("nowhere/at/all.cfg")
+        train_on(x.cuda())
+"""
+    found = run(runner, text)
+    assert (found.completeness, found.steps) == (Completeness.PARTIAL, pytest.approx(1000))

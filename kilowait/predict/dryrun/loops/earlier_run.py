@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,7 +41,7 @@ class EarlierRun:
         return cls(loop.tallies, ended_by, first if same else None, frozenset(map(_form, told_nothing)), grown)
 
 
-def goes_on_as(before: Sequence[EarlierRun], first: Tally, plan: LoopPlan, names: Collection[str]) -> bool:
+def goes_on_as(before: Sequence[EarlierRun], first: Tally, plan: LoopPlan, names: Set[str]) -> bool:
     """Whether the first item did what all did in an earlier run, was asked what ended that, and nothing new.
 
     Counters that are local `names` are not looked at before the next item begins: they grow as they grew then.

@@ -25,3 +25,13 @@ def refined(codes: IntArray, answers: IntArray) -> IntArray:
     """Classes told apart by one more answer, numbered anew before the numbers grow too large."""
     codes = codes * (int(answers.max(initial=0)) + 1) + answers
     return np.unique(codes, return_inverse=True)[1] if codes.max(initial=0) > 1 << 40 else codes
+
+
+def pass_on(weights: dict[int, float], cut_short: int) -> None:
+    """What an item stands for that was cut short, those that were finished stand for instead, if there are any."""
+    finished = [item for item in weights if item != cut_short]
+    others = [item for item in finished if item] or finished
+    for item in others:
+        weights[item] += weights.get(cut_short, 0.0) / len(others)
+    if others:
+        weights[cut_short] = 0.0

@@ -10,6 +10,7 @@ from typing import Any
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter
 from kilowait.predict.dryrun.loops.earlier_run import EarlierRun, goes_on_as, leaves_nothing
 from kilowait.predict.dryrun.loops.index import Question
+from kilowait.predict.dryrun.loops.item_classes import pass_on
 from kilowait.predict.dryrun.loops.known_trainers import of_known_trainer
 from kilowait.predict.dryrun.loops.loop_length import FARTHEST
 from kilowait.predict.dryrun.loops.loop_plan import LoopPlan
@@ -209,6 +210,8 @@ class Loop:
             self._interrupted()
         self._doubt()
         weights = self._weights(last_item)
+        if unfinished and not (self.left or self.ended):
+            pass_on(weights, last_item)
         self._sample()
         for item, tally in self.tallies.items():
             tallies.settle(tally, weights.get(item, 1.0 if item == last_item else 0.0))
