@@ -70,7 +70,7 @@ def test_steps_of_accelerate(runner: DryRunner, accumulation: int, examples: int
     [
         ("num_train_epochs=3", 96),  # 125 batches of which four make a step: 32 an epoch
         ("num_train_epochs=2, eval_strategy='steps', eval_steps=20, save_strategy='epoch'", 64),
-        pytest.param("max_steps=20", 20, marks=pytest.mark.xfail(strict=False, reason="32 are said in some runs")),
+        ("max_steps=20", 20),
     ],
 )
 def test_steps_of_the_trainer(runner: DryRunner, more: str, steps: int) -> None:

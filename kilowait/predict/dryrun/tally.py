@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from math import isclose
 from typing import Any
 
 import torch
@@ -37,8 +38,12 @@ class Tally:
     weight: float | None = None
 
     def like(self, other: Tally) -> bool:
-        """Whether the two items did the same."""
-        return self.counts == other.counts and self.steps == other.steps
+        """Whether the two items did the same, as far as sums of weights are equal."""
+        if not isclose(self.steps, other.steps) or self.counts.keys() != other.counts.keys():
+            return False
+        return self.counts == other.counts or all(
+            isclose(count, other.counts[key]) for key, count in self.counts.items()
+        )
 
     def work(self, cost: dict[Key, float]) -> float:
         """The sum of its calls' costs."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+_GENERATOR = torch.Generator
 META, CUDA = torch.device("meta"), torch.device("cuda:0")
 
 
@@ -70,7 +71,7 @@ def _plain(value: Any) -> Any:
         return "T"
     if isinstance(value, (list, tuple)):
         return f"T*{len(value)}" if value and all(isinstance(v, Tensor) for v in value) else [_plain(v) for v in value]
-    return value
+    return "generator" if isinstance(value, _GENERATOR) else value  # as a text it would name its place in memory
 
 
 @cache

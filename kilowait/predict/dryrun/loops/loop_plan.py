@@ -9,16 +9,19 @@ of it tells items apart, too, and says where a loop ends that nothing else bound
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from kilowait.predict.dryrun.loops.index import IntArray, Question
+from kilowait.predict.dryrun.loops.item_classes import holds, refined, usual
 from kilowait.predict.dryrun.loops.loop_length import FARTHEST, first_other, searched
 
 MOST_QUESTIONS = 40
+MOST_LATER = 64
+"""A question that is not asked in every item is at most so many items late."""
 MOST_SAMPLES = 5
 """Of a class whose items differ among themselves."""
 UNKNOWN_ITEMS = 1 << 20
@@ -42,6 +45,7 @@ class LoopPlan:
     _questions: dict[Question, None] = field(default_factory=dict)
     _bounds: dict[Question, int] = field(default_factory=dict)
     _inside: dict[Question, bool] = field(default_factory=dict)
+    _later: dict[Question, int] = field(default_factory=dict)
     _length: int | None = None
     _classes: list[IntArray] | None = None
     _tables: dict[Any, IntArray] = field(default_factory=dict)
@@ -59,9 +63,25 @@ class LoopPlan:
         return any(self._end(question, answer) < FARTHEST for question, answer in self._bounds.items())
 
     @property
+    def questions(self) -> list[Question]:
+        """What was asked."""
+        return list(self._questions)
+
+    def turns(self, question: Question) -> bool:
+        """Whether its answer is not the same in all items, as far as they are told apart."""
+        items = np.arange(min(self.length, UNKNOWN_ITEMS), dtype=np.int64)
+        answers = question.answers(items if question.counter is None else self._table(question.counter, len(items)))
+        return bool(len(answers)) and bool((answers != answers[0]).any())
+
+    @property
     def has_questions(self) -> bool:
         """Whether anything was asked of the number of an item."""
         return bool(self._questions)
+
+    @property
+    def bounds(self) -> Mapping[Question, int]:
+        """The questions that end the loop."""
+        return self._bounds
 
     @property
     def counts(self) -> bool:
@@ -91,11 +111,16 @@ class LoopPlan:
         if self._bounds.get(question, -1) not in (-1, self.answer(question, item)):
             self._drop(question)
 
-    def went_on(self, item: int) -> None:
-        """The item ran to its end, so that no question has ended the loop inside it."""
+    def went_on(self, item: int, asked: Collection[Question]) -> None:
+        """The item ran to its end, so that no question has ended the loop inside it: one not `asked` does so later."""
         for question in [q for q, inside in self._inside.items() if inside and q in self._bounds]:
-            if item + 1 == self._end(question, self._bounds[question]):
+            if item + 1 != self._end(question, self._bounds[question]):
+                continue
+            if question in asked or self._later.get(question, 0) >= MOST_LATER:
                 self._drop(question)
+            else:
+                self._later[question] = self._later.get(question, 0) + 1
+                self._length = self._classes = None
 
     def _drop(self, question: Question) -> None:
         del self._bounds[question]
@@ -111,11 +136,11 @@ class LoopPlan:
         """A counter grew in an item."""
         grown = self.grown.setdefault(counter, {})
         expected, table = set(grown.values()), self._tables.get(counter)
-        usual = _usual(grown)
+        before = usual(grown)
         if table is not None and item + 1 < len(table):
             expected = {int(table[item + 1] - table[item])}
         grown[item] = by
-        if expected != {by} or usual != _usual(grown):
+        if expected != {by} or before != usual(grown):
             self._length = self._classes = None
             self._tables.clear()
 
@@ -144,7 +169,7 @@ class LoopPlan:
         run = sorted(item for item in self.did if item < self.length)
         weights = dict.fromkeys(run, 0.0)
         for members in self._members() if run else ():
-            samples = [item for item in run if _holds(members, item)]
+            samples = [item for item in run if holds(members, item)]
             representatives = samples or run[1:] or run
             for item in representatives:
                 weights[item] += len(members) / len(representatives)
@@ -160,14 +185,14 @@ class LoopPlan:
 
     def others(self, item: int) -> bool:
         """Whether another item of its class has been run."""
-        return any(other != item and _holds(members, other) for members in self._of(item) for other in self.did)
+        return any(other != item and holds(members, other) for members in self._of(item) for other in self.did)
 
     def unsettled(self) -> bool:
         """Whether items of some class were run and no two of them did the same."""
         return any(self._lacks(members) for members in self._members())
 
     def _of(self, item: int) -> list[IntArray]:
-        return [members for members in self._members() if _holds(members, item)]
+        return [members for members in self._members() if holds(members, item)]
 
     def _members(self) -> list[IntArray]:
         """The items of each class, in order; the first item alone."""
@@ -184,14 +209,14 @@ class LoopPlan:
         codes = (items > 0).astype(np.int64)
         for question in list(self._questions):  # a thread that draws a bar may ask meanwhile
             if question.counter is None:
-                codes = _refined(codes, question.answers(items))
+                codes = refined(codes, question.answers(items))
         tables: dict[Any, IntArray] = {}
         for question in list(self._questions):  # a thread that draws a bar may ask meanwhile
             if question.counter is not None:
                 table = tables.get(question.counter)
                 if table is None:
                     table = tables[question.counter] = self._table(question.counter, length, codes)
-                codes = _refined(codes, question.answers(table))
+                codes = refined(codes, question.answers(table))
         return codes
 
     def _table(self, counter: Any, length: int, codes: IntArray | None = None) -> IntArray:
@@ -202,7 +227,7 @@ class LoopPlan:
             return np.arange(length, dtype=np.int64) * (steps[0] if steps else 0)
         if codes is None:
             codes = self._codes(length)
-        by_item = np.full(length, _usual(grown), dtype=np.int64)
+        by_item = np.full(length, usual(grown), dtype=np.int64)
         by_code: dict[int, list[int]] = {}
         for item, by in grown.items():
             if item < length:
@@ -214,7 +239,10 @@ class LoopPlan:
         return table
 
     def _end(self, question: Question, answer: int) -> int:
-        """The number of items up to the first whose answer is another, FARTHEST where there is none."""
+        """The number of items up to the first that asks and whose answer is another, FARTHEST where there is none."""
+        return self._turn(question, answer) + self._later.get(question, 0)
+
+    def _turn(self, question: Question, answer: int) -> int:
         steps = set() if question.counter is None else set(self.grown.get(question.counter, {}).values())
         if question.counter is not None and len(steps) > 1:
             return self._end_in_table(question, answer)
@@ -243,13 +271,13 @@ class LoopPlan:
 
     def _lacking(self, members: IntArray) -> int | None:
         """The item that a class still needs."""
-        samples = [item for item in self.did if _holds(members, item)]
+        samples = [item for item in self.did if holds(members, item)]
         if len(samples) >= MOST_SAMPLES or not self._lacks(members):
             return None
         return next(int(item) for item in members if int(item) not in self.did)
 
     def _lacks(self, members: IntArray) -> bool:
-        samples = [item for item in self.did if _holds(members, item)]
+        samples = [item for item in self.did if holds(members, item)]
         return len(samples) < len(members) and not self._settled(samples)
 
     def _settled(self, samples: Sequence[int]) -> bool:
@@ -264,20 +292,3 @@ class LoopPlan:
             return True
         other_results = {result for item, result in self.did.items() if item not in samples and item > 0}
         return len(results) == 1 and results[0] in other_results
-
-
-def _usual(grown: Mapping[int, int]) -> int | None:
-    """By how much a counter grew in most items, those after the first where there are some."""
-    found = [by for item, by in grown.items() if item] or list(grown.values())
-    return max(set(found), key=found.count) if found else None
-
-
-def _holds(members: IntArray, item: int) -> bool:
-    place = int(np.searchsorted(members, item))
-    return place < len(members) and int(members[place]) == item
-
-
-def _refined(codes: IntArray, answers: IntArray) -> IntArray:
-    """Classes told apart by one more answer, numbered anew before the numbers grow too large."""
-    codes = codes * (int(answers.max(initial=0)) + 1) + answers
-    return np.unique(codes, return_inverse=True)[1] if codes.max(initial=0) > 1 << 40 else codes

@@ -13,11 +13,12 @@ from __future__ import annotations
 import builtins
 import io
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kilowait.predict.dryrun.distributed.ranks import asserted
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter, counts
+from kilowait.predict.dryrun.loops.earlier_run import EarlierRun
 from kilowait.predict.dryrun.loops.index import Index
 from kilowait.predict.dryrun.loops.leaving import CONDITION, Tests
 from kilowait.predict.dryrun.loops.loop_length import FARTHEST
@@ -26,7 +27,6 @@ from kilowait.predict.dryrun.loops.loop_views import Enumerated, View, Zipped, h
 from kilowait.predict.dryrun.loops.running_loop import MOST_PADDING, Loop
 from kilowait.predict.dryrun.loops.unknown import not_zero, number_of
 from kilowait.predict.dryrun.recorder import Recorder
-from kilowait.predict.dryrun.tally import Tally
 
 TIMES_BEFORE = 4
 """So many runs of a loop are remembered: it may run by turns for training and for validation."""
@@ -51,7 +51,7 @@ class Loops:
         self._varied = False
         self._dull: dict[int, int] = {}
         self._ended: dict[tuple[int, str], tuple[Counter, Loop]] = {}
-        self._before: dict[int, deque[Mapping[int, Tally]]] = {}
+        self._before: dict[int, deque[EarlierRun]] = {}
         recorder.ends.closers.append(self.close)
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class Loops:
         self.running.remove(loop)
         loop.finish()
         if loop.ended and not (loop.full or loop.left or loop.tired or loop.plan.unsettled()):
-            self._before.setdefault(loop.site, deque(maxlen=TIMES_BEFORE)).append(loop.tallies)
+            self._before.setdefault(loop.site, deque(maxlen=TIMES_BEFORE)).append(EarlierRun.of(loop))
         is_dull = loop.full and not loop.asked and not any(tally.calls for tally in loop.tallies.values())
         self._dull[loop.site] = self._dull.get(loop.site, 0) + 1 if is_dull else NEVER
         self._varied = loop.tired

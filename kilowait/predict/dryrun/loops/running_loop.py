@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter
+from kilowait.predict.dryrun.loops.earlier_run import EarlierRun, goes_on_as, leaves_nothing
 from kilowait.predict.dryrun.loops.index import Question
+from kilowait.predict.dryrun.loops.item_classes import pass_on
 from kilowait.predict.dryrun.loops.known_trainers import of_known_trainer
 from kilowait.predict.dryrun.loops.loop_length import FARTHEST
 from kilowait.predict.dryrun.loops.loop_plan import LoopPlan
@@ -57,7 +57,7 @@ class Loop:
     decisions: int = 0
     built: int = 0
     tallies: dict[int, Tally] = field(default_factory=dict)
-    before: Sequence[Mapping[int, Tally]] = ()
+    before: Sequence[EarlierRun] = ()
     samples: dict[int, float] = field(default_factory=dict)
     asked: list[Question] = field(default_factory=list)
     listeners: list[Any] = field(default_factory=list)
@@ -119,14 +119,13 @@ class Loop:
         if self._repeats(tally):
             self.plan.repeated.add(self.item)
         if self.item + 1 >= self.plan.length:
-            self.plan.went_on(self.item)
+            self.plan.went_on(self.item, self.asked)
         self.full = self.full or self._in_full()
 
     def _repeats(self, tally: Tally) -> bool:
         """Whether the item did what it did before, and leaves nothing behind that a backward pass would go through."""
-        if torch.is_grad_enabled() and not tally.backward:
-            return False
-        return any(self.item in earlier and tally.like(earlier[self.item]) for earlier in self.before)
+        earlier = [run.tallies[self.item] for run in self.before if self.item in run.tallies]
+        return leaves_nothing(tally) and any(map(tally.like, earlier))
 
     def abandon(self) -> None:
         """There is no item of that number; what it cost to find out counts once."""
@@ -142,6 +141,9 @@ class Loop:
         following = self.item + 1
         if self.full and self._tires():
             self.full, self.tired = False, True
+            return None
+        may_go_on = self.item == 0 and self.known and not self.full
+        if may_go_on and goes_on_as(self.before, self.tallies[0], self.plan, self.counters.keys()):
             return None
         if self.full or len(self.tallies) < 2:
             return following if following < self.plan.length or not self.known else None
@@ -208,6 +210,8 @@ class Loop:
             self._interrupted()
         self._doubt()
         weights = self._weights(last_item)
+        if unfinished and not (self.left or self.ended):
+            pass_on(weights, last_item)
         self._sample()
         for item, tally in self.tallies.items():
             tallies.settle(tally, weights.get(item, 1.0 if item == last_item else 0.0))
