@@ -28,6 +28,7 @@ from kilowait.lab.backtest.backtest_page import OUTCOMES, WORLD, ReportInputs, c
 from kilowait.lab.backtest.comparison import Comparison, explain, versions
 from kilowait.lab.backtest.digest import arrivals_digest, path_digest, trace_digest
 from kilowait.lab.backtest.policy_options import add_policy_options, specs
+from kilowait.lab.backtest.sample_timelines import write_timelines
 from kilowait.lab.backtest.tables import changes_table, shares_table, totals_table
 from kilowait.lab.backtest.trace_options import add_trace_options, check_no_trace_options, trace_worlds
 from kilowait.lab.backtest.traces.trace_tables import trace_sentences, trace_tables
@@ -118,6 +119,9 @@ def run(args: argparse.Namespace) -> None:
     digest = trace_digest(last) if isinstance(last, TraceWorld) else None
     seen = ", ".join(dict.fromkeys(world.predictions for world in found))
     write_world(args, last, seen, samples, by_world[last.classes], digest)
+    write_timelines(
+        args.out, last.sample(0), by_world[last.classes], f"sample 0 of {last.classes} ({last.predictions})"
+    )
     compared = comparisons(outcomes, trace=None if digest is None else digest["name"])
     page = write_report(args.out, ReportInputs(title="kilowait backtest", backtest=args.out, compared=compared))
     console = Console(width=None if sys.stdout.isatty() else 160)

@@ -16,6 +16,7 @@ from kilowait.cli.costs import add_price_option, prices_of, total_cost
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.units import HOUR_S
+from kilowait.files.atomic import write_text
 from kilowait.policies import POLICIES
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.policy_arguments import add_parameters, explained, explained_wrappers, given, named_rules
@@ -88,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     add("--asleep-watts", type=float, default=0.0, metavar="W", help="and in all while it sleeps (default: 0)")
     add("--warm-nodes", type=int, default=0, metavar="N", help="nodes of each type that never sleep (default: 0)")
     add("--placements", type=Path, metavar="OUT.csv", help="write job_id,start_s,gpu_type here")
+    add("--timeline", type=Path, metavar="OUT.svg", help="draw every job on its boards over time here, with holds")
     add("--json", action="store_true", help="print one JSON object instead of a table")
 
 
@@ -124,8 +126,10 @@ def run(args: argparse.Namespace) -> int:
     """Simulate and print the scores; raises InputError for a file or parameter that is wrong."""
     from kilowait.simulate.jobs_csv import write_placements
     from kilowait.simulate.simulation import simulate
+    from kilowait.simulate.timeline import timeline
 
-    _check_not_an_input(args.placements, (args.jobs, args.predictions))
+    for option in ("placements", "timeline"):
+        _check_not_an_input(option, getattr(args, option), (args.jobs, args.predictions))
     rule, prices = POLICIES[args.policy], prices_of(args)
     simulation = simulate(
         args.jobs, args.gpus, rule, predictions=args.predictions, sleep=_sleep(args), **given(args, rule)
@@ -134,6 +138,8 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
     if args.placements is not None:
         write_placements(args.placements, simulation.placements)
+    if args.timeline is not None:
+        write_text(args.timeline, timeline(simulation.run, f"{args.jobs.name} under {args.policy}"))
     result = {
         **asdict(simulation.scores),
         **total_cost(simulation.placements, prices),
@@ -146,10 +152,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_not_an_input(output: Path | None, inputs: Sequence[Path | None]) -> None:
+def _check_not_an_input(option: str, output: Path | None, inputs: Sequence[Path | None]) -> None:
     for path in inputs:
         if output and path and output.is_file() and path.is_file() and output.samefile(path):
-            raise InputError(f"--placements {output}: would overwrite the input {path}; name another file")
+            raise InputError(f"--{option} {output}: would overwrite the input {path}; name another file")
 
 
 def _as_table(result: dict[str, object]) -> str:

@@ -22,6 +22,17 @@ def weight(text: str) -> float:
     return number
 
 
+def part(text: str) -> float:
+    """A share as `5%`, or as the number 0.05; it may be negative."""
+    try:
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{text!r} is not a share such as 5% or 0.05")
+    return number
+
+
 def whole(text: str) -> int:
     """A whole number."""
     try:

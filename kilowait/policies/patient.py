@@ -4,18 +4,19 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kilowait.cluster.overrun import estimated_end_s
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Policy, checked_count, checked_weight
-from kilowait.policies.parameters import Parameter, whole
+from kilowait.policies.parameters import Parameter, part, whole
 from kilowait.policies.planning.compiled_plans import cheapest_reservations, pays, random_moves
 from kilowait.policies.planning.profile import Profile, Reservation
 from kilowait.policies.planning.starting import Ready, start_planned
 from kilowait.policies.rule import Rule
+from kilowait.policies.steering.steered import steered
 
 DEFAULT_WAIT_S_PER_KWH = 1500.0
 """A kWh saved is worth 25 minutes of one job's waiting."""
@@ -65,6 +66,7 @@ class Plan(NamedTuple):
 def patient(
     *,
     wait_s_per_kwh: float = DEFAULT_WAIT_S_PER_KWH,
+    max_extra_wait: float | None = None,
     congestion: float = DEFAULT_CONGESTION,
     error_sd: float = 0.0,
     effort: int = DEFAULT_EFFORT,
@@ -85,14 +87,20 @@ def patient(
     than n * n, and a move that costs nothing is kept. Only the first `horizon` jobs of an order are planned; large
     jobs can wait long while small ones come. `error_sd` says how wrong run times are predicted, see `expected_end_s`.
 
-    `wait_s_per_kwh` selects the point between least waiting and least energy. Expected waits price a type as in list
-    scheduling on unrelated machines (Graham et al., Annals of Discrete Mathematics 5, 1979); the search is the
-    insertion neighbourhood of Taillard (European Journal of Operational Research 47, 1990). The same state gives the
-    same decisions. Raises InputError for a weight that is negative or not finite and for less than one effort or job.
+    `wait_s_per_kwh` selects the point between least waiting and least energy; with `max_extra_wait` it steers itself,
+    so that all jobs together wait at most that share longer than under Value (`kilowait.policies.steering`). Expected
+    waits price a type as in list scheduling on unrelated machines (Graham et al., Annals of Discrete Mathematics 5,
+    1979); the search is the insertion neighbourhood of Taillard (European Journal of Operational Research 47, 1990).
+    The same state gives the same decisions. Raises InputError for a weight that is negative or not finite and for less
+    than one effort or job.
     """
     prices = Prices(checked_weight("wait_s_per_kwh", wait_s_per_kwh), checked_weight("congestion", congestion))
     checked_weight("error_sd", error_sd)
     checked_count("effort", effort), checked_count("horizon", horizon)
+
+    if max_extra_wait is not None:
+        search = {"congestion": congestion, "error_sd": error_sd, "effort": effort, "horizon": horizon, "seed": seed}
+        return steered(partial(_at_price, search), max_extra_wait)
 
     def patient(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
@@ -117,6 +125,10 @@ def patient(
         return start_planned(cluster, room, planned)
 
     return patient
+
+
+def _at_price(search: dict[str, Any], wait_s_per_kwh: float) -> Policy:
+    return patient(wait_s_per_kwh=wait_s_per_kwh, **search)
 
 
 def expected_end_s(active: Active, now_s: float, error_sd: float) -> float:
@@ -234,6 +246,14 @@ WAIT_S_PER_KWH = Parameter(
     default=DEFAULT_WAIT_S_PER_KWH,
     metavar="S",
 )
+MAX_EXTRA_WAIT = Parameter(
+    name="max_extra_wait",
+    sentence="instead of a price, by how much longer than under value all jobs together may wait, as 0% or 5%: the "
+    "price steers itself by shadow runs on the same arrivals",
+    read=part,
+    metavar="P%",
+    instead_of="wait_s_per_kwh",
+)
 CONGESTION = Parameter(
     name="congestion",
     sentence="seconds of waiting that a second of the whole type's occupation costs each job that waits",
@@ -255,6 +275,7 @@ RULE = Rule(
     make=patient,
     parameters=(
         WAIT_S_PER_KWH,
+        MAX_EXTRA_WAIT,
         CONGESTION,
         ERROR_SD,
         Parameter(

@@ -39,7 +39,7 @@ def explained(rules: Iterable[Rule]) -> str:
 
 def explained_wrappers() -> str:
     """A paragraph a wrapper: how it is written around a policy, and what it adds."""
-    shown = {f"{w.name}(POLICY,{w.arguments})": w.sentence for w in wrappers().values()}
+    shown = {w.shown("POLICY"): w.sentence for w in wrappers().values()}
     indent = 4 + max(map(len, shown))
     return "\n".join(
         fill(sentence, WIDTH, initial_indent=f"  {name:<{indent - 2}}", subsequent_indent=" " * indent)

@@ -50,7 +50,7 @@ def _waits(
         criterion=name,
         larger_first=larger_first,
         at_s=now_s,
-        summary=_summary(options, stranded, expected, now_s),
+        summary=held(options, expected, now_s) or _summary(options, stranded, expected, now_s),
         types=[
             _choice(option, chosen=expected is not None and option.gpu_type == expected.gpu_type) for option in options
         ],
@@ -75,6 +75,29 @@ def _summary(options: Sequence[TypeOption], stranded: bool, expected: Expected |
     if expected is None:
         return text + "; no start can be foreseen"
     return text + f"; expected on {expected.gpu_type} in {duration(expected.start_s - now_s)}"
+
+
+def held(options: Sequence[TypeOption], expected: Expected | None, now_s: float) -> str | None:
+    """What a job is held for, in a sentence: the type, what that saves, and when it would start elsewhere.
+
+    None where no other type has room for it now, and where nothing is saved by waiting.
+    """
+    if expected is None or expected.start_s <= now_s:
+        return None
+    free = [option for option in options if option.fits and option.gpu_type != expected.gpu_type]
+    if not free:
+        return None
+    other = min(free, key=lambda option: option.energy_kwh)
+    saved_kwh = other.energy_kwh - expected.energy_kwh
+    if saved_kwh <= 0:
+        return None
+    sooner_s = expected.end_s - now_s - other.runtime_s
+    ends = f"{duration(abs(sooner_s))} {'sooner' if sooner_s > 0 else 'later'}"
+    return (
+        f"it is held for {expected.gpu_type}, expected in {duration(expected.start_s - now_s)}: that saves "
+        f"{saved_kwh:.3g} kWh ({saved_kwh / other.energy_kwh:.0%}) against {other.gpu_type}, where it fits now and "
+        f"would end {ends}"
+    )
 
 
 def _change(option: TypeOption, waiting: Waiting, mirror: Mirror, now_s: float) -> str:

@@ -25,7 +25,7 @@ def around() -> str:
     """The wrappers, with the texts of their functions."""
     parts = ["\n(wrappers)=\n## Wrappers\n\nThey go around any policy, as in `--policy 'shared(aged(patient,4h))'`.\n"]
     for name, wrapper in wrappers().items():
-        parts += [f"### {name}\n", f"`{name}(POLICY,{wrapper.arguments})`: {commands.escaped(wrapper.sentence)}.\n"]
+        parts += [f"### {name}\n", f"`{wrapper.shown('POLICY')}`: {commands.escaped(wrapper.sentence)}.\n"]
         parts.append(commands.escaped(inspect.getdoc(wrapper.wrap) or "") + "\n")
     return "\n".join(parts)
 

@@ -18,6 +18,7 @@ from kilowait.core.jobs import Provenance
 from kilowait.core.units import HOUR_S
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.comparison import PAPER, Comparison, compare, explain, split_worlds, versions
+from kilowait.lab.backtest.sample_timelines import timeline_section
 from kilowait.lab.backtest.scenario.noise import chosen_model
 from kilowait.lab.backtest.tables import changes_table, shares_table, totals_table
 from kilowait.lab.backtest.traces.trace_tables import trace_sentences, trace_tables
@@ -100,6 +101,7 @@ def _backtest_sections(folder: Path, compared: Sequence[Comparison] | None) -> l
             ),
             data=path | {"provenance": modelled},
         ),
+        *timeline_section(folder),
     ]
 
 

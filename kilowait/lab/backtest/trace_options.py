@@ -13,7 +13,7 @@ from kilowait.lab.backtest.world_options import check_common, error_pools, table
 from kilowait.simulate.inventory import parse_nodes, several_nodes
 
 DEFAULT_TRACE_CLASSES = "calibrated"
-_ONLY_WITH_TRACE = ("format", "gpus", "vc", "limit", "window_jobs", "side_table")
+_ONLY_WITH_TRACE = ("format", "gpus", "vc", "limit", "window_jobs", "side_table", "user_estimates")
 
 
 def add_trace_options(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,12 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="jobs a window (default: as many as give at most --samples windows, at least 50)",
+    )
+    options.add_argument(
+        "--user-estimates",
+        action="store_true",
+        default=None,
+        help="policies see the run times that users asked for, where the trace has them (swf: requested time)",
     )
     options.add_argument(
         "--side-table",
@@ -65,6 +71,7 @@ def trace_worlds(args: argparse.Namespace) -> list[TraceWorld]:
             errors=errors,
             checkpoint_s=args.checkpoint_s,
             nodes=several_nodes(nodes),
+            estimates=bool(args.user_estimates),
         )
         for classes in table_names(DEFAULT_TRACE_CLASSES if args.classes is None else args.classes)
         for errors in pools

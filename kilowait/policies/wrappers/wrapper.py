@@ -22,8 +22,8 @@ UNITS = {"s": 1.0, "m": 60.0, "h": HOUR_S, "d": DAY_S}
 class Wrapper:
     """A wrapper of policies: `wrap(policy, *arguments)`, whose arguments are read from text by `read`.
 
-    `arguments` says in a word what may be given, `sentence` what it adds to a policy. `parameters` are keywords of
-    `wrap` that are given as a policy's are, and to the policy too where that has one of the same name.
+    `arguments` says in a word what may be given, empty for nothing, `sentence` what it adds to a policy. `parameters`
+    are keywords of `wrap` that are given as a policy's are, and to the policy too where that has one of the same name.
     """
 
     name: str
@@ -34,13 +34,17 @@ class Wrapper:
     parameters: tuple[Parameter, ...] = ()
     needs: frozenset[Need] = frozenset()
 
+    def shown(self, policy: str) -> str:
+        """How it is written around a policy."""
+        return f"{self.name}({policy},{self.arguments})" if self.arguments else f"{self.name}({policy})"
+
     def around(self, rule: Rule, name: str, texts: list[str]) -> Rule:
         """The rule that has this wrapper around another; raises InputError for arguments that cannot be read."""
         given, own = [self.read(text) for text in texts], {parameter.name for parameter in self.parameters}
         try:
             inspect.signature(self.wrap).bind(rule, *given)
         except TypeError:
-            remedy = f"write {self.name}({rule.name}) or {self.name}({rule.name},{self.arguments})"
+            remedy = f"write {self.shown(rule.name)}"
             raise InputError(f"policy {name!r}: too many or too few words in brackets; {remedy}") from None
 
         def make(**parameters: Any) -> Policy:
@@ -77,9 +81,7 @@ def wrapped(name: str, rules: Mapping[str, Rule]) -> Rule:
     if wrapper is None:
         raise InputError(f"policy {name!r}: {word.strip()!r} wraps no policy; {', '.join(wrappers())} do")
     if not rest.endswith(")"):
-        raise InputError(
-            f"policy {name!r}: a bracket is not closed; write {word}(POLICY) or {word}(POLICY,{wrapper.arguments})"
-        )
+        raise InputError(f"policy {name!r}: a bracket is not closed; write {wrapper.shown('POLICY')}")
     inner, *texts = split_names(rest[:-1])
     if inner not in rules:
         raise InputError(f"policy {name!r}: unknown policy {inner!r}; choose from {', '.join(rules)}")

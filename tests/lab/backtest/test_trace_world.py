@@ -224,3 +224,17 @@ def test_gavel_on_its_own_types_is_measured_throughout(shared_data):
     assert [world.planned.seconds[t]["modelled"] for t in ("V100", "P100", "K80")] == [0, 0, 0]
     assert world.planned.planned == 1_819
     assert offered_load([p.submission for p in world.jobs], world.inventory) == pytest.approx(0.9)
+
+
+def test_policies_see_what_users_asked_for_where_the_trace_says_so():
+    """`a` takes an hour on the reference type and its user asked for 2.5: so it is on every type, in energy too."""
+    jobs = [job("a", estimate_s=9000.0), job("b", submit_s=50.0)]
+    world = trace_world(trace(*jobs), {"A100": 1, "A6000": 1}, load=1, samples=1, seed=0, window_jobs=2, estimates=True)
+    a, b = world.sample(0).submissions
+    assert world.predictions == "users"
+    for gpu_type in ("A100", "A6000"):
+        assert a.seen[gpu_type].runtime_s == pytest.approx(2.5 * a.truth[gpu_type].runtime_s)
+        assert a.seen[gpu_type].energy_kwh == pytest.approx(2.5 * a.truth[gpu_type].energy_kwh)
+    assert b.seen == b.truth
+    with pytest.raises(InputError, match="no job says how long"):
+        trace_world(trace(jobs[1]), {"A100": 1}, load=1, samples=1, seed=0, estimates=True)

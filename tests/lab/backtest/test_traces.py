@@ -19,11 +19,11 @@ def write(tmp_path):
     return lambda name, *lines: write_lines(tmp_path / name, *lines)
 
 
-SWF = "{id} {submit} 5 {run} {alloc} -1 -1 {req} -1 -1 1 {user} 1 -1 {queue} -1 -1 -1"
+SWF = "{id} {submit} 5 {run} {alloc} -1 -1 {req} {asked} -1 1 {user} 1 -1 {queue} -1 -1 -1"
 
 
-def swf(id=1, submit=0, run=60, alloc=4, req=-1, user=7, queue=2):  # noqa: A002
-    return SWF.format(id=id, submit=submit, run=run, alloc=alloc, req=req, user=user, queue=queue)
+def swf(id=1, submit=0, run=60, alloc=4, req=-1, user=7, queue=2, asked=-1):  # noqa: A002
+    return SWF.format(id=id, submit=submit, run=run, alloc=alloc, req=req, user=user, queue=queue, asked=asked)
 
 
 class TestSwf:
@@ -35,6 +35,10 @@ class TestSwf:
             TraceJob(job_id="2", submit_s=60, gpus=8, duration_s=60, user=None, vc="2"),
         )
         assert (trace.report.rows_read, trace.report.used, trace.report.first_submit_s) == (2, 2, 30)
+
+    def test_the_requested_time_is_the_users_estimate_where_there_is_one(self, write):
+        path = write("log.swf", swf(asked=3600), swf(id=2), swf(id=3, asked=0))
+        assert [job.estimate_s for job in read_trace(path, "swf").jobs] == [3600, None, None]
 
     def test_gzip_is_unpacked(self, tmp_path):
         path = tmp_path / "log.swf.gz"

@@ -1,5 +1,7 @@
 """Wrappers around policies: bounds that hold whatever comes, shares that follow use, limits, and names."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from kilowait.policies.value import value
 from kilowait.policies.wrappers.aged import aged
 from kilowait.policies.wrappers.limited import limited
 from kilowait.policies.wrappers.shared import shared
+from kilowait.policies.wrappers.urgent import urgent
 from kilowait.policies.wrappers.wrapper import seconds, split_names
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
@@ -121,6 +124,16 @@ def _one_is_wide(mine, at):
     return any(o.gpus > 2 and o.start_s <= at.start_s < o.end_s for o in mine)
 
 
+@pytest.mark.parametrize("name", sorted(INNER))
+def test_urgent_jobs_go_first_where_they_fit(name):
+    """One GPU is free at 10 s: the short jobs wait for the urgent long one, whatever the policy prefers."""
+    jobs = [job("first", 0, 10), *(job(f"short{n}", 1, 2) for n in range(3)), job("last", 2, 9)]
+    jobs[-1] = Submission(job=replace(jobs[-1].job, priority=5), truth=jobs[-1].truth, seen=jobs[-1].seen)
+    assert starts(jobs, {"A": 1}, urgent(INNER[name]()))["last"] == 10
+    alike = [job(f"j{n}", n, 5 - n) for n in range(4)]
+    assert starts(alike, {"A": 1}, urgent(INNER[name]())) == starts(alike, {"A": 1}, INNER[name]())
+
+
 def test_a_name_composes_wrappers_and_policies_with_their_options():
     rule = POLICIES["shared(aged(patient,4h),energy)"]
     assert rule.name == "shared(aged(patient,4h),energy)"
@@ -139,12 +152,12 @@ def test_a_name_composes_wrappers_and_policies_with_their_options():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("older(patient)", "'older' wraps no policy; aged, limited, shared do"),
+        ("older(patient)", "'older' wraps no policy; aged, limited, shared, urgent do"),
         ("aged(nobody)", "unknown policy 'nobody'"),
         ("aged(patient", "a bracket is not closed"),
         ("aged(patient,soon)", "'soon' is not a time"),
         ("aged(patient,1h,2h)", "too many or too few words"),
-        ("limited(patient)", "write limited\\(patient\\) or limited\\(patient,GPUS\\)"),
+        ("limited(patient)", "write limited\\(patient,GPUS\\)"),
         ("limited(patient,few)", "'few' is not a number of GPUs"),
     ],
 )

@@ -24,7 +24,8 @@ UNKNOWN = -1.0
 
 
 def read(path: Path, side_table: Path | None) -> TraceReading:
-    """Read a log, `.gz` too; the user is the user id, the virtual cluster the queue number."""
+    """Read a log, `.gz` too; the user is the user id, the virtual cluster the queue number, the estimate what was asked
+    for (requested time), where that is known and > 0."""
     return TraceReading(rows=map(_job, _rows(path)))
 
 
@@ -49,6 +50,7 @@ def _job(row: Row) -> TraceJob | Aside:
     gpus = row.finite(column)
     if gpus == UNKNOWN:
         return aside(row, Reason.NO_GPU, column)
+    asked_s = row.finite("requested_time")
     return unusable(row, gpus=(column, gpus), duration=("run_time", run_s)) or TraceJob(
         job_id=row.text("job_number"),
         submit_s=submit_s,
@@ -56,6 +58,7 @@ def _job(row: Row) -> TraceJob | Aside:
         duration_s=run_s,
         user=_known(row, "user_id"),
         vc=_known(row, "queue_number"),
+        estimate_s=asked_s if asked_s > 0 else None,
     )
 
 

@@ -36,8 +36,8 @@ class TraceJob:
 
     `allowed` names the GPU types it asked for (None: any), `barred` types it was seen not to run on; both as the trace
     writes them. `measured_s` and `measured_kwh` hold what the trace measured by type, seconds and kWh of the whole job
-    over all its GPUs. `one_node` says that its GPUs must be of one node. Raises InputError for a time, a length or a
-    number of GPUs that no job can have.
+    over all its GPUs. `one_node` says that its GPUs must be of one node. `estimate_s` is how long its user said that it
+    would take. Raises InputError for a time, a length or a number of GPUs that no job can have.
     """
 
     job_id: str
@@ -52,11 +52,12 @@ class TraceJob:
     one_node: bool = False
     measured_s: Mapping[str, float] = field(default_factory=dict)
     measured_kwh: Mapping[str, float] = field(default_factory=dict)
+    estimate_s: float | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.submit_s):
             raise InputError(f"job {self.job_id}: submit_s must be finite, got {self.submit_s!r}")
-        for name in ("gpus", "duration_s"):
+        for name in ("gpus", "duration_s", *(() if self.estimate_s is None else ("estimate_s",))):
             got = getattr(self, name)
             if not (math.isfinite(got) and got > 0):
                 raise InputError(f"job {self.job_id}: {name} must be finite and > 0, got {got!r}")

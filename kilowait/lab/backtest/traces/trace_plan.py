@@ -85,10 +85,12 @@ def plan(
     seed: int,
     table: Sequence[JobClass],
     nodes: Mapping[str, Sequence[int]] | None = None,
+    estimates: bool = False,
 ) -> tuple[tuple[PlannedJob, ...], PlanReport]:
     """Plan every job that fits on `inventory` (GPUs by `type_name`); the report counts the others.
 
-    `nodes` lists the GPUs of each node by type, as for `simulate`.
+    `nodes` lists the GPUs of each node by type, as for `simulate`. With `estimates` policies see a job as its user did,
+    where the trace says so: seconds and kWh of every type times the estimate over the time that it took.
 
     Raises InputError when numbers would have to be modelled for a type that the catalogue lacks.
     """
@@ -100,7 +102,9 @@ def plan(
         for j in jobs
     }
     planned = tuple(
-        _planned(job, fitting[job.job_id], job_class_of(job.job_id, seed, table)) for job in jobs if fitting[job.job_id]
+        _planned(job, fitting[job.job_id], job_class_of(job.job_id, seed, table), estimates)
+        for job in jobs
+        if fitting[job.job_id]
     )
     missing = {job.job_id: _lacking(job, inventory) for job in jobs}
     kept = [job for job in jobs if fitting[job.job_id]]
@@ -142,7 +146,7 @@ def _lacking(job: TraceJob, inventory: Mapping[str, int]) -> frozenset[str]:
     return frozenset(name for name in job.allowed or () if type_name(name) not in inventory)
 
 
-def _planned(job: TraceJob, types: Sequence[str], job_class: JobClass) -> PlannedJob:
+def _planned(job: TraceJob, types: Sequence[str], job_class: JobClass, estimates: bool) -> PlannedJob:
     """A job with its numbers on `types`."""
     asked = Job(
         job_id=job.job_id,
@@ -163,8 +167,14 @@ def _planned(job: TraceJob, types: Sequence[str], job_class: JobClass) -> Planne
         else:
             kwh = watts(job_class, t) * asked.amount_on(t) * runtime_s / JOULES_PER_KWH
         truth[t] = Prediction(runtime_s=runtime_s, energy_kwh=kwh)
+    seen = truth
+    if estimates and job.estimate_s is not None:
+        factor = job.estimate_s / job.duration_s
+        seen = {
+            t: Prediction(runtime_s=p.runtime_s * factor, energy_kwh=p.energy_kwh * factor) for t, p in truth.items()
+        }
     return PlannedJob(
-        submission=Submission(job=asked, truth=truth, seen=truth),
+        submission=Submission(job=asked, truth=truth, seen=seen),
         job_class=job_class.name,
         runtime_provenance={t: _provenance(t in measured_s) for t in types},
         energy_provenance={t: _provenance(t in measured_kwh) for t in types},

@@ -42,8 +42,8 @@ class LoadReport:
 class TraceWorld:
     """Windows of one trace on one inventory, numbered from 0; `window_jobs` jobs each.
 
-    With `errors` the policies see predictions that are wrong as those errors were, else the truth. With
-    `checkpoint_s` every job can be preempted, and takes so many seconds to go on.
+    With `errors` the policies see predictions that are wrong as those errors were, with `estimates` what users asked
+    for, else the truth. With `checkpoint_s` every job can be preempted, and takes so many seconds to go on.
     """
 
     classes: str
@@ -57,6 +57,7 @@ class TraceWorld:
     load: LoadReport
     errors: ErrorPool | None = None
     checkpoint_s: float | None = None
+    estimates: bool = False
     nodes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
@@ -66,8 +67,8 @@ class TraceWorld:
 
     @property
     def predictions(self) -> str:
-        """What policies see: "oracle", or "noisy" and the model whose errors were drawn."""
-        return predictions_seen(self.errors)
+        """What policies see: "oracle", "users", or "noisy" and the model whose errors were drawn."""
+        return "users" if self.estimates else predictions_seen(self.errors)
 
     @property
     def left_over(self) -> int:
@@ -98,6 +99,7 @@ def trace_world(
     errors: ErrorPool | None = None,
     checkpoint_s: float | None = None,
     nodes: Mapping[str, Sequence[int]] | None = None,
+    estimates: bool = False,
 ) -> TraceWorld:
     """The world of a trace with at most `samples` windows, of `window_jobs` jobs or as many as that takes.
 
@@ -105,7 +107,13 @@ def trace_world(
     `simulate`. Raises InputError when no job fits, when all
     arrive at once, and for a window longer than the trace.
     """
-    planned, report = plan(trace.jobs, inventory, seed=seed, table=class_table(classes), nodes=nodes)
+    if estimates and errors is not None:
+        raise InputError("policies see what users asked for, or predictions with errors drawn; give one of the two")
+    if estimates and not any(job.estimate_s for job in trace.jobs):
+        raise InputError(f"{trace.report.source}: no job says how long its user thought it would take")
+    planned, report = plan(
+        trace.jobs, inventory, seed=seed, table=class_table(classes), nodes=nodes, estimates=estimates
+    )
     if not planned:
         raise InputError(
             f"{trace.report.source}: no job can run on this inventory: {report.no_allowed_type} may use none of "
@@ -133,6 +141,7 @@ def trace_world(
         load=LoadReport(recorded=recorded, asked=load, arrival_factor=factor),
         errors=errors,
         checkpoint_s=checkpoint_s,
+        estimates=estimates,
         nodes=dict(nodes or {}),
     )
 

@@ -1,0 +1,124 @@
+"""Whether a price that steers itself holds its target in worlds that nothing was tuned on. Modelled.
+
+    python -m benchmarks.steering --samples 10 --json out/bench/steering.json
+
+The paper's scenario with both class tables, at two loads and three degrees of burstiness. `steered` is patient with
+max_extra_wait 0: all waiting at most that of Value (relative kappa 1). `tuned` is patient at the one price, of those
+below, that saves most on the very samples shown while all waiting stays within the target: no tuning beforehand can do
+better. `fixed` is patient at its default price. Waiting is of all samples together against Value's, the share that of
+what lies between Simple and the energy bound.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kilowait.lab.backtest.backtest import World
+from kilowait.lab.backtest.bounds.lower_bounds import greenest_kwh
+from kilowait.lab.backtest.scenario.arrivals import ArrivalPattern
+from kilowait.policies import POLICIES, Policy
+from kilowait.simulate.loop import simulate
+
+PRICES_S = (0, 60, 120, 250, 500, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 32_000)
+
+
+def policies(extra: float) -> dict[str, Policy]:
+    """What is compared."""
+    return {
+        "simple": POLICIES["simple"](),
+        "value": POLICIES["value"](kappa_relative=1.0),
+        "steered": POLICIES["patient"](max_extra_wait=extra),
+        "fixed": POLICIES["patient"](),
+        **{f"{price}": POLICIES["patient"](wait_s_per_kwh=price) for price in PRICES_S},
+    }
+
+
+def sampled(index: int, world: World, extra: float) -> dict[str, tuple[float, float]]:
+    """Seconds of waiting and kWh of one sample under each; the bound has no waiting."""
+    sample, found = world.sample(index), {}
+    for name, policy in policies(extra).items():
+        run = simulate(sample.submissions, sample.inventory, policy, nodes=sample.nodes)
+        found[name] = sum(p.wait_s for p in run.placements), sum(p.energy_kwh for p in run.placements)
+    return {**found, "bound": (0.0, greenest_kwh(sample))}
+
+
+def row(world: World, samples: int, extra: float, executor: ProcessPoolExecutor) -> dict[str, Any]:
+    """One world."""
+    found = list(executor.map(partial(sampled, world=world, extra=extra), range(samples)))
+    totals = {name: np.sum([one[name] for one in found], axis=0) for name in found[0]}
+    value_s, simple_kwh, bound_kwh = totals["value"][0], totals["simple"][1], totals["bound"][1]
+
+    def share(name: str) -> float:
+        return float((simple_kwh - totals[name][1]) / (simple_kwh - bound_kwh))
+
+    within = [f"{p}" for p in PRICES_S if totals[f"{p}"][0] <= (1 + extra) * value_s]
+    tuned = max(within or [min(map(str, PRICES_S), key=lambda name: totals[name][0])], key=share)
+    return {
+        "classes": world.classes,
+        "load": world.load,
+        "burstiness": world.arrivals.burstiness,
+        "wait_of_steered": float(totals["steered"][0] / value_s - 1),
+        "share_of_steered": share("steered"),
+        "wait_of_tuned": float(totals[tuned][0] / value_s - 1),
+        "share_of_tuned": share(tuned),
+        "tuned_s_per_kwh": float(tuned),
+        "wait_of_fixed": float(totals["fixed"][0] / value_s - 1),
+        "share_of_value": share("value"),
+        "of_tuned": share("steered") / share(tuned),
+    }
+
+
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """The table as text, in percent."""
+    print("".join(f"{key:>18}" for key in rows[0]))
+    for one in rows:
+        cells = [
+            v
+            if isinstance(v, str)
+            else f"{v:g}"
+            if k in ("load", "burstiness", "tuned_s_per_kwh")
+            else f"{100 * v:+.1f}%"
+            for k, v in one.items()
+        ]
+        print("".join(f"{cell:>18}" for cell in cells))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark."""
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks.steering",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--samples", type=int, default=10, help="of each world (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=77, help="of the samples (default: %(default)s)")
+    p.add_argument("--extra", type=float, default=0.0, help="the target, as a share (default: %(default)s)")
+    p.add_argument("--loads", default="1,2", help="between commas (default: %(default)s)")
+    p.add_argument("--burstiness", default="0,40,120", help="between commas (default: %(default)s)")
+    p.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    p.add_argument("--json", type=Path, help="also write all numbers here")
+    options = p.parse_args(argv)
+    worlds = [
+        World(classes=classes, seed=options.seed, load=float(load), arrivals=ArrivalPattern(burstiness=float(bursts)))
+        for classes in ("paper-like", "calibrated")
+        for load in options.loads.split(",")
+        for bursts in options.burstiness.split(",")
+    ]
+    with ProcessPoolExecutor(options.workers) as executor:
+        rows = [row(world, options.samples, options.extra, executor) for world in worlds]
+    show(rows)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

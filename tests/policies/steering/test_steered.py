@@ -1,0 +1,106 @@
+"""A price that steers itself: the shadow is a simulation, and the waiting of real jobs keeps the target."""
+
+import pytest
+from hypothesis import given, settings
+
+from benchmarks.jobs import Setting, submissions
+from kilowait.cluster.standing import Waiting
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import Job, Prediction
+from kilowait.lab.backtest.backtest import World
+from kilowait.policies import POLICIES
+from kilowait.policies.parameters import part
+from kilowait.policies.patient import patient
+from kilowait.policies.sjf import sjf
+from kilowait.policies.steering.shadow import ShadowRun
+from kilowait.policies.steering.steered import PRICES_S, steered
+from kilowait.policies.value import value
+from kilowait.simulate.loop import simulate
+from kilowait.simulate.run import Submission
+from tests.support.random_worlds import worlds
+
+
+def waited_s(run):
+    return sum(p.wait_s for p in run.placements)
+
+
+@settings(max_examples=60)
+@given(worlds())
+def test_a_shadow_waits_as_long_as_a_simulation_of_the_same_arrivals(world):
+    inventory, jobs = world
+    jobs = [Submission(job=s.job, truth=s.seen, seen=s.seen) for s in jobs]
+    shadow = ShadowRun(policy=sjf(), total=inventory)
+    shadow.begin(0.0)
+    for time_s in sorted({s.job.submit_s for s in jobs}):
+        arrived = [
+            Waiting(job=s.job, predictions=s.seen, whole=s.seen, attempt=1, gpus={})
+            for s in sorted(jobs, key=lambda s: (s.job.submit_s, s.job.job_id))
+            if s.job.submit_s == time_s
+        ]
+        shadow.run_until(time_s, arrived)
+    shadow.run_until(1e6)
+    assert shadow.waited_s == waited_s(simulate(jobs, inventory, sjf()))
+
+
+@pytest.mark.parametrize("classes", ["paper-like", "calibrated"])
+def test_all_waiting_is_near_the_target_and_energy_is_saved(classes):
+    """Over three samples, each of which begins knowing nothing; benchmarks/steering.py sums over more."""
+    world, totals = World(classes=classes, seed=3, load=2.0), {}
+    for index in range(3):
+        sample = world.sample(index)
+        for name, policy in (("value", value(kappa_relative=1.0)), ("steered", patient(max_extra_wait=0.0))):
+            run = simulate(sample.submissions, sample.inventory, policy, nodes=sample.nodes)
+            wait, energy = totals.get(name, (0, 0))
+            totals[name] = wait + waited_s(run), energy + sum(p.energy_kwh for p in run.placements)
+    assert totals["steered"][0] <= 1.03 * totals["value"][0]
+    assert totals["steered"][1] < totals["value"][1]
+
+
+def test_a_longer_wait_that_is_allowed_saves_more():
+    sample = World(classes="calibrated", seed=3, load=2.0).sample(1)
+    energies = [
+        sum(p.energy_kwh for p in simulate(sample.submissions, sample.inventory, patient(max_extra_wait=e)).placements)
+        for e in (-0.5, 1.0)
+    ]
+    assert energies[1] < energies[0]
+
+
+def test_the_same_policy_decides_alike_on_the_same_events_again():
+    setting = Setting(jobs=60, types=2, gpus=3, burst_jobs=30)
+    policy, jobs = patient(max_extra_wait=0.0), submissions(setting)
+    assert simulate(jobs, setting.inventory, policy).placements == simulate(jobs, setting.inventory, policy).placements
+
+
+def test_while_nobody_has_waited_under_value_a_kwh_is_worth_1000_s():
+    """The free B burns 1 kWh more, and A is free at 900 s; or at 1,100 s."""
+    chosen, asked = {}, []
+
+    def planner(price_s):
+        asked.append(price_s)
+        return patient(wait_s_per_kwh=price_s, congestion=0)
+
+    for busy_s in (900, 1100):
+        asked.clear()
+        first = Job(job_id="first", submit_s=0, allowed=frozenset("A"))
+        second = Job(job_id="second", submit_s=1)
+        seen = {"A": Prediction(runtime_s=busy_s, energy_kwh=0.0), "B": Prediction(runtime_s=50, energy_kwh=1.0)}
+        quick = {"A": Prediction(runtime_s=50, energy_kwh=0.0), "B": seen["B"]}
+        jobs = [
+            Submission(job=first, truth={"A": seen["A"]}, seen={"A": seen["A"]}),
+            Submission(job=second, truth=quick, seen=quick),
+        ]
+        run = simulate(jobs, {"A": 1, "B": 1}, steered(planner, 0.0))
+        assert asked[len(PRICES_S)] == 1000.0  # those before are the shadows'
+        chosen[busy_s] = next(p.gpu_type for p in run.placements if p.job_id == "second")
+    assert chosen == {900: "A", 1100: "B"}
+
+
+def test_it_is_an_option_instead_of_the_price():
+    rule = POLICIES["patient"]
+    assert rule.settled({"max_extra_wait": 0.05}).get("wait_s_per_kwh") is None
+    assert rule.settled({})["wait_s_per_kwh"] == 1500.0
+    assert [part(text) for text in ("5%", "0.05", "-10%")] == [0.05, 0.05, -0.1]
+    with pytest.raises(InputError, match="'much' is not a share"):
+        part("much")
+    with pytest.raises(InputError, match="max_extra_wait must be finite and > -1"):
+        patient(max_extra_wait=-1.0)
