@@ -18,6 +18,7 @@ from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
 from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.interpreter import OWN, Interpreter
+from kilowait.predict.worker_pair import WorkerPair
 from kilowait.program.environment import in_dry_run
 from kilowait.program.job_source import JobSource
 from kilowait.program.source import Source
@@ -162,11 +163,19 @@ def _on_target(run: DryRun) -> bool:
 class DryRuns:
     """A context manager around a runner that starts in its own thread; `budget_s` 0 switches it off.
 
-    `target` is "cuda" for GPU types and "cpu" for CPU device types; `interpreter` is the job's.
+    `target` is "cuda" for GPU types and "cpu" for CPU device types; `interpreter` is the job's, and `pair` a process
+    that may serve it and another target.
     """
 
-    def __init__(self, budget_s: float = BUDGET_S, target: str = "cuda", interpreter: Interpreter = OWN) -> None:
+    def __init__(
+        self,
+        budget_s: float = BUDGET_S,
+        target: str = "cuda",
+        interpreter: Interpreter = OWN,
+        pair: WorkerPair | None = None,
+    ) -> None:
         self.budget_s, self.target, self.interpreter = budget_s, target, interpreter
+        self._pair = pair
         self._runners: dict[Interpreter, DryRunner] = {}
         self._off = "" if budget_s else "its budget is 0"
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="dry-run")
@@ -196,7 +205,8 @@ class DryRuns:
         if self._off:
             return self._off
         if interpreter not in self._runners:
-            runner = DryRunner(budget_s=self.budget_s, target=self.target, interpreter=interpreter)
+            pair = self._pair if self._pair and self._pair.serves(interpreter, unsafe=False) else None
+            runner = DryRunner(budget_s=self.budget_s, target=self.target, interpreter=interpreter, pair=pair)
             try:
                 self._runners[interpreter] = runner.__enter__()
             except InputError as error:

@@ -21,6 +21,7 @@ from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
 from kilowait.predict.embed.features import MOST_TOKENS, THREADS
 from kilowait.predict.interpreter import OWN, Interpreter, choose
+from kilowait.predict.worker_pair import WorkerPair
 from kilowait.program.read import JobReading, read_file, read_program
 from kilowait.program.resources import GpuRequest, read_request
 from kilowait.program.text import texts
@@ -160,12 +161,10 @@ def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) 
     """
     require("kilowait predict", ("torch", "transformers", "safetensors", "tokenizers", "gguf"), "predict")
     with ExitStack() as stack:  # the workers of dry runs start while torch loads here
-        gpu_runs = stack.enter_context(
-            DryRuns(
-                settings.dry_run_budget_s if _wants_gpus(settings.devices) else 0.0, interpreter=settings.interpreter
-            )
-        )
-        own_runs = _own_runs(settings, gpu_runs, stack) if settings.dry_run_budget_s else None
+        pair = stack.enter_context(WorkerPair(settings.interpreter))
+        gpu_budget_s = settings.dry_run_budget_s if _wants_gpus(settings.devices) else 0.0
+        gpu_runs = stack.enter_context(DryRuns(gpu_budget_s, interpreter=settings.interpreter, pair=pair))
+        own_runs = _own_runs(settings, gpu_runs, pair, stack) if settings.dry_run_budget_s else None
         from kilowait.predict.predictor import GpuSide, OwnSide, Predictor
         from kilowait.predict.probe import bundle as bundles
 
@@ -200,7 +199,9 @@ def _batch_line(reading: JobReading, forecast: "Forecast", dry_runs: DryRuns, ac
     return batch_line(reading.source, run, dry_runs, access) if run else None
 
 
-def _own_runs(settings: PredictionSettings, gpu_runs: DryRuns, stack: ExitStack) -> tuple[DryRuns, Path] | None:
+def _own_runs(
+    settings: PredictionSettings, gpu_runs: DryRuns, pair: WorkerPair, stack: ExitStack
+) -> tuple[DryRuns, Path] | None:
     """Dry runs for the bundle's own device model and its folder, where it has one and its types are asked for."""
     from kilowait.predict.operations import labelled, of_bundle
 
@@ -211,7 +212,7 @@ def _own_runs(settings: PredictionSettings, gpu_runs: DryRuns, stack: ExitStack)
         return None
     if any(gpu_name(name) for name in names):
         return gpu_runs, folder
-    return stack.enter_context(DryRuns(settings.dry_run_budget_s, "cpu", settings.interpreter)), folder
+    return stack.enter_context(DryRuns(settings.dry_run_budget_s, "cpu", settings.interpreter, pair)), folder
 
 
 def _wants_gpus(devices: Sequence[str] | None) -> bool:

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
+from kilowait.predict.device_model.distances import cdist
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import BACKWARD, SCALES, Work
 

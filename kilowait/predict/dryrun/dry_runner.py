@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 import msgspec
 
@@ -34,13 +35,20 @@ class DryRunner:
     `budget_s` are CPU seconds a program gets, and three times as many by the clock; when they are spent, the result is
     partial. `target` is "cuda" for any GPU type and "cpu" for CPU device types. `unsafe` executes programs with the
     rights of this process, limits of resources aside: only for programs that are trusted as much as the code that
-    calls this. `interpreter` is the Python that programs run under, kilowait's own where nothing is said.
+    calls this. `interpreter` is the Python that programs run under, kilowait's own where nothing is said. The first
+    worker is that of `pair`, where it has one left.
 
     Entering raises InputError where the machine has no sandbox and `unsafe` is not set.
     """
 
     def __init__(
-        self, *, budget_s: float = 1.0, target: str = "cuda", unsafe: bool = False, interpreter: Interpreter = OWN
+        self,
+        *,
+        budget_s: float = 1.0,
+        target: str = "cuda",
+        unsafe: bool = False,
+        interpreter: Interpreter = OWN,
+        pair: "OpenLines | None" = None,
     ) -> None:
         if target not in TARGETS:
             raise InputError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
@@ -50,6 +58,8 @@ class DryRunner:
         self.target = target
         self.unsafe = unsafe or interpreter.contained
         self.interpreter = interpreter
+        self._pair = pair
+        self._line: WorkerLine | None = None
         self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -86,15 +96,11 @@ class DryRunner:
             return self._failed(program, f"its record is damaged: {error}"[:500])
 
     def close(self) -> None:
-        """End the worker."""
-        if self._worker is None:
+        """End the worker; one of a pair ends with its pipes."""
+        if self._line is None:
             return
-        with suppress(OSError):
-            self._pipes()[0].close()
-        self._worker.kill()
-        self._worker.wait()
-        self._pipes()[1].close()
-        self._worker = None
+        self._line.close(self._worker)
+        self._line = self._worker = None
 
     def _failed(self, program: DryProgram, reason: str) -> DryRun:
         return DryRun(
@@ -107,50 +113,78 @@ class DryRunner:
     def _ask(self, request: DryRunRequest) -> ChildAnswer:
         """Send the request; once more to a fresh worker when there was none alive to begin with."""
         for fresh in (False, True):
-            if fresh or self._worker is None:
+            if fresh or self._line is None:
                 self._start()
             try:
-                requests, answers = self._pipes()
-                send_request(requests, request)
-                return receive_answer(answers)
+                assert self._line is not None
+                send_request(self._line.requests, request)
+                return receive_answer(self._line.answers)
             except (EOFError, OSError, ValueError):
                 self.close()
         return ChildAnswer(failure="the worker ended twice while it ran this program")
 
     def _start(self) -> None:
         self.close()
-        self._worker = subprocess.Popen(
-            [*self.interpreter.command, self.interpreter.bootstrap, self.target, self._mode],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_environment(self.interpreter),
-        )
+        self._line = self._pair.take(self.target) if self._pair else None
+        if self._line is None:
+            self._line, self._worker = self._own_line()
         try:
-            failure = receive_answer(self._pipes()[1]).failure
+            failure = receive_answer(self._line.answers).failure
         except (EOFError, ValueError) as error:
             self.close()
-            raise InputError(
-                "the worker of dry runs does not start; run it by hand to see why: "
-                f"{shlex.join([*self.interpreter.command, self.interpreter.bootstrap])} {self.target} {self._mode}"
-            ) from error
+            command = shlex.join(worker_command(self.interpreter, self.target, self.unsafe))
+            raise InputError(f"the worker of dry runs does not start; run it by hand to see why: {command}") from error
 
         if failure:
             self.close()
             raise InputError(f"{failure}; without a sandbox a dry run executes a program only when told to (unsafe)")
 
-    @property
-    def _mode(self) -> str:
-        return "unsafe" if self.unsafe else "sandboxed"
+    def _own_line(self) -> "tuple[WorkerLine, subprocess.Popen[bytes]]":
+        worker = subprocess.Popen(
+            worker_command(self.interpreter, self.target, self.unsafe),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=worker_environment(self.interpreter),
+        )
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        return WorkerLine(requests=worker.stdin, answers=worker.stdout), worker
 
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        assert self._worker is not None
-        assert self._worker.stdin is not None
-        assert self._worker.stdout is not None
-        return self._worker.stdin, self._worker.stdout
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLine:
+    """The pipes to a worker and from it."""
+
+    requests: IO[bytes]
+    answers: IO[bytes]
+
+    def close(self, worker: "subprocess.Popen[bytes] | None" = None) -> None:
+        """Close them, and end the worker where it is this line's alone."""
+        with suppress(OSError):
+            self.requests.close()
+        if worker is not None:
+            worker.kill()
+            worker.wait()
+        self.answers.close()
 
 
-def _environment(interpreter: Interpreter) -> Mapping[str, str]:
+class OpenLines(Protocol):
+    """Who has workers running already: `kilowait.predict.worker_pair.WorkerPair`."""
+
+    def take(self, target: str) -> WorkerLine | None:
+        """The pipes of a target, None where there are none left."""
+
+
+def worker_command(
+    interpreter: Interpreter, target: str, unsafe: bool, second: tuple[str, int, int] | None = None
+) -> list[str]:
+    """The command of a worker; `second` is another target with the files of its requests and answers."""
+    more = [":".join(map(str, second))] if second else []
+    return [*interpreter.command, interpreter.bootstrap, target, "unsafe" if unsafe else "sandboxed", *more]
+
+
+def worker_environment(interpreter: Interpreter) -> Mapping[str, str]:
     """Nothing is inherited but the way to the libraries; Hugging Face stays offline."""
     if interpreter.contained:
         return plain_environment()  # of the engine; the image has its own

@@ -27,3 +27,4 @@ def warm(target: str) -> None:
         optimizer.step()
     gc.collect()
     gc.freeze()
+    gc.enable()

@@ -146,12 +146,30 @@ def warm_up(target: str) -> None:
 
 
 def main() -> None:
-    """Serve on stdin and stdout; the program's own output never reaches them."""
-    target, mode = sys.argv[1:]
+    """Serve on stdin and stdout; the program's own output never reaches them.
+
+    A third argument names another target and the files of its requests and answers: once PyTorch is loaded, a process
+    that is forked for it serves there.
+    """
+    target, mode, *seconds = sys.argv[1:]
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    quiet = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(quiet, 0)
     os.dup2(2, 1)
     refusal = sandbox_available() if mode == "sandboxed" else None
     if refusal is None:
         warm_up(target)
+    for second in seconds:
+        name, *files = second.split(":")
+        second_requests, second_answers = os.fdopen(int(files[0]), "rb"), os.fdopen(int(files[1]), "wb")
+        forked = os.fork() == 0
+        left = (requests, answers) if forked else (second_requests, second_answers)
+        for pipe in left:  # whoever waits at the other end is to hear when the one that serves it is gone
+            pipe.close()
+        if forked:
+            requests, answers = second_requests, second_answers
+            if refusal is None:
+                warm_up(name)
+            break
     send_answer(answers, ChildAnswer(failure=refusal or ""))
     serve(requests, answers, sandboxed=mode == "sandboxed")
