@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     validation = validated(labels, fit, args.seed, lambda text: print(f"left out: {text}", file=sys.stderr, flush=True))
     scores, calibration = validation.scores(), validation.calibration
     print(as_table(scores))
-    model = replace(fit.fitted(labels), doubt=validation.doubt)
+    model = replace(fit.fitted(labels), doubt=validation.doubt).compact()
     training = {**_training(labels, args), "scores": [score.to_dict() for score in scores]}
     version = model_files.save(model, args.out, {**training, "calibration": calibration.to_dict()})
     write_card(args.out, steps_card(model, version, training, calibration))

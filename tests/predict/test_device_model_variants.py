@@ -151,3 +151,13 @@ def test_a_model_keeps_what_it_learned_through_its_description() -> None:
     told, before = again.predict(new, [BOARD]), model.predict(new, [BOARD])
     assert told.log_s.tolist() == before.log_s.tolist()
     assert told.sigma.tolist() == before.sigma.tolist()
+
+
+def test_a_compact_model_says_the_same_in_half_the_room() -> None:
+    model = fitted([(runs_of(1), BOARD, 0.3)])
+    compact = model.compact()
+    again = DeviceModel.restored(json.loads(json.dumps(compact.description())), compact.tensors())
+    new = runs_of(2)
+    assert again.predict(new, [BOARD]).log_s == pytest.approx(model.predict(new, [BOARD]).log_s, abs=2e-3)
+    assert 2 * compact.tensors()["device"].nbytes == model.tensors()["device"].nbytes
+    assert not again.programs

@@ -1,7 +1,7 @@
 """What was learned of efficiencies, ready to predict: arrays and nothing else."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -215,6 +215,11 @@ class DeviceModel:
         new_host = np.array([0.0 if d.name in known_names else NEW_HOST for d in devices])
         common_variance = (device * NEW_DEVICE) ** 2 * novelty + host**2 * (terms.host_noise**2 + new_host**2)
         return np.asarray(np.sqrt(_summed(load, work_variance) + common_variance + terms.noise**2 + terms.program**2))
+
+    def compact(self) -> Self:
+        """The same in half the room: weights in single precision, and no program's own anchor."""
+        device, host = (weights.astype(np.float32) for weights in (self.weights.device, self.weights.host))
+        return replace(self, programs={}, weights=EfficiencyWeights(device, host, np.zeros((0, len(self.devices)))))
 
     def tensors(self) -> dict[str, FloatArray]:
         """Its arrays by name: with `description` all there is to keep."""
