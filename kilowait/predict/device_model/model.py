@@ -218,7 +218,8 @@ class DeviceModel:
 
     def compact(self) -> Self:
         """The same in half the room: weights in single precision, and no program's own anchor."""
-        device, host = (weights.astype(np.float32) for weights in (self.weights.device, self.weights.host))
+        single: list[Any] = [weights.astype(np.float32) for weights in (self.weights.device, self.weights.host)]
+        device, host = single
         return replace(self, programs={}, weights=EfficiencyWeights(device, host, np.zeros((0, len(self.devices)))))
 
     def tensors(self) -> dict[str, FloatArray]:
