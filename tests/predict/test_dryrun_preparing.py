@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the programs are written as people write them
 """What programs do before they train: pools of processes, long loops over data, modules that are thrown away."""
 
 import pytest
@@ -126,3 +127,32 @@ for _ in range(3):
 net.decoder(torch.zeros(3, 20))
 """
     assert run(runner, NET + text).completeness == Completeness.WHOLE
+
+
+def test_an_archive_that_would_be_fetched_is_taken_out_once(runner: DryRunner) -> None:
+    text = """
+import tarfile, urllib.request
+for _ in range(2):
+    if not os.path.exists("made/images"):
+        os.makedirs("made")
+        with open("made/images.tgz", "wb") as file:
+            file.write(urllib.request.urlopen("http://example.org/images.tgz").read())
+        with tarfile.open("made/images.tgz") as archive:
+            for member in archive:
+                archive.extract(member, "made")
+        os.remove("made/images.tgz")
+"""
+    found = run(runner, NET + text + STEP)
+    assert (found.completeness, found.steps) == (Completeness.GUESSED, 1)
+
+
+def test_tensors_of_one_number_in_a_list_become_a_tensor(runner: DryRunner) -> None:
+    text = "y = net(torch.randn(4, 16, device='cuda')).sum(1)\nz = torch.tensor([[v, 2.0] for v in y])\nassert z.shape == (4, 2)\n"
+    assert run(runner, NET + text + STEP).completeness == Completeness.WHOLE
+
+
+def test_a_rank_that_is_made_a_number_without_a_default_is_there(runner: DryRunner) -> None:
+    text = "if int(os.environ.get('LOCAL_RANK')) != 0 or int(os.environ.get('RANK', -1)) != -1:\n    raise OSError\n"
+    found = run(runner, NET + text + STEP)
+    assert found.completeness == Completeness.WHOLE
+    assert any("world of one" in line for line in found.assumptions)

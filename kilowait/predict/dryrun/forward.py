@@ -15,7 +15,8 @@ from torch.utils._pytree import tree_map
 from kilowait.predict.dryrun.child.older_torch import tree_leaves
 from kilowait.predict.dryrun.dry_program import NAMES
 from kilowait.predict.dryrun.loops.loops import Loops
-from kilowait.predict.dryrun.loops.rewrite import LOOPS, rewrite
+from kilowait.predict.dryrun.loops.rewrite import rewrite
+from kilowait.predict.dryrun.loops.rewrite_calls import LOOPS
 from kilowait.predict.dryrun.recorder import Recorder, tracing
 
 

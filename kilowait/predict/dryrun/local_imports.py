@@ -13,7 +13,8 @@ from typing import Any
 
 from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.loops.loops import Loops
-from kilowait.predict.dryrun.loops.rewrite import LOOPS, Sites, rewrite
+from kilowait.predict.dryrun.loops.rewrite import Sites, rewrite
+from kilowait.predict.dryrun.loops.rewrite_calls import LOOPS
 
 MOST_LIKELY_ITS_OWN = 2
 """A module's name with fewer dots is the program's own and no known library's."""

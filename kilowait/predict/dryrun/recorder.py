@@ -80,7 +80,8 @@ class Recorder:
 
     `unknown_answers` counts the values that were asked for and are not known, `built` parameters that were made.
     `read` are the parameters that were computed with. `ends` is what tells how long the program goes on.
-    `world` is of how many ranks it is one, 0 until it makes a process group.
+    `world` is of how many ranks it is one, 0 until it makes a process group. `labels` says by rows of a data set whose
+    labels are a tensor how many classes they have.
     """
 
     target: str = "cuda"
@@ -100,6 +101,7 @@ class Recorder:
     unmodelled: UnmodelledCalls = field(default_factory=UnmodelledCalls)
     unset: dict[str, None] = field(default_factory=dict)
     world: int = 0
+    labels: dict[int, int] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)
     flops: dict[Key, float] = field(default_factory=dict)
     read: set[int] = field(default_factory=set)

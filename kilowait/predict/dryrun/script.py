@@ -17,7 +17,8 @@ from kilowait.predict.dryrun.frameworks.savers import write_nothing
 from kilowait.predict.dryrun.frameworks.trainers import watch_trainers
 from kilowait.predict.dryrun.local_imports import LocalImports
 from kilowait.predict.dryrun.loops.loops import Loops
-from kilowait.predict.dryrun.loops.rewrite import LOOPS, rewrite
+from kilowait.predict.dryrun.loops.rewrite import rewrite
+from kilowait.predict.dryrun.loops.rewrite_calls import LOOPS
 from kilowait.predict.dryrun.recorder import Recorder, tracing
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from kilowait.predict.dryrun.frameworks.loaders import know_loaders
 from kilowait.predict.dryrun.loops.loops import Loops
-from kilowait.predict.dryrun.loops.rewrite import LOOPS, Sites, rewritten_functions
+from kilowait.predict.dryrun.loops.rewrite import Sites, rewritten_functions
+from kilowait.predict.dryrun.loops.rewrite_calls import LOOPS
 from kilowait.predict.dryrun.pretend.after_import import AfterImport, Change
 
 _LIGHTNING = {

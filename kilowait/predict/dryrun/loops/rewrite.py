@@ -14,9 +14,9 @@ from itertools import count
 from typing import Any
 
 from kilowait.predict.dryrun.distributed.ranks import ALONE
+from kilowait.predict.dryrun.loops.rewrite_calls import LOOPS, divisor, loops_call, needed, thunk
 from kilowait.predict.dryrun.loops.rewrite_counters import added_place, changed_names, counters, is_simple, names_in
 
-LOOPS = "__kilowait_loops__"
 _LAZY = ("enumerate", "zip")
 _NUMBERS = ("int", "float")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -77,7 +77,7 @@ class _Rewriter(ast.NodeTransformer):
         loop = ast.For(target=ast.Name("_", ast.Store()), iter=node.test, body=node.body, orelse=node.orelse)
         loop.target = ast.Name("__kilowait_trip__", ast.Store())
         ast.copy_location(loop, node)
-        return self._loop(loop, _thunk(node.test), "trips", node.body)
+        return self._loop(loop, thunk(node.test), "trips", node.body)
 
     def _untouched(self, node: Any) -> ast.AST:
         """A loop that nobody watches: what leaves it leaves none that is watched."""
@@ -100,7 +100,7 @@ class _Rewriter(ast.NodeTransformer):
         node.orelse = self._statements(node.orelse)
         self.depth -= 1
         more = [ast.Constant(bool(changed_names(body) & names_in(iterable)))] if method == "trips" else []
-        node.iter = _call(method, ast.Constant(site), self._line(node), node.iter, *more)
+        node.iter = loops_call(method, ast.Constant(site), self._line(node), node.iter, *more)
         node.body[:0] = [_assigned(name, "counter", site, node) for name in names]
         return [node, *(_assigned(name, "after", site, node) for name in names)]
 
@@ -126,7 +126,7 @@ class _Rewriter(ast.NodeTransformer):
         parts = list(ast.walk(node.test))
         names_rank = any(isinstance(part, ast.Constant) and part.value in ALONE for part in parts)
         if names_rank and not any(isinstance(part, (ast.NamedExpr, ast.Await)) for part in parts):
-            node.test = ast.copy_location(_call("asserted", _thunk(node.test)), node.test)
+            node.test = ast.copy_location(loops_call("asserted", thunk(node.test)), node.test)
         return node
 
     def visit_Break(self, node: ast.Break) -> ast.AST | list[ast.stmt]:
@@ -152,16 +152,16 @@ class _Rewriter(ast.NodeTransformer):
     def _marked(self, node: ast.stmt, site: int) -> list[ast.stmt]:
         if not site:
             return [node]
-        return [ast.copy_location(ast.Expr(_call("left", ast.Constant(site))), node), node]
+        return [ast.copy_location(ast.Expr(loops_call("left", ast.Constant(site))), node), node]
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        node.right = _divisor(node.op, node.right)
+        node.right = divisor(node.op, node.right)
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
-        node.value = _divisor(node.op, node.value)
+        node.value = divisor(node.op, node.value)
         if self.depth and isinstance(node.op, ast.Add) and isinstance(node.value, ast.List):
             return _longer(node)
         return self._with_place(node, added_place(node, self.global_names))
@@ -169,7 +169,7 @@ class _Rewriter(ast.NodeTransformer):
     def _with_place(self, node: ast.stmt, place: list[ast.expr] | None) -> ast.AST | list[ast.stmt]:
         if place is None or not self.depth:
             return node
-        return [ast.copy_location(ast.Expr(_call("stepping", *place)), node), node]
+        return [ast.copy_location(ast.Expr(loops_call("stepping", *place)), node), node]
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         self.generic_visit(node)
@@ -177,8 +177,8 @@ class _Rewriter(ast.NodeTransformer):
         if len(node.generators) > 1 or generator.ifs or generator.is_async or _interleaves(node):
             return node
         site, makes_list = ast.Constant(next(self.sites)), ast.Constant(True)
-        generator.iter = _call("items", site, self._line(node), generator.iter, makes_list)
-        return _call("listed", node)
+        generator.iter = loops_call("items", site, self._line(node), generator.iter, makes_list)
+        return loops_call("listed", node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         self.generic_visit(node)
@@ -189,7 +189,7 @@ class _Rewriter(ast.NodeTransformer):
             return node
         if isinstance(call.args[0], ast.Starred):
             return node
-        node.value = ast.copy_location(_call(call.func.attr, call.func.value, call.args[0]), call)
+        node.value = ast.copy_location(loops_call(call.func.attr, call.func.value, call.args[0]), call)
         return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | list[ast.stmt]:
@@ -202,14 +202,14 @@ class _Rewriter(ast.NodeTransformer):
             return node
         if any(isinstance(part, (ast.Slice, ast.Starred)) for part in ast.walk(to.slice)):
             return node
-        return ast.copy_location(ast.Expr(_call("store", node.value, to.value, to.slice)), node)
+        return ast.copy_location(ast.Expr(loops_call("store", node.value, to.value, to.slice)), node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id in _LAZY:
             node.func = ast.Attribute(ast.Name(LOOPS, ast.Load()), node.func.id, ast.Load())
-        elif isinstance(node.func, ast.Name) and node.func.id in _NUMBERS and len(node.args) == 1:
-            return ast.copy_location(_call("number", node.func, *node.args), node) if not node.keywords else node
+        elif isinstance(node.func, ast.Name) and node.func.id in _NUMBERS and len(node.args) == 1 and not node.keywords:
+            return ast.copy_location(loops_call("number", node.func, *map(needed, node.args)), node)
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -260,7 +260,7 @@ def _tested(test: ast.expr, facts: tuple[int, int, bool, bool]) -> ast.expr:
         parts = enumerate(test.values)
         test.values = [_tested(part, (site, -where * 8 - i, stays, may_change)) for i, part in parts]
         return test
-    return ast.copy_location(_call("leaving", _call("asking"), test, *map(ast.Constant, facts)), test)
+    return ast.copy_location(loops_call("leaving", loops_call("asking"), test, *map(ast.Constant, facts)), test)
 
 
 def _fails(statements: list[ast.stmt]) -> bool:
@@ -271,7 +271,7 @@ def _fails(statements: list[ast.stmt]) -> bool:
 
 
 def _assigned(name: ast.Name, method: str, site: int, loop: ast.For) -> ast.stmt:
-    value = _call(method, ast.Constant(site), ast.Constant(name.id), ast.Name(name.id, ast.Load()))
+    value = loops_call(method, ast.Constant(site), ast.Constant(name.id), ast.Name(name.id, ast.Load()))
     return ast.copy_location(ast.Assign([ast.Name(name.id, ast.Store())], value), loop)
 
 
@@ -279,19 +279,4 @@ def _longer(node: ast.AugAssign) -> ast.stmt:
     """`x += [..]`, which says so to the loops that may leave items out."""
     loaded: Any = copy.deepcopy(node.target)
     loaded.ctx = ast.Load()
-    return ast.copy_location(ast.Assign([node.target], _call("longer", loaded, node.value)), node)
-
-
-def _divisor(operator: ast.operator, value: ast.expr) -> ast.expr:
-    """What is divided by, which may be zero only because items were left out."""
-    divides = isinstance(operator, (ast.Div, ast.FloorDiv)) and not isinstance(value, (ast.Constant, ast.Await))
-    return ast.copy_location(_call("divisor", value), value) if divides else value
-
-
-def _thunk(test: ast.expr) -> ast.expr:
-    no_arguments = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
-    return ast.Lambda(no_arguments, test)
-
-
-def _call(method: str, *arguments: ast.expr) -> ast.Call:
-    return ast.Call(ast.Attribute(ast.Name(LOOPS, ast.Load()), method, ast.Load()), list(arguments), [])
+    return ast.copy_location(ast.Assign([node.target], loops_call("longer", loaded, node.value)), node)

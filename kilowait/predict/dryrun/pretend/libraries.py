@@ -149,6 +149,8 @@ def _values(recorder: Recorder) -> None:
         values = numbers_of(self)
         if values is not None:
             return values
+        if self.dim() == 1 and self.dtype == torch.long and len(self) in recorder.labels:  # in turn, as elsewhere
+            return np.arange(len(self)) % recorder.labels[len(self)]
         real_dtype = torch.empty(0, dtype=self.dtype, device="meta").dtype
         return np.ones(tuple(self.shape), dtype=str(real_dtype).removeprefix("torch.").replace("bfloat16", "float32"))
 
@@ -189,6 +191,8 @@ def _tensors_of_unknown() -> None:
 
     def making(make: Callable[..., Any]) -> Callable[..., Any]:
         def made(*args: Any, **kwargs: Any) -> Any:
+            if args and isinstance(args[0], (list, tuple)):
+                args = (_plain_numbers(args[0]), *args[1:])
             tensor = make(*args, **kwargs)
             if comes_from_unknown(args[-1:]):
                 forget(tensor)
@@ -200,6 +204,13 @@ def _tensors_of_unknown() -> None:
 
     for owner, name in ((torch, "tensor"), (torch, "as_tensor"), (Tensor, "new_tensor")):
         setattr(owner, name, making(getattr(owner, name)))
+
+
+def _plain_numbers(values: Any) -> Any:
+    """Nested lists with numbers in the place of tensors of one number, which have none to be read from memory."""
+    if isinstance(values, (list, tuple)) and any(isinstance(v, (FakeTensor, list, tuple)) for v in values[:1]):
+        return [_plain_numbers(value) for value in values]
+    return values.item() if isinstance(values, FakeTensor) and values.numel() == 1 else values
 
 
 def _filled(value: Any, shape: tuple[int, ...]) -> Any:

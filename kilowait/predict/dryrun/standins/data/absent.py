@@ -105,6 +105,7 @@ class Absent:
     def __init__(self, recorder: Recorder, folder: Path) -> None:
         self.recorder, self.folder = recorder, folder
         self.written: set[str] = set()
+        self.extracted: set[str] = set()
 
     def size_of(self, path: Any) -> AbsentSize:
         """What a file that is not there is taken to be."""

@@ -233,6 +233,11 @@ class Response:
 
         return json.loads(self.text)
 
+    @property
+    def raw(self) -> Any:
+        """As a file."""
+        return binary_of(self._absent, self.url)
+
     def iter_content(self, *_: Any, **__: Any) -> Any:
         """All at once."""
         return iter((self.content,))

@@ -113,10 +113,16 @@ class Folders:
     def is_folder(self, path: Any) -> bool:
         """Whether a folder that is not there is known to be one of data: absolute and of the catalogue, or listed."""
         text = str(path).rstrip("/")
-        if text in self._listed or self._below(text) == "class":
+        if text in self._listed or self._below(text) == "class" or self._was_extracted(text):
             return True
         known = published_facts.image_folder(text) is not None or published_facts.data_folder(text)
         return known and text.startswith("/") and not os.path.splitext(text)[1] and not _own(text)
+
+    def _was_extracted(self, text: str) -> bool:
+        """Whether a folder lies where an archive that stands in for another was taken out."""
+        folder = os.path.abspath(text)
+        in_one = any(folder.startswith(f"{root}/") for root in self.absent.extracted)
+        return in_one and not os.path.splitext(text)[1] and not os.path.lexists(folder)
 
     def is_file(self, path: Any) -> bool:
         """Whether it was listed as a file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from kilowait.predict.dryrun.standins.archives import stand_in_archives
 from kilowait.predict.dryrun.standins.data.absent import Absent
 from kilowait.predict.dryrun.standins.data.absent_arrays import stand_in_arrays
 from kilowait.predict.dryrun.standins.data.absent_files import stand_in_files, stand_in_requests
@@ -23,6 +24,7 @@ def stand_in_data(hooks: ImportHooks, absent: Absent) -> None:
     """Replace what reads data."""
     folders = Folders(absent)
     stand_in_files(absent, folders)
+    stand_in_archives(absent)
     stand_in_arrays(absent)
     stand_in_checkpoints(absent)
     stand_in_fetching()

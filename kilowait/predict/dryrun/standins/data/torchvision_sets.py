@@ -60,6 +60,7 @@ def _fill(data: Any, name: str, facts: dict[str, Any], arguments: dict[str, Any]
         is_sized = "image" in facts and published_facts.certainty(facts, "image")[1] == how
         varying = "" if is_sized else f", taken as {size[1]} x {size[0]}"
         absent.recorder.assume(f"{name} {split} has {rows:,} images{varying} ({mark})", how)
+    absent.recorder.labels[rows] = int(facts.get("classes") or 1)
     vars(data)[_SET] = _Rows(name, rows, classes, size)
     _attributes(data, vars(data)[_SET], arguments)
 
