@@ -10,7 +10,6 @@ from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.wrappers.wrapper import Wrapper, seconds
 
-
 DEFAULT_LIMIT_S = 3 * DAY_S
 """Three days: where all wait for days, a day would make nearly everybody first come, first served (modelled)."""
 
