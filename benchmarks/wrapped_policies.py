@@ -100,9 +100,9 @@ def saving(classes: str, load: float, samples: int, price: float) -> list[dict[s
         "value",
         "fair",
         "patient",
-        "aged(patient,1d)",
+        "aged(patient,3d)",
         "shared(patient)",
-        "aged(shared(patient),1d)",
+        "shared(aged(patient,3d))",
     )
     for index in range(samples):
         sample, rng = world.sample(index), np.random.default_rng(index)

@@ -7,6 +7,7 @@ are our extension.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
@@ -34,10 +35,11 @@ def conservative(*, budget: int = DEFAULT_BUDGET) -> Policy:
     that overruns moves them back, each time that its estimate is renewed (`kilowait.cluster.overrun`). The plan is cut
     short where no job behind can start now; at worst a decision takes time in proportion to the square of the queue's
     length. `budget` bounds its work in options priced, a job on a type each, so that a replay decides alike: what has
-    been reserved by then counts, and the jobs behind wait for the next decision. That is logged. Raises InputError for
-    a budget below 1.
+    been reserved by then counts, and the jobs behind wait for the next decision. That is logged, each time that it has
+    happened twice as often. Raises InputError for a budget below 1.
     """
     checked_count("budget", budget)
+    cut_short = count(1)
 
     def conservative(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
@@ -47,7 +49,9 @@ def conservative(*, budget: int = DEFAULT_BUDGET) -> Policy:
         weight = len(cluster.total) * (BOARDS if room.boards else 1)
         jobs = max(1, budget // weight)
         if jobs < len(cluster.waiting):
-            _log.info("%d of %d waiting jobs are planned, for a budget of %d", jobs, len(cluster.waiting), budget)
+            times = next(cut_short)
+            if times & (times - 1) == 0:  # now and then, however often it happens
+                _log.warning("%d of %d waiting jobs are planned: the budget is %d", jobs, len(cluster.waiting), budget)
         if not room.boards and pays(len(cluster.waiting) * len(cluster.total)):
             return start_planned(cluster, room, lambda _: reservations_in_order(cluster, pairs, jobs))
         profile = Profile(cluster)

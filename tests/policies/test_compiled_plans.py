@@ -63,7 +63,7 @@ def test_shares_and_jobs_of_one_node_are_planned_alike(monkeypatch):
     assert runs[0] == runs[1]
 
 
-def test_what_was_reserved_within_the_budget_counts_and_the_others_wait():
+def test_what_was_reserved_within_the_budget_counts_and_the_others_wait(caplog):
     """Two of the three jobs on one type are planned at 0 s; the third is first planned when the small one ends."""
     seconds = {"first": 9, "small": 2, "third": 1}
     jobs = [
@@ -75,6 +75,7 @@ def test_what_was_reserved_within_the_budget_counts_and_the_others_wait():
         "small": 0,
         "third": 2,
     }
+    assert "2 of 3 waiting jobs are planned: the budget is 2" in caplog.text
     assert all(p.start_s == 0 for p in simulate(jobs, {"A": 3}, conservative(budget=3)).placements)
 
 

@@ -10,8 +10,11 @@ from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.wrappers.wrapper import Wrapper, seconds
 
+DEFAULT_LIMIT_S = 3 * DAY_S
+"""Three days: where all wait for days, a day would make nearly everybody first come, first served (modelled)."""
 
-def aged(policy: Policy, limit_s: float = DAY_S) -> Policy:
+
+def aged(policy: Policy, limit_s: float = DEFAULT_LIMIT_S) -> Policy:
     """`policy`, under which no job starves: once a job has waited for `limit_s`, no later arrival delays it.
 
     Jobs that have waited so long come first, in queue order. Such a job starts on the fastest, as predicted, of its
@@ -58,7 +61,7 @@ def aged(policy: Policy, limit_s: float = DAY_S) -> Policy:
 
 WRAPPER = Wrapper(
     name="aged",
-    sentence="a job that has waited for a time (a day by default) goes first, and GPUs are held for it",
+    sentence="a job that has waited for a time (three days by default) goes first, and GPUs are held for it",
     wrap=aged,
     read=seconds,
     arguments="TIME",
