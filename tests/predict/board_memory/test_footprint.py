@@ -71,3 +71,13 @@ def test_a_recurrent_layer_keeps_its_gates_for_the_backward_pass_alone(runner):
     free = footprint(runner, text.format(how="with torch.no_grad():\n    y, _ = layer(x)"))
     assert kept.activations - free.activations >= 6 * 64 * MIB  # four gates and two states of each position
     assert free.held < 140 * MIB
+
+
+@pytest.mark.parametrize(("dtype", "held"), [("float16", 64 + 128), ("bfloat16", 64 + 128 + 128)])
+def test_softmax_reads_float16_under_autocast_and_a_copy_of_bfloat16(runner, dtype, held):
+    text = (
+        "import torch\n"
+        f"x = torch.ones(4096, 8192, device='cuda', dtype=torch.{dtype})\n"  # 64 MiB, and 128 in float32
+        f"with torch.no_grad(), torch.autocast('cuda', dtype=torch.{dtype}):\n    y = torch.softmax(x, -1)\n"
+    )
+    assert footprint(runner, text).held == held * MIB

@@ -9,6 +9,7 @@ Only for a child that does nothing but a dry run: there is no way back.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kilowait.predict.dryrun.child.older_torch import autocast_dtype
+from kilowait.predict.dryrun.tensor_memory.storages import not_held
 
 _LOWER = (
     "__matmul__ __rmatmul__ addbmm addmm addmv addr baddbmm bilinear bmm chain_matmul conv1d conv2d conv3d conv_tbc "
@@ -31,6 +33,8 @@ _FULL = (
     "smooth_l1_loss soft_margin_loss softmax softmin softplus sum tan triplet_margin_loss "
     "binary_cross_entropy_with_logits"
 )
+_READ_AS_FLOAT32 = ("softmax", "log_softmax", "sum", "prod", "cumsum", "cumprod")
+"""Kernels that read float16 and compute in float32, where autocast asks for that: there is no copy of the argument."""
 _OWNERS = (torch, Tensor, functional, torch._VF, torch.linalg)
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 _cast_already: dict[int, tuple[Tensor, Tensor]] = {}
@@ -42,7 +46,7 @@ def pretend_autocast() -> None:
         for name in names.split():
             for owner in _OWNERS:
                 if callable(vars(owner).get(name) or getattr(owner, name, None)):
-                    setattr(owner, name, _looking(getattr(owner, name), lower))
+                    setattr(owner, name, _looking(getattr(owner, name), lower, name in _READ_AS_FLOAT32))
     clear = torch.clear_autocast_cache
 
     def forget() -> None:
@@ -52,13 +56,14 @@ def pretend_autocast() -> None:
     torch.clear_autocast_cache = forget
 
 
-def _looking(function: Callable[..., Any], lower: bool) -> Callable[..., Any]:
+def _looking(function: Callable[..., Any], lower: bool, read_as_float32: bool = False) -> Callable[..., Any]:
     @wraps(function)
     def looking(*args: Any, **kwargs: Any) -> Any:
         lower_dtype = autocast_dtype()
         if lower_dtype is not None:
             dtype = lower_dtype if lower else torch.float32
-            args, kwargs = tuple(cast(list(args), dtype)), {name: cast(a, dtype) for name, a in kwargs.items()}
+            with not_held() if read_as_float32 and lower_dtype == torch.float16 else nullcontext():
+                args, kwargs = tuple(cast(list(args), dtype)), {name: cast(a, dtype) for name, a in kwargs.items()}
         return function(*args, **kwargs)
 
     return looking

@@ -6,7 +6,8 @@ being made in a backward pass in the size of a parameter, and states by being ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,19 @@ from kilowait.predict.dryrun.tensor_memory.caching_allocator import CachingAlloc
 from kilowait.predict.dryrun.tensor_memory.workspaces import workspace_bytes
 
 _PARAMETERS, _GRADIENTS, _OPTIMIZER, _ACTIVATIONS = range(4)
+
+
+_unheld = [0]
+
+
+@contextmanager
+def not_held() -> Iterator[None]:
+    """Tensors that are made inside are not there on a GPU: a kernel reads its argument in one type as in another."""
+    _unheld[0] += 1
+    try:
+        yield
+    finally:
+        _unheld[0] -= 1
 
 
 class _Held:
@@ -92,7 +106,7 @@ class StorageWatch:
     def follow(self, tensors: Iterable[Tensor]) -> None:
         """New tensors, if they are on the target."""
         for tensor in tensors:
-            if tensor.device.type != self.target or tensor.layout != torch.strided:
+            if tensor.device.type != self.target or tensor.layout != torch.strided or _unheld[0]:
                 continue
             storage = tensor.untyped_storage()
             key = storage._cdata
