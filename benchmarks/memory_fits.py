@@ -37,6 +37,8 @@ OTHERS_NOW = ("tresnet", "ig_resnext101")
 """Names that stand for other networks today than when they were measured (in-place normalisation, other weights)."""
 LAZY = (1, 13)
 """The version of PyTorch since which CUDA's kernels are loaded as they are used."""
+FUSED = (2, 0)
+"""The version of PyTorch since which timm's attention is one kernel."""
 _HEAD = """
 import timm, torch
 timm.layers.set_fused_attn({fused})
@@ -80,7 +82,12 @@ class Fitted:
     size: int
     channels_last: bool
     gpu: str
-    eager: bool
+    torch: tuple[int, ...]
+
+    @property
+    def eager(self) -> bool:
+        """Whether all of CUDA's kernels were loaded at once."""
+        return self.torch < LAZY
 
     @property
     def too_many(self) -> int:
@@ -160,9 +167,12 @@ def _verdict(run: Fitted, dry: DryRun, did_fit: bool) -> Verdict:
 
 
 def _program(run: Fitted, batch: int, mode: str) -> DryProgram:
-    fused = mode == "infer"  # the training runs are of 2022, before timm had fused attention
     text = PROGRAMS[mode].format(
-        model=run.model, batch=batch, size=run.size, channels_last=run.channels_last, fused=fused
+        model=run.model,
+        batch=batch,
+        size=run.size,
+        channels_last=run.channels_last,
+        fused=run.torch >= FUSED,
     )
     return DryProgram(files={"job.py": text.encode()}, entrypoint="job.py", content_hash="memory")
 
@@ -179,7 +189,7 @@ def _read(path: Path, args: argparse.Namespace) -> list[Fitted]:
             size=int(row["image_size"]),
             channels_last=row["channels_last"] == "yes",
             gpu=canonical(row["gpu"]),
-            eager=tuple(int(part) for part in row["torch_version"].split("+")[0].split(".")[:2]) < LAZY,
+            torch=tuple(int(part) for part in row["torch_version"].split("+")[0].split(".")[:2]),
         )
         for row in rows
         if row["model"] in families
