@@ -76,7 +76,7 @@ def steps_card(
             "Features": f"{len(model.marks.group)} works (class, operator, variant, shape); of a device type its "
             f"published sheet. Fitted on {', '.join(sorted({d.name for d in model.devices}))}.",
             "Data and licence": f"{labels} times, measured by their sources: {sources}. Licence: "
-            f"{training['licence']}. {training['programs']} programs of {training['families']} families, a seeded "
+            f"{training['licence']}. {training['programs']} programs of {len(training['families'])} families, a seeded "
             f"selection (seed {training['seed']}). SHA-256 of the labels: `{training['labels_sha256']}`.",
             "Errors of what was left out": "Predicted as a user asks, without what is the source's own unless a row "
             f"says so. Folds: {training['folds']['family']} of families, {training['folds']['type']} of GPU types, "

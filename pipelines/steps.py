@@ -4,7 +4,6 @@ Writes to --out: model.safetensors, model.json (nothing is unpickled) and MODEL_
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -25,7 +24,7 @@ from kilowait.lab.steps.step_models import StepFit
 from kilowait.lab.steps.step_programs import StepPrograms
 from kilowait.lab.steps.step_scores import as_table
 from kilowait.lab.steps.step_selection import chosen_steps, with_programs
-from kilowait.lab.steps.step_validation import FOLDS, validated
+from kilowait.lab.steps.step_validation import FOLDS, digest, validated
 from kilowait.predict.device_model import model_files
 from kilowait.predict.interpreter import OWN, choose
 
@@ -46,7 +45,7 @@ SHAPES = {"bmm": 40, "linear": 40, "conv": 50}
 OTHER_SHAPES = 8
 """Shapes of each single operator that are learned from; a few hundred of a quarter of a million times say most."""
 STYLE = "steps"
-LICENCES = "facts of public repositories; each source and its licence is named in data/steps/README.md"
+LICENCES = "facts alone; MIT, Apache-2.0 and one without, as data/steps/README.md says of each source"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
     """Choose, run dry, score what is left out, calibrate, fit on everything, write."""
     labels, fit = labels_of(args), StepFit()
     print(as_counts(labels), file=sys.stderr)
-    validation = validated(labels, fit, args.seed, lambda text: print(f"left out: {text}", file=sys.stderr, flush=True))
+    validation = validated(
+        labels, fit, args.seed, args.cache, lambda text: print(f"left out: {text}", file=sys.stderr, flush=True)
+    )
     scores, calibration = validation.scores(), validation.calibration
     print(as_table(scores))
     model = replace(fit.fitted(labels), doubt=validation.doubt).compact()
@@ -127,17 +128,16 @@ def as_counts(labels: Sequence[LabelledStep]) -> str:
 
 def _training(labels: Sequence[LabelledStep], args: argparse.Namespace) -> dict[str, Any]:
     """What the model learned from, and how that was chosen."""
-    rows = sorted((label.run.content_hash, label.gpu, label.source, label.seconds) for label in labels)
     sources = sorted({label.source for label in labels})
     return {
-        "labels_sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
-        "source": f"times measured by {', '.join(sources)}",
+        "labels_sha256": digest(labels),
+        "source": f"{len(sources)} sources of measured steps (data/steps/README.md)",
         "licence": LICENCES,
         "style": STYLE,
         "programs": len({label.run.content_hash for label in labels}),
         "labels": dict(Counter(label.gpu for label in labels)),
         "by_source": dict(Counter(label.source for label in labels)),
-        "families": len({label.family for label in labels}),
+        "families": sorted({label.family for label in labels}),
         "folds": FOLDS,
         "seed": args.seed,
     }

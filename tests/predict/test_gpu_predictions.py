@@ -26,7 +26,8 @@ from tests.support.operation_world import copy, product, whole_run
 
 REASON = sandbox_available()
 needs_sandbox = pytest.mark.skipif(REASON is not None, reason=str(REASON))
-MEASURED, NEVER = "A100", "P100"
+MEASURED, NEVER = "A100", "H200"
+LICENCE = "facts alone; MIT, Apache-2.0 and one without, as data/steps/README.md says of each source"
 TRAINING = """\
 import argparse
 import torch
@@ -124,7 +125,7 @@ def test_a_training_script_gets_gpu_types_beside_the_bundles(predict):
         assert numbers["provenance"] == SEEN
     assert entry["devices"]["cpu-1"]["runtime_low_s"] is None
     assert entry["devices"]["cpu-1"]["provenance"].startswith("modelled (probe")
-    assert entry["report"]["device_model"]["licence"] == "MIT"
+    assert entry["report"]["device_model"]["licence"] == LICENCE
 
 
 @needs_sandbox
@@ -213,8 +214,8 @@ def test_mistakes_say_what_to_do(predict, words, message):
 
 def test_the_shipped_model_knows_every_type_of_the_catalogue(shipped):
     assert {"A100", "A6000", "H100", "T4"} <= shipped.measured
-    assert shipped.training["licence"] == "MIT"
-    assert not [family for family in shipped.training["families"] if family.startswith("level3")]
+    assert shipped.training["licence"] == LICENCE
+    assert not [family for family in shipped.training["families"] if "level3" in family]
     found = shipped.predict(whole_run("new", product(4096), copy(10**8)), list(CATALOGUE))
     assert set(found) == set(CATALOGUE)
     best_s = min(  # nothing beats its own sheet: 2 * 4096^3 FLOP, 0.8 GB

@@ -1,7 +1,10 @@
 """Labelled steps predicted by models that have not seen their kind of network, their source or their GPU type."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -79,34 +82,60 @@ def calibrated(errors: LeftOutErrors, doubt: Sequence[float]) -> Calibration:
 
 
 def validated(
-    labels: Sequence[LabelledStep], fit: StepFit, seed: int, on_round: Callable[[str], None] = lambda _text: None
+    labels: Sequence[LabelledStep],
+    fit: StepFit,
+    seed: int,
+    kept: Path,
+    on_round: Callable[[str], None] = lambda _text: None,
 ) -> Validation:
-    """Leave out kinds, sources and types in turn; `on_round` is told of each."""
-    parts = []
+    """Leave out kinds, sources and types in turn; `on_round` is told of each.
+
+    What a round came to stays in the folder `kept`, under what it came from: a fit that was stopped goes on there.
+    """
+    parts, origin = [], digest(labels) + repr(fit)
     for novelty, count in FOLDS.items():
         for round_ in step_rounds(labels, novelty, count, seed):
-            parts.append(_of_round(labels, fit, round_))
+            key = hashlib.sha256(origin.encode() + round_.tested.tobytes() + round_.train.tobytes()).hexdigest()
+            tested = [label for label, is_tested in zip(labels, round_.tested, strict=True) if is_tested]
+            path = kept / f"left_out-{key[:16]}.npz"
+            if not path.exists():
+                told = _predicted(labels, tested, fit, round_)
+                np.savez(path, log_s=told["log_s"], doubts=told["doubts"], at_home=told["at_home"])
+            parts.append(_of_round(tested, round_.novelty, np.load(path)))
             on_round(f"{novelty} {len(parts)}")
     return _together(parts)
 
 
-def _of_round(labels: Sequence[LabelledStep], fit: StepFit, round_: StepRound) -> Validation:
-    tested = [label for label, is_tested in zip(labels, round_.tested, strict=True) if is_tested]
+def digest(labels: Sequence[LabelledStep]) -> str:
+    """SHA-256 of the labels: programs, types, sources, seconds."""
+    rows = sorted((label.run.content_hash, label.gpu, label.source, label.seconds) for label in labels)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _predicted(
+    labels: Sequence[LabelledStep], tested: Sequence[LabelledStep], fit: StepFit, round_: StepRound
+) -> dict[str, FloatArray]:
+    """log seconds as a user asks and at home (NaN where the source was left out), and parts of doubt."""
     model = fit.fitted([label for label, is_train in zip(labels, round_.train, strict=True) if is_train])
     told = predictions_of(model, tested, anonymous=True)
     if round_.novelty == FAMILY:
-        at_home = np.exp(predictions_of(model, tested, anonymous=False).log_s)
+        at_home = predictions_of(model, tested, anonymous=False).log_s
     else:
         at_home = np.full(len(tested), np.nan)
+    return {"log_s": told.log_s, "doubts": told.doubts, "at_home": at_home}
+
+
+def _of_round(tested: Sequence[LabelledStep], novelty: str, told: Mapping[str, FloatArray]) -> Validation:
     measured = np.array([label.seconds for label in tested])
     return Validation(
         measured=measured,
-        predicted=np.exp(told.log_s),
-        at_home=at_home,
+        predicted=np.exp(told["log_s"]),
+        at_home=np.exp(told["at_home"]),
         errors=LeftOutErrors(
-            error=np.log(measured) - told.log_s,
-            doubts=told.doubts,
-            group=[f"{round_.novelty} left out: {label.source}" for label in tested],
+            error=np.log(measured) - told["log_s"],
+            doubts=told["doubts"],
+            group=[f"{novelty} left out: {label.source}" for label in tested],
+            source=[label.source for label in tested],
         ),
         kind=tuple(label.kind for label in tested),
     )
@@ -121,6 +150,7 @@ def _together(parts: Sequence[Validation]) -> Validation:
             error=np.concatenate([part.errors.error for part in parts]),
             doubts=np.concatenate([part.errors.doubts for part in parts]),
             group=[name for part in parts for name in part.errors.group],
+            source=[name for part in parts for name in part.errors.source],
         ),
         kind=tuple(kind for part in parts for kind in part.kind),
     )

@@ -13,7 +13,8 @@ def world(groups: int, rows: int, seed: int) -> LeftOutErrors:
     unlike = rng.uniform(0, 1, groups * rows)
     doubts = np.stack([np.full(groups * rows, 0.04), unlike], axis=1)
     error = rng.standard_normal(groups * rows) * np.sqrt(doubts @ [1.0, 0.25])
-    return LeftOutErrors(error=error, doubts=doubts, group=[f"g{i // rows}" for i in range(groups * rows)])
+    group = [f"g{i // rows}" for i in range(groups * rows)]
+    return LeftOutErrors(error=error, doubts=doubts, group=group, source=group)
 
 
 def test_what_doubt_is_made_of_is_found_and_holds_for_a_group_left_out() -> None:
@@ -32,7 +33,9 @@ def test_what_doubt_is_made_of_is_found_and_holds_for_a_group_left_out() -> None
 def test_a_group_of_many_weighs_as_much_as_one_of_few() -> None:
     small, large = np.full(1000, 0.01), np.full(10, 1.0)
     error = np.concatenate([small * np.tile([-1, 1], 500), large * np.tile([-1, 1], 5)])
-    errors = LeftOutErrors(error=error, doubts=np.ones((1010, 1)), group=["many"] * 1000 + ["few"] * 10)
+    errors = LeftOutErrors(
+        error=error, doubts=np.ones((1010, 1)), group=["many"] * 1000 + ["few"] * 10, source=["one"] * 1010
+    )
     ends = quantiles(errors, (1.0,))
     assert (ends.low, ends.high) == (pytest.approx(-1.0), pytest.approx(1.0))
 
