@@ -14,7 +14,6 @@ from ..desk import questions
 from ..desk.desk import Desk
 from ..wire import schemas
 from ..wire.list_schemas import Cancelled, ToCancel
-from ..wire.problems import Refusal
 from .access import At, Reader, Submitter
 from .own_jobs import view
 
@@ -22,9 +21,8 @@ router = APIRouter(prefix="/v1")
 AT_ONCE = 100
 """Jobs whose end is asked for together."""
 
-Labels = Annotated[
-    list[Annotated[str, Query(max_length=400)]], Query(max_length=100, description="as NAME=TEXT; each must be there")
-]
+Label = Annotated[str, Query(max_length=400, pattern="^[^=]+=")]
+Labels = Annotated[list[Label], Query(max_length=100, description="as NAME=TEXT; each must be there")]
 Name = Annotated[str | None, Query(max_length=200, description="its name; one that ends in * is a beginning")]
 
 
@@ -88,13 +86,17 @@ async def _cancelled(desk: Desk, job_id: str) -> str | None:
 
 
 async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
-    """The ids of the jobs that are meant and that this user may cancel."""
-    if body.job_ids is None:
+    """The ids of the jobs that are meant and that this user may cancel; one that is over is meant by its id alone."""
+    chosen: list[str] | None = None
+    if body.filters or (body.every and body.job_ids is None):
         states = ("waiting", "running") if body.state is None else (body.state,)
-        chosen = JobFilter(owner=_owner(who, body.owner), states=states, name=body.name, labels=body.labels)
-        return await desk.ask(questions.job_ids, chosen)
+        by_fields = JobFilter(owner=_owner(who, body.owner), states=states, name=body.name or None, labels=body.labels)
+        chosen = await desk.ask(questions.job_ids, by_fields)
+    if body.job_ids is None:
+        return chosen or []
     owned = set(await desk.ask(questions.known_ids, body.job_ids, _owner(who, None)))
-    return [job_id for job_id in dict.fromkeys(body.job_ids) if job_id in owned]
+    allowed = owned if chosen is None else owned & set(chosen)
+    return [job_id for job_id in dict.fromkeys(body.job_ids) if job_id in allowed]
 
 
 def _owner(who: Identity, asked: str | None) -> str | None:
@@ -103,9 +105,5 @@ def _owner(who: Identity, asked: str | None) -> str | None:
 
 
 def _pair(label: str) -> tuple[str, str]:
-    name, equals, text = label.partition("=")
-    if not (equals and name):
-        raise Refusal(
-            422, "unprocessable", f"{label!r} is not NAME=TEXT", field="label", remedy="as in label=team=vision"
-        )
+    name, _, text = label.partition("=")
     return name, text

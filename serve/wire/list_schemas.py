@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from .schemas import LabelName, Printable, Wire
+from .schemas import Printable, Wire
 
 MAX_JOBS = 10_000
 """Jobs in one request to cancel."""
@@ -14,26 +14,22 @@ JobIds = Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=
 
 
 class ToCancel(Wire):
-    """Which jobs to cancel: those of these ids, or all that wait or run for which every other field holds.
+    """Which jobs to cancel: of those that wait or run, the ones for which everything holds that is given.
 
-    A `name` that ends in * is the beginning of names. `every` is needed where nothing else is said.
+    A `name` that ends in * is the beginning of names. Where nothing is given, `every` means all, else none is meant.
     """
 
     job_ids: JobIds | None = None
     state: Underway | None = None
     name: Printable | None = None
-    labels: dict[LabelName, Printable] = Field(default={}, max_length=100)
+    labels: dict[str, str] = Field(default={}, max_length=100)
     owner: str | None = Field(default=None, max_length=200, description="for operators: whose")
-    every: bool = Field(default=False, description="all of one's jobs, of an operator everybody's")
+    every: bool = Field(default=False, strict=True, description="all of one's jobs, of an operator everybody's")
 
-    @model_validator(mode="after")
-    def _something(self) -> "ToCancel":
-        filters = self.state or self.name or self.labels or self.owner
-        if self.job_ids is not None and (filters or self.every):
-            raise ValueError("give job_ids, or state, name, labels and owner, not both")
-        if self.job_ids is None and not filters and not self.every:
-            raise ValueError("say which jobs: job_ids, state, name, labels or owner; all of them with every")
-        return self
+    @property
+    def filters(self) -> bool:
+        """Whether anything beside ids is given."""
+        return bool(self.state or self.name or self.labels or self.owner)
 
 
 class Cancelled(Wire):

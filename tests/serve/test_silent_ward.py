@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from kilowait.core.submission import Attempt, Program
+from kilowait.files.job_outputs import OutputSettings
 from kilowait.isolation.modes import IsolationSettings
 from serve.runner import runner as module
 from serve.runner.runner import Runner
@@ -48,7 +49,7 @@ async def until(what):
 
 async def paused(path, timeout_s, *, stop):
     """The ending of a job whose guard is stopped by SIGSTOP once the job runs, and the three processes."""
-    runner = Runner(ATTEMPT, 0, 0.1, IsolationSettings(mode="none"))
+    runner = Runner(ATTEMPT, 0, 0.1, IsolationSettings(mode="none"), OutputSettings())
     program = Program(files={"main.py": TEXT.format(path=str(path))}, entrypoint="main.py", timeout_s=timeout_s)
     run = asyncio.create_task(runner.run(program, {}))
     await until(lambda: run.done() or (path.exists() and len(path.read_text().split()) == 3))
@@ -76,5 +77,5 @@ def test_a_guard_that_is_silent_beyond_its_time_is_killed_with_all_that_it_start
 def test_a_guard_in_time_is_heard(node, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "MARGIN_S", 60.0)
     program = Program(files={"main.py": "import time; time.sleep(60)"}, entrypoint="main.py", timeout_s=0.5)
-    ending = asyncio.run(Runner(ATTEMPT, 0, 0.1, IsolationSettings(mode="none")).run(program, {}))
+    ending = asyncio.run(Runner(ATTEMPT, 0, 0.1, IsolationSettings(mode="none"), OutputSettings()).run(program, {}))
     assert ending.reason == "timeout after 0.5 s"
