@@ -14,7 +14,7 @@ def memory_lines(devices: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return []
     largest = max(needs.values(), key=lambda need: float(need["expected_bytes"]))
     parts = sorted(largest["parts_bytes"].items(), key=lambda part: -part[1])
-    of = ", ".join(f"{name} {gib(size)}" for name, size in parts if size >= 0.005 * largest["expected_bytes"])
+    of = ", ".join(f"{name} {gib(size)}" for name, size in parts if size >= 0.02 * largest["expected_bytes"])
     interval = f"{gib(largest['low_bytes'])} to {gib(largest['high_bytes'])}"
     lines = [f"  memory on one GPU: {gib(largest['expected_bytes'])} GiB (90%: {interval}): {of}"]
     for fitting in _ORDER:

@@ -15,16 +15,20 @@ _BESIDE = ("runtime_low_s", "runtime_high_s", "provenance", "memory", "memory_ne
 def as_text(report: dict[str, Any]) -> str:
     """The whole report."""
     blocks = [_block(entry) for entry in report["predictions"]]
-    labels = "; ".join(
-        f"{metric} from {', '.join(f'{kind} ({device})' for device, kind in provenance.items())} labels"
-        for metric, provenance in report["label_provenance"].items()
-    )
+    labels = "; ".join(f"{metric} from {_of_kinds(of)} labels" for metric, of in report["label_provenance"].items())
     footer = f"probe {report['probe_version']} on {' + '.join(report['features'])}\n"
     for key, name in (("own_device_model", "the bundle's device model"), ("device_model", "device model")):
         if key in report:
             model = report[key]
             footer += f"{name} {model['version']}, from {model['programs']} programs of {model['source']}\n"
     return "\n".join([*blocks, f"{footer}all numbers are modelled: {labels}\n"])
+
+
+def _of_kinds(provenance: dict[str, str]) -> str:
+    """How labels were had, with their device types."""
+    kinds = dict.fromkeys(provenance.values())
+    devices = {kind: ", ".join(device for device, of in provenance.items() if of == kind) for kind in kinds}
+    return ", ".join(f"{kind} ({names})" for kind, names in devices.items())
 
 
 def _block(entry: dict[str, Any]) -> str:
