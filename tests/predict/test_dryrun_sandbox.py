@@ -125,6 +125,7 @@ def test_a_program_that_blocks_the_alarm_is_killed(runner: DryRunner) -> None:
     run = _tried(runner, SIGNALS + "while True: pass")
     assert run.completeness == Completeness.FAILED
     assert "kill" in run.reason.lower()  # by its worker, or by the limit on its CPU seconds
+    assert runner.run_program(_program(GOOD)).completeness == Completeness.WHOLE
 
 
 @needs_sandbox

@@ -182,7 +182,7 @@ class DryRun:
         if self.footprint.held:
             fields["footprint"] = vars(self.footprint)
         else:
-            del fields["footprint"]
+            fields.pop("footprint", None)  # a record that was read may lack it
         if self.world == 1:
             fields.pop("world", None)  # a record that was read has not got what it did not name
         return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")

@@ -23,10 +23,9 @@ FULL_CALLS_WHERE_ITEMS_DIFFER = 3_000
 FULL_CALLS_OF_LISTS = 16
 """The same for a comprehension: what it makes of the items that are left out is what it made of the last."""
 MOST_PADDING = 1_000_000
-IDLE_S, IDLE_ITEMS = 0.3, 8
-"""CPU seconds and items (the first may load what the others use) after which a loop that makes data goes no further."""
-MUCH_S = 2.0
-"""Where the items that are left would cost so much."""
+IDLE_S, IDLE_ITEMS, MUCH_S = 0.3, 8, 2.0
+"""CPU seconds and items (the first may load what the others use) after which a loop that makes data goes no further,
+where those that are left would cost so many CPU seconds."""
 _cpu_s = time.process_time  # the program finds another clock
 
 
@@ -256,18 +255,19 @@ class Loop:
             self.recorder.assume(text, "default")
 
     def _interrupted(self) -> None:
-        """The program was ended, or an error ended the loop: the items left are like those that were seen."""
+        """The program was ended, or an error ended the loop: items left are like those seen, unless they differ."""
         of = f" of {self.plan.length:,}" if self.known else ""
         self.recorder.ends.interrupted.append(f"item {self.item + 1:,}{of} of the loop at {self.line}")
         if not self.known:
             self.plan.cut(self.item + 1)
             self.recorder.ends.unbounded[f"{self.line}: nothing says how often the loop runs"] = None
+        elif self.full and (left := self.plan.length - 1 - self.item) > max(self.plan.length // 100, len(self.tallies)):
+            self.recorder.ends.unbounded[f"{self.line}: its items differ, and {left:,} of them were not run"] = None
 
     def _release(self, place: CountedPlace, counter: Counter) -> None:
         value = place.get()
         if value is not None:
-            exact = self.full or self.item >= self.plan.length - 1
-            place.set(counter.end(value, self.plan, exact=exact))
+            place.set(counter.end(value, self.plan, exact=self.full or self.item >= self.plan.length - 1))
 
     def _differing(self, weights: dict[int, float]) -> None:
         """Say so where items that stand for many differ by more than a tenth in their work."""
