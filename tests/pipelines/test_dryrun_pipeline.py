@@ -11,7 +11,7 @@ from kilowait.core.closed_ray import local_ray
 from kilowait.core.errors import InputError
 from kilowait.lab.evaluate.dry_run_shards import finished, read_dry_runs, write_dry_runs
 from kilowait.predict.dryrun.dry_runner import DryRunner
-from kilowait.predict.dryrun.record import Completeness, DryRun, Operation
+from kilowait.predict.dryrun.record import Completeness, DryRun, Footprint, Operation
 from kilowait.program.source import source_from_bytes
 from pipelines.dryrun import main
 

@@ -187,3 +187,16 @@ noise = torch.randn(5, 6, generator=generator, device=generator.device)
 a.cuda() @ noise
 """
     assert run(runner, MADE + text).completeness == Completeness.WHOLE
+
+
+def test_a_loop_that_was_run_one_by_one_and_cut_short_is_not_taken_to_its_end() -> None:
+    text = HEAD + (
+        "net = nn.Linear(8, 8).cuda()\nopt = torch.optim.SGD(net.parameters(), lr=0.1)\nlayers = nn.ModuleList()\n"
+        "for step in range(100_000):\n    layers.append(nn.Linear(2, 2))\n    sum(range(300_000))\n"
+        "    if step % 10 == 5:\n        opt.zero_grad(); net(torch.randn(8, 8, device='cuda')).sum().backward(); opt.step()\n"
+    )
+    with DryRunner(budget_s=1, unsafe=True) as brief:
+        cut = run(brief, text)
+    assert cut.completeness == Completeness.PARTIAL
+    assert "its items differ, and" in cut.unbounded
+    assert "taken to their ends" not in cut.reason
