@@ -57,13 +57,6 @@ def named(args: argparse.Namespace) -> list[str] | None:
     return args.only.split(",") if args.only else None
 
 
-def keep(record: Any, path: Path | None) -> None:
-    """Write what --json asks for."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What was answered; `state` is one of STATES, REFUSED where the source was not taken, LATE past the limit.

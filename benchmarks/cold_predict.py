@@ -10,7 +10,6 @@ the first run is not counted.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+
+from benchmarks.json_record import keep
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,9 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
     ratios = _ratios(report)
     for name, ratio in ratios.items():
         print(f"{name}: {ratio:.2f}")
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({**report, "ratios": ratios, "repeats": args.repeats}, indent=1) + "\n")
+    keep({**report, "ratios": ratios, "repeats": args.repeats}, args.json)
     return 0
 
 

@@ -12,7 +12,6 @@ All times are measured, on one core.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from tqdm import tqdm
 
 from benchmarks.decision import latency, plain_sort_ms, submitted_at_once
 from benchmarks.jobs import Setting, mean_queue, submissions
+from benchmarks.json_record import keep
 from kilowait.policies import POLICIES, Policy
 from kilowait.policies.planning import compiled_plans
 from kilowait.simulate.loop import simulate
@@ -145,9 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         compiled_plans.LOADING_OPTIONS = sys.maxsize
     tables = measure(options)
     report(tables)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
+    keep(tables, options.json)
     return 0
 
 

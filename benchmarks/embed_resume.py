@@ -24,6 +24,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 
+from benchmarks.json_record import keep
 from kilowait.core.errors import InputError, KilowaitError
 
 POLL_S = 0.02
@@ -167,9 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, value in asdict(outcome).items():
         print(f"{name:22} {value:,.1f}" if isinstance(value, float) else f"{name:22} {value:,}")
     print("nothing computed twice" if outcome.good else "FAILED")
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
+    keep(asdict(outcome), args.json)
     return 0 if outcome.good else 1
 
 

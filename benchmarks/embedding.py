@@ -30,6 +30,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
+from benchmarks.json_record import keep
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.predict.embed.embedding import Embedder
 from kilowait.predict.embed.features import FeatureConfiguration
@@ -254,10 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     report(rates, rows)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        content = {"matmul_gflop_per_s": rates, "rows": [asdict(row) for row in rows]}
-        options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    keep({"matmul_gflop_per_s": rates, "rows": [asdict(row) for row in rows]}, options.json)
     return 0
 
 

@@ -7,7 +7,6 @@ whole history. Everything is measured on this machine.
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.jobs import Setting, submissions
+from benchmarks.json_record import keep
 from kilowait.core.submission import Ending, Program, Request
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
@@ -183,11 +183,7 @@ def main() -> None:
             row = latency(folder, types, options.waiting, options.decisions)
             rows.append(row)
             print(_as_text(row))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(
-            json.dumps({"submissions_a_s": rates, "decide": [asdict(row) for row in rows]}, indent=1)
-        )
+    keep({"submissions_a_s": rates, "decide": [asdict(row) for row in rows]}, options.json)
 
 
 if __name__ == "__main__":

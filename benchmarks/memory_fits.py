@@ -24,6 +24,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.json_record import keep
 from kilowait.core.hardware import canonical
 from kilowait.predict.board_memory.memory_need import Fitting, memory_need
 from kilowait.predict.dryrun.dry_program import DryProgram
@@ -121,9 +122,7 @@ def main(words: Sequence[str] | None = None) -> int:
     report = {name: _shares(part) for name, part in halves.items() if part}
     for name, shares in report.items():
         print(f"{name:>9}: " + ", ".join(f"{key} {value:.3g}" for key, value in shares.items()))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"mode": args.mode, "seed": args.seed, **report}, indent=1) + "\n")
+    keep({"mode": args.mode, "seed": args.seed, **report}, args.json)
     return 0
 
 

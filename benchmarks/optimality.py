@@ -10,7 +10,6 @@ optimum lies between.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from tqdm import tqdm
 
+from benchmarks.json_record import keep
 from kilowait.core.errors import KilowaitError
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import HOUR_S
@@ -148,10 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
     for world in worlds:
         console.print(terminal(table(all_rows, world.classes, args.wait_s_per_kwh)))
-    if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        body = {"provenance": Provenance.MODELLED, "rows": [asdict(row) for row in all_rows]}
-        args.json.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    keep({"provenance": Provenance.MODELLED, "rows": [asdict(row) for row in all_rows]}, args.json)
     return 0
 
 

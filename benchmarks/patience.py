@@ -13,7 +13,6 @@ every point of Value and Greedy is beaten by a point of patient in waiting and e
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.json_record import keep
 from kilowait.core.errors import InputError
 from kilowait.core.units import HOUR_S
 from kilowait.files import columns, parquet
@@ -268,9 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 show_cell(result)
                 rows.append(asdict(result))
             sys.stdout.flush()
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    keep(rows, args.json)
     return 1 if unbeaten else 0
 
 

@@ -18,7 +18,6 @@ it draws (modelled: pipelines.backtest), exceeds them.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -32,6 +31,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.json_record import keep
 from kilowait.predict.dry_runs import BUDGET_S, WAITING, DryRuns
 from kilowait.predict.embed.features import THREADS
 
@@ -88,9 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KilowaitError as error:
         print(f"benchmarks.prediction: {error}", file=sys.stderr)
         return 2
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    keep(record, args.json)
     print(_as_text(record))
     return 0
 

@@ -17,7 +17,6 @@ Everything runs in one process on one core. A rate is that of the fastest of --r
 
 import argparse
 import gc
-import json
 import multiprocessing
 import sys
 import time
@@ -31,6 +30,7 @@ from tqdm import tqdm
 from benchmarks import plain
 from benchmarks.decision import latency
 from benchmarks.jobs import Setting, mean_queue, offered_load, submissions
+from benchmarks.json_record import keep
 from kilowait.policies import POLICIES, Policy
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Run
@@ -276,10 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = p.parse_args(argv)
     tables = measure(options)
     report(tables)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        content = {name: [asdict(row) for row in rows] for name, rows in tables.items()}  # type: ignore[call-overload]
-        options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    keep({name: [asdict(row) for row in rows] for name, rows in tables.items()}, options.json)
     return 0
 
 

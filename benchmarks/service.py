@@ -9,7 +9,6 @@ runs on this machine, the client too; a ratio to the empty route says what the s
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.cluster_utils import Cluster
 
+from benchmarks.json_record import keep
 from kilowait.core.closed_ray import closed_ray
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
@@ -65,9 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, closed_ray(ray, Path(folder, "kilowait.ray-token")):
         results = _measure(args, Path(folder))
     sys.stdout.write(_as_text(results))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+    keep(results, args.json)
     return 0
 
 

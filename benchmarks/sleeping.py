@@ -10,7 +10,6 @@ with paired 95% intervals.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.json_record import keep
 from kilowait.core.units import HOUR_S
 from kilowait.lab.backtest.backtest import PolicySpec, World
 from kilowait.lab.backtest.statistics import change_interval
@@ -150,9 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         made.error(f"--policies {unknown[0]}: unknown; choose from {', '.join(POLICIES)}")
     found = rows(args)
     show(found)
-    if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({**vars(args), "json": None, "rows": [asdict(row) for row in found]}, indent=1))
+    keep({**vars(args), "json": None, "rows": [asdict(row) for row in found]}, args.json)
     return 0
 
 

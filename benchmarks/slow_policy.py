@@ -10,7 +10,6 @@ policies: `value`, `value` that sleeps for --slow seconds at each decision, and 
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.json_record import keep
 from kilowait.cluster.events import JobPlaced
 from kilowait.cluster.state import Cluster
 from kilowait.core.jobs import Job, Prediction
@@ -118,9 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{'policy':10}" + "".join(f"{key:>14}" for key in rows["value"]))
     for name, row in rows.items():
         print(f"{name:10}" + "".join(f"{v:>14,.1f}" if isinstance(v, float) else f"{v:>14,}" for v in row.values()))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    keep(rows, options.json)
     return 0
 
 

@@ -22,7 +22,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.asked_predictions import Answer, Asked, add_asking_options, ask, asked_by, keep, named
+from benchmarks.asked_predictions import Answer, Asked, add_asking_options, ask, asked_by, named
+from benchmarks.json_record import keep
 from benchmarks.program_kinds import HONEST, kind_of
 from kilowait.core.errors import InputError
 

@@ -7,7 +7,6 @@ first), then beside sources of 400 KB, 8 MB of environment (refused, again and a
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import numpy as np
 import ray
 import requests
 
+from benchmarks.json_record import keep
 from benchmarks.service import program, running, until
 from kilowait.core.closed_ray import closed_ray
 from kilowait.predict.standin import MARK, UNREAD
@@ -46,9 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         results = _measure(address, headers, args.submissions)
     sys.stdout.write(_as_text(results))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+    keep(results, args.json)
     return 0
 
 

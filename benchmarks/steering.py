@@ -10,7 +10,6 @@ what lies between Simple and the energy bound.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.json_record import keep
 from kilowait.lab.backtest.backtest import World
 from kilowait.lab.backtest.bounds.lower_bounds import greenest_kwh
 from kilowait.lab.backtest.scenario.arrivals import ArrivalPattern
@@ -114,9 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ProcessPoolExecutor(options.workers) as executor:
         rows = [row(world, options.samples, options.extra, executor) for world in worlds]
     show(rows)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    keep(rows, options.json)
     return 0
 
 

@@ -10,7 +10,6 @@ saving: the paper's scenario with each job given to one of 8 users, at random wi
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.json_record import keep
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.units import HOUR_S
 from kilowait.lab.backtest.backtest import World
@@ -182,9 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, rows in tables.items():
         if rows:
             show(name, rows)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
+    keep(tables, options.json)
     return 0
 
 
