@@ -4,20 +4,19 @@ import argparse
 import io
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kilowait.client import service_text
+from kilowait.client.looking import pauses
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
+from kilowait.core.jobs import OVER
 
 if TYPE_CHECKING:
     from kilowait.client.client import Client
 
 Json = Any
-OVER = {"finished", "failed", "cancelled"}
-LOOK_S, SELDOM_S = 0.5, 3.0
-"""Seconds between two looks at a job: soon after something happened, and after a while of silence."""
 EXIT_UNFINISHED, EXIT_TIMEOUT, EXIT_INTERRUPTED = 1, 124, 130
 EXIT_HELP = (
     "exits with 0 when it has finished, with its program's exit code when it failed, with 1 when it was cancelled or "
@@ -36,9 +35,8 @@ def exit_code(job: Json) -> int:
 
 def wait(client: "Client", job_ids: Sequence[str], *, timeout_s: float | None = None, quiet: bool = False) -> int:
     """Wait until all these jobs are over; the largest of their exit codes. Says what becomes of each."""
-    left, code = dict.fromkeys(job_ids), 0
+    left, code, silent = dict.fromkeys(job_ids), 0, pauses()
     ends_s = None if timeout_s is None else time.monotonic() + timeout_s
-    pauses = _pauses()
     while True:
         for job_id in list(left):
             job = client.job(job_id)
@@ -51,7 +49,7 @@ def wait(client: "Client", job_ids: Sequence[str], *, timeout_s: float | None = 
         if ends_s is not None and time.monotonic() >= ends_s:
             _say(f"kilowait: {', '.join(left)}: not over after {timeout_s:,.0f} s\n")
             return EXIT_TIMEOUT
-        pause_s = next(pauses)
+        pause_s = next(silent)
         time.sleep(pause_s if ends_s is None else max(0.0, min(pause_s, ends_s - time.monotonic())))
 
 
@@ -69,27 +67,10 @@ def follow(client: "Client", job_id: str, *, rank: int = 0) -> int:
 def write_log(client: "Client", job_id: str, *, rank: int = 0) -> None:
     """Write a job's log as it grows, until the job is over: its own text, but nothing that steers a terminal."""
     newlines, terminal = io.IncrementalNewlineDecoder(None, translate=True), sys.stdout.isatty()
-    for text in pieces(client, job_id, rank=rank):
+    for piece in client.follow(job_id, rank=rank):
+        text = piece.decode()
         sys.stdout.write(escaped(newlines.decode(text), LINES) if terminal else text)
         sys.stdout.flush()
-
-
-def pieces(client: "Client", job_id: str, *, rank: int = 0) -> Iterator[str]:
-    """A job's log in pieces, until it is over: asked for again and again, so a silent hour breaks nothing."""
-    offset, pauses = 0, _pauses()
-    while True:
-        piece = client.log(job_id, offset=offset, rank=rank)
-        if missing := piece.get("missing", 0):
-            yield f"[kilowait: {missing:,} bytes of it are no longer kept]\n"
-        if piece["text"]:
-            yield piece["text"]
-            pauses = _pauses()
-        if piece["next"] > offset:
-            offset = piece["next"]
-        elif piece["ended"]:
-            return
-        else:
-            time.sleep(next(pauses))
 
 
 def run_wait(args: argparse.Namespace, client: "Client") -> Json:
@@ -108,13 +89,6 @@ def run_follow(args: argparse.Namespace, client: "Client", job_id: str) -> None:
     if args.json:
         raise InputError("--json and --follow do not go together: a log that grows is no JSON object")
     args.exit_code = follow(client, job_id)
-
-
-def _pauses() -> Iterator[float]:
-    pause_s = LOOK_S
-    while True:
-        yield pause_s
-        pause_s = min(SELDOM_S, pause_s * 1.3)
 
 
 def _say(text: str) -> None:

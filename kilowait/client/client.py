@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import requests
 
+from kilowait.client.looking import growing_log
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError, ServiceError, SourceError
 from kilowait.core.submission import check_environment
@@ -121,6 +122,11 @@ class Client:
                 yield from answer.iter_content(1 << 20)
             except requests.RequestException as error:
                 raise ServiceError(f"{self.url}: {path} broke off ({_reason(error)}); fetch again") from error
+
+    def follow(self, job_id: str, *, rank: int = 0) -> Iterator[bytes]:
+        """A job's log as it grows, until the job is over, in whole characters: asked for again and again, so that a
+        silent hour breaks nothing."""
+        return growing_log(lambda offset: self.log(job_id, offset=offset, rank=rank))
 
     def health(self) -> Json:
         """Whether the service can do its work, also where it cannot; needs no token."""

@@ -14,6 +14,10 @@ INTERVAL_COVERAGE = 0.9
 """How often a prediction interval holds the truth: its ends are the 5% and 95% quantiles of what is expected."""
 
 
+OVER = frozenset({"finished", "failed", "cancelled"})
+"""The states that a job never leaves."""
+
+
 class Provenance(StrEnum):
     """How a number was had. It travels with the number into every table and chart."""
 

@@ -9,8 +9,6 @@ from ..desk.desk import Desk
 from ..wire import schemas
 from ..wire.problems import Refusal
 
-OVER = {"finished", "failed", "cancelled"}
-
 
 async def own(desk: Desk, who: Identity, job_id: str) -> questions.Row:
     """The row of a job; what is another's is as unknown as what never was."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 import kilowait
+from kilowait.core.jobs import OVER
 from kilowait.core.submission_limits import MAX_BODY_BYTES
 from kilowait.history.tokens import Role
 
@@ -26,7 +27,7 @@ from ..wire.why_schemas import IfOn, WhatIf, Why
 from . import batches, job_lists, kept_outputs, learned_models, operating, pages
 from .access import At, Reader, Submitter
 from .large_bodies import LargeBodies
-from .own_jobs import OVER, own, view
+from .own_jobs import own, view
 from .wrong_tokens import WrongTokens
 
 PROBLEM: dict[str, Any] = {

@@ -10,6 +10,8 @@ import pytest
 
 from kilowait.cli import awaiting
 from kilowait.cli.main import main
+from kilowait.client import client as module
+from kilowait.client import looking
 
 ATTEMPT = {"attempt": 1, "gpu_type": "A6000", "gpus": 1, "nodes": ["n1"], "exit_code": 0, "reason": None, "meter": None}
 ATTEMPT |= {"runtime_s": None, "energy_kwh": None, "started_s": 1.0, "ended_s": 2.0, "placed_s": 0.5}
@@ -60,8 +62,8 @@ class Service:
 def service(monkeypatch):
     service = Service()
     monkeypatch.setenv("KILOWAIT_URL", service.url)
-    monkeypatch.setattr(awaiting, "LOOK_S", 0.001)
-    monkeypatch.setattr(awaiting, "SELDOM_S", 0.001)
+    monkeypatch.setattr(looking, "LOOK_S", 0.001)
+    monkeypatch.setattr(looking, "SELDOM_S", 0.001)
     yield service
     service.server.shutdown()
     service.server.server_close()
@@ -132,12 +134,10 @@ def test_ctrl_c_leaves_the_job_alone(service, monkeypatch):
         raise KeyboardInterrupt
 
     service.answers["/v1/jobs/job-1"] = [job("running")]
-    monkeypatch.setattr(awaiting, "pieces", interrupted)
+    monkeypatch.setattr(module.Client, "follow", interrupted)
     errors = io.StringIO()
     with redirect_stderr(errors):
-        from kilowait.client.client import Client
-
-        assert awaiting.follow(Client(service.url), "job-1") == 130
+        assert awaiting.follow(module.Client(service.url), "job-1") == 130
     assert "job-1 goes on" in errors.getvalue()
 
 

@@ -1,7 +1,6 @@
 """Rows of measured steps as a CSV has them, one a step: which program, on which GPU type, how many seconds."""
 
 import csv
-import gzip
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from kilowait.core import hardware
 from kilowait.core.errors import InputError
+from kilowait.files.rows import open_text
 
 NEEDED = ("source", "model", "mode", "precision", "batch", "gpu", "n_gpus", "step_ms", "samples_per_s")
 
@@ -36,7 +36,7 @@ def read_steps(path: Path | str) -> list[MeasuredStep]:
 
 def _steps(path: Path) -> Iterator[MeasuredStep]:
     try:
-        with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
+        with open_text(path) as file:
             reader = csv.DictReader(file)
             missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
             if missing:

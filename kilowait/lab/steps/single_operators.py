@@ -4,8 +4,6 @@ The columns are op, gpu, latency_ms, precision and dims, which reads like `B=80 
 float32, products and convolutions without TF32 where `precision` says so.
 """
 
-import csv
-import gzip
 import hashlib
 import json
 import math
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kilowait.core import hardware
-from kilowait.core.errors import InputError
+from kilowait.files.rows import needs, read_csv
 from kilowait.predict.dryrun.record import Completeness, DryRun, Kind, Operation
 
 _COLUMNS = ("op", "gpu", "latency_ms", "precision", "dims")
@@ -40,8 +38,8 @@ def read_operator_times(path: Path, *, shapes: Mapping[str, int], others: int, s
 
     Raises InputError for a file that is no such table.
     """
-    by_shape: dict[str, dict[str, list[dict[str, str]]]] = defaultdict(lambda: defaultdict(list))
-    for row in _rows(path):
+    by_shape: dict[str, dict[str, list[Mapping[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    for row in (line.values for line in read_csv(path, needs(path, _COLUMNS))):
         if row["op"] in _MAKERS and hardware.is_known(row["gpu"]):
             by_shape[row["op"]][row["dims"]].append(row)
     rng, found = random.Random(seed), []
@@ -49,18 +47,6 @@ def read_operator_times(path: Path, *, shapes: Mapping[str, int], others: int, s
         for dims in rng.sample(sorted(rows), min(shapes.get(op, others), len(rows))):
             found += [_time(row) for row in rows[dims]]
     return found
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{path}: no column {', '.join(missing)}; it needs {', '.join(_COLUMNS)}")
-            return list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a table of operators: {error}") from error
 
 
 def _time(row: Mapping[str, str]) -> OperatorTime:
