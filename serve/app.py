@@ -9,6 +9,8 @@ import asyncio
 import json
 import logging
 import os
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +22,7 @@ from ray.serve import Application
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
 from kilowait.core.private_files import private_folder
-from kilowait.files.job_outputs import OutputSettings
+from kilowait.files.job_outputs import OutputSettings, OutputStore
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
@@ -37,6 +39,7 @@ from .scheduler.settings import POLICY, SchedulerSettings, default_options
 from .software import checked_software
 
 KEEP_UP_S = 1.0
+FORGET_S = 3600.0
 EMBEDDING_S, CLOCK = 20.0, 3.0
 """How long a submission waits for its own prediction: seconds for the language model, and seconds by the clock that a
 dry run may take for each CPU second of its budget."""
@@ -148,6 +151,7 @@ class Service:
             self.desk.isolation.keep_up,
             self.learner.keep_up,
             self.learner.run,
+            partial(_forget_outputs, settings.outputs),
         )
         self._tasks = [loop.create_task(watcher()) for watcher in watchers]
 
@@ -163,6 +167,16 @@ class Service:
             except Exception:  # the scheduler may be on its way back; whoever asks is told
                 logging.getLogger("ray.serve").warning("the log cannot be followed now", exc_info=True)
             await asyncio.sleep(KEEP_UP_S)
+
+
+async def _forget_outputs(settings: OutputSettings) -> None:
+    """Remove what jobs kept and is too old, now and then."""
+    while True:
+        try:
+            await asyncio.to_thread(lambda: OutputStore(settings).forget(time.time()))
+        except (OSError, InputError):  # the place may be on its way back
+            logging.getLogger("ray.serve").warning("old outputs cannot be removed now", exc_info=True)
+        await asyncio.sleep(FORGET_S)
 
 
 def app(options: Options) -> Application:

@@ -18,6 +18,7 @@ class JobFilter:
     """Every field that is given must hold. A `name` that ends in * is the beginning of names; times are seconds since
     the epoch, `until_s` not among them."""
 
+    job_ids: tuple[str, ...] | None = None
     owner: str | None = None
     states: tuple[str, ...] = ()
     name: str | None = None
@@ -29,6 +30,7 @@ class JobFilter:
         """A query of the jobs table for these jobs alone."""
         table = JOBS.c
         conditions: list[ColumnElement[bool]] = [_has_label(name, text) for name, text in self.labels.items()]
+        conditions += [] if self.job_ids is None else [table.job_id.in_(self.job_ids)]
         conditions += [] if self.owner is None else [table.owner == self.owner]
         conditions += [table.state.in_(self.states)] if self.states else []
         conditions += [] if self.since_s is None else [table.submitted_s >= self.since_s]

@@ -49,10 +49,10 @@ def score(run: Run, *, idle_power_w: Mapping[str, float] | None = None) -> Score
     waits = list(by_job.values())
     p50, p99, longest = np.quantile(waits or [0.0], [0.5, 0.99, 1.0]).tolist()
     energy_kwh = fsum(placement.energy_kwh for placement in run.placements)
+    makespan_s = max((placement.end_s for placement in run.placements), default=0.0)
     idle_kwh = _idle_kwh(run, idle_power_w or {})
     if run.sleeping is not None and idle_kwh is not None:
-        ends_s = max((placement.end_s for placement in run.placements), default=0.0)
-        energy = run.sleeping.energy(energy_kwh, ends_s, idle_power_w)
+        energy = run.sleeping.energy(energy_kwh, makespan_s, idle_power_w)
         idle_kwh = energy.idle_boards_kwh + energy.hosts_kwh
     return Scores(
         policy=run.policy,
@@ -61,7 +61,7 @@ def score(run: Run, *, idle_power_w: Mapping[str, float] | None = None) -> Score
         delayed_tasks=sum(wait > 0 for wait in waits),
         running_s=fsum(placement.runtime_s for placement in run.placements),
         energy_kwh=energy_kwh,
-        makespan_s=max((placement.end_s for placement in run.placements), default=0.0),
+        makespan_s=makespan_s,
         cluster_energy_kwh=None if idle_kwh is None else energy_kwh + idle_kwh,
         p50_wait_s=p50,
         p99_wait_s=p99,

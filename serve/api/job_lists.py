@@ -87,16 +87,17 @@ async def _cancelled(desk: Desk, job_id: str) -> str | None:
 
 async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
     """The ids of the jobs that are meant and that this user may cancel; one that is over is meant by its id alone."""
-    chosen: list[str] | None = None
-    if body.filters or (body.every and body.job_ids is None):
-        states = ("waiting", "running") if body.state is None else (body.state,)
-        by_fields = JobFilter(owner=_owner(who, body.owner), states=states, name=body.name or None, labels=body.labels)
-        chosen = await desk.ask(questions.job_ids, by_fields)
-    if body.job_ids is None:
-        return chosen or []
-    owned = set(await desk.ask(questions.known_ids, body.job_ids, _owner(who, None)))
-    allowed = owned if chosen is None else owned & set(chosen)
-    return [job_id for job_id in dict.fromkeys(body.job_ids) if job_id in allowed]
+    if body.job_ids is None and not (body.filters or body.every):
+        return []
+    states = ("waiting", "running") if body.state is None else (body.state,)
+    chosen = JobFilter(
+        job_ids=None if body.job_ids is None else tuple(body.job_ids),
+        owner=_owner(who, body.owner),
+        states=states if body.job_ids is None or body.filters else (),
+        name=body.name or None,
+        labels=body.labels,
+    )
+    return await desk.ask(questions.job_ids, chosen)
 
 
 def _owner(who: Identity, asked: str | None) -> str | None:

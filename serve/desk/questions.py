@@ -35,12 +35,6 @@ def job_ids(store: Store, chosen: JobFilter) -> list[str]:
     return found
 
 
-def known_ids(store: Store, job_ids: Sequence[str], owner: str | None) -> list[str]:
-    """Those of these ids that are jobs, of this owner unless that is None."""
-    rows = (store.job(job_id) for job_id in dict.fromkeys(job_ids))
-    return [row["job_id"] for row in rows if row is not None and owner in (None, row["owner"])]
-
-
 def job(store: Store, job_id: str) -> Row | None:
     """One of `jobs`, None where it is unknown."""
     row = store.job(job_id)

@@ -122,7 +122,6 @@ class Runner:
                 attempt=attempt.attempt,
                 rank=self._rank,
             )
-            store.forget(time.time())
             said = kept.said
         except Exception as error:  # of a place that is not there: the job has ended all the same
             said = f"[kilowait: its outputs could not be kept: {error}]\n"
