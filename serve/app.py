@@ -22,8 +22,8 @@ from ray.serve import Application
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
 from kilowait.core.private_files import private_folder
-from kilowait.files.job_outputs import OutputSettings, OutputStore
 from kilowait.isolation.modes import IsolationSettings
+from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
 

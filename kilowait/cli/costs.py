@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilowait.files.gpu_prices import GpuPrices, read_gpu_prices
+from kilowait.cli.gpu_prices import GpuPrices, read_gpu_prices
 
 if TYPE_CHECKING:
     from kilowait.core.jobs import Prediction

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.cli.costs import add_price_option, cost_of, prices_of
+from kilowait.cli.gpu_prices import GpuPrices
 from kilowait.cli.job_environment import accesses, add_environment_options, interpreter_of, surrounded
 from kilowait.cli.predict_text import as_text
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import JOULES_PER_KWH
-from kilowait.files.gpu_prices import GpuPrices
 from kilowait.predict.dry_runs import BUDGET_S, FEATURES, WAITING
 from kilowait.predict.embed.features import THREADS
 from kilowait.predict.one_shot import BESIDE, ForecastRound, JobForecast, PredictionSettings, forecast_jobs

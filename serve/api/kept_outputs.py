@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from kilowait.core.errors import InputError
-from kilowait.files.job_outputs import Kept, OutputStore
+from kilowait.live.job_outputs import Kept, OutputStore
 
 from ..desk.desk import Desk
 from ..wire.output_schemas import KeptFileView, KeptView, Outputs

@@ -25,8 +25,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import Attempt, Ending, Program
 from kilowait.core.units import WHOLE
-from kilowait.files.job_outputs import OutputSettings
 from kilowait.isolation.modes import IsolationSettings
+from kilowait.live.job_outputs import OutputSettings
 
 from .runner import Runner
 

@@ -24,9 +24,9 @@ from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import MAX_REASON, Attempt, Ending, Log, Program
-from kilowait.files.job_outputs import OutputSettings, OutputStore
 from kilowait.isolation.job_room import USER
 from kilowait.isolation.modes import IsolationSettings
+from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.measure.allotment import Allotment, allot
 from kilowait.measure.joblog import add_to_log, read_log
 from kilowait.measure.outcome import RunOutcome

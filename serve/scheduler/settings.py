@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kilowait.files.job_outputs import OutputSettings
 from kilowait.isolation.modes import IsolationSettings
+from kilowait.live.job_outputs import OutputSettings
 from kilowait.policies import POLICIES
 
 POLICY = "value"

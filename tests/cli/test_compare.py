@@ -7,8 +7,8 @@ import pytest
 from kilowait.cli import main
 from kilowait.cli.compare import as_text, compare
 from kilowait.cli.costs import cost_lines, cost_of
+from kilowait.cli.gpu_prices import GpuPrice, GpuPrices
 from kilowait.core.jobs import Prediction
-from kilowait.files.gpu_prices import GpuPrice, GpuPrices
 
 GIB = 2**30
 PRICES = GpuPrices(by_type={"A100": GpuPrice(per_hour=2.0), "T4": GpuPrice(per_hour=0.5)})

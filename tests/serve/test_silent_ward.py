@@ -10,8 +10,8 @@ from unittest.mock import Mock
 import pytest
 
 from kilowait.core.submission import Attempt, Program
-from kilowait.files.job_outputs import OutputSettings
 from kilowait.isolation.modes import IsolationSettings
+from kilowait.live.job_outputs import OutputSettings
 from serve.runner import runner as module
 from serve.runner.runner import Runner
 

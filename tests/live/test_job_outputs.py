@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kilowait.core.errors import InputError
-from kilowait.files import job_outputs
-from kilowait.files.job_outputs import OutputSettings, OutputStore
+from kilowait.live import job_outputs
+from kilowait.live.job_outputs import OutputSettings, OutputStore
 
 GIVEN = {"main.py": "", "conf/a.yaml": ""}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from kilowait.cli.gpu_prices import read_gpu_prices
 from kilowait.core.errors import InputError
-from kilowait.files.gpu_prices import read_gpu_prices
 
 CSV = "gpu_type,price_per_hour,currency,source,date\nA100,1.29,USD,our contract,2026-01-01\nrtx 3090,0.22,,,\n"
 
