@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import isclose
 from typing import Any
 
 import torch
@@ -112,8 +113,9 @@ class Recorder:
 
     @property
     def steps(self) -> float:
-        """Optimizer steps of the loops that have ended."""
-        return self.tallies.root.steps
+        """Optimizer steps of the loops that have ended; sums of weights that are a whole number are that number."""
+        steps = self.tallies.root.steps
+        return float(round(steps)) if isclose(steps, round(steps), rel_tol=1e-9) else steps
 
     def operations(self) -> tuple[Operation, ...]:
         """Everything settled so far, equal calls together, in the order of their first call."""

@@ -225,6 +225,8 @@ class Index(_Noted):
         span = self.span() if self.above is not None else None
         if self.above is not None and span and self.slope == 1 and (not modulus or relation == "=="):
             self.above._leave_for(span, fields)
+        elif self.above is not None and span == 0:  # it has not grown in here yet
+            self.above._plus(int(self) - int(self.above), 1)._leave(relation, value, modulus)
 
     def _leave_for(self, span: int, fields: dict[str, Any]) -> None:
         """Ask the outer loop how often an answer holds in the `span` items of the inner one."""
