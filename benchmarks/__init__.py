@@ -1,1 +1,1 @@
-"""What measures kilowait: each module is a command (`python -m benchmarks.NAME`) that prints ratios against a baseline."""
+"""Measurements of kilowait: each module is a command (`python -m benchmarks.NAME`) that prints ratios to a baseline."""
