@@ -30,7 +30,7 @@ def _program(text: str) -> DryProgram:
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[DryRunner]:
-    with DryRunner(budget_s=1.5, target="cpu") as runner:
+    with DryRunner(budget_s=1.5, imports_s=5, target="cpu") as runner:
         yield runner
 
 

@@ -17,6 +17,7 @@ from typing import IO, Protocol, Self
 import msgspec
 
 from kilowait.core.errors import InputError
+from kilowait.predict.dryrun.child.import_time import IMPORTS_S
 from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_answer, send_request
 from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.record import HOW, Completeness, DryRun
@@ -33,10 +34,10 @@ class DryRunner:
     """A context manager; `run` and `run_program` give a DryRun whatever the program does.
 
     `budget_s` are CPU seconds a program gets, and three times as many by the clock; when they are spent, the result is
-    partial. `target` is "cuda" for any GPU type and "cpu" for CPU device types. `unsafe` executes programs with the
-    rights of this process, limits of resources aside: only for programs that are trusted as much as the code that
-    calls this. `interpreter` is the Python that programs run under, kilowait's own where nothing is said. The first
-    worker is that of `pair`, where it has one left.
+    partial. Installed packages are imported beside it, for at most `imports_s`. `target` is "cuda" for any GPU type
+    and "cpu" for CPU device types. `unsafe` executes programs with the rights of this process, limits of resources
+    aside: only for programs that are trusted as much as the code that calls this. `interpreter` is the Python that
+    programs run under, kilowait's own where nothing is said. The first worker is that of `pair`, where it has one left.
 
     Entering raises InputError where the machine has no sandbox and `unsafe` is not set.
     """
@@ -45,6 +46,7 @@ class DryRunner:
         self,
         *,
         budget_s: float = 1.0,
+        imports_s: float = IMPORTS_S,
         target: str = "cuda",
         unsafe: bool = False,
         interpreter: Interpreter = OWN,
@@ -54,7 +56,7 @@ class DryRunner:
             raise InputError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
         if not 0 < budget_s < math.inf:
             raise InputError(f"budget_s must be > 0 and finite, got {budget_s}")
-        self.budget_s = budget_s
+        self.budget_s, self.imports_s = budget_s, imports_s
         self.target = target
         self.unsafe = unsafe or interpreter.contained
         self.interpreter = interpreter
@@ -86,7 +88,7 @@ class DryRunner:
             raise InputError(f"entrypoint {program.entrypoint!r} is not among the files ({names})")
         if reason := foreign(program.files, program.entrypoint, program.environment):
             return self._failed(program, reason)
-        request = DryRunRequest(program=program, target=self.target, budget_s=self.budget_s)
+        request = DryRunRequest(program=program, target=self.target, budget_s=self.budget_s, imports_s=self.imports_s)
         answer = self._ask(request)
         if answer.failure:
             return self._failed(program, answer.failure)

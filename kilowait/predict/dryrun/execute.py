@@ -20,6 +20,7 @@ import torch
 from kilowait.predict.dryrun.child.ending import BUDGET, place_of, progress, reason_of, remedy_for, unbounded_by
 from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.child.variables import give_variables, watch_variables
+from kilowait.predict.dryrun.child.worker_messages import DryRunRequest
 from kilowait.predict.dryrun.distributed.exchanges import noted
 from kilowait.predict.dryrun.distributed.world import pretend_world
 from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
@@ -44,13 +45,14 @@ class _BudgetSpent(BaseException):
     """The program's time is over; not an Exception, so that programs rarely catch it."""
 
 
-def execute(program: DryProgram, folder: Path, target: str, budget_s: float, hand_in: Callable[[DryRun], None]) -> None:
-    """Write the program's files into `folder`, run it dry on `target`, and hand in the result once.
+def execute(request: DryRunRequest, folder: Path, hand_in: Callable[[DryRun], None]) -> None:
+    """Write the program's files into `folder`, run it dry on its target, and hand in the result once.
 
     A program that catches even the end of its time does not return from here: the process ends.
     """
     start_s = time.perf_counter()
-    recorder = Recorder(target=target, assumed=program.assumed)
+    program, budget_s = request.program, request.budget_s
+    recorder = Recorder(target=request.target, assumed=program.assumed)
 
     def result(reason: str, remedy: str = "") -> DryRun:
         recorder.ends.close()
@@ -62,7 +64,7 @@ def execute(program: DryProgram, folder: Path, target: str, budget_s: float, han
 
     budget_spent = f"the budget of {budget_s:g} CPU seconds was spent"
     _arm(budget_s, budget_spent, recorder, finish)
-    import_time = ImportTime(SPARE_S)
+    import_time = ImportTime(SPARE_S, request.imports_s)
     reason = remedy = ""
     try:
         _run(recorder, program, folder, import_time)

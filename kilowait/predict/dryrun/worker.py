@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from kilowait.predict.dryrun.child.import_time import MOST_S as IMPORTS_S
 from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_request, send_answer
 from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.sandbox import (
@@ -56,7 +55,7 @@ def _fork(request: DryRunRequest, folder: Path, sandboxed: bool) -> ChildAnswer:
         _child(request, folder, write_end, sandboxed)
     os.close(write_end)
     try:
-        data, failure = _read(read_end, time.monotonic() + request.budget_s * WALL + GRACE_S + IMPORTS_S)
+        data, failure = _read(read_end, time.monotonic() + request.budget_s * WALL + GRACE_S + request.imports_s)
     finally:
         os.close(read_end)
         with suppress(ProcessLookupError):
@@ -72,14 +71,14 @@ def _child(request: DryRunRequest, folder: Path, pipe: int, sandboxed: bool) -> 
     try:
         os.setpgid(0, 0)
         _keep_only(pipe)
-        limits = SandboxLimits(cpu_s=request.budget_s + GRACE_S, more_cpu_s=IMPORTS_S)
+        limits = SandboxLimits(cpu_s=request.budget_s + GRACE_S, more_cpu_s=request.imports_s)
         if sandboxed:
             enter(folder, limits, _seen(request.program))
             folder = Path(SCRATCH)
         else:
             _link_data(request.program, folder)
             limit(limits)
-        execute(request.program, folder, request.target, request.budget_s, lambda run: _write(PIPE, run.to_json()))
+        execute(request, folder, lambda run: _write(PIPE, run.to_json()))
     finally:
         os._exit(0)
 

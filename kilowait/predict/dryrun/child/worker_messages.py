@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
+from kilowait.predict.dryrun.child.import_time import IMPORTS_S
 from kilowait.predict.dryrun.dry_program import DryProgram
 
 MOST_HEAD_BYTES = 16_000_000
@@ -26,6 +27,8 @@ class DryRunRequest:
     program: DryProgram
     target: str
     budget_s: float
+    imports_s: float = IMPORTS_S
+    """Seconds of imports that the budget does not pay, at most."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def receive_request(stream: IO[bytes]) -> DryRunRequest:
     program["files"] = dict(zip(program["files"], parts))
     for name in ("arguments", "data", "hidden"):
         program[name] = tuple(program[name])
-    return DryRunRequest(program=DryProgram(**program), target=fields["target"], budget_s=fields["budget_s"])
+    return DryRunRequest(**{**fields, "program": DryProgram(**program)})
 
 
 def send_answer(stream: IO[bytes], answer: ChildAnswer) -> None:
