@@ -163,7 +163,7 @@ def test_kill_minus_nine_half_way_costs_no_finished_work(model, tmp_path):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     for at in range(30):
-        (corpus / f"job_{at:02d}.py").write_text(f"x = {at}\n" + "y = x + 1\n" * 400)
+        (corpus / f"job_{at:02d}.py").write_text(f"x = {at}\n" + "y = x + 1\n" * 200)
     (corpus / "twin.py").write_bytes((corpus / "job_00.py").read_bytes())
     options = ["--model", str(model), "--layer", "4", "--pooling", "mean,last", "--shard-size", "2"]
     outcome = kill_and_resume(corpus, tmp_path / "out", [*options, "--actors", "1"], kill_at=0.3)
