@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 
 from kilowait.core.errors import SourceError
 from kilowait.program.launch.accelerate import ReadText
+from kilowait.program.launch.batch_head import BatchHead, batch_head
 from kilowait.program.launch.command import Surroundings, follow
 from kilowait.program.launch.known_commands import SHELL_SCRIPTS, SHELLS
 from kilowait.program.launch.shell_text import commands
 from kilowait.program.launch.shell_variables import JOB, Variables
 from kilowait.program.launch.shell_words import words_of
-from kilowait.program.launch.slurm import BatchHead, batch_head
 from kilowait.program.launch.start import Start
 
 _DEEPEST = 5
