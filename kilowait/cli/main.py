@@ -78,6 +78,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             f"submit {text} to Slurm with the time limit, GPU type and comment that are predicted",
             words,
         )
+    _add(
+        commands, "advise", "when the jobs of Slurm's queue are expected to start, and what a new one would get", words
+    )
     remote.add_commands(commands)
     backup.add_commands(commands)
     handover.add_commands(commands)

@@ -22,6 +22,7 @@ from kilowait.advise.slurm.batch_request import BatchRequest, read_words, script
 from kilowait.advise.slurm.job_program import python_of_job, read_job
 from kilowait.advise.slurm.partitions import SlurmPartition, ask_partitions, meant
 from kilowait.advise.slurm.submission_plan import PREFERENCES, PlanSettings, SubmissionPlan, boards_of, plan
+from kilowait.advise.slurm.submission_waits import waiting_counted
 from kilowait.cli.advice_text import advice_table
 from kilowait.cli.costs import add_price_option, cost_of, prices_of
 from kilowait.core.control_characters import LINES, escaped
@@ -144,6 +145,7 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice]:
     if not advice.by_type:
         raise InputError(f"{advice.program}: {advice.dry_run}")
     margin_s = MARGIN_S if options.margin is None else options.margin * 60
+    advice = waiting_counted(advice, request, partitions, options.risk, margin_s)
     settings = PlanSettings(
         risk=options.risk,
         margin_s=margin_s,

@@ -11,7 +11,7 @@ from kilowait.cli import sbatch
 from kilowait.cli.main import main
 from kilowait.core.errors import ModelError
 from tests.support.advised import advised
-from tests.support.slurm_cluster import slurm
+from tests.support.slurm_cluster import slurm, until
 
 pytestmark = pytest.mark.slow
 JOB = '#!/bin/bash\n#SBATCH --job-name=mine\n#SBATCH --output=out\n{lines}\nsrun python train.py "$@"\n'
@@ -132,3 +132,26 @@ def test_a_busy_controller_does_not_hold_a_submission_up_for_long(here, capfd, m
     assert main(["sbatch", "job.sh"]) == 2
     assert "sbatch: not on this machine" in capfd.readouterr().err
     assert time.monotonic() - began_s < 5
+
+
+def test_the_live_queue_is_told_and_a_wait_decides_between_types(cluster, here, capfd):
+    cluster.cancel_all()
+    comment = "kilowait:0123456789abcdef;gpus=2;A100=3000,2000,3300"
+    for _ in range(2):
+        cluster.run("sbatch", "--gpus=a100:2", "-t60", f"--comment={comment}", "-o/dev/null", "--wrap=sleep 600")
+    waiting = cluster.run("sbatch", "--parsable", "--gpus=a100:2", "-t9", "-o/dev/null", "--wrap=sleep 1").strip()
+    until(lambda: cluster.run("squeue", "-h", "-t", "R").count("\n") == 2)
+    assert main(["advise", "--slurm", "--json", "--gpus=1", "--time=5"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    (job,) = report["waiting"]
+    assert (job["job_id"], job["gpus"], job["gpu_type"]) == (waiting, 2, "a100")
+    assert 1500 < job["wait_s"] < 3600
+    assert report["new_job"]["A6000"]["wait_s"] == 0
+    assert all(wait["wait_s"] > 1000 for pool, wait in report["new_job"].items() if pool.startswith("A100"))
+    assert [risk["probability"] < 0.2 for risk in report["limits"]] in ([], [True, True])
+    assert main(["advise", "--slurm"]) == 0
+    assert "Slurm's own plan" in capfd.readouterr().out
+    job_id, said = submitted(capfd, "--hold", "--gpus=1", "job.sh")
+    assert cluster.job(job_id)["TresPerJob"] == "gres:gpu:a6000:1"  # slower, and free
+    assert "A6000 is done first of 2 types that fit, its wait of 0 s counted" in said
+    cluster.cancel_all()

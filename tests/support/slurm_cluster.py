@@ -18,6 +18,7 @@ import pytest
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol")
 NODES = {"a0": "a100", "a1": "a100", "b0": "a6000", "b1": "a6000"}
+FEATURES = {"a100": "fast", "a6000": "big"}
 GPUS = 2
 CORES = 8
 PARTITIONS = """\
@@ -77,7 +78,7 @@ class SlurmCluster:
     def cancel_all(self):
         """Nothing of any job is left."""
         self.run("scancel", "--user=root")
-        _until(lambda: not self.run("squeue", "--noheader").strip(), "jobs that were cancelled are still there")
+        until(lambda: not self.run("squeue", "--noheader").strip(), "jobs that were cancelled are still there")
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def slurm(partitions=PARTITIONS, more="JobCompType=jobcomp/none"):
                 for node in NODES
             ]
             cluster = SlurmCluster(folder=folder, environment=environment)
-            _until(
+            until(
                 lambda: cluster.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T").split() == ["idle"] * len(NODES),
                 "the nodes do not come up",
                 folder,
@@ -130,7 +131,7 @@ def _written(folder, partitions, more):
         boards.append(f"NodeName={node} Name=gpu Type={gpu_type} File={folder}/{node}-gpu[0-{GPUS - 1}]")
         nodes.append(
             f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CORES} RealMemory=1000 "
-            f"Gres=gpu:{gpu_type}:{GPUS} State=UNKNOWN"
+            f"Gres=gpu:{gpu_type}:{GPUS} Feature={FEATURES[gpu_type]} State=UNKNOWN"
         )
     for part in ("state", "spool"):
         (folder / part).mkdir()
@@ -167,10 +168,10 @@ def _listens(configuration):
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    _until(answers, "slurmctld does not listen", configuration.parent)
+    until(answers, "slurmctld does not listen", configuration.parent)
 
 
-def _until(holds, complaint, folder=None, seconds=20):
+def until(holds, complaint="what was waited for does not come", folder=None, seconds=20):
     deadline_s = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline_s:

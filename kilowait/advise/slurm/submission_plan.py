@@ -159,7 +159,7 @@ def _why_type(advice: Advice, name: str, prefer: str, of: int) -> str:
     on = advice.by_type[name]
     if prefer != "finish":
         return f"{name} takes the least {prefer} of {of} types that fit"
-    waiting = f", its wait of {written_time(on.wait.wait_s)} counted" if on.wait else ", waits not counted"
+    waiting = f", its wait of {on.wait.wait_s:.0f} s counted" if on.wait else ", waits not counted"
     return f"{name} is done first of {of} types that fit{waiting}"
 
 
