@@ -34,9 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+SLURM = ("sbatch", "srun")
+"""Commands whose options are mostly another program's."""
+
+
 def _run(words: list[str]) -> int:
     """Read the options and run a command; raises MissingExtra for a library that only an extra brings."""
     try:
+        if words[:1] and words[0] in SLURM:
+            return int(import_module("kilowait.cli.sbatch").run_words(words[0], words[1:]))
         args = _parse(words)
         code: int = args.run(args)
     except ModuleNotFoundError as error:
@@ -65,6 +71,16 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "predict", "predict the run time and energy of a script on each device type", words)
     _add(commands, "compare", "predictions of several scripts side by side, on each device type", words)
     _add(commands, "simulate", "run a list of jobs through a policy on a cluster of mixed GPUs", words)
+    for name, text in (("sbatch", "a batch job"), ("srun", "a command")):
+        _add(
+            commands,
+            name,
+            f"submit {text} to Slurm with the time limit, GPU type and comment that are predicted",
+            words,
+        )
+    _add(
+        commands, "advise", "when the jobs of Slurm's queue are expected to start, and what a new one would get", words
+    )
     remote.add_commands(commands)
     backup.add_commands(commands)
     handover.add_commands(commands)

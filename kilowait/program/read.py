@@ -34,7 +34,7 @@ class JobReading:
     """A job's source as it was read: where from, what was left out and why, what it takes as installed.
 
     `notes` say what its text may lack: an import that is not followed, a file that was not given. `command` are the
-    words by which a launcher starts it.
+    words by which a launcher starts it, `beside` what else the same script takes its time with.
     """
 
     name: str
@@ -43,6 +43,7 @@ class JobReading:
     installed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -110,7 +111,9 @@ def read_followed(followed: Followed, name: str, arguments: Sequence[str] = ()) 
     environment = {key: value for key, value in start.environment.items() if key.isidentifier()}
     source = reading.source.within(environment, start.folder)
     notes = (*reading.notes, *start.notes)
-    return replace(reading, name=name, source=source, notes=notes, command=(*start.words, *_total(start)))
+    return replace(
+        reading, name=name, source=source, notes=notes, command=(*start.words, *_total(start)), beside=start.beside
+    )
 
 
 def _beside(folder: Path, modules: Sequence[str], arguments: Sequence[str]) -> list[str]:

@@ -286,3 +286,23 @@ def test_a_source_keeps_its_environment(folder):
     other = read_command(["torchrun", "--nproc_per_node", "2", "train.py"], folder).source
     assert type(source).from_json(source.to_json()) == source
     assert source.content_hash != other.content_hash
+
+
+@pytest.mark.parametrize(
+    ("script", "beside"),
+    [
+        ("python train.py\n", []),
+        ("for name in one; do echo $name; done\npython train.py\n", []),
+        ("while read line; do echo $line; done < list\nsrun python train.py\n", []),
+        ("python src/run.py; python train.py\n", ["src/run.py"]),
+        ("for seed in 1 2 3; do python train.py --seed $seed; done\n", ["a loop of 3 runs"]),
+        ("for ((i = 0; i < 3; i++)); do\n  python train.py\ndone\n", ["a loop of an unknown number of runs"]),
+        ("while true; do python train.py; done\n", ["a loop that runs while true"]),
+        ("if [ 1 = 2 ]; then for i in 1 2; do python src/run.py; done; fi\npython train.py\n", []),
+    ],
+)
+def test_what_a_script_runs_beside_the_program_is_told(folder: Path, script: str, beside: list[str]) -> None:
+    (folder / "job.sh").write_text("#!/bin/sh\n" + script)
+    found = read_file("job.sh").beside
+    assert len(found) == len(beside)
+    assert all(part in text for part, text in zip(beside, found, strict=True))

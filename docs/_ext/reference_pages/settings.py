@@ -20,6 +20,8 @@ VARIABLES = {
     "KILOWAIT_URL": "where the service is, for the commands that speak to it (else `--url`, else http://127.0.0.1:8000)",
     "KILOWAIT_TOKEN": "the token for it (else `--token`, which other users of the host can see)",
     "KILOWAIT_GPUS": "a file of your own GPU types (else `--gpu-file`): [](../how-to/add-a-gpu-type.md)",
+    "KILOWAIT_ADVICE": "the folder in which `kilowait sbatch` keeps what it predicted, by id "
+    "(default: `~/.local/state/kilowait/advice`)",
     "KILOWAIT_CACHE": "the folder for the unpacked language model and for compiled kernels "
     "(default: `~/.cache/kilowait`)",
     "KILOWAIT_ALIGN_API_KEY": "the key of the chat endpoint, for rewriting sources by `pipelines.alignment` alone",

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 
 from kilowait.core.errors import SourceError
 from kilowait.program.launch.accelerate import ReadText
+from kilowait.program.launch.batch_head import BatchHead, batch_head
 from kilowait.program.launch.command import Surroundings, follow
 from kilowait.program.launch.known_commands import SHELL_SCRIPTS, SHELLS
 from kilowait.program.launch.shell_text import commands
 from kilowait.program.launch.shell_variables import JOB, Variables
 from kilowait.program.launch.shell_words import words_of
-from kilowait.program.launch.slurm import BatchHead, batch_head
 from kilowait.program.launch.start import Start
 
 _DEEPEST = 5
@@ -47,6 +47,7 @@ class ShellScript:
     starts: list[tuple[str, Start]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     branches: list[bool | None] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
     count: int = 0
 
 
@@ -82,10 +83,11 @@ def _chosen(script: ShellScript, path: str) -> Start:
         notes.append(f"{path} starts {start.program} ({where}), which is predicted, and {shown}, which is not")
     if script.head and script.head.limit:
         notes.append(f"Slurm ends it after {script.head.limit}")
+    beside = (*start.beside, *(f"{place}: {other.program}" for place, other in script.starts if other is not start))
     head = script.head
     words = (*(head.words if head else ()), *start.words)
     gpus = max(start.gpus, head.gpus_per_node * head.nodes if head else 0)
-    return replace(start, notes=tuple(dict.fromkeys(notes)), words=words, gpus=gpus)
+    return replace(start, notes=tuple(dict.fromkeys(notes)), words=words, gpus=gpus, beside=beside)
 
 
 def _run(script: ShellScript, path: str, text: str) -> None:
@@ -114,13 +116,20 @@ def _command(script: ShellScript, where: str, command: str) -> None:
     if first in ("if", "elif", "else", "fi", "while", "until", "case", "esac", "done", "}", ")", ""):
         _control(script, first, rest)
         return
+    if first == "for":
+        script.loops.append(f"{where}: a loop of an unknown number of runs")
     if False in script.branches:
         return
     if loop := _LOOP.match(command):
         values = words_of(loop[2], script.variables)
         script.variables.values[loop[1]] = values[0] if values else ""
+        script.loops[-1] = (
+            "" if len(values) == 1 else f"{where}: a loop of {len(values) or 'an unknown number of'} runs"
+        )
         if len(values) > 1:
             script.notes.append(f"{where}: a loop of {len(values)} runs, of which one is predicted")
+        return
+    if first == "for":
         return
     _simple(script, where, command.lstrip("(").strip() if command.startswith("(") else command)
 
@@ -140,6 +149,10 @@ def _control(script: ShellScript, word: str, rest: str) -> None:
         _branch(script, word)
     elif word == "fi" and script.branches:
         script.branches.pop()
+    elif word in ("while", "until"):
+        script.loops.append(f"a loop that runs {word} {rest[:40].strip()}")
+    elif word == "done" and script.loops:
+        script.loops.pop()
 
 
 _COMPARED: dict[str, Callable[[str, str], bool]] = {
@@ -239,7 +252,9 @@ def _start(script: ShellScript, where: str, words: list[str]) -> None:
     program = start.program if start.is_module else _relative(start.program, ".")
     folder = start.folder if start.folder != "." else folder
     arguments = tuple(_unjobbed(word) for word in start.arguments)
-    script.starts.append((where, replace(start, program=program, folder=folder, arguments=arguments)))
+    beside = (*start.beside, *filter(None, script.loops))
+    start = replace(start, program=program, folder=folder, arguments=arguments, beside=beside)
+    script.starts.append((where, start))
 
 
 def _unjobbed(word: str) -> str:

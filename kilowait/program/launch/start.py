@@ -13,7 +13,8 @@ class Start:
     `program` is a path as it was written, or with `is_module` a dotted name; `folder` is the working folder relative to
     where the command was given. `processes` are all of them on `nodes`, `environment` what the first of them sees,
     `gpus` those of all nodes where something else than the number of processes says so (0: nothing does).
-    `words` are the command as it was understood, without variables, and `notes` what was left aside.
+    `words` are the command as it was understood, without variables, and `notes` what was left aside. `beside` is what
+    the same script runs too, or how often it runs this, so that its time is not the program's alone.
     """
 
     program: str
@@ -26,6 +27,7 @@ class Start:
     gpus: int = 0
     words: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 def ranks(processes: int, nodes: int, port: str = "") -> dict[str, str]:

@@ -1,0 +1,38 @@
+"""What was advised, by its id: a file each, so that a job that has ended can be compared with all of it."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kilowait.advise.advice import Advice
+from kilowait.files.atomic import write_text
+
+VARIABLE = "KILOWAIT_ADVICE"
+
+
+def ledger_folder(environment: Mapping[str, str]) -> Path:
+    """Where it is kept: what KILOWAIT_ADVICE names, else below the user's state."""
+    if given := environment.get(VARIABLE):
+        return Path(given)
+    state = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME") or Path.home()) / ".local" / "state"
+    return Path(state) / "kilowait" / "advice"
+
+
+def keep(advice: Advice, folder: Path) -> Path:
+    """Write it down; raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{advice.advice_id}.json"
+    record = {**advice.to_dict(), "advised_s": time.time(), "vector": [round(part, 6) for part in advice.vector]}
+    write_text(path, json.dumps(record))
+    return path
+
+
+def kept(advice_id: str, folder: Path) -> Mapping[str, Any] | None:
+    """What was advised, None where it is not (or no longer) written down."""
+    try:
+        record: Mapping[str, Any] = json.loads((folder / f"{advice_id}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return record

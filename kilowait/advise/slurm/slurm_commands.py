@@ -1,0 +1,28 @@
+"""Slurm's own commands, asked for what they know: quickly, or not at all."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from kilowait.core.errors import ServiceError
+
+WITHIN_S = 10.0
+"""A controller that is busy answers in seconds; one that is down makes its commands wait for minutes."""
+
+
+def output_of(words: Sequence[str], within_s: float = WITHIN_S) -> str:
+    """What a command prints; raises ServiceError, naming it, where it is missing, fails or takes too long."""
+    if shutil.which(words[0]) is None:
+        raise ServiceError(f"{words[0]}: not on this machine; run this where Slurm's commands are")
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, errors="replace", timeout=within_s, env={**os.environ, "TZ": "UTC0"}
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(
+            f"{words[0]}: no answer in {within_s:g} s; is Slurm's controller up? scontrol ping"
+        ) from error
+    if done.returncode != 0:
+        raise ServiceError(f"{words[0]}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'failed'}")
+    return done.stdout

@@ -1,0 +1,248 @@
+"""What kilowait adds to a submission: a time limit, a GPU type, a comment. What the user set stays as it is."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kilowait.advise.advice import Advice
+from kilowait.advise.job_comment import written
+from kilowait.advise.limit_quantile import MARGIN_S, RISK, TimeLimit, time_limit
+from kilowait.advise.slurm.batch_request import GPU_OPTIONS, BatchRequest, GivenOption
+from kilowait.advise.slurm.partitions import GpuBoards, SlurmPartition, satisfies
+from kilowait.advise.slurm.slurm_time import seconds_of, written_time
+from kilowait.core.hardware import canonical, is_known
+
+PREFERENCES = ("finish", "energy", "cost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """`risk` that the limit ends the job, `margin_s` for what is not predicted, what the best type is, `force`."""
+
+    risk: float = RISK
+    margin_s: float = MARGIN_S
+    margin_given: bool = False
+    prefer: str = "finish"
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addition:
+    """One option that is added at a place of the user's words, and why."""
+
+    word: str
+    why: str
+    at: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionPlan:
+    """The additions to a request, what was decided against and why, the type that was chosen and the limit."""
+
+    request: BatchRequest
+    additions: tuple[Addition, ...] = ()
+    notes: tuple[str, ...] = ()
+    gpu_type: str | None = None
+    limit: TimeLimit | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The words for Slurm's own command."""
+        words = list(self.request.words)
+        if self.request.command == "sbatch":
+            words = _without_dashes(self.request)
+        for addition in sorted(self.additions, key=lambda addition: addition.at)[::-1]:
+            words.insert(addition.at, addition.word)
+        return words
+
+
+def _without_dashes(request: BatchRequest) -> list[str]:
+    """The words without the `--` between the script and its arguments."""
+    return [*request.words[: request.options_end], *filter(None, [request.script]), *request.arguments]
+
+
+def boards_of(request: BatchRequest, partitions: Iterable[SlurmPartition]) -> dict[str, GpuBoards]:
+    """The GPU types of the catalogue that the job may get, each with all boards that there are of it."""
+    found: dict[str, GpuBoards] = {}
+    seen: set[tuple[str, str]] = set()
+    for partition in partitions:
+        for node in partition.nodes:
+            if not node.up or not satisfies(request.value("constraint"), node.features):
+                continue
+            for boards in node.boards:
+                if boards.gpu_type is None or (node.name, boards.gpu_type) in seen:
+                    continue
+                seen.add((node.name, boards.gpu_type))
+                known = found.get(boards.gpu_type)
+                found[boards.gpu_type] = replace(boards, count=boards.count + (known.count if known else 0))
+    named = request.gpu_type
+    if named is None:
+        return found
+    return {name: boards for name, boards in found.items() if boards.word == named or canonical_or_none(named) == name}
+
+
+def canonical_or_none(name: str) -> str | None:
+    """The catalogue's name, None for a type that it lacks."""
+    return canonical(name) if is_known(name) else None
+
+
+def plan(
+    request: BatchRequest,
+    advice: Advice,
+    partitions: Sequence[SlurmPartition],
+    settings: PlanSettings,
+) -> SubmissionPlan:
+    """What is added; nothing that the user set is, unless forced."""
+    boards = boards_of(request, partitions)
+    fitting = [name for name in advice.that_fit(boards or advice.by_type) if _enough(boards, name, advice.gpus)]
+    notes = _memory_notes(advice, boards)
+    chosen, typed, why_not = _type_addition(request, advice, boards, fitting, settings)
+    types = [chosen] if chosen else fitting
+    limit, timed, no_limit = _time_addition(request, advice, types, partitions, settings)
+    commented = _comment_addition(request, advice, settings)
+    return SubmissionPlan(
+        request=request,
+        additions=tuple(addition for addition in (timed, typed, commented) if addition),
+        notes=(*notes, *why_not, *no_limit),
+        gpu_type=chosen,
+        limit=limit,
+    )
+
+
+def _enough(boards: Mapping[str, GpuBoards], name: str, gpus: int) -> bool:
+    return not boards or boards[name].count >= gpus
+
+
+def _memory_notes(advice: Advice, boards: Mapping[str, GpuBoards]) -> list[str]:
+    small = [name for name in boards if name in advice.by_type and name not in advice.that_fit([name])]
+    return [f"too little memory on {', '.join(small)}"] if small else []
+
+
+def _type_addition(
+    request: BatchRequest,
+    advice: Advice,
+    boards: Mapping[str, GpuBoards],
+    fitting: Sequence[str],
+    settings: PlanSettings,
+) -> tuple[str | None, Addition | None, list[str]]:
+    """(the type that the job will get where that is known, the option that says so, why there is none)."""
+    if request.gpu_type is not None and not settings.force:
+        return (fitting[0] if len(fitting) == 1 else None), None, []
+    if not boards or not fitting:
+        return None, None, [] if not boards else ["no type of these partitions is predicted to fit: none is named"]
+    if len(boards) == 1:
+        return fitting[0], None if request.gpu_option else _new_gpus(boards[fitting[0]], fitting[0], advice), []
+    if request.value("constraint") and boards[fitting[0]].by_feature and not settings.force:
+        return None, None, ["a constraint was given: no type is added to it"]
+    if "nodelist" in request and not settings.force:
+        return None, None, ["nodes were named: no type is added"]
+    given = {option.name: option for option in request.options if option.name in GPU_OPTIONS}
+    if len(given) > 1:
+        return None, None, [f"GPUs are asked for by {' and '.join(f'--{name}' for name in given)}: no type is added"]
+    best = min(fitting, key=lambda name: _rank(advice, name, settings.prefer))
+    why = _why_type(advice, best, settings.prefer, len(fitting))
+    return best, _with_type(request.gpu_option, boards[best], best, advice, why), []
+
+
+def _rank(advice: Advice, name: str, prefer: str) -> tuple[float, float]:
+    on = advice.by_type[name]
+    finish_s = on.prediction.runtime_s + (on.wait.wait_s if on.wait else 0.0)
+    first = {
+        "finish": finish_s,
+        "energy": on.prediction.energy_kwh,
+        "cost": float(on.cost.get("amount", math.inf)),
+    }[prefer]
+    return first, finish_s
+
+
+def _why_type(advice: Advice, name: str, prefer: str, of: int) -> str:
+    on = advice.by_type[name]
+    if prefer != "finish":
+        return f"{name} takes the least {prefer} of {of} types that fit"
+    waiting = f", its wait of {on.wait.wait_s:.0f} s counted" if on.wait else ", waits not counted"
+    return f"{name} is done first of {of} types that fit{waiting}"
+
+
+def _new_gpus(boards: GpuBoards, name: str, advice: Advice) -> Addition:
+    return _with_type(None, boards, name, advice, "the program runs on a GPU, and none was asked for")
+
+
+def _with_type(option: GivenOption | None, boards: GpuBoards, name: str, advice: Advice, why: str) -> Addition:
+    if boards.by_feature:
+        return Addition(word=f"--constraint={boards.word}", why=why)
+    if option is None:
+        word = f"{boards.word}:{advice.gpus}" if boards.word else str(advice.gpus)
+        return Addition(word=f"--gpus={word}", why=why)
+    return Addition(word=f"--{option.name}={_typed(option, boards.word)}", why=why, at=option.end)
+
+
+def _typed(option: GivenOption, word: str) -> str:
+    """The option's value with the type in it."""
+    if option.name != "gres":
+        return f"{word}:{option.value.rpartition(':')[2]}"
+    parts = []
+    for part in option.value.split(","):
+        name, _, rest = part.partition(":")
+        count = rest.rpartition(":")[2] or "1"
+        parts.append(f"{name}:{word}:{count}" if name in ("gpu", "gres/gpu") else part)
+    return ",".join(parts)
+
+
+def _time_addition(
+    request: BatchRequest,
+    advice: Advice,
+    types: Sequence[str],
+    partitions: Sequence[SlurmPartition],
+    settings: PlanSettings,
+) -> tuple[TimeLimit | None, Addition | None, list[str]]:
+    """(the limit that is right, the option that sets it, why none does)."""
+    finite = [partition.most_s for partition in partitions]
+    most_s = max(finite) if finite and max(finite) < math.inf else None
+    predictions = [advice.by_type[name].prediction for name in types if name in advice.by_type]
+    limit = time_limit(predictions, settings.risk, settings.margin_s, most_s)
+    if limit is None:
+        return None, None, ["no interval is known for the run time: no time limit is set"]
+    notes = _limit_notes(limit, predictions, settings.risk)
+    if "time" in request and not settings.force:
+        return limit, None, [*notes, *_own_limit_notes(request.value("time") or "", limit, settings)]
+    if advice.beside and not settings.margin_given:
+        what = "; ".join(advice.beside[:3])
+        return limit, None, [*notes, f"no time limit is set: the script also has {what}; say how long with --margin"]
+    share = f"{1 - settings.risk:.3g} of such runs end within it"
+    why = f"{share}, {settings.margin_s / 60:g} min for what is not predicted among it"
+    at = request.options_end if settings.force else 0
+    return limit, Addition(word=f"--time={written_time(limit.seconds)}", why=why, at=at), notes
+
+
+def _limit_notes(limit: TimeLimit, predictions: Iterable[object], risk: float) -> list[str]:
+    if not limit.capped:
+        return []
+    return [
+        f"the partition ends jobs after {written_time(limit.seconds)}, and {written_time(limit.wanted_s)} would be "
+        f"right for a risk of {risk:g}: it may be ended there; save checkpoints, or name a longer partition"
+    ]
+
+
+def _own_limit_notes(given: str, limit: TimeLimit, settings: PlanSettings) -> list[str]:
+    """Whether the user's own limit is likely to end the job; of a limit that is too long its price."""
+    seconds = seconds_of(given)
+    if seconds is None:
+        return []
+    if seconds < limit.wanted_s:
+        return [
+            f"its own limit {given} is short: {written_time(limit.wanted_s)} would be right for a risk of "
+            f"{settings.risk:g}"
+        ]
+    if seconds > 2 * limit.wanted_s:
+        return [
+            f"its own limit {given} is long: {written_time(limit.wanted_s)} is enough for a risk of "
+            f"{settings.risk:g}, and a shorter job may start earlier"
+        ]
+    return []
+
+
+def _comment_addition(request: BatchRequest, advice: Advice, settings: PlanSettings) -> Addition | None:
+    if "comment" in request and not settings.force:
+        return None
+    at = request.options_end if settings.force else 0
+    return Addition(word=f"--comment={written(advice)}", why="joins the job to its prediction once it has ended", at=at)

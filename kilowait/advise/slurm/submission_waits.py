@@ -1,0 +1,41 @@
+"""When a job would start on each type if it were submitted now, by the live queue."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kilowait.advise.advice import Advice, ExpectedWait
+from kilowait.advise.limit_quantile import time_limit
+from kilowait.advise.slurm.batch_request import BatchRequest
+from kilowait.advise.slurm.partitions import SlurmPartition, ask_partitions
+from kilowait.advise.slurm.queue_cluster import queue_cluster
+from kilowait.advise.slurm.queue_outlook import NewJob, new_job_waits
+from kilowait.advise.slurm.slurm_queue import ask_queue
+from kilowait.advise.slurm.slurm_time import seconds_of
+from kilowait.core.errors import ServiceError
+
+
+def waiting_counted(
+    advice: Advice, request: BatchRequest, partitions: Sequence[SlurmPartition], risk: float, margin_s: float
+) -> Advice:
+    """The advice with the wait on each type; as it was where the queue cannot be read."""
+    if not partitions:
+        return advice
+    try:
+        found = queue_cluster(ask_partitions().values(), ask_queue())
+    except ServiceError:
+        return advice
+    names = [partition.name for partition in partitions]
+    allowed = found.allowed(names, request.gpu_type or "", request.value("constraint") or "")
+    limit = time_limit([on.prediction for on in advice.by_type.values()], risk, margin_s, None)
+    own_s = seconds_of(request.value("time") or "")
+    limit_s = own_s or (limit.seconds if limit else math.inf)
+    nodes = int(first) if (first := (request.value("nodes") or "1").partition("-")[0]).isdigit() else 1
+    new = NewJob(gpus=advice.gpus, nodes=nodes, allowed=allowed, limit_s=limit_s)
+    waits: dict[str, ExpectedWait] = {}
+    for pool, wait in new_job_waits(found, new).items():
+        gpu_type = found.pools[pool].gpu_type
+        waits[gpu_type] = min(wait, waits.get(gpu_type, wait), key=lambda one: one.wait_s)
+    return replace(
+        advice, by_type={name: replace(on, wait=waits.get(name, on.wait)) for name, on in advice.by_type.items()}
+    )

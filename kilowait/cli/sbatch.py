@@ -1,0 +1,224 @@
+"""`kilowait sbatch` and `kilowait srun`: Slurm's own commands with a time limit, a GPU type and a comment added.
+
+What cannot be predicted is submitted as it is, with one line that says why: no submission is ever refused here.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from kilowait.advise.advice import Advice
+from kilowait.advise.asking import AdviceQuestion
+from kilowait.advise.asking_either import advice_of
+from kilowait.advise.ledger import keep, ledger_folder
+from kilowait.advise.limit_quantile import MARGIN_S, RISK
+from kilowait.advise.slurm.batch_request import BatchRequest, read_words, script_text, with_script
+from kilowait.advise.slurm.job_program import python_of_job, read_job
+from kilowait.advise.slurm.partitions import SlurmPartition, ask_partitions, meant
+from kilowait.advise.slurm.submission_plan import PREFERENCES, PlanSettings, SubmissionPlan, boards_of, plan
+from kilowait.advise.slurm.submission_waits import waiting_counted
+from kilowait.cli.advice_text import advice_table
+from kilowait.cli.costs import add_price_option, cost_of, prices_of
+from kilowait.core.control_characters import LINES, escaped
+from kilowait.core.errors import InputError, KilowaitError, ServiceError
+
+EXAMPLE = """\
+examples:
+  kilowait sbatch job.sh
+  kilowait sbatch --gpus=2 --partition=long job.sh -- --epochs 30
+  kilowait sbatch --why job.sh
+  kilowait sbatch --risk 0.01 --wrap="python train.py"
+  kilowait srun --gpus=1 python train.py
+
+Every other option is sbatch's or srun's own and is passed on as it is; what follows the script is the script's.
+Nothing that you set is changed: an option, an SBATCH_* variable or an #SBATCH line. Without a prediction, and where
+Slurm refuses what was added, the job is submitted as you wrote it, with a warning.
+"""
+REFUSED = "Batch job submission failed"
+_SWITCHES = ("--why", "--force", "--json")
+_VALUES = ("--risk", "--margin", "--prefer", "--gpu-prices")
+
+
+def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> None:
+    """Declare kilowait's own options; those of Slurm's command are not declared anywhere."""
+    parser.epilog = EXAMPLE
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--why", action="store_true", help="show what would be added and why; submit nothing")
+    add("--force", action="store_true", help="let what kilowait finds win over what you set")
+    add("--json", action="store_true", help="with --why: one JSON object")
+    risk = "how likely the time limit may end the job (default: %(default)g)"
+    add("--risk", type=float, default=RISK, metavar="SHARE", help=risk)
+    margin = f"minutes for what is not predicted: copies, compiling, other programs (default: {MARGIN_S / 60:g})"
+    add("--margin", type=float, metavar="MIN", help=margin)
+    add("--prefer", choices=PREFERENCES, default="finish", help="the best type (default: the one that is done first)")
+    add_price_option(parser)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """kilowait's options and the words that are Slurm's."""
+
+    options: argparse.Namespace
+    request: BatchRequest
+    stdin: str | None = None
+
+
+def run_words(command: str, words: Sequence[str]) -> int:
+    """Run `sbatch` or `srun` with these words; its exit code."""
+    call = _call(command, words)
+    if command == "srun" and "SLURM_JOB_ID" in os.environ:  # a step of a job that runs already
+        return _submit(call, SubmissionPlan(request=call.request))
+    try:
+        planned, advice = _planned(call)
+    except (KilowaitError, OSError) as error:
+        sys.stderr.write(f"kilowait: warning: not predicted, so nothing is added: {escaped(str(error), LINES)}\n")
+        return 1 if call.options.why else _submit(call, SubmissionPlan(request=call.request))
+    if call.options.why and call.options.json:
+        sys.stdout.write(json.dumps(_report(planned, advice), indent=1) + "\n")
+        return 0
+    (sys.stdout if call.options.why else sys.stderr).write(advice_table(advice) + _decisions(planned))
+    if call.options.why:
+        return 0
+    _keep(advice)
+    return _submit(call, planned)
+
+
+def _call(command: str, words: Sequence[str]) -> _Call:
+    """Kilowait's own options, wherever they stand before the script, and the rest; raises InputError."""
+    parser = argparse.ArgumentParser(prog=f"kilowait {command}", allow_abbrev=False)
+    add_arguments(parser)
+    if words[:1] and words[0] in ("-h", "--help"):
+        parser.parse_args(["--help"])
+    own, rest = [], list[str]()
+    at = 0
+    while at < len(words):
+        name = words[at].partition("=")[0]
+        if read_words(command, [*rest, words[at]], {}).script:
+            break
+        if name in _SWITCHES or (name in _VALUES and "=" in words[at]):
+            own.append(words[at])
+        elif name in _VALUES:
+            own += words[at : at + 2]
+            at += 1
+        else:
+            rest.append(words[at])
+        at += 1
+    options = parser.parse_args(own)
+    request = read_words(command, [*rest, *words[at:]], os.environ)
+    return _with_text(_Call(options=options, request=request))
+
+
+def _with_text(call: _Call) -> _Call:
+    request = call.request
+    if request.command == "srun" or "wrap" in request:
+        return call
+    if not request.script:
+        stdin = sys.stdin.read()
+        return replace(call, request=with_script(request, stdin), stdin=stdin)
+    return replace(call, request=with_script(request, script_text(Path(request.script))))
+
+
+def _planned(call: _Call) -> tuple[SubmissionPlan, Advice]:
+    """What is added, and the advice that it rests on; raises what keeps from predicting."""
+    request, options = call.request, call.options
+    if request.several:
+        raise InputError("a heterogeneous job has several programs")
+    partitions, note = _partitions(request)
+    reading = read_job(request)
+    boards = boards_of(request, partitions)
+    interpreter, no_python = python_of_job(request, os.environ)
+    question = AdviceQuestion(
+        reading=reading,
+        gpu_types=tuple(boards),
+        root=request.folder.absolute(),
+        interpreter=interpreter,
+        cost=partial(_cost, prices_of(options)),
+    )
+    advice = advice_of(question, os.environ)
+    if not advice.by_type:
+        raise InputError(f"{advice.program}: {advice.dry_run}")
+    margin_s = MARGIN_S if options.margin is None else options.margin * 60
+    advice = waiting_counted(advice, request, partitions, options.risk, margin_s)
+    settings = PlanSettings(
+        risk=options.risk,
+        margin_s=margin_s,
+        margin_given=options.margin is not None,
+        prefer=options.prefer,
+        force=options.force,
+    )
+    planned = plan(request, advice, partitions, settings)
+    return replace(planned, notes=(*filter(None, (note, no_python)), *planned.notes)), advice
+
+
+def _partitions(request: BatchRequest) -> tuple[list[SlurmPartition], str]:
+    """The partitions that the job may go to; none, and why, where Slurm does not say."""
+    try:
+        found = meant(ask_partitions(), request.value("partition"))
+    except ServiceError as error:
+        return [], str(error)
+    return found, "" if found else "Slurm tells of no partition that it could go to"
+
+
+def _cost(prices: object, prediction: object, name: str, gpus: int) -> dict[str, object]:
+    return cost_of(prediction, name, gpus, prices)  # type: ignore[arg-type]
+
+
+def _keep(advice: Advice) -> None:
+    try:
+        keep(advice, ledger_folder(os.environ))
+    except OSError as error:
+        sys.stderr.write(f"kilowait: warning: the prediction is not kept for later: {error}\n")
+
+
+def _decisions(planned: SubmissionPlan) -> str:
+    lines = [f"  adds {addition.word}  ({addition.why})" for addition in planned.additions]
+    lines += [f"  note: {note}" for note in planned.notes]
+    return "\n".join(lines or ["  adds nothing: you set all of it"]) + "\n"
+
+
+def _report(planned: SubmissionPlan, advice: Advice) -> dict[str, object]:
+    return {
+        "advice": advice.to_dict(),
+        "adds": [{"word": addition.word, "why": addition.why} for addition in planned.additions],
+        "notes": list(planned.notes),
+        "command": [planned.request.command, *planned.words],
+        "gpu_type": planned.gpu_type,
+        "limit_s": planned.limit.seconds if planned.limit else None,
+    }
+
+
+def _submit(call: _Call, planned: SubmissionPlan) -> int:
+    """Slurm's own command; where it refuses what was added, once more without."""
+    command = planned.request.command
+    try:
+        if command == "srun":
+            return subprocess.run([command, *planned.words]).returncode
+        code, refused = _sbatch([command, *planned.words], call.stdin)
+        if refused and planned.additions:
+            sys.stderr.write("kilowait: warning: Slurm refuses what was added; submitted as it was written\n")
+            code, _ = _sbatch([command, *replace(planned, additions=()).words], call.stdin)
+        return code
+    except FileNotFoundError as error:
+        raise InputError(f"{command}: not on this machine; run this where Slurm's commands are") from error
+
+
+def _sbatch(words: Sequence[str], stdin: str | None) -> tuple[int, bool]:
+    """(exit code, whether Slurm refused the submission); what it writes is passed on."""
+    given = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    with subprocess.Popen(words, stdin=given, stderr=subprocess.PIPE, text=True, errors="replace") as running:
+        assert running.stderr is not None
+        if running.stdin is not None:
+            running.stdin.write(stdin or "")
+            running.stdin.close()
+        refused = False
+        for line in running.stderr:
+            refused = refused or REFUSED in line
+            sys.stderr.write(line)
+    return running.returncode, refused and running.returncode != 0

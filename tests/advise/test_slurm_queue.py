@@ -1,0 +1,117 @@
+"""Slurm's queue in kilowait's state machine."""
+
+import dataclasses
+import math
+
+import pytest
+
+from kilowait.advise.slurm.partitions import read_partitions
+from kilowait.advise.slurm.queue_cluster import queue_cluster
+from kilowait.advise.slurm.queue_outlook import NewJob, expected_waits, limit_risks, new_job_waits
+from kilowait.advise.slurm.slurm_queue import COLUMNS, SEPARATOR, expanded, read_queue
+
+SINFO = """\
+a0|main*|2:00:00|1:00:00|mixed|gpu:a100:2|fast
+a1|main*|2:00:00|1:00:00|mixed|gpu:a100:2|fast
+b0|main*|2:00:00|1:00:00|idle|gpu:a6000:2|big
+a0|long|2-00:00:00|n/a|idle|gpu:a100:2|fast
+"""
+PLAIN = dict.fromkeys(COLUMNS, "N/A") | {"UserName": "me", "Partition": "main", "NumNodes": "1", "NumTasks": "1"}
+
+
+def row(job_id, state="PENDING", limit="10:00", **more):
+    """A line of squeue's."""
+    names = {name.replace("-", "_"): name for name in COLUMNS}
+    given = {"JobArrayID": job_id, "State": state, "TimeLimit": limit, "TimeUsed": "0:00", "PriorityLong": "1"}
+    given |= {names[name]: value for name, value in more.items()}
+    return SEPARATOR.join({**PLAIN, **given}[column] for column in COLUMNS)
+
+
+def queue(*rows):
+    return queue_cluster(read_partitions(SINFO).values(), read_queue("\n".join(rows)))
+
+
+def running(job_id, gpus, node, **more):
+    return row(job_id, "RUNNING", tres_per_job=f"gres:gpu:{gpus}", NodeList=node, **more)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "names"),
+    [
+        ("", []), ("a0", ["a0"]), ("a[0-2,7],b1", ["a0", "a1", "a2", "a7", "b1"]),
+        ("n[008-010]", ["n008", "n009", "n010"]), ("r[1-2]n[1-2]", ["r1n1", "r1n2", "r2n1", "r2n2"]),
+    ],
+)  # fmt: skip
+def test_lists_of_hosts(hosts, names):
+    assert expanded(hosts) == names
+
+
+def test_gpus_are_counted_by_job_node_and_task():
+    rows = [
+        row("1", tres_per_job="gres:gpu:a100:3"),
+        row("2", tres_per_node="gres:gpu:2", NumNodes="2"),
+        row("3", tres_per_task="gres/gpu:a6000=1", NumTasks="4"),
+        row("4_7", tres_per_node="gres:gpu", Feature="fast|big", Comment="a,b|c"),
+        row("5"),
+    ]
+    jobs = read_queue("\n".join(rows))
+    assert [(job.gpus, job.gpu_word) for job in jobs] == [(3, "a100"), (4, ""), (4, "a6000"), (1, ""), (0, "")]
+    assert (jobs[3].job_id, jobs[3].constraint, jobs[3].comment) == ("4_7", "fast|big", "a,b|c")
+
+
+def test_pools_are_told_apart_by_the_partitions_that_lead_to_them():
+    found = queue()
+    assert {name: dict(pool.nodes) for name, pool in found.pools.items()} == {
+        "A100 in long+main": {"a0": 2}, "A100 in main": {"a1": 2}, "A6000": {"b0": 2},
+    }  # fmt: skip
+    assert found.allowed(["long"], "", "") == {"A100 in long+main"}
+    assert found.allowed(["main"], "a100", "") == {"A100 in long+main", "A100 in main"}
+    assert found.allowed(["main"], "", "big") == {"A6000"}
+
+
+def test_a_job_waits_until_the_one_before_it_ends_and_none_takes_longer_than_its_limit():
+    comment = "kilowait:0123456789abcdef;gpus=2;A6000=300,299,301"
+    found = queue(
+        running("1", "a6000:2", "b0", TimeUsed="1:00", Comment=comment),
+        row("2", tres_per_job="gres:gpu:a6000:2", limit="2:00", PriorityLong="5", Comment=comment),
+        row("3", tres_per_job="gres:gpu:a6000:2", PriorityLong="9"),
+        row("4", Reason="JobHeldUser", tres_per_job="gres:gpu:a6000:2"),
+    )
+    waits = expected_waits(found)
+    assert waits["3"].wait_s == pytest.approx(240, abs=2)  # of 300 s one minute is over
+    assert waits["2"].low_s > 240
+    assert waits["2"].high_s <= 246 + 600  # the limit of the job before it
+    assert found.left_out == {"4": "waits for something else: JobHeldUser"}
+    assert found.cluster.free["A6000"] == 0
+
+
+def test_a_short_job_is_let_in_before_a_wide_one_where_it_delays_nothing():
+    found = queue(
+        running("1", "a100:2", "a1", limit="60:00"),
+        row("2", tres_per_job="gres:gpu:a100:4", NumNodes="2", PriorityLong="9"),
+    )
+    waits = new_job_waits(found, NewJob(gpus=2, nodes=1, allowed=frozenset(["A100 in long+main"]), limit_s=300))
+    assert waits["A100 in long+main"].wait_s == 0
+    late = new_job_waits(found, NewJob(gpus=2, nodes=1, allowed=frozenset(["A6000"]), limit_s=math.inf))
+    assert late["A6000"].wait_s == 0
+    assert new_job_waits(found, NewJob(gpus=3, nodes=1, allowed=frozenset(["A6000"]), limit_s=60)) == {}
+
+
+def test_which_running_jobs_hit_their_limit():
+    comment = "kilowait:0123456789abcdef;gpus=1;A6000=600,300,1200"
+    found = queue(
+        running("1", "a6000:1", "b0", limit="10:00", Comment=comment),
+        running("2", "a6000:1", "b0", limit="20:00", TimeUsed="1:00", Comment=comment),
+        running("3", "a100:1", "a1", limit="1:00"),
+    )
+    risks = limit_risks(found)
+    assert [(risk.job.job_id, round(risk.probability, 2)) for risk in risks] == [("1", 0.5), ("2", 0.05)]
+    assert limit_risks(found, least=0.2) == [risk for risk in risks if risk.job.job_id == "1"]
+
+
+def test_the_jobs_are_those_of_the_queue():
+    (job,) = read_queue(row("1", tres_per_job="gres:gpu:1", limit="UNLIMITED"))
+    assert dataclasses.replace(job, limit_s=0.0).limit_s == 0
+    assert math.isinf(job.limit_s)
+    assert not job.runs
+    assert job.may_start

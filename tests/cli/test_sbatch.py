@@ -1,0 +1,157 @@
+"""`kilowait sbatch` and `kilowait srun` against a real Slurm, with predictions that the tests choose."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from kilowait.advise.job_comment import read_comment
+from kilowait.cli import sbatch
+from kilowait.cli.main import main
+from kilowait.core.errors import ModelError
+from tests.support.advised import advised
+from tests.support.slurm_cluster import slurm, until
+
+pytestmark = pytest.mark.slow
+JOB = '#!/bin/bash\n#SBATCH --job-name=mine\n#SBATCH --output=out\n{lines}\nsrun python train.py "$@"\n'
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with slurm() as running:
+        yield running
+
+
+@pytest.fixture
+def here(cluster, tmp_path, monkeypatch):
+    """A folder with a program, in which Slurm's commands speak to the cluster and predictions are given."""
+    monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
+    monkeypatch.setenv("KILOWAIT_ADVICE", str(tmp_path / "advice"))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text("import torch\nprint('trained', torch.ones(1))\n")
+    asked = []
+    monkeypatch.setattr(sbatch, "advice_of", lambda question, _: asked.append(question) or advised())
+    return asked
+
+
+def submitted(capfd, *words, lines=""):
+    """What became of `kilowait sbatch WORDS`: (the job as Slurm has it, what was said)."""
+    Path("job.sh").write_text(JOB.format(lines=lines))
+    assert main(["sbatch", *words]) == 0
+    out, said = capfd.readouterr()
+    return out.split()[-1], said
+
+
+def test_time_type_and_comment_are_set(cluster, here, capfd):
+    job_id, said = submitted(capfd, "--hold", "job.sh", "--", "--lr", "1", lines="#SBATCH --gpus=1")
+    job = cluster.job(job_id)
+    assert (job["TimeLimit"], job["TresPerJob"], job["JobName"]) == ("00:25:00", "gres:gpu:a100:1", "mine")
+    assert read_comment(job["Comment"]).advice_id == advised().advice_id
+    assert cluster.run("squeue", "-h", "-j", job_id, "-o", "%l|%k").startswith("25:00|kilowait:")
+    assert here[0].gpu_types == ("A100", "A6000")
+    assert here[0].reading.source.arguments == ("--lr", "1")
+    assert "A100 is done first of 2 types" in said
+    kept = json.loads(Path(f"advice/{advised().advice_id}.json").read_text())
+    assert kept["by_type"]["A100"]["runtime_s"] == 600
+
+
+def test_the_users_own_win_and_a_script_with_a_limit_is_left_alone(cluster, here, capfd):
+    job_id, said = submitted(
+        capfd, "--hold", "--comment=mine", "--gpus=a6000:2", "job.sh", lines="#SBATCH --time=7 --gpus=1"
+    )
+    job = cluster.job(job_id)
+    assert (job["TimeLimit"], job["TresPerJob"], job["Comment"]) == ("00:07:00", "gres:gpu:a6000:2", "mine")
+    assert "its own limit 7 is short: 00:45:00 would be right" in said
+    assert main(["sbatch", "--force", "--hold", "--comment=mine", "job.sh"]) == 0
+    forced = cluster.job(capfd.readouterr().out.split()[-1])
+    assert forced["TimeLimit"] == "00:25:00"
+    assert forced["Comment"].startswith("kilowait:")
+
+
+def test_the_job_that_was_added_to_runs_and_its_arguments_arrive(cluster, here, capfd):
+    Path("job.sh").write_text('#!/bin/sh\n#SBATCH --output=out\necho "$CUDA_VISIBLE_DEVICES" "$@"\n#python train.py\n')
+    here.clear()
+    assert main(["sbatch", "--wait", "--parsable", "--gpus=2", "job.sh", "--", "a b"]) == 0
+    out, said = capfd.readouterr()
+    assert out.strip().isdigit()
+    assert "kilowait: warning: not predicted, so nothing is added: job.sh: it starts no program of Python" in said
+    assert "a b" in Path("out").read_text()
+
+
+def test_nothing_is_submitted_with_why_or_test_only(cluster, here, capfd):
+    before = cluster.run("squeue", "-h")
+    Path("job.sh").write_text(JOB.format(lines=""))
+    assert main(["sbatch", "--why", "--json", "job.sh"]) == 0
+    shown = json.loads(capfd.readouterr().out)
+    assert shown["command"][:2] == ["sbatch", "--time=00:25:00"]
+    assert main(["sbatch", "--test-only", "--gpus=1", "job.sh"]) == 0
+    assert "to start at" in capfd.readouterr().err
+    assert cluster.run("squeue", "-h") == before
+
+
+def test_what_cannot_be_predicted_is_submitted_as_it_is(cluster, here, capfd, monkeypatch):
+    def unable(question, environment):
+        raise ModelError("no model")
+
+    monkeypatch.setattr(sbatch, "advice_of", unable)
+    job_id, said = submitted(capfd, "--hold", "job.sh")
+    job = cluster.job(job_id)
+    assert (job["TimeLimit"], job.get("Comment", "")) == ("01:00:00", "")
+    assert said == "kilowait: warning: not predicted, so nothing is added: no model\n"
+
+
+def test_what_slurm_refuses_for_what_was_added_is_submitted_without(cluster, here, capfd, monkeypatch):
+    monkeypatch.setattr(sbatch.SubmissionPlan, "words", property(lambda plan: _impossible(plan)))
+    job_id, said = submitted(capfd, "--hold", "job.sh")
+    assert cluster.job(job_id)["TimeLimit"] == "01:00:00"
+    assert "Batch job submission failed" in said
+    assert "Slurm refuses what was added; submitted as it was written" in said
+
+
+def _impossible(plan):
+    return [*(["--partition=nowhere"] if plan.additions else []), "--hold", "job.sh"]
+
+
+def test_srun_runs_what_it_is_given_with_what_was_added(cluster, here, capfd):
+    assert main(["srun", "--gpus=1", "env"]) == 0
+    out, said = capfd.readouterr()
+    assert "not predicted" in said
+    assert "SLURM_JOB_GPUS" in out or "SLURM_JOB_ID" in out
+    assert main(["srun", "--gpus=1", "python", "train.py"]) in (0, 1)
+    found = [words for words in cluster.run("scontrol", "show", "jobs", "-o").splitlines() if "JobName=python" in words]
+    assert "TimeLimit=00:25:00" in found[-1]
+    assert "gres:gpu:a100:1" in found[-1]
+
+
+def test_a_busy_controller_does_not_hold_a_submission_up_for_long(here, capfd, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    began_s = time.monotonic()
+    Path("job.sh").write_text(JOB.format(lines=""))
+    assert main(["sbatch", "job.sh"]) == 2
+    assert "sbatch: not on this machine" in capfd.readouterr().err
+    assert time.monotonic() - began_s < 5
+
+
+def test_the_live_queue_is_told_and_a_wait_decides_between_types(cluster, here, capfd):
+    cluster.cancel_all()
+    comment = "kilowait:0123456789abcdef;gpus=2;A100=3000,2000,3300"
+    for _ in range(2):
+        cluster.run("sbatch", "--gpus=a100:2", "-t60", f"--comment={comment}", "-o/dev/null", "--wrap=sleep 600")
+    waiting = cluster.run("sbatch", "--parsable", "--gpus=a100:2", "-t9", "-o/dev/null", "--wrap=sleep 1").strip()
+    until(lambda: cluster.run("squeue", "-h", "-t", "R").count("\n") == 2)
+    assert main(["advise", "--slurm", "--json", "--gpus=1", "--time=5"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    (job,) = report["waiting"]
+    assert (job["job_id"], job["gpus"], job["gpu_type"]) == (waiting, 2, "a100")
+    assert 1500 < job["wait_s"] < 3600
+    assert report["new_job"]["A6000"]["wait_s"] == 0
+    assert all(wait["wait_s"] > 1000 for pool, wait in report["new_job"].items() if pool.startswith("A100"))
+    assert [risk["probability"] < 0.2 for risk in report["limits"]] in ([], [True, True])
+    assert main(["advise", "--slurm"]) == 0
+    assert "Slurm's own plan" in capfd.readouterr().out
+    job_id, said = submitted(capfd, "--hold", "--gpus=1", "job.sh")
+    assert cluster.job(job_id)["TresPerJob"] == "gres:gpu:a6000:1"  # slower, and free
+    assert "A6000 is done first of 2 types that fit, its wait of 0 s counted" in said
+    cluster.cancel_all()

@@ -1,0 +1,186 @@
+"""A real Slurm of a test's own on this host: a controller and a few nodes whose GPUs are ordinary files.
+
+Everything lies in a temporary folder; nothing speaks to another Slurm. As root only: a slurmd runs jobs as others do.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol")
+NODES = {"a0": "a100", "a1": "a100", "b0": "a6000", "b1": "a6000"}
+FEATURES = {"a100": "fast", "a6000": "big"}
+GPUS = 2
+CORES = 8
+PARTITIONS = """\
+PartitionName=main Nodes=ALL Default=YES MaxTime=02:00:00 DefaultTime=01:00:00 State=UP
+PartitionName=long Nodes=a0,a1 MaxTime=2-00:00:00 State=UP
+"""
+CONFIGURATION = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+AuthType=auth/none
+CredType=cred/none
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/%n.log
+MailProg=/bin/true
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SchedulerType=sched/backfill
+SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=2
+GresTypes=gpu
+{more}
+{nodes}
+{partitions}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmCluster:
+    """`environment` makes Slurm's commands speak to it."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *words, **more):
+        """One of Slurm's commands; its output."""
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60, **more)
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}{done.stdout}"
+        return done.stdout
+
+    def job(self, job_id):
+        """What `scontrol show job` says, by name."""
+        words = self.run("scontrol", "show", "job", str(job_id), "--oneliner").split()
+        return dict(word.partition("=")[::2] for word in words)
+
+    def cancel_all(self):
+        """Nothing of any job is left."""
+        self.run("scancel", "--user=root")
+        until(lambda: not self.run("squeue", "--noheader").strip(), "jobs that were cancelled are still there")
+
+
+@contextmanager
+def slurm(partitions=PARTITIONS, more="JobCompType=jobcomp/none"):
+    """A cluster whose nodes are all idle; ended in the end. Skips where Slurm is missing."""
+    for program in PROGRAMS:
+        if _found(program) is None:
+            pytest.skip(f"no {program} on this machine; apt-get install slurmctld slurmd slurm-client to run this test")
+    if os.geteuid() != 0:
+        pytest.skip("slurmd needs root")
+    with tempfile.TemporaryDirectory(prefix="kilowait-slurm-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        configuration = _written(folder, partitions, more)
+        environment = {**os.environ, "SLURM_CONF": str(configuration)}
+        daemons = [_started(folder, environment, _found("slurmctld"), "-D", "-i", "-f", str(configuration))]
+        try:
+            _listens(configuration)
+            daemons += [
+                _started(folder, environment, _found("slurmd"), "-D", "-N", node, "-f", str(configuration))
+                for node in NODES
+            ]
+            cluster = SlurmCluster(folder=folder, environment=environment)
+            until(
+                lambda: cluster.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T").split() == ["idle"] * len(NODES),
+                "the nodes do not come up",
+                folder,
+            )
+            yield cluster
+        finally:
+            for daemon in reversed(daemons):
+                daemon.send_signal(signal.SIGTERM)
+            for daemon in daemons:
+                daemon.wait(30)
+
+
+def _found(program):
+    """Its path, also where only an administrator looks."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+
+
+def _written(folder, partitions, more):
+    """The configuration, with ports that were free a moment ago, and a file for each GPU."""
+    ports, host = _free_ports(len(NODES) + 1), socket.gethostname().partition(".")[0]
+    nodes, boards = [], []
+    for (node, gpu_type), port in zip(NODES.items(), ports[1:], strict=True):
+        files = [folder / f"{node}-gpu{number}" for number in range(GPUS)]
+        for file in files:
+            file.touch()
+        boards.append(f"NodeName={node} Name=gpu Type={gpu_type} File={folder}/{node}-gpu[0-{GPUS - 1}]")
+        nodes.append(
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CORES} RealMemory=1000 "
+            f"Gres=gpu:{gpu_type}:{GPUS} Feature={FEATURES[gpu_type]} State=UNKNOWN"
+        )
+    for part in ("state", "spool"):
+        (folder / part).mkdir()
+    (folder / "cgroup.conf").touch()
+    (folder / "gres.conf").write_text("\n".join(boards) + "\n")
+    file = folder / "slurm.conf"
+    text = CONFIGURATION.format(
+        host=host, port=ports[0], folder=folder, nodes="\n".join(nodes), partitions=partitions, more=more
+    )
+    file.write_text(text)
+    return file
+
+
+def _free_ports(count):
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def _started(folder, environment, *words):
+    with (folder / "daemons.log").open("ab") as log:
+        return subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=folder)
+
+
+def _listens(configuration):
+    """Wait for the controller by its port: a command of Slurm's that comes too early waits for seconds."""
+    port = next(int(line.partition("=")[2]) for line in configuration.read_text().splitlines() if "ctldPort" in line)
+
+    def answers():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    until(answers, "slurmctld does not listen", configuration.parent)
+
+
+def until(holds, complaint="what was waited for does not come", folder=None, seconds=20):
+    deadline_s = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline_s:
+            logs = (
+                ""
+                if folder is None
+                else "\n".join(
+                    f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in sorted(folder.glob("*.log"))
+                )
+            )
+            raise RuntimeError(f"{complaint}\n{logs}")
+        time.sleep(0.05)
