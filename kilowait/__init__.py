@@ -26,6 +26,7 @@ __all__ = [
     "__version__",
     "errors",
     "predict",
+    "progress",
     "simulate",
 ]
 
@@ -36,6 +37,7 @@ _HOME = {
     "Predictor": "kilowait.predict.predictor",
     "Prediction": "kilowait.core.jobs",
     "Submission": "kilowait.simulate.run",
+    "progress": "kilowait.measure.own_line",
 }
 """The module of each name."""
 

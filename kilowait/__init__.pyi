@@ -8,6 +8,7 @@ from kilowait.client.client import Client as Client
 from kilowait.core import errors as errors
 from kilowait.core.jobs import Job as Job
 from kilowait.core.jobs import Prediction as Prediction
+from kilowait.measure.own_line import progress as progress
 from kilowait.policies import POLICIES as POLICIES
 from kilowait.predict.one_shot import predict as predict
 from kilowait.predict.predictor import Predictor as Predictor
@@ -25,5 +26,6 @@ __all__ = [
     "__version__",
     "errors",
     "predict",
+    "progress",
     "simulate",
 ]

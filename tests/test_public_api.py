@@ -47,7 +47,7 @@ def jobs(tmp_path) -> Path:
 
 
 def test_the_public_names():
-    assert set(kilowait.__all__) == {*PUBLIC, "predict", "simulate"}
+    assert set(kilowait.__all__) == {*PUBLIC, "predict", "progress", "simulate"}
     assert dir(kilowait) == sorted(kilowait.__all__)
     assert (kilowait.POLICIES, kilowait.errors.InputError) == (POLICIES, InputError)
     with pytest.raises(AttributeError, match="no attribute 'predictt'; public are POLICIES"):

@@ -3,6 +3,9 @@
 import argparse
 from typing import Any
 
+from kilowait.core.errors import InputError
+from kilowait.measure.step_lines import PATTERN_VARIABLE, compiled
+
 BEHIND = "what stands behind -- is what the program is called with"
 
 
@@ -26,6 +29,8 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add("--name", metavar="NAME", help="what it is called in lists (default: its entrypoint)")
     add("--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
     add("--env", type=pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
+    says = "how a line of it says how far it is, where that is not seen: 'done {step} of {total}', * for what changes"
+    add("--progress-pattern", type=_template, metavar="TEXT", help=says)
     add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
     add("--force", action="store_true", help="submit it though its memory fits no type that it may use")
     kept = "a file, folder or pattern (*.pt) of its folder that is kept when it ends; repeatable; see kilowait fetch"
@@ -51,13 +56,23 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         deadline=args.deadline,
         name=args.name,
         labels=dict(args.label) or None,
-        environment=dict(args.env) or None,
+        environment=dict(args.env) | ({PATTERN_VARIABLE: args.progress_pattern} if args.progress_pattern else {})
+        or None,
         timeout_s=args.timeout_s,
         outputs=args.output,
         force=args.force or None,
         software=args.software,
         max_attempts=args.max_attempts,
     )
+
+
+def _template(text: str) -> str:
+    """A line with {step} in it, as it is."""
+    try:
+        compiled(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _names(text: str) -> list[str]:

@@ -108,6 +108,8 @@ def why(answer: Json) -> str:
     if answer.get("prediction"):
         lines.append(f"  predicted by {answer['prediction']}")
     lines += _dry_run(answer.get("dry_run"))  # which an earlier service does not say
+    lines += [f"  {answer['seen']}"] if answer.get("seen") else []
+    lines += [f"  it {_steps(answer['steps'])}"] if answer.get("steps") else []
     if answer["criterion"]:
         first = "largest" if answer["larger_first"] else "smallest"
         lines.append(f"  {answer['criterion']}, the {first} first")
@@ -219,7 +221,10 @@ def _line(row: Json) -> Iterable[str]:
     if row["expected"]:
         note = f"starts in {ahead(row['expected']['start_s'], time.time())} on {row['expected']['gpu_type']} (modelled)"
     elif row["progress"]:
+        steps = row["progress"].get("steps")
         note = f"{row['progress']['share']:.0%} of its predicted time"
+        if steps:
+            note = f"{steps['done'] / steps['total']:.0%} of its steps, ends in {ahead(steps['end_s'], time.time())}"
     program = (row.get("name") or " ".join([row["entrypoint"], *row["arguments"]]))[:30]
     return (
         row["job_id"],
@@ -245,7 +250,17 @@ def _expected(expected: Json) -> str:
 def _progress(run: Json) -> str:
     text = f"has run {span(run['run_s'])} ({run['run_provenance']}) of {span(run['predicted_s'])} (modelled)"
     watts = run["power_w"]
-    return text + (f", draws {watts['value']:.0f} W ({watts['provenance']})" if watts else "")
+    text += f", draws {watts['value']:.0f} W ({watts['provenance']})" if watts else ""
+    return text + (f"\n  {_steps(run['steps'])}" if run.get("steps") else "")  # which an earlier service does not say
+
+
+def _steps(seen: Json) -> str:
+    now_s, text = time.time(), f"is at {seen['done']:,.6g} of {seen['total']:,.6g} steps ({seen['done_provenance']})"
+    text += f": expected to end in {ahead(seen['end_s'], now_s)}"
+    if seen["end_low_s"] is not None:
+        text += f" (90%: {ahead(seen['end_low_s'], now_s)} to {ahead(seen['end_high_s'], now_s)})"
+    text += f", after {span(seen['runtime_s'])} and {seen['energy_kwh']:.4g} kWh in all; {seen['provenance']}"
+    return f"{text}, {seen['ratio']:.2f} times what was predicted"
 
 
 def _attempt(attempt: Json) -> str:

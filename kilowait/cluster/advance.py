@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import assert_never
 
-from kilowait.cluster import late_prediction, nodes
+from kilowait.cluster import anchoring, late_prediction, nodes
 from kilowait.cluster.events import (
     AttemptFailed,
     AttemptFinished,
@@ -22,6 +22,7 @@ from kilowait.cluster.events import (
     JobPlaced,
     JobPredicted,
     JobPreempted,
+    JobProgressed,
     JobSubmitted,
     NodeDrained,
     NodeLost,
@@ -51,6 +52,8 @@ def advance(cluster: Cluster, event: Event) -> None:
             late_prediction.take_in(cluster, event)
         case JobPlaced():
             _start(cluster, event)
+        case JobProgressed():
+            anchoring.take_in(cluster, event)
         case AttemptFinished():
             cluster.release(event.job_id, event.attempt)
             cluster.close(event.job_id)
@@ -100,7 +103,8 @@ def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     gpus = cluster.possible(job, predictions)
     if not gpus:
         raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, predictions)}")
-    cluster.submit(Waiting(job=job, predictions=predictions, whole=predictions, attempt=1, gpus=gpus))
+    anchored = anchoring.anchored(cluster, job, predictions)
+    cluster.submit(Waiting(job=job, predictions=anchored, whole=predictions, attempt=1, gpus=gpus))
 
 
 def _start(cluster: Cluster, event: JobPlaced) -> None:

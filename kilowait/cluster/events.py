@@ -100,6 +100,21 @@ class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
     where: tuple[Held, ...] = ()
 
 
+class JobProgressed(Struct, frozen=True, kw_only=True, gc=False):
+    """A running attempt was seen at `done` of `total` steps, and `prediction` is what is expected of it by now.
+
+    Its run time counts from the placement, as that of all predictions. It takes the place of what was predicted on the
+    type that the attempt runs on; how the two differ is carried over to other types, and to jobs of the same program.
+    """
+
+    time_s: float
+    job_id: str
+    attempt: int
+    done: float
+    total: float
+    prediction: Prediction
+
+
 class AttemptFinished(Struct, frozen=True, kw_only=True, gc=False):
     """An attempt ended well: the job is done and its GPUs are free. Final."""
 
@@ -148,6 +163,7 @@ Event = (
     JobSubmitted
     | JobPredicted
     | JobPlaced
+    | JobProgressed
     | AttemptFinished
     | AttemptFailed
     | JobPreempted

@@ -5,6 +5,7 @@ Called by `kilowait.cluster.advance.advance` alone.
 
 import msgspec
 
+from kilowait.cluster import anchoring
 from kilowait.cluster.events import JobPredicted
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
@@ -22,7 +23,8 @@ def take_in(cluster: Cluster, event: JobPredicted) -> None:
     if lacking := [gpu_type for gpu_type in waiting.whole if gpu_type not in predictions]:
         raise IllegalEvent(f"job {job_id}: predicted, but not for {', '.join(lacking)}, which it was submitted for")
     gpus = cluster.possible(waiting.job, predictions)
-    renewed = msgspec.structs.replace(waiting, predictions=predictions, whole=predictions, gpus=gpus)
+    anchored = anchoring.anchored(cluster, waiting.job, predictions)
+    renewed = msgspec.structs.replace(waiting, predictions=anchored, whole=predictions, gpus=gpus)
     if job_id in cluster.waiting:
         cluster.requeue(renewed)
     elif gpus:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from kilowait.cluster.events import JobProgressed
 from kilowait.core.jobs import Held, Job, Prediction
 
 
@@ -32,7 +33,8 @@ class Waiting(Struct, frozen=True, kw_only=True, gc=False):
 class Active(Struct, frozen=True, kw_only=True, gc=False):
     """A job that holds GPUs; `predictions`, `whole` and `remaining` are those it had when its attempt began.
 
-    `where` says which boards it holds, once the cluster tells them apart: see `Cluster.locate`.
+    `where` says which boards it holds, once the cluster tells them apart: see `Cluster.locate`. `progress` is what was
+    seen of it last, None before; `predictions` have been renewed by that, and `whole` are as submitted.
     """
 
     job: Job
@@ -44,6 +46,7 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
     placed_s: float
     remaining: float = 1.0
     where: tuple[Held, ...] = ()
+    progress: JobProgressed | None = None
 
     @property
     def predicted_end_s(self) -> float:

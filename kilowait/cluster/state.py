@@ -61,6 +61,7 @@ class Cluster:
     active: dict[str, Active] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     boards: dict[str, Boards] = field(default_factory=dict)
+    anchors: dict[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)  # see `cluster.anchoring`
     _special: set[str] = field(default_factory=set)
     _queue: list[Waiting] = field(default_factory=list)
     _places: list[tuple[float, str]] = field(default_factory=list)

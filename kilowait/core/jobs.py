@@ -55,6 +55,22 @@ class Prediction:
         _check_interval("runtime_s", self.runtime_low_s, self.runtime_s, self.runtime_high_s)
         _check_interval("energy_kwh", self.energy_low_kwh, self.energy_kwh, self.energy_high_kwh)
 
+    def times(self, ratio: float) -> "Prediction":
+        """What is expected of a job that takes `ratio` times as long, at the same power."""
+
+        def more(number: float | None) -> float | None:
+            return None if number is None else number * ratio
+
+        return replace(
+            self,
+            runtime_s=self.runtime_s * ratio,
+            energy_kwh=self.energy_kwh * ratio,
+            runtime_low_s=more(self.runtime_low_s),
+            runtime_high_s=more(self.runtime_high_s),
+            energy_low_kwh=more(self.energy_low_kwh),
+            energy_high_kwh=more(self.energy_high_kwh),
+        )
+
     def left(self, remaining: float, restart_s: float) -> "Prediction":
         """What is expected of the rest of a job: `remaining` of its work, after `restart_s` seconds of restarting.
 

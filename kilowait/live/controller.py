@@ -36,7 +36,7 @@ from kilowait.cluster.events import (
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, StaleAttempt
 from kilowait.core.hardware import GPU_TYPES
-from kilowait.core.jobs import Held, Prediction
+from kilowait.core.jobs import Prediction
 from kilowait.core.submission import Attempt, Ending, Request, checked, printable
 from kilowait.history.lease import Claim
 from kilowait.history.schema import LATE_PREDICTIONS
@@ -45,8 +45,11 @@ from kilowait.history.writing import Writing
 from kilowait.live.deciding import DecidingCopy, is_possible
 from kilowait.live.event_times import EventTimes
 from kilowait.live.late import late_event
+from kilowait.live.progress_seen import progress_event
 from kilowait.live.recovery import recovered
+from kilowait.live.running_attempt import running_attempt
 from kilowait.live.same_key import same_job
+from kilowait.measure.step_clock import StepRecord
 from kilowait.policies import Decision, Place, Policy
 
 
@@ -170,6 +173,14 @@ class Controller:
             self._end(writing, running, ending, self._time(now_s))
         self._forget([running])
 
+    def progressed(self, job_id: str, attempt: int, token: int, record: StepRecord, now_s: float) -> bool:
+        """Take in how far an attempt is; returns whether that is news. Raises StaleAttempt unless it holds the GPUs."""
+        self._check(job_id, attempt, token)
+        event = progress_event(self._cluster.active[job_id], record, self._time(now_s))
+        if event is not None:
+            self._happened(event)
+        return event is not None
+
     def at(self, now_s: float) -> Cluster:
         """The cluster at this time, which policies look at; time that passes is no event."""
         self.cluster.now_s = self._time(now_s)
@@ -195,20 +206,8 @@ class Controller:
 
     def running(self, job_id: str) -> Attempt:
         """The attempt of a job that holds GPUs; raises KeyError for another job."""
-        active = self._cluster.active[job_id]
-        only_node = next((node for node, gpu_type in self._cluster.nodes if gpu_type == active.gpu_type), "")
-        return Attempt(
-            job_id=job_id,
-            attempt=active.attempt,
-            token=self._tokens[job_id],
-            gpu_type=active.gpu_type,
-            gpu_milli=active.job.gpu_milli,
-            where=active.where or (Held(node=only_node, gpus=active.gpus),),
-            placed_s=active.placed_s,
-            started=job_id in self._started,
-            cancelling=job_id in self._cancelling,
-            owner=active.job.user,
-        )
+        marks = {"started": job_id in self._started, "cancelling": job_id in self._cancelling}
+        return running_attempt(self._cluster, job_id, self._tokens[job_id], **marks)
 
     def all_running(self) -> list[Attempt]:
         """Every attempt that holds GPUs: what must be running, or start, wherever jobs run."""

@@ -37,6 +37,7 @@ from kilowait.measure.launcher import (
     sweep,
 )
 from kilowait.measure.outcome import RunOutcome
+from kilowait.measure.step_clock import StepFile
 
 TAIL_BYTES = 4096
 READ_BYTES = 1 << 16
@@ -46,6 +47,7 @@ class WardOrder(Struct, frozen=True, kw_only=True):
     """One command: where it runs, what it sees, and how long it may take (None: for ever).
 
     `grace_s` is how long it may take to end after it was asked to; `log_bytes` bounds what is kept in `log_folder`.
+    How far the command is, as it says so itself, is kept in `steps_file` ("": nowhere), read by `steps_template`.
     """
 
     command: tuple[str, ...]
@@ -56,6 +58,8 @@ class WardOrder(Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     grace_s: float = 10.0
     confinement: Confinement | None = None
+    steps_file: str = ""
+    steps_template: str = ""
 
 
 class _Watch:
@@ -66,6 +70,9 @@ class _Watch:
     ) -> None:
         self.order, self.confined, self.pid, self.output, self.runner = order, confined, pid, output, runner
         self.log, self.tail = JobLog(Path(order.log_folder), order.log_bytes), b""
+        self.forked_s, self.steps = forked_s, None
+        if order.steps_file:
+            self.steps = StepFile(Path(order.steps_file), order.steps_template, time.time())
         self.deadline_s = None if order.timeout_s is None else forked_s + order.timeout_s
         self.kill_s: float | None = None
         self.failure: str | None = None
@@ -94,6 +101,8 @@ class _Watch:
         """Keep what the job wrote; False at the end."""
         chunk = os.read(self.output, 65536)
         self.log.write(chunk)
+        if self.steps is not None:
+            self.steps.write(chunk, time.perf_counter() - self.forked_s)
         self.tail = (self.tail + chunk)[-TAIL_BYTES:]
         return bool(chunk)
 

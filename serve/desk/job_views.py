@@ -10,9 +10,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kilowait.cluster.standing import Active
+from kilowait.cluster.standing import Active, Waiting
 from kilowait.core.hardware import GPU_TYPES, idle_power_w
-from kilowait.core.jobs import Provenance
+from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.submission import Program
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.files.columns import HISTORY
@@ -124,13 +124,50 @@ def progress_view(
     """How far a running job is, None before its program starts."""
     if started_s is None:
         return None
-    predicted_s, run_s = active.predictions[active.gpu_type].runtime_s, max(0.0, now_s - started_s)
+    predicted_s, run_s = predicted(active).runtime_s, max(0.0, now_s - started_s)
     return schemas.ProgressView(
         run_s=run_s,
         predicted_s=predicted_s,
         share=run_s / predicted_s,
         run_provenance=Provenance.MEASURED,
         power_w=power_w,
+        steps=steps_view(active),
+    )
+
+
+def predicted(active: Active) -> Prediction:
+    """What was predicted of a running job before anything was seen of its program."""
+    return (active.whole if active.remaining == 1.0 else active.predictions)[active.gpu_type]
+
+
+def steps_view(active: Active) -> schemas.StepsView | None:
+    """What a running job says of its steps, and what is expected by that; None before it says anything."""
+    if (seen := active.progress) is None:
+        return None
+    by_now = seen.prediction
+    return schemas.StepsView(
+        done=seen.done,
+        total=seen.total,
+        seen_s=seen.time_s,
+        end_s=active.placed_s + by_now.runtime_s,
+        end_low_s=None if by_now.runtime_low_s is None else active.placed_s + by_now.runtime_low_s,
+        end_high_s=None if by_now.runtime_high_s is None else active.placed_s + by_now.runtime_high_s,
+        runtime_s=by_now.runtime_s,
+        energy_kwh=by_now.energy_kwh,
+        ratio=by_now.runtime_s / predicted(active).runtime_s,
+    )
+
+
+def anchored_said(waiting: Waiting | Active) -> str | None:
+    """How the times of a job differ from what was predicted, since another of its program was seen to run."""
+    if waiting.remaining != 1.0 or getattr(waiting, "progress", None) is not None:
+        return None
+    ratios = {t: waiting.predictions[t].runtime_s / whole.runtime_s for t, whole in waiting.whole.items()}
+    said = ", ".join(f"{t} {ratio:.2f}" for t, ratio in ratios.items() if ratio != 1.0)
+    return (
+        f"its times are those predicted, times what a job of the same program was seen to take: {said}"
+        if said
+        else None
     )
 
 

@@ -10,7 +10,7 @@ from kilowait.policies import POLICIES
 from kilowait.simulate.outlook import Expected
 
 from ..wire import why_schemas as wire
-from .job_views import expected_view, prediction_said
+from .job_views import anchored_said, expected_view, prediction_said, steps_view
 
 Row = Mapping[str, Any]
 
@@ -60,6 +60,7 @@ def _waits(
         interval_basis=basis if expected is not None else None,
         prediction=prediction_said(row),
         dry_run=row["submitted"].dry_run,
+        seen=anchored_said(waiting),
     )
 
 
@@ -122,6 +123,7 @@ def _change(option: TypeOption, waiting: Waiting, mirror: Mirror, now_s: float) 
 def _placed(row: Row, mirror: Mirror, choice: PlacementChoice | None) -> wire.Why:
     """Why a job that runs or is over got its type."""
     options = () if choice is None else choice.options
+    active = mirror.cluster.active.get(row["job_id"])
     return wire.Why(
         job_id=row["job_id"],
         state=row["state"],
@@ -138,6 +140,8 @@ def _placed(row: Row, mirror: Mirror, choice: PlacementChoice | None) -> wire.Wh
         interval_basis=None,
         prediction=prediction_said(row),
         dry_run=row["submitted"].dry_run,
+        seen=None if active is None else anchored_said(active),
+        steps=None if active is None else steps_view(active),
     )
 
 

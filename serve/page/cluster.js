@@ -40,6 +40,7 @@ function running(rows) {
 }
 
 function progress(p) {
+  if (p.steps) return { progress: p.steps.done / p.steps.total, text: `${Math.round((100 * p.steps.done) / p.steps.total)}% of steps` };
   const share = Math.round(p.share * 100);
   return { progress: p.share, text: share > 100 ? `overrun, ${Number(p.share.toPrecision(2)).toLocaleString()}×` : `${share}%` };
 }

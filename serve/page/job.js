@@ -26,6 +26,13 @@ function about(job) {
   if (p) {
     pairs.push(["Has run", had(`${span(p.run_s)} of ${span(p.predicted_s)}`, `${p.run_provenance} of modelled`)]);
     if (p.power_w) pairs.push(["Power now", had(`${Math.round(p.power_w.value)} W`, p.power_w.provenance)]);
+    const n = p.steps;
+    if (n) {
+      pairs.push(["Steps", had(`${Math.round(n.done).toLocaleString()} of ${Math.round(n.total).toLocaleString()}`, n.done_provenance)]);
+      pairs.push(["Predicted in all", had(span(p.predicted_s), p.predicted_provenance)]);
+      pairs.push(["Expected in all, by its steps", had(`${span(n.runtime_s)}, ${energy(n.energy_kwh)}`, `${n.provenance}, ${n.ratio.toFixed(2)} × predicted`)]);
+      pairs.push(["Expected end", had(at(n.end_s), n.provenance)]);
+    }
   }
   facts("facts", pairs);
   fill("attempts", job.attempts.map((one) => ({
@@ -38,7 +45,7 @@ function about(job) {
 }
 
 function why(answer) {
-  put("summary", answer.summary);
+  put("summary", answer.seen ? `${answer.summary}. ${answer.seen}` : answer.summary);
   const first = answer.larger_first ? "largest" : "smallest";
   const by = answer.criterion ? ` It goes by ${answer.criterion}, the ${first} first.` : "";
   put("rule", `Policy ${answer.policy}: ${answer.rule}.${by}`);

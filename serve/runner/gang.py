@@ -27,6 +27,7 @@ from kilowait.core.submission import Attempt, Ending, Program
 from kilowait.core.units import WHOLE
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings
+from kilowait.measure.step_clock import StepRecord
 
 from .runner import Runner
 
@@ -97,6 +98,10 @@ class Gang:
         """Watts on each node now; [] unless every node answers."""
         watts = await asyncio.gather(*(runner.power.remote() for runner in self._runners))
         return [] if None in watts else watts
+
+    async def steps(self) -> StepRecord | None:
+        """How far the job is on the first node, as it says so itself."""
+        return await self._runners[0].steps.remote() if self._runners else None
 
     async def leave(self) -> None:
         """Let the runners clean up and go, and with them their GPUs."""

@@ -31,6 +31,8 @@ from kilowait.measure.allotment import Allotment, allot
 from kilowait.measure.joblog import add_to_log, read_log
 from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.silent_ward import end_tree, silenced
+from kilowait.measure.step_clock import StepRecord, read_steps
+from kilowait.measure.step_lines import PATTERN_VARIABLE
 from kilowait.measure.ward import WardOrder
 
 from .confine import confine
@@ -41,6 +43,7 @@ LOG_BYTES = 1 << 20
 KEPT_LOG_BYTES = 1 << 18
 """What is kept of it in the history once the job has ended."""
 
+STEPS = "steps.json"
 MARGIN_S = 30.0
 """What a guard may take beyond its job's timeout and grace: it ends what the job started, and keeps its last output."""
 
@@ -92,6 +95,10 @@ class Runner:
     async def power(self) -> tuple[float, Provenance] | None:
         """Watts of its boards now, None where they cannot be read or the job has not begun."""
         return None if self._allotment is None else await asyncio.to_thread(self._allotment.power_w)
+
+    async def steps(self) -> StepRecord | None:
+        """How far the job says it is, and when it was how far; None before it has said anything that counts."""
+        return read_steps(self._folder / STEPS)
 
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
         gpu_ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
@@ -169,6 +176,8 @@ class Runner:
             timeout_s=program.timeout_s,
             grace_s=self._grace_s,
             confinement=confinement,
+            steps_file=str(self._folder / STEPS),
+            steps_template=program.environment.get(PATTERN_VARIABLE, ""),
         )
 
     async def _guarded(self, order: WardOrder) -> RunOutcome:

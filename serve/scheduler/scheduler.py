@@ -38,6 +38,7 @@ from .claim import claim
 from .decision_loop import DecisionLoop
 from .ray_nodes import NodeFollower
 from .settings import SchedulerSettings
+from .steps_loop import StepsLoop
 
 NAME = "scheduler"
 POWER_TIMEOUT_S = 2.0
@@ -60,6 +61,7 @@ class Scheduler:
             self._tend(attempt)
         self._spawn(self._follow())
         self._spawn(self._decisions.run())
+        self._spawn(StepsLoop(self._controller, self._gangs, self._wake, settings.look_s).run())
 
     async def _open(self) -> Controller:
         """The controller, once the history can be read and written: an actor that cannot start is not started again."""

@@ -186,6 +186,25 @@ class ExpectedView(Wire):
     late: bool | None = Field(default=None, description="whether it is expected to end after its deadline")
 
 
+class StepsView(Wire):
+    """How far a running job says it is, and what is expected of it by that; the interval of its end is of 90%.
+
+    `seen_s` is when that was seen. `runtime_s` counts from the placement; `ratio` is that over what was predicted.
+    """
+
+    done: float
+    total: float
+    seen_s: float
+    end_s: float
+    end_low_s: float | None
+    end_high_s: float | None
+    runtime_s: float
+    energy_kwh: float
+    ratio: float
+    done_provenance: Provenance = Provenance.MEASURED
+    provenance: Provenance = Provenance.ESTIMATED
+
+
 class ProgressView(Wire):
     """How far a running job is: seconds since its program started over the seconds that were predicted."""
 
@@ -195,6 +214,7 @@ class ProgressView(Wire):
     run_provenance: Provenance
     predicted_provenance: Provenance = Provenance.MODELLED
     power_w: Figure | None
+    steps: StepsView | None = Field(default=None, description="what it says itself of its steps, null before it does")
 
 
 class JobView(Wire):

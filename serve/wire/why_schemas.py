@@ -4,7 +4,7 @@ from pydantic import Field
 
 from kilowait.core.jobs import Provenance
 
-from .schemas import ExpectedView, State, Wire
+from .schemas import ExpectedView, State, StepsView, Wire
 
 
 class ChoiceView(Wire):
@@ -41,6 +41,8 @@ class Why(Wire):
     interval_basis: str | None
     prediction: str | None = Field(default=None, description="which prediction held when, where it began as a guess")
     dry_run: str = Field(default="", description="what the program's dry run found, and what it assumed")
+    seen: str | None = Field(default=None, description="how what was seen to run differs from what was predicted")
+    steps: StepsView | None = Field(default=None, description="what a running job says of its steps")
 
 
 class IfOn(Wire):

@@ -14,6 +14,7 @@ import pytest
 
 from kilowait.measure.joblog import JobLog, read_log
 from kilowait.measure.outcome import RunOutcome
+from kilowait.measure.step_clock import read_steps
 from kilowait.measure.ward import WardOrder
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,17 @@ def guard(tmp_path):
         process.wait(300)
         for pipe in (process.stdin, process.stdout):
             pipe.close()
+
+
+def test_how_far_a_program_is_is_kept_beside_its_log(guard, tmp_path):
+    text = "for n in range(1, 41): print(f'at {n} from 40', flush=True)\nprint('bye')"
+    steps = tmp_path / "steps.json"
+    process, log = guard(text, steps_file=str(steps), steps_template="at {step} from {total}", log_bytes=10_000)
+    assert outcome(process).exit_code == 0
+    assert read_log(log)[1].endswith(b"bye\n")
+    record = read_steps(steps)
+    assert (record.steps, record.marks[0][2]) == (40, 1)
+    assert abs(record.began_s - time.time()) < 600
 
 
 def outcome(process):

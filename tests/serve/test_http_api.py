@@ -116,6 +116,21 @@ def test_a_job_goes_all_the_way(world):
     assert option["rating"] == pytest.approx(1 / option["runtime_s"] - 1e-5 * option["energy_kwh"])
 
 
+def test_a_running_job_says_how_far_it_is_and_when_it_is_expected_to_end_by_that(world):
+    text = "import time\nfor n in range(1, 401):\n    time.sleep(0.05)\n    print(f'step {n}/400', flush=True)\n"
+    job_id = world.submit(text, "ada")
+    world.until(lambda: (world.get(f"/v1/jobs/{job_id}")["progress"] or {}).get("steps"))
+    job = world.get(f"/v1/jobs/{job_id}")
+    steps, placed_s = job["progress"]["steps"], job["attempts"][-1]["placed_s"]
+    assert (steps["total"], steps["done_provenance"], steps["provenance"]) == (400, "measured", "estimated")
+    assert 20 <= steps["done"] <= 400
+    assert steps["end_low_s"] <= steps["end_s"] <= steps["end_high_s"]
+    assert steps["ratio"] == pytest.approx(steps["runtime_s"] / job["progress"]["predicted_s"])
+    assert steps["end_s"] == pytest.approx(placed_s + steps["runtime_s"])
+    assert world.get(f"/v1/jobs/{job_id}/why")["steps"]["total"] == 400
+    world.call("POST", f"/v1/jobs/{job_id}/cancel")
+
+
 def test_several_files_run_from_their_entrypoint_with_arguments(world):
     archive = zipped(train="import sys\nfrom lib.words import say\nsay(sys.argv[1:])\n", lib__words="say = print\n")
     asked = {"archive": archive, "entrypoint": "train.py", "arguments": ["--steps", "3"], "environment": {"A": "b"}}

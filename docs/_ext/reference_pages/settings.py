@@ -27,6 +27,7 @@ VARIABLES = {
     "KILOWAIT_ALIGN_API_KEY": "the key of the chat endpoint, for rewriting sources by `pipelines.alignment` alone",
     "KILOWAIT_JOB_ID": "set by the service for a running job: its id",
     "KILOWAIT_ATTEMPT": "set by the service for a running job: the number of the attempt",
+    "KILOWAIT_PROGRESS_PATTERN": "of a job: how a line of its log says how far it is; what `--progress-pattern` sets",
 }
 """What each means; a test holds this to what the code reads."""
 OPTIONS_HEAD = """
