@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.examples import QUICK, WHOLE
 from tests.support.postgres_server import postgres
+from tests.support.shared_ray import close_shared_ray, open_shared_ray
 
 HERE = Path(__file__).parent
 
@@ -110,6 +112,27 @@ def shared_data() -> Callable[[str], Path]:
         return folder
 
     return subfolder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_ray_ends() -> Iterator[None]:
+    """Whatever Ray is shared by tests ends with them."""
+    yield
+    close_shared_ray()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_other_ray(request: pytest.FixtureRequest) -> None:
+    """A module that starts a Ray of its own finds none."""
+    source = Path(request.module.__file__).read_text(encoding="utf-8")
+    if "one_ray" not in source and re.search(r"\bray\b|ServiceWorld", source):
+        close_shared_ray()
+
+
+@pytest.fixture(scope="module")
+def one_ray() -> None:
+    """A Ray of two CPUs, the same for every module that asks for it."""
+    open_shared_ray()
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,7 @@ import math
 
 import numpy as np
 import pytest
-import ray
 
-from kilowait.core.closed_ray import local_ray
 from kilowait.core.errors import InputError
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest import backtest_page
@@ -133,12 +131,6 @@ class TestComparison:
 
     def test_the_papers_claims_imply_longer_running(self):
         assert PAPER.running_change == pytest.approx(0.68 * 104 / 58 - 1)
-
-
-@pytest.fixture(scope="module")
-def one_ray():
-    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
-        yield
 
 
 def run(out, *extra):

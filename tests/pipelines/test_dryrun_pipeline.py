@@ -1,13 +1,10 @@
 """pipelines.dryrun: a row a program, resumed by content hash, failures kept apart."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import ray
 
-from kilowait.core.closed_ray import local_ray
 from kilowait.core.errors import InputError
 from kilowait.lab.evaluate.dry_run_shards import finished, read_dry_runs, write_dry_runs
 from kilowait.predict.dryrun.dry_runner import DryRunner
@@ -42,12 +39,6 @@ BROKEN = "import torch\nraise ValueError('as it was meant')\n"
 
 def _gemm(run: DryRun) -> Operation:
     return next(op for op in run.operations if op.kind == "gemm")
-
-
-@pytest.fixture(scope="module")
-def one_ray() -> Iterator[None]:
-    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,14 @@
 """pipelines.embed: refusals by name, one vector a content, and a kill -9 that costs no finished work."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.embed_resume import kill_and_resume
-from kilowait.core.closed_ray import local_ray
 from kilowait.lab.evaluate.shards import PREFIX, find_files, plan
 from kilowait.program.source import source_from_bytes
 from pipelines.embed import embed
@@ -28,12 +25,6 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def one_ray() -> Iterator[None]:
-    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
-        yield
 
 
 @pytest.fixture

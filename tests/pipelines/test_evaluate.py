@@ -25,7 +25,7 @@ def scores(capsys, *arguments):
 
 
 def test_json_is_one_object_with_every_key_for_every_device_type(corpus, capsys):
-    found = scores(capsys, "--dataset", "kernelbench", "--corpus", corpus)
+    found = scores(capsys, "--dataset", "kernelbench", "--corpus", corpus, "--recipes", "default")
     assert found.keys() == {"devices", "overall"}
     assert found["devices"].keys() == RELATIVE_TIME.keys()
     for cell in (*found["devices"].values(), found["overall"]):

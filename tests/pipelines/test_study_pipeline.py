@@ -4,21 +4,13 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-import ray
 
-from kilowait.core.closed_ray import local_ray
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec, World, evaluate
 from pipelines.study import study
 from pipelines.study.cells import CellFiles
 
 SMALL = ["--quick", "--samples", "2", "--classes", "calibrated", "--policies", "value"]
-
-
-@pytest.fixture(scope="module")
-def one_ray():
-    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,7 @@
 import json
 
 import pytest
-import ray
 
-from kilowait.core.closed_ray import local_ray
 from kilowait.files import columns, parquet
 from pipelines import backtest
 
@@ -22,12 +20,6 @@ def small(tmp_path):
     path = tmp_path / "small.csv"
     path.write_text("\n".join((HEADER, *rows)) + "\n")
     return path
-
-
-@pytest.fixture(scope="module")
-def one_ray():
-    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
-        yield
 
 
 def run(out, path, *extra):

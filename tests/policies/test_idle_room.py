@@ -18,7 +18,7 @@ PLANNERS = ("easy", "conservative", "patient", "anticipatory", "milp")
 BY_ENERGY = ("patient", "anticipatory", "milp")
 WAIT_S_PER_KWH, CONGESTION = 1500.0, 0.3
 HUNG_S = 30 * 86_400
-WORLDS = 200
+WORLDS = dict.fromkeys(PLANNERS, 200) | {"milp": 60}  # which is slow
 
 
 def world(seed):
@@ -105,7 +105,7 @@ def worth(name, cluster, w, other, free, placed_now):
 @pytest.mark.parametrize("name", PLANNERS)
 def test_nobody_waits_beside_room_that_nobody_will_use(name):
     checked = 0
-    for seed in range(WORLDS):
+    for seed in range(WORLDS[name]):
         nodes, submissions = world(seed)
         policy = POLICIES[name]()
         if name == "anticipatory":
@@ -123,7 +123,7 @@ def test_nobody_waits_beside_room_that_nobody_will_use(name):
 
         run = simulate(submissions, {t: sum(n) for t, n in nodes.items()}, spy, nodes=nodes)
         assert len(run.placements) + len(run.refused) == len(submissions)
-    assert checked > 3000
+    assert checked > 15 * WORLDS[name]
 
 
 @pytest.mark.parametrize("name", PLANNERS)

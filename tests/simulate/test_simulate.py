@@ -49,7 +49,7 @@ def in_use(run, gpu_type, moment_s):
     return sum(p.gpus for p in run.placements if p.gpu_type == gpu_type and p.start_s <= moment_s < p.end_s)
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 @given(worlds(), st.sampled_from(POLICIES))
 def test_every_accepted_job_runs_exactly_once_as_it_asked(world, policy):
     inventory, submissions = world
@@ -66,7 +66,7 @@ def test_every_accepted_job_runs_exactly_once_as_it_asked(world, policy):
         assert placement.gpus == submission.job.gpus_by_type.get(placement.gpu_type, submission.job.gpus)
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 @given(worlds(), st.sampled_from(POLICIES))
 def test_capacity_is_never_exceeded_and_every_gpu_comes_back(world, policy):
     inventory, submissions = world
@@ -86,7 +86,7 @@ def test_capacity_is_never_exceeded_and_every_gpu_comes_back(world, policy):
     assert not clusters[-1].active
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 @given(worlds(), st.sampled_from(POLICIES), st.randoms(use_true_random=False))
 def test_the_order_of_the_list_does_not_matter(world, policy, rng):
     inventory, submissions = world
@@ -94,7 +94,7 @@ def test_the_order_of_the_list_does_not_matter(world, policy, rng):
     assert simulate(shuffled, inventory, policy) == simulate(submissions, inventory, policy)
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 @given(worlds(), st.sampled_from(POLICIES), st.integers(7, 50))
 def test_a_decision_sees_predictions_only(world, policy, longer_s):
     """Until the first completion nothing but predictions is known: another truth changes no decision before it."""
@@ -112,7 +112,7 @@ def test_a_decision_sees_predictions_only(world, policy, longer_s):
     assert early(first) == early(second)
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 @given(worlds(), st.sampled_from(POLICIES))
 def test_a_recorded_log_replays_to_the_same_state_at_every_decision(world, policy):
     inventory, submissions = world

@@ -3,9 +3,7 @@
 import json
 
 import pytest
-import ray
 
-from kilowait.core.closed_ray import local_ray
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.files import columns, parquet
@@ -64,12 +62,6 @@ class TestSearch:
     def test_weights_out_of_range_are_refused(self, text):
         with pytest.raises(InputError, match="weights"):
             ObjectiveWeights.parse(text)
-
-
-@pytest.fixture(scope="module")
-def one_ray():
-    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
-        yield
 
 
 def test_the_command_writes_resumes_and_starts_over(one_ray, tmp_path, capsys):

@@ -4,9 +4,7 @@ import json
 
 import optuna
 import pytest
-import ray
 
-from kilowait.core.closed_ray import local_ray
 from kilowait.files.columns import PROBE_TRIALS
 from kilowait.files.parquet import read_table
 from kilowait.predict.probe.probe import ProbeConfig
@@ -56,12 +54,6 @@ def test_every_point_of_the_space_is_a_valid_configuration(kind):
         trial = study.ask()
         space(trial)
         assert config_of(trial.params).kind == kind
-
-
-@pytest.fixture(scope="module")
-def one_ray():
-    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000):
-        yield
 
 
 # Ray and Optuna warn of their own future interfaces while saving and restoring an experiment

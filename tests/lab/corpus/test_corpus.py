@@ -183,7 +183,7 @@ def test_every_family_runs_on_cpu_without_a_warning(scripts):
 def test_twins_do_the_same_flops(scripts):
     # torch's counter follows modules through backward(), which does not work for autograd.grad.
     countable = [pair for pair in twins(scripts) if "autograd.grad(" not in pair[0].text]
-    quick = sorted(countable, key=lambda pair: pair[0].seconds)[:4]
+    quick = sorted(countable, key=lambda pair: pair[0].seconds)[:2]
     flops = in_one_process("FAKE = False\n" + COUNT_FLOPS, {s.name: s.text for pair in quick for s in pair})
     for a, b in quick:
         assert flops[a.name] == pytest.approx(flops[b.name], rel=0.02), (a.name, b.name)
@@ -191,7 +191,7 @@ def test_twins_do_the_same_flops(scripts):
 
 
 def test_gpu_scale_is_the_same_programs_with_100_to_1000_times_the_flops():
-    chosen = ("resnet_classifier", "vision_transformer", "gan_images", "diffusion_model", "unet_segmentation")
+    chosen = ("resnet_classifier", "vision_transformer", "gan_images")
     first = {s.family: s for s in generate(len(FAMILIES), 0) if s.family in chosen}
     large = {s.family: s for s in generate(len(FAMILIES), 0, "gpu") if s.family in chosen}
     texts, families = {}, {family.name: family for family in FAMILIES}
