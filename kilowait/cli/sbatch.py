@@ -25,6 +25,8 @@ from kilowait.advise.slurm.submission_plan import PREFERENCES, PlanSettings, Sub
 from kilowait.advise.slurm.submission_waits import waiting_counted
 from kilowait.cli.advice_text import advice_table
 from kilowait.cli.costs import add_price_option, cost_of, prices_of
+from kilowait.cli.learn import slurm_history
+from kilowait.cli.learnt_correction import corrected
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError, KilowaitError, ServiceError
 
@@ -76,7 +78,7 @@ def run_words(command: str, words: Sequence[str]) -> int:
     if command == "srun" and "SLURM_JOB_ID" in os.environ:  # a step of a job that runs already
         return _submit(call, SubmissionPlan(request=call.request))
     try:
-        planned, advice = _planned(call)
+        planned, advice, base = _planned(call)
     except (KilowaitError, OSError) as error:
         sys.stderr.write(f"kilowait: warning: not predicted, so nothing is added: {escaped(str(error), LINES)}\n")
         return 1 if call.options.why else _submit(call, SubmissionPlan(request=call.request))
@@ -86,7 +88,7 @@ def run_words(command: str, words: Sequence[str]) -> int:
     (sys.stdout if call.options.why else sys.stderr).write(advice_table(advice) + _decisions(planned))
     if call.options.why:
         return 0
-    _keep(advice)
+    _keep(advice, base)
     return _submit(call, planned)
 
 
@@ -125,8 +127,8 @@ def _with_text(call: _Call) -> _Call:
     return replace(call, request=with_script(request, script_text(Path(request.script))))
 
 
-def _planned(call: _Call) -> tuple[SubmissionPlan, Advice]:
-    """What is added, and the advice that it rests on; raises what keeps from predicting."""
+def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
+    """What is added, the advice that it rests on, the same before any correction; raises what keeps from predicting."""
     request, options = call.request, call.options
     if request.several:
         raise InputError("a heterogeneous job has several programs")
@@ -141,9 +143,10 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice]:
         interpreter=interpreter,
         cost=partial(_cost, prices_of(options)),
     )
-    advice = advice_of(question, os.environ)
-    if not advice.by_type:
-        raise InputError(f"{advice.program}: {advice.dry_run}")
+    base = advice_of(question, os.environ)
+    if not base.by_type:
+        raise InputError(f"{base.program}: {base.dry_run}")
+    advice, no_correction = _corrected(base)
     margin_s = MARGIN_S if options.margin is None else options.margin * 60
     advice = waiting_counted(advice, request, partitions, options.risk, margin_s)
     settings = PlanSettings(
@@ -154,7 +157,7 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice]:
         force=options.force,
     )
     planned = plan(request, advice, partitions, settings)
-    return replace(planned, notes=(*filter(None, (note, no_python)), *planned.notes)), advice
+    return replace(planned, notes=(*filter(None, (note, no_python, no_correction)), *planned.notes)), advice, base
 
 
 def _partitions(request: BatchRequest) -> tuple[list[SlurmPartition], str]:
@@ -170,9 +173,17 @@ def _cost(prices: object, prediction: object, name: str, gpus: int) -> dict[str,
     return cost_of(prediction, name, gpus, prices)  # type: ignore[arg-type]
 
 
-def _keep(advice: Advice) -> None:
+def _corrected(base: Advice) -> tuple[Advice, str]:
+    """The advice by what finished jobs taught; and why not, where that cannot be read."""
     try:
-        keep(advice, ledger_folder(os.environ))
+        return corrected(base, slurm_history(os.environ)), ""
+    except KilowaitError as error:
+        return base, f"not corrected by finished jobs: {error}"
+
+
+def _keep(advice: Advice, base: Advice) -> None:
+    try:
+        keep(advice, base, ledger_folder(os.environ))
     except OSError as error:
         sys.stderr.write(f"kilowait: warning: the prediction is not kept for later: {error}\n")
 
