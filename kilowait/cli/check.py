@@ -160,4 +160,5 @@ def _bytes(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?b)", text.strip().lower(), re.ASCII)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 40GB or 38GiB")
-    return float(match[1]) * (1024 if "i" in match[2] else 1000) ** (1 + "kmgt".index(match[2][0]))
+    base = 1024 if "i" in match[2] else 1000
+    return float(match[1]) * float(base ** (1 + "kmgt".index(match[2][0])))

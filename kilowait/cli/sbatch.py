@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from kilowait.advise.advice import Advice
+from kilowait.advise.advice_text import advice_table
 from kilowait.advise.asking import AdviceQuestion
 from kilowait.advise.asking_either import advice_of
 from kilowait.advise.ledger import keep, ledger_folder
@@ -23,7 +24,6 @@ from kilowait.advise.slurm.job_program import python_of_job, read_job
 from kilowait.advise.slurm.partitions import SlurmPartition, ask_partitions, meant
 from kilowait.advise.slurm.submission_plan import PREFERENCES, PlanSettings, SubmissionPlan, boards_of, plan
 from kilowait.advise.slurm.submission_waits import waiting_counted
-from kilowait.cli.advice_text import advice_table
 from kilowait.cli.costs import add_price_option, cost_of, prices_of
 from kilowait.cli.learn import slurm_history
 from kilowait.cli.learnt_correction import corrected
