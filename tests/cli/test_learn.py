@@ -102,6 +102,7 @@ def test_a_requeued_job_counts_once_by_its_last_run_and_twice_the_same_dump_once
     assert math.isnan(seen.measured.energy[0])  # nobody metered its GPUs
 
 
+@pytest.mark.slow
 def test_what_finished_jobs_teach_is_in_the_next_advice(ledger, tmp_path, capsys):
     rows = []
     for number in range(60):  # every program takes twice what was predicted
