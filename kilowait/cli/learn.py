@@ -115,7 +115,7 @@ def _text(report: dict[str, Any]) -> str:
         inside = "" if row["inside"] is None else f", {row['inside']:.0%} inside of the 90% interval"
         factor = f"took {row['median_factor']:.3g} times what was predicted (median)"
         lines.append(f"  {name}: {row['jobs']} jobs {factor}, error {row['median_error']:.0%}{inside}")
-    lines += [f"  left out: {count} {why}" for why, count in report["left_out"].items()]
+    lines += [f"  left out: {count} ({why})" for why, count in report["left_out"].items()]
     if correction := report.get("correction"):
         lines.append(f"  {report['new']} new in {report['database']}; correction: {correction['outcome']}")
         lines.append(f"  {correction['reason']}")

@@ -10,7 +10,7 @@ from kilowait.advise.job_comment import read_comment
 from kilowait.cli import sbatch
 from kilowait.cli.main import main
 from kilowait.core.errors import ModelError
-from tests.support.advised import advised
+from tests.support.advised import advised, on_type
 from tests.support.slurm_cluster import slurm, until
 
 pytestmark = pytest.mark.slow
@@ -154,4 +154,19 @@ def test_the_live_queue_is_told_and_a_wait_decides_between_types(cluster, here, 
     job_id, said = submitted(capfd, "--hold", "--gpus=1", "job.sh")
     assert cluster.job(job_id)["TresPerJob"] == "gres:gpu:a6000:1"  # slower, and free
     assert "A6000 is done first of 2 types that fit, its wait of 0 s counted" in said
+    cluster.cancel_all()
+
+
+def test_a_short_job_behind_a_wide_one_starts_at_once_for_its_limit_is_right(cluster, here, capfd, monkeypatch):
+    cluster.cancel_all()
+    short = advised({"A100": on_type(20, 10, 40)})
+    monkeypatch.setattr(sbatch, "advice_of", lambda *_: short)
+    for options in (["--gpus=a100:2", "--time=10"], ["--gpus=a100:4", "--nodes=2", "--time=60"]):
+        cluster.run("sbatch", "--output=/dev/null", *options, "--wrap=sleep 600")
+    plain = cluster.run("sbatch", "--parsable", "--gpus=a100:1", "--output=/dev/null", "--wrap=sleep 600").strip()
+    Path("train.py").write_text("import time\ntime.sleep(600)\n")
+    job_id, _ = submitted(capfd, "--gpus=a100:1", "--margin=1", "job.sh")
+    until(lambda: cluster.job(job_id)["JobState"] == "RUNNING")
+    assert cluster.job(job_id)["TimeLimit"] == "00:02:00"
+    assert cluster.job(plain)["JobState"] == "PENDING"  # an hour by default: it would delay the wide one
     cluster.cancel_all()
