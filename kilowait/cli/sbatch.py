@@ -79,8 +79,10 @@ def run_words(command: str, words: Sequence[str]) -> int:
         return _submit(call, SubmissionPlan(request=call.request))
     try:
         planned, advice, base = _planned(call)
-    except (KilowaitError, OSError) as error:
-        sys.stderr.write(f"kilowait: warning: not predicted, so nothing is added: {escaped(str(error), LINES)}\n")
+    except Exception as error:  # whatever it is, the job is submitted: nobody loses one for an error of kilowait's
+        kind = "" if isinstance(error, KilowaitError | OSError) else f"{type(error).__name__}: "
+        said = escaped(f"{kind}{error}", LINES)
+        sys.stderr.write(f"kilowait: warning: not predicted, so nothing is added: {said}\n")
         return 1 if call.options.why else _submit(call, SubmissionPlan(request=call.request))
     if call.options.why and call.options.json:
         sys.stdout.write(json.dumps(_report(planned, advice), indent=1) + "\n")
@@ -113,6 +115,10 @@ def _call(command: str, words: Sequence[str]) -> _Call:
             rest.append(words[at])
         at += 1
     options = parser.parse_args(own)
+    if not 0 < options.risk < 1:
+        raise InputError(f"--risk must be between 0 and 1, got {options.risk}; as 0.05")
+    if options.margin is not None and not 0 <= options.margin < 1e6:
+        raise InputError(f"--margin must be minutes >= 0, got {options.margin}")
     request = read_words(command, [*rest, *words[at:]], os.environ)
     return _with_text(_Call(options=options, request=request))
 

@@ -1,5 +1,6 @@
 """`kilowait sbatch` and `kilowait srun` against a real Slurm, with predictions that the tests choose."""
 
+import io
 import json
 import time
 from pathlib import Path
@@ -100,6 +101,26 @@ def test_what_cannot_be_predicted_is_submitted_as_it_is(cluster, here, capfd, mo
     job = cluster.job(job_id)
     assert (job["TimeLimit"], job.get("Comment", "")) == ("01:00:00", "")
     assert said == "kilowait: warning: not predicted, so nothing is added: no model\n"
+
+
+def test_an_error_of_kilowaits_own_loses_no_job_and_a_wrong_option_is_one(cluster, here, capfd, monkeypatch):
+    monkeypatch.setattr(sbatch, "advice_of", lambda *_: {}["lost"])
+    _, said = submitted(capfd, "--hold", "job.sh")
+    assert said == "kilowait: warning: not predicted, so nothing is added: KeyError: 'lost'\n"
+    for wrong in ("--risk=2", "--margin=-1"):
+        assert main(["sbatch", wrong, "job.sh"]) == 2
+    assert main(["sbatch", "missing.sh"]) == 2
+
+
+def test_a_script_on_standard_input_and_one_that_is_wrapped(cluster, here, capfd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("#!/bin/sh\n#SBATCH --hold --time=3\npython train.py\n"))
+    assert main(["sbatch", "--gpus=1"]) == 0
+    piped = cluster.job(capfd.readouterr().out.split()[-1])
+    assert (piped["TimeLimit"], piped["TresPerJob"]) == ("00:03:00", "gres:gpu:a100:1")
+    assert main(["sbatch", "--hold", "--gpus=1", "--wrap=python train.py --lr 2"]) == 0
+    wrapped = cluster.job(capfd.readouterr().out.split()[-1])
+    assert (wrapped["TimeLimit"], wrapped["JobName"]) == ("00:25:00", "wrap")
+    assert [question.reading.source.arguments for question in here] == [(), ("--lr", "2")]
 
 
 def test_what_slurm_refuses_for_what_was_added_is_submitted_without(cluster, here, capfd, monkeypatch):
