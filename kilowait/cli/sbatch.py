@@ -22,13 +22,21 @@ from kilowait.advise.limit_quantile import MARGIN_S, RISK
 from kilowait.advise.slurm.batch_request import BatchRequest, read_words, script_text, with_script
 from kilowait.advise.slurm.job_program import python_of_job, read_job
 from kilowait.advise.slurm.partitions import SlurmPartition, ask_partitions, meant
-from kilowait.advise.slurm.submission_plan import PREFERENCES, PlanSettings, SubmissionPlan, boards_of, plan
+from kilowait.advise.slurm.submission_plan import (
+    PREFERENCES,
+    PlanSettings,
+    SubmissionPlan,
+    boards_of,
+    canonical_or_none,
+    plan,
+)
 from kilowait.advise.slurm.submission_waits import waiting_counted
 from kilowait.cli.costs import add_price_option, cost_of, prices_of
 from kilowait.cli.learn import slurm_history
 from kilowait.cli.learnt_correction import corrected
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError, KilowaitError, ServiceError
+from kilowait.predict.one_shot import BESIDE
 
 EXAMPLE = """\
 examples:
@@ -144,7 +152,7 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
     interpreter, no_python = python_of_job(request, os.environ)
     question = AdviceQuestion(
         reading=reading,
-        gpu_types=tuple(boards),
+        gpu_types=tuple(boards) or named_type(request) or BESIDE,
         root=request.folder.absolute(),
         interpreter=interpreter,
         cost=partial(_cost, prices_of(options)),
@@ -164,6 +172,12 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
     )
     planned = plan(request, advice, partitions, settings)
     return replace(planned, notes=(*filter(None, (note, no_python, no_correction)), *planned.notes)), advice, base
+
+
+def named_type(request: BatchRequest) -> tuple[str, ...]:
+    """The GPU type that was named, where the catalogue has it."""
+    known = canonical_or_none(request.gpu_type) if request.gpu_type else None
+    return () if known is None else (known,)
 
 
 def _partitions(request: BatchRequest) -> tuple[list[SlurmPartition], str]:
