@@ -25,14 +25,16 @@ class ExpectedWait:
 class OnType:
     """A job on one GPU type.
 
-    `fitting` is `fits`, `close` or `does not fit`, "" where nothing is known; `memory_bytes` is what it needs on each
-    GPU, `cost` what `kilowait.cli.costs` makes of a price, `provenance` how the numbers were had, in words.
+    `fitting` is `fits`, `close` or `does not fit`, "" where nothing is known. `memory_bytes` is what it needs on each
+    GPU and `memory_high_bytes` the upper end of that, `cost` what `kilowait.cli.costs` makes of a price, `provenance`
+    how the numbers were had, in words.
     """
 
     prediction: Prediction
     provenance: str = ""
     fitting: str = ""
     memory_bytes: float | None = None
+    memory_high_bytes: float | None = None
     cost: Mapping[str, Any] = field(default_factory=dict)
     wait: ExpectedWait | None = None
 
@@ -49,6 +51,7 @@ class OnType:
             "provenance": self.provenance,
             "fitting": self.fitting,
             "memory_bytes": self.memory_bytes,
+            "memory_high_bytes": self.memory_high_bytes,
             **({"cost": dict(self.cost)} if self.cost else {}),
             **({"wait_s": self.wait.wait_s, "wait_low_s": self.wait.low_s} if self.wait else {}),
             **({"wait_high_s": self.wait.high_s} if self.wait else {}),

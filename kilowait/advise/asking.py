@@ -48,11 +48,12 @@ def advice_here(question: AdviceQuestion) -> Advice:
         access={reading.source.content_hash: access},
     )
     os.environ.update({**WAITING, **os.environ})
-    return of_forecast(forecast_jobs([reading], settings).jobs[0], question.cost)
+    forecasts = forecast_jobs([reading], settings)
+    return of_forecast(forecasts.jobs[0], forecasts.bundle.version, question.cost)
 
 
-def of_forecast(job: JobForecast, cost: Costing) -> Advice:
-    """The advice that a forecast is."""
+def of_forecast(job: JobForecast, bundle_version: str, cost: Costing) -> Advice:
+    """The advice that a forecast is; the bundle made its embedding."""
     forecast, request = job.forecast, job.request
     needs = forecast.memory_needs
     by_type = {
@@ -61,6 +62,7 @@ def of_forecast(job: JobForecast, cost: Costing) -> Advice:
             provenance=forecast.provenance[name],
             fitting=str(needs[name].fitting) if name in needs else "",
             memory_bytes=needs[name].expected if name in needs else None,
+            memory_high_bytes=needs[name].high if name in needs else None,
             cost=cost(prediction, name, request.gpus),
         )
         for name, prediction in job.items()
@@ -75,7 +77,7 @@ def of_forecast(job: JobForecast, cost: Costing) -> Advice:
         assumptions=_assumptions([*forecast.dry_run.assumed, *job.reading.notes]),
         beside=job.reading.beside,
         evidence=request.evidence,
-        version="+".join(dict.fromkeys(on.prediction.probe_version for on in by_type.values())),
+        version="+".join(dict.fromkeys([bundle_version, *(on.prediction.probe_version for on in by_type.values())])),
         vector=tuple(map(float, forecast.vector)),
     )
 

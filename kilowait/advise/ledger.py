@@ -20,11 +20,13 @@ def ledger_folder(environment: Mapping[str, str]) -> Path:
     return Path(state) / "kilowait" / "advice"
 
 
-def keep(advice: Advice, folder: Path) -> Path:
-    """Write it down; raises OSError."""
+def keep(advice: Advice, base: Advice, folder: Path) -> Path:
+    """Write it down, with the predictions before any correction (`base`); raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{advice.advice_id}.json"
-    record = {**advice.to_dict(), "advised_s": time.time(), "vector": [round(part, 6) for part in advice.vector]}
+    before = {name: on.to_dict() for name, on in base.by_type.items()}
+    vector = [round(part, 6) for part in advice.vector]
+    record = {**advice.to_dict(), "base_by_type": before, "advised_s": time.time(), "vector": vector}
     write_text(path, json.dumps(record))
     return path
 

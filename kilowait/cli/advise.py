@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kilowait.advise.advice import ExpectedWait
+from kilowait.advise.advice_text import duration
 from kilowait.advise.slurm.partitions import ask_partitions
 from kilowait.advise.slurm.queue_cluster import QueueCluster, queue_cluster
 from kilowait.advise.slurm.queue_outlook import LimitRisk, NewJob, expected_waits, limit_risks, new_job_waits
 from kilowait.advise.slurm.slurm_queue import SlurmJob, ask_queue
 from kilowait.advise.slurm.slurm_time import seconds_of, written_time
-from kilowait.cli.advice_text import duration
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
 

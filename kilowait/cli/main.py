@@ -52,7 +52,7 @@ def _run(words: list[str]) -> int:
 
 def _parse(words: list[str]) -> argparse.Namespace:
     """The options; what follows `--` belongs to the script that the command is given."""
-    takes_script = words[:1] in (["predict"], ["compare"], ["submit"], ["what-if"])
+    takes_script = words[:1] in (["predict"], ["compare"], ["submit"], ["what-if"], ["check"])
     end = words.index("--") if takes_script and "--" in words else len(words)
     args = _parser(words[:end]).parse_args(words[:end])
     args.arguments = words[end + 1 :]
@@ -70,6 +70,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(commands, "predict", "predict the run time and energy of a script on each device type", words)
     _add(commands, "compare", "predictions of several scripts side by side, on each device type", words)
+    _add(commands, "check", "whether a program stays within bounds of energy, time, memory and cost", words)
     _add(commands, "simulate", "run a list of jobs through a policy on a cluster of mixed GPUs", words)
     for name, text in (("sbatch", "a batch job"), ("srun", "a command")):
         _add(
@@ -81,6 +82,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(
         commands, "advise", "when the jobs of Slurm's queue are expected to start, and what a new one would get", words
     )
+    _add(commands, "learn", "finished Slurm jobs beside their predictions, and a correction learnt from them", words)
     remote.add_commands(commands)
     backup.add_commands(commands)
     handover.add_commands(commands)

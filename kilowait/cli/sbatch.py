@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from kilowait.advise.advice import Advice
+from kilowait.advise.advice_text import advice_table
 from kilowait.advise.asking import AdviceQuestion
 from kilowait.advise.asking_either import advice_of
 from kilowait.advise.ledger import keep, ledger_folder
@@ -21,12 +22,21 @@ from kilowait.advise.limit_quantile import MARGIN_S, RISK
 from kilowait.advise.slurm.batch_request import BatchRequest, read_words, script_text, with_script
 from kilowait.advise.slurm.job_program import python_of_job, read_job
 from kilowait.advise.slurm.partitions import SlurmPartition, ask_partitions, meant
-from kilowait.advise.slurm.submission_plan import PREFERENCES, PlanSettings, SubmissionPlan, boards_of, plan
+from kilowait.advise.slurm.submission_plan import (
+    PREFERENCES,
+    PlanSettings,
+    SubmissionPlan,
+    boards_of,
+    canonical_or_none,
+    plan,
+)
 from kilowait.advise.slurm.submission_waits import waiting_counted
-from kilowait.cli.advice_text import advice_table
 from kilowait.cli.costs import add_price_option, cost_of, prices_of
+from kilowait.cli.learn import slurm_history
+from kilowait.cli.learnt_correction import corrected
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError, KilowaitError, ServiceError
+from kilowait.predict.one_shot import BESIDE
 
 EXAMPLE = """\
 examples:
@@ -76,9 +86,11 @@ def run_words(command: str, words: Sequence[str]) -> int:
     if command == "srun" and "SLURM_JOB_ID" in os.environ:  # a step of a job that runs already
         return _submit(call, SubmissionPlan(request=call.request))
     try:
-        planned, advice = _planned(call)
-    except (KilowaitError, OSError) as error:
-        sys.stderr.write(f"kilowait: warning: not predicted, so nothing is added: {escaped(str(error), LINES)}\n")
+        planned, advice, base = _planned(call)
+    except Exception as error:  # whatever it is, the job is submitted: nobody loses one for an error of kilowait's
+        kind = "" if isinstance(error, KilowaitError | OSError) else f"{type(error).__name__}: "
+        said = escaped(f"{kind}{error}", LINES)
+        sys.stderr.write(f"kilowait: warning: not predicted, so nothing is added: {said}\n")
         return 1 if call.options.why else _submit(call, SubmissionPlan(request=call.request))
     if call.options.why and call.options.json:
         sys.stdout.write(json.dumps(_report(planned, advice), indent=1) + "\n")
@@ -86,7 +98,7 @@ def run_words(command: str, words: Sequence[str]) -> int:
     (sys.stdout if call.options.why else sys.stderr).write(advice_table(advice) + _decisions(planned))
     if call.options.why:
         return 0
-    _keep(advice)
+    _keep(advice, base)
     return _submit(call, planned)
 
 
@@ -111,6 +123,10 @@ def _call(command: str, words: Sequence[str]) -> _Call:
             rest.append(words[at])
         at += 1
     options = parser.parse_args(own)
+    if not 0 < options.risk < 1:
+        raise InputError(f"--risk must be between 0 and 1, got {options.risk}; as 0.05")
+    if options.margin is not None and not 0 <= options.margin < 1e6:
+        raise InputError(f"--margin must be minutes >= 0, got {options.margin}")
     request = read_words(command, [*rest, *words[at:]], os.environ)
     return _with_text(_Call(options=options, request=request))
 
@@ -125,8 +141,8 @@ def _with_text(call: _Call) -> _Call:
     return replace(call, request=with_script(request, script_text(Path(request.script))))
 
 
-def _planned(call: _Call) -> tuple[SubmissionPlan, Advice]:
-    """What is added, and the advice that it rests on; raises what keeps from predicting."""
+def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
+    """What is added, the advice that it rests on, the same before any correction; raises what keeps from predicting."""
     request, options = call.request, call.options
     if request.several:
         raise InputError("a heterogeneous job has several programs")
@@ -136,14 +152,15 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice]:
     interpreter, no_python = python_of_job(request, os.environ)
     question = AdviceQuestion(
         reading=reading,
-        gpu_types=tuple(boards),
+        gpu_types=tuple(boards) or named_type(request) or BESIDE,
         root=request.folder.absolute(),
         interpreter=interpreter,
         cost=partial(_cost, prices_of(options)),
     )
-    advice = advice_of(question, os.environ)
-    if not advice.by_type:
-        raise InputError(f"{advice.program}: {advice.dry_run}")
+    base = advice_of(question, os.environ)
+    if not base.by_type:
+        raise InputError(f"{base.program}: {base.dry_run}")
+    advice, no_correction = _corrected(base)
     margin_s = MARGIN_S if options.margin is None else options.margin * 60
     advice = waiting_counted(advice, request, partitions, options.risk, margin_s)
     settings = PlanSettings(
@@ -154,7 +171,13 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice]:
         force=options.force,
     )
     planned = plan(request, advice, partitions, settings)
-    return replace(planned, notes=(*filter(None, (note, no_python)), *planned.notes)), advice
+    return replace(planned, notes=(*filter(None, (note, no_python, no_correction)), *planned.notes)), advice, base
+
+
+def named_type(request: BatchRequest) -> tuple[str, ...]:
+    """The GPU type that was named, where the catalogue has it."""
+    known = canonical_or_none(request.gpu_type) if request.gpu_type else None
+    return () if known is None else (known,)
 
 
 def _partitions(request: BatchRequest) -> tuple[list[SlurmPartition], str]:
@@ -170,9 +193,17 @@ def _cost(prices: object, prediction: object, name: str, gpus: int) -> dict[str,
     return cost_of(prediction, name, gpus, prices)  # type: ignore[arg-type]
 
 
-def _keep(advice: Advice) -> None:
+def _corrected(base: Advice) -> tuple[Advice, str]:
+    """The advice by what finished jobs taught; and why not, where that cannot be read."""
     try:
-        keep(advice, ledger_folder(os.environ))
+        return corrected(base, slurm_history(os.environ)), ""
+    except KilowaitError as error:
+        return base, f"not corrected by finished jobs: {error}"
+
+
+def _keep(advice: Advice, base: Advice) -> None:
+    try:
+        keep(advice, base, ledger_folder(os.environ))
     except OSError as error:
         sys.stderr.write(f"kilowait: warning: the prediction is not kept for later: {error}\n")
 

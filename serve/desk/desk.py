@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from kilowait.core.errors import InputError
-from kilowait.core.hardware import GPU_TYPES
+from kilowait.core.hardware import GPU_TYPES, power_order
 from kilowait.core.jobs import Prediction, Provenance
-from kilowait.core.submission import Program, Request
+from kilowait.core.submission import Request
 from kilowait.core.units import DAY_S, WHOLE
 from kilowait.history.bases import Base
 from kilowait.history.queries import decoded
@@ -51,7 +51,7 @@ from .following import Following
 from .forecasts import KEPT, Forecasts
 from .isolation_watch import IsolationWatch
 from .predictor_replica import PredictionQuestion, Told
-from .programs import program_of
+from .programs import program_asked, program_of
 from .readings import Readings
 from .submitting import Submissions, request_of, same
 
@@ -141,14 +141,12 @@ class Desk:
     async def predict(self, asked: schemas.SourceBody, owner: str) -> schemas.PredictionView:
         """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
         python = python_of(self._software, asked.software)
-        program = Program(files={asked.name: asked.source}, entrypoint=asked.name, environment=asked.environment)
-        job_source, asks, _ = await self.readings.of(program, owner)
-        if (answer := await self._forecast(job_source, asks.gpus, owner, python)) is None:
+        job_source, asks, _ = await self.readings.of(program_asked(asked), owner, asked.gpus)
+        types = tuple(dict.fromkeys([*await self._types(), *power_order(asked.gpu_types)]))
+        if (answer := await self._forecast(job_source, asks.gpus, owner, python, types)) is None:
             raise busy()
         forecast, cached = answer
-        base = base_of(
-            job_source, forecast, on_types(forecast.predictions, await self._types(), asks.gpus), asks.gpus * WHOLE
-        )
+        base = base_of(job_source, forecast, on_types(forecast.predictions, types, asks.gpus), asks.gpus * WHOLE)
         predictions = await self.corrections.apply(base, owner)
         return schemas.PredictionView(
             content_hash=job_source.content_hash,
@@ -168,9 +166,12 @@ class Desk:
         assert self._mirror is not None
         return tuple(sorted(name for name in self._mirror.cluster.total if name in GPU_TYPES))
 
-    async def _forecast(self, source: JobSource, gpus: int, owner: str, python: str) -> tuple[Told, bool] | None:
+    async def _forecast(
+        self, source: JobSource, gpus: int, owner: str, python: str, types: tuple[str, ...] = ()
+    ) -> tuple[Told, bool] | None:
         """What the models predict of a source, and whether that was remembered; None where it takes too long."""
-        return await self.forecasts.of(await self._question(source, gpus, owner, python), owner)
+        question = await self._question(source, gpus, owner, python)
+        return await self.forecasts.of(replace(question, gpu_types=types or question.gpu_types), owner)
 
     async def _question(self, source: JobSource, gpus: int, owner: str, python: str) -> PredictionQuestion:
         access = access_of(self._settings_of_isolation, owner, python)

@@ -18,6 +18,19 @@ Reading = tuple[JobSource, tuple[str, ...]]
 """What is predicted, and what may be missing in it."""
 
 
+def program_asked(asked: schemas.SourceBody) -> Program:
+    """What is only to be predicted; raises Refusal for paths that are none, where there are several files."""
+    if asked.files:
+        with _refused("files"):
+            check_paths((*asked.files, asked.name))
+    return Program(
+        files={**asked.files, asked.name: asked.source},
+        entrypoint=asked.name,
+        arguments=tuple(asked.arguments),
+        environment=asked.environment,
+    )
+
+
 def program_of(asked: schemas.SubmissionBody) -> Program:
     """The files, the entrypoint and what it is called with; raises Refusal for files that cannot be written or run."""
     with _refused("entrypoint"):

@@ -59,10 +59,14 @@ class ProblemDetails(Wire):
 
 
 class SourceBody(Wire):
-    """A program's text; `name` is for messages only."""
+    """A program's text; `name` is for messages only, or with `files` its path among them."""
 
     source: str = Field(max_length=MAX_SOURCE_BYTES, description="the program's text, UTF-8, at most 1 MB")
     name: str = Field(default="main.py", max_length=200)
+    files: dict[str, str] = Field(default={}, max_length=MAX_ENTRIES, description="what it imports, text by path")
+    arguments: list[Argument] = Field(default=[], max_length=MAX_ENTRIES)
+    gpus: int | None = Field(default=None, ge=1, le=100_000, description="GPUs it takes; left out: read from it")
+    gpu_types: GpuTypeNames = Field(default=[], description="types beside those of the cluster")
     software: Software = None
     environment: Environment = {}
 

@@ -118,6 +118,38 @@ def test_no_limit_where_the_script_runs_what_is_not_predicted():
     assert added(planned("job.sh", advice=several, margin_s=3600, margin_given=True))["--time"] == "01:20:00"
 
 
+def test_no_limit_where_it_may_run_on_what_nothing_is_known_of():
+    nodes = (
+        "a0|x*|infinite|n/a|idle|gpu:a100:2|",
+        "z0|x*|infinite|n/a|idle|gpu:abacus:2|",
+        "c0|cpu|60|n/a|idle|(null)|",
+    )
+    partitions = read_partitions("\n".join(nodes))
+
+    def notes(*words):
+        request = read_words("sbatch", words, {})
+        found = plan(request, advised(), meant(partitions, request.value("partition")), PlanSettings())
+        return added(found).get("--time"), " ".join(found.notes)
+
+    assert notes("--gpus=1", "job.sh")[0] == "00:25:00"  # an A100 is named, so it gets one
+    assert notes("--gpus=1", "--nodelist=z0", "job.sh")[0] is None
+    time, why = notes("--gpus=abacus:1", "job.sh")
+    assert time is None
+    assert "it may get abacus, of which nothing is known" in why
+    for words in (["-p", "cpu", "job.sh"], ["--gpus=0", "-p", "cpu", "job.sh"], ["--gres=none", "-p", "cpu", "job.sh"]):
+        time, why = notes(*words)
+        assert time is None
+        assert "no GPU type is known that it would run on" in why
+
+
+def test_no_gpus_are_added_where_none_are_wanted_and_arrays_are_remarked_on():
+    assert "--gpus" not in added(planned("--gpus=0", "job.sh"))
+    assert set(added(planned("--gres=none", "job.sh"))) == {"--comment"}
+    found = planned("--array=1-3", "job.sh")
+    assert "each task of the array is taken to be like the first" in found.notes
+    assert "none was asked for" in found.additions[1].why
+
+
 def test_no_limit_without_an_interval():
     found = planned("job.sh", advice=advised({"A100": on_type(600)}))
     assert "--time" not in added(found)

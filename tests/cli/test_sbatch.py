@@ -1,5 +1,6 @@
 """`kilowait sbatch` and `kilowait srun` against a real Slurm, with predictions that the tests choose."""
 
+import io
 import json
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from kilowait.advise.job_comment import read_comment
 from kilowait.cli import sbatch
 from kilowait.cli.main import main
 from kilowait.core.errors import ModelError
-from tests.support.advised import advised
+from tests.support.advised import advised, on_type
 from tests.support.slurm_cluster import slurm, until
 
 pytestmark = pytest.mark.slow
@@ -102,6 +103,26 @@ def test_what_cannot_be_predicted_is_submitted_as_it_is(cluster, here, capfd, mo
     assert said == "kilowait: warning: not predicted, so nothing is added: no model\n"
 
 
+def test_an_error_of_kilowaits_own_loses_no_job_and_a_wrong_option_is_one(cluster, here, capfd, monkeypatch):
+    monkeypatch.setattr(sbatch, "advice_of", lambda *_: {}["lost"])
+    _, said = submitted(capfd, "--hold", "job.sh")
+    assert said == "kilowait: warning: not predicted, so nothing is added: KeyError: 'lost'\n"
+    for wrong in ("--risk=2", "--margin=-1"):
+        assert main(["sbatch", wrong, "job.sh"]) == 2
+    assert main(["sbatch", "missing.sh"]) == 2
+
+
+def test_a_script_on_standard_input_and_one_that_is_wrapped(cluster, here, capfd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("#!/bin/sh\n#SBATCH --hold --time=3\npython train.py\n"))
+    assert main(["sbatch", "--gpus=1"]) == 0
+    piped = cluster.job(capfd.readouterr().out.split()[-1])
+    assert (piped["TimeLimit"], piped["TresPerJob"]) == ("00:03:00", "gres:gpu:a100:1")
+    assert main(["sbatch", "--hold", "--gpus=1", "--wrap=python train.py --lr 2"]) == 0
+    wrapped = cluster.job(capfd.readouterr().out.split()[-1])
+    assert (wrapped["TimeLimit"], wrapped["JobName"]) == ("00:25:00", "wrap")
+    assert [question.reading.source.arguments for question in here] == [(), ("--lr", "2")]
+
+
 def test_what_slurm_refuses_for_what_was_added_is_submitted_without(cluster, here, capfd, monkeypatch):
     monkeypatch.setattr(sbatch.SubmissionPlan, "words", property(lambda plan: _impossible(plan)))
     job_id, said = submitted(capfd, "--hold", "job.sh")
@@ -154,4 +175,19 @@ def test_the_live_queue_is_told_and_a_wait_decides_between_types(cluster, here, 
     job_id, said = submitted(capfd, "--hold", "--gpus=1", "job.sh")
     assert cluster.job(job_id)["TresPerJob"] == "gres:gpu:a6000:1"  # slower, and free
     assert "A6000 is done first of 2 types that fit, its wait of 0 s counted" in said
+    cluster.cancel_all()
+
+
+def test_a_short_job_behind_a_wide_one_starts_at_once_for_its_limit_is_right(cluster, here, capfd, monkeypatch):
+    cluster.cancel_all()
+    short = advised({"A100": on_type(20, 10, 40)})
+    monkeypatch.setattr(sbatch, "advice_of", lambda *_: short)
+    for options in (["--gpus=a100:2", "--time=10"], ["--gpus=a100:4", "--nodes=2", "--time=60"]):
+        cluster.run("sbatch", "--output=/dev/null", *options, "--wrap=sleep 600")
+    plain = cluster.run("sbatch", "--parsable", "--gpus=a100:1", "--output=/dev/null", "--wrap=sleep 600").strip()
+    Path("train.py").write_text("import time\ntime.sleep(600)\n")
+    job_id, _ = submitted(capfd, "--gpus=a100:1", "--margin=1", "job.sh")
+    until(lambda: cluster.job(job_id)["JobState"] == "RUNNING")
+    assert cluster.job(job_id)["TimeLimit"] == "00:02:00"
+    assert cluster.job(plain)["JobState"] == "PENDING"  # an hour by default: it would delay the wide one
     cluster.cancel_all()

@@ -61,6 +61,11 @@ class BatchRequest:
         return None
 
     @property
+    def wants_no_gpu(self) -> bool:
+        """Whether it was said that it takes none."""
+        return any(self.value(name) in ("0", "none", "NONE", "gpu:0") for name in GPU_OPTIONS)
+
+    @property
     def gpu_type(self) -> str | None:
         """The type that was named with the GPUs, as it was written."""
         option = self.gpu_option

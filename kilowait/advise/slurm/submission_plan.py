@@ -12,6 +12,7 @@ from kilowait.advise.slurm.partitions import GpuBoards, SlurmPartition, satisfie
 from kilowait.advise.slurm.slurm_time import seconds_of, written_time
 from kilowait.core.hardware import canonical, is_known
 
+_NO_GPUS = "the program runs on a GPU, and none was asked for"
 PREFERENCES = ("finish", "energy", "cost")
 
 
@@ -76,9 +77,20 @@ def boards_of(request: BatchRequest, partitions: Iterable[SlurmPartition]) -> di
                 known = found.get(boards.gpu_type)
                 found[boards.gpu_type] = replace(boards, count=boards.count + (known.count if known else 0))
     named = request.gpu_type
+    if request.wants_no_gpu:
+        return {}
     if named is None:
         return found
     return {name: boards for name, boards in found.items() if boards.word == named or canonical_or_none(named) == name}
+
+
+def _others(request: BatchRequest, partitions: Iterable[SlurmPartition]) -> list[str]:
+    """GPU types that it may get and that the catalogue lacks, as Slurm calls them."""
+    named = request.gpu_type
+    nodes = [node for partition in partitions for node in partition.nodes if node.up]
+    may = [node for node in nodes if satisfies(request.value("constraint"), node.features)]
+    words = {boards.word or "GPUs without a type" for node in may for boards in node.boards if boards.gpu_type is None}
+    return sorted(word for word in words if named in (None, word))
 
 
 def canonical_or_none(name: str) -> str | None:
@@ -96,17 +108,39 @@ def plan(
     boards = boards_of(request, partitions)
     fitting = [name for name in advice.that_fit(boards or advice.by_type) if _enough(boards, name, advice.gpus)]
     notes = _memory_notes(advice, boards)
-    chosen, typed, why_not = _type_addition(request, advice, boards, fitting, settings)
-    types = [chosen] if chosen else fitting
-    limit, timed, no_limit = _time_addition(request, advice, types, partitions, settings)
+    chosen, typed, why_not = _type_addition(request, advice, partitions, boards, fitting, settings)
+    types, no_type = _limited_types(request, partitions, boards, chosen, fitting)
+    limit, timed, no_limit = _time_addition(request, advice, types, partitions, settings) if types else (None, None, [])
     commented = _comment_addition(request, advice, settings)
     return SubmissionPlan(
         request=request,
         additions=tuple(addition for addition in (timed, typed, commented) if addition),
-        notes=(*notes, *why_not, *no_limit),
+        notes=(*notes, *_array_note(request), *why_not, *no_type, *no_limit),
         gpu_type=chosen,
         limit=limit,
     )
+
+
+def _limited_types(
+    request: BatchRequest,
+    partitions: Sequence[SlurmPartition],
+    boards: Mapping[str, GpuBoards],
+    chosen: str | None,
+    fitting: Sequence[str],
+) -> tuple[Sequence[str], list[str]]:
+    """The types that a limit must be enough for, none where it may run on others; and why, then."""
+    others = _others(request, partitions)
+    if chosen:
+        return [chosen], []
+    if others:
+        return [], [f"no time limit is set: it may get {', '.join(others)}, of which nothing is known"]
+    if not boards:
+        return [], ["no time limit is set: no GPU type is known that it would run on"]
+    return fitting, []
+
+
+def _array_note(request: BatchRequest) -> list[str]:
+    return ["each task of the array is taken to be like the first"] if "array" in request else []
 
 
 def _enough(boards: Mapping[str, GpuBoards], name: str, gpus: int) -> bool:
@@ -121,6 +155,7 @@ def _memory_notes(advice: Advice, boards: Mapping[str, GpuBoards]) -> list[str]:
 def _type_addition(
     request: BatchRequest,
     advice: Advice,
+    partitions: Sequence[SlurmPartition],
     boards: Mapping[str, GpuBoards],
     fitting: Sequence[str],
     settings: PlanSettings,
@@ -130,7 +165,7 @@ def _type_addition(
         return (fitting[0] if len(fitting) == 1 else None), None, []
     if not boards or not fitting:
         return None, None, [] if not boards else ["no type of these partitions is predicted to fit: none is named"]
-    if len(boards) == 1:
+    if len(boards) == 1 and not _others(request, partitions):
         return fitting[0], None if request.gpu_option else _new_gpus(boards[fitting[0]], fitting[0], advice), []
     if request.value("constraint") and boards[fitting[0]].by_feature and not settings.force:
         return None, None, ["a constraint was given: no type is added to it"]
@@ -141,6 +176,7 @@ def _type_addition(
         return None, None, [f"GPUs are asked for by {' and '.join(f'--{name}' for name in given)}: no type is added"]
     best = min(fitting, key=lambda name: _rank(advice, name, settings.prefer))
     why = _why_type(advice, best, settings.prefer, len(fitting))
+    why = why if request.gpu_option else f"{_NO_GPUS}; {why}"
     return best, _with_type(request.gpu_option, boards[best], best, advice, why), []
 
 
@@ -157,14 +193,16 @@ def _rank(advice: Advice, name: str, prefer: str) -> tuple[float, float]:
 
 def _why_type(advice: Advice, name: str, prefer: str, of: int) -> str:
     on = advice.by_type[name]
-    if prefer != "finish":
+    if prefer != "finish" and of > 1:
         return f"{name} takes the least {prefer} of {of} types that fit"
+    if of == 1:
+        return f"{name} is the one type that is known to fit"
     waiting = f", its wait of {on.wait.wait_s:.0f} s counted" if on.wait else ", waits not counted"
     return f"{name} is done first of {of} types that fit{waiting}"
 
 
 def _new_gpus(boards: GpuBoards, name: str, advice: Advice) -> Addition:
-    return _with_type(None, boards, name, advice, "the program runs on a GPU, and none was asked for")
+    return _with_type(None, boards, name, advice, _NO_GPUS)
 
 
 def _with_type(option: GivenOption | None, boards: GpuBoards, name: str, advice: Advice, why: str) -> Addition:
@@ -210,6 +248,7 @@ def _time_addition(
         return limit, None, [*notes, f"no time limit is set: the script also has {what}; say how long with --margin"]
     share = f"{1 - settings.risk:.3g} of such runs end within it"
     why = f"{share}, {settings.margin_s / 60:g} min for what is not predicted among it"
+    why = "the longest that the partition allows" if limit.capped else why
     at = request.options_end if settings.force else 0
     return limit, Addition(word=f"--time={written_time(limit.seconds)}", why=why, at=at), notes
 

@@ -1,0 +1,145 @@
+"""Finished jobs as `sacct --parsable2` writes them, with a head line that names the columns.
+
+A field may hold line ends and the sign between the columns: a record begins where a line begins with a job's id.
+Steps, jobs that have not ended and the parts of a heterogeneous job are told apart, an array's tasks one by one; a job
+that was requeued has several records, of which only one that completed counts.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+from kilowait.advise.slurm.slurm_commands import output_of
+from kilowait.core.errors import InputError
+
+COLUMNS = (
+    "JobID", "Cluster", "User", "Partition", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw",
+    "TimelimitRaw", "AllocTRES", "NodeList", "ConsumedEnergyRaw", "Comment",
+)  # fmt: skip
+NEEDED = ("JobID", "State", "ElapsedRaw", "End", "AllocTRES", "Comment")
+_RECORD = re.compile(r"\d+(?:_(?:\d+|\[[^\]]*\]))?(?:\+\d+)?(?:\.\w+)?(?:\+\d+)?\|")
+_GPU = re.compile(r"gres/gpu(?::([^=,]+))?=(\d+)")
+_FREE = ("Comment", "JobName", "SubmitLine", "WorkDir", "AdminComment", "SystemComment", "Reason")
+"""Columns of free text: what is too much in a line belongs to one of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountedJob:
+    """One record: `gpus` by the type's word ("" for none), times in seconds since the epoch, `energy_j` of Slurm's own.
+
+    `part` says what kind of record it is where it is no job of its own ("" where it is).
+    """
+
+    job_id: str
+    cluster: str
+    user: str
+    state: str
+    exit_code: int
+    submit_s: float
+    end_s: float
+    elapsed_s: float
+    limit_s: float | None
+    gpus: Mapping[str, int]
+    energy_j: float | None
+    comment: str
+    part: str = ""
+
+    @property
+    def completed(self) -> bool:
+        """Whether it ran to its own end."""
+        return self.state == "COMPLETED" and self.exit_code == 0 and self.elapsed_s > 0 and not self.part
+
+
+def ask_accounting(since: str, everybody: bool) -> list[AccountedJob]:
+    """Jobs that ended since then (as sacct takes it), one's own or everybody's; raises ServiceError."""
+    words = ["sacct", "--parsable2", "--duplicates", f"--starttime={since}", "--format=" + ",".join(COLUMNS)]
+    return read_accounting(output_of([*words, *(["--allusers"] if everybody else [])], within_s=120.0), UTC)
+
+
+def read_accounting(text: str, zone: tzinfo | None) -> list[AccountedJob]:
+    """The records of a dump; times without an offset are in `zone` (None: this machine's). Raises InputError."""
+    lines = text.removeprefix("\ufeff").splitlines()
+    if not lines:
+        raise InputError("no line in it; write it with sacct --parsable2 --format=" + ",".join(COLUMNS))
+    columns = lines[0].split("|")
+    if missing := [name for name in NEEDED if name not in columns]:
+        raise InputError(
+            f"its first line has no column {', '.join(missing)}; write it with sacct --parsable2 --format="
+            + ",".join(COLUMNS)
+        )
+    return [_job(dict(zip(columns, _fields(record, columns), strict=True)), zone) for record in _records(lines[1:])]
+
+
+def _records(lines: Sequence[str]) -> Iterator[str]:
+    """Lines joined to records."""
+    record: list[str] = []
+    for line in lines:
+        if record and _RECORD.match(line):
+            yield "\n".join(record)
+            record = []
+        record.append(line)
+    if record and record[0]:
+        yield "\n".join(record)
+
+
+def _fields(record: str, columns: Sequence[str]) -> list[str]:
+    """As many fields as there are columns."""
+    parts = record.split("|")
+    surplus = len(parts) - len(columns)
+    if surplus < 0:
+        return [*parts, *[""] * -surplus]
+    at = next((columns.index(name) for name in _FREE if name in columns), len(columns) - 1)
+    return [*parts[:at], "|".join(parts[at : at + surplus + 1]), *parts[at + surplus + 1 :]]
+
+
+def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
+    job_id, limit = row["JobID"], row.get("TimelimitRaw", "")
+    energy = row.get("ConsumedEnergyRaw", "")
+    return AccountedJob(
+        job_id=job_id,
+        cluster=row.get("Cluster", ""),
+        user=row.get("User", ""),
+        state=row["State"].split(" ")[0],  # CANCELLED by 1000
+        exit_code=_exit_code(row.get("ExitCode", "0:0")),
+        submit_s=_moment(row.get("Submit", ""), zone),
+        end_s=_moment(row["End"], zone),
+        elapsed_s=float(row["ElapsedRaw"]) if row["ElapsedRaw"].isdigit() else 0.0,
+        limit_s=60.0 * int(limit) if limit.isdigit() else None,
+        gpus=_gpus(row["AllocTRES"]),
+        energy_j=float(energy) if energy.isdigit() and int(energy) > 0 else None,
+        comment=row["Comment"],
+        part=_part(job_id),
+    )
+
+
+def _part(job_id: str) -> str:
+    if "." in job_id:
+        return "a step"
+    if "[" in job_id:
+        return "tasks that have not started"
+    return "a part of a heterogeneous job" if "+" in job_id else ""
+
+
+def _exit_code(text: str) -> int:
+    """Of `1:0` the code, of `0:9` the signal."""
+    code, _, signal = text.partition(":")
+    return int(code) if code.isdigit() and code != "0" else int(signal) if signal.isdigit() else 0
+
+
+def _gpus(tres: str) -> dict[str, int]:
+    """GPUs by type; without types all of them under ""."""
+    found = {word: int(count) for word, count in _GPU.findall(tres)}
+    typed = {word: count for word, count in found.items() if word}
+    return typed or found
+
+
+def _moment(text: str, zone: tzinfo | None) -> float:
+    """Seconds since the epoch, 0 where there is no time."""
+    if text.isdigit():
+        return float(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return 0.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
