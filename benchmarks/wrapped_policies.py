@@ -103,6 +103,8 @@ def saving(classes: str, load: float, samples: int, price: float) -> list[dict[s
         "aged(patient,3d)",
         "shared(patient)",
         "shared(aged(patient,3d))",
+        "steered(aged(patient,3d))",
+        "steered(shared(aged(patient,3d)))",
     )
     for index in range(samples):
         sample, rng = world.sample(index), np.random.default_rng(index)
