@@ -1,4 +1,4 @@
-"""The price that steers itself as a wrapper by name: `steered(aged(patient,3d),0%)`."""
+"""The price that steers itself as a wrapper by name: `steered(aged(patient,7d),0%)`."""
 
 from kilowait.policies.parameters import part
 from kilowait.policies.steering.steered import steered
