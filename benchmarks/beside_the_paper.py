@@ -5,8 +5,8 @@
 The paper's scenario as rebuilt here, with both class tables; policies see the truth times the errors that a probe made
 out of fold, unless no errors are given. Table 1 backtested two months of a small data centre under Value; Table 2
 simulated samples with Value's kappa tuned for the least waiting, running time or energy. Here kappa is tuned likewise,
-on other samples. The default policy, and that at a price that steers itself, are rows more in
-both. What the paper does not print stands as none.
+on other samples. The default policy, and that at a price that steers itself, are rows more in both. What the paper does
+not print stands as none.
 """
 
 import argparse
@@ -83,9 +83,9 @@ def cells(found: Mapping[str, Mapping[str, list[float]]]) -> list[dict[str, Any]
             "policy": policy,
             "quantity": quantity,
             "paper": printed[policy][k] if policy in printed else None,
-            "paper_change": printed[policy][k] / printed["Simple"][k] - 1 if policy in printed else None,
+            "paper_change_percent": percent(printed[policy][k], printed["Simple"][k]) if policy in printed else None,
             **{classes: of[policy][k] for classes, of in found.items()},
-            **{f"{classes}_change": of[policy][k] / of["Simple"][k] - 1 for classes, of in found.items()},
+            **{f"{classes}_change_percent": percent(of[policy][k], of["Simple"][k]) for classes, of in found.items()},
         }
         for table, printed in PAPER.items()
         for policy in (*printed, DEFAULT, STEERED)
@@ -93,11 +93,16 @@ def cells(found: Mapping[str, Mapping[str, list[float]]]) -> list[dict[str, Any]
     ]
 
 
+def percent(number: float, against: float) -> float:
+    """The change in percent."""
+    return 100 * (number / against - 1)
+
+
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """The cells as text."""
     for row in rows:
         shown = [
-            "-" if row[name] is None else f"{row[name]:,.0f} ({row[f'{name}_change']:+.1%})"
+            "-" if row[name] is None else f"{row[name]:,.0f} ({row[f'{name}_change_percent']:+.1f}%)"
             for name in ("paper", "paper-like", "calibrated")
         ]
         print(f"{row['table']}  {row['policy']:32}{row['quantity']:24}" + "".join(f"{text:>28}" for text in shown))
