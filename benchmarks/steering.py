@@ -1,12 +1,15 @@
 """Whether a price that steers itself holds its target in worlds that nothing was tuned on. Modelled.
 
     python -m benchmarks.steering --samples 10 --json out/bench/steering.json
+    python -m benchmarks.steering --samples 2 --days 372 --json out/bench/steering_a_year.json
 
 The paper's scenario with both class tables, at two loads and three degrees of burstiness. `steered` is patient with
 max_extra_wait 0: all waiting at most that of Value (relative kappa 1). `tuned` is patient at the one price, of those
 below, that saves most on the very samples shown while all waiting stays within the target: no tuning beforehand can do
 better. `fixed` is patient at its default price. Waiting is of all samples together against Value's, the share that of
-what lies between Simple and the energy bound.
+what lies between Simple and the energy bound. Every sample begins knowing nothing, so that in two months a good part of
+the time is learning, and keeps the target by itself, where the tuned price may keep it in the sum over samples alone:
+`--days` makes one sample longer, with as many jobs a day.
 """
 
 import argparse
@@ -26,7 +29,7 @@ from kilowait.lab.backtest.scenario.arrivals import ArrivalPattern
 from kilowait.policies import POLICIES, Policy
 from kilowait.simulate.loop import simulate
 
-PRICES_S = (0, 60, 120, 250, 500, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 32_000)
+PRICES_S = (0, 120, 250, 500, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 32_000)
 
 
 def policies(extra: float) -> dict[str, Policy]:
@@ -75,9 +78,16 @@ def row(world: World, samples: int, extra: float, executor: ProcessPoolExecutor)
     }
 
 
-def show(rows: Sequence[dict[str, Any]]) -> None:
+def arrivals(days: float, burstiness: float) -> ArrivalPattern:
+    """The scenario's arrivals over so many days, as many a day as it has."""
+    usual = ArrivalPattern()
+    return ArrivalPattern(burstiness=burstiness, days=days, expected=usual.expected * days / usual.days)
+
+
+def show(rows: Sequence[dict[str, Any]], heading: bool) -> None:
     """The table as text, in percent."""
-    print("".join(f"{key:>18}" for key in rows[0]))
+    if heading:
+        print("".join(f"{key:>18}" for key in rows[0]))
     for one in rows:
         cells = [
             v
@@ -87,7 +97,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
             else f"{100 * v:+.1f}%"
             for k, v in one.items()
         ]
-        print("".join(f"{cell:>18}" for cell in cells))
+        print("".join(f"{cell:>18}" for cell in cells), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,18 +112,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--extra", type=float, default=0.0, help="the target, as a share (default: %(default)s)")
     p.add_argument("--loads", default="1,2", help="between commas (default: %(default)s)")
     p.add_argument("--burstiness", default="0,40,120", help="between commas (default: %(default)s)")
+    p.add_argument("--days", type=float, default=62.0, help="of arrivals in a sample (default: %(default)g)")
+    p.add_argument("--classes", default="paper-like,calibrated", help="between commas (default: %(default)s)")
     p.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
     p.add_argument("--json", type=Path, help="also write all numbers here")
     options = p.parse_args(argv)
     worlds = [
-        World(classes=classes, seed=options.seed, load=float(load), arrivals=ArrivalPattern(burstiness=float(bursts)))
-        for classes in ("paper-like", "calibrated")
+        World(classes=classes, seed=options.seed, load=float(load), arrivals=arrivals(options.days, float(bursts)))
+        for classes in options.classes.split(",")
         for load in options.loads.split(",")
         for bursts in options.burstiness.split(",")
     ]
     with ProcessPoolExecutor(options.workers) as executor:
-        rows = [row(world, options.samples, options.extra, executor) for world in worlds]
-    show(rows)
+        rows = []
+        for world in worlds:
+            rows.append(row(world, options.samples, options.extra, executor))
+            show(rows[-1:], heading=len(rows) == 1)
     keep(rows, options.json)
     return 0
 

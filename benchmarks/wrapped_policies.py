@@ -100,9 +100,11 @@ def saving(classes: str, load: float, samples: int, price: float) -> list[dict[s
         "value",
         "fair",
         "patient",
-        "aged(patient,3d)",
+        "aged(patient,7d)",
         "shared(patient)",
-        "shared(aged(patient,3d))",
+        "shared(aged(patient,7d))",
+        "steered(aged(patient,7d))",
+        "steered(shared(aged(patient,7d)))",
     )
     for index in range(samples):
         sample, rng = world.sample(index), np.random.default_rng(index)

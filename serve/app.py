@@ -24,6 +24,7 @@ from kilowait.core.hardware import canonical
 from kilowait.core.private_files import private_folder
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
+from kilowait.policies import DEFAULT_POLICY
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
 
@@ -35,7 +36,7 @@ from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
 from .isolation_options import SQLITE, mount_of, own_files
 from .log_records import make_harmless
 from .scheduler.deploy import deploy
-from .scheduler.settings import POLICY, SchedulerSettings, default_options
+from .scheduler.settings import SchedulerSettings, default_options
 from .software import checked_software
 
 KEEP_UP_S = 1.0
@@ -60,7 +61,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     database: str = DATABASE
-    policy: str = POLICY
+    policy: str = DEFAULT_POLICY
     policy_options: dict[str, Any] | str | None = None
     bundle: str | None = None
     device_model: str | None = None

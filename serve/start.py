@@ -27,6 +27,7 @@ from kilowait.core.started import command_name
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create, identify
 from kilowait.isolation.modes import AUTO, MODES
+from kilowait.policies import DEFAULT_POLICY
 from kilowait.predict.embed.features import THREADS
 from kilowait.simulate.inventory import parse_nodes
 
@@ -36,7 +37,6 @@ from .reserved_port import reserved
 from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
 from .scheduler.open_cluster import refuse_open_cluster
-from .scheduler.settings import POLICY
 from .software import software_of
 
 MEMORY_BYTES = 200_000_000
@@ -103,7 +103,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="URL",
         help="the history (default: %(default)s)",
     )
-    add("--policy", default=POLICY, help="as in kilowait simulate (default: value, kappa-relative 1)")
+    add("--policy", default=DEFAULT_POLICY, help="as in kilowait simulate (default: %(default)s)")
     add_gpu_file_option(parser)
     add("--threads", type=int, default=THREADS, help="of the language model, each replica (default: %(default)s)")
     every = "learn anew after so many finished measured jobs, 0 for never (default: %(default)s)"

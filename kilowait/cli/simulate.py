@@ -17,7 +17,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.units import HOUR_S
 from kilowait.files.atomic import write_text
-from kilowait.policies import POLICIES
+from kilowait.policies import DEFAULT_POLICY, POLICIES
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.policy_arguments import add_parameters, explained, explained_wrappers, given, named_rules
 
@@ -77,8 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     add("--jobs", required=True, type=Path, metavar="JOBS.csv", help="jobs with their true times and energies")
     gpus_help = "GPUs by type, most powerful first; MxN are M nodes of N GPUs, N alone is one node"
     add("--gpus", required=True, type=_inventory, metavar="TYPE=N,...", help=gpus_help)
-    policy_help = "the rule to run; each is explained below, MODULE:RULE is one of your own"
-    add("--policy", required=True, choices=POLICIES, help=policy_help)
+    policy_help = "the rule to run; each is explained below, MODULE:RULE is one of your own (default: %(default)s)"
+    add("--policy", default=DEFAULT_POLICY, choices=POLICIES, help=policy_help)
     add_parameters(parser, named_rules(words).values())
     add_gpu_file_option(parser)
     add_price_option(parser)

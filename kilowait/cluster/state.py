@@ -131,8 +131,11 @@ class Cluster:
         return self.ends().by_type
 
     def next_renewal_s(self) -> float:
-        """When the next estimate passes, and it is time to decide again; inf where nobody asked for one, or waits."""
-        return inf if self._ends is None or not self.waiting else self.ends().next_s()
+        """When the next estimate passes or use is forgotten, to decide again; inf where nobody asked, or waits."""
+        if not self.waiting:
+            return inf
+        freed_s = inf if self._usage is None else self._usage.next_freed_s(self.now_s)
+        return freed_s if self._ends is None else min(freed_s, self.ends().next_s())
 
     def ends(self) -> Ends:
         """The running jobs by their expected ends, as of now."""

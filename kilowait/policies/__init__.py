@@ -15,4 +15,23 @@ from kilowait.policies.rule import Criterion, Rule
 POLICIES = Registry(own_rules())
 """Rule by name; calling one with its parameters makes the policy."""
 
-__all__ = ["POLICIES", "Criterion", "Decision", "Parameter", "Place", "Policy", "Preempt", "Registry", "Rule"]
+DEFAULT_POLICY = "aged(patient,7d)"
+"""What a simulation and a service run that are told nothing else.
+
+It saves more than value at about its waiting in all worlds that were tried in which jobs wait, with wrong predictions
+too, and lets no job starve. A price that steers itself (`steered(aged(patient,7d))`) saves more where predictions are
+right, and waits longer where they are wrong (modelled, benchmarks/steering.py and benchmarks/beside_the_paper.py).
+"""
+
+__all__ = [
+    "DEFAULT_POLICY",
+    "POLICIES",
+    "Criterion",
+    "Decision",
+    "Parameter",
+    "Place",
+    "Policy",
+    "Preempt",
+    "Registry",
+    "Rule",
+]

@@ -55,6 +55,19 @@ def user_weights(text: str) -> dict[str, float]:
     return weights
 
 
+def user_groups(text: str) -> dict[str, str]:
+    """Groups by user, written `ada=vision,grace=speech`."""
+    groups: dict[str, str] = {}
+    for part in text.split(","):
+        user, _, group = (piece.strip() for piece in part.rpartition("="))
+        if not (user and group):
+            raise InputError(f"{part!r} is not USER=GROUP, as in ada=vision,grace=speech")
+        if user in groups:
+            raise InputError(f"{user!r} stands twice; give each user one group")
+        groups[user] = group
+    return groups
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """One parameter of a policy: a keyword of its factory.

@@ -30,16 +30,18 @@ class Criterion:
 class Rule:
     """A policy of the registry; calling it with parameters makes the policy.
 
-    `make` is the factory: keyword arguments in, a `Policy` out, InputError for a parameter that is wrong. `sentence`
-    says the rule in plain words, `detail` adds a formula or the field's name. `criterion` tells from the parameters and
-    a cluster by which number jobs are rated, None where it is not one number a job and type. `kernel` is the compiled
-    kernel that can run it (`kilowait.simulate.compiled`), `cost` how many times as long as `patient` a decision
+    `make` is the factory: keyword arguments in, a `Policy` out, InputError for a parameter that is wrong. `baseline`,
+    where it is not value, makes of the same parameters what waiting is held against. `sentence` says the rule in plain
+    words, `detail` adds a formula or the field's name. `criterion` tells from the parameters and a cluster by which
+    number jobs are rated, None where it is not one number a job and type. `kernel` is the compiled kernel that can run
+    it (`kilowait.simulate.compiled`), `cost` how many times as long as `patient` a decision
     takes, `place` where it stands in lists, from plain rules to elaborate ones.
     """
 
     name: str
     sentence: str
     make: Callable[..., Policy]
+    baseline: Callable[..., Policy] | None = None
     detail: str = ""
     parameters: tuple[Parameter, ...] = ()
     needs: frozenset[Need] = frozenset()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kilowait.core.errors import InputError
-from kilowait.policies import POLICIES, Policy, Rule
+from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy, Rule
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.jobs_csv import read_submissions
 from kilowait.simulate.loop import simulate as run_loop
@@ -49,7 +49,7 @@ class Simulation:
 def simulate(
     jobs: str | PathLike[str] | Iterable[Submission],
     gpus: str | Mapping[str, int | Sequence[int]],
-    policy: str | Rule | Policy = "value",
+    policy: str | Rule | Policy = DEFAULT_POLICY,
     *,
     predictions: str | PathLike[str] | None = None,
     sleep: SleepRule | None = None,

@@ -25,7 +25,8 @@ from kilowait.history.store import Store
 from kilowait.history.tokens import Identity
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.mirror import Mirror
-from kilowait.policies import POLICIES
+from kilowait.policies import POLICIES, Policy
+from kilowait.policies.steering.steered import at_price, price_in_force
 from kilowait.predict.standin import on_types, unread
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
@@ -269,7 +270,7 @@ class Desk:
             last_outlook = self._outlook
             if last_outlook is None or last_outlook[1] != mirror.seq or time.time() - last_outlook[0] > OUTLOOK_S:
                 now_s, seq, state = time.time(), mirror.seq, mirror.cluster.copy()
-                by_job = await asyncio.to_thread(outlook, state, self._policy(), now_s, errors, seq)
+                by_job = await asyncio.to_thread(outlook, state, await self._policy(), now_s, errors, seq)
                 last_outlook = self._outlook = now_s, seq, by_job
             return last_outlook[2]
 
@@ -279,13 +280,16 @@ class Desk:
         job = replace(request.job, job_id="what-if")
         state = mirror.cluster.copy()
         answers = await asyncio.to_thread(
-            what_if, state, self._policy(), time.time(), job, request.predictions, errors, mirror.seq
+            what_if, state, await self._policy(), time.time(), job, request.predictions, errors, mirror.seq
         )
         return answers, errors
 
-    def _policy(self) -> Any:
+    async def _policy(self) -> Policy:
+        """What the scheduler does now; a price that steers itself stays where it is."""
         assert self.settings is not None
-        return POLICIES[self.settings.policy](**self.settings.policy_options)
+        policy = POLICIES[self.settings.policy](**self.settings.policy_options)
+        steers = price_in_force(policy) is not None
+        return at_price(policy, await self.scheduler.price.remote() if steers else None)
 
 
 def _watts(nodes: Sequence[tuple[float, Provenance]]) -> schemas.Figure:

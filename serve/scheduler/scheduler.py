@@ -29,6 +29,7 @@ from kilowait.history.lease import RENEW_S
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.policies import POLICIES
+from kilowait.policies.steering.steered import price_in_force
 from kilowait.simulate.rehearsal import rehearse
 
 from ..runner import gang
@@ -157,6 +158,10 @@ class Scheduler:
         readings = [asyncio.wait_for(runners.power(), POWER_TIMEOUT_S) for _, runners in gangs]
         answers = await asyncio.gather(*readings, return_exceptions=True)
         return {job_id: a for (job_id, _), a in zip(gangs, answers, strict=True) if isinstance(a, list) and a}
+
+    async def price(self) -> float | None:
+        """Seconds of waiting that a kWh is worth now, None under a policy whose price does not steer itself."""
+        return price_in_force(self._controller.policy)
 
     async def decision_times(self) -> tuple[int, list[float]]:
         """How many decisions this process has made, and the seconds that each of the last ones took."""

@@ -8,10 +8,7 @@ from msgspec import Struct
 
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings
-from kilowait.policies import POLICIES
-
-POLICY = "value"
-"""By which a service places that is told nothing else."""
+from kilowait.policies import DEFAULT_POLICY, POLICIES
 
 
 def default_options(policy: str) -> dict[str, Any]:
@@ -24,8 +21,8 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """Where the history is, and how the scheduler decides; seconds unless named otherwise."""
 
     url: str
-    policy: str = POLICY
-    policy_options: Mapping[str, Any] = msgspec.field(default_factory=lambda: default_options(POLICY))
+    policy: str = DEFAULT_POLICY
+    policy_options: Mapping[str, Any] = msgspec.field(default_factory=lambda: default_options(DEFAULT_POLICY))
     look_s: float = 0.5
     """How often nodes are looked at."""
     start_timeout_s: float = 120.0

@@ -12,6 +12,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
 from kilowait.core.hardware import canonical
+from kilowait.policies import DEFAULT_POLICY
 from serve.app import Options
 
 ROOT = Path(__file__).parents[2]
@@ -70,4 +71,4 @@ def test_the_configuration_for_serve_deploy_is_one_and_listens_to_this_machine_o
     schema = ServeDeploySchema.model_validate(text)
     (application,) = schema.applications
     assert (schema.http_options.host, application.import_path) == ("127.0.0.1", "kilowait.serve.app:app")
-    assert Options(**application.args).settings().policy_options == {"kappa_relative": 1.0}
+    assert Options(**application.args).settings().policy == DEFAULT_POLICY

@@ -96,6 +96,9 @@ class Scheduler:
     def power(self):
         return {}
 
+    def price(self):
+        return None
+
     def decision_times(self):
         return 2, [0.1, 0.2]
 

@@ -3,11 +3,14 @@
 A second on a GPU that lies t in the past counts 2^(-t / HALF_LIFE_S), as in Slurm (PriorityDecayHalfLife, 7 days by
 default), so that a user who was greedy last month is as good as new. Energy is as predicted, spread evenly over the
 predicted run time and as long as the job really held its GPUs.
+
+What a month's limit counts does not fade: it is forgotten a month after its attempt has ended.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import exp, log
+from math import exp, inf, log
 from typing import Literal
 
 from kilowait.cluster.standing import Active
@@ -15,6 +18,7 @@ from kilowait.core.units import DAY_S, WHOLE
 
 HALF_LIFE_S = 7 * DAY_S
 RATE = log(2) / HALF_LIFE_S
+MONTH_S = 30 * DAY_S
 
 Resource = Literal["gpu", "energy"]
 """What is counted: GPU-seconds, or kWh."""
@@ -24,11 +28,15 @@ Resource = Literal["gpu", "energy"]
 class Usage:
     """By user, GPU-seconds and kWh of the attempts that are over, as of `at_s`. Changed by the cluster alone.
 
-    It depends on the events alone, so a replayed log leads to the same one.
+    `month` has the attempts that ended in the last month: when, whose, and the kWh; `looked_at` says whether somebody
+    looks at that, who then decides again when there is less of it. It
+    depends on the events alone, so a replayed log leads to the same one.
     """
 
     at_s: float = 0.0
     over: dict[str | None, tuple[float, float]] = field(default_factory=dict)
+    month: deque[tuple[float, str | None, float]] = field(default_factory=deque)
+    looked_at: bool = False
 
     def add(self, active: Active, now_s: float) -> None:
         """An attempt has ended."""
@@ -37,6 +45,8 @@ class Usage:
         self.at_s, user = now_s, active.job.user
         had, more = self.over.get(user, (0.0, 0.0)), _held(active, now_s)
         self.over[user] = had[0] + more[0], had[1] + more[1]
+        self._forget(now_s)
+        self.month.append((now_s, user, _kwh_a_second(active) * max(0.0, now_s - active.placed_s)))
 
     def of_users(self, running: Iterable[Active], now_s: float, resource: Resource) -> Mapping[str | None, float]:
         """What each user has had until now, running attempts included."""
@@ -46,14 +56,41 @@ class Usage:
             used[active.job.user] = used.get(active.job.user, 0.0) + _held(active, now_s)[which]
         return used
 
+    def month_kwh(self, running: Iterable[Active], now_s: float) -> Mapping[str | None, float]:
+        """The kWh of each user's attempts of the last month; running ones count as predicted, or more if they overrun.
+
+        From now on there is a decision whenever an attempt is forgotten.
+        """
+        self._forget(now_s)
+        self.looked_at, used = True, dict[str | None, float]()
+        for _, user, kwh in self.month:
+            used[user] = used.get(user, 0.0) + kwh
+        for active in running:
+            seconds = max(active.predictions[active.gpu_type].runtime_s, now_s - active.placed_s)
+            used[active.job.user] = used.get(active.job.user, 0.0) + _kwh_a_second(active) * seconds
+        return used
+
+    def next_freed_s(self, now_s: float) -> float:
+        """When an attempt of the last month is forgotten next; inf where nobody looks at those, or there is none."""
+        if not self.looked_at:
+            return inf
+        return next((end_s + MONTH_S for end_s, _, _ in self.month if end_s + MONTH_S > now_s), inf)
+
     def copy(self) -> "Usage":
         """The same, which changes without this one."""
-        return Usage(at_s=self.at_s, over=dict(self.over))
+        return Usage(at_s=self.at_s, over=dict(self.over), month=self.month.copy(), looked_at=self.looked_at)
+
+    def _forget(self, now_s: float) -> None:
+        while self.month and self.month[0][0] + MONTH_S <= now_s:
+            self.month.popleft()
 
 
 def _held(active: Active, now_s: float) -> tuple[float, float]:
     """GPU-seconds and kWh of an attempt from its start until now, faded as of now."""
     seconds = (1 - exp(-RATE * max(0.0, now_s - active.placed_s))) / RATE
+    return active.gpus * active.job.gpu_milli / WHOLE * seconds, _kwh_a_second(active) * seconds
+
+
+def _kwh_a_second(active: Active) -> float:
     prediction = active.predictions[active.gpu_type]
-    kwh_a_second = prediction.energy_kwh / prediction.runtime_s
-    return active.gpus * active.job.gpu_milli / WHOLE * seconds, kwh_a_second * seconds
+    return prediction.energy_kwh / prediction.runtime_s

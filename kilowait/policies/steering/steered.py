@@ -23,30 +23,41 @@ FIRST = 1
 PAID_BACK = 2.0
 """Where real jobs have waited longer than they may, the budget is less by so many times that."""
 
+SPENT = 1.0
+"""Where they have waited less than they may, it is more by so many times that: what was not waited is not lost."""
+
+AT_PRICE = "at_price"
+"""The attribute of a policy by which `price_in_force` and `at_price` know one that steers its price."""
+
+ALIKE = 0.01
+"""Waits that are less than this share longer than the least count as like it: too little to give up energy for."""
+
 Planner = Callable[[float], Policy]
 """The policy at a price in seconds of waiting a kWh."""
 
 
 def steered(
     planner: Planner,
-    max_extra_wait: float,
+    max_extra_wait: float = 0.0,
     baseline: Policy | None = None,
     prices_s: Sequence[float] = PRICES_S,
 ) -> Policy:
     """The planner at the price that keeps all waiting within 1 + `max_extra_wait` of the baseline's (Value's).
 
     The baseline (relative kappa 1), and the planner at each of some prices, run in shadows on the same arrivals and
-    GPUs, with run times as predicted times the ratio of real to predicted seconds of the jobs that have ended here.
-    The price in force is the highest at which the planner would have kept the target so far, interpolated between the
-    two prices of which one keeps it and the next does not; where none keeps it, the one of the least waiting. Waits
-    that last are counted up to now. Where the real jobs have waited longer than the target, since prices changed on the
-    way, the target is lower by twice that. So nothing is tuned on the world, and no price is tried out on real jobs:
-    what a price does to waiting shows late, in the next burst, and a controller that feels its way oscillates.
+    GPUs, with run times as predicted times the ratio of real to predicted seconds of the jobs that have ended here. The
+    price in force is the highest at which the planner would have kept the target so far, interpolated between the two
+    prices of which one keeps it and the next does not; where none keeps it, the highest of those that wait about as
+    long as the least. Waits that last are counted up to now. Where the real jobs have waited longer than the target,
+    since prices changed on the way, the target is lower by twice that; where they have waited less, it is higher by
+    that. So nothing is tuned on the world, and no price is tried out on real jobs: what a price does to waiting shows
+    late, in the next burst, and a controller that feels its way oscillates.
 
-    The state is this policy's own: a new one, and one that is shown another cluster or other GPUs, begins with the jobs
-    that are there then, and learns anew. The same events lead to the same decisions. Not covered: `shared` around it,
-    which shows it a part of the queue; and a cluster on which hardly anybody waits under the baseline, where the target
-    is next to nothing and may be missed by a multiple of it. A decision takes as long as one of each shadow in
+    The state is this policy's own: a new one, and one that is shown another cluster, begins with the jobs that are
+    there then, and learns anew; where GPUs have come or gone the shadows begin anew, and what was learned stays. The
+    same events lead to the same decisions. Not covered: a wrapper around it that shows it a part of the queue (wrappers
+    by name are within it, `Wrapper.around`); and a cluster on which hardly anybody waits under the baseline, where the
+    target is next to nothing and may be missed by a multiple of it. A decision takes as long as one of each shadow in
     which something happens. Raises InputError for -1 or less and for what is not finite.
     """
     if not (math.isfinite(max_extra_wait) and max_extra_wait > -1):
@@ -55,13 +66,29 @@ def steered(
 
     def steered(cluster: Cluster) -> list[Decision]:
         if not state or not state[0].goes_on(cluster):
-            state[:] = [_Steering.of(cluster, baseline or value(kappa_relative=1.0), planner, prices_s)]
+            begun = _Steering.of(cluster, baseline or value(kappa_relative=1.0), planner, prices_s)
+            if state and state[0].knows(cluster):
+                begun.learn_from(state[0])
+            state[:] = [begun]
         state[0].look(cluster)
         decisions = planner(state[0].price_s(1 + max_extra_wait))(cluster) if cluster.waiting else []
         state[0].queue = len(cluster.waiting) - sum(isinstance(decision, Place) for decision in decisions)
         return decisions
 
+    vars(steered)[AT_PRICE] = planner, lambda: state[0].price_s(1 + max_extra_wait) if state else prices_s[FIRST]
     return with_cost(steered, 2 + len(prices_s))
+
+
+def price_in_force(policy: Policy) -> float | None:
+    """Seconds of waiting that a kWh is worth now under a policy that `steered` made, None under any other."""
+    steering: tuple[Planner, Callable[[], float]] | None = getattr(policy, AT_PRICE, None)
+    return None if steering is None else steering[1]()
+
+
+def at_price(policy: Policy, price_s: float | None) -> Policy:
+    """What a policy that `steered` made does at this price, for those who look ahead; any other as it is."""
+    steering: tuple[Planner, Callable[[], float]] | None = getattr(policy, AT_PRICE, None)
+    return policy if steering is None or price_s is None else steering[0](price_s)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,7 +132,18 @@ class _Steering:
 
     def goes_on(self, cluster: Cluster) -> bool:
         """Whether this is the cluster as it was, later, with the same GPUs."""
-        return cluster is self.cluster and cluster.now_s >= self.at_s and cluster.total == self.baseline.total
+        return self.knows(cluster) and cluster.total == self.baseline.total
+
+    def knows(self, cluster: Cluster) -> bool:
+        """Whether this is the cluster as it was, later."""
+        return cluster is self.cluster and cluster.now_s >= self.at_s
+
+    def learn_from(self, before: "_Steering") -> None:
+        """Count on from what was found on the GPUs that were there before."""
+        before.look(self.cluster)
+        self.waited_s, self.real_s, self.predicted_s = before.waited_s, before.real_s, before.predicted_s
+        for shadow, shadow_before in zip(self.shadows(), before.shadows(), strict=True):
+            shadow.waited_s = shadow_before.waited_s
 
     def look(self, cluster: Cluster) -> None:
         """Take in what has happened since the last decision, and run the shadows on until now."""
@@ -131,11 +169,10 @@ class _Steering:
         budget_s = target * self.baseline.waited_s
         if budget_s <= 0:
             return prices[FIRST]
-        budget_s -= PAID_BACK * max(0.0, self.waited_s - budget_s)
-        within = [k for k, waited_s in enumerate(waited) if waited_s <= budget_s]
-        if not within:
-            return prices[waited.index(min(waited))]
-        k = within[-1]
+        unspent_s = budget_s - self.waited_s
+        budget_s += unspent_s * (SPENT if unspent_s > 0 else PAID_BACK)
+        budget_s = max(budget_s, (1 + ALIKE) * min(waited))
+        k = max(k for k, waited_s in enumerate(waited) if waited_s <= budget_s)
         if k + 1 == len(prices):
             return prices[k]
         part = (budget_s - waited[k]) / (waited[k + 1] - waited[k])

@@ -10,8 +10,9 @@ from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.wrappers.wrapper import Wrapper, seconds
 
-DEFAULT_LIMIT_S = 3 * DAY_S
-"""Three days: where all wait for days, a day would make nearly everybody first come, first served (modelled)."""
+DEFAULT_LIMIT_S = 7 * DAY_S
+"""A week: where all wait for days, three days would make many first come, first served, and all together wait a fifth
+longer (modelled)."""
 
 
 def aged(policy: Policy, limit_s: float = DEFAULT_LIMIT_S) -> Policy:
@@ -61,7 +62,7 @@ def aged(policy: Policy, limit_s: float = DEFAULT_LIMIT_S) -> Policy:
 
 WRAPPER = Wrapper(
     name="aged",
-    sentence="a job that has waited for a time (three days by default) goes first, and GPUs are held for it",
+    sentence="a job that has waited for a time (a week by default) goes first, and GPUs are held for it",
     wrap=aged,
     read=seconds,
     arguments="TIME",

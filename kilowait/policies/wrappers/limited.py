@@ -1,6 +1,10 @@
-"""Limits of users around any policy: who holds as many GPUs as they may waits until one of their jobs ends."""
+"""Limits of users and groups around any policy: on GPUs at a time, on jobs in the queue, on kWh a month."""
 
-from collections import Counter
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from kilowait.cluster.restricted import with_jobs
 from kilowait.cluster.standing import Waiting
@@ -8,60 +12,149 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.parameters import Parameter, user_groups
 from kilowait.policies.wrappers.wrapper import Wrapper
 
+Counted = Literal["gpus", "jobs", "kwh"]
+WORD = re.compile(r"(\d+(?:\.\d+)?)(gpus|jobs|kwh|)(/group|)", re.IGNORECASE)
+CLOSE = 1e-9
 
-def limited(policy: Policy, gpus: int) -> Policy:
-    """`policy`, under which no user holds more than `gpus` GPUs at a time; jobs without a user are not limited.
 
-    A job that would take its user above that is not seen by `policy`, on whatever type, and of what it places in one
-    decision the first so many are kept. A job that asks for more than the limit on every type that it can use may run
-    while its user holds nothing else, since it could never start otherwise. Raises InputError for a limit below 1.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most `amount` GPUs held at a time, waiting jobs that count, or kWh a month, of a user or of a whole group."""
+
+    counted: Counted
+    amount: float
+    of_group: bool = False
+
+    def __post_init__(self) -> None:
+        if self.amount <= 0 or (self.counted != "kwh" and self.amount != int(self.amount)):
+            unit = "kWh" if self.counted == "kwh" else {"gpus": "GPUs", "jobs": "jobs"}[self.counted]
+            least = "> 0" if self.counted == "kwh" else ">= 1, and whole"
+            raise InputError(f"limited: {unit} must be {least}, got {self.amount!r}")
+
+    @classmethod
+    def of(cls, text: str) -> "Limit":
+        """From `8` or `8gpus`, `100jobs`, `50kwh`, each with `/group` behind it or not; raises InputError."""
+        found = WORD.fullmatch(text.strip())
+        if found is None:
+            raise InputError(f"limited: {text!r} is not a number of GPUs, as in limited(patient,8,100jobs,50kwh/group)")
+        counted: dict[str, Counted] = {"": "gpus", "gpus": "gpus", "jobs": "jobs", "kwh": "kwh"}
+        return cls(counted=counted[found[2].lower()], amount=float(found[1]), of_group=bool(found[3]))
+
+
+def limited(policy: Policy, limit: Limit | int, *more: Limit | int, groups: Mapping[str, str] | None = None) -> Policy:
+    """`policy`, under which no user, or group of users, has more than these limits; a number alone counts GPUs.
+
+    gpus: held at a time. kwh: the predicted energy of what runs and of what has ended within 30 days. jobs: of those
+    that wait, only the first so many of a user are seen; the others wait behind them, and nothing is refused.
+
+    A job that would take its user above a limit is not seen by `policy`, on whatever type, and of what it places in one
+    decision the first so many are kept. A job that exceeds a limit by itself, on every type that it can use, may run
+    while nothing of its user counts there, since it could never start otherwise. `groups` says who belongs to which
+    group; whoever is in none is limited as a user alone, and jobs without a user are not limited. Raises InputError for
+    a limit that is not above 0.
     """
-    if gpus < 1:
-        raise InputError(f"limited: GPUs of a user must be >= 1, got {gpus!r}")
+    checked = [one if isinstance(one, Limit) else Limit(counted="gpus", amount=one) for one in (limit, *more)]
+    group_of = dict(groups or {})
 
     def limited(cluster: Cluster) -> list[Decision]:
-        held = Counter[str]()
-        for active in cluster.active.values():
-            if active.job.user is not None:
-                held[active.job.user] += active.gpus * active.job.gpu_milli
-        seen = [waiting for waiting in cluster.queue() if _may(waiting, held, gpus * WHOLE)]
+        cluster.count_submissions()
+        accounts = [_Account.of(limit, cluster, group_of) for limit in checked]
+        admitted = [(waiting, [account.admits(waiting) for account in accounts]) for waiting in cluster.queue()]
+        seen = [waiting for waiting, by_account in admitted if all(by_account)]
         if not seen:
             return []
         kept = list[Decision]()
         for decision in policy(cluster if len(seen) == len(cluster.waiting) else with_jobs(cluster, seen)):
             waiting = cluster.waiting.get(decision.job_id)
-            if isinstance(decision, Place) and waiting is not None and waiting.job.user is not None:
-                milli, user = waiting.job.milli_on(decision.gpu_type), waiting.job.user
-                if held[user] and held[user] + milli > gpus * WHOLE:
+            if isinstance(decision, Place) and waiting is not None:
+                if not all(account.allows(waiting, decision.gpu_type) for account in accounts):
                     continue
-                held[user] += milli
+                for account in accounts:
+                    account.take(waiting, decision.gpu_type)
             kept.append(decision)
         return kept
 
     return limited
 
 
-def _may(waiting: Waiting, held: Counter[str], limit_milli: int) -> bool:
-    """Whether the job could start on some type within its user's limit."""
-    user = waiting.job.user
-    least = min(waiting.job.milli_on(gpu_type) for gpu_type in waiting.gpus)
-    return user is None or not held[user] or held[user] + least <= limit_milli
+@dataclass(slots=True, kw_only=True)
+class _Account:
+    """What counts against one limit now, by user or group."""
+
+    limit: Limit
+    groups: Mapping[str, str]
+    had: dict[str, float]
+
+    @classmethod
+    def of(cls, limit: Limit, cluster: Cluster, groups: Mapping[str, str]) -> "_Account":
+        account = cls(limit=limit, groups=groups, had=defaultdict(float))
+        for user, amount in _amounts(limit.counted, cluster):
+            if (owner := account.owner(user)) is not None:
+                account.had[owner] += amount
+        return account
+
+    def owner(self, user: str | None) -> str | None:
+        """Against whom it counts, None for nobody."""
+        return self.groups.get(user) if self.limit.of_group and user is not None else user
+
+    def admits(self, waiting: Waiting) -> bool:
+        """Whether the job could start on some type; of jobs, those that are asked about count one after the other."""
+        owner = self.owner(waiting.job.user)
+        if owner is None:
+            return True
+        if self.limit.counted == "jobs":
+            self.had[owner] += 1
+            return self.had[owner] <= self.limit.amount
+        return self._within(owner, min(self._needs(waiting, gpu_type) for gpu_type in waiting.gpus))
+
+    def allows(self, waiting: Waiting, gpu_type: str) -> bool:
+        """Whether it may start there beside what was taken."""
+        owner = self.owner(waiting.job.user)
+        return owner is None or self.limit.counted == "jobs" or self._within(owner, self._needs(waiting, gpu_type))
+
+    def take(self, waiting: Waiting, gpu_type: str) -> None:
+        """It starts there."""
+        if (owner := self.owner(waiting.job.user)) is not None and self.limit.counted != "jobs":
+            self.had[owner] += self._needs(waiting, gpu_type)
+
+    def _within(self, owner: str, more: float) -> bool:
+        had = self.had[owner]
+        return had <= 0 or had + more <= self.limit.amount * (1 + CLOSE)
+
+    def _needs(self, waiting: Waiting, gpu_type: str) -> float:
+        if self.limit.counted == "kwh":
+            return waiting.predictions[gpu_type].energy_kwh
+        return waiting.job.milli_on(gpu_type) / WHOLE
 
 
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InputError(f"limited: {text!r} is not a number of GPUs, as in limited(patient,8)") from None
+def _amounts(counted: Counted, cluster: Cluster) -> Iterator[tuple[str | None, float]]:
+    if counted == "gpus":
+        for active in cluster.active.values():
+            yield active.job.user, active.gpus * active.job.gpu_milli / WHOLE
+    elif counted == "kwh":
+        yield from cluster.usage.month_kwh(cluster.active.values(), cluster.now_s).items()
 
+
+GROUPS = Parameter(
+    name="groups",
+    sentence="who belongs to which group, for limits of groups",
+    default={},
+    default_means="nobody to any",
+    read=user_groups,
+    metavar="USER=GROUP,...",
+)
 
 WRAPPER = Wrapper(
     name="limited",
-    sentence="no user holds more than a number of GPUs at a time",
+    sentence="no user (or group, with /group behind a limit) holds more than so many GPUs at a time, has more than so "
+    "many waiting jobs seen, or uses more kWh in 30 days",
     wrap=limited,
-    read=_whole,
-    arguments="GPUS",
+    read=Limit.of,
+    arguments="GPUS[,Njobs][,Nkwh]",
+    parameters=(GROUPS,),
     needs=frozenset({"users"}),
+    limits=True,
 )

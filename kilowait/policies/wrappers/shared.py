@@ -1,4 +1,4 @@
-"""Weighted fair share in front of any policy: it decides first for whoever has had the least of the GPUs.
+"""Weighted fair share in front of any policy: it decides first for those who have had less of the GPUs.
 
 Source: Slurm's fair tree algorithm (Rao and Johnson, SchedMD documentation, 2014) for ranking by past use over shares
 with decay; in front of another policy it is ours.
@@ -21,19 +21,24 @@ from kilowait.policies.decisions import Decision, Place, Policy
 from kilowait.policies.fair import WEIGHTS
 from kilowait.policies.wrappers.wrapper import Wrapper
 
+ROUNDING = 1e-9
+"""Equal shares are not below their mean."""
+
 MOST_OF_ONE = 200
 """Jobs of one user that a policy is shown, the earliest of them."""
 
 
 def shared(policy: Policy, resource: Resource = "gpu", weights: Mapping[str, float] | None = None) -> Policy:
-    """`policy`, which decides for one user after the other by weighted fair share: who has had the least comes first.
+    """`policy`, which decides by weighted fair share: first for those who have had less than others.
 
     A user's use is what they have had of `resource` (GPU-seconds, or kWh as predicted) with a half-life of a week
     (`kilowait.cluster.views.usage`), over their weight, 1 where none is given; jobs without a user are one user's. The
-    user of the least use is served first: `policy` sees their jobs alone. What it starts counts as used at once, and
-    when another has less it is their turn. Where it starts nothing, because nothing fits or because it holds a job for
-    a type that is busy, twice as many users are shown to it together, and so on to all: what it then lets pass does
-    not delay, as far as it plans, what it holds. Equal use: whose first job is earlier.
+    users who have had less than the mean of all who wait are served first: `policy` sees their jobs alone, and which of
+    those comes first is its choice, so that little of its order is lost. What it starts counts as used at once, and
+    when one has had more than the next it is looked at anew. Where it starts nothing, because nothing fits or because
+    it holds a job for a type that is busy, twice as many users are shown to it together, and so on to all: what it then
+    lets pass does not delay, as far as it plans, what it holds. Of two users the one of less use is first;
+    where all have had as much, whose first job is earlier.
 
     So a user with 10,000 jobs gets what their share is, and which of a user's jobs run, and where, is left to `policy`.
     A wide job that `policy` makes no room for may starve: `aged` around it all helps. With one user it is `policy`
@@ -77,6 +82,12 @@ class _Turns:
         """The users whose turn it is first."""
         return sorted(self.queues, key=lambda user: (self.share[user], self.queues[user][0].place))
 
+    def first(self) -> int:
+        """How many users, in order, have had less than the mean, one where none has."""
+        shares = [self.share[user] for user in self.queues]
+        mean = sum(shares) / len(shares) * (1 - ROUNDING)
+        return max(1, sum(share < mean for share in shares))
+
     def take(self, waiting: Waiting, decision: Place, more: float) -> None:
         """A job starts, and counts as so much more of its user's share."""
         user = waiting.job.user
@@ -89,7 +100,7 @@ class _Turns:
 
 def _served(cluster: Cluster, policy: Policy, turns: _Turns, more: Callable[[Waiting], float]) -> list[Decision]:
     """What starts, turn after turn."""
-    started, shown = list[Decision](), 1
+    started, shown = list[Decision](), turns.first()
     while turns.room and turns.queues:
         users = turns.in_order()
         with lent(cluster, turns.room):
@@ -106,7 +117,7 @@ def _served(cluster: Cluster, policy: Policy, turns: _Turns, more: Callable[[Wai
                 if turns.share[waiting.job.user] > limit:
                     break
         if len(started) > count:
-            shown = 1
+            shown = turns.first() if turns.queues else 1
         elif shown >= len(users):
             break
         else:
@@ -127,7 +138,7 @@ def _least(waiting: Waiting, resource: Resource) -> float:
 
 WRAPPER = Wrapper(
     name="shared",
-    sentence="it decides first for the users who have had the least for their weight, in GPU-seconds or kWh of late",
+    sentence="it decides first for users who have had less than others for their weight, in GPU-seconds or kWh of late",
     wrap=shared,
     read=str,
     arguments="gpu|energy",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from types import FunctionType
 from typing import Any
 
 from kilowait.core.errors import InputError
@@ -14,6 +15,11 @@ from kilowait.core.units import DAY_S, HOUR_S
 from kilowait.policies.decisions import Policy
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.rule import Need, Rule
+from kilowait.policies.steering.steered import steered
+from kilowait.policies.value import value
+
+PRICE = "wait_s_per_kwh"
+"""The parameter that `max_extra_wait` steers."""
 
 UNITS = {"s": 1.0, "m": 60.0, "h": HOUR_S, "d": DAY_S}
 
@@ -33,13 +39,23 @@ class Wrapper:
     arguments: str
     parameters: tuple[Parameter, ...] = ()
     needs: frozenset[Need] = frozenset()
+    steers: bool = False
+    """Whether `wrap` takes not a policy but the policy at a price, in seconds of waiting a kWh."""
+
+    limits: bool = False
+    """Whether waits that it causes are meant: then the policy that waiting is held against is limited too."""
 
     def shown(self, policy: str) -> str:
         """How it is written around a policy."""
         return f"{self.name}({policy},{self.arguments})" if self.arguments else f"{self.name}({policy})"
 
     def around(self, rule: Rule, name: str, texts: list[str]) -> Rule:
-        """The rule that has this wrapper around another; raises InputError for arguments that cannot be read."""
+        """The rule that has this wrapper around another; raises InputError for arguments that cannot be read.
+
+        A price steers itself around all wrappers: the shadows too run what is within, and see the whole queue.
+        """
+        if self.steers and PRICE not in rule.takes:
+            raise InputError(f"policy {name!r}: {rule.name} has no price to steer; write {self.shown('patient')}")
         given, own = [self.read(text) for text in texts], {parameter.name for parameter in self.parameters}
         try:
             inspect.signature(self.wrap).bind(rule, *given)
@@ -47,20 +63,45 @@ class Wrapper:
             remedy = f"write {self.shown(rule.name)}"
             raise InputError(f"policy {name!r}: too many or too few words in brackets; {remedy}") from None
 
-        def make(**parameters: Any) -> Policy:
+        def baseline(**parameters: Any) -> Policy:
+            plain = value(kappa_relative=1.0) if rule.baseline is None else rule.baseline(**parameters)
+            return (
+                self.wrap(plain, *given, **{k: v for k, v in parameters.items() if k in own}) if self.limits else plain
+            )
+
+        def make(*, max_extra_wait: float | None = None, **parameters: Any) -> Policy:
+            if max_extra_wait is not None:
+                return steered(
+                    lambda price_s: make(**{**parameters, PRICE: price_s}), max_extra_wait, baseline(**parameters)
+                )
             inner = {key: value for key, value in parameters.items() if key in rule.takes}
+            if self.steers:
+                return self.wrap(
+                    lambda price_s: rule(**{**inner, PRICE: price_s}),
+                    *given,
+                    baseline=rule.baseline and rule.baseline(**parameters),
+                )
             return self.wrap(rule(**inner), *given, **{k: v for k, v in parameters.items() if k in own})
 
-        sentence = f"{rule.sentence}; {self.sentence}"
+        sentence, steered_names = f"{rule.sentence}; {self.sentence}", (PRICE, "max_extra_wait") if self.steers else ()
+        inherited = tuple(parameter for parameter in rule.parameters if parameter.name not in steered_names)
         return Rule(
             name=name,
             sentence=sentence,
-            make=make,
-            parameters=(*rule.parameters, *(p for p in self.parameters if p.name not in rule.takes)),
+            make=lambda **parameters: _named(make(**parameters), name),
+            baseline=baseline,
+            parameters=(*inherited, *(p for p in self.parameters if p.name not in rule.takes)),
             needs=rule.needs | self.needs,
             criterion=rule.criterion,
             cost=rule.cost,
         )
+
+
+def _named(policy: Policy, name: str) -> Policy:
+    """The policy itself, which results call by its whole name."""
+    if isinstance(policy, FunctionType):
+        policy.__name__ = name
+    return policy
 
 
 @cache

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given, settings
 
 from benchmarks.jobs import Setting, submissions
+from kilowait.cluster.advance import advance
+from kilowait.cluster.events import AttemptFinished, GpusJoined, JobPlaced, JobSubmitted
 from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.lab.backtest.backtest import World
@@ -13,7 +16,7 @@ from kilowait.policies.parameters import part
 from kilowait.policies.patient import patient
 from kilowait.policies.sjf import sjf
 from kilowait.policies.steering.shadow import ShadowRun
-from kilowait.policies.steering.steered import PRICES_S, steered
+from kilowait.policies.steering.steered import PRICES_S, at_price, price_in_force, steered
 from kilowait.policies.value import value
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
@@ -93,6 +96,40 @@ def test_while_nobody_has_waited_under_value_a_kwh_is_worth_1000_s():
         assert asked[len(PRICES_S)] == 1000.0  # those before are the shadows'
         chosen[busy_s] = next(p.gpu_type for p in run.placements if p.job_id == "second")
     assert chosen == {900: "A", 1100: "B"}
+
+
+def test_what_was_learned_stays_when_gpus_join():
+    """After a burst at which every price keeps the target, the highest is in force; a new node does not change that."""
+    cluster, policy = Cluster(), patient(max_extra_wait=0.5)
+    seen = {"A": Prediction(runtime_s=100, energy_kwh=0.0)}
+    advance(cluster, GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=1))
+    for number in range(3):
+        advance(cluster, JobSubmitted(time_s=0.0, job=Job(job_id=f"{number}", submit_s=0.0), predictions=seen))
+    for number in range(3):
+        cluster.now_s = 100.0 * number
+        (place,) = policy(cluster)
+        advance(
+            cluster, JobPlaced(time_s=cluster.now_s, job_id=place.job_id, attempt=1, gpu_type="A", gpus=1, where=())
+        )
+        advance(cluster, AttemptFinished(time_s=100.0 * (number + 1), job_id=place.job_id, attempt=1))
+    assert price_in_force(policy) == PRICES_S[-1]
+    advance(cluster, GpusJoined(time_s=400.0, node="m", gpu_type="A", gpus=1))
+    cluster.now_s = 400.0
+    policy(cluster)
+    assert price_in_force(policy) == PRICES_S[-1]
+    assert price_in_force(patient()) is None
+
+
+def test_who_looks_ahead_sees_the_planner_at_the_price_in_force():
+    setting = Setting(jobs=40, types=2, gpus=3, burst_jobs=30)
+    jobs, steering = submissions(setting), POLICIES["steered(patient)"]()
+    found = [
+        simulate(jobs, setting.inventory, policy).placements
+        for policy in (at_price(steering, 4000.0), patient(wait_s_per_kwh=4000.0), at_price(steering, None))
+    ]
+    assert found[0] == found[1]
+    assert found[2] == simulate(jobs, setting.inventory, patient(max_extra_wait=0.0)).placements
+    assert at_price(value(kappa=0.0), 1.0)(Cluster()) == []
 
 
 def test_it_is_an_option_instead_of_the_price():

@@ -6,16 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.jobs import Setting, submissions
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.policies import POLICIES
 from kilowait.policies.easy import easy
+from kilowait.policies.parameters import user_groups
 from kilowait.policies.patient import patient
 from kilowait.policies.simple import simple
 from kilowait.policies.sjf import sjf
+from kilowait.policies.steering.steered import PRICES_S, price_in_force
 from kilowait.policies.value import value
 from kilowait.policies.wrappers.aged import aged
-from kilowait.policies.wrappers.limited import limited
+from kilowait.policies.wrappers.limited import Limit, limited
 from kilowait.policies.wrappers.shared import shared
 from kilowait.policies.wrappers.urgent import urgent
 from kilowait.policies.wrappers.wrapper import seconds, split_names
@@ -124,6 +127,34 @@ def _one_is_wide(mine, at):
     return any(o.gpus > 2 and o.start_s <= at.start_s < o.end_s for o in mine)
 
 
+def test_of_a_users_waiting_jobs_only_the_first_so_many_are_seen():
+    """One GPU; shortest job first would start the short one of 1 s at 10 s, but the long one came first."""
+    jobs = [job("a", 0.0, 10, user="u"), job("long", 1.0, 20, user="u"), job("short", 2.0, 1, user="u")]
+    assert starts(jobs, {"A": 1}, sjf()) == {"a": 0.0, "short": 10.0, "long": 11.0}
+    assert starts(jobs, {"A": 1}, limited(sjf(), Limit.of("1jobs"))) == {"a": 0.0, "long": 10.0, "short": 30.0}
+
+
+def test_a_months_energy_is_bounded_and_forgotten_thirty_days_after_its_end():
+    """Each job uses 1 kWh; two fit into 2 kWh and end at 10 s, so the third of ada waits 30 days beside idle GPUs."""
+    jobs = [job(f"ada{n}", 0.0, 10, user="ada") for n in range(3)] + [job("bob", 5.0, 10, user="bob")]
+    found = starts(jobs, {"A": 4}, limited(sjf(), Limit.of("2kWh")))
+    assert found == {"ada0": 0.0, "ada1": 0.0, "ada2": 10.0 + 30 * 86_400, "bob": 5.0}
+
+
+def test_a_group_shares_one_limit():
+    jobs = [job(name, 0.0, 10, user=name) for name in ("ada", "bob", "cid", "eve")]
+    policy = POLICIES["limited(sjf,2gpus/group)"](groups=user_groups("ada=vision,bob=vision,cid=vision"))
+    assert starts(jobs, {"A": 4}, policy) == {"ada": 0.0, "bob": 0.0, "cid": 10.0, "eve": 0.0}
+
+
+def test_waits_that_a_limit_causes_do_not_steer_the_price():
+    """One GPU of four may be used, so that five jobs wait; so they would under a limited value, whatever the price."""
+    jobs = [job(f"{n}", 10.0 * n, 100, user="u") for n in range(6)]
+    policy = POLICIES["steered(limited(patient,1))"]()
+    assert sorted(starts(jobs, {"A": 4}, policy).values()) == [100.0 * n for n in range(6)]
+    assert price_in_force(policy) == PRICES_S[-1]
+
+
 @pytest.mark.parametrize("name", sorted(INNER))
 def test_urgent_jobs_go_first_where_they_fit(name):
     """One GPU is free at 10 s: the short jobs wait for the urgent long one, whatever the policy prefers."""
@@ -149,15 +180,29 @@ def test_a_name_composes_wrappers_and_policies_with_their_options():
     assert POLICIES["aged(value)"].criterion is POLICIES["value"].criterion
 
 
+def test_a_price_steers_itself_around_all_wrappers():
+    """Where nobody ages and all jobs are one user's, wrappers change nothing, so that the shadows see the same."""
+    setting = Setting(jobs=80, types=2, gpus=3, burst_jobs=40)
+    jobs = submissions(setting)
+    plain = POLICIES["patient"](max_extra_wait=0.0)
+    for wrapped in (
+        POLICIES["shared(aged(patient,1000d))"](max_extra_wait=0.0),
+        POLICIES["steered(shared(aged(patient,1000d)))"](),
+    ):
+        assert starts(jobs, setting.inventory, wrapped) == starts(jobs, setting.inventory, plain)
+    assert starts(jobs, setting.inventory, plain) != starts(jobs, setting.inventory, patient())
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("older(patient)", "'older' wraps no policy; aged, limited, shared, urgent do"),
+        ("older(patient)", "'older' wraps no policy; aged, limited, steered, shared, urgent do"),
         ("aged(nobody)", "unknown policy 'nobody'"),
+        ("steered(value)", "value has no price to steer; write steered\\(patient,P%\\)"),
         ("aged(patient", "a bracket is not closed"),
         ("aged(patient,soon)", "'soon' is not a time"),
         ("aged(patient,1h,2h)", "too many or too few words"),
-        ("limited(patient)", "write limited\\(patient,GPUS\\)"),
+        ("limited(patient)", "write limited\\(patient,GPUS"),
         ("limited(patient,few)", "'few' is not a number of GPUs"),
     ],
 )
