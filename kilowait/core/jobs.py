@@ -27,6 +27,14 @@ class Provenance(StrEnum):
     PRETENDED = "pretended"  # a test's stand-in
 
 
+class PowerLimit(Struct, frozen=True, kw_only=True, gc=False):
+    """What is expected of a job whose boards are limited to `limit_w` watts each: seconds, and kWh over all of them."""
+
+    limit_w: float
+    runtime_s: float
+    energy_kwh: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What is expected of one job on one GPU type (paper section 3: t_ij and e_ij).
@@ -34,7 +42,8 @@ class Prediction:
     `energy_kwh` is the whole job over all its GPUs, in kWh because kappa and gamma are per kWh: a detour over
     joules would round, and equal values would stop being ties. The lows and highs are the ends of prediction
     intervals that cover the truth with a probability of `INTERVAL_COVERAGE`, as much missing below as above; both
-    ends are None where the predictor gives no interval.
+    ends are None where the predictor gives no interval. `limits` is what power limits would make of it, the highest
+    first; `limit_w` is the limit that this prediction itself is of, None for the board's own.
     """
 
     runtime_s: float
@@ -46,6 +55,8 @@ class Prediction:
     probe_version: str = ""
     features: str = ""
     other: Mapping[str, float] = field(default_factory=dict)
+    limits: tuple[PowerLimit, ...] = ()
+    limit_w: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.runtime_s) and self.runtime_s > 0):
