@@ -95,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         "correlation": round(left_out.correlation(), 3),
         "curves": {gpu: asdict(mean_curve(curves.taken(gpus == gpu))) for gpu in dict.fromkeys(gpus.tolist())},
         "pooled": asdict(pooled_curve(curves)),
+        "networks": {gpu: _network_curves(curves.taken(gpus == gpu)) for gpu in dict.fromkeys(gpus.tolist())},
         "training": {
             "source": SOURCES,
             "draws": dict(Counter(labels.column("gpu").tolist())),
@@ -112,6 +113,12 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.results, json.dumps(found, indent=1, allow_nan=False) + "\n")
     print(f"power model {version}, written to {args.out}")
     return 0
+
+
+def _network_curves(labels: DrawLabels) -> dict[str, Any]:
+    """The curve of each network on one type: what backtests give jobs as their own."""
+    networks = labels.column("network")
+    return {name: asdict(mean_curve(labels.taken(networks == name))) for name in dict.fromkeys(networks.tolist())}
 
 
 def labels_of(args: argparse.Namespace) -> DrawLabels:

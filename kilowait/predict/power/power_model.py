@@ -42,13 +42,19 @@ def draw_w(features: FloatArray, coefficients: FloatArray, idle_w: FloatArray, p
     return np.asarray(np.maximum(idle_w + (peak_w - idle_w) * part, LEAST_OF_IDLE * idle_w))
 
 
+def full_power(whole: Prediction, peak_w: float) -> PowerLimit:
+    """The board's own limit."""
+    return PowerLimit(limit_w=peak_w, runtime_s=whole.runtime_s, energy_kwh=whole.energy_kwh)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerModel:
     """Coefficients of the draw, what measured types draw beside it, and curves of power limits.
 
     `offsets` are logarithms by type. `sigma` and `new_sigma` are standard deviations of the logarithm of watts for
     networks left out, on types that were measured and on others; `correlation` is that of this error with the one of
-    the run time: a program that runs faster than predicted draws more. `curves` are by type, `pooled` for others.
+    the run time: a program that runs faster than predicted draws more. `curves` are by type, `pooled` is for
+    others; `networks` are the curves of each measured network, by type.
     """
 
     coefficients: tuple[float, ...]
@@ -58,6 +64,7 @@ class PowerModel:
     correlation: float
     curves: Mapping[str, LimitCurve]
     pooled: LimitCurve
+    networks: Mapping[str, Mapping[str, LimitCurve]]
     version: str = ""
 
     def watts(self, features: FloatArray, devices: Sequence[Specification]) -> FloatArray:
@@ -74,8 +81,8 @@ class PowerModel:
     def limits(
         self, whole: Prediction, board: Specification, watts: float, arithmetic: float
     ) -> tuple[PowerLimit, ...]:
-        """The curve of a program that takes `whole` and draws `watts` a board, the highest first, as far as measured."""
-        curve, found = self.curves.get(board.name, self.pooled), list[PowerLimit]()
+        """The curve of a program that takes `whole` and draws `watts` a board, from no limit down, as far as known."""
+        curve, found = self.curves.get(board.name, self.pooled), [full_power(whole, board.peak_w)]
         floor = floor_w(GPU_TYPES[board.name], board.idle_w, board.peak_w)
         full_w = curve.expected_w(watts, board.peak_w)
         for part in LIMITS:
@@ -109,6 +116,10 @@ class PowerModel:
                 offsets={str(name): float(value) for name, value in found["offsets"].items()},
                 curves={str(name): LimitCurve.from_dict(curve) for name, curve in found["curves"].items()},
                 pooled=LimitCurve.from_dict(found["pooled"]),
+                networks={
+                    str(gpu): {str(name): LimitCurve.from_dict(curve) for name, curve in curves.items()}
+                    for gpu, curves in found["networks"].items()
+                },
                 version=str(found["version"]),
                 **{name: float(found[name]) for name in ("sigma", "new_sigma", "correlation")},
             )
