@@ -23,7 +23,7 @@ from kilowait.lab.backtest.backtest import World
 from kilowait.lab.backtest.scenario.limit_curves import with_measured_limits
 from kilowait.lab.backtest.statistics import change_interval
 from kilowait.policies import POLICIES
-from kilowait.policies.limits.limit_price import LimitPrice
+from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.predict.power.power_model import PowerModel
 from kilowait.report.interval import Interval
 from kilowait.simulate.loop import simulate

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from kilowait.cli.costs import add_price_option, cost_of, prices_of
 from kilowait.cli.gpu_prices import GpuPrices
 from kilowait.cli.job_environment import accesses, add_environment_options, interpreter_of, surrounded
-from kilowait.cli.power_text import limits_of, watts_of
 from kilowait.cli.predict_text import as_text
+from kilowait.cli.watts.power_text import limits_of, watts_of
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance

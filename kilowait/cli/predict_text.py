@@ -5,7 +5,7 @@ from typing import Any
 
 from kilowait.cli.costs import cost_lines
 from kilowait.cli.memory_text import batch_lines, memory_lines
-from kilowait.cli.power_text import limit_lines
+from kilowait.cli.watts.power_text import limit_lines
 from kilowait.predict.dry_runs import scaled
 
 _SHOWN = 5

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kilowait.cli.costs import add_price_option, prices_of, total_cost
-from kilowait.cli.simulated_limits import add_limit_options, jobs_of, limits_of
+from kilowait.cli.watts.simulated_limits import add_limit_options, jobs_of, limits_of
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.units import HOUR_S

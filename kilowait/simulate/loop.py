@@ -21,7 +21,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, KilowaitError
 from kilowait.core.jobs import Prediction
 from kilowait.policies import Place, Policy, Preempt
-from kilowait.policies.limits.limit_price import LimitPrice
+from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.compiled.covered import NotCovered
 from kilowait.simulate.compiled.worth import pays
 from kilowait.simulate.given import checked, joined

@@ -16,7 +16,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Job, PowerLimit, Prediction
 from kilowait.core.units import JOULES_PER_KWH, WHOLE
-from kilowait.policies.limits.limit_price import LimitPrice
+from kilowait.policies.limiting.limit_price import LimitPrice
 
 MARGIN = 1.1
 """How far above its average draw a job's limit is set where there is room: its peaks are above its average."""

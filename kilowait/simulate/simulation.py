@@ -8,7 +8,7 @@ from typing import Any
 
 from kilowait.core.errors import InputError
 from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy, Rule
-from kilowait.policies.limits.limit_price import LimitPrice
+from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.jobs_csv import read_submissions
 from kilowait.simulate.loop import simulate as run_loop

@@ -9,7 +9,7 @@ from kilowait.cluster.events import JobPlaced
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, PowerLimit, Prediction
 from kilowait.policies import POLICIES
-from kilowait.policies.limits.limit_price import LimitPrice
+from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 
