@@ -76,7 +76,13 @@ def simulate(
     totals = {name: sum(counts) for name, counts in nodes.items()}
     made_policy, values = _policy(policy, parameters)
     run = run_loop(
-        _submissions(jobs, totals, predictions), totals, made_policy, nodes=nodes, sleep=sleep, limits=limits
+        _submissions(jobs, totals, predictions),
+        totals,
+        made_policy,
+        nodes=nodes,
+        sleep=sleep,
+        limits=limits,
+        budget=budget,
     )
     return Simulation(scores=score(run), parameters=values, gpus=totals, run=run)
 
