@@ -19,6 +19,7 @@ from kilowait.cli.costs import add_price_option, cost_of, prices_of
 from kilowait.cli.gpu_prices import GpuPrices
 from kilowait.cli.job_environment import accesses, add_environment_options, interpreter_of, surrounded
 from kilowait.cli.predict_text import as_text
+from kilowait.cli.watts.power_text import limits_of, watts_of
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.jobs import Provenance
@@ -101,6 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     parser.add_argument(
         "--max-batch", action="store_true", help="the largest batch that fits; may take another dry run with its double"
     )
+    parser.add_argument("--power-limits", action="store_true", help="seconds, watts and joules at each power limit too")
     parser.add_argument("--device-model", type=Path, metavar="DIR", help="another one (default: that of this package)")
     parser.add_argument(
         "--threads", type=int, default=THREADS, metavar="N", help="threads of the language model (default: %(default)s)"
@@ -123,7 +125,7 @@ def predicted(args: argparse.Namespace) -> dict[str, Any]:
     settings = replace(settings, access=accesses(readings, args))
     os.environ.update({**WAITING, **os.environ})
     with _without_collection():
-        return _report(forecast_jobs(readings, settings), prices, settings.max_batch)
+        return _report(forecast_jobs(readings, settings), prices, args)
 
 
 def _settings(args: argparse.Namespace) -> PredictionSettings:
@@ -171,7 +173,7 @@ def _read(args: argparse.Namespace) -> list[JobReading]:
     return [read_program(file, args.entrypoint, args.arguments) for file in args.files]
 
 
-def _report(forecasts: ForecastRound, prices: GpuPrices, max_batch: bool = False) -> dict[str, Any]:
+def _report(forecasts: ForecastRound, prices: GpuPrices, args: argparse.Namespace) -> dict[str, Any]:
     """Everything there is to show, as JSON would have it."""
     bundle = forecasts.bundle
     return {
@@ -179,13 +181,13 @@ def _report(forecasts: ForecastRound, prices: GpuPrices, max_batch: bool = False
         "features": [feature.key for feature in bundle.features],
         "provenance": Provenance.MODELLED,
         "label_provenance": {metric: dict(part.provenance) for metric, part in bundle.metrics.items()},
-        "predictions": [_entry(job, prices, max_batch) for job in forecasts.jobs],
+        "predictions": [_entry(job, prices, args) for job in forecasts.jobs],
         **({"device_model": forecasts.device_model} if forecasts.device_model is not None else {}),
         **({"own_device_model": forecasts.own_device_model} if forecasts.own_device_model is not None else {}),
     }
 
 
-def _entry(job: JobForecast, prices: GpuPrices, max_batch: bool) -> dict[str, Any]:
+def _entry(job: JobForecast, prices: GpuPrices, args: argparse.Namespace) -> dict[str, Any]:
     """One program."""
     forecast = job.forecast
     return {
@@ -198,9 +200,14 @@ def _entry(job: JobForecast, prices: GpuPrices, max_batch: bool) -> dict[str, An
         },
         "dry_run": {**forecast.dry_run.to_dict(), "summary": forecast.dry_run.summary},
         "own_dry_run": {**forecast.own_dry_run.to_dict(), "summary": forecast.own_dry_run.summary},
-        **(_batches(job) if max_batch else {}),
+        **(_batches(job) if args.max_batch else {}),
         "devices": {
-            name: {**_numbers(forecast, name), **cost_of(job[name], name, job.request.gpus, prices)} for name in job
+            name: {
+                **_numbers(forecast, name, job.request.gpus),
+                **(limits_of(job[name], job.request.gpus) if args.power_limits else {}),
+                **cost_of(job[name], name, job.request.gpus, prices),
+            }
+            for name in job
         },
     }
 
@@ -239,7 +246,7 @@ def _novelty(forecast: "Forecast") -> dict[str, Any]:
     return {"novelty": {"distance": forecast.distance, "new_kind": forecast.distance > 1}}
 
 
-def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:
+def _numbers(forecast: "Forecast", device: str, gpus: int) -> dict[str, Any]:
     """What there is to say of one device type; ends that are None are not known."""
     prediction = forecast.predictions[device]
     memory = forecast.memory.get(device)
@@ -247,6 +254,7 @@ def _numbers(forecast: "Forecast", device: str) -> dict[str, Any]:
         **_rates(forecast, prediction),
         "runtime_s": prediction.runtime_s,
         "energy_j": prediction.energy_kwh * JOULES_PER_KWH,
+        **watts_of(prediction, gpus),
         **prediction.other,
         "runtime_low_s": prediction.runtime_low_s,
         "runtime_high_s": prediction.runtime_high_s,

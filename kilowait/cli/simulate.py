@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kilowait.cli.costs import add_price_option, prices_of, total_cost
+from kilowait.cli.watts.simulated_limits import add_limit_options, jobs_of, limits_of
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
 from kilowait.core.units import HOUR_S
@@ -41,6 +42,10 @@ never fit is refused: it is named on stderr and under "refused", and the others 
 Optional columns gpu_milli (1 to 1000: thousandths of a GPU for a job of one) and one_node (yes or no) hold for every
 policy: shares are packed on boards by best fit and never span two, and a job of one node waits until one node has all
 its GPUs. --gpus A100=2x8+4 is a cluster of two A100 nodes of 8 GPUs and one of 4.
+
+With --power-limits each type stands for its cheapest power limit, chosen again when a job starts; what limits do to it
+follows from its watts and the type's curve (modelled). --placements then has a column limit_w. With
+--power-budget every job gets a limit, and waits while no limit of its boards keeps the sum within the budget.
 
 With --sleep-after-s a node on which nothing has run so long sleeps; a job that is placed on it holds its GPUs and
 starts --wake-s later. With it, or --host-watts, the cluster's energy has its hosts in it, and is told apart.
@@ -83,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     add_gpu_file_option(parser)
     add_price_option(parser)
     add("--predictions", type=Path, metavar="PRED.csv", help="all the policy sees; same columns (default: the truth)")
+    add_limit_options(parser)
     add("--sleep-after-s", type=float, metavar="S", help="idle nodes sleep after so long (default: never)")
     add("--wake-s", type=float, default=180.0, metavar="S", help="they wake in (default: %(default)s)")
     add("--host-watts", type=float, default=0.0, metavar="W", help="a node draws beside its boards (default: 0)")
@@ -131,9 +137,7 @@ def run(args: argparse.Namespace) -> int:
     for option in ("placements", "timeline"):
         _check_not_an_input(option, getattr(args, option), (args.jobs, args.predictions))
     rule, prices = POLICIES[args.policy], prices_of(args)
-    simulation = simulate(
-        args.jobs, args.gpus, rule, predictions=args.predictions, sleep=_sleep(args), **given(args, rule)
-    )
+    simulation = simulate(jobs_of(args), args.gpus, rule, sleep=_sleep(args), **limits_of(args), **given(args, rule))
     for reason in simulation.refused.values():
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
     if args.placements is not None:

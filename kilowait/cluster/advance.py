@@ -114,9 +114,12 @@ def _start(cluster: Cluster, event: JobPlaced) -> None:
     if cluster.boards:
         where = where or cluster.locate(waiting, event.gpu_type)
         gpus = cluster.boards[event.gpu_type].take(where, waiting.job.gpu_milli)
+    predictions = waiting.predictions
+    if event.limit_w is not None:
+        predictions = {**predictions, event.gpu_type: predictions[event.gpu_type].under(event.limit_w)}
     active = Active(
         job=waiting.job,
-        predictions=waiting.predictions,
+        predictions=predictions,
         whole=waiting.whole,
         attempt=event.attempt,
         gpu_type=event.gpu_type,

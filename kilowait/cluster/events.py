@@ -89,6 +89,7 @@ class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
 
     `gpus` counts boards; a share counts as one. `where` says which boards these are, as `Cluster.locate` chose them;
     () leaves the choice to the cluster, and is all there is to say while no type has several nodes and no job a share.
+    `limit_w` are the watts that each of its boards is limited to, None for the boards' own limit.
     Ways out: finished, failed, preempted, cancelled.
     """
 
@@ -98,6 +99,7 @@ class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
     gpu_type: str
     gpus: int
     where: tuple[Held, ...] = ()
+    limit_w: float | None = None
 
 
 class JobProgressed(Struct, frozen=True, kw_only=True, gc=False):

@@ -1,7 +1,7 @@
 """What flows through kilowait: jobs, predictions and measurements."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -27,6 +27,18 @@ class Provenance(StrEnum):
     PRETENDED = "pretended"  # a test's stand-in
 
 
+class PowerLimit(Struct, frozen=True, kw_only=True, gc=False):
+    """What is expected of a job whose boards are limited to `limit_w` watts each: seconds, and kWh over all of them."""
+
+    limit_w: float
+    runtime_s: float
+    energy_kwh: float
+
+    def scaled(self, seconds: float, kwh: float) -> "PowerLimit":
+        """The same with both expectations times a factor."""
+        return PowerLimit(limit_w=self.limit_w, runtime_s=self.runtime_s * seconds, energy_kwh=self.energy_kwh * kwh)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What is expected of one job on one GPU type (paper section 3: t_ij and e_ij).
@@ -34,7 +46,8 @@ class Prediction:
     `energy_kwh` is the whole job over all its GPUs, in kWh because kappa and gamma are per kWh: a detour over
     joules would round, and equal values would stop being ties. The lows and highs are the ends of prediction
     intervals that cover the truth with a probability of `INTERVAL_COVERAGE`, as much missing below as above; both
-    ends are None where the predictor gives no interval.
+    ends are None where the predictor gives no interval. `limits` is what power limits would make of it, the board's
+    own first; `limit_w` is the limit that this prediction itself is of, None for no other than the board's own.
     """
 
     runtime_s: float
@@ -46,6 +59,8 @@ class Prediction:
     probe_version: str = ""
     features: str = ""
     other: Mapping[str, float] = field(default_factory=dict)
+    limits: tuple[PowerLimit, ...] = ()
+    limit_w: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.runtime_s) and self.runtime_s > 0):
@@ -69,6 +84,32 @@ class Prediction:
             runtime_high_s=more(self.runtime_high_s),
             energy_low_kwh=more(self.energy_low_kwh),
             energy_high_kwh=more(self.energy_high_kwh),
+            limits=tuple(limit.scaled(ratio, ratio) for limit in self.limits),
+        )
+
+    def under(self, limit_w: float | None) -> "Prediction":
+        """What is expected with boards limited to so many watts, between two known limits in proportion.
+
+        Above the highest known limit it is that one, below the lowest the watts stay on the limit and the slow-down
+        grows as they fall. None, or a prediction without `limits`, changes nothing.
+        """
+        if limit_w is None or not self.limits or limit_w == self.limit_w:
+            return self
+        runtime_s, energy_kwh = _between(self.limits, limit_w)
+        ratio, joules = runtime_s / self.runtime_s, energy_kwh / self.energy_kwh if self.energy_kwh else 1.0
+
+        def scaled(value: float | None, factor: float) -> float | None:
+            return None if value is None else value * factor
+
+        return replace(
+            self,
+            runtime_s=runtime_s,
+            energy_kwh=energy_kwh,
+            runtime_low_s=scaled(self.runtime_low_s, ratio),
+            runtime_high_s=scaled(self.runtime_high_s, ratio),
+            energy_low_kwh=scaled(self.energy_low_kwh, joules),
+            energy_high_kwh=scaled(self.energy_high_kwh, joules),
+            limit_w=limit_w,
         )
 
     def left(self, remaining: float, restart_s: float) -> "Prediction":
@@ -91,7 +132,29 @@ class Prediction:
             runtime_high_s=rest(self.runtime_high_s),
             energy_low_kwh=share(self.energy_low_kwh, self.runtime_s),
             energy_high_kwh=share(self.energy_high_kwh, self.runtime_s),
+            limits=tuple(
+                PowerLimit(
+                    limit_w=limit.limit_w,
+                    runtime_s=restart_s + remaining * limit.runtime_s,
+                    energy_kwh=limit.energy_kwh * ((restart_s + remaining * limit.runtime_s) / limit.runtime_s),
+                )
+                for limit in self.limits
+            ),
         )
+
+
+def _between(limits: Sequence[PowerLimit], limit_w: float) -> tuple[float, float]:
+    """Seconds and kWh at a limit of a curve whose limits fall."""
+    above = limits[0]
+    if limit_w >= above.limit_w:
+        return above.runtime_s, above.energy_kwh
+    for below in limits[1:]:
+        if limit_w >= below.limit_w:
+            part = (above.limit_w - limit_w) / (above.limit_w - below.limit_w)
+            runtime_s = above.runtime_s + part * (below.runtime_s - above.runtime_s)
+            return runtime_s, above.energy_kwh + part * (below.energy_kwh - above.energy_kwh)
+        above = below
+    return above.runtime_s * above.limit_w / limit_w, above.energy_kwh
 
 
 def _check_interval(name: str, low: float | None, point: float, high: float | None) -> None:

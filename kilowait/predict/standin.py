@@ -68,6 +68,7 @@ def _stand_in(prediction: Prediction, gpu_type: str, gpus: float) -> Prediction:
         energy_high_kwh=None,
         features=prediction.features + MARK,
         other={},
+        limits=(),
     )
 
 

@@ -74,12 +74,17 @@ def read_jobs(path: Path | str, gpu_types: Collection[str]) -> dict[str, JobRow]
 
 
 def write_placements(path: Path | str, placements: Iterable[Placement]) -> None:
-    """Write `job_id,start_s,gpu_type` in the order of the decisions; raises InputError when it cannot be written."""
+    """Write `job_id,start_s,gpu_type` in the order of the decisions; raises InputError when it cannot be written.
+
+    Where a power limit was chosen there is a column `limit_w` too, in watts a board.
+    """
+    rows = [(p.job_id, repr(p.start_s), p.gpu_type, "" if p.limit_w is None else f"{p.limit_w:g}") for p in placements]
+    columns = 4 if any(row[3] for row in rows) else 3
     try:
         with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("job_id", "start_s", "gpu_type"))
-            writer.writerows((p.job_id, repr(p.start_s), p.gpu_type) for p in placements)
+            writer.writerow(("job_id", "start_s", "gpu_type", "limit_w")[:columns])
+            writer.writerows(row[:columns] for row in rows)
     except OSError as error:
         raise InputError(f"{path}: the placements cannot be written: {error.strerror}") from error
 

@@ -16,12 +16,16 @@ from msgspec import structs
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import AttemptFinished, Event, JobPlaced, JobPreempted, JobSubmitted
+from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, KilowaitError
+from kilowait.core.jobs import Prediction
 from kilowait.policies import Place, Policy, Preempt
+from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.compiled.covered import NotCovered
 from kilowait.simulate.compiled.worth import pays
 from kilowait.simulate.given import checked, joined
+from kilowait.simulate.power_budget import PowerBudget, held
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.sleeping import Sleeping, SleepRule
 
@@ -37,12 +41,15 @@ def simulate(
     nodes: Mapping[str, Sequence[int]] | None = None,
     engine: Engine = "auto",
     sleep: SleepRule | None = None,
+    limits: LimitPrice | None = None,
+    budget: PowerBudget | None = None,
 ) -> Run:
     """Run all submissions to their end on `inventory` (GPUs by type, most powerful first) under `policy`.
 
     `nodes` lists the GPUs of each node by type; the GPUs of a type that it lacks are on one node. `engine` says who
     runs it, by default the compiled kernels where they cover the world and pay, else the loop below. `sleep` says when
-    nodes sleep and what hosts draw; without it none sleeps.
+    nodes sleep and what hosts draw; without it none sleeps. `limits` is the price by which power limits are chosen
+    where predictions have curves; without it none is set. `budget` are watts that all boards together never pass.
 
     All completions, then all arrivals of an instant are taken in before one decision round. Where a policy looks at
     expected ends there is one more round whenever such an end has passed (`kilowait.cluster.overrun`). Raises
@@ -53,10 +60,11 @@ def simulate(
     if engine not in get_args(Engine):
         raise InputError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
     jobs = submissions if isinstance(submissions, list | tuple) else list(submissions)
-    if sleep is not None:
+    if sleep is not None or limits is not None or budget is not None:
         if engine == "compiled":
-            raise InputError("the compiled engine does not cover this: nodes that sleep; use engine 'python'")
-        return _run(jobs, inventory, policy, nodes or {}, sleep)
+            what = "nodes that sleep" if sleep is not None else "power limits"
+            raise InputError(f"the compiled engine does not cover this: {what}; use engine 'python'")
+        return _run(jobs, inventory, policy, nodes or {}, sleep, limits, budget)
     if engine == "compiled" or (engine == "auto" and pays(len(jobs), len(inventory), policy)):
         from kilowait.simulate.compiled import engine as core  # numba takes a second to load
 
@@ -74,10 +82,14 @@ def _run(
     policy: Policy,
     nodes: Mapping[str, Sequence[int]],
     sleep: SleepRule | None = None,
+    limits: LimitPrice | None = None,
+    budget: PowerBudget | None = None,
 ) -> Run:
     by_id = checked(submissions, inventory)
     sleeping = None if sleep is None else Sleeping(rule=sleep)
-    loop = _Loop(by_id=by_id, policy=policy, sleeping=sleeping)
+    loop = _Loop(by_id=by_id, policy=policy, sleeping=sleeping, limits=limits, budget=budget)
+    if budget is not None:
+        budget.joined(inventory)
     for event in joined(inventory, nodes):
         loop.take_in(event)
         if sleeping is not None:
@@ -106,6 +118,8 @@ class _Loop:
     refused: dict[str, str] = field(default_factory=dict)
     served_s: dict[str, float] = field(default_factory=dict)
     sleeping: Sleeping | None = None
+    limits: LimitPrice | None = None
+    budget: PowerBudget | None = None
 
     def run(self) -> None:
         """Instant after instant: all completions, then all arrivals, then one decision."""
@@ -117,6 +131,8 @@ class _Loop:
                 _, serial, event = heapq.heappop(completions)
                 if self.sleeping is not None:
                     self.sleeps_again(self.placements[serial], now_s)
+                if self.budget is not None:
+                    self.budget.ended(event.job_id)
                 advance(cluster, event)
                 log.append(event)
             while arrival is not None and arrival.time_s == now_s:
@@ -127,7 +143,8 @@ class _Loop:
             for decision in policy(cluster):
                 match decision:
                     case Place():
-                        self.place(decision, now_s)
+                        if not self.place(decision, now_s):
+                            break
                     case Preempt():
                         self.preempt(decision.job_id, now_s)
                     case _:
@@ -149,6 +166,11 @@ class _Loop:
 
     def take_in(self, event: Event) -> None:
         """Change the cluster, and keep the event unless it is a job that is refused."""
+        if self.limits is not None and isinstance(event, JobSubmitted):
+            seen = self.limits.options(self.cluster, event.job, event.predictions)
+            event = event if seen is event.predictions else structs.replace(event, predictions=seen)
+        if self.budget is not None and isinstance(event, JobSubmitted):
+            event = structs.replace(event, predictions=self.budget.options(event.job, event.predictions))
         try:
             advance(self.cluster, event)
         except JobRefused as refusal:
@@ -157,8 +179,8 @@ class _Loop:
         else:
             self.log.append(event)
 
-    def place(self, decision: Place, now_s: float) -> None:
-        """Start a job, and schedule its true end."""
+    def place(self, decision: Place, now_s: float) -> bool:
+        """Start a job, and schedule its true end; False where there is no power for it yet."""
         cluster, job_id, gpu_type = self.cluster, decision.job_id, decision.gpu_type
         waiting = cluster.waiting.get(job_id)
         if waiting is None:
@@ -166,12 +188,19 @@ class _Loop:
         job, attempt = waiting.job, waiting.attempt
         gpus = waiting.gpus.get(gpu_type, 0)
         where = decision.where or (cluster.locate(waiting, gpu_type) if cluster.boards and gpus else ())
-        start_event = JobPlaced(time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus, where=where)
+        limit_w = self.limit(waiting, gpu_type) if gpus else None
+        if self.budget is not None and gpus and limit_w is None:
+            return False
+        start_event = JobPlaced(
+            time_s=now_s, job_id=job_id, attempt=attempt, gpu_type=gpu_type, gpus=gpus, where=where, limit_w=limit_w
+        )
         advance(cluster, start_event)
         self.log.append(start_event)
-        truth, remaining = self.by_id[job_id].truth[gpu_type], waiting.remaining
+        truth, remaining = self.true(job_id, gpu_type, limit_w, gpus), waiting.remaining
         if remaining < 1:
             truth = truth.left(remaining, job.checkpoint_s or 0.0)
+        if self.budget is not None and limit_w is not None:
+            self.budget.started(job_id, gpu_type, gpus, limit_w)
         delay_s = 0.0 if self.sleeping is None else self.sleeping.placed(gpu_type, where, now_s)
         placement = Placement(
             job_id=job_id,
@@ -185,10 +214,25 @@ class _Loop:
             energy_kwh=truth.energy_kwh,
             served_s=self.served_s.get(job_id, 0.0) if attempt > 1 else 0.0,
             gpu_milli=job.gpu_milli,
+            limit_w=limit_w,
         )
         end_event = AttemptFinished(time_s=placement.end_s, job_id=job_id, attempt=attempt)
         heapq.heappush(self.completions, (placement.end_s, len(self.placements), end_event))
         self.placements.append(placement)
+        return True
+
+    def true(self, job_id: str, gpu_type: str, limit_w: float | None, gpus: int) -> Prediction:
+        """What the whole job really takes under a limit."""
+        truth = self.by_id[job_id].truth[gpu_type]
+        if limit_w is None:
+            return truth
+        return truth.under(limit_w) if self.budget is None else held(truth, limit_w, gpus)
+
+    def limit(self, waiting: Waiting, gpu_type: str) -> float | None:
+        """The power limit of a job that starts now, None for none, or where the budget has no room."""
+        if self.budget is not None:
+            return self.budget.limit(self.cluster, waiting, gpu_type)
+        return None if self.limits is None else self.limits.at_start(self.cluster, waiting, gpu_type)
 
     def sleeps_again(self, placement: Placement, now_s: float) -> None:
         """The nodes of an attempt that ends now may fall asleep from now on; asked before its places are forgotten."""
@@ -205,9 +249,11 @@ class _Loop:
         end_s, serial, _ = self.completions.pop(index)
         heapq.heapify(self.completions)
         active, placement = self.cluster.active[job_id], self.placements[serial]
+        if self.budget is not None:
+            self.budget.ended(job_id)
         if self.sleeping is not None:
             self.sleeps_again(placement, now_s)
-        whole_s = self.by_id[job_id].truth[placement.gpu_type].runtime_s
+        whole_s = self.true(job_id, placement.gpu_type, placement.limit_w, placement.gpus).runtime_s
         remaining = min(active.remaining, (end_s - now_s) / whole_s)  # none is done while it restarts
         event = JobPreempted(time_s=now_s, job_id=job_id, attempt=active.attempt, remaining=remaining)
         advance(self.cluster, event)

@@ -25,7 +25,8 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
     """One attempt as it went: seconds on the submissions' clock, `energy_kwh` over all its GPUs.
 
     `runtime_s` stands beside `end_s` because their difference would round. `served_s` is how long earlier attempts,
-    which were preempted, held GPUs. `gpus` counts boards, of which it had `gpu_milli` thousandths each.
+    which were preempted, held GPUs. `gpus` counts boards, of which it had `gpu_milli` thousandths each, limited to
+    `limit_w` watts each (None: to their own limit).
     """
 
     job_id: str
@@ -39,6 +40,7 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
     energy_kwh: float
     served_s: float = 0.0
     gpu_milli: int = WHOLE
+    limit_w: float | None = None
 
     @property
     def gpu_s(self) -> float:

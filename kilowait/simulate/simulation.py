@@ -8,9 +8,11 @@ from typing import Any
 
 from kilowait.core.errors import InputError
 from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy, Rule
+from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.jobs_csv import read_submissions
 from kilowait.simulate.loop import simulate as run_loop
+from kilowait.simulate.power_budget import PowerBudget
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.scores import Scores, score
 from kilowait.simulate.sleeping import ClusterEnergy, SleepRule
@@ -53,6 +55,8 @@ def simulate(
     *,
     predictions: str | PathLike[str] | None = None,
     sleep: SleepRule | None = None,
+    limits: LimitPrice | None = None,
+    budget: PowerBudget | None = None,
     **parameters: Any,
 ) -> Simulation:
     """Run a list of jobs through a policy on a cluster of mixed GPUs, and score it.
@@ -61,7 +65,9 @@ def simulate(
     powerful first, as text (`"A100=16,A6000=4x8"`) or by type: a number on one node, or a list of the GPUs of each.
     `policy` is a name of `kilowait.POLICIES`, `MODULE:RULE`, a `Rule`, or a policy made already, and `parameters` are
     its own, such as `kappa=1e-5`. `predictions` is a CSV file of what the policy sees instead of the truth. `sleep`
-    says when idle nodes sleep and what hosts draw: then `energy` says where the cluster's energy went.
+    says when idle nodes sleep and what hosts draw: then `energy` says where the cluster's energy went. `limits` is the
+    price by which power limits are chosen for submissions whose predictions have them; `budget` are watts that all
+    boards together never pass.
 
     Times are in seconds, energy in kWh. Raises InputError for a file, a policy or a parameter that is wrong, and
     KilowaitError for a policy that leaves jobs waiting for ever.
@@ -69,7 +75,15 @@ def simulate(
     nodes = parse_nodes(gpus) if isinstance(gpus, str) else {name: _nodes(name, count) for name, count in gpus.items()}
     totals = {name: sum(counts) for name, counts in nodes.items()}
     made_policy, values = _policy(policy, parameters)
-    run = run_loop(_submissions(jobs, totals, predictions), totals, made_policy, nodes=nodes, sleep=sleep)
+    run = run_loop(
+        _submissions(jobs, totals, predictions),
+        totals,
+        made_policy,
+        nodes=nodes,
+        sleep=sleep,
+        limits=limits,
+        budget=budget,
+    )
     return Simulation(scores=score(run), parameters=values, gpus=totals, run=run)
 
 

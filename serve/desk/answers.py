@@ -51,10 +51,19 @@ def base_of(source: JobSource, told: Told, by_type: Mapping[str, Prediction], mi
 
 def shared(predictions: Mapping[str, Prediction], share: float) -> dict[str, Prediction]:
     """A job on a share of a board takes that share of the energy that the device model expects of a whole one."""
-    return {
-        name: replace(p, energy_kwh=p.energy_kwh * share) if p.features == FEATURES else p
-        for name, p in predictions.items()
-    }
+    return {name: _shared(p, share) if p.features == FEATURES else p for name, p in predictions.items()}
+
+
+def _shared(prediction: Prediction, share: float) -> Prediction:
+    """No limits: nobody limits a board that others use too."""
+    low_kwh, high_kwh = prediction.energy_low_kwh, prediction.energy_high_kwh
+    return replace(
+        prediction,
+        energy_kwh=prediction.energy_kwh * share,
+        energy_low_kwh=None if low_kwh is None else low_kwh * share,
+        energy_high_kwh=None if high_kwh is None else high_kwh * share,
+        limits=(),
+    )
 
 
 def asked_wire(asks: Asks) -> schemas.AskedFor:

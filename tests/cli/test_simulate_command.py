@@ -231,3 +231,27 @@ def test_version(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out.startswith("kilowait 0.")
+
+
+WATTS = """\
+job_id,submit_s,gpus,A100_s,A100_kwh
+a,0,1,36000,3.0
+b,0,1,36000,3.0
+"""
+
+
+def test_limits_and_budgets_are_asked_for_and_shown(tmp_path, capsys):
+    path, out = tmp_path / "jobs.csv", tmp_path / "out.csv"
+    path.write_text(WATTS)
+    words = ["simulate", "--jobs", str(path), "--gpus", "A100=2", "--policy", "simple", "--placements", str(out)]
+    assert main([*words, "--power-limits", "1e6"]) == 0
+    rows = [line.split(",") for line in out.read_text().splitlines()]
+    assert rows[0] == ["job_id", "start_s", "gpu_type", "limit_w"]
+    assert all(float(row[3]) < 400 for row in rows[1:])
+    # 300 W and a tenth for a, and less than any limit of its own left for b
+    assert main([*words, "--power-budget", "460"]) == 0
+    starts = {row[0]: float(row[1]) for row in (line.split(",") for line in out.read_text().splitlines()[1:])}
+    assert starts["a"] == 0 < starts["b"]
+    capsys.readouterr()
+    assert main([*words, "--power-budget", "20"]) == 2
+    assert "W of idle boards" in capsys.readouterr().err

@@ -33,6 +33,16 @@ def plain(value):
     return json.loads(msgspec.json.encode(value, order="sorted"))
 
 
+def said_then(now, then):
+    """`now` without what a later release says more of, which an old record leaves empty."""
+    if isinstance(now, dict) and isinstance(then, dict):
+        assert not any(value for name, value in now.items() if name not in then)
+        return {name: said_then(value, then[name]) for name, value in now.items() if name in then}
+    if isinstance(now, list) and isinstance(then, list) and len(now) == len(then):
+        return [said_then(*pair) for pair in zip(now, then, strict=True)]
+    return now
+
+
 @pytest.fixture(params=NAMES)
 def release(request, database):
     put_release(request.param, database)
@@ -46,7 +56,8 @@ def test_there_is_a_database_of_the_first_release():
 def test_its_events_replay_to_the_state_that_it_saw_itself(release, database):
     live, before = taken_over(database), said(release)
     snapshot = live.cluster.snapshot()
-    assert plain({name: getattr(snapshot, name) for name in before["snapshot"]}) == before["snapshot"]
+    after = plain({name: getattr(snapshot, name) for name in before["snapshot"]})
+    assert said_then(after, before["snapshot"]) == before["snapshot"]
     known = before["running"][0].keys()  # a later release says more of an attempt
     assert [{name: of[name] for name in known} for of in plain(live.all_running())] == before["running"]
     assert [[row["job_id"], row["owner"], row["state"]] for row in live.store.jobs()] == before["jobs"]

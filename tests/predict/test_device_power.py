@@ -1,24 +1,14 @@
-"""Watts, and several GPUs."""
+"""Several GPUs."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kilowait.core.errors import InputError
-from kilowait.predict.device_model.power import average_power_w
 from kilowait.predict.device_model.scaling import Link, SingleGpuRun, parallel_energy_j, parallel_runtime_s, ring_s
 from kilowait.predict.device_model.specifications import Specification
 
 A100 = Specification.named("A100")
-
-
-def test_power_by_what_limits() -> None:
-    # 60 W idle, 340 W of range
-    assert average_power_w(A100, 1.0, 0.0) == pytest.approx(60 + 0.85 * 340)
-    assert average_power_w(A100, 0.0, 1.0) == pytest.approx(60 + 0.58 * 340)
-    assert average_power_w(A100, 0.0, 0.0) == pytest.approx(60 + 0.10 * 340)
-    with pytest.raises(InputError, match="at most 1 together"):
-        average_power_w(A100, 0.7, 0.7)
 
 
 def test_a_ring_by_hand() -> None:

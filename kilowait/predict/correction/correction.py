@@ -153,8 +153,11 @@ class Correction:
         energy = (prediction.energy_low_kwh, prediction.energy_kwh, prediction.energy_high_kwh)
         runtime_low_s, runtime_s, runtime_high_s = _scaled(runtime, *residuals[RUNTIME], self.quantiles.get(RUNTIME))
         energy_low_kwh, energy_kwh, energy_high_kwh = _scaled(energy, *residuals[ENERGY], self.quantiles.get(ENERGY))
+        seconds = runtime_s / prediction.runtime_s
+        kwh = energy_kwh / prediction.energy_kwh if prediction.energy_kwh else 1.0
         return replace(
             prediction,
+            limits=tuple(limit.scaled(seconds, kwh) for limit in prediction.limits),
             runtime_s=runtime_s,
             runtime_low_s=runtime_low_s,
             runtime_high_s=runtime_high_s,

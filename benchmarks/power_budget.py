@@ -1,0 +1,148 @@
+"""Throughput of a backlog under a power budget: more GPUs under the old budget, and less budget for the same GPUs.
+
+    python -m benchmarks.power_budget
+    python -m benchmarks.power_budget --classes paper-like --samples 40 --json out/power_budget.json
+
+A backlog of jobs, all there at once, first come first served. The old cluster is 16 A100 and 32 A6000 without a budget;
+its nameplate is 400 and 300 W a board. Throughput is the work of the jobs (GPU-seconds without a limit, the mean of the
+types) by the instant at which the last one starts, over that time. Policies see watts that are off by --error (standard
+deviation of the logarithm); a job that draws more than its limit is slowed, and that is counted. Modelled, with paired
+95% intervals over samples.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.json_record import keep
+from kilowait.core.hardware import GPU_TYPES
+from kilowait.core.jobs import PowerLimit, Prediction
+from kilowait.core.units import JOULES_PER_KWH
+from kilowait.lab.backtest.backtest import World
+from kilowait.lab.backtest.scenario.limit_curves import with_measured_limits
+from kilowait.lab.backtest.statistics import change_interval
+from kilowait.policies import POLICIES
+from kilowait.predict.power.power_model import PowerModel
+from kilowait.report.interval import Interval
+from kilowait.simulate.loop import simulate
+from kilowait.simulate.power_budget import PowerBudget
+from kilowait.simulate.run import Run, Submission
+
+OLD = {"A100": 16, "A6000": 32}
+MORE = {"A100": 21, "A6000": 42}
+CASES: tuple[tuple[str, Mapping[str, int], float], ...] = (
+    ("+30% GPUs, old budget", MORE, 1.0),
+    ("same GPUs, 70%", OLD, 0.7),
+    ("same GPUs, 60%", OLD, 0.6),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Throughput over the old cluster's without a budget, and the highest draw over the budget at any instant."""
+
+    case: str
+    throughput_change: Interval
+    highest_part: float
+    limited: float
+
+
+def backlog(world: World, index: int, model: PowerModel, error: float) -> list[Submission]:
+    """Jobs of one sample, all there at once, seen with watts that are off."""
+    sample, rng = world.sample(index), np.random.default_rng((world.seed, index, 5))
+    known = with_measured_limits(sample.submissions, model, rng, "others")
+    found = []
+    for submission in known:
+        factor = float(np.exp(rng.normal(0, error)))
+        seen = {name: _scaled(prediction, factor) for name, prediction in submission.seen.items()}
+        found.append(replace(submission, job=replace(submission.job, submit_s=0.0), seen=seen))
+    return found
+
+
+def _scaled(prediction: Prediction, factor: float) -> Prediction:
+    """Watts off by a factor, seconds as they are."""
+    limits = tuple(
+        PowerLimit(limit_w=limit.limit_w, runtime_s=limit.runtime_s, energy_kwh=limit.energy_kwh * factor)
+        for limit in prediction.limits
+    )
+    return replace(prediction, energy_kwh=prediction.energy_kwh * factor, limits=limits)
+
+
+def throughput(run: Run, submissions: Sequence[Submission]) -> float:
+    """Work a second until the last job starts."""
+    end_s = max(placement.start_s for placement in run.placements)
+    work = {
+        one.job.job_id: fmean(p.runtime_s * one.job.amount_on(t) for t, p in one.truth.items()) for one in submissions
+    }
+    done = (work[p.job_id] * min(1.0, (end_s - p.start_s) / p.runtime_s) for p in run.placements if p.start_s < end_s)
+    return sum(done) / end_s
+
+
+def highest_w(run: Run, inventory: Mapping[str, int]) -> float:
+    """The highest draw of all boards at any instant, idle ones included."""
+    idle_w = {name: GPU_TYPES[name].assumed_idle_w for name in inventory}
+    changes = list[tuple[float, float]]()
+    for p in run.placements:
+        watts = p.energy_kwh * JOULES_PER_KWH / p.runtime_s - p.gpus * idle_w[p.gpu_type]
+        changes += [(p.start_s, watts), (p.end_s, -watts)]
+    draws = np.cumsum([watts for _, watts in sorted(changes)])
+    return float(draws.max()) + sum(idle_w[name] * count for name, count in inventory.items())
+
+
+def rows(args: argparse.Namespace) -> list[Row]:
+    """Every case."""
+    world, model = World(classes=args.classes, seed=args.seed), PowerModel.load_default()
+    nameplate_w = sum(GPU_TYPES[name].peak_w * count for name, count in OLD.items())
+    base, found = list[float](), {case: list[tuple[float, float, float]]() for case, _, _ in CASES}
+    for index in tqdm(range(args.samples), file=sys.stderr, disable=None):
+        jobs = backlog(world, index, model, args.error)
+        plain = [replace(job, seen=job.truth) for job in jobs]
+        base.append(throughput(simulate(plain, OLD, POLICIES["simple"](), engine="python"), plain))
+        for case, inventory, part in CASES:
+            budget = PowerBudget(watts=part * nameplate_w)
+            run = simulate(jobs, inventory, POLICIES["simple"](), budget=budget)
+            limited = np.mean([p.runtime_s > job_s(jobs, p.job_id, p.gpu_type) * 1.01 for p in run.placements])
+            found[case].append((throughput(run, jobs), highest_w(run, inventory) / budget.watts, float(limited)))
+    return [
+        Row(
+            case=case,
+            throughput_change=change_interval([t for t, _, _ in of], base, np.random.default_rng(args.seed)),
+            highest_part=max(part for _, part, _ in of),
+            limited=fmean(limited for _, _, limited in of),
+        )
+        for case, of in found.items()
+    ]
+
+
+def job_s(jobs: Sequence[Submission], job_id: str, gpu_type: str) -> float:
+    """Seconds of a job without a limit."""
+    return next(one.truth[gpu_type].runtime_s for one in jobs if one.job.job_id == job_id)
+
+
+def main() -> int:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--classes", default="calibrated")
+    parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--error", type=float, default=0.1)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    found = rows(args)
+    print(f"{'case':<24} {'throughput':>28}  highest draw of the budget  slowed")
+    for row in found:
+        of = row.throughput_change
+        shown = f"{1 + of.estimate:.3f} [{1 + of.low:.3f}, {1 + of.high:.3f}]"
+        print(f"{row.case:<24} {shown:>28}  {row.highest_part:>26.1%}  {row.limited:>6.0%}")
+    keep({"samples": args.samples, "classes": args.classes, "rows": [asdict(row) for row in found]}, args.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""A power budget that is never passed: every running board counts with its limit, every other with its idle power.
+
+A job that is placed gets limits at which the budget still holds, its boards' own only where that is hardly more than it
+draws. While no such limit is left it waits, and so does what the policy places behind it: what is first in line for
+GPUs is first for power. A job that draws more than its limit is slowed until it does not. Limits stay as they were set
+until the job ends.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import InputError
+from kilowait.core.hardware import GPU_TYPES
+from kilowait.core.jobs import Job, PowerLimit, Prediction
+from kilowait.core.units import JOULES_PER_KWH, WHOLE
+from kilowait.policies.limiting.limit_price import LimitPrice
+
+MARGIN = 1.1
+"""How far above its average draw a job's limit is set where there is room: its peaks are above its average."""
+LEAST_W = 100.0
+"""Drivers take no lower limit."""
+
+
+@dataclass(slots=True, kw_only=True)
+class PowerBudget:
+    """`watts` for all boards of a cluster; `price` chooses among the limits that there is room for.
+
+    `committed_w` is what is promised at present, idle boards included.
+    """
+
+    watts: float
+    price: LimitPrice = field(default_factory=LimitPrice)
+    committed_w: float = 0.0
+    idle_w: dict[str, float] = field(default_factory=dict)
+    promised: dict[str, float] = field(default_factory=dict)
+
+    def joined(self, inventory: Mapping[str, int]) -> None:
+        """Count the idle boards; raises InputError for a type of unknown watts and a budget that these use up."""
+        if unknown := [name for name in inventory if name not in GPU_TYPES]:
+            raise InputError(f"a power budget needs the idle power of {unknown[0]}: describe the type in --gpu-file")
+        self.idle_w = {name: GPU_TYPES[name].assumed_idle_w for name in inventory}
+        self.committed_w = math.fsum(self.idle_w[name] * count for name, count in inventory.items())
+        if not self.committed_w < self.watts < math.inf:
+            raise InputError(
+                f"the power budget must be finite and above the {self.committed_w:,.0f} W of idle boards, "
+                f"got {self.watts!r}"
+            )
+
+    def options(self, job: Job, predictions: Mapping[str, Prediction]) -> Mapping[str, Prediction]:
+        """Predictions of the types on which the job can run within the budget when nothing else does."""
+        if job.gpu_milli != WHOLE:
+            raise InputError(f"job {job.job_id}: a power budget covers whole boards, not shares of them")
+        room_w = self.watts - self.committed_w + math.fsum(self.promised.values())
+        return {
+            gpu_type: prediction
+            for gpu_type, prediction in predictions.items()
+            if gpu_type in self.idle_w
+            and job.gpus_on(gpu_type) * (_choices(prediction, job, gpu_type)[-1] - self.idle_w[gpu_type]) <= room_w
+        }
+
+    def limit(self, cluster: Cluster, waiting: Waiting, gpu_type: str) -> float | None:
+        """The limit of a job that starts now, in watts a board; None where there is no room for any."""
+        job, prediction = waiting.job, waiting.predictions[gpu_type]
+        most_w = self.idle_w[gpu_type] + (self.watts - self.committed_w) / job.gpus_on(gpu_type)
+        limits = [limit_w for limit_w in _choices(prediction, job, gpu_type) if limit_w <= most_w]
+        if not limits:
+            return None
+        choices = [(held(prediction, limit_w, job.gpus_on(gpu_type)), limit_w) for limit_w in limits]
+        curve = tuple(
+            PowerLimit(limit_w=limit_w, runtime_s=told.runtime_s, energy_kwh=told.energy_kwh)
+            for told, limit_w in choices
+        )
+        return self.price.at_start(cluster, waiting, gpu_type, curve)
+
+    def started(self, job_id: str, gpu_type: str, gpus: int, limit_w: float) -> None:
+        """A job holds so many watts from now on."""
+        self.promised[job_id] = gpus * (limit_w - self.idle_w[gpu_type])
+        self.committed_w += self.promised[job_id]
+
+    def ended(self, job_id: str) -> None:
+        """A job gives its watts back."""
+        self.committed_w -= self.promised.pop(job_id)
+
+
+def held(prediction: Prediction, limit_w: float, gpus: int) -> Prediction:
+    """What is expected under a limit that is kept: slower by as much as the watts would be above it."""
+    told = prediction.under(limit_w)
+    watts = told.energy_kwh * JOULES_PER_KWH / told.runtime_s / gpus
+    return (
+        told
+        if watts <= limit_w
+        else replace(told, runtime_s=told.runtime_s * watts / limit_w, runtime_low_s=None, runtime_high_s=None)
+    )
+
+
+def _choices(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
+    """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
+    full = prediction.limits[0] if prediction.limits else prediction
+    watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
+    top = max(LEAST_W, min(5 * math.ceil(round(MARGIN * watts / 5, 6)), GPU_TYPES[gpu_type].peak_w))
+    return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]
