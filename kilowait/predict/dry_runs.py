@@ -23,7 +23,7 @@ from kilowait.program.environment import in_dry_run
 from kilowait.program.job_source import JobSource
 from kilowait.program.source import Source
 
-BUDGET_S = 10.0
+BUDGET_S = 15.0
 """CPU seconds that a program's dry run gets where nothing else is said."""
 WAITING = {"OMP_WAIT_POLICY": "passive"}
 """For the environment of a process that embeds beside a dry run, before PyTorch loads: threads of the language model

@@ -2,8 +2,8 @@
 
 Local imports are followed from the entrypoint, in functions and conditions too. A Python or configuration file
 belongs to it when the arguments (`--config conf.yaml`), a string in a reached module (`open("conf.yaml")`) or a
-reached configuration names it. Everything else is left out and listed with the reason. Not covered: names
-computed at run time, files whose ending is none of `limits.CONFIGURATION`.
+reached configuration names it, a module also by a dotted name in one. Everything else is left out and listed with the
+reason. Not covered: names computed at run time, files whose ending is none of `limits.CONFIGURATION`.
 """
 
 import ast
@@ -15,13 +15,16 @@ from dataclasses import dataclass, field
 
 from kilowait.core.errors import SourceError
 from kilowait.program import hydra, limits
-from kilowait.program.imports import find_files, find_imports, parse, with_folders
+from kilowait.program.imports import Import, find_files, find_imports, parse, with_folders
 from kilowait.program.options import DeclaredOption, declared_options
 from kilowait.program.source import text_of
 from kilowait.program.tree import Tree
 
 _NAMED = re.compile(rf"[\w./-]{{1,200}}(?:{'|'.join(map(re.escape, limits.CONFIGURATION))})(?![\w.])")
 """A configuration's name in the text of another."""
+
+_DOTTED = re.compile(r"(?<![\w./@-])[A-Za-z_]\w{0,100}(?:\.[A-Za-z_]\w{0,100}){1,10}(?![\w./-])")
+"""What a configuration calls a class or function of a module by (`_target_: package.module.Class`)."""
 
 _DEEPEST = 20
 """Parts of a path that are put together from constants: a bound on hostile expressions."""
@@ -99,6 +102,16 @@ class _Walk:
                 self._pending.append(path)
                 return
 
+    def _name_module(self, dotted: str) -> None:
+        """Note the module of the job's own that holds what a dotted name means, with the packages around it."""
+        module, _, name = dotted.rpartition(".")
+        while module:
+            found = find_files(Import(line=0, module=module, names=(name,)), "", self._roots, self._paths)
+            if found.files and found.missing is None:
+                self._pending += found.files
+                return
+            module, _, name = module.rpartition(".")
+
     def named(self) -> None:
         """Read what was named, until nothing new is."""
         while self._pending:
@@ -147,6 +160,8 @@ class _Walk:
         text = self._read(path, limits.MAX_CONFIGURATION_BYTES, self.reached.configuration)
         for name in _NAMED.findall(text):
             self.name(name, path)
+        for dotted in dict.fromkeys(_DOTTED.findall(text)):
+            self._name_module(dotted)
         if self._hydra is not None:
             self._compose(hydra.composed(text, self._chosen))
 

@@ -13,7 +13,6 @@ from tqdm import tqdm
 from kilowait.lab.evaluate.dry_run_shards import finished as finished_dry_runs
 from kilowait.lab.evaluate.dry_run_shards import read_dry_runs, write_dry_runs
 from kilowait.lab.evaluate.shards import finished, plan, write_shard
-from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.embed.features import FeatureConfiguration
@@ -21,6 +20,8 @@ from kilowait.program.source import Source
 
 from ..corpus import FEATURES
 
+BUDGET_S = 10.0
+"""CPU seconds of a dry run: what the corpora that are there were run with."""
 SHARD = 16
 """Sources in a shard: what a kill costs."""
 

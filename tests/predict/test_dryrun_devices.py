@@ -60,6 +60,7 @@ torch.cuda.synchronize()
         "net = torch.compile(net, mode='reduce-overhead')",
         "net = net.to(torch.device(0))",
         "net = net.to(torch.accelerator.current_accelerator()); assert torch.accelerator.device_count() == 1",
+        "net = net.to(f'{torch.accelerator.current_accelerator()}:0')",
         "net = copy.deepcopy(net); opt = torch.optim.SGD(net.parameters(), lr=0.1)",
         "assert copy.deepcopy([torch.tensor(3), torch.tensor(0.5)])[0].item() == 3",
         "assert isinstance(x.device, torch.device) and torch.device(1).index == 1",

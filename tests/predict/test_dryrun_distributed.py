@@ -284,3 +284,40 @@ assert engine.gradient_clipping() == 1.0
 def test_programs_of_other_frameworks_get_an_honest_line(runner: DryRunner, text: str, name: str) -> None:
     run = runner.run_program(DryProgram(files={"job.py": text.encode()}, entrypoint="job.py", content_hash="1"))
     assert (run.completeness, run.reason) == (Completeness.FAILED, f"it is {name} program; kilowait reads PyTorch")
+
+
+WANTS_TWO = """
+import sys, torch
+{0}
+w = torch.randn(8, 8, device="cuda", requires_grad=True)
+opt = torch.optim.SGD([w], lr=0.1)
+for _ in range(640 // torch.cuda.device_count()):
+    w.sum().backward()
+    opt.step()
+"""
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "if torch.cuda.device_count() < 2:\n    sys.exit()",
+        "assert torch.cuda.device_count() > 1, 'two GPUs are needed'",
+        "if not torch.accelerator.device_count() >= 2:\n    print('too few')\n    sys.exit(1)",
+    ],
+)
+def test_a_program_that_ends_with_one_gpu_is_run_with_those_it_wants(ends: str) -> None:
+    with DryRunner(budget_s=20.0) as runner:
+        run = runner.run_program(
+            DryProgram(files={"job.py": WANTS_TWO.format(ends).encode()}, entrypoint="job.py", content_hash="1")
+        )
+    assert run.steps == 320
+    assert "2 GPUs" in run.assumptions[0]
+    assert "--gpus 2" in run.assumptions[0]
+
+
+def test_a_program_that_asks_for_more_gpus_and_goes_on_with_one_is_run_with_one() -> None:
+    with DryRunner(budget_s=20.0) as runner:
+        text = WANTS_TWO.format("if torch.cuda.device_count() > 1:\n    print('several')")
+        run = runner.run_program(DryProgram(files={"job.py": text.encode()}, entrypoint="job.py", content_hash="1"))
+    assert run.steps == 640
+    assert run.assumptions == ()

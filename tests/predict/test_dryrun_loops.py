@@ -114,6 +114,58 @@ for step in range(20):
     torch.nn.utils.clip_grad_norm_(layers.parameters(), 1.0)
     optimizer.step()
 """,
+    "epochs whose last batches are smaller": """
+from torch.utils.data import DataLoader, TensorDataset
+model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+optimizer = torch.optim.AdamW(model.parameters())
+train, test = (TensorDataset(torch.randn(rows, 8), torch.zeros(rows).long()) for rows in (250, 90))
+for epoch in range(8):
+    model.train()
+    for step, (x, y) in enumerate(DataLoader(train, batch_size=16)):
+        loss = nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 5 == 4:
+            loss.item() * 2 + torch.ones(3).sum()
+    model.eval()
+    with torch.no_grad():
+        for x, y in DataLoader(test, batch_size=16):
+            correct = (model(x).argmax(1) == y).sum()
+""",
+    "a loop that an iterator ends": """
+from torch.utils.data import DataLoader, TensorDataset
+model = nn.Linear(8, 4)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+loader = DataLoader(TensorDataset(torch.randn(600, 8)), batch_size=4)
+for epoch in range(4):
+    batches = iter(loader)
+    while True:
+        try:
+            (x,) = next(batches)
+        except StopIteration:
+            break
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+""",
+    "an iterator that begins anew where it ends": """
+from torch.utils.data import DataLoader, TensorDataset
+model = nn.Linear(8, 4)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+loader = DataLoader(TensorDataset(torch.randn(60, 8)), batch_size=4)
+batches, step = iter(loader), 0
+while step < 140:
+    try:
+        (x,) = next(batches)
+    except StopIteration:
+        batches = iter(loader)
+        (x,) = next(batches)
+    optimizer.zero_grad()
+    model(x).square().mean().backward()
+    optimizer.step()
+    step += 1
+""",
     "convolutions and a schedule in a function": """
 def rate(step, total):
     return step / 10 if step < 10 else 1 - step / total

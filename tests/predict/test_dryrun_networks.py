@@ -276,3 +276,22 @@ def test_a_training_script_with_all_its_trimmings(runner: DryRunner) -> None:
     assert sum(op.count for op in attention) == pytest.approx(210)
     assert sum(op.count for op in attention if op.dtype == "float16") == pytest.approx(140)
     assert _counts(run)["transfer"] >= 140
+
+
+def test_the_parameters_of_a_training_without_an_optimizer_are_those_of_what_is_used(runner: DryRunner) -> None:
+    """Copies of a layer count, one that another took the place of does not: two layers of 464, and 8 x 4 + 4."""
+    text = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 8), 2, enable_nested_tensor=False)
+        self.decoder = nn.Linear(8, 80)
+        self.decoder = nn.Linear(8, 4)
+net = Net().cuda()
+for step in range(200):
+    net.decoder(net.encoder(torch.randn(5, 3, 8, device="cuda"))).sum().backward()
+    for p in net.parameters():
+        p.data.add_(p.grad, alpha=-0.1)
+"""
+    program = DryProgram(files={"job.py": (HEAD + text).encode()}, entrypoint="job.py", content_hash="1")
+    assert runner.run_program(program).parameters == 2 * 464 + 36

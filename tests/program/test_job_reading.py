@@ -126,6 +126,16 @@ def test_the_configuration_that_hydra_composes_belongs_to_it(tmp_path, arguments
     ]  # fmt: skip
 
 
+def test_what_a_configuration_calls_by_its_dotted_name_belongs_to_it(tmp_path):
+    files = {
+        "main.py": "load('conf.yaml')",
+        "conf.yaml": "log:\n  _target_: pkg.sub.c.Logger\nnet: pkg.a.Net.small\nother: torch.optim.Adam\n",
+        **PACKAGE,
+    }
+    found = reached(tmp_path, files)
+    assert found == ["main.py", "pkg/__init__.py", "pkg/sub/__init__.py", "pkg/sub/c.py", "pkg/a.py", "conf.yaml"]
+
+
 def test_imports_are_followed_as_the_standard_library_follows_them(tmp_path):
     """On this package's own commands, hundreds of imports: modulefinder knows nothing of this code."""
     root = Path(__file__).parents[2]

@@ -23,6 +23,7 @@ from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.record import HOW, Completeness, DryRun
 from kilowait.predict.foreign import foreign
 from kilowait.predict.interpreter import OWN, Interpreter, plain_environment
+from kilowait.predict.more_gpus import LAUNCHED, with_needed_gpus, with_ranks
 from kilowait.program.source import Source
 
 TARGETS = ("cuda", "cpu")
@@ -82,7 +83,14 @@ class DryRunner:
         )
 
     def run_program(self, program: DryProgram) -> DryRun:
-        """Run several files dry from their entrypoint."""
+        """Run several files dry from their entrypoint; once more where it only wants more GPUs than one."""
+        run = self._run_once(program)
+        if run.gpus_needed < 2 or LAUNCHED & program.environment.keys():
+            return run
+        again = self._run_once(with_ranks(program, run.gpus_needed))
+        return with_needed_gpus(run, again)
+
+    def _run_once(self, program: DryProgram) -> DryRun:
         if program.entrypoint not in program.files:
             names = ", ".join(sorted(program.files)[:10])
             raise InputError(f"entrypoint {program.entrypoint!r} is not among the files ({names})")
@@ -224,7 +232,7 @@ def checked(data: bytes, program: DryProgram, target: str) -> DryRun:
     numbers = [run.steps, run.parameters, run.peak_memory_bytes, run.seconds, run.samples, run.limit_s]
     for op in run.operations:
         numbers += [op.count, op.flops, op.bytes_read, op.bytes_written, op.kernels]
-    numbers += [run.world, *vars(run.footprint).values()]
+    numbers += [run.world, run.gpus_needed, *vars(run.footprint).values()]
     for exchange in run.exchanges:
         numbers += [exchange.bytes, exchange.count, exchange.ranks]
     if not all(math.isfinite(number) and number >= 0 for number in numbers):

@@ -159,6 +159,7 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, remedy: str, s
         unbounded=unbounded,
         remedy=remedy,
         interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
+        gpus_needed=0 if operations else recorder.ends.gpus_needed,
         world=max(1, recorder.world),
         exchanges=tuple(
             Exchange(op=op, dtype=dtype, bytes=size, count=count, ranks=ranks)

@@ -30,6 +30,10 @@ _VIEWS = {"aten::_unsafe_view"}
 _IN_PLACE = "the first argument"
 
 
+_SAME_SIZE = ("in place", "list")
+"""Ways in which no number among the arguments changes what comes out: learning rates differ with every step."""
+
+
 class OperatorMemory:
     """Results by operator and arguments."""
 
@@ -49,7 +53,7 @@ class OperatorMemory:
         if way == "view":
             return _viewed(func, args) if _plain_view(args, kwargs) else func(*args, **kwargs)
         try:
-            key = (func, _key(args), _key(kwargs))
+            key = (func, *((_sizes if way in _SAME_SIZE else _key)(part) for part in (args, kwargs)))
         except _HoldsValues:
             return func(*args, **kwargs)
         if key in self._results:
@@ -123,6 +127,16 @@ def _key(value: Any) -> Any:
     if kind is dict:
         return tuple([(name, _key(part)) for name, part in value.items()])
     return kind, value
+
+
+def _sizes(value: Any) -> Any:
+    """`_key`, which leaves the values of floating numbers out."""
+    kind = type(value)
+    if kind is float:
+        return kind
+    if kind in (list, tuple):
+        return tuple([_sizes(part) for part in value])
+    return tuple([(name, _sizes(part)) for name, part in value.items()]) if kind is dict else _key(value)
 
 
 def _storages(value: Any) -> set[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 _LATER = (
     *("assumptions", "assumed_how", "missing", "unset", "interpreter", "exchanges"),
-    *("samples", "limit_s", "unbounded", "remedy"),
+    *("samples", "limit_s", "unbounded", "remedy", "gpus_needed"),
 )
 """What records of older versions have not got; left out of the JSON where it is empty."""
 
@@ -147,6 +147,8 @@ class DryRun:
     program ends by itself (0: it does not). `unbounded` says why the operations are no measure of the job: nothing
     tells how often a loop runs, or it was ended outside any loop. `remedy` is what the user can do about the reason.
 
+    `gpus_needed` are GPUs that a program asked for which then did nothing, as it has fewer (0: none).
+
     A distributed program is run as one rank of `world`: the work is that rank's, `exchanges` what it exchanges with the
     others.
     """
@@ -169,6 +171,7 @@ class DryRun:
     unbounded: str = ""
     remedy: str = ""
     interpreter: str = field(default="", compare=False)  # how it was had, no part of what was found
+    gpus_needed: int = 0
     world: int = 1
     exchanges: tuple[Exchange, ...] = ()
     footprint: Footprint = Footprint()

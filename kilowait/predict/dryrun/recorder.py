@@ -23,6 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, Unsupporte
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kilowait.predict.dryrun.child.operator_facts import DEVICE, facts_of
+from kilowait.predict.dryrun.child.quick_tensors import LIFT, lifted
 from kilowait.predict.dryrun.child.speed_settings import precision_of, tries_algorithms
 from kilowait.predict.dryrun.child.values_said import mark_doubt, same_said, value_said
 from kilowait.predict.dryrun.distributed.exchanges import EXCHANGES, exchange
@@ -50,7 +51,7 @@ from kilowait.predict.dryrun.tensors import (
     told,
     unfolds,
 )
-from kilowait.predict.dryrun.values import remember
+from kilowait.predict.dryrun.values import keep, remember
 
 MOST_LINES, LONGEST_LINE = 50, 300
 """Of what is said to the user: lines, and characters of each."""
@@ -203,9 +204,9 @@ def _without_floats(value: Any) -> Any:
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Hands every operator to the recorder, on top of the fake mode which makes the results."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, mode: FakeTensorMode) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.recorder = recorder
+        self.recorder, self.mode = recorder, mode
         self.memory = OperatorMemory()
 
     @classmethod
@@ -220,6 +221,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return NotImplemented
         if func is DEVICE:
             return told(func(*args))
+        if func is LIFT and (made := lifted(self.mode, args[0])) is not None:
+            keep(made, args[0])
+            self.recorder.tensors.follow([] if self.recorder.muted else [made])
+            return made
         operator = facts_of(func)
         if operator.composite:  # only in inference mode: elsewhere its parts come here
             with self:
@@ -263,7 +268,7 @@ def tracing(recorder: Recorder) -> Iterator[FakeTensorMode]:
     """Run what is inside on tensors without data, and record it."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     fake.cache_enabled = False  # memory.py remembers what it would, for less
-    with fake, _Watch(recorder):
+    with fake, _Watch(recorder, fake):
         yield fake
 
 

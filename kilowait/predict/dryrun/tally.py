@@ -8,7 +8,7 @@ was made, under the weights between there and the tally that is still open.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isclose
 from typing import Any
 
@@ -36,6 +36,10 @@ class Tally:
     leaves: set[int] = field(default_factory=set)
     backward: bool = False
     weight: float | None = None
+
+    def again(self, parent: Tally | None) -> Tally:
+        """The same done once more below `parent`, at no cost."""
+        return replace(self, parent=parent, counts=dict(self.counts), calls=0, weight=None)
 
     def like(self, other: Tally) -> bool:
         """Whether the two items did the same, as far as sums of weights are equal."""

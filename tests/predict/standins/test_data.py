@@ -63,6 +63,29 @@ def test_a_text_is_read_whole_or_by_lines(runner: DryRunner) -> None:
     assert (found.reason, found.steps) == ("", 3)
 
 
+def test_the_texts_of_one_set_share_their_words(runner: DryRunner) -> None:
+    """The Penn Treebank as language models read it: 9,999 words and the end of a line, 887,521 + 42,068 in training."""
+    text = (
+        f"{NET}words, count = {{}}, []\nfor part in ('train', 'valid', 'test'):\n    count.append(0)\n"
+        "    for line in open(f'data/ptb.{part}.txt'):\n        for word in line.split() + ['<eos>']:\n"
+        "            words.setdefault(word, len(words)); count[-1] += 1\n"
+        "assert (len(words), *count) == (10_000, 929_589, 73_760, 82_430), (len(words), count)\n"
+        f"for _ in range(3):\n    {STEP}"
+    )
+    assert run(runner, text).steps == 3
+
+
+def test_fsspec_gives_a_file_elsewhere_and_no_checkpoint_of_its_own(runner: DryRunner) -> None:
+    text = (
+        f"{NET}import fsspec\nurl = 'https://example.org/tinyshakespeare/input.txt'\n"
+        "with fsspec.open(url, 'rb') as f:\n    text = f.read().decode()\n"
+        "assert (len(text), len(set(text))) == (1_115_394, 65)\n"
+        "try:\n    fsspec.open('snapshot.pt').open()\n    raise AssertionError\nexcept FileNotFoundError:\n    pass\n"
+        f"for _ in range(3):\n    {STEP}"
+    )
+    assert run(runner, text).completeness == Completeness.WHOLE
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "train_config.json", "model.py", "settings.ini", "vocab.unknown"])
 def test_what_is_not_data_is_missing_as_in_truth(runner: DryRunner, name: str) -> None:
     found = run(runner, f"{NET}{STEP}open('{name}')\n")

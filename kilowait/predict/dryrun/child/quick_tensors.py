@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+LIFT = torch.ops.aten.lift_fresh.default
+"""What PyTorch calls with every tensor that it has made of numbers."""
 _attributes: dict[tuple[FakeTensorMode, torch.device], dict[str, Any]] = {}
 _warns = getattr(torch._C, "_set_warn_deprecated_on_mutable_data_ptr", None)  # since 2.3
 _throws = getattr(torch._C, "_set_throw_on_mutable_data_ptr", None)
@@ -34,3 +36,14 @@ def without_data(mode: FakeTensorMode, plain: Tensor, device: torch.device) -> T
     vars(tensor).update(attributes)
     made: Tensor = tensor
     return made
+
+
+def lifted(mode: FakeTensorMode, tensor: Tensor) -> Tensor | None:
+    """A tensor of the program's numbers without its data; None for what the mode itself must see: single numbers."""
+    if type(tensor) is not Tensor or tensor.numel() < 2 or tensor.device.type != "cpu" or tensor.requires_grad:
+        return None
+    if tensor.layout is not torch.strided or tensor.storage_offset():
+        return None
+    with torch._C._DisableTorchDispatch():  # type: ignore[no-untyped-call, unused-ignore]
+        plain = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        return without_data(mode, plain, tensor.device)

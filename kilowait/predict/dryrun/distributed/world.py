@@ -16,9 +16,11 @@ from torch import nn
 from kilowait.predict.dryrun.distributed.alike import everywhere, pretend_alike
 from kilowait.predict.dryrun.distributed.data_parallel import data_parallel
 from kilowait.predict.dryrun.distributed.deepspeed_package import pretend_deepspeed
+from kilowait.predict.dryrun.distributed.needed_gpus import gpu_count
 from kilowait.predict.dryrun.distributed.ranks import pretend_ranks
 from kilowait.predict.dryrun.distributed.spawned import pretend_processes
 from kilowait.predict.dryrun.distributed.spread import spread_tensors
+from kilowait.predict.dryrun.dry_program import by_the_program
 from kilowait.predict.dryrun.pretend.after_import import AfterImport
 from kilowait.predict.dryrun.pretend.process_pools import pretend_pools
 from kilowait.predict.dryrun.recorder import Recorder
@@ -29,7 +31,7 @@ def pretend_world(recorder: Recorder) -> None:
     pretend_ranks(partial(_assume, recorder))
     pretend_processes(recorder)
     pretend_pools(recorder)
-    _count_devices()
+    _count_devices(recorder)
     if not torch.distributed.is_available():
         return
     _group(recorder)
@@ -48,12 +50,17 @@ def _assume(recorder: Any, line: str) -> None:
         recorder.assume(line)
 
 
-def _count_devices() -> None:
+def _count_devices(recorder: Recorder) -> None:
     """As many GPUs as this node's ranks have; one where nothing says so."""
     named = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
     local = os.environ.get("LOCAL_WORLD_SIZE", "")
     count = len(named) or (int(local) if local.isdigit() else 1)
-    torch.cuda.device_count = lambda: count
+    asked = gpu_count(count, partial(_need, recorder))
+    torch.cuda.device_count = lambda: asked if by_the_program() else count
+
+
+def _need(recorder: Recorder, count: int) -> None:
+    recorder.ends.gpus_needed = max(recorder.ends.gpus_needed, count)
 
 
 def world_of(arguments: dict[str, Any]) -> int:

@@ -25,6 +25,8 @@ _LIGHTNING = {
     "loops.fit_loop": "run",
     "loops.training_epoch_loop": "run advance on_advance_end",
     "loops.epoch.training_epoch_loop": "run advance on_advance_end",
+    "loops.evaluation_loop": "run",
+    "loops.dataloader.evaluation_loop": "run",
     "loops.fetchers": "__next__",
     "loops.progress": "increment_by increment_ready increment_started increment_processed increment_completed",
 }

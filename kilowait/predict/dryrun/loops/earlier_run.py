@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from kilowait.predict.dryrun.loops.index import Question
+from kilowait.predict.dryrun.loops.index import IntArray, Question
+from kilowait.predict.dryrun.loops.item_classes import holds
 from kilowait.predict.dryrun.loops.loop_plan import LoopPlan
 from kilowait.predict.dryrun.tally import Tally
 
@@ -17,43 +18,85 @@ from kilowait.predict.dryrun.tally import Tally
 class EarlierRun:
     """What the items that were run did, and the forms of the questions that ended the loop.
 
-    `alike` is one that all items after the first are like, None where they differ or there is but one; then
-    `told_nothing` are the forms of the questions that these items answered in more than one way. `grown` says by how
-    much each counter grew in every item, of those that grew evenly.
+    `alike` is one that the items after the first are like, None where there are no two of them; but for `odd` ones,
+    which questions of their number are `telling` apart (a last batch that is smaller). `known` are the forms of the
+    questions that the others answered in more than one way. `grown` says by how much each counter grew in every item,
+    of those that grew evenly.
     """
 
+    length: int
     tallies: Mapping[int, Tally]
     ended_by: frozenset[Question]
     alike: Tally | None
-    told_nothing: frozenset[Question]
+    odd: frozenset[int]
+    telling: frozenset[Question]
+    known: frozenset[Question]
     grown: Mapping[Any, int]
 
     @classmethod
     def of(cls, loop: Any) -> EarlierRun:
         """A loop that has ended."""
-        later = [item for item in loop.tallies if item]
-        first = loop.tallies[later[0]] if len(later) > 1 else None
-        same = first is not None and all(loop.tallies[item].like(first) for item in later)
-        told_nothing = [q for q in loop.plan.questions if len({loop.plan.answer(q, item) for item in later}) > 1]
-        ended_by = frozenset(map(_form, loop.plan.bounds))
-        growths = {counter: set(grown.values()) for counter, grown in loop.plan.grown.items()}
-        grown = {counter: next(iter(found)) for counter, found in growths.items() if len(found) == 1}
-        return cls(loop.tallies, ended_by, first if same else None, frozenset(map(_form, told_nothing)), grown)
+        plan, later = loop.plan, [item for item in loop.tallies if item]
+        alike = loop.tallies[later[0]] if later else None
+        like = [item for item in later if loop.tallies[item].like(alike)]
+        odd = frozenset(later) - set(like)
+        answers = {q: {plan.answer(q, item) for item in like} for q in plan.questions}
+        known = [q for q, found in answers.items() if len(found) > 1]
+        telling = [q for q in answers if q.counter is None and odd]
+        told = {item for item in odd if any(plan.answer(q, item) not in answers[q] for q in telling)}
+        growths = {counter: set(grown.values()) for counter, grown in plan.grown.items()}
+        return cls(
+            length=plan.length,
+            tallies=loop.tallies,
+            ended_by=frozenset(map(_form, plan.bounds)),
+            alike=alike if len(like) > 1 and told == odd else None,
+            odd=odd,
+            telling=frozenset(telling),
+            known=frozenset(map(_form, known)),
+            grown={counter: next(iter(found)) for counter, found in growths.items() if len(found) == 1},
+        )
+
+    def by_class(self, classes: Iterable[IntArray]) -> dict[int, Tally] | None:
+        """What an item of each class did, None where a class has items that did one thing and the other."""
+        found = {}
+        for members in classes:
+            seen = [item for item in self.tallies if item and holds(members, item)]
+            if len({item in self.odd for item in seen}) > 1 or self.alike is None:
+                return None
+            found[int(members[0])] = self.tallies[seen[0]] if seen else self.alike
+        return found
 
 
-def goes_on_as(before: Sequence[EarlierRun], first: Tally, plan: LoopPlan, names: Set[str]) -> bool:
-    """Whether the first item did what all did in an earlier run, was asked what ended that, and nothing new.
+def goes_on_as_before(loop: Any) -> bool:
+    """Whether its first item tells what the others will do; where some of them are odd, all are taken from then."""
+    run = _earlier(loop.before, loop.tallies[0], loop.plan, loop.counters.keys())
+    if run is None or not run.odd:
+        return run is not None
+    found = run.by_class(loop.plan.classes())
+    for item, tally in (found or {}).items():
+        if item:
+            loop.tallies[item] = tally.again(loop.tallies[0].parent)
+            loop.plan.did[item] = loop.kind(tally)
+            loop.plan.repeated.add(item)
+            loop.adopted += 1
+    return found is not None
+
+
+def _earlier(before: Sequence[EarlierRun], first: Tally, plan: LoopPlan, names: Set[str]) -> EarlierRun | None:
+    """The earlier run that this one is like: its first item did what all did then, was asked that, and nothing new.
 
     Counters that are local `names` are not looked at before the next item begins: they grow as they grew then.
     """
     candidates = [run for run in before if run.grown.keys() >= names and run.alike and first.like(run.alike)]
     if not candidates or not leaves_nothing(first):
-        return False
+        return None
     for name in names:
         plan.grew(name, 0, candidates[-1].grown[name])
     bounds, open_questions = frozenset(map(_form, plan.bounds)), {_form(q) for q in plan.questions if plan.turns(q)}
-    told_nothing = frozenset().union(*(run.told_nothing for run in candidates))
-    return open_questions <= told_nothing | bounds and any(run.ended_by <= bounds for run in candidates)
+    known, last = frozenset().union(*(run.known for run in candidates)), candidates[-1]
+    if not (open_questions <= known | last.telling | bounds and any(run.ended_by <= bounds for run in candidates)):
+        return None
+    return last if not last.odd or last.length == plan.length else None
 
 
 def leaves_nothing(tally: Tally) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kilowait.predict.dryrun.loops.index import Question
+from kilowait.predict.dryrun.loops.loader import items_left
 from kilowait.predict.dryrun.loops.running_loop import Loop
 from kilowait.predict.dryrun.recorder import Recorder
 
@@ -89,6 +90,14 @@ class Tests:
         known = self.recorder.ends.limit_s
         self.recorder.ends.limit_s = min(known, limit_s) if known else limit_s
         self.recorder.assume(f"{loop.line}: the program ends by itself after {limit_s:,.0f} s", "given")
+
+
+def next_of(loop: Loop | None, iterator: Any) -> Any:
+    """The next item of an iterator whose end is that of a loop; raises StopIteration there."""
+    value = next(iterator)
+    if loop is not None and not loop.known and (left := items_left(iterator)) is not None:
+        loop.plan.cut(loop.item + 1 + left)
+    return value
 
 
 def _flipped(loop: Loop, questions: list[Question]) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from kilowait.predict.dryrun.standins.data.like_rows import fetched
 
@@ -24,6 +26,16 @@ def batches(loader: DataLoader[Any]) -> tuple[int, Callable[[int], Any], bool]:
     total, size = len(sampler.sampler), sampler.batch_size  # type: ignore[arg-type]
     ragged = not sampler.drop_last and total % size != 0
     return len(loader), lambda j: _batch(loader, range(j * size, min(total, (j + 1) * size))), ragged
+
+
+def items_left(iterator: Any) -> int | None:
+    """How many items an iterator still gives, None where it does not say so: of a loader, a fetcher of one, a list."""
+    given = getattr(iterator, "_num_yielded", None) if isinstance(iterator, _BaseDataLoaderIter) else None
+    length = len(iterator) if given is not None else getattr(iterator, "length", None)
+    given = getattr(iterator, "fetched", None) if given is None else given
+    if type(length) is int and isinstance(given, int):
+        return length - int(given)
+    return operator.length_hint(iterator, 0) or None
 
 
 def _batch(loader: DataLoader[Any], numbers: Sequence[int]) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from kilowait.predict.dryrun.loops.index import IntArray, Question
-from kilowait.predict.dryrun.loops.item_classes import holds, refined, usual
+from kilowait.predict.dryrun.loops.item_classes import asked_in_step, holds, refined, sums, usual
 from kilowait.predict.dryrun.loops.loop_length import FARTHEST, first_other, searched
 
 MOST_QUESTIONS = 40
@@ -49,6 +49,7 @@ class LoopPlan:
     _length: int | None = None
     _classes: list[IntArray] | None = None
     _tables: dict[Any, IntArray] = field(default_factory=dict)
+    _codes_of: dict[int, IntArray] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
@@ -90,10 +91,12 @@ class LoopPlan:
 
     def ask(self, question: Question) -> None:
         """Tell items apart by one more question."""
-        if question not in self._questions and len(self._questions) < MOST_QUESTIONS:
+        if question in self._questions or len(self._questions) >= MOST_QUESTIONS:
+            return
+        if not asked_in_step(question, self._questions, self.grown):
             self._questions[question] = None
             self._classes = None
-            self._tables.clear()
+            self._forget_tables()
 
     def bound(self, question: Question, answer: int, *, inside: bool) -> None:
         """The loop goes on while the answer is this one: the item with another is its last, left from `inside` it."""
@@ -142,7 +145,11 @@ class LoopPlan:
         grown[item] = by
         if expected != {by} or before != usual(grown):
             self._length = self._classes = None
-            self._tables.clear()
+            self._forget_tables()
+
+    def _forget_tables(self) -> None:
+        self._tables.clear()
+        self._codes_of.clear()
 
     def value(self, counter: Any, item: int) -> int:
         """By how much a counter has grown when `item` begins."""
@@ -158,7 +165,7 @@ class LoopPlan:
         """The next item to run, None when every class is represented."""
         if not self.did:
             return 0 if self.length else None
-        lacking = [item for item in map(self._lacking, self._members()) if item is not None]
+        lacking = [item for item in map(self._lacking, self.classes()) if item is not None]
         return min(lacking, default=None)
 
     def weights(self) -> dict[int, float]:
@@ -168,7 +175,7 @@ class LoopPlan:
         """
         run = sorted(item for item in self.did if item < self.length)
         weights = dict.fromkeys(run, 0.0)
-        for members in self._members() if run else ():
+        for members in self.classes() if run else ():
             samples = [item for item in run if holds(members, item)]
             representatives = samples or run[1:] or run
             for item in representatives:
@@ -189,12 +196,12 @@ class LoopPlan:
 
     def unsettled(self) -> bool:
         """Whether items of some class were run and no two of them did the same."""
-        return any(self._lacks(members) for members in self._members())
+        return any(self._lacks(members) for members in self.classes())
 
     def _of(self, item: int) -> list[IntArray]:
-        return [members for members in self._members() if holds(members, item)]
+        return [members for members in self.classes() if holds(members, item)]
 
-    def _members(self) -> list[IntArray]:
+    def classes(self) -> list[IntArray]:
         """The items of each class, in order; the first item alone."""
         if self._classes is None:
             codes = self._codes(min(self.length, UNKNOWN_ITEMS if self.length < FARTHEST else PLANNED))
@@ -204,7 +211,14 @@ class LoopPlan:
         return self._classes
 
     def _codes(self, length: int) -> IntArray:
-        """A number by item, the same for items of one class; counters come last, as they rest on it."""
+        """A number by item, the same for items of one class; remembered, as every counter that grows asks for it."""
+        codes = self._codes_of.get(length)
+        if codes is None:
+            codes = self._codes_of[length] = self._told_apart(length)
+        return codes
+
+    def _told_apart(self, length: int) -> IntArray:
+        """What tells `_codes`: counters come last, as they rest on it."""
         items = np.arange(length, dtype=np.int64)
         codes = (items > 0).astype(np.int64)
         for question in list(self._questions):  # a thread that draws a bar may ask meanwhile
@@ -227,16 +241,7 @@ class LoopPlan:
             return np.arange(length, dtype=np.int64) * (steps[0] if steps else 0)
         if codes is None:
             codes = self._codes(length)
-        by_item = np.full(length, usual(grown), dtype=np.int64)
-        by_code: dict[int, list[int]] = {}
-        for item, by in grown.items():
-            if item < length:
-                by_code.setdefault(int(codes[item]), []).append(by)
-        for code, found in by_code.items():
-            by_item[codes == code] = round(sum(found) / len(found))
-        table = np.zeros(length, dtype=np.int64)
-        np.cumsum(by_item[:-1], out=table[1:])
-        return table
+        return sums(grown, codes, length)
 
     def _end(self, question: Question, answer: int) -> int:
         """The number of items up to the first that asks and whose answer is another, FARTHEST where there is none."""

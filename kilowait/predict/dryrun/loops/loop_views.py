@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from kilowait.predict.dryrun.loops.index import Index, Question
-from kilowait.predict.dryrun.loops.loader import adapt, batches
+from kilowait.predict.dryrun.loops.loader import adapt, batches, items_left
 from kilowait.predict.dryrun.loops.running_loop import Loop
 from kilowait.predict.dryrun.recorder import Recorder
 
@@ -180,8 +180,7 @@ def view(iterable: Any) -> View:
     if isinstance(iterable, DataLoader):
         return adapt(iterable) or _loader(iterable)
     if isinstance(iterable, _BaseDataLoaderIter):
-        left = _length(iterable)
-        return View(length=None if left is None else left - iterable._num_yielded, rest=iterable, samples=True)
+        return View(length=items_left(iterable), rest=iterable, samples=True)
     if type(iterable).__module__.startswith("tqdm") and getattr(iterable, "iterable", None) is not None:
         return _bar(iterable)
     if hasattr(type(iterable), STANDS_IN):  # what is not there, and knows how long it is taken to be

@@ -10,7 +10,6 @@ items then differ, and such a loop is run in full while it is affordable.
 
 from __future__ import annotations
 
-import builtins
 import io
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,12 +19,12 @@ from kilowait.predict.dryrun.distributed.ranks import asserted
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter, counts
 from kilowait.predict.dryrun.loops.earlier_run import EarlierRun
 from kilowait.predict.dryrun.loops.index import Index
-from kilowait.predict.dryrun.loops.leaving import CONDITION, Tests
+from kilowait.predict.dryrun.loops.leaving import CONDITION, Tests, next_of
 from kilowait.predict.dryrun.loops.loop_length import FARTHEST
 from kilowait.predict.dryrun.loops.loop_plan import LoopPlan
 from kilowait.predict.dryrun.loops.loop_views import Enumerated, View, Zipped, holds_state, view
 from kilowait.predict.dryrun.loops.running_loop import MOST_PADDING, Loop
-from kilowait.predict.dryrun.loops.unknown import not_zero, number_of
+from kilowait.predict.dryrun.loops.unknown import not_zero, number_called
 from kilowait.predict.dryrun.recorder import Recorder
 
 TIMES_BEFORE = 4
@@ -39,6 +38,7 @@ class Loops:
     """What the rewritten program calls."""
 
     asserted = staticmethod(asserted)
+    number = staticmethod(number_called)
     enumerate = Enumerated
     zip = Zipped
 
@@ -128,7 +128,7 @@ class Loops:
             self._leave(inner)
         self.running.remove(loop)
         loop.finish()
-        if loop.ended and not (loop.full or loop.left or loop.tired or loop.plan.unsettled()):
+        if loop.ended and not (loop.full or loop.left or loop.tired or loop.adopted or loop.plan.unsettled()):
             self._before.setdefault(loop.site, deque(maxlen=TIMES_BEFORE)).append(EarlierRun.of(loop))
         is_dull = loop.full and not loop.asked and not any(tally.calls for tally in loop.tallies.values())
         self._dull[loop.site] = self._dull.get(loop.site, 0) + 1 if is_dull else NEVER
@@ -183,6 +183,10 @@ class Loops:
         loop.plan.cut(loop.item + 1)
         why = "only the clock ends the loop" if loop.limited else "nothing says how often the loop runs"
         self.recorder.ends.unbounded[f"{loop.line}: {why}"] = None
+
+    def next(self, site: int, iterator: Any) -> Any:
+        """`next(iterator)`, the end of which is that of the loop `site`."""
+        return next_of(self._at(site), iterator)
 
     def asking(self) -> int:
         """A test that may leave a loop begins."""
@@ -251,11 +255,6 @@ class Loops:
                 loop.plan.grew(place.key, item, 0)
             value = counter.at(loop.item, loop.plan, loop.note)
             place.set(value)
-
-    def number(self, kind: Any, *args: Any, **kwargs: Any) -> Any:
-        """`int(x)` or `float(x)`, after which an index is still one and what is not known stays so."""
-        plain = kind in (builtins.int, builtins.float) and len(args) == 1 and not kwargs
-        return number_of(kind, args[0]) if plain else kind(*args, **kwargs)
 
     def divisor(self, value: Any) -> Any:
         """What the program divides by, where a zero may be there only because values are not known."""

@@ -16,6 +16,7 @@ from typing import Any
 from kilowait.predict.dryrun.distributed.ranks import ALONE
 from kilowait.predict.dryrun.loops.rewrite_calls import LOOPS, divisor, loops_call, needed, thunk
 from kilowait.predict.dryrun.loops.rewrite_counters import added_place, changed_names, counters, is_simple, names_in
+from kilowait.predict.dryrun.loops.rewrite_next import tell_next
 
 _LAZY = ("enumerate", "zip")
 _NUMBERS = ("int", "float")
@@ -94,6 +95,8 @@ class _Rewriter(ast.NodeTransformer):
         node.target = self.visit(node.target)
         outer, self.changed = self.changed, changed_names(body)
         self.open_sites.append(site)
+        if method == "trips":
+            tell_next(body, site)
         node.body = self._statements(node.body)
         self.open_sites.pop()
         self.changed = outer

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter
-from kilowait.predict.dryrun.loops.earlier_run import EarlierRun, goes_on_as, leaves_nothing
+from kilowait.predict.dryrun.loops.earlier_run import EarlierRun, goes_on_as_before, leaves_nothing
 from kilowait.predict.dryrun.loops.index import Question
 from kilowait.predict.dryrun.loops.item_classes import pass_on
 from kilowait.predict.dryrun.loops.known_trainers import of_known_trainer
@@ -52,6 +52,7 @@ class Loop:
     idle_calls: int = 0
     idle_item: int = 0
     tired: bool = False
+    adopted: int = 0
     countable: bool = False
     decisions: int = 0
     built: int = 0
@@ -114,7 +115,7 @@ class Loop:
         if tally is None:
             return
         self.recorder.tallies.end(tally)
-        self.plan.did[self.item] = self._kind(tally)
+        self.plan.did[self.item] = self.kind(tally)
         if self._repeats(tally):
             self.plan.repeated.add(self.item)
         if self.item + 1 >= self.plan.length:
@@ -122,7 +123,7 @@ class Loop:
         self.full = self.full or self._in_full()
 
     def _repeats(self, tally: Tally) -> bool:
-        """Whether the item did what it did before, and leaves nothing behind that a backward pass would go through."""
+        """Whether the item did what it did before, and leaves nothing behind for a backward pass."""
         earlier = [run.tallies[self.item] for run in self.before if self.item in run.tallies]
         return leaves_nothing(tally) and any(map(tally.like, earlier))
 
@@ -141,8 +142,7 @@ class Loop:
         if self.full and self._tires():
             self.full, self.tired = False, True
             return None
-        may_go_on = self.item == 0 and self.known and not self.full
-        if may_go_on and goes_on_as(self.before, self.tallies[0], self.plan, self.counters.keys()):
+        if self.item == 0 and self.known and not self.full and goes_on_as_before(self):
             return None
         if self.full or len(self.tallies) < 2:
             return following if following < self.plan.length or not self.known else None
@@ -172,7 +172,8 @@ class Loop:
         items = [len(of) for _, _, of in self.lists.values() if len(of) > 1]
         return bool(items) and min(items) > self.item
 
-    def _kind(self, tally: Tally) -> int:
+    def kind(self, tally: Tally) -> int:
+        """The first item that did what this one did."""
         return next(i for i, other in self.tallies.items() if other is tally or other.like(tally))
 
     def _in_full(self) -> bool:
@@ -197,8 +198,7 @@ class Loop:
         """Settle what every item stands for; once."""
         if self.finished:
             return
-        self.finished = True
-        tallies, last_item = self.recorder.tallies, next(reversed(self.tallies), -1)
+        self.finished, tallies, last_item = True, self.recorder.tallies, next(reversed(self.tallies), -1)
         unfinished = last_item not in (-1, *self.plan.did)
         if unfinished:
             tallies.end(self.tallies[last_item])
@@ -279,7 +279,7 @@ class Loop:
     @property
     def run(self) -> int:
         """How many items were run."""
-        return self.item + 1 if self.tired else len(self.tallies)
+        return self.item + 1 if self.tired else len(self.tallies) - self.adopted
 
     def _pad(self) -> None:
         skipped_items = self.plan.length - self.run

@@ -5,6 +5,7 @@ Not covered: what C code makes of them (NumPy, `math`): plain numbers.
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import operator
 from collections.abc import Callable
@@ -94,6 +95,12 @@ def number_of(kind: Any, value: Any) -> Any:
     if callable(item) and hasattr(value, "fake_mode"):
         value = item()
     return unknown(kind(value)) if is_unknown(value) else kind(value)
+
+
+def number_called(kind: Any, *args: Any, **kwargs: Any) -> Any:
+    """A call of `int` or `float` in a program, after which an index is still one and what is not known stays so."""
+    plain = kind in (builtins.int, builtins.float) and len(args) == 1 and not kwargs
+    return number_of(kind, args[0]) if plain else kind(*args, **kwargs)
 
 
 def not_zero(value: Any) -> Any:

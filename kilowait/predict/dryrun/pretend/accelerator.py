@@ -111,7 +111,7 @@ def _answers() -> None:
     if accelerator is None:
         return
     accelerator.is_available = lambda: True
-    accelerator.current_accelerator = lambda *_, **__: _CUDA
+    accelerator.current_accelerator = lambda *_, **__: _RealDevice("cuda")  # as documented: without a number
     for name, of_cuda in {**{name: name for name in _OF_CUDA.split()}, **_RENAMED}.items():
         setattr(accelerator, name, _asking(of_cuda))
 

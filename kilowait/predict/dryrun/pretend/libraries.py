@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.utils import clip_grad
 from torch.optim import optimizer as optimizers
 from torch.utils import _foreach_utils as foreach
@@ -29,6 +28,7 @@ from kilowait.predict.dryrun.pretend.lbfgs import pretend_lbfgs
 from kilowait.predict.dryrun.pretend.orders import pretend_orders
 from kilowait.predict.dryrun.pretend.packed_sequences import pretend_packing
 from kilowait.predict.dryrun.pretend.terminal import pretend_terminal
+from kilowait.predict.dryrun.pretend.used_parameters import count_parameters
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.values import forget, numbers_of
 
@@ -40,7 +40,7 @@ _ONE_PROCESS = {"num_workers": 0, "pin_memory": False, "persistent_workers": Fal
 
 def pretend_libraries(recorder: Recorder) -> None:
     """Count optimizer steps and parameters, keep loaders in this process, write nothing, compile nothing."""
-    _count_steps(recorder, _count_parameters(recorder))
+    _count_steps(recorder, count_parameters(recorder))
     _loaders()
     pretend_orders()
     pretend_terminal()
@@ -83,52 +83,6 @@ def _count_steps(recorder: Recorder, learnt: Callable[[Any, bool], None]) -> Non
 
 def _takes_many(_tensors: Any, device: torch.device) -> bool:
     return device.type == "meta" or takes_many(device)  # C++ is told meta for cuda
-
-
-def _count_parameters(recorder: Recorder) -> Callable[[Any, bool], None]:
-    """Every parameter once, however many modules share it; one that another takes the place of counts no longer.
-
-    Gives a function for the first step of an optimizer: it adds what that one learns and no module made (copies of
-    layers), and at the first of all counts anew, for modules may have been resized or thrown away unused before.
-    """
-    counted: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
-    places: dict[int, int] = {}
-    made: dict[int, tuple[Any, int]] = {}
-    gone = [0]
-
-    def registered(module: nn.Module, name: str, parameter: Any) -> None:
-        recorder.built += isinstance(parameter, Tensor)
-        before = module._parameters.get(name)
-        if before is parameter:
-            return
-        if isinstance(parameter, Tensor) and parameter.requires_grad:
-            if id(parameter) not in counted:
-                if id(parameter) in made:  # that of another, which is no more
-                    gone[0] += made[id(parameter)][1] if id(parameter) in recorder.read else 0
-                    recorder.read.discard(id(parameter))
-                made[id(parameter)] = weakref.ref(parameter), parameter.numel()
-                counted[id(parameter)], places[id(parameter)] = parameter, 0
-                recorder.parameters += parameter.numel()
-            places[id(parameter)] += 1
-        if before is not None and counted.get(id(before)) is before:
-            places[id(before)] -= 1
-            if not places[id(before)]:
-                del counted[id(before)], made[id(before)]
-                recorder.parameters -= before.numel()
-
-    def learnt(optimizer: Any, first: bool) -> None:
-        stepped = [p for group in optimizer.param_groups for p in group["params"] if not hasattr(p, "of_others")]
-        copies = {id(p): p for p in stepped if id(p) not in counted}
-        if not first:
-            recorder.parameters += sum(parameter.numel() for parameter in copies.values())
-        counted.update(copies)
-        if first:
-            here = sum(parameter.numel() for parameter in list(counted.values()))
-            used = sum(size for key, (alive, size) in made.items() if alive() is None and key in recorder.read)
-            recorder.parameters = float(here + used + gone[0])
-
-    register_module_parameter_registration_hook(registered)
-    return learnt
 
 
 def _loaders() -> None:

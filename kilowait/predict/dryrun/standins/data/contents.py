@@ -120,7 +120,7 @@ def _lines(absent: Absent, size: AbsentSize, path: Any) -> str:
     """Lines of equally many words, each of which comes again after all others."""
     facts = size.facts or {}
     lines, words = facts["lines"], facts["words"]
-    absent.said(size, f"{lines:,} lines, {words:,} words, {facts['vocabulary']:,} of them different")
+    absent.said(size, f"{lines:,} lines, {words:,} words of a vocabulary of {facts['vocabulary']:,}")
     endless, made, done = cycle(vocabulary_of(facts["vocabulary"], path)), [], 0
     for line in range(lines):
         until = words * (line + 1) // lines

@@ -8,7 +8,7 @@ from typing import Any
 from kilowait.predict.dryrun.standins.archives import stand_in_archives
 from kilowait.predict.dryrun.standins.data.absent import Absent
 from kilowait.predict.dryrun.standins.data.absent_arrays import stand_in_arrays
-from kilowait.predict.dryrun.standins.data.absent_files import stand_in_files, stand_in_requests
+from kilowait.predict.dryrun.standins.data.absent_files import stand_in_files, stand_in_fsspec, stand_in_requests
 from kilowait.predict.dryrun.standins.data.folders import Folders
 from kilowait.predict.dryrun.standins.data.frames import stand_in_h5py, stand_in_pandas
 from kilowait.predict.dryrun.standins.data.hub_sets import stand_in_hub_sets
@@ -46,6 +46,7 @@ def stand_in_data(hooks: ImportHooks, absent: Absent) -> None:
     for name, change in alone.items():
         hooks.after(name, partial(_alone, change, absent))
     hooks.after("requests", lambda module: stand_in_requests(absent, module))
+    hooks.after("fsspec.core", lambda module: stand_in_fsspec(absent, module))
 
 
 def _with_folders(change: Any, absent: Absent, folders: Folders, module: Any) -> None:
