@@ -11,7 +11,7 @@ from typing import Any
 from kilowait.advise.job_comment import JobComment, read_comment
 from kilowait.advise.ledger import kept
 from kilowait.advise.slurm.accounting import AccountedJob
-from kilowait.core.hardware import canonical, is_known
+from kilowait.advise.slurm.gpu_words import catalogue_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +120,6 @@ def _type(job: AccountedJob, comment: JobComment) -> str | None:
     words = list(job.gpus)
     if words == [""]:
         return next(iter(comment.seconds_by_type)) if len(comment.seconds_by_type) == 1 else None
-    names = {canonical(word) for word in words if is_known(word)}
+    names = {found for word in words if (found := catalogue_type(word))}
     name = names.pop() if len(names) == 1 and len(words) == 1 else None
     return name if name in comment.seconds_by_type else None

@@ -20,6 +20,7 @@ from kilowait.advise.asking_either import advice_of
 from kilowait.advise.ledger import keep, ledger_folder
 from kilowait.advise.limit_quantile import MARGIN_S, RISK
 from kilowait.advise.slurm.batch_request import BatchRequest, read_words, script_text, with_script
+from kilowait.advise.slurm.gpu_words import catalogue_type
 from kilowait.advise.slurm.job_program import python_of_job, read_job
 from kilowait.advise.slurm.partitions import SlurmPartition, ask_partitions, meant
 from kilowait.advise.slurm.submission_plan import (
@@ -27,7 +28,6 @@ from kilowait.advise.slurm.submission_plan import (
     PlanSettings,
     SubmissionPlan,
     boards_of,
-    canonical_or_none,
     plan,
 )
 from kilowait.advise.slurm.submission_waits import waiting_counted
@@ -176,7 +176,7 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
 
 def named_type(request: BatchRequest) -> tuple[str, ...]:
     """The GPU type that was named, where the catalogue has it."""
-    known = canonical_or_none(request.gpu_type) if request.gpu_type else None
+    known = catalogue_type(request.gpu_type) if request.gpu_type else None
     return () if known is None else (known,)
 
 

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kilowait.advise.slurm.gpu_words import catalogue_type
 from kilowait.advise.slurm.slurm_commands import output_of
 from kilowait.advise.slurm.slurm_time import seconds_of
-from kilowait.core.hardware import canonical, is_known
 
 QUESTION = ("sinfo", "--noheader", "--Node", "--format=%N|%P|%l|%L|%T|%G|%f")
 _DOWN = ("down", "drain", "fail", "maint", "boot", "power", "unk", "inval", "no_resp", "future", "reserved", "perf")
@@ -85,10 +85,9 @@ def _node(row: Sequence[str], partition: str) -> SlurmNode:
 def _boards(gres: str, features: Iterable[str]) -> Iterable[GpuBoards]:
     """What stands in `gpu:a100:2(S:0-1),gpu:t4:4`; a node's one untyped kind takes its type from a feature."""
     for word, count in _GPU.findall(gres):
-        feature = next((name for name in sorted(features) if is_known(name)), "") if not word else ""
+        feature = next((name for name in sorted(features) if catalogue_type(name)), "") if not word else ""
         name = word or feature
-        gpu_type = canonical(name) if name and is_known(name) else None
-        yield GpuBoards(word=name, gpu_type=gpu_type, count=int(count), by_feature=bool(feature))
+        yield GpuBoards(word=name, gpu_type=catalogue_type(name), count=int(count), by_feature=bool(feature))
 
 
 def meant(partitions: dict[str, SlurmPartition], named: str | None) -> list[SlurmPartition]:

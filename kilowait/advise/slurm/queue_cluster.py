@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kilowait.advise.slurm.gpu_words import catalogue_type
 from kilowait.advise.slurm.partitions import GpuBoards, SlurmNode, SlurmPartition, satisfies
 from kilowait.advise.slurm.slurm_queue import SlurmJob
-from kilowait.advise.slurm.submission_plan import canonical_or_none
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import GpusJoined, JobPlaced, JobSubmitted
 from kilowait.cluster.state import Cluster
@@ -39,7 +39,7 @@ class GpuPool:
 
     def takes(self, partitions: Iterable[str], word: str, constraint: str) -> bool:
         """Whether a job of these partitions may use it."""
-        is_type = not word or word == self.word or canonical_or_none(word) == self.gpu_type
+        is_type = not word or word == self.word or catalogue_type(word) == self.gpu_type
         return is_type and not self.partitions.isdisjoint(partitions) and satisfies(constraint, self.features)
 
 

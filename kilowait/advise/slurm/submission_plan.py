@@ -8,9 +8,9 @@ from kilowait.advise.advice import Advice
 from kilowait.advise.job_comment import written
 from kilowait.advise.limit_quantile import MARGIN_S, RISK, TimeLimit, time_limit
 from kilowait.advise.slurm.batch_request import GPU_OPTIONS, BatchRequest, GivenOption
+from kilowait.advise.slurm.gpu_words import catalogue_type
 from kilowait.advise.slurm.partitions import GpuBoards, SlurmPartition, satisfies
 from kilowait.advise.slurm.slurm_time import seconds_of, written_time
-from kilowait.core.hardware import canonical, is_known
 
 _NO_GPUS = "the program runs on a GPU, and none was asked for"
 PREFERENCES = ("finish", "energy", "cost")
@@ -81,7 +81,7 @@ def boards_of(request: BatchRequest, partitions: Iterable[SlurmPartition]) -> di
         return {}
     if named is None:
         return found
-    return {name: boards for name, boards in found.items() if boards.word == named or canonical_or_none(named) == name}
+    return {name: boards for name, boards in found.items() if boards.word == named or catalogue_type(named) == name}
 
 
 def _others(request: BatchRequest, partitions: Iterable[SlurmPartition]) -> list[str]:
@@ -91,11 +91,6 @@ def _others(request: BatchRequest, partitions: Iterable[SlurmPartition]) -> list
     may = [node for node in nodes if satisfies(request.value("constraint"), node.features)]
     words = {boards.word or "GPUs without a type" for node in may for boards in node.boards if boards.gpu_type is None}
     return sorted(word for word in words if named in (None, word))
-
-
-def canonical_or_none(name: str) -> str | None:
-    """The catalogue's name, None for a type that it lacks."""
-    return canonical(name) if is_known(name) else None
 
 
 def plan(
