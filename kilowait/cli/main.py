@@ -71,6 +71,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "predict", "predict the run time and energy of a script on each device type", words)
     _add(commands, "compare", "predictions of several scripts side by side, on each device type", words)
     _add(commands, "check", "whether a program stays within bounds of energy, time, memory and cost", words)
+    _add(commands, "replay", "rebuild a profiled training step, and what it would take elsewhere", words)
     _add(commands, "simulate", "run a list of jobs through a policy on a cluster of mixed GPUs", words)
     for name, text in (("sbatch", "a batch job"), ("srun", "a command")):
         _add(

@@ -64,7 +64,7 @@ class Pace:
 def pace(record: StepRecord, now_s: float, expected: KnownBefore) -> Pace | None:
     """What is expected of a program now, `now_s` seconds after its start; None while too little is known."""
     marks, total = positions(record, expected.steps)
-    if total is None or len(marks) < 3 or marks[-1][1] - marks[0][1] <= 0:
+    if total is None or len(marks) < 3 or marks[-1][1] <= marks[0][1] or marks[-1][0] <= marks[0][0]:
         return None
     done = marks[-1][1]
     if not 0 < done <= total or (done - marks[0][1] < LEAST_STEPS - 1 and done < total / 2):
@@ -119,7 +119,7 @@ def _ticks(record: StepRecord) -> tuple[list[Mark], float | None]:
 
 def _left(marks: Sequence[Mark], total: float, beside: float) -> tuple[float, float]:
     """Seconds that are left, and their standard deviation."""
-    parts = [(b[0] - a[0], b[1] - a[1], b[1]) for a, b in pairwise(marks)]
+    parts = [(b[0] - a[0], b[1] - a[1], b[1]) for a, b in pairwise(marks) if b[1] > a[1]]
     done = marks[-1][1]
     steady = [part for part in parts if part[2] > marks[0][1] + RECENT * (done - marks[0][1])]
     steady = steady if len(steady) >= 5 else parts[len(parts) // 5 :]
@@ -129,6 +129,8 @@ def _left(marks: Sequence[Mark], total: float, beside: float) -> tuple[float, fl
     pauses = [(at, seconds - usual * steps) for seconds, steps, at in parts if _is_pause(seconds, steps, usual)]
     plain = [part for part in steady if not _is_pause(part[0], part[1], usual)] or steady
     a_step = sum(part[0] for part in plain) / sum(part[1] for part in plain)
+    if a_step <= 0:  # all in one piece of the output
+        a_step = (marks[-1][0] - marks[0][0]) / (done - marks[0][1])
     left = total - done
     pausing_s = _pauses_ahead(pauses, marks[0][1], done, total)
     if not pauses and beside:

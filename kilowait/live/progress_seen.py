@@ -16,6 +16,8 @@ from kilowait.measure.step_clock import StepRecord
 FIRST_SHARE, FIRST_S = 0.05, 60.0
 MOVED = 0.05
 LONGER = 1.1
+MOST_S = 1e9
+"""Nobody's job takes longer: whatever says so is not understood."""
 
 
 def progress_event(active: Active, record: StepRecord, now_s: float) -> JobProgressed | None:
@@ -23,8 +25,11 @@ def progress_event(active: Active, record: StepRecord, now_s: float) -> JobProgr
     predicted = active.whole[active.gpu_type]
     offset_s = max(0.0, record.began_s - active.placed_s)
     expected = KnownBefore(total_s=predicted.runtime_s, low_s=predicted.runtime_low_s, high_s=predicted.runtime_high_s)
-    seen = pace(record, max(0.0, now_s - active.placed_s - offset_s), expected)
-    if seen is None or not _is_news(active, seen, offset_s, now_s):
+    try:
+        seen = pace(record, max(0.0, now_s - active.placed_s - offset_s), expected)
+    except ArithmeticError:  # a program may write any numbers
+        return None
+    if seen is None or not 0 < seen.total_s < MOST_S or not _is_news(active, seen, offset_s, now_s):
         return None
     return JobProgressed(
         time_s=now_s,
