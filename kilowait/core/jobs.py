@@ -34,7 +34,8 @@ class Prediction:
     `energy_kwh` is the whole job over all its GPUs, in kWh because kappa and gamma are per kWh: a detour over
     joules would round, and equal values would stop being ties. The lows and highs are the ends of prediction
     intervals that cover the truth with a probability of `INTERVAL_COVERAGE`, as much missing below as above; both
-    ends are None where the predictor gives no interval.
+    ends are None where the predictor gives no interval. `steps` are the optimizer steps of the whole job, and `beside`
+    the share of its time that it spends beside them; both are 0 where they are not known.
     """
 
     runtime_s: float
@@ -46,6 +47,8 @@ class Prediction:
     probe_version: str = ""
     features: str = ""
     other: Mapping[str, float] = field(default_factory=dict)
+    steps: float = 0.0
+    beside: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.runtime_s) and self.runtime_s > 0):

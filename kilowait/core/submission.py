@@ -145,6 +145,10 @@ def _asked(request: Request) -> bytes:
     del fields["dry_run"]
     if not request.program.outputs:
         del fields["program"]["outputs"]
+    for prediction in fields["predictions"].values():
+        for name in ("steps", "beside"):
+            if not prediction[name]:
+                del prediction[name]
     return msgspec.json.encode(fields, order="sorted")
 
 

@@ -15,11 +15,16 @@ from kilowait.predict.device_model import scaling
 from kilowait.predict.device_model.power import power_w
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dry_runs import FEATURES
-from kilowait.predict.dryrun.record import DryRun
+from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.evaluations import evaluation_share
 from kilowait.predict.operations import OperationsModel, RunTime
 
 GRADIENT_BYTES = 4.0
 """Of one number that a program learns, as the GPUs exchange it."""
+
+
+COUNTED = (Completeness.WHOLE, Completeness.GUESSED)
+"""Dry runs whose number of steps is that of the program."""
 
 
 class GpuPredictor(OperationsModel):
@@ -56,7 +61,7 @@ class GpuPredictor(OperationsModel):
             return self._of_a_rank(run, board, sheet, run_time, draw_w)
         seconds = self.around(run, board.name, scaling.parallel_runtime_s(single_gpu, gpus, link), run_time.sigma)
         energy_j = scaling.parallel_energy_j(single_gpu, draw_w, sheet.idle_w, gpus, link)
-        return self._told(seconds, energy_j)
+        return self._told(run, sheet, seconds, energy_j)
 
     def _of_a_rank(
         self, run: DryRun, board: GpuType, sheet: Specification, run_time: RunTime, draw_w: float
@@ -67,9 +72,9 @@ class GpuPredictor(OperationsModel):
         waiting_s = scaling.waiting_s(messages, run_time.runtime_s, link)
         seconds = self.around(run, board.name, run_time.runtime_s + waiting_s, run_time.sigma)
         energy_j = run.world * (draw_w * run_time.runtime_s + sheet.idle_w * waiting_s)
-        return self._told(seconds, energy_j)
+        return self._told(run, sheet, seconds, energy_j)
 
-    def _told(self, seconds: RunTime, energy_j: float) -> Prediction:
+    def _told(self, run: DryRun, sheet: Specification, seconds: RunTime, energy_j: float) -> Prediction:
         return Prediction(
             runtime_s=seconds.runtime_s,
             energy_kwh=energy_j / JOULES_PER_KWH,
@@ -77,6 +82,8 @@ class GpuPredictor(OperationsModel):
             runtime_high_s=seconds.high_s,
             probe_version=self.version,
             features=FEATURES,
+            steps=run.steps if run.completeness in COUNTED else 0.0,
+            beside=evaluation_share(run, sheet),
         )
 
 
