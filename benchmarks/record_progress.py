@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-EVERY_S, KEPT = 0.05, 240
+EVERY_S, KEPT = 0.05, 1000
 
 
 def processor_s(pid: int) -> float:
@@ -39,7 +39,7 @@ def recorded(kind: str, seconds: float) -> dict[str, object]:
         text = chunk.decode(errors="replace")
         if pieces and wall_s - pieces[-1][0] < EVERY_S:
             text = pieces.pop()[2] + text
-        pieces.append((round(wall_s, 3), round(cpu_s, 3), text[-KEPT:]))
+        pieces.append((round(wall_s, 3), round(cpu_s, 3), text if len(text) < 2 * KEPT else text[:KEPT] + text[-KEPT:]))
     _, status, usage = os.wait4(job.pid, 0)
     ended = {"wall_s": time.perf_counter() - began_s, "cpu_s": usage.ru_utime + usage.ru_stime, "status": status}
     return {"kind": kind, **ended, "pieces": pieces}

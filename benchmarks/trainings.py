@@ -92,6 +92,14 @@ def step_s(step: Step, *size: int) -> float:
     return statistics.median(times[3:])
 
 
+def planned(count: Callable[[], float]) -> int:
+    """As many as were given with --count, else as many as fit in the seconds by steps that are timed first."""
+    return GIVEN[0] if GIVEN else int(count())
+
+
+GIVEN: list[int] = []
+
+
 def save(megabytes: int) -> None:
     """Write a checkpoint, to the disk, and forget it."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "last.pt").open("wb") as file:
@@ -102,7 +110,7 @@ def save(megabytes: int) -> None:
 def plain(seconds: float) -> None:
     """`step 120/5000` now and then."""
     step, _ = vectors()
-    total = int(seconds / step_s(step))
+    total = planned(lambda: seconds / step_s(step))
     for i in range(1, total + 1):
         loss = step()
         if i % 20 == 0:
@@ -112,14 +120,14 @@ def plain(seconds: float) -> None:
 def bar(seconds: float) -> None:
     """One progress bar."""
     step, _ = images()
-    for _ in (t := trange(int(seconds / step_s(step)))):
+    for _ in (t := trange(planned(lambda: seconds / step_s(step)))):
         t.set_postfix(loss=f"{step():.3f}")
 
 
 def bars(seconds: float) -> None:
     """A bar an epoch, and one of its validation."""
     step, evaluate = images(24)
-    steps = int(seconds / (8 * step_s(step) + 2 * step_s(evaluate)))
+    steps = planned(lambda: seconds / (8 * step_s(step) + 2 * step_s(evaluate)))
     for epoch in range(8):
         for _ in tqdm(range(steps), desc=f"Epoch {epoch + 1}/8"):
             step()
@@ -130,7 +138,7 @@ def bars(seconds: float) -> None:
 def iterations(seconds: float) -> None:
     """`iter 300: loss 2.1`, without a total, and an evaluation every tenth of the way."""
     step, evaluate = words()
-    total = int(seconds / (step_s(step) + 0.12 * step_s(evaluate)))
+    total = planned(lambda: seconds / (step_s(step) + 0.12 * step_s(evaluate)))
     print(f"tokens per iteration will be: 512\nmax_iters = {total}", flush=True)
     for i in range(total + 1):
         if i % (total // 10) == 0:
@@ -145,7 +153,7 @@ def iterations(seconds: float) -> None:
 def imagenet(seconds: float) -> None:
     """`Epoch: [3][ 120/5005]` and `Test: [10/50]`."""
     step, evaluate = images(48)
-    steps = int(seconds / (6 * step_s(step) + 1.2 * step_s(evaluate)))
+    steps = planned(lambda: seconds / (6 * step_s(step) + 1.2 * step_s(evaluate)))
     for epoch in range(6):
         for i in range(steps):
             loss = step()
@@ -165,7 +173,7 @@ def trainer(seconds: float, *, bar: bool = True) -> None:
     model = BertForSequenceClassification(BertConfig(vocab_size=2000, **size))
     rows = [{"input_ids": torch.randint(0, 2000, (64,)), "labels": random.randrange(2)} for _ in range(512)]
     batch = {"input_ids": torch.randint(0, 2000, (8, 64)), "labels": torch.zeros(8, dtype=torch.long)}
-    total = int(seconds / (1.35 * step_s(lambda: model(**batch).loss.backward())))
+    total = planned(lambda: seconds / (1.35 * step_s(lambda: model(**batch).loss.backward())))
     with tempfile.TemporaryDirectory() as folder:
         every = {"eval_strategy": "steps", "eval_steps": total // 8, "logging_steps": 10, "save_strategy": "no"}
         paths = {"output_dir": folder, "report_to": [], "disable_tqdm": not bar, "use_cpu": True}
@@ -181,7 +189,7 @@ def lines_of_trainer(seconds: float) -> None:
 def lightning(seconds: float) -> None:
     """Bars as Lightning writes them: a sanity check, epochs, validations within them."""
     step, evaluate = images(40)
-    steps = int(seconds / (10 * step_s(step) + 2 * step_s(evaluate)))
+    steps = planned(lambda: seconds / (10 * step_s(step) + 2 * step_s(evaluate)))
     for _ in tqdm(range(2), desc="Sanity Checking DataLoader 0"):
         evaluate()
     for epoch in range(10):
@@ -196,7 +204,7 @@ def lightning(seconds: float) -> None:
 def uneven(seconds: float) -> None:
     """Sentences of uneven length: `| epoch   1 |   200/ 2983 batches |`."""
     step, evaluate = words(96, recurrent=True)
-    steps = int(seconds / (5 * step_s(step, 70) + 0.5 * step_s(evaluate, 70)))
+    steps = planned(lambda: seconds / (5 * step_s(step, 70) + 0.5 * step_s(evaluate, 70)))
     for epoch in range(1, 6):
         lengths = [random.randint(10, 130) for _ in range(steps)]
         for i, n in enumerate(lengths, 1):
@@ -211,7 +219,7 @@ def cached(seconds: float) -> None:
     """A first epoch that reads and prepares what later ones find ready; steps over all epochs."""
     step, _ = vectors(768)
     once_s = step_s(step)
-    steps = int(seconds / (15.5 * once_s))
+    steps = planned(lambda: seconds / (15.5 * once_s))
     for i in range(15 * steps):
         if i < steps:
             until = time.process_time() + once_s / 2
@@ -226,7 +234,7 @@ def curriculum(seconds: float) -> None:
     """Longer sentences with every quarter of the way."""
     step, _ = words()
     lengths = (32, 48, 64, 96)
-    quarter = int(seconds / sum(step_s(step, n) for n in lengths))
+    quarter = planned(lambda: seconds / sum(step_s(step, n) for n in lengths))
     for i in (t := trange(4 * quarter, desc="train")):
         t.set_postfix(loss=f"{step(lengths[i // quarter]):.3f}")
 
@@ -235,8 +243,7 @@ def adversarial(seconds: float) -> None:
     """`[Epoch 3/20] [Batch 120/400]`, with a generator's step after every fifth of the critic."""
     critic, _ = images(24)
     generator, _ = images(40)
-    steps = int(seconds / (12 * (critic_s := step_s(critic)) + 2.4 * step_s(generator)))
-    assert critic_s > 0
+    steps = planned(lambda: seconds / (12 * step_s(critic) + 2.4 * step_s(generator)))
     for epoch in range(12):
         for i in range(steps):
             loss = critic()
@@ -248,7 +255,7 @@ def adversarial(seconds: float) -> None:
 def checkpoints(seconds: float) -> None:
     """A checkpoint of 16 MB every fortieth of the way, in a bar's pauses."""
     step, _ = vectors(640)
-    total = int(seconds / step_s(step))
+    total = planned(lambda: seconds / step_s(step))
     for i in trange(1, total + 1):
         step()
         if i % (total // 40) == 0:
@@ -258,8 +265,8 @@ def checkpoints(seconds: float) -> None:
 def episodes(seconds: float) -> None:
     """Episodes that last the longer the better the agent has become."""
     step, _ = vectors(256, 64)
-    total, once_s = 300, step_s(step)
-    scale = seconds / (once_s * sum(0.5 + e / total for e in range(total)))
+    total = 300
+    scale = planned(lambda: seconds / (step_s(step) * sum(0.5 + e / total for e in range(total))))
     for episode in range(1, total + 1):
         length = max(1, round(scale * (0.5 + episode / total) * random.uniform(0.5, 1.5)))
         reward = -sum(step() for _ in range(length))
@@ -269,7 +276,7 @@ def episodes(seconds: float) -> None:
 def keras(seconds: float) -> None:
     """`Epoch 3/9` above and `120/500 [===>....] - ETA: 12s` below, drawn over itself."""
     step, evaluate = images(28)
-    steps = int(seconds / (9 * step_s(step) + 0.9 * step_s(evaluate)))
+    steps = planned(lambda: seconds / (9 * step_s(step) + 0.9 * step_s(evaluate)))
     for epoch in range(9):
         print(f"Epoch {epoch + 1}/9", flush=True)
         for i in range(1, steps + 1):
@@ -283,7 +290,7 @@ def keras(seconds: float) -> None:
 def epochs(seconds: float) -> None:
     """Nothing but a line an epoch."""
     step, evaluate = images(32)
-    steps = int(seconds / (220 * (step_s(step) + 0.2 * step_s(evaluate))))
+    steps = planned(lambda: seconds / (220 * (step_s(step) + 0.2 * step_s(evaluate))))
     for epoch in range(1, 221):
         losses = [step() for _ in range(steps)]
         valid = statistics.mean(evaluate() for _ in range(max(1, steps // 5)))
@@ -293,7 +300,7 @@ def epochs(seconds: float) -> None:
 def told(seconds: float) -> None:
     """The one line of kilowait's own, at every optimizer step of eight small ones."""
     step, _ = words(64)
-    total = int(seconds / (8 * step_s(step)))
+    total = planned(lambda: seconds / (8 * step_s(step)))
     for i in range(1, total + 1):
         for _ in range(8):
             step()
@@ -303,7 +310,7 @@ def told(seconds: float) -> None:
 def digits(seconds: float) -> None:
     """`Train Epoch: 3 [12800/60000 (21%)]`, as PyTorch's first example says it, with a test after each epoch."""
     step, evaluate = images(20, 28, 64)
-    steps = int(seconds / (14 * step_s(step) + 2.3 * step_s(evaluate)))
+    steps = planned(lambda: seconds / (14 * step_s(step) + 2.3 * step_s(evaluate)))
     for epoch in range(1, 15):
         for i in range(steps):
             loss = step()
@@ -317,7 +324,7 @@ def digits(seconds: float) -> None:
 def sampled(seconds: float) -> None:
     """A bar with a long sampling every fifteenth of the way."""
     step, sample = images(36)
-    total = int(seconds / (step_s(step) + 0.25 * step_s(sample)))
+    total = planned(lambda: seconds / (step_s(step) + 0.25 * step_s(sample)))
     with tqdm(initial=0, total=total) as t:
         for i in range(1, total + 1):
             t.set_description(f"loss: {step():.4f}")
@@ -330,7 +337,7 @@ def sampled(seconds: float) -> None:
 def growing(seconds: float) -> None:
     """Steps that take half as long again at the end as at the beginning."""
     step, _ = words(96)
-    total = int(seconds / step_s(step, 80))
+    total = planned(lambda: seconds / step_s(step, 80))
     for i in range(total):
         loss = step(64 + 32 * i // total)
         if i % 5 == 4:
@@ -349,7 +356,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("seconds", type=float, nargs="?", default=140.0)
+    parser.add_argument("--count", type=int, help="steps, of whatever the kind counts, and none are timed first")
     options = parser.parse_args()
+    GIVEN.extend([] if options.count is None else [options.count])
     torch.set_num_threads(1)
     torch.manual_seed(0)
     random.seed(0)

@@ -139,7 +139,7 @@ def checked(request: Request) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
-NEWER = ("limits", "limit_w")
+NEWER = ("limits", "limit_w", "steps", "beside")
 """What a prediction may say that the first release knew nothing of."""
 
 

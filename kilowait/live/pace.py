@@ -19,6 +19,7 @@ from statistics import NormalDist
 
 from kilowait.core.jobs import INTERVAL_COVERAGE
 from kilowait.measure.step_clock import StepRecord
+from kilowait.measure.step_lines import KERAS
 
 UNSEEN = 0.12
 LEAST_STEPS = 10
@@ -69,7 +70,8 @@ def pace(record: StepRecord, now_s: float, expected: KnownBefore) -> Pace | None
     done = marks[-1][1]
     if not 0 < done <= total or (done - marks[0][1] < LEAST_STEPS - 1 and done < total / 2):
         return None
-    left_s, sigma_s = _left(marks, total, expected.beside)
+    beside = 0.0 if _counts_epochs(record) else expected.beside  # an epoch has its evaluation within it
+    left_s, sigma_s = _left(marks, total, beside)
     seen_s = max(now_s, marks[-1][0] + left_s)
     total_s, sigma = _blended(seen_s, max(sigma_s / seen_s, 1e-3), expected)
     total_s = max(total_s, now_s)
@@ -92,10 +94,12 @@ def positions(record: StepRecord, known: float = 0.0) -> tuple[list[Mark], float
     per_round, marks = record.steps, record.marks
     again = record.nested or bool(marks and marks[-1][1])
     if not again:
-        if not record.drawn and record.words.startswith("line") and "epoch" in record.words:
+        if _counts_epochs(record):
             return _ticks(record)
         rounds = record.rounds if record.drawn and "epoch" not in record.words else 0.0
         total = per_round * max(1.0, rounds) or known
+        if record.words == KERAS and not rounds and known > per_round:  # its bars are of an epoch each
+            total = known
         return [(at_s, now) for at_s, _, now in marks], total or None
     if not per_round:
         return [], None
@@ -105,6 +109,11 @@ def positions(record: StepRecord, known: float = 0.0) -> tuple[list[Mark], float
         rounds = max(1.0, round(known / per_round))
     done = [(at_s, before * per_round + now) for at_s, before, now in marks]
     return done, rounds * per_round or None
+
+
+def _counts_epochs(record: StepRecord) -> bool:
+    """Whether nothing but epochs is counted, a line each."""
+    return not record.nested and not record.drawn and record.words.startswith("line") and "epoch" in record.words
 
 
 def _ticks(record: StepRecord) -> tuple[list[Mark], float | None]:
@@ -133,8 +142,9 @@ def _left(marks: Sequence[Mark], total: float, beside: float) -> tuple[float, fl
         a_step = (marks[-1][0] - marks[0][0]) / (done - marks[0][1])
     left = total - done
     pausing_s = _pauses_ahead(pauses, marks[0][1], done, total)
-    if not pauses and beside:
-        pausing_s = a_step * left * beside / (1 - beside)
+    if 0 < beside < 1:  # of pauses that were seen, what was seen counts the more, the more was seen
+        weight = left / total if pauses else 1.0
+        pausing_s += weight * max(0.0, a_step * left * beside / (1 - beside) - pausing_s)
     left_s = a_step * left + pausing_s
     spread = _spread(plain, a_step)
     return left_s, left_s * math.hypot(spread, UNSEEN * math.sqrt(left / total))

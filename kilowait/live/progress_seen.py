@@ -24,7 +24,13 @@ def progress_event(active: Active, record: StepRecord, now_s: float) -> JobProgr
     """The event, None while nothing can be said or nothing is new."""
     predicted = active.whole[active.gpu_type]
     offset_s = max(0.0, record.began_s - active.placed_s)
-    expected = KnownBefore(total_s=predicted.runtime_s, low_s=predicted.runtime_low_s, high_s=predicted.runtime_high_s)
+    expected = KnownBefore(
+        total_s=predicted.runtime_s,
+        low_s=predicted.runtime_low_s,
+        high_s=predicted.runtime_high_s,
+        steps=predicted.steps,
+        beside=predicted.beside,
+    )
     try:
         seen = pace(record, max(0.0, now_s - active.placed_s - offset_s), expected)
     except ArithmeticError:  # a program may write any numbers

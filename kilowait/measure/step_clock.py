@@ -16,6 +16,7 @@ from kilowait.measure.step_lines import OWN, PATTERN_VARIABLE, StepCounter, Step
 
 MOST_MARKS = 400
 MOST_COUNTERS = 64
+AT_ONCE_S = 0.01
 _LINE_END = re.compile(r"[\r\n]+")
 
 
@@ -88,7 +89,9 @@ def _mark(record: StepRecord, at_s: float, rounds: float | None, now: float) -> 
     if (rounds, now) <= last[1:]:
         return
     mark = (round(at_s, 3), rounds, now)
-    if record.read % record.stride == 0 or len(record.marks) < 2:
+    if len(record.marks) > 1 and at_s - record.marks[-1][0] < AT_ONCE_S:  # one piece of output: when is not known
+        record.marks[-1] = record.marks[-1][0], rounds, now
+    elif record.read % record.stride == 0 or len(record.marks) < 2:
         record.marks.append(mark)
     else:
         record.marks[-1] = mark

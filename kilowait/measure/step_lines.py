@@ -15,6 +15,8 @@ from kilowait.core.errors import InputError
 MOST_CHARACTERS = 300
 MOST_COUNT = 1e12
 OWN = "kilowait progress"
+KERAS = "drawn"
+"""The words of a bar as Keras draws it, which has none."""
 PATTERN_VARIABLE = "KILOWAIT_PROGRESS_PATTERN"
 """The variable in a job's environment that holds a template of its own."""
 
@@ -102,7 +104,7 @@ def _drawn(line: str) -> StepCounter | None:
         levels = ((float(epoch[1]), float(epoch[2] or 0)), level) if epoch else (level,)
         return StepCounter(_label("bar", before), levels, drawn=True)
     if found := _DRAWN.match(line):
-        return StepCounter("drawn", ((float(found[1]), float(found[2])),), drawn=True)
+        return StepCounter(KERAS, ((float(found[1]), float(found[2])),), drawn=True)
     return None
 
 

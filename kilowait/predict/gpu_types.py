@@ -16,13 +16,18 @@ from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.device_model import scaling
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dry_runs import FEATURES
-from kilowait.predict.dryrun.record import DryRun
+from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.evaluations import evaluation_share
 from kilowait.predict.operations import OperationsModel, RunTime
 from kilowait.predict.power.draw_shares import DrawShares
 from kilowait.predict.power.power_model import PowerModel
 
 GRADIENT_BYTES = 4.0
 """Of one number that a program learns, as the GPUs exchange it."""
+
+
+COUNTED = (Completeness.WHOLE, Completeness.GUESSED)
+"""Dry runs whose number of steps is that of the program."""
 
 
 class GpuPredictor(OperationsModel):
@@ -50,7 +55,12 @@ class GpuPredictor(OperationsModel):
         for board, sheet, run_time, draw_w, arithmetic in columns:
             seconds, energy_j = self._expected(run, board, sheet, gpus, run_time, draw_w)
             told = self._told(power, board.name, seconds, energy_j)
-            found[board.name] = replace(told, limits=power.limits(told, sheet, draw_w, arithmetic))
+            found[board.name] = replace(
+                told,
+                limits=power.limits(told, sheet, draw_w, arithmetic),
+                steps=run.steps if run.completeness in COUNTED else 0.0,
+                beside=evaluation_share(run, sheet),
+            )
         return found
 
     def _expected(
