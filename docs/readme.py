@@ -18,7 +18,7 @@ from result_tables import RESULTS, read, shown, table
 
 ROOT = Path(__file__).parents[1]
 SESSIONS = Path(__file__).parent / "sessions"
-POLICIES = ("value", "easy", "patient")
+LABELS = {"value": "`value`", "easy": "`easy`", "aged(patient,7d)": "the default"}
 
 
 def filled(readme: str) -> str:
@@ -38,13 +38,13 @@ def saves(record: Mapping[str, Any]) -> str:
     rows = [
         [
             one["classes"],
-            f"`{row['policy']}`",
+            LABELS[row["policy"]],
             *(shown(row["changes"][name]) for name in ("total_wait_s", "energy_kwh")),
         ]
         for one in record["result"]
         if one.get("classes") in ("paper-like", "calibrated")
         for row in one["policies"]
-        if row["policy"] in POLICIES
+        if row["policy"] in LABELS
     ]
     return table(["job classes", "policy", "waiting", "energy of jobs"], rows) + "\n"
 

@@ -28,7 +28,7 @@ from kilowait.policies.patient import (
     reservation,
 )
 from kilowait.policies.planning.futures import ArrivalModel
-from kilowait.policies.planning.packing import arrays, by_price, extra, longer, packed
+from kilowait.policies.planning.packing import JobRows, by_price, extra, longer, packed
 from kilowait.policies.planning.profile import Profile, Reservation
 from kilowait.policies.planning.starting import Ready, start_planned
 from kilowait.policies.rule import Rule
@@ -125,6 +125,8 @@ def anticipatory(
         seed=seed,
     )
 
+    rows = JobRows(), JobRows()
+
     def anticipatory(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
         if not room or not cluster.by_area().fits_any(room):
@@ -137,7 +139,7 @@ def anticipatory(
             left = profile.copy()
             for reserved in late:
                 left.reserve(reserved)
-            return [*late, *(_decide(cluster, left, open_to, settings) if open_to else ())]
+            return [*late, *(_decide(cluster, left, open_to, settings, rows) if open_to else ())]
 
         return start_planned(cluster, room, planned)
 
@@ -181,9 +183,13 @@ def _settled(
 
 
 def _decide(
-    cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settings: AnticipatorySettings
+    cluster: Cluster,
+    profile: Profile,
+    queue: Sequence[Waiting],
+    settings: AnticipatorySettings,
+    rows: tuple[JobRows, JobRows],
 ) -> list[Reservation]:
-    """What starts now, in the order of the queue given."""
+    """What starts now, in the order of the queue given; `rows` are kept from one decision to the next."""
     # These load compiled code, and every command imports the policies.
     from kilowait.policies.planning.lookahead_kernels import RecentJobs, decide
     from kilowait.policies.planning.plan_kernels import NONE, JobArrays, Steps
@@ -196,8 +202,8 @@ def _decide(
     futures = settings.arrivals.draw(
         arrived_s, now_s, settings.affordable(len(queue), len(types)), np.random.default_rng(seed)
     )
-    milli, runtime_s, priced_s = arrays(queue, types, price)
-    past_milli, past_s, past_priced_s = arrays(recent, types, price)
+    milli, runtime_s, priced_s = rows[0].arrays(queue, types, price)
+    past_milli, past_s, past_priced_s = rows[1].arrays(recent, types, price)
     totals = np.array([max(1, cluster.total[t]) for t in types])
     caused_s = settings.congestion * len(cluster.waiting) * milli / WHOLE * runtime_s / totals
     ahead = futures.arrive_s.shape[1]

@@ -41,7 +41,7 @@ some of them as options.
 """
 MEANINGS = {
     "database": "the history: an SQLite file or a PostgreSQL URL; `$NAME` is read from that environment variable",
-    "policy": "a policy's name: [](policies.md)",
+    "policy": "a policy's name, with wrappers around it if wished: [](policies.md), [](../how-to/share-a-cluster.md)",
     "policy_options": "the policy's parameters; for `value`, `value_aging` and `value_cvar` the default is a relative "
     "kappa of 1",
     "bundle": "the predictor's bundle (default: the one that comes with kilowait)",

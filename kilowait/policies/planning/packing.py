@@ -13,20 +13,42 @@ from kilowait.policies.planning.profile import Profile
 Number = TypeVar("Number", bound=np.generic)
 
 
-def arrays(jobs: Sequence[Waiting], types: Sequence[str], price: float) -> tuple[IntArray, FloatArray, FloatArray]:
-    """What the jobs (n) take on the types (T): thousandths of GPUs, seconds, and energy in seconds of waiting.
+Row = tuple[Waiting, IntArray, FloatArray, FloatArray]
+"""A job, and by type thousandths of GPUs, seconds and kWh; inf kWh where it may not run."""
 
-    Each is (n, T); energy is inf where a job may not run.
-    """
-    shape = len(jobs), len(types)
-    milli, runtime_s, priced_s = np.ones(shape, np.int64), np.ones(shape), np.full(shape, np.inf)
-    for i, waiting in enumerate(jobs):
-        for j, gpu_type in enumerate(types):
-            if gpu_type in waiting.gpus:
-                prediction = waiting.predictions[gpu_type]
-                milli[i, j] = waiting.job.milli_on(gpu_type)
-                runtime_s[i, j], priced_s[i, j] = prediction.runtime_s, price * prediction.energy_kwh
-    return milli, runtime_s, priced_s
+
+class JobRows:
+    """Jobs as arrays. The rows of those that were asked for last are kept, since most are asked for again."""
+
+    def __init__(self) -> None:
+        self._types: tuple[str, ...] = ()
+        self._rows: dict[int, Row] = {}
+
+    def arrays(
+        self, jobs: Sequence[Waiting], types: tuple[str, ...], price: float
+    ) -> tuple[IntArray, FloatArray, FloatArray]:
+        """What the jobs (n) take on the types (T): thousandths of GPUs, seconds, and energy in seconds of waiting.
+
+        Each is (n, T); energy is inf where a job may not run.
+        """
+        kept = self._rows if types == self._types else {}
+        self._types = types
+        self._rows = {id(job): kept.get(id(job)) or _row(job, types) for job in jobs}  # a row holds its job
+        rows = [self._rows[id(job)] for job in jobs]
+        priced_s = np.array([kwh for *_, kwh in rows])
+        allowed = np.isfinite(priced_s)
+        priced_s[allowed] *= price
+        return np.array([milli for _, milli, _, _ in rows]), np.array([seconds for _, _, seconds, _ in rows]), priced_s
+
+
+def _row(waiting: Waiting, types: Sequence[str]) -> Row:
+    milli, runtime_s, energy_kwh = np.ones(len(types), np.int64), np.ones(len(types)), np.full(len(types), np.inf)
+    for j, gpu_type in enumerate(types):
+        if gpu_type in waiting.gpus:
+            prediction = waiting.predictions[gpu_type]
+            milli[j] = waiting.job.milli_on(gpu_type)
+            runtime_s[j], energy_kwh[j] = prediction.runtime_s, prediction.energy_kwh
+    return waiting, milli, runtime_s, energy_kwh
 
 
 def extra(price_s: FloatArray) -> FloatArray:
