@@ -132,10 +132,8 @@ class Cluster:
 
     def next_renewal_s(self) -> float:
         """When the next estimate passes or use is forgotten, to decide again; inf where nobody asked, or waits."""
-        if not self.waiting:
-            return inf
-        freed_s = inf if self._usage is None else self._usage.next_freed_s(self.now_s)
-        return freed_s if self._ends is None else min(freed_s, self.ends().next_s())
+        next_s = inf if self._ends is None or not self.waiting else self.ends().next_s()
+        return min(next_s, self._usage.next_freed_s(self.now_s)) if self._usage and self.waiting else next_s
 
     def ends(self) -> Ends:
         """The running jobs by their expected ends, as of now."""

@@ -57,7 +57,7 @@ COST = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnticipatorySettings:
-    """The settings of a policy; `moves[n]` are the insertions tried for n jobs."""
+    """The settings of a policy; `moves[n]` are the insertions tried for n jobs, `rows` the jobs that wait and came."""
 
     wait_s_per_kwh: float
     congestion: float
@@ -66,6 +66,7 @@ class AnticipatorySettings:
     moves: IntArray
     budget: int
     seed: int
+    rows: tuple[JobRows, JobRows]
 
     def affordable(self, waiting: int, types: int) -> int:
         """How many futures are looked at, so that what they may price lies within the budget."""
@@ -123,9 +124,8 @@ def anticipatory(
         moves=np.array([0, 0, *(min(effort // n, n * n) for n in range(2, horizon + MOST_ARRIVALS + 1))]),
         budget=budget,
         seed=seed,
+        rows=(JobRows(), JobRows()),
     )
-
-    rows = JobRows(), JobRows()
 
     def anticipatory(cluster: Cluster) -> list[Decision]:
         room = cluster.room()
@@ -139,7 +139,7 @@ def anticipatory(
             left = profile.copy()
             for reserved in late:
                 left.reserve(reserved)
-            return [*late, *(_decide(cluster, left, open_to, settings, rows) if open_to else ())]
+            return [*late, *(_decide(cluster, left, open_to, settings) if open_to else ())]
 
         return start_planned(cluster, room, planned)
 
@@ -183,13 +183,9 @@ def _settled(
 
 
 def _decide(
-    cluster: Cluster,
-    profile: Profile,
-    queue: Sequence[Waiting],
-    settings: AnticipatorySettings,
-    rows: tuple[JobRows, JobRows],
+    cluster: Cluster, profile: Profile, queue: Sequence[Waiting], settings: AnticipatorySettings
 ) -> list[Reservation]:
-    """What starts now, in the order of the queue given; `rows` are kept from one decision to the next."""
+    """What starts now, in the order of the queue given."""
     # These load compiled code, and every command imports the policies.
     from kilowait.policies.planning.lookahead_kernels import RecentJobs, decide
     from kilowait.policies.planning.plan_kernels import NONE, JobArrays, Steps
@@ -202,16 +198,13 @@ def _decide(
     futures = settings.arrivals.draw(
         arrived_s, now_s, settings.affordable(len(queue), len(types)), np.random.default_rng(seed)
     )
-    milli, runtime_s, priced_s = rows[0].arrays(queue, types, price)
-    past_milli, past_s, past_priced_s = rows[1].arrays(recent, types, price)
+    milli, runtime_s, priced_s = settings.rows[0].arrays(queue, types, price)
+    past_milli, past_s, past_priced_s = settings.rows[1].arrays(recent, types, price)
     totals = np.array([max(1, cluster.total[t]) for t in types])
     caused_s = settings.congestion * len(cluster.waiting) * milli / WHOLE * runtime_s / totals
     ahead = futures.arrive_s.shape[1]
-    left_s, crowded_s, past_left_s = (
-        extra(priced_s + BEYOND * caused_s),
-        extra(priced_s + caused_s),
-        extra(past_priced_s),
-    )
+    left_s, crowded_s = extra(priced_s + BEYOND * caused_s), extra(priced_s + caused_s)
+    past_left_s = extra(past_priced_s)
     steps, next_end_s = packed(profile, types, 2 * (len(queue) + ahead) + 2)
     chosen = np.empty(len(queue), np.int64)
     decide(
