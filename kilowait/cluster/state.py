@@ -41,8 +41,7 @@ class Cluster:
     nodes have left; policies do not see them. `over` holds jobs that are finished, cancelled or given up.
 
     Boards are told apart, in `boards` by type, from the second node of a type or the first job with a share on. Until
-    then a job's boards are on the only node of their type and not shared, which is all there is to know. `_special`
-    are the jobs, waiting and running, that have a share or ask for one node.
+    then a job's boards are on the only node of their type and not shared. `_special` jobs share, or ask for one node.
     """
 
     order: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ evaluation after the first epoch) is taken from `KnownBefore.beside`, where a dr
 
 The result is log-normal, and so is the prediction; the two are blended by their precisions. What was seen of a small
 part of a program is the less sure the more is left: `UNSEEN` is the standard deviation, in logarithms, of what is left
-after nothing but the first steps, fitted to recorded trainings.
+after nothing but the first steps, chosen so that nine of ten intervals hold on recorded trainings (`data/progress`).
 """
 
 import math
@@ -21,7 +21,7 @@ from kilowait.core.jobs import INTERVAL_COVERAGE
 from kilowait.measure.step_clock import StepRecord
 from kilowait.measure.step_lines import KERAS
 
-UNSEEN = 0.12
+UNSEEN = 0.2
 LEAST_STEPS = 10
 PAUSE = 3.0
 """An interval that takes so many times as long as its steps should holds a pause."""
