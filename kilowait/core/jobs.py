@@ -47,9 +47,9 @@ class Prediction:
     joules would round, and equal values would stop being ties. The lows and highs are the ends of prediction
     intervals that cover the truth with a probability of `INTERVAL_COVERAGE`, as much missing below as above; both
     ends are None where the predictor gives no interval. `limits` is what power limits would make of it, the board's
-    own first; `limit_w` is the limit that this prediction itself is of, None for no other than the board's own. `steps` are the
-    optimizer steps of the whole job, and `beside` the share of its time that it spends beside them; both are 0 where
-    they are not known.
+    own first; `limit_w` is the limit that this prediction itself is of, None for no other than the board's own.
+    `steps` are the optimizer steps of the whole job, and `beside` the share of its time that it spends beside them;
+    both are 0 where they are not known.
     """
 
     runtime_s: float
