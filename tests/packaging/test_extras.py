@@ -16,7 +16,7 @@ from kilowait.core.extras import LIBRARIES, explained
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDS = {
-    **dict.fromkeys(("cli", "client", "cluster", "core", "isolation", "policies", "program", "simulate"), ()),
+    **dict.fromkeys(("advise", "cli", "client", "cluster", "core", "isolation", "policies", "program", "simulate"), ()),
     "predict": ("predict",),
     "measure": ("predict", "gpu"),
     "files": ("serve",),
