@@ -27,7 +27,8 @@ def take_in(cluster: Cluster, event: JobProgressed) -> None:
         raise IllegalEvent(f"job {event.job_id}: attempt {event.attempt} was seen, but it does not run")
     job, predictions = active.job, active.predictions
     if active.remaining == 1.0:
-        _keep(cluster, job, active.gpu_type, active.whole[active.gpu_type], event.prediction.runtime_s)
+        predicted = active.whole[active.gpu_type].under(event.prediction.limit_w)
+        _keep(cluster, job, active.gpu_type, predicted, event.prediction.runtime_s)
         predictions = anchored(cluster, job, active.whole)
     renewed = msgspec.structs.replace(
         active, predictions={**predictions, active.gpu_type: event.prediction}, progress=event

@@ -137,7 +137,8 @@ def progress_view(
 
 def predicted(active: Active) -> Prediction:
     """What was predicted of a running job before anything was seen of its program."""
-    return (active.whole if active.remaining == 1.0 else active.predictions)[active.gpu_type]
+    now = active.predictions[active.gpu_type]
+    return active.whole[active.gpu_type].under(now.limit_w) if active.remaining == 1.0 else now
 
 
 def steps_view(active: Active) -> schemas.StepsView | None:

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from kilowait.cluster.advance import advance, replay
-from kilowait.cluster.events import AttemptFailed, JobProgressed, JobSubmitted
+from kilowait.cluster.events import AttemptFailed, JobPlaced, JobProgressed, JobSubmitted
 from kilowait.core.errors import IllegalEvent
-from kilowait.core.jobs import Job, Prediction
+from kilowait.core.jobs import Job, PowerLimit, Prediction
 from tests.cluster.test_cluster import joined, placed
 
 
@@ -78,6 +78,19 @@ def test_a_job_that_is_tried_again_is_expected_by_what_was_seen_of_it():
     advance(cluster, AttemptFailed(time_s=20.0, job_id="j", attempt=1, reason="lost"))
     assert {t: p.runtime_s for t, p in cluster.waiting["j"].predictions.items()} == {"A": 300, "B": 150}
     assert cluster.waiting["j"].whole["A"].runtime_s == 100
+
+
+def test_under_a_power_limit_what_was_predicted_under_it_is_what_was_seen_against():
+    limits = PowerLimit(limit_w=300, runtime_s=100, energy_kwh=1), PowerLimit(limit_w=200, runtime_s=150, energy_kwh=1)
+    said = {"A": Prediction(runtime_s=100, energy_kwh=1, probe_version="v1", limits=limits)}
+    jobs = [JobSubmitted(time_s=0.0, job=asked(n).job, predictions=said) for n in ("j", "k")]
+    start = JobPlaced(time_s=0.0, job_id="j", attempt=1, gpu_type="A", gpus=1, limit_w=200)
+    by_now = said["A"].under(200).times(2)
+    seen = JobProgressed(time_s=10.0, job_id="j", attempt=1, done=10, total=100, prediction=by_now)
+    cluster = a_cluster(*jobs, start, seen)
+    assert cluster.predicted_ends()["A"] == [(300.0, 1000)]
+    waits = cluster.waiting["k"].predictions["A"]
+    assert (waits.runtime_s, waits.under(200).runtime_s) == (200, 300)
 
 
 def test_a_program_without_a_hash_teaches_of_itself_alone():
