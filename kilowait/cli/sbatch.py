@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from kilowait.advise.advice import Advice
 from kilowait.advise.advice_text import advice_table
@@ -138,7 +137,7 @@ def _with_text(call: _Call) -> _Call:
     if not request.script:
         stdin = sys.stdin.read()
         return replace(call, request=with_script(request, stdin), stdin=stdin)
-    return replace(call, request=with_script(request, script_text(Path(request.script))))
+    return replace(call, request=with_script(request, script_text(request.script)))
 
 
 def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
