@@ -67,6 +67,12 @@ class BatchRequest:
         return any(self.value(name) in ("0", "none", "NONE", "gpu:0") for name in GPU_OPTIONS)
 
     @property
+    def gets_gpus(self) -> bool:
+        """Whether it has GPUs as it stands: asked for, or with whole nodes, which come with all of theirs."""
+        whole = self.value("exclusive") == ""
+        return self.gpu_option is not None or whole or "gpu" in (self.value("tres-per-task") or "")
+
+    @property
     def gpu_type(self) -> str | None:
         """The type that was named with the GPUs, as it was written."""
         option = self.gpu_option
