@@ -7,6 +7,7 @@ import argparse
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -158,6 +159,10 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
     request, options = call.request, call.options
     if request.several:
         raise InputError("a heterogeneous job has several programs")
+    if "ignore-pbs" not in request and re.search(r"^#PBS\s", request.text, re.MULTILINE):
+        raise InputError(
+            "it has #PBS lines, which Slurm reads too and kilowait does not; --ignore-pbs has Slurm skip them"
+        )
     partitions, note = _partitions(request)
     reading = read_job(request)
     boards = boards_of(request, partitions)

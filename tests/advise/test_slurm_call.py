@@ -58,6 +58,13 @@ def test_a_job_that_may_have_been_taken_is_not_submitted_twice(calls, reason):
     assert called() == ["--time=1 job.sh"]
 
 
+def test_what_slurm_refuses_either_way_is_not_said_to_be_submitted(calls, tmp_path, capfd):
+    calls("sbatch: error: Batch job submission failed: Invalid partition name specified")
+    (tmp_path / "sbatch").write_text((tmp_path / "sbatch").read_text().replace("--time*", "*"))
+    assert submit(PLAN, None, dict(os.environ)) == 1
+    assert "submitted" not in capfd.readouterr().err
+
+
 def test_a_script_that_nobody_reads_breaks_nothing(calls):
     called = calls("sbatch: error: nothing")
     assert submit(PLAN, "#!/bin/sh\n" + 100_000 * "#\udcff\n", dict(os.environ)) == 1

@@ -142,6 +142,14 @@ def test_a_job_inherits_the_users_environment_alone(cluster, here, capfd, monkey
     assert "OF_KILOWAIT" not in Path("out").read_text()
 
 
+def test_a_limit_in_a_pbs_line_is_the_users(cluster, here, capfd):
+    job_id, said = submitted(capfd, "--hold", "job.sh", lines="#PBS -l walltime=0:03:00")
+    assert cluster.job(job_id)["TimeLimit"] == "00:03:00"
+    assert "it has #PBS lines" in said
+    job_id, _ = submitted(capfd, "--hold", "--ignore-pbs", "job.sh", lines="#PBS -l walltime=0:03:00")
+    assert cluster.job(job_id)["TimeLimit"] == "00:25:00"
+
+
 @pytest.mark.parametrize("words", [["--version"], ["-N1", "-V"], ["--usage"], ["-N1", "--help"]])
 def test_a_question_to_sbatch_is_answered_without_a_script(cluster, here, capfd, monkeypatch, words):
     monkeypatch.delattr("sys.stdin")

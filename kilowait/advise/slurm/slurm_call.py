@@ -30,8 +30,9 @@ def submit(planned: SubmissionPlan, stdin: str | None, environment: Mapping[str,
             return _srun([command, *planned.words], environment)
         code, refused = _sbatch([command, *planned.words], stdin, environment)
         if refused and planned.additions:
-            sys.stderr.write("kilowait: warning: Slurm refuses what was added; submitted as it was written\n")
             code, _ = _sbatch([command, *replace(planned, additions=()).words], stdin, environment)
+            if code == 0:
+                sys.stderr.write("kilowait: warning: Slurm refuses what was added; submitted as it was written\n")
         return code
     except FileNotFoundError as error:
         raise InputError(f"{command}: not on this machine; run this where Slurm's commands are") from error
