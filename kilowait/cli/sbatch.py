@@ -160,9 +160,7 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
     if request.several:
         raise InputError("a heterogeneous job has several programs")
     if "ignore-pbs" not in request and re.search(r"^#PBS\s", request.text, re.MULTILINE):
-        raise InputError(
-            "it has #PBS lines, which Slurm reads too and kilowait does not; --ignore-pbs has Slurm skip them"
-        )
+        raise InputError("it has #PBS lines, which Slurm reads too and kilowait does not; --ignore-pbs says no")
     partitions, note = _partitions(request)
     reading = read_job(request)
     boards = boards_of(request, partitions)
