@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 
 import pytest
 
@@ -95,6 +96,18 @@ def test_a_short_job_is_let_in_before_a_wide_one_where_it_delays_nothing():
     late = new_job_waits(found, NewJob(gpus=2, nodes=1, allowed=frozenset(["A6000"]), limit_s=math.inf))
     assert late["A6000"].wait_s == 0
     assert new_job_waits(found, NewJob(gpus=3, nodes=1, allowed=frozenset(["A6000"]), limit_s=60)) == {}
+
+
+def test_a_queue_that_is_too_long_to_be_run_on_in_time_gives_no_waits():
+    rows = [row(str(job), tres_per_job="gres:gpu:2", limit="60:00", PriorityLong="9") for job in range(400)]
+    found = queue(*rows)
+    new = NewJob(gpus=1, nodes=1, allowed=frozenset(found.pools), limit_s=600)
+    began_s = time.monotonic()
+    assert new_job_waits(found, new, within_s=0.05) == {}
+    assert time.monotonic() - began_s < 2
+    few = new_job_waits(queue(*rows[:20]), new, within_s=60.0)
+    assert set(few) == set(found.pools)
+    assert all(wait.low_s is not None for wait in few.values())
 
 
 def test_which_running_jobs_hit_their_limit():
