@@ -10,6 +10,7 @@ from kilowait.advise.slurm.partitions import read_partitions
 from kilowait.advise.slurm.queue_cluster import queue_cluster
 from kilowait.advise.slurm.queue_outlook import NewJob, expected_waits, limit_risks, new_job_waits
 from kilowait.advise.slurm.slurm_queue import COLUMNS, SEPARATOR, expanded, read_queue
+from kilowait.advise.slurm.slurm_time import local_time
 
 SINFO = """\
 a0|main*|2:00:00|1:00:00|mixed|gpu:a100:2|fast
@@ -120,6 +121,18 @@ def test_which_running_jobs_hit_their_limit():
     risks = limit_risks(found)
     assert [(risk.job.job_id, round(risk.probability, 2)) for risk in risks] == [("1", 0.5), ("2", 0.05)]
     assert limit_risks(found, least=0.2) == [risk for risk in risks if risk.job.job_id == "1"]
+
+
+def test_planned_starts_are_of_utc_and_shown_in_the_users_own_time(monkeypatch):
+    planned, open_ = read_queue("\n".join([row("1", StartTime="2026-11-30T10:32:06"), row("2")]))
+    assert (planned.slurm_start, open_.slurm_start) == ("2026-11-30T10:32:06Z", "")
+    monkeypatch.setenv("TZ", "EAT-3")  # three hours east, as POSIX writes it
+    time.tzset()
+    try:
+        assert local_time(planned.slurm_start) == "2026-11-30T13:32:06"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_jobs_are_those_of_the_queue():
