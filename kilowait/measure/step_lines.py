@@ -70,7 +70,9 @@ class StepLines:
 def compiled(template: str) -> re.Pattern[str]:
     """The expression of a template: `step {step} of {total}`, with {epoch} and {epochs} too, and `*` for anything.
 
-    Raises InputError where it names no {step} and no {epoch}, or one twice, or has more than two `*`.
+    Each part between two `*` is taken where it comes first, and each number whole, so that a line takes time in
+    proportion to its length, whatever it holds. Raises InputError where it names no {step} and no {epoch}, or one
+    twice, or has more than two `*`.
     """
     pieces = re.split(r"(\{step\}|\{total\}|\{epoch\}|\{epochs\}|\*)", template)
     names = [piece[1:-1] for piece in pieces if piece.startswith("{") and piece.endswith("}")]
@@ -79,8 +81,8 @@ def compiled(template: str) -> re.Pattern[str]:
             f"progress pattern {template!r}: write it as a line of the program, with {{step}} or {{epoch}} once, "
             "{total} and {epochs} where they are said, and at most two * for what changes: step {step} of {total}"
         )
-    fields = {f"{{{name}}}": text.format(n=r"\d{1,12}") for name, text in _FIELDS.items()} | {"*": ".{0,80}?"}
-    return re.compile("".join(fields.get(piece) or re.escape(piece) for piece in pieces))
+    fields = {f"{{{name}}}": text.format(n=r"\d{1,12}+") for name, text in _FIELDS.items()} | {"*": ")(?>.{0,80}?"}
+    return re.compile(f"(?>{''.join(fields.get(piece) or re.escape(piece) for piece in pieces)})")
 
 
 def _by_template(pattern: re.Pattern[str], line: str) -> StepCounter | None:

@@ -62,6 +62,29 @@ def test_a_template_of_the_users_own_goes_before_all_patterns():
     assert StepLines("(a+)+ * {step}$").read("x (a+)+ ... 7$").levels == ((7, 0),)
 
 
+@pytest.mark.parametrize(
+    "template", ["*{step}*{total}{epoch}{epochs}x", "{step}*{total}*x", "*1*1{step}x", "{step}1{total}1{epoch}1{epochs}x"]
+)
+def test_a_line_that_is_made_for_a_template_costs_next_to_nothing(template):
+    """The guard that reads it is the one that keeps the job's time limit."""
+    lines, began_s = StepLines(template), time.process_time()
+    assert lines.read("1" * 300) is None
+    assert time.process_time() - began_s < 0.1
+
+
+@pytest.mark.parametrize(
+    ("template", "line", "levels"),
+    [
+        ("epoch*{step}/{total}", "epoch 3 loss 0.5 at 7/10", ((7, 10),)),
+        ("* {step} of *{total}", "so far 12 of the 120", ((12, 120),)),
+        ("e{epoch}/{epochs}*b{step}/{total}", "e2/5 bb b7/10", ((2, 5), (7, 10))),
+        ("[{step}]*", "[12]", ((12, 0),)),
+    ],
+)
+def test_a_star_stands_for_as_little_as_it_may(template, line, levels):
+    assert StepLines(template).read(line).levels == levels
+
+
 @pytest.mark.parametrize("template", ["no field", "{step} {step}", "* {step} * *", "{total}"])
 def test_a_template_that_cannot_be_is_refused(template):
     with pytest.raises(InputError, match="progress pattern"):
