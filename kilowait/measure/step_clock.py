@@ -5,6 +5,7 @@ A counter of an inner loop begins anew with each round of the loop around it; th
 out as more come, and `MOST_COUNTERS` counters.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def _weight(record: StepRecord) -> tuple[bool, float]:
 class StepFile:
     """Keeps the record of a running program in a file for others to read: at most once a second, and ever less often.
 
-    A fault in reading what a program writes must not cost its output, so a template that cannot be is no template.
+    A fault in reading what a program writes must not cost its output, so a template that cannot be is no template, and
+    a file that cannot be written (a full disk) is written later.
     """
 
     def __init__(self, path: Path, template: str, began_s: float) -> None:
@@ -124,8 +126,9 @@ class StepFile:
             return
         record.began_s, self._next_s = self._began_s, at_s + max(1.0, at_s / 100)
         beside = self._path.with_suffix(".new")
-        beside.write_bytes(msgspec.json.encode(record))
-        beside.replace(self._path)
+        with contextlib.suppress(OSError):
+            beside.write_bytes(msgspec.json.encode(record))
+            beside.replace(self._path)
 
 
 def read_steps(path: Path) -> StepRecord | None:

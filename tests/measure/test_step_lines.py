@@ -7,7 +7,7 @@ import pytest
 import kilowait
 from kilowait.core.errors import InputError
 from kilowait.live.pace import positions
-from kilowait.measure.step_clock import StepClock
+from kilowait.measure.step_clock import StepClock, StepFile, read_steps
 from kilowait.measure.step_lines import StepLines
 
 COUNTERS = {
@@ -63,7 +63,8 @@ def test_a_template_of_the_users_own_goes_before_all_patterns():
 
 
 @pytest.mark.parametrize(
-    "template", ["*{step}*{total}{epoch}{epochs}x", "{step}*{total}*x", "*1*1{step}x", "{step}1{total}1{epoch}1{epochs}x"]
+    "template",
+    ["*{step}*{total}{epoch}{epochs}x", "{step}*{total}*x", "*1*1{step}x", "{step}1{total}1{epoch}1{epochs}x"],
 )
 def test_a_line_that_is_made_for_a_template_costs_next_to_nothing(template):
     """The guard that reads it is the one that keeps the job's time limit."""
@@ -161,3 +162,11 @@ def test_the_own_line_is_printed_under_a_service_and_nowhere_else(runs, total, l
     kilowait.progress(3, total)
     assert capsys.readouterr().out == line
     assert not line or StepLines().read(line.strip()).levels == ((3, total or 0),)
+
+
+def test_a_file_that_cannot_be_written_costs_a_program_nothing(tmp_path):
+    kept = StepFile(tmp_path / "gone" / "steps.json", "", 0.0)
+    kept.write(b"step 1/10\n", 1.0)
+    (tmp_path / "gone").mkdir()
+    kept.write(b"step 2/10\n", 9.0)
+    assert read_steps(tmp_path / "gone" / "steps.json").marks[-1][2] == 2
