@@ -67,7 +67,8 @@ class StepClock:
 
     def _take(self, counter: StepCounter, at_s: float) -> None:
         *outer, (now, of) = counter.levels
-        if not outer and of and "epoch" in counter.label:
+        epochs = not outer and "epoch" in counter.label
+        if epochs and of:
             self._rounds = of
         key = counter.label, of if outer or counter.drawn else 0.0
         record = self._counters.get(key)
@@ -78,7 +79,7 @@ class StepClock:
             record = StepRecord(words=counter.label, first=first, drawn=counter.drawn, nested=bool(outer))
             self._counters[key] = record
         record.seconds, self._seen_s = record.seconds + at_s - self._seen_s, at_s
-        record.steps, record.rounds = of, outer[0][1] if outer else self._rounds
+        record.steps, record.rounds = of, outer[0][1] if outer else 0.0 if epochs else self._rounds
         _mark(record, at_s, outer[0][0] - record.first if outer else None, now)
 
 

@@ -34,6 +34,8 @@ _OTHER = re.compile(
     r"|cach|extract|infer|fetch|collat|packing|read|convert",
     re.I,
 )
+_AMOUNT = re.compile(r"\bmem|vram|\bacc|correct|alloc|\b[kmgt]i?b\b", re.I)
+"""What a pair of numbers counts that no word of progress stands before."""
 _FIELDS = {"step": "(?P<step>{n})", "total": "(?P<total>{n})", "epoch": "(?P<epoch>{n})", "epochs": "(?P<epochs>{n})"}
 
 
@@ -114,7 +116,7 @@ def _written(line: str) -> StepCounter | None:
     """Counters in a line of words: an epoch, a step, or a step of an epoch."""
     epoch = _EPOCH.search(line)
     rest = line[epoch.end() :] if epoch else line
-    step = _COUNT.search(rest) or _PAIR.search(rest)
+    step = _COUNT.search(rest) or _pair(rest)
     first = epoch or step
     if first is None or _OTHER.search(line[: first.start()]):
         return None
@@ -123,6 +125,11 @@ def _written(line: str) -> StepCounter | None:
     if step and epoch and not inner:
         return None
     return StepCounter(_label("line", line[: first.start()], first[0]), (*outer, *inner))
+
+
+def _pair(text: str) -> re.Match[str] | None:
+    found = _PAIR.search(text)
+    return None if found is None or _AMOUNT.search(text[: found.end() + 12]) else found
 
 
 def _label(kind: str, *texts: str) -> str:

@@ -40,6 +40,9 @@ OTHERS = (
     "started 2026/11/30 at /data/3/4",
     "{'eval_loss': 0.51, 'epoch': 0.32}",
     "step 12/5",
+    "mem [ 7012 / 81559 ] MiB",
+    "9012/10000 correct",
+    "7.1 GB (3/64 GB)",
     "loss 0.5",
     "",
 )
@@ -170,3 +173,12 @@ def test_a_file_that_cannot_be_written_costs_a_program_nothing(tmp_path):
     (tmp_path / "gone").mkdir()
     kept.write(b"step 2/10\n", 9.0)
     assert read_steps(tmp_path / "gone" / "steps.json").marks[-1][2] == 2
+
+
+def test_epochs_that_begin_anew_with_each_fold_are_no_rounds_of_themselves():
+    clock = StepClock()
+    for at_s in range(30):
+        clock.write(f"epoch {at_s % 10 + 1}/10\n".encode(), float(at_s + 1))
+    marks, total = positions(clock.record())
+    assert (marks[-1][1], total) == (30, None)  # nobody says how many folds there are
+    assert positions(clock.record(), known=50)[1] == 50
