@@ -67,7 +67,7 @@ def _keep(cluster: Cluster, active: Active, seen_s: float) -> None:
     job, gpu_type = active.job, active.gpu_type
     if not job.content_hash:
         return
-    predicted = active.whole[gpu_type].under(active.predictions[gpu_type].limit_w)
+    predicted = active.predicted
     key = job.user, job.content_hash, predicted.probe_version
     others = {t: ratio for t, ratio in cluster.anchors.pop(key, {}).items() if t != gpu_type}
     cluster.anchors[key] = {**others, gpu_type: seen_s / predicted.runtime_s}

@@ -7,6 +7,8 @@ from kilowait.cluster.advance import advance, replay
 from kilowait.cluster.events import AttemptFailed, AttemptFinished, JobPlaced, JobProgressed, JobSubmitted
 from kilowait.core.errors import IllegalEvent
 from kilowait.core.jobs import Job, PowerLimit, Prediction
+from kilowait.policies.simple import simple
+from kilowait.policies.wrappers.limited import Limit, limited
 from tests.cluster.test_cluster import joined, placed
 
 
@@ -67,6 +69,18 @@ def test_once_it_has_ended_it_counts_what_it_took_and_not_what_it_said():
     assert cluster.waiting["k"].predictions["A"].runtime_s == 12
     advance(cluster, AttemptFinished(time_s=200.0, job_id="j", attempt=1))
     assert {t: p.runtime_s for t, p in cluster.waiting["k"].predictions.items()} == {"A": 200, "B": 100}
+
+
+def test_no_limit_of_kwh_is_escaped_by_what_a_job_says_of_itself():
+    """What runs and what waits counts with no less than was predicted before anything was said."""
+    policy = limited(simple(), Limit.of("1.5kwh"))
+    cluster = a_cluster(asked("j", user="ada"), asked("k", user="ada"), placed("j"))
+    assert policy(cluster) == []
+    advance(cluster, progressed("j", 12))
+    assert cluster.usage.month_kwh(cluster.active.values(), 10.0) == {"ada": 1}
+    assert policy(cluster) == []
+    advance(cluster, progressed("j", 300, time_s=20.0))
+    assert cluster.usage.month_kwh(cluster.active.values(), 20.0) == {"ada": 3}
 
 
 def test_a_second_look_takes_the_place_of_the_first():
