@@ -20,7 +20,14 @@ from kilowait.core.units import HOUR_S
 from kilowait.files.atomic import write_text
 from kilowait.policies import DEFAULT_POLICY, POLICIES
 from kilowait.simulate.inventory import parse_nodes
-from kilowait.simulate.policy_arguments import add_parameters, explained, explained_wrappers, given, named_rules
+from kilowait.simulate.policy_arguments import (
+    add_parameters,
+    explained,
+    explained_wrappers,
+    given,
+    named_rules,
+    refuse_others,
+)
 
 if TYPE_CHECKING:
     from kilowait.simulate.sleeping import SleepRule
@@ -137,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
     for option in ("placements", "timeline"):
         _check_not_an_input(option, getattr(args, option), (args.jobs, args.predictions))
     rule, prices = POLICIES[args.policy], prices_of(args)
+    refuse_others(args, rule)
     simulation = simulate(jobs_of(args), args.gpus, rule, sleep=_sleep(args), **limits_of(args), **given(args, rule))
     for reason in simulation.refused.values():
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")

@@ -55,7 +55,7 @@ def advance(cluster: Cluster, event: Event) -> None:
         case JobProgressed():
             anchoring.take_in(cluster, event)
         case AttemptFinished():
-            cluster.release(event.job_id, event.attempt)
+            anchoring.ended(cluster, cluster.release(event.job_id, event.attempt), event.time_s)
             cluster.close(event.job_id)
         case AttemptFailed():
             active = cluster.release(event.job_id, event.attempt)

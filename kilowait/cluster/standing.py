@@ -49,6 +49,12 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
     progress: JobProgressed | None = None
 
     @property
+    def predicted(self) -> Prediction:
+        """What was predicted of it before anything was seen of its program, under its power limit."""
+        now = self.predictions[self.gpu_type]
+        return self.whole[self.gpu_type].under(now.limit_w) if self.remaining == 1.0 else now
+
+    @property
     def predicted_end_s(self) -> float:
         """When it is predicted to end; that may be past."""
         return self.placed_s + self.predictions[self.gpu_type].runtime_s

@@ -60,7 +60,9 @@ class Cluster:
     active: dict[str, Active] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     boards: dict[str, Boards] = field(default_factory=dict)
-    anchors: dict[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)  # see `cluster.anchoring`
+    anchors: dict[tuple[str | None, str, str], Mapping[str, float]] = field(
+        default_factory=dict
+    )  # see `cluster.anchoring`
     _special: set[str] = field(default_factory=set)
     _queue: list[Waiting] = field(default_factory=list)
     _places: list[tuple[float, str]] = field(default_factory=list)

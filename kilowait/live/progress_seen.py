@@ -22,7 +22,7 @@ MOST_S = 1e9
 
 def progress_event(active: Active, record: StepRecord, now_s: float) -> JobProgressed | None:
     """The event, None while nothing can be said or nothing is new."""
-    predicted = active.whole[active.gpu_type].under(active.predictions[active.gpu_type].limit_w)
+    predicted = active.predicted
     offset_s = max(0.0, record.began_s - active.placed_s)
     expected = KnownBefore(
         total_s=predicted.runtime_s,

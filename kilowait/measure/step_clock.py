@@ -5,6 +5,7 @@ A counter of an inner loop begins anew with each round of the loop around it; th
 out as more come, and `MOST_COUNTERS` counters.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -66,7 +67,8 @@ class StepClock:
 
     def _take(self, counter: StepCounter, at_s: float) -> None:
         *outer, (now, of) = counter.levels
-        if not outer and of and "epoch" in counter.label:
+        epochs = not outer and "epoch" in counter.label
+        if epochs and of:
             self._rounds = of
         key = counter.label, of if outer or counter.drawn else 0.0
         record = self._counters.get(key)
@@ -77,7 +79,7 @@ class StepClock:
             record = StepRecord(words=counter.label, first=first, drawn=counter.drawn, nested=bool(outer))
             self._counters[key] = record
         record.seconds, self._seen_s = record.seconds + at_s - self._seen_s, at_s
-        record.steps, record.rounds = of, outer[0][1] if outer else self._rounds
+        record.steps, record.rounds = of, outer[0][1] if outer else 0.0 if epochs else self._rounds
         _mark(record, at_s, outer[0][0] - record.first if outer else None, now)
 
 
@@ -108,7 +110,8 @@ def _weight(record: StepRecord) -> tuple[bool, float]:
 class StepFile:
     """Keeps the record of a running program in a file for others to read: at most once a second, and ever less often.
 
-    A fault in reading what a program writes must not cost its output, so a template that cannot be is no template.
+    A fault in reading what a program writes must not cost its output, so a template that cannot be is no template, and
+    a file that cannot be written (a full disk) is written later.
     """
 
     def __init__(self, path: Path, template: str, began_s: float) -> None:
@@ -124,8 +127,9 @@ class StepFile:
             return
         record.began_s, self._next_s = self._began_s, at_s + max(1.0, at_s / 100)
         beside = self._path.with_suffix(".new")
-        beside.write_bytes(msgspec.json.encode(record))
-        beside.replace(self._path)
+        with contextlib.suppress(OSError):
+            beside.write_bytes(msgspec.json.encode(record))
+            beside.replace(self._path)
 
 
 def read_steps(path: Path) -> StepRecord | None:

@@ -34,6 +34,8 @@ _OTHER = re.compile(
     r"|cach|extract|infer|fetch|collat|packing|read|convert",
     re.I,
 )
+_AMOUNT = re.compile(r"\bmem|vram|\bacc|correct|alloc|\b[kmgt]i?b\b", re.I)
+"""What a pair of numbers counts that no word of progress stands before."""
 _FIELDS = {"step": "(?P<step>{n})", "total": "(?P<total>{n})", "epoch": "(?P<epoch>{n})", "epochs": "(?P<epochs>{n})"}
 
 
@@ -70,7 +72,9 @@ class StepLines:
 def compiled(template: str) -> re.Pattern[str]:
     """The expression of a template: `step {step} of {total}`, with {epoch} and {epochs} too, and `*` for anything.
 
-    Raises InputError where it names no {step} and no {epoch}, or one twice, or has more than two `*`.
+    Each part between two `*` is taken where it comes first, and each number whole, so that a line takes time in
+    proportion to its length, whatever it holds. Raises InputError where it names no {step} and no {epoch}, or one
+    twice, or has more than two `*`.
     """
     pieces = re.split(r"(\{step\}|\{total\}|\{epoch\}|\{epochs\}|\*)", template)
     names = [piece[1:-1] for piece in pieces if piece.startswith("{") and piece.endswith("}")]
@@ -79,8 +83,8 @@ def compiled(template: str) -> re.Pattern[str]:
             f"progress pattern {template!r}: write it as a line of the program, with {{step}} or {{epoch}} once, "
             "{total} and {epochs} where they are said, and at most two * for what changes: step {step} of {total}"
         )
-    fields = {f"{{{name}}}": text.format(n=r"\d{1,12}") for name, text in _FIELDS.items()} | {"*": ".{0,80}?"}
-    return re.compile("".join(fields.get(piece) or re.escape(piece) for piece in pieces))
+    fields = {f"{{{name}}}": text.format(n=r"\d{1,12}+") for name, text in _FIELDS.items()} | {"*": ")(?>.{0,80}?"}
+    return re.compile(f"(?>{''.join(fields.get(piece) or re.escape(piece) for piece in pieces)})")
 
 
 def _by_template(pattern: re.Pattern[str], line: str) -> StepCounter | None:
@@ -112,7 +116,7 @@ def _written(line: str) -> StepCounter | None:
     """Counters in a line of words: an epoch, a step, or a step of an epoch."""
     epoch = _EPOCH.search(line)
     rest = line[epoch.end() :] if epoch else line
-    step = _COUNT.search(rest) or _PAIR.search(rest)
+    step = _COUNT.search(rest) or _pair(rest)
     first = epoch or step
     if first is None or _OTHER.search(line[: first.start()]):
         return None
@@ -121,6 +125,11 @@ def _written(line: str) -> StepCounter | None:
     if step and epoch and not inner:
         return None
     return StepCounter(_label("line", line[: first.start()], first[0]), (*outer, *inner))
+
+
+def _pair(text: str) -> re.Match[str] | None:
+    found = _PAIR.search(text)
+    return None if found is None or _AMOUNT.search(text[: found.end() + 12]) else found
 
 
 def _label(kind: str, *texts: str) -> str:

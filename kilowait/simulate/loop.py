@@ -169,9 +169,9 @@ class _Loop:
         if self.limits is not None and isinstance(event, JobSubmitted):
             seen = self.limits.options(self.cluster, event.job, event.predictions)
             event = event if seen is event.predictions else structs.replace(event, predictions=seen)
-        if self.budget is not None and isinstance(event, JobSubmitted):
-            event = structs.replace(event, predictions=self.budget.options(event.job, event.predictions))
         try:
+            if self.budget is not None and isinstance(event, JobSubmitted):
+                event = structs.replace(event, predictions=self.budget.options(event.job, event.predictions))
             advance(self.cluster, event)
         except JobRefused as refusal:
             assert isinstance(event, JobSubmitted)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kilowait.core.errors import InputError
-from kilowait.policies import POLICIES, Parameter, Rule
+from kilowait.policies import DEFAULT_POLICY, POLICIES, Parameter, Rule
 from kilowait.policies.wrappers.wrapper import split_names, wrappers
 
 WIDTH = 118
@@ -93,3 +93,16 @@ def _help(takers: Sequence[tuple[Rule, Parameter]]) -> str:
 def given(args: argparse.Namespace, rule: Rule) -> dict[str, Any]:
     """What was given of a policy's options, by name."""
     return {option.name: getattr(args, option.name, None) for option in rule.options}
+
+
+def refuse_others(args: argparse.Namespace, rule: Rule) -> None:
+    """Raise InputError for the default policy and an option of others: whoever gives that means another.
+
+    Where a policy is named, options of others are left alone.
+    """
+    if rule.name != DEFAULT_POLICY:
+        return
+    theirs = [(o, other) for other in POLICIES.values() for o in other.options if o.name not in rule.takes]
+    if strange := next((o for o, _ in theirs if getattr(args, o.name, None) is not None), None):
+        names = ", ".join(other.name for o, other in theirs if o.name == strange.name)
+        raise InputError(f"{strange.word} is for --policy {names}: name one; {rule.name} runs where none is named")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
-from kilowait.core.errors import InputError
+from kilowait.core.errors import InputError, JobRefused
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Job, PowerLimit, Prediction
 from kilowait.core.units import JOULES_PER_KWH, WHOLE
@@ -21,7 +21,7 @@ from kilowait.policies.limiting.limit_price import LimitPrice
 MARGIN = 1.1
 """How far above its average draw a job's limit is set where there is room: its peaks are above its average."""
 LEAST_W = 100.0
-"""Drivers take no lower limit."""
+"""Drivers take no lower limit, but on boards whose own is lower."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,16 +50,24 @@ class PowerBudget:
             )
 
     def options(self, job: Job, predictions: Mapping[str, Prediction]) -> Mapping[str, Prediction]:
-        """Predictions of the types on which the job can run within the budget when nothing else does."""
+        """Predictions of the types on which the job can run within the budget when nothing else does.
+
+        Raises InputError for a share of a board, and JobRefused where no type is left.
+        """
         if job.gpu_milli != WHOLE:
             raise InputError(f"job {job.job_id}: a power budget covers whole boards, not shares of them")
         room_w = self.watts - self.committed_w + math.fsum(self.promised.values())
-        return {
-            gpu_type: prediction
-            for gpu_type, prediction in predictions.items()
-            if gpu_type in self.idle_w
-            and job.gpus_on(gpu_type) * (_choices(prediction, job, gpu_type)[-1] - self.idle_w[gpu_type]) <= room_w
-        }
+        least = {t: _choices(one, job, t)[-1] for t, one in predictions.items() if t in self.idle_w}
+        more_w = {t: job.gpus_on(t) * (limit_w - self.idle_w[t]) for t, limit_w in least.items()}
+        found = {t: predictions[t] for t, watts in more_w.items() if watts <= room_w}
+        if more_w and not found:
+            gpu_type = min(more_w, key=more_w.__getitem__)
+            raise JobRefused(
+                f"job {job.job_id}: can never run here: the power budget of {self.watts:,.0f} W leaves less than its "
+                f"{job.gpus_on(gpu_type)} boards of {gpu_type} need at the lowest limit, {least[gpu_type]:.0f} W each; "
+                "raise the budget"
+            )
+        return found
 
     def limit(self, cluster: Cluster, waiting: Waiting, gpu_type: str) -> float | None:
         """The limit of a job that starts now, in watts a board; None where there is no room for any."""
@@ -100,5 +108,5 @@ def _choices(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
     """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
     full = prediction.limits[0] if prediction.limits else prediction
     watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
-    top = max(LEAST_W, min(5 * math.ceil(round(MARGIN * watts / 5, 6)), GPU_TYPES[gpu_type].peak_w))
+    top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
     return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.core.hardware import GPU_TYPES, idle_power_w
-from kilowait.core.jobs import Prediction, Provenance
+from kilowait.core.jobs import Provenance
 from kilowait.core.submission import Program
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.files.columns import HISTORY
@@ -124,7 +124,7 @@ def progress_view(
     """How far a running job is, None before its program starts."""
     if started_s is None:
         return None
-    predicted_s, run_s = predicted(active).runtime_s, max(0.0, now_s - started_s)
+    predicted_s, run_s = active.predicted.runtime_s, max(0.0, now_s - started_s)
     return schemas.ProgressView(
         run_s=run_s,
         predicted_s=predicted_s,
@@ -133,12 +133,6 @@ def progress_view(
         power_w=power_w,
         steps=steps_view(active),
     )
-
-
-def predicted(active: Active) -> Prediction:
-    """What was predicted of a running job before anything was seen of its program."""
-    now = active.predictions[active.gpu_type]
-    return active.whole[active.gpu_type].under(now.limit_w) if active.remaining == 1.0 else now
 
 
 def steps_view(active: Active) -> schemas.StepsView | None:
@@ -155,7 +149,7 @@ def steps_view(active: Active) -> schemas.StepsView | None:
         end_high_s=None if by_now.runtime_high_s is None else active.placed_s + by_now.runtime_high_s,
         runtime_s=by_now.runtime_s,
         energy_kwh=by_now.energy_kwh,
-        ratio=by_now.runtime_s / predicted(active).runtime_s,
+        ratio=by_now.runtime_s / active.predicted.runtime_s,
     )
 
 

@@ -22,7 +22,13 @@ def deploy(settings: SchedulerSettings) -> Any:
     """
     if settings.policy not in POLICIES:
         raise InputError(f"policy {settings.policy!r} is unknown; known: {', '.join(POLICIES)}")
-    POLICIES[settings.policy](**settings.policy_options)
+    rule = POLICIES[settings.policy]
+    if strange := [name for name in settings.policy_options if name not in rule.takes]:
+        known = ", ".join(rule.takes) or "none"
+        raise InputError(
+            f"policy_options: {settings.policy} takes no {strange[0]}; it takes {known}, or name its policy"
+        )
+    rule(**settings.policy_options)
     check_lease(settings.url)
     refuse_open_cluster(ray.get_runtime_context().gcs_address, allowed=settings.allow_open_cluster)
     options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}

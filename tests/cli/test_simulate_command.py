@@ -87,6 +87,14 @@ def test_every_policy_runs_with_the_parameters_that_it_has(jobs, capsys, policy)
     assert result["parameters"] == {name: options[name] for name in has.get(policy, [])}
 
 
+def test_what_another_policy_takes_is_refused_where_none_is_named(jobs, capsys):
+    """Whoever gives a kappa means Value, which was the default once."""
+    assert main(["simulate", "--jobs", str(jobs), "--gpus", "A100=1,A6000=2", "--kappa-relative", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "--kappa-relative is for --policy value, value_aging, value_cvar" in said
+    assert "aged(patient,7d) runs where none is named" in said
+
+
 def test_relative_kappa_takes_the_place_of_kappa(jobs, capsys):
     words = ["simulate", "--jobs", str(jobs), "--gpus", "A100=1,A6000=2", "--policy", "value", "--json"]
     assert main([*words, "--kappa-relative", "0.5"]) == 0

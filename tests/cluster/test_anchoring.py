@@ -4,14 +4,16 @@ import msgspec
 import pytest
 
 from kilowait.cluster.advance import advance, replay
-from kilowait.cluster.events import AttemptFailed, JobPlaced, JobProgressed, JobSubmitted
+from kilowait.cluster.events import AttemptFailed, AttemptFinished, JobPlaced, JobProgressed, JobSubmitted
 from kilowait.core.errors import IllegalEvent
 from kilowait.core.jobs import Job, PowerLimit, Prediction
+from kilowait.policies.simple import simple
+from kilowait.policies.wrappers.limited import Limit, limited
 from tests.cluster.test_cluster import joined, placed
 
 
-def asked(job_id, content_hash="same", time_s=0.0, version="v1", predictions=None):
-    job = Job(job_id=job_id, submit_s=time_s, content_hash=content_hash)
+def asked(job_id, content_hash="same", time_s=0.0, version="v1", predictions=None, user=None):
+    job = Job(job_id=job_id, submit_s=time_s, content_hash=content_hash, user=user)
     said = predictions or {
         t: Prediction(runtime_s=s, energy_kwh=e, probe_version=version)
         for t, (s, e) in {"A": (100, 1), "B": (50, 2)}.items()
@@ -51,6 +53,34 @@ def test_jobs_of_the_same_program_wait_by_it_and_others_do_not():
     assert cluster.waiting["k"].whole["A"].runtime_s == 100
     assert cluster.waiting["other"].predictions["A"].runtime_s == 100
     assert list(ranking) == [("other", "B"), ("other", "A"), ("k", "B"), ("k", "A")]
+
+
+def test_what_a_job_says_of_itself_moves_no_job_of_another_user():
+    """It may say anything, so another's job must not go first or last by it."""
+    cluster = a_cluster(asked("j", user="ada"), asked("k", user="bob"), asked("own", user="ada"), placed("j"))
+    advance(cluster, progressed("j", 300))
+    advance(cluster, asked("later", time_s=11.0, user="bob"))
+    times = {job_id: waiting.predictions["A"].runtime_s for job_id, waiting in cluster.waiting.items()}
+    assert times == {"k": 100, "own": 300, "later": 100}
+
+
+def test_once_it_has_ended_it_counts_what_it_took_and_not_what_it_said():
+    cluster = a_cluster(asked("j"), asked("k"), placed("j"), progressed("j", 12))
+    assert cluster.waiting["k"].predictions["A"].runtime_s == 12
+    advance(cluster, AttemptFinished(time_s=200.0, job_id="j", attempt=1))
+    assert {t: p.runtime_s for t, p in cluster.waiting["k"].predictions.items()} == {"A": 200, "B": 100}
+
+
+def test_no_limit_of_kwh_is_escaped_by_what_a_job_says_of_itself():
+    """What runs and what waits counts with no less than was predicted before anything was said."""
+    policy = limited(simple(), Limit.of("1.5kwh"))
+    cluster = a_cluster(asked("j", user="ada"), asked("k", user="ada"), placed("j"))
+    assert policy(cluster) == []
+    advance(cluster, progressed("j", 12))
+    assert cluster.usage.month_kwh(cluster.active.values(), 10.0) == {"ada": 1}
+    assert policy(cluster) == []
+    advance(cluster, progressed("j", 300, time_s=20.0))
+    assert cluster.usage.month_kwh(cluster.active.values(), 20.0) == {"ada": 3}
 
 
 def test_a_second_look_takes_the_place_of_the_first():

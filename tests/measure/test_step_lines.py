@@ -7,7 +7,7 @@ import pytest
 import kilowait
 from kilowait.core.errors import InputError
 from kilowait.live.pace import positions
-from kilowait.measure.step_clock import StepClock
+from kilowait.measure.step_clock import StepClock, StepFile, read_steps
 from kilowait.measure.step_lines import StepLines
 
 COUNTERS = {
@@ -40,6 +40,9 @@ OTHERS = (
     "started 2026/11/30 at /data/3/4",
     "{'eval_loss': 0.51, 'epoch': 0.32}",
     "step 12/5",
+    "mem [ 7012 / 81559 ] MiB",
+    "9012/10000 correct",
+    "7.1 GB (3/64 GB)",
     "loss 0.5",
     "",
 )
@@ -60,6 +63,30 @@ def test_a_template_of_the_users_own_goes_before_all_patterns():
     assert lines.read("worker 3: done 12 of 50 in epoch 2").levels == ((2, 0), (12, 50))
     assert lines.read("step 3/4") is None
     assert StepLines("(a+)+ * {step}$").read("x (a+)+ ... 7$").levels == ((7, 0),)
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["*{step}*{total}{epoch}{epochs}x", "{step}*{total}*x", "*1*1{step}x", "{step}1{total}1{epoch}1{epochs}x"],
+)
+def test_a_line_that_is_made_for_a_template_costs_next_to_nothing(template):
+    """The guard that reads it is the one that keeps the job's time limit."""
+    lines, began_s = StepLines(template), time.process_time()
+    assert lines.read("1" * 300) is None
+    assert time.process_time() - began_s < 0.1
+
+
+@pytest.mark.parametrize(
+    ("template", "line", "levels"),
+    [
+        ("epoch*{step}/{total}", "epoch 3 loss 0.5 at 7/10", ((7, 10),)),
+        ("* {step} of *{total}", "so far 12 of the 120", ((12, 120),)),
+        ("e{epoch}/{epochs}*b{step}/{total}", "e2/5 bb b7/10", ((2, 5), (7, 10))),
+        ("[{step}]*", "[12]", ((12, 0),)),
+    ],
+)
+def test_a_star_stands_for_as_little_as_it_may(template, line, levels):
+    assert StepLines(template).read(line).levels == levels
 
 
 @pytest.mark.parametrize("template", ["no field", "{step} {step}", "* {step} * *", "{total}"])
@@ -138,3 +165,20 @@ def test_the_own_line_is_printed_under_a_service_and_nowhere_else(runs, total, l
     kilowait.progress(3, total)
     assert capsys.readouterr().out == line
     assert not line or StepLines().read(line.strip()).levels == ((3, total or 0),)
+
+
+def test_a_file_that_cannot_be_written_costs_a_program_nothing(tmp_path):
+    kept = StepFile(tmp_path / "gone" / "steps.json", "", 0.0)
+    kept.write(b"step 1/10\n", 1.0)
+    (tmp_path / "gone").mkdir()
+    kept.write(b"step 2/10\n", 9.0)
+    assert read_steps(tmp_path / "gone" / "steps.json").marks[-1][2] == 2
+
+
+def test_epochs_that_begin_anew_with_each_fold_are_no_rounds_of_themselves():
+    clock = StepClock()
+    for at_s in range(30):
+        clock.write(f"epoch {at_s % 10 + 1}/10\n".encode(), float(at_s + 1))
+    marks, total = positions(clock.record())
+    assert (marks[-1][1], total) == (30, None)  # nobody says how many folds there are
+    assert positions(clock.record(), known=50)[1] == 50

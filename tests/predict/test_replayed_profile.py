@@ -1,7 +1,9 @@
 """Profiles of made-up steps whose times one can work out in one's head: rebuilt, told apart, and changed."""
 
 import gzip
+import io
 import json
+import tarfile
 
 import pytest
 
@@ -166,6 +168,9 @@ def test_boards_are_known_by_the_names_of_their_drivers():
         ("[]", "a trace is an object"),
         ('{"traceEvents": []}', "it has no event of a GPU"),
         ('{"schema": "1.1.0-chakra.0.0.4", "nodes": []}', "has no times"),
+        ('{"traceEvents": null}', "not as PyTorch's profiler writes it"),
+        ('{"traceEvents": [0]}', "not as PyTorch's profiler writes it"),
+        ("[" * 200_000, "it is no JSON"),
     ],
 )
 def test_what_is_no_profile_is_refused_with_a_remedy(text, said, tmp_path):
@@ -173,6 +178,63 @@ def test_what_is_no_profile_is_refused_with_a_remedy(text, said, tmp_path):
     path.write_text(text)
     with pytest.raises(InputError, match=said):
         read_traces(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("ts", None), ("ts", float("nan")), ("dur", float("inf")), ("dur", -5), ("args", None), ("name", KeyError)],
+)
+def test_a_kernel_that_is_not_as_the_profiler_writes_it_is_named(key, value):
+    trace = on_the_device()
+    if value is KeyError:
+        del trace.events[1][key]
+    else:
+        trace.events[1][key] = value
+    with pytest.raises(InputError, match=r"t: it is not as PyTorch's profiler writes it"):
+        trace_of(trace.json(), "t")
+
+
+def test_a_step_in_which_nothing_was_called_is_refused():
+    trace = on_the_device()
+    trace.add("ProfilerStep#9", "user_annotation", 1e6, 100)
+    for look in (rebuilt, lambda found: graph_of(found, 4)):
+        with pytest.raises(InputError, match="no call of its main thread"):
+            look(trace_of(trace.json(), "t"))
+
+
+def archive(path, **texts):
+    with tarfile.open(path, "w:gz") as file:
+        for name, text in texts.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            file.addfile(member, io.BytesIO(text))
+    return path
+
+
+def test_traces_of_ranks_with_one_name_are_told_apart_and_packed_ones_are_read(tmp_path):
+    text = json.dumps(on_the_device().json()).encode()
+    path = archive(tmp_path / "ranks.tar.gz", **{"0/t.json": text, "1/t.json": text, "2.json.gz": gzip.compress(text)})
+    assert list(read_traces(path)) == ["0/t.json", "1/t.json", "2.json.gz"]
+    with pytest.raises(InputError, match=r"no \.json"):
+        read_traces(archive(tmp_path / "none.tgz", readme=b"x"))
+
+
+@pytest.mark.parametrize("name", ["t.json.gz", "t.tar.gz", "t.tar"])
+@pytest.mark.parametrize("packed", [b"", b"{}", gzip.compress(b"{}" * 99)[:-9], gzip.compress(b"x")[:10] + b"\xff" * 9])
+def test_what_cannot_be_unpacked_is_refused(name, packed, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(packed)
+    with pytest.raises(InputError):
+        read_traces(path)
+
+
+def test_more_than_fits_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("kilowait.predict.profiled.kineto.MOST_BYTES", 1000)
+    path = tmp_path / "t.json.gz"
+    path.write_bytes(gzip.compress(b" " * 10_000_000))
+    for bomb in (path, archive(tmp_path / "t.tar.gz", **{"t.json": b" " * 10_000})):
+        with pytest.raises(InputError, match="more than 1,000 bytes unpacked"):
+            read_traces(bomb)
 
 
 def test_the_command_says_what_it_found_and_what_is_unproven(tmp_path, capsys):
@@ -186,3 +248,5 @@ def test_the_command_says_what_it_found_and_what_is_unproven(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)["trace.json.gz"]
     assert found["elsewhere_ms"]["as asked"] == pytest.approx(found["one_step_ms"] + 2.0, rel=0.01)
     assert main(["replay", str(path), "--device", "no such"]) == 2
+    with pytest.raises(SystemExit):
+        main(["replay", str(path), "--gpus", "-4"])

@@ -71,6 +71,11 @@ def test_one_rank_that_failed_or_was_lost_speaks_for_the_gang():
     [
         (SchedulerSettings(url="x.db", policy="best"), InputError, "policy 'best' is unknown; known: simple"),
         (SchedulerSettings(url="x.db", policy="value", policy_options={"kappa": -1}), InputError, "kappa must be"),
+        (
+            SchedulerSettings(url="x.db", policy_options={"kappa_relative": 1.0}),
+            InputError,
+            r"policy_options: aged\(patient,7d\) takes no kappa_relative; it takes wait_s_per_kwh",
+        ),
         (SchedulerSettings(url="/no/such/folder/x.db"), StoreError, "unable to open"),
     ],
 )

@@ -70,7 +70,17 @@ def test_a_type_that_could_never_be_powered_is_not_used():
     inventory = {"A100": 4, "A6000": 4}
     (placement,) = run([job("a", both, gpus=4)], 1100, inventory).placements
     assert placement.gpu_type == "A6000"
-    assert "a" in run([job("a", {"A100": both["A100"]}, gpus=4)], 1100, inventory).refused
+    refused = run([job("a", {"A100": both["A100"]}, gpus=4)], 1100, inventory).refused
+    assert refused["a"] == (
+        "job a: can never run here: the power budget of 1,100 W leaves less than its 4 boards of A100 need at the "
+        "lowest limit, 280 W each; raise the budget"
+    )
+
+
+def test_a_board_counts_with_no_more_than_its_own_limit():
+    """That of a T4 is below the lowest limit that larger boards take."""
+    (placement,) = run([job("a", {"T4": at_watts(60, curve=False)})], 85, {"T4": 1}).placements
+    assert (placement.limit_w, placement.runtime_s) == (GPU_TYPES["T4"].peak_w, HOUR_S)
 
 
 @pytest.mark.parametrize(

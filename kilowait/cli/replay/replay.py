@@ -40,18 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str] = ()) ->
     )
     parser.add_argument("--clock", type=_positive, default=1.0, metavar="F", help="of the recorded clock, as 0.8")
     parser.add_argument("--batch", type=_positive, default=1.0, metavar="F", help="of the recorded batch, as 2")
-    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs in place of as many as recorded")
+    parser.add_argument("--gpus", type=_count, default=0, metavar="N", help="GPUs in place of as many as recorded")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_gpu_file_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; raises InputError for a file that is no such trace, and an unknown type."""
-    try:
-        traces = read_traces(args.trace)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{args.trace}: it cannot be read: {error}") from error
-    found = {name: replayed(trace, args) for name, trace in traces.items()}
+    found = {name: replayed(trace, args) for name, trace in read_traces(args.trace).items()}
     sys.stdout.write(
         json.dumps(found, indent=1) + "\n" if args.json else "".join(_text(n, f) for n, f in found.items())
     )
@@ -113,6 +109,12 @@ def _text(name: str, found: dict[str, Any]) -> str:
     lines += [f"  {on}: {ms:.2f} ms (modelled)" for on, ms in found["elsewhere_ms"].items()]
     lines += [f"  {found['note']}"] if found["note"] else []
     return "\n".join(lines) + "\n"
+
+
+def _count(text: str) -> int:
+    if not 0 < (number := int(text)) < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number of GPUs, got {text}")
+    return number
 
 
 def _positive(text: str) -> float:

@@ -59,6 +59,7 @@ class Usage:
     def month_kwh(self, running: Iterable[Active], now_s: float) -> Mapping[str | None, float]:
         """The kWh of each user's attempts of the last month; running ones count as predicted, or more if they overrun.
 
+        What a running job says of itself may add to that and takes nothing away: it may say anything.
         From now on there is a decision whenever an attempt is forgotten.
         """
         self._forget(now_s)
@@ -67,7 +68,8 @@ class Usage:
             used[user] = used.get(user, 0.0) + kwh
         for active in running:
             seconds = max(active.predictions[active.gpu_type].runtime_s, now_s - active.placed_s)
-            used[active.job.user] = used.get(active.job.user, 0.0) + _kwh_a_second(active) * seconds
+            kwh = max(_kwh_a_second(active) * seconds, active.predicted.energy_kwh)
+            used[active.job.user] = used.get(active.job.user, 0.0) + kwh
         return used
 
     def next_freed_s(self, now_s: float) -> float:

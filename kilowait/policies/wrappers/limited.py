@@ -126,7 +126,8 @@ class _Account:
 
     def _needs(self, waiting: Waiting, gpu_type: str) -> float:
         if self.limit.counted == "kwh":
-            return waiting.predictions[gpu_type].energy_kwh
+            seen, told = waiting.predictions[gpu_type], waiting.whole[gpu_type]
+            return max(seen.energy_kwh, told.energy_kwh if waiting.remaining == 1.0 else 0.0)
         return waiting.job.milli_on(gpu_type) / WHOLE
 
 

@@ -81,7 +81,10 @@ class PowerModel:
     def limits(
         self, whole: Prediction, board: Specification, watts: float, arithmetic: float
     ) -> tuple[PowerLimit, ...]:
-        """The curve of a program that takes `whole` and draws `watts` a board, from no limit down, as far as known."""
+        """The curve of a program that takes `whole` and draws `watts` a board, from no limit down, as far as known.
+
+        The curve is read at another draw than this one (`expected_w`), so watts are held to the limit by themselves.
+        """
         curve, found = self.curves.get(board.name, self.pooled), [full_power(whole, board.peak_w)]
         floor = floor_w(GPU_TYPES[board.name], board.idle_w, board.peak_w)
         full_w = curve.expected_w(watts, board.peak_w)
@@ -94,7 +97,7 @@ class PowerModel:
                 PowerLimit(
                     limit_w=limit_w,
                     runtime_s=whole.runtime_s * slowdown,
-                    energy_kwh=whole.energy_kwh * slowdown * min(drawn_w / full_w, 1.0),
+                    energy_kwh=whole.energy_kwh * slowdown * min(drawn_w / full_w, limit_w / watts, 1.0),
                 )
             )
         return tuple(found)

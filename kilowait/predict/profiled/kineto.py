@@ -6,13 +6,15 @@ lies between is work of the host. A task of the device belongs to the call with 
 
 import gzip
 import json
+import math
 import re
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kilowait.core.errors import InputError
 
@@ -21,6 +23,7 @@ FILLING_WARPS = 128.0
 MOST_BYTES = 2 << 30
 STEP = "ProfilerStep#"
 _WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "hipStreamSynchronize")
+_RUNTIME = ("cuda_runtime", "cuda_driver")
 _COMMUNICATION = re.compile(r"nccl|rccl|all_?reduce|all_?gather|reduce_?scatter|all_?to_?all", re.I)
 _BOUNDARIES = ("Optimizer.zero_grad", "Optimizer.step")
 
@@ -72,21 +75,35 @@ class KinetoTrace:
 def read_traces(path: Path) -> dict[str, KinetoTrace]:
     """By name, the traces in a file: JSON, the same packed, or an archive of several.
 
-    Raises InputError for what is no trace, or has no step in it.
+    Raises InputError for what is no trace, or has no step in it, and for one of more than `MOST_BYTES` unpacked.
     """
-    if path.name.endswith((".tar.gz", ".tgz", ".tar")):
-        with tarfile.open(path) as archive:
-            members = [member for member in archive if member.isfile() and member.name.endswith(".json")]
-            texts = {member.name: archive.extractfile(member) for member in members if member.size < MOST_BYTES}
-            return {Path(name).name: trace_of(_json(file.read(), name), name) for name, file in texts.items() if file}
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        return {path.name: trace_of(_json(file.read(MOST_BYTES), path.name), path.name)}
+    try:
+        if path.name.endswith((".tar.gz", ".tgz", ".tar")):
+            return _archived(path)
+        with path.open("rb") as file:
+            return {path.name: trace_of(_json(file, path.name), path.name)}
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise InputError(f"{path}: it cannot be read: {error}") from error
 
 
-def _json(data: bytes, name: str) -> Mapping[str, Any]:
+def _archived(path: Path) -> dict[str, KinetoTrace]:
+    traces = dict[str, KinetoTrace]()
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.name.endswith((".json", ".json.gz")) and (file := archive.extractfile(member)) is not None:
+                traces[member.name] = trace_of(_json(file, member.name), member.name)
+    if not traces:
+        raise InputError(f"{path}: there is no .json and no .json.gz in it; pack the traces themselves")
+    return traces
+
+
+def _json(packed: IO[bytes], name: str) -> Mapping[str, Any]:
+    file = gzip.GzipFile(fileobj=packed) if name.endswith(".gz") else packed
+    if len(data := file.read(MOST_BYTES + 1)) > MOST_BYTES:
+        raise InputError(f"{name}: it has more than {MOST_BYTES:,} bytes unpacked; profile fewer steps")
     try:
         found = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: it is no JSON: {error}; give a trace as torch.profiler exports it") from error
     if not isinstance(found, dict):
         raise InputError(f"{name}: a trace is an object with traceEvents, got a {type(found).__name__}")
@@ -94,9 +111,18 @@ def _json(data: bytes, name: str) -> Mapping[str, Any]:
 
 
 def trace_of(trace: Mapping[str, Any], name: str) -> KinetoTrace:
-    """The trace; raises InputError where it has no events of a device, or no steps."""
+    """The trace; raises InputError for one without events of a device or steps, and not as the profiler writes it."""
     if "nodes" in trace:
         raise InputError(f"{name}: an execution trace has no times; kilowait replay needs the Kineto trace beside it")
+    try:
+        return _parsed(trace, name)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise InputError(
+            f"{name}: it is not as PyTorch's profiler writes it: {error!r}; give the trace as it was exported"
+        ) from error
+
+
+def _parsed(trace: Mapping[str, Any], name: str) -> KinetoTrace:
     events = [event for event in trace.get("traceEvents", ()) if event.get("ph") == "X" and "dur" in event]
     tasks = sorted(filter(None, map(_task, events)), key=lambda task: task.start_us)
     if not tasks:
@@ -106,26 +132,38 @@ def trace_of(trace: Mapping[str, Any], name: str) -> KinetoTrace:
         raise InputError(f"{name}: no step is marked in it; call profiler.step() after each")
     devices = {device.get("id"): str(device.get("name", "")) for device in trace.get("deviceProperties", ())}
     ids = [event["pid"] for event in events if event.get("cat") == "kernel"]
+    world = int(trace.get("distributedInfo", {}).get("world_size", 1))
+    if world < 1:
+        raise ValueError(f"a world of {world}")
     return KinetoTrace(
         device=devices.get(ids[0] if ids else 0, ""),
         calls=tuple(_calls(events)),
         tasks=tuple(tasks),
         steps=tuple(steps),
-        world=int(trace.get("distributedInfo", {}).get("world_size", 1)),
+        world=world,
     )
+
+
+def _span(event: Mapping[str, Any]) -> tuple[float, float]:
+    """When an event begins and ends; raises ValueError for times that cannot be."""
+    start, took = float(event["ts"]), float(event["dur"])
+    if not (math.isfinite(start) and 0 <= took < math.inf):
+        raise ValueError(f"{event.get('name')!r} begins at {start} and takes {took}")
+    return start, start + took
 
 
 def _task(event: Mapping[str, Any]) -> DeviceTask | None:
     category, name, args = event.get("cat"), str(event["name"]), event.get("args", {})
     if category not in ("kernel", "gpu_memcpy", "gpu_memset"):
         return None
+    start_us, end_us = _span(event)
     kind = "copy" if category != "kernel" else "communication" if _COMMUNICATION.search(name) else "compute"
     return DeviceTask(
         stream=int(args.get("stream", event.get("tid", 0))),
         name=name,
         kind=kind,
-        start_us=float(event["ts"]),
-        end_us=float(event["ts"]) + float(event["dur"]),
+        start_us=start_us,
+        end_us=end_us,
         correlation=int(args.get("correlation", 0)),
         blocking="Pageable" in name,
         fills=kind == "compute" and float(args.get("warps per SM", 0.0)) >= FILLING_WARPS,
@@ -135,16 +173,15 @@ def _task(event: Mapping[str, Any]) -> DeviceTask | None:
 def _calls(events: Iterable[Mapping[str, Any]]) -> list[HostCall]:
     """Runtime calls, and the ends of the outermost operators of each thread, by start."""
     calls, until = list[HostCall](), dict[int, float]()
-    for event in sorted(events, key=lambda event: (event["ts"], -event["dur"])):
-        start, end, thread = float(event["ts"]), float(event["ts"]) + float(event["dur"]), event.get("tid")
-        if not isinstance(thread, int):
-            continue
-        if event.get("cat") in ("cuda_runtime", "cuda_driver"):
+    own = [event for event in events if event.get("cat") in (*_RUNTIME, "cpu_op") and isinstance(event.get("tid"), int)]
+    for event in sorted(own, key=lambda event: (float(event["ts"]), -float(event["dur"]))):
+        (start, end), thread = _span(event), event["tid"]
+        if event["cat"] in _RUNTIME:
             number = int(event.get("args", {}).get("correlation", 0))
             calls.append(
                 HostCall(thread=thread, name=str(event["name"]), start_us=start, end_us=end, correlation=number)
             )
-        elif event.get("cat") == "cpu_op" and start >= until.get(thread, 0.0):
+        elif start >= until.get(thread, 0.0):
             until[thread] = end
             calls += [HostCall(thread=thread, name="", start_us=at, end_us=at) for at in (start, end)]
     return sorted(calls, key=lambda call: (call.start_us, call.end_us))
@@ -153,7 +190,7 @@ def _calls(events: Iterable[Mapping[str, Any]]) -> list[HostCall]:
 def _steps(events: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
     """As the profiler marked them, else from one mark of an optimizer to the next."""
     marks = [event for event in events if event.get("cat") in ("user_annotation", "python_function", "cpu_op")]
-    spans = [(float(m["ts"]), float(m["ts"]) + float(m["dur"])) for m in marks if str(m["name"]).startswith(STEP)]
+    spans = {_span(mark) for mark in marks if str(mark["name"]).startswith(STEP)}
     if spans:
         return sorted(spans)
     for boundary in _BOUNDARIES:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from kilowait.predict.profiled.kineto import KinetoTrace
 from kilowait.predict.profiled.simulated_step import PlayedSteps, play
-from kilowait.predict.profiled.step_graph import NONE, StepGraph, graph_of, with_waits_of
+from kilowait.predict.profiled.step_graph import NONE, StepGraph, first_calls, graph_of, with_waits_of
 
 KINDS = ("compute", "communication", "copy")
 SHARES = (*KINDS, "launch", "idle")
@@ -59,13 +59,11 @@ def durations(graph: StepGraph, played: PlayedSteps) -> tuple[float, ...]:
 
 def recorded_us(trace: KinetoTrace) -> tuple[float, ...]:
     """As `durations`, as it was recorded."""
-    graph_calls = [call for call in trace.calls if trace.steps[0][0] <= call.start_us < trace.steps[-1][1]]
-    main = graph_calls[0].thread
-    own = [call for call in graph_calls if call.thread == main]
-    if len(trace.steps) == 1:
-        return (max(call.end_us for call in own) - own[0].start_us,)
-    begins = [next(call.start_us for call in own if call.start_us >= start) for start, _ in trace.steps]
-    return tuple(b - a for a, b in pairwise(begins))
+    calls = [call for call in trace.calls if trace.steps[0][0] <= call.start_us < trace.steps[-1][1]]
+    begins = [calls[n] for n in first_calls(trace, calls, 0, len(trace.steps))]
+    if len(begins) == 1:
+        return (max(call.end_us for call in calls if call.thread == begins[0].thread) - begins[0].start_us,)
+    return tuple(b.start_us - a.start_us for a, b in pairwise(begins))
 
 
 def shares(graph: StepGraph, played: PlayedSteps) -> dict[str, float]:

@@ -9,7 +9,8 @@ with the task that it waits for; one that puts a task behind `QUEUE` others wait
 """
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
@@ -82,8 +83,6 @@ def graph_of(trace: KinetoTrace, first: int, steps: int = 1) -> StepGraph:
     """The graph of `steps` steps from number `first` on."""
     start_us, end_us = trace.steps[first][0], trace.steps[first + steps - 1][1]
     calls = [call for call in trace.calls if start_us <= call.start_us < end_us]
-    if not any(call.thread == main_thread(trace) for call in calls):
-        raise InputError("a step has no call of its main thread; profile whole steps, with profiler.step() after each")
     by_number: dict[int, list[DeviceTask]] = {}
     for task in trace.tasks:
         by_number.setdefault(task.correlation, []).append(task)
@@ -100,24 +99,28 @@ def graph_of(trace: KinetoTrace, first: int, steps: int = 1) -> StepGraph:
         launch_us=5.0,
         next_us=1.0,
         return_us=5.0,
-        begins=tuple(_begins(trace, calls, first, steps)),
+        begins=tuple(first_calls(trace, calls, first, steps)),
         backlog_us=_backlog(trace, calls, start_us),
     )
     _measure(graph, calls, [task for _, task in started], [call for call, _ in started])
     return graph
 
 
-def main_thread(trace: KinetoTrace) -> int:
-    """The thread that makes the first call of the first step."""
-    start_us = trace.steps[0][0]
-    return next((call.thread for call in trace.calls if call.start_us >= start_us), NONE)
+def first_calls(trace: KinetoTrace, calls: Sequence[HostCall], first: int, steps: int) -> list[int]:
+    """The first of `calls` of the main thread in each step; raises InputError for a step without one.
 
-
-def _begins(trace: KinetoTrace, calls: Sequence[HostCall], first: int, steps: int) -> Iterator[int]:
-    """The first call of the main thread in each step."""
-    main = main_thread(trace)
+    The main thread is the one that makes the first call of the first step of all.
+    """
+    main = next((call.thread for call in trace.calls if call.start_us >= trace.steps[0][0]), NONE)
+    own, found = [n for n, call in enumerate(calls) if call.thread == main], list[int]()
     for start_us, _ in trace.steps[first : first + steps]:
-        yield next(n for n, call in enumerate(calls) if call.thread == main and call.start_us >= start_us)
+        place = bisect_left(own, start_us, key=lambda n: calls[n].start_us)
+        if place == len(own) or own[place] in found[-1:]:
+            raise InputError(
+                "a step has no call of its main thread; profile whole steps, with profiler.step() after each"
+            )
+        found.append(own[place])
+    return found
 
 
 def _backlog(trace: KinetoTrace, calls: Sequence[HostCall], start_us: float) -> dict[int, float]:

@@ -60,6 +60,7 @@ def test_a_lower_limit_is_never_faster_and_draws_never_more(watts, arithmetic, n
     assert seconds == sorted(seconds)
     for limit in limits:
         assert limit.energy_kwh / limit.runtime_s <= whole.energy_kwh / whole.runtime_s + 1e-12
+        assert limit.energy_kwh * 3.6e6 / limit.runtime_s <= limit.limit_w * (1 + 1e-9)  # no board passes its limit
 
 
 def test_energy_is_less_certain_the_more_its_errors_go_with_those_of_time():
