@@ -54,6 +54,12 @@ def test_what_a_real_sacct_wrote_is_joined(ledger, capsys):
     }
 
 
+@pytest.mark.parametrize(("written_j", "energy_j"), [("7200", 7200.0), ("0", None), ("", None), (str(2**64 - 2), None)])
+def test_an_energy_that_slurm_does_not_have_is_none(written_j, energy_j):
+    text = HEAD + line("1", "x", 60).replace("|0|x", f"|{written_j}|x")
+    assert [job.energy_j for job in read_accounting(text, UTC)] == [energy_j]
+
+
 def test_times_are_read_in_their_zone_and_multi_line_fields_whole():
     jobs = {job.job_id: job for job in read_accounting(RECORDED.read_text(), UTC)}
     assert jobs["1"].end_s == datetime(2026, 11, 30, 3, 30, 55, tzinfo=UTC).timestamp()

@@ -20,6 +20,8 @@ COLUMNS = (
 NEEDED = ("JobID", "State", "ElapsedRaw", "End", "AllocTRES", "Comment")
 _RECORD = re.compile(r"\d+(?:_(?:\d+|\[[^\]]*\]))?(?:\+\d+)?(?:\.\w+)?(?:\+\d+)?\|")
 _GPU = re.compile(r"gres/gpu(?::([^=,]+))?=(\d+)")
+_NO_VALUE = 2**64 - 3
+"""From here on 64 bits are Slurm's signs for a number that it does not have."""
 _FREE = ("Comment", "JobName", "SubmitLine", "WorkDir", "AdminComment", "SystemComment", "Reason")
 """Columns of free text: what is too much in a line belongs to one of them."""
 
@@ -107,7 +109,7 @@ def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
         elapsed_s=float(row["ElapsedRaw"]) if row["ElapsedRaw"].isdigit() else 0.0,
         limit_s=60.0 * int(limit) if limit.isdigit() else None,
         gpus=_gpus(row["AllocTRES"]),
-        energy_j=float(energy) if energy.isdigit() and int(energy) > 0 else None,
+        energy_j=float(energy) if energy.isdigit() and 0 < int(energy) < _NO_VALUE else None,
         comment=row["Comment"],
         part=_part(job_id),
     )
