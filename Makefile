@@ -27,9 +27,10 @@ demo: $(READY) ## the main job end to end on this machine: out/demo/report.html
 quick: $(READY) ## the tests that need neither Ray nor PyTorch nor patience
 	$(BIN)/python -m pytest --numprocesses 2 -m 'not ray and not torch and not slow' --hypothesis-profile quick
 
-# A file's tests stay in one process: they share clusters and language models.
+# A file's tests stay in one process: they share clusters and language models. Three keep two cores busy, since much of
+# what they do is to wait for processes that start.
 test: $(READY) ## the whole suite
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 lint: $(READY) ## style, types and the layers
 	$(BIN)/ruff check .

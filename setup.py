@@ -7,7 +7,13 @@ The folders pipelines, serve and tuning are installed as kilowait.pipelines, kil
 from setuptools import find_packages, setup
 
 SHELLS = ("pipelines", "serve", "tuning")
-DATA = ("kilowait.data.cpu", "kilowait.data.cpu_composites", "kilowait.data.steps", "kilowait.data.power")
+DATA = (
+    "kilowait.data.cpu",
+    "kilowait.data.cpu_composites",
+    "kilowait.data.steps",
+    "kilowait.data.power",
+    "kilowait.data.progress",
+)
 
 shells = [f"kilowait.{name}" for shell in SHELLS for name in find_packages(include=[shell, f"{shell}.*"])]
 setup(packages=[*find_packages(include=["kilowait", "kilowait.*"]), *shells, *DATA])

@@ -2,10 +2,11 @@
 --
 -- Put it beside slurm.conf as cli_filter.lua, with CliFilterPlugins=lua in slurm.conf on the hosts where jobs are
 -- submitted. It asks kilowait's service with curl, for at most LIMIT_S seconds; whatever goes wrong, the job is submitted
--- as it is, and nothing is said. What a user set is never changed.
+-- as it is, and nothing is said. What a user set is never changed, and no limit is longer than the partition allows.
 --
--- It follows plain scripts alone: one line that starts `python FILE.py ARGUMENTS`, and no loop. `kilowait sbatch` does
--- more: it follows launchers and modules, chooses a type, and says what it did.
+-- It follows plain scripts alone, of jobs that ask for GPUs: one line that starts `python FILE.py ARGUMENTS`, and beside
+-- it only lines that take no time (BRIEF). `kilowait sbatch` does more: it follows launchers and modules, chooses a type,
+-- and says what it did.
 
 local URL = os.getenv("KILOWAIT_URL") or "http://127.0.0.1:8000"
 local TOKEN = os.getenv("KILOWAIT_TOKEN") or ""
@@ -13,6 +14,12 @@ local TYPES = { a100 = "A100", a6000 = "A6000" } -- the site's words for GPU typ
 local LIMIT_S = 0.8
 local MARGIN_S = 300 -- for what is not predicted: starting Python and CUDA, copying data
 local LARGEST = 1000000 -- bytes of a script or program that are sent
+
+local BRIEF = { -- lines beside the program's; a script with any other is left alone, since it may take hours
+  "^$", "^#", "^module%s", "^ml%s", "^source%s", "^%.%s", "^conda%s+activate%s", "^export%s", "^[%a_][%w_]*=", "^set%s",
+  "^echo$", "^echo%s", "^ulimit%s", "^date$", "^hostname$", "^nvidia%-smi$", "^mkdir%s", "^umask%s", "^exit$", "^wait$",
+  "^cd%s+%.$", '^cd%s+"?%${?SLURM_SUBMIT_DIR}?"?$',
+}
 
 local function read(path)
   local file = io.open(path, "r")
@@ -36,24 +43,33 @@ local function list(words)
   return "[" .. table.concat(parts, ",") .. "]"
 end
 
+local function brief(line)
+  if line:sub(1, 1) ~= "#" and line:match("[;&|`\\]") or line:match("%$%(") then return false end
+  for _, pattern in ipairs(BRIEF) do
+    if line:match(pattern) then return true end
+  end
+  return false
+end
+
 -- The path of the one program that a script starts, and its arguments; nil where it is not as plain as that.
 local function program(script, arguments)
   local path, rest, starts = nil, nil, 0
   for line in (script .. "\n"):gmatch("(.-)\n") do
     local code = line:match("^%s*(.-)%s*$")
-    if code:match("^for%s") or code:match("^while%s") or code:match("torchrun") or code:match("accelerate") then
-      return nil
-    end
     local found, after = code:match("^python[%d.]*%s+([%w_./-]+%.py)%s*(.*)$")
     if found == nil then found, after = code:match("^srun%s+python[%d.]*%s+([%w_./-]+%.py)%s*(.*)$") end
-    if found ~= nil then path, rest, starts = found, after, starts + 1 end
+    if found ~= nil then
+      path, rest, starts = found, after, starts + 1
+    elseif not brief(code) then
+      return nil
+    end
   end
   if starts ~= 1 then return nil end
   local words = {}
   for word in rest:gmatch("%S+") do
     if word == '"$@"' or word == "$@" then
       for _, argument in ipairs(arguments) do words[#words + 1] = argument end
-    elseif word:match("[$\"'`|;&<>*?]") then
+    elseif word:match("[$\"'`|;&<>*?#~!(){}\\]") then
       return nil
     else
       words[#words + 1] = word
@@ -81,15 +97,53 @@ local function ask(body)
   return answer
 end
 
--- The types that the job may get, in kilowait's words.
+-- Everything by which GPUs were asked for, "" where there is nothing or none.
+local function asked(options)
+  local parts = {}
+  for _, name in ipairs({ "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket" }) do
+    if options[name] ~= nil and options[name] ~= "" then parts[#parts + 1] = options[name] end
+  end
+  parts[#parts + 1] = (options["gres"] or ""):match("gpu[^,]*")
+  local text = table.concat(parts, ",")
+  return (text == "0" or text:match("gpu:0$")) and "" or text
+end
+
+-- The types that the job may get, in kilowait's words; nil where it names one that is not in TYPES.
 local function types_of(options)
-  local asked = (options["gpus"] or "") .. "," .. (options["gres"] or "") .. "," .. (options["gpus-per-node"] or "")
-  local named, all = {}, {}
+  local text, named, all = asked(options), {}, {}
   for word, name in pairs(TYPES) do
     all[#all + 1] = name
-    if asked:find(word, 1, true) then named[#named + 1] = name end
+    if text:find(word, 1, true) then named[#named + 1] = name end
   end
-  return #named > 0 and named or all
+  if #named > 0 then return named end
+  return not text:gsub("gpu", ""):match("%a") and all or nil
+end
+
+-- sinfo, which runs while the service is asked.
+local function partitions()
+  return io.popen("timeout " .. LIMIT_S .. " sinfo --noheader --format='%P|%l' 2>/dev/null", "r")
+end
+
+-- The minutes of `infinite`, `1-12:30:00`, `2:00:00` or `30:00`; nil for what is none of them.
+local function minutes_of(text)
+  if text == "infinite" then return math.huge end
+  local days, clock = text:match("^(%d+)-(.*)$")
+  local hours, minutes = (clock or text):match("^(%d+):(%d+):%d+$")
+  if hours == nil then hours, minutes = 0, text:match("^(%d+):%d+$") end
+  return minutes and tonumber(days or 0) * 1440 + tonumber(hours) * 60 + tonumber(minutes)
+end
+
+-- The most minutes that the partitions of the job allow, nil where sinfo does not say.
+local function most_minutes(options, answer)
+  local named, most = "," .. (options["partition"] or "") .. ",", nil
+  for name, star, limit in answer:gmatch("([^\n|*]+)(%*?)|([^\n]*)") do
+    if named:find("," .. name .. ",", 1, true) or (named == ",," and star == "*") then
+      local minutes = minutes_of(limit)
+      if minutes == nil then return nil end
+      most = math.max(most or 0, minutes)
+    end
+  end
+  return most
 end
 
 -- How many GPUs were asked for in one of the plain ways, nil where that is left to the program.
@@ -99,6 +153,8 @@ local function gpus_of(options)
 end
 
 local function advise(options)
+  local types = types_of(options)
+  if types == nil or asked(options) == "" then return end
   local argv = options["argv"] or {}
   local script = argv[1] and read(argv[1])
   if script == nil then return end
@@ -107,12 +163,15 @@ local function advise(options)
   local path, words = program(script, arguments)
   local source = path and read(path)
   if source == nil then return end
+  local limits = partitions()
   local answer = ask('{"source":' .. quoted(source) .. ',"name":' .. quoted(path:match("[^/]+$")) ..
-    ',"arguments":' .. list(words) .. ',"gpu_types":' .. list(types_of(options)) ..
+    ',"arguments":' .. list(words) .. ',"gpu_types":' .. list(types) ..
     (gpus_of(options) and ',"gpus":' .. gpus_of(options) or "") .. "}")
+  local most = limits and most_minutes(options, limits:read("*a"))
+  if limits then limits:close() end
   local hash = answer:match('"content_hash":"(%x+)"')
   local longest, parts = 0, {}
-  for _, name in ipairs(types_of(options)) do
+  for _, name in ipairs(types) do
     local row = answer:match('"' .. name:gsub("%p", "%%%0") .. '":(%b{})') or ""
     local expected, low, high = row:match('"runtime_s":([%d.e+]+)'), row:match('"runtime_low_s":([%d.e+]+)'),
       row:match('"runtime_high_s":([%d.e+]+)')
@@ -120,9 +179,10 @@ local function advise(options)
     longest = math.max(longest, tonumber(high))
     parts[#parts + 1] = name .. "=" .. expected .. "," .. low .. "," .. high
   end
-  if hash == nil or longest == 0 then return end
+  if hash == nil or longest == 0 or most == nil then return end
   local gpus = gpus_of(options) or tonumber(answer:match('"asks_for":{"gpus":(%d+)')) or 1
-  return math.ceil((longest + MARGIN_S) / 60), "kilowait:" .. hash:sub(1, 16) .. ";gpus=" .. gpus .. ";" .. table.concat(parts, ";")
+  local minutes = math.min(math.ceil((longest + MARGIN_S) / 60), most)
+  return minutes, "kilowait:" .. hash:sub(1, 16) .. ";gpus=" .. gpus .. ";" .. table.concat(parts, ";")
 end
 
 -- An unset limit is nil, or the largest number of minutes that there is.

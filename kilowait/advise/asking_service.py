@@ -14,6 +14,8 @@ from kilowait.program.text import texts
 
 PATIENCE_S = 5.0
 """How long a busy service is asked again."""
+ANSWER_S = 20.0
+"""How long its answer is waited for: about as long as this process would take by itself."""
 _ENDS = ("runtime_s", "runtime_low_s", "runtime_high_s", "energy_kwh", "energy_low_kwh", "energy_high_kwh")
 
 
@@ -39,7 +41,7 @@ def advice_by_service(question: AdviceQuestion, url: str, token: str | None) -> 
         "gpus": request.gpus,
         "gpu_types": list(question.gpu_types),
     }
-    answer = Client(url, token, patience_s=PATIENCE_S).ask("POST", "/v1/predict", json=asked)
+    answer = Client(url, token, patience_s=PATIENCE_S, answer_s=ANSWER_S).ask("POST", "/v1/predict", json=asked)
     return Advice(
         program=reading.name,
         content_hash=answer["content_hash"],

@@ -14,7 +14,7 @@ from kilowait.core.hardware import canonical, is_known
 
 PREFIX = "kilowait:"
 MOST_TYPES = 8
-_FORM = re.compile(rf"{PREFIX}([0-9a-f]{{16}})((?:;[^;=\n|]+=[0-9.,e+]*)*)")
+_FORM = re.compile(rf"{PREFIX}([0-9a-f]{{16}})((?:;[^;=\n|]+=[0-9.,e+-]*)*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

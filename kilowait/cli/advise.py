@@ -14,7 +14,7 @@ from kilowait.advise.slurm.partitions import ask_partitions
 from kilowait.advise.slurm.queue_cluster import QueueCluster, queue_cluster
 from kilowait.advise.slurm.queue_outlook import LimitRisk, NewJob, expected_waits, limit_risks, new_job_waits
 from kilowait.advise.slurm.slurm_queue import SlurmJob, ask_queue
-from kilowait.advise.slurm.slurm_time import seconds_of, written_time
+from kilowait.advise.slurm.slurm_time import local_time, seconds_of, written_time
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
 
@@ -143,7 +143,7 @@ def _waiting_lines(waiting: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{job['gpus']} {job['gpu_type']}".strip(),
             "none" if job["limit_s"] is None else written_time(job["limit_s"]),
             _interval(job),
-            job["slurm_start"] or "-",
+            local_time(job["slurm_start"]) if job["slurm_start"] else "-",
         ]
         for job in waiting
     ]

@@ -127,10 +127,17 @@ def _beyond(on: OnType, bounds: dict[str, float], strict: bool) -> dict[str, flo
 
 
 def _code(found: dict[str, dict[str, float | None]], args: argparse.Namespace) -> int:
-    if not found or all(None in beyond.values() for beyond in found.values()):
-        return WITHIN if args.allow_unknown else UNKNOWN
-    holds = [not beyond for beyond in found.values()]
-    return WITHIN if (all(holds) if args.every_type else any(holds)) else BEYOND
+    types = [_of_type(beyond) for beyond in found.values()] or [UNKNOWN]
+    order = (BEYOND, UNKNOWN, WITHIN) if args.every_type else (WITHIN, UNKNOWN, BEYOND)
+    code = next(code for code in order if code in types)
+    return WITHIN if code == UNKNOWN and args.allow_unknown else code
+
+
+def _of_type(beyond: dict[str, float | None]) -> int:
+    """Whether a type is within; one bound that is passed is enough, whatever is not known of the others."""
+    if any(value is not None for value in beyond.values()):
+        return BEYOND
+    return UNKNOWN if beyond else WITHIN
 
 
 def _text(report: dict[str, Any], advice: Advice) -> str:

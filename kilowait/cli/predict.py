@@ -190,6 +190,7 @@ def _report(forecasts: ForecastRound, prices: GpuPrices, args: argparse.Namespac
 def _entry(job: JobForecast, prices: GpuPrices, args: argparse.Namespace) -> dict[str, Any]:
     """One program."""
     forecast = job.forecast
+    gpus = max(job.request.gpus, forecast.ranks)
     return {
         **_described(job.reading),
         **_novelty(forecast),
@@ -203,9 +204,9 @@ def _entry(job: JobForecast, prices: GpuPrices, args: argparse.Namespace) -> dic
         **(_batches(job) if args.max_batch else {}),
         "devices": {
             name: {
-                **_numbers(forecast, name, job.request.gpus),
-                **(limits_of(job[name], job.request.gpus) if args.power_limits else {}),
-                **cost_of(job[name], name, job.request.gpus, prices),
+                **_numbers(forecast, name, gpus),
+                **(limits_of(job[name], gpus) if args.power_limits else {}),
+                **cost_of(job[name], name, gpus, prices),
             }
             for name in job
         },

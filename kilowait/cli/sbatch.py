@@ -4,14 +4,14 @@ What cannot be predicted is submitted as it is, with one line that says why: no 
 """
 
 import argparse
+import io
 import json
 import os
-import subprocess
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from kilowait.advise.advice import Advice
 from kilowait.advise.advice_text import advice_table
@@ -23,6 +23,7 @@ from kilowait.advise.slurm.batch_request import BatchRequest, read_words, script
 from kilowait.advise.slurm.gpu_words import catalogue_type
 from kilowait.advise.slurm.job_program import python_of_job, read_job
 from kilowait.advise.slurm.partitions import SlurmPartition, ask_partitions, meant
+from kilowait.advise.slurm.slurm_call import submit
 from kilowait.advise.slurm.submission_plan import (
     PREFERENCES,
     PlanSettings,
@@ -50,7 +51,6 @@ Every other option is sbatch's or srun's own and is passed on as it is; what fol
 Nothing that you set is changed: an option, an SBATCH_* variable or an #SBATCH line. Without a prediction, and where
 Slurm refuses what was added, the job is submitted as you wrote it, with a warning.
 """
-REFUSED = "Batch job submission failed"
 _SWITCHES = ("--why", "--force", "--json")
 _VALUES = ("--risk", "--margin", "--prefer", "--gpu-prices")
 
@@ -82,16 +82,18 @@ class _Call:
 
 def run_words(command: str, words: Sequence[str]) -> int:
     """Run `sbatch` or `srun` with these words; its exit code."""
+    environment = dict(os.environ)  # before anything that predicts adds to it: the job inherits it
     call = _call(command, words)
-    if command == "srun" and "SLURM_JOB_ID" in os.environ:  # a step of a job that runs already
-        return _submit(call, SubmissionPlan(request=call.request))
+    as_it_is = partial(submit, SubmissionPlan(request=call.request), call.stdin, environment)
+    if _is_no_job(call.request):
+        return as_it_is()
     try:
         planned, advice, base = _planned(call)
     except Exception as error:  # whatever it is, the job is submitted: nobody loses one for an error of kilowait's
         kind = "" if isinstance(error, KilowaitError | OSError) else f"{type(error).__name__}: "
         said = escaped(f"{kind}{error}", LINES)
         sys.stderr.write(f"kilowait: warning: not predicted, so nothing is added: {said}\n")
-        return 1 if call.options.why else _submit(call, SubmissionPlan(request=call.request))
+        return 1 if call.options.why else as_it_is()
     if call.options.why and call.options.json:
         sys.stdout.write(json.dumps(_report(planned, advice), indent=1) + "\n")
         return 0
@@ -99,7 +101,7 @@ def run_words(command: str, words: Sequence[str]) -> int:
     if call.options.why:
         return 0
     _keep(advice, base)
-    return _submit(call, planned)
+    return submit(planned, call.stdin, environment)
 
 
 def _call(command: str, words: Sequence[str]) -> _Call:
@@ -108,20 +110,14 @@ def _call(command: str, words: Sequence[str]) -> _Call:
     add_arguments(parser)
     if words[:1] and words[0] in ("-h", "--help"):
         parser.parse_args(["--help"])
-    own, rest = [], list[str]()
+    own, rest = list[str](), list[str]()
     at = 0
     while at < len(words):
-        name = words[at].partition("=")[0]
         if read_words(command, [*rest, words[at]], {}).script:
             break
-        if name in _SWITCHES or (name in _VALUES and "=" in words[at]):
-            own.append(words[at])
-        elif name in _VALUES:
-            own += words[at : at + 2]
-            at += 1
-        else:
-            rest.append(words[at])
-        at += 1
+        count = 2 if words[at] in _VALUES and _is_own(words[at:]) else 1
+        (own if _is_own(words[at:]) else rest).extend(words[at : at + count])
+        at += count
     options = parser.parse_args(own)
     if not 0 < options.risk < 1:
         raise InputError(f"--risk must be between 0 and 1, got {options.risk}; as 0.05")
@@ -131,14 +127,31 @@ def _call(command: str, words: Sequence[str]) -> _Call:
     return _with_text(_Call(options=options, request=request))
 
 
+def _is_own(words: Sequence[str]) -> bool:
+    """Whether the first of them is kilowait's; Slurm has a --prefer too, of features."""
+    name, equals, value = words[0].partition("=")
+    if name == "--prefer":
+        return (value if equals else "".join(words[1:2])) in PREFERENCES
+    return (name in _SWITCHES and not equals) or name in _VALUES
+
+
+def _is_no_job(request: BatchRequest) -> bool:
+    """Whether it only asks for help, or for a step of a job that runs already."""
+    if any(name in request for name in ("help", "usage", "version")):
+        return True
+    return request.command == "srun" and ("SLURM_JOB_ID" in os.environ or "jobid" in request)
+
+
 def _with_text(call: _Call) -> _Call:
     request = call.request
-    if request.command == "srun" or "wrap" in request:
+    if request.command == "srun" or "wrap" in request or request.several or _is_no_job(request):
         return call
     if not request.script:
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape", newline="")  # it is passed on as it came
         stdin = sys.stdin.read()
         return replace(call, request=with_script(request, stdin), stdin=stdin)
-    return replace(call, request=with_script(request, script_text(Path(request.script))))
+    return replace(call, request=with_script(request, script_text(request.script)))
 
 
 def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
@@ -146,6 +159,8 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
     request, options = call.request, call.options
     if request.several:
         raise InputError("a heterogeneous job has several programs")
+    if "ignore-pbs" not in request and re.search(r"^#PBS\s", request.text, re.MULTILINE):
+        raise InputError("it has #PBS lines, which Slurm reads too and kilowait does not; --ignore-pbs says no")
     partitions, note = _partitions(request)
     reading = read_job(request)
     boards = boards_of(request, partitions)
@@ -223,33 +238,3 @@ def _report(planned: SubmissionPlan, advice: Advice) -> dict[str, object]:
         "gpu_type": planned.gpu_type,
         "limit_s": planned.limit.seconds if planned.limit else None,
     }
-
-
-def _submit(call: _Call, planned: SubmissionPlan) -> int:
-    """Slurm's own command; where it refuses what was added, once more without."""
-    command = planned.request.command
-    try:
-        if command == "srun":
-            return subprocess.run([command, *planned.words]).returncode
-        code, refused = _sbatch([command, *planned.words], call.stdin)
-        if refused and planned.additions:
-            sys.stderr.write("kilowait: warning: Slurm refuses what was added; submitted as it was written\n")
-            code, _ = _sbatch([command, *replace(planned, additions=()).words], call.stdin)
-        return code
-    except FileNotFoundError as error:
-        raise InputError(f"{command}: not on this machine; run this where Slurm's commands are") from error
-
-
-def _sbatch(words: Sequence[str], stdin: str | None) -> tuple[int, bool]:
-    """(exit code, whether Slurm refused the submission); what it writes is passed on."""
-    given = subprocess.DEVNULL if stdin is None else subprocess.PIPE
-    with subprocess.Popen(words, stdin=given, stderr=subprocess.PIPE, text=True, errors="replace") as running:
-        assert running.stderr is not None
-        if running.stdin is not None:
-            running.stdin.write(stdin or "")
-            running.stdin.close()
-        refused = False
-        for line in running.stderr:
-            refused = refused or REFUSED in line
-            sys.stderr.write(line)
-    return running.returncode, refused and running.returncode != 0

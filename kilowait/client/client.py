@@ -25,7 +25,7 @@ from kilowait.program.source import check_lines, read_source
 
 DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
-TIMEOUT_S = 60.0
+CONNECT_S, ANSWER_S = 5.0, 60.0
 TOGETHER, TOGETHER_CHARACTERS = 10, 4_000_000
 """What goes into one request of several jobs: predicting each new program takes a second or more."""
 
@@ -36,12 +36,15 @@ Json = Any
 
 
 class Client:
-    """Speaks to the service at `url` with a token; `patience_s` bounds how long a busy one is asked again."""
+    """Speaks to the service at `url`; a busy one is asked again for `patience_s`, an answer waited for `answer_s`."""
 
-    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, *, patience_s: float = 30.0) -> None:
+    def __init__(
+        self, url: str = DEFAULT_URL, token: str | None = None, *, patience_s: float = 30.0, answer_s: float = ANSWER_S
+    ) -> None:
         if not url.startswith(("http://", "https://")):
             raise InputError(f"{url!r} is no address of a service; give one as in {DEFAULT_URL}")
         self.url, self.patience_s = url.rstrip("/"), patience_s
+        self._timeout_s = (CONNECT_S, answer_s)
         self._session = requests.Session()
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
@@ -202,7 +205,7 @@ class Client:
         deadline_s = time.monotonic() + self.patience_s
         while True:
             try:
-                answer = self._session.request(method, self.url + path, timeout=TIMEOUT_S, **more)
+                answer = self._session.request(method, self.url + path, timeout=self._timeout_s, **more)
             except requests.RequestException as error:
                 remedy = "start one with: kilowait serve, or set KILOWAIT_URL"
                 raise ServiceError(f"no service answers at {self.url} ({_reason(error)}); {remedy}") from error

@@ -24,4 +24,9 @@ def with_needed_gpus(run: DryRun, again: DryRun) -> DryRun:
     if not again.operations:
         return replace(run, reason=f"{run.reason}; it asks for at least {gpus} GPUs", remedy=run.remedy or remedy)
     line = f"{gpus} GPUs, a process each, as the program ends with fewer; {remedy}"
-    return replace(again, assumptions=(line, *again.assumptions), assumed_how=("modelled", *again.assumed_how))
+    return replace(
+        again,
+        world=max(again.world, gpus),
+        assumptions=(line, *again.assumptions),
+        assumed_how=("modelled", *again.assumed_how),
+    )

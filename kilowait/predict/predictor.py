@@ -81,6 +81,12 @@ class Forecast:
     memory_needs: Mapping[str, MemoryNeed] = field(default_factory=dict)
 
     @property
+    def ranks(self) -> int:
+        """GPUs that the program was run dry for, as one of so many ranks."""
+        run = self.dry_run.usable
+        return 1 if run is None else run.world
+
+    @property
     def summary(self) -> str:
         """One line on the dry run that was asked for; of two, on that for GPU types that the bundle lacks."""
         outcome = self.own_dry_run if self.dry_run is NOT_ASKED else self.dry_run

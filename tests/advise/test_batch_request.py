@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from kilowait.advise.slurm.batch_request import read_words, script_options, type_named, with_script
+from kilowait.advise.slurm.batch_request import read_words, script_options, script_text, type_named, with_script
 from kilowait.advise.slurm.slurm_time import seconds_of, written_time
 from kilowait.core.errors import InputError
 
@@ -78,3 +78,29 @@ def test_times_are_written_as_they_are_read():
     assert [written_time(s) for s in (59.2, 5400, 131400)] == ["00:01:00", "01:30:00", "1-12:30:00"]
     with pytest.raises(InputError, match="no time of Slurm's"):
         seconds_of("tomorrow")
+
+
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        ('--job-name="run #3" --time=5', {"job-name": "run #3", "time": "5"}),
+        ("--comment=a#b --time=5", {"comment": "a", "time": None}),  # as sbatch 22.05 was seen to read it
+        ("--time=5 # --qos=x", {"time": "5", "qos": None}),
+    ],
+)
+def test_a_hash_within_quotes_is_no_comment(line, options):
+    request = sbatch("job.sh", text=f"#!/bin/sh\n#SBATCH {line}\n")
+    assert {name: request.value(name) for name in options} == options
+
+
+def test_a_script_is_found_as_sbatch_finds_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "job").write_text("there")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert script_text("job") == "there"
+    (tmp_path / "job").write_text("here")
+    assert script_text("job") == "here"
+    for missing in ("./bin2/job", "other"):
+        with pytest.raises(InputError, match="cannot be read"):
+            script_text(missing)

@@ -22,6 +22,11 @@ def test_it_is_found_beside_words_of_others_and_only_where_it_is():
         assert read_comment(other) is None
 
 
+def test_the_shortest_times_come_back_too():
+    text = written(advised({"A100": on_type(3.6596e-05, 1e-05, 9e-05), "A6000": on_type(600, 300, 1200)}))
+    assert read_comment(text).seconds_by_type == {"A100": (3.6596e-05, 1e-05, 9e-05), "A6000": (600, 300, 1200)}
+
+
 def test_a_type_that_is_unknown_and_a_number_that_is_none_are_left_out():
     found = read_comment("kilowait:0123456789abcdef;gpus=1;Abacus=5;A100=,,;A6000=0;H100=7")
     assert found.seconds_by_type == {"H100": (7, None, None)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from kilowait.advise.slurm.partitions import read_partitions
 from kilowait.advise.slurm.queue_cluster import queue_cluster
 from kilowait.advise.slurm.queue_outlook import NewJob, expected_waits, limit_risks, new_job_waits
 from kilowait.advise.slurm.slurm_queue import COLUMNS, SEPARATOR, expanded, read_queue
+from kilowait.advise.slurm.slurm_time import local_time
 
 SINFO = """\
 a0|main*|2:00:00|1:00:00|mixed|gpu:a100:2|fast
@@ -97,6 +99,18 @@ def test_a_short_job_is_let_in_before_a_wide_one_where_it_delays_nothing():
     assert new_job_waits(found, NewJob(gpus=3, nodes=1, allowed=frozenset(["A6000"]), limit_s=60)) == {}
 
 
+def test_a_queue_that_is_too_long_to_be_run_on_in_time_gives_no_waits():
+    rows = [row(str(job), tres_per_job="gres:gpu:2", limit="60:00", PriorityLong="9") for job in range(400)]
+    found = queue(*rows)
+    new = NewJob(gpus=1, nodes=1, allowed=frozenset(found.pools), limit_s=600)
+    began_s = time.monotonic()
+    assert new_job_waits(found, new, within_s=0.05) == {}
+    assert time.monotonic() - began_s < 2
+    few = new_job_waits(queue(*rows[:20]), new, within_s=60.0)
+    assert set(few) == set(found.pools)
+    assert all(wait.low_s is not None for wait in few.values())
+
+
 def test_which_running_jobs_hit_their_limit():
     comment = "kilowait:0123456789abcdef;gpus=1;A6000=600,300,1200"
     found = queue(
@@ -107,6 +121,18 @@ def test_which_running_jobs_hit_their_limit():
     risks = limit_risks(found)
     assert [(risk.job.job_id, round(risk.probability, 2)) for risk in risks] == [("1", 0.5), ("2", 0.05)]
     assert limit_risks(found, least=0.2) == [risk for risk in risks if risk.job.job_id == "1"]
+
+
+def test_planned_starts_are_of_utc_and_shown_in_the_users_own_time(monkeypatch):
+    planned, open_ = read_queue("\n".join([row("1", StartTime="2026-11-30T10:32:06"), row("2")]))
+    assert (planned.slurm_start, open_.slurm_start) == ("2026-11-30T10:32:06Z", "")
+    monkeypatch.setenv("TZ", "EAT-3")  # three hours east, as POSIX writes it
+    time.tzset()
+    try:
+        assert local_time(planned.slurm_start) == "2026-11-30T13:32:06"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_jobs_are_those_of_the_queue():

@@ -150,6 +150,65 @@ def test_no_gpus_are_added_where_none_are_wanted_and_arrays_are_remarked_on():
     assert "none was asked for" in found.additions[1].why
 
 
+MIXED = read_partitions(
+    """\
+a0|mix*|infinite|n/a|idle|gpu:a100:2|ib
+c0|mix*|infinite|n/a|idle|(null)|cpu
+a0|gpu|infinite|n/a|idle|gpu:a100:2|ib
+f0|feat|infinite|n/a|idle|gpu:4|a6000,ib
+a0|feat|infinite|n/a|idle|gpu:a100:2|ib
+f0|one|infinite|n/a|idle|gpu:4|a6000,ib
+"""
+)
+
+
+def on_mixed(*words, text="", **settings):
+    request = with_script(read_words("sbatch", words, {}), text)
+    return plan(request, advised(), meant(MIXED, request.value("partition")), PlanSettings(**settings))
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["job.sh"], "some nodes that it may get have none"),
+        (["-p", "mix,gpu", "job.sh"], "some nodes that it may get have none"),
+        (["-p", "gpu", "-N4", "job.sh"], "it spans nodes"),
+        (["-p", "gpu", "--nodes=1-2", "job.sh"], "it spans nodes"),
+        (["-p", "gpu", "--gres=shard:1", "job.sh"], "--gres=shard:1 was given"),
+        (["-p", "feat", "-w", "a0", "job.sh"], "nodes were named"),
+    ],
+)
+def test_a_job_that_may_be_meant_for_no_gpu_gets_none_and_no_limit(words, why):
+    found = on_mixed(*words)
+    assert set(added(found)) == {"--comment"}
+    (note,) = found.notes
+    assert "no time limit is set: it asks for no GPU, and none is added, for " + why in note
+
+
+def test_a_partition_or_constraint_of_gpus_alone_is_enough_to_get_one():
+    for words in (["-p", "gpu", "job.sh"], ["--constraint=ib", "job.sh"]):
+        assert added(on_mixed(*words))["--gpus"] == "a100:1"
+        assert added(on_mixed(*words))["--time"] == "00:25:00"
+
+
+@pytest.mark.parametrize("words", [["--exclusive"], ["--tres-per-task=cpu:1,gres/gpu:1"]])
+def test_gpus_that_come_otherwise_are_not_asked_for_twice(words):
+    assert set(added(on_mixed("-p", "gpu", *words, "job.sh"))) == {"--comment", "--time"}
+
+
+def test_a_type_that_is_a_feature_comes_with_gpus_and_never_in_place_of_a_constraint():
+    found = added(on_mixed("-p", "feat", "job.sh", prefer="cost"))
+    assert found["--gpus"] == "a100:1"
+    assert added(on_mixed("-p", "one", "job.sh")) | {"--comment": ""} == {
+        "--comment": "", "--gpus": "1", "--time": "00:45:00",
+    }  # fmt: skip
+    slow = advised({"A100": on_type(1200, 600, 2400), "A6000": on_type(600, 300, 1200)})
+    for text, adds in (("", {"--constraint", "--gpus"}), ("#SBATCH --constraint=ib\n", set())):
+        request = with_script(read_words("sbatch", ["-p", "feat", "job.sh"], {}), text)
+        found = plan(request, slow, meant(MIXED, "feat"), PlanSettings())
+        assert set(added(found)) - {"--comment", "--time"} == adds
+
+
 def test_no_limit_without_an_interval():
     found = planned("job.sh", advice=advised({"A100": on_type(600)}))
     assert "--time" not in added(found)

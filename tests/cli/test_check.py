@@ -44,6 +44,9 @@ def program(tmp_path, monkeypatch):
         (["--max-kwh", "5", "--strict"], 3),  # its interval is not known
         (["--max-cost", "5"], 3),
         (["--max-cost", "5", "--allow-unknown"], 0),
+        (["--max-cost", "5", "--max-kwh", "0.5", "--allow-unknown"], 1),  # beyond, whatever it costs
+        (["--max-cost", "5", "--max-kwh", "1.5", "--every-type"], 1),
+        (["--max-cost", "5", "--max-kwh", "1.5"], 3),  # the A6000 may be within
         ([], 2),
         (["--max-kwh", "0"], 2),
     ],

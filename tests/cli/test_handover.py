@@ -12,7 +12,7 @@ from kilowait.cli.main import main
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
     *("alignment", "backtest", "calibrate", "corpus", "curve", "demo", "devices", "dryrun", "embed", "evaluate"),
-    *("label", "ood", "refit", "steps", "study", "train", "twins", "tune-kappa", "tune-probe"),
+    *("label", "ood", "power", "refit", "steps", "study", "train", "twins", "tune-kappa", "tune-probe"),
 }
 
 

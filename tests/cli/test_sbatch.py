@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import re
 import time
 from pathlib import Path
 
@@ -129,6 +131,38 @@ def test_what_slurm_refuses_for_what_was_added_is_submitted_without(cluster, her
     assert cluster.job(job_id)["TimeLimit"] == "01:00:00"
     assert "Batch job submission failed" in said
     assert "Slurm refuses what was added; submitted as it was written" in said
+
+
+def test_a_job_inherits_the_users_environment_alone(cluster, here, capfd, monkeypatch):
+    monkeypatch.setattr(sbatch, "advice_of", lambda *_: os.environ.update(OF_KILOWAIT="1") or advised())
+    monkeypatch.setenv("OF_KILOWAIT", "to be restored")
+    monkeypatch.delenv("OF_KILOWAIT")
+    submitted(capfd, "--wait", "--gpus=a100:1", "--time=1", "job.sh", lines="env; exit 0")
+    assert "SLURM_JOB_ID=" in Path("out").read_text()
+    assert "OF_KILOWAIT" not in Path("out").read_text()
+
+
+def test_a_limit_in_a_pbs_line_is_the_users(cluster, here, capfd):
+    job_id, said = submitted(capfd, "--hold", "job.sh", lines="#PBS -l walltime=0:03:00")
+    assert cluster.job(job_id)["TimeLimit"] == "00:03:00"
+    assert "it has #PBS lines" in said
+    job_id, _ = submitted(capfd, "--hold", "--ignore-pbs", "job.sh", lines="#PBS -l walltime=0:03:00")
+    assert cluster.job(job_id)["TimeLimit"] == "00:25:00"
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-N1", "-V"], ["--usage"], ["-N1", "--help"]])
+def test_a_question_to_sbatch_is_answered_without_a_script(cluster, here, capfd, monkeypatch, words):
+    monkeypatch.delattr("sys.stdin")
+    assert main(["sbatch", *words]) == 0
+    assert re.search("slurm-wlm|sbatch", "".join(capfd.readouterr()))
+
+
+def test_a_heterogeneous_job_and_slurms_own_preference_pass_through(cluster, here, capfd):
+    job_id, said = submitted(capfd, "--hold", "-n1", ":", "-n2", "job.sh")
+    assert "a heterogeneous job has several programs" in said
+    assert {"HetJobOffset", "HetJobId"} <= set(cluster.job(job_id))
+    job_id, _ = submitted(capfd, "--hold", "--prefer", "fast", "--prefer=energy", "job.sh")
+    assert cluster.job(job_id)["TimeLimit"] == "00:25:00"
 
 
 def _impossible(plan):

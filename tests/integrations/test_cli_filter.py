@@ -83,11 +83,38 @@ def test_what_the_user_set_and_what_is_not_plain_is_left_alone(cluster, tmp_path
     assert submitted(cluster, tmp_path, "job.sh", lines=loop)[0]["TimeLimit"] == "01:00:00"
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], ""),  # no GPU: what was predicted for one is no limit
+        (["--gpus=0"], ""),
+        (["--gpus=1"], "./prepare"),
+        (["--gpus=1"], "module load cuda && make"),
+        (["--gpus=1"], "DATA=$(./fetch)"),
+        (["--gpus=1"], "cd elsewhere"),
+        (["--gpus=1"], "if test -e a; then"),
+    ],
+)
+def test_what_may_take_longer_than_was_predicted_gets_no_limit(cluster, tmp_path, words, line):
+    job, _ = submitted(cluster, tmp_path, *words, "job.sh", lines=f"\n{line}")
+    assert job["TimeLimit"] == "01:00:00"
+    assert "Comment" not in job
+
+
+def test_lines_that_take_no_time_are_none_and_a_partition_bounds_the_limit(cluster, tmp_path):
+    lines = "\nmodule load cuda/12\n\nexport A=1\n. .venv/bin/activate\ncd $SLURM_SUBMIT_DIR\n# make; make"
+    assert submitted(cluster, tmp_path, "--gres=gpu:1", "job.sh", lines=lines)[0]["TimeLimit"] == "00:25:00"
+    cluster.run("scontrol", "update", "PartitionName=long", "MaxTime=10", "DefaultTime=5")
+    assert submitted(cluster, tmp_path, "--gpus=1", "-p", "long", "job.sh")[0]["TimeLimit"] == "00:10:00"
+    job, _ = submitted(cluster, tmp_path, "--gpus=1", "-p", "long,main", "job.sh")
+    assert job["TimeLimit"] == "00:25:00"
+
+
 def test_a_service_that_is_slow_or_down_delays_no_submission(cluster, tmp_path):
-    job, seconds = submitted(cluster, tmp_path, "job.sh", KILOWAIT_URL="http://127.0.0.1:9")
+    job, seconds = submitted(cluster, tmp_path, "--gpus=1", "job.sh", KILOWAIT_URL="http://127.0.0.1:9")
     assert job["TimeLimit"] == "01:00:00"
     DELAY_S[0] = 3.0
-    job, slow_s = submitted(cluster, tmp_path, "job.sh", "another")
+    job, slow_s = submitted(cluster, tmp_path, "--gpus=1", "job.sh", "another")
     DELAY_S[0] = 0.0
     assert job["TimeLimit"] == "01:00:00"
     assert slow_s < seconds + 2  # it waits for 0.8 s; the rest is for a busy machine

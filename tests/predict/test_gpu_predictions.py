@@ -129,6 +129,14 @@ def test_a_training_script_gets_gpu_types_beside_the_bundles(predict):
 
 
 @needs_sandbox
+def test_watts_are_those_of_each_gpu_that_a_program_wants(predict):
+    code, entry = predict("import torch\nassert torch.cuda.device_count() > 1, 'two GPUs'\n" + TRAINING)
+    assert (code, entry["request"]["gpus"]) == (0, 1)
+    numbers = entry["devices"]["A100"]
+    assert numbers["power_w"] * numbers["runtime_s"] * 2 == pytest.approx(numbers["energy_j"])
+
+
+@needs_sandbox
 def test_more_epochs_take_longer_on_every_type_nearly_in_proportion(predict, shared):
     _, two = predict(TRAINING, "--device", "all", arguments=["--epochs", "20"])
     _, twenty = predict(TRAINING, "--device", "all", arguments=["--epochs", "200"])

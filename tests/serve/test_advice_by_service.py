@@ -1,8 +1,11 @@
 """What `kilowait sbatch` and `kilowait check` ask the service, of the real desk; its predictor says 10 s."""
 
+import socket
+import time
+
 import pytest
 
-from kilowait.advise import asking_either
+from kilowait.advise import asking_either, asking_service
 from kilowait.advise.asking import AdviceQuestion
 from kilowait.advise.asking_either import advice_of
 from kilowait.advise.asking_service import advice_by_service
@@ -73,3 +76,15 @@ def test_another_folder_or_python_is_not_the_services(service, reading):
     other = Interpreter(command=("/opt/python",), name="/opt/python")
     with pytest.raises(InputError, match="runs under /opt/python"):
         advice_by_service(AdviceQuestion(reading=reading, interpreter=other), service["KILOWAIT_URL"], None)
+
+
+def test_a_service_that_does_not_answer_holds_nobody_up(reading, monkeypatch):
+    monkeypatch.setattr(asking_either, "advice_here", lambda question: advised())
+    monkeypatch.setattr(asking_service, "ANSWER_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, and says nothing
+        environment = {"KILOWAIT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        began_s = time.monotonic()
+        advice = advice_of(AdviceQuestion(reading=reading), environment)
+        assert time.monotonic() - began_s < 5
+    assert advice.by_type == advised().by_type
+    assert "predicted here, not by the service" in advice.assumptions[-1]

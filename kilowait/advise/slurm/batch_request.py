@@ -1,7 +1,8 @@
 """What a user asks sbatch or srun for: words, variables and #SBATCH lines read as they read them."""
 
-import re
+import os
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,6 +65,12 @@ class BatchRequest:
     def wants_no_gpu(self) -> bool:
         """Whether it was said that it takes none."""
         return any(self.value(name) in ("0", "none", "NONE", "gpu:0") for name in GPU_OPTIONS)
+
+    @property
+    def gets_gpus(self) -> bool:
+        """Whether it has GPUs as it stands: asked for, or with whole nodes, which come with all of theirs."""
+        whole = self.value("exclusive") == ""
+        return self.gpu_option is not None or whole or "gpu" in (self.value("tres-per-task") or "")
 
     @property
     def gpu_type(self) -> str | None:
@@ -134,12 +141,11 @@ def script_options(text: str) -> tuple[list[GivenOption], bool]:
 
 
 def _words(line: str) -> list[str]:
-    """The words of a line; a quote that is not closed is none of the shell's."""
-    line = re.sub(r"\s#.*$", "", line)
+    """The words of a line, up to a # outside of quotes; a quote that is not closed is none of the shell's."""
     try:
-        return shlex.split(line)
+        return shlex.split(line, comments=True)
     except ValueError:
-        return line.split()
+        return line.partition("#")[0].split()
 
 
 def _option(words: Sequence[str], at: int) -> tuple[list[GivenOption], int]:
@@ -177,9 +183,12 @@ def resource_lines(request: BatchRequest) -> Iterator[str]:
             yield f"#SBATCH --{option.name}={option.value}"
 
 
-def script_text(path: Path) -> str:
-    """The script; raises InputError where it cannot be read."""
+def script_text(name: str) -> str:
+    """The script, here or where PATH leads, as sbatch looks for it; raises InputError where it cannot be read."""
+    path = Path(name)
+    if "/" not in name and not path.exists():
+        path = Path(shutil.which(name, mode=os.R_OK) or name)
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from error

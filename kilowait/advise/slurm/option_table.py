@@ -46,13 +46,15 @@ VARIABLES = {
         "comment": "SBATCH_COMMENT", "constraint": "SBATCH_CONSTRAINT", "gpus": "SBATCH_GPUS",
         "gpus-per-node": "SBATCH_GPUS_PER_NODE", "gpus-per-task": "SBATCH_GPUS_PER_TASK", "gres": "SBATCH_GRES",
         "partition": "SBATCH_PARTITION", "time": "SBATCH_TIMELIMIT", "qos": "SBATCH_QOS",
-        "nodes": "SBATCH_NODES", "ntasks": "SBATCH_NTASKS",
+        "nodes": "SBATCH_NODES", "ntasks": "SBATCH_NTASKS", "exclusive": "SBATCH_EXCLUSIVE",
+        "tres-per-task": "SBATCH_TRES_PER_TASK",
     },
     "srun": {
         "account": "SLURM_ACCOUNT", "clusters": "SLURM_CLUSTERS", "comment": "SLURM_COMMENT",
         "constraint": "SLURM_CONSTRAINT", "gpus": "SLURM_GPUS", "gpus-per-node": "SLURM_GPUS_PER_NODE",
         "gpus-per-task": "SLURM_GPUS_PER_TASK", "gres": "SLURM_GRES", "partition": "SLURM_PARTITION",
         "time": "SLURM_TIMELIMIT", "qos": "SLURM_QOS", "nodes": "SLURM_NNODES", "ntasks": "SLURM_NTASKS",
+        "exclusive": "SLURM_EXCLUSIVE", "tres-per-task": "SLURM_TRES_PER_TASK",
     },
 }  # fmt: skip
 """Environment variables that stand for options, by command: they win over a script's lines and lose to words."""

@@ -7,7 +7,9 @@ quantiles; nobody else submits meanwhile. All numbers are modelled.
 """
 
 import math
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -22,6 +24,7 @@ from kilowait.cluster.events import JobSubmitted
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import JobRefused
 from kilowait.core.jobs import INTERVAL_COVERAGE
+from kilowait.policies import Decision, Policy
 from kilowait.policies.conservative import conservative
 from kilowait.simulate.ahead import Supposed, run_ahead
 from kilowait.simulate.outlook import PRIOR_SD, quantile
@@ -59,20 +62,23 @@ def expected_waits(found: QueueCluster, seed: int = 0) -> dict[str, ExpectedWait
     return _waits(found, found.cluster, seed, None)
 
 
-def new_job_waits(found: QueueCluster, new: NewJob, seed: int = 0) -> dict[str, ExpectedWait]:
-    """By pool that it may be held to, when a new job behind all others would start there."""
-    waits = {}
+def new_job_waits(
+    found: QueueCluster, new: NewJob, seed: int = 0, within_s: float = math.inf
+) -> dict[str, ExpectedWait]:
+    """By pool that it may be held to, when a new job behind all others would start there.
+
+    Nothing where the queue cannot be run on once in `within_s` seconds; an interval only from enough draws.
+    """
+    trial, pools = found.cluster.copy(), {}
     for pool in sorted(new.allowed):
-        trial, allowed = found.cluster.copy(), frozenset((pool,))
-        job = job_in_queue(NEW_JOB, new.gpus, new.nodes, allowed, len(found.jobs) + 1)
+        name, allowed = f"{NEW_JOB} on {pool}", frozenset((pool,))
+        job = job_in_queue(name, new.gpus, new.nodes, allowed, len(found.jobs) + 1)
         limits = limit_predictions(allowed, new.limit_s)
-        try:
+        with suppress(JobRefused):
             advance(trial, JobSubmitted(time_s=START_S, job=job, predictions=limits))
-        except JobRefused:
-            continue
-        if expected := _waits(found, trial, seed, {NEW_JOB}).get(NEW_JOB):
-            waits[pool] = expected
-    return waits
+            pools[name] = pool
+    waits = _waits(found, trial, seed, set(pools), within_s)  # all at once: no pool is another's, and all are last
+    return {pool: waits[name] for name, pool in pools.items() if name in waits}
 
 
 def limit_risks(found: QueueCluster, least: float = 0.05) -> list[LimitRisk]:
@@ -92,20 +98,41 @@ def _beyond(seconds: float, expected_s: float, sd: float) -> float:
     return 1.0 if seconds <= 0 else 1 - _NORMAL.cdf(math.log(seconds / expected_s) / sd)
 
 
-def _waits(found: QueueCluster, cluster: Cluster, seed: int, wanted: set[str] | None) -> dict[str, ExpectedWait]:
-    rng = np.random.default_rng(seed)
-    policy, jobs = conservative(), len(cluster.waiting) + len(cluster.active)
-    draws = max(LEAST_DRAWS, min(DRAWS, WORK // (1 + jobs)))
-    runs = [run_ahead(cluster.copy(), policy, START_S, _supposed(found, rng), wanted) for _ in range(draws)]
+def _waits(
+    found: QueueCluster, cluster: Cluster, seed: int, wanted: set[str] | None, within_s: float = math.inf
+) -> dict[str, ExpectedWait]:
+    rng, jobs = np.random.default_rng(seed), len(cluster.waiting) + len(cluster.active)
+    policy = _until(time.monotonic() + within_s)
+    runs = []
+    with suppress(_OutOfTimeError):
+        for _ in range(max(LEAST_DRAWS, min(DRAWS, WORK // (1 + jobs)))):
+            runs.append(run_ahead(cluster.copy(), policy, START_S, _supposed(found, rng), wanted))  # noqa: PERF401 (these are kept)
     return {
         job_id: _wait([run[job_id].start_s - START_S for run in runs if job_id in run])
         for job_id in dict.fromkeys(job_id for run in runs for job_id in run)
     }
 
 
+class _OutOfTimeError(Exception):
+    """There is no time for another draw."""
+
+
+def _until(end_s: float) -> Policy:
+    """Backfill, until a moment on the monotonic clock."""
+    planned = conservative()
+
+    def policy(cluster: Cluster) -> list[Decision]:
+        if time.monotonic() > end_s:
+            raise _OutOfTimeError
+        return planned(cluster)
+
+    return policy
+
+
 def _wait(waits: Sequence[float]) -> ExpectedWait:
     low, middle, high = np.quantile(waits, [0.05, 0.5, 0.95]).tolist()
-    return ExpectedWait(wait_s=middle, low_s=low, high_s=high)
+    enough = len(waits) >= LEAST_DRAWS
+    return ExpectedWait(wait_s=middle, low_s=low if enough else None, high_s=high if enough else None)
 
 
 def _supposed(found: QueueCluster, rng: np.random.Generator) -> Supposed:

@@ -22,7 +22,8 @@ _COUNT = re.compile(r"gpu(?::([^:(),=]+))?(?:[:=](\d+))?")
 class SlurmJob:
     """One job: `gpus` in all, `gpu_word` the type that it named ("" for none), seconds of its limit and so far.
 
-    `nodes` are those on which it runs, `node_count` how many it asks for. `slurm_start` is when Slurm plans its start.
+    `nodes` are those on which it runs, `node_count` how many it asks for. `slurm_start` is when Slurm
+    plans its start, in UTC.
     """
 
     job_id: str
@@ -84,7 +85,7 @@ def _job(row: dict[str, str]) -> SlurmJob:
         priority=_number(row["PriorityLong"]),
         nodes=tuple(expanded(_said(row["NodeList"]))),
         reason=_said(row["Reason"]) or "None",
-        slurm_start=_said(row["StartTime"]),
+        slurm_start=f"{start}Z" if (start := _said(row["StartTime"])) else "",
         comment=_said(row.get("Comment", "")),
     )
 

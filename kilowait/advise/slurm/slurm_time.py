@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import datetime
 
 from kilowait.core.errors import InputError
 
@@ -37,3 +38,8 @@ def written_time(seconds: float) -> str:
     days, rest = divmod(whole, 86400)
     clock = f"{rest // 3600:02}:{rest % 3600 // 60:02}:{rest % 60:02}"
     return f"{days}-{clock}" if days else clock
+
+
+def local_time(moment: str) -> str:
+    """A moment with its zone in this machine's time, as Slurm's commands show it."""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%dT%H:%M:%S")

@@ -11,6 +11,7 @@ from kilowait.advise.slurm.batch_request import GPU_OPTIONS, BatchRequest, Given
 from kilowait.advise.slurm.gpu_words import catalogue_type
 from kilowait.advise.slurm.partitions import GpuBoards, SlurmPartition, satisfies
 from kilowait.advise.slurm.slurm_time import seconds_of, written_time
+from kilowait.advise.slurm.unasked_gpus import why_none
 
 _NO_GPUS = "the program runs on a GPU, and none was asked for"
 PREFERENCES = ("finish", "energy", "cost")
@@ -104,12 +105,13 @@ def plan(
     fitting = [name for name in advice.that_fit(boards or advice.by_type) if _enough(boards, name, advice.gpus)]
     notes = _memory_notes(advice, boards)
     chosen, typed, why_not = _type_addition(request, advice, partitions, boards, fitting, settings)
-    types, no_type = _limited_types(request, partitions, boards, chosen, fitting)
+    has_gpus = request.gets_gpus or any(addition.word.startswith("--gpus=") for addition in typed)
+    types, no_type = _limited_types(request, partitions, boards, chosen, fitting if has_gpus else ())
     limit, timed, no_limit = _time_addition(request, advice, types, partitions, settings) if types else (None, None, [])
     commented = _comment_addition(request, advice, settings)
     return SubmissionPlan(
         request=request,
-        additions=tuple(addition for addition in (timed, typed, commented) if addition),
+        additions=tuple(addition for addition in (timed, *typed, commented) if addition),
         notes=(*notes, *_array_note(request), *why_not, *no_type, *no_limit),
         gpu_type=chosen,
         limit=limit,
@@ -131,6 +133,9 @@ def _limited_types(
         return [], [f"no time limit is set: it may get {', '.join(others)}, of which nothing is known"]
     if not boards:
         return [], ["no time limit is set: no GPU type is known that it would run on"]
+    if not fitting and not request.gets_gpus:
+        why = why_none(request, partitions) or "its type is left open"
+        return [], [f"no time limit is set: it asks for no GPU, and none is added, for {why}; --gpus=1 asks for one"]
     return fitting, []
 
 
@@ -154,25 +159,38 @@ def _type_addition(
     boards: Mapping[str, GpuBoards],
     fitting: Sequence[str],
     settings: PlanSettings,
-) -> tuple[str | None, Addition | None, list[str]]:
-    """(the type that the job will get where that is known, the option that says so, why there is none)."""
+) -> tuple[str | None, tuple[Addition, ...], list[str]]:
+    """(the type that the job will get where that is known, the options that say so, why there are none)."""
     if request.gpu_type is not None and not settings.force:
-        return (fitting[0] if len(fitting) == 1 else None), None, []
+        return (fitting[0] if len(fitting) == 1 else None), (), []
     if not boards or not fitting:
-        return None, None, [] if not boards else ["no type of these partitions is predicted to fit: none is named"]
+        return None, (), [] if not boards else ["no type of these partitions is predicted to fit: none is named"]
+    if not request.gets_gpus and why_none(request, partitions):
+        return None, (), []
     if len(boards) == 1 and not _others(request, partitions):
-        return fitting[0], None if request.gpu_option else _new_gpus(boards[fitting[0]], fitting[0], advice), []
-    if request.value("constraint") and boards[fitting[0]].by_feature and not settings.force:
-        return None, None, ["a constraint was given: no type is added to it"]
-    if "nodelist" in request and not settings.force:
-        return None, None, ["nodes were named: no type is added"]
-    given = {option.name: option for option in request.options if option.name in GPU_OPTIONS}
-    if len(given) > 1:
-        return None, None, [f"GPUs are asked for by {' and '.join(f'--{name}' for name in given)}: no type is added"]
+        return fitting[0], () if request.gets_gpus else (_new_gpus(boards[fitting[0]], advice, _NO_GPUS),), []
     best = min(fitting, key=lambda name: _rank(advice, name, settings.prefer))
+    if why_not := _why_no_type(request, boards[best], settings.force):
+        return None, (), [f"{why_not}: no type is added"]
     why = _why_type(advice, best, settings.prefer, len(fitting))
-    why = why if request.gpu_option else f"{_NO_GPUS}; {why}"
-    return best, _with_type(request.gpu_option, boards[best], best, advice, why), []
+    if request.gpu_option:
+        return best, (_with_type(request.gpu_option, boards[best], why),), []
+    new = _new_gpus(boards[best], advice, f"{_NO_GPUS}; {why}")
+    return best, (new, _with_type(None, boards[best], why)) if boards[best].by_feature else (new,), []
+
+
+def _why_no_type(request: BatchRequest, best: GpuBoards, force: bool) -> str:
+    """What keeps a type from being named, "" for nothing."""
+    if "constraint" in request and best.by_feature and not force:
+        return "a constraint was given"
+    if "nodelist" in request and not force:
+        return "nodes were named"
+    given = dict.fromkeys(option.name for option in request.options if option.name in GPU_OPTIONS)
+    if len(given) > 1:
+        return f"GPUs are asked for by {' and '.join(f'--{name}' for name in given)}"
+    if request.gets_gpus and request.gpu_option is None:
+        return "GPUs come with --exclusive or --tres-per-task"
+    return ""
 
 
 def _rank(advice: Advice, name: str, prefer: str) -> tuple[float, float]:
@@ -196,16 +214,15 @@ def _why_type(advice: Advice, name: str, prefer: str, of: int) -> str:
     return f"{name} is done first of {of} types that fit{waiting}"
 
 
-def _new_gpus(boards: GpuBoards, name: str, advice: Advice) -> Addition:
-    return _with_type(None, boards, name, advice, _NO_GPUS)
+def _new_gpus(boards: GpuBoards, advice: Advice, why: str) -> Addition:
+    word = "" if boards.by_feature or not boards.word else f"{boards.word}:"
+    return Addition(word=f"--gpus={word}{advice.gpus}", why=why)
 
 
-def _with_type(option: GivenOption | None, boards: GpuBoards, name: str, advice: Advice, why: str) -> Addition:
-    if boards.by_feature:
+def _with_type(option: GivenOption | None, boards: GpuBoards, why: str) -> Addition:
+    """The type in the option that asks for GPUs, or as a constraint."""
+    if boards.by_feature or option is None:
         return Addition(word=f"--constraint={boards.word}", why=why)
-    if option is None:
-        word = f"{boards.word}:{advice.gpus}" if boards.word else str(advice.gpus)
-        return Addition(word=f"--gpus={word}", why=why)
     return Addition(word=f"--{option.name}={_typed(option, boards.word)}", why=why, at=option.end)
 
 

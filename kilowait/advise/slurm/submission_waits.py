@@ -14,6 +14,9 @@ from kilowait.advise.slurm.slurm_queue import ask_queue
 from kilowait.advise.slurm.slurm_time import seconds_of
 from kilowait.core.errors import ServiceError
 
+RUN_ON_WITHIN_S = 1.0
+"""How long a submission waits for the queue to be run on; a longer queue's waits are not counted."""
+
 
 def waiting_counted(
     advice: Advice, request: BatchRequest, partitions: Sequence[SlurmPartition], risk: float, margin_s: float
@@ -33,7 +36,7 @@ def waiting_counted(
     nodes = int(first) if (first := (request.value("nodes") or "1").partition("-")[0]).isdigit() else 1
     new = NewJob(gpus=advice.gpus, nodes=nodes, allowed=allowed, limit_s=limit_s)
     waits: dict[str, ExpectedWait] = {}
-    for pool, wait in new_job_waits(found, new).items():
+    for pool, wait in new_job_waits(found, new, within_s=RUN_ON_WITHIN_S).items():
         gpu_type = found.pools[pool].gpu_type
         waits[gpu_type] = min(wait, waits.get(gpu_type, wait), key=lambda one: one.wait_s)
     return replace(
