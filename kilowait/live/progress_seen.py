@@ -33,8 +33,8 @@ def progress_event(active: Active, record: StepRecord, now_s: float) -> JobProgr
     )
     try:
         seen = pace(record, max(0.0, now_s - active.placed_s - offset_s), expected)
-    except ArithmeticError:  # a program may write any numbers
-        return None
+    except (ArithmeticError, ValueError, AttributeError):
+        return None  # a program may write any numbers; the last is stdev's for infinite ones
     if seen is None or not 0 < seen.total_s < MOST_S or not _is_news(active, seen, offset_s, now_s):
         return None
     return JobProgressed(

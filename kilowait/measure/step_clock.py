@@ -7,6 +7,7 @@ out as more come, and `MOST_COUNTERS` counters.
 
 import contextlib
 import re
+from itertools import chain, pairwise
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,8 @@ from kilowait.measure.step_lines import OWN, PATTERN_VARIABLE, StepCounter, Step
 
 MOST_MARKS = 400
 MOST_COUNTERS = 64
+MOST_BYTES = 1 << 20
+MOST_NUMBER = 1e15
 AT_ONCE_S = 0.01
 _LINE_END = re.compile(r"[\r\n]+")
 
@@ -133,8 +136,21 @@ class StepFile:
 
 
 def read_steps(path: Path) -> StepRecord | None:
-    """What a `StepFile` keeps; None before there is anything."""
+    """What a `StepFile` keeps; None before there is anything, and for what none has written."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=StepRecord)
-    except FileNotFoundError:
+        with path.open("rb") as file:
+            record = msgspec.json.decode(file.read(MOST_BYTES), type=StepRecord)
+    except (FileNotFoundError, msgspec.DecodeError):
         return None
+    return record if _is_sound(record) else None
+
+
+def _is_sound(record: StepRecord) -> bool:
+    """Whether a clock may have written it: numbers that can be, and marks that go forward."""
+    marks = record.marks
+    numbers = (record.began_s, record.first, record.rounds, record.steps, *chain.from_iterable(marks))
+    return (
+        0 < len(marks) <= MOST_MARKS
+        and all(0 <= number <= MOST_NUMBER for number in numbers)
+        and all(before[0] <= after[0] and before[1:] < after[1:] for before, after in pairwise(marks))
+    )

@@ -182,3 +182,23 @@ def test_epochs_that_begin_anew_with_each_fold_are_no_rounds_of_themselves():
     marks, total = positions(clock.record())
     assert (marks[-1][1], total) == (30, None)  # nobody says how many folds there are
     assert positions(clock.record(), known=50)[1] == 50
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"",
+        b"{",
+        b'{"words": "step", "marks": []}',
+        b'{"words": "step", "steps": -5, "marks": [[1, 0, 1]]}',
+        b'{"words": "step", "rounds": 1e308, "marks": [[1, 0, 1]]}',
+        b'{"words": "step", "marks": [[5, 0, 1], [4, 0, 2]]}',
+        b'{"words": "step", "marks": [[4, 0, 2], [5, 0, 1]]}',
+        b'{"words": "step", "marks": [' + b",".join([b"[1, 0, 1]"] * 500) + b"]}",
+        b" " * 10_000_000,
+    ],
+)
+def test_a_record_that_no_clock_has_written_is_none(forged, tmp_path):
+    """A job that is not kept apart may write there what it likes, and a fault in the scheduler would be everybody's."""
+    (tmp_path / "steps.json").write_bytes(forged)
+    assert read_steps(tmp_path / "steps.json") is None
