@@ -191,7 +191,7 @@ class ExpectedView(Wire):
 
 
 class StepsView(Wire):
-    """How far a running job says it is, and what is expected of it by that; the interval of its end is of 90%.
+    """How far a running job says it is, and what is expected of it by that; its end's interval is meant to hold 90%.
 
     `seen_s` is when that was seen. `runtime_s` counts from the placement; `ratio` is that over what was predicted.
     """
