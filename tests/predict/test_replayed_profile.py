@@ -223,7 +223,7 @@ def test_traces_of_ranks_with_one_name_are_told_apart_and_packed_ones_are_read(t
 
 @pytest.mark.parametrize("name", ["t.json.gz", "t.tar.gz", "t.tar"])
 @pytest.mark.parametrize(
-    "packed", [b"", b"{}", gzip.compress(b"{}" * 99, mtime=0)[:-9], gzip.compress(b"x")[:10] + b"\xff" * 9]
+    "packed", [b"", b"{}", gzip.compress(b"{}" * 99, mtime=0)[:-9], gzip.compress(b"x", mtime=0)[:10] + b"\xff" * 9]
 )
 def test_what_cannot_be_unpacked_is_refused(name, packed, tmp_path):
     path = tmp_path / name
