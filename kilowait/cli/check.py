@@ -13,7 +13,7 @@ from typing import Any
 from kilowait.advise.advice import Advice, OnType
 from kilowait.advise.asking import AdviceQuestion
 from kilowait.advise.asking_either import advice_of
-from kilowait.cli.costs import add_price_option, cost_of, prices_of
+from kilowait.cli.costs import add_price_option, amounts_of, prices_of
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option, canonical
@@ -83,12 +83,8 @@ def _question(args: argparse.Namespace) -> AdviceQuestion:
         gpu_types=tuple(canonical(name) for name in args.device or ("A100", "A6000")),
         root=root if root.is_dir() else None,
         dry_run_budget_s=args.dry_run_budget_s,
-        cost=partial(_cost, prices_of(args)),
+        cost=partial(amounts_of, prices=prices_of(args)),
     )
-
-
-def _cost(prices: Any, prediction: Any, name: str, gpus: int) -> dict[str, Any]:
-    return cost_of(prediction, name, gpus, prices)
 
 
 Measure = Callable[[OnType, bool], float | None]

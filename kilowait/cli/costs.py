@@ -24,18 +24,22 @@ def prices_of(args: argparse.Namespace) -> GpuPrices:
 
 
 def cost_of(prediction: "Prediction", gpu_type: str, gpus: int, prices: GpuPrices) -> dict[str, Any]:
+    """What `amounts_of` says, under "cost"; {} where there is no price."""
+    amounts = amounts_of(prediction, gpu_type, gpus, prices)
+    return {"cost": amounts} if amounts else {}
+
+
+def amounts_of(prediction: "Prediction", gpu_type: str, gpus: int, prices: GpuPrices) -> dict[str, Any]:
     """The cost of a predicted job with the ends of its interval; {} where there is no price."""
     price = prices.of(gpu_type)
     if price is None:
         return {}
     ends = {"low": prediction.runtime_low_s, "high": prediction.runtime_high_s}
     return {
-        "cost": {
-            "amount": price.cost(gpus, prediction.runtime_s),
-            **{end: None if seconds is None else price.cost(gpus, seconds) for end, seconds in ends.items()},
-            "currency": price.currency,
-            "price_per_hour": price.per_hour,
-        }
+        "amount": price.cost(gpus, prediction.runtime_s),
+        **{end: None if seconds is None else price.cost(gpus, seconds) for end, seconds in ends.items()},
+        "currency": price.currency,
+        "price_per_hour": price.per_hour,
     }
 
 

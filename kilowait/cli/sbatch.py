@@ -32,7 +32,7 @@ from kilowait.advise.slurm.submission_plan import (
     plan,
 )
 from kilowait.advise.slurm.submission_waits import waiting_counted
-from kilowait.cli.costs import add_price_option, cost_of, prices_of
+from kilowait.cli.costs import add_price_option, amounts_of, prices_of
 from kilowait.cli.learn import slurm_history
 from kilowait.cli.learnt_correction import corrected
 from kilowait.core.control_characters import LINES, escaped
@@ -170,7 +170,7 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
         gpu_types=tuple(boards) or named_type(request) or BESIDE,
         root=request.folder.absolute(),
         interpreter=interpreter,
-        cost=partial(_cost, prices_of(options)),
+        cost=partial(amounts_of, prices=prices_of(options)),
     )
     base = advice_of(question, os.environ)
     if not base.by_type:
@@ -202,10 +202,6 @@ def _partitions(request: BatchRequest) -> tuple[list[SlurmPartition], str]:
     except ServiceError as error:
         return [], str(error)
     return found, "" if found else "Slurm tells of no partition that it could go to"
-
-
-def _cost(prices: object, prediction: object, name: str, gpus: int) -> dict[str, object]:
-    return cost_of(prediction, name, gpus, prices)  # type: ignore[arg-type]
 
 
 def _corrected(base: Advice) -> tuple[Advice, str]:

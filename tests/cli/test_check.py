@@ -1,6 +1,7 @@
 """`kilowait check`: bounds as an exit code."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def program(tmp_path, monkeypatch):
 )
 def test_the_exit_code_says_whether_the_bounds_hold(program, options, code, capsys):
     assert main(["check", "train.py", *options]) == code
+
+
+@pytest.mark.parametrize(("bound", "code"), [("1.9", 1), ("2.1", 0), ("2.4", 0)])
+def test_a_job_costs_what_the_prices_say(program, monkeypatch, tmp_path, bound, code, capsys):
+    """An hour of an A100 at 2 USD; two and a half of an A6000 at 1 USD."""
+    (tmp_path / "prices.csv").write_text("gpu_type,price_per_hour\nA100,2\nA6000,1\n")
+
+    def priced(question, _):
+        types = {"A100": A100, "A6000": A6000}
+        return advised({name: replace(on, cost=question.cost(on.prediction, name, 1)) for name, on in types.items()})
+
+    monkeypatch.setattr(check, "advice_of", priced)
+    assert main(["check", "train.py", "--gpu-prices", "prices.csv", "--max-cost", bound]) == code
+    assert ("cost 2 is above" in capsys.readouterr().out) == (code == 1)
 
 
 def test_what_is_beyond_is_told(program, capsys):
