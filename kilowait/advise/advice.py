@@ -8,6 +8,8 @@ from typing import Any
 
 from kilowait.core.jobs import Prediction
 
+NUMBERS = ("runtime_s", "runtime_low_s", "runtime_high_s", "energy_kwh", "energy_low_kwh", "energy_high_kwh")
+"""What of a prediction is handed on: by a service, in the ledger, in a history."""
 TOO_LARGE = "does not fit"
 """What stands in `OnType.fitting` where the memory of a type is too small whatever the interval says."""
 
@@ -40,14 +42,8 @@ class OnType:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
-        expected = self.prediction
         return {
-            "runtime_s": expected.runtime_s,
-            "runtime_low_s": expected.runtime_low_s,
-            "runtime_high_s": expected.runtime_high_s,
-            "energy_kwh": expected.energy_kwh,
-            "energy_low_kwh": expected.energy_low_kwh,
-            "energy_high_kwh": expected.energy_high_kwh,
+            **{name: getattr(self.prediction, name) for name in NUMBERS},
             "provenance": self.provenance,
             "fitting": self.fitting,
             "memory_bytes": self.memory_bytes,

@@ -1,7 +1,7 @@
 """Who predicts: this process, in its own time, or the service that KILOWAIT_URL names, which may know the program."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,9 @@ def of_forecast(job: JobForecast, bundle_version: str, cost: Costing) -> Advice:
         gpu_types=request.gpu_types,
         by_type=by_type,
         dry_run=forecast.dry_run.summary,
-        assumptions=_assumptions([*forecast.dry_run.assumed, *job.reading.notes]),
+        assumptions=tuple(dict.fromkeys([*forecast.dry_run.assumed, *job.reading.notes])),
         beside=job.reading.beside,
         evidence=request.evidence,
         version="+".join(dict.fromkeys([bundle_version, *(on.prediction.probe_version for on in by_type.values())])),
         vector=tuple(map(float, forecast.vector)),
     )
-
-
-def _assumptions(lines: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(lines))

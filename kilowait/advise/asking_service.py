@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kilowait.advise.advice import Advice, OnType
+from kilowait.advise.advice import NUMBERS, Advice, OnType
 from kilowait.advise.asking import AdviceQuestion
 from kilowait.client.client import Client
 from kilowait.core.errors import InputError
@@ -16,7 +16,6 @@ PATIENCE_S = 5.0
 """How long a busy service is asked again."""
 ANSWER_S = 20.0
 """How long its answer is waited for: about as long as this process would take by itself."""
-_ENDS = ("runtime_s", "runtime_low_s", "runtime_high_s", "energy_kwh", "energy_low_kwh", "energy_high_kwh")
 
 
 def advice_by_service(question: AdviceQuestion, url: str, token: str | None) -> Advice:
@@ -28,7 +27,7 @@ def advice_by_service(question: AdviceQuestion, url: str, token: str | None) -> 
     source = reading.source
     if source.folder != ".":
         raise InputError(f"{reading.name}: starts in {source.folder}, which a service is not told")
-    if question.interpreter is not None and not question.interpreter.is_own:
+    if not question.interpreter.is_own:
         raise InputError(f"{reading.name}: runs under {question.interpreter.name}, which a service does not have")
     request = read_request(texts(source), reading.words, gpus=question.gpus)
     files = {path: data.decode("utf-8-sig") for path, data in source.files.items()}
@@ -62,7 +61,7 @@ def _by_type(question: AdviceQuestion, answer: Mapping[str, Any], gpus: int, url
     for name, expected in answer["by_type"].items():
         if MARK in expected["features"] or (question.gpu_types and name not in question.gpu_types):
             continue
-        prediction = Prediction(**{end: expected[end] for end in _ENDS}, probe_version=answer["probe_version"])
+        prediction = Prediction(**{end: expected[end] for end in NUMBERS}, probe_version=answer["probe_version"])
         need = answer["memory_needs"].get(name, {})
         found[name] = OnType(
             prediction=prediction,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from kilowait.advise.advice import NUMBERS
 from kilowait.advise.joined_jobs import JoinedJob
 from kilowait.cluster.events import AttemptFinished, GpusJoined, JobPlaced, JobSubmitted, NodeLost
 from kilowait.core.errors import InputError
@@ -65,8 +66,7 @@ def _base(job: JoinedJob) -> bases.Base:
 
 
 def _predictions(by_type: Mapping[str, Mapping[str, Any]]) -> dict[str, Prediction]:
-    names = ("runtime_s", "runtime_low_s", "runtime_high_s", "energy_kwh", "energy_low_kwh", "energy_high_kwh")
-    return {name: Prediction(**{key: row[key] for key in names}) for name, row in by_type.items()}
+    return {name: Prediction(**{key: row[key] for key in NUMBERS}) for name, row in by_type.items()}
 
 
 def _written(writing: Writing, job: JoinedJob, metered: bool) -> bool:

@@ -20,6 +20,11 @@ def ledger_folder(environment: Mapping[str, str]) -> Path:
     return Path(state) / "kilowait" / "advice"
 
 
+def slurm_history(environment: Mapping[str, str]) -> Path:
+    """Where jobs of Slurm are learnt from unless something else is said."""
+    return ledger_folder(environment).parent / "slurm.db"
+
+
 def keep(advice: Advice, base: Advice, folder: Path) -> Path:
     """Write it down, with the predictions before any correction (`base`); raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -15,6 +15,7 @@ from kilowait.advise.slurm.queue_cluster import QueueCluster, queue_cluster
 from kilowait.advise.slurm.queue_outlook import LimitRisk, NewJob, expected_waits, limit_risks, new_job_waits
 from kilowait.advise.slurm.slurm_queue import SlurmJob, ask_queue
 from kilowait.advise.slurm.slurm_time import local_time, seconds_of, written_time
+from kilowait.client.service_text import table
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
 
@@ -149,10 +150,7 @@ def _waiting_lines(waiting: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     if not rows:
         return ["no job waits for its turn"]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
-    ]
+    return [line.removeprefix("  ") for line in table(head, rows).splitlines()]
 
 
 def _interval(wait: Mapping[str, Any]) -> str:

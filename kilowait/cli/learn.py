@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kilowait.advise.joined_jobs import Joining, joined
-from kilowait.advise.ledger import ledger_folder
+from kilowait.advise.ledger import ledger_folder, slurm_history
 from kilowait.advise.slurm.accounting import AccountedJob, ask_accounting, read_accounting
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
@@ -46,11 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     add("--metered", action="store_true", help="sacct's energy is that of the jobs' GPUs")
     add("--only-compare", action="store_true", help="compare and write nothing")
     add("--json", action="store_true", help="print one JSON object instead of a table")
-
-
-def slurm_history(environment: "os._Environ[str] | dict[str, str]") -> Path:
-    """Where jobs of Slurm are learnt from unless something else is said."""
-    return ledger_folder(environment).parent / "slurm.db"
 
 
 def run(args: argparse.Namespace) -> int:

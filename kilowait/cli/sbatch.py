@@ -17,7 +17,7 @@ from kilowait.advise.advice import Advice
 from kilowait.advise.advice_text import advice_table
 from kilowait.advise.asking import AdviceQuestion
 from kilowait.advise.asking_either import advice_of
-from kilowait.advise.ledger import keep, ledger_folder
+from kilowait.advise.ledger import keep, ledger_folder, slurm_history
 from kilowait.advise.limit_quantile import MARGIN_S, RISK
 from kilowait.advise.slurm.batch_request import BatchRequest, read_words, script_text, with_script
 from kilowait.advise.slurm.gpu_words import catalogue_type
@@ -33,7 +33,6 @@ from kilowait.advise.slurm.submission_plan import (
 )
 from kilowait.advise.slurm.submission_waits import waiting_counted
 from kilowait.cli.costs import add_price_option, amounts_of, prices_of
-from kilowait.cli.learn import slurm_history
 from kilowait.cli.learnt_correction import corrected
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError, KilowaitError, ServiceError
@@ -161,7 +160,9 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
         raise InputError("a heterogeneous job has several programs")
     if "ignore-pbs" not in request and re.search(r"^#PBS\s", request.text, re.MULTILINE):
         raise InputError("it has #PBS lines, which Slurm reads too and kilowait does not; --ignore-pbs says no")
-    partitions, note = _partitions(request)
+    everything, note = _partitions()
+    partitions = meant(everything, request.value("partition"))
+    note = note or ("" if partitions else "Slurm tells of no partition that it could go to")
     reading = read_job(request)
     boards = boards_of(request, partitions)
     interpreter, no_python = python_of_job(request, os.environ)
@@ -177,7 +178,7 @@ def _planned(call: _Call) -> tuple[SubmissionPlan, Advice, Advice]:
         raise InputError(f"{base.program}: {base.dry_run}")
     advice, no_correction = _corrected(base)
     margin_s = MARGIN_S if options.margin is None else options.margin * 60
-    advice = waiting_counted(advice, request, partitions, options.risk, margin_s)
+    advice = waiting_counted(advice, request, everything, options.risk, margin_s)
     settings = PlanSettings(
         risk=options.risk,
         margin_s=margin_s,
@@ -195,13 +196,12 @@ def named_type(request: BatchRequest) -> tuple[str, ...]:
     return () if known is None else (known,)
 
 
-def _partitions(request: BatchRequest) -> tuple[list[SlurmPartition], str]:
-    """The partitions that the job may go to; none, and why, where Slurm does not say."""
+def _partitions() -> tuple[dict[str, SlurmPartition], str]:
+    """All partitions by name; none, and why, where Slurm does not say."""
     try:
-        found = meant(ask_partitions(), request.value("partition"))
+        return ask_partitions(), ""
     except ServiceError as error:
-        return [], str(error)
-    return found, "" if found else "Slurm tells of no partition that it could go to"
+        return {}, str(error)
 
 
 def _corrected(base: Advice) -> tuple[Advice, str]:

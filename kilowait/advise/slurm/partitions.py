@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kilowait.advise.slurm.gpu_words import catalogue_type
@@ -90,7 +90,7 @@ def _boards(gres: str, features: Iterable[str]) -> Iterable[GpuBoards]:
         yield GpuBoards(word=name, gpu_type=catalogue_type(name), count=int(count), by_feature=bool(feature))
 
 
-def meant(partitions: dict[str, SlurmPartition], named: str | None) -> list[SlurmPartition]:
+def meant(partitions: Mapping[str, SlurmPartition], named: str | None) -> list[SlurmPartition]:
     """The partitions that a job may go to: those named, or the default one."""
     if named:
         return [partitions[name] for name in named.split(",") if name in partitions]

@@ -40,7 +40,7 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job that might be submitted; `limit_s` and the predicted seconds by pool (expected, low, high)."""
+    """A job that might be submitted, to the pools that it is allowed."""
 
     gpus: int
     nodes: int

@@ -252,7 +252,7 @@ def _time_addition(
     limit = time_limit(predictions, settings.risk, settings.margin_s, most_s)
     if limit is None:
         return None, None, ["no interval is known for the run time: no time limit is set"]
-    notes = _limit_notes(limit, predictions, settings.risk)
+    notes = _limit_notes(limit, settings.risk)
     if "time" in request and not settings.force:
         return limit, None, [*notes, *_own_limit_notes(request.value("time") or "", limit, settings)]
     if advice.beside and not settings.margin_given:
@@ -265,7 +265,7 @@ def _time_addition(
     return limit, Addition(word=f"--time={written_time(limit.seconds)}", why=why, at=at), notes
 
 
-def _limit_notes(limit: TimeLimit, predictions: Iterable[object], risk: float) -> list[str]:
+def _limit_notes(limit: TimeLimit, risk: float) -> list[str]:
     if not limit.capped:
         return []
     return [

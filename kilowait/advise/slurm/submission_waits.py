@@ -1,13 +1,13 @@
 """When a job would start on each type if it were submitted now, by the live queue."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from kilowait.advise.advice import Advice, ExpectedWait
 from kilowait.advise.limit_quantile import time_limit
 from kilowait.advise.slurm.batch_request import BatchRequest
-from kilowait.advise.slurm.partitions import SlurmPartition, ask_partitions
+from kilowait.advise.slurm.partitions import SlurmPartition, meant
 from kilowait.advise.slurm.queue_cluster import queue_cluster
 from kilowait.advise.slurm.queue_outlook import NewJob, new_job_waits
 from kilowait.advise.slurm.slurm_queue import ask_queue
@@ -19,16 +19,16 @@ RUN_ON_WITHIN_S = 1.0
 
 
 def waiting_counted(
-    advice: Advice, request: BatchRequest, partitions: Sequence[SlurmPartition], risk: float, margin_s: float
+    advice: Advice, request: BatchRequest, partitions: Mapping[str, SlurmPartition], risk: float, margin_s: float
 ) -> Advice:
-    """The advice with the wait on each type; as it was where the queue cannot be read."""
-    if not partitions:
+    """The advice with the wait on each type, by all `partitions`; as it was where the queue cannot be read."""
+    names = [partition.name for partition in meant(partitions, request.value("partition"))]
+    if not names:
         return advice
     try:
-        found = queue_cluster(ask_partitions().values(), ask_queue())
+        found = queue_cluster(partitions.values(), ask_queue())
     except ServiceError:
         return advice
-    names = [partition.name for partition in partitions]
     allowed = found.allowed(names, request.gpu_type or "", request.value("constraint") or "")
     limit = time_limit([on.prediction for on in advice.by_type.values()], risk, margin_s, None)
     own_s = seconds_of(request.value("time") or "")
