@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from benchmarks.json_record import keep
 from kilowait.core.hardware import GPU_TYPES
-from kilowait.core.jobs import PowerLimit, Prediction
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.lab.backtest.backtest import World
 from kilowait.lab.backtest.scenario.limit_curves import with_measured_limits
@@ -60,18 +59,9 @@ def backlog(world: World, index: int, model: PowerModel, error: float) -> list[S
     found = []
     for submission in known:
         factor = float(np.exp(rng.normal(0, error)))
-        seen = {name: _scaled(prediction, factor) for name, prediction in submission.seen.items()}
+        seen = {name: prediction.scaled(1.0, factor) for name, prediction in submission.seen.items()}
         found.append(replace(submission, job=replace(submission.job, submit_s=0.0), seen=seen))
     return found
-
-
-def _scaled(prediction: Prediction, factor: float) -> Prediction:
-    """Watts off by a factor, seconds as they are."""
-    limits = tuple(
-        PowerLimit(limit_w=limit.limit_w, runtime_s=limit.runtime_s, energy_kwh=limit.energy_kwh * factor)
-        for limit in prediction.limits
-    )
-    return replace(prediction, energy_kwh=prediction.energy_kwh * factor, limits=limits)
 
 
 def throughput(run: Run, submissions: Sequence[Submission]) -> float:
@@ -102,12 +92,12 @@ def rows(args: argparse.Namespace) -> list[Row]:
     base, found = list[float](), {case: list[tuple[float, float, float]]() for case, _, _ in CASES}
     for index in tqdm(range(args.samples), file=sys.stderr, disable=None):
         jobs = backlog(world, index, model, args.error)
-        plain = [replace(job, seen=job.truth) for job in jobs]
+        truth, plain = {one.job.job_id: one.truth for one in jobs}, [replace(one, seen=one.truth) for one in jobs]
         base.append(throughput(simulate(plain, OLD, POLICIES["simple"](), engine="python"), plain))
         for case, inventory, part in CASES:
             budget = PowerBudget(watts=part * nameplate_w)
             run = simulate(jobs, inventory, POLICIES["simple"](), budget=budget)
-            limited = np.mean([p.runtime_s > job_s(jobs, p.job_id, p.gpu_type) * 1.01 for p in run.placements])
+            limited = np.mean([p.runtime_s > truth[p.job_id][p.gpu_type].runtime_s * 1.01 for p in run.placements])
             found[case].append((throughput(run, jobs), highest_w(run, inventory) / budget.watts, float(limited)))
     return [
         Row(
@@ -118,11 +108,6 @@ def rows(args: argparse.Namespace) -> list[Row]:
         )
         for case, of in found.items()
     ]
-
-
-def job_s(jobs: Sequence[Submission], job_id: str, gpu_type: str) -> float:
-    """Seconds of a job without a limit."""
-    return next(one.truth[gpu_type].runtime_s for one in jobs if one.job.job_id == job_id)
 
 
 def main() -> int:

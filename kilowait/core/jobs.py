@@ -12,6 +12,8 @@ from kilowait.core.units import WHOLE
 
 INTERVAL_COVERAGE = 0.9
 """How often a prediction interval holds the truth: its ends are the 5% and 95% quantiles of what is expected."""
+LEAST_LIMIT_W = 100.0
+"""Drivers take no lower power limit, but on boards whose own is lower."""
 
 
 OVER = frozenset({"finished", "failed", "cancelled"})
@@ -76,19 +78,23 @@ class Prediction:
 
     def times(self, ratio: float) -> "Prediction":
         """What is expected of a job that takes `ratio` times as long, at the same power."""
+        return self.scaled(ratio, ratio)
 
-        def more(number: float | None) -> float | None:
-            return None if number is None else number * ratio
+    def scaled(self, seconds: float, kwh: float) -> "Prediction":
+        """The same with its times and its energies, their ends and its limits, times a factor each."""
+
+        def more(number: float | None, factor: float) -> float | None:
+            return None if number is None else number * factor
 
         return replace(
             self,
-            runtime_s=self.runtime_s * ratio,
-            energy_kwh=self.energy_kwh * ratio,
-            runtime_low_s=more(self.runtime_low_s),
-            runtime_high_s=more(self.runtime_high_s),
-            energy_low_kwh=more(self.energy_low_kwh),
-            energy_high_kwh=more(self.energy_high_kwh),
-            limits=tuple(limit.scaled(ratio, ratio) for limit in self.limits),
+            runtime_s=self.runtime_s * seconds,
+            energy_kwh=self.energy_kwh * kwh,
+            runtime_low_s=more(self.runtime_low_s, seconds),
+            runtime_high_s=more(self.runtime_high_s, seconds),
+            energy_low_kwh=more(self.energy_low_kwh, kwh),
+            energy_high_kwh=more(self.energy_high_kwh, kwh),
+            limits=tuple(limit.scaled(seconds, kwh) for limit in self.limits),
         )
 
     def under(self, limit_w: float | None) -> "Prediction":
@@ -101,20 +107,8 @@ class Prediction:
             return self
         runtime_s, energy_kwh = _between(self.limits, limit_w)
         ratio, joules = runtime_s / self.runtime_s, energy_kwh / self.energy_kwh if self.energy_kwh else 1.0
-
-        def scaled(value: float | None, factor: float) -> float | None:
-            return None if value is None else value * factor
-
-        return replace(
-            self,
-            runtime_s=runtime_s,
-            energy_kwh=energy_kwh,
-            runtime_low_s=scaled(self.runtime_low_s, ratio),
-            runtime_high_s=scaled(self.runtime_high_s, ratio),
-            energy_low_kwh=scaled(self.energy_low_kwh, joules),
-            energy_high_kwh=scaled(self.energy_high_kwh, joules),
-            limit_w=limit_w,
-        )
+        scaled = self.scaled(ratio, joules)
+        return replace(scaled, runtime_s=runtime_s, energy_kwh=energy_kwh, limits=self.limits, limit_w=limit_w)
 
     def left(self, remaining: float, restart_s: float) -> "Prediction":
         """What is expected of the rest of a job: `remaining` of its work, after `restart_s` seconds of restarting.

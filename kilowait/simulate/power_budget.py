@@ -14,14 +14,12 @@ from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError, JobRefused
 from kilowait.core.hardware import GPU_TYPES
-from kilowait.core.jobs import Job, PowerLimit, Prediction
+from kilowait.core.jobs import LEAST_LIMIT_W, Job, PowerLimit, Prediction
 from kilowait.core.units import JOULES_PER_KWH, WHOLE
 from kilowait.policies.limiting.limit_price import LimitPrice
 
 MARGIN = 1.1
 """How far above its average draw a job's limit is set where there is room: its peaks are above its average."""
-LEAST_W = 100.0
-"""Drivers take no lower limit, but on boards whose own is lower."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,5 +106,5 @@ def _choices(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
     """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
     full = prediction.limits[0] if prediction.limits else prediction
     watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
-    top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
+    top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
     return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]

@@ -56,14 +56,7 @@ def shared(predictions: Mapping[str, Prediction], share: float) -> dict[str, Pre
 
 def _shared(prediction: Prediction, share: float) -> Prediction:
     """No limits: nobody limits a board that others use too."""
-    low_kwh, high_kwh = prediction.energy_low_kwh, prediction.energy_high_kwh
-    return replace(
-        prediction,
-        energy_kwh=prediction.energy_kwh * share,
-        energy_low_kwh=None if low_kwh is None else low_kwh * share,
-        energy_high_kwh=None if high_kwh is None else high_kwh * share,
-        limits=(),
-    )
+    return replace(prediction.scaled(1.0, share), limits=())
 
 
 def asked_wire(asks: Asks) -> schemas.AskedFor:

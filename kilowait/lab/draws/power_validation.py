@@ -10,10 +10,9 @@ import numpy as np
 
 from kilowait.core.arrays import FloatArray
 from kilowait.lab.draws.power_fit import DrawLabels, fitted_coefficients, fitted_offsets
-from kilowait.predict.power.power_model import draw_w
+from kilowait.predict.power.power_model import Z90, draw_w
 
 TYPE, NETWORK, BOTH = "type", "network", "type and network"
-Z90 = 1.645
 EPOCH_SAMPLES = {"resnet50": 1_281_167, "shufflenetv2": 50_000}
 """Of an epoch, where a step of the program is a batch of its samples: there seconds can be compared too."""
 

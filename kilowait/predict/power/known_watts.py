@@ -6,7 +6,7 @@ from kilowait.core.hardware import GPU_TYPES, is_known
 from kilowait.core.jobs import PowerLimit, Prediction
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.power.limit_curve import LimitCurve, floor_w
-from kilowait.predict.power.power_model import LEAST_LIMIT_W, LIMITS, PowerModel, full_power
+from kilowait.predict.power.power_model import PowerModel, full_power
 
 UNCAPPED_W = 130.0
 """A job that draws less is given no limits: on the boards that were measured nothing below changed much."""
@@ -19,10 +19,7 @@ def with_limits(prediction: Prediction, gpu_type: str, gpus: float, curve: Limit
         return prediction
     floor, found = floor_w(board, board.assumed_idle_w, board.peak_w), [full_power(prediction, board.peak_w)]
     whole_slow, whole_w = curve.at(board.peak_w, watts, floor, curve.arithmetic)
-    for part in LIMITS:
-        limit_w = 5 * round(part * board.peak_w / 5)
-        if limit_w < LEAST_LIMIT_W or not curve.reaches(limit_w, watts, floor):
-            break
+    for limit_w in curve.reached(board.peak_w, watts, floor):
         slowdown, drawn_w = curve.at(limit_w, watts, floor, curve.arithmetic)
         found.append(
             PowerLimit(

@@ -5,7 +5,7 @@ program would draw above it, is the coordinate in which networks and types look 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,10 @@ import numpy as np
 
 from kilowait.core.errors import ModelError
 from kilowait.core.gpu_type import GpuType
+from kilowait.core.jobs import LEAST_LIMIT_W
 
+LIMITS = tuple(percent / 100 for percent in range(95, 40, -5))
+"""The limits of a curve, as parts of the board's own limit."""
 COMPUTE_SLOPE = 0.4
 """How much faster the slow-down grows for a program all arithmetic than for one all memory (logarithms, twice).
 
@@ -63,6 +66,14 @@ class LimitCurve:
     def reaches(self, limit_w: float, full_w: float, floor_w: float) -> bool:
         """Whether such a limit was measured, for programs of this draw."""
         return self._ratio(limit_w, full_w, max(full_w - floor_w, LEAST_DYNAMIC * full_w)) >= self.ratios[0]
+
+    def reached(self, peak_w: float, full_w: float, floor_w: float) -> Iterator[float]:
+        """The limits of a board, from below its own down, as far as they were measured for programs of this draw."""
+        for part in LIMITS:
+            limit_w = 5 * round(part * peak_w / 5)
+            if limit_w < LEAST_LIMIT_W or not self.reaches(limit_w, full_w, floor_w):
+                return
+            yield limit_w
 
     @staticmethod
     def _ratio(limit_w: float, full_w: float, dynamic_w: float) -> float:

@@ -30,10 +30,6 @@ CORNER = 12.0
 """How sharply the draw bends where it meets the board's limit."""
 LEAST_OF_IDLE = 0.5
 Z90 = 1.645
-LIMITS = tuple(percent / 100 for percent in range(95, 40, -5))
-"""The limits of a curve, as parts of the board's own limit."""
-LEAST_LIMIT_W = 100.0
-"""Drivers take no lower one on the boards that were measured."""
 
 
 def draw_w(features: FloatArray, coefficients: FloatArray, idle_w: FloatArray, peak_w: FloatArray) -> FloatArray:
@@ -88,10 +84,7 @@ class PowerModel:
         curve, found = self.curves.get(board.name, self.pooled), [full_power(whole, board.peak_w)]
         floor = floor_w(GPU_TYPES[board.name], board.idle_w, board.peak_w)
         full_w = curve.expected_w(watts, board.peak_w)
-        for part in LIMITS:
-            limit_w = 5 * round(part * board.peak_w / 5)
-            if limit_w < LEAST_LIMIT_W or not curve.reaches(limit_w, full_w, floor):
-                break
+        for limit_w in curve.reached(board.peak_w, full_w, floor):
             slowdown, drawn_w = curve.at(limit_w, full_w, floor, arithmetic)
             found.append(
                 PowerLimit(
