@@ -5,6 +5,7 @@ import json
 import statistics
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +61,14 @@ def replayed(trace: KinetoTrace, args: argparse.Namespace) -> dict[str, Any]:
     times = recorded_us(trace)
     typical = min(range(len(times)), key=lambda n: abs(times[n] - statistics.median(times)))
     graph = graph_of(trace, typical)
+    one_step_us = again_us(graph)
     source = args.source or type_of(trace.device)
     if args.device and source is None:
         raise InputError(f"{trace.device!r} is no known GPU type; say which it is with --from TYPE")
     change = Elsewhere(clock=args.clock, batch=args.batch, world=trace.world, gpus=args.gpus)
     elsewhere = {"as asked": again_us(scaled(graph, change)) / 1e3} if change != Elsewhere(world=trace.world) else {}
     for name in args.device:
-        on = Elsewhere(
-            **{f: getattr(change, f) for f in ("clock", "batch", "world", "gpus")},
-            source=specification(source or name),
-            target=specification(name),
-        )
+        on = replace(change, source=specification(source or name), target=specification(name))
         elsewhere[name] = again_us(scaled(graph, on)) / 1e3
     return {
         "device": trace.device,
@@ -82,8 +80,8 @@ def replayed(trace: KinetoTrace, args: argparse.Namespace) -> dict[str, Any]:
         "median_error": statistics.median(map(abs, steps.errors)),
         "total_error": sum(steps.rebuilt_us) / sum(steps.recorded_us) - 1,
         "errors_by_one_steps_waits": rebuilt_from_one(trace, typical) if len(times) > 1 else [],
-        "one_step_ms": again_us(graph) / 1e3,
-        "one_step_errors": [again_us(graph) / us - 1 for n, us in enumerate(times) if n != typical],
+        "one_step_ms": one_step_us / 1e3,
+        "one_step_errors": [one_step_us / us - 1 for n, us in enumerate(times) if n != typical],
         "shares": dict(steps.shares),
         "elsewhere_ms": elsewhere,
         "note": UNPROVEN if args.device else "",

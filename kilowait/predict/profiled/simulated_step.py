@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from kilowait.predict.profiled.step_graph import NONE, StepGraph, TaskNode
 
-BEHIND_US = 0.0
 ROUNDS = 5
 """Played until one step's end no longer depends on how the first began."""
 
@@ -79,8 +78,8 @@ def _room(at: float, full: Mapping[int, Spans], task: TaskNode) -> float:
     for stream, (starts, ends) in full.items():
         if stream == task.stream:
             continue
-        place = max(0, bisect_right(starts, at + BEHIND_US) - 1)
-        while place < len(starts) and starts[place] <= at + BEHIND_US:
+        place = max(0, bisect_right(starts, at) - 1)
+        while place < len(starts) and starts[place] <= at:
             at = max(at, ends[place])
             place += 1
     return at
