@@ -63,14 +63,14 @@ def of_forecast(job: JobForecast, bundle_version: str, cost: Costing) -> Advice:
             fitting=str(needs[name].fitting) if name in needs else "",
             memory_bytes=needs[name].expected if name in needs else None,
             memory_high_bytes=needs[name].high if name in needs else None,
-            cost=cost(prediction, name, request.gpus),
+            cost=cost(prediction, name, job.gpus),
         )
         for name, prediction in job.items()
     }
     return Advice(
         program=job.reading.name,
         content_hash=job.reading.source.content_hash,
-        gpus=request.gpus,
+        gpus=job.gpus,
         gpu_types=request.gpu_types,
         by_type=by_type,
         dry_run=forecast.dry_run.summary,

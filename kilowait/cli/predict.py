@@ -190,7 +190,7 @@ def _report(forecasts: ForecastRound, prices: GpuPrices, args: argparse.Namespac
 def _entry(job: JobForecast, prices: GpuPrices, args: argparse.Namespace) -> dict[str, Any]:
     """One program."""
     forecast = job.forecast
-    gpus = max(job.request.gpus, forecast.ranks)
+    gpus = job.gpus
     return {
         **_described(job.reading),
         **_novelty(forecast),

@@ -76,13 +76,12 @@ def pace(record: StepRecord, now_s: float, expected: KnownBefore) -> Pace | None
     seen_s = max(now_s, marks[-1][0] + left_s)
     total_s, sigma = _blended(seen_s, max(sigma_s / seen_s, 1e-3), expected)
     total_s = max(total_s, now_s)
-    low_s, high_s = (max(now_s, min(total_s, total_s * math.exp(side * _Z * sigma))) for side in (-1, 0))
     return Pace(
         done=done,
         total=total,
         total_s=total_s,
-        low_s=low_s,
-        high_s=max(high_s, total_s * math.exp(_Z * sigma)),
+        low_s=max(now_s, total_s * math.exp(-_Z * sigma)),
+        high_s=total_s * math.exp(_Z * sigma),
         seen_s=seen_s,
     )
 

@@ -17,6 +17,8 @@ _PAIRS = (
 )
 """Operators and what autograd calls for each of them: losses first, since a checkpoint in the graph repeats no loss."""
 _CALL_S = 5e-6
+COUNTED = (Completeness.WHOLE, Completeness.GUESSED)
+"""Dry runs whose number of steps is that of the program."""
 
 
 def evaluation_share(run: DryRun, on: Specification) -> float:
@@ -25,7 +27,7 @@ def evaluation_share(run: DryRun, on: Specification) -> float:
     Of the passes forward those are evaluations that have no backward pass; their share is that of the time of all
     passes forward, by a plain roofline. Operators that change their input in place count as the optimizer's.
     """
-    if run.completeness not in (Completeness.WHOLE, Completeness.GUESSED) or not run.steps:
+    if run.completeness not in COUNTED or not run.steps:
         return 0.0
     counts = dict[str, float]()
     for operation in run.operations:

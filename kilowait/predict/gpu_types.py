@@ -16,18 +16,14 @@ from kilowait.core.units import JOULES_PER_KWH
 from kilowait.predict.device_model import scaling
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dry_runs import FEATURES
-from kilowait.predict.dryrun.record import Completeness, DryRun
-from kilowait.predict.evaluations import evaluation_share
+from kilowait.predict.dryrun.record import DryRun
+from kilowait.predict.evaluations import COUNTED, evaluation_share
 from kilowait.predict.operations import OperationsModel, RunTime
 from kilowait.predict.power.draw_shares import DrawShares
 from kilowait.predict.power.power_model import PowerModel
 
 GRADIENT_BYTES = 4.0
 """Of one number that a program learns, as the GPUs exchange it."""
-
-
-COUNTED = (Completeness.WHOLE, Completeness.GUESSED)
-"""Dry runs whose number of steps is that of the program."""
 
 
 class GpuPredictor(OperationsModel):

@@ -96,6 +96,11 @@ class JobForecast(Mapping[str, Prediction]):
         return sum(1 for _ in self)
 
     @property
+    def gpus(self) -> int:
+        """Those that it is predicted for: what it asks for, or more where it ends at once with so few."""
+        return max(self.request.gpus, self.forecast.ranks)
+
+    @property
     def provenance(self) -> Mapping[str, str]:
         """How each number was had, in words, by device type."""
         return {name: self.forecast.provenance[name] for name in self}
