@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.json_record import keep
-from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import World, try_kappa
-from kilowait.lab.backtest.scenario.noise import error_pool
+from kilowait.lab.backtest.scenario.noise import read_errors
 from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.scores import score
@@ -122,9 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--residual-model", default="default", help="whose errors they are (default: %(default)s)")
     p.add_argument("--json", type=Path, help="also write all numbers here")
     options = p.parse_args(argv)
-    errors = None
-    if options.residuals is not None:
-        errors = error_pool(parquet.read_table(options.residuals, columns.RESIDUALS), model=options.residual_model)
+    errors = read_errors(options.residuals, options.residual_model) if options.residuals else None
     found = {
         classes: means(World(classes=classes, seed=options.seed, errors=errors), options.samples, options.tuning)
         for classes in ("paper-like", "calibrated")

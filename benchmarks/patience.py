@@ -26,10 +26,9 @@ import numpy as np
 from benchmarks.json_record import keep
 from kilowait.core.errors import InputError
 from kilowait.core.units import HOUR_S
-from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec, World, run_policy
 from kilowait.lab.backtest.bounds.lower_bounds import greenest_kwh
-from kilowait.lab.backtest.scenario.noise import ErrorPool, error_pool
+from kilowait.lab.backtest.scenario.noise import ErrorPool, read_errors
 from kilowait.lab.backtest.statistics import change_interval
 from kilowait.report.interval import Interval
 from kilowait.simulate.scores import score
@@ -239,7 +238,7 @@ def parser() -> argparse.ArgumentParser:
 
 def worlds(args: argparse.Namespace) -> list[World]:
     """The test worlds asked for; raises InputError for a cell that is not table:load."""
-    errors = error_pool(parquet.read_table(args.residuals, columns.RESIDUALS)) if args.residuals else None
+    errors = read_errors(args.residuals) if args.residuals else None
     world_list = []
     for text in args.cells.split(","):
         classes, _, load = text.partition(":")

@@ -18,7 +18,7 @@ from benchmarks.json_record import keep
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec, World, evaluate, outcome_row
 from kilowait.lab.backtest.backtest_page import comparisons
-from kilowait.lab.backtest.scenario.noise import error_pool
+from kilowait.lab.backtest.scenario.noise import read_errors
 from kilowait.lab.backtest.world_options import DEFAULT_SEED
 from kilowait.policies import DEFAULT_POLICY, POLICIES
 from kilowait.policies.wrappers.wrapper import split_names
@@ -39,9 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = p.parse_args(argv)
     names = split_names(options.policies)
     specs = [PolicySpec(label=name, policy=name, parameters=POLICIES[name].settled({})) for name in names]
-    errors = None
-    if options.residuals is not None:
-        errors = error_pool(parquet.read_table(options.residuals, columns.RESIDUALS), model="default")
+    errors = read_errors(options.residuals, "default") if options.residuals else None
     worlds = [World(classes=classes, seed=options.seed, errors=errors) for classes in ("paper-like", "calibrated")]
     rows = [
         outcome_row(world, outcome)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from kilowait.core.errors import InputError
-from kilowait.core.jobs import INTERVAL_COVERAGE, Prediction
+from kilowait.core.jobs import Prediction
+from kilowait.core.log_normal import TO_END
 
 RISK = 0.05
 """How often a job may take longer than its limit where nothing else is said."""
@@ -38,8 +39,7 @@ def quantile_s(prediction: Prediction, risk: float) -> float | None:
         raise InputError(f"risk must be between 0 and 1, got {risk}; give the share of jobs that may be ended, as 0.05")
     if prediction.runtime_low_s is None or prediction.runtime_high_s is None:
         return None
-    normal = NormalDist()
-    deviations = normal.inv_cdf(1 - risk) / normal.inv_cdf((1 + INTERVAL_COVERAGE) / 2)
+    deviations = NormalDist().inv_cdf(1 - risk) / TO_END
     end_s = prediction.runtime_high_s if deviations > 0 else prediction.runtime_low_s
     return prediction.runtime_s * math.exp(abs(deviations) * math.log(end_s / prediction.runtime_s))
 

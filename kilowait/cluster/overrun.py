@@ -22,12 +22,13 @@ from statistics import NormalDist
 
 from kilowait.cluster.standing import Active
 from kilowait.core.jobs import INTERVAL_COVERAGE
+from kilowait.core.log_normal import TO_END
 
 _NORMAL = NormalDist()
 _UPPER = (1 + INTERVAL_COVERAGE) / 2
 
 RUNGS: tuple[float, ...] = tuple(
-    _NORMAL.inv_cdf(1 - 0.5 ** (k + 1)) / _NORMAL.inv_cdf(_UPPER) for k in range(1, 20) if 1 - 0.5 ** (k + 1) < _UPPER
+    _NORMAL.inv_cdf(1 - 0.5 ** (k + 1)) / TO_END for k in range(1, 20) if 1 - 0.5 ** (k + 1) < _UPPER
 )
 """Where the medians lie between the prediction (0) and the upper end of its interval (1), in logarithms."""
 

@@ -16,9 +16,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import NormalDist
 
-from kilowait.core.jobs import INTERVAL_COVERAGE
+from kilowait.core.log_normal import TO_END
 from kilowait.measure.step_clock import StepRecord
 from kilowait.measure.step_lines import KERAS
 
@@ -29,7 +28,6 @@ PAUSE = 3.0
 RECENT = 0.5
 """The share of the way so far whose steps say how long the next ones take."""
 
-_Z = NormalDist().inv_cdf((1 + INTERVAL_COVERAGE) / 2)
 Mark = tuple[float, float]
 
 
@@ -80,8 +78,8 @@ def pace(record: StepRecord, now_s: float, expected: KnownBefore) -> Pace | None
         done=done,
         total=total,
         total_s=total_s,
-        low_s=max(now_s, total_s * math.exp(-_Z * sigma)),
-        high_s=total_s * math.exp(_Z * sigma),
+        low_s=max(now_s, total_s * math.exp(-TO_END * sigma)),
+        high_s=total_s * math.exp(TO_END * sigma),
         seen_s=seen_s,
     )
 
@@ -190,7 +188,7 @@ def _blended(seen_s: float, sigma: float, expected: KnownBefore) -> tuple[float,
     """Median and standard deviation, in logarithms, of what was seen and what was predicted together."""
     if expected.total_s is None or expected.low_s is None or expected.high_s is None:
         return seen_s, sigma
-    before = math.log(expected.high_s / expected.low_s) / (2 * _Z)
+    before = math.log(expected.high_s / expected.low_s) / (2 * TO_END)
     if before <= 0:
         return seen_s, sigma
     weight = before**2 / (before**2 + sigma**2)

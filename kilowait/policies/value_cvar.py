@@ -8,7 +8,8 @@ from statistics import NormalDist
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.ranking import Key
 from kilowait.core.errors import InputError
-from kilowait.core.jobs import INTERVAL_COVERAGE, Prediction
+from kilowait.core.jobs import Prediction
+from kilowait.core.log_normal import TO_END
 from kilowait.policies.decisions import Decision, Policy
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.rule import Rule
@@ -18,7 +19,6 @@ DEFAULT_RISK = 0.5
 """The mean of the worse half."""
 
 _NORMAL = NormalDist()
-_SIGMAS = 2 * _NORMAL.inv_cdf((1 + INTERVAL_COVERAGE) / 2)
 """Standard deviations between the ends of an interval."""
 
 
@@ -83,7 +83,7 @@ def cvar(point: float, low: float | None, high: float | None, risk: float) -> fl
     """
     if low is None or high is None or low == high:
         return point
-    sigma = (math.log(high) - math.log(low)) / _SIGMAS
+    sigma = (math.log(high) - math.log(low)) / (2 * TO_END)
     share = _NORMAL.cdf(sigma - _NORMAL.inv_cdf(risk)) if risk else 1.0
     logarithm = (math.log(low) + math.log(high) + sigma**2) / 2 + math.log(share / (1 - risk))
     return math.exp(min(logarithm, 700.0))  # finite, however wide an interval is

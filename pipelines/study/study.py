@@ -19,7 +19,7 @@ from kilowait.lab.backtest.backtest import PolicySpec
 from kilowait.lab.backtest.comparison import BASELINE
 from kilowait.lab.backtest.content import code_digest
 from kilowait.lab.backtest.scenario.arrivals import ArrivalPattern
-from kilowait.lab.backtest.scenario.noise import ErrorPool, error_pool
+from kilowait.lab.backtest.scenario.noise import ErrorPool, read_errors
 from kilowait.lab.backtest.traces.trace_world import TraceWorld
 from kilowait.lab.study.effects import NONE
 from kilowait.lab.study.factorial import (
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _pool(args: argparse.Namespace) -> ErrorPool:
-    return error_pool(parquet.read_table(args.residuals, columns.RESIDUALS), model=args.residual_model)
+    return read_errors(args.residuals, args.residual_model)
 
 
 def _rates(args: argparse.Namespace, whole: StudyPlan, much: Size) -> list[dict[str, object]]:

@@ -23,7 +23,7 @@ from kilowait.cluster.advance import advance
 from kilowait.cluster.events import JobSubmitted
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import JobRefused
-from kilowait.core.jobs import INTERVAL_COVERAGE
+from kilowait.core.log_normal import TO_END
 from kilowait.policies import Decision, Policy
 from kilowait.policies.conservative import conservative
 from kilowait.simulate.ahead import Supposed, run_ahead
@@ -159,6 +159,5 @@ def _predicted(found: QueueCluster, job: SlurmJob) -> tuple[float, float] | None
     if not known:
         return None
     expected_s, _, high_s = max(known, key=lambda of: of[0])
-    deviations = _NORMAL.inv_cdf((1 + INTERVAL_COVERAGE) / 2)
-    sd = PRIOR_SD if high_s is None else math.log(high_s / expected_s) / deviations
+    sd = PRIOR_SD if high_s is None else math.log(high_s / expected_s) / TO_END
     return expected_s, max(sd, 0.01)

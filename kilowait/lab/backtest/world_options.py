@@ -4,11 +4,10 @@ import argparse
 from pathlib import Path
 
 from kilowait.core.errors import InputError
-from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import World
 from kilowait.lab.backtest.scenario.arrivals import ArrivalPattern
 from kilowait.lab.backtest.scenario.job_classes import CLASS_TABLES, class_table
-from kilowait.lab.backtest.scenario.noise import ErrorPool, error_pool
+from kilowait.lab.backtest.scenario.noise import ErrorPool, read_errors
 from kilowait.lab.backtest.scenario.paper_scenario import Role
 
 DEFAULT_CLASSES = "paper-like,calibrated"
@@ -117,7 +116,7 @@ def error_pools(args: argparse.Namespace) -> list[ErrorPool | None]:
         return [None]
     if args.residuals is None:
         raise InputError("--predictions noisy needs --residuals PARQUET, which kilowait lab train writes")
-    noisy = error_pool(parquet.read_table(args.residuals, columns.RESIDUALS), model=args.residual_model)
+    noisy = read_errors(args.residuals, args.residual_model)
     return [noisy if kind == "noisy" else None for kind in args.predictions]
 
 

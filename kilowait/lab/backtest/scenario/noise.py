@@ -9,6 +9,7 @@ draws are those that the interval was made of; a predictor on new programs can d
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow as pa
 from kilowait.core.arrays import FloatArray
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import INTERVAL_COVERAGE, Prediction
+from kilowait.files import columns, parquet
 from kilowait.lab.backtest.scenario.paper_scenario import Sample
 from kilowait.simulate.run import Submission
 
@@ -62,6 +64,11 @@ class ErrorPool:
     def level(self) -> float:
         """Median symmetric accuracy of run times, exp(median |ln(predicted / measured)|) - 1 (Morley et al. 2018)."""
         return float(np.expm1(np.median(np.abs(self.log_errors[..., 0]))))
+
+
+def read_errors(path: Path, model: str | None = None) -> ErrorPool:
+    """The pool of one model in a file of residuals; raises InputError as `error_pool` does."""
+    return error_pool(parquet.read_table(path, columns.RESIDUALS), model=model)
 
 
 def error_pool(residuals: pa.Table, *, model: str | None = None) -> ErrorPool:
