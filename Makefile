@@ -28,9 +28,9 @@ quick: $(READY) ## the tests that need neither Ray nor PyTorch nor patience
 	$(BIN)/python -m pytest --numprocesses 2 -m 'not ray and not torch and not slow' --hypothesis-profile quick
 
 # A file's tests stay in one process: they share clusters and language models. Three keep two cores busy, since much of
-# what they do is to wait for processes that start.
+# what they do is to wait for processes that start. The slowest files go first (tests/conftest.py), not the longest.
 test: $(READY) ## the whole suite
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## style, types and the layers
 	$(BIN)/ruff check .
