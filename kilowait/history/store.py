@@ -138,12 +138,13 @@ class Store:
         connection.execute(_WRITER.values(value=(number := str(int(writer) + 1))))
         return number
 
-    def events(self) -> Iterator[tuple[int, Event]]:
-        """Every event with its number, in order; raises StoreError for one that cannot be read."""
+    def events(self, after: int = 0) -> Iterator[tuple[int, Event]]:
+        """Every event behind number `after` with its own, in order; raises StoreError for one that cannot be read."""
         with self._named_errors("read"), self._engine.connect() as connection:
             self._check_upgraded(connection)
             connection = connection.execution_options(yield_per=1000)
-            with closing(connection.execute(select(EVENTS).order_by(EVENTS.c.seq))) as rows:
+            query = select(EVENTS).where(EVENTS.c.seq > after)
+            with closing(connection.execute(query.order_by(EVENTS.c.seq))) as rows:
                 for row in rows:
                     yield row.seq, self._decoded(row)
 

@@ -25,6 +25,7 @@ from kilowait.history.store import Store
 from kilowait.history.tokens import Identity
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.mirror import Mirror
+from kilowait.live.saving import saved_mirror
 from kilowait.policies import POLICIES, Policy
 from kilowait.policies.steering.steered import at_price, price_in_force
 from kilowait.predict.standin import on_types, unread
@@ -129,15 +130,15 @@ class Desk:
     async def mirror(self) -> Mirror:
         """The cluster as of the last event."""
         async with self._following:
-            events = await self.ask(questions.events, 0 if self._mirror is None else self._mirror.seq, PAGE)
-            assert self.settings is not None  # once something was asked
-            if self._mirror is None:
-                self._mirror = Mirror(self.settings.policy, self.settings.policy_options, tuple(GPU_TYPES))
-            while events:
+            mirror = self._mirror = self._mirror or await self.ask(self._saved_mirror)
+            while events := await self.ask(questions.events, mirror.seq, PAGE):
                 for event in events:
-                    self._mirror.take(event[0], decoded(event))
-                events = await self.ask(questions.events, self._mirror.seq, PAGE)
-            return self._mirror
+                    mirror.take(event[0], decoded(event))
+            return mirror
+
+    def _saved_mirror(self, store: Store) -> Mirror:
+        assert self.settings is not None  # once something was asked
+        return saved_mirror(store, self.settings.policy, self.settings.policy_options, tuple(GPU_TYPES))
 
     async def predict(self, asked: schemas.SourceBody, owner: str) -> schemas.PredictionView:
         """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""

@@ -38,6 +38,7 @@ from .autoscaling import AutoscalerRequest
 from .claim import claim
 from .decision_loop import DecisionLoop
 from .ray_nodes import NodeFollower
+from .saving_loop import SavingLoop
 from .settings import SchedulerSettings
 from .steps_loop import StepsLoop
 
@@ -62,6 +63,7 @@ class Scheduler:
             self._tend(attempt)
         self._spawn(self._follow())
         self._spawn(self._decisions.run())
+        self._spawn(SavingLoop(self._controller.store, settings).run())
         self._spawn(StepsLoop(self._controller, self._gangs, self._wake, settings.look_s).run())
 
     async def _open(self) -> Controller:

@@ -5,14 +5,18 @@ import time
 
 import pytest
 import ray
+from sqlalchemy import select, update
 
 from benchmarks.pretended_cluster import PretendedCluster
 from kilowait.core.errors import Occupied
 from kilowait.core.submission import Retry
 from kilowait.history.lease import Claim
+from kilowait.history.saved_states import STATES
+from kilowait.history.schema import EVENTS
 from kilowait.history.store import Store
 from serve.runner import gang
 from serve.scheduler.claim import claim
+from serve.scheduler.saving_loop import saving
 from serve.start import main
 
 
@@ -45,6 +49,20 @@ def test_a_second_cluster_is_refused_and_told_where_the_first_is(world, store):
 def test_a_service_that_would_be_the_second_does_not_start(world, capsys):
     assert main(["--database", world.url, "--pretend", "A100=1"]) == 2
     assert "stop that service, give this one a database of its own" in capsys.readouterr().err
+
+
+def test_a_scheduler_restarts_by_a_state_that_was_saved_beside_it_and_finds_its_jobs(world, store):
+    job_id = world.submit("found again", 5.0)
+    world.until(lambda: (job_id, "1", "begins") in world.marked(job_id))
+    seq = ray.get(saving(world.ask("status")["settings"]))
+    assert [row.seq for row in store.rows(select(STATES.c.seq))] == [seq]
+    first = EVENTS.c.seq == 1
+    payload = store.rows(select(EVENTS.c.payload).where(first))[0].payload
+    store.change(update(EVENTS).where(first).values(payload="{"))  # nobody can replay the whole log
+    world.kill_scheduler()
+    (row,) = world.over(job_id)
+    assert (row["state"], len(row["attempts"])) == ("finished", 1)
+    store.change(update(EVENTS).where(first).values(payload=payload))
 
 
 def test_a_replaced_service_ends_its_jobs_and_waits_until_it_may_go_on(world, store):
