@@ -16,9 +16,7 @@ from matplotlib.figure import Figure
 
 from kilowait.core.arrays import FloatArray
 from kilowait.core.units import DAY_S
-
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
-"""Paul Tol's bright palette: distinct for most colour vision, legible on white and on near-black."""
+from kilowait.report.bars import COLOURS
 
 INK = "#010203"
 _STYLE = (

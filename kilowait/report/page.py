@@ -19,6 +19,7 @@ body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
 padding:1rem}img{max-width:100%;height:auto}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0;
 font-variant-numeric:tabular-nums;font-size:.85rem}caption{text-align:left;font-weight:600;padding:.3rem 0}
 th,td{padding:.25rem .6rem;border-bottom:1px solid var(--rule);text-align:right}th:first-child{text-align:left}
+.prose th,.prose td{text-align:left;vertical-align:top}
 thead th{background:var(--soft)}.badge{border:1px solid var(--rule);border-radius:.6rem;padding:0 .5rem;
 font-size:.75rem;font-weight:400}figure{margin:1rem 0}figcaption{font-size:.85rem}
 """
@@ -39,7 +40,7 @@ def write_page(out_dir: Path, stem: str, *, title: str, facts: Mapping[str, str]
     out_dir.mkdir(parents=True, exist_ok=True)
     body = {"title": title, "facts": dict(facts), "sections": {s.key: s.data for s in sections}}
     write_text(out_dir / f"{stem}.json", json.dumps(_plain(body), indent=1, allow_nan=False) + "\n")
-    write_text(out_dir / f"{stem}.html", _page(title, facts, sections))
+    write_text(out_dir / f"{stem}.html", page_html(title, facts, sections))
     return out_dir / f"{stem}.html"
 
 
@@ -52,7 +53,8 @@ def figure(svg: str, caption: str, provenance: str) -> str:
     )
 
 
-def _page(title: str, facts: Mapping[str, str], sections: Sequence[Section]) -> str:
+def page_html(title: str, facts: Mapping[str, str], sections: Sequence[Section]) -> str:
+    """The page as a text."""
     links = " · ".join(f'<a href="#{s.key}">{escape(s.heading)}</a>' for s in sections)
     head = "".join(f"<li>{escape(name)}: {escape(fact)}</li>" for name, fact in facts.items())
     parts = "".join(f'<section id="{s.key}"><h2>{escape(s.heading)}</h2>{s.body}</section>' for s in sections)

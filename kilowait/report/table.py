@@ -4,30 +4,34 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table as RichTable
+from typing import TYPE_CHECKING, Any
 
 from kilowait.report.interval import Interval
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 NOTHING = "–"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableView:
-    """A table ready to show: cells are text, the first column names the row."""
+    """A table ready to show: cells are text, the first column names the row; of `prose` the others are sentences."""
 
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     provenance: str
     notes: tuple[str, ...] = ()
+    prose: bool = False
 
 
-def terminal(view: TableView) -> RichTable:
-    """The table for a terminal."""
-    table = RichTable(
+def terminal(view: TableView) -> "RichTable":
+    """The table for a terminal; a page needs no Rich."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(
         title=f"{view.title} ({view.provenance})",
         caption="\n".join(view.notes),
         caption_justify="left",
@@ -47,9 +51,9 @@ def html(view: TableView) -> str:
     body = "".join(_html_row(row) for row in view.rows)
     notes = "".join(f"<p>{escape(note)}</p>" for note in view.notes)
     caption = f"<caption>{escape(view.title)} {badge(view.provenance)}</caption>"
-    return (
-        f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{notes}'
-    )
+    prose = ' class="prose"' if view.prose else ""
+    parts = f"{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table{prose}>{parts}</table></div>{notes}'
 
 
 def badge(provenance: str) -> str:

@@ -196,6 +196,7 @@ def test_tokens_and_the_history_from_the_command_line(run, world, tmp_path, scri
     assert run("history", "--format", "parquet", "--out", str(tmp_path / "h.parquet"))[0] == 0
     assert (tmp_path / "h.parquet").read_bytes()[:4] == b"PAR1"
     assert run("history")[1].startswith("job_id,attempt,owner")
+    assert "By GPU type" in run("report", "--owner", "ada")[1]
     database = ("--database", world.url)
     direct = run("token", "create", "--owner", "root", "--role", "operate", *database)[1].strip()
     assert Client(world.address, direct).tokens()

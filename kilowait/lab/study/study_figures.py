@@ -10,7 +10,8 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from kilowait.lab.backtest.comparison import BASELINE
-from kilowait.report.figures import COLOURS, INK, SETTINGS, WIDTH, svg
+from kilowait.report.bars import COLOURS
+from kilowait.report.figures import INK, SETTINGS, WIDTH, svg
 from kilowait.report.interval import Interval
 
 _LINES = ("-", "--", ":", "-.")
