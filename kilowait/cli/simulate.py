@@ -12,6 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kilowait.cli.by_the_hour.signal_options import add_signal_options, signals_of, total_cells, totals_of
 from kilowait.cli.costs import add_price_option, prices_of, total_cost
 from kilowait.cli.watts.simulated_limits import add_limit_options, jobs_of, limits_of
 from kilowait.core.errors import InputError
@@ -101,6 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     add("--host-watts", type=float, default=0.0, metavar="W", help="a node draws beside its boards (default: 0)")
     add("--asleep-watts", type=float, default=0.0, metavar="W", help="and in all while it sleeps (default: 0)")
     add("--warm-nodes", type=int, default=0, metavar="N", help="nodes of each type that never sleep (default: 0)")
+    add_signal_options(parser)
     add("--placements", type=Path, metavar="OUT.csv", help="write job_id,start_s,gpu_type here")
     add("--timeline", type=Path, metavar="OUT.svg", help="draw every job on its boards over time here, with holds")
     add("--json", action="store_true", help="print one JSON object instead of a table")
@@ -143,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
 
     for option in ("placements", "timeline"):
         _check_not_an_input(option, getattr(args, option), (args.jobs, args.predictions))
-    rule, prices = POLICIES[args.policy], prices_of(args)
+    rule, prices, signals = POLICIES[args.policy], prices_of(args), signals_of(args)
     refuse_others(args, rule)
     simulation = simulate(jobs_of(args), args.gpus, rule, sleep=_sleep(args), **limits_of(args), **given(args, rule))
     for reason in simulation.refused.values():
@@ -158,6 +160,7 @@ def run(args: argparse.Namespace) -> int:
         "parameters": simulation.parameters,
         "gpus": simulation.gpus,
         **({} if simulation.energy is None else {"where_energy_went": asdict(simulation.energy)}),
+        **totals_of(simulation.run, signals),
         "refused": dict(simulation.refused),
     }
     sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
@@ -185,8 +188,9 @@ def _as_table(result: dict[str, object]) -> str:
             return name.replace("_", " "), ", ".join(f"{key}={entry}" for key, entry in value.items()) or "-"
         return name.replace("_", " "), str(value)
 
-    cells = [cell(name, value) for name, value in result.items() if name != "refused"]
-    refused = result["refused"]
+    cells = [cell(name, value) for name, value in result.items() if name not in ("refused", "signals")]
+    refused, totals = result["refused"], result.get("signals")
+    cells += total_cells(totals) if isinstance(totals, dict) else []
     cells.append(("refused jobs", str(len(refused)) if isinstance(refused, dict) else "0"))
     width = max(len(name) for name, _ in cells)
     return "".join(f"{name:<{width}}  {shown}\n" for name, shown in cells)

@@ -41,15 +41,15 @@ class SleepRule:
 
 @dataclass(slots=True, kw_only=True)
 class NodeUse:
-    """What a node did: seconds that its boards were busy (shares as fractions), when it slept, how often it woke."""
+    """What a node did: seconds that its boards were busy (shares as fractions), and from when to when it slept until it
+    was woken."""
 
     gpus: int
     warm: bool
     running: int = 0
     idle_since_s: float = 0.0
     busy_board_s: float = 0.0
-    asleep_s: float = 0.0
-    wakes: int = 0
+    sleeps: list[tuple[float, float]] = field(default_factory=list)
     awake_at_s: float = 0.0
 
 
@@ -78,8 +78,7 @@ class Sleeping:
         delay_s = 0.0
         for use in self._uses(gpu_type, where):
             if not use.running and self._sleeps(use, now_s):
-                use.asleep_s += now_s - use.idle_since_s - self.rule.after_s
-                use.wakes += 1
+                use.sleeps.append((use.idle_since_s + self.rule.after_s, now_s))
                 use.awake_at_s = now_s + self.rule.wake_s
             delay_s = max(delay_s, use.awake_at_s - now_s)
             use.running += 1
@@ -103,6 +102,11 @@ class Sleeping:
     def _sleeps(self, use: NodeUse, now_s: float) -> bool:
         return not use.warm and now_s - use.idle_since_s > self.rule.after_s
 
+    def asleep(self, use: NodeUse, ends_s: float) -> list[tuple[float, float]]:
+        """From when to when a node slept until `ends_s`."""
+        last = (use.idle_since_s + self.rule.after_s, ends_s)
+        return [*use.sleeps, last] if not use.running and self._sleeps(use, ends_s) else use.sleeps
+
     def energy(self, jobs_kwh: float, ends_s: float, idle_w: Mapping[str, float] | None = None) -> "ClusterEnergy":
         """The whole cluster's energy from the first submission to `ends_s`; `idle_w` gives watts a board by type, else
         the catalogue does. Raises InputError for a type whose idle power is unknown."""
@@ -113,14 +117,12 @@ class Sleeping:
             watts = (idle_w or {}).get(gpu_type, catalogue_idle_power_w(gpu_type))
             if watts is None:
                 raise InputError(f"{gpu_type}: its idle power is unknown; give it in a file of GPU types (--gpu-file)")
-            slept_s = use.asleep_s
-            if not use.running and self._sleeps(use, ends_s):
-                slept_s += ends_s - use.idle_since_s - self.rule.after_s
+            slept_s = sum(woken_s - slept_s for slept_s, woken_s in self.asleep(use, ends_s))
             awake_s = window_s - slept_s
             boards_j += watts * max(0.0, use.gpus * awake_s - use.busy_board_s)
             hosts_j += self.rule.host_w * awake_s + self.rule.asleep_w * slept_s
             asleep_s += slept_s
-            wakes += use.wakes
+            wakes += len(use.sleeps)
         return ClusterEnergy(
             jobs_kwh=jobs_kwh,
             idle_boards_kwh=boards_j / JOULES_PER_KWH,

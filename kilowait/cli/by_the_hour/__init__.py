@@ -1,0 +1,1 @@
+"""What changes over time on the command line of `kilowait simulate`: signals and their forecasts, prices, slack."""

@@ -1,0 +1,77 @@
+"""`--signal NAME=FILE`: carbon, water and the price of electricity over time, on the clock of the jobs."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kilowait.core.errors import InputError
+from kilowait.core.signals import UNITS, Signal
+
+if TYPE_CHECKING:
+    from kilowait.simulate.run import Run
+
+HELP = """a signal over time, as carbon=FILE[,zone=NAME][,column=NAME]: CSV, Parquet, or an answer of Electricity Maps
+or WattTime; carbon in g, water in L, price in USD, each a kWh. May be given several times"""
+
+
+def add_signal_options(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
+    add = parser.add_argument
+    add("--signal", action="append", default=[], metavar="NAME=FILE", help=HELP)
+    begins_help = "the date and time at which the clock of the jobs shows 0, as 2026-01-31T00:00Z (default: that at "
+    add("--signals-from", metavar="TIME", help=f"{begins_help}which the first signal begins)")
+
+
+def signals_of(args: argparse.Namespace) -> dict[str, Signal]:
+    """The signals that were given, by name; raises InputError for one that is wrong or given twice."""
+    from kilowait.files.signal_files import SignalFile, moment, read_signal
+
+    read: dict[str, SignalFile] = {}
+    for text in args.signal:
+        name, path, words = parts(text)
+        if name in read:
+            raise InputError(f"--signal {text}: {name} is given twice")
+        read[name] = read_signal(path, name, **words)
+        if len(read[name].signals) > 1:
+            raise InputError(f"--signal {text}: {path} holds forecasts of several times; give what was measured")
+    dated = [signal.begins_s for file in read.values() for signal in file.signals if file.dated]
+    origin_s = moment(args.signals_from) if args.signals_from is not None else max(dated, default=0.0)
+    return {name: file.signals[0].later(-origin_s if file.dated else 0.0) for name, file in read.items()}
+
+
+def parts(text: str) -> tuple[str, Path, dict[str, str]]:
+    """Name, path and words of `carbon=FILE,zone=DE,column=x`; raises InputError with the remedy."""
+    (first, *rest), words = text.split(","), dict[str, str]()
+    name, equals, path = first.partition("=")
+    for word in rest:
+        key, _, value = word.partition("=")
+        if key not in ("zone", "column") or not value:
+            raise InputError(f"--signal {text}: {word!r} is neither zone=NAME nor column=NAME")
+        words[key] = value
+    if not equals or not path or name not in UNITS:
+        raise InputError(f"--signal {text}: must be NAME=FILE, NAME one of {', '.join(UNITS)}")
+    return name, Path(path), words
+
+
+def totals_of(run: "Run", signals: Mapping[str, Signal]) -> dict[str, Any]:
+    """What a run came to by each signal, for JSON; {} without signals."""
+    from kilowait.simulate.signal_totals import signal_totals
+
+    found = signal_totals(run, signals.values())
+    return {"signals": {name: {**asdict(one), "cluster": one.cluster} for name, one in found.items()}} if found else {}
+
+
+def total_cells(totals: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """A line a signal, for people."""
+    return [(f"cluster {name}", _shown(total)) for name, total in totals.items()]
+
+
+def _shown(total: Mapping[str, Any]) -> str:
+    unit, parts = total["unit"], ("jobs", "idle_boards", "hosts")
+    cluster = (
+        "unknown: a type has no known idle power" if total["cluster"] is None else f"{total['cluster']:,.3f} {unit}"
+    )
+    told = ", ".join(f"{part.replace('_', ' ')} {total[part]:,.3f}" for part in parts if total[part] is not None)
+    return f"{cluster}  ({total['provenance']}: {told})"
