@@ -21,6 +21,20 @@ NEVER = ("/", "/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys"
 SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/")
 _WORD = re.compile(r"[^\s\"',;:=\[\]{}()<>|]{1,400}")
 _QUOTED = re.compile(r"[\"']([^\"'\n]{1,400})[\"']")
+_OUTPUT = (
+    r"(?:[\w.]*[_.-])?(?:out|outputs?|logs?|logging|save|results?|tensorboard)[_-](?:dir|directory|folder|path|root)"
+)
+_PLACE = r"([^\s\"',;:=\[\]{}()<>|]{1,400})"
+_TOLD = rf"(?<![\w$]){_OUTPUT}[\"']?\s*(?::\s*\w+\s*=|[:=])\s*(?:Path\()?"
+_WRITTEN_IN_CODE = (
+    re.compile(rf"{_TOLD}[\"']{_PLACE}", re.IGNORECASE),
+    re.compile(rf"--{_OUTPUT}[\"'][^()]{{0,400}}?\bdefault\s*=\s*[\"']{_PLACE}", re.IGNORECASE),
+)
+_WRITTEN_ELSEWHERE = (
+    re.compile(rf"{_TOLD}[\"']?{_PLACE}", re.IGNORECASE),
+    re.compile(rf"--{_OUTPUT}\s+[\"']?{_PLACE}", re.IGNORECASE),
+)
+"""What a name says is written to: `--output_dir runs`, `log_path: runs`, `out_dir = "runs"`, an option's default."""
 UP = 2
 """So many folders above its own has a program of its own in a dry run."""
 
@@ -57,10 +71,11 @@ def of_caller(
         if not Path(folder).expanduser().exists():
             raise InputError(f"--data {folder}: not there; name a folder or file of this machine")
     given = [str(Path(folder).expanduser().absolute()) for folder in folders]
-    named = [path for path in _absolute(source) if _may_be_meant(path)]
+    written = _written_to(source)
+    named = [path for path in _absolute(source) if _may_be_meant(path) and not _is_below(path, written)]
     caches = dict(_caches(variables))
     relative = {
-        **{name: os.path.realpath(path) for name, path in _relative(source, root)},
+        **{name: os.path.realpath(path) for name, path in _relative(source, root) if not _is_below(name, written)},
         **dict(_given_relative(folders)),
     }
     return DryRunAccess(
@@ -112,6 +127,20 @@ def _given_relative(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
         name = posixpath.normpath(folder)
         if not folder.startswith(("/", "~")) and name != "." and name.count("..") <= UP:
             yield name, os.path.realpath(folder)
+
+
+def _written_to(source: JobSource) -> set[str]:
+    """Folders that the program writes to, by what names them: an earlier run has left some, which are no data of it."""
+    texts = [(_WRITTEN_ELSEWHERE, " ".join(source.arguments))]
+    for name, data in source.files.items():
+        texts.append((_WRITTEN_IN_CODE if name.endswith(".py") else _WRITTEN_ELSEWHERE, data.decode(errors="replace")))
+    found = {word for patterns, text in texts for pattern in patterns for word in pattern.findall(text)}
+    return {os.path.normpath(os.path.expanduser(word)) for word in found} - {".", "..", "/"}
+
+
+def _is_below(path: str, folders: set[str]) -> bool:
+    """Whether a path is one of these or lies in one."""
+    return bool(folders) and any(f"{path}/".startswith(f"{folder}/") for folder in folders)
 
 
 def _words(source: JobSource) -> list[str]:

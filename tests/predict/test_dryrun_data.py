@@ -61,6 +61,31 @@ def test_what_arguments_and_configuration_name_is_seen(tmp_path: Path, data: Pat
     assert set(seen(job, None).data) == {str(data), str(tmp_path / "more")}
 
 
+@pytest.mark.parametrize(
+    ("text", "arguments", "conf"),
+    [
+        (GOOD, ("--output_dir", "{out}"), ""),
+        (GOOD, ("--log-dir={out}",), ""),
+        (GOOD, (), "output_dir: {out}  # of an earlier run\n"),
+        (GOOD, (), '{{"save_path": "{out}"}}'),
+        (GOOD + "out_dir = 'runs'\n", (), ""),
+        (GOOD + "parser.add_argument('-o', '--results-dir', type=str,\n    default='runs')\n", (), ""),
+    ],
+)
+def test_where_an_earlier_run_wrote_is_no_data(
+    tmp_path: Path, text: str, arguments: tuple[str, ...], conf: str
+) -> None:
+    """It would be seen read-only, and the program wants to write there."""
+    out = tmp_path / "runs"
+    (out / "logs").mkdir(parents=True)
+    (tmp_path / "train.bin").write_bytes(b"1")
+    given = tuple(word.format(out=out) for word in arguments)
+    text += "def save(output_dir, data, log_path: str): open('train.bin')\n"
+    found = seen(source(text, given, conf__yaml=conf.format(out=out)), tmp_path)
+    assert (found.data, dict(found.here)) == ((), {"train.bin": str(tmp_path / "train.bin")})
+    assert str(out) in seen(source(text, given), tmp_path, str(out)).data  # unless it is given as data
+
+
 def test_relative_names_are_found_below_the_programs_folder(tmp_path: Path, data: Path, monkeypatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
