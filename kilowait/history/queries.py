@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from kilowait.cluster.events import Event, JobPredicted, JobSubmitted
 from kilowait.core.errors import StoreError
 from kilowait.core.jobs import Prediction, Provenance
-from kilowait.core.units import JOULES_PER_KWH
+from kilowait.core.units import DAY_S, JOULES_PER_KWH
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, MEASUREMENTS
 from kilowait.history.store import Store
 
@@ -144,6 +144,30 @@ def history(
     ]
     events = submissions(store, {row["job_id"] for row in rows})
     return [_with_prediction(row, events[row["job_id"]]) for row in rows]
+
+
+def attempts_between(store: Store, since_s: float, until_s: float, limit: int) -> list[dict[str, Any]]:
+    """Attempts that have ended and were under way between two times, the last to end first: whose they are, their jobs'
+    states and labels, and joules (None where nothing was measured).
+
+    One that ended more than 30 days behind `until_s` is left out, so that a look far back reads no whole history.
+    """
+    same_attempt = (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt)
+    joined = ATTEMPTS.join(JOBS, JOBS.c.job_id == ATTEMPTS.c.job_id).outerjoin(MEASUREMENTS, same_attempt)
+    measured = MEASUREMENTS.c.energy_j, MEASUREMENTS.c.energy_provenance
+    query = select(*ATTEMPTS.c, *measured, JOBS.c.owner, JOBS.c.state, JOBS.c.labels).select_from(joined)
+    ended_s = ATTEMPTS.c.ended_s
+    query = query.where(ended_s >= since_s, ended_s <= until_s + 30 * DAY_S, ATTEMPTS.c.placed_s <= until_s)
+    return [dict(row._mapping) for row in store.rows(query.order_by(ended_s.desc(), ATTEMPTS.c.token).limit(limit))]
+
+
+def labels_of(store: Store, job_ids: Iterable[str]) -> dict[str, str]:
+    """By job id, the labels of jobs as they are stored."""
+    found: dict[str, str] = {}
+    for chunk in _chunks(list(job_ids)):
+        query = select(JOBS.c.job_id, JOBS.c.labels).where(JOBS.c.job_id.in_(chunk))
+        found |= {row.job_id: row.labels for row in store.rows(query)}
+    return found
 
 
 def _with_prediction(row: Mapping[str, Any], event: JobSubmitted) -> dict[str, Any]:

@@ -54,6 +54,10 @@ class Identity(Struct, frozen=True, kw_only=True):
     owner: str
     role: Role
 
+    def sees(self, owner: str | None) -> bool:
+        """Whether what belongs to somebody is shown: one's own, and to an operator everybody's."""
+        return self.role >= Role.OPERATE or owner == self.owner
+
 
 def create(store: Store, owner: str, role: Role, now_s: float) -> str:
     """Make a token and return it: the only time that it is seen. Raises InputError for an owner without a name."""

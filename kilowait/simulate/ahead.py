@@ -15,6 +15,7 @@ from kilowait.cluster.overrun import estimated_end_s
 from kilowait.cluster.standing import Active
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
+from kilowait.core.jobs import Held
 from kilowait.policies import Place, Policy
 
 Supposed = Callable[[str, float, float], float]
@@ -23,13 +24,14 @@ Supposed = Callable[[str, float, float], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
-    """A job as it would run: seconds on the cluster's clock, kWh as predicted for the type."""
+    """A job as it would run: seconds on the cluster's clock, kWh as predicted for the type; `where` as `Active`'s."""
 
     gpu_type: str
     gpus: int
     start_s: float
     end_s: float
     energy_kwh: float
+    where: tuple[Held, ...] = ()
 
 
 def run_ahead(
@@ -87,7 +89,7 @@ class _Ahead:
         active = cluster.active[job_id]
         end_s, prediction = self._expect(active, now_s), active.predictions[gpu_type]
         self.planned[job_id] = PlannedRun(
-            gpu_type=gpu_type, gpus=gpus, start_s=now_s, end_s=end_s, energy_kwh=prediction.energy_kwh
+            gpu_type=gpu_type, gpus=gpus, start_s=now_s, end_s=end_s, energy_kwh=prediction.energy_kwh, where=where
         )
 
     def _expect(self, active: Active, now_s: float) -> float:

@@ -19,7 +19,7 @@ from kilowait.cluster.advance import advance
 from kilowait.cluster.events import JobSubmitted
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import JobRefused
-from kilowait.core.jobs import Job, Prediction
+from kilowait.core.jobs import Held, Job, Prediction
 from kilowait.policies import Policy
 from kilowait.policies.compiled_form import cost_of
 from kilowait.simulate.ahead import PlannedRun, Supposed, run_ahead
@@ -56,7 +56,8 @@ class Errors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A start and an end in seconds on the cluster's clock; the ends of the interval are None without draws."""
+    """A start and an end in seconds on the cluster's clock; the ends of the interval are None without draws. `where` is
+    as `Active`'s."""
 
     gpu_type: str
     gpus: int
@@ -65,6 +66,7 @@ class Expected:
     start_high_s: float | None
     end_s: float
     energy_kwh: float
+    where: tuple[Held, ...] = ()
 
 
 def errors_of(pairs: Sequence[tuple[float, float]]) -> Errors:
@@ -138,6 +140,7 @@ def _one(job_id: str, planned: PlannedRun, runs: Sequence[Mapping[str, PlannedRu
         start_high_s=None if high is None else max(high, planned.start_s),
         end_s=planned.end_s,
         energy_kwh=planned.energy_kwh,
+        where=planned.where,
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from kilowait.history.tokens import Identity, Role
+from kilowait.history.tokens import Identity
 
 from ..desk import job_views, questions
 from ..desk.desk import Desk
@@ -13,7 +13,7 @@ from ..wire.problems import Refusal
 async def own(desk: Desk, who: Identity, job_id: str) -> questions.Row:
     """The row of a job; what is another's is as unknown as what never was."""
     row = await desk.ask(questions.job, job_id)
-    if row is None or (who.role < Role.OPERATE and row["owner"] != who.owner):
+    if row is None or not who.sees(row["owner"]):
         remedy = "list yours with GET /v1/jobs, or: kilowait ps"
         raise Refusal(404, "not found", f"no job {job_id!r} of yours", field="job_id", remedy=remedy)
     return row

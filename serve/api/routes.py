@@ -24,7 +24,7 @@ from ..wire import schemas
 from ..wire.batch_schemas import Batch, BatchAnswers
 from ..wire.problems import MEDIA_TYPE, BodyLimit, Refusal, install
 from ..wire.why_schemas import IfOn, WhatIf, Why
-from . import batches, job_lists, kept_outputs, learned_models, operating, pages
+from . import batches, job_lists, kept_outputs, learned_models, operating, pages, pictures
 from .access import At, Reader, Submitter
 from .large_bodies import LargeBodies
 from .own_jobs import own, view
@@ -62,6 +62,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
         operating.plain,
         learned_models.router,
         pages.router,
+        pictures.router,
     ):
         app.include_router(part)
     install(app)

@@ -74,7 +74,7 @@ def _running(active: Active, started_s: float | None, now_s: float, who: Identit
 
 
 def _line(job_id: str, user: str | None, gpus: int, submitted_s: float, who: Identity) -> Queued:
-    visible = who.role >= Role.OPERATE or user == who.owner
+    visible = who.sees(user)
     return Queued(
         job_id=job_id,
         mine=user == who.owner,

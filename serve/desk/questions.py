@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kilowait.cluster.events import JobSubmitted
-from kilowait.history import tokens
+from kilowait.history import queries, tokens
 from kilowait.history.job_filter import JobFilter
 from kilowait.history.queries import RawEvent, energy_totals, events_after, history, predictions_of, submissions
 from kilowait.history.store import Store
@@ -65,6 +65,16 @@ def ended(
 ) -> list[dict[str, Any]]:
     """Rows of `columns.HISTORY`, a page."""
     return history(store, owner=owner, after=after, ended_from_s=from_s, limit=limit)
+
+
+def attempts_between(store: Store, since_s: float, until_s: float, limit: int) -> list[dict[str, Any]]:
+    """Attempts that have ended and were under way between two times, the last to end first."""
+    return queries.attempts_between(store, since_s, until_s, limit)
+
+
+def labels(store: Store, job_ids: Sequence[str]) -> dict[str, str]:
+    """By job id, the labels of jobs as they are stored."""
+    return queries.labels_of(store, job_ids)
 
 
 def asked(store: Store, job_ids: Sequence[str]) -> dict[str, JobSubmitted]:

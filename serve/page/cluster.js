@@ -1,5 +1,6 @@
 // The page of the cluster: one answer of /v1/overview, shown again every two seconds.
 import { ask, energy, facts, fill, had, live, put, span } from "./shared.js";
+import { timeline } from "./timeline.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -42,7 +43,7 @@ function running(rows) {
 function progress(p) {
   if (p.steps) return { progress: p.steps.done / p.steps.total, text: `${Math.round((100 * p.steps.done) / p.steps.total)}% of steps` };
   const share = Math.round(p.share * 100);
-  return { progress: p.share, text: share > 100 ? `overrun, ${Number(p.share.toPrecision(2)).toLocaleString()}×` : `${share}%` };
+  return { progress: p.share, text: share > 100 ? `overrun, ${p.share.toLocaleString(undefined, { maximumFractionDigits: p.share < 10 ? 1 : 0, minimumFractionDigits: p.share < 10 ? 1 : 0 })}×` : `${share}%` };
 }
 
 function queue(overview) {
@@ -130,4 +131,5 @@ live(async () => {
   queue(overview);
   today(overview.today);
   accuracy(overview);
+  timeline(overview.cluster.types.map((one) => one.gpu_type));
 }, 2000);

@@ -7,6 +7,7 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from selenium.webdriver.common.keys import Keys
 
 from kilowait.cli.main import main
 from kilowait.client.client import Client, job_of
@@ -259,6 +260,7 @@ def test_the_page_shows_the_cluster_in_a_browser(run, world, script, tmp_path):
             rows = 2 + 2 + 1 + len(world.get("/v1/overview", "operator")["accuracy"])
             assert tab.count('[scope="row"]') == rows
             assert tab.count("main") == tab.count("h1") == 1
+            reads_the_timeline_by_keys(world, tab, jobs)
             tab.open(page(world, f"/job?id={jobs[2]}"), width_px=400)
             tab.shows("no type that it may use has enough free GPUs")
             tab.shows("What would have to change")
@@ -269,6 +271,28 @@ def test_the_page_shows_the_cluster_in_a_browser(run, world, script, tmp_path):
     finally:
         for job_id in jobs:
             run("cancel", job_id)
+
+
+def reads_the_timeline_by_keys(world, tab, jobs):
+    """Both boards have a job now, and the third job is planned behind one of them."""
+    world.until(lambda: tab.count("#timeline .running") == 2)
+    assert tab.count("#timeline .planned") == 1
+    assert tab.count('#timeline [tabindex="0"]') == 1  # one stop on the way through the page
+    first = tab.driver.find_element("css selector", '#timeline [tabindex="0"]')
+    first.send_keys(Keys.END)
+    planned = tab.driver.switch_to.active_element
+    assert re.fullmatch(rf"{jobs[2]} of ada, planned: to start .*, on 1 × A100, .*", planned.accessible_name)
+    assert jobs[2] in tab.driver.find_element("id", "pointed").text
+    planned.send_keys(Keys.ARROW_LEFT)
+    assert jobs[0] in tab.driver.switch_to.active_element.accessible_name  # before it on its board
+    tab.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    assert jobs[1] in tab.driver.switch_to.active_element.accessible_name
+    tab.press("The timeline as a table")
+    tab.shows("Energy")
+    assert tab.count("#timeline-table tbody tr") == tab.count("#timeline [data-bar]")
+    tab.driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
+    tab.driver.find_element("css selector", '#timeline [tabindex="0"]').send_keys(Keys.ENTER)
+    tab.shows(f"{jobs[1]}: running")
 
 
 def test_the_page_of_jobs_finds_them_cancels_them_and_saves_what_they_kept(run, world, tmp_path):
@@ -326,6 +350,7 @@ def test_the_page_loads_nothing_from_elsewhere(world):
         "/page/cluster.js",
         "/page/job.js",
         "/page/jobs.js",
+        "/page/timeline.js",
     ):
         answer = world.call("GET", path, None)
         assert answer.status_code == 200, path

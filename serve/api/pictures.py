@@ -1,0 +1,31 @@
+"""What the page draws, as data, with the drawing where a width is given."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from ..desk.drawing.live_timeline import Window, live_timeline
+from ..wire.timeline_schemas import Timeline
+from .access import At, Reader
+
+router = APIRouter(prefix="/v1")
+Moment = Annotated[float | None, Query(ge=0, le=1e11, description="seconds since the epoch")]
+Width = Annotated[int | None, Query(ge=280, le=4000, description="pixels; then there is a picture too")]
+
+
+@router.get("/timeline")
+async def timeline(
+    desk: At,
+    who: Reader,
+    since_s: Moment = None,
+    until_s: Moment = None,
+    gpu_type: Annotated[str | None, Query(max_length=200)] = None,
+    width_px: Width = None,
+) -> Timeline:
+    """Which jobs had, have and are planned to have which boards; at least a minute of it.
+
+    Left open, it begins and ends with what runs, has ended of late or is planned, at most a day to either side.
+    """
+    return await live_timeline(
+        desk, who, Window(since_s=since_s, until_s=until_s, gpu_type=gpu_type, width_px=width_px)
+    )

@@ -1,0 +1,59 @@
+"""Who had, has and will have which boards, as JSON."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kilowait.core.jobs import Provenance
+
+from .schemas import Figure, Wire
+
+BarKind = Literal["finished", "failed", "cancelled", "running", "planned"]
+
+
+class BoardRow(Wire):
+    """A board; `name` is what its node is called."""
+
+    gpu_type: str
+    node: str
+    name: str
+    board: int
+
+
+class JobBar(Wire):
+    """A job on boards, which `rows` numbers; what is another's has no owner and no name.
+
+    `provenance` is of its end, of what is planned of its start too, which is modelled then. `held` says what a job
+    waits for though another type has room for it.
+    """
+
+    job_id: str
+    attempt: int
+    mine: bool
+    visible: bool
+    owner: str | None
+    name: str
+    kind: BarKind
+    gpu_type: str
+    gpus: int
+    rows: list[int]
+    start_s: float
+    end_s: float
+    provenance: Provenance
+    energy_kwh: Figure | None
+    held: str | None
+
+
+class Timeline(Wire):
+    """Boards over time from `since_s` to `until_s`; `svg` is a picture whose elements `data-bar` number the bars."""
+
+    now_s: float
+    since_s: float
+    until_s: float
+    rows: list[BoardRow]
+    bars: list[JobBar]
+    left_out_bars: Annotated[
+        int, Field(description="jobs that are not shown: those that wait or run, and of ended ones 1 for any")
+    ]
+    left_out_boards: int
+    svg: str | None

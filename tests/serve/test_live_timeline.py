@@ -1,0 +1,105 @@
+"""`/v1/timeline`: what boards did, do and will do, who may see whose, and how much of it there is at most."""
+
+import time
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from kilowait.core.jobs import Measurement, Provenance
+from kilowait.core.submission import Ending
+from kilowait.live.controller import Controller
+from kilowait.policies.patient import patient
+from serve.desk.drawing import live_timeline
+from serve.scheduler.settings import SchedulerSettings
+from tests.support.desk_world import DeskWorld
+from tests.support.live_world import request, seen
+
+OPTIONS = {"wait_s_per_kwh": 50.0, "congestion": 0.0}
+NAME = "kilowait/name"
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A and B, a board each. Of ada `done` ran on A from 900 to 800 s ago and `runs` there since 60 s ago, for 1,000 s;
+    bob's `held` waits for A behind it, though B is free: 40 kWh more are worth 2,000 s."""
+    with DeskWorld(tmp_path) as world:
+        world.status["settings"] = SchedulerSettings(url=world.url, policy="patient", policy_options=OPTIONS)
+        controller = Controller(world.store, patient(**OPTIONS), order=("A", "B"))
+        world.now_s = now_s = time.time()
+        for gpu_type in ("A", "B"):
+            controller.node_joined(f"node-{gpu_type}", gpu_type, 1, now_s - 1000, None)
+        both = seen(A=(1000, 1), B=(1000, 41))
+        controller.submit(request(predictions=both, labels={NAME: "done"}, allowed=frozenset("A")), now_s - 900)
+        (attempt,) = controller.decide(now_s - 900)
+        measured = Measurement(
+            job_id=attempt.job_id, attempt=1, gpu_type="A", runtime_s=100.0, energy_j=7.2e6,
+            runtime_provenance=Provenance.MEASURED, energy_provenance=Provenance.ESTIMATED,
+        )  # fmt: skip
+        ending = Ending(exit_code=0, measurement=measured)
+        controller.attempt_finished(attempt.job_id, 1, attempt.token, ending, now_s - 800)
+        controller.submit(request(predictions=both, labels={NAME: "runs"}, allowed=frozenset("A")), now_s - 60)
+        controller.decide(now_s - 60)
+        controller.submit(request(predictions=both, labels={NAME: "held"}, user="bob"), now_s - 50)
+        assert controller.decide(now_s - 50) == []
+        yield world
+
+
+def bars(answer):
+    return {bar["kind"]: bar for bar in answer["bars"]}
+
+
+def test_past_present_and_plan_are_on_their_boards_with_how_each_was_had(world):
+    answer = world.call("GET", "/v1/timeline?width_px=600", "operator").json()
+    assert [(row["gpu_type"], row["board"]) for row in answer["rows"]] == [("A", 0), ("B", 0)]
+    by_kind, now_s = bars(answer), world.now_s
+    assert {kind: (bar["name"], bar["owner"], bar["rows"]) for kind, bar in by_kind.items()} == {
+        "finished": ("done", "ada", [0]),
+        "running": ("runs", "ada", [0]),
+        "planned": ("held", "bob", [0]),
+    }
+    ended = by_kind["finished"]
+    assert (ended["start_s"], ended["end_s"], ended["provenance"]) == (now_s - 900, now_s - 800, "measured")
+    assert ended["energy_kwh"] == {"value": 2.0, "provenance": "estimated"}
+    assert by_kind["running"]["end_s"] == pytest.approx(now_s + 940)
+    assert by_kind["planned"]["start_s"] == pytest.approx(now_s + 940)
+    assert by_kind["planned"]["provenance"] == "modelled"
+    assert "it is held for A, expected in" in by_kind["planned"]["held"]
+    assert answer["since_s"] == now_s - 900  # the first of what there is, and the last
+    assert answer["until_s"] == pytest.approx(now_s + 1940)
+    drawn = ElementTree.fromstring(answer["svg"])
+    kinds = [one.get("class") for one in drawn.iter("{http://www.w3.org/2000/svg}rect") if one.get("class") != "row"]
+    assert kinds == ["finished", "running", "hold", "planned"]
+
+
+def test_what_is_another_s_has_no_name(world):
+    found = bars(world.call("GET", "/v1/timeline").json())
+    assert (found["running"]["mine"], found["running"]["name"]) == (True, "runs")
+    planned = found["planned"]
+    assert (planned["visible"], planned["owner"], planned["name"], planned["held"]) == (False, None, "", None)
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        ("since_s={-850}&until_s={-700}", {"finished"}),
+        ("since_s={-700}&until_s={0}", {"running"}),
+        ("since_s={1000}&until_s={2000}", {"planned"}),
+        ("since_s={0}&until_s={-10}", {"running"}),  # at least a minute of it
+        ("gpu_type=B", set()),
+        ("gpu_type=none", set()),
+    ],
+)
+def test_a_part_of_it(world, words, kinds):
+    for ago in (-850, -700, -10, 0, 1000, 2000):
+        words = words.replace(f"{{{ago}}}", f"{world.now_s + ago}")
+    answer = world.call("GET", f"/v1/timeline?width_px=280&{words}", "operator")
+    assert answer.status_code == 200, answer.text
+    assert set(bars(answer.json())) == kinds
+
+
+def test_it_is_bounded_and_says_what_is_left_out(world, monkeypatch):
+    monkeypatch.setattr(live_timeline, "MOST_BOARDS", 1)
+    monkeypatch.setattr(live_timeline, "MOST_PLANNED", 0)
+    answer = world.call("GET", "/v1/timeline", "operator").json()
+    assert (len(answer["rows"]), answer["left_out_boards"], answer["left_out_bars"]) == (1, 1, 1)
+    assert set(bars(answer)) == {"finished", "running"}
