@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kilowait.client import service_text
+from kilowait.cli.array_jobs.task_names import is_whole_array, jobs_named
+from kilowait.client import array_text, service_text
 from kilowait.client.looking import pauses
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
@@ -35,15 +36,17 @@ def exit_code(job: Json) -> int:
 
 def wait(client: "Client", job_ids: Sequence[str], *, timeout_s: float | None = None, quiet: bool = False) -> int:
     """Wait until all these jobs are over; the largest of their exit codes. Says what becomes of each."""
-    left, code, silent = dict.fromkeys(job_ids), 0, pauses()
+    names = [
+        name for job_id in job_ids for name in ([job_id] if is_whole_array(job_id) else jobs_named(client, [job_id]))
+    ]
+    left, code, silent = dict.fromkeys(names), 0, pauses()
     ends_s = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
         for job_id in list(left):
-            job = client.job(job_id)
-            if job["state"] in OVER:
+            if (outcome := _outcome(client, job_id)) is not None:
                 del left[job_id]
-                code = max(code, exit_code(job))
-                _say("" if quiet else service_text.ended(job))
+                code = max(code, outcome[0])
+                _say("" if quiet else outcome[1])
         if not left:
             return code
         if ends_s is not None and time.monotonic() >= ends_s:
@@ -51,6 +54,18 @@ def wait(client: "Client", job_ids: Sequence[str], *, timeout_s: float | None = 
             return EXIT_TIMEOUT
         pause_s = next(silent)
         time.sleep(pause_s if ends_s is None else max(0.0, min(pause_s, ends_s - time.monotonic())))
+
+
+def _outcome(client: "Client", name: str) -> tuple[int, str] | None:
+    """The exit code of a job, or the largest of an array's tasks, and how it ended; None before it is over."""
+    if not is_whole_array(name):
+        job = client.job(name)
+        return (exit_code(job), service_text.ended(job)) if job["state"] in OVER else None
+    array = client.array(name)
+    if set(array["states"]) - OVER:
+        return None
+    code = max(map(exit_code, client.jobs(array=name, state="failed")), default=0)
+    return max(code, EXIT_UNFINISHED if "cancelled" in array["states"] else 0), array_text.ended(array)
 
 
 def follow(client: "Client", job_id: str, *, rank: int = 0) -> int:
@@ -81,7 +96,7 @@ def run_wait(args: argparse.Namespace, client: "Client") -> Json:
         _say(f"\nkilowait: {', '.join(args.job_ids)} go on\n")
         code = EXIT_INTERRUPTED
     args.exit_code = code
-    return [client.job(job_id) for job_id in args.job_ids] if args.json else None
+    return [client.job(job_id) for job_id in jobs_named(client, args.job_ids)] if args.json else None
 
 
 def run_follow(args: argparse.Namespace, client: "Client", job_id: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from kilowait.cli.array_jobs.task_names import job_named
 from kilowait.core.errors import InputError, ServiceError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Json = Any
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare what `fetch` takes."""
-    parser.add_argument("job_id", metavar="JOB")
+    parser.add_argument("job_id", metavar="JOB", help="or a task, as ARRAY:3")
     parser.add_argument("patterns", nargs="*", metavar="PATH", help="these alone; * and ? as in a shell (default: all)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write them below this folder (default: ./JOB)")
     parser.add_argument("--list", action="store_true", dest="list_only", help="say which there are, and fetch nothing")
@@ -26,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def fetch(args: argparse.Namespace, client: "Client") -> Json:
     """Write the kept files of a job, those of other nodes than the first below rank-N; says each on standard error."""
+    args.job_id = job_named(client, args.job_id)
     answer = client.outputs(args.job_id)
     if args.list_only:
         return answer

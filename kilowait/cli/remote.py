@@ -5,116 +5,91 @@ KILOWAIT_TOKEN says, unless --url and --token do.
 """
 
 import argparse
-import io
-import json
-import os
 import sys
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.cli import awaiting, fetch
+from kilowait.cli.array_jobs.array_options import add_array, is_array, submit_array
+from kilowait.cli.array_jobs.task_names import PREFIX, is_whole_array, job_named, jobs_named, meant
 from kilowait.cli.job_options import add_job, asked, pair
-from kilowait.client import model_text, service_text
-from kilowait.core.control_characters import LINES, escaped, escaped_all
+from kilowait.cli.of_service.model_commands import add_model
+from kilowait.cli.of_service.speaking import add_command, shown
+from kilowait.cli.of_service.token_commands import add_token
+from kilowait.client import array_text, service_text
 from kilowait.core.errors import InputError
 
 if TYPE_CHECKING:
     from kilowait.client.client import Client
 
-EXAMPLE = """\
-examples:
-  $ export KILOWAIT_URL=http://127.0.0.1:8000 KILOWAIT_TOKEN=kw_...
-  $ kilowait submit train.py --gpus 2 --gpu-types A100,A6000 --label team=vision -- --epochs 3
-  $ kilowait submit sweep/*.py --gpus 1 --label sweep=lr
-  $ kilowait submit project/ --entrypoint train.py --deadline 2026-12-01T18:00:00+00:00
-  $ kilowait ps --state waiting
-  $ kilowait why job-00000012
-  $ kilowait logs -f job-00000012
-"""
-Run = Callable[[argparse.Namespace, "Client"], Any]
-
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare every command; nothing is imported that costs time."""
     text = "submit a program, or several at once, to the live service"
-    submit = _add(commands, "submit", text, _submit, _submitted)
+    submit = add_command(commands, "submit", text, _submit, _submitted)
     add_job(submit)
+    add_array(submit)
     submit.add_argument("others", nargs="*", metavar="FILE", help="more programs, submitted alike in one request")
     submit.add_argument("--key", help="asking again with the same key is the same job (default: a new one)")
     submit.add_argument(
         "-f", "--follow", action="store_true", help=f"write its log until it is over; {awaiting.EXIT_HELP}"
     )
-    if_parser = _add(commands, "what-if", "what a program would get now, on each type", _what_if, service_text.what_if)
+    if_parser = add_command(
+        commands, "what-if", "what a program would get now, on each type", _what_if, service_text.what_if
+    )
     add_job(if_parser)
-    ps = _add(commands, "ps", "list your jobs (operators: everybody's)", _ps, service_text.jobs)
+    ps = add_command(commands, "ps", "list your jobs (operators: everybody's)", _ps, array_text.jobs)
     ps.add_argument("--state", choices=("waiting", "running", "finished", "failed", "cancelled"))
+    ps.add_argument("--array", metavar="ARRAY", help="the tasks of this job array")
+    ps.add_argument("--tasks", action="store_true", help="a line a task, where arrays have one")
     _add_filters(ps)
     ps.add_argument("--since", type=_time, dest="since_s", metavar="TIME", help="submitted then or later; see --until")
     ago = "submitted before: 90m, 12h, 7d ago, or as 2026-12-01T18:00:00+00:00"
     ps.add_argument("--until", type=_time, dest="until_s", metavar="TIME", help=ago)
     for name, text, run, show in (
-        ("show", "a job: what was predicted, what was measured", lambda a, c: c.job(a.job_id), service_text.job),
-        ("why", "why a job waits, or got its GPU type", lambda a, c: c.why(a.job_id), service_text.why),
+        ("show", "a job: what was predicted, what was measured", _show, _showed),
+        ("why", "why a job waits, or got its GPU type", lambda a, c: c.why(job_named(c, a.job_id)), service_text.why),
     ):
-        _add(commands, name, text, run, show).add_argument("job_id", metavar="JOB")
+        add_command(commands, name, text, run, show).add_argument("job_id", metavar="JOB", help="or a task, as ARRAY:3")
     text = "withdraw jobs, or ask their programs to end: those of these ids, or all that the options mean"
-    cancel = _add(commands, "cancel", text, _cancel, service_text.cancelled)
-    cancel.add_argument("job_ids", nargs="*", metavar="JOB")
+    cancel = add_command(commands, "cancel", text, _cancel, service_text.cancelled)
+    cancel.add_argument(
+        "job_ids", nargs="*", metavar="JOB", help="or an array, or tasks of it, as ARRAY:3 or ARRAY:0-9"
+    )
     cancel.add_argument("--state", choices=("waiting", "running"), help="only those that wait, or run")
     _add_filters(cancel)
     cancel.add_argument("--all", action="store_true", dest="every", help="all of yours (operators: everybody's)")
     text = "wait until jobs are over"
-    waits = _add(commands, "wait", text, awaiting.run_wait, lambda jobs: "".join(map(service_text.ended, jobs)))
+    waits = add_command(commands, "wait", text, awaiting.run_wait, lambda jobs: "".join(map(service_text.ended, jobs)))
     waits.description = f"{text}; {awaiting.EXIT_HELP}; of several, the largest"
-    waits.add_argument("job_ids", nargs="+", metavar="JOB")
+    waits.add_argument("job_ids", nargs="+", metavar="JOB", help="or an array, or a task, as ARRAY:3")
     waits.add_argument("--timeout-s", type=float, metavar="S", help="give up waiting after so many seconds")
-    logs = _add(commands, "logs", "what a job wrote", _logs, str)
-    logs.add_argument("job_id", metavar="JOB")
+    logs = add_command(commands, "logs", "what a job wrote", _logs, str)
+    logs.add_argument("job_id", metavar="JOB", help="or a task, as ARRAY:3")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the job is over")
     logs.add_argument(
         "--rank", type=int, default=0, metavar="N", help="of which node, for a job on several (default: 0)"
     )
     fetch_text = "bring the files that a job kept (submit --output) here"
-    fetch.add_options(_add(commands, "fetch", fetch_text, fetch.fetch, fetch.shown))
-    _add(commands, "cluster", "the GPUs by type and the nodes", lambda _, c: c.cluster(), service_text.cluster)
+    fetch.add_options(add_command(commands, "fetch", fetch_text, fetch.fetch, fetch.shown))
+    add_command(commands, "cluster", "the GPUs by type and the nodes", lambda _, c: c.cluster(), service_text.cluster)
     health_text = "whether the service can do its work, and how it keeps jobs apart"
-    _add(commands, "health", health_text, lambda _, c: c.health(), service_text.health)
+    add_command(commands, "health", health_text, lambda _, c: c.health(), service_text.health)
     for name, text, run in (
         ("drain", "give a node no more jobs, until undrain (operators)", lambda a, c: c.drain(a.node)),
         ("undrain", "give a node that drains jobs again (operators)", lambda a, c: c.undrain(a.node)),
     ):
-        node = _add(commands, name, text, run, service_text.cluster)
+        node = add_command(commands, name, text, run, service_text.cluster)
         node.add_argument("node", metavar="NODE", help="the beginning of its name, as kilowait cluster shows it")
-    history = _add(commands, "history", "export every attempt that has ended", _history, lambda answer: str(answer))
+    history = add_command(
+        commands, "history", "export every attempt that has ended", _history, lambda answer: str(answer)
+    )
     history.add_argument("--format", choices=("csv", "parquet"), default="csv", help="default: csv")
     history.add_argument("--out", type=Path, metavar="FILE", help="write here (default: standard output, csv only)")
-    _add_token(commands)
-    _add_model(commands)
-
-
-def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    text: str,
-    run: Run,
-    show: Callable[[Any], str],
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--json", action="store_true", help="print the service's JSON instead of a table")
-    parser.add_argument("--url", help="the service (default: KILOWAIT_URL, else http://127.0.0.1:8000)")
-    parser.add_argument("--token", help="the token (default: KILOWAIT_TOKEN, which others on this host cannot read)")
-    parser.set_defaults(run=lambda args: _speak(args, run, show))
-    return parser
+    add_token(commands)
+    add_model(commands)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -125,73 +100,14 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--owner", help="for operators: whose jobs")
 
 
-def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    text = "make, list and revoke tokens (operators)"
-    token_parser = commands.add_parser("token", help=text, description=text, allow_abbrev=False)
-    actions = token_parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    make = _add(actions, "create", "make a token; it is shown once", _make_token, lambda answer: f"{answer['token']}\n")
-    make.add_argument("--owner", required=True, help="whose jobs are submitted with it")
-    make.add_argument("--role", required=True, choices=("read", "submit", "operate"))
-    database_help = "make it in this history directly, without a service: for the first token"
-    make.add_argument("--database", metavar="URL", help=database_help)
-    _add(actions, "list", "list tokens, without secrets", lambda _, c: c.tokens(), service_text.tokens)
-    revoke = _add(actions, "revoke", "refuse a token from now on", _revoke_token, lambda _: "revoked\n")
-    revoke.add_argument("token_id", metavar="ID", help="as listed")
-    revoke.add_argument("--force", action="store_true", help="even the last operator's")
-
-
-def _add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    text = "list, show, promote and roll back what was learnt from finished jobs"
-    model_parser = commands.add_parser("model", help=text, description=text, allow_abbrev=False)
-    actions = model_parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _add(actions, "list", "every model and which is in force", lambda _, c: c.models(), model_text.models)
-    show = _add(actions, "show", "a model and its comparison", lambda a, c: c.model(a.version), model_text.model)
-    promote = _add(
-        actions,
-        "promote",
-        "put a model in force, whatever its comparison said (operators)",
-        lambda a, c: c.promote(a.version, a.reason),
-        model_text.change,
-    )
-    text = "take the model in force off; the one before it is in force again (operators)"
-    rollback = _add(actions, "rollback", text, lambda a, c: c.rollback(a.reason), model_text.change)
-    for parser in (show, promote):
-        parser.add_argument("version", metavar="VERSION", help="as listed")
-    for parser in (promote, rollback):
-        parser.add_argument("--reason", required=True, metavar="TEXT", help="kept beside the change")
-
-
-def _speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> int:
-    from kilowait.client.client import DEFAULT_URL, Client
-
-    url = args.url or os.environ.get("KILOWAIT_URL") or DEFAULT_URL
-    answer = run(args, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")))
-    if answer is not None:
-        sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else _shown(answer, show))
-    entries = answer if isinstance(answer, list) else [answer]
-    refused = any(isinstance(entry, dict) and entry.get("refused") for entry in entries)
-    return 2 if refused else getattr(args, "exit_code", 0)
-
-
-def _shown(answer: Any, show: Callable[[Any], str]) -> str:
-    """An answer as text. Its fields are of others; a log or an export is a text of its own, raw but on a terminal."""
-    if not isinstance(answer, str):
-        return show(escaped_all(answer))
-    return (
-        escaped(io.IncrementalNewlineDecoder(None, translate=True).decode(answer), LINES) if _on_terminal() else answer
-    )
-
-
-def _on_terminal() -> bool:
-    return sys.stdout.isatty()
-
-
 def _submit(args: argparse.Namespace, client: "Client") -> Any:
+    if is_array(args):
+        return submit_array(args, client, asked(args))
     if not args.others:
         answer = client.submit(asked(args), args.key)
         if not args.follow:
             return answer
-        sys.stderr.write(_shown(answer, service_text.submitted))
+        sys.stderr.write(shown(answer, service_text.submitted))
         return awaiting.run_follow(args, client, answer["job_id"])
     if args.follow:
         raise InputError("--follow: one program at a time; submit several without it, and use kilowait wait")
@@ -201,7 +117,18 @@ def _submit(args: argparse.Namespace, client: "Client") -> Any:
 
 
 def _submitted(answer: Any) -> str:
-    return service_text.batch(answer) if isinstance(answer, list) else service_text.submitted(answer)
+    if isinstance(answer, list):
+        return service_text.batch(answer)
+    return array_text.submitted(answer) if "array_id" in answer else service_text.submitted(answer)
+
+
+def _show(args: argparse.Namespace, client: "Client") -> Any:
+    name = args.job_id
+    return client.array(name) if is_whole_array(name) else client.job(job_named(client, name))
+
+
+def _showed(answer: Any) -> str:
+    return array_text.array(answer) if "array_id" in answer else service_text.job(answer)
 
 
 def _what_if(args: argparse.Namespace, client: "Client") -> Any:
@@ -211,20 +138,27 @@ def _what_if(args: argparse.Namespace, client: "Client") -> Any:
 def _ps(args: argparse.Namespace, client: "Client") -> Any:
     names = ("state", "owner", "name", "since_s", "until_s")
     filters = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return list(client.jobs(**filters, label=["=".join(label) for label in args.label]))
+    filters["label"] = ["=".join(label) for label in args.label]
+    if args.array is not None:
+        return list(client.jobs(**filters, **meant(args.array)))
+    if args.tasks or args.json:
+        return list(client.jobs(**filters))
+    return [*client.arrays(**filters), *client.jobs(**filters, alone=True)]
 
 
 def _cancel(args: argparse.Namespace, client: "Client") -> Any:
     filters = {"state": args.state, "name": args.name, "labels": dict(args.label), "owner": args.owner}
-    meant = {name: text for name, text in {**filters, "every": args.every}.items() if text}
-    if bool(meant) == bool(args.job_ids):
+    by_filter = {name: text for name, text in {**filters, "every": args.every}.items() if text}
+    if bool(by_filter) == bool(args.job_ids):
         raise InputError("say which: job ids, or --state, --name, --label, --owner; --all for every job of yours")
     if len(args.job_ids) == 1:
-        return client.cancel(args.job_ids[0])
-    return client.cancel_jobs(**meant or {"job_ids": args.job_ids})
+        (name,) = args.job_ids
+        return client.cancel_jobs(**meant(name)) if name.startswith(PREFIX) else client.cancel(name)
+    return client.cancel_jobs(**by_filter or {"job_ids": jobs_named(client, args.job_ids)})
 
 
 def _logs(args: argparse.Namespace, client: "Client") -> Any:
+    args.job_id = job_named(client, args.job_id)
     if not args.follow:
         pieces, offset = [client.log(args.job_id, rank=args.rank)], 0
         while pieces[-1]["next"] > max(offset, pieces[-1]["offset"]):
@@ -250,24 +184,6 @@ def _history(args: argparse.Namespace, client: "Client") -> Any:
         return {"csv": data.decode()} if args.json else data.decode()
     args.out.write_bytes(data)
     return {"bytes": len(data), "file": str(args.out)} if args.json else f"{len(data):,} bytes written to {args.out}\n"
-
-
-def _make_token(args: argparse.Namespace, client: "Client") -> Any:
-    if args.database is None:
-        return {"token": client.make_token(args.owner, args.role)}
-    from kilowait.history.store import Store
-    from kilowait.history.tokens import Role, create
-
-    store = Store(args.database)
-    try:
-        return {"token": create(store, args.owner, Role.named(args.role), time.time())}
-    finally:
-        store.close()
-
-
-def _revoke_token(args: argparse.Namespace, client: "Client") -> Any:
-    client.revoke_token(args.token_id, force=args.force)
-    return {"revoked": args.token_id}
 
 
 def _time(text: str) -> float:

@@ -5,11 +5,8 @@ or cannot answer after `patience_s` seconds of asking again, a ServiceError. A s
 never makes a second job.
 """
 
-import base64
-import io
 import time
 import uuid
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,11 @@ from urllib.parse import quote
 
 import requests
 
+from kilowait.client.asked_job import job_of
 from kilowait.client.looking import growing_log
 from kilowait.core.control_characters import escaped_all
-from kilowait.core.errors import InputError, ServiceError, SourceError
-from kilowait.core.submission import check_environment
-from kilowait.program.source import check_lines, read_source
+from kilowait.core.errors import InputError, ServiceError
+from kilowait.program.source import read_source
 
 DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -29,10 +26,11 @@ CONNECT_S, ANSWER_S = 5.0, 60.0
 TOGETHER, TOGETHER_CHARACTERS = 10, 4_000_000
 """What goes into one request of several jobs: predicting each new program takes a second or more."""
 
-SKIPPED = {"__pycache__", ".git", ".venv", "node_modules"}
-"""Folders that are never sent with a job."""
+SEVERAL_S = 300.0
+"""How long the answer to an array is waited for: some of its tasks are predicted."""
 
 Json = Any
+__all__ = ["DEFAULT_PORT", "DEFAULT_URL", "Client", "job_of"]
 
 
 class Client:
@@ -80,16 +78,32 @@ class Client:
                 raise ServiceError(f"{error}; {progress}") from error
         return answers
 
+    def submit_array(self, asked: Mapping[str, Any], key: str | None = None) -> Json:
+        """Submit a job array: what `job_of` made with tasks, rows, at_once; the same key is the same array."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self.ask("POST", "/v1/arrays", json=asked, headers=headers, answer_s=SEVERAL_S)
+
+    def arrays(self, **filters: Any) -> Iterator[Json]:
+        """One's job arrays, page by page."""
+        return self._pages("/v1/arrays", "arrays", filters)
+
+    def array(self, array_id: str) -> Json:
+        """A job array, and how many of its tasks are in each state."""
+        return self.ask("GET", f"/v1/arrays/{_part(array_id)}")
+
     def what_if(self, asked: Mapping[str, Any]) -> Json:
         """What a job would get now, without submitting it."""
         return self.ask("POST", "/v1/what-if", json=asked)
 
     def jobs(self, **filters: Any) -> Iterator[Json]:
         """One's jobs, page by page."""
+        return self._pages("/v1/jobs", "jobs", filters)
+
+    def _pages(self, path: str, of: str, filters: Mapping[str, Any]) -> Iterator[Json]:
         after: str | None = ""
         while after is not None:
-            page = self.ask("GET", "/v1/jobs", params={**filters, "after": after})
-            yield from page["jobs"]
+            page = self.ask("GET", path, params={**filters, "after": after})
+            yield from page[of]
             after = page["next"]
 
     def job(self, job_id: str) -> Json:
@@ -199,13 +213,21 @@ class Client:
             ) from error
 
     def _send(
-        self, method: str, path: str, *, again: bool = True, may_fail: bool = False, **more: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        again: bool = True,
+        may_fail: bool = False,
+        answer_s: float = 0.0,
+        **more: Any,
     ) -> requests.Response:
         """Ask, and ask again while the service is busy or, where that is safe, a part of it is on its way back."""
         deadline_s = time.monotonic() + self.patience_s
+        timeout_s = self._timeout_s[0], max(self._timeout_s[1], answer_s)
         while True:
             try:
-                answer = self._session.request(method, self.url + path, timeout=self._timeout_s, **more)
+                answer = self._session.request(method, self.url + path, timeout=timeout_s, **more)
             except requests.RequestException as error:
                 remedy = "start one with: kilowait serve, or set KILOWAIT_URL"
                 raise ServiceError(f"no service answers at {self.url} ({_reason(error)}); {remedy}") from error
@@ -230,27 +252,6 @@ class Client:
         raise (ServiceError if answer.status_code >= 500 else InputError)(text)
 
 
-def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> dict[str, Any]:
-    """A file, or a folder with its entrypoint, as the service takes a job; raises InputError and SourceError.
-
-    Fields that are None are left out.
-    """
-    path = Path(path)
-    check_environment(fields.get("environment") or {})
-    given_fields = {name: value for name, value in fields.items() if value is not None}
-    if not path.is_dir():
-        if entrypoint is not None:
-            raise InputError(f"--entrypoint {entrypoint}: {path} is one file; give the folder that holds the program")
-        text = read_source(path).text
-        check_lines(str(path), text)
-        return {"source": text, "entrypoint": path.name, **given_fields}
-    if entrypoint is None:
-        raise InputError(f"{path} is a folder: say which of its files is run, with --entrypoint FILE")
-    if not (path / entrypoint).is_file():
-        raise InputError(f"--entrypoint {entrypoint}: no such file in {path}")
-    return {"archive": base64.b64encode(_zipped(path)).decode(), "entrypoint": entrypoint, **given_fields}
-
-
 def _parts(jobs: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     """Jobs in order, so many together as one request may hold."""
     part, size = list[Mapping[str, Any]](), 0
@@ -263,21 +264,6 @@ def _parts(jobs: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
         size += length
     if part:
         yield part
-
-
-def _zipped(folder: Path) -> bytes:
-    """The files of a folder as a zip, hidden ones and caches left out; raises SourceError for one that is no text."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
-        for file in sorted(folder.rglob("*")):
-            name = file.relative_to(folder)
-            if not file.is_file() or any(part in SKIPPED or part.startswith(".") for part in name.parts):
-                continue
-            try:
-                packed.writestr(name.as_posix(), file.read_bytes().decode())
-            except (OSError, UnicodeDecodeError) as error:
-                raise SourceError(f"{file}: only UTF-8 text is sent with a job ({error}); move it elsewhere") from error
-    return buffer.getvalue()
 
 
 def _part(name: str) -> str:

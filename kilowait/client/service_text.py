@@ -7,6 +7,8 @@ from typing import Any
 from kilowait.core.units import HOUR_S
 
 Json = Mapping[str, Any]
+HEAD = ["job", "state", "owner", "gpus", "type", "program", "submitted", "note"]
+"""Over a list of jobs."""
 
 
 def submitted(answer: Json) -> str:
@@ -15,7 +17,7 @@ def submitted(answer: Json) -> str:
     request = answer["asks_for"]
     lines.append(f"  asks for {request['gpus']} GPU(s) of {', '.join(request['gpu_types'] or ()) or 'any type'}")
     lines += [f"  note: {warning}" for warning in answer["warnings"]]
-    return "\n".join(lines) + "\n" + _expectations(answer["by_type"])
+    return "\n".join(lines) + "\n" + expectations(answer["by_type"])
 
 
 def batch(answers: Sequence[Json]) -> str:
@@ -29,14 +31,6 @@ def _of_batch(answer: Json) -> str:
         return f"{accepted['job_id']}  {answer['program']}  accepted{notes}\n"
     refusal = answer["refused"]
     return f"-             {answer['program']}  refused: {refusal['detail']}; {refusal['remedy']}\n"
-
-
-def jobs(answer: Sequence[Json]) -> str:
-    """A list of jobs."""
-    rows = [[*_line(job)] for job in answer]
-    return (
-        table(["job", "state", "owner", "gpus", "type", "program", "submitted", "note"], rows) if rows else "no jobs\n"
-    )
 
 
 def job(answer: Json) -> str:
@@ -58,7 +52,7 @@ def job(answer: Json) -> str:
     lines += [f"  {_expected(answer['expected'])}"] if answer["expected"] else []
     lines += [f"  {_progress(answer['progress'])}"] if answer["progress"] else []
     lines += [f"  {_attempt(attempt)}" for attempt in answer["attempts"]]
-    return "\n".join(lines) + "\n" + _expectations(answer["by_type"])
+    return "\n".join(lines) + "\n" + expectations(answer["by_type"])
 
 
 def _dry_run(said: str | None) -> list[str]:
@@ -215,7 +209,8 @@ def at(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
-def _line(row: Json) -> Iterable[str]:
+def line(row: Json) -> Iterable[str]:
+    """A job in a list, under `HEAD`."""
     gpu_type = row["attempts"][-1]["gpu_type"] if row["attempts"] else ""
     note = row["reason"] or ""
     if row["expected"]:
@@ -225,7 +220,8 @@ def _line(row: Json) -> Iterable[str]:
         note = f"{row['progress']['share']:.0%} of its predicted time"
         if steps:
             note = f"{steps['done'] / steps['total']:.0%} of its steps, ends in {ahead(steps['end_s'], time.time())}"
-    program = (row.get("name") or " ".join([row["entrypoint"], *row["arguments"]]))[:30]
+    name = f"{row['name']}:{row['task']}" if row.get("array") and row.get("name") else row.get("name")
+    program = (name or " ".join([row["entrypoint"], *row["arguments"]]))[:30]
     return (
         row["job_id"],
         row["state"],
@@ -272,7 +268,8 @@ def _attempt(attempt: Json) -> str:
     return text + (f"; {attempt['reason']}" if attempt["reason"] else "")
 
 
-def _expectations(by_type: Mapping[str, Json]) -> str:
+def expectations(by_type: Mapping[str, Json]) -> str:
+    """What is expected on each type."""
     rows = [
         [
             name,

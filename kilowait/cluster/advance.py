@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from math import inf
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from kilowait.cluster import anchoring, late_prediction, nodes
 from kilowait.cluster.events import (
     AttemptFailed,
@@ -30,7 +32,7 @@ from kilowait.cluster.events import (
 )
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
-from kilowait.core.errors import IllegalEvent, JobRefused
+from kilowait.core.errors import IllegalEvent, InputError, JobRefused
 from kilowait.core.jobs import Job
 from kilowait.core.units import WHOLE
 
@@ -56,7 +58,7 @@ def advance(cluster: Cluster, event: Event) -> None:
             anchoring.take_in(cluster, event)
         case AttemptFinished():
             anchoring.ended(cluster, cluster.release(event.job_id, event.attempt), event.time_s)
-            cluster.close(event.job_id)
+            _close(cluster, event.job_id)
         case AttemptFailed():
             active = cluster.release(event.job_id, event.attempt)
             _wait_again(cluster, active, active.remaining)
@@ -98,13 +100,21 @@ def replay(events: Iterable[Event], order: Iterable[str] = ()) -> Cluster:
 
 def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     job, job_id, predictions = event.job, event.job.job_id, event.predictions
-    if job_id in cluster.waiting or job_id in cluster.active or job_id in cluster.over or job_id in cluster.stranded:
+    known = cluster.waiting, cluster.active, cluster.over, cluster.stranded
+    if any(job_id in some for some in known) or cluster.lines.get(job_id) is not None:
         raise IllegalEvent(f"job {job_id}: submitted before; give it another id")
     gpus = cluster.possible(job, predictions)
     if not gpus:
         raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, predictions)}")
-    anchored = anchoring.anchored(cluster, job, predictions)
-    cluster.submit(Waiting(job=job, predictions=anchored, whole=predictions, attempt=1, gpus=gpus))
+    waiting = Waiting(job=job, predictions=predictions, whole=predictions, attempt=1, gpus=gpus)
+    if job.array is None or cluster.lines.enter(waiting, job.array):
+        _enter(cluster, waiting)
+
+
+def _enter(cluster: Cluster, waiting: Waiting) -> None:
+    """Let a job wait by what is seen of its program by now."""
+    anchored = anchoring.anchored(cluster, waiting.job, waiting.whole)
+    cluster.submit(waiting if anchored is waiting.whole else replace(waiting, predictions=anchored))
 
 
 def _start(cluster: Cluster, event: JobPlaced) -> None:
@@ -204,13 +214,28 @@ def _cancel(cluster: Cluster, event: JobCancelled) -> None:
         cluster.release(event.job_id, cluster.active[event.job_id].attempt)
     elif not _withdraw(cluster, event.job_id):
         raise IllegalEvent(f"job {event.job_id}: cancelled, but it neither waits nor runs")
-    cluster.close(event.job_id)
+    _close(cluster, event.job_id)
 
 
 def _give_up(cluster: Cluster, event: JobFailed) -> None:
     if not _withdraw(cluster, event.job_id):
         raise IllegalEvent(f"job {event.job_id}: given up, but it does not wait")
-    cluster.close(event.job_id)
+    _close(cluster, event.job_id)
+
+
+def _close(cluster: Cluster, job_id: str) -> None:
+    """A job is over; where it was a task of an array, the next one may have its turn."""
+    cluster.close(job_id)
+    if (waiting := cluster.lines.over(job_id)) is None:
+        return
+    waiting = replace(waiting, gpus=cluster.possible(waiting.job, waiting.whole))
+    if not waiting.gpus:  # nodes have left since it was submitted
+        cluster.stranded[waiting.job.job_id] = waiting
+        return
+    try:
+        _enter(cluster, waiting)
+    except InputError:  # a policy's ranking has no number for it, which is no fault of the job that is over
+        cluster.stranded[waiting.job.job_id] = waiting
 
 
 def _withdraw(cluster: Cluster, job_id: str) -> bool:
@@ -218,4 +243,4 @@ def _withdraw(cluster: Cluster, job_id: str) -> bool:
     if job_id in cluster.waiting:
         cluster.dequeue(job_id)
         return True
-    return cluster.stranded.pop(job_id, None) is not None
+    return cluster.stranded.pop(job_id, None) is not None or cluster.lines.withdraw(job_id)

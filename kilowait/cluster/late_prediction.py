@@ -15,7 +15,8 @@ def take_in(cluster: Cluster, event: JobPredicted) -> None:
     """Let a job wait by its prediction, where it waits for its first attempt; raises IllegalEvent for an unknown job,
     and for predictions that lack a type of the guess."""
     job_id, predictions = event.job_id, event.predictions
-    waiting = cluster.waiting.get(job_id) or cluster.stranded.get(job_id)
+    behind = cluster.lines.get(job_id)
+    waiting = behind or cluster.waiting.get(job_id) or cluster.stranded.get(job_id)
     if waiting is None and job_id not in cluster.active and job_id not in cluster.over:
         raise IllegalEvent(f"job {job_id}: predicted, but it was never submitted")
     if waiting is None or waiting.attempt > 1 or event.problem is not None:
@@ -23,6 +24,9 @@ def take_in(cluster: Cluster, event: JobPredicted) -> None:
     if lacking := [gpu_type for gpu_type in waiting.whole if gpu_type not in predictions]:
         raise IllegalEvent(f"job {job_id}: predicted, but not for {', '.join(lacking)}, which it was submitted for")
     gpus = cluster.possible(waiting.job, predictions)
+    if behind is not None:
+        cluster.lines.renew(msgspec.structs.replace(behind, predictions=predictions, whole=predictions, gpus=gpus))
+        return
     anchored = anchoring.anchored(cluster, waiting.job, predictions)
     renewed = msgspec.structs.replace(waiting, predictions=anchored, whole=predictions, gpus=gpus)
     if job_id in cluster.waiting:

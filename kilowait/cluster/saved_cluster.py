@@ -14,6 +14,7 @@ from msgspec import Struct
 from kilowait.cluster.boards import Boards
 from kilowait.cluster.standing import Active, Waiting, Withdrawn
 from kilowait.cluster.state import Cluster
+from kilowait.cluster.task_lines import TaskLines
 from kilowait.cluster.views.recent import Recent
 from kilowait.cluster.views.scale import Scale
 from kilowait.cluster.views.usage import Usage
@@ -68,6 +69,8 @@ class SavedCluster(Struct, frozen=True, kw_only=True, array_like=True):
     scale: Scale | None
     recent: list[Waiting] | None
     usage: SavedUsage | None
+    in_turn: dict[str, str]
+    behind: list[Waiting]
 
 
 def saved(cluster: Cluster) -> SavedCluster:
@@ -95,6 +98,8 @@ def saved(cluster: Cluster) -> SavedCluster:
         scale=cluster._scale,
         recent=None if recent is None else _brief(recent.jobs),
         usage=None if usage is None else _saved_usage(usage),
+        in_turn=cluster.lines.in_turn,
+        behind=_brief(cluster.lines),
     )
 
 
@@ -120,6 +125,7 @@ def restored(state: SavedCluster) -> Cluster:
         _scale=state.scale,
         _recent=None if state.recent is None else Recent.of(_whole(state.recent)),
         _usage=None if state.usage is None else _restored_usage(state.usage),
+        lines=TaskLines.of(state.in_turn, _whole(state.behind)),
     )
     _let_wait(cluster, _whole(state.waiting), _whole(state.stranded))
     return cluster

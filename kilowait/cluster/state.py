@@ -15,6 +15,7 @@ from kilowait.cluster.boards import Boards
 from kilowait.cluster.nodes_told_apart import tell_apart
 from kilowait.cluster.obstacles import obstacle, possible, refusal
 from kilowait.cluster.standing import Active, Snapshot, Waiting, Withdrawn
+from kilowait.cluster.task_lines import TaskLines
 from kilowait.cluster.views.by_area import ByArea
 from kilowait.cluster.views.ends import Ends
 from kilowait.cluster.views.ranking import JobKey, Key, Keys, Ranking, ranked_in, ranking_by
@@ -37,8 +38,9 @@ class Cluster:
     whole GPUs by type in that order, `largest` those of the node that has the most, `memory_bytes` is the memory of the
     smallest board where it is known. A type whose last node left stays, with 0 GPUs. By (node, type), `nodes` counts
     boards, `held` those of them that other work holds, and `memory_of` is a board's memory; what nodes in `draining`
-    have is in `withdrawn` instead, though jobs may still run there. `stranded` are jobs that wait and fit nowhere since
-    nodes have left; policies do not see them. `over` holds jobs that are finished, cancelled or given up.
+    have is in `withdrawn` instead, though jobs may still run there. Unseen by policies, `stranded` are jobs that fit
+    nowhere since nodes have left, and `lines` has tasks that wait for others of their array. `over` holds jobs that are
+    finished, cancelled or given up.
 
     Boards are told apart, in `boards` by type, from the second node of a type or the first job with a share on. Until
     then a job's boards are on the only node of their type and not shared. `_special` jobs share, or ask for one node.
@@ -60,9 +62,8 @@ class Cluster:
     active: dict[str, Active] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     boards: dict[str, Boards] = field(default_factory=dict)
-    anchors: dict[tuple[str | None, str, str], Mapping[str, float]] = field(
-        default_factory=dict
-    )  # see `cluster.anchoring`
+    anchors: dict[tuple[str | None, str, str], Mapping[str, float]] = field(default_factory=dict)  # cluster.anchoring
+    lines: TaskLines = field(default_factory=TaskLines)
     _special: set[str] = field(default_factory=set)
     _queue: list[Waiting] = field(default_factory=list)
     _places: list[tuple[float, str]] = field(default_factory=list)
@@ -196,7 +197,7 @@ class Cluster:
         cluster.boards = {gpu_type: boards.copy() for gpu_type, boards in self.boards.items()}
         cluster._scale, cluster._recent = self._scale and replace(self._scale), self._recent and self._recent.copy()
         cluster._rankings, cluster._ends, cluster._by_area = [], None, None
-        cluster._usage = self._usage and self._usage.copy()
+        cluster._usage, cluster.lines = self._usage and self._usage.copy(), self.lines.copy()
         return cluster
 
     def count_submissions(self) -> None:
@@ -217,8 +218,8 @@ class Cluster:
             self._scale.add(waiting.whole, waiting.gpus, job.gpu_milli / WHOLE)
         if job.one_node or job.gpu_milli != WHOLE:
             self._special.add(job.job_id)
-            if job.gpu_milli != WHOLE:
-                tell_apart(self)
+        if job.gpu_milli != WHOLE:
+            tell_apart(self)
 
     def enqueue(self, waiting: Waiting) -> None:
         """Let a job wait; raises InputError, before anything changes, when a ranking has no number for it."""
@@ -276,7 +277,7 @@ class Cluster:
         if active.attempt != attempt:
             raise IllegalEvent(f"job {job_id}: attempt {active.attempt} runs, got the end of {attempt!r}")
         del self.active[job_id]
-        boards = self.boards[active.gpu_type] if self.boards else None
+        boards = self.boards.get(active.gpu_type)
         gpus = active.gpus if boards is None else boards.give_back(active.where, active.job.gpu_milli)
         self.free[active.gpu_type] += gpus
         if self._ends is not None:
@@ -292,8 +293,7 @@ class Cluster:
     def wait_anew(self, jobs: Sequence[Waiting]) -> None:
         """Let just these jobs wait, those without a type that they can run on as stranded ones."""
         self._queue = sorted((w for w in jobs if w.gpus), key=lambda w: w.place)
-        self._places = [w.place for w in self._queue]
-        self.stranded = {w.job.job_id: w for w in jobs if not w.gpus}
+        self._places, self.stranded = [w.place for w in self._queue], {w.job.job_id: w for w in jobs if not w.gpus}
         self.waiting.clear()
         self.waiting.update((w.job.job_id, w) for w in self._queue)
         self._rankings.clear()

@@ -167,6 +167,14 @@ def _check_interval(name: str, low: float | None, point: float, high: float | No
         )
 
 
+class ArrayTask(Struct, frozen=True, kw_only=True, gc=False):
+    """The task of this number of a job array, of which at most `at_once` tasks run at a time, None for any number."""
+
+    array_id: str
+    task: int
+    at_once: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job as submitted.
@@ -177,6 +185,7 @@ class Job:
     less than a whole one. With `one_node` all its GPUs come from one node. `user` is whose job it is, None when nobody
     is named; of two jobs the one of the larger `priority` is the more urgent, for policies that look at it.
     `checkpoint_s` is how many seconds it takes to go on from a checkpoint, None for a job that cannot be preempted.
+    `array` says of which job array it is a task, None for a job by itself.
     """
 
     job_id: str
@@ -191,6 +200,7 @@ class Job:
     user: str | None = None
     priority: int = 0
     checkpoint_s: float | None = None
+    array: ArrayTask | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.submit_s) and self.submit_s >= 0):

@@ -146,7 +146,7 @@ NEWER = ("limits", "limit_w", "steps", "beside")
 def _asked(request: Request) -> bytes:
     """What two requests by one key must agree in, as the first release wrote it where nothing newer is asked for."""
     fields = msgspec.to_builtins(request)
-    del fields["dry_run"]
+    del fields["dry_run"], fields["job"]["array"]  # a task is never asked for by itself
     if not request.program.outputs:
         del fields["program"]["outputs"]
     for prediction in fields["predictions"].values():

@@ -9,6 +9,9 @@ MAX_NAME = 200
 MAX_ENTRIES = 64
 """Of labels, of environment variables, of arguments, of GPU types."""
 
+MAX_TASKS = 1000
+"""Tasks of one job array."""
+
 MAX_VARIABLE_BYTES = 32_768
 """Of the value of one environment variable: more is data, and belongs into a file."""
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, or_
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
-from kilowait.history.schema import JOBS
+from kilowait.history.schema import ARRAY_TASKS, JOBS
 
 NAME = "kilowait/name"
 """The label that keeps a job's name."""
@@ -16,7 +16,8 @@ NAME = "kilowait/name"
 @dataclass(frozen=True, kw_only=True)
 class JobFilter:
     """Every field that is given must hold. A `name` that ends in * is the beginning of names; times are seconds since
-    the epoch, `until_s` not among them."""
+    the epoch, `until_s` not among them. `array` are the tasks of that job array, of these numbers where `tasks` are
+    given; `alone` are jobs that are tasks of none."""
 
     job_ids: tuple[str, ...] | None = None
     owner: str | None = None
@@ -25,6 +26,14 @@ class JobFilter:
     labels: Mapping[str, str] = field(default_factory=dict)
     since_s: float | None = None
     until_s: float | None = None
+    array: str | None = None
+    tasks: tuple[int, ...] | None = None
+    alone: bool = False
+
+    @property
+    def of_arrays(self) -> bool:
+        """Whether the table of tasks is asked."""
+        return self.array is not None or self.alone
 
     def of(self, query: Select[Any]) -> Select[Any]:
         """A query of the jobs table for these jobs alone."""
@@ -35,6 +44,12 @@ class JobFilter:
         conditions += [table.state.in_(self.states)] if self.states else []
         conditions += [] if self.since_s is None else [table.submitted_s >= self.since_s]
         conditions += [] if self.until_s is None else [table.submitted_s < self.until_s]
+        if self.array is not None:
+            tasks = select(ARRAY_TASKS.c.job_id).where(ARRAY_TASKS.c.array_id == self.array)
+            tasks = tasks if self.tasks is None else tasks.where(ARRAY_TASKS.c.task.in_(self.tasks))
+            conditions.append(table.job_id.in_(tasks))
+        if self.alone:
+            conditions.append(~select(ARRAY_TASKS.c.job_id).where(ARRAY_TASKS.c.job_id == table.job_id).exists())
         if self.name is not None:
             whole = not self.name.endswith("*")
             conditions.append(_has_label(NAME, self.name if whole else self.name[:-1], whole=whole))

@@ -74,6 +74,29 @@ LATE_PREDICTIONS = Table(
     Column("job_id", String(40), primary_key=True),
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
 )
+ARRAYS = Table(  # beside the others, as the next
+    "arrays",
+    MetaData(),
+    Column("array_id", String(40), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("client_key", Text),
+    Column("request_hash", String(64), nullable=False),
+    Column("program", Text, nullable=False),
+    Column("files", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("tasks", Text, nullable=False),
+    Column("at_once", Integer),
+    Column("submitted_s", Float(53), nullable=False),
+    UniqueConstraint("owner", "client_key"),
+)
+ARRAY_TASKS = Table(
+    "array_tasks",
+    MetaData(),
+    Column("job_id", String(40), primary_key=True),
+    Column("array_id", String(40), nullable=False),
+    Column("task", Integer, nullable=False),
+    UniqueConstraint("array_id", "task"),
+)
 LOGS = Table(
     "logs",
     TABLES,

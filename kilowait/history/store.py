@@ -28,6 +28,7 @@ from kilowait.history.lease import Claim
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA
 from kilowait.history.sqlite_files import copy_database, make_database_private
 from kilowait.history.statements import Statements
+from kilowait.history.task_files import whole_program
 from kilowait.history.writing import Writing
 
 LOCK_WAIT_S = 5.0
@@ -183,7 +184,7 @@ class Store:
         row = self.job(job_id)
         if row is None:
             raise StoreError(f"{self.name}: no job {job_id}")
-        return msgspec.json.decode(row["program"], type=Program)
+        return whole_program(self._rows, row)
 
     def retry(self, job_id: str) -> Retry:
         """When a job is tried again."""

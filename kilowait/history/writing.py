@@ -24,7 +24,9 @@ from kilowait.cluster.events import (
 )
 from kilowait.core.jobs import Held
 from kilowait.core.submission import Ending, Request
-from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, LOGS, MEASUREMENTS
+from kilowait.core.tasks.array_request import ArrayRequest
+from kilowait.core.tasks.task_numbers import shortened
+from kilowait.history.schema import ARRAY_TASKS, ARRAYS, ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, LOGS, MEASUREMENTS
 from kilowait.history.statements import Change, Statements, Values, shape
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -85,6 +87,32 @@ class Writing:
                 "submitted_s": event.time_s,
             },
         )
+
+    def add_array(self, array_id: str, asked: ArrayRequest, request_hash: str, time_s: float) -> None:
+        """How a job array was asked for, with the texts of its program, which its tasks do without."""
+        request, program = asked.request, asked.request.program
+        self._add(
+            ARRAYS,
+            {
+                "array_id": array_id,
+                "owner": request.job.user or "",
+                "client_key": request.client_key,
+                "request_hash": request_hash,
+                "program": _text(msgspec.structs.replace(program, files={})),
+                "files": _text(program.files),
+                "labels": _text(request.labels),
+                "tasks": shortened(sorted(task.task for task in asked.tasks)),
+                "at_once": asked.at_once,
+                "submitted_s": time_s,
+            },
+        )
+
+    def add_task(self, event: JobSubmitted, request: Request, request_hash: str) -> None:
+        """What was asked for of a task, beside the event that says so."""
+        task = event.job.array
+        assert task is not None
+        self._add(ARRAY_TASKS, {"job_id": event.job.job_id, "array_id": task.array_id, "task": task.task})
+        self.add_job(event, request, request_hash)
 
     def add_attempt(self, event: JobPlaced, where: Sequence[Held]) -> None:
         """Where the attempt is that the last event placed; that event's number is its token."""

@@ -14,7 +14,6 @@ Not covered: preemption (a live job cannot go on from a checkpoint, and is refus
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import msgspec
 
@@ -28,27 +27,28 @@ from kilowait.cluster.events import (
     JobCancelled,
     JobFailed,
     JobPlaced,
-    JobSubmitted,
     NodeDrained,
     NodeLost,
     NodeUndrained,
 )
 from kilowait.cluster.state import Cluster
-from kilowait.core.errors import IllegalEvent, InputError, JobRefused, StaleAttempt
+from kilowait.core.errors import IllegalEvent, InputError, StaleAttempt
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Prediction
-from kilowait.core.submission import Attempt, Ending, Request, checked, printable
+from kilowait.core.submission import Attempt, Ending, Request, printable
+from kilowait.core.tasks.array_request import ArrayRequest
 from kilowait.history.lease import Claim
 from kilowait.history.schema import LATE_PREDICTIONS
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
+from kilowait.live.accepting import Array, earlier_array, take_array, take_job
+from kilowait.live.cancelling import over_before, waits
 from kilowait.live.deciding import DecidingCopy, is_possible
 from kilowait.live.event_times import EventTimes
 from kilowait.live.late import late_event
 from kilowait.live.progress_seen import progress_event
 from kilowait.live.recovery import recovered
 from kilowait.live.running_attempt import running_attempt
-from kilowait.live.same_key import same_job
 from kilowait.measure.step_clock import StepRecord
 from kilowait.policies import Decision, Place, Policy
 
@@ -94,7 +94,17 @@ class Controller:
     def submit_all(self, requests: Sequence[Request], now_s: float) -> list[str | InputError]:
         """As `submit` for each, in one transaction; what `submit` would raise stands in the place of an id."""
         with self._writing() as writing:
-            return [self._submit(writing, request, self._time(now_s)) for request in requests]
+            time_s = self._time(now_s)
+            return [take_job(writing, request, time_s, self._cluster, self._take_in) for request in requests]
+
+    def submit_array(self, asked: ArrayRequest, now_s: float) -> Array:
+        """Accept a job array, whole or not at all; returns its id and those of its tasks, the same for the same owner
+        and key. Raises as `submit`."""
+        request_hash, earlier = earlier_array(self.store, asked)
+        if earlier is not None:
+            return earlier
+        with self._writing() as writing:
+            return take_array(writing, asked, request_hash, self._time(now_s), self._cluster, self._take_in)
 
     def predicted(
         self, job_id: str, by_type: Mapping[str, Prediction], problem: str | None, now_s: float, dry_run: str = ""
@@ -107,23 +117,30 @@ class Controller:
             self._happened(event)
 
     def cancel(self, job_id: str, now_s: float) -> Attempt | None:
-        """Withdraw a job: at once if it waits, else its attempt is returned, which the caller ends.
+        """As `cancel_all` for one job, whose attempt is returned if it runs; raises InputError for a job that is
+        unknown or was over before."""
+        (outcome,) = self.cancel_all([job_id], now_s).values()
+        if isinstance(outcome, InputError):
+            raise outcome
+        return outcome
 
-        Asking again is allowed. Raises InputError for a job that is unknown or was over before.
-        """
-        if job_id in self.cluster.active:
-            if job_id not in self._cancelling:
-                with self._writing() as writing:
-                    writing.ask_to_cancel(job_id, now_s)
-                self._cancelling.add(job_id)
-            return self.running(job_id)
-        if job_id in self._cluster.waiting or job_id in self._cluster.stranded:
-            self._happened(JobCancelled(time_s=self._time(now_s), job_id=job_id))
-            return None
-        row = self.store.job(job_id)
-        if row is None or row["state"] != "cancelled":
-            raise InputError(f"job {job_id}: {'it is ' + row['state'] if row else 'unknown'}; it cannot be cancelled")
-        return None
+    def cancel_all(self, job_ids: Sequence[str], now_s: float) -> dict[str, Attempt | InputError | None]:
+        """Withdraw jobs in one transaction: at once those that wait; of one that runs its attempt is returned, which
+        the caller ends, and of one that is unknown or over why nothing is left to do. Asking again is allowed."""
+        outcomes, ending = dict[str, Attempt | InputError | None](), list[str]()
+        with self._writing() as writing:
+            for job_id in dict.fromkeys(job_ids):
+                if job_id in self._cluster.active:
+                    if job_id not in self._cancelling:
+                        writing.ask_to_cancel(job_id, now_s)
+                    ending.append(job_id)
+                elif waits(self._cluster, job_id):
+                    self._take_in(writing, JobCancelled(time_s=self._time(now_s), job_id=job_id))
+                    outcomes[job_id] = None
+                else:
+                    outcomes[job_id] = over_before(self.store, job_id)
+        self._cancelling.update(ending)
+        return outcomes | {job_id: self.running(job_id) for job_id in ending}
 
     def node_joined(self, node: str, gpu_type: str, gpus: int, now_s: float, memory_bytes: int | None = None) -> None:
         """Boards of one type on one node are there to be used; raises IllegalEvent if they are already."""
@@ -212,22 +229,6 @@ class Controller:
     def all_running(self) -> list[Attempt]:
         """Every attempt that holds GPUs: what must be running, or start, wherever jobs run."""
         return [self.running(job_id) for job_id in self.cluster.active]
-
-    def _submit(self, writing: Writing, request: Request, time_s: float) -> str | InputError:
-        try:
-            request_hash, owner = checked(request), request.job.user
-            earlier = writing.known(owner, request.client_key) if request.client_key is not None else None
-            if earlier is not None:
-                return same_job(request, earlier, request_hash)
-            job = replace(request.job, job_id=f"job-{writing.last_seq + 1:08d}", submit_s=time_s)
-            event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions, dry_run=request.dry_run)
-            self._take_in(writing, event)
-        except JobRefused:  # its id goes to the next
-            return JobRefused(f"the job can never run here: {self._cluster.refusal(request.job, request.predictions)}")
-        except InputError as refusal:
-            return refusal
-        writing.add_job(event, request, request_hash)
-        return job.job_id
 
     def _place(self, writing: Writing, decision: Place) -> None:
         cluster, job_id, gpu_type = self._cluster, decision.job_id, decision.gpu_type

@@ -9,5 +9,18 @@ def same_job(request: Request, earlier: tuple[str, str], request_hash: str) -> s
     job_id, earlier_hash = earlier
     if earlier_hash == request_hash:
         return job_id
-    used = f"used for job {job_id}, which asked for something else"
-    return InputError(f"key {request.client_key!r}: {used}; take another")
+    return InputError(_other(request, job_id))
+
+
+def same_array(request: Request, earlier: tuple[str, str], request_hash: str) -> str:
+    """The array of an earlier request by the same key; raises InputError where it asked for something else."""
+    array_id, earlier_hash = earlier
+    if earlier_hash != request_hash:
+        raise InputError(_other(request, array_id))
+    return array_id
+
+
+def _other(request: Request, earlier_id: str) -> str:
+    kind = "array" if earlier_id.startswith("array") else "job"
+    used = f"used for {kind} {earlier_id}, which asked for something else"
+    return f"key {request.client_key!r}: {used}; take another"

@@ -1,25 +1,26 @@
 """Many jobs at once: lists of them by what they are called, and an end to all that are meant."""
 
-import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from ray.exceptions import RayTaskError
 
-from kilowait.core.errors import InputError
+from kilowait.core.tasks.task_numbers import task_numbers
 from kilowait.history.job_filter import JobFilter
 from kilowait.history.tokens import Identity, Role
 
 from ..desk import questions
 from ..desk.desk import Desk
 from ..wire import schemas
+from ..wire.array_schemas import TaskNumbers
 from ..wire.list_schemas import Cancelled, ToCancel
 from .access import At, Reader, Submitter
 from .own_jobs import view
 
 router = APIRouter(prefix="/v1")
-AT_ONCE = 100
-"""Jobs whose end is asked for together."""
+TOGETHER = 500
+"""Jobs whose end is asked for in one transaction: the scheduler answers nobody else meanwhile."""
 
 Label = Annotated[str, Query(max_length=400, pattern="^[^=]+=")]
 Labels = Annotated[list[Label], Query(max_length=100, description="as NAME=TEXT; each must be there")]
@@ -39,16 +40,13 @@ async def list_jobs(
     since_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted then or later")] = None,
     until_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted before")] = None,
     newest: Annotated[bool, Query(description="the newest first")] = False,
+    array: Annotated[str | None, Query(max_length=40, description="tasks of this job array")] = None,
+    tasks: Annotated[TaskNumbers | None, Query(description="of these numbers, as in 0-9")] = None,
+    alone: Annotated[bool, Query(description="jobs that are tasks of no array")] = False,
 ) -> schemas.JobsPage:
     """Jobs by id; one's own, an operator sees everybody's."""
-    chosen = JobFilter(
-        owner=_owner(who, owner),
-        states=() if state is None else (state,),
-        name=name,
-        labels=dict(map(_pair, label)),
-        since_s=since_s,
-        until_s=until_s,
-    )
+    chosen = chosen_jobs(who, owner, state, name, label, since_s, until_s)
+    chosen = replace(chosen, array=array, tasks=None if tasks is None else task_numbers(tasks)[0], alone=alone)
     rows = await desk.ask(questions.jobs, chosen, after, limit + 1, newest)
     jobs = [await view(desk, row) for row in rows[:limit]]
     return schemas.JobsPage(jobs=jobs, next=jobs[-1].job_id if len(rows) > limit else None)
@@ -59,10 +57,8 @@ async def cancel_jobs(body: ToCancel, desk: At, who: Submitter) -> Cancelled:
     """Withdraw the jobs that wait, and ask the programs of those that run to end. Asking again is allowed."""
     meant = await _meant(body, desk, who)
     refused = {job_id: f"no job {job_id!r} of yours" for job_id in body.job_ids or () if job_id not in set(meant)}
-    for start in range(0, len(meant), AT_ONCE):
-        part = meant[start : start + AT_ONCE]
-        outcomes = await asyncio.gather(*(_cancelled(desk, job_id) for job_id in part))
-        refused |= {job_id: why for job_id, why in zip(part, outcomes, strict=True) if why is not None}
+    for start in range(0, len(meant), TOGETHER):
+        refused |= await desk.scheduler.cancel_all.remote(meant[start : start + TOGETHER])
     active = (await desk.mirror()).cluster.active
     asked = [job_id for job_id in meant if job_id not in refused]
     return Cancelled(
@@ -70,19 +66,6 @@ async def cancel_jobs(body: ToCancel, desk: At, who: Submitter) -> Cancelled:
         ending=[job_id for job_id in asked if job_id in active],
         refused=refused,
     )
-
-
-async def _cancelled(desk: Desk, job_id: str) -> str | None:
-    """Why a job cannot be cancelled, None where it was."""
-    try:
-        await desk.scheduler.cancel.remote(job_id)
-    except RayTaskError as error:
-        if isinstance(error.cause, InputError):
-            return str(error.cause)
-        raise
-    except InputError as refusal:
-        return str(refusal)
-    return None
 
 
 async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
@@ -96,8 +79,30 @@ async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
         states=states if body.job_ids is None or body.filters else (),
         name=body.name or None,
         labels=body.labels,
+        array=body.array,
+        tasks=None if body.tasks is None else task_numbers(body.tasks)[0],
     )
     return await desk.ask(questions.job_ids, chosen)
+
+
+def chosen_jobs(
+    who: Identity,
+    owner: str | None,
+    state: str | None,
+    name: str | None,
+    label: Sequence[str],
+    since_s: float | None,
+    until_s: float | None,
+) -> JobFilter:
+    """The jobs that somebody asks for and may see."""
+    return JobFilter(
+        owner=_owner(who, owner),
+        states=() if state is None else (state,),
+        name=name,
+        labels=dict(map(_pair, label)),
+        since_s=since_s,
+        until_s=until_s,
+    )
 
 
 def _owner(who: Identity, asked: str | None) -> str | None:

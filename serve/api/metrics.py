@@ -61,7 +61,7 @@ async def text(desk: Desk, days: Days, learner: Learner) -> bytes:
 def _queue(mirror: Mirror) -> Iterable[Metric]:
     cluster = mirror.cluster
     job_counts = [
-        (["waiting"], len(cluster.waiting)),
+        (["waiting"], len(cluster.waiting) + len(cluster.lines)),
         (["running"], len(cluster.active)),
         (["stranded"], len(cluster.stranded)),
     ]

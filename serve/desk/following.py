@@ -9,12 +9,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
 from ray.exceptions import RayTaskError
 
 from kilowait.core.errors import InputError, KilowaitError, ModelError
 from kilowait.core.jobs import Job, Prediction
-from kilowait.core.submission import Program
 from kilowait.program.job_source import JobSource
 
 from ..wire.problems import Refusal
@@ -119,8 +117,6 @@ class Following:
         return {}, f"the predictor failed {TRIES} times", ""
 
     async def _read(self, job_id: str, job: Job, owner: str) -> tuple[JobSource, str]:
-        row = await self._desk.ask(questions.job, job_id)
-        assert row is not None  # the log has it
-        program = msgspec.json.decode(row["program"], type=Program)
+        program = await self._desk.ask(questions.program, job_id)
         source, *_ = await self._desk.readings.of(program, owner, job.gpus)
         return source, program.python

@@ -63,6 +63,8 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         progress=progress,
         prediction=prediction_said(row),
         dry_run=row["submitted"].dry_run,
+        array=None if job.array is None else job.array.array_id,
+        task=None if job.array is None else job.array.task,
     )
 
 
@@ -182,7 +184,7 @@ def cluster_view(
         rule=POLICIES[settings.policy].sentence,
         types=[_type_view(mirror, gpu_type, gpus_held.get(gpu_type, 0)) for gpu_type in cluster.total],
         nodes=[_node_view(node, cluster.draining) for node in status["nodes"]],
-        waiting=len(cluster.waiting),
+        waiting=len(cluster.waiting) + len(cluster.lines),
         running=len(cluster.active),
         stranded=len(cluster.stranded),
         problem=status["problem"] if status["problem"] is None or who.role >= Role.OPERATE else OPERATORS_PROBLEM,

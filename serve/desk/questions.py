@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kilowait.cluster.events import JobSubmitted
+from kilowait.core.submission import Program
 from kilowait.history import queries, tokens
+from kilowait.history.job_arrays import array_rows, make_tables
 from kilowait.history.job_filter import JobFilter
 from kilowait.history.queries import RawEvent, energy_totals, events_after, history, predictions_of, submissions
 from kilowait.history.store import Store
@@ -21,18 +23,32 @@ def events(store: Store, seq: int, limit: int) -> list[RawEvent]:
 
 def jobs(store: Store, chosen: JobFilter, after: str, limit: int, newest: bool = False) -> list[Row]:
     """Rows of jobs with their attempts and how they were submitted, by id from behind `after` on."""
+    if chosen.of_arrays:
+        make_tables(store)
     return _whole(store, store.jobs(chosen, after=after, limit=limit, newest=newest))
 
 
 def job_ids(store: Store, chosen: JobFilter) -> list[str]:
     """The ids of all these jobs, in order."""
     found, page = list[str](), list[Row]()
+    if chosen.of_arrays:
+        make_tables(store)
     while page or not found:
         page = list(store.jobs(chosen, after=found[-1] if found else "", limit=IDS_PAGE))
         found += [row["job_id"] for row in page]
         if len(page) < IDS_PAGE:
             break
     return found
+
+
+def arrays(store: Store, chosen: JobFilter, after: str, limit: int, newest: bool = False) -> list[dict[str, Any]]:
+    """Rows of job arrays that have such tasks, by id from behind `after` on."""
+    return array_rows(store, chosen, after=after, limit=limit, newest=newest)
+
+
+def program(store: Store, job_id: str) -> Program:
+    """What a job runs."""
+    return store.program(job_id)
 
 
 def job(store: Store, job_id: str) -> Row | None:

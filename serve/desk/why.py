@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
 from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.live.mirror import Mirror, PlacementChoice, TypeOption
 from kilowait.policies import POLICIES
@@ -20,7 +21,7 @@ def why(
 ) -> wire.Why:
     """Why the job of a row is where it is."""
     job_id, cluster = row["job_id"], mirror.cluster
-    waiting = cluster.waiting.get(job_id) or cluster.stranded.get(job_id)
+    waiting = cluster.waiting.get(job_id) or cluster.stranded.get(job_id) or cluster.lines.get(job_id)
     if waiting is not None:
         return _waits(row, waiting, job_id in cluster.stranded, mirror, expected, basis, deadline, now_s)
     return _placed(row, mirror, mirror.choices.get(job_id))
@@ -42,6 +43,7 @@ def _waits(
     changes = [_change(option, waiting, mirror, now_s) for option in options]
     if stranded:
         changes = ["a node must join on which it fits: see not_possible for what each type lacks"]
+    behind = behind_its_array(waiting, mirror.cluster)
     return wire.Why(
         job_id=job.job_id,
         state="waiting",
@@ -50,7 +52,7 @@ def _waits(
         criterion=name,
         larger_first=larger_first,
         at_s=now_s,
-        summary=held(options, expected, now_s) or _summary(options, stranded, expected, now_s),
+        summary=behind or held(options, expected, now_s) or _summary(options, stranded, expected, now_s),
         types=[
             _choice(option, chosen=expected is not None and option.gpu_type == expected.gpu_type) for option in options
         ],
@@ -62,6 +64,14 @@ def _waits(
         dry_run=row["submitted"].dry_run,
         seen=anchored_said(waiting),
     )
+
+
+def behind_its_array(waiting: Waiting, cluster: Cluster) -> str | None:
+    """That a task stands behind others of its array, None where it is its turn."""
+    task = waiting.job.array
+    if task is None or cluster.lines.get(waiting.job.job_id) is None:
+        return None
+    return f"it is not its turn: of {task.array_id} at most {task.at_once} tasks run at once, and others come first"
 
 
 def _summary(options: Sequence[TypeOption], stranded: bool, expected: Expected | None, now_s: float) -> str:

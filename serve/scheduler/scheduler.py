@@ -25,8 +25,10 @@ from kilowait.core.errors import InputError, KilowaitError, Occupied, StaleAttem
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.submission import Attempt, Ending, Request
+from kilowait.core.tasks.array_request import ArrayRequest
 from kilowait.history.lease import RENEW_S
 from kilowait.history.store import Store
+from kilowait.live.accepting import Array
 from kilowait.live.controller import Controller
 from kilowait.policies import POLICIES
 from kilowait.policies.steering.steered import price_in_force
@@ -97,6 +99,13 @@ class Scheduler:
         """As `submit` for each, in one transaction; what that would raise stands in the place of an id."""
         return await asyncio.gather(*map(self.submit, requests), return_exceptions=True)
 
+    async def submit_array(self, asked: ArrayRequest) -> Array:
+        """Accept a job array, whole or not at all; raises as `Controller.submit_array`. The key makes asking again
+        safe."""
+        array = self._controller.submit_array(asked, time.time())
+        self._wake.set()
+        return array
+
     async def predicted(
         self, job_id: str, by_type: Mapping[str, Prediction], problem: str | None, dry_run: str = ""
     ) -> None:
@@ -106,10 +115,17 @@ class Scheduler:
 
     async def cancel(self, job_id: str) -> None:
         """Withdraw a job, or ask its program to end; raises as `Controller.cancel`."""
-        attempt = self._controller.cancel(job_id, time.time())
-        if attempt is not None and attempt.token in self._gangs:
-            self._gangs[attempt.token].stop()
+        if (refusal := (await self.cancel_all([job_id])).get(job_id)) is not None:
+            raise InputError(refusal)
+
+    async def cancel_all(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Withdraw jobs, and ask the programs of those that run to end, in one transaction; why not, by job id."""
+        outcomes = self._controller.cancel_all(job_ids, time.time())
+        for outcome in outcomes.values():
+            if isinstance(outcome, Attempt) and outcome.token in self._gangs:
+                self._gangs[outcome.token].stop()
         self._wake.set()
+        return {job_id: str(outcome) for job_id, outcome in outcomes.items() if isinstance(outcome, InputError)}
 
     async def drain(self, node: str) -> None:
         """Give a node no more jobs; raises IllegalEvent for one that is not here."""

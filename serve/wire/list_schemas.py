@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from .array_schemas import TaskNumbers
 from .schemas import Printable, Wire
 
 MAX_JOBS = 10_000
@@ -24,12 +25,14 @@ class ToCancel(Wire):
     name: Printable | None = None
     labels: dict[str, str] = Field(default={}, max_length=100)
     owner: str | None = Field(default=None, max_length=200, description="for operators: whose")
+    array: str | None = Field(default=None, max_length=40, description="the tasks of this job array")
+    tasks: TaskNumbers | None = Field(default=None, description="of these numbers of the array, as in 0-9")
     every: bool = Field(default=False, strict=True, description="all of one's jobs, of an operator everybody's")
 
     @property
     def filters(self) -> bool:
         """Whether anything beside ids is given."""
-        return bool(self.state or self.name or self.labels or self.owner)
+        return bool(self.state or self.name or self.labels or self.owner or self.array)
 
 
 class Cancelled(Wire):

@@ -248,6 +248,8 @@ class JobView(Wire):
     prediction: str | None = Field(default=None, description="which prediction held when, where it began as a guess")
     dry_run: str = Field(default="", description="what the dry run found, and what it assumed")
     name: str = Field(default="", description="what it is called")
+    array: str | None = Field(default=None, description="the job array that it is a task of")
+    task: int | None = Field(default=None, description="its number in the array")
 
 
 class JobsPage(Wire):

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select, update
 from kilowait.cluster.advance import replay
 from kilowait.core.errors import StoreError
 from kilowait.core.submission import Ending, Retry
+from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
 from kilowait.history import saved_states
 from kilowait.history.queries import decoded, events_after
 from kilowait.history.saved_states import PIECES, STATES, events_since
@@ -56,9 +57,23 @@ def begun(url):
     live.node_lost("n3", "gone", 67.0)
     live.predicted(next(iter(live.cluster.waiting)), seen(A=(3, 1), B=(30, 2)), None, 68.0)
     live.cancel(live.submit(request("unwanted"), 69.0), 70.0)
+    alike = {"arguments": (), "environment": {}, "predictions": seen(A=(10, 1)), "content_hash": "h"}
+    tasks = tuple(TaskAsked(task=n, **alike) for n in range(3))
+    live.submit_array(ArrayRequest(request=request("array", predictions=seen(A=(10, 1))), tasks=tasks, at_once=1), 70.0)
     live.decide(71.0)
     cluster = live.cluster
-    for kind in ("waiting", "stranded", "active", "over", "boards", "anchors", "withdrawn", "held", "_special"):
+    for kind in (
+        "waiting",
+        "stranded",
+        "active",
+        "over",
+        "boards",
+        "anchors",
+        "withdrawn",
+        "held",
+        "_special",
+        "lines",
+    ):
         assert getattr(cluster, kind), f"nothing is {kind}: this world shows too little"
     return live
 

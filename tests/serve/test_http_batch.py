@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
@@ -88,3 +89,84 @@ def test_several_programs_in_one_command(world, monkeypatch, tmp_path):
     assert code == 2
     assert len(lines.splitlines()) == 3
     assert all("refused: " in line and "can never run here" in line for line in lines.splitlines())
+
+
+def command(world, *words, who="ada"):
+    """(exit code, what is written, what is said beside it)."""
+    out, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(errors):
+        code = main([words[0], "--url", world.address, "--token", world.tokens[who], *words[1:]])
+    return code, out.getvalue(), errors.getvalue()
+
+
+def test_a_sweep_is_one_array_with_a_task_a_row_and_one_line_in_lists(world, tmp_path):
+    program, table = tmp_path / "train.py", tmp_path / "params.csv"
+    program.write_text("import os, sys\nprint(*sys.argv[1:], os.environ['KILOWAIT_TASK'])\nsys.exit('7' in sys.argv)\n")
+    table.write_text("lr,batch-size\n0.1,16\n0.2,32\n7,64\n")
+    words = ("submit", str(program), "--sweep", str(table), "--at-once", "1", "--key", "s1", "--name", "lrs")
+    code, out, errors = command(world, *words, "--json", "--", "--lr", "{lr}", "{other}")
+    assert (code, errors) == (0, "")
+    array = json.loads(out)
+    assert command(world, *words, "--", "--lr", "{lr}", "{other}")[1].startswith(
+        f"{array['array_id']}  accepted: 3 tasks"
+    )
+    code, _, errors = command(world, *words, "--", "--lr", "0")
+    assert (code, f"used for array {array['array_id']}" in errors) == (2, True)
+    name = array["array_id"]
+    code, _, said = command(world, "wait", name)
+    assert (code, said) == (1, f"{name} (lrs)  2 finished, 1 failed\n")
+    assert command(world, "logs", f"{name}:1")[1] == "--lr 0.2 {other} --batch-size 32 1\n"
+    assert command(world, "wait", f"{name}:0")[0] == 0
+    lines = [line for line in command(world, "ps", "--name", "lrs")[1].splitlines() if "lrs" in line]
+    assert len(lines) == 1
+    assert f"{name}  2 finished, 1 failed" in lines[0]
+    assert "1 failed" in command(world, "ps", "--state", "failed")[1]
+    assert "finished" not in command(world, "ps", "--state", "failed", "--name", "lrs")[1]
+    assert "tasks 0-2, at most 1 at once" in command(world, "show", name)[1]
+    job = world.get(f"/v1/jobs?array={name}&tasks=2")["jobs"][0]
+    assert (job["array"], job["task"], job["arguments"]) == (name, 2, ["--lr", "7", "{other}", "--batch-size", "64"])
+    assert len(json.loads(command(world, "ps", "--array", name, "--json")[1])) == 3
+    assert name not in command(world, "ps", who="bob")[1]
+    assert world.call("GET", f"/v1/arrays/{name}", "bob").status_code == 404
+    assert world.get(f"/v1/jobs?array={name}", "bob")["jobs"] == []
+
+
+def test_tasks_of_an_array_are_cancelled_by_number_and_then_all_of_it(world):
+    body = {"source": "import time\ntime.sleep(600)\n", "tasks": "0-299%1"}
+    array = world.call("POST", "/v1/arrays", json=body).json()
+    name = array["array_id"]
+    assert world.get("/v1/cluster")["waiting"] >= 299
+    why = world.get(f"/v1/jobs/{array['job_ids'][7]}/why")["summary"]
+    assert why == f"it is not its turn: of {name} at most 1 tasks run at once, and others come first"
+    _, out, _ = command(world, "cancel", f"{name}:3,290-299", "--json")
+    assert json.loads(out)["cancelled"] == [array["job_ids"][n] for n in (3, *range(290, 300))]
+    assert world.call("POST", "/v1/jobs:cancel", "bob", json={"array": name}).json() == {
+        "cancelled": [],
+        "ending": [],
+        "refused": {},
+    }
+    began_s = time.monotonic()
+    answer = world.call("POST", "/v1/jobs:cancel", json={"array": name}).json()
+    assert time.monotonic() - began_s < 15  # a request a job took a third of a second each
+    assert len(answer["cancelled"]) + len(answer["ending"]) == 289
+    world.until(lambda: set(world.get(f"/v1/arrays/{name}")["states"]) == {"cancelled"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"tasks": "5-1"},
+        {"tasks": "0-1000"},
+        {"tasks": "0-2", "rows": [{"lr": "1"}]},
+        {"rows": [{"lr": "1"}, {"seed": "1"}]},
+        {"rows": [{"task": "1"}]},
+        {"tasks": "0-2%1", "at_once": 2},
+    ],
+    ids=str,
+)
+def test_an_array_with_a_mistake_is_refused_by_name_and_nothing_is_kept(world, wrong):
+    before = count(world)
+    answer = world.call("POST", "/v1/arrays", json={"source": QUICK, **wrong})
+    assert (answer.status_code, bool(answer.json()["remedy"])) == (422, True)
+    assert count(world) == before

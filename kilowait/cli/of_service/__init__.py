@@ -1,0 +1,4 @@
+"""What commands that speak to the live service share, and those that have an object of their own: tokens, models.
+
+Comes in: a command `kilowait NOUN VERB`, a module a noun. It knows the client, and no service.
+"""

@@ -1,0 +1,47 @@
+"""The commands of `kilowait token`."""
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any
+
+from kilowait.cli.of_service.speaking import add_command
+from kilowait.client import service_text
+
+if TYPE_CHECKING:
+    from kilowait.client.client import Client
+
+
+def add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare them."""
+    text = "make, list and revoke tokens (operators)"
+    token_parser = commands.add_parser("token", help=text, description=text, allow_abbrev=False)
+    actions = token_parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    make = add_command(
+        actions, "create", "make a token; it is shown once", _make_token, lambda answer: f"{answer['token']}\n"
+    )
+    make.add_argument("--owner", required=True, help="whose jobs are submitted with it")
+    make.add_argument("--role", required=True, choices=("read", "submit", "operate"))
+    database_help = "make it in this history directly, without a service: for the first token"
+    make.add_argument("--database", metavar="URL", help=database_help)
+    add_command(actions, "list", "list tokens, without secrets", lambda _, c: c.tokens(), service_text.tokens)
+    revoke = add_command(actions, "revoke", "refuse a token from now on", _revoke_token, lambda _: "revoked\n")
+    revoke.add_argument("token_id", metavar="ID", help="as listed")
+    revoke.add_argument("--force", action="store_true", help="even the last operator's")
+
+
+def _make_token(args: argparse.Namespace, client: "Client") -> Any:
+    if args.database is None:
+        return {"token": client.make_token(args.owner, args.role)}
+    from kilowait.history.store import Store
+    from kilowait.history.tokens import Role, create
+
+    store = Store(args.database)
+    try:
+        return {"token": create(store, args.owner, Role.named(args.role), time.time())}
+    finally:
+        store.close()
+
+
+def _revoke_token(args: argparse.Namespace, client: "Client") -> Any:
+    client.revoke_token(args.token_id, force=args.force)
+    return {"revoked": args.token_id}

@@ -1,0 +1,83 @@
+"""The tasks of job arrays that may run only so many at once: those whose turn it is, and those that stand behind them.
+
+Policies see the former alone, so no policy can run more of an array than it may; a task that is over makes room for
+the next of its array, in their order. A task keeps its place in the queue, by when it was submitted.
+Called by `kilowait.cluster.advance` alone.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from kilowait.cluster.standing import Waiting
+from kilowait.core.jobs import ArrayTask
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskLines:
+    """By job id, the array of each task whose turn it is; by array, those that stand behind, the first first."""
+
+    in_turn: dict[str, str] = field(default_factory=dict)
+    behind: dict[str, dict[str, Waiting]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, in_turn: dict[str, str], behind: Iterable[Waiting]) -> "TaskLines":
+        """The lines that had these."""
+        lines = cls(in_turn=in_turn)
+        for waiting in behind:
+            assert waiting.job.array is not None
+            lines.behind.setdefault(waiting.job.array.array_id, {})[waiting.job.job_id] = waiting
+        return lines
+
+    def __iter__(self) -> Iterator[Waiting]:
+        """The tasks that stand behind."""
+        return (waiting for line in self.behind.values() for waiting in line.values())
+
+    def __len__(self) -> int:
+        return sum(map(len, self.behind.values()))
+
+    def get(self, job_id: str) -> Waiting | None:
+        """A task that stands behind, None for another job."""
+        return next((line[job_id] for line in self.behind.values() if job_id in line), None)
+
+    def enter(self, waiting: Waiting, task: ArrayTask) -> bool:
+        """Whether it is the turn of a new task; else it stands behind from now on."""
+        array_id, job_id = task.array_id, waiting.job.job_id
+        if task.at_once is None:
+            return True
+        if array_id in self.behind or sum(one == array_id for one in self.in_turn.values()) >= task.at_once:
+            self.behind.setdefault(array_id, {})[job_id] = waiting
+            return False
+        self.in_turn[job_id] = array_id
+        return True
+
+    def renew(self, waiting: Waiting) -> None:
+        """A task that stands behind is predicted otherwise."""
+        assert waiting.job.array is not None
+        self.behind[waiting.job.array.array_id][waiting.job.job_id] = waiting
+
+    def withdraw(self, job_id: str) -> bool:
+        """Take a task out that stands behind; False where none does."""
+        if (waiting := self.get(job_id)) is None or waiting.job.array is None:
+            return False
+        self._take(waiting.job.array.array_id, job_id)
+        return True
+
+    def over(self, job_id: str) -> Waiting | None:
+        """A job is over: the task whose turn it is now, None where nobody stands behind."""
+        array_id = self.in_turn.pop(job_id, None)
+        if array_id is None or array_id not in self.behind:
+            return None
+        next_id = next(iter(self.behind[array_id]))
+        self.in_turn[next_id] = array_id
+        return self._take(array_id, next_id)
+
+    def copy(self) -> "TaskLines":
+        """The same lines, which change without these."""
+        return TaskLines(in_turn=dict(self.in_turn), behind={name: dict(line) for name, line in self.behind.items()})
+
+    def _take(self, array_id: str, job_id: str) -> Waiting:
+        line = self.behind[array_id]
+        waiting = line.pop(job_id)
+        if not line:
+            del self.behind[array_id]
+        return waiting

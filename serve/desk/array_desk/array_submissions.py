@@ -1,0 +1,140 @@
+"""Submitting a job array: a few of its calls are predicted, and all of it is taken in, or nothing.
+
+Where those that were predicted take alike, their arguments do not change the work, and one prediction stands for all
+tasks. Where they do not, each call has its own: the others wait by that of the first as a guess, until theirs follow.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+
+import msgspec
+
+from kilowait.core.errors import InputError
+from kilowait.core.jobs import Prediction
+from kilowait.core.submission import Request
+from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
+from kilowait.history.bases import Base
+from kilowait.predict.standin import MARK, UNREAD, is_unread
+from kilowait.program.environment import shown
+from kilowait.program.job_source import JobSource
+
+from ...wire.array_schemas import ArrayBody, ArraySubmitted
+from ...wire.schemas import SubmissionBody
+from ..answers import expectations
+from ..desk import Desk, Prepared
+from .task_calls import Call, calls_of, probes
+
+PREDICTED = 8
+"""Calls of one array that are predicted before it is taken in."""
+
+ALIKE = 0.02
+"""Two predictions that differ by less, in time and in energy on every type, are of the same work."""
+
+
+async def submit_array(desk: Desk, asked: ArrayBody, owner: str, key: str | None) -> ArraySubmitted:
+    """Accept a job array: durable when this returns. Raises as `Desk.submit`; the same key is the same array."""
+    calls, at_once = calls_of(asked)
+    key, chosen = key or uuid.uuid4().hex, probes(calls, PREDICTED)
+    answers = await asyncio.gather(*(desk.request(_job_of(asked, call), owner, key) for call in chosen))
+    prepared = dict(zip(chosen, answers, strict=True))
+    if len({request.job.gpus for request, *_ in answers}) > 1:
+        raise InputError("gpus: its tasks ask for different numbers of GPUs by their arguments; give gpus (--gpus)")
+    first, _, warnings, _ = answers[0]
+    alike = _are_alike(answers)
+    asks = {} if alike else await _guesses(desk, asked, owner, first, {one.call for one in calls} - prepared.keys())
+    best = next((answer for answer in answers if not is_unread(answer[0].predictions)), answers[0])[0]
+    by_call = {call: best if alike else prepared[call][0] for call in chosen}
+
+    def task(number: int, call: Call) -> TaskAsked:
+        request = asks.get(call) or by_call.get(call) or best
+        return TaskAsked(
+            task=number,
+            arguments=call[0],
+            environment=dict(call[1]),
+            predictions=request.predictions,
+            content_hash=request.job.content_hash,
+            dry_run=request.dry_run,
+        )
+
+    program = msgspec.structs.replace(first.program, arguments=tuple(asked.arguments), environment=asked.environment)
+    whole = ArrayRequest(
+        request=msgspec.structs.replace(first, program=program, job=replace(first.job, content_hash="")),
+        tasks=tuple(task(one.task, one.call) for one in calls),
+        at_once=at_once,
+    )
+    array_id, job_ids = await desk.scheduler.submit_array.remote(whole)
+    for _, _, _, base in answers:
+        if isinstance(base, Base):
+            desk.corrections.keep(base)
+    return ArraySubmitted(
+        array_id=array_id,
+        job_ids=list(job_ids),
+        by_type=expectations(whole.tasks[0].predictions),
+        predicted=sum(one.call in prepared for one in calls),
+        warnings=[*warnings, *_said(len(calls), len(chosen), alike, len(asks))],
+    )
+
+
+def _said(tasks: int, predicted: int, alike: bool, guessed: int) -> list[str]:
+    if guessed:
+        return [
+            f"the arguments change the work: {predicted} calls are predicted, and the other {guessed} wait by a guess "
+            "until their own predictions follow"
+        ]
+    return (
+        [f"{predicted} calls that differ take alike: one prediction for {tasks} tasks"]
+        if alike and predicted > 1
+        else []
+    )
+
+
+def _job_of(asked: ArrayBody, call: Call) -> SubmissionBody:
+    """One task as a job by itself."""
+    fields = {name: getattr(asked, name) for name in SubmissionBody.model_fields}
+    return SubmissionBody.model_construct(**{**fields, "arguments": list(call[0]), "environment": dict(call[1])})
+
+
+def _are_alike(answers: list[Prepared]) -> bool:
+    """Whether all that is predicted is the same work; what could not be predicted in time says nothing."""
+    known = [request.predictions for request, *_ in answers if not is_unread(request.predictions)]
+    return all(_close(known[0], other) for other in known[1:])
+
+
+def _close(one: Mapping[str, Prediction], other: Mapping[str, Prediction]) -> bool:
+    def near(a: float, b: float) -> bool:
+        return abs(a - b) <= ALIKE * max(a, b)
+
+    return one.keys() == other.keys() and all(
+        near(one[t].runtime_s, other[t].runtime_s) and near(one[t].energy_kwh, other[t].energy_kwh) for t in one
+    )
+
+
+async def _guesses(desk: Desk, asked: ArrayBody, owner: str, first: Request, calls: set[Call]) -> dict[Call, Request]:
+    """Requests of calls that nobody predicted yet, by the prediction of the first as a guess."""
+    types = None if asked.gpu_types is None else tuple(asked.gpu_types)
+    source, *_ = await desk.readings.of(first.program, owner, asked.gpus, types)
+    hashes = await asyncio.to_thread(lambda: {call: _hash(source, call) for call in calls})
+    guess = {name: _guess(prediction) for name, prediction in first.predictions.items()}
+    return {
+        call: msgspec.structs.replace(
+            first, predictions=guess, dry_run="", job=replace(first.job, content_hash=content_hash)
+        )
+        for call, content_hash in hashes.items()
+    }
+
+
+def _hash(source: JobSource, call: Call) -> str:
+    arguments, environment = call
+    seen = shown(dict(environment)) if environment else {}
+    return replace(source, arguments=arguments, environment=seen).content_hash
+
+
+def _guess(prediction: Prediction) -> Prediction:
+    return Prediction(
+        runtime_s=prediction.runtime_s,
+        energy_kwh=prediction.energy_kwh,
+        probe_version=UNREAD,
+        features=UNREAD + MARK,
+    )
