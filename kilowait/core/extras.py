@@ -38,6 +38,7 @@ LIBRARIES = {
     "rich": Library("Rich", "lab"),
     "sklearn": Library("scikit-learn", "lab"),
     "tqdm": Library("tqdm", "lab"),
+    "mcp": Library("the MCP SDK", "mcp"),
     "psycopg": Library("psycopg", "postgres"),
     "pynvml": Library("nvidia-ml-py", "gpu"),
 }

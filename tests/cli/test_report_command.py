@@ -103,14 +103,14 @@ def test_carbon_follows_the_signal_and_names_its_source(report, tmp_path):
         "2026-11-01 00:00:00,DE,100,9\n2026-11-01 01:00:00,DE,300,9\n2026-11-01 04:00:00,DE,500,9\n"
         "2026-11-01 00:00:00,FR,1,9\n2026-11-01 01:00:00,FR,1,9\n"
     )
-    words = ["--carbon", tmp_path / "grid.csv", "--carbon-zone", "DE"]
+    words = ["--carbon", f"{tmp_path / 'grid.csv'},zone=DE"]
     found = as_json(report, "--job", "job-1", *words, "--pue", "1.5")
     assert found["total"]["co2_kg"] == pytest.approx(0.2 * 1.0 * 1.5)  # an hour at 100, an hour at 300
     assert any("source: grid.csv" in line for line in found["basis"])
     partly = as_json(report, "--job", "job-2", *words)  # an hour of its four lies before the signal
     assert partly["total"]["co2_kg"] == pytest.approx(0.5 * (0.1 + 0.3 + 0.3))
     assert any("0.5 kWh lie outside" in line for line in partly["basis"])
-    assert "2 zones; name one" in report("--carbon", tmp_path / "grid.csv")
+    assert "values of 2 zones; name one" in report("--carbon", tmp_path / "grid.csv")
 
 
 def test_water_and_money_are_what_was_given_for_them(report, tmp_path):

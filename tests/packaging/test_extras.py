@@ -30,8 +30,8 @@ NEEDS = {
 }
 """The extras by which a folder is used."""
 
-LATER = {"predict": {"scikit-learn"}, "cli": {"sqlalchemy"}}
-"""Libraries that only some of a folder needs: training; the commands that open a history themselves."""
+LATER = {"predict": {"scikit-learn"}, "cli": {"sqlalchemy"}, "advise": {"mcp", "pydantic"}}
+"""Libraries that only some of a folder needs: training; the commands that open a history themselves; agents."""
 
 OTHERS = {"huggingface-hub": "transformers", "starlette": "fastapi", "tokenizers": "transformers"}
 """Libraries that come with one that is asked for."""
@@ -127,6 +127,7 @@ sys.exit(main({words!r}))
             ["backup", "x.db", "--database", "sqlite:///y.db"],
             "kilowait backup needs SQLAlchemy: pip install 'kilowait[serve]'",
         ),
+        ({"mcp"}, ["mcp"], "kilowait mcp needs the MCP SDK: pip install 'kilowait[mcp]'"),
         (
             {"psycopg"},
             ["token", "create", "--owner", "me", "--role", "read", "--database", "postgresql://localhost/x"],

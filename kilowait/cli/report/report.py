@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from kilowait.cli.by_the_hour.signal_options import parts
 from kilowait.cli.costs import add_price_option, prices_of
 from kilowait.cli.gpu_prices import CURRENCY
 from kilowait.cli.job_options import pair
@@ -31,7 +32,7 @@ from kilowait.report.table import TableView
 EXAMPLE = """\
 examples:
   kilowait report --month 2026-11 --database sqlite:///out/serve/kilowait.db
-  kilowait report --month 2026-11 --group vision --carbon grid.csv --carbon-source "Electricity Maps, DE, hourly" \\
+  kilowait report --month 2026-11 --group vision --carbon grid.csv,zone=DE --carbon-source "Electricity Maps" \\
       --gpu-prices prices.csv --format html --out november.html
   kilowait report --statement resnet-large --label model=resnet-large --g-per-kwh 380 --carbon-source "UBA, DE, 2024"
 
@@ -56,9 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     text = "with a statement of the training's energy in the terms of Annex XI of the EU's AI Act, for this model"
     add("--statement", metavar="MODEL", help=text)
     add_source_options(parser)
-    add("--carbon", type=Path, metavar="FILE", help="grams of CO2 a kWh of the grid over time, CSV; see the how-to")
-    add("--carbon-column", metavar="NAME", help="the column of grams (default: the first that speaks of carbon)")
-    add("--carbon-zone", metavar="ZONE", help="rows of the file whose column `zone` says this")
+    text = "grams of CO2 a kWh of the grid over time: CSV, Parquet, or an answer of Electricity Maps or WattTime"
+    add("--carbon", metavar="FILE[,zone=NAME][,column=NAME]", help=text)
     add("--g-per-kwh", type=float, metavar="G", help="grams of CO2 a kWh, the same at any time")
     add("--carbon-source", metavar="TEXT", help="whose figures these are (default with --carbon: the file's name)")
     add("--pue", type=float, default=1.0, help="what the site draws for a kWh of its computers (default: %(default)g)")
@@ -135,8 +135,8 @@ def _carbon(args: argparse.Namespace) -> GridCarbon | None:
     if args.carbon is not None and args.g_per_kwh is not None:
         raise InputError("--carbon and --g-per-kwh: give one of them")
     if args.carbon is not None:
-        source = args.carbon_source or args.carbon.name
-        return read_grid_carbon(args.carbon, source, args.carbon_column, args.carbon_zone)
+        _, path, words = parts(f"carbon={args.carbon}")
+        return read_grid_carbon(path, args.carbon_source or path.name, **words)
     if args.g_per_kwh is None:
         return None
     if not args.carbon_source:
