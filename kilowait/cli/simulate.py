@@ -12,7 +12,13 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kilowait.cli.by_the_hour.signal_options import add_signal_options, signals_of, total_cells, totals_of
+from kilowait.cli.by_the_hour.signal_options import (
+    add_signal_options,
+    price_list_of,
+    signals_of,
+    total_cells,
+    totals_of,
+)
 from kilowait.cli.costs import add_price_option, prices_of, total_cost
 from kilowait.cli.watts.simulated_limits import add_limit_options, jobs_of, limits_of
 from kilowait.core.errors import InputError
@@ -145,9 +151,18 @@ def run(args: argparse.Namespace) -> int:
 
     for option in ("placements", "timeline"):
         _check_not_an_input(option, getattr(args, option), (args.jobs, args.predictions))
-    rule, prices, signals = POLICIES[args.policy], prices_of(args), signals_of(args)
+    rule, prices = POLICIES[args.policy], prices_of(args)
     refuse_others(args, rule)
-    simulation = simulate(jobs_of(args), args.gpus, rule, sleep=_sleep(args), **limits_of(args), **given(args, rule))
+    simulation = simulate(
+        jobs_of(args),
+        args.gpus,
+        rule,
+        sleep=_sleep(args),
+        signals=signals_of(args),
+        prices=price_list_of(args),
+        **limits_of(args),
+        **given(args, rule),
+    )
     for reason in simulation.refused.values():
         sys.stderr.write(f"kilowait: {args.jobs}: refused: {reason}\n")
     if args.placements is not None:
@@ -160,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
         "parameters": simulation.parameters,
         "gpus": simulation.gpus,
         **({} if simulation.energy is None else {"where_energy_went": asdict(simulation.energy)}),
-        **totals_of(simulation.run, signals),
+        **totals_of(simulation),
         "refused": dict(simulation.refused),
     }
     sys.stdout.write(json.dumps(result) + "\n" if args.json else _as_table(result))
@@ -183,7 +198,7 @@ def _as_table(result: dict[str, object]) -> str:
             shown = f"{value:,.3f} kWh" if isinstance(value, float) else "unknown: a type has no known idle power"
             return name.removesuffix("_kwh").replace("_", " "), shown
         if isinstance(value, dict):
-            if name == "where_energy_went":
+            if name in ("where_energy_went", "cost_usd"):
                 value = {key.removesuffix("_kwh"): f"{part:,.3f}" for key, part in value.items()}
             return name.replace("_", " "), ", ".join(f"{key}={entry}" for key, entry in value.items()) or "-"
         return name.replace("_", " "), str(value)

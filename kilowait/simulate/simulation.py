@@ -1,20 +1,25 @@
 """A simulation asked for once, from a file or from records: what `kilowait simulate` prints, as a record."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from kilowait.core.errors import InputError
+from kilowait.core.price_list import PriceList
+from kilowait.core.signals import Signal
 from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy, Rule
 from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.jobs_csv import read_submissions
 from kilowait.simulate.loop import simulate as run_loop
 from kilowait.simulate.power_budget import PowerBudget
+from kilowait.simulate.priced import Bill, bill, priced_parameters, usual_usd_per_kwh
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.scores import Scores, score
+from kilowait.simulate.signal_totals import SignalTotal, signal_totals
 from kilowait.simulate.sleeping import ClusterEnergy, SleepRule
 
 
@@ -29,6 +34,11 @@ class Simulation:
     parameters: Mapping[str, Any]
     gpus: Mapping[str, int]
     run: Run
+    totals: Mapping[str, SignalTotal] = field(default_factory=dict)
+    """By signal of a kWh, what the cluster's energy comes to."""
+
+    bill: Bill | None = None
+    """What all of it costs, where prices were given."""
 
     @property
     def placements(self) -> tuple[Placement, ...]:
@@ -57,6 +67,8 @@ def simulate(
     sleep: SleepRule | None = None,
     limits: LimitPrice | None = None,
     budget: PowerBudget | None = None,
+    signals: Mapping[str, Signal] = MappingProxyType({}),
+    prices: PriceList | None = None,
     **parameters: Any,
 ) -> Simulation:
     """Run a list of jobs through a policy on a cluster of mixed GPUs, and score it.
@@ -67,16 +79,22 @@ def simulate(
     its own, such as `kappa=1e-5`. `predictions` is a CSV file of what the policy sees instead of the truth. `sleep`
     says when idle nodes sleep and what hosts draw: then `energy` says where the cluster's energy went. `limits` is the
     price by which power limits are chosen for submissions whose predictions have them; `budget` are watts that all
-    boards together never pass.
+    boards together never pass. `signals` are carbon, water and price of a kWh on the clock of the jobs: `totals` is
+    what they come to. By `prices` a policy weighs energy unless it is told otherwise, with the signals on average;
+    then there is a `bill`.
 
     Times are in seconds, energy in kWh. Raises InputError for a file, a policy or a parameter that is wrong, and
     KilowaitError for a policy that leaves jobs waiting for ever.
     """
     nodes = parse_nodes(gpus) if isinstance(gpus, str) else {name: _nodes(name, count) for name, count in gpus.items()}
     totals = {name: sum(counts) for name, counts in nodes.items()}
-    made_policy, values = _policy(policy, parameters)
+    submissions = list(_submissions(jobs, totals, predictions))
+    rule = _rule(policy)
+    if prices is not None and isinstance(rule, Rule):
+        parameters = priced_parameters(rule, parameters, prices, usual_usd_per_kwh(prices, signals), submissions)
+    made_policy, values = _policy(rule, parameters)
     run = run_loop(
-        _submissions(jobs, totals, predictions),
+        submissions,
         totals,
         made_policy,
         nodes=nodes,
@@ -84,7 +102,15 @@ def simulate(
         limits=limits,
         budget=budget,
     )
-    return Simulation(scores=score(run), parameters=values, gpus=totals, run=run)
+    scores, amounts = score(run), signal_totals(run, signals.values())
+    return Simulation(
+        scores=scores,
+        parameters=values,
+        gpus=totals,
+        run=run,
+        totals=amounts,
+        bill=None if prices is None else bill(run, scores, prices, amounts),
+    )
 
 
 def _nodes(gpu_type: str, count: int | Sequence[int]) -> tuple[int, ...]:
@@ -106,12 +132,17 @@ def _submissions(
     return jobs
 
 
-def _policy(policy: str | Rule | Policy, parameters: Mapping[str, Any]) -> tuple[Policy, dict[str, Any]]:
+def _rule(policy: str | Rule | Policy) -> Rule | Policy:
+    """What a name stands for; anything else is what it is."""
+    if not isinstance(policy, str):
+        return policy
+    if policy not in POLICIES:
+        raise InputError(f"unknown policy {policy!r}; choose from {', '.join(POLICIES)}, or give MODULE:RULE")
+    return POLICIES[policy]
+
+
+def _policy(policy: Rule | Policy, parameters: Mapping[str, Any]) -> tuple[Policy, dict[str, Any]]:
     """The policy made, and the parameters that it was made with."""
-    if isinstance(policy, str):
-        if policy not in POLICIES:
-            raise InputError(f"unknown policy {policy!r}; choose from {', '.join(POLICIES)}, or give MODULE:RULE")
-        policy = POLICIES[policy]
     if not isinstance(policy, Rule):
         if parameters:
             raise InputError(f"{', '.join(parameters)}: a policy that is made already takes no parameters")

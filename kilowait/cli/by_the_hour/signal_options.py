@@ -1,4 +1,4 @@
-"""`--signal NAME=FILE`: carbon, water and the price of electricity over time, on the clock of the jobs."""
+"""`--signal NAME=FILE`, carbon, water and electricity's price over time, and `--prices FILE`, what each is worth."""
 
 import argparse
 from collections.abc import Mapping
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.core.errors import InputError
+from kilowait.core.price_list import PriceList, read_price_list
 from kilowait.core.signals import UNITS, Signal
 
 if TYPE_CHECKING:
-    from kilowait.simulate.run import Run
+    from kilowait.simulate.simulation import Simulation
 
 HELP = """a signal over time, as carbon=FILE[,zone=NAME][,column=NAME]: CSV, Parquet, or an answer of Electricity Maps
 or WattTime; carbon in g, water in L, price in USD, each a kWh. May be given several times"""
@@ -21,6 +22,10 @@ def add_signal_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--signal", action="append", default=[], metavar="NAME=FILE", help=HELP)
     begins_help = "the date and time at which the clock of the jobs shows 0, as 2026-01-31T00:00Z (default: that at "
+    price_help = (
+        "TOML: usd_per_kwh, usd_per_kg_co2, usd_per_l, usd_per_h_waiting, usd_per_h_running (of a GPU); a policy"
+    )
+    add("--prices", type=Path, metavar="FILE", help=f"{price_help} weighs energy by it, and the run is priced")
     add("--signals-from", metavar="TIME", help=f"{begins_help}which the first signal begins)")
 
 
@@ -41,6 +46,11 @@ def signals_of(args: argparse.Namespace) -> dict[str, Signal]:
     return {name: file.signals[0].later(-origin_s if file.dated else 0.0) for name, file in read.items()}
 
 
+def price_list_of(args: argparse.Namespace) -> PriceList | None:
+    """The price list that was given; raises InputError for one that is wrong."""
+    return None if args.prices is None else read_price_list(args.prices)
+
+
 def parts(text: str) -> tuple[str, Path, dict[str, str]]:
     """Name, path and words of `carbon=FILE,zone=DE,column=x`; raises InputError with the remedy."""
     (first, *rest), words = text.split(","), dict[str, str]()
@@ -55,12 +65,14 @@ def parts(text: str) -> tuple[str, Path, dict[str, str]]:
     return name, Path(path), words
 
 
-def totals_of(run: "Run", signals: Mapping[str, Signal]) -> dict[str, Any]:
-    """What a run came to by each signal, for JSON; {} without signals."""
-    from kilowait.simulate.signal_totals import signal_totals
-
-    found = signal_totals(run, signals.values())
-    return {"signals": {name: {**asdict(one), "cluster": one.cluster} for name, one in found.items()}} if found else {}
+def totals_of(simulation: "Simulation") -> dict[str, Any]:
+    """What a simulation came to by each signal and by the price list, for JSON; {} without either."""
+    totals, bill = simulation.totals, simulation.bill
+    signals = {name: {**asdict(one), "cluster": one.cluster} for name, one in totals.items()}
+    return {
+        **({"signals": signals} if signals else {}),
+        **({"cost_usd": {**asdict(bill), "total": bill.total}} if bill is not None else {}),
+    }
 
 
 def total_cells(totals: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
