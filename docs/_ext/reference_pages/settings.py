@@ -25,6 +25,8 @@ VARIABLES = {
     "KILOWAIT_CACHE": "the folder for the unpacked language model and for compiled kernels "
     "(default: `~/.cache/kilowait`)",
     "KILOWAIT_ALIGN_API_KEY": "the key of the chat endpoint, for rewriting sources by `pipelines.alignment` alone",
+    "KILOWAIT_ARRAY": "set by the service for a task of a job array: the array's id",
+    "KILOWAIT_TASK": "set by the service for a task of a job array: its number",
     "KILOWAIT_JOB_ID": "set by the service for a running job: its id",
     "KILOWAIT_ATTEMPT": "set by the service for a running job: the number of the attempt",
     "KILOWAIT_PROGRESS_PATTERN": "of a job: how a line of its log says how far it is; what `--progress-pattern` sets",

@@ -18,7 +18,8 @@ def add_array(parser: argparse.ArgumentParser) -> None:
         "--array",
         type=_numbers,
         metavar="NUMBERS",
-        help=f"submit a task for each number; {FORMS}; {{task}} in arguments, and KILOWAIT_TASK, are the number",
+        help="submit a task for each number; " + FORMS.replace("%", "%%") + "; {task} in arguments, and KILOWAIT_TASK, "
+        "are the number",
     )
     parser.add_argument(
         "--sweep",
