@@ -38,6 +38,51 @@ STEP = 3 * 2 * 64 * 64 * 32
 """Multiplications and additions of a step: its product forwards, and for its weights; its input needs no gradient."""
 
 COUNTED: dict[str, tuple[int, str]] = {
+    "a generator of the program's own around a loader": (
+        2 * 157 + 3,
+        """
+class Log:
+    def log_every(self, data, every):
+        i = 0
+        print(len(data))
+        for obj in data:
+            yield obj
+            if i % every == 0:
+                print(i)
+            i += 1
+        train_on(batch())
+log, seen, data = Log(), 0, loader(5000, 32)
+for epoch in range(2):
+    for k, (x, y) in enumerate(log.log_every(data, 10)):
+        train_on(x.cuda())
+        seen += len(x)
+        if k % 100 == 50:
+            evaluate()
+for x, y in log.log_every(loader(320, 32), 10):
+    assert x.shape[0] == 32
+assert seen == 10000, seen
+""",
+    ),
+    "nothing but chance at first": (
+        989,
+        """
+import random
+def learn(k):
+    return train_on(batch())
+for step in range(20_000):
+    if random.random() < max(1.0 - step / 50, 0.05):
+        action = random.random()
+    else:
+        action = net(batch()).argmax().item()
+    if step > 200:
+        if step % 20 == 0:
+            learn(step)
+""",
+    ),
+    "a count that is not always begun": (
+        20,
+        "if len(sys.argv) > 9: total = 0\nfor _ in range(20):\n    train_on(batch())\n    if len(sys.argv) > 9: total += 1\n",
+    ),
     "while true, >=": (1000, "it = 0\nwhile True:\n    train_on(batch())\n    it += 1\n    if it >= 1000: break\n"),
     "while true, >, with evaluations that compare losses": (
         5001,

@@ -42,6 +42,13 @@ class Counter:
         return plan.value(self.key, plan.length) if plan.length < 1 << 30 else None
 
 
+def at_end(counter: Counter, value: Any, loop: Any) -> Any:
+    """The value of a counter when its loop has ended; what it grew by in the item that was run last is known now."""
+    if not (loop.full or loop.left):
+        counter.grew(value, loop.plan)
+    return counter.end(value, loop.plan, exact=loop.full or loop.item >= loop.plan.length - 1)
+
+
 @dataclass(eq=False)
 class CountedPlace:
     """An attribute or an entry that holds a counter; `owner` is kept so that its identity stays its own."""

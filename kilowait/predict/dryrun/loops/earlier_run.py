@@ -20,8 +20,8 @@ class EarlierRun:
 
     `alike` is one that the items after the first are like, None where there are no two of them; but for `odd` ones,
     which questions of their number are `telling` apart (a last batch that is smaller). `known` are the forms of the
-    questions that the others answered in more than one way. `grown` says by how much each counter grew in every item,
-    of those that grew evenly.
+    questions that the others answered in more than one way. `grown` says by counter and item how much it grew; the
+    last item's is known only when the loop is over.
     """
 
     length: int
@@ -31,7 +31,7 @@ class EarlierRun:
     odd: frozenset[int]
     telling: frozenset[Question]
     known: frozenset[Question]
-    grown: Mapping[Any, int]
+    grown: Mapping[Any, Mapping[int, int]]
 
     @classmethod
     def of(cls, loop: Any) -> EarlierRun:
@@ -44,7 +44,6 @@ class EarlierRun:
         known = [q for q, found in answers.items() if len(found) > 1]
         telling = [q for q in answers if q.counter is None and odd]
         told = {item for item in odd if any(plan.answer(q, item) not in answers[q] for q in telling)}
-        growths = {counter: set(grown.values()) for counter, grown in plan.grown.items()}
         return cls(
             length=plan.length,
             tallies=loop.tallies,
@@ -53,17 +52,22 @@ class EarlierRun:
             odd=odd,
             telling=frozenset(telling),
             known=frozenset(map(_form, known)),
-            grown={counter: next(iter(found)) for counter, found in growths.items() if len(found) == 1},
+            grown=plan.grown,
         )
 
-    def by_class(self, classes: Iterable[IntArray]) -> dict[int, Tally] | None:
-        """What an item of each class did, None where a class has items that did one thing and the other."""
+    def growth(self, counter: Any) -> int | None:
+        """By how much a counter grew in every item but the odd ones, None where it grew unevenly or did not."""
+        found = {by for item, by in self.grown.get(counter, {}).items() if item not in self.odd}
+        return found.pop() if len(found) == 1 else None
+
+    def by_class(self, classes: Iterable[IntArray]) -> dict[int, tuple[int, Tally]] | None:
+        """An item of each class and what it did, None where a class has items that did one thing and the other."""
         found = {}
         for members in classes:
             seen = [item for item in self.tallies if item and holds(members, item)]
             if len({item in self.odd for item in seen}) > 1 or self.alike is None:
                 return None
-            found[int(members[0])] = self.tallies[seen[0]] if seen else self.alike
+            found[int(members[0])] = (seen[0], self.tallies[seen[0]]) if seen else (0, self.alike)
         return found
 
 
@@ -73,8 +77,10 @@ def goes_on_as_before(loop: Any) -> bool:
     if run is None or not run.odd:
         return run is not None
     found = run.by_class(loop.plan.classes())
-    for item, tally in (found or {}).items():
+    for item, (as_item, tally) in (found or {}).items():
         if item:
+            for name in loop.counters:
+                loop.plan.grew(name, item, run.grown[name].get(as_item, run.growth(name)))
             loop.tallies[item] = tally.again(loop.tallies[0].parent)
             loop.plan.did[item] = loop.kind(tally)
             loop.plan.repeated.add(item)
@@ -87,11 +93,12 @@ def _earlier(before: Sequence[EarlierRun], first: Tally, plan: LoopPlan, names: 
 
     Counters that are local `names` are not looked at before the next item begins: they grow as they grew then.
     """
-    candidates = [run for run in before if run.grown.keys() >= names and run.alike and first.like(run.alike)]
+    like = [run for run in before if run.alike and first.like(run.alike)]
+    candidates = [run for run in like if all(run.growth(name) is not None for name in names)]
     if not candidates or not leaves_nothing(first):
         return None
     for name in names:
-        plan.grew(name, 0, candidates[-1].grown[name])
+        plan.grew(name, 0, candidates[-1].growth(name) or 0)
     bounds, open_questions = frozenset(map(_form, plan.bounds)), {_form(q) for q in plan.questions if plan.turns(q)}
     known, last = frozenset().union(*(run.known for run in candidates)), candidates[-1]
     if not (open_questions <= known | last.telling | bounds and any(run.ended_by <= bounds for run in candidates)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from kilowait.predict.dryrun.loops.index import Index, Question
+from kilowait.predict.dryrun.loops.lazy.links import GeneratorLink, link_of
+from kilowait.predict.dryrun.loops.lazy.remembering import Enumerated, Zipped
 from kilowait.predict.dryrun.loops.loader import adapt, batches, items_left
 from kilowait.predict.dryrun.loops.running_loop import Loop
 from kilowait.predict.dryrun.recorder import Recorder
@@ -46,7 +48,8 @@ _RANGE_ITERATOR = type(reversed(range(1)))
 class View:
     """`at(j, loop)` is item j, None where only `rest` can say what comes, which is then `wrapped(j, item, loop)`.
 
-    `questions` are known to tell items apart; `samples(j)` is how many samples item j of a loader holds.
+    `questions` are known to tell items apart; `samples(j)` is how many samples item j of a loader holds. `link` is
+    to what a generator runs over, which then gives its items by number.
     """
 
     length: int | None
@@ -55,11 +58,16 @@ class View:
     questions: tuple[Question, ...] = ()
     wrapped: Callable[[int, Any, Loop], Any] | None = None
     samples: bool = False
+    link: GeneratorLink | None = None
     _all_seen: bool = False
 
     def by_number(self, loop: Loop) -> bool:
         """Whether the loop may go to an item by its number."""
-        return self.at is not None or loop.plan.has_questions
+        return self.at is not None or self._linked or loop.plan.has_questions
+
+    @property
+    def _linked(self) -> bool:
+        return self.link is not None and self.link.holds
 
     def item(self, j: int, loop: Loop) -> Any:
         """Item j for `loop`; raises StopIteration or IndexError where there is none."""
@@ -67,7 +75,7 @@ class View:
             value = self.at(j, loop)
         else:
             assert self.rest is not None
-            value = next(self.rest)
+            value = next(self.rest) if self.link is None else self.link.draw(self.rest, j, loop)
             value = self.wrapped(j, value, loop) if self.wrapped else value
         if self.samples and (size := _samples(value)):
             loop.samples[j] = float(size)
@@ -76,6 +84,8 @@ class View:
     def skip(self, count: int, recorder: Recorder) -> int | None:
         """Pass over items; None where there may be that many, else how many there were."""
         if self.at is not None or count <= 0 or self._all_seen or (self.length is not None and count > PASSED):
+            return None
+        if self._linked:
             return None
         passed = self._pass(count, recorder)
         self._all_seen = passed is None
@@ -86,6 +96,11 @@ class View:
         if isinstance(self.rest, io.IOBase):
             return sum(1 for _ in self.rest)
         return None if self._all_seen else self._pass(FAR, recorder)
+
+    def finish(self) -> None:
+        """No more items are asked for: a generator does what comes after its last."""
+        if self.link is not None and self.link.holds and self.rest is not None:
+            self.link.end(self.rest)
 
     def _pass(self, count: int, recorder: Recorder) -> int | None:
         """How many of so many items there were to take; None where it took too long to see."""
@@ -124,44 +139,6 @@ def holds_state(value: Any) -> bool:
     return any(isinstance(part, (nn.Module, nn.Parameter)) for part in parts)
 
 
-class Enumerated:
-    """`enumerate`, which remembers over what."""
-
-    def __init__(self, iterable: Iterable[Any], start: int = 0) -> None:
-        self.iterable, self.start = iterable, start
-        self._items: Iterator[Any] | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        if self._items is None:
-            self._items = enumerate(self.iterable, self.start)
-        return next(self._items)
-
-
-def _zip(iterables: tuple[Iterable[Any], ...], strict: bool) -> Iterator[Any]:
-    """Python's zip, which knows `strict` since 3.10; a program for an older one does not ask for it."""
-    options: dict[str, Any] = {"strict": True} if strict else {}
-    return zip(*iterables, **options)
-
-
-class Zipped:
-    """`zip`, which remembers over what."""
-
-    def __init__(self, *iterables: Iterable[Any], strict: bool = False) -> None:
-        self.iterables, self.strict = iterables, strict
-        self._items: Iterator[Any] | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        if self._items is None:
-            self._items = _zip(self.iterables, self.strict)
-        return next(self._items)
-
-
 def index_of(loop: Loop, slope: int, start: int, item: int) -> Index:
     """The number of an item of a loop."""
     return Index.of(item, slope, start, loop.note, None, loop.span)
@@ -192,6 +169,8 @@ def view(iterable: Any) -> View:
         return _range(range(numbers[0], numbers[-1] + _step(numbers), _step(numbers)) if numbers else range(0))
     if isinstance(iterable, _LISTED) or type(iterable) in _CHEAP:
         return _listed(list(iterable))
+    if link := link_of(iterable):
+        return View(length=None, rest=iterable, link=link)
     items = iter(iterable)  # of an iterator that has a length some items may be gone
     return View(length=None if items is iterable else _length(iterable), rest=items)
 
@@ -265,6 +244,7 @@ def _enumerated(inner: View, start: int) -> View:
         wrapped=None if inner.at is not None else numbered,
         questions=inner.questions,
         samples=inner.samples,
+        link=inner.link,
     )
 
 

@@ -16,13 +16,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kilowait.predict.dryrun.distributed.ranks import asserted
-from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter, counts
+from kilowait.predict.dryrun.loops.counters import CountedPlace, Counter, at_end, counts
 from kilowait.predict.dryrun.loops.earlier_run import EarlierRun
 from kilowait.predict.dryrun.loops.index import Index
+from kilowait.predict.dryrun.loops.lazy.remembering import Enumerated, Zipped
+from kilowait.predict.dryrun.loops.lazy.streamed import Streamed
 from kilowait.predict.dryrun.loops.leaving import CONDITION, Tests, next_of
 from kilowait.predict.dryrun.loops.loop_length import FARTHEST
 from kilowait.predict.dryrun.loops.loop_plan import LoopPlan
-from kilowait.predict.dryrun.loops.loop_views import Enumerated, View, Zipped, holds_state, view
+from kilowait.predict.dryrun.loops.loop_views import View, holds_state, view
 from kilowait.predict.dryrun.loops.running_loop import MOST_PADDING, Loop
 from kilowait.predict.dryrun.loops.unknown import not_zero, number_called
 from kilowait.predict.dryrun.recorder import Recorder
@@ -39,8 +41,7 @@ class Loops:
 
     asserted = staticmethod(asserted)
     number = staticmethod(number_called)
-    enumerate = Enumerated
-    zip = Zipped
+    enumerate, zip, streamed = Enumerated, Zipped, Streamed
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -59,7 +60,7 @@ class Loops:
         while self.running:
             self._leave(self.running[-1])
 
-    def items(self, site: int, line: str, iterable: Any, makes_list: bool = False) -> Iterator[Any]:
+    def items(self, site: int, line: str, iterable: Any, makes_list: bool, trains: bool) -> Iterator[Any]:
         """The items of a for loop or of a comprehension that are run."""
         if self.recorder.muted or (self.running and self._dull.get(site, 0) >= DULL):
             calls = self.recorder.tallies.open.calls
@@ -70,7 +71,7 @@ class Loops:
             return
         loop_view = view(iterable)
         loop = self._loop(site, line, loop_view.length)
-        loop.makes_list, loop.countable = makes_list, isinstance(loop_view.rest, io.IOBase)
+        loop.makes_list, loop.trains, loop.countable = makes_list, trains, isinstance(loop_view.rest, io.IOBase)
         for question in loop_view.questions:
             loop.plan.ask(question)
         yield from self._run(loop, loop_view)
@@ -113,6 +114,7 @@ class Loops:
     def _drain(self, loop: Loop, loop_view: View) -> None:
         """Count what is left of a generator, without looking at it."""
         if loop.known:
+            loop_view.finish()
             return
         remaining = loop_view.drain(self.recorder) if loop_view.rest is not None else None
         if remaining is None:
@@ -236,9 +238,7 @@ class Loops:
     def after(self, site: int, name: str, value: Any) -> Any:
         """The value of a counter when its loop has ended."""
         counter, loop = self._ended.pop((site, name), (None, None))
-        if counter is None or loop is None or not counts(value):
-            return value
-        return counter.end(value, loop.plan, exact=loop.full or loop.item >= loop.plan.length - 1)
+        return at_end(counter, value, loop) if counter and loop and counts(value) else value
 
     def stepping(self, owner: Any, name: Any, entry: bool) -> None:
         """An attribute or an entry of a dictionary is about to be added to."""

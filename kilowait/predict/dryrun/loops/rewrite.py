@@ -14,9 +14,11 @@ from itertools import count
 from typing import Any
 
 from kilowait.predict.dryrun.distributed.ranks import ALONE
+from kilowait.predict.dryrun.loops.lazy.rewrite_generators import yielding_loop
 from kilowait.predict.dryrun.loops.rewrite_calls import LOOPS, divisor, loops_call, needed, thunk
 from kilowait.predict.dryrun.loops.rewrite_counters import added_place, changed_names, counters, is_simple, names_in
 from kilowait.predict.dryrun.loops.rewrite_next import tell_next
+from kilowait.predict.dryrun.loops.rewrite_training import calls_any, training_calls
 
 _LAZY = ("enumerate", "zip")
 _NUMBERS = ("int", "float")
@@ -31,7 +33,7 @@ Sites = Iterator[int]
 def rewrite(text: str | bytes, name: str, sites: Sites | None = None) -> ast.Module:
     """The program with its loops rewritten; raises SyntaxError where Python would."""
     tree = ast.parse(text, name)
-    _Rewriter(count(1) if sites is None else sites, name).visit(tree)
+    _Rewriter(count(1) if sites is None else sites, name, training_calls(tree)).visit(tree)
     return ast.fix_missing_locations(tree)
 
 
@@ -47,22 +49,25 @@ def rewritten_functions(
         for node in body
         if isinstance(node, ast.FunctionDef) and node.name in names
     ]
-    return [(owner, ast.fix_missing_locations(_Rewriter(sites, name).visit(node))) for owner, node in found]
+    trains = training_calls(tree)
+    return [(owner, ast.fix_missing_locations(_Rewriter(sites, name, trains).visit(node))) for owner, node in found]
 
 
 class _Rewriter(ast.NodeTransformer):
     """`open_sites` are the loops around a statement in its function, and `global_names` those that it declares.
 
-    `changed` are the names that the innermost loop may change.
+    `changed` are the names that the innermost loop may change, `training` the functions that train.
     """
 
-    def __init__(self, sites: Sites, name: str) -> None:
+    def __init__(self, sites: Sites, name: str, training: Collection[str]) -> None:
         self.sites = sites
         self.name = name
+        self.training = training
         self.depth = 0
         self.open_sites: list[int] = []
         self.global_names: set[str] = set()
         self.changed: set[str] = set()
+        self.streaming: ast.For | None = None
 
     def _line(self, node: Any) -> ast.expr:
         return ast.Constant(f"{self.name} line {node.lineno}")
@@ -83,8 +88,11 @@ class _Rewriter(ast.NodeTransformer):
     def _untouched(self, node: Any) -> ast.AST:
         """A loop that nobody watches: what leaves it leaves none that is watched."""
         outer, self.open_sites = self.open_sites, [*self.open_sites, 0]
+        streams = node is self.streaming
         self.generic_visit(node)
         self.open_sites = outer
+        if streams:
+            node.iter = ast.copy_location(loops_call("streamed", node.iter), node.iter)
         return node  # type: ignore[no-any-return]
 
     def _loop(self, node: ast.For, iterable: ast.expr, method: str, body: list[ast.stmt]) -> list[ast.stmt]:
@@ -102,7 +110,9 @@ class _Rewriter(ast.NodeTransformer):
         self.changed = outer
         node.orelse = self._statements(node.orelse)
         self.depth -= 1
-        more = [ast.Constant(bool(changed_names(body) & names_in(iterable)))] if method == "trips" else []
+        may_change, trains = changed_names(body) & names_in(iterable), calls_any(body, self.training)
+        facts = [may_change] if method == "trips" else [False, trains]
+        more = [ast.Constant(bool(fact)) for fact in facts]
         node.iter = loops_call(method, ast.Constant(site), self._line(node), node.iter, *more)
         node.body[:0] = [_assigned(name, "counter", site, node) for name in names]
         return [node, *(_assigned(name, "after", site, node) for name in names)]
@@ -179,8 +189,8 @@ class _Rewriter(ast.NodeTransformer):
         generator = node.generators[0]
         if len(node.generators) > 1 or generator.ifs or generator.is_async or _interleaves(node):
             return node
-        site, makes_list = ast.Constant(next(self.sites)), ast.Constant(True)
-        generator.iter = loops_call("items", site, self._line(node), generator.iter, makes_list)
+        facts = ast.Constant(True), ast.Constant(False)
+        generator.iter = loops_call("items", ast.Constant(next(self.sites)), self._line(node), generator.iter, *facts)
         return loops_call("listed", node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
@@ -217,12 +227,12 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """A function may be called from a loop elsewhere: its appends count, and it leaves no loop around it."""
-        outer = self.open_sites, self.global_names
-        self.open_sites, self.global_names = [], set()
+        outer = self.open_sites, self.global_names, self.streaming
+        self.open_sites, self.global_names, self.streaming = [], set(), yielding_loop(node)
         self.depth += 1
         self.generic_visit(node)
         self.depth -= 1
-        self.open_sites, self.global_names = outer
+        self.open_sites, self.global_names, self.streaming = outer
         return node
 
     def visit_Global(self, node: ast.Global) -> ast.AST:
@@ -275,7 +285,9 @@ def _fails(statements: list[ast.stmt]) -> bool:
 
 def _assigned(name: ast.Name, method: str, site: int, loop: ast.For) -> ast.stmt:
     value = loops_call(method, ast.Constant(site), ast.Constant(name.id), ast.Name(name.id, ast.Load()))
-    return ast.copy_location(ast.Assign([ast.Name(name.id, ast.Store())], value), loop)
+    told: ast.stmt = ast.Assign([ast.Name(name.id, ast.Store())], value)
+    unset = ast.ExceptHandler(ast.Name("NameError", ast.Load()), None, [ast.Pass()])
+    return ast.copy_location(ast.Try([told], [unset], [], []), loop)  # it may be set on a branch that is not taken
 
 
 def _longer(node: ast.AugAssign) -> ast.stmt:

@@ -43,6 +43,7 @@ class Loop:
     plan: LoopPlan
     full: bool = False
     makes_list: bool = False
+    trains: bool = False
     item: int = -1
     left: bool = False
     ended: bool = False
@@ -189,6 +190,8 @@ class Loop:
             return True
         if not self.known:
             return last.calls == 0
+        if self.trains and self.plan.length > FULL_CALLS and not (previous.steps or last.steps):
+            return False  # what trains comes later than in the first two
         cost = self.plan.length * last.calls
         differ = len(tallies) > 2 and not last.like(previous)
         most = FULL_CALLS_OF_LISTS if self.makes_list else FULL_CALLS
@@ -238,8 +241,7 @@ class Loop:
     def _broken(self, unfinished: bool) -> None:
         """The program left the loop: so many items it has."""
         if unfinished and not self.full:
-            skipped = self.item != len(self.tallies) - 1
-            if skipped and self.plan.others(self.item):
+            if self.item != len(self.tallies) - 1 and self.plan.others(self.item):
                 self.recorder.guess(f"{self.line}: the loop was left for a reason that may depend on values")
             self.plan.cut(self.item + 1)
 
@@ -248,11 +250,9 @@ class Loop:
         skipped = not self.full and self.known and len(self.tallies) < self.plan.length
         decided = (skipped and not of_known_trainer(self.line)) or self.recorder.decisions > self.decisions
         if any(asks_value or decided for asks_value in self.doubts.values()):
-            text = (
-                f"{self.line}: it may be left early for a reason that depends on values; its steps are an upper bound"
-            )
-            self.recorder.guess(text)
-            self.recorder.assume(text, "default")
+            text = "it may be left early for a reason that depends on values; its steps are an upper bound"
+            self.recorder.guess(f"{self.line}: {text}")
+            self.recorder.assume(f"{self.line}: {text}", "default")
 
     def _interrupted(self) -> None:
         """The program was ended, or an error ended the loop: items left are like those seen, unless they differ."""

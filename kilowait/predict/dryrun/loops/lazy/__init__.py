@@ -1,0 +1,1 @@
+"""What a program runs over item by item and without a list: `enumerate`, `zip` and generators of its own."""
