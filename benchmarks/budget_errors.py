@@ -23,7 +23,7 @@ from kilowait.core.jobs import Prediction
 from kilowait.lab.evaluate.dataset import Dataset, read_embeddings, read_study
 from kilowait.lab.evaluate.operation_times import grid_of
 from kilowait.predict.accuracy import accuracy
-from kilowait.predict.device_model.fit import MeasuredTimes
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification, is_cpu
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns

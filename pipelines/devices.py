@@ -26,7 +26,7 @@ from kilowait.lab.evaluate.rounds import Round, device_rounds, fold_rounds
 from kilowait.predict.accuracy import Accuracy, accuracy
 from kilowait.predict.device_model import model_files
 from kilowait.predict.device_model.calibration import Calibration, Quantiles, coverage
-from kilowait.predict.device_model.fit import MeasuredTimes
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.dryrun.record import Completeness
 from kilowait.predict.splits import FOLDS, folds

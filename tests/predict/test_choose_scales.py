@@ -10,7 +10,8 @@ from kilowait.core.hardware import CATALOGUE
 from kilowait.lab.evaluate.cross_validation import Inputs
 from kilowait.lab.evaluate.operation_times import nested_recipe
 from kilowait.predict.device_model import choose
-from kilowait.predict.device_model.fit import FitProblem, MeasuredTimes
+from kilowait.predict.device_model.fit import FitProblem
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.workload import Workload

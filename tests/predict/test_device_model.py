@@ -10,7 +10,7 @@ import pytest
 from kilowait.core.errors import InputError, ModelError
 from kilowait.core.jobs import Provenance
 from kilowait.predict.device_model.efficiency import Terms
-from kilowait.predict.device_model.fit import MeasuredTimes
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dryrun.record import Completeness, DryRun, Kind, Operation

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kilowait.predict.device_model.efficiency import Terms
-from kilowait.predict.device_model.fit import MeasuredTimes
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import READING, work_of

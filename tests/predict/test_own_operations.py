@@ -14,7 +14,7 @@ from kilowait.core.errors import ModelError
 from kilowait.predict import one_shot
 from kilowait.predict.device_model import model_files
 from kilowait.predict.device_model.calibration import Calibration, Quantiles
-from kilowait.predict.device_model.fit import MeasuredTimes
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification, is_cpu
 from kilowait.predict.dry_runs import DryRunOutcome, DryRuns

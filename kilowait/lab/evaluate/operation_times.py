@@ -18,7 +18,7 @@ from kilowait.lab.evaluate.cross_validation import Inputs, ModelAnswer, Recipe
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.predict.device_model.choose import chosen_terms
 from kilowait.predict.device_model.efficiency import VARIED, Terms
-from kilowait.predict.device_model.fit import MeasuredTimes
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel, Estimate
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import READING

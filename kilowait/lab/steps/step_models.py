@@ -8,7 +8,7 @@ import numpy as np
 from kilowait.core.arrays import FloatArray
 from kilowait.lab.steps.labelled_steps import KERNELBENCH, OPERATORS, IndexedLabels, LabelledStep
 from kilowait.predict.device_model.efficiency import VARIED, Terms
-from kilowait.predict.device_model.fit import MeasuredTimes
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.work import READING
 

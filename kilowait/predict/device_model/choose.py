@@ -13,7 +13,8 @@ from dataclasses import asdict
 import numpy as np
 
 from kilowait.predict.device_model.efficiency import ABSENT, Terms
-from kilowait.predict.device_model.fit import FitProblem, MeasuredTimes
+from kilowait.predict.device_model.fit import FitProblem
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.workload import Workload
 from kilowait.predict.dryrun.record import DryRun

@@ -25,6 +25,7 @@ from kilowait.predict.device_model.efficiency import (
     over_devices,
     program_terms,
 )
+from kilowait.predict.device_model.learned_weights import EfficiencyWeights, MeasuredTimes
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.workload import Baseline, Workload, WorkloadTotals, totals
 
@@ -35,41 +36,6 @@ SETTLED = 1e-4
 DAMPING = (1.0, 0.5, 0.25, 0.1)
 TAILS = 3.0
 """Degrees of freedom of the rows' errors (Student's t) in a `robust` fit: some programs hold what no record tells."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredTimes:
-    """N run times: program and device index a workload's programs and the devices, log_s are natural logarithms.
-
-    `spread` (N,) is what else their logarithms may be off by: large for rows of a source that has very many.
-    """
-
-    program: IntArray
-    device: IntArray
-    log_s: FloatArray
-    spread: FloatArray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EfficiencyWeights:
-    """What was learned: of marks on the device and on the host (V, D), of programs (P, D).
-
-    `evidence` is the logarithm of the run times' probability under the terms, in the linearised model.
-    """
-
-    device: FloatArray
-    host: FloatArray
-    program: FloatArray
-    evidence: float = -math.inf
-
-    def towards(self, other: "EfficiencyWeights", share: float) -> "EfficiencyWeights":
-        """Part of the way to other weights."""
-        return EfficiencyWeights(
-            self.device + share * (other.device - self.device),
-            self.host + share * (other.host - self.host),
-            self.program + share * (other.program - self.program),
-            other.evidence,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +135,7 @@ class FitProblem:
 
     def _noise(self, workload_totals: WorkloadTotals) -> FloatArray:
         """Variance of each row: where the host limits, run times vary more."""
-        share = np.stack(
-            [self.load.incidence(workload_totals.host_share[:, j]).sum(1).A1 for j in range(len(self.devices))], axis=1
-        )
+        share = self.load.added(workload_totals.host_share)
         rows = share[self.measured.program, self.measured.device]
         return np.asarray(self.terms.noise**2 + self._spread**2 + (self.terms.host_noise * rows) ** 2)
 
@@ -235,7 +199,7 @@ class FitProblem:
 
     def _shares(self, shares: FloatArray) -> sparse.csr_matrix:
         """d log T / d log t of every row by every mark (N, V)."""
-        by_device = [self.load.marked(shares[:, j]) for j in range(len(self.devices))]
+        by_device = [_by_mark(self.load, shares[:, j]) for j in range(len(self.devices))]
         stacked = sparse.vstack(by_device, format="csr")
         return sparse.csr_matrix(stacked[self.measured.device * self.load.programs + self.measured.program])
 
@@ -257,11 +221,12 @@ class FitProblem:
         return np.stack(picks, axis=1)
 
 
+def _by_mark(load: Workload, values: FloatArray) -> sparse.csr_matrix:
+    """values (E,) as a matrix (P, V), those of works with the same mark added up."""
+    shape = (load.programs, len(load.marks))
+    return sparse.csr_matrix((values, (load.program, load.mark[load.work])), shape=shape)
+
+
 def _learned(terms: dict[Across, _Covariance], weights: FloatArray, over: dict[Across, FloatArray]) -> FloatArray:
     """A function at the training works (V, D) from weights (V, D)."""
     return np.asarray(sum((c.of_classes @ c.summed(weights) @ over[across])[c.index] for across, c in terms.items()))
-
-
-def applied(terms: dict[Across, FloatArray], weights: FloatArray, over: dict[Across, FloatArray]) -> FloatArray:
-    """A function at (A, E) from weights (B, D), covariances (A, B) of works and (D, E) of devices."""
-    return np.asarray(sum(covariance @ weights @ over[across] for across, covariance in terms.items()))

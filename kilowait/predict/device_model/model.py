@@ -20,7 +20,7 @@ from kilowait.predict.device_model.efficiency import (
     over_devices,
     program_terms,
 )
-from kilowait.predict.device_model.fit import EfficiencyWeights, FitProblem, MeasuredTimes, applied
+from kilowait.predict.device_model.learned_weights import EfficiencyWeights, MeasuredTimes, applied
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import SCALES
 from kilowait.predict.device_model.workload import Baseline, Workload, WorkloadTotals, totals
@@ -110,6 +110,8 @@ class DeviceModel:
             if not run.usable:
                 raise InputError(f"{run.content_hash}: its dry run is not usable ({run.reason}); leave it out")
         load, terms = Workload.of(dry_runs, grid=grid, reading=reading, radius=radius), terms or Terms()
+        from kilowait.predict.device_model.fit import FitProblem  # loads SciPy, which a prediction does not need
+
         problem = FitProblem(load=load, devices=devices, measured=measured, terms=terms, tf32=tf32, robust=robust)
         weights = problem.solve()
         programs = {run.content_hash: p for p, run in enumerate(dry_runs)}
@@ -150,8 +152,8 @@ class DeviceModel:
         workload_totals = self._totals(load, devices, efficiencies)
         unlike = np.sqrt(efficiencies.unlike_device)[load.work, None]
         on_device, on_host = workload_totals.device_share, workload_totals.host_share
-        device, host = _summed(load, on_device), _summed(load, on_host)
-        unlike_s = _summed(load, on_device * unlike)  # works of one program are wrong together
+        device, host = load.added(on_device), load.added(on_host)
+        unlike_s = load.added(on_device * unlike)  # works of one program are wrong together
         known = {(d.name, d.source) for d in self.devices}
         new_host = np.array([KNOWN_HOST if (d.name, d.source) in known else 1.0 for d in devices])
         doubts = [np.full_like(host, 0.01), unlike_s**2, device**2 * self._novelty(devices), host**2 * new_host]
@@ -211,10 +213,10 @@ class DeviceModel:
             efficiencies.unlike_device[load.work, None] + terms.shape_alike**2 * novelty
         )
         work_variance += workload_totals.host_share**2 * efficiencies.unlike_host[load.work, None]
-        device, host = (_summed(load, share) for share in (workload_totals.device_share, workload_totals.host_share))
+        device, host = (load.added(share) for share in (workload_totals.device_share, workload_totals.host_share))
         new_host = np.array([0.0 if d.name in known_names else NEW_HOST for d in devices])
         common_variance = (device * NEW_DEVICE) ** 2 * novelty + host**2 * (terms.host_noise**2 + new_host**2)
-        return np.asarray(np.sqrt(_summed(load, work_variance) + common_variance + terms.noise**2 + terms.program**2))
+        return np.asarray(np.sqrt(load.added(work_variance) + common_variance + terms.noise**2 + terms.program**2))
 
     def compact(self) -> Self:
         """The same in half the room: weights in single precision, and no program's own anchor."""
@@ -286,11 +288,6 @@ class DeviceModel:
         for name, array in self.tensors().items():
             if array.shape != shapes[name] or not np.isfinite(array).all():
                 raise ModelError(f"device model: {name} has shape {array.shape}, needs {shapes[name]}, all finite")
-
-
-def _summed(load: Workload, values: FloatArray) -> FloatArray:
-    """Values of entries (E, D) added up by program (P, D)."""
-    return np.stack([np.asarray(load.incidence(column).sum(1)).ravel() for column in values.T], axis=1)
 
 
 def _unlike(covariance: FloatArray, largest: float) -> FloatArray:

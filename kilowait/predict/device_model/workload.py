@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.predict.device_model.roofline import Columns, device_seconds, host_seconds, program_work
@@ -70,14 +69,11 @@ class Workload:
         """U."""
         return len(self.columns.works)
 
-    def incidence(self, values: FloatArray) -> sparse.csr_matrix:
-        """values (E,) as a matrix (P, U)."""
-        return sparse.csr_matrix((values, (self.program, self.work)), shape=(self.programs, self.size))
-
-    def marked(self, values: FloatArray) -> sparse.csr_matrix:
-        """values (E,) as a matrix (P, V), those of works with the same mark added up."""
-        shape = (self.programs, len(self.marks))
-        return sparse.csr_matrix((values, (self.program, self.mark[self.work])), shape=shape)
+    def added(self, values: FloatArray) -> FloatArray:
+        """values (E, ...) added up by program (P, ...)."""
+        columns = values.reshape(len(values), -1).T
+        added = [np.bincount(self.program, weights=column, minlength=self.programs) for column in columns]
+        return np.array(added, dtype=np.float64).T.reshape(self.programs, *values.shape[1:])
 
 
 def net(works: Sequence[Work], radius: float) -> tuple[list[int], IntArray]:
@@ -151,8 +147,7 @@ def totals(load: Workload, device: FloatArray, host: FloatArray, corner: FloatAr
     """Run times from log seconds of works (U, D), meeting at `corner` (D,): a GPU works while its host launches."""
     d = load.count[:, None] * np.exp(device[load.work])
     h = load.count[:, None] * np.exp(host[load.work])
-    add = sparse.csr_matrix((np.ones(len(d)), (load.program, np.arange(len(d)))), shape=(load.programs, len(d)))
-    device_s, host_s = add @ d, add @ h
+    device_s, host_s = load.added(d), load.added(h)
     total = (device_s**corner + host_s**corner) ** (1 / corner)
     on_device, on_host = (device_s / total) ** corner, (host_s / total) ** corner
     return WorkloadTotals(

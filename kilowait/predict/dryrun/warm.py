@@ -7,13 +7,19 @@ import gc
 import torch
 
 import kilowait.predict.dryrun.execute  # noqa: F401 - so that children find it loaded
+from kilowait.predict.dryrun.child.no_compiler import leave_compiler_out
 from kilowait.predict.dryrun.pretend.gpu import let_modules_move, pretend_gpu
 from kilowait.predict.dryrun.recorder import Recorder, tracing
 
 
-def warm(target: str) -> None:
-    """Pay once what the first dry run of a process costs; there is no way back from the pretended GPU."""
+def warm(target: str, *, once: bool = False) -> None:
+    """Pay once what the first dry run of a process costs; there is no way back from the pretended GPU.
+
+    A process that is asked `once` spares what few programs need, who load it then, and what only many runs repay.
+    """
     torch.set_num_threads(1)
+    if once:
+        leave_compiler_out()
     if target == "cuda":
         pretend_gpu()
     let_modules_move()
@@ -25,6 +31,7 @@ def warm(target: str) -> None:
         loss = torch.nn.functional.cross_entropy(output, torch.zeros(2, dtype=torch.long, device=target))
         torch.autograd.backward(loss)
         optimizer.step()
-    gc.collect()
+    if not once:
+        gc.collect()
     gc.freeze()
     gc.enable()

@@ -137,11 +137,11 @@ def _ended(status: int) -> str:
     return f"the process ended without a record ({cause})"
 
 
-def warm_up(target: str) -> None:
+def warm_up(target: str, *, once: bool) -> None:
     """Load PyTorch and run the first operator on fake tensors, which costs a second, before any request."""
     from kilowait.predict.dryrun.warm import warm
 
-    warm(target)
+    warm(target, once=once)
 
 
 def main() -> None:
@@ -157,7 +157,7 @@ def main() -> None:
     os.dup2(2, 1)
     refusal = sandbox_available() if mode == "sandboxed" else None
     if refusal is None:
-        warm_up(target)
+        warm_up(target, once=bool(seconds))
     for second in seconds:
         name, *files = second.split(":")
         second_requests, second_answers = os.fdopen(int(files[0]), "rb"), os.fdopen(int(files[1]), "wb")
@@ -168,7 +168,7 @@ def main() -> None:
         if forked:
             requests, answers = second_requests, second_answers
             if refusal is None:
-                warm_up(name)
+                warm_up(name, once=True)
             break
     send_answer(answers, ChildAnswer(failure=refusal or ""))
     serve(requests, answers, sandboxed=mode == "sandboxed")

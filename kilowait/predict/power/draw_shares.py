@@ -46,7 +46,7 @@ class DrawShares:
             computing = compute_share(columns, device, tf32=model.tf32) * ~is_recurrent
             moving = np.where(is_recurrent, 0.0, 1 - computing)
             shares = (computing * (1 - least), is_recurrent * (1 - least), moving * (1 - least), least)
-            parts.append([np.asarray(load.incidence(busy[:, j] * share[load.work]).sum(1)).ravel() for share in shares])
+            parts.append([load.added(busy[:, j] * share[load.work]) for share in shares])
         arithmetic, recurrent, memory, least_time = np.moveaxis(np.array(parts), 0, 2)
         return cls(arithmetic=arithmetic, recurrent=recurrent, memory=memory, least=least_time)
 

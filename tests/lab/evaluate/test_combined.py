@@ -14,7 +14,7 @@ from kilowait.lab.evaluate import operation_times
 from kilowait.lab.evaluate.dataset import Dataset
 from kilowait.lab.evaluate.operation_times import Fits, Programs, by_operations
 from kilowait.predict.device_model import model_files
-from kilowait.predict.device_model.fit import MeasuredTimes
+from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.workload import Workload
@@ -121,7 +121,7 @@ def test_like_works_merge_and_keep_their_bytes() -> None:
     runs = [copy_run("a", 10**8), copy_run("b", 10**8 + 10**5), copy_run("c", 10**9)]
     fine, coarse = Workload.of(runs), Workload.of(runs, grid=0.5)
     assert (fine.size, coarse.size) == (4, 3)  # one more is every program's start
-    moved = coarse.incidence(coarse.count) @ coarse.columns.bytes_moved
+    moved = coarse.added(coarse.count * coarse.columns.bytes_moved[coarse.work])
     assert moved - 1 == pytest.approx([8e8, 8e8 + 8e5, 8e9], rel=1e-6)
 
 
