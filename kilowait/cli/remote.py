@@ -45,9 +45,6 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     ps.add_argument("--array", metavar="ARRAY", help="the tasks of this job array")
     ps.add_argument("--tasks", action="store_true", help="a line a task, where arrays have one")
     _add_filters(ps)
-    ps.add_argument("--since", type=_time, dest="since_s", metavar="TIME", help="submitted then or later; see --until")
-    ago = "submitted before: 90m, 12h, 7d ago, or as 2026-12-01T18:00:00+00:00"
-    ps.add_argument("--until", type=_time, dest="until_s", metavar="TIME", help=ago)
     for name, text, run, show in (
         ("show", "a job: what was predicted, what was measured", _show, _showed),
         ("why", "why a job waits, or got its GPU type", lambda a, c: c.why(job_named(c, a.job_id)), service_text.why),
@@ -98,6 +95,10 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         "--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="with this label; may be repeated"
     )
     parser.add_argument("--owner", help="for operators: whose jobs")
+    since = "submitted then or later; see --until"
+    parser.add_argument("--since", type=_time, dest="since_s", metavar="TIME", help=since)
+    ago = "submitted before: 90m, 12h, 7d ago, or as 2026-12-01T18:00:00+00:00"
+    parser.add_argument("--until", type=_time, dest="until_s", metavar="TIME", help=ago)
 
 
 def _submit(args: argparse.Namespace, client: "Client") -> Any:
@@ -148,9 +149,12 @@ def _ps(args: argparse.Namespace, client: "Client") -> Any:
 
 def _cancel(args: argparse.Namespace, client: "Client") -> Any:
     filters = {"state": args.state, "name": args.name, "labels": dict(args.label), "owner": args.owner}
-    by_filter = {name: text for name, text in {**filters, "every": args.every}.items() if text}
+    filters |= {"since_s": args.since_s, "until_s": args.until_s, "every": args.every}
+    by_filter = {name: value for name, value in filters.items() if value}
     if bool(by_filter) == bool(args.job_ids):
-        raise InputError("say which: job ids, or --state, --name, --label, --owner; --all for every job of yours")
+        raise InputError(
+            "say which: job ids, or --state, --name, --label, --owner, --since, --until; --all for every job of yours"
+        )
     if len(args.job_ids) == 1:
         (name,) = args.job_ids
         return client.cancel_jobs(**meant(name)) if name.startswith(PREFIX) else client.cancel(name)
