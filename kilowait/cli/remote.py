@@ -16,6 +16,7 @@ from kilowait.cli.array_jobs.array_options import add_array, is_array, submit_ar
 from kilowait.cli.array_jobs.task_names import PREFIX, is_whole_array, job_named, jobs_named, meant
 from kilowait.cli.job_options import add_job, asked, pair
 from kilowait.cli.of_service.model_commands import add_model
+from kilowait.cli.of_service.notify_commands import add_notify
 from kilowait.cli.of_service.speaking import add_command, shown
 from kilowait.cli.of_service.token_commands import add_token
 from kilowait.client import array_text, service_text
@@ -87,6 +88,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     history.add_argument("--out", type=Path, metavar="FILE", help="write here (default: standard output, csv only)")
     add_token(commands)
     add_model(commands)
+    add_notify(commands)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
