@@ -22,8 +22,10 @@ from ray.serve import Application
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
 from kilowait.core.private_files import private_folder
+from kilowait.history.key_file import read_key
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
+from kilowait.live.notifying.notice_settings import NoticeSettings
 from kilowait.policies import DEFAULT_POLICY
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
@@ -32,6 +34,7 @@ from .api.routes import build
 from .desk.desk import Desk
 from .desk.forecasts import Forecasts
 from .desk.learner import Learner
+from .desk.notify_desk.notifier import Notifier
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
 from .isolation_options import SQLITE, mount_of, own_files
 from .log_records import make_harmless
@@ -95,6 +98,20 @@ class Options(BaseModel):
     outputs_days: float = Field(default=30.0, ge=0, allow_inf_nan=False)
     """How long it is kept; 0 for ever."""
 
+    secrets_key_file: str = ""
+    """The file of the key by which secrets are encrypted (`kilowait secret new-key FILE`): on every node that runs the
+    scheduler, and no part of the history. By default what KILOWAIT_SECRETS_KEY_FILE says; without one there are no
+    secrets and no webhooks."""
+    notify_internal: list[str] = []
+    """Hosts, addresses and networks (`10.0.0.0/8`) that are not public and may be told of jobs all the same."""
+    smtp: str = ""
+    """The server that mails notices: `smtp://host:25`, `smtps://USER@host`, `smtp+starttls://USER@host:587`. The
+    password is what KILOWAIT_SMTP_PASSWORD says where the service runs."""
+    mail_from: str = ""
+    """From whom these mails come."""
+    mail_domains: list[str] = []
+    """Domains of the addresses that may be written to; `*` for any."""
+
     def settings(self) -> SchedulerSettings:
         """For the scheduler actor; raises InputError for an environment variable that is not set."""
         options = json.loads(self.policy_options) if isinstance(self.policy_options, str) else self.policy_options
@@ -109,7 +126,22 @@ class Options(BaseModel):
             allow_open_cluster=self.allow_open_cluster,
             isolation=self.isolation_settings(),
             outputs=self.output_settings(),
+            secrets_key_file=self.settings_key_file(),
+            notices=NoticeSettings(
+                internal=tuple(self.notify_internal),
+                smtp=self.smtp,
+                smtp_password=os.environ.get("KILOWAIT_SMTP_PASSWORD", ""),
+                mail_from=self.mail_from,
+                mail_domains=tuple(self.mail_domains),
+            ),
         )
+
+    def _keys(self) -> tuple[str, ...]:
+        return tuple(filter(None, [self.settings_key_file()]))
+
+    def settings_key_file(self) -> str:
+        """Where the key for secrets is, "" for none; raises InputError for one that cannot be read."""
+        return _file(self.secrets_key_file or os.environ.get("KILOWAIT_SECRETS_KEY_FILE", ""))
 
     def output_settings(self) -> OutputSettings:
         """For whoever keeps files of jobs."""
@@ -125,7 +157,7 @@ class Options(BaseModel):
             memory_per_gpu_bytes=per_gpu,
             mounts=tuple(map(mount_of, self.mounts)),
             image=self.container_image,
-            hidden=(*own_files(_absolute(_looked_up(self.database))), *self.output_settings().folders),
+            hidden=(*own_files(_absolute(_looked_up(self.database))), *self.output_settings().folders, *self._keys()),
         )
 
 
@@ -152,6 +184,7 @@ class Service:
             self.desk.isolation.keep_up,
             self.learner.keep_up,
             self.learner.run,
+            Notifier(self.desk).run,
             partial(_forget_outputs, settings.outputs),
         )
         self._tasks = [loop.create_task(watcher()) for watcher in watchers]
@@ -197,6 +230,14 @@ def _looked_up(database: str) -> str:
             f"database {database}: the environment variable {database[1:]} is not set; set it to a URL on the head node"
         )
     return url
+
+
+def _file(path: str) -> str:
+    """A path that means the same in every process, of a key that can be read; raises InputError for another."""
+    if not path:
+        return ""
+    read_key(path)
+    return str(Path(path).absolute())
 
 
 def _absolute(url: str) -> str:

@@ -16,6 +16,7 @@ from kilowait.cli.array_jobs.array_options import add_array, is_array, submit_ar
 from kilowait.cli.array_jobs.task_names import PREFIX, is_whole_array, job_named, jobs_named, meant
 from kilowait.cli.job_options import add_job, asked, pair
 from kilowait.cli.of_service.model_commands import add_model
+from kilowait.cli.of_service.notify_commands import add_notify
 from kilowait.cli.of_service.speaking import add_command, shown
 from kilowait.cli.of_service.token_commands import add_token
 from kilowait.client import array_text, service_text
@@ -45,9 +46,6 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     ps.add_argument("--array", metavar="ARRAY", help="the tasks of this job array")
     ps.add_argument("--tasks", action="store_true", help="a line a task, where arrays have one")
     _add_filters(ps)
-    ps.add_argument("--since", type=_time, dest="since_s", metavar="TIME", help="submitted then or later; see --until")
-    ago = "submitted before: 90m, 12h, 7d ago, or as 2026-12-01T18:00:00+00:00"
-    ps.add_argument("--until", type=_time, dest="until_s", metavar="TIME", help=ago)
     for name, text, run, show in (
         ("show", "a job: what was predicted, what was measured", _show, _showed),
         ("why", "why a job waits, or got its GPU type", lambda a, c: c.why(job_named(c, a.job_id)), service_text.why),
@@ -90,6 +88,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     history.add_argument("--out", type=Path, metavar="FILE", help="write here (default: standard output, csv only)")
     add_token(commands)
     add_model(commands)
+    add_notify(commands)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +97,10 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         "--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="with this label; may be repeated"
     )
     parser.add_argument("--owner", help="for operators: whose jobs")
+    since = "submitted then or later; see --until"
+    parser.add_argument("--since", type=_time, dest="since_s", metavar="TIME", help=since)
+    ago = "submitted before: 90m, 12h, 7d ago, or as 2026-12-01T18:00:00+00:00"
+    parser.add_argument("--until", type=_time, dest="until_s", metavar="TIME", help=ago)
 
 
 def _submit(args: argparse.Namespace, client: "Client") -> Any:
@@ -148,9 +151,12 @@ def _ps(args: argparse.Namespace, client: "Client") -> Any:
 
 def _cancel(args: argparse.Namespace, client: "Client") -> Any:
     filters = {"state": args.state, "name": args.name, "labels": dict(args.label), "owner": args.owner}
-    by_filter = {name: text for name, text in {**filters, "every": args.every}.items() if text}
+    filters |= {"since_s": args.since_s, "until_s": args.until_s, "every": args.every}
+    by_filter = {name: value for name, value in filters.items() if value}
     if bool(by_filter) == bool(args.job_ids):
-        raise InputError("say which: job ids, or --state, --name, --label, --owner; --all for every job of yours")
+        raise InputError(
+            "say which: job ids, or --state, --name, --label, --owner, --since, --until; --all for every job of yours"
+        )
     if len(args.job_ids) == 1:
         (name,) = args.job_ids
         return client.cancel_jobs(**meant(name)) if name.startswith(PREFIX) else client.cancel(name)

@@ -5,7 +5,6 @@ or cannot answer after `patience_s` seconds of asking again, a ServiceError. A s
 never makes a second job.
 """
 
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,37 +14,22 @@ from urllib.parse import quote
 import requests
 
 from kilowait.client.asked_job import job_of
+from kilowait.client.http_asking import DEFAULT_PORT, DEFAULT_URL, HttpAsking, Json, part, reason_of
 from kilowait.client.looking import growing_log
-from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError, ServiceError
 from kilowait.program.source import read_source
 
-DEFAULT_PORT = 8000
-DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
-CONNECT_S, ANSWER_S = 5.0, 60.0
 TOGETHER, TOGETHER_CHARACTERS = 10, 4_000_000
 """What goes into one request of several jobs: predicting each new program takes a second or more."""
 
 SEVERAL_S = 300.0
 """How long the answer to an array is waited for: some of its tasks are predicted."""
 
-Json = Any
 __all__ = ["DEFAULT_PORT", "DEFAULT_URL", "Client", "job_of"]
 
 
-class Client:
-    """Speaks to the service at `url`; a busy one is asked again for `patience_s`, an answer waited for `answer_s`."""
-
-    def __init__(
-        self, url: str = DEFAULT_URL, token: str | None = None, *, patience_s: float = 30.0, answer_s: float = ANSWER_S
-    ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise InputError(f"{url!r} is no address of a service; give one as in {DEFAULT_URL}")
-        self.url, self.patience_s = url.rstrip("/"), patience_s
-        self._timeout_s = (CONNECT_S, answer_s)
-        self._session = requests.Session()
-        if token:
-            self._session.headers["Authorization"] = f"Bearer {token}"
+class Client(HttpAsking):
+    """Everything that the service may be asked."""
 
     def predict(
         self, path: Path | str, *, software: str | None = None, environment: Mapping[str, str] | None = None
@@ -67,10 +51,10 @@ class Client:
         The same key and the same list are the same jobs; a ServiceError says how many are accepted, and the key.
         """
         key, answers = key or uuid.uuid4().hex, list[Json]()
-        for number, part in enumerate(_parts(asked)):
+        for number, jobs in enumerate(_parts(asked)):
             headers = {"Idempotency-Key": f"{key}-{number}"}
             try:
-                answers += self.ask("POST", "/v1/jobs:batch", json={"jobs": part}, headers=headers)["jobs"]
+                answers += self.ask("POST", "/v1/jobs:batch", json={"jobs": jobs}, headers=headers)["jobs"]
             except ServiceError as error:
                 progress = (
                     f"{len(answers)} of {len(asked)} programs were taken in before; ask for all again with --key {key}"
@@ -85,11 +69,11 @@ class Client:
 
     def arrays(self, **filters: Any) -> Iterator[Json]:
         """One's job arrays, page by page."""
-        return self._pages("/v1/arrays", "arrays", filters)
+        return self.pages("/v1/arrays", "arrays", filters)
 
     def array(self, array_id: str) -> Json:
         """A job array, and how many of its tasks are in each state."""
-        return self.ask("GET", f"/v1/arrays/{_part(array_id)}")
+        return self.ask("GET", f"/v1/arrays/{part(array_id)}")
 
     def what_if(self, asked: Mapping[str, Any]) -> Json:
         """What a job would get now, without submitting it."""
@@ -97,26 +81,19 @@ class Client:
 
     def jobs(self, **filters: Any) -> Iterator[Json]:
         """One's jobs, page by page."""
-        return self._pages("/v1/jobs", "jobs", filters)
-
-    def _pages(self, path: str, of: str, filters: Mapping[str, Any]) -> Iterator[Json]:
-        after: str | None = ""
-        while after is not None:
-            page = self.ask("GET", path, params={**filters, "after": after})
-            yield from page[of]
-            after = page["next"]
+        return self.pages("/v1/jobs", "jobs", filters)
 
     def job(self, job_id: str) -> Json:
         """A job as it stands."""
-        return self.ask("GET", f"/v1/jobs/{_part(job_id)}")
+        return self.ask("GET", f"/v1/jobs/{part(job_id)}")
 
     def why(self, job_id: str) -> Json:
         """Why it waits, or got its type."""
-        return self.ask("GET", f"/v1/jobs/{_part(job_id)}/why")
+        return self.ask("GET", f"/v1/jobs/{part(job_id)}/why")
 
     def cancel(self, job_id: str) -> Json:
         """Withdraw a job, or ask its program to end."""
-        return self.ask("POST", f"/v1/jobs/{_part(job_id)}/cancel")
+        return self.ask("POST", f"/v1/jobs/{part(job_id)}/cancel")
 
     def cancel_jobs(self, **meant: Any) -> Json:
         """Cancel many in one request: `job_ids`, or state, name, labels and owner; all with `every`. What became of
@@ -125,20 +102,20 @@ class Client:
 
     def log(self, job_id: str, *, offset: int = 0, rank: int = 0) -> Json:
         """A piece of a job's log."""
-        return self.ask("GET", f"/v1/jobs/{_part(job_id)}/logs", params={"offset": offset, "rank": rank})
+        return self.ask("GET", f"/v1/jobs/{part(job_id)}/logs", params={"offset": offset, "rank": rank})
 
     def outputs(self, job_id: str) -> Json:
         """The files that a job kept, by node."""
-        return self.ask("GET", f"/v1/jobs/{_part(job_id)}/outputs")
+        return self.ask("GET", f"/v1/jobs/{part(job_id)}/outputs")
 
     def output(self, job_id: str, path: str, *, rank: int = 0) -> Iterator[bytes]:
         """One of these files in pieces; a ServiceError where it breaks off."""
-        where = f"/v1/jobs/{_part(job_id)}/outputs/{quote(path)}"
-        with self._send("GET", where, params={"rank": rank}, stream=True) as answer:
+        where = f"/v1/jobs/{part(job_id)}/outputs/{quote(path)}"
+        with self.send("GET", where, params={"rank": rank}, stream=True) as answer:
             try:
                 yield from answer.iter_content(1 << 20)
             except requests.RequestException as error:
-                raise ServiceError(f"{self.url}: {path} broke off ({_reason(error)}); fetch again") from error
+                raise ServiceError(f"{self.url}: {path} broke off ({reason_of(error)}); fetch again") from error
 
     def follow(self, job_id: str, *, rank: int = 0) -> Iterator[bytes]:
         """A job's log as it grows, until the job is over, in whole characters: asked for again and again, so that a
@@ -155,11 +132,11 @@ class Client:
 
     def drain(self, node: str) -> Json:
         """Give the node whose name begins so no more jobs; the cluster with it. Operators only."""
-        return self.ask("POST", f"/v1/nodes/{_part(self._node(node))}/drain")
+        return self.ask("POST", f"/v1/nodes/{part(self._node(node))}/drain")
 
     def undrain(self, node: str) -> Json:
         """Give the node whose name begins so jobs again; the cluster with it. Operators only."""
-        return self.ask("POST", f"/v1/nodes/{_part(self._node(node))}/undrain")
+        return self.ask("POST", f"/v1/nodes/{part(self._node(node))}/undrain")
 
     def _node(self, node: str) -> str:
         """The whole name; raises InputError unless it is one node's."""
@@ -172,7 +149,7 @@ class Client:
 
     def history(self, form: str = "csv") -> bytes:
         """Every attempt that has ended, as CSV or Parquet."""
-        return bytes(self._send("GET", "/v1/history", params={"format": form}).content)
+        return bytes(self.send("GET", "/v1/history", params={"format": form}).content)
 
     def models(self) -> Json:
         """Every model that was learnt from finished jobs, and which is in force."""
@@ -180,15 +157,31 @@ class Client:
 
     def model(self, version: str) -> Json:
         """A model and its comparison."""
-        return self.ask("GET", f"/v1/models/{_part(version)}")
+        return self.ask("GET", f"/v1/models/{part(version)}")
 
     def promote(self, version: str, reason: str) -> Json:
         """Put a model in force; operators only."""
-        return self.ask("POST", f"/v1/models/{_part(version)}/promote", json={"reason": reason})
+        return self.ask("POST", f"/v1/models/{part(version)}/promote", json={"reason": reason})
 
     def rollback(self, reason: str) -> Json:
         """Take the model in force off; operators only."""
         return self.ask("POST", "/v1/models/rollback", json={"reason": reason})
+
+    def notify(self, asked: Json) -> Json:
+        """Be told of one's own jobs: `kind`, `target`, `events`, `name`."""
+        return self.ask("POST", "/v1/notices", again=False, json=asked)
+
+    def notices(self) -> Json:
+        """One's subscriptions."""
+        return self.ask("GET", "/v1/notices")["notices"]
+
+    def try_notice(self, notice_id: str) -> Json:
+        """Be told something now."""
+        return self.ask("POST", f"/v1/notices/{part(notice_id)}/test")
+
+    def stop_notices(self, notice_id: str) -> None:
+        """Be told nothing more by a subscription."""
+        self.send("DELETE", f"/v1/notices/{part(notice_id)}")
 
     def make_token(self, owner: str, role: str) -> str:
         """A new token; operators only."""
@@ -200,56 +193,7 @@ class Client:
 
     def revoke_token(self, token_id: str, *, force: bool = False) -> None:
         """Refuse a token from now on, with `force` even the last operator's; operators only."""
-        self._send("DELETE", f"/v1/tokens/{_part(token_id)}", params={"force": "true"} if force else None)
-
-    def ask(self, method: str, path: str, **more: Any) -> Json:
-        """The JSON that a request is answered with; `may_fail` takes a 503 for an answer too."""
-        answer = self._send(method, path, **more)
-        try:
-            return answer.json()
-        except ValueError as error:
-            raise ServiceError(
-                f"{self.url}: answered {path} with no JSON; is it kilowait that listens there?"
-            ) from error
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        again: bool = True,
-        may_fail: bool = False,
-        answer_s: float = 0.0,
-        **more: Any,
-    ) -> requests.Response:
-        """Ask, and ask again while the service is busy or, where that is safe, a part of it is on its way back."""
-        deadline_s = time.monotonic() + self.patience_s
-        timeout_s = self._timeout_s[0], max(self._timeout_s[1], answer_s)
-        while True:
-            try:
-                answer = self._session.request(method, self.url + path, timeout=timeout_s, **more)
-            except requests.RequestException as error:
-                remedy = "start one with: kilowait serve, or set KILOWAIT_URL"
-                raise ServiceError(f"no service answers at {self.url} ({_reason(error)}); {remedy}") from error
-            if may_fail and answer.status_code == 503:
-                return answer
-            wait_s = _retry_after(answer)
-            transient = answer.status_code == 503 or (again and _is_a_proxys(answer))
-            if not transient or time.monotonic() + wait_s > deadline_s:
-                return self._checked(answer)
-            time.sleep(wait_s)
-
-    def _checked(self, answer: requests.Response) -> requests.Response:
-        if answer.status_code < 400:
-            return answer
-        try:
-            problem = escaped_all(answer.json())
-            text = f"{problem['detail']}; {problem['remedy']}"
-        except (ValueError, KeyError, TypeError):
-            text = f"{self.url}: answered {answer.status_code} {answer.reason}, which is no answer of kilowait's own; "
-            hint = "one of its parts may be on its way back; ask again"
-            text += hint if _is_a_proxys(answer) else "is it kilowait that listens there?"
-        raise (ServiceError if answer.status_code >= 500 else InputError)(text)
+        self.send("DELETE", f"/v1/tokens/{part(token_id)}", params={"force": "true"} if force else None)
 
 
 def _parts(jobs: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
@@ -264,23 +208,3 @@ def _parts(jobs: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
         size += length
     if part:
         yield part
-
-
-def _part(name: str) -> str:
-    """A name as a part of a path."""
-    return quote(name, safe="")
-
-
-def _is_a_proxys(answer: requests.Response) -> bool:
-    """Whether what stands in front of the service says that it got no answer: a replica was killed, say."""
-    is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
-    return answer.status_code >= 500 and not is_problem
-
-
-def _retry_after(answer: requests.Response) -> float:
-    text = answer.headers.get("Retry-After", "2")
-    return float(text) if text.isdigit() else 2.0
-
-
-def _reason(error: requests.RequestException) -> str:
-    return "connection refused or lost" if isinstance(error, requests.ConnectionError) else type(error).__name__

@@ -24,6 +24,7 @@ LIBRARIES = {
     "tokenizers": Library("tokenizers", "predict"),
     "torch": Library("PyTorch", "predict"),
     "transformers": Library("transformers", "predict"),
+    "cryptography": Library("cryptography", "serve"),
     "fastapi": Library("FastAPI", "serve"),
     "prometheus_client": Library("prometheus-client", "serve"),
     "pyarrow": Library("PyArrow", "serve"),

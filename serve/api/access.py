@@ -8,6 +8,7 @@ from fastapi.security import HTTPBearer
 from kilowait.history.tokens import Identity, Role
 
 from ..desk.desk import Desk
+from ..scheduler.settings import SchedulerSettings
 from ..wire.problems import Refusal
 
 
@@ -15,6 +16,14 @@ def the_desk(request: Request) -> Desk:
     """The desk of this application."""
     desk: Desk = request.app.state.desk
     return desk
+
+
+async def the_settings(desk: Desk) -> SchedulerSettings:
+    """What the scheduler was told when it was made."""
+    if desk.settings is None:
+        await desk.ask(lambda _: None)
+    assert desk.settings is not None  # once something was asked
+    return desk.settings
 
 
 At = Annotated[Desk, Depends(the_desk)]

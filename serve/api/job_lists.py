@@ -79,6 +79,8 @@ async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
         states=states if body.job_ids is None or body.filters else (),
         name=body.name or None,
         labels=body.labels,
+        since_s=body.since_s,
+        until_s=body.until_s,
         array=body.array,
         tasks=None if body.tasks is None else task_numbers(body.tasks)[0],
     )

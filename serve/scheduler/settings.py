@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings
+from kilowait.live.notifying.notice_settings import NoticeSettings
 from kilowait.policies import DEFAULT_POLICY, POLICIES
 
 
@@ -35,5 +36,9 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """Whether Ray may answer clients that have no token of its own."""
     isolation: IsolationSettings = IsolationSettings()
     """How jobs are kept apart from the service, from each other and from the machine."""
+    notices: NoticeSettings = NoticeSettings()
+    """Whom jobs' owners may have told of them."""
+    secrets_key_file: str = ""
+    """Where the key is by which secrets are encrypted; "" for none, and then there are no secrets."""
     outputs: OutputSettings = OutputSettings()
     """Where files that jobs keep are kept."""

@@ -25,6 +25,8 @@ class ToCancel(Wire):
     name: Printable | None = None
     labels: dict[str, str] = Field(default={}, max_length=100)
     owner: str | None = Field(default=None, max_length=200, description="for operators: whose")
+    since_s: float | None = Field(default=None, description="submitted then or later")
+    until_s: float | None = Field(default=None, description="submitted before")
     array: str | None = Field(default=None, max_length=40, description="the tasks of this job array")
     tasks: TaskNumbers | None = Field(default=None, description="of these numbers of the array, as in 0-9")
     every: bool = Field(default=False, strict=True, description="all of one's jobs, of an operator everybody's")
@@ -32,7 +34,8 @@ class ToCancel(Wire):
     @property
     def filters(self) -> bool:
         """Whether anything beside ids is given."""
-        return bool(self.state or self.name or self.labels or self.owner or self.array)
+        times = self.since_s is not None or self.until_s is not None
+        return bool(self.state or self.name or self.labels or self.owner or self.array or times)
 
 
 class Cancelled(Wire):

@@ -150,6 +150,9 @@ CANCELLED = {"cancelled": ["job-1"], "ending": ["job-2"], "refused": {}}
         (["job-1", "job-2"], {"job_ids": ["job-1", "job-2"]}),
         (["--name", "sweep-*"], {"name": "sweep-*"}),
         (["--state", "waiting", "--label", "team=vision"], {"state": "waiting", "labels": {"team": "vision"}}),
+        (["--until", "2026-12-01T00:00:00+00:00"], {"until_s": 1796083200.0}),
+        (["array-7"], {"array": "array-7"}),
+        (["array-7:0-9,12"], {"array": "array-7", "tasks": "0-9,12"}),
         (["--all"], {"every": True}),
     ],
 )

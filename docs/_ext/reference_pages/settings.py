@@ -29,6 +29,8 @@ VARIABLES = {
     "KILOWAIT_TASK": "set by the service for a task of a job array: its number",
     "KILOWAIT_JOB_ID": "set by the service for a running job: its id",
     "KILOWAIT_ATTEMPT": "set by the service for a running job: the number of the attempt",
+    "KILOWAIT_SECRETS_KEY_FILE": "of the service: the file of the key by which secrets are encrypted",
+    "KILOWAIT_SMTP_PASSWORD": "of the service: the password for the server that mails notices",
     "KILOWAIT_PROGRESS_PATTERN": "of a job: how a line of its log says how far it is; what `--progress-pattern` sets",
 }
 """What each means; a test holds this to what the code reads."""

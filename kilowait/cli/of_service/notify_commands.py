@@ -1,0 +1,81 @@
+"""The commands of `kilowait notify`."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kilowait.cli.of_service.speaking import add_command
+from kilowait.client.service_text import table
+from kilowait.core.errors import InputError
+
+if TYPE_CHECKING:
+    from kilowait.client.client import Client
+
+EVENTS = ("start", "end", "failure", "overrun")
+
+
+def add_notify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare them."""
+    text = "be told when your jobs start, end, fail or overrun: by webhook, Slack or mail"
+    parser = commands.add_parser("notify", help=text, description=text, allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    add = add_command(actions, "add", "be told from now on", _add, _added)
+    where = add.add_mutually_exclusive_group(required=True)
+    where.add_argument("--webhook", metavar="URL", help="a POST of JSON, signed")
+    where.add_argument("--slack", metavar="URL", help="a POST of JSON as Slack's incoming webhooks take it")
+    where.add_argument("--mail", metavar="ADDRESS", help="a mail, where the operator allows it")
+    on = f"of what: {', '.join(EVENTS)} (default: end,failure,overrun)"
+    add.add_argument("--on", type=_events, metavar="EVENT,...", help=on)
+    add.add_argument("--name", default="", metavar="NAME", help="of jobs of this name; NAME* for all that begin so")
+    add_command(actions, "list", "list them, and how telling went", lambda _, c: c.notices(), _listed)
+    for name, text, run in (
+        ("test", "be told something now", lambda a, c: c.try_notice(a.notice_id)),
+        ("remove", "be told nothing more", _remove),
+    ):
+        add_command(actions, name, text, run, lambda _: "done\n").add_argument(
+            "notice_id", metavar="ID", help="as listed"
+        )
+
+
+def _add(args: argparse.Namespace, client: "Client") -> Any:
+    kind = "webhook" if args.webhook else "slack" if args.slack else "mail"
+    asked = {"kind": kind, "target": args.webhook or args.slack or args.mail, "name": args.name}
+    return client.notify(asked | ({"events": args.on} if args.on else {}))
+
+
+def _added(answer: Any) -> str:
+    key = answer["signing_key"]
+    signed = f"  its webhooks are signed with this key, which is shown once: {key}\n" if key else ""
+    return f"{answer['notice_id']}  added; try it with: kilowait notify test {answer['notice_id']}\n{signed}"
+
+
+def _remove(args: argparse.Namespace, client: "Client") -> Any:
+    client.stop_notices(args.notice_id)
+    return {"removed": args.notice_id}
+
+
+def _listed(answer: Sequence[Any]) -> str:
+    rows = [
+        [
+            one["notice_id"],
+            one["owner"],
+            one["kind"],
+            one["target"],
+            ",".join(one["events"]),
+            one["name"],
+            str(one["told"]),
+            str(one["due"]),
+            str(one["given_up"]),
+            one["problem"] or "",
+        ]
+        for one in answer
+    ]
+    head = ["id", "owner", "kind", "to", "on", "of", "told", "due", "given up", "problem"]
+    return table(head, rows) if rows else "no subscriptions\n"
+
+
+def _events(text: str) -> list[str]:
+    events = [part.strip() for part in text.split(",") if part.strip()]
+    if strange := [event for event in events if event not in EVENTS]:
+        raise argparse.ArgumentTypeError(str(InputError(f"{strange[0]!r} is none of {', '.join(EVENTS)}")))
+    return events
