@@ -61,6 +61,11 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext kilowait` calls: `%%predict` is there from now on."""
+    import_module("kilowait.advise.in_notebooks.cell_magic").load_ipython_extension(shell)
+
+
 def __dir__() -> list[str]:
     """The public names."""
     return sorted(__all__)

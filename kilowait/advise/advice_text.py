@@ -8,8 +8,8 @@ _SHOWN = 6
 def advice_table(advice: Advice) -> str:
     """Run time with its interval, energy, memory, expected wait and cost of each type; lines of assumptions."""
     lines = [f"{advice.program}: {advice.gpus} GPU(s), {advice.dry_run}"]
-    rows = [_HEAD, *(_row(name, on) for name, on in advice.by_type.items())]
-    used = [column for column in range(len(_HEAD)) if column < 3 or any(row[column] for row in rows[1:])]
+    rows = [HEAD, *(row_of(name, on) for name, on in advice.by_type.items())]
+    used = [column for column in range(len(HEAD)) if column < 3 or any(row[column] for row in rows[1:])]
     widths = {column: max(len(row[column]) for row in rows) for column in used}
     lines += ["  " + "  ".join(f"{row[column]:>{widths[column]}}" for column in used).rstrip() for row in rows]
     lines += [f"  {how}: {', '.join(names)}" for how, names in _provenance(advice).items()]
@@ -19,10 +19,11 @@ def advice_table(advice: Advice) -> str:
     return "\n".join(lines) + "\n"
 
 
-_HEAD = ("GPU type", "run time", "90% interval", "kWh", "memory", "starts in", "cost")
+HEAD = ("GPU type", "run time", "90% interval", "kWh", "memory", "starts in", "cost")
 
 
-def _row(name: str, on: OnType) -> tuple[str, ...]:
+def row_of(name: str, on: OnType) -> tuple[str, ...]:
+    """Its cells, below HEAD."""
     expected = on.prediction
     interval = "-"
     if expected.runtime_low_s is not None and expected.runtime_high_s is not None:

@@ -84,6 +84,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         commands, "advise", "when the jobs of Slurm's queue are expected to start, and what a new one would get", words
     )
     _add(commands, "report", "what a month, a group or a model used: GPU-hours, kWh, CO2, water, cost", words)
+    _add(commands, "admit", "an admission webhook for Kubernetes that writes predictions into jobs", words)
     _add(commands, "mcp", "a server for agents: predict, fits, what-if, why, cluster, history (MCP, over stdio)", words)
     _add(commands, "learn", "finished Slurm jobs beside their predictions, and a correction learnt from them", words)
     remote.add_commands(commands)

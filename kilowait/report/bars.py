@@ -11,7 +11,7 @@ _STYLE = (
     "<style>text{font:12px system-ui,sans-serif;fill:#222}.r{stroke:#222}"
     "@media (prefers-color-scheme:dark){text{fill:#ddd}.r{stroke:#ddd}}</style>"
 )
-WIDTH, NAMES, VALUES, ROW = 680, 170, 110, 24
+WIDTH, NAMES, VALUES, ROW = 720, 170, 160, 24
 _SPACE = WIDTH - NAMES - VALUES
 
 Span = tuple[float, float | None, float | None]

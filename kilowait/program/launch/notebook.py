@@ -29,13 +29,13 @@ def notebook_code(name: str, text: str) -> str:
     language = str(document.get("metadata", {}).get("kernelspec", {}).get("language", "python")).lower()
     if language != "python":
         raise SourceError(f"{name}: a notebook of {language}; kilowait reads Python")
-    parts = [plain for plain in (_plain(source) for source in sources) if plain.strip()]
+    parts = [plain for plain in (plain_cell(source) for source in sources) if plain.strip()]
     if not parts:
         raise SourceError(f"{name}: a notebook without code; nothing to predict from")
     return "\n\n".join(parts) + "\n"
 
 
-def _plain(source: str) -> str:
+def plain_cell(source: str) -> str:
     """One cell as Python: magics and shell lines become `pass`, so that the lines around them stay right."""
     if _OTHER_LANGUAGE.match(source.lstrip()):
         return ""
