@@ -197,7 +197,7 @@ def cluster_view(
         policy_options=options,
         rule=POLICIES[settings.policy].sentence,
         types=[_type_view(mirror, gpu_type, gpus_held.get(gpu_type, 0)) for gpu_type in cluster.total],
-nodes=[_node_view(node, cluster, jobs) for node in status["nodes"]],
+        nodes=[_node_view(node, cluster, jobs) for node in status["nodes"]],
         waiting=len(cluster.waiting) + len(cluster.lines),
         running=len(cluster.active),
         stranded=len(cluster.stranded),

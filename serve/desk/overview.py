@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.history.tokens import Identity, Role
@@ -28,7 +29,8 @@ async def overview(desk: Desk, days: Days, who: Identity, rows: int = SHOWN) -> 
     waiting = [*mirror.cluster.queue(), *mirror.cluster.stranded.values()]
     owner = None if who.role >= Role.OPERATE else who.owner
     median = None if spread is None else Figure(value=spread["0.5"], provenance=how_had(day.rows))
-    queue = [_queued(w, expected.get(w.job.job_id), who) for w in _by_start(waiting, expected)[:rows]]
+    first = [*_by_start(waiting, expected)[:rows], *islice(mirror.cluster.lines, rows)][:rows]
+    queue = [_queued(w, expected.get(w.job.job_id), who) for w in first]
     running = [
         _running(active, started.get(active.job.job_id), now_s, who, powers.get(active.job.job_id))
         for active in _latest(mirror.cluster.active.values())[:rows]
@@ -37,7 +39,7 @@ async def overview(desk: Desk, days: Days, who: Identity, rows: int = SHOWN) -> 
     return Overview(
         cluster=cluster_view(mirror, status["settings"], status, now_s, who),
         queue=[_named(line, labels) for line in queue],
-        queue_length=len(waiting),
+        queue_length=len(waiting) + len(mirror.cluster.lines),
         running=[_named(line, labels) for line in running],
         today=today_view(day),
         accuracy=accuracy_view(day.rows, owner),

@@ -86,7 +86,7 @@ async def live_timeline(desk: Desk, who: Identity, asked: Window) -> Timeline:
     boards, left_out_boards = _boards(mirror.cluster, chosen, asked.gpu_type)
     addresses = {node.node: node.address for node in status["nodes"]}
     bars = _bars(chosen, boards, who)
-    counted = len(mirror.cluster.active) + len(mirror.cluster.waiting) - len(present)
+    counted = len(mirror.cluster.active) + len(mirror.cluster.waiting) + len(mirror.cluster.lines) - len(present)
     answer = Timeline(
         now_s=now_s,
         since_s=since_s,

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from kilowait.cluster.state import Cluster
@@ -21,7 +22,7 @@ def users_view(cluster: Cluster, rows: Sequence[Mapping[str, Any]], who: Identit
     for active in cluster.active.values():
         running[active.job.user or ""] += 1
         gpus[active.job.user or ""] += active.gpus
-    for entry in (*cluster.waiting.values(), *cluster.stranded.values()):
+    for entry in chain(cluster.waiting.values(), cluster.stranded.values(), cluster.lines):
         waiting[entry.job.user or ""] += 1
     ended = defaultdict[str, list[Mapping[str, Any]]](list)
     for row in rows:
