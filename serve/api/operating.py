@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from ray.exceptions import RayError
 
 import kilowait
@@ -66,9 +66,14 @@ async def health(desk: At, response: Response) -> Health:
 
 
 @router.get("/overview")
-async def overview(desk: At, request: Request, who: Reader) -> Overview:
+async def overview(
+    desk: At,
+    request: Request,
+    who: Reader,
+    rows: Annotated[int, Query(ge=1, le=overviews.SHOWN, description="jobs in each of its lists")] = overviews.SHOWN,
+) -> Overview:
     """All that the page shows."""
-    return await overviews.overview(desk, request.app.state.days, who)
+    return await overviews.overview(desk, request.app.state.days, who, rows)
 
 
 @plain.get("/metrics", response_class=Response)

@@ -32,6 +32,12 @@ async def jobs_page() -> FileResponse:
     return _file("jobs.html")
 
 
+@router.get("/submit")
+async def submit_page() -> FileResponse:
+    """A form to submit from, and to ask what a job would get."""
+    return _file("submit.html")
+
+
 @router.get("/job")
 async def job_page() -> FileResponse:
     """A job, named by ?id=."""

@@ -1,10 +1,13 @@
 """What the page draws, as data, with the drawing where a width is given."""
 
+import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from ..desk.drawing.live_timeline import Window, live_timeline
+from ..desk.drawing.power_day import power_day
+from ..wire.page_schemas import PowerDay
 from ..wire.timeline_schemas import Timeline
 from .access import At, Reader
 
@@ -29,3 +32,9 @@ async def timeline(
     return await live_timeline(
         desk, who, Window(since_s=since_s, until_s=until_s, gpu_type=gpu_type, width_px=width_px)
     )
+
+
+@router.get("/power")
+async def power(request: Request, _: Reader) -> PowerDay:
+    """The power of today's jobs since midnight UTC, beside what the rule Simple would have drawn with the same ones."""
+    return power_day(await request.app.state.days.day(), time.time())

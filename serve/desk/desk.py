@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ import msgspec
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES, power_order
-from kilowait.core.jobs import Prediction, Provenance
+from kilowait.core.jobs import Prediction
 from kilowait.core.submission import Request
 from kilowait.core.units import DAY_S, WHOLE
 from kilowait.history.bases import Base
@@ -51,7 +51,9 @@ from .answers import (
 from .corrections import Corrections
 from .following import Following
 from .forecasts import KEPT, Forecasts
+from .foresight.outlooks import Outlooks
 from .isolation_watch import IsolationWatch
+from .job_views import watts_view
 from .predictor_replica import PredictionQuestion, Told
 from .programs import program_asked, program_of
 from .readings import Readings
@@ -67,9 +69,6 @@ PAGE = 5000
 
 IDENTITY_S = 5.0
 """So long a token is believed without asking: so long a revoked one may still be heard."""
-
-OUTLOOK_S = 2.0
-"""How old an expectation may be that is shown."""
 
 ERRORS_S = 10.0
 """How old the errors of predictions may be that intervals are made from."""
@@ -98,8 +97,7 @@ class Desk:
         self._opening, self._store = asyncio.Lock(), None
         self.settings: SchedulerSettings | None = None
         self._identities: dict[str, tuple[float, Identity | None]] = {}
-        self._outlook: tuple[float, int, dict[str, Expected]] | None = None
-        self._thinking = asyncio.Lock()
+        self._outlooks = Outlooks(self._foresee)
         self._power: tuple[float, dict[str, schemas.Figure]] = (-POWER_S, {})
         self._errors_s = -ERRORS_S
         self._errors: tuple[int, Errors] = (-1, Errors())
@@ -250,8 +248,8 @@ class Desk:
     async def powers(self) -> dict[str, schemas.Figure]:
         """By job id, the watts that its boards draw now; at most POWER_S old."""
         if time.monotonic() - self._power[0] > POWER_S:
-            nodes_by_job = await self.scheduler.power.remote()
-            self._power = time.monotonic(), {job_id: _watts(nodes) for job_id, nodes in nodes_by_job.items()}
+            nodes = await self.scheduler.power.remote()
+            self._power = time.monotonic(), {job_id: watts_view(of_job) for job_id, of_job in nodes.items()}
         return self._power[1]
 
     async def errors(self) -> Errors:
@@ -264,16 +262,16 @@ class Desk:
             self._errors = mirror.finished, errors_of(pairs)
         return self._errors[1]
 
-    async def expected(self) -> dict[str, Expected]:
-        """When the waiting jobs start; at most OUTLOOK_S old unless something has happened."""
+    async def expected(self) -> Mapping[str, Expected]:
+        """When the waiting jobs start."""
+        return await self._outlooks.at((await self.mirror()).seq)
+
+    async def _foresee(self) -> tuple[int, dict[str, Expected]]:
+        """What is expected as of the last event, and which that is."""
         mirror, errors = await self.mirror(), await self.errors()
-        async with self._thinking:
-            last_outlook = self._outlook
-            if last_outlook is None or last_outlook[1] != mirror.seq or time.time() - last_outlook[0] > OUTLOOK_S:
-                now_s, seq, state = time.time(), mirror.seq, mirror.cluster.copy()
-                by_job = await asyncio.to_thread(outlook, state, await self._policy(), now_s, errors, seq)
-                last_outlook = self._outlook = now_s, seq, by_job
-            return last_outlook[2]
+        seq, state = mirror.seq, mirror.cluster.copy()
+        policy = await self._policy()
+        return seq, await asyncio.to_thread(outlook, state, policy, time.time(), errors, seq)
 
     async def if_submitted(self, request: Request) -> tuple[dict[str | None, Expected | str], Errors]:
         """What a job would get now, by type and left to the policy (None)."""
@@ -291,9 +289,3 @@ class Desk:
         policy = POLICIES[self.settings.policy](**self.settings.policy_options)
         steers = price_in_force(policy) is not None
         return at_price(policy, await self.scheduler.price.remote() if steers else None)
-
-
-def _watts(nodes: Sequence[tuple[float, Provenance]]) -> schemas.Figure:
-    """The watts of all nodes of a job together; pretended if any is."""
-    provenance = Provenance.PRETENDED if any(kind is Provenance.PRETENDED for _, kind in nodes) else Provenance.MEASURED
-    return schemas.Figure(value=sum(watts for watts, _ in nodes), provenance=provenance)

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.state import Cluster
 from kilowait.core.hardware import GPU_TYPES, idle_power_w
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import Program
@@ -66,6 +68,11 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         array=None if job.array is None else job.array.array_id,
         task=None if job.array is None else job.array.task,
     )
+
+
+def name_in(labels: str) -> str:
+    """What a job is called, of its labels as they are stored; "" where it has no name."""
+    return msgspec.json.decode(labels, type=dict[str, str]).get(NAME, "")
 
 
 def prediction_said(row: Row) -> str | None:
@@ -155,6 +162,12 @@ def steps_view(active: Active) -> schemas.StepsView | None:
     )
 
 
+def watts_view(nodes: Sequence[tuple[float, Provenance]]) -> schemas.Figure:
+    """The watts of all nodes of a job together; pretended if any is."""
+    provenance = Provenance.PRETENDED if any(kind is Provenance.PRETENDED for _, kind in nodes) else Provenance.MEASURED
+    return schemas.Figure(value=sum(watts for watts, _ in nodes), provenance=provenance)
+
+
 def anchored_said(waiting: Waiting | Active) -> str | None:
     """How the times of a job differ from what was predicted, since another of its program was seen to run."""
     if waiting.remaining != 1.0 or getattr(waiting, "progress", None) is not None:
@@ -176,6 +189,7 @@ def cluster_view(
     gpus_held: dict[str, int] = {}
     for (_, gpu_type), gpus in cluster.held.items():
         gpus_held[gpu_type] = gpus_held.get(gpu_type, 0) + gpus
+    jobs = _jobs_by_node(cluster)
     options = {name: value for name, value in settings.policy_options.items() if isinstance(value, int | float | str)}
     return cluster_schemas.ClusterView(
         now_s=now_s,
@@ -183,7 +197,7 @@ def cluster_view(
         policy_options=options,
         rule=POLICIES[settings.policy].sentence,
         types=[_type_view(mirror, gpu_type, gpus_held.get(gpu_type, 0)) for gpu_type in cluster.total],
-        nodes=[_node_view(node, cluster.draining) for node in status["nodes"]],
+        nodes=[_node_view(node, cluster, jobs) for node in status["nodes"]],
         waiting=len(cluster.waiting) + len(cluster.lines),
         running=len(cluster.active),
         stranded=len(cluster.stranded),
@@ -206,15 +220,25 @@ def _type_view(mirror: Mirror, gpu_type: str, gpus_held: int) -> cluster_schemas
     )
 
 
-def _node_view(node: Any, draining: Collection[str]) -> cluster_schemas.Node:
+def _jobs_by_node(cluster: Cluster) -> Mapping[str, int]:
+    """How many jobs hold boards of each node."""
+    only = {gpu_type: {node} for node, gpu_type in cluster.nodes}  # where no two nodes of a type were told apart
+    nodes = ({held.node for held in a.where} or only.get(a.gpu_type, set()) for a in cluster.active.values())
+    return Counter(node for of_job in nodes for node in of_job)
+
+
+def _node_view(node: Any, cluster: Cluster, jobs: Mapping[str, int]) -> cluster_schemas.Node:
     """A node as Ray shows it; it drains where Ray says so, or an operator did."""
+    known = (node.node, node.gpu_type) in cluster.nodes
     return cluster_schemas.Node(
         node=node.node,
         address=node.address,
         gpu_type=node.gpu_type,
         gpus=node.gpus,
-        draining=node.draining or node.node in draining,
+        draining=node.draining or node.node in cluster.draining,
         problem=node.problem,
+        free=cluster.free_on(node.node, node.gpu_type) if known else 0,
+        jobs_running=jobs.get(node.node, 0),
     )
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.history.tokens import Identity, Role
@@ -11,15 +12,16 @@ from ..wire.page_schemas import Overview, Queued
 from ..wire.schemas import Figure
 from . import questions
 from .desk import Desk
-from .job_views import cluster_view, expected_view, progress_view
-from .today import Days, accuracy_view, errors_view, how_had, today_view
+from .drawing.users import users_view
+from .job_views import cluster_view, expected_view, name_in, progress_view
+from .today import Days, accuracy_view, errors_view, factor_view, how_had, today_view
 
 SHOWN = 200
 """Lines of the queue, and of the running jobs, that are sent; the first by expected start."""
 
 
-async def overview(desk: Desk, days: Days, who: Identity) -> Overview:
-    """The page's numbers, as the asking user may see them."""
+async def overview(desk: Desk, days: Days, who: Identity, rows: int = SHOWN) -> Overview:
+    """The page's numbers, as the asking user may see them; `rows` bounds its lists of jobs."""
     mirror, expected, day = await desk.mirror(), await desk.expected(), await days.day()
     status, started = await desk.scheduler.status.remote(), await desk.ask(questions.started)
     errors, spread = await desk.errors(), errors_view(day.rows)
@@ -27,20 +29,26 @@ async def overview(desk: Desk, days: Days, who: Identity) -> Overview:
     waiting = [*mirror.cluster.queue(), *mirror.cluster.stranded.values()]
     owner = None if who.role >= Role.OPERATE else who.owner
     median = None if spread is None else Figure(value=spread["0.5"], provenance=how_had(day.rows))
+    first = [*_by_start(waiting, expected)[:rows], *islice(mirror.cluster.lines, rows)][:rows]
+    queue = [_queued(w, expected.get(w.job.job_id), who) for w in first]
+    running = [
+        _running(active, started.get(active.job.job_id), now_s, who, powers.get(active.job.job_id))
+        for active in _latest(mirror.cluster.active.values())[:rows]
+    ]
+    labels = await desk.ask(questions.labels, [line.job_id for line in (*queue, *running) if line.visible])
     return Overview(
         cluster=cluster_view(mirror, status["settings"], status, now_s, who),
-        queue=[_queued(w, expected.get(w.job.job_id), who) for w in _by_start(waiting, expected)[:SHOWN]],
-        queue_length=len(waiting),
-        running=[
-            _running(active, started.get(active.job.job_id), now_s, who, powers.get(active.job.job_id))
-            for active in _latest(mirror.cluster.active.values())
-        ],
+        queue=[_named(line, labels) for line in queue],
+        queue_length=len(waiting) + len(mirror.cluster.lines),
+        running=[_named(line, labels) for line in running],
         today=today_view(day),
         accuracy=accuracy_view(day.rows, owner),
         median_error=median,
+        median_factor=factor_view(day.rows),
         interval_basis=errors.basis,
         you=who.owner,
         role=who.role.name.lower(),
+        users=users_view(mirror.cluster, day.rows, who),
     )
 
 
@@ -71,6 +79,10 @@ def _running(active: Active, started_s: float | None, now_s: float, who: Identit
     return _line(job.job_id, job.user, active.gpus, job.submit_s, who).model_copy(
         update={"gpu_type": active.gpu_type, "progress": progress}
     )
+
+
+def _named(line: Queued, labels: Mapping[str, str]) -> Queued:
+    return line.model_copy(update={"name": name_in(labels.get(line.job_id, "{}"))})
 
 
 def _line(job_id: str, user: str | None, gpus: int, submitted_s: float, who: Identity) -> Queued:

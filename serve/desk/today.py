@@ -104,6 +104,15 @@ def errors_view(rows: Sequence[Row]) -> dict[str, float] | None:
     return {name: float(np.quantile(shares, q)) for name, q in (("0.5", 0.5), ("0.9", 0.9))}
 
 
+def factor_view(rows: Sequence[Row]) -> Figure | None:
+    """The factor within which half of the predictions of run times were, None where no job has finished."""
+    finished = [row for row in rows if row["state"] == "finished" and row["runtime_s"]]
+    if not finished:
+        return None
+    logs = [abs(np.log(row["predicted_runtime_s"] / row["runtime_s"])) for row in finished]
+    return Figure(value=float(np.exp(np.median(logs))), provenance=how_had(finished))
+
+
 def how_had(rows: Sequence[Row]) -> Provenance:
     """The weakest provenance among the rows' run times: pretended if any is."""
     kinds = {row["runtime_provenance"] for row in rows if row["runtime_provenance"]}

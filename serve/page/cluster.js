@@ -1,11 +1,14 @@
 // The page of the cluster: one answer of /v1/overview, shown again every two seconds.
-import { ask, energy, facts, fill, had, live, put, span } from "./shared.js";
+import { powerDay } from "./power.js";
+import { ask, energy, facts, fill, had, live, many, off, part, put, span } from "./shared.js";
 import { timeline } from "./timeline.js";
 
-const SVG = "http://www.w3.org/2000/svg";
+const MOST = 200, STEP = 50;
+const first = matchMedia("(max-width: 40rem)").matches ? 5 : 10;
+const shown = { running: first, queue: first };
 
 function job(one) {
-  return one.visible ? { text: one.job_id, link: `/job?id=${encodeURIComponent(one.job_id)}` } : one.job_id;
+  return one.visible ? { text: one.job_id, link: `/job?id=${encodeURIComponent(one.job_id)}`, small: one.name } : one.job_id;
 }
 
 const owner = (one) => (one.mine ? `${one.owner} (you)` : (one.owner ?? "another"));
@@ -27,9 +30,17 @@ function types(cluster) {
   put("problem", said);
 }
 
-function running(rows) {
-  put("running-count", `${rows.length}`);
-  fill("running", rows.map((one) => {
+/** How many of a list are shown, of how many, and whether a button shows more. */
+function bounded(name, all, rows) {
+  const some = rows.slice(0, shown[name]);
+  put(`${name}-count`, some.length < all ? `${all}, the first ${some.length} are shown` : `${all}`);
+  document.getElementById(`${name}-more`).hidden = some.length >= all || shown[name] >= MOST;
+  document.getElementById(`${name}-all`).hidden = some.length >= all;
+  return some;
+}
+
+function running(overview) {
+  fill("running", bounded("running", overview.cluster.running, overview.running).map((one) => {
     const p = one.progress;
     const on = `${one.gpus} × ${one.gpu_type}`;
     const cells = p
@@ -48,9 +59,7 @@ function progress(p) {
 
 function queue(overview) {
   const now = overview.cluster.now_s;
-  const more = overview.queue_length > overview.queue.length ? `, the first ${overview.queue.length} are shown` : "";
-  put("queue-count", `${overview.queue_length}${more}`);
-  fill("queue", overview.queue.map((one) => {
+  fill("queue", bounded("queue", overview.queue_length, overview.queue).map((one) => {
     const e = one.expected;
     const start = e ? [e.gpu_type, span(Math.max(0, e.start_s - now)), interval(e, now)] : ["", "unknown", ""];
     const cells = [job(one), owner(one), `${one.gpus}`, span(now - one.submitted_s), ...start];
@@ -66,27 +75,35 @@ function interval(e, now) {
 
 function today(t) {
   const how = t.energy_provenance.join(", ");
+  const left = t.jobs - t.compared_jobs;
+  put("energy-note", t.jobs
+    ? `Since midnight UTC ${many(t.jobs, "job")} ended and used ${energy(t.energy_kwh)} (${how || "nothing measured"}).`
+    : "No job has ended since midnight UTC.");
   const share = t.simple_energy_kwh ? ` (${((100 * t.saved_kwh) / t.simple_energy_kwh).toFixed(1)}%)` : "";
+  document.getElementById("against").hidden = !t.compared_jobs;
+  put("against-note", `Simple is first come, first served. The same ${many(t.compared_jobs, "job")} under both: what finished at its first attempt.`
+    + (left ? ` ${many(left, "other job")} that failed, were cancelled or began anew are on neither side.` : ""));
   facts("energy", [
-    ["Used by jobs", had(energy(t.energy_kwh), how || "nothing ended yet")],
-    ["The same jobs under Simple", had(energy(t.simple_energy_kwh), t.simple_provenance)],
-    ["Saved against Simple", had(`${energy(t.saved_kwh)}${share}`, t.simple_provenance)],
-    ["Waiting, all jobs", had(`${span(t.wait_s)} against ${span(t.simple_wait_s)}`, "measured against modelled")],
+    ["They used", had(energy(t.compared_energy_kwh), how)],
+    ["Simple would have used", had(energy(t.simple_energy_kwh), t.simple_provenance)],
+    ["Saved", had(`${energy(t.saved_kwh)}${share}`, t.simple_provenance)],
+    ["They waited, in all", had(span(t.wait_s), "measured")],
+    ["With Simple, in all", had(span(t.simple_wait_s), t.simple_provenance)],
   ]);
-  put("energy-note", `Since midnight UTC: ${t.jobs} jobs have ended, ${t.compared_jobs} of them are replayed under first come, first served.`);
 }
 
 function accuracy(overview) {
   const rows = overview.accuracy;
-  const m = overview.median_error;
+  const m = overview.median_factor;
   put("accuracy-note", m
-    ? `Median error of run times today: ${(100 * m.value).toFixed(0)}% (run times ${m.provenance}).`
+    ? `Half of today's predictions of run times were within a factor of ${m.value.toFixed(m.value < 1.1 ? 2 : 1)} (run times ${m.provenance}).`
     : "No job has finished today.");
   fill("accuracy", rows.map((one) => ({
     key: one.job_id,
     cells: [{ text: one.job_id, link: `/job?id=${encodeURIComponent(one.job_id)}` }, one.gpu_type, span(one.predicted_s),
-      had(span(one.measured_s.value), one.measured_s.provenance), (one.predicted_s / one.measured_s.value).toPrecision(2)],
+      had(span(one.measured_s.value), one.measured_s.provenance), off(one.predicted_s, one.measured_s.value)],
   })));
+  document.getElementById("accuracy-details").hidden = rows.length === 0;
   plot(rows);
 }
 
@@ -116,20 +133,42 @@ function plot(rows) {
   svg.replaceChildren(title, ...parts);
 }
 
-function part(tag, attributes, text) {
-  const element = document.createElementNS(SVG, tag);
-  Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
-  if (text !== undefined) element.textContent = text;
-  return element;
+function nodes(cluster) {
+  fill("nodes", cluster.nodes.map((one) => {
+    const state = one.problem ? { text: "not used", small: one.problem } : one.draining ? "draining, without new jobs" : "in use";
+    const cells = [{ text: one.address, small: one.node.slice(0, 6) }, one.gpu_type ?? "unknown", `${one.free} of ${one.gpus}`, `${one.jobs_running}`, state];
+    return { key: one.node, cells };
+  }));
 }
 
-live(async () => {
-  const overview = await ask("/v1/overview");
+function users(overview) {
+  fill("users", overview.users.map((one) => {
+    const name = one.mine ? `${one.owner} (you)` : one.owner;
+    const used = one.energy_provenance.length ? had(energy(one.energy_kwh), one.energy_provenance.join(", ")) : "";
+    const cells = [{ text: name, link: `/jobs?owner=${encodeURIComponent(one.owner)}` }, `${one.gpus}`, `${one.running}`, `${one.waiting}`, `${one.ended}`, used];
+    return { key: one.owner, cells };
+  }));
+}
+
+for (const name of Object.keys(shown)) {
+  document.getElementById(`${name}-more`).addEventListener("click", () => {
+    shown[name] = Math.min(MOST, shown[name] + STEP);
+    look().catch((error) => put("status", error.message));
+  });
+}
+
+async function look() {
+  const overview = await ask(`/v1/overview?rows=${Math.max(...Object.values(shown))}`);
   put("who", `${overview.you}, ${overview.role}`);
   types(overview.cluster);
-  running(overview.running);
+  running(overview);
   queue(overview);
   today(overview.today);
   accuracy(overview);
+  nodes(overview.cluster);
+  users(overview);
   timeline(overview.cluster.types.map((one) => one.gpu_type));
-}, 2000);
+  powerDay();
+}
+
+live(look, 2000);

@@ -1,5 +1,5 @@
 // The page of jobs: the newest first, of any state, by state, name, label and owner.
-import { ask, at, fill, had, live, presses, put, span } from "./shared.js";
+import { ask, at, fill, had, live, off, presses, put, span } from "./shared.js";
 
 const PAGE = 50;
 const form = document.getElementById("search");
@@ -30,7 +30,7 @@ function row(job) {
   const cells = [{ text: job.job_id, link: `/job?id=${encodeURIComponent(job.job_id)}` }, job.name || job.entrypoint,
     job.reason ? { text: job.state, small: job.reason.slice(0, 60) } : job.state, job.owner, on, at(job.submitted_s),
     took ? had(span(took.value), took.provenance) : "",
-    took && predicted && job.state === "finished" ? `${(predicted.runtime_s / took.value).toPrecision(2)}×` : "",
+    took && predicted && job.state === "finished" ? off(predicted.runtime_s, took.value) : "",
     ["waiting", "running"].includes(job.state) ? { text: "Cancel", press: "cancel", label: `Cancel ${job.job_id}` } : ""];
   return { key: job.job_id, cells };
 }

@@ -15,6 +15,33 @@ export function energy(kwh) {
   return `${Number(kwh.toPrecision(3))} kWh`;
 }
 
+/** By which factor a prediction was off, and to which side: it says as much of one too short as of one too long. */
+export function off(predicted, took) {
+  const factor = Math.max(predicted / took, took / predicted);
+  const text = `${factor < 10 ? factor.toFixed(1) : Math.round(factor).toLocaleString()}×`;
+  return text === "1.0×" ? text : { text, small: predicted > took ? "too long" : "too short" };
+}
+
+/** So many of something, in words. */
+export const many = (count, one) => `${count.toLocaleString()} ${one}${count === 1 ? "" : "s"}`;
+
+/** A number of watts with its unit, many in kW. */
+export const power = (watts) => (watts < 1000 ? `${Math.round(watts)} W` : `${Number((watts / 1000).toPrecision(3))} kW`);
+
+/** A part of a drawing. */
+export function part(tag, attributes, text) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+/** How wide a drawing on this page can be, in pixels. */
+export function room() {
+  const main = document.querySelector("main");
+  return Math.max(280, Math.floor(main.clientWidth - 2 * Number.parseFloat(getComputedStyle(main).paddingLeft)));
+}
+
 /** A time of day. */
 export const at = (seconds) => new Date(seconds * 1000).toLocaleString();
 
@@ -40,7 +67,7 @@ export function put(id, text) {
 export function fill(id, rows) {
   const table = document.getElementById(id);
   const body = table.tBodies[0];
-  const labels = [...table.tHead.rows[0].cells].map((cell) => [cell.innerText.replace(/\s+/g, " "), cell.className]);
+  const labels = [...table.tHead.rows[0].cells].map((cell) => [label(cell), cell.className]);
   roles(table);
   const known = new Map([...body.rows].map((row) => [row.dataset.key, row]));
   rows.forEach((row, position) => {
@@ -57,6 +84,13 @@ export function fill(id, rows) {
     empty.hidden = rows.length > 0;
     table.closest(".scroll").hidden = rows.length === 0;
   }
+}
+
+/** What a column is called in front of a cell, where the style sheet has no columns. */
+function label(cell) {
+  const small = cell.querySelector("small")?.textContent;
+  const text = cell.textContent.replace(/\s+/g, " ").trim();
+  return small ? `${text.slice(0, -small.length).trim()} (${small})` : text;
 }
 
 /** A table stays one for a screen reader where the style sheet lays its rows out as cards. */
@@ -152,9 +186,9 @@ export function facts(id, pairs) {
   );
 }
 
-/** Ask the service, by POST where there is a body; throws an Error with the problem's words, and its `status`. */
-export async function ask(path, body) {
-  return (await answered(path, body)).json();
+/** Ask the service, by POST where there is a body, with `more` headers; throws an Error with the problem's words, and its `status`. */
+export async function ask(path, body, more) {
+  return (await answered(path, body, more)).json();
 }
 
 /** A file of the service, offered to be saved under its own name. */
@@ -167,11 +201,11 @@ export async function save(path, name) {
   URL.revokeObjectURL(url);
 }
 
-async function answered(path, body) {
-  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}` };
-  const more = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+async function answered(path, body, more = {}) {
+  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEY) ?? ""}`, ...more };
+  const sent = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(path, { headers, ...more });
+  const answer = await fetch(path, { headers, ...sent });
   if (answer.ok) return answer;
   const problem = await answer.json();
   throw Object.assign(new Error(`${problem.detail}; ${problem.remedy}`), { status: answer.status });

@@ -1,8 +1,7 @@
 // The timeline: the service draws it, this makes it something to point at, to go through by keys and to read.
-import { ask, at, energy, fill, had, make, put, span } from "./shared.js";
+import { ask, at, energy, fill, had, make, many, put, room, span } from "./shared.js";
 
 const PERIOD_MS = 10000;
-const ROOM_PX = 280;
 const frame = document.getElementById("timeline");
 const form = document.getElementById("window");
 const details = document.getElementById("timeline-details");
@@ -16,9 +15,7 @@ export function timeline(types) {
 }
 
 function address() {
-  const main = document.querySelector("main");
-  const padding = 2 * Number.parseFloat(getComputedStyle(main).paddingLeft);
-  const query = new URLSearchParams({ width_px: Math.max(ROOM_PX, Math.floor(main.clientWidth - padding)) });
+  const query = new URLSearchParams({ width_px: room() });
   const seconds = Number(form.elements.hours.value) * 3600;
   if (seconds) {
     const middle = Date.now() / 1000 + shift * seconds;
@@ -50,8 +47,8 @@ function draw() {
     element.querySelectorAll("title").forEach((title) => title.remove());
   });
   frame.replaceChildren(svg);
-  const count = `${shown.bars.length} jobs on ${shown.rows.length} boards`;
-  const more = [shown.left_out_bars && `${shown.left_out_bars} more jobs`, shown.left_out_boards && `${shown.left_out_boards} more boards`].filter(Boolean);
+  const count = `${many(shown.bars.length, "job")} on ${many(shown.rows.length, "board")}`;
+  const more = [shown.left_out_bars && many(shown.left_out_bars, "more job"), shown.left_out_boards && many(shown.left_out_boards, "more board")].filter(Boolean);
   put("timeline-note", `${count}${more.length ? `; ${more.join(" and ")} are not shown` : ""}. What has ended is measured; expected ends, planned starts and holds are modelled.`);
   if (details.open) table();
 }

@@ -15,7 +15,7 @@ class GpuTypeView(Wire):
 
 
 class Node(Wire):
-    """A node with GPUs; `problem` says why it is not used."""
+    """A node with GPUs; `problem` says why it is not used. `free` of them are, and `jobs_running` have some."""
 
     node: str
     address: str
@@ -23,6 +23,8 @@ class Node(Wire):
     gpus: int
     draining: bool
     problem: str | None
+    free: int = 0
+    jobs_running: int = 0
 
 
 class ClusterView(Wire):

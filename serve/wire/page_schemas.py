@@ -1,5 +1,9 @@
 """What the page at / is made from, as JSON: see `serve.wire.schemas` for the rest of what crosses HTTP."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from kilowait.core.jobs import Provenance
 
 from .cluster_schemas import ClusterView
@@ -18,6 +22,7 @@ class Queued(Wire):
     expected: ExpectedView | None
     gpu_type: str | None
     progress: ProgressView | None
+    name: str = ""
 
 
 class AccuracyPoint(Wire):
@@ -45,8 +50,41 @@ class Today(Wire):
     simple_provenance: Provenance = Provenance.MODELLED
 
 
+class UserView(Wire):
+    """What somebody has now, and what theirs that ended today used."""
+
+    owner: str
+    mine: bool
+    running: int
+    gpus: int
+    waiting: int
+    ended: int
+    energy_kwh: float
+    energy_provenance: list[Provenance]
+
+
+class PowerDay(Wire):
+    """Mean watts of the jobs of a day in steps of `step_s` from `since_s` on; beside it what Simple would have drawn.
+
+    Both are of the same `jobs`; a job's energy, had as `energy_provenance` says, is spread evenly over the time that it
+    held GPUs. `used_kwh` and `simple_kwh` are of the whole jobs, those parts too that lie outside of the day.
+    """
+
+    since_s: float
+    now_s: float
+    step_s: float
+    jobs: int
+    used_w: list[float]
+    used_provenance: Provenance
+    simple_w: list[float]
+    simple_provenance: Provenance = Provenance.MODELLED
+    energy_provenance: list[Provenance]
+    used_kwh: float
+    simple_kwh: float
+
+
 class Overview(Wire):
-    """All that the page shows."""
+    """All that the page shows. Half of today's predictions of run times were within a factor of `median_factor`."""
 
     cluster: ClusterView
     queue: list[Queued]
@@ -55,6 +93,8 @@ class Overview(Wire):
     today: Today
     accuracy: list[AccuracyPoint]
     median_error: Figure | None
+    median_factor: Figure | None = None
     interval_basis: str
     you: str
     role: str
+    users: Annotated[list[UserView], Field(default_factory=list)]

@@ -11,7 +11,7 @@ from kilowait.live.controller import Controller
 from kilowait.live.mirror import Mirror
 from kilowait.live.rating import criterion
 from kilowait.policies import POLICIES
-from kilowait.simulate.against_simple import against_simple
+from kilowait.simulate.against_simple import against_simple, mean_watts
 from tests.support.live_world import request, seen
 
 OPTIONS = {"kappa": 0.01}
@@ -125,6 +125,7 @@ def test_simple_replayed_on_the_same_jobs():
                 "ended_s": placed_s + 40.0,
                 "runtime_s": 39.0,
                 "energy_j": 3 * JOULES_PER_KWH,
+                "energy_provenance": "measured",
             }
         )
         asked[job_id] = type("Asked", (), {"job": _named(one.job, job_id), "predictions": one.predictions})()
@@ -132,8 +133,19 @@ def test_simple_replayed_on_the_same_jobs():
     # as had: 3 kWh each; under Simple the first is on A (6 kWh, 20 s), the second on B (3 kWh), nobody waits
     assert (found.jobs, found.energy_kwh, found.simple_energy_kwh) == (2, pytest.approx(6.0), pytest.approx(9.0))
     assert (found.wait_s, found.simple_wait_s) == (20.0, 0.0)
+    assert found.spent == ((0.0, 40.0, pytest.approx(3.0)), (20.0, 60.0, pytest.approx(3.0)))
+    assert found.simple_spent == ((0.0, 20.0, pytest.approx(6.0)), (0.0, 40.0, pytest.approx(3.0)))
+    assert found.energy_kinds == ("measured",)
     one_gpu = against_simple(rows, asked, {"B": 1})
     assert (one_gpu.simple_energy_kwh, one_gpu.simple_wait_s) == (pytest.approx(6.0), 40.0)
+
+
+def test_the_power_of_jobs_in_steps_has_their_energy_in_those_that_they_ran_in():
+    """360 W for 100 s from 50 s on are 0.01 kWh: 50 s of it in the first 100 s, 50 s in the next, none behind it."""
+    job = (50.0, 150.0, 0.01)
+    assert mean_watts([job], 0.0, 100.0, 3) == pytest.approx([180.0, 180.0, 0.0])
+    assert mean_watts([job, job], 100.0, 100.0, 1) == pytest.approx([360.0])  # what lies before is left out
+    assert mean_watts([], 0.0, 100.0, 2) == [0.0, 0.0]
 
 
 def test_what_cannot_be_compared_is_counted():

@@ -252,12 +252,16 @@ def test_the_page_shows_the_cluster_in_a_browser(run, world, script, tmp_path):
     try:
         with browser(tmp_path / "profile") as tab:
             tab.open(page(world))
+            tab.shows("Half of today's predictions of run times were within a factor of")
+            tab.shows("finished at its first attempt")
             for text in ("live", "The cluster now", "A100", "A6000", *jobs, "pretended", "modelled"):
                 tab.shows(text)
             tab.press("The same as a table")
             tab.shows(finished)
             assert tab.driver.find_element("id", "status").text == "live"
-            rows = 2 + 2 + 1 + len(world.get("/v1/overview", "operator")["accuracy"])
+            overview = world.get("/v1/overview", "operator")
+            of_all = len(overview["accuracy"]) + len(overview["users"]) + len(overview["cluster"]["nodes"])
+            rows = 2 + 2 + 1 + of_all
             assert tab.count('[scope="row"]') == rows
             assert tab.count("main") == tab.count("h1") == 1
             reads_the_timeline_by_keys(world, tab, jobs)
@@ -281,18 +285,21 @@ def reads_the_timeline_by_keys(world, tab, jobs):
     first = tab.driver.find_element("css selector", '#timeline [tabindex="0"]')
     first.send_keys(Keys.END)
     planned = tab.driver.switch_to.active_element
-    assert re.fullmatch(rf"{jobs[2]} of ada, planned: to start .*, on 1 × A100, .*", planned.accessible_name)
+    assert re.fullmatch(rf"{jobs[2]} of ada, planned: to start .*, on 1 × A\d+, .*", planned.accessible_name)
     assert jobs[2] in tab.driver.find_element("id", "pointed").text
+    before, other, key = (
+        (*jobs[:2], Keys.ARROW_DOWN) if "A100" in planned.accessible_name else (*jobs[1::-1], Keys.ARROW_UP)
+    )
     planned.send_keys(Keys.ARROW_LEFT)
-    assert jobs[0] in tab.driver.switch_to.active_element.accessible_name  # before it on its board
-    tab.driver.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
-    assert jobs[1] in tab.driver.switch_to.active_element.accessible_name
+    assert before in tab.driver.switch_to.active_element.accessible_name  # on the same board
+    tab.driver.switch_to.active_element.send_keys(key)
+    assert other in tab.driver.switch_to.active_element.accessible_name
     tab.press("The timeline as a table")
     tab.shows("Energy")
     assert tab.count("#timeline-table tbody tr") == tab.count("#timeline [data-bar]")
     tab.driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
     tab.driver.find_element("css selector", '#timeline [tabindex="0"]').send_keys(Keys.ENTER)
-    tab.shows(f"{jobs[1]}: running")
+    tab.shows(f"{other}: running")
 
 
 def test_the_page_of_jobs_finds_them_cancels_them_and_saves_what_they_kept(run, world, tmp_path):
@@ -324,9 +331,30 @@ def test_the_page_of_jobs_finds_them_cancels_them_and_saves_what_they_kept(run, 
             tab.press("model.pt")
             world.until(lambda: (tmp_path / "saved/model.pt").is_file())
             assert (tmp_path / "saved/model.pt").read_text() == "weights"
+            submits_a_job(world, tab)
             assert tab.complaints() == []
     finally:
         run("cancel", runs)
+
+
+def submits_a_job(world, tab):
+    """From the form, after asking what it would get."""
+    tab.open(page(world, "/submit", "ada"), width_px=400)
+    tab.shows("GPU types that it may use")
+    for name, text in (
+        ("source", "import sys\nprint(*sys.argv[1:])\n"),
+        ("name", "page-sent"),
+        ("arguments", "--a\n1"),
+    ):
+        tab.driver.find_element("name", name).send_keys(text)
+    tab.press("What would it get?")
+    tab.shows("left to the policy")
+    tab.shows("held to A100")
+    tab.press("Submit")
+    tab.shows("Submitted: job-")
+    (sent,) = world.get("/v1/jobs?name=page-sent")["jobs"]
+    assert (sent["owner"], sent["arguments"]) == ("ada", ["--a", "1"])
+    assert world.over(sent["job_id"])["state"] == "finished"
 
 
 def test_the_page_shows_which_nodes_drain(run, world, tmp_path):
@@ -351,6 +379,9 @@ def test_the_page_loads_nothing_from_elsewhere(world):
         "/page/job.js",
         "/page/jobs.js",
         "/page/timeline.js",
+        "/page/power.js",
+        "/submit",
+        "/page/submit.js",
     ):
         answer = world.call("GET", path, None)
         assert answer.status_code == 200, path

@@ -15,7 +15,6 @@ from kilowait.cluster.overrun import estimated_end_s
 from kilowait.cluster.state import Cluster
 from kilowait.core.jobs import Held, Provenance
 from kilowait.core.units import DAY_S, HOUR_S, JOULES_PER_KWH
-from kilowait.history.job_filter import NAME
 from kilowait.history.tokens import Identity
 from kilowait.live.mirror import Mirror
 from kilowait.report.board_rows import BoardRows, Row
@@ -26,6 +25,7 @@ from ...wire.schemas import Figure
 from ...wire.timeline_schemas import BarKind, BoardRow, JobBar, Timeline
 from .. import questions
 from ..desk import Desk
+from ..job_views import name_in
 from ..why import duration, held
 
 MOST_ENDED, MOST_RUNNING, MOST_PLANNED = 400, 400, 200
@@ -86,7 +86,7 @@ async def live_timeline(desk: Desk, who: Identity, asked: Window) -> Timeline:
     boards, left_out_boards = _boards(mirror.cluster, chosen, asked.gpu_type)
     addresses = {node.node: node.address for node in status["nodes"]}
     bars = _bars(chosen, boards, who)
-    counted = len(mirror.cluster.active) + len(mirror.cluster.waiting) - len(present)
+    counted = len(mirror.cluster.active) + len(mirror.cluster.waiting) + len(mirror.cluster.lines) - len(present)
     answer = Timeline(
         now_s=now_s,
         since_s=since_s,
@@ -232,7 +232,7 @@ def _bar(one: _Stretch, rows: list[int], who: Identity) -> JobBar:
         mine=one.owner == who.owner,
         visible=visible,
         owner=one.owner if visible else None,
-        name=msgspec.json.decode(one.labels, type=dict[str, str]).get(NAME, "") if visible else "",
+        name=name_in(one.labels) if visible else "",
         kind=one.kind,
         gpu_type=one.gpu_type,
         gpus=one.gpus,

@@ -1,4 +1,4 @@
-"""`/v1/timeline`: what boards did, do and will do, who may see whose, and how much of it there is at most."""
+"""What the page draws and lists: boards over time, power over the day, who has what; who sees whose, and bounds."""
 
 import time
 import xml.etree.ElementTree as ElementTree
@@ -9,7 +9,11 @@ from kilowait.core.jobs import Measurement, Provenance
 from kilowait.core.submission import Ending
 from kilowait.live.controller import Controller
 from kilowait.policies.patient import patient
+from kilowait.simulate.against_simple import Against
 from serve.desk.drawing import live_timeline
+from serve.desk.drawing.power_day import power_day
+from serve.desk.today import Day, factor_view
+from serve.scheduler.ray_nodes import SeenNode
 from serve.scheduler.settings import SchedulerSettings
 from tests.support.desk_world import DeskWorld
 from tests.support.live_world import request, seen
@@ -28,6 +32,10 @@ def world(tmp_path):
         world.now_s = now_s = time.time()
         for gpu_type in ("A", "B"):
             controller.node_joined(f"node-{gpu_type}", gpu_type, 1, now_s - 1000, None)
+            seen_node = SeenNode(
+                node=f"node-{gpu_type}", address="::1", gpu_type=gpu_type, gpus=1, taken=0.0, draining=False
+            )
+            world.status["nodes"].append(seen_node)
         both = seen(A=(1000, 1), B=(1000, 41))
         controller.submit(request(predictions=both, labels={NAME: "done"}, allowed=frozenset("A")), now_s - 900)
         (attempt,) = controller.decide(now_s - 900)
@@ -50,7 +58,9 @@ def bars(answer):
 
 def test_past_present_and_plan_are_on_their_boards_with_how_each_was_had(world):
     answer = world.call("GET", "/v1/timeline?width_px=600", "operator").json()
-    assert [(row["gpu_type"], row["board"]) for row in answer["rows"]] == [("A", 0), ("B", 0)]
+    assert [(row["gpu_type"], row["name"], row["board"]) for row in answer["rows"]] == [
+        ("A", "::1 node-A", 0), ("B", "::1 node-B", 0)
+    ]  # fmt: skip
     by_kind, now_s = bars(answer), world.now_s
     assert {kind: (bar["name"], bar["owner"], bar["rows"]) for kind, bar in by_kind.items()} == {
         "finished": ("done", "ada", [0]),
@@ -103,3 +113,50 @@ def test_it_is_bounded_and_says_what_is_left_out(world, monkeypatch):
     answer = world.call("GET", "/v1/timeline", "operator").json()
     assert (len(answer["rows"]), answer["left_out_boards"], answer["left_out_bars"]) == (1, 1, 1)
     assert set(bars(answer)) == {"finished", "running"}
+
+
+def test_the_overview_has_names_users_and_nodes_of_what_somebody_may_see(world):
+    for who, users in (("operator", {"ada": (1, 1, 0), "bob": (0, 0, 1)}), ("ada", {"ada": (1, 1, 0)})):
+        answer = world.call("GET", "/v1/overview", who).json()
+        assert {one["owner"]: (one["running"], one["gpus"], one["waiting"]) for one in answer["users"]} == users
+        assert [line["name"] for line in answer["running"]] == ["runs"]
+        assert [line["name"] for line in answer["queue"]] == ["held" if "bob" in users else ""]
+        nodes = {node["node"]: (node["free"], node["jobs_running"]) for node in answer["cluster"]["nodes"]}
+        assert nodes == {"node-A": (0, 1), "node-B": (1, 0)}
+
+
+def test_the_overview_s_lists_are_as_long_as_is_asked(world):
+    controller = Controller(world.store, patient(**OPTIONS), order=("A", "B"))
+    controller.submit(request(user="bob"), world.now_s)
+    answer = world.call("GET", "/v1/overview?rows=1", "operator").json()
+    assert (len(answer["queue"]), answer["queue_length"]) == (1, 2)
+
+
+def row(predicted_s, runtime_s, state="finished"):
+    return {
+        "state": state, "predicted_runtime_s": predicted_s, "runtime_s": runtime_s, "runtime_provenance": "measured"
+    }  # fmt: skip
+
+
+def test_the_factor_says_as_much_of_what_was_predicted_too_short_as_of_too_long():
+    rows = [row(20, 10), row(10, 40), row(30, 10), row(999, 1, "failed"), row(5, None)]
+    found = factor_view(rows)
+    assert (found.value, found.provenance) == (pytest.approx(3.0), "measured")  # of 2, 4 and 3
+    assert factor_view(rows[3:]) is None
+
+
+def test_power_over_the_day_is_of_the_same_jobs_and_says_how_it_was_had():
+    """One kWh from 0:30 to 1:00 at 2 kW; under Simple 0.5 kWh from 1:00 to 2:00, though it is 1:00 now."""
+    against = Against(
+        jobs=1, left_out=3, energy_kwh=1.0, wait_s=0.0, simple_energy_kwh=0.5, simple_wait_s=0.0,
+        spent=((1800.0, 3600.0, 1.0),), simple_spent=((3600.0, 7200.0, 0.5),), energy_kinds=(Provenance.MEASURED,),
+    )  # fmt: skip
+    day = power_day(Day(finished=4, since_s=0.0, rows=[], against=against), 3600.0)
+    assert (day.jobs, day.step_s, day.used_provenance, day.energy_provenance) == (1, 900, "estimated", ["measured"])
+    assert day.used_w == pytest.approx([0, 0, 2000, 2000, 0, 0, 0, 0])
+    assert day.simple_w == pytest.approx([0, 0, 0, 0, 500, 500, 500, 500])
+
+
+def test_power_is_asked_of_the_service(world):
+    answer = world.call("GET", "/v1/power").json()
+    assert len(answer["used_w"]) == len(answer["simple_w"]) <= 96

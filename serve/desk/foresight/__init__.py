@@ -1,0 +1,1 @@
+"""What is expected of the jobs that wait, remembered for all who ask."""
