@@ -4,14 +4,19 @@ Called by `kilowait.cluster.advance.advance` alone. A job that fits on no node a
 until GPUs join on which it fits.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from kilowait.cluster.boards import Boards
 from kilowait.cluster.events import GpusHeld, GpusJoined, NodeDrained, NodeLost, NodeUndrained
 from kilowait.cluster.nodes_told_apart import tell_apart
-from kilowait.cluster.standing import Withdrawn
+from kilowait.cluster.standing import Waiting, Withdrawn
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
+
+Limits = dict[str, tuple[int, int, int | None]]
+"""By type, what a job's options go by: all GPUs, those of the largest node, and the memory of the smallest board."""
 
 
 def join(cluster: Cluster, event: GpusJoined) -> None:
@@ -23,6 +28,7 @@ def join(cluster: Cluster, event: GpusJoined) -> None:
         raise IllegalEvent(f"node {event.node}: its {name} GPUs joined before and would be counted twice")
     if event.node in cluster.draining:
         raise IllegalEvent(f"node {event.node}: it drains; its GPUs can join again once it has left")
+    before = _limits(cluster)
     if name in cluster.total:
         tell_apart(cluster)
     if cluster.boards:
@@ -38,14 +44,15 @@ def join(cluster: Cluster, event: GpusJoined) -> None:
         in_order = sorted(counts.items(), key=lambda item: rank.get(item[0], len(rank)))
         counts.clear()
         counts.update(in_order)
-    _look_again(cluster)
+    _look_again(cluster, before)
 
 
 def drain(cluster: Cluster, event: NodeDrained) -> None:
     """Give nothing of a node out any more; raises IllegalEvent for a node that is not here."""
+    before = _limits(cluster)
     _close(cluster, event.node)
     cluster.draining.add(event.node)
-    _look_again(cluster)
+    _look_again(cluster, before)
 
 
 def undrain(cluster: Cluster, event: NodeUndrained) -> None:
@@ -53,10 +60,11 @@ def undrain(cluster: Cluster, event: NodeUndrained) -> None:
     node = event.node
     if node not in cluster.draining:
         raise IllegalEvent(f"node {node}: it does not drain, or is not here")
+    before = _limits(cluster)
     cluster.draining.discard(node)
     for name, gpu_type in [key for key in cluster.withdrawn if key[0] == node]:
         _open(cluster, name, gpu_type, cluster.withdrawn.pop((name, gpu_type)))
-    _look_again(cluster)
+    _look_again(cluster, before)
 
 
 def lose(cluster: Cluster, event: NodeLost) -> None:
@@ -67,6 +75,7 @@ def lose(cluster: Cluster, event: NodeLost) -> None:
             raise IllegalEvent(
                 f"node {node}: lost while job {active.job.job_id} runs on it; end attempt {active.attempt} first"
             )
+    before = _limits(cluster)
     if node not in cluster.draining:
         _close(cluster, node)
     cluster.draining.discard(node)
@@ -74,7 +83,7 @@ def lose(cluster: Cluster, event: NodeLost) -> None:
         del cluster.withdrawn[key]
     for boards in cluster.boards.values():
         boards.leave(node)
-    _look_again(cluster)
+    _look_again(cluster, before)
 
 
 def hold(cluster: Cluster, event: GpusHeld) -> None:
@@ -134,7 +143,33 @@ def _count(cluster: Cluster, gpu_type: str) -> None:
         cluster.memory_bytes[gpu_type] = min(sizes)
 
 
-def _look_again(cluster: Cluster) -> None:
-    """Other GPUs open and close types to jobs that wait: their options are looked up, and rankings built, anew."""
-    jobs = (*cluster.queue(), *cluster.stranded.values())
-    cluster.wait_anew([msgspec.structs.replace(w, gpus=cluster.possible(w.job, w.whole)) for w in jobs])
+def _limits(cluster: Cluster) -> Limits:
+    return {
+        name: (total, cluster.largest[name], cluster.memory_bytes.get(name)) for name, total in cluster.total.items()
+    }
+
+
+def _look_again(cluster: Cluster, before: Limits) -> None:
+    """Other GPUs open and close types to jobs that wait: their options are looked up, and rankings built, anew.
+
+    On a large cluster one node more or less changes no job's options, and the views stay.
+    """
+    jobs, after = (*cluster.queue(), *cluster.stranded.values()), _limits(cluster)
+    changed = [name for name in after if after[name] != before.get(name)]
+    affected = {w.place for w in jobs if list(before) != list(after) or _differs(cluster, w, changed)}
+    if affected:
+        cluster.wait_anew([_with_options(cluster, w) if w.place in affected else w for w in jobs])
+    cluster._ends = None
+
+
+def _differs(cluster: Cluster, waiting: Waiting, gpu_types: Iterable[str]) -> bool:
+    """Whether any of these types opens or closes to a job."""
+    job, predictions, gpus = waiting.job, waiting.whole, waiting.gpus
+    return any(
+        (name in gpus) != (name in predictions and cluster.obstacle(job, predictions, name) is None)
+        for name in gpu_types
+    )
+
+
+def _with_options(cluster: Cluster, waiting: Waiting) -> Waiting:
+    return msgspec.structs.replace(waiting, gpus=cluster.possible(waiting.job, waiting.whole))

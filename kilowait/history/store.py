@@ -8,7 +8,7 @@ see `kilowait.history.schema_version`.
 Not covered: forgetting old events, and going back to an earlier schema (with SQLite a copy of it is kept).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -165,13 +165,15 @@ class Store:
 
     def attempts(self, job_id: str) -> list[Mapping[str, Any]]:
         """Rows of the attempts table with what was measured (None where nothing was), first attempt first."""
+        return self.attempts_of([job_id])
+
+    def attempts_of(self, job_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """As `attempts` of some hundreds of jobs, a job's behind the other's."""
         columns = [column for column in MEASUREMENTS.c if column.name not in ATTEMPTS.c]
-        joined = ATTEMPTS.outerjoin(
-            MEASUREMENTS,
-            (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt),
-        )
-        query = select(ATTEMPTS, *columns).select_from(joined).where(ATTEMPTS.c.job_id == job_id)
-        return [dict(row._mapping) for row in self._rows(query.order_by(ATTEMPTS.c.attempt))]
+        same = (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt)
+        query = select(ATTEMPTS, *columns).select_from(ATTEMPTS.outerjoin(MEASUREMENTS, same))
+        query = query.where(ATTEMPTS.c.job_id.in_(job_ids)).order_by(ATTEMPTS.c.job_id, ATTEMPTS.c.attempt)
+        return [dict(row._mapping) for row in self._rows(query)]
 
     def log(self, job_id: str, attempt: int, rank: int = 0) -> Log | None:
         """What was kept of the log of an attempt that has ended, None where nothing was."""
@@ -279,8 +281,7 @@ class Store:
 def _waiting(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"timeout": LOCK_WAIT_S, "check_same_thread": False}
-    limits = f"-c lock_timeout={int(LOCK_WAIT_S * 1000)}"
-    return {"options": limits, "connect_timeout": 10}
+    return {"options": f"-c lock_timeout={int(LOCK_WAIT_S * 1000)}", "connect_timeout": 10}
 
 
 def _make_durable(connection: Any, _: object) -> None:

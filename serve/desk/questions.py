@@ -64,11 +64,15 @@ def job_of_key(store: Store, owner: str, key: str) -> Row | None:
 
 
 def _whole(store: Store, rows: Sequence[Row]) -> list[Row]:
-    found = predictions_of(store, [row["job_id"] for row in rows])
+    job_ids = [row["job_id"] for row in rows]
+    found, attempts = predictions_of(store, job_ids), dict[str, list[Row]]()
+    for start in range(0, len(job_ids), IDS_PAGE):
+        for attempt in store.attempts_of(job_ids[start : start + IDS_PAGE]):
+            attempts.setdefault(attempt["job_id"], []).append(attempt)
     return [
         {
             **row,
-            "attempts": store.attempts(row["job_id"]),
+            "attempts": attempts.get(row["job_id"], []),
             "submitted": found[row["job_id"]].submitted,
             "predictions": found[row["job_id"]],
         }

@@ -11,6 +11,7 @@ first lives; one that was replaced ends its runners, and waits.
 """
 
 import asyncio
+import gc
 import os
 import time
 import traceback
@@ -46,6 +47,8 @@ from .steps_loop import StepsLoop
 
 NAME = "scheduler"
 POWER_TIMEOUT_S = 2.0
+RARELY = 700, 10, 1000
+"""How often Python looks for garbage: through all that it holds, which takes seconds, after millions of new objects."""
 
 
 class Scheduler:
@@ -54,6 +57,8 @@ class Scheduler:
     async def __init__(self, settings: SchedulerSettings) -> None:
         self._settings, self._problem = settings, None
         self._controller = await self._open()
+        gc.freeze()  # what was recovered is no garbage
+        gc.set_threshold(*RARELY)
         self._gangs: dict[int, Gang] = {}
         self._tending: set[asyncio.Task[None]] = set()
         self._inbox: list[tuple[Request, asyncio.Future[str]]] = []

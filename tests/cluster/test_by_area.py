@@ -8,7 +8,7 @@ import pytest
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import GpusJoined, JobCancelled, JobPlaced, JobPredicted, JobSubmitted
 from kilowait.cluster.state import Cluster
-from kilowait.cluster.views.by_area import NEVER
+from kilowait.cluster.views.by_area import NEVER, ByArea
 from kilowait.core.jobs import Job, Prediction
 
 
@@ -46,6 +46,12 @@ def test_order_rows_and_what_fits_follow_every_event(seed):
         assert table.fits_any(room) == any(room.fitting(w) for w in jobs)
         assert table.fitting_first(room, 5) == sorted(jobs, key=lambda w: not room.fitting(w))[:5]
     assert np.count_nonzero((table.milli != NEVER).any(axis=1)) == len(cluster.waiting)
+    anew = ByArea(tuple(cluster.total), cluster.queue())
+    assert anew.first(1000) == table.first(1000)
+    for name in ("milli", "runtime_s", "energy_kwh"):
+        per_job = [getattr(one, name)[one.rows(1000)] for one in (anew, table)]
+        known = table.milli[table.rows(1000)] != NEVER
+        assert np.array_equal(per_job[0][known], per_job[1][known])
 
 
 def _something_happens(rng, cluster, serial):

@@ -292,3 +292,23 @@ def test_whatever_happens_to_nodes_the_free_boards_are_right_and_no_job_is_forgo
             t: sum(g for (_, on), (g, o) in boards.items() if on == t and o) for t in cluster.total
         }
         assert all(waiting.gpus for waiting in cluster.queue())
+
+
+def test_a_node_that_changes_nobodys_options_leaves_the_views_as_they_are():
+    """On a large cluster building them anew takes a second, and nearly no node matters to any job."""
+    cluster = replay([joined("n1", "A", 4), joined("n2", "A", 4), submitted("big", "A", gpus=6), submitted("small")])
+    table, ranking = cluster.by_area(), cluster.ranked(key := lambda job, gpu_type, prediction: 1.0)
+    advance(cluster, joined("n3", "A", 4))
+    advance(cluster, drained("n1"))
+    assert cluster.by_area() is table
+    assert cluster.ranked(key) is ranking
+    advance(cluster, lost("n2"))  # four are left, and big needs six
+    assert [(waiting.job.job_id, waiting.gpus) for waiting in cluster.queue()] == [("small", {"A": 1})]
+    assert (list(cluster.stranded), list(cluster.ranked(key))) == (["big"], [("small", "A")])
+    advance(cluster, joined("m1", "B", 1))
+    assert list(cluster.ranked(key)) == [("small", "A"), ("small", "B")]
+    advance(cluster, NodeUndrained(time_s=0.0, node="n1"))
+    assert [(w.job.job_id, w.gpus) for w in cluster.by_area().first(9)] == [
+        ("small", {"A": 1, "B": 1}),
+        ("big", {"A": 6}),
+    ]

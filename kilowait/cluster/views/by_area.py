@@ -40,8 +40,24 @@ class ByArea:
         self._jobs: dict[int, Waiting] = {}
         self.milli = np.full((0, len(types)), NEVER, np.int64)
         self.runtime_s, self.energy_kwh = np.ones((0, len(types))), np.zeros((0, len(types)))
-        for waiting in jobs:
-            self.add(waiting)
+        self._fill(list(jobs))
+
+    def _fill(self, jobs: Sequence[Waiting]) -> None:
+        """As `add` for each, in a tenth of the time."""
+        while len(self._spare) < len(jobs):
+            self._grow()
+        rows = [self._spare.pop() for _ in jobs]
+        known = [(waiting.predictions, waiting.gpus) for waiting in jobs]
+        columns = [self._column[gpu_type] for _, gpus in known for gpu_type in gpus]
+        at = np.repeat(np.array(rows, np.int64), [len(gpus) for _, gpus in known]), np.array(columns, np.int64)
+        self.milli[at] = [boards * waiting.job.gpu_milli for waiting in jobs for boards in waiting.gpus.values()]
+        self.runtime_s[at] = [predictions[gpu_type].runtime_s for predictions, gpus in known for gpu_type in gpus]
+        self.energy_kwh[at] = [predictions[gpu_type].energy_kwh for predictions, gpus in known for gpu_type in gpus]
+        area_s = np.where(self.milli[rows] == NEVER, np.inf, self.milli[rows] / WHOLE * self.runtime_s[rows])
+        least = np.min(area_s, axis=1, initial=np.inf).tolist()
+        self._entries = sorted(zip(least, [waiting.place for waiting in jobs], rows, strict=True))
+        self._row_of = {waiting.job.job_id: row for waiting, row in zip(jobs, rows, strict=True)}
+        self._jobs = dict(zip(rows, jobs, strict=True))
 
     def add(self, waiting: Waiting) -> None:
         """A job waits."""
