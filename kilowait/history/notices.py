@@ -130,11 +130,13 @@ def note(store: Store, rows: Sequence[Row], seq: int | None = None) -> None:
             connection.execute(update(SEEN).values(seq=seq))
 
 
-def due(store: Store, now_s: float, limit: int) -> list[Row]:
-    """What is to be told now, with its subscription, the first due first."""
-    joined = NOTICES.join(SUBSCRIPTIONS, SUBSCRIPTIONS.c.subscription_id == NOTICES.c.subscription_id)
-    query = select(NOTICES, SUBSCRIPTIONS.c.kind, SUBSCRIPTIONS.c.target).select_from(joined)
-    query = query.where(NOTICES.c.next_s <= now_s).order_by(NOTICES.c.next_s).limit(limit)
+def due(store: Store, now_s: float, each: int, limit: int) -> list[Row]:
+    """What is to be told now, with its subscription, the first due first: of one owner `each` at the most."""
+    place = func.row_number().over(partition_by=NOTICES.c.owner, order_by=NOTICES.c.next_s).label("place")
+    waiting = select(NOTICES, place).where(NOTICES.c.next_s <= now_s).subquery()
+    joined = waiting.join(SUBSCRIPTIONS, SUBSCRIPTIONS.c.subscription_id == waiting.c.subscription_id)
+    query = select(waiting, SUBSCRIPTIONS.c.kind, SUBSCRIPTIONS.c.target).select_from(joined)
+    query = query.where(waiting.c.place <= each).order_by(waiting.c.next_s).limit(limit)
     return [dict(row._mapping) for row in store.rows(query)]
 
 

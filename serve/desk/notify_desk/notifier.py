@@ -28,8 +28,8 @@ LOOK_S, OVERRUN_S, FORGET_S = 1.0, 20.0, 3600.0
 PAGE = 1000
 AT_ONCE, EACH = 16, 2
 """Receivers that are spoken to together, and of one owner."""
-DUE = 2000
-"""Notices that are looked at for something to tell."""
+DUE_EACH, DUE = 4, 2000
+"""Notices of one owner, some of which are being told, and of all, that are looked at for something to tell."""
 FIRST_S, FACTOR, MOST_S, TRIES = 10.0, 4.0, 3600.0, 8
 """Seconds to the second try, times as long from one to the next, at most, and tries in all."""
 TARGET = "notice"
@@ -71,7 +71,7 @@ class Notifier:
         if self._now() - self._forgot_s > FORGET_S:
             self._forgot_s = self._now()
             await self._desk.ask(notices.forget, self._now())
-        for row in await self._desk.ask(notices.due, self._now(), DUE):
+        for row in await self._desk.ask(notices.due, self._now(), DUE_EACH, DUE):
             if len(self._telling) >= AT_ONCE:
                 break
             self._begin(row)
