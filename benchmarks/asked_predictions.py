@@ -6,6 +6,7 @@ process, measured.
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -97,15 +98,32 @@ class Answer:
 
 
 def ask(
-    source: Path, entrypoint: str | None, arguments: Sequence[str], asked: Asked, extra: Sequence[str] = ()
+    source: Path,
+    entrypoint: str | None,
+    arguments: Sequence[str],
+    asked: Asked,
+    extra: Sequence[str] = (),
+    *,
+    warm: bool = False,
 ) -> Answer:
-    """The answer for one program: a script, or a folder with its entrypoint. Never raises for what is answered."""
+    """The answer for one program: a script, or a folder with its entrypoint. Never raises for what is answered.
+
+    With `warm` the process may answer that an earlier prediction left behind, else nothing is loaded before.
+    """
     command = [sys.executable, "-m", "kilowait", "predict", "--json", *asked.options(), *extra]
     command += ["--entrypoint", entrypoint] if entrypoint else []
     command += [str(source), "--", *arguments]
+    environment = dict(os.environ) if warm else {**os.environ, "KILOWAIT_WARM_MINUTES": "0"}
     start = time.monotonic()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=asked.limit_s, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=asked.limit_s,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+        )
     except subprocess.TimeoutExpired:
         return Answer(state=LATE, reason=f"no answer within {asked.limit_s:g} s", seconds=asked.limit_s)
     seconds = time.monotonic() - start

@@ -48,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _timed(tree: Path, command: Sequence[str]) -> tuple[float, float]:
     """Seconds by the clock and of CPU."""
-    environment = {**os.environ, "PYTHONPATH": str(tree)}
+    environment = {**os.environ, "PYTHONPATH": str(tree), "KILOWAIT_WARM_MINUTES": "0"}
     begin_s, before = time.monotonic(), os.times()
     subprocess.run([sys.executable, *command], cwd=tree, env=environment, check=True, stdout=subprocess.DEVNULL)
     after = os.times()

@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 for limit in ("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S"):
     os.environ.setdefault(limit, "300")
 
+os.environ.setdefault("KILOWAIT_WARM_MINUTES", "0")  # no test leaves a process behind unless it is about that
+
 HEAVY = ("ray", "torch")
 FOLDERS = {
     "lab/corpus": {"torch"},

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from kilowait import __version__
 from kilowait.cli import backup, handover, remote
+from kilowait.cli.standby import standby_call
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.core.extras import explained
@@ -44,10 +45,21 @@ def _run(words: list[str]) -> int:
         if words[:1] and words[0] in SLURM:
             return int(import_module("kilowait.cli.sbatch").run_words(words[0], words[1:]))
         args = _parse(words)
-        code: int = args.run(args)
+        code: int = _run_or_hand_over(words, args) if words[0] in standby_call.COMMANDS else args.run(args)
     except ModuleNotFoundError as error:
         raise explained(error, f"kilowait {words[0]}") from error
     return code
+
+
+def _run_or_hand_over(words: list[str], args: argparse.Namespace) -> int:
+    """Let the process run it that stands by for such commands; without one, leave one behind for the next."""
+    place = standby_call.standby_of(args)
+    code = standby_call.answered(words, place)
+    if code is None:
+        code = args.run(args)
+        sys.stdout.flush()
+        standby_call.leave_behind(place)
+    return int(code)
 
 
 def _parse(words: list[str]) -> argparse.Namespace:

@@ -19,6 +19,7 @@ from kilowait.cli.costs import add_price_option, cost_of, prices_of
 from kilowait.cli.gpu_prices import GpuPrices
 from kilowait.cli.job_environment import accesses, add_environment_options, interpreter_of, surrounded
 from kilowait.cli.predict_text import as_text
+from kilowait.cli.standby.standby_call import add_cold_option
 from kilowait.cli.watts.power_text import limits_of, watts_of
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option
@@ -108,6 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
         "--threads", type=int, default=THREADS, metavar="N", help="threads of the language model (default: %(default)s)"
     )
     add_environment_options(parser)
+    add_cold_option(parser)
     parser.set_defaults(arguments=[])
 
 

@@ -21,7 +21,7 @@ from kilowait.predict.dry_run_access import NOTHING, DryRunAccess
 from kilowait.predict.dry_runs import BUDGET_S, DryRuns
 from kilowait.predict.embed.features import MOST_TOKENS, THREADS
 from kilowait.predict.interpreter import OWN, Interpreter, choose
-from kilowait.predict.worker_pair import WorkerPair
+from kilowait.predict.worker_pair import WorkerPair, pair_for
 from kilowait.program.read import JobReading, read_file, read_program
 from kilowait.program.resources import GpuRequest, read_request
 from kilowait.program.text import texts
@@ -166,7 +166,7 @@ def forecast_jobs(readings: Sequence[JobReading], settings: PredictionSettings) 
     """
     require("kilowait predict", ("torch", "transformers", "safetensors", "tokenizers", "gguf"), "predict")
     with ExitStack() as stack:  # the workers of dry runs start while torch loads here
-        pair = stack.enter_context(WorkerPair(settings.interpreter))
+        pair = stack.enter_context(pair_for(settings.interpreter))
         gpu_budget_s = settings.dry_run_budget_s if _wants_gpus(settings.devices) else 0.0
         gpu_runs = stack.enter_context(DryRuns(gpu_budget_s, interpreter=settings.interpreter, pair=pair))
         own_runs = _own_runs(settings, gpu_runs, pair, stack) if settings.dry_run_budget_s else None

@@ -5,6 +5,7 @@ when both pipes are closed, and at the latest with `close`.
 """
 
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self
 
-from kilowait.predict.dryrun.dry_runner import WorkerLine, worker_command, worker_environment
+from kilowait.predict.dryrun.dry_runner import WorkerLine, has_started, worker_command, worker_environment
 from kilowait.predict.interpreter import OWN, Interpreter
 
 FIRST, SECOND = "cpu", "cuda"
@@ -31,6 +32,7 @@ class WorkerPair:
         self._lock = threading.Lock()
         self._lines: dict[str, WorkerLine] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._lent = False
 
     def __enter__(self) -> Self:
         return self
@@ -42,7 +44,32 @@ class WorkerPair:
 
     def serves(self, interpreter: Interpreter, *, unsafe: bool) -> bool:
         """Whether a runner that is to be like this may use it."""
-        return interpreter == self.interpreter and unsafe == self.unsafe and not interpreter.contained
+        same = interpreter.command == self.interpreter.command
+        return same and unsafe == self.unsafe and not interpreter.contained
+
+    def start(self) -> None:
+        """Start the process before anybody asks."""
+        with self._lock:
+            self._lines = self._start()
+
+    def wait(self) -> None:
+        """Wait until both targets can be served; raises InputError where they cannot."""
+        with self._lock:
+            lines = self._lines or {}
+            self._lines = {target: has_started(line, self.interpreter, target) for target, line in lines.items()}
+
+    def renew(self) -> None:
+        """End the process and have another; raises InputError."""
+        self.close()
+        self.start()
+        self.wait()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the process lives and nobody waits for an answer that came too late."""
+        lines = list((self._lines or {}).values())
+        alive = self._process is not None and self._process.poll() is None
+        return alive and not select.select([line.answers for line in lines], [], [], 0)[0]
 
     def take(self, target: str) -> WorkerLine | None:
         """The pipes of a target; None when they were taken before: whoever wants others starts a worker of its own."""
@@ -57,7 +84,7 @@ class WorkerPair:
             for line in (self._lines or {}).values():
                 line.close()
             self._lines = {}
-            if self._process is not None:
+            if self._process is not None and not self._lent:
                 with suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
@@ -84,3 +111,18 @@ class WorkerPair:
             (SECOND, os.fdopen(ours_out, "wb"), os.fdopen(ours_in, "rb")),
         )
         return {target: WorkerLine(requests=out, answers=answers) for target, out, answers in pipes}
+
+
+_lent: WorkerPair | None = None
+
+
+def lend(pair: WorkerPair) -> None:
+    """In a process forked from the one that keeps a pair: let predictions use it, and leave it alive."""
+    global _lent
+    pair._lent = True
+    _lent = pair
+
+
+def pair_for(interpreter: Interpreter) -> WorkerPair:
+    """The pair that was lent, where it is one of this interpreter, else a new one."""
+    return _lent if _lent is not None and _lent.serves(interpreter, unsafe=False) else WorkerPair(interpreter)

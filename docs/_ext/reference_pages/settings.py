@@ -24,6 +24,8 @@ VARIABLES = {
     "(default: `~/.local/state/kilowait/advice`)",
     "KILOWAIT_CACHE": "the folder for the unpacked language model and for compiled kernels "
     "(default: `~/.cache/kilowait`)",
+    "KILOWAIT_WARM_MINUTES": "for how long `kilowait predict` and `compare` leave a process behind that has PyTorch "
+    "loaded for the next one (default: 5; 0: never, as `--cold`)",
     "KILOWAIT_ALIGN_API_KEY": "the key of the chat endpoint, for rewriting sources by `pipelines.alignment` alone",
     "KILOWAIT_ARRAY": "set by the service for a task of a job array: the array's id",
     "KILOWAIT_TASK": "set by the service for a task of a job array: its number",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import IO, Protocol, Self
 
@@ -139,15 +139,10 @@ class DryRunner:
         if self._line is None:
             self._line, self._worker = self._own_line()
         try:
-            failure = receive_answer(self._line.answers).failure
-        except (EOFError, ValueError) as error:
+            self._line = has_started(self._line, self.interpreter, self.target, unsafe=self.unsafe)
+        except InputError:
             self.close()
-            command = shlex.join(worker_command(self.interpreter, self.target, self.unsafe))
-            raise InputError(f"the worker of dry runs does not start; run it by hand to see why: {command}") from error
-
-        if failure:
-            self.close()
-            raise InputError(f"{failure}; without a sandbox a dry run executes a program only when told to (unsafe)")
+            raise
 
     def _own_line(self) -> "tuple[WorkerLine, subprocess.Popen[bytes]]":
         worker = subprocess.Popen(
@@ -164,10 +159,11 @@ class DryRunner:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerLine:
-    """The pipes to a worker and from it."""
+    """The pipes to a worker and from it; `ready` once it has said that it serves."""
 
     requests: IO[bytes]
     answers: IO[bytes]
+    ready: bool = False
 
     def close(self, worker: "subprocess.Popen[bytes] | None" = None) -> None:
         """Close them, and end the worker where it is this line's alone."""
@@ -177,6 +173,20 @@ class WorkerLine:
             worker.kill()
             worker.wait()
         self.answers.close()
+
+
+def has_started(line: WorkerLine, interpreter: Interpreter, target: str, *, unsafe: bool = False) -> WorkerLine:
+    """The pipes, once the worker says that it serves; raises InputError where it does not."""
+    if line.ready:
+        return line
+    try:
+        failure = receive_answer(line.answers).failure
+    except (EOFError, ValueError) as error:
+        command = shlex.join(worker_command(interpreter, target, unsafe))
+        raise InputError(f"the worker of dry runs does not start; run it by hand to see why: {command}") from error
+    if failure:
+        raise InputError(f"{failure}; without a sandbox a dry run executes a program only when told to (unsafe)")
+    return replace(line, ready=True)
 
 
 class OpenLines(Protocol):
