@@ -141,7 +141,8 @@ class Gantt:
     def _mark(self, time_s: float, name: str, bottom: int) -> tuple[str, str]:
         x, kind = self.x(time_s), "now" if name == self.zero_name and name else "mark"
         line = f'<line class="{kind}" x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{bottom}" stroke="#8886"/>'
-        return line, f'<text x="{x}" y="{TOP - 10}"{INK}>{escape(name)}</text>'
+        anchor = ' text-anchor="end"' if x + LETTER_PX * len(name) > self.width_px else ""
+        return line, f'<text x="{x}" y="{TOP - 10}"{anchor}{INK}>{escape(name)}</text>'
 
 
 def _rectangle(kind: str, left: float, y: int, right: float, look: str, text: str) -> str:

@@ -42,8 +42,12 @@ export function room() {
   return Math.max(280, Math.floor(main.clientWidth - 2 * Number.parseFloat(getComputedStyle(main).paddingLeft)));
 }
 
-/** A time of day. */
-export const at = (seconds) => new Date(seconds * 1000).toLocaleString();
+/** A day and a time of it, to the minute; with the year where it is not this one. */
+export function at(seconds) {
+  const time = new Date(seconds * 1000);
+  const year = time.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+  return time.toLocaleString(undefined, { year, month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+}
 
 /** Text and, small behind it, how it was had. */
 export const had = (text, provenance) => (provenance ? { text, small: provenance } : { text });
