@@ -23,6 +23,7 @@ from kilowait.predict.splits import FOLDS, folds
 from . import error_summary
 from .answer_cache import AnswerFiles
 from .inputs import OUR_LABELS, Corpus, Data, divided, drift, load, on_devices, read_corpus
+from .left_out_steps import add_baseline_options, compare_left_out
 from .presentation import Report, as_text, write
 from .recipes import COMPARED, NAMES, OWN, NamedRecipe, parse_recipes
 from .step_scoring import add_step_options, score_steps
@@ -36,6 +37,7 @@ examples:
       --test out/composites --test-labels data/cpu_composites/labels.parquet --out out/composed   # composite tasks
   kilowait lab evaluate --dataset kernelbench --corpus out/kernelbench --leave-out device
   kilowait lab evaluate --steps lambda.csv.gz --programs data/steps --python ~/packages/bin/python --json
+  kilowait lab evaluate --steps timm.csv.gz lambda.csv.gz --programs data/steps --baselines --results out/baselines.json
   kilowait lab evaluate --dataset ours --corpus out/corpus --by family --folds 5 --out out/sets \\
       --recipes combined,combined+forest,forest,forest@embedding,forest@run,forest@static   # an ablation
 
@@ -112,13 +114,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="DIR", help="write evaluation.json, .csv, .html and predictions.parquet here")
     add("--fresh", action="store_true", help="train every model anew, also those that --out remembers")
     add_step_options(parser)
+    add_baseline_options(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Score every recipe and print."""
     if args.steps:
-        return score_steps(args)
+        return compare_left_out(args) if args.baselines else score_steps(args)
+    if args.baselines or args.operators or args.results:
+        raise InputError("--baselines, --operators and --results go with --steps FILE and --programs DIR")
     corpora = _corpora(args)
     quick = OWN if args.json and not args.out else ",".join(COMPARED)
     recipes = parse_recipes(args.recipes or quick, features=None, seed=args.seed, device="cpu")

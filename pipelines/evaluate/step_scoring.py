@@ -76,7 +76,14 @@ def scored(model: OperationsModel, labels: Sequence[LabelledStep]) -> list[StepS
     ]
     low, high = np.array(ends).T
     measured = np.array([label.seconds for label in labels])
-    steps = PredictedSteps(measured=measured, predicted=np.exp(log_s), low=low, high=high)
+    steps = PredictedSteps(
+        measured=measured,
+        predicted=np.exp(log_s),
+        low=low,
+        high=high,
+        program=[f"{label.source} {label.run.content_hash}" for label in labels],
+        board=[label.gpu for label in labels],
+    )
     kinds = step_scores(steps, [f"{label.source} | {label.kind}" for label in labels])[:-1]
     return [*kinds, *step_scores(steps, [label.source for label in labels])]
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from kilowait.core.hardware import CATALOGUE
+from kilowait.lab.steps import layer_network
+from kilowait.lab.steps.step_baselines import STEP_BASELINES
 from kilowait.predict.operations import OperationsModel
 from pipelines import steps
 from pipelines.evaluate import evaluate
@@ -80,6 +82,24 @@ def test_steps_of_any_source_are_scored(fitted: Path, capsys: pytest.CaptureFixt
     assert everything["coverage"] > 0.8
     assert evaluate.main(command) == 0
     assert "two | infer fp32" in capsys.readouterr().out
+
+
+def test_left_out_steps_stand_beside_baselines(
+    fitted: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layer_network, "EPOCHS", 3)
+    tables = [str(fitted / f"{name}.csv") for name in SHARES]
+    command = ["--steps", *tables, "--programs", str(fitted / "programs"), "--cache", str(fitted / "runs"), "--unsafe"]
+    capsys.readouterr()
+    assert evaluate.main([*command, "--baselines", "--results", str(fitted / "beside.json"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["scores"]
+    assert rows == json.loads((fitted / "beside.json").read_text())["scores"]
+    by_predictor = {row["predictor"]: row for row in rows if row["group"] == "type left out"}
+    assert {*by_predictor} == {"kilowait", *STEP_BASELINES}
+    assert {row["n"] for row in by_predictor.values()} == {108}
+    ours, roofline = by_predictor["kilowait"], by_predictor["PyTorch RuntimeEstimator (roofline)"]
+    assert (ours["right_order"], ours["a100_a6000_pairs"], roofline["coverage"]) == (1.0, 18, None)
+    assert ours["median_error"] < by_predictor["mean"]["median_error"]
 
 
 def test_steps_without_programs_say_what_is_needed(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:

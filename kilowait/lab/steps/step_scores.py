@@ -7,18 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, Mask
+from kilowait.lab.steps.board_order import BoardOrder
 from kilowait.predict.accuracy import accuracy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedSteps:
-    """Seconds of N steps, measured and predicted, with the ends of 90% intervals."""
+    """Seconds of N steps, measured and predicted, with the ends of 90% intervals (NaN where there is none).
+
+    `program` and `board` (N,) name what ran and where: equal names are one program.
+    """
 
     measured: FloatArray
     predicted: FloatArray
     low: FloatArray
     high: FloatArray
+    program: Sequence[str]
+    board: Sequence[str]
+
+    def taken(self, rows: Mask) -> "PredictedSteps":
+        """Some of them (N,)."""
+        return PredictedSteps(
+            measured=self.measured[rows],
+            predicted=self.predicted[rows],
+            low=self.low[rows],
+            high=self.high[rows],
+            program=[name for name, is_taken in zip(self.program, rows, strict=True) if is_taken],
+            board=[name for name, is_taken in zip(self.board, rows, strict=True) if is_taken],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +43,8 @@ class StepScore:
     """Errors of `n` steps of a group as shares of the measured time.
 
     `bias` is the geometric mean of predicted over measured, `r2_log` of logarithms (None where nothing varies),
-    `coverage` the share of 90% intervals that hold, `width` the median factor from low to high end, and `needed_width`
-    the one that this group's own errors would need.
+    `coverage` the share of 90% intervals that hold, `width` the median factor from low to high end (None without
+    intervals), and `needed_width` the one that this group's own errors would need. The rest is as in `BoardOrder`.
     """
 
     group: str
@@ -36,9 +53,13 @@ class StepScore:
     mean_error: float
     bias: float
     r2_log: float | None
-    coverage: float
-    width: float
+    coverage: float | None
+    width: float | None
     needed_width: float
+    pairs: int
+    right_order: float | None
+    a100_a6000_pairs: int
+    a100_a6000_right: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -52,10 +73,12 @@ def step_scores(steps: PredictedSteps, groups: Sequence[str]) -> list[StepScore]
     return [_score(name, steps, mask) for name, mask in [*rows, ("all", np.ones(len(names), dtype=np.bool_))]]
 
 
-def _score(name: str, steps: PredictedSteps, rows: FloatArray) -> StepScore:
-    measured, predicted = steps.measured[rows], steps.predicted[rows]
-    errors, log_ratio = accuracy(measured, predicted), np.log(predicted / measured)
-    inside = (steps.low[rows] <= measured) & (measured <= steps.high[rows])
+def _score(name: str, all_steps: PredictedSteps, rows: Mask) -> StepScore:
+    steps = all_steps.taken(rows)
+    errors, log_ratio = accuracy(steps.measured, steps.predicted), np.log(steps.predicted / steps.measured)
+    order = BoardOrder.of(steps.program, steps.board, steps.measured, steps.predicted)
+    inside = (steps.low <= steps.measured) & (steps.measured <= steps.high)
+    has_ends = bool(np.isfinite(steps.low).all())
     tail = 0.05
     return StepScore(
         group=name,
@@ -64,15 +87,20 @@ def _score(name: str, steps: PredictedSteps, rows: FloatArray) -> StepScore:
         mean_error=errors.mape,
         bias=math.exp(float(log_ratio.mean())),
         r2_log=errors.r2_log,
-        coverage=float(inside.mean()),
-        width=float(np.median(steps.high[rows] / steps.low[rows])),
+        coverage=float(inside.mean()) if has_ends else None,
+        width=float(np.median(steps.high / steps.low)) if has_ends else None,
         needed_width=math.exp(float(np.diff(np.quantile(log_ratio, [tail, 1 - tail]))[0])),
+        pairs=order.pairs,
+        right_order=order.right,
+        a100_a6000_pairs=order.named_pairs,
+        a100_a6000_right=order.named_right,
     )
 
 
-def as_table(scores: Sequence[StepScore]) -> str:
-    """Scores as text, a line each."""
+def as_table(scores: Sequence[StepScore], predictors: Sequence[str] = ()) -> str:
+    """Scores as text, a line each, with the `predictors` that they are of, where there are several."""
     head = ["steps", "n", "median", "mean", "pred/meas", "R2 log", "coverage", "width", "needed"]
+    head = [*head, "order", "of", "A100:A6000", "of", *(["predictor"] if predictors else [])]
     lines = [
         [
             score.group,
@@ -80,12 +108,17 @@ def as_table(scores: Sequence[StepScore]) -> str:
             f"{score.median_error:.1%}",
             f"{score.mean_error:.1%}",
             f"{score.bias:.2f}",
-            "-" if score.r2_log is None else f"{score.r2_log:.3f}",
-            f"{score.coverage:.1%}",
-            f"{score.width:.2f}x",
+            _written(score.r2_log, ".3f"),
+            _written(score.coverage, ".1%"),
+            _written(score.width, ".2f", "x"),
             f"{score.needed_width:.2f}x",
+            _written(score.right_order, ".1%"),
+            str(score.pairs),
+            _written(score.a100_a6000_right, ".1%"),
+            str(score.a100_a6000_pairs),
+            *predictors[number : number + 1],
         ]
-        for score in scores
+        for number, score in enumerate(scores)
     ]
     widths = [max(len(row[i]) for row in [head, *lines]) for i in range(len(head))]
     return "\n".join(
@@ -95,3 +128,7 @@ def as_table(scores: Sequence[StepScore]) -> str:
         )
         for row in [head, *lines]
     )
+
+
+def _written(value: float | None, how: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value:{how}}{unit}"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,8 @@ class Validation:
     at_home: FloatArray
     errors: LeftOutErrors
     kind: tuple[str, ...]
+    program: tuple[str, ...]
+    board: tuple[str, ...]
 
     @property
     def doubt(self) -> tuple[float, ...]:
@@ -44,8 +46,9 @@ class Validation:
         """The ends of intervals: of types that were measured, and of new ones."""
         return calibrated(self.errors, self.doubt)
 
-    def scores(self) -> list[StepScore]:
-        """A row a group, its intervals from the other groups' errors; then the kinds of each source at home."""
+    @property
+    def steps(self) -> PredictedSteps:
+        """The predictions, each group's intervals from the other groups' errors."""
         low, high = np.empty(len(self.measured)), np.empty(len(self.measured))
         for group in dict.fromkeys(self.errors.group):
             others, rows = self.errors.without(group), np.array([name == group for name in self.errors.group])
@@ -55,21 +58,33 @@ class Validation:
             sigma = np.sqrt(self.errors.doubts[rows] @ np.array(doubt))
             low[rows] = self.predicted[rows] * np.exp(ends_of.low * sigma)
             high[rows] = self.predicted[rows] * np.exp(ends_of.high * sigma)
-        steps = PredictedSteps(measured=self.measured, predicted=self.predicted, low=low, high=high)
-        names = [f"{group} | {kind}" for group, kind in zip(self.errors.group, self.kind, strict=True)]
-        return [*step_scores(steps, self.errors.group), *step_scores(steps, names)[:-1], *self._home_scores(low, high)]
-
-    def _home_scores(self, low: FloatArray, high: FloatArray) -> list[StepScore]:
-        rows = np.isfinite(self.at_home)
-        ratio = self.at_home[rows] / self.predicted[rows]
-        steps = PredictedSteps(
-            measured=self.measured[rows],
-            predicted=self.at_home[rows],
-            low=low[rows] * ratio,
-            high=high[rows] * ratio,
+        return PredictedSteps(
+            measured=self.measured,
+            predicted=self.predicted,
+            low=low,
+            high=high,
+            program=self.program,
+            board=self.board,
         )
+
+    def scores(self) -> list[StepScore]:
+        """A row a group; then the kinds of each source at home."""
+        steps = self.steps
+        names = [f"{group} | {kind}" for group, kind in zip(self.errors.group, self.kind, strict=True)]
+        return [
+            *step_scores(steps, self.errors.group),
+            *step_scores(steps, names)[:-1],
+            *self._home_scores(steps),
+        ]
+
+    def _home_scores(self, steps: PredictedSteps) -> list[StepScore]:
+        rows = np.isfinite(self.at_home)
+        ratio, known = self.at_home[rows] / self.predicted[rows], steps.taken(rows)
+        at_home = replace(known, predicted=self.at_home[rows], low=known.low * ratio, high=known.high * ratio)
         pairs = zip(self.errors.group, self.kind, rows, strict=True)
-        return step_scores(steps, [f"{group} | {kind} | its source known" for group, kind, home in pairs if home])[:-1]
+        return step_scores(at_home, [f"{group} | {kind} | its source known" for group, kind, home in pairs if home])[
+            :-1
+        ]
 
 
 def calibrated(errors: LeftOutErrors, doubt: Sequence[float]) -> Calibration:
@@ -138,6 +153,8 @@ def _of_round(tested: Sequence[LabelledStep], novelty: str, told: Mapping[str, F
             source=[label.source for label in tested],
         ),
         kind=tuple(label.kind for label in tested),
+        program=tuple(f"{label.source} {label.run.content_hash}" for label in tested),
+        board=tuple(label.gpu for label in tested),
     )
 
 
@@ -153,4 +170,6 @@ def _together(parts: Sequence[Validation]) -> Validation:
             source=[name for part in parts for name in part.errors.source],
         ),
         kind=tuple(kind for part in parts for kind in part.kind),
+        program=tuple(name for part in parts for name in part.program),
+        board=tuple(name for part in parts for name in part.board),
     )

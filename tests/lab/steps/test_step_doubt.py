@@ -42,7 +42,14 @@ def test_a_group_of_many_weighs_as_much_as_one_of_few() -> None:
 
 def test_scores_of_a_group_by_hand() -> None:
     measured, predicted = np.array([1.0, 2.0, 10.0]), np.array([1.1, 1.8, 20.0])
-    steps = PredictedSteps(measured=measured, predicted=predicted, low=predicted / 1.5, high=predicted * 1.5)
+    steps = PredictedSteps(
+        measured=measured,
+        predicted=predicted,
+        low=predicted / 1.5,
+        high=predicted * 1.5,
+        program=["a", "b", "c"],
+        board=["T4"] * 3,
+    )
     good, bad, everything = step_scores(steps, ["good", "good", "bad"])
     assert (good.n, good.median_error, good.mean_error, good.coverage) == (2, pytest.approx(0.1), pytest.approx(0.1), 1)
     assert good.width == pytest.approx(2.25)
