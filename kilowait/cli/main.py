@@ -44,6 +44,8 @@ def _run(words: list[str]) -> int:
     try:
         if words[:1] and words[0] in SLURM:
             return int(import_module("kilowait.cli.sbatch").run_words(words[0], words[1:]))
+        if words[:1] == ["ray"]:
+            return int(import_module("kilowait.cli.ray").run_words(words[1:]))
         args = _parse(words)
         code: int = _run_or_hand_over(words, args) if words[0] in standby_call.COMMANDS else args.run(args)
     except ModuleNotFoundError as error:
@@ -96,6 +98,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         commands, "advise", "when the jobs of Slurm's queue are expected to start, and what a new one would get", words
     )
     _add(commands, "report", "what a month, a group or a model used: GPU-hours, kWh, CO2, water, cost", words)
+    _add(commands, "ray", "submit to Ray with the GPUs and the types of nodes on which a program fits", words)
     _add(commands, "admit", "an admission webhook for Kubernetes that writes predictions into jobs", words)
     _add(commands, "mcp", "a server for agents: predict, fits, what-if, why, cluster, history (MCP, over stdio)", words)
     _add(commands, "learn", "finished Slurm jobs beside their predictions, and a correction learnt from them", words)
