@@ -96,9 +96,7 @@ def test_nodes_without_the_label_are_meant_by_their_resource(cluster):
     cluster.nodes = [node("A100", 2.0, label=False), node("L4", 1.0)]
     options, _ = submitted(cluster, "--", "python", "train.py")
     assert SELECTOR not in options
-    assert json.loads(options["--entrypoint-resources"]) == {
-        "accelerator_type:A100": 0.001
-    }
+    assert json.loads(options["--entrypoint-resources"]) == {"accelerator_type:A100": 0.001}
 
 
 def test_what_is_set_stays_and_a_program_that_asks_ray_itself_is_given_no_gpus(cluster):
