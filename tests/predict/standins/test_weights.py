@@ -81,3 +81,24 @@ def test_weights_that_share_their_numbers_count_once(runner: DryRunner) -> None:
         "net = Net().cuda()\ntorch.randn(2, device='cuda') + 1\n"
     )
     assert run(runner, text).parameters == 64_000
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "architecture"),
+    [
+        ("bert-base-cased", None, "BertForMaskedLM"),
+        ("gpt2", None, "GPT2LMHeadModel"),
+        ("CompVis/stable-diffusion-v1-4", "text_encoder", "CLIPTextModel"),
+        ("stabilityai/stable-diffusion-xl-base-1.0", "text_encoder_2", "CLIPTextModelWithProjection"),
+    ],
+)
+def test_a_configuration_names_the_class_of_its_model(
+    runner: DryRunner, name: str, part: str | None, architecture: str
+) -> None:
+    """As the published config.json of each says."""
+    text = (
+        "import torch, transformers\n"
+        f"config = transformers.PretrainedConfig.from_pretrained({name!r}, subfolder={part or ''!r})\n"
+        f"assert config.architectures == [{architecture!r}], config.architectures\ntorch.randn(2, device='cuda') + 1\n"
+    )
+    assert (found := run(runner, text)).completeness == Completeness.WHOLE, found.reason

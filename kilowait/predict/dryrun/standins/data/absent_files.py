@@ -37,6 +37,7 @@ def _opening(absent: Absent, folders: Folders) -> None:
     @wraps(real)
     def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         if any(sign in mode for sign in "wax+"):
+            absent.make_folder_of(file)
             handle = real(file, mode, *args, **kwargs)
             if isinstance(file, (str, os.PathLike)):
                 absent.written.add(str(os.fspath(file)))
