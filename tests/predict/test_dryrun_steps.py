@@ -99,6 +99,16 @@ for step in range(5_020_000):
         train_on(batch())
 """,
     ),
+    "outputs gathered in a list, the last of them smaller": (
+        157,
+        """
+rows = []
+for x, y in loader(5000, 32):
+    rows.append(net(x.cuda()).detach())
+    train_on(x.cuda())
+assert torch.cat(rows).shape == (5000, 64), torch.cat(rows).shape
+""",
+    ),
     "one model after another": (
         60,
         """

@@ -204,6 +204,15 @@ def test_a_folder_of_images_is_listed_and_opened(runner: DryRunner) -> None:
     assert found.assumed_how == ("catalogue",)
 
 
+def test_a_pattern_finds_the_files_that_are_there_and_images_that_are_not(runner: DryRunner) -> None:
+    text = (
+        f"{NET}import glob\nopen('part.txt', 'w').write('a')\nassert glob.glob('*.txt') == list(glob.iglob('*.txt')) == ['part.txt']\n"
+        f"assert len(glob.glob('data/train/*.jpg')) == 1000 and glob.glob('/usr/nothing/*.so') == []\n{STEP}"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.steps) == (Completeness.GUESSED, 1), found.reason
+
+
 def test_a_wrong_size_is_refused_with_what_to_write(runner: DryRunner) -> None:
     found = run(runner, "import numpy as np\nnp.memmap('a.bin')\n", a_dot_bin="much")
     assert "600MB" in found.reason
