@@ -57,6 +57,16 @@ def test_gradients_of_ddp_are_reduced_every_step(runner: DryRunner) -> None:
     assert {exchange.ranks for exchange in run.exchanges} == {4}
 
 
+def test_inputs_of_ddp_come_to_its_device_and_modules_are_shared(runner: DryRunner) -> None:
+    """With `device_ids`, PyTorch moves what a module is given, and nothing without; Hogwild shares its module."""
+    text = f"""
+net = nn.parallel.DistributedDataParallel(linear().share_memory(), device_ids=[0])
+assert net(torch.randn({BATCH}, {WIDTH})).device.type == "cuda"
+assert next(net.parameters()).share_memory_().device.type == "cuda"
+"""
+    assert _run(runner, HEAD + text).steps == 0
+
+
 def test_a_world_of_one_exchanges_nothing(runner: DryRunner) -> None:
     run = _run(runner, HEAD + "loop(nn.parallel.DistributedDataParallel(linear()))", {})
     assert (run.steps, run.world, run.exchanges) == (STEPS, 1, ())

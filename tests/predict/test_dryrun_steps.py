@@ -79,6 +79,46 @@ for step in range(20_000):
             learn(step)
 """,
     ),
+    "a long time before anything is learnt, and a ring of rows": (
+        1_249_999,
+        """
+class Ring:
+    def __init__(self):
+        self.rows, self.at, self.full = np.zeros((1000, 4)), 0, False
+    def add(self, row):
+        self.rows[self.at] = row
+        self.at += 1
+        if self.at == len(self.rows):
+            self.full = True
+            self.at = 0
+ring = Ring()
+for step in range(5_020_000):
+    ring.add(np.zeros(4))
+    if step > 20_000 and step % 4 == 0:
+        assert 0 <= ring.at < 1000
+        train_on(batch())
+""",
+    ),
+    "outputs gathered in a list, the last of them smaller": (
+        157,
+        """
+rows = []
+for x, y in loader(5000, 32):
+    rows.append(net(x.cuda()).detach())
+    train_on(x.cuda())
+assert torch.cat(rows).shape == (5000, 64), torch.cat(rows).shape
+""",
+    ),
+    "one model after another": (
+        60,
+        """
+for fold in range(3):
+    net = nn.Linear(64, 64).cuda()
+    opt = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(20):
+        train_on(batch())
+""",
+    ),
     "a count that is not always begun": (
         20,
         "if len(sys.argv) > 9: total = 0\nfor _ in range(20):\n    train_on(batch())\n    if len(sys.argv) > 9: total += 1\n",

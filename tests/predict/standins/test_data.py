@@ -105,6 +105,24 @@ def test_what_the_program_writes_is_what_it_reads(runner: DryRunner) -> None:
     assert (found.completeness, found.assumptions) == (Completeness.WHOLE, ())
 
 
+def test_an_empty_folder_of_the_program_is_there_when_it_writes(runner: DryRunner) -> None:
+    found = run(runner, f"{NET}for _ in range(3):\n    {STEP}    open('results/last.png', 'wb').write(b'0')\n")
+    assert (found.completeness, found.steps) == (Completeness.WHOLE, 3)
+    assert found.assumptions == ("the folder results is there, which the program writes to",)
+    assert run(runner, f"{NET}{STEP}open('/results/last.png', 'wb')\n").completeness == Completeness.PARTIAL
+
+
+def test_a_buffer_larger_than_the_memory_here_is_filled_and_sampled(runner: DryRunner) -> None:
+    """A million frames of 4 x 84 x 84, as a replay buffer holds them: 28 GB."""
+    text = (
+        f"{NET}import numpy as np\nseen = np.zeros((1_000_000, 1, 4, 84, 84), dtype=np.uint8)\n"
+        "seen[7] = np.ones((1, 4, 84, 84), np.uint8)\n"
+        "x = torch.from_numpy(seen[np.random.randint(0, 1000, size=8), 0]).float().cuda()\n"
+        f"assert x.shape == (8, 4, 84, 84) and np.empty(10).shape == (10,)\n{STEP}"
+    )
+    assert (found := run(runner, text)).completeness == Completeness.WHOLE, found.reason
+
+
 def test_a_checkpoint_fits_what_it_is_loaded_into(runner: DryRunner) -> None:
     text = (
         f"{NET}state = torch.load('weights/resume.pth', map_location='cpu')\nnet.load_state_dict(state['model'])\n"
@@ -184,6 +202,15 @@ def test_a_folder_of_images_is_listed_and_opened(runner: DryRunner) -> None:
     found = run(runner, text)
     assert (found.reason, found.steps) == ("", 115)
     assert found.assumed_how == ("catalogue",)
+
+
+def test_a_pattern_finds_the_files_that_are_there_and_images_that_are_not(runner: DryRunner) -> None:
+    text = (
+        f"{NET}import glob\nopen('part.txt', 'w').write('a')\nassert glob.glob('*.txt') == list(glob.iglob('*.txt')) == ['part.txt']\n"
+        f"assert len(glob.glob('data/train/*.jpg')) == 1000 and glob.glob('/usr/nothing/*.so') == []\n{STEP}"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.steps) == (Completeness.GUESSED, 1), found.reason
 
 
 def test_a_wrong_size_is_refused_with_what_to_write(runner: DryRunner) -> None:

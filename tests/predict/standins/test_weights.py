@@ -81,3 +81,39 @@ def test_weights_that_share_their_numbers_count_once(runner: DryRunner) -> None:
         "net = Net().cuda()\ntorch.randn(2, device='cuda') + 1\n"
     )
     assert run(runner, text).parameters == 64_000
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "architecture"),
+    [
+        ("bert-base-cased", None, "BertForMaskedLM"),
+        ("gpt2", None, "GPT2LMHeadModel"),
+        ("CompVis/stable-diffusion-v1-4", "text_encoder", "CLIPTextModel"),
+        ("stabilityai/stable-diffusion-xl-base-1.0", "text_encoder_2", "CLIPTextModelWithProjection"),
+    ],
+)
+def test_a_configuration_names_the_class_of_its_model(
+    runner: DryRunner, name: str, part: str | None, architecture: str
+) -> None:
+    """As the published config.json of each says."""
+    text = (
+        "import torch, transformers\n"
+        f"config = transformers.PretrainedConfig.from_pretrained({name!r}, subfolder={part or ''!r})\n"
+        f"assert config.architectures == [{architecture!r}], config.architectures\ntorch.randn(2, device='cuda') + 1\n"
+    )
+    assert (found := run(runner, text)).completeness == Completeness.WHOLE, found.reason
+
+
+def test_a_pipeline_says_what_its_parts_are(runner: DryRunner) -> None:
+    """As model_index.json of Stable Diffusion 1.4 says, and the list of its files."""
+    pytest.importorskip("huggingface_hub")
+    text = """
+import json, torch
+from huggingface_hub import hf_hub_download, model_info
+name = "CompVis/stable-diffusion-v1-4"
+index = json.load(open(hf_hub_download(repo_id=name, filename="model_index.json")))
+assert index["scheduler"][1] == "PNDMScheduler" and index["unet"] == ["diffusers", "UNet2DConditionModel"], index
+assert "vae/config.json" in [file.rfilename for file in model_info(name).siblings]
+torch.randn(2, device="cuda") + 1
+"""
+    assert (found := run(runner, text)).completeness == Completeness.WHOLE, found.reason

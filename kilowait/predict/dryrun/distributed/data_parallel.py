@@ -26,7 +26,13 @@ def data_parallel(recorder: Recorder) -> Any:
         """A module whose gradients are summed over all ranks."""
 
         def __init__(
-            self, module: nn.Module, *_: Any, process_group: Any = None, bucket_cap_mb: Any = None, **__: Any
+            self,
+            module: nn.Module,
+            device_ids: Any = None,
+            *_: Any,
+            process_group: Any = None,
+            bucket_cap_mb: Any = None,
+            **__: Any,
         ) -> None:
             super().__init__()
             learnt = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -37,6 +43,7 @@ def data_parallel(recorder: Recorder) -> Any:
                 )
             self.module, self.process_group = module, process_group
             self.device = learnt[0].device
+            self._moves = bool(device_ids)
             self.require_backward_grad_sync = self.require_forward_param_sync = True
             self.static_graph = self.find_unused_parameters = False
             vars(self)["reducer"] = self.logger = None
@@ -47,7 +54,9 @@ def data_parallel(recorder: Recorder) -> Any:
                 learnable.register_post_accumulate_grad_hook(self._ready)
 
         def forward(self, *inputs: Any, **kwargs: Any) -> Any:
-            """What the module gives; small buffers follow rank 0."""
+            """What the module gives, of inputs that come to its device; small buffers follow rank 0."""
+            if self._moves:
+                inputs, kwargs = _moved(inputs, self.device), _moved(kwargs, self.device)
             return self.module(*inputs, **kwargs)
 
         def _ready(self, parameter: Tensor) -> None:
@@ -97,3 +106,12 @@ def data_parallel(recorder: Recorder) -> Any:
         def prepare_for_backward(self, _output: Any) -> None: ...
 
     return DistributedDataParallel
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """The tensors in what a module is given, on its device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if type(value) in (tuple, list):
+        return type(value)(_moved(part, device) for part in value)
+    return {name: _moved(part, device) for name, part in value.items()} if type(value) is dict else value

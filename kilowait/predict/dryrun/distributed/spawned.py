@@ -43,7 +43,13 @@ def pretend_processes(recorder: Recorder) -> None:
         return None if join else Spawned()
 
     torch.multiprocessing.spawn = spawn  # type: ignore[attr-defined]
+    torch.nn.Module.share_memory = torch.Tensor.share_memory_ = _shared  # type: ignore[method-assign]
     _processes(recorder)
+
+
+def _shared(self: Any) -> Any:
+    """What has no data is shared with the ranks that run here."""
+    return self
 
 
 def _processes(recorder: Recorder) -> None:

@@ -179,16 +179,16 @@ class LoopPlan:
             samples = [item for item in run if holds(members, item)]
             representatives = samples or run[1:] or run
             for item in representatives:
-                weights[item] += len(members) / len(representatives)
-        return self._stretched(weights)
+                weights[item] += self._stood_for(members) / len(representatives)
+        return weights
 
-    def _stretched(self, weights: dict[int, float]) -> dict[int, float]:
-        """Weights over all items, where only the first of them were told apart; the first stays one item."""
-        told, rest = sum(weights.values()), self.length - min(self.length, UNKNOWN_ITEMS)
-        if not rest or told <= 1:
-            return weights
-        share = 1 + rest / (told - 1)
-        return {item: weight * share if weight > 1 else weight for item, weight in weights.items()}
+    def _stood_for(self, members: IntArray) -> float:
+        """How many items a class has; those that are not told apart are like the later half of those that are."""
+        half, told = min(self.length, UNKNOWN_ITEMS) // 2, min(self.length, UNKNOWN_ITEMS)
+        if told == self.length:
+            return len(members)
+        later = len(members) - int(np.searchsorted(members, half))
+        return len(members) + (self.length - told) * later / (told - half)
 
     def others(self, item: int) -> bool:
         """Whether another item of its class has been run."""

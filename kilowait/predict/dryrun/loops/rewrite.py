@@ -14,15 +14,21 @@ from itertools import count
 from typing import Any
 
 from kilowait.predict.dryrun.distributed.ranks import ALONE
-from kilowait.predict.dryrun.loops.lazy.rewrite_generators import yielding_loop
+from kilowait.predict.dryrun.loops.lazy.rewrite_generators import interleaves, yielding_loop
 from kilowait.predict.dryrun.loops.rewrite_calls import LOOPS, divisor, loops_call, needed, thunk
-from kilowait.predict.dryrun.loops.rewrite_counters import added_place, changed_names, counters, is_simple, names_in
+from kilowait.predict.dryrun.loops.rewrite_counters import (
+    added_place,
+    changed_names,
+    counters,
+    is_simple,
+    names_in,
+    wrapping,
+)
 from kilowait.predict.dryrun.loops.rewrite_next import tell_next
 from kilowait.predict.dryrun.loops.rewrite_training import calls_any, training_calls
 
 _LAZY = ("enumerate", "zip")
 _NUMBERS = ("int", "float")
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _LOOP_STATEMENTS = (ast.For, ast.While, ast.AsyncFor)
 
 
@@ -66,6 +72,7 @@ class _Rewriter(ast.NodeTransformer):
         self.depth = 0
         self.open_sites: list[int] = []
         self.global_names: set[str] = set()
+        self.wrapping: set[str] = set()
         self.changed: set[str] = set()
         self.streaming: ast.For | None = None
 
@@ -73,12 +80,12 @@ class _Rewriter(ast.NodeTransformer):
         return ast.Constant(f"{self.name} line {node.lineno}")
 
     def visit_For(self, node: ast.For) -> ast.AST | list[ast.stmt]:
-        if _interleaves(node):
+        if interleaves(node):
             return self._untouched(node)
         return self._loop(node, node.iter, "items", node.body)
 
     def visit_While(self, node: ast.While) -> ast.AST | list[ast.stmt]:
-        if _interleaves(node) or any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.test)):
+        if interleaves(node) or any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.test)):
             return self._untouched(node)
         loop = ast.For(target=ast.Name("_", ast.Store()), iter=node.test, body=node.body, orelse=node.orelse)
         loop.target = ast.Name("__kilowait_trip__", ast.Store())
@@ -177,7 +184,7 @@ class _Rewriter(ast.NodeTransformer):
         node.value = divisor(node.op, node.value)
         if self.depth and isinstance(node.op, ast.Add) and isinstance(node.value, ast.List):
             return _longer(node)
-        return self._with_place(node, added_place(node, self.global_names))
+        return self._with_place(node, added_place(node, self.global_names, self.wrapping))
 
     def _with_place(self, node: ast.stmt, place: list[ast.expr] | None) -> ast.AST | list[ast.stmt]:
         if place is None or not self.depth:
@@ -187,7 +194,7 @@ class _Rewriter(ast.NodeTransformer):
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
         self.generic_visit(node)
         generator = node.generators[0]
-        if len(node.generators) > 1 or generator.ifs or generator.is_async or _interleaves(node):
+        if len(node.generators) > 1 or generator.ifs or generator.is_async or interleaves(node):
             return node
         facts = ast.Constant(True), ast.Constant(False)
         generator.iter = loops_call("items", ast.Constant(next(self.sites)), self._line(node), generator.iter, *facts)
@@ -206,7 +213,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | list[ast.stmt]:
-        place = added_place(node, self.global_names)
+        place = added_place(node, self.global_names, self.wrapping)
         self.generic_visit(node)
         to = node.targets[0]
         if place is not None:
@@ -227,12 +234,13 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """A function may be called from a loop elsewhere: its appends count, and it leaves no loop around it."""
-        outer = self.open_sites, self.global_names, self.streaming
+        outer = self.open_sites, self.global_names, self.streaming, self.wrapping
         self.open_sites, self.global_names, self.streaming = [], set(), yielding_loop(node)
+        self.wrapping = wrapping(node)
         self.depth += 1
         self.generic_visit(node)
         self.depth -= 1
-        self.open_sites, self.global_names, self.streaming = outer
+        self.open_sites, self.global_names, self.streaming, self.wrapping = outer
         return node
 
     def visit_Global(self, node: ast.Global) -> ast.AST:
@@ -240,12 +248,6 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]  # noqa: N815
-
-
-def _interleaves(node: ast.AST) -> bool:
-    """Whether control leaves the loop in the middle of an item and comes back."""
-    inner = [child for child in ast.iter_child_nodes(node) if not isinstance(child, _FUNCTIONS)]
-    return any(isinstance(child, (ast.Yield, ast.YieldFrom, ast.Await)) or _interleaves(child) for child in inner)
 
 
 def _leaves(statements: list[ast.stmt]) -> bool:

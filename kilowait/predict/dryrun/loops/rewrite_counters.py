@@ -18,9 +18,14 @@ def counters(body: list[ast.stmt]) -> list[ast.Name]:
     return [ast.Name(name, ast.Store()) for name in sorted(names)]
 
 
-def added_place(node: ast.stmt, global_names: set[str]) -> list[ast.expr] | None:
-    """The owner, the name, and whether it is an entry, of an attribute or entry that a statement adds a number to."""
+def added_place(node: ast.stmt, global_names: set[str], wrapping: set[str]) -> list[ast.expr] | None:
+    """The owner, the name, and whether it is an entry, of an attribute or entry that a statement adds a number to.
+
+    `wrapping` attributes go back to where they began.
+    """
     target = _stepped(node)
+    if isinstance(target, ast.Attribute) and target.attr in wrapping:
+        return None
     if isinstance(target, ast.Name) and target.id in global_names:
         return [ast.Call(ast.Name("globals", ast.Load()), [], []), ast.Constant(target.id), ast.Constant(True)]
     if isinstance(target, ast.Attribute) and is_plain(target.value):
@@ -28,6 +33,23 @@ def added_place(node: ast.stmt, global_names: set[str]) -> list[ast.expr] | None
     if isinstance(target, ast.Subscript) and is_plain(target.value) and is_plain(target.slice):
         return [_loaded(target.value), _loaded(target.slice), ast.Constant(True)]
     return None
+
+
+def wrapping(function: ast.AST) -> set[str]:
+    """The attributes that a function sets anew where it finds them too large, as the place in a ring of rows."""
+    tests = [part for part in ast.walk(function) if isinstance(part, ast.If)]
+    return {
+        target.attr
+        for test in tests
+        for statement in test.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Attribute) and target.attr in _attributes_in(test.test)
+    }
+
+
+def _attributes_in(node: ast.AST) -> set[str]:
+    return {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
 
 
 def names_in(node: ast.AST) -> set[str]:

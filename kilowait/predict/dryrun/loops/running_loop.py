@@ -290,11 +290,10 @@ class Loop:
                 continue
             added_per_item = (len(values) - length) / self.run
             made, missing = values[length:], min(MOST_PADDING, round(added_per_item * skipped_items))
-            again = made if self.tired else values[-1:]
-            values.extend((again * (missing // len(again) + 1))[:missing])
+            again = made if self.tired else made[-2:-1] or values[-1:]  # the last item may be smaller
+            at = len(values) - (not self.tired and len(made) > 1)
+            values[at:at] = (again * (missing // len(again) + 1))[:missing]
         for table, slope, start in self.tables.values():
-            if slope * self.item + start not in table:
-                continue
-            value = table[slope * self.item + start]
-            for item in range(min(MOST_PADDING, self.plan.length)):
-                table.setdefault(slope * item + start, value)
+            if (last := slope * self.item + start) in table:
+                for item in range(min(MOST_PADDING, self.plan.length)):
+                    table.setdefault(slope * item + start, table[last])

@@ -59,6 +59,7 @@ def _count_steps(recorder: Recorder, learnt: Callable[[Any, bool], None]) -> Non
     """Optimizer steps; `learnt` is told of each optimizer's first, and whether it is the first of all."""
     depth = [0]
     stepping: weakref.WeakSet[Any] = weakref.WeakSet()
+    others: list[bool] = []  # the first of all may be no more when another steps
 
     def begun(*_: Any) -> None:
         depth[0] += 1
@@ -70,8 +71,9 @@ def _count_steps(recorder: Recorder, learnt: Callable[[Any, bool], None]) -> Non
         if depth[0] == 0:  # an optimizer may step another inside
             recorder.tallies.open.steps += 1.0
             if optimizer not in stepping:
-                learnt(optimizer, not stepping)
+                learnt(optimizer, not others)
                 stepping.add(optimizer)
+                others.append(True)
 
     optimizers.register_optimizer_step_pre_hook(begun)
     optimizers.register_optimizer_step_post_hook(stepped)

@@ -41,3 +41,9 @@ def _own(node: ast.AST) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, _FUNCTIONS):
             yield from _own(child)
+
+
+def interleaves(node: ast.AST) -> bool:
+    """Whether control leaves the loop in the middle of an item and comes back."""
+    inner = [child for child in ast.iter_child_nodes(node) if not isinstance(child, _FUNCTIONS)]
+    return any(isinstance(child, (ast.Yield, ast.YieldFrom, ast.Await)) or interleaves(child) for child in inner)

@@ -9,6 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,19 @@ class Absent:
         if _of_the_system(text) or text in self.written:
             return False
         return given_for(self.recorder.assumed, text) is not None or published_facts.data_file(text) is not None
+
+    def make_folder_of(self, file: Any) -> None:
+        """Make the folder that a file is written to, where it would be one of the program's: an empty one is not sent.
+
+        An absolute one is none of them, nor is one outside the folder that the program starts in.
+        """
+        folder = os.path.dirname(file) if isinstance(file, (str, os.PathLike)) else ""
+        text = os.fsdecode(folder)
+        if not text or os.path.isabs(text) or ".." in text.split(os.sep) or os.path.lexists(text):
+            return
+        with suppress(OSError):
+            os.makedirs(text)
+            self.recorder.assume(f"the folder {text} is there, which the program writes to", "default")
 
     def said(self, size: AbsentSize, what: str) -> None:
         """Note how large a file was taken to be; a default makes the result a guess."""

@@ -37,6 +37,7 @@ def _opening(absent: Absent, folders: Folders) -> None:
     @wraps(real)
     def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         if any(sign in mode for sign in "wax+"):
+            absent.make_folder_of(file)
             handle = real(file, mode, *args, **kwargs)
             if isinstance(file, (str, os.PathLike)):
                 absent.written.add(str(os.fspath(file)))
@@ -131,7 +132,7 @@ def _listing(absent: Absent, folders: Folders) -> None:
 
 
 def _globbing(folders: Folders, stands_in: Any, names: Any) -> None:
-    real_glob, real_path_glob = glob.glob, pathlib.Path.glob
+    real_glob, real_path_glob = glob.iglob, pathlib.Path.glob
 
     def found(folder: str, pattern: str) -> list[str]:
         last = pattern.rpartition("/")[2]
@@ -141,7 +142,7 @@ def _globbing(folders: Folders, stands_in: Any, names: Any) -> None:
         return [f"{part}/{name}" for part in below for name in folders.matching(part, last)]
 
     def globbed(pathname: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        result = real_glob(pathname, *args, **kwargs)
+        result = list(real_glob(pathname, *args, **kwargs))
         folder = os.path.dirname(str(pathname))
         while folder and any(sign in folder for sign in "*?["):
             folder = os.path.dirname(folder)

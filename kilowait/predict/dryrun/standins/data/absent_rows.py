@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kilowait.predict.dryrun.dry_program import by_the_program
 from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_TEXT
 from kilowait.predict.dryrun.standins.data.contents import prose
 from kilowait.predict.dryrun.standins.data.images import black
@@ -93,6 +94,27 @@ class AnyRow(dict):
 
     def __missing__(self, name: Any) -> Any:
         return value_of(kind_by_name(str(name)), self.number, spread(DEFAULT_TEXT, self.number), DEFAULT_IMAGE)
+
+
+class AskedNames(list):
+    """Names of columns of which none is known: one that the program's own code looks for is there, too."""
+
+    def __init__(self, kinds: dict[str, Any]) -> None:
+        super().__init__(kinds)
+        self.kinds = kinds
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        if not isinstance(name, str) or name in _MADE or not by_the_program():
+            return False
+        self.append(name)
+        self.kinds[name] = kind_by_name(name)
+        return True
+
+
+_MADE = ("input_ids", "attention_mask", "labels", "pixel_values", "input_values", "input_features")
+"""Columns that are made from others."""
 
 
 def kind_by_name(name: str) -> Any:

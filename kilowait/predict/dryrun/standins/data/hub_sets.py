@@ -9,7 +9,7 @@ from typing import Any
 
 from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_ROWS, DEFAULT_TEXT, Absent
-from kilowait.predict.dryrun.standins.data.absent_rows import AnyRow, row_of, text_length
+from kilowait.predict.dryrun.standins.data.absent_rows import AnyRow, AskedNames, row_of, text_length
 from kilowait.predict.dryrun.standins.data.folders import Folders
 from kilowait.predict.dryrun.standins.data.hub_stream import HubStream
 from kilowait.predict.dryrun.standins.data.hub_table import HubTable
@@ -119,8 +119,8 @@ def _unknown(absent: Absent, name: str, facts: Any, given: Any) -> HubTables:
         return HubTables({split: _table(split, rows, facts) for split in facts["rows"]})
 
     def any_table(count: int) -> HubTable:
-        return HubTable(count, lambda number: AnyRow(number, {"text": "", "label": 0}), ["text", "label"],
-                     {"text": "string", "label": {"classes": 2}})  # fmt: skip
+        kinds: dict[str, Any] = {"text": "string", "label": {"classes": 2}}
+        return HubTable(count, lambda number: AnyRow(number, {"text": "", "label": 0}), AskedNames(kinds), kinds)
 
     return HubTables(train=any_table(rows), validation=any_table(rows // 10), test=any_table(rows // 10))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -86,6 +87,9 @@ def _hub(module: Any, absent: Absent, published: Published) -> None:
         config = published.configuration(name)
         if config is not None:
             (folder / "config.json").write_text(json.dumps(config))
+        for file, content in pipeline_files(published, name).items():
+            (folder / file).parent.mkdir(exist_ok=True)
+            (folder / file).write_text(json.dumps(content))
         return folder
 
     @wraps(real_file)
@@ -108,6 +112,37 @@ def _hub(module: Any, absent: Absent, published: Published) -> None:
             return str(folder_of(repo_id))
 
     module.hf_hub_download, module.snapshot_download = one, all_of
+    _facts_of_models(module, published)
+
+
+def _facts_of_models(module: Any, published: Published) -> None:
+    real = module.HfApi.model_info
+
+    @wraps(real)
+    def model_info(self: Any, repo_id: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return real(self, repo_id, *args, **kwargs)
+        except Exception:
+            if published.entry(repo_id) is None:
+                raise
+        files = ["config.json", *pipeline_files(published, repo_id)]
+        siblings = [SimpleNamespace(rfilename=file) for file in files]
+        return SimpleNamespace(id=repo_id, modelId=repo_id, siblings=siblings, tags=[], sha=None, pipeline_tag=None)
+
+    module.HfApi.model_info = model_info
+    module.model_info = partial(model_info, module.HfApi())
+
+
+def pipeline_files(published: Published, name: str) -> dict[str, Any]:
+    """The files that say what the parts of a pipeline are, as they are published, by their names."""
+    entry = published.entry(name)
+    parts = {part: dict(config) for part, config in (entry[1].get("parts", {}) if entry else {}).items()}
+    index, files = {}, {}
+    for part, config in parts.items():
+        library = "diffusers" if "_class_name" in config else "transformers"
+        index[part] = [library, config.get("_class_name")]
+        files[f"{part}/{'scheduler_' if part == 'scheduler' else ''}config.json"] = config
+    return {**files, "model_index.json": index} if parts else {}
 
 
 def _safetensors(module: Any, absent: Absent) -> None:

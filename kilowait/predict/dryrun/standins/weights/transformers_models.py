@@ -43,9 +43,27 @@ def _configurations(module: Any, published: Published) -> None:
         config = published.configuration(name, kwargs.get("subfolder") or None)
         if config is None:
             return real(cls, name, **kwargs)
+        config.setdefault("architectures", _architectures(config.get("model_type"), kwargs.get("subfolder"), found[1]))
         return config, {key: value for key, value in kwargs.items() if key not in OF_THE_HUB}
 
     owner.get_config_dict = classmethod(get_config_dict)
+
+
+_KINDS = "MASKED_LM SEQ_TO_SEQ_CAUSAL_LM CAUSAL_LM IMAGE_TEXT_TO_TEXT IMAGE_CLASSIFICATION CTC SPEECH_SEQ_2_SEQ"
+"""What a model is published as, by the first of the tables of transformers that has its type."""
+
+
+def _architectures(model_type: Any, part: Any, facts: dict[str, Any]) -> list[str] | None:
+    """The class that a configuration names: programs build a model by it."""
+    auto: Any = import_module("transformers.models.auto.modeling_auto")
+    if part and model_type == "t5":
+        return ["T5EncoderModel"]
+    if part and model_type == "clip_text_model":
+        projects = part == "text_encoder_2" or "text_encoder_3" in facts.get("parts", {})
+        return ["CLIPTextModelWithProjection" if projects else "CLIPTextModel"]
+    tables = (getattr(auto, f"MODEL_FOR_{kind}_MAPPING_NAMES", {}) for kind in _KINDS.split())
+    names = [table[model_type] for table in (*tables, auto.MODEL_MAPPING_NAMES) if model_type in table]
+    return [names[0] if isinstance(names[0], str) else names[0][0]] if names else None
 
 
 def _models(module: Any, published: Published) -> None:
