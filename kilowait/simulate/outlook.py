@@ -11,9 +11,9 @@ estimate has it. The interval says nothing about jobs that others will yet submi
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri_exp
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import JobSubmitted
@@ -44,6 +44,9 @@ MOST_DRAWS = 40
 
 OUTLIVED = 0.05
 """Jobs that were to take longer than one has run, below which its prediction says nothing about its rest."""
+
+_STANDARD, _LEAST = NormalDist(), 1e-300
+"""Above this probability its quantile is exact without logarithms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,19 +151,31 @@ def quantile(share: float, predicted_s: float, run_s: float, sd: float) -> float
     """The `share` quantile of T given T > `run_s`, log T ~ N(log `predicted_s`, `sd`^2)."""
     if sd == 0:
         return max(predicted_s, run_s)
-    log_survival = float(log_ndtr(-math.log(run_s / predicted_s) / sd)) if run_s > 0 else 0.0
     if share >= 1:
         return math.inf
-    # In logarithms: a job may overrun by many deviations.
-    deviations = -float(ndtri_exp(log_survival + math.log1p(-share)))
+    beyond = math.log(run_s / predicted_s) / sd if run_s > 0 else -math.inf
+    left = _survival(beyond) * (1 - share)
+    deviations = -_STANDARD.inv_cdf(left) if _LEAST < left < 1 else _far_deviations(beyond, share)
     return max(run_s, predicted_s * math.exp(sd * deviations))
+
+
+def _survival(deviations: float) -> float:
+    """The probability of more than so many standard deviations above the mean."""
+    return math.erfc(deviations / math.sqrt(2)) / 2
+
+
+def _far_deviations(beyond: float, share: float) -> float:
+    """The same in logarithms: a job may overrun by so many deviations that no float holds the probability."""
+    from scipy.special import log_ndtr, ndtri_exp  # takes longer than all else that a submission to Slurm waits for
+
+    return -float(ndtri_exp(float(log_ndtr(-beyond)) + math.log1p(-share)))
 
 
 def has_outlived(predicted_s: float, run_s: float, sd: float) -> bool:
     """Whether a job has run longer than all but `OUTLIVED` of those with this prediction would take."""
     if sd == 0:
         return run_s >= predicted_s
-    return run_s > 0 and float(log_ndtr(-math.log(run_s / predicted_s) / sd)) < math.log(OUTLIVED)
+    return run_s > 0 and _survival(math.log(run_s / predicted_s) / sd) < OUTLIVED
 
 
 def _drawn(sd: float, rng: np.random.Generator) -> Supposed:
