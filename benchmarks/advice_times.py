@@ -1,6 +1,6 @@
 """How long people wait for advice while the service is up: `python -m benchmarks.advice_times PROGRAM`.
 
-    KILOWAIT_URL=http://127.0.0.1:8000 KILOWAIT_TOKEN=kw_... python -m benchmarks.advice_times train.py --json times.json
+    KILOWAIT_URL=http://127.0.0.1:8000 KILOWAIT_TOKEN=kw_... python -m benchmarks.advice_times train.py --json t.json
 
 Timed are `kilowait sbatch --why` from its start to its end (where Slurm's commands are), `kilowait check`, which needs
 no Slurm, and an admission review of Kubernetes in a process that waits for them. Each for a program that
