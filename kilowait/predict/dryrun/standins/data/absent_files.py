@@ -16,7 +16,7 @@ from functools import wraps
 from typing import Any
 
 from kilowait.predict.dryrun.standins.data.absent import IMAGES, TEXT, Absent
-from kilowait.predict.dryrun.standins.data.contents import TextFile, binary_of, size_in_bytes, text_of
+from kilowait.predict.dryrun.standins.data.contents import TextFile, binary_of, configuration_of, size_in_bytes, text_of
 from kilowait.predict.dryrun.standins.data.folders import Folders
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt")
@@ -45,6 +45,9 @@ def _opening(absent: Absent, folders: Folders) -> None:
         try:
             return real(file, mode, *args, **kwargs)
         except _GONE:
+            configuration = configuration_of(absent, file)
+            if configuration is not None:
+                return TextFile(configuration, file) if "b" not in mode else io.BytesIO(configuration.encode())
             if not (absent.is_data(file) or folders.is_file(file)) or _may_lack(absent, file, sys._getframe(1)):
                 raise
         return binary_of(absent, file) if "b" in mode else TextFile(text_of(absent, file), file)

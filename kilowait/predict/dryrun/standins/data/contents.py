@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import count, cycle, islice
 from typing import Any
 
+from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.data.absent import (
     DEFAULT_BYTES,
     DEFAULT_ROWS,
@@ -108,6 +109,17 @@ def text_of(absent: Absent, path: Any) -> str:
     lines = [LETTERS[:-2]] + [prose(80, place) for place in range(97)]
     block = "\n".join(lines) + "\n"
     return (block * (length // len(block) + 1))[:length]
+
+
+def configuration_of(absent: Absent, path: Any) -> str | None:
+    """The config.json of a model whose folder is not there, by the folder's name; says which model it was taken for."""
+    folder, name = os.path.split(str(path))
+    found = published_facts.model(folder) if name == "config.json" and not os.path.isdir(folder) else None
+    if found is None or "config" not in found[1]:
+        return None
+    known, facts = found
+    absent.recorder.assume(f"{absent.shown(known)} is a {facts['config'].get('model_type', 'model')}", "modelled")
+    return json.dumps(facts["config"])
 
 
 def _bytes(size: AbsentSize, default: int) -> int:

@@ -77,7 +77,10 @@ class Published:
         except ImportError:
             return False
         names = [f"{subfolder}/{file}" if subfolder else file for file in files.split()]
-        return any(isinstance(look(str(name), file), str) for file in names)
+        try:
+            return any(isinstance(look(str(name), file), str) for file in names)
+        except ValueError:  # no name that the hub would take: a folder's
+            return False
 
     def configuration(self, name: Any, part: str | None = None) -> dict[str, Any] | None:
         """The configuration of a model, or of a part of a pipeline; says so."""
