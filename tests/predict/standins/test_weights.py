@@ -71,6 +71,8 @@ def test_a_folder_that_is_not_there_is_the_model_of_its_name_and_that_is_said(ru
     text = (
         "import json, torch, transformers\nnet = transformers.AutoModelForCausalLM.from_pretrained('/models/GPT2/')\n"
         f"assert sum(p.numel() for p in net.parameters()) == {PUBLISHED['gpt2'][1]}\n"
+        "import os, pathlib\nassert os.path.isdir('/models/GPT2') and pathlib.Path('/models/GPT2/').is_dir()\n"
+        "assert not os.path.isdir('gpt2') and not os.path.isdir('/models/mine')\n"
         "with open('/models/models--meta-llama--Llama-2-7b-hf/config.json') as file:\n"
         "    assert json.load(file)['num_hidden_layers'] == 32\ntorch.randn(2, device='cuda') + 1\n"
     )

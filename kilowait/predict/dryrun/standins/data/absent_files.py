@@ -16,7 +16,14 @@ from functools import wraps
 from typing import Any
 
 from kilowait.predict.dryrun.standins.data.absent import IMAGES, TEXT, Absent
-from kilowait.predict.dryrun.standins.data.contents import TextFile, binary_of, configuration_of, size_in_bytes, text_of
+from kilowait.predict.dryrun.standins.data.contents import (
+    TextFile,
+    binary_of,
+    configuration_of,
+    is_model_folder,
+    size_in_bytes,
+    text_of,
+)
 from kilowait.predict.dryrun.standins.data.folders import Folders
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt")
@@ -69,7 +76,7 @@ def _asking(absent: Absent, folders: Folders) -> None:
         return wraps(real)(lambda path, *args, **kwargs: real(path, *args, **kwargs) or also(path))
 
     def folder(path: Any) -> bool:
-        return isinstance(path, (str, os.PathLike)) and folders.is_folder(path)
+        return isinstance(path, (str, os.PathLike)) and (folders.is_folder(path) or is_model_folder(path))
 
     for owner in (os.path, pathlib.Path):
         names = ("exists", "isfile", "isdir") if owner is os.path else ("exists", "is_file", "is_dir")

@@ -28,7 +28,7 @@ MOST_ROWS = 200_000
 LETTERS = "etaoinsrhldcumfpgwybvkxjqzETAOINSRHLDCUMFPGWYBVKXJQZ.,;:!?'-&$3\n "
 WORDS_IN_A_LINE = 12
 VOCABULARY = 10_000
-_open, _listdir = open, os.listdir  # the program finds others
+_open, _listdir, _isdir = open, os.listdir, os.path.isdir  # the program finds others
 
 
 def vocabulary_of(size: int, path: Any) -> list[str]:
@@ -111,10 +111,15 @@ def text_of(absent: Absent, path: Any) -> str:
     return (block * (length // len(block) + 1))[:length]
 
 
+def is_model_folder(path: Any) -> bool:
+    """Whether a path from the root names a published model; a relative one may be a name of the hub."""
+    return os.path.isabs(path) and published_facts.model(os.fspath(path)) is not None
+
+
 def configuration_of(absent: Absent, path: Any) -> str | None:
     """The config.json of a model whose folder is not there, by the folder's name; says which model it was taken for."""
     folder, name = os.path.split(str(path))
-    found = published_facts.model(folder) if name == "config.json" and not os.path.isdir(folder) else None
+    found = published_facts.model(folder) if name == "config.json" and not _isdir(folder) else None
     if found is None or "config" not in found[1]:
         return None
     known, facts = found

@@ -9,6 +9,7 @@ from typing import Any
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.standins import published_facts
 
+_isdir = os.path.isdir  # the program finds another, for which folders are there that are not
 OF_THE_HUB = frozenset(
     [
         "cache_dir",
@@ -70,7 +71,7 @@ class Published:
     def is_here(self, name: Any, subfolder: Any, files: str) -> bool:
         """Whether one of these files of a model lies in a folder of that name, or in the local cache."""
         folder = os.path.join(str(name), str(subfolder or ""))
-        if os.path.isdir(folder):
+        if _isdir(folder):
             return True
         try:
             look = import_module("huggingface_hub").try_to_load_from_cache
