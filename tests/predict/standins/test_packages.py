@@ -53,6 +53,22 @@ def test_a_progress_bar_is_as_long_as_what_it_goes_over(runner: DryRunner, loop:
     assert (found.completeness, found.steps) == (Completeness.WHOLE, 300)
 
 
+def test_mpi4py_is_rank_0_of_the_world_that_was_launched(runner: DryRunner) -> None:
+    text = (
+        f"{NET}from mpi4py import MPI\nworld = MPI.COMM_WORLD\nassert (world.Get_rank(), world.rank, world.Get_size()) == (0, 0, 4)\n"
+        "assert world.bcast('host', root=0) == 'host' and world.gather(1) == [1] * 4 and world.allreduce(2, op=MPI.MAX) == 2\n"
+        "assert world.allreduce(2) == world.allreduce(2, op=MPI.SUM) == 8\n"
+        f"world.Barrier()\nfor _ in range(5 * world.size):\n    {STEP}"
+    )
+    environment = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "0"}
+    program = DryProgram(
+        files={"job.py": text.encode()}, entrypoint="job.py", content_hash="1", environment=environment
+    )
+    found = runner.run_program(program)
+    assert (found.reason, found.completeness, found.steps) == ("", Completeness.WHOLE, 20)
+    assert any("mpi4py is missing: rank 0 of 4" in line for line in found.assumptions)
+
+
 def test_another_missing_package_is_said_by_its_name(runner: DryRunner) -> None:
     found = run(runner, "import torch\nimport a_package_of_nobody\n")
     assert found.completeness == Completeness.FAILED

@@ -67,6 +67,21 @@ def test_a_tokenizer_has_its_vocabulary_and_makes_batches(runner: DryRunner) -> 
     assert run(runner, text).reason == ""
 
 
+def test_a_folder_that_is_not_there_is_the_model_of_its_name_and_that_is_said(runner: DryRunner) -> None:
+    text = (
+        "import json, torch, transformers\nnet = transformers.AutoModelForCausalLM.from_pretrained('/models/GPT2/')\n"
+        f"assert sum(p.numel() for p in net.parameters()) == {PUBLISHED['gpt2'][1]}\n"
+        "import os, pathlib\nassert os.path.isdir('/models/GPT2') and pathlib.Path('/models/GPT2/').is_dir()\n"
+        "assert not os.path.isdir('gpt2') and not os.path.isdir('/models/mine')\n"
+        "with open('/models/models--meta-llama--Llama-2-7b-hf/config.json') as file:\n"
+        "    assert json.load(file)['num_hidden_layers'] == 32\ntorch.randn(2, device='cuda') + 1\n"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.reason, set(found.assumed_how)) == (Completeness.WHOLE, "", {"modelled"})
+    assert "/models/GPT2/, by its name taken to be gpt2, is a gpt2" in found.assumptions[0]
+    assert "meta-llama/Llama-2-7b-hf, is a llama" in found.assumptions[1]
+
+
 def test_an_unknown_model_is_said_to_be_missing(runner: DryRunner) -> None:
     found = run(runner, "from transformers import AutoModel\nAutoModel.from_pretrained('nobody/has-this-model')\n")
     assert found.completeness == Completeness.FAILED

@@ -92,7 +92,25 @@ def data_folder(path: str) -> bool:
 
 
 def model(name: str) -> tuple[str, dict[str, Any]] | None:
-    """The configuration of a model of the Hugging Face hub."""
+    """The configuration of a model of the Hugging Face hub; of a folder or copy that has a model's name, that model's.
+
+    The name that comes with it says which one it was taken to be, and that is then not as sure as the catalogue.
+    """
     models, aliases = _file("models.json")["models"], _file("models.json")["aliases"]
     known = name if name in models else aliases.get(name)
-    return None if known is None else (str(known), models[str(known)])
+    if known is not None:
+        return str(known), models[str(known)]
+    like = _models_by_last_name().get(_last_name(name))
+    return None if like is None else (f"{name}, by its name taken to be {like},", {**models[like], "checked": False})
+
+
+def _last_name(name: str) -> str:
+    """What a model is called in a folder, in the hub and in its cache alike."""
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2].rpartition("--")[2].lower()
+
+
+@cache
+def _models_by_last_name() -> dict[str, str]:
+    contents = _file("models.json")
+    aliases = {_last_name(alias): str(known) for alias, known in contents["aliases"].items()}
+    return {**aliases, **{_last_name(known): known for known in reversed(contents["models"])}}

@@ -16,7 +16,14 @@ from functools import wraps
 from typing import Any
 
 from kilowait.predict.dryrun.standins.data.absent import IMAGES, TEXT, Absent
-from kilowait.predict.dryrun.standins.data.contents import TextFile, binary_of, size_in_bytes, text_of
+from kilowait.predict.dryrun.standins.data.contents import (
+    TextFile,
+    binary_of,
+    configuration_of,
+    is_model_folder,
+    size_in_bytes,
+    text_of,
+)
 from kilowait.predict.dryrun.standins.data.folders import Folders
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt")
@@ -45,6 +52,9 @@ def _opening(absent: Absent, folders: Folders) -> None:
         try:
             return real(file, mode, *args, **kwargs)
         except _GONE:
+            configuration = configuration_of(absent, file)
+            if configuration is not None:
+                return TextFile(configuration, file) if "b" not in mode else io.BytesIO(configuration.encode())
             if not (absent.is_data(file) or folders.is_file(file)) or _may_lack(absent, file, sys._getframe(1)):
                 raise
         return binary_of(absent, file) if "b" in mode else TextFile(text_of(absent, file), file)
@@ -66,7 +76,7 @@ def _asking(absent: Absent, folders: Folders) -> None:
         return wraps(real)(lambda path, *args, **kwargs: real(path, *args, **kwargs) or also(path))
 
     def folder(path: Any) -> bool:
-        return isinstance(path, (str, os.PathLike)) and folders.is_folder(path)
+        return isinstance(path, (str, os.PathLike)) and (folders.is_folder(path) or is_model_folder(path))
 
     for owner in (os.path, pathlib.Path):
         names = ("exists", "isfile", "isdir") if owner is os.path else ("exists", "is_file", "is_dir")

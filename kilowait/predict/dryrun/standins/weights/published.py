@@ -9,6 +9,7 @@ from typing import Any
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.standins import published_facts
 
+_isdir = os.path.isdir  # the program finds another, for which folders are there that are not
 OF_THE_HUB = frozenset(
     [
         "cache_dir",
@@ -70,14 +71,17 @@ class Published:
     def is_here(self, name: Any, subfolder: Any, files: str) -> bool:
         """Whether one of these files of a model lies in a folder of that name, or in the local cache."""
         folder = os.path.join(str(name), str(subfolder or ""))
-        if os.path.isdir(folder):
+        if _isdir(folder):
             return True
         try:
             look = import_module("huggingface_hub").try_to_load_from_cache
         except ImportError:
             return False
         names = [f"{subfolder}/{file}" if subfolder else file for file in files.split()]
-        return any(isinstance(look(str(name), file), str) for file in names)
+        try:
+            return any(isinstance(look(str(name), file), str) for file in names)
+        except ValueError:  # no name that the hub would take: a folder's
+            return False
 
     def configuration(self, name: Any, part: str | None = None) -> dict[str, Any] | None:
         """The configuration of a model, or of a part of a pipeline; says so."""
