@@ -1,7 +1,7 @@
-// The page of jobs: the newest first, of any state, by state, name, label and owner.
+// The page of jobs: the newest first, of any state, by state, name, label and owner; a job array is one row.
 import { ask, at, fill, had, live, off, presses, put, span } from "./shared.js";
 
-const PAGE = 50;
+const PAGE = 50, AT_ONCE = 1000;
 const form = document.getElementById("search");
 let shown = PAGE;
 for (const [name, text] of new URLSearchParams(location.search)) if (form.elements[name]) form.elements[name].value = text;
@@ -13,13 +13,30 @@ function chosen() {
 async function jobs() {
   const found = [];
   let after = "";
+  const alone = form.elements.array.value.trim() ? [] : [["alone", "true"]];
   while (after !== null && found.length < shown) {
-    const limit = Math.min(PAGE, shown - found.length);
-    const page = await ask(`/v1/jobs?${new URLSearchParams([...chosen(), ["newest", "true"], ["limit", limit], ["after", after]])}`);
+    const limit = Math.min(AT_ONCE, shown - found.length);
+    const query = new URLSearchParams([...chosen(), ...alone, ["newest", "true"], ["limit", limit], ["after", after]]);
+    const page = await ask(`/v1/jobs?${query}`);
     found.push(...page.jobs);
     after = page.next;
   }
   return [found, after !== null];
+}
+
+/** The job arrays that have such tasks; none where the tasks of one are looked at. */
+async function arrays() {
+  if (form.elements.array.value.trim()) return [];
+  return (await ask(`/v1/arrays?${new URLSearchParams([...chosen(), ["newest", "true"], ["limit", PAGE]])}`)).arrays;
+}
+
+function arrayRow(array) {
+  const states = Object.entries(array.states).map(([state, count]) => `${count.toLocaleString()} ${state}`).join(", ");
+  const active = (array.states.waiting ?? 0) + (array.states.running ?? 0);
+  const tasks = array.at_once ? { text: array.tasks, small: `${array.at_once} at once` } : array.tasks;
+  return { key: array.array_id, cells: [{ text: array.array_id, link: `/jobs?array=${encodeURIComponent(array.array_id)}` },
+    array.name || array.entrypoint, array.owner, tasks, states, at(array.submitted_s),
+    active ? { text: "Cancel", press: "cancel", label: `Cancel what waits or runs of ${array.array_id}` } : ""] };
 }
 
 function row(job) {
@@ -55,8 +72,18 @@ presses("jobs", {
   },
 });
 
+presses("arrays", {
+  cancel: async (id) => {
+    if (!confirm(`Cancel what waits or runs of ${id}?`)) return;
+    await ask("/v1/jobs:cancel", { array: id }).catch((error) => put("note", error.message));
+    await show().catch((error) => put("note", error.message));
+  },
+});
+
 async function show() {
-  const [found, more] = await jobs();
+  const [[found, more], some] = await Promise.all([jobs(), arrays()]);
+  document.getElementById("array-section").hidden = some.length === 0;
+  fill("arrays", some.map(arrayRow));
   fill("jobs", found.map(row));
   put("count", `${found.length}${more ? ", there are more" : ""}`);
   put("note", "");

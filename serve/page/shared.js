@@ -147,7 +147,7 @@ function putCell(element, cell) {
     if (given.label) button.setAttribute("aria-label", given.label);
     inside.push(button);
   } else inside.push(given.text);
-  if (given.small) inside.push(make("small", given.small));
+  if (given.small) inside.push(" ", make("small", given.small));
   const holder = make("span");
   holder.append(...inside);
   element.replaceChildren(...(given.link ? inside : [holder]));

@@ -318,6 +318,7 @@ def test_the_page_of_jobs_finds_them_cancels_them_and_saves_what_they_kept(run, 
             assert names == ["page-slow", "page-done"]  # the newest first, and no other
             tab.driver.find_element("css selector", "#search [name=label]").send_keys("team=web\n")
             world.until(lambda: "page-slow" not in tab.text)
+            ends_an_array(world, tab)
             tab.open(page(world, "/jobs?name=page-slow"))
             tab.press("Cancel")
             tab.driver.switch_to.alert.accept()
@@ -335,6 +336,20 @@ def test_the_page_of_jobs_finds_them_cancels_them_and_saves_what_they_kept(run, 
             assert tab.complaints() == []
     finally:
         run("cancel", runs)
+
+
+def ends_an_array(world, tab):
+    """An array is one row; its tasks are looked at by its id, and all that wait or run end by one button."""
+    answer = world.call("POST", "/v1/arrays", json={"source": SLOW, "tasks": "0-2%1", "name": "page-sweep"})
+    array = answer.json()["array_id"]
+    tab.open(page(world, f"/jobs?array={array}"))
+    world.until(lambda: tab.count("#jobs tbody tr") == 3)
+    tab.open(page(world, "/jobs?name=page-sweep"))
+    tab.shows("0-2 1 at once")
+    assert (tab.count("#arrays tbody tr"), tab.count("#jobs tbody tr")) == (1, 0)
+    tab.press("Cancel")
+    tab.driver.switch_to.alert.accept()
+    tab.shows("3 cancelled")
 
 
 def submits_a_job(world, tab):
