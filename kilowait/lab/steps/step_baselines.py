@@ -51,35 +51,40 @@ def neuralpower(steps: StepWorks, train: Mask, tested: Mask) -> FloatArray:
     One polynomial a class of layers and a type, without negative terms; a type with few labels has that of all types,
     whose FLOPs and bytes are counted in seconds of the sheet.
     """
+    terms = _terms(steps)
     found = np.full(int(tested.sum()), np.nan)
-    asked = steps.type[tested]
-    for t in range(len(steps.sheets)):
-        own = train & (steps.type == t)
-        if (asked == t).any():
-            found[asked == t] = _polynomial(steps, own if own.sum() >= ENOUGH else train, tested & (steps.type == t))
+    few = [t for t in range(len(steps.sheets)) if (train & (steps.type == t)).sum() < ENOUGH]
+    for t in set(range(len(steps.sheets))) - set(few):
+        rows = steps.type == t
+        found[rows[tested]] = _polynomial(terms, steps.seconds, train & rows, tested & rows)
+    others = np.isin(steps.type, few)
+    if (others & tested).any():
+        found[others[tested]] = _polynomial(terms, steps.seconds, train, tested & others)
     return found
 
 
-def _polynomial(steps: StepWorks, train: Mask, tested: Mask) -> FloatArray:
-    """Non-negative least squares of relative errors."""
-    rows, asked = _terms(steps, train), _terms(steps, tested)
-    scaled = rows / steps.seconds[train][:, None]
-    size = np.maximum(scaled.max(0), 1e-30)
-    weights, _ = nnls(scaled / size, np.ones(len(scaled)), maxiter=20 * scaled.shape[1])
-    return np.asarray(np.maximum(asked / size @ weights, 1e-9))
+def _polynomial(terms: FloatArray, seconds: FloatArray, train: Mask, tested: Mask) -> FloatArray:
+    """Non-negative least squares of relative errors on terms (N, terms)."""
+    if not tested.any():
+        return np.zeros(0)
+    scaled = terms[train] / seconds[train][:, None]
+    size = np.maximum(np.sqrt((scaled**2).sum(0)), 1e-30)
+    gram, target = (scaled / size).T @ (scaled / size), (scaled / size).sum(0)
+    factor = np.linalg.cholesky(gram + 1e-9 * np.eye(len(gram)))  # the same least squares, of as many rows as columns
+    weights, _ = nnls(factor.T, np.linalg.solve(factor, target), maxiter=50 * len(gram))
+    return np.asarray(np.maximum(terms[tested] / size @ weights, 1e-9))
 
 
-def _terms(steps: StepWorks, rows: Mask) -> FloatArray:
-    """Sums of the polynomial's terms (M, terms) of labels, a set a class of layers."""
+def _terms(steps: StepWorks) -> FloatArray:
+    """Sums of the polynomial's terms (N, terms) of all labels, a set a class of layers."""
     columns, (m, n, k) = steps.load.columns, steps.sides.T
     plain = np.stack([np.ones(len(m)), m, n, k, m * n, n * k, m * k], axis=1)
     kind = steps.launched[:, None] * (steps.layer[:, None] == np.arange(len(LAYERS)))
-    sizes = np.concatenate([steps.summed(kind[:, i : i + 1] * plain) for i in range(len(LAYERS))], axis=1)
-    found = [sizes[steps.program[rows]]]
+    found = [steps.summed(kind[:, i : i + 1] * plain)[steps.program] for i in range(len(LAYERS))]
     for amount, seconds in ((columns.flops, 1 / steps.rates), (columns.bytes_moved, 1 / steps.bandwidths[None, :])):
         work_seconds = amount[:, None] * seconds
-        by_layer = np.stack([steps.summed(kind[:, i : i + 1] * work_seconds) for i in range(len(LAYERS))], axis=2)
-        found.append(by_layer[steps.program[rows], steps.type[rows]])
+        by_layer = [steps.summed(kind[:, i : i + 1] * work_seconds) for i in range(len(LAYERS))]
+        found.append(np.stack([one[steps.program, steps.type] for one in by_layer], axis=1))
     return np.concatenate(found, axis=1)
 
 
