@@ -22,7 +22,7 @@ from ray.serve import Application
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
 from kilowait.core.private_files import private_folder
-from kilowait.history.key_file import read_key
+from kilowait.history.secrecy.key_file import read_key
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.live.notifying.notice_settings import NoticeSettings

@@ -29,6 +29,8 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add("--name", metavar="NAME", help="what it is called in lists (default: its entrypoint)")
     add("--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
     add("--env", type=pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
+    given = "a secret of yours that it sees as a variable (kilowait secret set NAME); repeatable"
+    add("--secret", action="append", metavar="NAME", help=given)
     says = "how a line of it says how far it is, where that is not seen: 'done {step} of {total}', * for what changes"
     add("--progress-pattern", type=_template, metavar="TEXT", help=says)
     add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
@@ -62,6 +64,7 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         outputs=args.output,
         force=args.force or None,
         software=args.software,
+        secrets=args.secret,
         max_attempts=args.max_attempts,
     )
 

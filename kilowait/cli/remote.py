@@ -17,6 +17,7 @@ from kilowait.cli.array_jobs.task_names import PREFIX, is_whole_array, job_named
 from kilowait.cli.job_options import add_job, asked, pair
 from kilowait.cli.of_service.model_commands import add_model
 from kilowait.cli.of_service.notify_commands import add_notify
+from kilowait.cli.of_service.secret_commands import add_secret
 from kilowait.cli.of_service.speaking import add_command, shown
 from kilowait.cli.of_service.token_commands import add_token
 from kilowait.client import array_text, service_text
@@ -89,6 +90,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_token(commands)
     add_model(commands)
     add_notify(commands)
+    add_secret(commands)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

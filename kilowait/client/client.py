@@ -167,6 +167,18 @@ class Client(HttpAsking):
         """Take the model in force off; operators only."""
         return self.ask("POST", "/v1/models/rollback", json={"reason": reason})
 
+    def set_secret(self, name: str, value: str) -> None:
+        """Keep a secret of one's own, in the place of an earlier value."""
+        self.send("PUT", f"/v1/secrets/{part(name)}", json={"value": value})
+
+    def secrets(self) -> Json:
+        """The names of one's secrets."""
+        return self.ask("GET", "/v1/secrets")["secrets"]
+
+    def remove_secret(self, name: str) -> None:
+        """Forget a secret of one's own."""
+        self.send("DELETE", f"/v1/secrets/{part(name)}")
+
     def notify(self, asked: Json) -> Json:
         """Be told of one's own jobs: `kind`, `target`, `events`, `name`."""
         return self.ask("POST", "/v1/notices", again=False, json=asked)

@@ -31,7 +31,9 @@ class Program(Struct, frozen=True, kw_only=True):
 
     `environment` is all that it sees besides a minimal set of variables. It is ended after `timeout_s` seconds, None
     for never. `software` is the environment of the operator's that was chosen, and `python` its interpreter. `outputs`
-    are the files and folders that are kept of what it leaves in its folder.
+    are the files and folders that are kept of what it leaves in its folder. `secrets` are the names of the owner's
+    secrets that it sees as variables. Where the history keeps it, `sealed` is its environment, encrypted, and `digest`
+    tells whether two are the same.
     """
 
     files: Mapping[str, str]
@@ -42,6 +44,9 @@ class Program(Struct, frozen=True, kw_only=True):
     software: str = ""
     python: str = ""
     outputs: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    sealed: str = ""
+    digest: str = ""
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -132,7 +137,8 @@ def checked(request: Request) -> str:
     _check_program(program)
     try:
         encoded = _asked(request)
-        if msgspec.json.decode(encoded, type=Request) != msgspec.structs.replace(request, dry_run=""):
+        bare = msgspec.structs.replace(request, dry_run="", program=msgspec.structs.replace(program, sealed=""))
+        if msgspec.json.decode(encoded, type=Request) != bare:
             raise InputError("the request does not read back as it was written: is a number infinite or not a number?")
     except (UnicodeEncodeError, msgspec.ValidationError) as error:
         raise InputError(f"the request cannot be kept: {error}") from error
@@ -147,8 +153,10 @@ def _asked(request: Request) -> bytes:
     """What two requests by one key must agree in, as the first release wrote it where nothing newer is asked for."""
     fields = msgspec.to_builtins(request)
     del fields["dry_run"], fields["job"]["array"]  # a task is never asked for by itself
-    if not request.program.outputs:
-        del fields["program"]["outputs"]
+    for name in ("outputs", "secrets", "digest"):
+        if not fields["program"][name]:
+            del fields["program"][name]
+    del fields["program"]["sealed"]  # which is another each time
     for prediction in fields["predictions"].values():
         for name in NEWER:
             if not prediction[name]:

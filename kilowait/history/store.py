@@ -183,8 +183,7 @@ class Store:
 
     def program(self, job_id: str) -> Program:
         """What a job runs; raises StoreError where there is no such job."""
-        row = self.job(job_id)
-        if row is None:
+        if (row := self.job(job_id)) is None:
             raise StoreError(f"{self.name}: no job {job_id}")
         return whole_program(self._rows, row)
 

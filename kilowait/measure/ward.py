@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from kilowait.measure.confinement import Confined, Confinement
+from kilowait.measure.hidden_values import HiddenValues
 from kilowait.measure.joblog import JobLog
 from kilowait.measure.launcher import (
     FAILURE_CHARACTERS,
@@ -48,6 +49,7 @@ class WardOrder(Struct, frozen=True, kw_only=True):
 
     `grace_s` is how long it may take to end after it was asked to; `log_bytes` bounds what is kept in `log_folder`.
     How far the command is, as it says so itself, is kept in `steps_file` ("": nowhere), read by `steps_template`.
+    `hidden` are values that do not stand in its log.
     """
 
     command: tuple[str, ...]
@@ -60,6 +62,7 @@ class WardOrder(Struct, frozen=True, kw_only=True):
     confinement: Confinement | None = None
     steps_file: str = ""
     steps_template: str = ""
+    hidden: tuple[str, ...] = ()
 
 
 class _Watch:
@@ -70,6 +73,7 @@ class _Watch:
     ) -> None:
         self.order, self.confined, self.pid, self.output, self.runner = order, confined, pid, output, runner
         self.log, self.tail = JobLog(Path(order.log_folder), order.log_bytes), b""
+        self.hidden = HiddenValues(order.hidden)
         self.forked_s, self.steps = forked_s, None
         if order.steps_file:
             self.steps = StepFile(Path(order.steps_file), order.steps_template, time.time())
@@ -100,10 +104,11 @@ class _Watch:
     def drain(self) -> bool:
         """Keep what the job wrote; False at the end."""
         chunk = os.read(self.output, 65536)
-        self.log.write(chunk)
+        shown = self.hidden.passed(chunk)
+        self.log.write(shown)
         if self.steps is not None:
             self.steps.write(chunk, time.perf_counter() - self.forked_s)
-        self.tail = (self.tail + chunk)[-TAIL_BYTES:]
+        self.tail = (self.tail + shown)[-TAIL_BYTES:]
         return bool(chunk)
 
     def _obey(self) -> None:

@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter
 
 from kilowait.history import notices
-from kilowait.history.sealing import opened, sealed
+from kilowait.history.secrecy.sealing import opened, sealed
 from kilowait.history.tokens import Identity, Role
 from kilowait.live.notifying.mailing import checked_address
 from kilowait.live.notifying.messages import JobNotice

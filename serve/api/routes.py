@@ -24,7 +24,18 @@ from ..wire import schemas
 from ..wire.batch_schemas import Batch, BatchAnswers
 from ..wire.problems import MEDIA_TYPE, BodyLimit, Refusal, install
 from ..wire.why_schemas import IfOn, WhatIf, Why
-from . import array_routes, batches, job_lists, kept_outputs, learned_models, notice_routes, operating, pages, pictures
+from . import (
+    array_routes,
+    batches,
+    job_lists,
+    kept_outputs,
+    learned_models,
+    notice_routes,
+    operating,
+    pages,
+    pictures,
+    secret_routes,
+)
 from .access import At, Reader, Submitter
 from .large_bodies import LargeBodies
 from .own_jobs import own, view
@@ -59,6 +70,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
         job_lists.router,
         array_routes.router,
         notice_routes.router,
+        secret_routes.router,
         kept_outputs.router,
         operating.router,
         operating.plain,

@@ -21,6 +21,8 @@ from kilowait.core.submission import Request
 from kilowait.core.units import DAY_S, WHOLE
 from kilowait.history.bases import Base
 from kilowait.history.queries import decoded
+from kilowait.history.secrecy.sealed_programs import with_sealed
+from kilowait.history.secrecy.secret_store import check_secrets
 from kilowait.history.store import Store
 from kilowait.history.tokens import Identity
 from kilowait.isolation.modes import IsolationSettings
@@ -99,8 +101,7 @@ class Desk:
         self._identities: dict[str, tuple[float, Identity | None]] = {}
         self._outlooks = Outlooks(self._foresee)
         self._power: tuple[float, dict[str, schemas.Figure]] = (-POWER_S, {})
-        self._errors_s = -ERRORS_S
-        self._errors: tuple[int, Errors] = (-1, Errors())
+        self._errors_s, self._errors = -ERRORS_S, (-1, Errors())
 
     async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
         """Ask the history, in a thread: it holds whatever anybody was answered, and the scheduler is not disturbed."""
@@ -109,6 +110,11 @@ class Desk:
                 self.settings = (await self.scheduler.status.remote())["settings"]
                 self._store = await asyncio.to_thread(Store, self.settings.url)
         return await asyncio.to_thread(question, self._store, *arguments)
+
+    @property
+    def key_file(self) -> str:
+        """Where the key for secrets is, "" for none, once something was asked."""
+        return "" if self.settings is None else self.settings.secrets_key_file
 
     async def identity(self, token: str) -> Identity | None:
         """Whose token this is; an answer is believed for IDENTITY_S."""
@@ -211,11 +217,14 @@ class Desk:
         program = program_of(asked) if asked.archive is None else await asyncio.to_thread(program_of, asked)
         python = python_of(self._software, asked.software)
         program = msgspec.structs.replace(program, software=asked.software or "", python=python)
+        if program.secrets and not only_asking:
+            await self.ask(check_secrets, owner, program.secrets)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
         source, asks, notes = await self.readings.of(program, owner, asked.gpus, types)
         predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner, program.python)
         if told and not asked.force and not only_asking:
             refuse_what_fits_nowhere(told.memory_needs, asks.gpu_types, await self._types())
+        program = with_sealed(program, self.key_file, owner)
         request = request_of(asked, program, source, asks, predictions, owner=owner, key=key, told=told)
         return request, asks, [*notes, *warnings_of(request, told)], base or source
 
@@ -276,12 +285,9 @@ class Desk:
     async def if_submitted(self, request: Request) -> tuple[dict[str | None, Expected | str], Errors]:
         """What a job would get now, by type and left to the policy (None)."""
         mirror, errors = await self.mirror(), await self.errors()
-        job = replace(request.job, job_id="what-if")
-        state = mirror.cluster.copy()
-        answers = await asyncio.to_thread(
-            what_if, state, await self._policy(), time.time(), job, request.predictions, errors, mirror.seq
-        )
-        return answers, errors
+        job, state, policy = replace(request.job, job_id="what-if"), mirror.cluster.copy(), await self._policy()
+        asked = state, policy, time.time(), job, request.predictions, errors, mirror.seq
+        return await asyncio.to_thread(what_if, *asked), errors
 
     async def _policy(self) -> Policy:
         """What the scheduler does now; a price that steers itself stays where it is."""

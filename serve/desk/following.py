@@ -117,6 +117,6 @@ class Following:
         return {}, f"the predictor failed {TRIES} times", ""
 
     async def _read(self, job_id: str, job: Job, owner: str) -> tuple[JobSource, str]:
-        program = await self._desk.ask(questions.program, job_id)
+        program = await self._desk.ask(questions.program, job_id, self._desk.key_file, owner)
         source, *_ = await self._desk.readings.of(program, owner, job.gpus)
         return source, program.python

@@ -67,6 +67,7 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         dry_run=row["submitted"].dry_run,
         array=None if job.array is None else job.array.array_id,
         task=None if job.array is None else job.array.task,
+        secrets=list(program.secrets),
     )
 
 

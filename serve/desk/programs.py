@@ -50,6 +50,7 @@ def program_of(asked: schemas.SubmissionBody) -> Program:
         environment=asked.environment,
         timeout_s=asked.timeout_s,
         outputs=tuple(asked.outputs),
+        secrets=tuple(dict.fromkeys(asked.secrets)),
     )
 
 

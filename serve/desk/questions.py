@@ -4,12 +4,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from kilowait.cluster.events import JobSubmitted
 from kilowait.core.submission import Program
 from kilowait.history import queries, tokens
 from kilowait.history.job_arrays import array_rows, make_tables
 from kilowait.history.job_filter import JobFilter
 from kilowait.history.queries import RawEvent, energy_totals, events_after, history, predictions_of, submissions
+from kilowait.history.secrecy.sealed_programs import environment_of
 from kilowait.history.store import Store
 
 Row = Mapping[str, Any]
@@ -46,9 +49,10 @@ def arrays(store: Store, chosen: JobFilter, after: str, limit: int, newest: bool
     return array_rows(store, chosen, after=after, limit=limit, newest=newest)
 
 
-def program(store: Store, job_id: str) -> Program:
-    """What a job runs."""
-    return store.program(job_id)
+def program(store: Store, job_id: str, key_file: str, owner: str) -> Program:
+    """What a job runs, with its variables but without its secrets; raises InputError as `environment_of`."""
+    found = store.program(job_id)
+    return msgspec.structs.replace(found, environment=environment_of(found, key_file, owner))
 
 
 def job(store: Store, job_id: str) -> Row | None:

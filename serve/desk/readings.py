@@ -55,7 +55,7 @@ class Readings:
             files=program.files,
             entrypoint=program.entrypoint,
             arguments=program.arguments,
-            environment=shown(program.environment),
+            environment=shown(program.environment) | dict.fromkeys(program.secrets),
             gpus=gpus,
             gpu_types=gpu_types,
         )

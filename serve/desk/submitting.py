@@ -101,7 +101,7 @@ def request_of(
 def same(row: Mapping[str, Any], request: Request) -> bool:
     """Whether an earlier job asked for the same, predictions aside: every field counts."""
     before: Job = replace(row["submitted"].job, job_id=request.job.job_id, submit_s=request.job.submit_s)
-    program = msgspec.json.decode(row["program"], type=Program)
+    program = msgspec.structs.replace(msgspec.json.decode(row["program"], type=Program), sealed=request.program.sealed)
     labels = msgspec.json.decode(row["labels"], type=dict[str, str])
     retry = msgspec.json.decode(row["retry"], type=Retry)
     return (before, program, labels, retry) == (request.job, request.program, request.labels, request.retry)

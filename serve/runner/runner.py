@@ -34,6 +34,7 @@ from kilowait.measure.silent_ward import end_tree, silenced
 from kilowait.measure.step_clock import StepRecord, read_steps
 from kilowait.measure.step_lines import PATTERN_VARIABLE
 from kilowait.measure.ward import WardOrder
+from kilowait.program.environment import is_secret
 
 from .confine import confine
 
@@ -177,6 +178,7 @@ class Runner:
             grace_s=self._grace_s,
             confinement=confinement,
             steps_file=str(self._folder / STEPS),
+            hidden=hidden_of(program),
             steps_template=program.environment.get(PATTERN_VARIABLE, ""),
         )
 
@@ -223,6 +225,12 @@ class Runner:
         first, _ = read_log(folder, 0, 0)
         begin, data = read_log(folder, max(first, first + written_bytes - KEPT_LOG_BYTES), KEPT_LOG_BYTES)
         return Log(rank=self._rank, first_byte=begin, data=data)
+
+
+def hidden_of(program: Program) -> tuple[str, ...]:
+    """Values that do not stand in the log: those of secrets, and of variables that hold one by their name or value."""
+    environment = program.environment
+    return tuple(v for name, v in environment.items() if name in program.secrets or is_secret(name, v))
 
 
 def gpus_of_this_node() -> float:

@@ -28,6 +28,7 @@ from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.submission import Attempt, Ending, Request
 from kilowait.core.tasks.array_request import ArrayRequest
 from kilowait.history.lease import RENEW_S
+from kilowait.history.secrecy.sealed_programs import runnable
 from kilowait.history.store import Store
 from kilowait.live.accepting import Array
 from kilowait.live.controller import Controller
@@ -40,6 +41,7 @@ from ..runner.gang import Gang
 from .autoscaling import AutoscalerRequest
 from .claim import claim
 from .decision_loop import DecisionLoop
+from .kept_log import kept_log
 from .ray_nodes import NodeFollower
 from .saving_loop import SavingLoop
 from .settings import SchedulerSettings
@@ -105,11 +107,9 @@ class Scheduler:
         return await asyncio.gather(*map(self.submit, requests), return_exceptions=True)
 
     async def submit_array(self, asked: ArrayRequest) -> Array:
-        """Accept a job array, whole or not at all; raises as `Controller.submit_array`. The key makes asking again
-        safe."""
-        array = self._controller.submit_array(asked, time.time())
+        """Accept a job array, whole or not at all; raises as `Controller.submit_array`."""
         self._wake.set()
-        return array
+        return self._controller.submit_array(asked, time.time())
 
     async def predicted(
         self, job_id: str, by_type: Mapping[str, Prediction], problem: str | None, dry_run: str = ""
@@ -149,12 +149,7 @@ class Scheduler:
                 return await running.log(rank, offset, limit) if running else (offset, b"")
             except (RayError, IndexError):  # it has just ended, or has not begun
                 return offset, b""
-        attempts = self._controller.store.attempts(job_id)
-        stored = self._controller.store.log(job_id, attempts[-1]["attempt"], rank) if attempts else None
-        if stored is None:
-            return offset, b""
-        begin = max(offset, stored.first_byte)
-        return begin, stored.data[begin - stored.first_byte :][:limit]
+        return kept_log(self._controller.store, job_id, rank, offset, limit)
 
     async def job(self, job_id: str) -> Mapping[str, Any] | None:
         """The row of a job, with its attempts; None for one that is unknown."""
@@ -225,9 +220,8 @@ class Scheduler:
         self._demand.look(self._controller.cluster)
 
     def _tend(self, attempt: Attempt) -> None:
-        self._gangs[attempt.token] = Gang(
-            attempt, self._settings.grace_s, self._settings.isolation, self._settings.outputs
-        )
+        settings = self._settings
+        self._gangs[attempt.token] = Gang(attempt, settings.grace_s, settings.isolation, settings.outputs)
         self._spawn(self._see_through(attempt))
 
     async def _see_through(self, attempt: Attempt) -> None:
@@ -240,8 +234,7 @@ class Scheduler:
         except RayError as error:
             ending = Ending(reason=f"the runner was lost: {gang.first_line(error)}", lost=True)
         except StaleAttempt:  # it ended with its node, meanwhile
-            self._release(attempt)
-            return
+            return self._release(attempt)
         await self._take_end(attempt, ending)
         self._gangs.pop(attempt.token, None)
         self._wake.set()
@@ -261,7 +254,10 @@ class Scheduler:
                 return Ending(reason="cancelled before it started")
             runners.stop()
         await self._written(self._controller.attempt_started, attempt.job_id, attempt.attempt, attempt.token)
-        return await runners.run(self._controller.store.program(attempt.job_id), peers)
+        program = runnable(self._controller.store, attempt, self._settings.secrets_key_file)
+        if isinstance(program, InputError):
+            return Ending(reason=f"it was not started: {program}")
+        return await runners.run(program, peers)
 
     async def _take_end(self, attempt: Attempt, ending: Ending) -> None:
         """Keep the end of an attempt; one that is no longer awaited is dropped."""
@@ -284,8 +280,8 @@ class Scheduler:
                 await asyncio.sleep(self._settings.look_s)
 
     def _is_cancelled(self, attempt: Attempt) -> bool:
-        cluster = self._controller.cluster
-        return attempt.job_id in cluster.active and self._controller.running(attempt.job_id).cancelling
+        controller, job_id = self._controller, attempt.job_id
+        return job_id in controller.cluster.active and controller.running(job_id).cancelling
 
     def _release(self, attempt: Attempt) -> None:
         if (runners := self._gangs.pop(attempt.token, None)) is not None:

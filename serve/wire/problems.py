@@ -35,6 +35,9 @@ NOT_THERE = {404: "there is nothing", 405: "not with this method"}
 MAX_TOLD = 100
 """Mistakes of one request that are told: a long list would answer a large request with a larger one."""
 
+UNSHOWN = ("", "value", "environment")
+"""Fields, and the whole body, that may hold secrets: what was given is not told back."""
+
 _FIELDS = ("entrypoint", "arguments", "environment", "timeout_s", "max_attempts", "owner", "labels", "gpu_types")
 _FIELDS += ("gpu_milli", "gpus", "memory_bytes", "priority", "deadline", "archive", "source")
 
@@ -160,7 +163,7 @@ def _invalid(mistake: Mapping[str, Any]) -> dict[str, str]:
     if field.endswith("[key]"):
         field = field.partition(".")[0]
     received = "" if mistake.get("type") in ("missing", "json_invalid") else f", got {str(mistake.get('input'))[:80]!r}"
-    if mistake.get("type") == "value_error":
+    if mistake.get("type") in ("value_error", "extra_forbidden") or field.partition(".")[0] in UNSHOWN:
         received = ""
     remedy = (
         "leave it out: the service knows no such field" if mistake["type"] == "extra_forbidden" else f"correct {field}"

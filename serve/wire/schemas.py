@@ -91,6 +91,9 @@ class SubmissionBody(Wire):
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
     outputs: list[Argument] = Field(default=[], max_length=MAX_ENTRIES, description="what is kept of its folder")
     software: Software = None
+    secrets: list[Annotated[str, Field(max_length=100)]] = Field(
+        default=[], max_length=MAX_ENTRIES, description="names of one's secrets that it sees as variables"
+    )
     max_attempts: int = Field(default=3, ge=1, le=100)
     force: bool = Field(default=False, description="accept it though its memory fits no type that it may use")
 
@@ -250,6 +253,7 @@ class JobView(Wire):
     name: str = Field(default="", description="what it is called")
     array: str | None = Field(default=None, description="the job array that it is a task of")
     task: int | None = Field(default=None, description="its number in the array")
+    secrets: list[str] = Field(default=[], description="names of the secrets that it is given")
 
 
 class JobsPage(Wire):

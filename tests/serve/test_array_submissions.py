@@ -19,7 +19,7 @@ class CountingDesk:
     """Predicts 10 s an epoch (`--epochs N`, else one); what the scheduler is asked is kept."""
 
     def __init__(self):
-        self.predicted, self.asked, self.late = [], [], False
+        self.predicted, self.asked, self.late, self.key_file = [], [], False, ""
         self.corrections, self.scheduler, self.readings = Mock(), Mock(), Mock()
         self.scheduler.submit_array.remote = self._submit
         self.readings.of = self._source

@@ -9,6 +9,8 @@ import pytest
 
 from kilowait.cli.main import main
 from kilowait.client import client
+from kilowait.history.secrecy.key_file import new_key
+from tests.support.hook_receiver import HookReceiver
 from tests.support.service_world import ServiceWorld
 
 QUICK = "print('quick')\n"
@@ -16,7 +18,10 @@ QUICK = "print('quick')\n"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    world = ServiceWorld(tmp_path_factory.mktemp("batch"), {"A100": 1}, policy="simple", dry_run_budget_s=0)
+    folder, key = tmp_path_factory.mktemp("batch"), tmp_path_factory.mktemp("key") / "key"
+    new_key(key)
+    options = {"secrets_key_file": str(key), "notify_internal": ["127.0.0.1"]}
+    world = ServiceWorld(folder, {"A100": 1}, policy="simple", dry_run_budget_s=0, **options)
     yield world
     world.close()
 
@@ -89,6 +94,14 @@ def test_several_programs_in_one_command(world, monkeypatch, tmp_path):
     assert code == 2
     assert len(lines.splitlines()) == 3
     assert all("refused: " in line and "can never run here" in line for line in lines.splitlines())
+
+
+def command_of(world, noun, verb, *words):
+    """As `command`, of one that has an object of its own."""
+    out, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(errors):
+        code = main([noun, verb, *words, "--url", world.address, "--token", world.tokens["ada"]])
+    return code, out.getvalue(), errors.getvalue()
 
 
 def command(world, *words, who="ada"):
@@ -170,3 +183,84 @@ def test_an_array_with_a_mistake_is_refused_by_name_and_nothing_is_kept(world, w
     answer = world.call("POST", "/v1/arrays", json={"source": QUICK, **wrong})
     assert (answer.status_code, bool(answer.json()["remedy"])) == (422, True)
     assert count(world) == before
+
+
+def test_a_secret_is_given_to_ones_own_jobs_by_name_and_stands_nowhere_else(world, monkeypatch, tmp_path):
+    value, env = "s3cret-\u00fc-value", "an environment value"
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{value}\n"))
+    assert command_of(world, "secret", "set", "MY_TOKEN") == (0, "MY_TOKEN is kept\n", "")
+    assert "MY_TOKEN" in command_of(world, "secret", "list")[1]
+    program = tmp_path / "train.py"
+    program.write_text(
+        "import os, sys\nprint(os.environ['MY_TOKEN'], len(os.environ['MY_TOKEN']), len(os.environ['PLAIN']))\n"
+        "sys.exit(os.environ['MY_TOKEN'])\n"
+    )
+    words = ("submit", str(program), "--secret", "MY_TOKEN", "--env", f"PLAIN={env}", "--key", "secret-1", "--json")
+    code, out, errors = command(world, *words)
+    assert (code, errors) == (0, "")
+    job_id = json.loads(out)["job_id"]
+    assert json.loads(command(world, *words)[1])["job_id"] == job_id  # by the key, though encrypted anew
+    assert command(world, *words[:4], "--env", "PLAIN=other", "--key", "secret-1")[0] == 2
+    job = world.over(job_id)
+    assert (job["secrets"], job["reason"]) == (["MY_TOKEN"], "exit code 1: ***")
+    assert world.get(f"/v1/jobs/{job_id}/logs")["text"] == f"*** {len(value)} {len(env)}\n***\n"
+    body = {"source": QUICK, "secrets": ["MY_TOKEN"]}
+    refused = world.call("POST", "/v1/jobs", "bob", json=body)
+    assert (refused.status_code, "none of yours" in refused.json()["detail"]) == (422, True)
+    assert world.get("/v1/secrets", "bob") == {"secrets": []}
+    assert world.get("/v1/secrets", "operator") == {"secrets": []}
+    (listed,) = world.get("/v1/secrets")["secrets"]
+    assert set(listed) == {"name", "set_s"}
+    database = b"".join(path.read_bytes() for path in world.shared.parent.glob("kilowait.db*"))
+    for text in (value, env):
+        assert text.encode() not in database
+        assert json.dumps(text)[1:-1].encode() not in database
+    array = world.call(
+        "POST",
+        "/v1/arrays",
+        json={**body, "tasks": "0-1", "source": "import os\nprint(os.environ['MY_TOKEN'][:3] + '!')\n"},
+    ).json()
+    assert {world.over(one)["state"] for one in array["job_ids"]} == {"finished"}
+    assert world.get(f"/v1/jobs/{array['job_ids'][1]}/logs")["text"] == "s3c!\n"
+    waits = world.submit("import time\ntime.sleep(600)\n")
+    behind = world.submit(QUICK, secrets=["MY_TOKEN"])
+    assert world.call("DELETE", "/v1/secrets/MY_TOKEN", "bob").status_code == 404
+    assert world.call("DELETE", "/v1/secrets/MY_TOKEN").status_code == 204
+    world.call("POST", f"/v1/jobs/{waits}/cancel")
+    assert "its secret MY_TOKEN is not there any more" in world.over(behind)["reason"]
+
+
+def test_a_webhook_hears_of_a_job_that_is_over(world):
+    with HookReceiver() as receiver:
+        asked = {"kind": "webhook", "target": receiver.url, "events": ["end"], "name": "told"}
+        notice_id = world.call("POST", "/v1/notices", json=asked).json()["notice_id"]
+        job_id = world.submit(QUICK, name="told")
+        world.until(lambda: receiver.got)
+        body = json.loads(receiver.got[0][2])
+        assert (body["event"], body["job_id"], body["state"]) == ("end", job_id, "finished")
+        _, out, _ = command_of(world, "notify", "list")
+        assert notice_id in out
+        assert "http://127.0.0.1/..." in out
+        assert command_of(world, "notify", "remove", notice_id)[0] == 0
+        receiver.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/v1/secrets/A", {"value": ["s3cret-text"]}),
+        ("PUT", "/v1/secrets/A", {"value": "s3cret-text" * 10_000}),
+        ("PUT", "/v1/secrets/A", {"value": "s3cret-text\0"}),
+        ("PUT", "/v1/secrets/not%20one", {"value": "s3cret-text"}),
+        ("PUT", "/v1/secrets/A", "s3cret-text"),
+        ("PUT", "/v1/secrets/A", ["s3cret-text"]),
+        ("PUT", "/v1/secrets/A", {"value": "x", "value2": "s3cret-text"}),
+        ("POST", "/v1/jobs", {"source": QUICK, "environment": {"A": ["s3cret-text"]}}),
+        ("POST", "/v1/jobs", {"source": QUICK, "environment": "s3cret-text"}),
+        ("POST", "/v1/jobs", {"source": QUICK, "environment": {"A": "s3cret-text" * 10_000}}),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_refusal_does_not_tell_a_secret_back(world, method, path, body):
+    answer = world.call(method, path, json=body)
+    assert (answer.status_code, "s3cret" in answer.text) == (422, False)

@@ -6,8 +6,6 @@ import hmac
 import json
 import socket
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import msgspec
 import pytest
@@ -16,7 +14,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.submission import Ending
 from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
 from kilowait.history import notices
-from kilowait.history.key_file import new_key
+from kilowait.history.secrecy.key_file import new_key
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.live.notifying.notice_settings import NoticeSettings
@@ -25,38 +23,16 @@ from kilowait.policies.simple import simple
 from serve.desk.notify_desk import notifier as module
 from serve.desk.notify_desk.notifier import Notifier
 from tests.support.desk_world import DeskWorld
+from tests.support.hook_receiver import HookReceiver
 from tests.support.live_world import request, seen
 
 OWNERS = ("ada", "operator")
 WELL, BADLY = Ending(exit_code=0), Ending(exit_code=3, reason="exit code 3 <b>")
 
 
-class Receiver(ThreadingHTTPServer):
-    """Keeps what is posted; answers with `statuses` in order, the last again and again."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.got, self.statuses = [], [200]
-        self.url = f"http://127.0.0.1:{self.server_port}/hook?key=s3cr3t"
-        Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((self.path, dict(self.headers), body))
-        statuses = self.server.statuses
-        self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
-        self.send_header("Location", "http://127.0.0.1:1/elsewhere")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def receiver():
-    with Receiver() as server:
+    with HookReceiver() as server:
         yield server
         server.shutdown()
 

@@ -17,7 +17,8 @@ TASK, ARRAY = "KILOWAIT_TASK", "KILOWAIT_ARRAY"
 
 
 class TaskAsked(Struct, frozen=True, kw_only=True):
-    """One task: what differs from the others; `environment` is all that it sees, but for `TASK` and `ARRAY`."""
+    """One task: what differs from the others; `environment` is all that it sees, but for `TASK` and `ARRAY`;
+    `sealed` and `digest` are as in `Program`."""
 
     task: int
     arguments: tuple[str, ...]
@@ -25,6 +26,8 @@ class TaskAsked(Struct, frozen=True, kw_only=True):
     predictions: Mapping[str, Prediction]
     content_hash: str
     dry_run: str = ""
+    sealed: str = ""
+    digest: str = ""
 
 
 class ArrayRequest(Struct, frozen=True, kw_only=True):
@@ -43,7 +46,14 @@ def task_request(asked: ArrayRequest, task: TaskAsked, array_id: str = "") -> Re
     """What is asked for one task, without the texts of its files, which are the array's."""
     whole = asked.request
     environment = {**task.environment, TASK: str(task.task), **({ARRAY: array_id} if array_id else {})}
-    program = replace(whole.program, files={}, arguments=task.arguments, environment=environment)
+    program = replace(
+        whole.program,
+        files={},
+        arguments=task.arguments,
+        environment=environment,
+        sealed=task.sealed,
+        digest=task.digest,
+    )
     return replace(whole, program=program, predictions=task.predictions, dry_run=task.dry_run, client_key=None)
 
 
@@ -67,6 +77,8 @@ def checked_array(asked: ArrayRequest) -> str:
     fields = msgspec.to_builtins(asked)
     for part in (fields["request"], *fields["tasks"]):
         del part["predictions"], part["dry_run"]
+    for part in (fields["request"]["program"], *fields["tasks"]):
+        del part["sealed"]  # which is another each time
     return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
 
 

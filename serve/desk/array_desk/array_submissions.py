@@ -8,14 +8,16 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
 import msgspec
 
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
-from kilowait.core.submission import Request
+from kilowait.core.submission import Program, Request
 from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
 from kilowait.history.bases import Base
+from kilowait.history.secrecy.sealed_programs import with_sealed
 from kilowait.predict.standin import MARK, UNREAD, is_unread
 from kilowait.program.environment import shown
 from kilowait.program.job_source import JobSource
@@ -47,20 +49,29 @@ async def submit_array(desk: Desk, asked: ArrayBody, owner: str, key: str | None
     best = next((answer for answer in answers if not is_unread(answer[0].predictions)), answers[0])[0]
     by_call = {call: best if alike else prepared[call][0] for call in chosen}
 
+    bare = msgspec.structs.replace(
+        first.program, arguments=tuple(asked.arguments), environment={}, sealed="", digest=""
+    )
+
+    @cache
+    def sealed(environment: tuple[tuple[str, str], ...]) -> Program:
+        return with_sealed(msgspec.structs.replace(bare, environment=dict(environment)), desk.key_file, owner)
+
     def task(number: int, call: Call) -> TaskAsked:
-        request = asks.get(call) or by_call.get(call) or best
+        request, program = asks.get(call) or by_call.get(call) or best, sealed(call[1])
         return TaskAsked(
             task=number,
             arguments=call[0],
-            environment=dict(call[1]),
+            environment=program.environment,
+            sealed=program.sealed,
+            digest=program.digest,
             predictions=request.predictions,
             content_hash=request.job.content_hash,
             dry_run=request.dry_run,
         )
 
-    program = msgspec.structs.replace(first.program, arguments=tuple(asked.arguments), environment=asked.environment)
     whole = ArrayRequest(
-        request=msgspec.structs.replace(first, program=program, job=replace(first.job, content_hash="")),
+        request=msgspec.structs.replace(first, program=bare, job=replace(first.job, content_hash="")),
         tasks=tuple(task(one.task, one.call) for one in calls),
         at_once=at_once,
     )

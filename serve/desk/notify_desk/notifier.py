@@ -13,9 +13,9 @@ from typing import Any
 
 from kilowait.core.errors import InputError
 from kilowait.history import notices
-from kilowait.history.key_file import derived, read_key
 from kilowait.history.queries import events_after
-from kilowait.history.sealing import opened
+from kilowait.history.secrecy.key_file import derived, read_key
+from kilowait.history.secrecy.sealing import opened
 from kilowait.history.store import Store
 from kilowait.live.notifying import mailing, messages
 from kilowait.live.notifying.outward import NotTold, post

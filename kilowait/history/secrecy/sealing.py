@@ -7,7 +7,7 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
 from kilowait.core.errors import InputError
-from kilowait.history.key_file import read_key
+from kilowait.history.secrecy.key_file import read_key
 
 
 def sealed(key_file: str, purpose: str, text: str) -> str:
