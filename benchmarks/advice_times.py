@@ -2,10 +2,9 @@
 
     KILOWAIT_URL=http://127.0.0.1:8000 KILOWAIT_TOKEN=kw_... python -m benchmarks.advice_times train.py --json t.json
 
-Timed are `kilowait sbatch --why` from its start to its end (where Slurm's commands are), `kilowait check`, which needs
-no Slurm, and an admission review of Kubernetes in a process that waits for them. Each for a program that
-the service has seen, and for one that nobody has: the same with another constant. Seconds by the clock; all of them
-are printed, since a machine that is busy takes longer.
+Timed are `kilowait sbatch --why` from start to end (where Slurm's commands are), `kilowait check`, which needs no
+Slurm, and an admission review of Kubernetes in a process that waits for them. Each for a program that the service has
+seen, and for one that nobody has: the same with another constant. Seconds by the clock; a busy machine takes longer.
 """
 
 import argparse

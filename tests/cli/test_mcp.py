@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import threading
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.types import ElicitResult
+
+from kilowait.advise.agents.agent_server import agent_server
+from kilowait.advise.agents.agent_tools import AgentTools
 
 READING = {"predict", "fits", "what_if", "why", "cluster", "history"}
 PREDICTED = {"runtime_s": 600.0, "runtime_low_s": 300.0, "runtime_high_s": 1200.0, "energy_kwh": 0.1}
@@ -61,16 +65,23 @@ def place(tmp_path_factory):
     server.server_close()
 
 
-def spoken(place, steps, *options, answer=None):
-    """Run `steps` with a client of a server of its own; `answer` is the person's, None for a client that cannot ask."""
-    root, service = place
-    words = ["-m", "kilowait", "mcp", "--root", str(root), *options]
-    url = f"http://127.0.0.1:{service.server_address[1]}"
-    import os
+def address(service):
+    return f"http://127.0.0.1:{service.server_address[1]}"
 
-    parameters = StdioServerParameters(
-        command=sys.executable, args=words, env={"KILOWAIT_URL": url, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-    )
+
+def started(place):
+    """How a client starts the server."""
+    root, service = place
+    environment = {"KILOWAIT_URL": address(service), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    words = ["-m", "kilowait", "mcp", "--root", str(root), "--allow-submit"]
+    return StdioServerParameters(command=sys.executable, args=words, env=environment)
+
+
+def spoken(server, steps, *, answer=None, mode="auto"):
+    """Run `steps` with a client of the server; `answer` is the person's, None for a client that cannot ask.
+
+    The mode `legacy` is the protocol of 2025.
+    """
     heard = []
 
     async def asked(_, question):
@@ -79,10 +90,15 @@ def spoken(place, steps, *options, answer=None):
 
     async def talk():
         more = {"elicitation_callback": asked} if answer else {}
-        async with Client(parameters, read_timeout_seconds=120, **more) as client:
+        async with Client(server, read_timeout_seconds=120, mode=mode, **more) as client:
             return await steps(client)
 
     return asyncio.run(talk()), heard
+
+
+def inside(place, *, may_submit=True):
+    """The server in this process, spoken to without a pipe."""
+    return agent_server(AgentTools(root=place[0], url=address(place[1]), token=None), may_submit=may_submit)
 
 
 @contextmanager
@@ -105,9 +121,9 @@ def test_the_tools_read_and_answer_with_numbers_that_say_how_they_were_had(place
         return tools, {name: await client.call_tool(name, given) for name, given in calls.items()}
 
     with unchanged(place[1]):
-        (tools, answers), _ = spoken(place, steps)
-    assert tools.keys() == READING
-    assert all(tool.annotations.read_only_hint for tool in tools.values())
+        (tools, answers), _ = spoken(started(place), steps)
+    assert tools.keys() == READING | {"submit"}
+    assert {name for name, tool in tools.items() if tool.annotations.read_only_hint} == READING
     found = {name: answer.structured_content for name, answer in answers.items()}
     assert found["predict"]["by_type"]["A100"]["runtime_high_s"] == 1200
     assert "modelled by the service" in found["predict"]["by_type"]["A100"]["provenance"]
@@ -120,11 +136,12 @@ def test_the_tools_read_and_answer_with_numbers_that_say_how_they_were_had(place
 
 def test_what_goes_wrong_is_said_and_no_file_outside_of_the_folder_is_read(place):
     async def steps(client):
+        assert {tool.name for tool in (await client.list_tools()).tools} == READING
         paths = ("../secret.py", "link.py", str(place[0].parent / "secret.py"), "none.py")
         wrong = [await client.call_tool("predict", {"path": path}) for path in paths]
         return [*wrong, await client.call_tool("why", {"job_id": "job-9"})]
 
-    answers, _ = spoken(place, steps)
+    answers, _ = spoken(inside(place, may_submit=False), steps)
     assert all(answer.is_error for answer in answers)
     said = [answer.content[0].text for answer in answers]
     assert all("outside of" in text and "--root" in text for text in said[:3])
@@ -133,15 +150,19 @@ def test_what_goes_wrong_is_said_and_no_file_outside_of_the_folder_is_read(place
 
 
 @pytest.mark.parametrize(
-    ("answer", "submitted"),
+    ("answer", "mode", "submitted"),
     [
-        (ElicitResult(action="accept", content={"submit": True}), True),
-        (ElicitResult(action="accept", content={"submit": False}), False),
-        (ElicitResult(action="decline"), False),
-        (None, False),  # a client that cannot ask its person
+        (ElicitResult(action="accept", content={"submit": True}), "auto", True),
+        (ElicitResult(action="accept", content={"submit": True}), "legacy", True),
+        (ElicitResult(action="accept", content={"submit": False}), "auto", False),
+        (ElicitResult(action="decline"), "legacy", False),
+        (None, "auto", False),  # a client that cannot ask its person
+        (None, "legacy", False),
     ],
 )
-def test_nothing_is_submitted_that_a_person_has_not_confirmed(place, answer, submitted):
+def test_nothing_is_submitted_that_a_person_has_not_confirmed(place, answer, mode, submitted):
+    over_stdio = submitted and mode == "auto"
+
     async def steps(client):
         assert {tool.name for tool in (await client.list_tools()).tools} == READING | {"submit"}
         try:
@@ -150,7 +171,7 @@ def test_nothing_is_submitted_that_a_person_has_not_confirmed(place, answer, sub
             return error
 
     before = len(place[1].asked)
-    found, heard = spoken(place, steps, "--allow-submit", answer=answer)
+    found, heard = spoken(started(place) if over_stdio else inside(place), steps, answer=answer, mode=mode)
     jobs = [(key, body) for path, key, body in place[1].asked[before:] if path == "/v1/jobs"]
     assert len(jobs) == submitted
     if answer:
