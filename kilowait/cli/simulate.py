@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from kilowait.cli.by_the_hour.signal_options import (
     add_signal_options,
     price_list_of,
+    rule_of,
     signals_of,
     total_cells,
     totals_of,
@@ -151,14 +152,14 @@ def run(args: argparse.Namespace) -> int:
 
     for option in ("placements", "timeline"):
         _check_not_an_input(option, getattr(args, option), (args.jobs, args.predictions))
-    rule, prices = POLICIES[args.policy], prices_of(args)
-    refuse_others(args, rule)
+    rule, prices = rule_of(args), prices_of(args)
+    refuse_others(args, POLICIES[args.policy])
     simulation = simulate(
         jobs_of(args),
         args.gpus,
         rule,
         sleep=_sleep(args),
-        signals=signals_of(args),
+        **signals_of(args),
         prices=price_list_of(args),
         **limits_of(args),
         **given(args, rule),

@@ -29,6 +29,7 @@ from kilowait.cluster.events import (
     NodeDrained,
     NodeLost,
     NodeUndrained,
+    SignalReported,
 )
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
@@ -79,6 +80,8 @@ def advance(cluster: Cluster, event: Event) -> None:
             nodes.undrain(cluster, event)
         case NodeLost():
             nodes.lose(cluster, event)
+        case SignalReported():
+            cluster.signals[event.signal.name] = event.signal
         case _:
             assert_never(event)
     cluster.now_s = event.time_s

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from kilowait.core.jobs import Held, Job, Prediction
+from kilowait.core.signals import Signal
 
 
 class GpusJoined(Struct, frozen=True, kw_only=True, gc=False):
@@ -56,6 +57,13 @@ class NodeLost(Struct, frozen=True, kw_only=True, gc=False):
 
     time_s: float
     node: str
+
+
+class SignalReported(Struct, frozen=True, kw_only=True, gc=False):
+    """From now on this is what is known and foreseen of a signal, in place of what was said of it before."""
+
+    time_s: float
+    signal: Signal
 
 
 class JobSubmitted(Struct, frozen=True, kw_only=True, gc=False):
@@ -176,5 +184,6 @@ Event = (
     | NodeDrained
     | NodeUndrained
     | NodeLost
+    | SignalReported
 )
 """Everything that can happen to a cluster."""

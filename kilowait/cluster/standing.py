@@ -60,6 +60,13 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
         return self.placed_s + self.predictions[self.gpu_type].runtime_s
 
 
+class Postponed(Struct, frozen=True, kw_only=True, gc=False):
+    """A waiting job that a policy means to start at `until_s` on a type."""
+
+    until_s: float
+    gpu_type: str
+
+
 class Withdrawn(Struct, frozen=True, kw_only=True, gc=False):
     """The boards of one type on a node that drains; `held` of them were others' when it began to."""
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from kilowait.cluster.boards import Boards
 from kilowait.cluster.nodes_told_apart import tell_apart
 from kilowait.cluster.obstacles import obstacle, possible, refusal
-from kilowait.cluster.standing import Active, Snapshot, Waiting, Withdrawn
+from kilowait.cluster.standing import Active, Postponed, Snapshot, Waiting, Withdrawn
 from kilowait.cluster.task_lines import TaskLines
 from kilowait.cluster.views.by_area import ByArea
 from kilowait.cluster.views.ends import Ends
@@ -25,6 +25,7 @@ from kilowait.cluster.views.scale import Scale
 from kilowait.cluster.views.usage import Usage
 from kilowait.core.errors import IllegalEvent
 from kilowait.core.jobs import Held, Job, Prediction
+from kilowait.core.signals import Signal
 from kilowait.core.units import WHOLE
 
 _NO_BOARDS: Mapping[str, Boards] = MappingProxyType({})
@@ -44,6 +45,7 @@ class Cluster:
 
     Boards are told apart, in `boards` by type, from the second node of a type or the first job with a share on. Until
     then a job's boards are on the only node of their type and not shared. `_special` jobs share, or ask for one node.
+    `signals` are as reported last; `kept` jobs a policy means to start later: it notes them, and is asked when due.
     """
 
     order: tuple[str, ...] = ()
@@ -64,6 +66,8 @@ class Cluster:
     boards: dict[str, Boards] = field(default_factory=dict)
     anchors: dict[tuple[str | None, str, str], Mapping[str, float]] = field(default_factory=dict)  # cluster.anchoring
     lines: TaskLines = field(default_factory=TaskLines)
+    signals: dict[str, Signal] = field(default_factory=dict)
+    kept: dict[str, Postponed] = field(default_factory=dict)
     _special: set[str] = field(default_factory=set)
     _queue: list[Waiting] = field(default_factory=list)
     _places: list[tuple[float, str]] = field(default_factory=list)
@@ -100,21 +104,15 @@ class Cluster:
         return (node, active.gpu_type) in self.nodes
 
     def locate(self, waiting: Waiting, gpu_type: str) -> tuple[Held, ...]:
-        """The boards that a job gets if it is placed now: best fit, as `Boards.choose`.
-
-        () where it does not fit, and where there is nothing to choose: boards that are not told apart.
-        """
+        """The boards that a job gets if it is placed now, best fit, as `Boards.choose`; () where it does not fit, and
+        where there is nothing to choose: boards that are not told apart."""
         if not self.boards:
             return ()
-        job = waiting.job
-        return self.boards[gpu_type].choose(waiting.gpus[gpu_type], job.gpu_milli, job.one_node)
+        return self.boards[gpu_type].choose(waiting.gpus[gpu_type], waiting.job.gpu_milli, waiting.job.one_node)
 
     def ranked(self, key: Key) -> Ranking:
-        """The waiting (job, type) pairs in the order of `key`.
-
-        The ranking is built at the first call and kept up from then on for as long as the key function lives, so
-        hand in the same function object each time.
-        """
+        """The waiting (job, type) pairs in the order of `key`: hand in the same function object each time, since the
+        ranking is kept up for as long as that lives."""
         return ranking_by(key, self._rankings) or self._new_ranking(Keys(key, per_job=False))
 
     def ranked_jobs(self, key: JobKey) -> Ranking:
@@ -128,14 +126,17 @@ class Cluster:
         return self._by_area
 
     def predicted_ends(self) -> Mapping[str, Sequence[tuple[float, int]]]:
-        """By type, when running jobs are expected to end (`kilowait.cluster.overrun`), the soonest first, and the
-        thousandths of GPUs that each gives back. It is the cluster's own: change nothing."""
+        """By type, when running jobs are expected to end, the soonest first, and the thousandths of GPUs that each
+        gives back. It is the cluster's own: change nothing."""
         return self.ends().by_type
 
     def next_renewal_s(self) -> float:
-        """When the next estimate passes or use is forgotten, to decide again; inf where nobody asked, or waits."""
-        next_s = inf if self._ends is None or not self.waiting else self.ends().next_s()
-        return min(next_s, self._usage.next_freed_s(self.now_s)) if self._usage and self.waiting else next_s
+        """When the next estimate passes, use is forgotten or a kept job is due; inf where nobody asked, or waits."""
+        if not self.waiting:
+            return inf
+        due_s = min((kept.until_s for kept in self.kept.values() if kept.until_s > self.now_s), default=inf)
+        ends_s = inf if self._ends is None else self.ends().next_s()
+        return min(due_s, ends_s, self._usage.next_freed_s(self.now_s) if self._usage else inf)
 
     def ends(self) -> Ends:
         """The running jobs by their expected ends, as of now."""
@@ -287,8 +288,7 @@ class Cluster:
     def close(self, job_id: str) -> None:
         """A job is over that neither waits nor runs any more."""
         self.over.add(job_id)
-        if self._special:
-            self._special.discard(job_id)
+        self._special.discard(job_id)
 
     def wait_anew(self, jobs: Sequence[Waiting]) -> None:
         """Let just these jobs wait, those without a type that they can run on as stranded ones."""

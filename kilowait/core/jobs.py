@@ -186,6 +186,8 @@ class Job:
     is named; of two jobs the one of the larger `priority` is the more urgent, for policies that look at it.
     `checkpoint_s` is how many seconds it takes to go on from a checkpoint, None for a job that cannot be preempted.
     `array` says of which job array it is a task, None for a job by itself.
+    `slack_s` is for how long after its submission it may be kept waiting for cheaper hours, `deadline_s` when it shall
+    be done; None where nothing is said.
     """
 
     job_id: str
@@ -201,6 +203,8 @@ class Job:
     priority: int = 0
     checkpoint_s: float | None = None
     array: ArrayTask | None = None
+    slack_s: float | None = None
+    deadline_s: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.submit_s) and self.submit_s >= 0):
@@ -212,8 +216,9 @@ class Job:
             self._check_share()
         if self.memory_bytes is not None and self.memory_bytes < 0:
             raise InputError(f"{self._named}: memory_bytes must be >= 0, got {self.memory_bytes!r}")
-        if self.checkpoint_s is not None and not 0 <= self.checkpoint_s < math.inf:
-            raise InputError(f"{self._named}: checkpoint_s must be finite and >= 0, got {self.checkpoint_s!r}")
+        for name in ("checkpoint_s", "slack_s", "deadline_s"):
+            if (seconds := getattr(self, name)) is not None and not 0 <= seconds < math.inf:
+                raise InputError(f"{self._named}: {name} must be finite and >= 0, got {seconds!r}")
 
     @property
     def _named(self) -> str:

@@ -122,6 +122,9 @@ def _parquet_rows(path: Path, zone: str | None) -> Iterator[Row]:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from error
     named = next((column for column in table.column_names if _plain(column) in ZONES), None)
     if zone is not None and named is not None:
+        zones = sorted(str(one) for one in table[named].unique().to_pylist())
+        if zone not in zones:
+            raise InputError(f"{path}: no values for the zone {zone!r}; it has {', '.join(zones)}")
         table = table.filter(pc.equal(table[named].cast(pa.string()), zone))
     for line, values in enumerate(table.to_pylist(), start=1):
         texts = {key: "" if value is None else str(value) for key, value in values.items()}

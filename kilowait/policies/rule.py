@@ -10,7 +10,7 @@ from kilowait.policies.compiled_form import with_cost
 from kilowait.policies.decisions import Policy
 from kilowait.policies.parameters import Parameter
 
-Need = Literal["users", "intervals", "checkpoints"]
+Need = Literal["users", "intervals", "checkpoints", "signals"]
 """What a policy looks at beyond every job's GPUs, run times and energies; without it the policy falls back."""
 
 LAST = 1000

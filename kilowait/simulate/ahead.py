@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import AttemptFinished, JobPlaced
@@ -62,14 +63,14 @@ class _Ahead:
         while job_ids - self.planned.keys():
             for decision in self.policy(self.cluster):
                 self._place(decision, now_s)
-            if not self.ends:
+            if not self.ends and self.cluster.next_renewal_s() == inf:
                 break
             now_s = self._next_instant()
         return self.planned
 
     def _next_instant(self) -> float:
         """Take in all that ends next, unless the policy looks at an expected end that passes before."""
-        now_s = min(self.ends[0][0], self.cluster.next_renewal_s())
+        now_s = min(self.ends[0][0] if self.ends else inf, self.cluster.next_renewal_s())
         self.cluster.now_s = now_s
         while self.ends and self.ends[0][0] == now_s:
             advance(self.cluster, heapq.heappop(self.ends)[2])

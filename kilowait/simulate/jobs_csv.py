@@ -4,7 +4,9 @@ Columns are `job_id,submit_s,gpus` and two a GPU type, `<TYPE>_s` and `<TYPE>_kw
 both empty means that the job may not run there. An optional `<TYPE>_gpus` overrides `gpus` on that type. Optional
 columns `user` and `priority` (a whole number, the larger the more urgent, empty for 0) are for policies that look at
 them, and `checkpoint_s`, seconds that it takes to go on from a checkpoint, for those that preempt; a job without one
-cannot be preempted. Optional columns `gpu_milli` (thousandths of a board for a job of one GPU, empty for a whole one)
+cannot be preempted. Optional columns `slack_s`, for how long after its submission a job may be kept for cheaper hours,
+and `deadline_s`, when it shall be done on the clock of `submit_s`, are empty where nothing is said. Optional columns
+`gpu_milli` (thousandths of a board for a job of one GPU, empty for a whole one)
 and `one_node` (yes or no, empty for no: all GPUs of one node) say where a job fits; its seconds and kWh are those of
 its share. Optional columns `<TYPE>_low_s` and `<TYPE>_high_s`, `<TYPE>_low_kwh` and `<TYPE>_high_kwh` are the ends of
 90% prediction intervals, both or neither. Types that the cluster does not have are left out: their columns must come in
@@ -26,7 +28,7 @@ from kilowait.files.rows import Row, read_csv
 from kilowait.simulate.run import Placement, Submission
 
 _FIXED = ("job_id", "submit_s", "gpus")
-_OPTIONAL = ("user", "priority", "checkpoint_s", "gpu_milli", "one_node")
+_OPTIONAL = ("user", "priority", "checkpoint_s", "slack_s", "deadline_s", "gpu_milli", "one_node")
 _YES_NO = {"yes": True, "no": False, "": False}
 _UNITS = ("s", "kwh")
 _END = re.compile(r"(.+)_(low|high)_(s|kwh)")
@@ -112,7 +114,7 @@ def _check_header(path: Path, gpu_types: Collection[str], header: Sequence[str])
 
 def _check_names(where: str, gpu_types: Collection[str]) -> None:
     """Raises InputError for types whose columns would be those of something else."""
-    for name in {"submit", "checkpoint"} & set(gpu_types):
+    for name in {"submit", "checkpoint", "slack", "deadline"} & set(gpu_types):
         raise InputError(f"{where}, column {name}_s: no GPU type can be called {name!r}; rename it")
     for gpu_type, end in product(gpu_types, ("low", "high")):
         if f"{gpu_type}_{end}" in gpu_types:
@@ -152,11 +154,17 @@ def _row(csv_row: Row, gpu_types: Collection[str]) -> JobRow:
         allowed=frozenset(by_type),
         user=csv_row.values.get("user", "").strip() or None,
         priority=csv_row.integer("priority"),
-        checkpoint_s=None if csv_row.empty("checkpoint_s") else csv_row.number("checkpoint_s"),
+        checkpoint_s=_seconds(csv_row, "checkpoint_s"),
+        slack_s=_seconds(csv_row, "slack_s"),
+        deadline_s=_seconds(csv_row, "deadline_s"),
         gpu_milli=_share(csv_row, overrides),
         one_node=_one_node(csv_row),
     )
     return JobRow(job=job, by_type=by_type, line=csv_row.line)
+
+
+def _seconds(csv_row: Row, column: str) -> float | None:
+    return None if csv_row.empty(column) else csv_row.number(column)
 
 
 def _share(csv_row: Row, overrides: Mapping[str, int]) -> int:

@@ -8,6 +8,7 @@ the time a real start takes.
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import inf
 from operator import attrgetter
 from typing import Literal, assert_never, get_args
@@ -15,7 +16,7 @@ from typing import Literal, assert_never, get_args
 from msgspec import structs
 
 from kilowait.cluster.advance import advance
-from kilowait.cluster.events import AttemptFinished, Event, JobPlaced, JobPreempted, JobSubmitted
+from kilowait.cluster.events import AttemptFinished, Event, JobPlaced, JobPreempted, JobSubmitted, SignalReported
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, KilowaitError
@@ -43,6 +44,7 @@ def simulate(
     sleep: SleepRule | None = None,
     limits: LimitPrice | None = None,
     budget: PowerBudget | None = None,
+    reports: Iterable[SignalReported] = (),
 ) -> Run:
     """Run all submissions to their end on `inventory` (GPUs by type, most powerful first) under `policy`.
 
@@ -50,6 +52,7 @@ def simulate(
     runs it, by default the compiled kernels where they cover the world and pay, else the loop below. `sleep` says when
     nodes sleep and what hosts draw; without it none sleeps. `limits` is the price by which power limits are chosen
     where predictions have curves; without it none is set. `budget` are watts that all boards together never pass.
+    `reports` are what is known of signals, by time; those after the last end are not looked at.
 
     All completions, then all arrivals of an instant are taken in before one decision round. Where a policy looks at
     expected ends there is one more round whenever such an end has passed (`kilowait.cluster.overrun`). Raises
@@ -60,11 +63,13 @@ def simulate(
     if engine not in get_args(Engine):
         raise InputError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
     jobs = submissions if isinstance(submissions, list | tuple) else list(submissions)
-    if sleep is not None or limits is not None or budget is not None:
+    report = next(reports := iter(reports), None)
+    if sleep is not None or limits is not None or budget is not None or report is not None:
         if engine == "compiled":
-            what = "nodes that sleep" if sleep is not None else "power limits"
+            what = "nodes that sleep" if sleep is not None else "signals" if report is not None else "power limits"
             raise InputError(f"the compiled engine does not cover this: {what}; use engine 'python'")
-        return _run(jobs, inventory, policy, nodes or {}, sleep, limits, budget)
+        signals = () if report is None else chain((report,), reports)
+        return _run(jobs, inventory, policy, nodes or {}, sleep, limits, budget, signals)
     if engine == "compiled" or (engine == "auto" and pays(len(jobs), len(inventory), policy)):
         from kilowait.simulate.compiled import engine as core  # numba takes a second to load
 
@@ -84,6 +89,7 @@ def _run(
     sleep: SleepRule | None = None,
     limits: LimitPrice | None = None,
     budget: PowerBudget | None = None,
+    reports: Iterable[SignalReported] = (),
 ) -> Run:
     by_id = checked(submissions, inventory)
     sleeping = None if sleep is None else Sleeping(rule=sleep)
@@ -94,7 +100,7 @@ def _run(
         loop.take_in(event)
         if sleeping is not None:
             sleeping.joined(event.gpu_type, event.node, event.gpus)
-    loop.run()
+    loop.run(iter(reports))
     return Run(
         policy=getattr(policy, "__name__", type(policy).__name__),
         inventory=dict(inventory),
@@ -121,11 +127,11 @@ class _Loop:
     limits: LimitPrice | None = None
     budget: PowerBudget | None = None
 
-    def run(self) -> None:
-        """Instant after instant: all completions, then all arrivals, then one decision."""
+    def run(self, reports: Iterator[SignalReported]) -> None:
+        """Instant after instant: all completions, reports, then all arrivals, then one decision."""
         cluster, policy, completions, log = self.cluster, self.policy, self.completions, self.log
         arrivals = self.arrivals()
-        arrival, now_s = next(arrivals, None), 0.0
+        arrival, report, now_s = next(arrivals, None), next(reports, None), 0.0
         while now_s < inf:
             while completions and completions[0][0] == now_s:
                 _, serial, event = heapq.heappop(completions)
@@ -135,6 +141,9 @@ class _Loop:
                     self.budget.ended(event.job_id)
                 advance(cluster, event)
                 log.append(event)
+            while report is not None and report.time_s <= now_s:
+                self.take_in(report)
+                report = next(reports, None)
             while arrival is not None and arrival.time_s == now_s:
                 self.take_in(arrival)
                 if self.sleeping is not None and arrival.job.job_id not in self.refused:
@@ -152,6 +161,8 @@ class _Loop:
             now_s = completions[0][0] if completions else inf
             if arrival is not None and arrival.time_s < now_s:
                 now_s = arrival.time_s
+            if report is not None and report.time_s < now_s and (now_s < inf or cluster.waiting):
+                now_s = report.time_s
             if (renewal_s := cluster.next_renewal_s()) < now_s:
                 now_s = cluster.now_s = renewal_s  # no event tells it
         if cluster.waiting:

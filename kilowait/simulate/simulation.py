@@ -12,6 +12,7 @@ from kilowait.core.price_list import PriceList
 from kilowait.core.signals import Signal
 from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy, Rule
 from kilowait.policies.limiting.limit_price import LimitPrice
+from kilowait.simulate.foresight import PERFECT, Foresight, reports
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.jobs_csv import read_submissions
 from kilowait.simulate.loop import simulate as run_loop
@@ -68,6 +69,7 @@ def simulate(
     limits: LimitPrice | None = None,
     budget: PowerBudget | None = None,
     signals: Mapping[str, Signal] = MappingProxyType({}),
+    foresight: Foresight = PERFECT,
     prices: PriceList | None = None,
     **parameters: Any,
 ) -> Simulation:
@@ -80,8 +82,8 @@ def simulate(
     says when idle nodes sleep and what hosts draw: then `energy` says where the cluster's energy went. `limits` is the
     price by which power limits are chosen for submissions whose predictions have them; `budget` are watts that all
     boards together never pass. `signals` are carbon, water and price of a kWh on the clock of the jobs: `totals` is
-    what they come to. By `prices` a policy weighs energy unless it is told otherwise, with the signals on average;
-    then there is a `bill`.
+    what they come to, and a policy that looks at them knows of them by `foresight`. By `prices` a policy weighs energy
+    unless it is told otherwise, with the signals on average; then there is a `bill`.
 
     Times are in seconds, energy in kWh. Raises InputError for a file, a policy or a parameter that is wrong, and
     KilowaitError for a policy that leaves jobs waiting for ever.
@@ -92,7 +94,10 @@ def simulate(
     rule = _rule(policy)
     if prices is not None and isinstance(rule, Rule):
         parameters = priced_parameters(rule, parameters, prices, usual_usd_per_kwh(prices, signals), submissions)
+        if "prices" in rule.takes:
+            parameters = {**parameters, "prices": prices}
     made_policy, values = _policy(rule, parameters)
+    looks = not isinstance(rule, Rule) or "signals" in rule.needs
     run = run_loop(
         submissions,
         totals,
@@ -101,11 +106,12 @@ def simulate(
         sleep=sleep,
         limits=limits,
         budget=budget,
+        reports=reports(signals.values(), foresight) if looks else (),
     )
     scores, amounts = score(run), signal_totals(run, signals.values())
     return Simulation(
         scores=scores,
-        parameters=values,
+        parameters={name: value for name, value in values.items() if name != "prices"},
         gpus=totals,
         run=run,
         totals=amounts,

@@ -81,7 +81,7 @@ def test_parquet_of_several_zones_needs_one_named(tmp_path):
         read_signal(path, "price")
     (signal,) = read_signal(path, "price", zone="ES").signals
     assert signal.values == pytest.approx((0.14, -0.02))
-    with pytest.raises(InputError, match="no values of price for the zone DE"):
+    with pytest.raises(InputError, match="no values for the zone 'DE'; it has ES, NL"):
         read_signal(path, "price", zone="DE")
 
 

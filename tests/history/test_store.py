@@ -16,9 +16,11 @@ from kilowait.cluster.events import (
     NodeDrained,
     NodeLost,
     NodeUndrained,
+    SignalReported,
 )
 from kilowait.core.errors import StoreError, Superseded
 from kilowait.core.jobs import Held, Job, Measurement, Prediction, Provenance
+from kilowait.core.signals import Signal
 from kilowait.core.submission import Ending, Log
 from kilowait.history.job_filter import JobFilter
 from kilowait.history.store import Store
@@ -78,6 +80,12 @@ EVENTS = [
     NodeDrained(time_s=8.0, node="n1"),
     NodeUndrained(time_s=8.5, node="n1"),
     NodeLost(time_s=9.0, node="n1"),
+    SignalReported(
+        time_s=10.0,
+        signal=Signal(
+            name="carbon", times_s=(0.1, 3600.0), values=(1 / 3, 0.0), ends_s=7200.0, period_s=3600.0, issued_s=0.0
+        ),
+    ),
 ]
 
 

@@ -85,3 +85,43 @@ def test_the_command_prints_carbon_beside_energy(words, capsys):
 def test_the_command_names_the_fault(words, capsys, more, told):
     assert main([*words, *more]) != 0
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "start", "name"),
+    [
+        (["--flexible", "3h"], "3600.0", "flexible(simple,3h)"),
+        (["--flexible", "3h", "--forecast", "yesterday"], "0.0", "flexible(simple,3h)"),
+        (["--policy", "flexible(sjf,30m)"], "1800.0", "flexible(sjf,30m)"),
+    ],
+)
+def test_flexible_jobs_wait_for_cheaper_hours(words, capsys, tmp_path, more, start, name):
+    assert main([*words, "--placements", str(tmp_path / "out.csv"), "--json", *more]) == 0
+    assert (tmp_path / "out.csv").read_text().splitlines()[1] == f"a,{start},A100"
+    assert json.loads(capsys.readouterr().out)["policy"] == name
+
+
+def test_a_forecast_may_be_wrong(words, capsys, tmp_path):
+    rows = "".join(f"2022-01-01T{k:02}:00Z,{value}\n" for k, value in enumerate((500, 900, 100, 100, 900)))
+    (tmp_path / "seen.csv").write_text("datetime,co2\n" + rows)
+    forecast = ["--flexible", "2h", "--forecast", f"carbon={tmp_path / 'seen.csv'}"]
+    assert main([*words, *forecast, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["signals"]["carbon"]["jobs"] == pytest.approx(3 * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--forecast", "tomorrow"], "--forecast tomorrow: must be perfect or yesterday, alone, or NAME=FILE"),
+        (["--forecast", "perfect", "--forecast", "yesterday"], "alone, or NAME=FILE"),
+        (["--flexible", "soon"], "'soon' is not a time; write 4h, 90m, 30s, 2d or a number of seconds"),
+    ],
+)
+def test_what_is_foreseen_wrongly_is_refused(words, capsys, more, told):
+    assert main([*words, *more]) != 0
+    assert told in capsys.readouterr().err
+
+
+def test_flexible_jobs_need_a_signal(words, capsys):
+    assert main([*words[:-2], "--flexible", "3h"]) != 0
+    assert "--flexible needs a --signal: by what should an hour be cheaper?" in capsys.readouterr().err

@@ -1,0 +1,185 @@
+"""Jobs that can wait are kept for cheaper hours, around any policy: less carbon, water or money for the same work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from kilowait.cluster.restricted import lent, with_jobs
+from kilowait.cluster.standing import Postponed, Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import InputError
+from kilowait.core.price_list import PriceList
+from kilowait.core.signals import Signal
+from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
+from kilowait.policies.parameters import Parameter
+from kilowait.policies.planning.cheapest_hours import Hours, PricedStart, cheaper_later
+from kilowait.policies.planning.profile import Profile
+from kilowait.policies.wrappers.wrapper import Wrapper, seconds
+
+BY_DEFAULT = {"carbon": PriceList(usd_per_kg_co2=1.0), "price": PriceList(), "water": PriceList(usd_per_l=1.0)}
+"""By the first of these signals that there is, where no prices are given: that alone counts, and waiting is free."""
+
+ROUNDS = 2
+"""How often the policy is asked in one decision: again without those that are kept, so that others get their room."""
+
+
+def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None = None) -> Policy:
+    """`policy`, whose starts wait for hours at which their energy costs less.
+
+    A kWh costs what the signals that the cluster knows (carbon, price, water) and `prices` make of it; without prices
+    the first of these signals counts alone. A job may be kept for as long after its submission as its own `slack_s`
+    says, else for `slack_s` of this policy. What `policy` would start now is kept instead where a start within that
+    time costs less, with an hour of waiting at its price, on any type on which it ends no later than it may on the one
+    chosen. Boards are reserved for it, as in conservative backfilling, by what running jobs are expected to take: so no
+    more jobs are kept for an hour than can run in it, and it starts then. Meanwhile it blocks no job that cannot wait;
+    one that can is not started where it would delay it. `policy` does not see kept jobs. Where nothing varies nothing
+    is kept, and only the proportions of prices count.
+
+    What `policy` promises about waiting holds from the end of a job's slack on. Raises InputError for a slack that is
+    negative or not finite.
+    """
+    checked_weight("slack_s", slack_s)
+    if prices is not None and not isinstance(prices, PriceList):
+        raise InputError(f"flexible: prices must be a kilowait.core.price_list.PriceList, got {prices!r}")
+    known = _CostOverTime(prices)
+
+    def flexible(cluster: Cluster) -> list[Decision]:
+        list_, cost = known.at(cluster)
+        if cost is None or not cluster.waiting:
+            return policy(cluster)
+        return _Round(cluster, policy, cost, list_.usd_per_h_waiting, slack_s).decisions()
+
+    return flexible
+
+
+class _CostOverTime:
+    """What a kWh costs by the signals of a cluster, made anew when one of them is reported."""
+
+    def __init__(self, prices: PriceList | None) -> None:
+        self._prices, self._signals = prices, dict[str, Signal]()
+        self._cost: Signal | None = None
+
+    def at(self, cluster: Cluster) -> tuple[PriceList, Signal | None]:
+        """The prices that count, and USD a kWh over time; None where no signal has a price."""
+        signals = cluster.signals
+        prices = self._prices or next((BY_DEFAULT[name] for name in BY_DEFAULT if name in signals), PriceList())
+        if any(self._signals.get(name) is not signal for name, signal in signals.items()):
+            self._signals, self._cost = dict(signals), prices.over_time(signals)
+        return prices, self._cost
+
+
+@dataclass(slots=True)
+class _Round:
+    """One decision. `cluster.kept` says which jobs are kept, `planned` has their boards and those of running jobs."""
+
+    cluster: Cluster
+    policy: Policy
+    cost: Signal
+    usd_per_h_waiting: float
+    slack_s: float
+    planned: Profile = field(init=False)
+    late: set[str] = field(default_factory=set)
+    """Jobs that can wait and would delay kept ones."""
+
+    def decisions(self) -> list[Decision]:
+        """Kept jobs whose time has come, and what the policy starts on the boards that these leave."""
+        cluster, room = self.cluster, self.cluster.room()
+        due, self.planned = dict[str, Decision](), Profile(cluster)
+        self._forget()
+        for job_id, kept in list(cluster.kept.items()):
+            waiting = cluster.waiting.get(job_id)
+            if waiting is None:
+                continue
+            if kept.until_s > cluster.now_s:
+                self._reserve(self.planned, waiting, kept.gpu_type, kept.until_s)
+                continue
+            del cluster.kept[job_id]  # where its boards are not free it is the policy's again
+            if kept.gpu_type in waiting.gpus and room.fits(waiting, kept.gpu_type):
+                room.take(waiting, kept.gpu_type)
+                self._reserve(self.planned, waiting, kept.gpu_type, cluster.now_s)
+                due[job_id] = Place(job_id=job_id, gpu_type=kept.gpu_type)
+        if not room:
+            return list(due.values())
+        with lent(cluster, room):
+            return [*due.values(), *self._others(due)]
+
+    def _forget(self) -> None:
+        """Whoever runs or is over is kept no more."""
+        cluster = self.cluster
+        for job_id in [one for one in cluster.kept if one in cluster.active or one in cluster.over]:
+            del cluster.kept[job_id]
+
+    def _others(self, due: dict[str, Decision]) -> Sequence[Decision]:
+        cluster, found = self.cluster, list[Decision]()
+        for _ in range(ROUNDS):
+            hidden = cluster.kept.keys() | due.keys() | self.late
+            shown = [waiting for waiting in cluster.queue() if waiting.job.job_id not in hidden]
+            if not shown:
+                return []
+            found = self.policy(cluster if len(shown) == len(cluster.waiting) else with_jobs(cluster, shown))
+            trial = self.planned.copy()
+            kept = [one for one in found if isinstance(one, Place) and self._is_kept(trial, one)]
+            if not kept:
+                return found
+            found = [one for one in found if one not in kept]
+        return found
+
+    def _is_kept(self, trial: Profile, decision: Place) -> bool:
+        """Whether a job does not start though the policy would start it; `trial` has what starts before it too."""
+        cluster, waiting = self.cluster, self.cluster.waiting[decision.job_id]
+        told, milli = waiting.predictions[decision.gpu_type], waiting.job.milli_on(decision.gpu_type)
+        latest_s = self._latest_s(waiting)
+        start_s, gpu_type = cluster.now_s, decision.gpu_type
+        if latest_s > start_s:
+            if start_s < trial.earliest_s(gpu_type, milli, told.runtime_s) < inf:
+                self.late.add(decision.job_id)
+                return True
+            hours = self._hours(waiting, latest_s)
+            done_s = latest_s + told.runtime_s
+            types = [(t, done_s - waiting.predictions[t].runtime_s) for t in waiting.gpus]
+            latest = [(t, min(latest_s, by_s)) for t, by_s in types]
+            best = cheaper_later(trial, hours, waiting, PricedStart(hours.now(told), start_s, gpu_type), latest)
+            start_s, gpu_type = best.start_s, best.gpu_type
+        self._reserve(trial, waiting, gpu_type, start_s)
+        if start_s == cluster.now_s:
+            return False
+        self._reserve(self.planned, waiting, gpu_type, start_s)
+        cluster.kept[decision.job_id] = Postponed(until_s=start_s, gpu_type=gpu_type)
+        return True
+
+    def _latest_s(self, waiting: Waiting) -> float:
+        own = waiting.job.slack_s
+        return waiting.job.submit_s + (self.slack_s if own is None else own)
+
+    def _hours(self, waiting: Waiting, latest_s: float) -> Hours:
+        longest_s = max(waiting.predictions[gpu_type].runtime_s for gpu_type in waiting.gpus)
+        return Hours.of(self.cost, self.cluster.now_s, latest_s + longest_s, self.usd_per_h_waiting)
+
+    def _reserve(self, profile: Profile, waiting: Waiting, gpu_type: str, start_s: float) -> None:
+        end_s = start_s + waiting.predictions[gpu_type].runtime_s
+        profile.take(gpu_type, waiting.job.milli_on(gpu_type), start_s, end_s)
+
+
+def _not_from_text(text: str) -> Any:
+    raise InputError(f"prices are a PriceList, which no text says; got {text!r}")
+
+
+WRAPPER = Wrapper(
+    name="flexible",
+    sentence="a job is kept within its slack (that of the job, else TIME, 0 by default) for hours at which its energy "
+    "costs less by the signals of carbon, price and water",
+    wrap=flexible,
+    read=seconds,
+    arguments="TIME",
+    parameters=(
+        Parameter(
+            name="prices",
+            sentence="what a kWh, a kg of CO2, a litre and an hour of waiting cost",
+            default_means="carbon alone",
+            read=_not_from_text,
+            option=False,
+        ),
+    ),
+    needs=frozenset({"signals"}),
+)
