@@ -53,9 +53,9 @@ from .answers import (
 from .corrections import Corrections
 from .following import Following
 from .forecasts import KEPT, Forecasts
-from .foresight.outlooks import Outlooks
 from .isolation_watch import IsolationWatch
 from .job_views import watts_view
+from .outlook_desk.outlooks import Outlooks
 from .predictor_replica import PredictionQuestion, Told
 from .programs import program_asked, program_of
 from .readings import Readings

@@ -5,9 +5,8 @@ it again, it replays the history, and takes every attempt that holds GPUs up whe
 name. Where they are missing, an attempt whose program was never allowed to start is started now; any other was lost
 with its runner. A runner nobody knows is ended.
 
-With SQLite the actor is pinned to the node that holds the file. Ray keeps one actor of a name, and the store lets only
-the last one write, so two schedulers never decide. A second Ray cluster is refused by the history's lease while the
-first lives; one that was replaced ends its runners, and waits.
+With SQLite the actor is pinned to the node that holds the file. The store lets only the last scheduler write, so two
+never decide. A second Ray cluster is refused by the history's lease while the first lives; one that was replaced waits.
 """
 
 import asyncio
@@ -234,7 +233,8 @@ class Scheduler:
         except RayError as error:
             ending = Ending(reason=f"the runner was lost: {gang.first_line(error)}", lost=True)
         except StaleAttempt:  # it ended with its node, meanwhile
-            return self._release(attempt)
+            self._release(attempt)
+            return
         await self._take_end(attempt, ending)
         self._gangs.pop(attempt.token, None)
         self._wake.set()

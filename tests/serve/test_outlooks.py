@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serve.desk.foresight.outlooks import Outlooks
+from serve.desk.outlook_desk.outlooks import Outlooks
 
 
 class World:

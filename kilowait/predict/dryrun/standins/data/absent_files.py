@@ -15,15 +15,8 @@ import urllib.request
 from functools import wraps
 from typing import Any
 
+from kilowait.predict.dryrun.standins.data import contents
 from kilowait.predict.dryrun.standins.data.absent import IMAGES, TEXT, Absent
-from kilowait.predict.dryrun.standins.data.contents import (
-    TextFile,
-    binary_of,
-    configuration_of,
-    is_model_folder,
-    size_in_bytes,
-    text_of,
-)
 from kilowait.predict.dryrun.standins.data.folders import Folders
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt")
@@ -52,12 +45,14 @@ def _opening(absent: Absent, folders: Folders) -> None:
         try:
             return real(file, mode, *args, **kwargs)
         except _GONE:
-            configuration = configuration_of(absent, file)
+            configuration = contents.configuration_of(absent, file)
             if configuration is not None:
-                return TextFile(configuration, file) if "b" not in mode else io.BytesIO(configuration.encode())
+                return contents.TextFile(configuration, file) if "b" not in mode else io.BytesIO(configuration.encode())
             if not (absent.is_data(file) or folders.is_file(file)) or _may_lack(absent, file, sys._getframe(1)):
                 raise
-        return binary_of(absent, file) if "b" in mode else TextFile(text_of(absent, file), file)
+        return (
+            contents.binary_of(absent, file) if "b" in mode else contents.TextFile(contents.text_of(absent, file), file)
+        )
 
     builtins.open = io.open = opened
 
@@ -76,7 +71,7 @@ def _asking(absent: Absent, folders: Folders) -> None:
         return wraps(real)(lambda path, *args, **kwargs: real(path, *args, **kwargs) or also(path))
 
     def folder(path: Any) -> bool:
-        return isinstance(path, (str, os.PathLike)) and (folders.is_folder(path) or is_model_folder(path))
+        return isinstance(path, (str, os.PathLike)) and (folders.is_folder(path) or contents.is_model_folder(path))
 
     for owner in (os.path, pathlib.Path):
         names = ("exists", "isfile", "isdir") if owner is os.path else ("exists", "is_file", "is_dir")
@@ -94,7 +89,7 @@ def _measuring(absent: Absent, is_there: Any) -> None:
         except _GONE:
             if not absent.is_data(path):
                 raise
-            return size_in_bytes(absent, path)
+            return contents.size_in_bytes(absent, path)
 
     def stat(path: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -102,7 +97,7 @@ def _measuring(absent: Absent, is_there: Any) -> None:
         except _GONE:
             if not is_there(path):
                 raise
-            return os.stat_result((0o100644, 0, 0, 1, 0, 0, size_in_bytes(absent, path), 0, 0, 0))
+            return os.stat_result((0o100644, 0, 0, 1, 0, 0, contents.size_in_bytes(absent, path), 0, 0, 0))
 
     os.path.getsize = size
     os.stat = stat
@@ -234,13 +229,13 @@ class Response:
     @property
     def text(self) -> str:
         """As a text."""
-        return text_of(self._absent, self.url)
+        return contents.text_of(self._absent, self.url)
 
     @property
     def content(self) -> bytes:
         """As bytes."""
         suffix = os.path.splitext(self.url.lower())[1]
-        return self.text.encode() if suffix in TEXT else binary_of(self._absent, self.url).getvalue()
+        return self.text.encode() if suffix in TEXT else contents.binary_of(self._absent, self.url).getvalue()
 
     def read(self, *_: Any) -> bytes:
         """As bytes."""
@@ -255,7 +250,7 @@ class Response:
     @property
     def raw(self) -> Any:
         """As a file."""
-        return binary_of(self._absent, self.url)
+        return contents.binary_of(self._absent, self.url)
 
     def iter_content(self, *_: Any, **__: Any) -> Any:
         """All at once."""
@@ -298,6 +293,6 @@ def stand_in_fsspec(absent: Absent, module: Any) -> None:
             if "file" in self.fs.protocol or not absent.is_data(self.path):
                 raise
         found = Response(absent, self.path)
-        return io.BytesIO(found.content) if "b" in self.mode else TextFile(found.text, self.path)
+        return io.BytesIO(found.content) if "b" in self.mode else contents.TextFile(found.text, self.path)
 
     kind.__enter__ = enter
