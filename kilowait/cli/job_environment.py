@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kilowait.cli.standby.standby_place import folder_for
 from kilowait.core.errors import InputError
 from kilowait.predict.dry_run_access import DryRunAccess, of_caller
 from kilowait.predict.dryrun.standins.given_sizes import parsed
@@ -55,9 +56,11 @@ def add_environment_options(parser: argparse.ArgumentParser) -> None:
 def accesses(readings: Sequence[JobReading], args: argparse.Namespace) -> dict[str, DryRunAccess]:
     """What the dry run of each program may read, by its content hash; raises InputError."""
     roots = [_root(file, args.entrypoint) for file in args.files]
-    assumed = read_sizes(args.assume)
+    assumed, hidden = read_sizes(args.assume), (str(folder_for(os.environ)),)
     return {
-        reading.source.content_hash: replace(of_caller(reading.source, root, args.data, os.environ), assumed=assumed)
+        reading.source.content_hash: replace(
+            of_caller(reading.source, root, args.data, os.environ), assumed=assumed, hidden=hidden
+        )
         for reading, root in zip(readings, roots, strict=True)
     }
 

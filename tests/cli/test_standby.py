@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from kilowait.cli.job_environment import accesses
 from kilowait.cli.standby import standby_call, standby_server
 from kilowait.cli.standby.standby_place import MINUTES, StandbyPlace, place_for, private_folder
 from kilowait.core.errors import InputError
 from kilowait.predict.worker_pair import WorkerPair
+from kilowait.program.job_source import JobSource
+from kilowait.program.read import JobReading
 
 SETTINGS = {"cold": False, "image": None, "gpu_file": None, "python": None, "venv": None, "conda": None}
 
@@ -110,6 +113,14 @@ def within(seconds: float, holds: object) -> bool:
     while time.monotonic() < end_s and not holds():  # type: ignore[operator]
         time.sleep(0.05)
     return bool(holds())  # type: ignore[operator]
+
+
+def test_a_program_never_sees_the_folder_of_its_socket(runtime: dict[str, str], monkeypatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime["XDG_RUNTIME_DIR"])
+    source = JobSource(files={"job.py": b"1"}, entrypoint="job.py")
+    given = argparse.Namespace(files=["-"], entrypoint=None, assume=[], data=[runtime["XDG_RUNTIME_DIR"]])
+    access = accesses([JobReading(name="-", source=source)], given)[source.content_hash]
+    assert access.hidden == (str(private_folder(runtime)),)
 
 
 def test_it_ends_when_nobody_asks(tmp_path: Path) -> None:

@@ -66,16 +66,20 @@ def place_for(args: argparse.Namespace, variables: Mapping[str, str]) -> Standby
 
 def private_folder(variables: Mapping[str, str]) -> Path | None:
     """A folder of this user's alone, made where it is not there; None where somebody else has a hand in it."""
-    runtime = variables.get("XDG_RUNTIME_DIR")
-    if runtime and _is_private(Path(runtime)):
-        folder = Path(runtime) / "kilowait"
-    else:
-        folder = Path(tempfile.gettempdir()) / f"kilowait-{os.geteuid()}"
+    folder = folder_for(variables)
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError:
         return None
     return folder if _is_private(folder) else None
+
+
+def folder_for(variables: Mapping[str, str]) -> Path:
+    """Where that folder is or would be; a program that is run dry never sees it."""
+    runtime = variables.get("XDG_RUNTIME_DIR")
+    if runtime and _is_private(Path(runtime)):
+        return Path(runtime) / "kilowait"
+    return Path(tempfile.gettempdir()) / f"kilowait-{os.geteuid()}"
 
 
 def _is_private(folder: Path) -> bool:
