@@ -15,7 +15,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from kilowait.predict.dryrun.standins import published_facts
-from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_IMAGES, IMAGES, Absent
+from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_IMAGES, IMAGES, OUTPUT, Absent
 from kilowait.predict.dryrun.standins.given_sizes import given_for
 
 _DATA_FOLDER = re.compile(
@@ -197,4 +197,5 @@ def _split(path: str) -> str | None:
 
 
 def _own(path: str) -> bool:
-    return bool(_OWN.search(path.rpartition("/")[2]))
+    """Whether a folder is one that programs write to, or lies in one of outputs."""
+    return bool(_OWN.search(path.rpartition("/")[2]) or OUTPUT.search(path))
