@@ -18,7 +18,6 @@ from kilowait.history.store import Store
 from kilowait.isolation.modes import IsolationSettings, Mount
 from kilowait.predict.dry_run_access import DryRunAccess, of_caller, of_owner
 from kilowait.predict.dry_runs import program_of
-from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import Completeness, DryRun
 from kilowait.predict.dryrun.sandbox import sandbox_available
@@ -193,25 +192,6 @@ def test_it_changes_nothing_of_its_data(runner: DryRunner, place: Path) -> None:
     assert rows.read_text() == SECRET
     assert (before.st_mtime_ns, before.st_mode) == (rows.stat().st_mtime_ns, rows.stat().st_mode)
     assert os.listdir(place / "data") == ["rows"]
-
-
-def test_outputs_of_an_earlier_run_that_are_shown_are_not_written_to(place: Path) -> None:
-    """The program writes elsewhere and goes on."""
-    (place / "data" / "log.txt").write_text("earlier")
-    text = """
-import os, torch
-os.makedirs("out/run2/last", exist_ok=True)
-for name in ("out/log.txt", "out/run2/log.txt"):
-    open(name, "a").write("now")
-torch.ones(2, device="cuda") + 1
-"""
-    program = DryProgram(
-        files={"job.py": text.encode()}, entrypoint="job.py", content_hash="1", here={"out": str(place / "data")}
-    )
-    with DryRunner(budget_s=20) as sandboxed:
-        found = sandboxed.run_program(program)
-    assert (found.completeness, found.reason) == ("whole", "")
-    assert (place / "data" / "log.txt").read_text() == "earlier"
 
 
 def test_no_link_leads_out_of_its_data(runner: DryRunner, place: Path) -> None:

@@ -5,12 +5,9 @@ A configuration, source code, or what the program itself would have written is n
 
 from __future__ import annotations
 
-import errno
 import inspect
 import os
-import re
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -77,8 +74,6 @@ BINARY = frozenset(
 DATA = TEXT | TOKENS | IMAGES | BINARY
 _NOT_DATA = ("config", "requirements", "setup", "package", "settings", "params", "hparams", "args", "license", "readme")
 _JSON_OF_DATA = ("data", "train", "val", "test", "dev", "annot", "caption", "instances", "sample", "dataset", "corpus")
-OUTPUT = re.compile(r"(^|/)(out|outputs?|results?|logs?|runs?|checkpoints?)([_.-][^/]*)?/", re.I)
-"""What lies in a folder that programs write to."""
 DEFAULT_BYTES = 1_000_000
 """Of a text of which nothing is known."""
 DEFAULT_TOKEN_BYTES = 20_000_000
@@ -112,8 +107,6 @@ class Absent:
         self.recorder, self.folder = recorder, folder
         self.written: set[str] = set()
         self.extracted: set[str] = set()
-        self._refused: set[str] = set()
-        self._aside = ""
 
     def size_of(self, path: Any) -> AbsentSize:
         """What a file that is not there is taken to be."""
@@ -168,33 +161,6 @@ class Absent:
         with suppress(OSError):
             os.makedirs(text)
             self.recorder.assume(f"the folder {text} is there, which the program writes to", "default")
-
-    def open_to_write(self, real: Any, file: Any, mode: str, *args: Any, **kwargs: Any) -> Any:
-        """What `real` opens; elsewhere where the file would lie among outputs of an earlier run that are shown."""
-        self.make_folder_of(file)
-        try:
-            return real(file, mode, *args, **kwargs)
-        except OSError as error:
-            if not self._is_shown(file, error):
-                raise
-        self._aside = self._aside or tempfile.mkdtemp()
-        return real(os.path.join(self._aside, re.sub(r"\W", "_", os.fsdecode(file))[-200:]), mode, *args, **kwargs)
-
-    def make_folder(self, real: Any, path: Any, *args: Any, **kwargs: Any) -> None:
-        """`os.mkdir`, which leaves such outputs as they are."""
-        try:
-            real(path, *args, **kwargs)
-        except OSError as error:
-            if not self._is_shown(path, error):
-                raise
-            self._refused.add(os.fsdecode(path))
-
-    def _is_shown(self, path: Any, error: OSError) -> bool:
-        """Whether an error says that a path of outputs is one of the user's, which are read and not written to."""
-        if not isinstance(path, (str, os.PathLike)) or not OUTPUT.search(os.fsdecode(path)):
-            return False
-        refused = any(os.fsdecode(path).startswith(folder) for folder in self._refused)
-        return error.errno in (errno.EROFS, errno.EACCES) or (refused and error.errno == errno.ENOENT)
 
     def said(self, size: AbsentSize, what: str) -> None:
         """Note how large a file was taken to be; a default makes the result a guess."""

@@ -12,7 +12,7 @@ import os
 import pathlib
 import sys
 import urllib.request
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 from kilowait.predict.dryrun.standins.data.absent import IMAGES, TEXT, Absent
@@ -44,7 +44,8 @@ def _opening(absent: Absent, folders: Folders) -> None:
     @wraps(real)
     def opened(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         if any(sign in mode for sign in "wax+"):
-            handle = absent.open_to_write(real, file, mode, *args, **kwargs)
+            absent.make_folder_of(file)
+            handle = real(file, mode, *args, **kwargs)
             if isinstance(file, (str, os.PathLike)):
                 absent.written.add(str(os.fspath(file)))
             return handle
@@ -59,7 +60,6 @@ def _opening(absent: Absent, folders: Folders) -> None:
         return binary_of(absent, file) if "b" in mode else TextFile(text_of(absent, file), file)
 
     builtins.open = io.open = opened
-    os.mkdir = partial(absent.make_folder, os.mkdir)
 
 
 def _may_lack(absent: Absent, file: Any, caller: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from kilowait.predict.dryrun.standins import published_facts
-from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_IMAGES, IMAGES, OUTPUT, Absent
+from kilowait.predict.dryrun.standins.data.absent import DEFAULT_IMAGE, DEFAULT_IMAGES, IMAGES, Absent
 from kilowait.predict.dryrun.standins.given_sizes import given_for
 
 _DATA_FOLDER = re.compile(
@@ -26,6 +26,7 @@ _DATA_FOLDER = re.compile(
 _OWN = re.compile(
     r"(^|[/_.-])(out\w*|results?|logs?|runs?|checkpoints?|ckpts?|saved?\w*|models?|weights|cache)([/_.-]|$)", re.I
 )
+_OUTPUT = re.compile(r"(^|/)(out|outputs?|results?|logs?|runs?|checkpoints?)([_.-][^/]*)?/", re.I)
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -198,4 +199,4 @@ def _split(path: str) -> str | None:
 
 def _own(path: str) -> bool:
     """Whether a folder is one that programs write to, or lies in one of outputs."""
-    return bool(_OWN.search(path.rpartition("/")[2]) or OUTPUT.search(path))
+    return bool(_OWN.search(path.rpartition("/")[2]) or _OUTPUT.search(path))
