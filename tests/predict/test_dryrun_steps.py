@@ -692,6 +692,16 @@ train_on(batch())
     assert run(runner, text).parameters == 1000 * 16 + 64 * 64 + 64
 
 
+def test_a_last_game_of_unknown_length_does_not_hide_the_training(runner: DryRunner) -> None:
+    """What trains nothing after all training is taken as it was seen, and said; before it, nothing is known."""
+    game = "done = False\nwhile not done:\n    net(batch())\n    done = np.random.rand() < 0\n"
+    training = "for _ in range(500):\n    train_on(batch())\n"
+    found = run(runner, training + game)
+    assert (found.completeness, found.steps, found.unbounded) == (Completeness.GUESSED, 500, "")
+    assert any("it trains nothing" in line for line in found.assumptions)
+    assert "nothing says how often" in run(runner, game + training).unbounded
+
+
 def test_an_epoch_like_those_before_is_told_by_its_first_batch(runner: DryRunner) -> None:
     """What one epoch's steps at every 7th batch do, another's do, too; those that are asked anew are run."""
     found = run(

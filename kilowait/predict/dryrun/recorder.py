@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kilowait.predict.dryrun.child.operator_facts import DEVICE, facts_of
 from kilowait.predict.dryrun.child.quick_tensors import LIFT, lifted
 from kilowait.predict.dryrun.child.speed_settings import precision_of, tries_algorithms
-from kilowait.predict.dryrun.child.values_said import mark_doubt, same_said, value_said
+from kilowait.predict.dryrun.child.values_said import mark_chance, mark_doubt, same_said, value_said
 from kilowait.predict.dryrun.distributed.exchanges import EXCHANGES, exchange
 from kilowait.predict.dryrun.formulas import flops_of
 from kilowait.predict.dryrun.loops.loop_ends import LoopEnds
@@ -248,6 +248,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = self._called(func, args, kwargs)
         remember(func, inputs, args, kwargs, result)
         mark_doubt(op, inputs, args, result)
+        mark_chance(op, inputs, args, result)
         if self.recorder.muted == 0:
             outputs = tensors_in(result)
             if operator.counted:

@@ -213,6 +213,21 @@ def test_a_pattern_finds_the_files_that_are_there_and_images_that_are_not(runner
     assert (found.completeness, found.steps) == (Completeness.GUESSED, 1), found.reason
 
 
+def test_a_folder_of_outputs_is_no_data_whatever_it_is_called(runner: DryRunner) -> None:
+    text = "import os\nassert not os.path.exists('/tmp/output-cifar10/resnet_1') and os.path.exists('/data/cifar10/train')\n"
+    assert run(runner, f"{NET}{text}{STEP}").completeness == Completeness.WHOLE
+
+
+def test_a_number_drawn_evenly_lies_in_its_range(runner: DryRunner) -> None:
+    """As torchvision's detectors choose one of a few sizes."""
+    text = (
+        f"{NET}sizes = (800,)\nassert sizes[int(torch.empty(1).uniform_(0.0, float(len(sizes))).item())] == 800\n"
+        f"assert 2.0 <= torch.empty(3).uniform_(2.0, 4.0)[1].item() < 4.0 and torch.rand(1).item() < 1.0\n"
+        f"assert f'{{torch.tensor(3)}}' == '3'\n{STEP}"
+    )
+    assert (found := run(runner, text)).completeness == Completeness.WHOLE, found.reason
+
+
 def test_a_wrong_size_is_refused_with_what_to_write(runner: DryRunner) -> None:
     found = run(runner, "import numpy as np\nnp.memmap('a.bin')\n", a_dot_bin="much")
     assert "600MB" in found.reason

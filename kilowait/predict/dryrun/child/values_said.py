@@ -33,7 +33,7 @@ def value_said(recorder: Recorder, tensor: Tensor) -> float | int | bool:
         return value
     if not hasattr(tensor, _DOUBT) and in_forward():
         recorder.guess("what forward does may depend on the value of a tensor; 1 was assumed")
-    scalar = 0.0 if hasattr(tensor, _DOUBT) else recorder.scalar
+    scalar = 0.0 if hasattr(tensor, _DOUBT) else getattr(tensor, _MIDDLE, recorder.scalar)
     recorder.unknown_answers += 1
     if tensor.dtype == torch.bool:
         if not hasattr(tensor, _DOUBT):
@@ -65,6 +65,27 @@ def mark_doubt(op: str, inputs: list[Tensor], args: Any, result: Any) -> None:
     if asks or (_doubts and inputs and all(hasattr(t, _DOUBT) for t in inputs)):
         _doubts[:] = [True]
         setattr(result, _DOUBT, True)
+
+
+_MIDDLE = "_kilowait_middle"
+_SAME = frozenset(
+    ("aten.select", "aten.squeeze", "aten.view", "aten.clone", "aten.detach", "aten.alias", "aten._to_copy")
+)
+
+
+def mark_chance(op: str, inputs: list[Tensor], args: Any, result: Any) -> None:
+    """A number that is drawn evenly lies between the ends of its range, and not at one."""
+    if op in ("aten.rand", "aten.rand_like"):
+        setattr(result, _MIDDLE, _HALF)
+    elif op in ("aten.uniform_", "aten.uniform"):
+        low, high = args[1] if len(args) > 1 else 0.0, args[2] if len(args) > 2 else 1.0
+        setattr(result, _MIDDLE, low + (high - low) * _HALF)
+    elif op in _SAME and hasattr(inputs[0], _MIDDLE):
+        setattr(result, _MIDDLE, getattr(inputs[0], _MIDDLE))
+
+
+_HALF = 0.5 + 2.0**-20
+"""About the middle, and no number that a program would write down."""
 
 
 def _decide(recorder: Recorder) -> None:

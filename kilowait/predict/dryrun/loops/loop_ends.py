@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -28,3 +29,18 @@ class LoopEnds:
         """The program is over: settle what it left open."""
         for closer in self.closers:
             closer()
+
+
+def note_endless(loop: Any) -> None:
+    """Nothing tells how often a loop runs: after all training, and where it trains nothing, it is taken as it was seen.
+
+    So is a last game that is played to its end.
+    """
+    recorder, trains = loop.recorder, any(tally.steps for tally in loop.tallies.values())
+    why = "only the clock ends the loop" if loop.limited else "nothing says how often the loop runs"
+    if loop.depth or loop.limited or trains or not recorder.tallies.root.steps:
+        recorder.ends.unbounded[f"{loop.line}: {why}"] = None
+        return
+    text = f"{loop.line}: {why}; it trains nothing, and {loop.item + 1} of its items were taken"
+    recorder.guess(text)
+    recorder.assume(text, "default")

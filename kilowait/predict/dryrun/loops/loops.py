@@ -22,6 +22,7 @@ from kilowait.predict.dryrun.loops.index import Index
 from kilowait.predict.dryrun.loops.lazy.remembering import Enumerated, Zipped
 from kilowait.predict.dryrun.loops.lazy.streamed import Streamed
 from kilowait.predict.dryrun.loops.leaving import CONDITION, Tests, next_of
+from kilowait.predict.dryrun.loops.loop_ends import note_endless
 from kilowait.predict.dryrun.loops.loop_length import FARTHEST
 from kilowait.predict.dryrun.loops.loop_plan import LoopPlan
 from kilowait.predict.dryrun.loops.loop_views import View, holds_state, view
@@ -183,8 +184,7 @@ class Loops:
         if loop.known:
             return
         loop.plan.cut(loop.item + 1)
-        why = "only the clock ends the loop" if loop.limited else "nothing says how often the loop runs"
-        self.recorder.ends.unbounded[f"{loop.line}: {why}"] = None
+        note_endless(loop)
 
     def next(self, site: int, iterator: Any) -> Any:
         """`next(iterator)`, the end of which is that of the loop `site`."""

@@ -130,7 +130,7 @@ def _values(recorder: Recorder) -> None:
         return unknown(value) if recorder.unknown_answers > answers else value
 
     def formatted(self: Tensor, spec: str) -> str:
-        if isinstance(self, FakeTensor) and self.numel() == 1 and spec:
+        if isinstance(self, FakeTensor) and (self.dim() == 0 or (self.numel() == 1 and spec)):
             return format(self.item(), spec)
         return object.__format__(self, spec) if isinstance(self, FakeTensor) else str(real_format(self, spec))  # type: ignore[no-untyped-call]
 

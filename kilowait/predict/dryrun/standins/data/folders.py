@@ -26,6 +26,7 @@ _DATA_FOLDER = re.compile(
 _OWN = re.compile(
     r"(^|[/_.-])(out\w*|results?|logs?|runs?|checkpoints?|ckpts?|saved?\w*|models?|weights|cache)([/_.-]|$)", re.I
 )
+_OUTPUT = re.compile(r"(^|/)(out|outputs?|results?|logs?|runs?|checkpoints?)([_.-][^/]*)?/", re.I)
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -197,4 +198,5 @@ def _split(path: str) -> str | None:
 
 
 def _own(path: str) -> bool:
-    return bool(_OWN.search(path.rpartition("/")[2]))
+    """Whether a folder is one that programs write to, or lies in one of outputs."""
+    return bool(_OWN.search(path.rpartition("/")[2]) or _OUTPUT.search(path))

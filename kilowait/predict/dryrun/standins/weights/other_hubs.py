@@ -54,7 +54,20 @@ def _torch_hub(absent: Absent) -> None:
         return getattr(import_module("torchvision.models"), model)(*args, **own)
 
     torch.hub.load_state_dict_from_url, torch.hub.load = state, load
+    torch.hub.list = _listed(torch.hub.list)
     torch.hub.download_url_to_file = lambda *_, **__: None
+
+
+def _listed(real: Any) -> Any:
+    @wraps(real)
+    def names(*args: Any, **kwargs: Any) -> list[str]:
+        """The models of a repository, none where it is not here."""
+        try:
+            return list(real(*args, **kwargs))
+        except OSError:
+            return []
+
+    return names
 
 
 def _checkpoint(absent: Absent, name: str) -> Loaded:
