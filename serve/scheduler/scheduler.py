@@ -226,15 +226,15 @@ class Scheduler:
 
     async def _see_through(self, attempt: Attempt) -> None:
         """Start an attempt, or find it running, and take in its end."""
-        runners = self._gangs[attempt.token]
         try:
-            ending = await self._run(attempt, runners)
+            ending = await self._run(attempt, runners := self._gangs[attempt.token])
         except TimeoutError:
             ending = Ending(reason=f"its GPUs were not held within {self._settings.start_timeout_s:g} s", lost=True)
         except RayError as error:
             ending = Ending(reason=f"the runner was lost: {gang.first_line(error)}", lost=True)
         except StaleAttempt:  # it ended with its node, meanwhile
-            return self._release(attempt)
+            self._release(attempt)
+            return
         await self._take_end(attempt, ending)
         self._gangs.pop(attempt.token, None)
         self._wake.set()
