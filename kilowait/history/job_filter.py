@@ -27,7 +27,7 @@ class JobFilter:
     since_s: float | None = None
     until_s: float | None = None
     array: str | None = None
-    tasks: tuple[int, ...] | None = None
+    tasks: tuple[range, ...] | None = None
     alone: bool = False
 
     @property
@@ -46,7 +46,8 @@ class JobFilter:
         conditions += [] if self.until_s is None else [table.submitted_s < self.until_s]
         if self.array is not None:
             tasks = select(ARRAY_TASKS.c.job_id).where(ARRAY_TASKS.c.array_id == self.array)
-            tasks = tasks if self.tasks is None else tasks.where(ARRAY_TASKS.c.task.in_(self.tasks))
+            if self.tasks is not None:
+                tasks = tasks.where(or_(*map(_in_range, self.tasks)))
             conditions.append(table.job_id.in_(tasks))
         if self.alone:
             conditions.append(~select(ARRAY_TASKS.c.job_id).where(ARRAY_TASKS.c.job_id == table.job_id).exists())
@@ -57,6 +58,11 @@ class JobFilter:
 
 
 EVERY_JOB = JobFilter()
+
+
+def _in_range(numbers: range) -> ColumnElement[bool]:
+    task = ARRAY_TASKS.c.task
+    return task.between(numbers.start, numbers.stop - 1) & ((task - numbers.start) % numbers.step == 0)
 
 
 def _has_label(name: str, text: str, *, whole: bool = True) -> ColumnElement[bool]:

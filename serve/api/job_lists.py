@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from kilowait.core.tasks.task_numbers import task_numbers
+from kilowait.core.tasks.task_numbers import named_tasks
 from kilowait.history.job_filter import JobFilter
 from kilowait.history.tokens import Identity, Role
 
 from ..desk import questions
 from ..desk.desk import Desk
 from ..wire import schemas
-from ..wire.array_schemas import TaskNumbers
+from ..wire.array_schemas import NamedTasks
 from ..wire.list_schemas import Cancelled, ToCancel
 from .access import At, Reader, Submitter
 from .own_jobs import view
@@ -41,12 +41,12 @@ async def list_jobs(
     until_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted before")] = None,
     newest: Annotated[bool, Query(description="the newest first")] = False,
     array: Annotated[str | None, Query(max_length=40, description="tasks of this job array")] = None,
-    tasks: Annotated[TaskNumbers | None, Query(description="of these numbers, as in 0-9")] = None,
+    tasks: Annotated[NamedTasks | None, Query(description="of these numbers, as in 0-9")] = None,
     alone: Annotated[bool, Query(description="jobs that are tasks of no array")] = False,
 ) -> schemas.JobsPage:
     """Jobs by id; one's own, an operator sees everybody's."""
     chosen = chosen_jobs(who, owner, state, name, label, since_s, until_s)
-    chosen = replace(chosen, array=array, tasks=None if tasks is None else task_numbers(tasks)[0], alone=alone)
+    chosen = replace(chosen, array=array, tasks=None if tasks is None else named_tasks(tasks), alone=alone)
     rows = await desk.ask(questions.jobs, chosen, after, limit + 1, newest)
     jobs = [await view(desk, row) for row in rows[:limit]]
     return schemas.JobsPage(jobs=jobs, next=jobs[-1].job_id if len(rows) > limit else None)
@@ -82,7 +82,7 @@ async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
         since_s=body.since_s,
         until_s=body.until_s,
         array=body.array,
-        tasks=None if body.tasks is None else task_numbers(body.tasks)[0],
+        tasks=None if body.tasks is None else named_tasks(body.tasks),
     )
     return await desk.ask(questions.job_ids, chosen)
 

@@ -225,9 +225,8 @@ class Scheduler:
 
     async def _see_through(self, attempt: Attempt) -> None:
         """Start an attempt, or find it running, and take in its end."""
-        runners = self._gangs[attempt.token]
         try:
-            ending = await self._run(attempt, runners)
+            ending = await self._run(attempt, runners := self._gangs[attempt.token])
         except TimeoutError:
             ending = Ending(reason=f"its GPUs were not held within {self._settings.start_timeout_s:g} s", lost=True)
         except RayError as error:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from kilowait.core.errors import InputError
 from kilowait.core.submission_limits import MAX_ENTRIES, MAX_TASKS
 from kilowait.core.tasks import sweep
-from kilowait.core.tasks.task_numbers import PATTERN, task_numbers
+from kilowait.core.tasks.task_numbers import NUMBERS, PATTERN, task_numbers
 
 from .schemas import Argument, Expectation, State, SubmissionBody, Wire
 
@@ -22,6 +22,7 @@ def _numbered(text: str) -> str:
 
 TaskNumbers = Annotated[str, Field(max_length=1000, pattern=PATTERN), AfterValidator(_numbered)]
 """As in 0-99, 0-99:10 or 1,3,5-9, with %8 behind them for 8 at once."""
+NamedTasks = Annotated[str, Field(max_length=1000, pattern=NUMBERS)]
 Column = Annotated[str, Field(pattern=sweep.NAME)]
 SweepRow = Annotated[dict[Column, Argument], Field(max_length=MAX_ENTRIES)]
 

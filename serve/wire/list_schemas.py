@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .array_schemas import TaskNumbers
+from .array_schemas import NamedTasks
 from .schemas import Printable, Wire
 
 MAX_JOBS = 10_000
@@ -25,10 +25,10 @@ class ToCancel(Wire):
     name: Printable | None = None
     labels: dict[str, str] = Field(default={}, max_length=100)
     owner: str | None = Field(default=None, max_length=200, description="for operators: whose")
-    since_s: float | None = Field(default=None, description="submitted then or later")
-    until_s: float | None = Field(default=None, description="submitted before")
+    since_s: float | None = Field(default=None, strict=True, description="submitted then or later")
+    until_s: float | None = Field(default=None, strict=True, description="submitted before")
     array: str | None = Field(default=None, max_length=40, description="the tasks of this job array")
-    tasks: TaskNumbers | None = Field(default=None, description="of these numbers of the array, as in 0-9")
+    tasks: NamedTasks | None = Field(default=None, description="of these numbers of the array, as in 0-9")
     every: bool = Field(default=False, strict=True, description="all of one's jobs, of an operator everybody's")
 
     @property

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 import numpy as np
 import uvicorn
 
+from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
 from kilowait.core.submission import Ending, Log
+from kilowait.history.secrecy.key_file import new_key
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
 from kilowait.live.controller import Controller
@@ -50,7 +52,8 @@ class Method:
 class Scheduler:
     """What the actor of that name does, with a controller that is the real one and jobs that are not."""
 
-    def __init__(self, url):
+    def __init__(self, url, key_file):
+        self._key_file = key_file
         self._url, self._controller = url, Controller(Store(url), simple(), order=("A100",))
         self._follower = NodeFollower(self._controller)
         for node in NODES:
@@ -60,15 +63,23 @@ class Scheduler:
             )
 
     def status(self):
-        settings = SchedulerSettings(url=self._url, policy="simple", policy_options={})
+        settings = SchedulerSettings(url=self._url, policy="simple", policy_options={}, secrets_key_file=self._key_file)
         return {"settings": settings, "problem": None, "nodes": list(self._follower.nodes.values()), "unknown": {}}
 
     def submit_all(self, requests):
         answers = self._controller.submit_all(requests, time.time())
+        self._run_all()
+        return answers
+
+    def submit_array(self, asked):
+        array = self._controller.submit_array(asked, time.time())
+        self._run_all()
+        return array
+
+    def _run_all(self):
         while placed := self._controller.decide(time.time()):
             for one in placed:
                 self._run(one)
-        return answers
 
     def _run(self, attempt):
         who = attempt.job_id, attempt.attempt, attempt.token
@@ -78,6 +89,10 @@ class Scheduler:
 
     def cancel(self, job_id):
         self._controller.cancel(job_id, time.time())
+
+    def cancel_all(self, job_ids):
+        outcomes = self._controller.cancel_all(job_ids, time.time())
+        return {job_id: str(why) for job_id, why in outcomes.items() if isinstance(why, InputError)}
 
     def drain(self, node):
         self._follower.drain(node, time.time())
@@ -139,7 +154,8 @@ async def at_once(_):
 def fuzzed_service(folder):
     """(address, tokens by owner) of the service; it is stopped in the end."""
     url = f"sqlite:///{folder}/kilowait.db"
-    store, scheduler = Store(url), Scheduler(url)
+    new_key(folder / "key")
+    store, scheduler = Store(url), Scheduler(url, str(folder / "key"))
     roles = {"ada": Role.SUBMIT, "bob": Role.SUBMIT, "operator": Role.OPERATE}
     tokens = {owner: create(store, owner, role, time.time()) for owner, role in roles.items()}
     forecasts = Forecasts(Actor(Predictor()))
