@@ -22,6 +22,7 @@ from ray.serve import Application
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
 from kilowait.core.private_files import private_folder
+from kilowait.history.lease import LEASE_S
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.policies import DEFAULT_POLICY
@@ -87,6 +88,12 @@ class Options(BaseModel):
     container_image: str = ""
     """For the isolation `container`: the image that jobs run in; it has `python3`."""
 
+    lease_s: float = Field(default=LEASE_S, ge=5, le=LEASE_S)
+    """Seconds after which a standby takes over from a scheduler that is heard of no more. With less than the default a
+    job whose scheduler is away for two thirds of that is ended, and starts again: [](../how-to/run-a-standby.md)."""
+    standby: bool = False
+    """Wait while another cluster has the history, and take over from it."""
+
     outputs: str = ""
     """Where files that jobs keep (`--output`) are kept: a folder that every node sees, or a URL such as
     `s3://bucket/path`. By default the folder `outputs` beside an SQLite history; nowhere with PostgreSQL."""
@@ -109,6 +116,8 @@ class Options(BaseModel):
             allow_open_cluster=self.allow_open_cluster,
             isolation=self.isolation_settings(),
             outputs=self.output_settings(),
+            lease_s=self.lease_s,
+            standby=self.standby,
         )
 
     def output_settings(self) -> OutputSettings:
