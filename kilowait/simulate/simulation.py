@@ -12,7 +12,7 @@ from kilowait.core.price_list import PriceList
 from kilowait.core.signals import Signal
 from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy, Rule
 from kilowait.policies.limiting.limit_price import LimitPrice
-from kilowait.simulate.foresight import PERFECT, Foresight, reports
+from kilowait.simulate.foreseen_signals import PERFECT, Foresight, reports
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.jobs_csv import read_submissions
 from kilowait.simulate.loop import simulate as run_loop

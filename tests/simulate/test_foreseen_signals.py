@@ -4,7 +4,7 @@ import pytest
 
 from kilowait.core.errors import InputError
 from kilowait.core.signals import Signal
-from kilowait.simulate.foresight import reports
+from kilowait.simulate.foreseen_signals import reports
 
 H = 3600.0
 
