@@ -31,7 +31,7 @@ from kilowait.lab.backtest.backtest import World
 from kilowait.lab.backtest.scenario.paper_scenario import Sample
 from kilowait.lab.backtest.statistics import change_interval
 from kilowait.report.interval import Interval
-from kilowait.simulate.foresight import Foresight
+from kilowait.simulate.foreseen_signals import Foresight
 from kilowait.simulate.run import Run
 from kilowait.simulate.simulation import Simulation, simulate
 

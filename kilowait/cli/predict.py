@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kilowait.cli.by_the_hour.within_text import chance_of, duration
 from kilowait.cli.costs import add_price_option, cost_of, prices_of
 from kilowait.cli.gpu_prices import GpuPrices
 from kilowait.cli.job_environment import accesses, add_environment_options, interpreter_of, surrounded
@@ -92,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     )
     add_gpu_file_option(parser)
     add_price_option(parser)
+    parser.add_argument("--within", type=duration, metavar="TIME", help="say how likely it is done in so long (8h)")
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs of each type (default: what the source asks for)")
     parser.add_argument(
         "--dry-run-budget-s",
@@ -208,6 +210,7 @@ def _entry(job: JobForecast, prices: GpuPrices, args: argparse.Namespace) -> dic
             name: {
                 **_numbers(forecast, name, gpus),
                 **(limits_of(job[name], gpus) if args.power_limits else {}),
+                **chance_of(job[name], args.within),
                 **cost_of(job[name], name, gpus, prices),
             }
             for name in job

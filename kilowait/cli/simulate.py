@@ -176,6 +176,7 @@ def run(args: argparse.Namespace) -> int:
         "parameters": simulation.parameters,
         "gpus": simulation.gpus,
         **({} if simulation.energy is None else {"where_energy_went": asdict(simulation.energy)}),
+        **({} if simulation.deadlines is None else {"deadlines": asdict(simulation.deadlines)}),
         **totals_of(simulation),
         "refused": dict(simulation.refused),
     }

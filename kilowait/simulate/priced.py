@@ -20,7 +20,8 @@ ENERGY_PARAMETERS = ("wait_s_per_kwh", "max_extra_wait"), ("kappa", "kappa_relat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What a run costs in USD, modelled: the cluster's energy with its carbon and water, hours of waiting and of GPUs.
+    """What a run costs in USD, modelled: the cluster's energy with its carbon and water, hours of waiting and of GPUs,
+    and deadlines that were missed.
 
     Where the idle power of a type is unknown, energy, carbon and water are those of the jobs alone.
     """
@@ -30,11 +31,12 @@ class Bill:
     water: float
     waiting: float
     running: float
+    missed_deadlines: float = 0.0
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.energy + self.carbon + self.water + self.waiting + self.running
+        return self.energy + self.carbon + self.water + self.waiting + self.running + self.missed_deadlines
 
 
 def usual_usd_per_kwh(prices: PriceList, signals: Mapping[str, Signal]) -> float:
@@ -70,7 +72,7 @@ def _typical_gpu_s(submissions: Iterable[Submission]) -> float:
     return math.exp(fmean(logs)) if logs else 1.0
 
 
-def bill(run: Run, scores: Scores, prices: PriceList, totals: Mapping[str, SignalTotal]) -> Bill:
+def bill(run: Run, scores: Scores, prices: PriceList, totals: Mapping[str, SignalTotal], missed: int = 0) -> Bill:
     """What a run costs; carbon and water only where their signals were given."""
 
     def of(name: str, usd: float) -> float:
@@ -84,4 +86,5 @@ def bill(run: Run, scores: Scores, prices: PriceList, totals: Mapping[str, Signa
         water=of("water", prices.usd_per_l),
         waiting=prices.usd_per_h_waiting * scores.total_wait_s / HOUR_S,
         running=prices.usd_per_h_running * math.fsum(p.gpu_s for p in run.placements) / HOUR_S,
+        missed_deadlines=prices.usd_per_missed_deadline * missed,
     )

@@ -12,9 +12,10 @@ from kilowait.core.price_list import PriceList
 from kilowait.core.signals import Signal
 from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy, Rule
 from kilowait.policies.limiting.limit_price import LimitPrice
-from kilowait.simulate.foresight import PERFECT, Foresight, reports
+from kilowait.simulate.foreseen_signals import PERFECT, Foresight, reports
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.jobs_csv import read_submissions
+from kilowait.simulate.kept_deadlines import DeadlineCount, deadline_count
 from kilowait.simulate.loop import simulate as run_loop
 from kilowait.simulate.power_budget import PowerBudget
 from kilowait.simulate.priced import Bill, bill, priced_parameters, usual_usd_per_kwh
@@ -37,6 +38,9 @@ class Simulation:
     run: Run
     totals: Mapping[str, SignalTotal] = field(default_factory=dict)
     """By signal of a kWh, what the cluster's energy comes to."""
+
+    deadlines: DeadlineCount | None = None
+    """What became of the jobs' deadlines, None where none has one."""
 
     bill: Bill | None = None
     """What all of it costs, where prices were given."""
@@ -109,13 +113,15 @@ def simulate(
         reports=reports(signals.values(), foresight) if looks else (),
     )
     scores, amounts = score(run), signal_totals(run, signals.values())
+    deadlines = deadline_count(run, submissions)
     return Simulation(
         scores=scores,
         parameters={name: value for name, value in values.items() if name != "prices"},
         gpus=totals,
         run=run,
         totals=amounts,
-        bill=None if prices is None else bill(run, scores, prices, amounts),
+        deadlines=deadlines,
+        bill=None if prices is None else bill(run, scores, prices, amounts, deadlines.missed if deadlines else 0),
     )
 
 

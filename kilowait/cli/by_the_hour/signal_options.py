@@ -10,7 +10,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.price_list import PriceList, read_price_list
 from kilowait.core.signals import UNITS, Signal
 from kilowait.policies import POLICIES, Rule
-from kilowait.simulate.foresight import PERFECT, YESTERDAY
+from kilowait.simulate.foreseen_signals import PERFECT, YESTERDAY
 
 if TYPE_CHECKING:
     from kilowait.files.signal_files import SignalFile

@@ -8,6 +8,7 @@ from typing import Any
 from kilowait.cluster.restricted import lent, with_jobs
 from kilowait.cluster.standing import Postponed, Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.core.deadlines import latest_start_s
 from kilowait.core.errors import InputError
 from kilowait.core.price_list import PriceList
 from kilowait.core.signals import Signal
@@ -19,6 +20,9 @@ from kilowait.policies.wrappers.wrapper import Wrapper, seconds
 
 BY_DEFAULT = {"carbon": PriceList(usd_per_kg_co2=1.0), "price": PriceList(), "water": PriceList(usd_per_l=1.0)}
 """By the first of these signals that there is, where no prices are given: that alone counts, and waiting is free."""
+
+MOST_ADDED_MISSES = 0.01
+"""By how much the chance that a job misses its deadline may grow when it is kept."""
 
 ROUNDS = 2
 """How often the policy is asked in one decision: again without those that are kept, so that others get their room."""
@@ -33,7 +37,8 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
     time costs less, with an hour of waiting at its price, on any type on which it ends no later than it may on the one
     chosen. Boards are reserved for it, as in conservative backfilling, by what running jobs are expected to take: so no
     more jobs are kept for an hour than can run in it, and it starts then. Meanwhile it blocks no job that cannot wait;
-    one that can is not started where it would delay it. `policy` does not see kept jobs. Where nothing varies nothing
+    one that can is not started where it would delay it. Keeping a job adds no more than a hundredth to the chance that
+    it misses its deadline, by the interval of its run. `policy` does not see kept jobs. Where nothing varies nothing
     is kept, and only the proportions of prices count.
 
     What `policy` promises about waiting holds from the end of a job's slack on. Raises InputError for a slack that is
@@ -136,9 +141,7 @@ class _Round:
                 self.late.add(decision.job_id)
                 return True
             hours = self._hours(waiting, latest_s)
-            done_s = latest_s + told.runtime_s
-            types = [(t, done_s - waiting.predictions[t].runtime_s) for t in waiting.gpus]
-            latest = [(t, min(latest_s, by_s)) for t, by_s in types]
+            latest = [(t, self._latest_on_s(waiting, t, latest_s, latest_s + told.runtime_s)) for t in waiting.gpus]
             best = cheaper_later(trial, hours, waiting, PricedStart(hours.now(told), start_s, gpu_type), latest)
             start_s, gpu_type = best.start_s, best.gpu_type
         self._reserve(trial, waiting, gpu_type, start_s)
@@ -151,6 +154,14 @@ class _Round:
     def _latest_s(self, waiting: Waiting) -> float:
         own = waiting.job.slack_s
         return waiting.job.submit_s + (self.slack_s if own is None else own)
+
+    def _latest_on_s(self, waiting: Waiting, gpu_type: str, latest_s: float, done_s: float) -> float:
+        """Until when a job may be kept for a type: it is done by `done_s`, as predicted, and by its deadline."""
+        told, deadline_s = waiting.predictions[gpu_type], waiting.job.deadline_s
+        found_s = min(latest_s, done_s - told.runtime_s)
+        if deadline_s is None:
+            return found_s
+        return min(found_s, latest_start_s(told, deadline_s, self.cluster.now_s, MOST_ADDED_MISSES))
 
     def _hours(self, waiting: Waiting, latest_s: float) -> Hours:
         longest_s = max(waiting.predictions[gpu_type].runtime_s for gpu_type in waiting.gpus)

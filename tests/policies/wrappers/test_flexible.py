@@ -15,7 +15,7 @@ from kilowait.core.signals import Signal
 from kilowait.policies import POLICIES
 from kilowait.policies.wrappers.flexible import flexible
 from kilowait.simulate.ahead import run_ahead
-from kilowait.simulate.foresight import reports
+from kilowait.simulate.foreseen_signals import reports
 from kilowait.simulate.loop import simulate
 from tests.support.random_worlds import worlds
 from tests.support.timelines import job

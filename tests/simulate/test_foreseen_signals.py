@@ -4,7 +4,7 @@ import pytest
 
 from kilowait.core.errors import InputError
 from kilowait.core.signals import Signal
-from kilowait.simulate.foresight import reports
+from kilowait.simulate.foreseen_signals import reports
 
 H = 3600.0
 
@@ -29,9 +29,16 @@ def test_perfect_foresight_is_the_signal_and_repeats_its_last_day():
 
 
 def test_yesterday_is_the_present_and_the_last_day_again():
-    assert known(TWO_DAYS, "yesterday", 2, 2, 3, 4, 25, 26, 27) == [26, 3, 4, 25, 26, 3]
+    assert known(TWO_DAYS, "yesterday", 2, 2, 3, 4, 25) == [26, 3, 4, 25]
     late = hourly(5.0, 6.0, 7.0)
     assert known(late, "yesterday", 1, 1, 2, 9) == [6, 6, 6]  # nobody knows a day before it
+
+
+def test_behind_the_day_that_is_foreseen_stands_the_average_of_the_last_week():
+    days = hourly(*(float(h // 24) for h in range(24 * 10)), begins_h=-24 * 8)
+    assert known(days, "yesterday", 0, 0, 1, 23, 24, 47, 240) == [8, 7, 7, 4, 4, 4]  # of days 1 to 7
+    two = hourly(*(float(h // 24) for h in range(24 * 4)), begins_h=-24 * 2)
+    assert known(two, "yesterday", 6, 6, 7, 18, 30, 42) == [2, 1, 1, 0.5, 0.5]
 
 
 def test_a_forecast_without_times_of_issue_is_known_a_day_ahead():
