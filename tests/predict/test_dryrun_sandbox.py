@@ -16,7 +16,7 @@ from kilowait.core.errors import InputError
 from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.dry_runner import DryRunner, checked
 from kilowait.predict.dryrun.record import Completeness, DryRun
-from kilowait.predict.dryrun.sandbox import sandbox_available
+from kilowait.predict.dryrun.sandbox import by_the_clock, sandbox_available
 
 REASON = sandbox_available()
 needs_sandbox = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -210,3 +210,9 @@ def test_a_package_that_lies_under_the_temporary_folder_is_sandboxed_too(tmp_pat
         check=True,
     ).stdout
     assert said.split() == [str(tmp_path / "kilowait" / "__init__.py"), "None"], said
+
+
+@pytest.mark.parametrize(("load", "times"), [(0.2, 3), (2, 3), (8, 12), (90, 12)])
+def test_a_busy_machine_takes_no_work_from_a_program_by_the_clock(load: float, times: float) -> None:
+    """On two cores: as much longer as others are served in between, up to four times."""
+    assert by_the_clock(load, 2) == times

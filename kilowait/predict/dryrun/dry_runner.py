@@ -34,11 +34,12 @@ MOST_LINES, LONGEST_LINE = 50, 300
 class DryRunner:
     """A context manager; `run` and `run_program` give a DryRun whatever the program does.
 
-    `budget_s` are CPU seconds a program gets, and three times as many by the clock; when they are spent, the result is
-    partial. Installed packages are imported beside it, for at most `imports_s`. `target` is "cuda" for any GPU type
-    and "cpu" for CPU device types. `unsafe` executes programs with the rights of this process, limits of resources
-    aside: only for programs that are trusted as much as the code that calls this. `interpreter` is the Python that
-    programs run under, kilowait's own where nothing is said. The first worker is that of `pair`, where it has one left.
+    `budget_s` are CPU seconds a program gets, and three times as many by the clock (up to twelve times on a busy
+    machine); when they are spent, the result is partial. Installed packages are imported beside it, for at most
+    `imports_s`. `target` is "cuda" for any GPU type and "cpu" for CPU device types. `unsafe` executes programs with the
+    rights of this process, limits of resources aside: only for programs that are trusted as much as the code that calls
+    this. `interpreter` is the Python that programs run under, kilowait's own where nothing is said. The first worker is
+    that of `pair`, where it has one left.
 
     Entering raises InputError where the machine has no sandbox and `unsafe` is not set.
     """

@@ -63,8 +63,8 @@ def execute(request: DryRunRequest, folder: Path, hand_in: Callable[[DryRun], No
         os._exit(0)
 
     budget_spent = f"the budget of {budget_s:g} CPU seconds was spent"
-    _arm(budget_s, budget_spent, recorder, finish)
-    import_time = ImportTime(SPARE_S, request.imports_s)
+    _arm(budget_s, budget_s * request.wall, budget_spent, recorder, finish)
+    import_time = ImportTime(SPARE_S, request.imports_s, request.imports_s * request.wall / WALL)
     reason = remedy = ""
     try:
         _run(recorder, program, folder, import_time)
@@ -78,7 +78,7 @@ def execute(request: DryRunRequest, folder: Path, hand_in: Callable[[DryRun], No
     hand_in(result(reason, remedy))
 
 
-def _arm(budget_s: float, budget_spent: str, recorder: Recorder, finish: Callable[[str], None]) -> None:
+def _arm(budget_s: float, wall_s: float, budget_spent: str, recorder: Recorder, finish: Callable[[str], None]) -> None:
     signal_count = 0
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -92,7 +92,7 @@ def _arm(budget_s: float, budget_spent: str, recorder: Recorder, finish: Callabl
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, end)
     signal.setitimer(signal.ITIMER_PROF, budget_s, AGAIN_S)
-    signal.setitimer(signal.ITIMER_REAL, budget_s * WALL, AGAIN_S)
+    signal.setitimer(signal.ITIMER_REAL, wall_s, AGAIN_S)
 
 
 def _disarm() -> None:

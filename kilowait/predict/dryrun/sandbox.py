@@ -32,8 +32,8 @@ from kilowait.isolation.python_folders import python_folders
 from kilowait.isolation.refused_calls import refuse_calls
 
 NOBODY = 65534
-WALL = 3.0
-"""A program that waits, or a machine that is busy, has so many times its CPU seconds by the clock."""
+WALL, MOST_BUSY = 3.0, 4.0
+"""A program has so many times its CPU seconds by the clock, up to so many times that where others are served too."""
 SCRATCH = "/scratch"
 ROOT = "home/work/job"
 """Where a program's files are in the folder that it may write to: there is a place beside them (../data) too."""
@@ -62,6 +62,11 @@ class VisiblePaths:
 
     paths: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
+
+
+def by_the_clock(load: float, cores: int) -> float:
+    """How many times its CPU seconds a program has by the clock on a machine on which `load` processes want to run."""
+    return WALL * min(MOST_BUSY, max(1.0, load / cores))
 
 
 def enter(root: Path, limits: SandboxLimits, seen: VisiblePaths = VisiblePaths()) -> None:

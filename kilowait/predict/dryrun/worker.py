@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -24,6 +25,7 @@ from kilowait.predict.dryrun.sandbox import (
     WALL,
     SandboxLimits,
     VisiblePaths,
+    by_the_clock,
     enter,
     limit,
     sandbox_available,
@@ -49,13 +51,15 @@ def serve(requests: IO[bytes], answers: IO[bytes], *, sandboxed: bool) -> None:
 
 
 def _fork(request: DryRunRequest, folder: Path, sandboxed: bool) -> ChildAnswer:
+    request = replace(request, wall=by_the_clock(os.getloadavg()[0], os.cpu_count() or 1))
+    until_s = time.monotonic() + (request.budget_s + request.imports_s / WALL) * request.wall + GRACE_S
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
         _child(request, folder, write_end, sandboxed)
     os.close(write_end)
     try:
-        data, failure = _read(read_end, time.monotonic() + request.budget_s * WALL + GRACE_S + request.imports_s)
+        data, failure = _read(read_end, until_s)
     finally:
         os.close(read_end)
         with suppress(ProcessLookupError):

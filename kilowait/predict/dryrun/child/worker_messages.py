@@ -29,6 +29,8 @@ class DryRunRequest:
     budget_s: float
     imports_s: float = IMPORTS_S
     """Seconds of imports that the budget does not pay, at most."""
+    wall: float = 3.0
+    """So many times its CPU seconds it has by the clock; the worker knows how busy the machine is."""
 
 
 @dataclass(frozen=True)
