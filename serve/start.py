@@ -121,6 +121,14 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--container-image", default="", metavar="IMAGE", help="for --isolation container")
     kept = "where files that jobs keep are kept: a folder or s3://bucket/path (default: beside an SQLite history)"
     add("--outputs", default="", metavar="URL", help=kept)
+    key = "the key by which secrets are encrypted: kilowait secret new-key FILE (default: KILOWAIT_SECRETS_KEY_FILE)"
+    add("--secrets-key-file", default="", metavar="FILE", help=key)
+    internal = "a host, address or network that is not public and may be told of jobs all the same; may be repeated"
+    add("--notify-internal", action="append", default=[], metavar="HOST", help=internal)
+    server = "the server that mails notices: smtp://host:25; the password is KILOWAIT_SMTP_PASSWORD"
+    add("--smtp", default="", metavar="URL", help=server)
+    add("--mail-from", default="", metavar="ADDRESS", help="from whom these mails come")
+    add("--mail-domain", action="append", default=[], metavar="DOMAIN", help="may be written to; * for any; repeatable")
     add("--standby", action="store_true", help="wait while another cluster has the history, and take over from it")
     after = "a standby takes over so long after this scheduler is heard of no more (default: %(default)s)"
     add("--lease-s", type=float, default=LEASE_S, metavar="SECONDS", help=after)
@@ -142,6 +150,11 @@ def _options(args: argparse.Namespace) -> Options:
         memory_gb_per_gpu=args.memory_gb_per_gpu,
         container_image=args.container_image,
         outputs=args.outputs,
+        secrets_key_file=args.secrets_key_file,
+        notify_internal=args.notify_internal,
+        smtp=args.smtp,
+        mail_from=args.mail_from,
+        mail_domains=args.mail_domain,
         standby=args.standby,
         lease_s=args.lease_s,
     )

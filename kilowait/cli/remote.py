@@ -15,6 +15,7 @@ from kilowait.cli import awaiting, fetch
 from kilowait.cli.array_jobs.array_options import add_array, is_array, submit_array
 from kilowait.cli.array_jobs.task_names import PREFIX, is_whole_array, job_named, jobs_named, meant
 from kilowait.cli.job_options import add_job, asked, pair
+from kilowait.cli.of_service.audit_command import add_audit
 from kilowait.cli.of_service.model_commands import add_model
 from kilowait.cli.of_service.notify_commands import add_notify
 from kilowait.cli.of_service.secret_commands import add_secret
@@ -89,6 +90,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     history.add_argument("--out", type=Path, metavar="FILE", help="write here (default: standard output, csv only)")
     add_token(commands)
     add_model(commands)
+    add_audit(commands, _time)
     add_notify(commands)
     add_secret(commands)
 

@@ -195,9 +195,21 @@ class Client(HttpAsking):
         """Be told nothing more by a subscription."""
         self.send("DELETE", f"/v1/notices/{part(notice_id)}")
 
-    def make_token(self, owner: str, role: str) -> str:
-        """A new token; operators only."""
-        return str(self.ask("POST", "/v1/tokens", again=False, json={"owner": owner, "role": role})["token"])
+    def make_token(self, owner: str, role: str, **limits: Any) -> str:
+        """A new token, with `expires_in_s` and `scopes` where it is limited; operators only."""
+        return str(self.ask("POST", "/v1/tokens", again=False, json={"owner": owner, "role": role, **limits})["token"])
+
+    def audit(self, **chosen: Any) -> Iterator[Json]:
+        """Who changed what, page by page; operators only."""
+        after: int | None = 0
+        while after is not None:
+            page = self.ask("GET", "/v1/audit", params={**chosen, "after": after})
+            yield from page["entries"]
+            after = page["next"]
+
+    def audit_csv(self, **chosen: Any) -> bytes:
+        """All of it as CSV; operators only."""
+        return bytes(self.send("GET", "/v1/audit", params={**chosen, "format": "csv"}).content)
 
     def tokens(self) -> Json:
         """Every token, without secrets; operators only."""

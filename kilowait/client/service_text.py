@@ -177,17 +177,16 @@ def health(answer: Json) -> str:
 
 def tokens(answer: Sequence[Json]) -> str:
     """Tokens without secrets."""
+    head = ["id", "owner", "role", "for", "made", "expires", "revoked"]
     rows = [
         [
-            token["token_id"],
-            token["owner"],
-            token["role"],
-            at(token["created_s"]),
-            at(token["revoked_s"]) if token["revoked_s"] else "",
+            *(token[name] for name in ("token_id", "owner", "role")),
+            ",".join(token.get("scopes") or ["all"]),  # which an earlier service does not say
+            *(at(token[name]) if token.get(name) else "" for name in ("created_s", "expires_s", "revoked_s")),
         ]
         for token in answer
     ]
-    return table(["id", "owner", "role", "made", "revoked"], rows) if rows else "no tokens\n"
+    return table(head, rows) if rows else "no tokens\n"
 
 
 def span(seconds: float) -> str:

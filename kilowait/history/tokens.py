@@ -7,8 +7,10 @@ id tells tokens apart in lists and logs. A lost token cannot be read back: revok
 import hashlib
 import hmac
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -17,6 +19,7 @@ from sqlalchemy import Column, Float, MetaData, String, Table, Text, insert, sel
 from kilowait.core.errors import InputError
 from kilowait.core.submission_limits import MAX_NAME
 from kilowait.history.store import Store
+from kilowait.history.token_limits import LIMITS, checked_scopes
 
 PREFIX = "kw"
 TOKENS = Table(
@@ -29,6 +32,9 @@ TOKENS = Table(
     Column("created_s", Float(53), nullable=False),
     Column("revoked_s", Float(53)),
 )
+
+
+_JOINED = TOKENS.outerjoin(LIMITS, LIMITS.c.token_id == TOKENS.c.token_id)
 
 
 class Role(IntEnum):
@@ -48,45 +54,68 @@ class Role(IntEnum):
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """Who asks: the owner that a token was made for, and what it allows."""
+    """Who asks: the owner that a token was made for, and what it allows: of what the role does that which `scopes`
+    name, all of it where they name nothing."""
 
     token_id: str
     owner: str
     role: Role
+    scopes: tuple[str, ...] = ()
 
     def sees(self, owner: str | None) -> bool:
         """Whether what belongs to somebody is shown: one's own, and to an operator everybody's."""
         return self.role >= Role.OPERATE or owner == self.owner
 
 
-def create(store: Store, owner: str, role: Role, now_s: float) -> str:
-    """Make a token and return it: the only time that it is seen. Raises InputError for an owner without a name."""
+def create(
+    store: Store,
+    owner: str,
+    role: Role,
+    now_s: float,
+    *,
+    expires_s: float | None = None,
+    scopes: Sequence[str] = (),
+) -> str:
+    """Make a token and return it: the only time that it is seen. Raises InputError for an owner without a name, a scope
+    that is unknown and a time that is past."""
     if not owner.strip() or len(owner) > MAX_NAME or not owner.isprintable():
         raise InputError(f"owner: must be printable and of 1 to {MAX_NAME} characters, got {owner[:MAX_NAME]!r}")
     token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     row = {"token_id": token_id, "owner": owner, "role": role.name.lower(), "secret_hash": _hash(secret)}
+    limits = {"token_id": token_id, "expires_s": expires_s, "scopes": checked_scopes(scopes)}
+    if expires_s is not None and not now_s < expires_s < inf:
+        raise InputError("expires: the time is past, or none; give one that is to come")
     _ensure(store)
+    if expires_s is not None or scopes:  # before there is a token without them
+        store.change(insert(LIMITS).values(**limits))
     store.change(insert(TOKENS).values(**row, created_s=now_s))
     return f"{PREFIX}_{token_id}_{secret}"
 
 
-def identify(store: Store, token: str) -> Identity | None:
-    """Whose token this is, None for one that was never made or is revoked."""
+def identify(store: Store, token: str, now_s: float | None = None) -> Identity | None:
+    """Whose token this is, None for one that was never made, is revoked or has expired."""
     parts = token.split("_", 2)
     if len(parts) != 3 or parts[0] != PREFIX:
         return None
     _ensure(store)
-    rows = store.rows(select(TOKENS).where(TOKENS.c.token_id == parts[1], TOKENS.c.revoked_s.is_(None)))
+    query = select(TOKENS, LIMITS.c.expires_s, LIMITS.c.scopes).select_from(_JOINED)
+    rows = store.rows(query.where(TOKENS.c.token_id == parts[1], TOKENS.c.revoked_s.is_(None)))
     if not rows or not hmac.compare_digest(rows[0].secret_hash, _hash(parts[2])):
         return None
-    return Identity(token_id=rows[0].token_id, owner=rows[0].owner, role=Role.named(rows[0].role))
+    row = rows[0]
+    if row.expires_s is not None and row.expires_s <= (time.time() if now_s is None else now_s):
+        return None
+    scopes = tuple(row.scopes.split(",")) if row.scopes else ()
+    return Identity(token_id=row.token_id, owner=row.owner, role=Role.named(row.role), scopes=scopes)
 
 
 def listed(store: Store) -> Sequence[Mapping[str, Any]]:
     """Every token ever made, the first first, without its hash."""
     _ensure(store)
     columns = [column for column in TOKENS.c if column.name != "secret_hash"]
-    return [dict(row._mapping) for row in store.rows(select(*columns).order_by(TOKENS.c.created_s, TOKENS.c.token_id))]
+    query = select(*columns, LIMITS.c.expires_s, LIMITS.c.scopes).select_from(_JOINED)
+    rows = [dict(row._mapping) for row in store.rows(query.order_by(TOKENS.c.created_s, TOKENS.c.token_id))]
+    return [{**row, "scopes": row["scopes"].split(",") if row["scopes"] else []} for row in rows]
 
 
 def revoke(store: Store, token_id: str, now_s: float, *, force: bool = False) -> None:
@@ -98,7 +127,9 @@ def revoke(store: Store, token_id: str, now_s: float, *, force: bool = False) ->
     if not store.rows(select(TOKENS.c.token_id).where(TOKENS.c.token_id == token_id)):
         raise InputError(f"token {token_id!r} is unknown; list them with: kilowait token list")
     holds = TOKENS.c.revoked_s.is_(None)
-    operators = select(TOKENS.c.token_id).where(holds, TOKENS.c.role == Role.OPERATE.name.lower())
+    lasting = LIMITS.c.token_id.is_(None)  # one with limits cannot take the place of one without
+    operators = select(TOKENS.c.token_id).select_from(_JOINED)
+    operators = operators.where(holds, lasting, TOKENS.c.role == Role.OPERATE.name.lower())
     with store.alone("written") as connection:  # or two who revoke each other's would leave none
         if not force and connection.execute(operators).scalars().all() == [token_id]:
             raise InputError(
@@ -109,8 +140,9 @@ def revoke(store: Store, token_id: str, now_s: float, *, force: bool = False) ->
 
 
 def _ensure(store: Store) -> None:
-    """Make the table where it is not there: a history may be older than its tokens."""
+    """Make the tables where they are not there: a history may be older than its tokens."""
     store.ensure(TOKENS)
+    store.ensure(LIMITS)
 
 
 def _hash(secret: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPBearer
 
+from kilowait.history.token_limits import scope_of
 from kilowait.history.tokens import Identity, Role
 
 from ..desk.desk import Desk
@@ -53,6 +54,12 @@ def allowed(role: Role) -> Any:
         request: Request, _: Annotated[Any, Depends(BEARER)], authorization: Annotated[str | None, Header()] = None
     ) -> Identity:
         identity = await identified(request, authorization)
+        request.scope.setdefault("state", {})["identity"] = identity
+        if identity.scopes and (scope := scope_of(request.url.path)) not in identity.scopes:
+            raise Refusal(
+                403, "forbidden", f"the token is for {', '.join(identity.scopes)}, this is of {scope}",
+                field="Authorization", remedy=f"ask an operator for a token with the scope {scope}",
+            )  # fmt: skip
         if identity.role < role:
             have, need = identity.role.name.lower(), role.name.lower()
             raise Refusal(

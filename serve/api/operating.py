@@ -88,7 +88,8 @@ async def metrics(desk: At, request: Request, _: Reader) -> Response:
 @router.post("/tokens", status_code=201)
 async def make_token(body: token_schemas.TokenAsked, desk: At, _: Operator) -> token_schemas.TokenMade:
     """Make a token for an owner; it is shown once."""
-    return token_schemas.TokenMade(token=await desk.ask(questions.make_token, body.owner, body.role))
+    asked = body.owner, body.role, body.expires_in_s, body.scopes
+    return token_schemas.TokenMade(token=await desk.ask(questions.make_token, *asked))
 
 
 @router.get("/tokens")

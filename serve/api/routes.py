@@ -26,6 +26,7 @@ from ..wire.problems import MEDIA_TYPE, BodyLimit, Refusal, install
 from ..wire.why_schemas import IfOn, WhatIf, Why
 from . import (
     array_routes,
+    audited,
     batches,
     job_lists,
     kept_outputs,
@@ -37,6 +38,7 @@ from . import (
     secret_routes,
 )
 from .access import At, Reader, Submitter
+from .audited import Audited
 from .large_bodies import LargeBodies
 from .own_jobs import own, view
 from .wrong_tokens import WrongTokens
@@ -64,6 +66,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
     app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
     app.state.wrong_tokens = WrongTokens()
     app.add_middleware(LargeBodies)
+    app.add_middleware(Audited, desk=desk)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     for part in (
         router,
@@ -71,6 +74,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
         array_routes.router,
         notice_routes.router,
         secret_routes.router,
+        audited.router,
         kept_outputs.router,
         operating.router,
         operating.plain,

@@ -111,9 +111,11 @@ def identify(store: Store, token: str) -> tokens.Identity | None:
     return tokens.identify(store, token)
 
 
-def make_token(store: Store, owner: str, role: str) -> str:
+def make_token(store: Store, owner: str, role: str, lasts_s: float | None = None, scopes: Sequence[str] = ()) -> str:
     """A new token."""
-    return tokens.create(store, owner, tokens.Role.named(role), time.time())
+    now_s = time.time()
+    expires_s = None if lasts_s is None else now_s + max(lasts_s, 1e-3)
+    return tokens.create(store, owner, tokens.Role.named(role), now_s, expires_s=expires_s, scopes=scopes)
 
 
 def list_tokens(store: Store) -> Sequence[Row]:

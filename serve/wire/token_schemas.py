@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from .schemas import Owner, Wire
 
 
@@ -10,6 +12,12 @@ class TokenAsked(Wire):
 
     owner: Owner
     role: Literal["read", "submit", "operate"]
+    expires_in_s: float | None = Field(
+        default=None, gt=0, le=3e9, strict=True, description="how long it holds; left out: for ever"
+    )
+    scopes: list[Literal["predict", "jobs", "notices", "secrets", "service"]] = Field(
+        default=[], max_length=5, description="what it is for; left out: all that the role allows"
+    )
 
 
 class TokenMade(Wire):
@@ -26,6 +34,8 @@ class Token(Wire):
     role: str
     created_s: float
     revoked_s: float | None
+    expires_s: float | None = None
+    scopes: list[str] = Field(default=[], description="what it is for; none: all that the role allows")
 
 
 class TokenList(Wire):

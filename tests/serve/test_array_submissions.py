@@ -26,6 +26,7 @@ class CountingDesk:
 
     async def request(self, asked, owner, key):
         words = asked.arguments
+        self.seen = asked.environment
         self.predicted.append(tuple(words))
         epochs = int(words[words.index("--epochs") + 1]) if "--epochs" in words else 1
         by_type = unread(["A100"]) if self.late else seen(A100=(10 * epochs, epochs))
@@ -54,6 +55,7 @@ def test_tasks_that_differ_by_their_number_alone_are_predicted_once():
     answer = submit(desk, tasks="0-99%4")
     assert (len(desk.predicted), answer.predicted, desk.asked[0].at_once) == (1, 100, 4)
     assert set(seconds(desk)) == {10}
+    assert desk.seen == {"KILOWAIT_TASK": "0", "KILOWAIT_ARRAY": "array-00000000"}  # a dry run may ask for them
 
 
 def test_where_the_arguments_do_not_change_the_work_one_prediction_stands_for_all():

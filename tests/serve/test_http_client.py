@@ -194,6 +194,14 @@ def test_tokens_and_the_history_from_the_command_line(run, world, tmp_path, scri
     run("token", "revoke", token.split("_")[1], who="operator")
     with pytest.raises(InputError, match="unknown or revoked"):
         Client(world.address, token.strip()).cluster()
+    limits = ("--expires", "1h", "--scope", "predict")
+    narrow = run("token", "create", "--owner", "ci", "--role", "submit", *limits, who="operator")[1].strip()
+    with pytest.raises(InputError, match="the token is for predict, this is of service"):
+        Client(world.address, narrow).cluster()
+    assert re.search(r"operator .* DELETE /v1/tokens/\{token_id\} +\w{12} +204", run("audit", who="operator")[1])
+    assert re.search(r"ada .* POST /v1/jobs +job-\d+ +201", run("audit", "--owner", "ada", who="operator")[1])
+    assert run("audit", "--out", str(tmp_path / "audit.csv"), who="operator")[0] == 0
+    assert (tmp_path / "audit.csv").read_text().startswith("seq,time_s,owner")
     assert run("history", "--format", "parquet", "--out", str(tmp_path / "h.parquet"))[0] == 0
     assert (tmp_path / "h.parquet").read_bytes()[:4] == b"PAR1"
     assert run("history")[1].startswith("job_id,attempt,owner")

@@ -15,7 +15,7 @@ import msgspec
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
 from kilowait.core.submission import Program, Request
-from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
+from kilowait.core.tasks.array_request import ARRAY, TASK, ArrayRequest, TaskAsked
 from kilowait.history.bases import Base
 from kilowait.history.secrecy.sealed_programs import with_sealed
 from kilowait.predict.standin import MARK, UNREAD, is_unread
@@ -39,7 +39,8 @@ async def submit_array(desk: Desk, asked: ArrayBody, owner: str, key: str | None
     """Accept a job array: durable when this returns. Raises as `Desk.submit`; the same key is the same array."""
     calls, at_once = calls_of(asked)
     key, chosen = key or uuid.uuid4().hex, probes(calls, PREDICTED)
-    answers = await asyncio.gather(*(desk.request(_job_of(asked, call), owner, key) for call in chosen))
+    seen = {TASK: str(calls[0].task), ARRAY: "array-00000000"}  # one number for all, so that alike calls are one
+    answers = await asyncio.gather(*(desk.request(_job_of(asked, call, seen), owner, key) for call in chosen))
     prepared = dict(zip(chosen, answers, strict=True))
     if len({request.job.gpus for request, *_ in answers}) > 1:
         raise InputError("gpus: its tasks ask for different numbers of GPUs by their arguments; give gpus (--gpus)")
@@ -101,10 +102,12 @@ def _said(tasks: int, predicted: int, alike: bool, guessed: int) -> list[str]:
     )
 
 
-def _job_of(asked: ArrayBody, call: Call) -> SubmissionBody:
-    """One task as a job by itself."""
+def _job_of(asked: ArrayBody, call: Call, seen: Mapping[str, str]) -> SubmissionBody:
+    """One task as a job by itself, with what tasks see beside their own variables."""
     fields = {name: getattr(asked, name) for name in SubmissionBody.model_fields}
-    return SubmissionBody.model_construct(**{**fields, "arguments": list(call[0]), "environment": dict(call[1])})
+    return SubmissionBody.model_construct(
+        **{**fields, "arguments": list(call[0]), "environment": {**dict(call[1]), **seen}}
+    )
 
 
 def _are_alike(answers: list[Prepared]) -> bool:
