@@ -22,6 +22,7 @@ from ray.serve import Application
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
 from kilowait.core.private_files import private_folder
+from kilowait.history.lease import LEASE_S
 from kilowait.history.secrecy.key_file import read_key
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
@@ -90,6 +91,12 @@ class Options(BaseModel):
     container_image: str = ""
     """For the isolation `container`: the image that jobs run in; it has `python3`."""
 
+    lease_s: float = Field(default=LEASE_S, ge=5, le=LEASE_S)
+    """Seconds after which a standby takes over from a scheduler that is heard of no more. With less than the default a
+    job whose scheduler is away for two thirds of that is ended, and starts again: [](../how-to/run-a-standby.md)."""
+    standby: bool = False
+    """Wait while another cluster has the history, and take over from it."""
+
     outputs: str = ""
     """Where files that jobs keep (`--output`) are kept: a folder that every node sees, or a URL such as
     `s3://bucket/path`. By default the folder `outputs` beside an SQLite history; nowhere with PostgreSQL."""
@@ -134,6 +141,8 @@ class Options(BaseModel):
                 mail_from=self.mail_from,
                 mail_domains=tuple(self.mail_domains),
             ),
+            lease_s=self.lease_s,
+            standby=self.standby,
         )
 
     def _keys(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from kilowait.core.errors import KilowaitError
 from kilowait.core.hardware import add_gpu_file_option, canonical
 from kilowait.core.private_files import make_private, private_folder
 from kilowait.core.started import command_name
+from kilowait.history.lease import LEASE_S
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create, identify
 from kilowait.isolation.modes import AUTO, MODES
@@ -56,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
         settings = options.settings()
         isolation = said_at_start(settings.isolation)
         with closing(reserved(args.host, args.port)):
-            make_ready(make_folder(settings.url))
+            make_folder(settings.url)
+            if not settings.standby:  # it upgrades the history when it takes it over
+                make_ready(settings.url)
             token = _token(settings.url)
             with closed_ray(ray, _beside(settings.url, TOKEN_SUFFIX)):
                 _serve(args, options, token, isolation)
@@ -118,6 +121,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--container-image", default="", metavar="IMAGE", help="for --isolation container")
     kept = "where files that jobs keep are kept: a folder or s3://bucket/path (default: beside an SQLite history)"
     add("--outputs", default="", metavar="URL", help=kept)
+    add("--standby", action="store_true", help="wait while another cluster has the history, and take over from it")
+    after = "a standby takes over so long after this scheduler is heard of no more (default: %(default)s)"
+    add("--lease-s", type=float, default=LEASE_S, metavar="SECONDS", help=after)
     add("--allow-open-cluster", action="store_true", help="serve even where Ray answers clients without its token")
     return parser.parse_args(argv)
 
@@ -136,6 +142,8 @@ def _options(args: argparse.Namespace) -> Options:
         memory_gb_per_gpu=args.memory_gb_per_gpu,
         container_image=args.container_image,
         outputs=args.outputs,
+        standby=args.standby,
+        lease_s=args.lease_s,
     )
 
 

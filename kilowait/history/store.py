@@ -31,8 +31,8 @@ from kilowait.history.statements import Statements
 from kilowait.history.task_files import whole_program
 from kilowait.history.writing import Writing
 
-LOCK_WAIT_S = 5.0
-"""How long a write waits for another process that holds the database."""
+LOCK_WAIT_S, STUCK_S = 5.0, 10.0
+"""How long a write waits for another process that holds the database; and for so long a stuck one may (PostgreSQL)."""
 
 _WRITER = update(META).where(META.c.key == "writer")
 _DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in Event.__args__}
@@ -151,8 +151,7 @@ class Store:
 
     def job(self, job_id: str) -> Mapping[str, Any] | None:
         """A row of the jobs table, None where there is no such job."""
-        rows = self._rows(select(JOBS).where(JOBS.c.job_id == job_id))
-        return dict(rows[0]._mapping) if rows else None
+        return next((dict(row._mapping) for row in self._rows(select(JOBS).where(JOBS.c.job_id == job_id))), None)
 
     def jobs(
         self, chosen: JobFilter = EVERY_JOB, *, after: str = "", limit: int = 100, newest: bool = False
@@ -204,14 +203,13 @@ class Store:
 
     def job_of_key(self, owner: str, client_key: str) -> Mapping[str, Any] | None:
         """The row of the job that an owner asked for by this key, None where there is none."""
-        rows = self._rows(select(JOBS).where(JOBS.c.owner == owner, JOBS.c.client_key == client_key))
-        return dict(rows[0]._mapping) if rows else None
+        query = select(JOBS).where(JOBS.c.owner == owner, JOBS.c.client_key == client_key)
+        return next((dict(row._mapping) for row in self._rows(query)), None)
 
     def started_s(self) -> dict[str, float]:
         """By job id, when each attempt that has begun and not ended was allowed to start its program."""
         running = ATTEMPTS.c.ended_s.is_(None) & ATTEMPTS.c.started_s.is_not(None)
-        rows = self._rows(select(ATTEMPTS.c.job_id, ATTEMPTS.c.started_s).where(running))
-        return {row.job_id: row.started_s for row in rows}
+        return {row.job_id: row.started_s for row in self._rows(select(ATTEMPTS).where(running))}
 
     def rows(self, query: Any) -> list[Row[Any]]:
         """What a query of `kilowait.history` finds; raises StoreError."""
@@ -280,7 +278,8 @@ class Store:
 def _waiting(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"timeout": LOCK_WAIT_S, "check_same_thread": False}
-    return {"options": f"-c lock_timeout={int(LOCK_WAIT_S * 1000)}", "connect_timeout": 10}
+    limits = {"lock_timeout": LOCK_WAIT_S, "idle_in_transaction_session_timeout": STUCK_S}
+    return {"options": " ".join(f"-c {name}={int(s * 1000)}" for name, s in limits.items()), "connect_timeout": 10}
 
 
 def _make_durable(connection: Any, _: object) -> None:

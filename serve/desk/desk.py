@@ -66,8 +66,8 @@ Prepared = tuple[Request, Asks, list[str], Base | JobSource]
 """A submission as the scheduler takes it, what it asks for, what its user should know, and its base predictions: its
 source where none were there in time."""
 
-PAGE = 5000
-"""Events that are fetched at once."""
+PAGE, STANDBY_S = 5000, 10.0
+"""Events that are fetched at once; and so long a scheduler that has not begun is waited for: it may be a standby."""
 
 IDENTITY_S = 5.0
 """So long a token is believed without asking: so long a revoked one may still be heard."""
@@ -107,7 +107,7 @@ class Desk:
         """Ask the history, in a thread: it holds whatever anybody was answered, and the scheduler is not disturbed."""
         async with self._opening:
             if self._store is None:
-                self.settings = (await self.scheduler.status.remote())["settings"]
+                self.settings = (await asyncio.wait_for(self.scheduler.status.remote(), STANDBY_S))["settings"]
                 self._store = await asyncio.to_thread(Store, self.settings.url)
         return await asyncio.to_thread(question, self._store, *arguments)
 

@@ -69,8 +69,13 @@ class Gang:
         (address, port), *_ = await asyncio.gather(*(runner.hold.remote() for runner in self._runners))
         return {"MASTER_ADDR": address, "MASTER_PORT": str(port), "NNODES": str(len(self._runners))}
 
-    async def run(self, program: Program, peers: dict[str, str]) -> Ending:
-        """Run the program on every node, or wait for what runs already; the ending is of all of them together."""
+    async def run(self, program: Program, peers: dict[str, str], fenced_s: float | None = None) -> Ending:
+        """Run the program on every node, or wait for what runs already; the ending is of all of them together.
+
+        With `fenced_s` it runs until then, in seconds since the epoch, and on as `go_on` says.
+        """
+        if fenced_s is not None:
+            self.go_on(fenced_s)
         runs = [
             asyncio.ensure_future(_ending(runner.run.remote(program, {**peers, "NODE_RANK": str(rank)})))
             for rank, runner in enumerate(self._runners)
@@ -83,6 +88,11 @@ class Gang:
         finally:
             for run in runs:
                 run.cancel()
+
+    def go_on(self, fenced_s: float) -> None:
+        """Let the job run until then, unless this is called again before."""
+        for runner in self._runners:
+            runner.go_on.remote(fenced_s)
 
     def stop(self) -> None:
         """Ask the job to end, on every node."""

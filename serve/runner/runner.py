@@ -60,7 +60,8 @@ class Runner:
         self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
-        self._stopped = False
+        self._stopped = self._cut_off = False
+        self._fence: asyncio.TimerHandle | None = None
         self._patience: asyncio.Timeout | None = None
         self._allotment: Allotment | None = None
 
@@ -84,6 +85,15 @@ class Runner:
             orders.write(b"stop\n")
         self._expect_end(0.0)
 
+    async def go_on(self, fenced_s: float) -> None:
+        """Let the job run until then, in seconds since the epoch: it is killed unless this is called again before.
+
+        Whoever takes the place of a scheduler that is heard of no more may start the job elsewhere from then on.
+        """
+        if self._fence is not None:
+            self._fence.cancel()
+        self._fence = asyncio.get_running_loop().call_later(max(0.0, fenced_s - time.time()), self._cut)
+
     async def leave(self) -> None:
         """The result is kept elsewhere: clean up and give the GPUs back."""
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -100,6 +110,11 @@ class Runner:
     async def steps(self) -> StepRecord | None:
         """How far the job says it is, and when it was how far; None before it has said anything that counts."""
         return read_steps(self._folder / STEPS)
+
+    def _cut(self) -> None:
+        self._cut_off = True
+        if self._process is not None and self._process.returncode is None:
+            end_tree(self._process.pid)
 
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
         gpu_ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
@@ -197,6 +212,8 @@ class Runner:
         )
         assert process.stdin is not None
         assert process.stdout is not None
+        if self._cut_off:
+            self._cut()
         process.stdin.write(msgspec.json.encode(order) + b"\n" + (b"stop\n" if self._stopped else b""))
         began_s = time.perf_counter()
         try:
@@ -208,6 +225,8 @@ class Runner:
             end_tree(process.pid)
             await process.wait()
             return silenced(began_s)
+        if not answer and self._cut_off:
+            raise RuntimeError("its scheduler was not heard of in time, and another may start it elsewhere")
         if not answer:
             raise RuntimeError(f"the guard of the job died (exit code {process.returncode})")
         return RunOutcome.from_json(answer.decode())

@@ -6,15 +6,15 @@ import time
 
 from ray._private.worker import global_worker  # the cluster's id stands nowhere else
 
-from kilowait.history.lease import Claim
+from kilowait.history.lease import LEASE_S, Claim
 from kilowait.history.store import Store
 
 
-def claim() -> Claim:
+def claim(lease_s: float = LEASE_S) -> Claim:
     """This cluster's claim on the history, as of now."""
     cluster, _ = global_worker.current_cluster_and_job
     holder = f"the scheduler on {socket.gethostname()}, process {os.getpid()}"
-    return Claim(cluster=cluster.hex(), holder=holder, time_s=time.time())
+    return Claim(cluster=cluster.hex(), holder=holder, time_s=time.time(), lease_s=lease_s)
 
 
 def check_lease(url: str) -> None:

@@ -18,7 +18,8 @@ from .settings import SchedulerSettings
 def deploy(settings: SchedulerSettings) -> Any:
     """The handle of the scheduler, started where there is none.
 
-    Raises InputError for a wrong policy and for an open Ray cluster; Occupied and StoreError as `check_lease` does.
+    Raises InputError for a wrong policy and for an open Ray cluster; Occupied and StoreError as `check_lease` does, a
+    standby neither.
     """
     if settings.policy not in POLICIES:
         raise InputError(f"policy {settings.policy!r} is unknown; known: {', '.join(POLICIES)}")
@@ -29,7 +30,8 @@ def deploy(settings: SchedulerSettings) -> Any:
             f"policy_options: {settings.policy} takes no {strange[0]}; it takes {known}, or name its policy"
         )
     rule(**settings.policy_options)
-    check_lease(settings.url)
+    if not settings.standby:
+        check_lease(settings.url)
     refuse_open_cluster(ray.get_runtime_context().gcs_address, allowed=settings.allow_open_cluster)
     options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
     options |= {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "num_cpus": 0}

@@ -16,21 +16,18 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ray.exceptions import RayError
 
 from kilowait.cluster.standing import Snapshot
-from kilowait.core.errors import InputError, KilowaitError, Occupied, StaleAttempt, StoreError, Superseded
-from kilowait.core.hardware import GPU_TYPES
+from kilowait.core.errors import InputError, KilowaitError, StaleAttempt, StoreError, Superseded
 from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.submission import Attempt, Ending, Request
 from kilowait.core.tasks.array_request import ArrayRequest
-from kilowait.history.lease import RENEW_S
 from kilowait.history.secrecy.sealed_programs import runnable
-from kilowait.history.store import Store
 from kilowait.live.accepting import Array
-from kilowait.live.controller import Controller
 from kilowait.policies import POLICIES
 from kilowait.policies.steering.steered import price_in_force
 from kilowait.simulate.rehearsal import rehearse
@@ -40,6 +37,7 @@ from ..runner.gang import Gang
 from .autoscaling import AutoscalerRequest
 from .claim import claim
 from .decision_loop import DecisionLoop
+from .held_lease import HeldLease, opened
 from .kept_log import kept_log
 from .ray_nodes import NodeFollower
 from .saving_loop import SavingLoop
@@ -57,10 +55,14 @@ class Scheduler:
 
     async def __init__(self, settings: SchedulerSettings) -> None:
         self._settings, self._problem = settings, None
-        self._controller = await self._open()
+        policy = POLICIES[settings.policy](**settings.policy_options)
+        rehearse(policy)
+        claims, replaced = partial(claim, settings.lease_s), partial(gang.end_strangers, set())
+        self._controller = await opened(settings, policy, claims, replaced)
         gc.freeze()  # what was recovered is no garbage
         gc.set_threshold(*RARELY)
         self._gangs: dict[int, Gang] = {}
+        self._lease = HeldLease(self._controller.store, claims, self._gangs)
         self._tending: set[asyncio.Task[None]] = set()
         self._inbox: list[tuple[Request, asyncio.Future[str]]] = []
         self._decisions = DecisionLoop(self._controller, settings.look_s, self._tend)
@@ -69,24 +71,11 @@ class Scheduler:
         gang.end_strangers({Gang(a, 0).name for a in self._controller.all_running()})
         for attempt in self._controller.all_running():
             self._tend(attempt)
+        self._lease.renew()
         self._spawn(self._follow())
         self._spawn(self._decisions.run())
         self._spawn(SavingLoop(self._controller.store, settings).run())
         self._spawn(StepsLoop(self._controller, self._gangs, self._wake, settings.look_s).run())
-
-    async def _open(self) -> Controller:
-        """The controller, once the history can be read and written: an actor that cannot start is not started again."""
-        policy = POLICIES[self._settings.policy](**self._settings.policy_options)
-        rehearse(policy)
-        while True:
-            try:
-                return Controller(Store(self._settings.url), policy, order=tuple(GPU_TYPES), claim=claim())
-            except Occupied:  # its jobs are another cluster's by now
-                traceback.print_exc()
-                gang.end_strangers(set())
-            except StoreError:
-                traceback.print_exc()
-            await asyncio.sleep(self._settings.look_s)
 
     async def submit(self, request: Request) -> str:
         """Accept a job; returns its id. Raises as `Controller.submit`, and InputError for a request without a key.
@@ -197,12 +186,9 @@ class Scheduler:
 
     async def _follow(self) -> None:
         """Look at the nodes now and then, and keep the history's lease; never returns."""
-        renewed_s = time.monotonic()
         while True:
             try:
-                if time.monotonic() - renewed_s >= RENEW_S:
-                    self._controller.store.renew(claim())
-                    renewed_s = time.monotonic()
+                self._lease.keep()
                 self._look(time.time())
                 self._problem = None
                 self._wake.set()
@@ -256,7 +242,7 @@ class Scheduler:
         program = runnable(self._controller.store, attempt, self._settings.secrets_key_file)
         if isinstance(program, InputError):
             return Ending(reason=f"it was not started: {program}")
-        return await runners.run(program, peers)
+        return await runners.run(program, peers, self._lease.fenced_s)
 
     async def _take_end(self, attempt: Attempt, ending: Ending) -> None:
         """Keep the end of an attempt; one that is no longer awaited is dropped."""

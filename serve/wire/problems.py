@@ -119,7 +119,7 @@ def refused(error: BaseException) -> Refusal | None:
             return Refusal(503, "history unavailable", text, remedy=remedy, retry_s=RETRY_S)
         case ModelError():
             return Refusal(503, "predictor unavailable", str(error), remedy="see the service's log", retry_s=30)
-        case RayError():
+        case RayError() | TimeoutError():
             text = f"a part of the service is on its way back ({type(error).__name__})"
             return Refusal(503, "service unavailable", text, remedy="ask again after Retry-After", retry_s=RETRY_S)
         case _:

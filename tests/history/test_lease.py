@@ -4,9 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from sqlalchemy import update
 
 from kilowait.core.errors import Occupied, StoreError, Superseded
 from kilowait.history.lease import Claim
+from kilowait.history.schema import META
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.policies.simple import simple
@@ -43,6 +45,31 @@ def test_a_second_living_cluster_is_refused_and_told_who_holds_it_and_what_to_do
         controller(database, NEW, 1030.0)
     live.attempt_started(attempt.job_id, 1, attempt.token, 1031.0)  # the old one goes on as if nothing had been
     assert live.submit(request("next"), 1031.0)
+
+
+def test_a_cluster_that_promises_less_is_waited_for_less(database):
+    store = Store(database)
+    store.take_over(Claim(cluster=OLD, holder="it", time_s=1000.0, lease_s=12.0))
+    with pytest.raises(Occupied, match=r"wait 3 s until its lease has run out"):
+        store.take_over(claim(NEW, 1009.0))
+    store.take_over(claim(NEW, 1012.0))
+    with pytest.raises(Occupied):  # the new one promised no less than ever
+        store.take_over(claim(OLD, 1101.0))
+
+
+def test_a_claim_of_an_earlier_release_counts_as_long_as_it_did(database):
+    store = Store(database)
+    store.take_over(claim(OLD, 1000.0))
+    text = f'{{"cluster":"{OLD}","holder":"it","time_s":1000.0}}'
+    store.change(update(META).where(META.c.key == "lease").values(value=text))
+    with pytest.raises(Occupied):
+        store.take_over(claim(NEW, 1089.0))
+    store.take_over(claim(NEW, 1090.0))
+
+
+def test_jobs_of_a_short_lease_end_well_before_it_and_others_are_not_fenced():
+    assert Claim(cluster=OLD, holder="it", time_s=1000.0, lease_s=12.0).fenced_s == 1008.0
+    assert Claim(cluster=OLD, holder="it", time_s=1000.0).fenced_s is None
 
 
 def test_what_the_refused_cluster_would_have_done_is_not_in_the_history(database):
