@@ -1,4 +1,4 @@
-"""All that a cluster is, as plain values that can be compared, orders included; but not what is built or noted again."""
+"""All that a cluster is, as plain values that can be compared, orders included; but not what is built again."""
 
 from dataclasses import fields
 
