@@ -20,7 +20,7 @@ from tqdm import tqdm
 from benchmarks.pretended_cluster import MARK
 from benchmarks.pretended_service import PretendedService
 from kilowait.client.client import Client
-from kilowait.core.errors import ServiceError
+from kilowait.core.errors import InputError, ServiceError
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
 
@@ -81,7 +81,7 @@ class Half:
                 flooder.result()
         client = self.service.client()
         for job_id in self.flood_ids:
-            with suppress(ServiceError):  # it is over
+            with suppress(ServiceError, InputError):  # it is over
                 client.cancel(job_id)
         self.flood_rows = self.service.world.over(*self.flood_ids, timeout_s=timeout_s)
 

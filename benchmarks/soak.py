@@ -30,6 +30,7 @@ from random import Random
 from tqdm import tqdm
 
 from benchmarks.flood import Half
+from benchmarks.json_record import keep
 from benchmarks.pretended_service import PretendedService, jobs_of
 
 AWAY_S = 2.0
@@ -151,6 +152,11 @@ def flooded(args: argparse.Namespace) -> int:
     print(f"lost            {lost}")
     print(f"made twice      {made - accepted}")
     print(f"run twice       {len(twice)} {' '.join(sorted(twice))}")
+    waits = [{"user": user, "alone_s": alone_s[user], "beside_s": beside_s[user]} for user in users]
+    worst = max(row["beside_s"] / row["alone_s"] for row in waits)
+    found = {"jobs": 2 * args.jobs, "flood": len(halves[1].flood_ids), "kills": kills, "policy": args.policy}
+    ends = {"lost": lost, "made_twice": made - accepted, "run_twice": len(twice)}
+    keep({**found, **ends, "worst_ratio": worst, "p95_waits": waits}, args.json)
     for user in users:
         print(f"p95 wait        {user}: {alone_s[user]:.1f} s alone, {beside_s[user]:.1f} s beside the flood")
     return 1 if lost or made != accepted or twice else 0
@@ -175,6 +181,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--users", type=int, default=4, help="beside the flood (default 4)")
     add("--gap-s", type=float, default=8.0, help="between two jobs of a user, on average (default 8)")
     add("--policy", default="aged(shared(value),7d)", help="beside the flood (default: %(default)s)")
+    add("--json", type=Path, help="with --flood: also write all numbers here")
     add("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
