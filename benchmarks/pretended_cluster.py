@@ -17,6 +17,7 @@ from ray.cluster_utils import Cluster
 from kilowait.core.closed_ray import closed_ray
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import Program, Request, Retry
+from kilowait.history.lease import LEASE_S
 from kilowait.isolation.modes import IsolationSettings
 from serve.runner.gang import NAMESPACE
 from serve.scheduler.deploy import deploy
@@ -68,6 +69,9 @@ class PretendedCluster:
         unknown_gpus: int = 0,
         grow_to: Mapping[str, int] | None = None,
         isolation: IsolationSettings = APART,
+        url: str = "",
+        lease_s: float = LEASE_S,
+        standby: bool = False,
         **nodes: tuple[str, int],
     ) -> None:
         self.marks = folder / "marks"
@@ -79,8 +83,8 @@ class PretendedCluster:
         self.ray = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
         ray.init(address=self.ray.address, namespace=NAMESPACE, log_to_driver=False)
-        self.url = f"sqlite:///{folder}/kilowait.db"
-        quick = {"look_s": 0.2, "grace_s": 2.0, "isolation": isolation}
+        self.url = url or f"sqlite:///{folder}/kilowait.db"
+        quick = {"look_s": 0.2, "grace_s": 2.0, "isolation": isolation, "lease_s": lease_s, "standby": standby}
         settings = SchedulerSettings(
             url=self.url, policy=policy, policy_options=default_options(policy), grow_to=grow_to or {}, **quick
         )

@@ -8,6 +8,11 @@ by the same key. It prints how many jobs finished, were lost, were made twice by
 must be 0, or the exit code is 1. A job is lost when it was accepted and does not finish. It ran twice when an attempt
 of it began twice, when it ended twice, or when an attempt began while an earlier one still lived. A further kind of
 trouble is one more line in `troubles`.
+
+    python -m benchmarks.soak --jobs 60 --flood 300
+
+With --flood the jobs are of several users and of mixed kinds, and come twice: alone, and beside a user who submits so
+many as fast as may be. It then prints the 95% quantile of each user's wait in both halves, too (`benchmarks.flood`).
 """
 
 import argparse
@@ -24,6 +29,8 @@ from random import Random
 
 from tqdm import tqdm
 
+from benchmarks.flood import Half
+from benchmarks.json_record import keep
 from benchmarks.pretended_service import PretendedService, jobs_of
 
 AWAY_S = 2.0
@@ -89,6 +96,8 @@ def soak(service: PretendedService, jobs: int, clients: int, times: Mapping[str,
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the soak and print what became of the jobs; 1 if one was lost, made twice or ran twice."""
     args = _arguments(argv)
+    if args.flood:
+        return flooded(args)
     times = {name: getattr(args, f"{name}_kills") for name in ("scheduler", "node", "ingress", "predictor")}
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kilowait-soak-") as folder:
@@ -114,6 +123,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if lost or surplus or twice else 0
 
 
+def flooded(args: argparse.Namespace) -> int:
+    """Run both halves and print what became of the jobs, and who waited how long; 1 as `main`."""
+    began_s, users = time.monotonic(), [f"user-{number}" for number in range(args.users)]
+    times = {"scheduler": args.scheduler_kills, "node": args.node_kills}
+    with tempfile.TemporaryDirectory(prefix="kilowait-soak-") as folder:
+        service, rng = PretendedService(Path(folder), args.policy, **NODES), Random(args.seed)
+        try:
+            acts = troubles(service, rng)
+            halves = []
+            for name, flood in (("alone", 0), ("beside the flood", args.flood)):
+                due = [(rng.randrange(args.jobs), acts[kind]) for kind, count in times.items() for _ in range(count)]
+                halves.append(Half(service, name.replace(" ", "-"), users, args.jobs, args.gap_s))
+                halves[-1].run(flood, due, args.timeout_s)
+            made = len(jobs_of(service))
+        finally:
+            service.close()
+        twice = run_twice(service.world.marked())
+    accepted = sum(len(half.ids) + len(half.flood_ids) for half in halves)
+    lost = sum(args.jobs - half.states()["finished"] for half in halves)
+    alone_s, beside_s = (half.waits_s() for half in halves)
+    kills = ", ".join(f"{name} {count}" for name, count in times.items())
+    print(f"kills -9        {kills}, in each half; policy {args.policy}")
+    print(f"accepted        {2 * args.jobs} jobs of {args.users} users, {len(halves[1].flood_ids)} of the flood")
+    print(f"took            {time.monotonic() - began_s:.0f} s")
+    for reason, count in service.unanswered.most_common(5):
+        print(f"asked again     {count} submissions: {reason}")
+    print(f"lost            {lost}")
+    print(f"made twice      {made - accepted}")
+    print(f"run twice       {len(twice)} {' '.join(sorted(twice))}")
+    waits = [{"user": user, "alone_s": alone_s[user], "beside_s": beside_s[user]} for user in users]
+    worst = max(row["beside_s"] / row["alone_s"] for row in waits)
+    found = {"jobs": 2 * args.jobs, "flood": len(halves[1].flood_ids), "kills": kills, "policy": args.policy}
+    ends = {"lost": lost, "made_twice": made - accepted, "run_twice": len(twice)}
+    keep({**found, **ends, "worst_ratio": worst, "p95_waits": waits}, args.json)
+    for user in users:
+        print(f"p95 wait        {user}: {alone_s[user]:.1f} s alone, {beside_s[user]:.1f} s beside the flood")
+    return 1 if lost or made != accepted or twice else 0
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.soak",
@@ -129,6 +177,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--ingress-kills", type=int, default=3, help="kill -9 of the HTTP service's replica (default 3)")
     add("--predictor-kills", type=int, default=3, help="kill -9 of a predictor's replica (default 3)")
     add("--timeout-s", type=float, default=1200.0, help="for what is left when all is submitted (default 1200)")
+    add("--flood", type=int, default=0, help="jobs of a user who floods the service (default: none, and no users)")
+    add("--users", type=int, default=4, help="beside the flood (default 4)")
+    add("--gap-s", type=float, default=8.0, help="between two jobs of a user, on average (default 8)")
+    add("--policy", default="aged(shared(value),7d)", help="beside the flood (default: %(default)s)")
+    add("--json", type=Path, help="with --flood: also write all numbers here")
     add("--seed", type=int, default=0)
     return parser.parse_args(argv)
 

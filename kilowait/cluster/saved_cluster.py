@@ -1,7 +1,7 @@
 """A whole cluster as one value that can be written down, and the cluster again that it was made of.
 
 Everything that later events, and policies, go by is in it, orders included; views that are built when they are first
-asked for are not. A job's predictions are left out where they are as submitted.
+asked for are not, nor is what a policy notes. A job's predictions are left out where they are as submitted.
 """
 
 from collections import deque
@@ -18,6 +18,7 @@ from kilowait.cluster.task_lines import TaskLines
 from kilowait.cluster.views.recent import Recent
 from kilowait.cluster.views.scale import Scale
 from kilowait.cluster.views.usage import Usage
+from kilowait.core.signals import Signal
 
 T = TypeVar("T")
 J = TypeVar("J", Waiting, Active)
@@ -71,6 +72,7 @@ class SavedCluster(Struct, frozen=True, kw_only=True, array_like=True):
     usage: SavedUsage | None
     in_turn: dict[str, str]
     behind: list[Waiting]
+    signals: list[Signal]
 
 
 def saved(cluster: Cluster) -> SavedCluster:
@@ -100,6 +102,7 @@ def saved(cluster: Cluster) -> SavedCluster:
         usage=None if usage is None else _saved_usage(usage),
         in_turn=cluster.lines.in_turn,
         behind=_brief(cluster.lines),
+        signals=list(cluster.signals.values()),
     )
 
 
@@ -126,6 +129,7 @@ def restored(state: SavedCluster) -> Cluster:
         _recent=None if state.recent is None else Recent.of(_whole(state.recent)),
         _usage=None if state.usage is None else _restored_usage(state.usage),
         lines=TaskLines.of(state.in_turn, _whole(state.behind)),
+        signals={signal.name: signal for signal in state.signals},
     )
     _let_wait(cluster, _whole(state.waiting), _whole(state.stranded))
     return cluster

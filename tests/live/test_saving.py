@@ -2,13 +2,18 @@
 
 import hashlib
 import zlib
+from dataclasses import fields
 
 import msgspec
 import pytest
 from sqlalchemy import delete, func, select, update
 
 from kilowait.cluster.advance import replay
+from kilowait.cluster.events import SignalReported
+from kilowait.cluster.saved_cluster import SavedCluster
+from kilowait.cluster.state import Cluster
 from kilowait.core.errors import StoreError
+from kilowait.core.signals import Signal
 from kilowait.core.submission import Ending, Retry
 from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
 from kilowait.history import saved_states
@@ -19,7 +24,7 @@ from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.live.mirror import Mirror
 from kilowait.live.recovery import recovered
-from kilowait.live.saving import LAYOUT, save, saved_mirror
+from kilowait.live.saving import LAYOUT, SavedView, save, saved_mirror
 from kilowait.measure.step_clock import StepClock
 from kilowait.policies.sjf import sjf
 from tests.support.live_world import request, seen
@@ -41,8 +46,8 @@ def begun(url):
     live.node_joined("n3", "B", 1, 1.0)
     live.gpus_held("n1", "A", 1, 2.0)
     kinds = [{"gpu_milli": 300}, {}, {"gpus": 2, "one_node": True}, {}, {"user": None}, {}, {}, {"gpus": 3}]
-    for number, fields in enumerate(kinds):
-        live.submit(request(f"k{number}", content_hash="h", retry=Retry(max_attempts=2), **fields), 3.0)
+    for number, kind in enumerate(kinds):
+        live.submit(request(f"k{number}", content_hash="h", retry=Retry(max_attempts=2), **kind), 3.0)
     live.submit(request("on B alone", predictions=seen(B=(15, 1)), retry=Retry(max_attempts=2)), 11.0)
     first, second, third, *_ = live.decide(12.0)
     for attempt in (first, second, third):
@@ -60,6 +65,8 @@ def begun(url):
     alike = {"arguments": (), "environment": {}, "predictions": seen(A=(10, 1)), "content_hash": "h"}
     tasks = tuple(TaskAsked(task=n, **alike) for n in range(3))
     live.submit_array(ArrayRequest(request=request("array", predictions=seen(A=(10, 1))), tasks=tasks, at_once=1), 70.0)
+    carbon = Signal(name="carbon", times_s=(0.0, 3600.0), values=(300.0, 200.5), ends_s=7200.0)
+    live._happened(SignalReported(time_s=70.5, signal=carbon))
     live.decide(71.0)
     cluster = live.cluster
     for kind in (
@@ -72,6 +79,7 @@ def begun(url):
         "withdrawn",
         "held",
         "_special",
+        "signals",
         "lines",
     ):
         assert getattr(cluster, kind), f"nothing is {kind}: this world shows too little"
@@ -219,3 +227,13 @@ def test_a_state_whose_writer_was_killed_does_not_count_and_is_written_anew(tmp_
     assert saved(live.store) == seq + 1
     assert events_since(live.store, LAYOUT) == 0
     assert everything(recovered(live.store, ORDER).cluster) == whole(live.store)
+
+
+def test_nothing_that_a_cluster_or_a_mirror_holds_is_left_out():
+    """Whoever gives one of them something new to hold learns here that it must be saved, too."""
+    rebuilt, noted, by_place = {"rankings", "ends", "by_area", "lent"}, {"kept"}, {"queue", "places"}
+    held = {part.name.lstrip("_") for part in fields(Cluster)} - {"lines"} | {"in_turn", "behind"}
+    assert held == set(SavedCluster.__struct_fields__) | rebuilt | noted | by_place
+    counts = {"submitted", "finished", "failed", "cancelled", "placed"}
+    seen = set(SavedView.__struct_fields__) - {"counts"} | counts
+    assert set(vars(Mirror("sjf", {}, ORDER))) == seen | {"policy", "options", "seq", "cluster"}

@@ -1,10 +1,10 @@
-"""All that a cluster is, as plain values that can be compared, orders included; but not the views it builds again."""
+"""All that a cluster is, as plain values that can be compared, orders included; but not what is built again."""
 
 from dataclasses import fields
 
 from kilowait.cluster.boards import Boards
 
-VIEWS = {"_rankings", "_ends", "_by_area", "_lent"}
+VIEWS = {"_rankings", "_ends", "_by_area", "_lent", "kept"}
 
 
 def everything(cluster, *, but=()):
