@@ -132,11 +132,10 @@ class Cluster:
 
     def next_renewal_s(self) -> float:
         """When the next estimate passes, use is forgotten or a kept job is due; inf where nobody asked, or waits."""
-        if not self.waiting:
-            return inf
-        due_s = min((kept.until_s for kept in self.kept.values() if kept.until_s > self.now_s), default=inf)
-        ends_s = inf if self._ends is None else self.ends().next_s()
-        return min(due_s, ends_s, self._usage.next_freed_s(self.now_s) if self._usage else inf)
+        next_s = inf if self._ends is None or not self.waiting else self.ends().next_s()
+        if self.kept and self.waiting:
+            next_s = min((next_s, *(kept.until_s for kept in self.kept.values() if kept.until_s > self.now_s)))
+        return min(next_s, self._usage.next_freed_s(self.now_s)) if self._usage and self.waiting else next_s
 
     def ends(self) -> Ends:
         """The running jobs by their expected ends, as of now."""

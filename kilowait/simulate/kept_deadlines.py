@@ -20,10 +20,11 @@ class DeadlineCount:
 
 def deadline_count(run: Run, submissions: Iterable[Submission]) -> DeadlineCount | None:
     """What became of the deadlines; None where no job has one."""
-    last = {placement.job_id: placement for placement in run.placements}
-    due = [one for one in submissions if one.job.deadline_s is not None and one.job.job_id in last]
+    due = [one for one in submissions if one.job.deadline_s is not None]
     if not due:
         return None
+    last = {placement.job_id: placement for placement in run.placements}
+    due = [one for one in due if one.job.job_id in last]
     missed, chances = 0, list[float | None]()
     for one in due:
         placement, deadline_s = last[one.job.job_id], one.job.deadline_s or 0.0

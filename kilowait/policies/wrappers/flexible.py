@@ -22,7 +22,7 @@ BY_DEFAULT = {"carbon": PriceList(usd_per_kg_co2=1.0), "price": PriceList(), "wa
 """By the first of these signals that there is, where no prices are given: that alone counts, and waiting is free."""
 
 MOST_ADDED_MISSES = 0.01
-"""By how much the chance that a job misses its deadline may grow when it is kept."""
+"""How much larger the chance to miss a deadline may be for a job that is kept than for one that starts at once."""
 
 ROUNDS = 2
 """How often the policy is asked in one decision: again without those that are kept, so that others get their room."""
@@ -136,7 +136,7 @@ class _Round:
         told, milli = waiting.predictions[decision.gpu_type], waiting.job.milli_on(decision.gpu_type)
         latest_s = self._latest_s(waiting)
         start_s, gpu_type = cluster.now_s, decision.gpu_type
-        if latest_s > start_s:
+        if self._latest_on_s(waiting, gpu_type, latest_s, inf) > start_s:
             if start_s < trial.earliest_s(gpu_type, milli, told.runtime_s) < inf:
                 self.late.add(decision.job_id)
                 return True
@@ -161,7 +161,7 @@ class _Round:
         found_s = min(latest_s, done_s - told.runtime_s)
         if deadline_s is None:
             return found_s
-        return min(found_s, latest_start_s(told, deadline_s, self.cluster.now_s, MOST_ADDED_MISSES))
+        return min(found_s, latest_start_s(told, deadline_s, waiting.job.submit_s, MOST_ADDED_MISSES))
 
     def _hours(self, waiting: Waiting, latest_s: float) -> Hours:
         longest_s = max(waiting.predictions[gpu_type].runtime_s for gpu_type in waiting.gpus)
