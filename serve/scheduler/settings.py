@@ -45,9 +45,5 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """Whom jobs' owners may have told of them."""
     secrets_key_file: str = ""
     """Where the key is by which secrets are encrypted; "" for none, and then there are no secrets."""
-    lease_s: float = LEASE_S
-    """So long after it was last heard of another cluster may take over; less than the default fences its jobs."""
-    standby: bool = False
-    """Whether to wait while another cluster has the history, instead of refusing to start."""
     outputs: OutputSettings = OutputSettings()
     """Where files that jobs keep are kept."""
