@@ -30,9 +30,15 @@ class CountingDesk:
         self.predicted.append(tuple(words))
         epochs = int(words[words.index("--epochs") + 1]) if "--epochs" in words else 1
         by_type = unread(["A100"]) if self.late else seen(A100=(10 * epochs, epochs))
+        by_type |= (
+            seen(**{"cpu-1": (1 + len(self.predicted), 1)}) if not self.late else {}
+        )  # which is not in the cluster
         gpus = int(words[words.index("--gpus") + 1]) if "--gpus" in words else 1
         one = request(key, predictions=by_type, gpus=gpus, content_hash=" ".join(words))
         return one, Mock(), ["a note"], Mock(spec=Base)
+
+    async def mirror(self):
+        return Mock(cluster=Mock(total={"A100": 8}))
 
     async def _source(self, program, *_):
         return JobSource(files={"main.py": b"pass"}, entrypoint="main.py"), Mock(), ()

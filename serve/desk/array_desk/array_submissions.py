@@ -6,7 +6,7 @@ tasks. Where they do not, each call has its own: the others wait by that of the 
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -45,7 +45,7 @@ async def submit_array(desk: Desk, asked: ArrayBody, owner: str, key: str | None
     if len({request.job.gpus for request, *_ in answers}) > 1:
         raise InputError("gpus: its tasks ask for different numbers of GPUs by their arguments; give gpus (--gpus)")
     first, _, warnings, _ = answers[0]
-    alike = _are_alike(answers)
+    alike = _are_alike(answers, (await desk.mirror()).cluster.total)
     asks = {} if alike else await _guesses(desk, asked, owner, first, {one.call for one in calls} - prepared.keys())
     best = next((answer for answer in answers if not is_unread(answer[0].predictions)), answers[0])[0]
     by_call = {call: best if alike else prepared[call][0] for call in chosen}
@@ -110,9 +110,13 @@ def _job_of(asked: ArrayBody, call: Call, seen: Mapping[str, str]) -> Submission
     )
 
 
-def _are_alike(answers: list[Prepared]) -> bool:
-    """Whether all that is predicted is the same work; what could not be predicted in time says nothing."""
-    known = [request.predictions for request, *_ in answers if not is_unread(request.predictions)]
+def _are_alike(answers: list[Prepared], types: Container[str]) -> bool:
+    """Whether all that is predicted on these types is the same work; a guess says nothing of that."""
+    known = [
+        {name: one for name, one in request.predictions.items() if name in types and MARK not in one.features}
+        for request, *_ in answers
+        if not is_unread(request.predictions)
+    ]
     return all(_close(known[0], other) for other in known[1:])
 
 
