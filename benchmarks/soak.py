@@ -139,7 +139,8 @@ def flooded(args: argparse.Namespace) -> int:
             made = len(jobs_of(service))
         finally:
             service.close()
-        twice = run_twice(service.world.marked())
+        marks = service.world.marked()
+        twice, overlapping = run_twice(marks), {job for job, _, word in marks if word == "overlaps"}
     accepted = sum(len(half.ids) + len(half.flood_ids) for half in halves)
     lost = sum(args.jobs - half.states()["finished"] for half in halves)
     alone_s, beside_s = (half.waits_s() for half in halves)
@@ -151,11 +152,11 @@ def flooded(args: argparse.Namespace) -> int:
         print(f"asked again     {count} submissions: {reason}")
     print(f"lost            {lost}")
     print(f"made twice      {made - accepted}")
-    print(f"run twice       {len(twice)} {' '.join(sorted(twice))}")
+    print(f"run twice       {len(twice)} {' '.join(sorted(twice))}, of which at one time {len(overlapping)}")
     waits = [{"user": user, "alone_s": alone_s[user], "beside_s": beside_s[user]} for user in users]
     worst = max(row["beside_s"] / row["alone_s"] for row in waits)
     found = {"jobs": 2 * args.jobs, "flood": len(halves[1].flood_ids), "kills": kills, "policy": args.policy}
-    ends = {"lost": lost, "made_twice": made - accepted, "run_twice": len(twice)}
+    ends = {"lost": lost, "made_twice": made - accepted, "run_twice": len(twice), "at_one_time": len(overlapping)}
     keep({**found, **ends, "worst_ratio": worst, "p95_waits": waits}, args.json)
     for user in users:
         print(f"p95 wait        {user}: {alone_s[user]:.1f} s alone, {beside_s[user]:.1f} s beside the flood")
