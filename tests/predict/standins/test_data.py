@@ -283,3 +283,13 @@ def test_a_library_that_was_looked_for_before_it_was_imported_is_stood_in_for(ru
     pytest.importorskip("torchvision")
     found = run(runner, text)
     assert found.steps == 60_000, found.reason
+
+
+def test_a_cache_that_is_not_there_holds_no_images(runner: DryRunner) -> None:
+    """Libraries look into it; nothing of it is assumed."""
+    found = run(
+        runner,
+        "import glob, os, torch\nfolder = os.path.expanduser('~/.cache/huggingface/datasets/glue')\n"
+        "assert glob.glob(folder + '/*') == [] and not os.path.isdir(folder)\ntorch.ones(2, device='cuda') + 1\n",
+    )
+    assert (found.reason, found.assumptions) == ("", ())

@@ -134,11 +134,12 @@ class Folders:
         return self._listed.get(parent, {}).get(name)
 
     def may_list(self, path: Any) -> bool:
-        """Whether a missing or empty folder may be taken for one of images."""
+        """Whether a missing or empty folder may be taken for one of images; a cache is none."""
         text = str(path).rstrip("/")
         if text in self._listed or self._below(text) == "class" or published_facts.image_folder(text) is not None:
             return True
-        return bool(_DATA_FOLDER.search(self.absent.shown(text))) and not _own(text)
+        is_hidden = any(part.startswith(".") and part.strip(".") for part in text.split("/"))
+        return bool(_DATA_FOLDER.search(self.absent.shown(text))) and not _own(text) and not is_hidden
 
     def listing(self, path: Any) -> list[str]:
         """The names in a folder: class folders where it is a split of a set with classes, else images."""
