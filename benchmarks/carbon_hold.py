@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from benchmarks.json_record import keep
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import DAY_S, HOUR_S
 from kilowait.files.signal_files import moment, read_signal
 from kilowait.lab.backtest.backtest import World

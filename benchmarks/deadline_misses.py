@@ -22,7 +22,7 @@ from tqdm import tqdm
 from benchmarks.carbon_hold import FIRST, LAST, begins_s
 from benchmarks.json_record import keep
 from kilowait.core.log_normal import TO_END
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import HOUR_S
 from kilowait.files.signal_files import read_signal
 from kilowait.lab.backtest.backtest import World

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from kilowait.core.jobs import Held, Job, Prediction
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 
 
 class GpusJoined(Struct, frozen=True, kw_only=True, gc=False):

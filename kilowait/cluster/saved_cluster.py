@@ -18,7 +18,7 @@ from kilowait.cluster.task_lines import TaskLines
 from kilowait.cluster.views.recent import Recent
 from kilowait.cluster.views.scale import Scale
 from kilowait.cluster.views.usage import Usage
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 
 T = TypeVar("T")
 J = TypeVar("J", Waiting, Active)

@@ -25,7 +25,7 @@ from kilowait.cluster.views.scale import Scale
 from kilowait.cluster.views.usage import Usage
 from kilowait.core.errors import IllegalEvent
 from kilowait.core.jobs import Held, Job, Prediction
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import WHOLE
 
 _NO_BOARDS: Mapping[str, Boards] = MappingProxyType({})

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kilowait.core.errors import InputError
-from kilowait.core.signals import UNITS, Signal
+from kilowait.core.over_time.signals import UNITS, Signal
 from kilowait.core.units import DAY_S
 from kilowait.files.rows import Row, read_csv, readable
 

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from kilowait.cluster.events import SignalReported
 from kilowait.core.errors import InputError
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import DAY_S, HOUR_S
 
 PERFECT, YESTERDAY = "perfect", "yesterday"

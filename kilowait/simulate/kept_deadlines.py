@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import fsum
 
-from kilowait.core.deadlines import chance_within
+from kilowait.core.over_time.deadlines import chance_within
 from kilowait.simulate.run import Run, Submission
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from kilowait.core.price_list import PriceList
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.price_list import PriceList
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import HOUR_S
 from kilowait.policies import Rule
 from kilowait.simulate.run import Run, Submission

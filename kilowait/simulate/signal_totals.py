@@ -6,7 +6,7 @@ from math import fsum
 
 from kilowait.core.hardware import idle_power_w as catalogue_idle_power_w
 from kilowait.core.jobs import Provenance
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import JOULES_PER_KWH, WHOLE
 from kilowait.simulate.run import Placement, Run
 

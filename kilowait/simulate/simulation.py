@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from kilowait.core.errors import InputError
-from kilowait.core.price_list import PriceList
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.price_list import PriceList
+from kilowait.core.over_time.signals import Signal
 from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy, Rule
 from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.foreseen_signals import PERFECT, Foresight, reports

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from kilowait.core.deadlines import chance_within, latest_start_s, seconds_within
 from kilowait.core.jobs import Prediction
+from kilowait.core.over_time.deadlines import chance_within, latest_start_s, seconds_within
 
 SURE = Prediction(runtime_s=100.0, energy_kwh=1.0)
 WIDE = Prediction(runtime_s=100.0, energy_kwh=1.0, runtime_low_s=80.0, runtime_high_s=300.0)

@@ -3,8 +3,8 @@
 import pytest
 
 from kilowait.core.errors import InputError
-from kilowait.core.price_list import PriceList, read_price_list
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.price_list import PriceList, read_price_list
+from kilowait.core.over_time.signals import Signal
 
 HOUR_S = 3600.0
 

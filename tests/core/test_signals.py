@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kilowait.core.errors import InputError
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 
 
 def steps(*values, each_s=10, begins_s=0, **more):

@@ -20,7 +20,7 @@ from kilowait.cluster.events import (
 )
 from kilowait.core.errors import StoreError, Superseded
 from kilowait.core.jobs import Held, Job, Measurement, Prediction, Provenance
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.submission import Ending, Log
 from kilowait.history.job_filter import JobFilter
 from kilowait.history.store import Store

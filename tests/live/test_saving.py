@@ -13,7 +13,7 @@ from kilowait.cluster.events import SignalReported
 from kilowait.cluster.saved_cluster import SavedCluster
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import StoreError
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.submission import Ending, Retry
 from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
 from kilowait.history import saved_states

@@ -3,7 +3,7 @@
 import pytest
 
 from kilowait.core.errors import InputError
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.simulate.foreseen_signals import reports
 
 H = 3600.0

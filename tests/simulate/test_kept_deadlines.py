@@ -8,8 +8,8 @@ import pytest
 from kilowait.cli.by_the_hour.within_text import chance_of, within_lines
 from kilowait.cli.main import main
 from kilowait.core.jobs import Prediction
-from kilowait.core.price_list import PriceList
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.price_list import PriceList
+from kilowait.core.over_time.signals import Signal
 from kilowait.simulate.simulation import simulate
 from tests.support.timelines import job
 

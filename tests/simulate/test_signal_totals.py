@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kilowait.cli.main import main
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.policies.sjf import sjf
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.scores import score

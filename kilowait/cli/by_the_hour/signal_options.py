@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.core.errors import InputError
-from kilowait.core.price_list import PriceList, read_price_list
-from kilowait.core.signals import UNITS, Signal
+from kilowait.core.over_time.price_list import PriceList, read_price_list
+from kilowait.core.over_time.signals import UNITS, Signal
 from kilowait.policies import POLICIES, Rule
 from kilowait.simulate.foreseen_signals import PERFECT, YESTERDAY
 

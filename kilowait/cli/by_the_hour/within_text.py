@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from kilowait.core.deadlines import chance_within
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
+from kilowait.core.over_time.deadlines import chance_within
 from kilowait.policies.wrappers.wrapper import seconds
 
 

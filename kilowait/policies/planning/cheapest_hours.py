@@ -13,7 +13,7 @@ import numpy as np
 from kilowait.cluster.standing import Waiting
 from kilowait.core.arrays import FloatArray
 from kilowait.core.jobs import Prediction
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import HOUR_S
 from kilowait.policies.planning.profile import Profile
 

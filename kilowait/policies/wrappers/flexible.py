@@ -8,10 +8,10 @@ from typing import Any
 from kilowait.cluster.restricted import lent, with_jobs
 from kilowait.cluster.standing import Postponed, Waiting
 from kilowait.cluster.state import Cluster
-from kilowait.core.deadlines import latest_start_s
 from kilowait.core.errors import InputError
-from kilowait.core.price_list import PriceList
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.deadlines import latest_start_s
+from kilowait.core.over_time.price_list import PriceList
+from kilowait.core.over_time.signals import Signal
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.planning.cheapest_hours import Hours, PricedStart, cheaper_later
@@ -46,7 +46,7 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
     """
     checked_weight("slack_s", slack_s)
     if prices is not None and not isinstance(prices, PriceList):
-        raise InputError(f"flexible: prices must be a kilowait.core.price_list.PriceList, got {prices!r}")
+        raise InputError(f"flexible: prices must be a kilowait.core.over_time.price_list.PriceList, got {prices!r}")
     known = _CostOverTime(prices)
 
     def flexible(cluster: Cluster) -> list[Decision]:

@@ -5,7 +5,7 @@ from math import inf
 from pathlib import Path
 
 from kilowait.core.errors import InputError
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.files.signal_files import read_signal
 
 

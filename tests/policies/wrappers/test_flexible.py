@@ -10,8 +10,8 @@ from kilowait.cluster.advance import advance
 from kilowait.cluster.events import SignalReported
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
-from kilowait.core.price_list import PriceList
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.price_list import PriceList
+from kilowait.core.over_time.signals import Signal
 from kilowait.policies import POLICIES
 from kilowait.policies.wrappers.flexible import flexible
 from kilowait.simulate.ahead import run_ahead
@@ -141,5 +141,5 @@ def test_what_happens_next_knows_of_kept_jobs():
 def test_a_slack_that_is_no_time_is_refused():
     with pytest.raises(InputError, match="slack_s must be finite and >= 0, got -1"):
         flexible(POLICIES["sjf"](), -1)
-    with pytest.raises(InputError, match=r"prices must be a kilowait\.core\.price_list\.PriceList, got 3"):
+    with pytest.raises(InputError, match=r"prices must be a kilowait\.core\.over_time\.price_list\.PriceList, got 3"):
         flexible(POLICIES["sjf"](), prices=3)

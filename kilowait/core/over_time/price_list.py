@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from kilowait.core.errors import InputError
-from kilowait.core.signals import Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import HOUR_S
 
 GRAMS_PER_KG = 1000.0

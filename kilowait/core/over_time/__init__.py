@@ -1,0 +1,1 @@
+"""What changes over time and what is due in it: signals, the prices that weigh them, deadlines."""
