@@ -14,7 +14,7 @@ from kilowait.lab.steps.step_works import LAYERS, StepWorks
 
 WIDTH, EPOCHS, RATE, DECAY = 48, 120, 0.015, 1e-4
 MOST_LABELS = 1_500
-"""Of those to learn from, drawn by a seed: three times as many take three times as long and say little more."""
+"""Of those to learn from, drawn by a seed: it bounds the time of a fit."""
 UNIT_S = 1e-4
 """What a layer takes before anything is learned."""
 
