@@ -66,7 +66,7 @@ def _run_or_hand_over(words: list[str], args: argparse.Namespace) -> int:
 
 def _parse(words: list[str]) -> argparse.Namespace:
     """The options; what follows `--` belongs to the script that the command is given."""
-    takes_script = words[:1] in (["predict"], ["compare"], ["submit"], ["what-if"], ["check"])
+    takes_script = words[:1] in (["predict"], ["compare"], ["submit"], ["what-if"], ["check"], ["clone"])
     end = words.index("--") if takes_script and "--" in words else len(words)
     args = _parser(words[:end]).parse_args(words[:end])
     args.arguments = words[end + 1 :]
@@ -86,6 +86,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "compare", "predictions of several scripts side by side, on each device type", words)
     _add(commands, "check", "whether a program stays within bounds of energy, time, memory and cost", words)
     _add(commands, "replay", "rebuild a profiled training step, and what it would take elsewhere", words)
+    _add(commands, "clone", "a program with the same operations and nothing of a script's source", words)
     _add(commands, "simulate", "run a list of jobs through a policy on a cluster of mixed GPUs", words)
     for name, text in (("sbatch", "a batch job"), ("srun", "a command")):
         _add(

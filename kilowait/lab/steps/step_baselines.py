@@ -68,7 +68,8 @@ def _polynomial(terms: FloatArray, seconds: FloatArray, train: Mask, tested: Mas
     if not tested.any():
         return np.zeros(0)
     scaled = terms[train] / seconds[train][:, None]
-    size = np.maximum(np.sqrt((scaled**2).sum(0)), 1e-30)
+    norm = np.sqrt((scaled**2).sum(0))
+    size = np.where(norm > 0, norm, np.inf)  # a term that no label has counts for nothing
     gram, target = (scaled / size).T @ (scaled / size), (scaled / size).sum(0)
     factor = np.linalg.cholesky(gram + 1e-9 * np.eye(len(gram)))  # the same least squares, of as many rows as columns
     weights, _ = nnls(factor.T, np.linalg.solve(factor, target), maxiter=50 * len(gram))
