@@ -5,6 +5,7 @@ the next of its array, in their order. A task keeps its place in the queue, by w
 Called by `kilowait.cluster.advance` alone.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,18 +15,24 @@ from kilowait.core.jobs import ArrayTask
 
 @dataclass(slots=True, kw_only=True)
 class TaskLines:
-    """By job id, the array of each task whose turn it is; by array, those that stand behind, the first first."""
+    """By job id, the array of each task whose turn it is; by array, those that stand behind, the first first.
+
+    `_turns` and `_arrays` say the same the other way round, so that no step takes longer where there are many arrays:
+    by array, how many tasks have their turn; by job id, the array of each task that stands behind.
+    """
 
     in_turn: dict[str, str] = field(default_factory=dict)
     behind: dict[str, dict[str, Waiting]] = field(default_factory=dict)
+    _turns: Counter[str] = field(default_factory=Counter)
+    _arrays: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, in_turn: dict[str, str], behind: Iterable[Waiting]) -> "TaskLines":
         """The lines that had these."""
-        lines = cls(in_turn=in_turn)
+        lines = cls(in_turn=in_turn, _turns=Counter(in_turn.values()))
         for waiting in behind:
             assert waiting.job.array is not None
-            lines.behind.setdefault(waiting.job.array.array_id, {})[waiting.job.job_id] = waiting
+            lines._stand(waiting.job.array.array_id, waiting)
         return lines
 
     def __iter__(self) -> Iterator[Waiting]:
@@ -33,21 +40,22 @@ class TaskLines:
         return (waiting for line in self.behind.values() for waiting in line.values())
 
     def __len__(self) -> int:
-        return sum(map(len, self.behind.values()))
+        return len(self._arrays)
 
     def get(self, job_id: str) -> Waiting | None:
         """A task that stands behind, None for another job."""
-        return next((line[job_id] for line in self.behind.values() if job_id in line), None)
+        array_id = self._arrays.get(job_id)
+        return None if array_id is None else self.behind[array_id][job_id]
 
     def enter(self, waiting: Waiting, task: ArrayTask) -> bool:
         """Whether it is the turn of a new task; else it stands behind from now on."""
         array_id, job_id = task.array_id, waiting.job.job_id
         if task.at_once is None:
             return True
-        if array_id in self.behind or sum(one == array_id for one in self.in_turn.values()) >= task.at_once:
-            self.behind.setdefault(array_id, {})[job_id] = waiting
+        if array_id in self.behind or self._turns[array_id] >= task.at_once:
+            self._stand(array_id, waiting)
             return False
-        self.in_turn[job_id] = array_id
+        self._have_turn(array_id, job_id)
         return True
 
     def renew(self, waiting: Waiting) -> None:
@@ -64,20 +72,38 @@ class TaskLines:
 
     def over(self, job_id: str) -> Waiting | None:
         """A job is over: the task whose turn it is now, None where nobody stands behind."""
-        array_id = self.in_turn.pop(job_id, None)
-        if array_id is None or array_id not in self.behind:
+        if (array_id := self.in_turn.pop(job_id, None)) is None:
+            return None
+        self._turns[array_id] -= 1
+        if array_id not in self.behind:
+            if not self._turns[array_id]:
+                del self._turns[array_id]
             return None
         next_id = next(iter(self.behind[array_id]))
-        self.in_turn[next_id] = array_id
+        self._have_turn(array_id, next_id)
         return self._take(array_id, next_id)
 
     def copy(self) -> "TaskLines":
         """The same lines, which change without these."""
-        return TaskLines(in_turn=dict(self.in_turn), behind={name: dict(line) for name, line in self.behind.items()})
+        return TaskLines(
+            in_turn=dict(self.in_turn),
+            behind={name: dict(line) for name, line in self.behind.items()},
+            _turns=Counter(self._turns),
+            _arrays=dict(self._arrays),
+        )
+
+    def _have_turn(self, array_id: str, job_id: str) -> None:
+        self.in_turn[job_id] = array_id
+        self._turns[array_id] += 1
+
+    def _stand(self, array_id: str, waiting: Waiting) -> None:
+        self.behind.setdefault(array_id, {})[waiting.job.job_id] = waiting
+        self._arrays[waiting.job.job_id] = array_id
 
     def _take(self, array_id: str, job_id: str) -> Waiting:
         line = self.behind[array_id]
         waiting = line.pop(job_id)
+        del self._arrays[job_id]
         if not line:
             del self.behind[array_id]
         return waiting

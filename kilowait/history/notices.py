@@ -82,8 +82,9 @@ def subscribe(store: Store, owner: str, kind: str, target: str, events: Sequence
 def unsubscribe(store: Store, subscription_id: str) -> None:
     """Remove it, and what was still to be told by it."""
     make_tables(store)
-    for table in (NOTICES, SUBSCRIPTIONS):
-        store.change(delete_from(table).where(table.c.subscription_id == subscription_id))
+    with store.alone("written") as connection:
+        for table in (NOTICES, SUBSCRIPTIONS):
+            connection.execute(delete_from(table).where(table.c.subscription_id == subscription_id))
 
 
 def jobs_told_of(store: Store, job_ids: Sequence[str]) -> dict[str, Row]:
@@ -120,9 +121,13 @@ def seen(store: Store) -> int:
 
 
 def note(store: Store, rows: Sequence[Row], seq: int | None = None) -> None:
-    """Keep what is to be told, each once, and that events up to `seq` were looked at, in one transaction."""
+    """Keep what is to be told, each once, and that events up to `seq` were looked at, in one transaction.
+
+    Whoever was removed since the rows were made is told nothing.
+    """
     with store.alone("written") as connection:
-        for row in rows:
+        there = set(connection.execute(select(SUBSCRIPTIONS.c.subscription_id)).scalars())
+        for row in [row for row in rows if row["subscription_id"] in there]:
             key = [NOTICES.c[name] == row[name] for name in ("subscription_id", "subject", "event")]
             if connection.execute(select(NOTICES.c.tries).where(*key)).first() is None:
                 connection.execute(insert(NOTICES).values(**row, next_s=row["made_s"], tries=0))

@@ -14,6 +14,7 @@ from kilowait.cluster.events import Event, JobPredicted, JobSubmitted
 from kilowait.core.errors import StoreError
 from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.units import DAY_S, JOULES_PER_KWH
+from kilowait.history.job_filter import JobFilter
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, MEASUREMENTS
 from kilowait.history.store import Store
 
@@ -22,6 +23,12 @@ _DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in Event.__args_
 T = TypeVar("T")
 RawEvent = tuple[int, str, str]
 """Number, kind and text of an event, as it is stored."""
+
+
+def ids_after(store: Store, chosen: JobFilter, after: str, limit: int) -> list[str]:
+    """Ids of such jobs from behind `after` on, in order: nothing of their programs, which are long, is read."""
+    query = chosen.of(select(JOBS.c.job_id).where(JOBS.c.job_id > after)).order_by(JOBS.c.job_id).limit(limit)
+    return [row.job_id for row in store.rows(query)]
 
 
 def events_after(store: Store, seq: int, limit: int) -> list[RawEvent]:

@@ -56,7 +56,8 @@ async def list_jobs(
 async def cancel_jobs(body: ToCancel, desk: At, who: Submitter) -> Cancelled:
     """Withdraw the jobs that wait, and ask the programs of those that run to end. Asking again is allowed."""
     meant = await _meant(body, desk, who)
-    refused = {job_id: f"no job {job_id!r} of yours" for job_id in body.job_ids or () if job_id not in set(meant)}
+    known = set(meant)
+    refused = {job_id: f"no job {job_id!r} of yours" for job_id in body.job_ids or () if job_id not in known}
     for start in range(0, len(meant), TOGETHER):
         refused |= await desk.scheduler.cancel_all.remote(meant[start : start + TOGETHER])
     active = (await desk.mirror()).cluster.active

@@ -33,13 +33,13 @@ def jobs(store: Store, chosen: JobFilter, after: str, limit: int, newest: bool =
 
 def job_ids(store: Store, chosen: JobFilter) -> list[str]:
     """The ids of all these jobs, in order."""
-    found, page = list[str](), list[Row]()
     if chosen.of_arrays:
         make_tables(store)
-    while page or not found:
-        page = list(store.jobs(chosen, after=found[-1] if found else "", limit=IDS_PAGE))
-        found += [row["job_id"] for row in page]
-        if len(page) < IDS_PAGE:
+    found = queries.ids_after(store, chosen, "", IDS_PAGE)
+    while found and not len(found) % IDS_PAGE:
+        page = queries.ids_after(store, chosen, found[-1], IDS_PAGE)
+        found += page
+        if not page:
             break
     return found
 

@@ -11,6 +11,7 @@ from kilowait.history.job_filter import JobFilter
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.policies.simple import simple
+from serve.desk import questions
 from tests.support.live_world import request, seen
 
 WELL = Ending(exit_code=0)
@@ -121,6 +122,16 @@ def test_tasks_are_cancelled_in_one_go_wherever_they_stand(live):
         row["job_id"] for row in live.store.jobs(JobFilter(array=array_id, tasks=(range(1, 2), range(4, 9, 3))))
     ] == [jobs[1], jobs[4]]
     assert live.store.jobs(JobFilter(alone=True)) == []
+
+
+@pytest.mark.parametrize("page", [1, 3, 4, 8, 9])
+def test_the_ids_of_all_that_is_meant_are_read_page_by_page_without_any_program(live, monkeypatch, page):
+    monkeypatch.setattr(questions, "IDS_PAGE", page)
+    assert questions.job_ids(live.store, JobFilter()) == []
+    _, jobs = live.submit_array(array(range(8)), 1.0)
+    monkeypatch.setattr(live.store, "jobs", None)  # rows with programs
+    assert questions.job_ids(live.store, JobFilter()) == list(jobs)
+    assert questions.job_ids(live.store, JobFilter(job_ids=(jobs[5], jobs[2], "job-0"))) == [jobs[2], jobs[5]]
 
 
 def test_a_task_that_stands_behind_is_predicted_later_and_waits_by_it(live):

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from kilowait.core.errors import InputError
+from kilowait.core.tasks.array_request import checked_array
 from kilowait.history.bases import Base
 from kilowait.predict.standin import is_unread, unread
 from kilowait.program.job_source import JobSource
@@ -109,3 +110,27 @@ def test_places_in_the_environment_are_filled_in_and_nothing_else_of_the_job_is_
         (4, ("a4",), {"SEED": "4", "X": "{y}"}),
     ]
     assert replace(desk.asked[0].request.job, content_hash="") == desk.asked[0].request.job
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrong"),
+    [
+        ({"arguments": ["{a}" * 1000], "rows": [{"a": "x" * 4000}]}, "has 4,000,000 characters for task 0"),
+        ({"environment": {"X": "{a}" * 1000}, "rows": [{"a": "x" * 4000}]}, "has 4,000,000 characters for task 0"),
+        ({"arguments": ["{a}" * 1000] * 64, "rows": [{"a": "", "b": str(n)} for n in range(100)]}, "are too long"),
+        ({"arguments": ["{a}" * 32] * 64, "rows": [{"a": "x" * 4000} for n in range(9)]}, "are too long"),
+        ({"environment": {"X": "{a}" * 9}, "rows": [{"a": "x" * 4000}]}, "'X' has 36,000 bytes, the limit is 32,768"),
+        ({"environment": {"X": "{a}"}, "rows": [{"a": "x\0"}]}, "neither part a NUL byte"),
+    ],
+)
+def test_what_places_would_blow_up_and_no_program_could_be_given_is_refused_at_once(asked, wrong):
+    desk = CountingDesk()
+    with pytest.raises(InputError, match=wrong):
+        submit(desk, **asked)
+    assert not desk.predicted
+
+
+def test_an_array_may_have_as_many_variables_as_a_job():
+    desk = CountingDesk()
+    submit(desk, tasks="0-1", environment={f"V{n}": "x" for n in range(64)})
+    checked_array(desk.asked[0])

@@ -198,6 +198,15 @@ def test_what_is_due_to_many_is_looked_at_before_all_that_is_due_to_one(world):
     assert [(row["owner"], row["subject"]) for row in found] == [("ada", "j0"), ("ada", "j1"), ("operator", "j9")]
 
 
+def test_who_is_removed_while_notices_are_made_keeps_none_of_ones_others_waiting(world):
+    gone, left = (world.subscribe("webhook", "https://example.org/")["notice_id"] for _ in range(2))
+    assert world.call("DELETE", f"/v1/notices/{gone}").status_code == 204
+    rest = {"event": "end", "message": "{}", "owner": "ada"}
+    told = [(gone, n) for n in range(9)] + [(left, 9)]  # made when both were there
+    notices.note(world.store, [{"subscription_id": one, "subject": f"j{n}", "made_s": n, **rest} for one, n in told])
+    assert [row["subject"] for row in notices.due(world.store, 100.0, each=2, limit=3)] == ["j9"]
+
+
 def test_mail_goes_to_allowed_domains_by_a_real_server(tmp_path):
     controller = pytest.importorskip("aiosmtpd.controller")
 

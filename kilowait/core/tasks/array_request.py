@@ -69,7 +69,8 @@ def checked_array(asked: ArrayRequest) -> str:
     checked(asked.request)
     for task in asked.tasks:
         one = task_request(asked, task)
-        checked(replace(one, program=replace(one.program, files={one.program.entrypoint: ""})))  # its text is checked
+        own = replace(one.program, files={one.program.entrypoint: ""}, environment=task.environment)
+        checked(replace(one, program=own))  # the text is checked, and its number is no variable that was asked for
     if (size := sum(map(_size, asked.tasks))) > MAX_BODY_BYTES:
         raise InputError(
             f"arguments and environments of all tasks: {size:,} bytes, the limit is {MAX_BODY_BYTES:,}; shorten them"

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from kilowait.core.errors import InputError
-from kilowait.core.submission_limits import MAX_ENTRIES, MAX_TASKS
+from kilowait.core.submission_limits import MAX_ARGUMENTS_BYTES, MAX_ENTRIES, MAX_TASKS
 
 NAME = r"^[A-Za-z_][A-Za-z0-9_.-]{0,99}$"
+PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
 NUMBER = "task"
 """`{task}` stands for the number of the task."""
 
@@ -53,6 +54,15 @@ def called_with(arguments: Sequence[str], values: Mapping[str, str], task: int) 
 
 
 def filled(text: str, values: Mapping[str, str], task: int) -> str:
-    """A text with `{task}` and the `{name}` of each column filled in; other brackets stay."""
+    """A text with `{task}` and the `{name}` of each column filled in; other brackets stay. Raises InputError, before it
+    is made, for one that is longer than all arguments may be: few letters can ask for any length."""
+    if "{" not in text:
+        return text
     known = {**values, NUMBER: str(task)}
-    return re.sub(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}", lambda found: known.get(found[1], found[0]), text)
+    longer = sum(len(known[found[1]]) - len(found[0]) for found in PLACE.finditer(text) if found[1] in known)
+    if (size := len(text) + longer) > MAX_ARGUMENTS_BYTES:
+        raise InputError(
+            f"{text[:60]!r} has {size:,} characters for task {task}, filled in; the limit is {MAX_ARGUMENTS_BYTES:,}; "
+            "put data into a file"
+        )
+    return PLACE.sub(lambda found: known.get(found[1], found[0]), text)

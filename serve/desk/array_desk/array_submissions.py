@@ -37,8 +37,8 @@ ALIKE = 0.02
 
 async def submit_array(desk: Desk, asked: ArrayBody, owner: str, key: str | None) -> ArraySubmitted:
     """Accept a job array: durable when this returns. Raises as `Desk.submit`; the same key is the same array."""
-    calls, at_once = calls_of(asked)
-    key, chosen = key or uuid.uuid4().hex, probes(calls, PREDICTED)
+    calls, at_once = await asyncio.to_thread(calls_of, asked)  # which takes long of long texts
+    key, chosen = key or uuid.uuid4().hex, await asyncio.to_thread(probes, calls, PREDICTED)
     seen = {TASK: str(calls[0].task), ARRAY: "array-00000000"}  # one number for all, so that alike calls are one
     answers = await asyncio.gather(*(desk.request(_job_of(asked, call, seen), owner, key) for call in chosen))
     prepared = dict(zip(chosen, answers, strict=True))

@@ -1,8 +1,11 @@
 """What each task of an array is called with, and which of these calls tell whether the arguments change the work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from kilowait.core.errors import InputError
+from kilowait.core.submission import check_environment
+from kilowait.core.submission_limits import MAX_BODY_BYTES
 from kilowait.core.tasks.sweep import NUMBER, called_with, filled
 from kilowait.core.tasks.task_numbers import task_numbers
 
@@ -11,6 +14,8 @@ from ...wire.array_schemas import ArrayBody
 T = TypeVar("T")
 Call = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
 """Arguments and environment."""
+MOST, REMEDY = 2 * MAX_BODY_BYTES, "shorten them, or submit it in parts"
+"""Characters of the calls of all tasks, before and after they are filled in."""
 VALUES_SEEN = 4
 """Values of one column that are looked at, spread over all."""
 
@@ -24,14 +29,21 @@ class TaskCall(NamedTuple):
 
 
 def calls_of(asked: ArrayBody) -> tuple[list[TaskCall], int | None]:
-    """The tasks in order, and how many may run at once."""
+    """The tasks in order, and how many may run at once.
+
+    Raises InputError for variables that no job may have once they are filled in, and for more than a request may hold.
+    """
     rows: list[dict[str, str]] = asked.rows or []
     numbers, at_once = task_numbers(asked.tasks) if asked.tasks is not None else (tuple(range(len(rows))), None)
-    calls = []
+    calls, size = [], len(numbers) * _size((*asked.arguments, *asked.environment.values()))
     for position, task in enumerate(numbers):
+        if size > MOST:
+            raise InputError(f"arguments and environment of {len(numbers):,} tasks are too long; {REMEDY}")
         values = rows[position] if rows else {}
         arguments = called_with(asked.arguments, values, task)
         environment = tuple((name, filled(text, values, task)) for name, text in asked.environment.items())
+        check_environment(dict(environment))
+        size += _size((*arguments, *(text for _, text in environment)))
         calls.append(TaskCall(task, {**values, NUMBER: str(task)}, (arguments, environment)))
     return calls, asked.at_once if at_once is None else at_once
 
@@ -55,3 +67,7 @@ def spread(values: Sequence[T], most: int) -> list[T]:
     if len(values) <= most:
         return list(values)
     return [values[round(n * (len(values) - 1) / (most - 1))] for n in range(most)]
+
+
+def _size(texts: Iterable[str]) -> int:
+    return sum(map(len, texts))
