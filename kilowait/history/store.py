@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection, Row, Table, create_engine, inspect, select, update
 from sqlalchemy import event as hooks
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from kilowait.cluster.events import Event
 from kilowait.core.errors import InputError, StoreError, Superseded
@@ -188,8 +188,7 @@ class Store:
 
     def retry(self, job_id: str) -> Retry:
         """When a job is tried again."""
-        row = self._rows(select(JOBS.c.retry).where(JOBS.c.job_id == job_id))[0]
-        return msgspec.json.decode(row.retry, type=Retry)
+        return msgspec.json.decode(self._rows(select(JOBS.c.retry).where(JOBS.c.job_id == job_id))[0].retry, type=Retry)
 
     def started(self) -> set[str]:
         """The jobs whose present attempt was allowed to start its program."""
@@ -270,6 +269,8 @@ class Store:
         except IntegrityError as error:
             raise Superseded(f"{self.name}: not {what}, another scheduler writes it too ({error.orig})") from error
         except DBAPIError as error:
+            if isinstance(error, DataError) and what == "read":  # for PostgreSQL no text has a NUL
+                raise InputError(f"what is asked for cannot be looked up ({error.orig}); correct it") from error
             raise StoreError(f"{self.name}: not {what}: {error.orig}; {_remedy(str(error.orig))}") from error
         except SQLAlchemyError as error:
             raise StoreError(f"{self.name}: not {what}: {error}") from error

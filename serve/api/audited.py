@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from kilowait.core.control_characters import escaped
 from kilowait.core.errors import KilowaitError
 from kilowait.history import audit_log
 from kilowait.history.tokens import Identity
@@ -87,9 +88,10 @@ class Audited:
 
 
 def _said(scope: Any) -> tuple[str, str]:
-    """What was done, as the API describes it, and to what."""
+    """What was done, as the API describes it, and to what: as every database keeps it, for one that does not would lose
+    what others did, too."""
     path = getattr(scope.get("route"), "path", "") or scope["path"][:MAX_TARGET]
-    return f"{scope['method']} {path}", "/".join(map(str, scope.get("path_params", {}).values()))
+    return escaped(f"{scope['method']} {path}"), escaped("/".join(map(str, scope.get("path_params", {}).values())))
 
 
 @router.get("/audit", responses=CSV)

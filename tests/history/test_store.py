@@ -18,7 +18,7 @@ from kilowait.cluster.events import (
     NodeUndrained,
     SignalReported,
 )
-from kilowait.core.errors import StoreError, Superseded
+from kilowait.core.errors import InputError, StoreError, Superseded
 from kilowait.core.jobs import Held, Job, Measurement, Prediction, Provenance
 from kilowait.core.over_time.signals import Signal
 from kilowait.core.submission import Ending, Log
@@ -200,6 +200,16 @@ def test_jobs_are_found_by_labels_names_and_time(database, how, meant):
     ]
     jobs = [live.submit(request(labels=label), float(n)) for n, label in enumerate(labels, 1)]
     assert [row["job_id"] for row in Store(database).jobs(JobFilter(**how))] == [jobs[n] for n in meant]
+
+
+def test_a_name_that_a_database_cannot_look_up_is_a_mistake_and_no_outage(database):
+    store = Store(database)
+    if database.startswith("postgresql"):
+        with pytest.raises(InputError, match="cannot be looked up"):
+            store.job("job\0")
+    else:
+        assert store.job("job\0") is None
+    assert store.job("job") is None
 
 
 def test_a_controller_takes_over_and_the_tables_agree_with_a_replay(database):

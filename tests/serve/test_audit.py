@@ -64,6 +64,15 @@ def test_a_token_for_some_things_is_refused_for_others_and_says_so(world):
         assert make(world, **wrong).status_code == 422
 
 
+def test_what_no_database_or_terminal_takes_is_kept_escaped(world):
+    for path in ("/v1/secrets/A%00%1b[2J", "/v1/%00"):  # PostgreSQL would refuse it, with what others did at that time
+        assert world.call("DELETE", path).status_code == 404
+    entries = world.call("GET", "/v1/audit", "operator").json()["entries"]
+    said = [(entry["action"], entry["target"]) for entry in entries]
+    assert said[:1] == [("DELETE /v1/secrets/{name}", "A\\x00\\x1b[2J")]
+    assert all(text.isprintable() for pair in said for text in pair)
+
+
 def test_who_changed_what_is_kept_in_order_without_what_was_sent_and_can_be_exported(world):
     made = make(world)
     token_id = made.json()["token"].split("_")[1]

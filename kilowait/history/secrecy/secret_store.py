@@ -50,7 +50,8 @@ def secret_names(store: Store, owner: str) -> list[dict[str, Any]]:
 def remove_secret(store: Store, owner: str, name: str) -> bool:
     """Forget a secret; whether there was one."""
     known = any(row["name"] == name for row in secret_names(store, owner))
-    store.change(delete(SECRETS).where(SECRETS.c.owner == owner, SECRETS.c.name == name))
+    if known:
+        store.change(delete(SECRETS).where(SECRETS.c.owner == owner, SECRETS.c.name == name))
     return known
 
 
