@@ -9,12 +9,15 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
 from kilowait.core.errors import InputError
 
-TIMEOUT_S = 10.0
+TIMEOUT_S, WHOLE_S = 10.0, 30.0
+"""To wait for the next byte, and for all: a receiver that sends a byte now and then would hold a thread for days."""
 ANSWER_BYTES = 2000
 """Of an answer that are looked at."""
 MAX_URL = 1000
@@ -50,6 +53,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], internal: Sequence[s
     address = _address(host, port, internal)
     connection = _Pinned(host, port, address, secure=parts.scheme == "https")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    end = threading.Timer(WHOLE_S, connection.end)
+    end.daemon = True
+    end.start()
     try:
         connection.request("POST", path, body, {"User-Agent": "kilowait", **headers})
         answer = connection.getresponse()
@@ -58,6 +64,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], internal: Sequence[s
     except (OSError, http.client.HTTPException) as error:
         raise NotTold(f"{host}: {type(error).__name__}: {error}") from error
     finally:
+        end.cancel()
         connection.close()
     if not 200 <= status < 300:
         raise NotTold(f"{host} answered {status}", final=status < 500 and status not in AGAIN)
@@ -109,9 +116,19 @@ class _Pinned(http.client.HTTPConnection):
     def __init__(self, host: str, port: int, address: str, *, secure: bool) -> None:
         super().__init__(host, port, timeout=TIMEOUT_S)
         self._address, self._secure = address, secure
+        self._line: socket.socket | None = None
 
     def connect(self) -> None:
         """To the address alone."""
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = self._line = socket.create_connection((self._address, self.port), self.timeout)
         if self._secure:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+            context = ssl.create_default_context()
+            line = context.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            self.sock = self._line = line
+            line.do_handshake()
+
+    def end(self) -> None:
+        """Whoever waits for more of it hears that there is none."""
+        if self._line is not None:
+            with suppress(OSError):
+                self._line.shutdown(socket.SHUT_RDWR)
