@@ -16,8 +16,8 @@ NAME = "kilowait/name"
 @dataclass(frozen=True, kw_only=True)
 class JobFilter:
     """Every field that is given must hold. A `name` that ends in * is the beginning of names; times are seconds since
-    the epoch, `until_s` not among them. `array` are the tasks of that job array, of these numbers where `tasks` are
-    given; `alone` are jobs that are tasks of none."""
+    the epoch, `until_s` not among them. `array` are the tasks of that job array, `tasks` those of these numbers, of
+    any array where none is given; `alone` are jobs that are tasks of none."""
 
     job_ids: tuple[str, ...] | None = None
     owner: str | None = None
@@ -33,7 +33,7 @@ class JobFilter:
     @property
     def of_arrays(self) -> bool:
         """Whether the table of tasks is asked."""
-        return self.array is not None or self.alone
+        return self.array is not None or self.tasks is not None or self.alone
 
     def of(self, query: Select[Any]) -> Select[Any]:
         """A query of the jobs table for these jobs alone."""
@@ -44,8 +44,10 @@ class JobFilter:
         conditions += [table.state.in_(self.states)] if self.states else []
         conditions += [] if self.since_s is None else [table.submitted_s >= self.since_s]
         conditions += [] if self.until_s is None else [table.submitted_s < self.until_s]
-        if self.array is not None:
-            tasks = select(ARRAY_TASKS.c.job_id).where(ARRAY_TASKS.c.array_id == self.array)
+        if self.array is not None or self.tasks is not None:
+            tasks = select(ARRAY_TASKS.c.job_id)
+            if self.array is not None:
+                tasks = tasks.where(ARRAY_TASKS.c.array_id == self.array)
             if self.tasks is not None:
                 tasks = tasks.where(or_(*map(_in_range, self.tasks)))
             conditions.append(table.job_id.in_(tasks))

@@ -124,6 +124,12 @@ def test_tasks_are_cancelled_in_one_go_wherever_they_stand(live):
     assert live.store.jobs(JobFilter(alone=True)) == []
 
 
+def test_numbers_of_tasks_without_an_array_mean_no_other_jobs(live):
+    (_, first), (_, second) = live.submit_array(array(range(3)), 1.0), live.submit_array(array([2, 9]), 1.0)
+    live.submit(request(predictions=seen(A=(10, 1))), 2.0)
+    assert questions.job_ids(live.store, JobFilter(tasks=(range(2, 6),))) == [first[2], second[0]]
+
+
 @pytest.mark.parametrize("page", [1, 3, 4, 8, 9])
 def test_the_ids_of_all_that_is_meant_are_read_page_by_page_without_any_program(live, monkeypatch, page):
     monkeypatch.setattr(questions, "IDS_PAGE", page)
