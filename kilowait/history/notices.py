@@ -17,6 +17,8 @@ from kilowait.history.store import Store
 
 MOST = 20
 """Subscriptions of one owner."""
+PAGE = 1000
+"""Jobs that are asked for in one statement: databases limit its parameters."""
 KEPT_S = 7 * 86400.0
 """How long a notice is kept that was told, or given up."""
 
@@ -90,8 +92,11 @@ def unsubscribe(store: Store, subscription_id: str) -> None:
 def jobs_told_of(store: Store, job_ids: Sequence[str]) -> dict[str, Row]:
     """By id, what is told of jobs: nothing of their programs."""
     columns = JOBS.c.job_id, JOBS.c.owner, JOBS.c.labels, JOBS.c.asked, JOBS.c.state, JOBS.c.reason
-    rows = store.rows(select(*columns).where(JOBS.c.job_id.in_(job_ids)))
-    return {row.job_id: dict(row._mapping) for row in rows}
+    found = dict[str, Row]()
+    for start in range(0, len(job_ids), PAGE):
+        rows = store.rows(select(*columns).where(JOBS.c.job_id.in_(job_ids[start : start + PAGE])))
+        found |= {row.job_id: dict(row._mapping) for row in rows}
+    return found
 
 
 def subscriptions(store: Store, owner: str | None = None) -> list[Row]:

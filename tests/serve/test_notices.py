@@ -198,6 +198,10 @@ def test_what_is_due_to_many_is_looked_at_before_all_that_is_due_to_one(world):
     assert [(row["owner"], row["subject"]) for row in found] == [("ada", "j0"), ("ada", "j1"), ("operator", "j9")]
 
 
+def test_any_number_of_running_jobs_is_looked_through(world):
+    assert notices.jobs_told_of(world.store, [f"job-{n}" for n in range(40_000)]) == {}  # SQLite takes 32,766 at once
+
+
 def test_who_is_removed_while_notices_are_made_keeps_none_of_ones_others_waiting(world):
     gone, left = (world.subscribe("webhook", "https://example.org/")["notice_id"] for _ in range(2))
     assert world.call("DELETE", f"/v1/notices/{gone}").status_code == 204
