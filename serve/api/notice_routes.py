@@ -4,6 +4,7 @@ import time
 
 from fastapi import APIRouter
 
+from kilowait.core.errors import InputError
 from kilowait.history import notices
 from kilowait.history.secrecy.sealing import opened, sealed
 from kilowait.history.tokens import Identity, Role
@@ -19,6 +20,7 @@ from ..wire.problems import Refusal
 from .access import At, Reader, Submitter, the_settings
 
 router = APIRouter(prefix="/v1")
+UNKNOWN = "(encrypted with another key; remove it)"
 
 
 @router.post("/notices", status_code=201)
@@ -86,6 +88,9 @@ async def _own(desk: Desk, who: Identity, notice_id: str) -> notices.Row:
 
 
 def _host(key_file: str, target: str) -> str:
-    """Where a webhook goes, without what only its owner knows."""
-    parts = checked_url(opened(key_file, TARGET, target))
+    """Where a webhook goes, without what only its owner knows; of one whose key is gone, that it can be removed."""
+    try:
+        parts = checked_url(opened(key_file, TARGET, target))
+    except InputError:
+        return UNKNOWN
     return f"{parts.scheme}://{parts.hostname}/..."

@@ -6,6 +6,7 @@ import hmac
 import json
 import socket
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -196,6 +197,16 @@ def test_what_is_due_to_many_is_looked_at_before_all_that_is_due_to_one(world):
     notices.note(world.store, rows)
     found = notices.due(world.store, 100.0, each=2, limit=3)
     assert [(row["owner"], row["subject"]) for row in found] == [("ada", "j0"), ("ada", "j1"), ("operator", "j9")]
+
+
+def test_what_was_encrypted_with_a_key_that_is_gone_is_listed_and_can_be_removed(world):
+    made = world.subscribe("webhook", "https://example.org/secret")
+    key = Path(world.status["settings"].secrets_key_file)
+    key.unlink()
+    new_key(key)
+    (listed,) = world.call("GET", "/v1/notices").json()["notices"]
+    assert listed["target"] == "(encrypted with another key; remove it)"
+    assert world.call("DELETE", f"/v1/notices/{made['notice_id']}").status_code == 204
 
 
 def test_any_number_of_running_jobs_is_looked_through(world):
