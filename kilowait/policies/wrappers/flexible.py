@@ -38,8 +38,8 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
     chosen. Boards are reserved for it, as in conservative backfilling, by what running jobs are expected to take: so no
     more jobs are kept for an hour than can run in it, and it starts then. Meanwhile it blocks no job that cannot wait;
     one that can wait until behind it is not started where it would delay it. Keeping a job adds no more than a
-    hundredth to the chance that it misses its deadline, by the interval of its run. `policy` does not see kept jobs. Where nothing varies nothing
-    is kept, and only the proportions of prices count.
+    hundredth to the chance that it misses its deadline, by the interval of its run. `policy` does not see kept jobs.
+    Where nothing varies nothing is kept, and only the proportions of prices count.
 
     What `policy` promises about waiting holds from the end of a job's slack on. Raises InputError for a slack that is
     negative or not finite.
