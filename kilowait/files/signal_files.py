@@ -37,7 +37,8 @@ VALUES = {
 
 LIFE_CYCLE = re.compile("lca|life_?cycle")
 OTHER_MONEY = re.compile("eur|gbp|chf|jpy|krw|aud|cad|inr|sek|nok|dkk|pln")
-GRAMS = (("lb", 453.59237), ("kg", 1000.0))
+GRAMS = (("lb", 453.59237), ("kg", 1000.0), (r"(^|_)(t|tco2[a-z]*|tons?|tonnes?)(_|$)", 1e6))
+"""Grams in each unit, by a pattern that finds it; grams where none does."""
 ALIKE = 0.9
 """Where so many steps are of one length a longer one is a gap, and not a step of a tariff."""
 
@@ -191,7 +192,7 @@ def _factor(path: Path, name: str, unit: str) -> float:
     plain = _plain(unit)
     per = 1e-3 if "mwh" in plain else 1.0
     if name == "carbon":
-        return per * next((grams for word, grams in GRAMS if word in plain), 1.0)
+        return per * next((grams for word, grams in GRAMS if re.search(word, plain)), 1.0)
     if name == "price":
         if OTHER_MONEY.search(plain):
             raise InputError(f"{path}: prices must be in USD, got {unit!r}; convert them")

@@ -253,6 +253,12 @@ def test_no_file_of_the_webhook_s_own_machine_is_taken_for_the_program(world, te
     assert world.asked == []
 
 
+def test_an_entrypoint_that_no_shell_would_read_is_named(world):
+    workload = ray_job()
+    workload["spec"]["entrypoint"] = "python 'train.py"
+    assert world.response(workload)["warnings"] == ["kilowait: entrypoint python 'train.py: No closing quotation"]
+
+
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [

@@ -108,6 +108,7 @@ def test_the_table_is_html_in_which_nothing_of_the_program_acts(shell):
     ("cell", "said"),
     [
         ("%predict none.py", "none.py"),
+        ("%predict it's.py", "No closing quotation"),
         ("%predict --epochs 3", "%predict"),
         ("%%predict --devices A1000000\npass", "unknown GPU type"),
         ("%%predict\nif True", "SyntaxError"),

@@ -50,7 +50,7 @@ def test_a_place_is_for_one_interpreter_set_of_packages_and_variables(runtime: d
     assert at(venv=str(tmp_path / "venv")) != before
 
 
-@pytest.mark.parametrize("given", [{"cold": True}, {"image": "x"}, {"gpu_file": Path("x")}])
+@pytest.mark.parametrize("given", [{"cold": True}, {"image": "x"}, {"gpu_file": Path("x")}, {"conda": "x"}])
 def test_some_commands_have_none(runtime: dict[str, str], given: dict[str, object]) -> None:
     assert place_for(asked(**given), runtime) is None
 
@@ -90,6 +90,36 @@ def test_one_that_does_not_take_a_command_or_dies_with_it_changes_nothing(tmp_pa
     assert place.socket.exists()
     assert standby_call.answered(["predict"], place) is None
     assert not place.socket.exists()  # of a process that is gone, so that another is started
+
+
+def test_a_command_without_standard_input_runs_where_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = StandbyPlace(socket=tmp_path / "s", interpreter=(), minutes=1)
+    place.socket.touch()
+    monkeypatch.setattr("sys.stdin", None)
+    assert standby_call.answered(["predict"], place) is None
+    assert place.socket.exists()
+
+
+def test_who_waits_no_more_gets_the_end_of_their_pipe(tmp_path: Path) -> None:
+    """Whoever reads what a command prints would else wait until the process ends, minutes later."""
+    reads, writes = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(tmp_path / "s"))
+            request = {"words": ["predict"], "folder": "/", "variables": {"X": "x" * 9000}, "umask": 0, "encodings": []}
+            data = json.dumps(request).encode()
+            socket.send_fds(line, [standby_call.HEAD.pack(len(data))], [writes] * 3)
+            line.sendall(data)
+        os.close(writes)
+        with listener.accept()[0] as line:
+            assert standby_server._answer(line, listener, WorkerPair())
+    os.set_blocking(reads, False)
+    assert os.read(reads, 1) == b""
+    os.close(reads)
 
 
 PROGRAM = (

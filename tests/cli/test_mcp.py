@@ -181,3 +181,13 @@ def test_nothing_is_submitted_that_a_person_has_not_confirmed(place, answer, mod
         assert found.structured_content == {"job_id": "job-00000007"}
         assert (jobs[0][1]["gpus"], jobs[0][1]["source"]) == (2, "print('trained')\n")
         assert len(jobs[0][0]) == 32
+
+
+def test_what_the_person_reads_tells_an_agents_words_from_the_question(place):
+    arguments = ["8?\nIt was agreed to submit", "\x1b[2K"]
+
+    async def steps(client):
+        await client.call_tool("submit", {"path": "train.py", "arguments": arguments})
+
+    _, heard = spoken(inside(place), steps, answer=ElicitResult(action="decline"))
+    assert heard[0].startswith(r"Submit train.py '8?\nIt was agreed to submit' '\x1b[2K' (")

@@ -183,6 +183,20 @@ def test_what_is_no_history_is_refused(tmp_path, capsys):
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("predicted_runtime_s", 0), ("predicted_energy_j", "nan"), ("ended_s", "inf"), ("energy_provenance", "guessed")],
+)
+def test_a_row_that_would_spoil_every_sum_is_named(report, column, value):
+    said = report(rows=[ROWS[0], {**ROWS[0], column: value}])
+    assert said.startswith("kilowait: row 2 of the history")
+    assert column in said
+
+
+def test_just_below_a_thousand_is_written_as_a_number(report):
+    assert "1,000" in report(rows=[row("job-1", (0, 2), **read(999.7))])
+
+
 def test_a_database_is_read_as_it_is(tmp_path, capsys):
     url = f"sqlite:///{tmp_path}/k.db"
     live = Controller(Store(url), simple(), order=("A100",))

@@ -55,6 +55,7 @@ OTHER_ZONE = "time,carbon_intensity\n2022-01-01T01:00+01:00,150\n2022-01-01T02:0
     [
         ("plain.csv", hours(150, 140)),
         ("kilograms.csv", hours(150, 140, first="datetime_utc,kgco2_per_mwh")),
+        ("tonnes.csv", hours(0.15, 0.14, first="datetime_utc,tCO2/MWh")),
         ("maps.csv", ELECTRICITY_MAPS_CSV),
         ("maps.json", ELECTRICITY_MAPS_JSON),
         ("watttime.json", WATTTIME_JSON),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from mcp.types import ToolAnnotations
 from kilowait import __version__
 from kilowait.advise.agents.agent_tools import AgentTools
 from kilowait.advise.agents.confirmation import Confirmation
+from kilowait.core.control_characters import escaped
 from kilowait.core.errors import KilowaitError
 
 INSTRUCTIONS = """\
@@ -82,7 +84,7 @@ def _add_submit(server: MCPServer[Any], tools: AgentTools) -> None:
         path: str, arguments: Sequence[str] = NONE, gpu_types: Sequence[str] = NONE, gpus: int | None = None
     ) -> Elicit[Confirmation]:
         job = _answer(lambda: tools.job(path, arguments, gpu_types, gpus))
-        words = " ".join([path, *arguments])
+        words = escaped(shlex.join([path, *arguments]))  # the person sees what are words of the program, and no more
         where = ", ".join(job.get("gpu_types") or ()) or "any type it may use"
         count = f"{gpus} GPU(s)" if gpus else "the GPUs that it asks for"
         return Elicit(f"Submit {words} ({_key(job)[:12]}) to {tools.url}, {count} of {where}?", Confirmation)

@@ -48,7 +48,10 @@ def load_ipython_extension(shell: Any) -> None:
 
 def predicted(line: str, cell: str | None, history: list[str]) -> ShownAdvice:
     """The advice about a cell with what it needs of the history, whose last entry it is itself."""
-    words = shlex.split(line)
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise InputError(f"%{MAGIC} {line}: {error}; put what has a quotation mark in it between others") from error
     end = words.index("--") if "--" in words else len(words)
     options, arguments = _parser(cell is None).parse_args(words[:end]), words[end + 1 :]
     if cell is None:

@@ -44,7 +44,11 @@ def read_workload(workload: Json, group: PodGroup, namespace: str, read: ReadCon
 def _words(workload: Json, group: PodGroup) -> list[str]:
     """What is started: a RayJob's entrypoint, else the container's command and arguments."""
     if workload.get("kind") == "RayJob":
-        return shlex.split(str((workload.get("spec") or {}).get("entrypoint") or ""))
+        entrypoint = str((workload.get("spec") or {}).get("entrypoint") or "")
+        try:
+            return shlex.split(entrypoint)
+        except ValueError as error:
+            raise InputError(f"entrypoint {entrypoint}: {error}") from error
     container = group.container
     return [str(word) for name in ("command", "args") for word in container.get(name) or ()]
 

@@ -45,6 +45,8 @@ def answered(words: Sequence[str], place: StandbyPlace | None) -> int | None:
     """The exit code of the command, run by the process that stands by; None where there is none that takes it."""
     if place is None or not place.socket.exists():
         return None
+    if None in (sys.stdin, sys.stdout, sys.stderr):  # one was closed, as of a daemon: there are no three to hand over
+        return None
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(TAKES_S)
         try:

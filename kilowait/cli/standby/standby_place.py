@@ -48,6 +48,8 @@ def place_for(args: argparse.Namespace, variables: Mapping[str, str]) -> Standby
         return None
     if args.image or args.gpu_file or variables.get(SITE_FILE):  # a container keeps no pipes; a file may change
         return None
+    if args.conda:  # where an environment of a name lies, and whether it has changed, conda alone could say
+        return None
     folder = private_folder(variables)
     if folder is None:
         return None
@@ -108,14 +110,12 @@ def _interpreter(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
         yield "python", found or os.path.abspath(os.path.expanduser(args.python))
     if args.venv:
         yield "venv", os.path.abspath(os.path.expanduser(args.venv))
-    if args.conda:
-        yield "conda", args.conda
 
 
 def _stamps(interpreter: tuple[tuple[str, str], ...]) -> list[int]:
     """When kilowait's files, and the packages of its Python and the job's, were changed last."""
     own = max((path.stat().st_mtime_ns for path in PACKAGE.rglob("*.py")), default=0)
     roots = [Path(sys.executable).parents[1]]
-    roots += [Path(value) if option == "venv" else Path(value).parents[1] for option, value in interpreter]
+    roots += [Path(value) if option == "venv" else Path(value).parent.parent for option, value in interpreter]
     packages = [path for root in roots for path in sorted(root.glob("lib/python3*/*-packages"))]
     return [own, *(path.stat().st_mtime_ns for path in packages)]

@@ -121,8 +121,12 @@ def _answer(line: socket.socket, listener: socket.socket, pair: WorkerPair) -> b
     line.settimeout(TAKES_S)
     try:
         command = _received(line)
-        line.sendall(TAKEN)
     except (OSError, ValueError, TypeError, struct.error):  # whoever asked has gone, or that was no command
+        return True
+    try:
+        line.sendall(TAKEN)
+    except OSError:  # they asked while another command ran, and wait no more: a pipe of theirs must not stay open here
+        _close(command.files)
         return True
     done, ours = os.pipe()
     child = os.fork()
@@ -131,9 +135,10 @@ def _answer(line: socket.socket, listener: socket.socket, pair: WorkerPair) -> b
         line.close()
         os.close(done)
         _run(command, pair)
+    with suppress(OSError):
+        os.setpgid(child, child)  # as the child does: whichever is first
     os.close(ours)
-    for file in command.files:
-        os.close(file)
+    _close(command.files)
     gone = line.fileno() in select.select([line.fileno(), done], [], [])[0]  # nothing more is sent: its end is closed
     if gone:
         with suppress(ProcessLookupError):
@@ -152,13 +157,24 @@ def _received(line: socket.socket) -> StandbyCommand:
         (size,) = HEAD.unpack(head)
         if size > MOST_BYTES or len(files) != len(("in", "out", "error")):
             raise ValueError("no command")
-        data = line.recv(size, socket.MSG_WAITALL)
-        request: dict[str, Any] = json.loads(data)
+        request: dict[str, Any] = json.loads(_exactly(line, size))
         return StandbyCommand(**request, files=files)
     except BaseException:
-        for file in files:
-            os.close(file)
+        _close(files)
         raise
+
+
+def _exactly(line: socket.socket, size: int) -> bytes:
+    """So many bytes, or fewer where there are no more; MSG_WAITALL does not wait on a socket with a timeout."""
+    data = bytearray()
+    while len(data) < size and (part := line.recv(size - len(data))):
+        data += part
+    return bytes(data)
+
+
+def _close(files: Sequence[int]) -> None:
+    for file in files:
+        os.close(file)
 
 
 def _run(command: StandbyCommand, pair: WorkerPair) -> None:

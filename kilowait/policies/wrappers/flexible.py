@@ -37,9 +37,9 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
     time costs less, with an hour of waiting at its price, on any type on which it ends no later than it may on the one
     chosen. Boards are reserved for it, as in conservative backfilling, by what running jobs are expected to take: so no
     more jobs are kept for an hour than can run in it, and it starts then. Meanwhile it blocks no job that cannot wait;
-    one that can is not started where it would delay it. Keeping a job adds no more than a hundredth to the chance that
-    it misses its deadline, by the interval of its run. `policy` does not see kept jobs. Where nothing varies nothing
-    is kept, and only the proportions of prices count.
+    one that can wait until behind it is not started where it would delay it. Keeping a job adds no more than a
+    hundredth to the chance that it misses its deadline, by the interval of its run. `policy` does not see kept jobs.
+    Where nothing varies nothing is kept, and only the proportions of prices count.
 
     What `policy` promises about waiting holds from the end of a job's slack on. Raises InputError for a slack that is
     negative or not finite.
@@ -85,7 +85,7 @@ class _Round:
     slack_s: float
     planned: Profile = field(init=False)
     late: set[str] = field(default_factory=set)
-    """Jobs that can wait and would delay kept ones."""
+    """Jobs that can wait until there is room behind kept ones, and would delay them now."""
 
     def decisions(self) -> list[Decision]:
         """Kept jobs whose time has come, and what the policy starts on the boards that these leave."""
@@ -136,8 +136,9 @@ class _Round:
         told, milli = waiting.predictions[decision.gpu_type], waiting.job.milli_on(decision.gpu_type)
         latest_s = self._latest_s(waiting)
         start_s, gpu_type = cluster.now_s, decision.gpu_type
-        if self._latest_on_s(waiting, gpu_type, latest_s, inf) > start_s:
-            if start_s < trial.earliest_s(gpu_type, milli, told.runtime_s) < inf:
+        may_wait_until_s = self._latest_on_s(waiting, gpu_type, latest_s, inf)
+        if may_wait_until_s > start_s:
+            if start_s < trial.earliest_s(gpu_type, milli, told.runtime_s) <= may_wait_until_s:
                 self.late.add(decision.job_id)
                 return True
             hours = self._hours(waiting, latest_s)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -71,7 +72,7 @@ class _Written(msgspec.Struct, kw_only=True):
     predicted_energy_j: float
     runtime_s: float | None = None
     energy_j: float | None = None
-    energy_provenance: str | None = None
+    energy_provenance: Provenance | None = None
     meter: str | None = None
     gpu_memory_bytes: float | None = None
 
@@ -90,6 +91,7 @@ def _use(number: int, row: Mapping[str, Any]) -> AttemptUse:
         raise InputError(f"row {number} of the history: {error}; export it with: kilowait history") from error
     except msgspec.DecodeError as error:
         raise InputError(f"row {number} of the history, column labels: no JSON object ({error})") from error
+    _check_numbers(f"row {number} of the history", written)
     # Accounts of other schedulers know how long a job took and when it ended, and not when it was placed.
     held_s = max(written.ended_s - written.placed_s, written.runtime_s or 0.0)
     energy_kwh, provenance = _energy(written, held_s)
@@ -112,9 +114,19 @@ def _use(number: int, row: Mapping[str, Any]) -> AttemptUse:
     )
 
 
+def _check_numbers(where: str, written: _Written) -> None:
+    """Raises InputError: one that is not finite, or a run of no time, would make sums that say nothing."""
+    for name in ("placed_s", "ended_s", "predicted_runtime_s", "predicted_energy_j", "runtime_s", "energy_j"):
+        value = getattr(written, name)
+        if value is not None and not isfinite(value):
+            raise InputError(f"{where}, column {name}: must be finite, got {value}")
+    if written.predicted_runtime_s <= 0:
+        raise InputError(f"{where}, column predicted_runtime_s: must be > 0, got {written.predicted_runtime_s}")
+
+
 def _energy(written: _Written, held_s: float) -> tuple[float, Provenance]:
     """kWh and how they were had; a meter that says 0 has not read anything."""
     if written.energy_j and written.energy_provenance:
-        return written.energy_j / JOULES_PER_KWH, Provenance(written.energy_provenance)
+        return written.energy_j / JOULES_PER_KWH, written.energy_provenance
     joules = written.predicted_energy_j / written.predicted_runtime_s * held_s
     return joules / JOULES_PER_KWH, Provenance.MODELLED

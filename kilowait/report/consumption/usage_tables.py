@@ -110,7 +110,7 @@ def number(value: float | None) -> str:
     """Three digits, a dash for what is not known."""
     if value is None:
         return NOTHING
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _day(seconds: float) -> str:

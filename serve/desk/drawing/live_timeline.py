@@ -189,13 +189,14 @@ def _boards(cluster: Cluster, chosen: Sequence[_Stretch], gpu_type: str | None) 
     for key, gpus in _most_at_once(chosen).items():
         here.setdefault(key, gpus)
     order = {t: place for place, t in enumerate(cluster.total)}
-    shown, left_out = dict[tuple[str, str], int](), 0
+    shown, room, left_out = dict[tuple[str, str], int](), MOST_BOARDS, 0
     for key in sorted(here, key=lambda key: (order.get(key[0], len(order)), key)):
         if gpu_type not in (None, key[0]):
             continue
-        shown[key] = min(here[key], MOST_BOARDS - sum(shown.values()))
-        left_out += here[key] - shown[key]
-    return BoardRows({key: gpus for key, gpus in shown.items() if gpus}), left_out
+        if gpus := min(here[key], room):
+            shown[key] = gpus
+        room, left_out = room - gpus, left_out + here[key] - gpus
+    return BoardRows(shown), left_out
 
 
 def _most_at_once(chosen: Sequence[_Stretch]) -> Mapping[tuple[str, str], int]:

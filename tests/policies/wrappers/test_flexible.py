@@ -63,6 +63,16 @@ def test_a_kept_job_blocks_none_that_cannot_wait_and_is_not_delayed_by_one_that_
     assert started([kept, long], {"A": 1})[0] == {"a": ("A", 3), "b": ("A", 4)}
 
 
+@pytest.mark.parametrize(("slack_s", "deadline_s"), [(H, None), (24 * H, 11 * H)], ids=["slack", "deadline"])
+def test_a_job_that_cannot_wait_until_behind_a_kept_one_starts_in_time(slack_s, deadline_s):
+    """The board is free until the kept job starts at hour 8; when that is done, at 10, it is too late."""
+    long = flexible_job("b", 0.5 * H, slack_s=slack_s, A=(8 * H, 1.0))
+    long = replace(long, job=replace(long.job, deadline_s=deadline_s))
+    cheap_late = hourly(*[500.0] * 8, 100.0, 100.0, *[500.0] * 14)
+    start_of, _ = started([job("a", A=(2 * H, 9.0)), long], {"A": 1}, signal=cheap_late, policy="simple")
+    assert start_of["b"] == ("A", 0.5)
+
+
 def test_another_type_is_taken_where_the_job_is_done_in_time():
     either = {"A": (H, 2.0), "B": (2 * H, 1.9)}
     signal = hourly(500.0, 500.0, 100.0, 100.0, *[500.0] * 20)
