@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,9 +30,9 @@ def asked(**given: object) -> argparse.Namespace:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> dict[str, str]:
-    tmp_path.chmod(0o700)
-    return {"XDG_RUNTIME_DIR": str(tmp_path)}
+def runtime() -> Iterator[dict[str, str]]:
+    with tempfile.TemporaryDirectory() as folder:  # a short name: it is one of sockets
+        yield {"XDG_RUNTIME_DIR": folder}
 
 
 def test_a_place_is_for_one_interpreter_set_of_packages_and_variables(runtime: dict[str, str], tmp_path: Path) -> None:
@@ -53,6 +55,12 @@ def test_a_place_is_for_one_interpreter_set_of_packages_and_variables(runtime: d
 @pytest.mark.parametrize("given", [{"cold": True}, {"image": "x"}, {"gpu_file": Path("x")}, {"conda": "x"}])
 def test_some_commands_have_none(runtime: dict[str, str], given: dict[str, object]) -> None:
     assert place_for(asked(**given), runtime) is None
+
+
+def test_a_folder_of_a_name_too_long_for_a_socket_has_none(runtime: dict[str, str]) -> None:
+    folder = Path(runtime["XDG_RUNTIME_DIR"], "x" * 90)
+    folder.mkdir(mode=0o700)
+    assert place_for(asked(), {"XDG_RUNTIME_DIR": str(folder)}) is None
 
 
 def test_it_is_switched_off_and_a_number_that_is_none_is_named(runtime: dict[str, str]) -> None:
@@ -165,7 +173,7 @@ def test_the_second_prediction_is_made_where_the_first_left_a_process(runtime: d
     (tmp_path / "job.py").write_text(PROGRAM.format(steps=7))
     (tmp_path / "other" / "job.py").write_text(PROGRAM.format(steps=9))
     variables = {**runtime, MINUTES: "1"}
-    places = tmp_path / "kilowait"
+    places = Path(runtime["XDG_RUNTIME_DIR"], "kilowait")
 
     def sockets() -> list[Path]:
         return [path for path in places.glob("*") if not path.suffix and path.is_socket()]

@@ -22,6 +22,8 @@ from kilowait.core.hardware import SITE_FILE
 
 MINUTES = "KILOWAIT_WARM_MINUTES"
 DEFAULT_MINUTES = 5.0
+MOST_NAME = 103
+"""Bytes of a socket's name: Linux takes 107, and one is made under a name that is four longer."""
 PACKAGE = Path(__file__).parents[2]
 _OF_LOADING = ("CUDA", "HF_", "KILOWAIT_", "LC_", "LD_", "MKL_", "OMP_", "PYTHON", "TORCH", "XDG_")
 _OTHERS = ("HOME", "LANG", "PATH", "VIRTUAL_ENV")
@@ -63,7 +65,8 @@ def place_for(args: argparse.Namespace, variables: Mapping[str, str]) -> Standby
     ]
     parts.append(sorted((k, v) for k, v in variables.items() if k in _OTHERS or k.startswith(_OF_LOADING)))
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
-    return StandbyPlace(socket=folder / key, interpreter=interpreter, minutes=minutes)
+    found = StandbyPlace(socket=folder / key, interpreter=interpreter, minutes=minutes)
+    return found if len(os.fsencode(found.socket)) <= MOST_NAME else None
 
 
 def private_folder(variables: Mapping[str, str]) -> Path | None:
@@ -114,7 +117,8 @@ def _interpreter(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 def _stamps(interpreter: tuple[tuple[str, str], ...]) -> list[int]:
     """When kilowait's files, and the packages of its Python and the job's, were changed last."""
-    own = max((path.stat().st_mtime_ns for path in PACKAGE.rglob("*.py")), default=0)
+    files = [path for path in PACKAGE.rglob("*.*") if path.parent.name != "__pycache__"]
+    own = max((path.stat().st_mtime_ns for path in files), default=0)
     roots = [Path(sys.executable).parents[1]]
     roots += [Path(value) if option == "venv" else Path(value).parent.parent for option, value in interpreter]
     packages = [path for root in roots for path in sorted(root.glob("lib/python3*/*-packages"))]
