@@ -123,6 +123,20 @@ def test_a_buffer_larger_than_the_memory_here_is_filled_and_sampled(runner: DryR
     assert (found := run(runner, text)).completeness == Completeness.WHOLE, found.reason
 
 
+def test_a_table_that_numpy_draws_and_sparse_gradients_of_it(runner: DryRunner) -> None:
+    """320 MB, which numpy's own code fills as one piece of memory; as recommendation models make their tables."""
+    text = (
+        "import numpy as np, torch\nbag = torch.nn.EmbeddingBag(10_000_000, 4, mode='sum', sparse=True)\n"
+        "drawn = np.random.uniform(-1, 1, size=(10_000_000, 4))\n"
+        "assert drawn.strides == (32, 8) and drawn[0, 0] != drawn[1, 0]\n"
+        "bag.weight.data = torch.tensor(drawn.astype(np.float32), requires_grad=True)\n"
+        "opt = torch.optim.SGD(bag.parameters(), lr=0.1)\nfor _ in range(5):\n    opt.zero_grad()\n"
+        "    bag(torch.tensor([1, 2, 4]), torch.tensor([0, 2])).sum().backward()\n    opt.step()\n"
+    )
+    found = run(runner, text)
+    assert (found.completeness, found.steps) == (Completeness.WHOLE, 5), found.reason
+
+
 def test_a_checkpoint_fits_what_it_is_loaded_into(runner: DryRunner) -> None:
     text = (
         f"{NET}state = torch.load('weights/resume.pth', map_location='cpu')\nnet.load_state_dict(state['model'])\n"

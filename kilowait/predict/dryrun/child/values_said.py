@@ -80,7 +80,7 @@ def mark_chance(op: str, inputs: list[Tensor], args: Any, result: Any) -> None:
     elif op in ("aten.uniform_", "aten.uniform"):
         low, high = args[1] if len(args) > 1 else 0.0, args[2] if len(args) > 2 else 1.0
         setattr(result, _MIDDLE, low + (high - low) * _HALF)
-    elif op in _SAME and hasattr(inputs[0], _MIDDLE):
+    elif op in _SAME and inputs and hasattr(inputs[0], _MIDDLE):
         setattr(result, _MIDDLE, getattr(inputs[0], _MIDDLE))
 
 

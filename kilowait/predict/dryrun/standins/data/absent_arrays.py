@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import wraps
 from typing import Any
 
@@ -17,18 +16,17 @@ def zeros(shape: Any, dtype: Any) -> Any:
     return np.lib.stride_tricks.as_strided(np.zeros(1, dtype), shape, (0,) * len(shape))
 
 
-LARGE_BYTES = 1 << 28
-"""An array of more (a replay buffer) takes the memory of one row: all its rows are that one."""
-
-
 def _lean(real: Any) -> Any:
+    """An array that memory cannot hold (a replay buffer) takes that of one row: all its rows are that one."""
+
     @wraps(real)
     def made(shape: Any, dtype: Any = float, *args: Any, **kwargs: Any) -> Any:
-        sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-        if math.prod(sizes) * np.dtype(dtype).itemsize <= LARGE_BYTES or 0 in sizes:
+        try:
             return real(shape, dtype, *args, **kwargs)
-        row = real((1, *sizes[1:]), dtype, *args, **kwargs)
-        return np.lib.stride_tricks.as_strided(row, sizes, (0, *row.strides[1:]))
+        except MemoryError:
+            sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+            row = real((1, *sizes[1:]), dtype, *args, **kwargs)
+            return np.lib.stride_tricks.as_strided(row, sizes, (0, *row.strides[1:]))
 
     return made
 
@@ -38,7 +36,7 @@ def stand_in_arrays(absent: Absent) -> None:
     np.memmap = _memmap(absent)
     np.load = _load(absent)
     np.fromfile = _fromfile(absent)
-    for name in ("zeros", "empty", "ones"):
+    for name in ("zeros", "ones"):  # and not "empty": numpy's own code fills what it gets from there, row after row
         setattr(np, name, _lean(getattr(np, name)))
     for name in ("loadtxt", "genfromtxt"):
         setattr(np, name, _table(absent, getattr(np, name)))
