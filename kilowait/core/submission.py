@@ -157,6 +157,9 @@ def _asked(request: Request) -> bytes:
         if not fields["program"][name]:
             del fields["program"][name]
     del fields["program"]["sealed"]  # which is another each time
+    for name in ("slack_s", "deadline_s"):  # which the first releases did not know
+        if fields["job"][name] is None:
+            del fields["job"][name]
     for prediction in fields["predictions"].values():
         for name in NEWER:
             if not prediction[name]:

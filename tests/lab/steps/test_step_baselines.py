@@ -10,6 +10,7 @@ from kilowait.lab.steps.step_baselines import STEP_BASELINES, habitat, roofline
 from kilowait.lab.steps.step_works import StepWorks
 from tests.support.operation_world import copy_run, product, whole_run
 
+pytestmark = pytest.mark.torch
 SIZES = [int(n) for n in np.geomspace(1e6, 1e9, 40)]
 
 
