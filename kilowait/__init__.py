@@ -63,7 +63,7 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     """What `%load_ext kilowait` calls: `%%predict` is there from now on."""
-    import_module("kilowait.advise.in_notebooks.cell_magic").load_ipython_extension(shell)
+    import_module(f"{__name__}.advise.in_notebooks.cell_magic").load_ipython_extension(shell)
 
 
 def __dir__() -> list[str]:
