@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.examples import QUICK, WHOLE
+from tests.support.examples import QUICK, SUITE, WHOLE
 from tests.support.postgres_server import postgres
 from tests.support.shared_ray import close_shared_ray, open_shared_ray
 
@@ -38,10 +38,10 @@ FOLDERS = {
 """What the tests of a folder load; what one module of another folder loads stands in its `pytestmark`."""
 
 # A busy machine is slow: no example has a time limit, and slow examples are no fault.
-# `--hypothesis-profile quick` tries fewer.
-for name, count in (("whole", WHOLE), ("quick", QUICK)):
+# `--hypothesis-profile whole` tries more, `quick` fewer.
+for name, count in (("whole", WHOLE), ("suite", SUITE), ("quick", QUICK)):
     settings.register_profile(name, deadline=None, max_examples=count, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("whole")
+settings.load_profile("suite")
 
 
 def of_folder(path: Path) -> set[str]:

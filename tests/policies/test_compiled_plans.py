@@ -12,6 +12,7 @@ from kilowait.policies.patient import patient
 from kilowait.policies.planning import compiled_plans
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
+from tests.support.examples import examples
 from tests.support.random_worlds import worlds
 
 LONG = Setting(jobs=250, types=5, gpus=4, burst_jobs=120, load=1.2, seed=1)
@@ -37,7 +38,7 @@ def test_on_long_queues_both_decide_alike(monkeypatch, make, setting):
     assert compiled == python
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(worlds())
 def test_where_ties_and_overruns_abound_both_decide_alike(world):
     inventory, jobs = world

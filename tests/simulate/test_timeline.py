@@ -10,6 +10,7 @@ from kilowait.policies.simple import simple
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from kilowait.simulate.timeline import bars, holds, timeline
+from tests.support.examples import examples
 from tests.support.random_worlds import worlds
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -35,7 +36,7 @@ def test_a_job_that_waits_because_nothing_fits_is_not_held():
     assert holds(simulate(jobs, {"A": 1, "B": 1}, simple())) == {}
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(worlds())
 def test_no_board_has_two_jobs_at_a_time_and_every_attempt_has_its_gpus(world):
     inventory, jobs = world

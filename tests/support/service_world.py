@@ -97,7 +97,7 @@ class ServiceWorld:
         deadline_s = time.monotonic() + timeout_s
         while not what():
             assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
-            time.sleep(0.1)
+            time.sleep(0.3)
 
     def close(self):
         """End everything that was started here."""

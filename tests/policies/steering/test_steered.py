@@ -20,6 +20,7 @@ from kilowait.policies.steering.steered import PRICES_S, at_price, price_in_forc
 from kilowait.policies.value import value
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
+from tests.support.examples import examples
 from tests.support.random_worlds import worlds
 
 
@@ -27,7 +28,7 @@ def waited_s(run):
     return sum(p.wait_s for p in run.placements)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(worlds())
 def test_a_shadow_waits_as_long_as_a_simulation_of_the_same_arrivals(world):
     inventory, jobs = world

@@ -24,6 +24,7 @@ from kilowait.policies.wrappers.urgent import urgent
 from kilowait.policies.wrappers.wrapper import seconds, split_names
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
+from tests.support.examples import examples
 from tests.support.random_worlds import worlds
 
 INNER = {"patient": patient, "easy": easy, "sjf": sjf, "value": lambda: value(kappa=1e-3), "simple": simple}
@@ -49,7 +50,7 @@ def test_a_gang_of_the_whole_cluster_starts_within_the_limit_and_the_work_ahead(
     assert within <= 1 + 100 + 10
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(worlds(), st.sampled_from(sorted(INNER)), st.integers(0, 6))
 def test_no_job_waits_beyond_the_limit_and_the_work_ahead_whatever_is_predicted(world, name, limit_s):
     inventory, jobs = world
@@ -62,7 +63,7 @@ def test_no_job_waits_beyond_the_limit_and_the_work_ahead_whatever_is_predicted(
         assert p.start_s - p.submit_s <= limit_s + (ahead + 1) * longest_s
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(worlds(), st.sampled_from(sorted(INNER)))
 def test_before_anybody_has_aged_a_policy_decides_as_it_would(world, name):
     inventory, jobs = world
@@ -101,7 +102,7 @@ def test_energy_counts_where_it_is_asked_for():
     assert by_energy.count("h") <= 24
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(worlds(), st.sampled_from(sorted(INNER)))
 def test_every_job_runs_under_wrappers_within_wrappers(world, name):
     inventory, jobs = world
@@ -111,7 +112,7 @@ def test_every_job_runs_under_wrappers_within_wrappers(world, name):
     assert run.placements == simulate(jobs, inventory, shared(limited(aged(INNER[name](), 3), 2))).placements
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(worlds(), st.sampled_from(sorted(INNER)))
 def test_no_user_holds_more_than_the_limit_but_for_a_job_that_alone_exceeds_it(world, name):
     inventory, jobs = world
