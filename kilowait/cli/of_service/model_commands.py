@@ -1,13 +1,9 @@
 """The commands of `kilowait model`."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from kilowait.cli.of_service.speaking import add_command
 from kilowait.client import model_text
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from kilowait.cli.of_service.speaking import add_command
 from kilowait.client.service_text import table
-from kilowait.core.errors import InputError
 
 if TYPE_CHECKING:
     from kilowait.client.client import Client
@@ -77,5 +76,5 @@ def _listed(answer: Sequence[Any]) -> str:
 def _events(text: str) -> list[str]:
     events = [part.strip() for part in text.split(",") if part.strip()]
     if strange := [event for event in events if event not in EVENTS]:
-        raise argparse.ArgumentTypeError(str(InputError(f"{strange[0]!r} is none of {', '.join(EVENTS)}")))
+        raise argparse.ArgumentTypeError(f"{strange[0]!r} is none of {', '.join(EVENTS)}")
     return events

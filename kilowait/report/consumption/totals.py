@@ -25,7 +25,7 @@ def total(uses: Sequence[AttemptUse], rates: Rates) -> dict[str, Any]:
         "attempts": len(uses),
         "gpu_hours": sum(use.gpu_hours for use in uses),
         "failed_gpu_hours": sum(use.gpu_hours for use in uses if use.reason is not None),
-        "energy_kwh": energy_kwh(uses),
+        "energy_kwh": _energy_kwh(uses),
         **{name: sum(parts) if parts else None for name, parts in amounts.items()},
         "kwh_without_carbon": sum(one.energy_kwh - one.carbon_kwh for one in rated),
         "gpu_hours_without_price": sum(
@@ -34,7 +34,7 @@ def total(uses: Sequence[AttemptUse], rates: Rates) -> dict[str, Any]:
     }
 
 
-def energy_kwh(uses: Iterable[AttemptUse]) -> dict[str, float]:
+def _energy_kwh(uses: Iterable[AttemptUse]) -> dict[str, float]:
     """kWh by how they were had; measured, estimated and modelled always, pretended where there are some."""
     sums = dict.fromkeys((Provenance.MEASURED, Provenance.ESTIMATED, Provenance.MODELLED), 0.0)
     for use in uses:

@@ -11,7 +11,7 @@ from typing import Any
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import HOUR_S
 from kilowait.report.consumption.attempt_use import AttemptUse
-from kilowait.report.consumption.totals import energy_kwh, total
+from kilowait.report.consumption.totals import total
 from kilowait.report.consumption.use_rates import Rates
 
 METHODS = {
@@ -29,7 +29,8 @@ NOT_COVERED = (
 
 def training_statement(name: str, uses: Sequence[AttemptUse], rates: Rates) -> dict[str, Any]:
     """The statement as JSON takes it, of all attempts of the jobs that made a model."""
-    kwh = energy_kwh(uses)
+    sums = total(uses, rates)
+    kwh = sums["energy_kwh"]
     used = [kind for kind in Provenance if kwh.get(kind, 0.0) > 0]
     real_kwh = sum(kwh.get(kind, 0.0) for kind in used if kind != Provenance.PRETENDED)
     return {
@@ -37,11 +38,11 @@ def training_statement(name: str, uses: Sequence[AttemptUse], rates: Rates) -> d
         "jobs": sorted({use.job_id for use in uses}),
         "point_2d": {
             "gpus": _gpus(uses),
-            "gpu_hours": sum(use.gpu_hours for use in uses),
+            "gpu_hours": sums["gpu_hours"],
             "first_start_s": min(use.start_s for use in uses),
             "last_end_s": max(use.end_s for use in uses),
             "training_hours": _covered_s(uses) / HOUR_S,
-            "failed_gpu_hours": sum(use.gpu_hours for use in uses if use.reason is not None),
+            "failed_gpu_hours": sums["failed_gpu_hours"],
         },
         "point_2e": {
             "energy_kwh": real_kwh,
@@ -51,7 +52,7 @@ def training_statement(name: str, uses: Sequence[AttemptUse], rates: Rates) -> d
             "kind": "known" if used == [Provenance.MEASURED] else "estimated",
             "by_method": [_method(kind, kwh[kind], uses) for kind in used],
         },
-        "beside": {key: total(uses, rates)[key] for key in ("co2_kg", "water_l", "kwh_without_carbon")},
+        "beside": {key: sums[key] for key in ("co2_kg", "water_l", "kwh_without_carbon")},
         "not_covered": list(NOT_COVERED),
     }
 

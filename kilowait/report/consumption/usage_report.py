@@ -43,12 +43,13 @@ def usage_report(uses: Sequence[AttemptUse], rates: Rates, heading: str) -> dict
         "gpu_type": lambda use: use.gpu_type,
         "job": lambda use: use.job_id,
     }
+    everything = total(uses, rates)
     return {
         "heading": heading,
-        "total": total(uses, rates),
+        "total": everything,
         "by": {name: totals_by(uses, key, rates) for name, key in keys.items()},
         "findings": [asdict(finding) for finding in findings(uses)],
-        "basis": [*basis(rates), *_missing(total(uses, rates))],
+        "basis": [*basis(rates), *_missing(everything)],
         "currency": rates.currency,
     }
 
