@@ -8,10 +8,11 @@ _SHOWN = 6
 def advice_table(advice: Advice) -> str:
     """Run time with its interval, energy, memory, expected wait and cost of each type; lines of assumptions."""
     lines = [f"{advice.program}: {advice.gpus} GPU(s), {advice.dry_run}"]
-    rows = [HEAD, *(row_of(name, on) for name, on in advice.by_type.items())]
-    used = [column for column in range(len(HEAD)) if column < 3 or any(row[column] for row in rows[1:])]
-    widths = {column: max(len(row[column]) for row in rows) for column in used}
-    lines += ["  " + "  ".join(f"{row[column]:>{widths[column]}}" for column in used).rstrip() for row in rows]
+    rows = advice_cells(advice)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines += [
+        "  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     lines += [f"  {how}: {', '.join(names)}" for how, names in _provenance(advice).items()]
     lines += [f"  assumed: {line}" for line in advice.assumptions[:_SHOWN]]
     if (more := len(advice.assumptions) - _SHOWN) > 0:
@@ -19,11 +20,17 @@ def advice_table(advice: Advice) -> str:
     return "\n".join(lines) + "\n"
 
 
-HEAD = ("GPU type", "run time", "90% interval", "kWh", "memory", "starts in", "cost")
+_HEAD = ("GPU type", "run time", "90% interval", "kWh", "memory", "starts in", "cost")
 
 
-def row_of(name: str, on: OnType) -> tuple[str, ...]:
-    """Its cells, below HEAD."""
+def advice_cells(advice: Advice) -> list[list[str]]:
+    """What stands over the columns, and a row a type; without the columns in which nothing is said of any type."""
+    rows = [_row(name, on) for name, on in advice.by_type.items()]
+    used = [column for column in range(len(_HEAD)) if column < 3 or any(row[column] for row in rows)]
+    return [[row[column] for column in used] for row in (_HEAD, *rows)]
+
+
+def _row(name: str, on: OnType) -> tuple[str, ...]:
     expected = on.prediction
     interval = "-"
     if expected.runtime_low_s is not None and expected.runtime_high_s is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from kilowait.advise.advice import Advice
-from kilowait.advise.advice_text import HEAD, advice_table, duration, row_of
+from kilowait.advise.advice_text import advice_cells, advice_table, duration
 from kilowait.report.bars import span_bars
 
 _SHOWN = 6
@@ -27,11 +27,10 @@ class ShownAdvice:
 
 def advice_html(advice: Advice) -> str:
     """The table, the picture where anything is predicted, and what the numbers rest on; all of it escaped."""
-    rows = [row_of(name, on) for name, on in advice.by_type.items()]
-    used = [column for column in range(len(HEAD)) if column < 3 or any(row[column] for row in rows)]
-    head = "".join(f'<th style="{_CELL}">{escape(HEAD[column])}</th>' for column in used)
+    names, *rows = advice_cells(advice)
+    head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in names)
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{escape(row[column])}</td>' for column in used) + "</tr>" for row in rows
+        "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
     )
     title = f"<b>{escape(advice.program)}</b>: {advice.gpus} GPU(s), {escape(advice.dry_run)}"
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else "<p>not predicted</p>"

@@ -19,13 +19,13 @@ class PodGroup:
     @property
     def container(self) -> Json:
         """The first container that asks for a GPU, else the first."""
-        containers = _mappings(_at(self.template, "spec", "containers"))
+        containers = mappings(at(self.template, "spec", "containers"))
         return next((one for one in containers if _gpus(one)), next(iter(containers), {}))
 
     @property
     def gpus(self) -> int:
         """GPUs of all its pods."""
-        return self.count * sum(_gpus(one) for one in _mappings(_at(self.template, "spec", "containers")))
+        return self.count * sum(_gpus(one) for one in mappings(at(self.template, "spec", "containers")))
 
 
 def pod_groups(workload: Json) -> list[PodGroup]:
@@ -36,47 +36,48 @@ def pod_groups(workload: Json) -> list[PodGroup]:
 
 def _job(workload: Json, path: tuple[str | int, ...] = (), times: int = 1) -> Iterator[PodGroup]:
     """Pods of an indexed Job work together; others are each a job of its own."""
-    spec = _at(workload, "spec")
-    together = _at(spec, "completionMode") == "Indexed"
-    count = _whole(_at(spec, "parallelism"), 1) if together else 1
-    yield PodGroup(path=(*path, "spec", "template"), template=_at(spec, "template"), count=count * times)
+    spec = at(workload, "spec")
+    together = at(spec, "completionMode") == "Indexed"
+    count = _whole(at(spec, "parallelism"), 1) if together else 1
+    yield PodGroup(path=(*path, "spec", "template"), template=at(spec, "template"), count=count * times)
 
 
 def _ray_job(workload: Json) -> Iterator[PodGroup]:
     where = ("spec", "rayClusterSpec", "headGroupSpec")
-    yield PodGroup(path=(*where, "template"), template=_at(workload, *where, "template"))
+    yield PodGroup(path=(*where, "template"), template=at(workload, *where, "template"))
     where = ("spec", "rayClusterSpec", "workerGroupSpecs")
-    for number, group in enumerate(_mappings(_at(workload, *where))):
-        count = _whole(_at(group, "replicas"), 1)
-        yield PodGroup(path=(*where, number, "template"), template=_at(group, "template"), count=count)
+    for number, group in enumerate(mappings(at(workload, *where))):
+        count = _whole(at(group, "replicas"), 1)
+        yield PodGroup(path=(*where, number, "template"), template=at(group, "template"), count=count)
 
 
 def _pytorch_job(workload: Json) -> Iterator[PodGroup]:
-    specs = _at(workload, "spec", "pytorchReplicaSpecs")
+    specs = at(workload, "spec", "pytorchReplicaSpecs")
     for role in ("Master", "Worker"):
         if role in specs:
             path = ("spec", "pytorchReplicaSpecs", role, "template")
-            count = _whole(_at(specs, role, "replicas"), 1)
-            yield PodGroup(path=path, template=_at(specs, role, "template"), count=count)
+            count = _whole(at(specs, role, "replicas"), 1)
+            yield PodGroup(path=path, template=at(specs, role, "template"), count=count)
 
 
 def _job_set(workload: Json) -> Iterator[PodGroup]:
-    for number, job in enumerate(_mappings(_at(workload, "spec", "replicatedJobs"))):
+    for number, job in enumerate(mappings(at(workload, "spec", "replicatedJobs"))):
         path: tuple[str | int, ...] = ("spec", "replicatedJobs", number, "template")
-        yield from _job(_at(job, "template"), path, _whole(_at(job, "replicas"), 1))
+        yield from _job(at(job, "template"), path, _whole(at(job, "replicas"), 1))
 
 
 _KINDS = {"Job": _job, "RayJob": _ray_job, "PyTorchJob": _pytorch_job, "JobSet": _job_set}
 
 
-def _at(value: Any, *keys: str) -> Any:
+def at(value: Any, *keys: str) -> Any:
     """What stands below some keys; {} where anything on the way is missing or of another shape."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return {} if value is None else value
 
 
-def _mappings(value: Any) -> Sequence[Json]:
+def mappings(value: Any) -> Sequence[Json]:
+    """The objects of a list; [] for what is no list."""
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
@@ -85,6 +86,6 @@ def _whole(value: Any, default: int) -> int:
 
 
 def _gpus(container: Json) -> int:
-    resources = _at(container, "resources")
-    said = _at(resources, "limits").get(GPU) or _at(resources, "requests").get(GPU) or 0
+    resources = at(container, "resources")
+    said = at(resources, "limits").get(GPU) or at(resources, "requests").get(GPU) or 0
     return int(said) if str(said).isdecimal() else 0

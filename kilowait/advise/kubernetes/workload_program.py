@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kilowait.advise.kubernetes.workload_pods import PodGroup
+from kilowait.advise.kubernetes.workload_pods import PodGroup, at, mappings
 from kilowait.core.errors import InputError
 from kilowait.program.launch.followed import follow_shell
 from kilowait.program.read import JobReading, read_followed
@@ -23,7 +23,7 @@ def read_workload(workload: Json, group: PodGroup, namespace: str, read: ReadCon
 
     Raises InputError and SourceError where there is no source or no program of Python is started.
     """
-    annotations = (workload.get("metadata") or {}).get("annotations") or {}
+    annotations = at(workload, "metadata", "annotations")
     words = _words(workload, group)
     if source := annotations.get(SOURCE):
         name = next((posixpath.basename(word) for word in words if word.endswith(".py")), "main.py")
@@ -59,16 +59,16 @@ def _script(words: Sequence[str], container: Json, places: Mapping[str, str]) ->
     line = words[2] if shell and words[1].endswith("c") else shlex.join(words)
     for place in sorted(places, key=len, reverse=True):
         line = line.replace(f"{place}/", f"{places[place]}/" if places[place] else "") if place.strip("/") else line
-    variables = [one for one in _maps(container, "env") if "value" in one]
+    variables = [one for one in mappings(at(container, "env")) if "value" in one]
     exports = [f"export {one['name']}={shlex.quote(str(one['value']))}" for one in variables]
     return "\n".join(["#!/bin/sh", *exports, line]) + "\n"
 
 
 def _written(group: PodGroup, namespace: str, read: ReadConfigMap, folder: Path) -> dict[str, str]:
     """Put the ConfigMaps that are mounted into the folder; returns where each mounted folder stands in it."""
-    named = {one.get("name"): one.get("configMap") for one in _maps(group.template.get("spec"), "volumes")}
+    named = {one.get("name"): one.get("configMap") for one in mappings(at(group.template, "spec", "volumes"))}
     volumes = {name: found for name, found in named.items() if isinstance(found, Mapping)}
-    mounts = [one for one in _maps(group.container, "volumeMounts") if one.get("name") in volumes]
+    mounts = [one for one in mappings(at(group.container, "volumeMounts")) if one.get("name") in volumes]
     if not mounts:
         raise InputError(f"no source: mount a ConfigMap that holds the program, or put it into the annotation {SOURCE}")
     home = group.container.get("workingDir") or _folder_of(mounts[0])
@@ -88,12 +88,6 @@ def _written(group: PodGroup, namespace: str, read: ReadConfigMap, folder: Path)
 def _folder_of(mount: Json) -> str:
     path = str(mount.get("mountPath", "")).rstrip("/")
     return posixpath.dirname(path) if mount.get("subPath") else path
-
-
-def _maps(parent: Any, key: str) -> list[Json]:
-    """The objects of a list that may be missing."""
-    found = parent.get(key) if isinstance(parent, Mapping) else None
-    return [one for one in found or () if isinstance(one, Mapping)]
 
 
 def _chosen(texts: Mapping[str, str], config_map: Json) -> dict[str, str]:
