@@ -10,6 +10,8 @@ from kilowait.core.jobs import Prediction
 
 NUMBERS = ("runtime_s", "runtime_low_s", "runtime_high_s", "energy_kwh", "energy_low_kwh", "energy_high_kwh")
 """What of a prediction is handed on: by a service, in the ledger, in a history."""
+PREFERENCES = ("time", "energy")
+"""By what a type may be the best where waits and costs are not known."""
 TOO_LARGE = "does not fit"
 """What stands in `OnType.fitting` where the memory of a type is too small whatever the interval says."""
 
@@ -39,6 +41,10 @@ class OnType:
     memory_high_bytes: float | None = None
     cost: Mapping[str, Any] = field(default_factory=dict)
     wait: ExpectedWait | None = None
+
+    def takes(self, prefer: str) -> float:
+        """Expected kWh where energy is preferred, else seconds."""
+        return self.prediction.energy_kwh if prefer == "energy" else self.prediction.runtime_s
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""

@@ -18,6 +18,7 @@ from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option, canonical
 from kilowait.predict.dry_runs import BUDGET_S
+from kilowait.predict.one_shot import BESIDE
 from kilowait.program.read import read_file, read_program
 
 EXAMPLE = """\
@@ -80,7 +81,7 @@ def _question(args: argparse.Namespace) -> AdviceQuestion:
     return AdviceQuestion(
         reading=reading,
         gpus=args.gpus,
-        gpu_types=tuple(canonical(name) for name in args.device or ("A100", "A6000")),
+        gpu_types=tuple(canonical(name) for name in args.device or BESIDE),
         root=root if root.is_dir() else None,
         dry_run_budget_s=args.dry_run_budget_s,
         cost=partial(amounts_of, prices=prices_of(args)),

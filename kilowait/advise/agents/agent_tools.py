@@ -14,13 +14,12 @@ from kilowait.advise.asking_either import advice_of
 from kilowait.client.client import Client, job_of
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
+from kilowait.predict.one_shot import BESIDE
 from kilowait.program.read import read_file
 from kilowait.report.consumption.attempt_use import attempt_uses
 from kilowait.report.consumption.usage_report import usage_report
 from kilowait.report.consumption.use_rates import Rates
 
-TYPES = ("A100", "A6000")
-"""What is predicted where an agent names no type."""
 MOST_ATTEMPTS = 50
 """Of a history, the newest."""
 
@@ -100,7 +99,7 @@ class AgentTools:
 
     def _advice(self, path: str, arguments: Sequence[str], gpu_types: Sequence[str], gpus: int | None) -> Advice:
         file = self._file(path)
-        types = tuple(canonical(name) for name in gpu_types or TYPES)
+        types = tuple(canonical(name) for name in gpu_types or BESIDE)
         reading = read_file(file, arguments)
         return advice_of(AdviceQuestion(reading=reading, gpus=gpus, gpu_types=types, root=file.parent), os.environ)
 

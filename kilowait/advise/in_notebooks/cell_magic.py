@@ -16,6 +16,7 @@ from kilowait.advise.in_notebooks.earlier_cells import MAGIC, needed
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.core.hardware import canonical
+from kilowait.predict.one_shot import BESIDE
 from kilowait.program.launch.followed import follow_notebook
 from kilowait.program.read import JobReading, read_file, read_followed
 
@@ -69,7 +70,7 @@ def _parser(of_file: bool) -> _Options:
     parser = _Options(prog=f"%{MAGIC}", add_help=False, allow_abbrev=False)
     if of_file:
         parser.add_argument("file")
-    parser.add_argument("--devices", default="A100,A6000")
+    parser.add_argument("--devices", default=",".join(BESIDE))
     parser.add_argument("--gpus", type=int)
     parser.add_argument("--alone", action="store_true")
     return parser

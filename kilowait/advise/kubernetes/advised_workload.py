@@ -83,13 +83,7 @@ def _limit(after: dict[str, Any], advice: Advice, fitting: Iterable[str], placin
 
 def _terms(advice: Advice, fitting: Iterable[str], placing: Placing) -> list[dict[str, Any]]:
     """A preference for each type that fits, in proportion to the best."""
-    costs = {
-        name: advice.by_type[name].prediction.energy_kwh
-        if placing.prefer == "energy"
-        else advice.by_type[name].prediction.runtime_s
-        for name in fitting
-        if placing.values_of(name)
-    }
+    costs = {name: advice.by_type[name].takes(placing.prefer) for name in fitting if placing.values_of(name)}
     best = min(costs.values(), default=0.0)
     return [
         {

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from kilowait.advise.advice import Advice
 from kilowait.advise.ray_jobs.ray_pools import LABEL, RESOURCE, RayPool
 
-PREFERENCES = ("time", "energy")
 GPUS, SELECTOR, RESOURCES = "--entrypoint-num-gpus", "--entrypoint-label-selector", "--entrypoint-resources"
 METADATA = "--metadata-json"
 _USES_RAY = re.compile(rb"^\s*(?:import ray\b|from ray\b)", re.MULTILINE)
@@ -61,12 +60,7 @@ def _chosen(advice: Advice, pools: Mapping[str, RayPool], fitting: list[str], pr
     """The best type; all that fit where nobody prefers one and a selector can name them."""
     if prefer is None and all(pools[name].labelled for name in fitting):
         return fitting
-
-    def cost(name: str) -> float:
-        expected = advice.by_type[name].prediction
-        return expected.energy_kwh if prefer == "energy" else expected.runtime_s
-
-    return [min(fitting, key=cost)]
+    return [min(fitting, key=lambda name: advice.by_type[name].takes(prefer or "time"))]
 
 
 def _placed(pools: Mapping[str, RayPool], chosen: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """The GPU types of a Ray cluster, as its dashboard says."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,21 @@ class RayPool:
     labelled: bool
 
 
-def dashboard_of(words: Iterable[str], environment: Mapping[str, str]) -> str:
-    """Where `ray job submit` with these words asks."""
-    given = list(words)
-    for at, word in enumerate(given):
-        if word == "--address" and at + 1 < len(given):
-            return given[at + 1]
-        if word.startswith("--address="):
+def option_value(words: Sequence[str], option: str) -> str | None:
+    """What stands behind an option, None where it is not given."""
+    for at, word in enumerate(words):
+        if word == option and at + 1 < len(words):
+            return words[at + 1]
+        if word.startswith(f"{option}="):
             return word.partition("=")[2]
+    return None
+
+
+def dashboard_of(words: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Where `ray job submit` with these words asks."""
+    given = option_value(words, "--address")
+    if given is not None:
+        return given
     return environment.get("RAY_API_SERVER_ADDRESS") or environment.get("RAY_ADDRESS") or DASHBOARD
 
 

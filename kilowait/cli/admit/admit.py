@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from kilowait.advise.advice import PREFERENCES
+from kilowait.advise.kubernetes.advised_workload import PRODUCT, Placing
+from kilowait.advise.limit_quantile import RISK
 from kilowait.cli.job_options import pair
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option, canonical
+from kilowait.predict.one_shot import BESIDE
 
 EXAMPLE = """\
 example, as integrations/kubernetes runs it:
@@ -31,16 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     add("--key", type=Path, required=True, metavar="FILE", help="its private key (PEM)")
     add("--host", default="0.0.0.0", help="where to listen (default: %(default)s)")
     add("--port", type=int, default=8443, help="default: %(default)s")
-    add("--types", default="A100,A6000", metavar="TYPE,...", help="GPU types of the cluster (default: %(default)s)")
-    add("--prefer", choices=("time", "energy"), default="time", help="what nodes are preferred by (default: time)")
-    add(
-        "--node-label", default="nvidia.com/gpu.product", metavar="KEY", help="tells nodes apart (default: %(default)s)"
-    )
+    add("--types", default=",".join(BESIDE), metavar="TYPE,...", help="GPU types of the cluster (default: %(default)s)")
+    add("--prefer", choices=PREFERENCES, default="time", help="what nodes are preferred by (default: time)")
+    add("--node-label", default=PRODUCT, metavar="KEY", help="tells nodes apart (default: %(default)s)")
     text = "the label's value on nodes of a type (default: the board's name by its driver); may be repeated"
     add("--node-value", type=pair, action="append", default=[], metavar="TYPE=VALUE", help=text)
     text = "set Kueue's max-exec-time-seconds on jobs of its queues, which ends those that take longer (see --risk)"
     add("--max-exec-time", action="store_true", help=text)
-    add("--risk", type=float, default=0.05, help="the share of jobs that may take longer (default: %(default)g)")
+    add("--risk", type=float, default=RISK, help="the share of jobs that may take longer (default: %(default)g)")
     text = "answer within so many seconds, less than the webhook's timeoutSeconds (default: %(default)g)"
     add("--budget-s", type=float, default=8.0, metavar="S", help=text)
     add_gpu_file_option(parser)
@@ -52,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
     from kilowait.advise.asking_service import advice_by_service
     from kilowait.advise.kubernetes.admission import Admission
     from kilowait.advise.kubernetes.admission_server import AdmissionServer
-    from kilowait.advise.kubernetes.advised_workload import Placing
     from kilowait.advise.kubernetes.config_maps import read_config_map
 
     if not 0 < args.risk < 1 or not args.budget_s > 0:

@@ -12,11 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kilowait.advise.advice import PREFERENCES
 from kilowait.advise.advice_text import advice_table
 from kilowait.advise.asking import AdviceQuestion
 from kilowait.advise.asking_either import advice_of
-from kilowait.advise.ray_jobs.ray_options import PREFERENCES, RayOptions, ray_options, uses_ray
-from kilowait.advise.ray_jobs.ray_pools import ask_pools, dashboard_of
+from kilowait.advise.ray_jobs.ray_options import RayOptions, ray_options, uses_ray
+from kilowait.advise.ray_jobs.ray_pools import ask_pools, dashboard_of, option_value
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError, KilowaitError
 from kilowait.program.read import read_command
@@ -73,7 +74,7 @@ def run_words(words: Sequence[str]) -> int:
 def _options(given: Sequence[str], command: Sequence[str], prefer: str | None) -> RayOptions:
     """Ask the cluster, predict, and say what came of it."""
     pools = ask_pools(dashboard_of(given, os.environ))
-    folder = _value(given, "--working-dir") or "."
+    folder = option_value(given, "--working-dir") or "."
     if not Path(folder).is_dir():
         raise InputError(f"--working-dir {folder}: no folder here, so its program cannot be read")
     reading = read_command(command, folder)
@@ -85,12 +86,3 @@ def _options(given: Sequence[str], command: Sequence[str], prefer: str | None) -
     text = advice_table(advice) + "".join(f"  {reason}\n" for reason in found.reasons)
     sys.stderr.write(escaped(text, LINES))
     return found
-
-
-def _value(words: Sequence[str], option: str) -> str | None:
-    for at, word in enumerate(words):
-        if word == option and at + 1 < len(words):
-            return words[at + 1]
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
-    return None
