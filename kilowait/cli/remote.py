@@ -6,8 +6,6 @@ KILOWAIT_TOKEN says, unless --url and --token do.
 
 import argparse
 import sys
-import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +16,9 @@ from kilowait.cli.job_options import add_job, asked, pair
 from kilowait.cli.of_service.audit_command import add_audit
 from kilowait.cli.of_service.model_commands import add_model
 from kilowait.cli.of_service.notify_commands import add_notify
+from kilowait.cli.of_service.past_time import past_time
 from kilowait.cli.of_service.secret_commands import add_secret
-from kilowait.cli.of_service.speaking import add_command, shown
+from kilowait.cli.of_service.speaking import add_command, shown, written
 from kilowait.cli.of_service.token_commands import add_token
 from kilowait.client import array_text, service_text
 from kilowait.core.errors import InputError
@@ -90,7 +89,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     history.add_argument("--out", type=Path, metavar="FILE", help="write here (default: standard output, csv only)")
     add_token(commands)
     add_model(commands)
-    add_audit(commands, _time)
+    add_audit(commands)
     add_notify(commands)
     add_secret(commands)
 
@@ -102,9 +101,9 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--owner", help="for operators: whose jobs")
     since = "submitted then or later; see --until"
-    parser.add_argument("--since", type=_time, dest="since_s", metavar="TIME", help=since)
+    parser.add_argument("--since", type=past_time, dest="since_s", metavar="TIME", help=since)
     ago = "submitted before: 90m, 12h, 7d ago, or as 2026-12-01T18:00:00+00:00"
-    parser.add_argument("--until", type=_time, dest="until_s", metavar="TIME", help=ago)
+    parser.add_argument("--until", type=past_time, dest="until_s", metavar="TIME", help=ago)
 
 
 def _submit(args: argparse.Namespace, client: "Client") -> Any:
@@ -192,19 +191,4 @@ def _history(args: argparse.Namespace, client: "Client") -> Any:
     data = client.history(args.format)
     if args.out is None:
         return {"csv": data.decode()} if args.json else data.decode()
-    args.out.write_bytes(data)
-    return {"bytes": len(data), "file": str(args.out)} if args.json else f"{len(data):,} bytes written to {args.out}\n"
-
-
-def _time(text: str) -> float:
-    """A time as seconds since the epoch: ISO 8601 with a zone, or so long ago."""
-    if (unit := {"m": 60.0, "h": 3600.0, "d": 86400.0}.get(text[-1:])) and text[:-1].replace(".", "", 1).isdecimal():
-        return time.time() - float(text[:-1]) * unit
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        forms = "90m, 12h, 7d for so long ago, or 2026-12-01T18:00:00+00:00"
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; give {forms}")
-    return moment.timestamp()
+    return written(data, args)

@@ -1,25 +1,24 @@
 """The command `kilowait audit`."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilowait.cli.of_service.speaking import add_command
+from kilowait.cli.of_service.past_time import past_time
+from kilowait.cli.of_service.speaking import add_command, written
 from kilowait.client.service_text import at, table
 
 if TYPE_CHECKING:
     from kilowait.client.client import Client
 
 
-def add_audit(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", read_time: Callable[[str], float]
-) -> None:
-    """Declare it; `read_time` reads --since and --until."""
+def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare it."""
     audit = add_command(commands, "audit", "who changed what (operators)", _audit, _shown)
     audit.add_argument("--owner", help="what this user did")
-    audit.add_argument("--since", type=read_time, dest="since_s", metavar="TIME", help="then or later: 12h, 7d ago")
-    audit.add_argument("--until", type=read_time, dest="until_s", metavar="TIME", help="before")
+    audit.add_argument("--since", type=past_time, dest="since_s", metavar="TIME", help="then or later: 12h, 7d ago")
+    audit.add_argument("--until", type=past_time, dest="until_s", metavar="TIME", help="before")
     audit.add_argument("--out", type=Path, metavar="CSV", help="write all of it here, as CSV")
 
 
@@ -27,9 +26,7 @@ def _audit(args: argparse.Namespace, client: "Client") -> Any:
     chosen = {name: value for name in ("owner", "since_s", "until_s") if (value := getattr(args, name)) is not None}
     if args.out is None:
         return list(client.audit(**chosen))
-    data = client.audit_csv(**chosen)
-    args.out.write_bytes(data)
-    return {"bytes": len(data), "file": str(args.out)} if args.json else f"{len(data):,} bytes written to {args.out}\n"
+    return written(client.audit_csv(**chosen), args)
 
 
 def _shown(answer: Sequence[Any]) -> str:

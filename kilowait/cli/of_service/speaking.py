@@ -52,15 +52,26 @@ def add_command(
 
 def speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> int:
     """Run a command; its exit code."""
-    from kilowait.client.client import DEFAULT_URL, Client
-
-    url = args.url or os.environ.get("KILOWAIT_URL") or DEFAULT_URL
-    answer = run(args, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")))
+    answer = run(args, client_of(args))
     if answer is not None:
         sys.stdout.write(json.dumps(answer, indent=1) + "\n" if args.json else shown(answer, show))
     entries = answer if isinstance(answer, list) else [answer]
     refused = any(isinstance(entry, dict) and entry.get("refused") for entry in entries)
     return 2 if refused else getattr(args, "exit_code", 0)
+
+
+def client_of(args: argparse.Namespace) -> "Client":
+    """A client of the service that --url and --token say, else KILOWAIT_URL and KILOWAIT_TOKEN."""
+    from kilowait.client.client import DEFAULT_URL, Client
+
+    url = args.url or os.environ.get("KILOWAIT_URL") or DEFAULT_URL
+    return Client(url, args.token or os.environ.get("KILOWAIT_TOKEN"))
+
+
+def written(data: bytes, args: argparse.Namespace) -> Any:
+    """Write an export to --out, and say so."""
+    args.out.write_bytes(data)
+    return {"bytes": len(data), "file": str(args.out)} if args.json else f"{len(data):,} bytes written to {args.out}\n"
 
 
 def shown(answer: Any, show: Callable[[Any], str]) -> str:

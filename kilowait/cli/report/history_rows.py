@@ -3,11 +3,11 @@
 import argparse
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kilowait.cli.of_service.speaking import client_of
 from kilowait.core.errors import InputError
 from kilowait.files.rows import readable
 
@@ -30,10 +30,8 @@ def rows_of(args: argparse.Namespace) -> Sequence[Mapping[str, Any]]:
     if args.history:
         with readable(args.history):
             return _of_text(str(args.history), args.history.read_text(encoding="utf-8-sig"))
-    from kilowait.client.client import DEFAULT_URL, Client
-
-    url = args.url or os.environ.get("KILOWAIT_URL") or DEFAULT_URL
-    return _of_text(url, Client(url, args.token or os.environ.get("KILOWAIT_TOKEN")).history().decode())
+    client = client_of(args)
+    return _of_text(client.url, client.history().decode())
 
 
 def _of_text(where: str, text: str) -> list[Mapping[str, Any]]:
