@@ -7,7 +7,7 @@ from typing import Any
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
 from kilowait.core.over_time.deadlines import chance_within
-from kilowait.policies.wrappers.wrapper import seconds
+from kilowait.core.over_time.time_text import seconds
 
 
 def duration(text: str) -> float:

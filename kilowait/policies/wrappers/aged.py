@@ -5,10 +5,11 @@ Source: the aging term of `kilowait.policies.value_aging`, as a wrapper.
 
 from kilowait.cluster.restricted import lent
 from kilowait.cluster.state import Cluster
+from kilowait.core.over_time.time_text import seconds
 from kilowait.core.units import DAY_S
 from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
-from kilowait.policies.wrappers.wrapper import Wrapper, seconds
+from kilowait.policies.wrappers.wrapper import Wrapper
 
 DEFAULT_LIMIT_S = 7 * DAY_S
 """A week: where all wait for days, three days would make many first come, first served, and all together wait a fifth

@@ -12,11 +12,12 @@ from kilowait.core.errors import InputError
 from kilowait.core.over_time.deadlines import latest_start_s
 from kilowait.core.over_time.price_list import PriceList
 from kilowait.core.over_time.signals import Signal
+from kilowait.core.over_time.time_text import seconds
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.planning.cheapest_hours import Hours, PricedStart, cheaper_later
 from kilowait.policies.planning.profile import Profile
-from kilowait.policies.wrappers.wrapper import Wrapper, seconds
+from kilowait.policies.wrappers.wrapper import Wrapper
 
 BY_DEFAULT = {"carbon": PriceList(usd_per_kg_co2=1.0), "price": PriceList(), "water": PriceList(usd_per_l=1.0)}
 """By the first of these signals that there is, where no prices are given: that alone counts, and waiting is free."""

@@ -1,7 +1,6 @@
 """A wrapper as one record, and names such as `shared(aged(patient,4h))`."""
 
 import inspect
-import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from types import FunctionType
 from typing import Any
 
 from kilowait.core.errors import InputError
-from kilowait.core.units import DAY_S, HOUR_S
 from kilowait.policies.decisions import Policy
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.rule import Need, Rule
@@ -20,8 +18,6 @@ from kilowait.policies.value import value
 
 PRICE = "wait_s_per_kwh"
 """The parameter that `max_extra_wait` steers."""
-
-UNITS = {"s": 1.0, "m": 60.0, "h": HOUR_S, "d": DAY_S}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,15 +139,3 @@ def split_names(text: str) -> list[str]:
     if depth:
         raise InputError(f"{text!r}: brackets do not match; write for example shared(aged(patient,4h))")
     return [part.strip() for part in parts]
-
-
-def seconds(text: str) -> float:
-    """Seconds from `4h`, `90m`, `30s`, `2d` or a number of seconds."""
-    unit = UNITS.get(text[-1:])
-    try:
-        value = float(text if unit is None else text[:-1]) * (1.0 if unit is None else unit)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise InputError(f"{text!r} is not a time; write 4h, 90m, 30s, 2d or a number of seconds")
-    return value

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from benchmarks.jobs import Setting, submissions
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
+from kilowait.core.over_time.time_text import seconds
 from kilowait.policies import POLICIES
 from kilowait.policies.easy import easy
 from kilowait.policies.parameters import user_groups
@@ -21,7 +22,7 @@ from kilowait.policies.wrappers.aged import aged
 from kilowait.policies.wrappers.limited import Limit, limited
 from kilowait.policies.wrappers.shared import shared
 from kilowait.policies.wrappers.urgent import urgent
-from kilowait.policies.wrappers.wrapper import seconds, split_names
+from kilowait.policies.wrappers.wrapper import split_names
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from tests.support.examples import examples
