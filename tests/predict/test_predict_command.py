@@ -204,12 +204,13 @@ def test_what_follows_two_dashes_is_the_scripts(bundle, tmp_path, monkeypatch, c
 
 
 def test_nothing_heavy_loads_before_the_sources_are_checked():
-    """The command's module, its options and a refusal need no torch; a prediction's needs none of the rest."""
+    """The module, its options and a refusal need neither torch nor a policy; a prediction's needs none of the rest."""
     code = (
         "import sys, argparse\n"
         "from kilowait.cli import predict\n"
         "predict.add_arguments(argparse.ArgumentParser())\n"
-        "assert 'torch' not in sys.modules\n"
+        "early = {'torch', 'numpy', 'kilowait.policies', 'kilowait.cluster'} & set(sys.modules)\n"
+        "assert not early, early\n"
         "import kilowait.predict.predictor, kilowait.predict.probe.bundle\n"
         "heavy = {'transformers', 'pandas', 'sklearn', 'scipy', 'ray', 'pyarrow'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

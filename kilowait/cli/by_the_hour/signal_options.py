@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kilowait.cli.by_the_hour.signal_words import signal_words
 from kilowait.core.errors import InputError
 from kilowait.core.over_time.price_list import PriceList, read_price_list
-from kilowait.core.over_time.signals import UNITS, Signal
+from kilowait.core.over_time.signals import Signal
 from kilowait.policies import POLICIES, Rule
 from kilowait.simulate.foreseen_signals import PERFECT, YESTERDAY
 
@@ -73,7 +74,7 @@ def _files(option: str, texts: Sequence[str]) -> "dict[str, SignalFile]":
 
     read: dict[str, SignalFile] = {}
     for text in texts:
-        name, path, words = parts(text, option)
+        name, path, words = signal_words(text, option)
         if name in read:
             raise InputError(f"{option} {text}: {name} is given twice")
         read[name] = read_signal(path, name, **words)
@@ -92,20 +93,6 @@ def rule_of(args: argparse.Namespace) -> Rule:
     if not args.signal:
         raise InputError("--flexible needs a --signal: by what should an hour be cheaper?")
     return POLICIES[f"flexible({args.policy},{args.flexible})"]
-
-
-def parts(text: str, option: str = "--signal") -> tuple[str, Path, dict[str, str]]:
-    """Name, path and words of `carbon=FILE,zone=DE,column=x`; raises InputError with the remedy."""
-    (first, *rest), words = text.split(","), dict[str, str]()
-    name, equals, path = first.partition("=")
-    for word in rest:
-        key, _, value = word.partition("=")
-        if key not in ("zone", "column") or not value:
-            raise InputError(f"{option} {text}: {word!r} is neither zone=NAME nor column=NAME")
-        words[key] = value
-    if not equals or not path or name not in UNITS:
-        raise InputError(f"{option} {text}: must be NAME=FILE, NAME one of {', '.join(UNITS)}")
-    return name, Path(path), words
 
 
 def totals_of(simulation: "Simulation") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from kilowait.cli.by_the_hour.signal_options import parts
+from kilowait.cli.by_the_hour.signal_words import signal_words
 from kilowait.cli.costs import add_price_option, prices_of
 from kilowait.cli.gpu_prices import CURRENCY
 from kilowait.cli.job_options import pair
@@ -135,7 +135,7 @@ def _carbon(args: argparse.Namespace) -> GridCarbon | None:
     if args.carbon is not None and args.g_per_kwh is not None:
         raise InputError("--carbon and --g-per-kwh: give one of them")
     if args.carbon is not None:
-        _, path, words = parts(f"carbon={args.carbon}")
+        _, path, words = signal_words(f"carbon={args.carbon}")
         return read_grid_carbon(path, args.carbon_source or path.name, **words)
     if args.g_per_kwh is None:
         return None
