@@ -81,7 +81,7 @@ def scored(model: OperationsModel, labels: Sequence[LabelledStep]) -> list[StepS
         predicted=np.exp(log_s),
         low=low,
         high=high,
-        program=[f"{label.source} {label.run.content_hash}" for label in labels],
+        program=[label.origin for label in labels],
         board=[label.gpu for label in labels],
     )
     kinds = step_scores(steps, [f"{label.source} | {label.kind}" for label in labels])[:-1]
