@@ -89,8 +89,6 @@ def scored(model: OperationsModel, labels: Sequence[LabelledStep]) -> list[StepS
 
 
 def _labels(args: argparse.Namespace) -> list[LabelledStep]:
-    if not args.programs:
-        raise InputError("--steps needs --programs DIR: what the rows are times of")
     programs, labels = StepPrograms.read(args.programs), []
     interpreter = choose(python=args.python) if args.python else OWN
     for path in args.steps:
