@@ -8,17 +8,15 @@ machine, too. Distances are those of `kilowait clone`. A file that cannot be clo
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.json_record import keep
+from benchmarks.stopwatch import program_seconds
 from kilowait.cli.clone import add_arguments, cloned
 from kilowait.core.errors import KilowaitError
 
@@ -52,21 +50,16 @@ def _compared(file: Path, repeats: int) -> dict[str, Any]:
     original, copy = ([median(column) for column in zip(*side, strict=True)] for side in zip(*pairs, strict=True))
     return {
         **report,
-        "cpu_s": original[0],
-        "clone_cpu_s": copy[0],
-        "cpu_ratio": copy[0] / original[0],
-        "clock_ratio": copy[1] / original[1],
+        "cpu_s": original[1],
+        "clone_cpu_s": copy[1],
+        "cpu_ratio": copy[1] / original[1],
+        "clock_ratio": copy[0] / original[0],
     }
 
 
 def _taken(file: Path) -> tuple[float, float]:
-    """Seconds of CPU and by the clock."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    began_s, before = time.monotonic(), os.times()
-    subprocess.run([sys.executable, str(file)], env=environment, check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    cpu_s = after.children_user - before.children_user + after.children_system - before.children_system
-    return cpu_s, time.monotonic() - began_s
+    """Seconds by the clock and of CPU."""
+    return program_seconds([str(file)], {"OMP_NUM_THREADS": "1"})
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ the first run is not counted.
 """
 
 import argparse
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from benchmarks.json_record import keep
+from benchmarks.stopwatch import program_seconds
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for number in range(args.repeats + 1):
         for name, (tree, command) in commands.items():
-            taken = _timed(tree, command)
+            taken = program_seconds(command, {"PYTHONPATH": str(tree), "KILOWAIT_WARM_MINUTES": "0"}, tree)
             if number:
                 seen[name].append(taken)
     report = {name: _medians(times) for name, times in seen.items()}
@@ -44,16 +42,6 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{name}: {ratio:.2f}")
     keep({**report, "ratios": ratios, "repeats": args.repeats}, args.json)
     return 0
-
-
-def _timed(tree: Path, command: Sequence[str]) -> tuple[float, float]:
-    """Seconds by the clock and of CPU."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "KILOWAIT_WARM_MINUTES": "0"}
-    begin_s, before = time.monotonic(), os.times()
-    subprocess.run([sys.executable, *command], cwd=tree, env=environment, check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    cpu_s = after.children_user - before.children_user + after.children_system - before.children_system
-    return time.monotonic() - begin_s, cpu_s
 
 
 def _medians(times: Sequence[tuple[float, float]]) -> dict[str, float]:

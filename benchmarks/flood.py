@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.pretended_cluster import MARK
 from benchmarks.pretended_service import PretendedService
 from kilowait.client.client import Client
 from kilowait.core.errors import InputError, ServiceError
@@ -28,7 +27,7 @@ HOSTILE = "mallory"
 FLOOD_CLIENTS = 4
 KEPT = 'open("kept.txt", "w").write("kept")\n'
 KINDS: Sequence[Mapping[str, Any]] = ({}, {"gpus": 2}, {"gpu_milli": 500}, {"outputs": ["kept.txt"]})
-AGAIN_S = 0.5
+MAX_ATTEMPTS = 20
 
 
 def clients(service: PretendedService, names: Sequence[str]) -> dict[str, Client]:
@@ -39,17 +38,6 @@ def clients(service: PretendedService, names: Sequence[str]) -> dict[str, Client
     finally:
         store.close()
     return {name: Client(service.address, token, patience_s=120.0) for name, token in tokens.items()}
-
-
-def submitted(service: PretendedService, client: Client, key: str, seconds: float, kind: Mapping[str, Any]) -> str:
-    """The id of a job; asked for by its key until there is one."""
-    job = {"source": f"# {key}\n{KEPT}{MARK}", "arguments": [str(service.world.marks), str(seconds)]}
-    while True:
-        try:
-            return str(client.submit({**job, "max_attempts": 20, **kind}, key)["job_id"])
-        except ServiceError as error:  # whether it was accepted is not known, or there is no room for it now
-            service.unanswered[str(error).replace(service.address, "URL")[:90]] += 1
-            time.sleep(AGAIN_S)
 
 
 class Half:
@@ -102,11 +90,15 @@ class Half:
         for serial in range(number, self._jobs, len(self._clients)):
             time.sleep(rng.expovariate(1 / self._gap_s))
             kind, seconds = KINDS[serial % len(KINDS)], rng.uniform(0.1, 1.0)
-            self.ids.append(submitted(self.service, self._clients[name], f"{self.name}-{serial}", seconds, kind))
+            self.ids.append(self._submitted(self._clients[name], str(serial), seconds, kind))
 
     def _flood(self, number: int, jobs: int) -> None:
         client = clients(self.service, [HOSTILE])[HOSTILE]
         for serial in range(number, jobs, FLOOD_CLIENTS):
             if self._over.is_set():
                 return
-            self.flood_ids.append(submitted(self.service, client, f"{self.name}-flood-{serial}", 0.5, {}))
+            self.flood_ids.append(self._submitted(client, f"flood-{serial}", 0.5, {}))
+
+    def _submitted(self, client: Client, name: str, seconds: float, kind: Mapping[str, Any]) -> str:
+        more = {"max_attempts": MAX_ATTEMPTS, **kind}
+        return self.service.submit(client, f"{self.name}-{name}", seconds, before=KEPT, **more)

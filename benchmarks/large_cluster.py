@@ -26,6 +26,7 @@ from tqdm import tqdm
 from benchmarks.jobs import Setting, submissions
 from benchmarks.json_record import keep
 from benchmarks.live import request_of
+from benchmarks.stopwatch import timed_ms
 from kilowait.core.submission import Attempt, Ending
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
@@ -36,13 +37,6 @@ from serve.scheduler.scheduler import RARELY
 from serve.scheduler.settings import default_options
 
 TOGETHER = 500
-
-
-def timed_ms(act: Callable[[], Any]) -> float:
-    """Milliseconds that something takes."""
-    began_s = time.perf_counter()
-    act()
-    return (time.perf_counter() - began_s) * 1e3
 
 
 class LargeCluster:

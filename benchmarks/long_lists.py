@@ -11,7 +11,6 @@ are medians, on the clock; nothing is cached but by the database.
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -19,6 +18,7 @@ from typing import Any
 
 from benchmarks.json_record import keep
 from benchmarks.long_log import LongLog
+from benchmarks.stopwatch import timed_ms
 from kilowait.history.job_filter import JobFilter
 from kilowait.history.store import Store
 from serve.desk import questions
@@ -30,12 +30,7 @@ EVENTS_A_JOB = 3.2
 
 def page_ms(ask: Callable[[], Any], times: int) -> float:
     """Milliseconds of a question, the median."""
-    spent_ms = []
-    for _ in range(times):
-        began_s = time.perf_counter()
-        ask()
-        spent_ms.append((time.perf_counter() - began_s) * 1e3)
-    return median(spent_ms)
+    return median(timed_ms(ask) for _ in range(times))
 
 
 def lists(store: Store, times: int) -> list[dict[str, Any]]:

@@ -54,6 +54,13 @@ APART = IsolationSettings(mode="none")
 EQUAL = {name: Prediction(runtime_s=10.0, energy_kwh=1.0) for name in ("A100", "A6000")}
 
 
+def marks_in(file: Path, job_id: str = "") -> list[tuple[str, str, str]]:
+    """(job, attempt, word) of the marks in a file, in order, of one job or of all; none where there is no file."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    fields = [line.split() for line in lines if line.startswith(job_id)]
+    return [(job, attempt, word) for job, attempt, _, word in fields]
+
+
 class PretendedCluster:
     """Nodes of pretended GPUs, each (Ray's word for its type, GPUs), and the scheduler over them.
 
@@ -122,9 +129,7 @@ class PretendedCluster:
 
     def marked(self, job_id: str = "") -> list[tuple[str, str, str]]:
         """(job, attempt, word) of what the programs said, in order, of one job or of all."""
-        lines = self.marks.read_text().splitlines() if self.marks.exists() else []
-        fields = [line.split() for line in lines if line.startswith(job_id)]
-        return [(job, attempt, word) for job, attempt, _, word in fields]
+        return marks_in(self.marks, job_id)
 
     def until(self, what: Callable[[], bool], timeout_s: float = 600.0) -> None:
         """Wait until a condition holds."""

@@ -6,6 +6,7 @@ import socket
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from ray import serve
 from ray._private import state  # the process of an actor stands nowhere else
@@ -49,15 +50,18 @@ class PretendedService:
         """A new client: each thread needs its own."""
         return Client(self.address, self.token, patience_s=120.0)
 
-    def submit(self, client: Client, key: str, seconds: float, *, max_attempts: int) -> str:
-        """The id of a job of its own text that marks its begin and end; asked for by its key until there is one."""
+    def submit(self, client: Client, key: str, seconds: float, *, before: str = "", **fields: Any) -> str:
+        """The id of a job of its own text that marks its begin and end; asked for by its key until there is one.
+
+        The lines `before` go first; `fields` are further ones of the submission.
+        """
         marks = [str(self.world.marks), str(seconds)]
-        job = {"source": f"# {key}\n{MARK}", "arguments": marks, "max_attempts": max_attempts}
+        job = {"source": f"# {key}\n{before}{MARK}", "arguments": marks, **fields}
         while True:
             try:
                 return str(client.submit(job, key)["job_id"])
-            except ServiceError as error:  # whether it was accepted is not known
-                self.unanswered[str(error).replace(self.address, "URL")] += 1
+            except ServiceError as error:  # whether it was accepted is not known, or there is no room for it now
+                self.unanswered[str(error).replace(self.address, "URL")[:90]] += 1
                 time.sleep(AGAIN_S)
 
     def replicas(self, what: str) -> list[int]:

@@ -27,6 +27,7 @@ from sqlalchemy import func, select
 
 from benchmarks.json_record import keep
 from benchmarks.long_log import PROGRAM, LongLog
+from benchmarks.stopwatch import timed_ms
 from kilowait.cluster.state import Cluster
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import Request
@@ -92,9 +93,7 @@ def submitted(live: Controller) -> float:
     """Milliseconds of one durable submission."""
     predictions = {name: Prediction(runtime_s=60.0, energy_kwh=0.01) for name in live.cluster.order}
     request = Request(job=Job(job_id="", submit_s=0.0, user="ada"), predictions=predictions, program=PROGRAM)
-    began_s = time.perf_counter()
-    live.submit(request, live.cluster.now_s)
-    return (time.perf_counter() - began_s) * 1e3
+    return timed_ms(lambda: live.submit(request, live.cluster.now_s))
 
 
 def meanwhile(live: Controller, url: str, order: Sequence[str]) -> tuple[dict[str, Any], list[float]]:

@@ -26,6 +26,7 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from benchmarks.json_record import keep
+from benchmarks.stopwatch import timed_ms
 from kilowait.core.closed_ray import closed_ray
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
@@ -114,11 +115,11 @@ def _numbers(args: argparse.Namespace, address: str, headers: dict[str, str]) ->
         session.post(f"{address}/v1/predict", json={"source": text}).raise_for_status()
 
     predict(program(0))
-    uncached = [_timed(lambda n=n: predict(program(n))) for n in range(1, args.uncached + 1)]
+    uncached = [timed_ms(lambda n=n: predict(program(n))) for n in range(1, args.uncached + 1)]
     nothing, cached = [], []
     for _ in range(args.requests):  # in turns, so that whatever else runs here slows both
-        nothing.append(_timed(lambda: session.get(f"{address}/empty/").raise_for_status()))
-        cached.append(_timed(lambda: predict(program(0))))
+        nothing.append(timed_ms(lambda: session.get(f"{address}/empty/").raise_for_status()))
+        cached.append(timed_ms(lambda: predict(program(0))))
     return {
         "provenance": "measured",
         "tokens": _tokens(program(1)),
@@ -185,12 +186,6 @@ def _tokens(text: str) -> int:
     from kilowait.predict.embed.language_model import load_language_model
 
     return len(load_language_model(depth=1).tokenize(text).ids)
-
-
-def _timed(call: Callable[[], Any]) -> float:
-    began_s = time.perf_counter()
-    call()
-    return (time.perf_counter() - began_s) * 1e3
 
 
 def _quantiles(milliseconds: Sequence[float]) -> dict[str, float]:

@@ -29,14 +29,13 @@ from random import Random
 
 from tqdm import tqdm
 
-from benchmarks.flood import Half
+from benchmarks.flood import MAX_ATTEMPTS, Half
 from benchmarks.json_record import keep
 from benchmarks.pretended_service import PretendedService, jobs_of
 
 AWAY_S = 2.0
 """How long a killed node stays away before one like it joins."""
 
-MAX_ATTEMPTS = 20
 NODES = {"a1": ("A100", 2), "a2": ("A100", 2), "b1": ("RTX-A6000", 2), "b2": ("RTX-A6000", 2)}
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from benchmarks.json_record import keep
-from benchmarks.pretended_cluster import PretendedCluster
+from benchmarks.pretended_cluster import PretendedCluster, marks_in
 from benchmarks.soak import run_twice
 
 SECONDS = 20.0
@@ -88,6 +88,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
     with tempfile.TemporaryDirectory(prefix="kw-") as name:
         folder = Path(name)
+        marks = folder / "marks"
         first, second = started(folder / "a", options, options.jobs), None
         try:
             heard(first)
@@ -95,13 +96,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             heard(second)
             tell(first, "submit")
             told = json.loads(heard(first))
-            before = _begun(folder)
+            before = _begun(marks)
             for process in head_of(first, told["scheduler"]):
                 process.send_signal(signal.SIGKILL)
             killed_s = time.monotonic()
             heard(second)
             taken_s = time.monotonic() - killed_s
-            while _begun(folder) <= before:
+            while _begun(marks) <= before:
                 time.sleep(0.05)
             again_s = time.monotonic() - killed_s
             tell(second, json.dumps(told["ids"]))
@@ -110,8 +111,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             for one in filter(None, (first, second)):
                 for process in [*psutil.Process(one.pid).children(recursive=True), one]:
                     process.kill()
-        marks = [tuple(line.split()) for line in (folder / "marks").read_text().splitlines()]
-        twice = run_twice([(job, attempt, word) for job, attempt, _, word in marks])
+        twice = run_twice(marks_in(marks))
     return {
         "lease_s": options.lease_s,
         "jobs": options.jobs,
@@ -123,9 +123,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _begun(folder: Path) -> int:
-    marks = folder / "marks"
-    return sum(line.endswith("begins") for line in marks.read_text().splitlines()) if marks.exists() else 0
+def _begun(marks: Path) -> int:
+    return sum(word == "begins" for *_, word in marks_in(marks))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -140,7 +140,7 @@ def _written_to(source: JobSource) -> set[str]:
 
 def _is_below(path: str, folders: set[str]) -> bool:
     """Whether a path is one of these or lies in one."""
-    return bool(folders) and any(f"{path}/".startswith(f"{folder}/") for folder in folders)
+    return any(f"{path}/".startswith(f"{folder}/") for folder in folders)
 
 
 def _words(source: JobSource) -> list[str]:

@@ -121,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Score every recipe and print."""
     if args.steps:
+        if not args.programs:
+            raise InputError("--steps needs --programs DIR: what the rows are times of")
         return compare_left_out(args) if args.baselines else score_steps(args)
     if args.baselines or args.operators or args.results:
         raise InputError("--baselines, --operators and --results go with --steps FILE and --programs DIR")

@@ -16,7 +16,6 @@ import numpy as np
 from tqdm import tqdm
 
 from kilowait.core.arrays import FloatArray
-from kilowait.core.errors import InputError
 from kilowait.files.atomic import write_text
 from kilowait.lab.steps.labelled_steps import LabelledStep
 from kilowait.lab.steps.step_baselines import STEP_BASELINES, StepBaseline
@@ -44,8 +43,6 @@ def add_baseline_options(parser: argparse.ArgumentParser) -> None:
 
 def compare_left_out(args: argparse.Namespace) -> int:
     """Leave out, predict by every predictor, score and print."""
-    if not args.programs:
-        raise InputError("--steps needs --programs DIR: what the rows are times of")
     labels = labels_of(args)
     rows = compared(labels, args.seed, args.cache)
     result = {

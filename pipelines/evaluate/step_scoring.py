@@ -81,7 +81,7 @@ def scored(model: OperationsModel, labels: Sequence[LabelledStep]) -> list[StepS
         predicted=np.exp(log_s),
         low=low,
         high=high,
-        program=[f"{label.source} {label.run.content_hash}" for label in labels],
+        program=[label.origin for label in labels],
         board=[label.gpu for label in labels],
     )
     kinds = step_scores(steps, [f"{label.source} | {label.kind}" for label in labels])[:-1]
@@ -89,8 +89,6 @@ def scored(model: OperationsModel, labels: Sequence[LabelledStep]) -> list[StepS
 
 
 def _labels(args: argparse.Namespace) -> list[LabelledStep]:
-    if not args.programs:
-        raise InputError("--steps needs --programs DIR: what the rows are times of")
     programs, labels = StepPrograms.read(args.programs), []
     interpreter = choose(python=args.python) if args.python else OWN
     for path in args.steps:

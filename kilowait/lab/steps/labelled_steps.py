@@ -28,6 +28,11 @@ class LabelledStep:
     kind: str
     seconds: float
 
+    @property
+    def origin(self) -> str:
+        """Who measured which program: equal on every type that the source measured it on."""
+        return f"{self.source} {self.run.content_hash}"
+
 
 def of_steps(chosen: Iterable[ChosenStep], runs: Mapping[str, DryRun]) -> list[LabelledStep]:
     """Steps whose dry run is whole; equal programs on one type have the median of their times."""

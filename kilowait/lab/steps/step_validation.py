@@ -153,7 +153,7 @@ def _of_round(tested: Sequence[LabelledStep], novelty: str, told: Mapping[str, F
             source=[label.source for label in tested],
         ),
         kind=tuple(label.kind for label in tested),
-        program=tuple(f"{label.source} {label.run.content_hash}" for label in tested),
+        program=tuple(label.origin for label in tested),
         board=tuple(label.gpu for label in tested),
     )
 

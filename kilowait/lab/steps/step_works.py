@@ -10,12 +10,11 @@ import numpy as np
 from kilowait.core.arrays import FloatArray, IntArray
 from kilowait.lab.steps.labelled_steps import LabelledStep
 from kilowait.predict.device_model.specifications import Specification
-from kilowait.predict.device_model.work import BACKWARD
+from kilowait.predict.device_model.work import BACKWARD, READING
 from kilowait.predict.device_model.workload import Workload
 
 LAYERS = ("conv", "gemm", "attention", "norm", "pool", "recurrent", "rest")
 """Classes of operations, by how their group's name begins; products of a thin matrix go with the others."""
-READING = 2
 SIDES = slice(2, 5)
 """The logarithms of a product's sides among the numbers of a work's shape."""
 
@@ -47,7 +46,7 @@ class StepWorks:
             program=np.array([place[label.run.content_hash] for label in labels]),
             type=np.array([types.index(label.gpu) for label in labels]),
             seconds=np.array([label.seconds for label in labels]),
-            origin=tuple(f"{label.source} {label.run.content_hash}" for label in labels),
+            origin=tuple(label.origin for label in labels),
         )
 
     @cached_property

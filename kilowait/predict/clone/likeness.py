@@ -11,7 +11,6 @@ from kilowait.predict.dryrun.record import DryRun, Operation
 
 AT_5_PERCENT = 1.358
 """Of the asymptotic two-sample Kolmogorov-Smirnov test."""
-AMOUNTS: dict[str, Callable[[Operation], float]] = {"flops": lambda op: op.flops, "bytes": lambda op: _bytes(op)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +41,16 @@ def likeness(original: DryRun, clone: DryRun) -> CloneLikeness:
     n, m = (sum(op.count for op in run.operations) for run in (original, clone))
     return CloneLikeness(
         operators=_distance(original, clone, lambda op: names[op.op]),
-        flops=_distance(original, clone, AMOUNTS["flops"]),
-        bytes=_distance(original, clone, AMOUNTS["bytes"]),
+        flops=_distance(original, clone, _flops),
+        bytes=_distance(original, clone, _bytes),
         limit=AT_5_PERCENT * math.sqrt((n + m) / (n * m)),
-        flops_ratio=_total(clone, AMOUNTS["flops"]) / max(_total(original, AMOUNTS["flops"]), 1.0),
-        bytes_ratio=_total(clone, AMOUNTS["bytes"]) / max(_total(original, AMOUNTS["bytes"]), 1.0),
+        flops_ratio=_total(clone, _flops) / max(_total(original, _flops), 1.0),
+        bytes_ratio=_total(clone, _bytes) / max(_total(original, _bytes), 1.0),
     )
+
+
+def _flops(op: Operation) -> float:
+    return op.flops
 
 
 def _bytes(op: Operation) -> float:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from kilowait.core.errors import InputError
 from kilowait.predict.clone.recorded_call import recorded_call
 from kilowait.predict.clone.typed_call import TensorSlot, TypedCall, typed_call
-from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.record import DryRun
+from kilowait.predict.evaluations import COUNTED
 
 HEAD = '''"""Written by kilowait clone: the operations of another program with their shapes, in loops as long as its.
 
@@ -78,7 +79,7 @@ def clone_text(run: DryRun) -> str:
 
 
 def _check(run: DryRun) -> None:
-    if run.completeness not in (Completeness.WHOLE, Completeness.GUESSED):
+    if run.completeness not in COUNTED:
         raise InputError(f"the dry run is {run.completeness} ({run.reason[:200]}): a clone needs a whole one")
     if run.unbounded:
         raise InputError(

@@ -184,9 +184,10 @@ class LoopPlan:
 
     def _stood_for(self, members: IntArray) -> float:
         """How many items a class has; those that are not told apart are like the later half of those that are."""
-        half, told = min(self.length, UNKNOWN_ITEMS) // 2, min(self.length, UNKNOWN_ITEMS)
+        told = min(self.length, UNKNOWN_ITEMS)
         if told == self.length:
             return len(members)
+        half = told // 2
         later = len(members) - int(np.searchsorted(members, half))
         return len(members) + (self.length - told) * later / (told - half)
 

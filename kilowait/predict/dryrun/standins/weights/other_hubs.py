@@ -149,7 +149,7 @@ def _facts_of_models(module: Any, published: Published) -> None:
 def pipeline_files(published: Published, name: str) -> dict[str, Any]:
     """The files that say what the parts of a pipeline are, as they are published, by their names."""
     entry = published.entry(name)
-    parts = {part: dict(config) for part, config in (entry[1].get("parts", {}) if entry else {}).items()}
+    parts = entry[1].get("parts", {}) if entry else {}
     index, files = {}, {}
     for part, config in parts.items():
         library = "diffusers" if "_class_name" in config else "transformers"
