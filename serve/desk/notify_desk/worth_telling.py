@@ -9,10 +9,12 @@ from kilowait.cluster.standing import Active
 from kilowait.core.jobs import OVER, ArrayTask, Job
 from kilowait.history import notices
 from kilowait.history.job_arrays import array_rows
-from kilowait.history.job_filter import NAME, JobFilter
+from kilowait.history.job_filter import JobFilter
 from kilowait.history.queries import RawEvent, decoded
 from kilowait.history.store import Store
 from kilowait.live.notifying.messages import JobNotice, written
+
+from ..job_views import name_in
 
 Telling = JobPlaced | AttemptFinished | JobFailed | JobCancelled
 KINDS = {kind.__name__ for kind in Telling.__args__}
@@ -38,13 +40,12 @@ def rows_of(store: Store, events: Sequence[RawEvent], subscribers: Subscribers) 
 def _messages(store: Store, event: Telling, job: notices.Row) -> Iterator[JobNotice]:
     """What is said of an event: of the task of an array, that the array has begun, had a failure, or is over."""
     task = msgspec.json.decode(job["asked"], type=Job).array
-    name = msgspec.json.decode(job["labels"], type=dict[str, str]).get(NAME, "")
     message = JobNotice(
         event="start",
         subject=event.job_id if task is None else task.array_id,
         owner=job["owner"],
         time_s=event.time_s,
-        name=name,
+        name=name_in(job["labels"]),
         job_id=event.job_id,
     )
     if task is not None:
@@ -89,7 +90,7 @@ def overruns(active: Sequence[Active], labels: Mapping[str, notices.Row], now_s:
                 subject=one.job.job_id if task is None else task.array_id,
                 owner=one.job.user or "",
                 time_s=now_s,
-                name=msgspec.json.decode(row["labels"], type=dict[str, str]).get(NAME, ""),
+                name=name_in(row["labels"]),
                 job_id=one.job.job_id,
                 array="" if task is None else task.array_id,
                 gpu_type=one.gpu_type,
