@@ -8,13 +8,13 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text, func, insert, select, update
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, func, insert, select, update
 from sqlalchemy import delete as delete_from
 
 from kilowait.core.errors import InputError
 from kilowait.core.units import DAY_S
 from kilowait.history.queries import chunks
-from kilowait.history.schema import EVENTS, JOBS
+from kilowait.history.schema import EVENTS, JOBS, NUMBER
 from kilowait.history.store import Store
 
 MOST = 20
@@ -51,7 +51,7 @@ SEEN = Table(
     "notices_seen",
     MetaData(),
     Column("one", Integer, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("seq", NUMBER, nullable=False),
 )
 Row = dict[str, Any]
 
