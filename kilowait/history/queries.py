@@ -14,7 +14,7 @@ from kilowait.cluster.events import Event, JobPredicted, JobSubmitted
 from kilowait.core.errors import StoreError
 from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.units import DAY_S, JOULES_PER_KWH
-from kilowait.history.job_filter import JobFilter
+from kilowait.history.job_filter import JobFilter, page_of
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, MEASUREMENTS
 from kilowait.history.store import Store
 
@@ -27,7 +27,7 @@ RawEvent = tuple[int, str, str]
 
 def ids_after(store: Store, chosen: JobFilter, after: str, limit: int) -> list[str]:
     """Ids of such jobs from behind `after` on, in order: nothing of their programs, which are long, is read."""
-    query = chosen.of(select(JOBS.c.job_id).where(JOBS.c.job_id > after)).order_by(JOBS.c.job_id).limit(limit)
+    query = page_of(chosen.of(select(JOBS.c.job_id)), JOBS.c.job_id, after=after, limit=limit)
     return [row.job_id for row in store.rows(query)]
 
 
