@@ -23,7 +23,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
 from kilowait.core.private_files import private_folder
 from kilowait.history.lease import LEASE_S
-from kilowait.history.secrecy.key_file import read_key
+from kilowait.history.secrecy.key_file import VARIABLE, read_key
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.live.notifying.notice_settings import NoticeSettings
@@ -150,7 +150,7 @@ class Options(BaseModel):
 
     def settings_key_file(self) -> str:
         """Where the key for secrets is, "" for none; raises InputError for one that cannot be read."""
-        return _file(self.secrets_key_file or os.environ.get("KILOWAIT_SECRETS_KEY_FILE", ""))
+        return _file(self.secrets_key_file or os.environ.get(VARIABLE, ""))
 
     def output_settings(self) -> OutputSettings:
         """For whoever keeps files of jobs."""

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text, insert, select
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, insert, select
 
+from kilowait.history.schema import NUMBER
 from kilowait.history.store import Store
 
 AUDIT = Table(
     "audit",
     MetaData(),
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("seq", NUMBER, primary_key=True, autoincrement=True),
     Column("time_s", Float(53), nullable=False, index=True),
     Column("owner", Text, nullable=False),
     Column("token_id", String(12), nullable=False),

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from kilowait.history.job_filter import EVERY_JOB, JobFilter
+from kilowait.history.job_filter import EVERY_JOB, JobFilter, page_of
 from kilowait.history.schema import ARRAY_TASKS, ARRAYS, JOBS
 from kilowait.history.store import Store
 
@@ -37,10 +37,9 @@ def array_rows(
     tasks are in each."""
     make_tables(store)
     array_id = ARRAY_TASKS.c.array_id
-    behind = array_id < after if newest and after else array_id > ("" if newest else after)
     joined = ARRAY_TASKS.join(JOBS, JOBS.c.job_id == ARRAY_TASKS.c.job_id)
-    found = chosen.of(select(array_id).select_from(joined).where(behind)).group_by(array_id)
-    found = found.order_by(array_id.desc() if newest else array_id).limit(limit)
+    found = chosen.of(select(array_id).select_from(joined)).group_by(array_id)
+    found = page_of(found, array_id, after=after, limit=limit, newest=newest)
     ids = [row.array_id for row in store.rows(found)]
     counts = select(array_id, JOBS.c.state, func.count().label("tasks")).select_from(joined)
     counts = chosen.of(counts.where(array_id.in_(ids))).group_by(array_id, JOBS.c.state)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import Column, ColumnElement, Select, func, or_, select
 
 from kilowait.history.schema import ARRAY_TASKS, JOBS
 
@@ -60,6 +60,12 @@ class JobFilter:
 
 
 EVERY_JOB = JobFilter()
+
+
+def page_of(query: Select[Any], by: Column[str], *, after: str, limit: int, newest: bool = False) -> Select[Any]:
+    """At most `limit` rows of a query by this column, from behind `after` on ("" for the first), or backwards."""
+    behind = by < after if newest and after else by > ("" if newest else after)
+    return query.where(behind).order_by(by.desc() if newest else by).limit(limit)
 
 
 def _in_range(numbers: range) -> ColumnElement[bool]:

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     Float,
@@ -29,6 +28,7 @@ from sqlalchemy import (
 )
 
 from kilowait.core.errors import InputError, Superseded
+from kilowait.history.schema import NUMBER
 from kilowait.history.store import Store
 
 _TABLES = MetaData()
@@ -49,7 +49,7 @@ MODELS = Table(
 CHANGES = Table(
     "model_changes",
     _TABLES,
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("seq", NUMBER, primary_key=True, autoincrement=False),
     Column("time_s", Float(53), nullable=False),
     Column("action", String(10), nullable=False),
     Column("version", String(12), nullable=False),

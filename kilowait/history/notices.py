@@ -8,18 +8,18 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text, func, insert, select, update
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text, func, insert, select, update
 from sqlalchemy import delete as delete_from
 
 from kilowait.core.errors import InputError
-from kilowait.history.schema import EVENTS, JOBS
+from kilowait.core.units import DAY_S
+from kilowait.history.queries import chunks
+from kilowait.history.schema import EVENTS, JOBS, NUMBER
 from kilowait.history.store import Store
 
 MOST = 20
 """Subscriptions of one owner."""
-PAGE = 1000
-"""Jobs that are asked for in one statement: databases limit its parameters."""
-KEPT_S = 7 * 86400.0
+KEPT_S = 7 * DAY_S
 """How long a notice is kept that was told, or given up."""
 
 SUBSCRIPTIONS = Table(
@@ -51,7 +51,7 @@ SEEN = Table(
     "notices_seen",
     MetaData(),
     Column("one", Integer, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("seq", NUMBER, nullable=False),
 )
 Row = dict[str, Any]
 
@@ -93,8 +93,8 @@ def jobs_told_of(store: Store, job_ids: Sequence[str]) -> dict[str, Row]:
     """By id, what is told of jobs: nothing of their programs."""
     columns = JOBS.c.job_id, JOBS.c.owner, JOBS.c.labels, JOBS.c.asked, JOBS.c.state, JOBS.c.reason
     found = dict[str, Row]()
-    for start in range(0, len(job_ids), PAGE):
-        rows = store.rows(select(*columns).where(JOBS.c.job_id.in_(job_ids[start : start + PAGE])))
+    for chunk in chunks(job_ids):
+        rows = store.rows(select(*columns).where(JOBS.c.job_id.in_(chunk)))
         found |= {row.job_id: dict(row._mapping) for row in rows}
     return found
 

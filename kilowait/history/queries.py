@@ -14,7 +14,7 @@ from kilowait.cluster.events import Event, JobPredicted, JobSubmitted
 from kilowait.core.errors import StoreError
 from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.units import DAY_S, JOULES_PER_KWH
-from kilowait.history.job_filter import JobFilter
+from kilowait.history.job_filter import JobFilter, page_of
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, MEASUREMENTS
 from kilowait.history.store import Store
 
@@ -27,7 +27,7 @@ RawEvent = tuple[int, str, str]
 
 def ids_after(store: Store, chosen: JobFilter, after: str, limit: int) -> list[str]:
     """Ids of such jobs from behind `after` on, in order: nothing of their programs, which are long, is read."""
-    query = chosen.of(select(JOBS.c.job_id).where(JOBS.c.job_id > after)).order_by(JOBS.c.job_id).limit(limit)
+    query = page_of(chosen.of(select(JOBS.c.job_id)), JOBS.c.job_id, after=after, limit=limit)
     return [row.job_id for row in store.rows(query)]
 
 
@@ -92,7 +92,7 @@ def _late(store: Store, job_ids: Sequence[str]) -> dict[str, dict[int, JobPredic
     """By job id, the predictions that came later, in order, by the numbers of their events."""
     store.ensure(LATE_PREDICTIONS)
     numbers: list[int] = []
-    for chunk in _chunks(job_ids):
+    for chunk in chunks(job_ids):
         query = select(LATE_PREDICTIONS.c.seq).where(LATE_PREDICTIONS.c.job_id.in_(chunk))
         numbers += [row.seq for row in store.rows(query)]
     late: dict[str, dict[int, JobPredicted]] = {}
@@ -104,7 +104,7 @@ def _late(store: Store, job_ids: Sequence[str]) -> dict[str, dict[int, JobPredic
 def _first_placed(store: Store, job_ids: Sequence[str]) -> dict[str, int]:
     """By job id, the number of the event that placed its first attempt."""
     placed: dict[str, int] = {}
-    for chunk in _chunks(job_ids):
+    for chunk in chunks(job_ids):
         query = select(ATTEMPTS.c.job_id, ATTEMPTS.c.token).where(ATTEMPTS.c.job_id.in_(chunk), ATTEMPTS.c.attempt == 1)
         placed |= {row.job_id: row.token for row in store.rows(query)}
     return placed
@@ -116,7 +116,7 @@ E = TypeVar("E", JobSubmitted, JobPredicted)
 def _events(store: Store, numbers: Iterable[int], kind: type[E]) -> dict[int, E]:
     """The events of these numbers, which are all of one kind."""
     events: dict[int, E] = {}
-    for chunk in _chunks(list(numbers)):
+    for chunk in chunks(list(numbers)):
         query = select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.payload).where(EVENTS.c.seq.in_(chunk))
         for row in store.rows(query):
             event = decoded((row.seq, row.kind, row.payload))
@@ -125,7 +125,8 @@ def _events(store: Store, numbers: Iterable[int], kind: type[E]) -> dict[int, E]
     return events
 
 
-def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values in parts that one statement can name: databases limit its parameters."""
     return (values[start : start + 500] for start in range(0, len(values), 500))
 
 
@@ -171,7 +172,7 @@ def attempts_between(store: Store, since_s: float, until_s: float, limit: int) -
 def labels_of(store: Store, job_ids: Iterable[str]) -> dict[str, str]:
     """By job id, the labels of jobs as they are stored."""
     found: dict[str, str] = {}
-    for chunk in _chunks(list(job_ids)):
+    for chunk in chunks(list(job_ids)):
         query = select(JOBS.c.job_id, JOBS.c.labels).where(JOBS.c.job_id.in_(chunk))
         found |= {row.job_id: row.labels for row in store.rows(query)}
     return found

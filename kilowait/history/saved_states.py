@@ -12,18 +12,17 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, String, Table, Text, delete, select
+from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, String, Table, Text, delete, select
 from sqlalchemy import insert as insert_into
 
-from kilowait.history.schema import EVENTS
+from kilowait.history.schema import EVENTS, NUMBER
 from kilowait.history.store import Store
 
 _TABLES = MetaData()
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")
 STATES = Table(
     "saved_states",
     _TABLES,
-    Column("seq", _NUMBER, primary_key=True, autoincrement=False),
+    Column("seq", NUMBER, primary_key=True, autoincrement=False),
     Column("made_s", Float(53), nullable=False),
     Column("layout", String(64), nullable=False),
     Column("event_hash", String(64), nullable=False),
@@ -32,7 +31,7 @@ STATES = Table(
 PIECES = Table(
     "saved_pieces",
     _TABLES,
-    Column("seq", _NUMBER, primary_key=True, autoincrement=False),
+    Column("seq", NUMBER, primary_key=True, autoincrement=False),
     Column("part", String(20), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),

@@ -19,12 +19,14 @@ SCHEMA = "2"
 """The version of the tables below. Each has a step in `kilowait.history.migrations` that leads to it."""
 
 TABLES = MetaData()
+NUMBER = BigInteger().with_variant(Integer, "sqlite")
+"""Of events and what else is counted on and on: SQLite counts up by itself in an Integer alone."""
 
 META = Table("meta", TABLES, Column("key", String(20), primary_key=True), Column("value", Text, nullable=False))
 EVENTS = Table(
     "events",
     TABLES,
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("seq", NUMBER, primary_key=True, autoincrement=False),
     Column("time_s", Float(53), nullable=False),
     Column("kind", String(40), nullable=False),
     Column("payload", Text, nullable=False),
@@ -72,7 +74,7 @@ LATE_PREDICTIONS = Table(
     "late_predictions",
     MetaData(),  # beside the others: made when it is first asked for, so that no earlier history needs a step
     Column("job_id", String(40), primary_key=True),
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("seq", NUMBER, primary_key=True, autoincrement=False),
 )
 ARRAYS = Table(  # beside the others, as the next
     "arrays",

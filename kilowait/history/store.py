@@ -23,7 +23,7 @@ from kilowait.core.errors import InputError, StoreError, Superseded
 from kilowait.core.submission import Log, Program, Retry
 from kilowait.history import lease, schema_version
 from kilowait.history.database_url import parse_url, sqlite_file
-from kilowait.history.job_filter import EVERY_JOB, JobFilter
+from kilowait.history.job_filter import EVERY_JOB, JobFilter, page_of
 from kilowait.history.lease import Claim
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LOGS, MEASUREMENTS, META, SCHEMA
 from kilowait.history.sqlite_files import copy_database, make_database_private
@@ -157,9 +157,7 @@ class Store:
         self, chosen: JobFilter = EVERY_JOB, *, after: str = "", limit: int = 100, newest: bool = False
     ) -> list[Mapping[str, Any]]:
         """Rows of the jobs table by job id, from behind `after` on ("" for the first), at most `limit`."""
-        job_id = JOBS.c.job_id
-        behind = job_id < after if newest and after else job_id > ("" if newest else after)
-        query = chosen.of(select(JOBS).where(behind)).order_by(job_id.desc() if newest else job_id).limit(limit)
+        query = page_of(chosen.of(select(JOBS)), JOBS.c.job_id, after=after, limit=limit, newest=newest)
         return [dict(row._mapping) for row in self._rows(query)]
 
     def attempts(self, job_id: str) -> list[Mapping[str, Any]]:

@@ -66,6 +66,10 @@ class Identity(Struct, frozen=True, kw_only=True):
         """Whether what belongs to somebody is shown: one's own, and to an operator everybody's."""
         return self.role >= Role.OPERATE or owner == self.owner
 
+    def whose(self, asked: str | None = None) -> str | None:
+        """Whose is shown to somebody who asks for what is of `asked`: one's own, to an operator that; None is all."""
+        return asked if self.role >= Role.OPERATE else self.owner
+
 
 def create(
     store: Store,

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from kilowait.history.job_filter import JobFilter
-from kilowait.history.tokens import Identity, Role
+from kilowait.history.tokens import Identity
 
 from ..desk import questions
 from ..desk.array_desk.array_submissions import submit_array
@@ -15,7 +15,7 @@ from ..wire.array_schemas import ArrayBody, ArraysPage, ArraySubmitted, ArrayVie
 from ..wire.problems import Refusal
 from ..wire.schemas import State
 from .access import At, Reader, Submitter
-from .job_lists import Labels, Name, chosen_jobs
+from .job_lists import Labels, Name, Newest, Since, Until, chosen_jobs
 
 router = APIRouter(prefix="/v1")
 
@@ -45,9 +45,9 @@ async def list_arrays(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     name: Name = None,
     label: Labels = [],  # noqa: B006 - FastAPI reads it as the default and never changes it
-    since_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted then or later")] = None,
-    until_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted before")] = None,
-    newest: Annotated[bool, Query(description="the newest first")] = False,
+    since_s: Since = None,
+    until_s: Until = None,
+    newest: Newest = False,
 ) -> ArraysPage:
     """Job arrays by id, with the tasks counted for which everything holds; one's own, an operator sees everybody's."""
     chosen = chosen_jobs(who, owner, state, name, label, since_s, until_s)
@@ -64,7 +64,7 @@ async def show(array_id: str, desk: At, who: Reader) -> ArrayView:
 
 async def own_array(desk: Desk, who: Identity, array_id: str) -> questions.Row:
     """The row of an array; what is another's is as unknown as what never was."""
-    chosen = JobFilter(array=array_id, owner=None if who.role >= Role.OPERATE else who.owner)
+    chosen = JobFilter(array=array_id, owner=who.whose())
     rows = await desk.ask(questions.arrays, chosen, "", 1)
     if not rows:
         remedy = "list yours with GET /v1/arrays, or: kilowait ps"

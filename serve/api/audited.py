@@ -71,13 +71,11 @@ class Audited:
         self._waiting.append(row)
         if self._keeping is None or self._keeping.done():
             self._keeping = asyncio.create_task(self._written(TOGETHER_S if scope["path"] in MANY else 0.0))
-        if scope["path"] not in MANY:
-            while any(one is row for one in self._waiting):
-                await asyncio.shield(self._keeping)
-                if any(one is row for one in self._waiting):
-                    self._keeping = asyncio.create_task(self._written(0.0))
+        while scope["path"] not in MANY and any(one is row for one in self._waiting):
+            await asyncio.shield(self._keeping)
 
     async def _written(self, pause_s: float) -> None:
+        """Write what waits; what came meanwhile is written next, together."""
         await asyncio.sleep(pause_s)
         rows = self._waiting[:]
         try:
@@ -85,6 +83,8 @@ class Audited:
         except KilowaitError as error:  # what was done was done: that it is not kept is told where operators look
             logging.getLogger("ray.serve").error("not kept of who did what: %s; %s", error, rows)
         del self._waiting[: len(rows)]
+        if self._waiting:
+            self._keeping = asyncio.create_task(self._written(0.0))
 
 
 def _said(scope: Any) -> tuple[str, str]:

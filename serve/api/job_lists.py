@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from kilowait.core.tasks.task_numbers import named_tasks
 from kilowait.history.job_filter import JobFilter
-from kilowait.history.tokens import Identity, Role
+from kilowait.history.tokens import Identity
 
 from ..desk import questions
 from ..desk.desk import Desk
@@ -24,6 +24,9 @@ TOGETHER = 500
 
 Label = Annotated[str, Query(max_length=400, pattern="^[^=]+=")]
 Labels = Annotated[list[Label], Query(max_length=100, description="as NAME=TEXT; each must be there")]
+Since = Annotated[float | None, Query(allow_inf_nan=False, description="submitted then or later")]
+Until = Annotated[float | None, Query(allow_inf_nan=False, description="submitted before")]
+Newest = Annotated[bool, Query(description="the newest first")]
 Name = Annotated[str | None, Query(max_length=200, description="its name; one that ends in * is a beginning")]
 
 
@@ -37,9 +40,9 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     name: Name = None,
     label: Labels = [],  # noqa: B006 - FastAPI reads it as the default and never changes it
-    since_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted then or later")] = None,
-    until_s: Annotated[float | None, Query(allow_inf_nan=False, description="submitted before")] = None,
-    newest: Annotated[bool, Query(description="the newest first")] = False,
+    since_s: Since = None,
+    until_s: Until = None,
+    newest: Newest = False,
     array: Annotated[str | None, Query(max_length=40, description="tasks of this job array")] = None,
     tasks: Annotated[NamedTasks | None, Query(description="of these numbers, as in 0-9")] = None,
     alone: Annotated[bool, Query(description="jobs that are tasks of no array")] = False,
@@ -76,7 +79,7 @@ async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
     states = ("waiting", "running") if body.state is None else (body.state,)
     chosen = JobFilter(
         job_ids=None if body.job_ids is None else tuple(body.job_ids),
-        owner=_owner(who, body.owner),
+        owner=who.whose(body.owner),
         states=states if body.job_ids is None or body.filters else (),
         name=body.name or None,
         labels=body.labels,
@@ -99,18 +102,13 @@ def chosen_jobs(
 ) -> JobFilter:
     """The jobs that somebody asks for and may see."""
     return JobFilter(
-        owner=_owner(who, owner),
+        owner=who.whose(owner),
         states=() if state is None else (state,),
         name=name,
         labels=dict(map(_pair, label)),
         since_s=since_s,
         until_s=until_s,
     )
-
-
-def _owner(who: Identity, asked: str | None) -> str | None:
-    """Whose jobs somebody gets who asks for those of `asked`; None is everybody's."""
-    return asked if who.role >= Role.OPERATE else who.owner
 
 
 def _pair(label: str) -> tuple[str, str]:

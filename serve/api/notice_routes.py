@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from kilowait.core.errors import InputError
 from kilowait.history import notices
 from kilowait.history.secrecy.sealing import opened, sealed
-from kilowait.history.tokens import Identity, Role
+from kilowait.history.tokens import Identity
 from kilowait.live.notifying.mailing import checked_address
 from kilowait.live.notifying.messages import JobNotice
 from kilowait.live.notifying.outward import checked_url
@@ -41,7 +41,7 @@ async def subscribe(body: NoticeAsked, desk: At, who: Submitter) -> NoticeMade:
 @router.get("/notices")
 async def list_notices(desk: At, who: Reader) -> NoticeList:
     """One's subscriptions, an operator sees everybody's."""
-    owner = None if who.role >= Role.OPERATE else who.owner
+    owner = who.whose()
     rows, outcomes = await desk.ask(notices.subscriptions, owner), await desk.ask(notices.outcomes, owner)
     nothing = {"told": 0, "given_up": 0, "due": 0, "problem": None}
     key_file = (await the_settings(desk)).secrets_key_file
@@ -79,8 +79,7 @@ async def test(notice_id: str, desk: At, who: Submitter) -> NoticeMade:
 
 
 async def _own(desk: Desk, who: Identity, notice_id: str) -> notices.Row:
-    owner = None if who.role >= Role.OPERATE else who.owner
-    for row in await desk.ask(notices.subscriptions, owner):
+    for row in await desk.ask(notices.subscriptions, who.whose()):
         if row["subscription_id"] == notice_id:
             return row
     remedy = "list yours with GET /v1/notices, or: kilowait notify list"

@@ -11,7 +11,6 @@ from fastapi.responses import StreamingResponse
 import kilowait
 from kilowait.core.jobs import OVER
 from kilowait.core.submission_limits import MAX_BODY_BYTES
-from kilowait.history.tokens import Role
 
 from ..desk import job_views, questions
 from ..desk.answers import DEADLINE, versions
@@ -206,11 +205,10 @@ async def history(
     owner: str | None = None,
 ) -> Response:
     """Every attempt that has ended, what was predicted beside what was measured; one's own, an operator all."""
-    owner = owner if who.role >= Role.OPERATE else who.owner
     rows: list[dict[str, Any]] = []
     while not len(rows) % HISTORY_PAGE:
         after = (rows[-1]["job_id"], rows[-1]["attempt"]) if rows else ("", 0)
-        page = await desk.ask(questions.ended, owner, after, None, HISTORY_PAGE)
+        page = await desk.ask(questions.ended, who.whose(owner), after, None, HISTORY_PAGE)
         rows += page
         if not page:
             break

@@ -9,10 +9,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kilowait.core.errors import KilowaitError
 from kilowait.history import models
@@ -21,6 +19,7 @@ from kilowait.live.learning.drift import WINDOW, Drift, drift
 from kilowait.live.learning.observed import count, recent
 from kilowait.live.learning.refit import RefitRound, refit
 
+from ..scheduler.history_node import on_history_node
 from .desk import Desk
 
 LOOK_S = 5.0
@@ -79,10 +78,7 @@ class Learner:
         began_s = time.time()
         self._not_before_s = began_s + AGAIN_S
         url, base = self._desk.settings.url, self._desk.forecasts.version
-        options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0}
-        if not url.startswith("postgresql"):
-            node_id = ray.get_runtime_context().get_node_id()
-            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        options = {"num_cpus": 0, "max_retries": 0, **on_history_node(url)}
         refit_round: RefitRound | str = (
             await ray.remote(_round).options(**options).remote(url, base, began_s, self._pretended)
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from kilowait.cluster.standing import Active, Waiting
-from kilowait.history.tokens import Identity, Role
+from kilowait.history.tokens import Identity
 from kilowait.simulate.outlook import Expected
 
 from ..wire.page_schemas import Overview, Queued
@@ -27,7 +27,7 @@ async def overview(desk: Desk, days: Days, who: Identity, rows: int = SHOWN) -> 
     errors, spread = await desk.errors(), errors_view(day.rows)
     powers, now_s = await desk.powers(), time.time()
     waiting = [*mirror.cluster.queue(), *mirror.cluster.stranded.values()]
-    owner = None if who.role >= Role.OPERATE else who.owner
+    owner = who.whose()
     median = None if spread is None else Figure(value=spread["0.5"], provenance=how_had(day.rows))
     first = [*_by_start(waiting, expected)[:rows], *islice(mirror.cluster.lines, rows)][:rows]
     queue = [_queued(w, expected.get(w.job.job_id), who) for w in first]

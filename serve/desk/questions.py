@@ -70,8 +70,8 @@ def job_of_key(store: Store, owner: str, key: str) -> Row | None:
 def _whole(store: Store, rows: Sequence[Row]) -> list[Row]:
     job_ids = [row["job_id"] for row in rows]
     found, attempts = predictions_of(store, job_ids), dict[str, list[Row]]()
-    for start in range(0, len(job_ids), IDS_PAGE):
-        for attempt in store.attempts_of(job_ids[start : start + IDS_PAGE]):
+    for chunk in queries.chunks(job_ids):
+        for attempt in store.attempts_of(chunk):
             attempts.setdefault(attempt["job_id"], []).append(attempt)
     return [
         {

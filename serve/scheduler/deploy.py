@@ -3,13 +3,13 @@
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kilowait.core.errors import InputError
 from kilowait.policies import POLICIES
 
 from ..runner.gang import NAMESPACE
 from .claim import check_lease
+from .history_node import on_history_node
 from .open_cluster import refuse_open_cluster
 from .scheduler import NAME, Scheduler
 from .settings import SchedulerSettings
@@ -35,7 +35,5 @@ def deploy(settings: SchedulerSettings) -> Any:
     refuse_open_cluster(ray.get_runtime_context().gcs_address, allowed=settings.allow_open_cluster)
     options: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
     options |= {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "num_cpus": 0}
-    if not settings.url.startswith("postgresql"):
-        node_id = ray.get_runtime_context().get_node_id()
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    options |= on_history_node(settings.url)
     return ray.remote(Scheduler).options(**options).remote(settings)

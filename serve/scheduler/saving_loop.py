@@ -11,7 +11,6 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kilowait.core.errors import KilowaitError
 from kilowait.core.hardware import GPU_TYPES
@@ -19,6 +18,7 @@ from kilowait.history.saved_states import events_since
 from kilowait.history.store import Store
 from kilowait.live.saving import EVERY, LAYOUT, save
 
+from .history_node import on_history_node
 from .settings import SchedulerSettings
 
 LOOK_S = 30.0
@@ -49,10 +49,7 @@ class SavingLoop:
 def saving(settings: SchedulerSettings) -> Any:
     """Ray's reference to the number of the event up to which a state is saved, in a process that ends with that."""
     task = ray.remote(num_cpus=0, max_retries=0, max_calls=1)(_save)
-    if settings.url.startswith("postgresql"):
-        return task.remote(settings)
-    node_id = ray.get_runtime_context().get_node_id()  # the file is on this node
-    return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(settings)
+    return task.options(**on_history_node(settings.url)).remote(settings)
 
 
 def _save(settings: SchedulerSettings) -> int:

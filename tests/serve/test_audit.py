@@ -1,5 +1,6 @@
 """Tokens that hold for a while, or for some things, and the log of who changed what, over HTTP without Ray."""
 
+import asyncio
 import csv
 import io
 import time
@@ -9,7 +10,8 @@ import pytest
 from kilowait.core.errors import InputError
 from kilowait.history.store import Store
 from kilowait.history.token_limits import scope_of
-from kilowait.history.tokens import Role, create, identify, revoke
+from kilowait.history.tokens import Identity, Role, create, identify, revoke
+from serve.api.audited import Audited
 from tests.support.desk_world import DeskWorld
 
 
@@ -99,3 +101,41 @@ def test_who_changed_what_is_kept_in_order_without_what_was_sent_and_can_be_expo
     assert [row["status"] for row in csv.DictReader(io.StringIO(exported))] == ["201", "403", "422", "204"]
     assert "s3cret" not in exported
     assert world.call("GET", "/v1/audit").status_code == 403
+
+
+@pytest.mark.parametrize("later", [["/v1/jobs"], ["/v1/tokens"] * 3, ["/v1/jobs", "/v1/tokens", "/v1/jobs"]])
+def test_what_is_done_while_others_are_written_is_kept_once(later):
+    class SlowDesk:
+        def __init__(self):
+            self.kept, self.begun, self.go_on = [], asyncio.Event(), asyncio.Event()
+
+        async def ask(self, _, rows):
+            self.begun.set()
+            await self.go_on.wait()
+            await asyncio.sleep(0.01)
+            self.kept += [row["target"] for row in rows]
+
+    async def application(scope, receive, send):
+        scope["state"]["identity"] = Identity(token_id="t", owner="ada", role=Role.SUBMIT)
+        await send({"type": "http.response.start", "status": 201})
+
+    async def answered(_):
+        return None
+
+    async def call(audited, path, name):
+        scope = {"type": "http", "method": "POST", "path": path, "path_params": {"name": name}}
+        await audited(scope, None, answered)
+
+    async def kept():
+        desk = SlowDesk()
+        audited = Audited(application, desk)
+        first = asyncio.create_task(call(audited, "/v1/tokens", "first"))
+        await desk.begun.wait()
+        others = [asyncio.create_task(call(audited, path, f"{n}")) for n, path in enumerate(later)]
+        await asyncio.sleep(0.01)
+        desk.go_on.set()
+        await asyncio.gather(first, *others)
+        await asyncio.sleep(0.1)
+        return desk.kept
+
+    assert asyncio.run(kept()) == ["first", *map(str, range(len(later)))]

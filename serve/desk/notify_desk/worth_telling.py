@@ -9,10 +9,12 @@ from kilowait.cluster.standing import Active
 from kilowait.core.jobs import OVER, ArrayTask, Job
 from kilowait.history import notices
 from kilowait.history.job_arrays import array_rows
-from kilowait.history.job_filter import NAME, JobFilter
+from kilowait.history.job_filter import JobFilter
 from kilowait.history.queries import RawEvent, decoded
 from kilowait.history.store import Store
 from kilowait.live.notifying.messages import JobNotice, written
+
+from ..job_views import name_in
 
 Telling = JobPlaced | AttemptFinished | JobFailed | JobCancelled
 KINDS = {kind.__name__ for kind in Telling.__args__}
@@ -38,17 +40,7 @@ def rows_of(store: Store, events: Sequence[RawEvent], subscribers: Subscribers) 
 def _messages(store: Store, event: Telling, job: notices.Row) -> Iterator[JobNotice]:
     """What is said of an event: of the task of an array, that the array has begun, had a failure, or is over."""
     task = msgspec.json.decode(job["asked"], type=Job).array
-    name = msgspec.json.decode(job["labels"], type=dict[str, str]).get(NAME, "")
-    message = JobNotice(
-        event="start",
-        subject=event.job_id if task is None else task.array_id,
-        owner=job["owner"],
-        time_s=event.time_s,
-        name=name,
-        job_id=event.job_id,
-    )
-    if task is not None:
-        message = msgspec.structs.replace(message, array=task.array_id)
+    message = _about(job, task, "start", event.time_s)
     match event:
         case JobPlaced(attempt=1):
             yield msgspec.structs.replace(message, gpu_type=event.gpu_type, attempt=1)
@@ -64,6 +56,20 @@ def _messages(store: Store, event: Telling, job: notices.Row) -> Iterator[JobNot
                 yield from _array_over(store, message, task)
         case _:
             return
+
+
+def _about(job: notices.Row, task: ArrayTask | None, event: str, time_s: float) -> JobNotice:
+    """That something happened to a job, a row of `notices.jobs_told_of`; of a task the subject is its array."""
+    array_id = "" if task is None else task.array_id
+    return JobNotice(
+        event=event,
+        subject=array_id or job["job_id"],
+        owner=job["owner"],
+        time_s=time_s,
+        name=name_in(job["labels"]),
+        job_id=job["job_id"],
+        array=array_id,
+    )
 
 
 def _array_over(store: Store, message: JobNotice, task: ArrayTask) -> Iterator[JobNotice]:
@@ -82,16 +88,9 @@ def overruns(active: Sequence[Active], labels: Mapping[str, notices.Row], now_s:
         row = labels.get(one.job.job_id)
         if run_s <= most_s or row is None:
             continue
-        task = one.job.array
         messages.append(
-            JobNotice(
-                event="overrun",
-                subject=one.job.job_id if task is None else task.array_id,
-                owner=one.job.user or "",
-                time_s=now_s,
-                name=msgspec.json.decode(row["labels"], type=dict[str, str]).get(NAME, ""),
-                job_id=one.job.job_id,
-                array="" if task is None else task.array_id,
+            msgspec.structs.replace(
+                _about(row, one.job.array, "overrun", now_s),
                 gpu_type=one.gpu_type,
                 attempt=one.attempt,
                 predicted_s=predicted.runtime_s,
