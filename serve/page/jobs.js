@@ -64,21 +64,13 @@ document.getElementById("more").addEventListener("click", () => {
   show().catch((error) => put("note", error.message));
 });
 
-presses("jobs", {
-  cancel: async (id) => {
-    if (!confirm(`Cancel ${id}?`)) return;
-    await ask(`/v1/jobs/${encodeURIComponent(id)}/cancel`, {}).catch((error) => put("note", error.message));
-    await show().catch((error) => put("note", error.message));
-  },
-});
+/** Ask a person, then the service; where it refuses, its words stand until the next look. */
+async function cancel(question, path, body) {
+  if (confirm(question)) await ask(path, body).then(show).catch((error) => put("note", error.message));
+}
 
-presses("arrays", {
-  cancel: async (id) => {
-    if (!confirm(`Cancel what waits or runs of ${id}?`)) return;
-    await ask("/v1/jobs:cancel", { array: id }).catch((error) => put("note", error.message));
-    await show().catch((error) => put("note", error.message));
-  },
-});
+presses("jobs", { cancel: (id) => cancel(`Cancel ${id}?`, `/v1/jobs/${encodeURIComponent(id)}/cancel`, {}) });
+presses("arrays", { cancel: (id) => cancel(`Cancel what waits or runs of ${id}?`, "/v1/jobs:cancel", { array: id }) });
 
 async function show() {
   const [[found, more], some] = await Promise.all([jobs(), arrays()]);
