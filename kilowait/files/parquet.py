@@ -4,7 +4,7 @@ Every table goes through `write_table`, which writes to a temporary name and ren
 leaves half a file under the final name. Which columns a table has is in `kilowait.files.columns`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from kilowait.core.errors import InputError
 from kilowait.files.atomic import replacing
 from kilowait.files.columns import ADDED_COLUMNS
+from kilowait.files.rows import Row
 
 
 def table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
@@ -28,16 +29,31 @@ def write_table(data: pa.Table, path: Path | str) -> None:
         pq.write_table(data, partial, compression="zstd")
 
 
+def read_any_table(path: Path) -> pa.Table:
+    """Read Parquet of whatever columns; raises InputError for what is none."""
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: not a readable Parquet file: {error}") from error
+
+
+def text_rows(path: Path, data: pa.Table) -> Iterator[Row]:
+    """The rows of a table that was read from `path`, as text, numbered from 1; null is empty."""
+    line = 0
+    for batch in data.to_batches(max_chunksize=10_000):
+        for values in batch.to_pylist():
+            line += 1
+            text = {column: "" if value is None else str(value) for column, value in values.items()}
+            yield Row(path=path, line=line, values=text, unit="row")
+
+
 def read_table(path: Path | str, schema: pa.Schema) -> pa.Table:
     """Read Parquet that has at least this schema's columns; raises InputError naming what is missing.
 
     Columns that were added to a schema later are filled in for tables that are older than they.
     """
     path = Path(path)
-    try:
-        data = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: not a readable Parquet file: {error}") from error
+    data = read_any_table(path)
     missing = [name for name in schema.names if name not in data.column_names]
     for name in [name for name in missing if name in ADDED_COLUMNS]:
         data = data.append_column(name, pa.array([ADDED_COLUMNS[name]] * data.num_rows, pa.string()))

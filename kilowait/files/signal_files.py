@@ -115,21 +115,17 @@ def _rows(path: Path, zone: str | None) -> tuple[Iterator[Row], str]:
 def _parquet_rows(path: Path, zone: str | None) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: not a readable Parquet file: {error}") from error
+    from kilowait.files.parquet import read_any_table, text_rows
+
+    table = read_any_table(path)
     named = next((column for column in table.column_names if _plain(column) in ZONES), None)
     if zone is not None and named is not None:
         zones = sorted(str(one) for one in table[named].unique().to_pylist())
         if zone not in zones:
             raise InputError(f"{path}: no values for the zone {zone!r}; it has {', '.join(zones)}")
         table = table.filter(pc.equal(table[named].cast(pa.string()), zone))
-    for line, values in enumerate(table.to_pylist(), start=1):
-        texts = {key: "" if value is None else str(value) for key, value in values.items()}
-        yield Row(path=path, line=line, values=texts, unit="row")
+    yield from text_rows(path, table)
 
 
 def _json_rows(path: Path) -> tuple[Iterator[Row], str]:

@@ -19,7 +19,6 @@ DEFAULT_RISK = 0.5
 """The mean of the worse half."""
 
 _NORMAL = NormalDist()
-"""Standard deviations between the ends of an interval."""
 
 
 def value_cvar(

@@ -81,7 +81,7 @@ class _Past:
     def __init__(self, actual: Signal) -> None:
         self._actual = actual
         self._times_s = np.array((*actual.times_s, actual.ends_s))
-        self._sums = np.concatenate(([0.0], np.cumsum(np.array(actual.values) * np.diff(self._times_s))))
+        self._sums = np.array(actual.sums)
 
     def usual_day(self, now_s: float, from_s: float) -> list[float]:
         """The 24 hours from `from_s` on, each as on average in the last days, at most a week; none if none is over."""

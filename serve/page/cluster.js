@@ -1,6 +1,6 @@
 // The page of the cluster: one answer of /v1/overview, shown again every two seconds.
 import { powerDay } from "./power.js";
-import { ask, energy, facts, fill, had, live, many, off, part, put, span } from "./shared.js";
+import { ask, energy, facts, fill, had, jobPage, live, many, off, owner, part, put, span, times } from "./shared.js";
 import { timeline } from "./timeline.js";
 
 const MOST = 200, STEP = 50;
@@ -8,10 +8,8 @@ const first = matchMedia("(max-width: 40rem)").matches ? 5 : 10;
 const shown = { running: first, queue: first };
 
 function job(one) {
-  return one.visible ? { text: one.job_id, link: `/job?id=${encodeURIComponent(one.job_id)}`, small: one.name } : one.job_id;
+  return one.visible ? { text: one.job_id, link: jobPage(one.job_id), small: one.name } : one.job_id;
 }
-
-const owner = (one) => (one.mine ? `${one.owner} (you)` : (one.owner ?? "another"));
 
 function types(cluster) {
   fill("types", cluster.types.map((one) => {
@@ -54,7 +52,7 @@ function running(overview) {
 function progress(p) {
   if (p.steps) return { progress: p.steps.done / p.steps.total, text: `${Math.round((100 * p.steps.done) / p.steps.total)}% of steps` };
   const share = Math.round(p.share * 100);
-  return { progress: p.share, text: share > 100 ? `overrun, ${p.share.toLocaleString(undefined, { maximumFractionDigits: p.share < 10 ? 1 : 0, minimumFractionDigits: p.share < 10 ? 1 : 0 })}×` : `${share}%` };
+  return { progress: p.share, text: share > 100 ? `overrun, ${times(p.share)}` : `${share}%` };
 }
 
 function queue(overview) {
@@ -100,7 +98,7 @@ function accuracy(overview) {
     : "No job has finished today.");
   fill("accuracy", rows.map((one) => ({
     key: one.job_id,
-    cells: [{ text: one.job_id, link: `/job?id=${encodeURIComponent(one.job_id)}` }, one.gpu_type, span(one.predicted_s),
+    cells: [{ text: one.job_id, link: jobPage(one.job_id) }, one.gpu_type, span(one.predicted_s),
       had(span(one.measured_s.value), one.measured_s.provenance), off(one.predicted_s, one.measured_s.value)],
   })));
   document.getElementById("accuracy-details").hidden = rows.length === 0;
@@ -143,9 +141,8 @@ function nodes(cluster) {
 
 function users(overview) {
   fill("users", overview.users.map((one) => {
-    const name = one.mine ? `${one.owner} (you)` : one.owner;
     const used = one.energy_provenance.length ? had(energy(one.energy_kwh), one.energy_provenance.join(", ")) : "";
-    const cells = [{ text: name, link: `/jobs?owner=${encodeURIComponent(one.owner)}` }, `${one.gpus}`, `${one.running}`, `${one.waiting}`, `${one.ended}`, used];
+    const cells = [{ text: owner(one), link: `/jobs?owner=${encodeURIComponent(one.owner)}` }, `${one.gpus}`, `${one.running}`, `${one.waiting}`, `${one.ended}`, used];
     return { key: one.owner, cells };
   }));
 }

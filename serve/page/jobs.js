@@ -1,5 +1,5 @@
 // The page of jobs: the newest first, of any state, by state, name, label and owner; a job array is one row.
-import { ask, at, fill, had, live, off, presses, put, span } from "./shared.js";
+import { ask, at, fill, had, jobPage, live, off, presses, put, span } from "./shared.js";
 
 const PAGE = 50, AT_ONCE = 1000;
 const form = document.getElementById("search");
@@ -44,7 +44,7 @@ function row(job) {
   const took = last?.runtime_s;
   const predicted = last && job.by_type[last.gpu_type];
   const on = last ? `${last.gpus} × ${last.gpu_type}` : `${job.gpus}`;
-  const cells = [{ text: job.job_id, link: `/job?id=${encodeURIComponent(job.job_id)}` }, job.name || job.entrypoint,
+  const cells = [{ text: job.job_id, link: jobPage(job.job_id) }, job.name || job.entrypoint,
     job.reason ? { text: job.state, small: job.reason.slice(0, 60) } : job.state, job.owner, on, at(job.submitted_s),
     took ? had(span(took.value), took.provenance) : "",
     took && predicted && job.state === "finished" ? off(predicted.runtime_s, took.value) : "",
@@ -64,21 +64,13 @@ document.getElementById("more").addEventListener("click", () => {
   show().catch((error) => put("note", error.message));
 });
 
-presses("jobs", {
-  cancel: async (id) => {
-    if (!confirm(`Cancel ${id}?`)) return;
-    await ask(`/v1/jobs/${encodeURIComponent(id)}/cancel`, {}).catch((error) => put("note", error.message));
-    await show().catch((error) => put("note", error.message));
-  },
-});
+/** Ask a person, then the service; where it refuses, its words stand until the next look. */
+async function cancel(question, path, body) {
+  if (confirm(question)) await ask(path, body).then(show).catch((error) => put("note", error.message));
+}
 
-presses("arrays", {
-  cancel: async (id) => {
-    if (!confirm(`Cancel what waits or runs of ${id}?`)) return;
-    await ask("/v1/jobs:cancel", { array: id }).catch((error) => put("note", error.message));
-    await show().catch((error) => put("note", error.message));
-  },
-});
+presses("jobs", { cancel: (id) => cancel(`Cancel ${id}?`, `/v1/jobs/${encodeURIComponent(id)}/cancel`, {}) });
+presses("arrays", { cancel: (id) => cancel(`Cancel what waits or runs of ${id}?`, "/v1/jobs:cancel", { array: id }) });
 
 async function show() {
   const [[found, more], some] = await Promise.all([jobs(), arrays()]);

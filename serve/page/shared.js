@@ -1,4 +1,4 @@
-// What both pages share: the token, polling, and tables whose rows keep their identity (and the focus in them).
+// What the pages share: the token, polling, and tables whose rows keep their identity (and the focus in them).
 const KEY = "kilowait-token";
 
 /** A span of time as people say it. */
@@ -15,10 +15,19 @@ export function energy(kwh) {
   return `${Number(kwh.toPrecision(3))} kWh`;
 }
 
+/** A factor, small ones to a tenth. */
+export const times = (factor) => `${factor < 10 ? factor.toFixed(1) : Math.round(factor).toLocaleString()}×`;
+
+/** Where the page of a job is. */
+export const jobPage = (jobId) => `/job?id=${encodeURIComponent(jobId)}`;
+
+/** Whose something is, as far as the viewer may know. */
+export const owner = (one) => (one.mine ? `${one.owner} (you)` : (one.owner ?? "another"));
+
 /** By which factor a prediction was off, and to which side: it says as much of one too short as of one too long. */
 export function off(predicted, took) {
   const factor = Math.max(predicted / took, took / predicted);
-  const text = `${factor < 10 ? factor.toFixed(1) : Math.round(factor).toLocaleString()}×`;
+  const text = times(factor);
   return text === "1.0×" ? text : { text, small: predicted > took ? "too long" : "too short" };
 }
 

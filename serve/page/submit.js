@@ -1,5 +1,5 @@
 // The page to submit from: what a job would get on each type, and the same job submitted.
-import { ask, energy, fill, live, make, put, span } from "./shared.js";
+import { ask, energy, fill, jobPage, live, make, put, span } from "./shared.js";
 
 const form = document.getElementById("job");
 const types = document.getElementById("types");
@@ -55,7 +55,7 @@ async function submit(body) {
   const answer = await ask("/v1/jobs", body, { "Idempotency-Key": key });
   const note = document.getElementById("note");
   const link = make("a", answer.job_id);
-  link.href = `/job?id=${encodeURIComponent(answer.job_id)}`;
+  link.href = jobPage(answer.job_id);
   note.replaceChildren("Submitted: ", link, ...answer.warnings.map((text) => make("p", text)));
 }
 

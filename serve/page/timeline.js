@@ -1,5 +1,5 @@
 // The timeline: the service draws it, this makes it something to point at, to go through by keys and to read.
-import { ask, at, energy, fill, had, make, many, put, room, span } from "./shared.js";
+import { ask, at, energy, fill, had, jobPage, make, many, owner, put, room, span } from "./shared.js";
 
 const PERIOD_MS = 10000;
 const frame = document.getElementById("timeline");
@@ -55,7 +55,6 @@ function draw() {
 
 const bars = (within = frame) => [...within.querySelectorAll("[data-bar]")];
 const called = (bar) => (bar.name ? `${bar.job_id} (${bar.name})` : bar.job_id);
-const owner = (bar) => (bar.mine ? `${bar.owner} (you)` : (bar.owner ?? "another"));
 const state = (bar) => ({ running: "runs", planned: "planned" })[bar.kind] ?? bar.kind;
 const nodes = (bar) => [...new Set(bar.rows.map((row) => shown.rows[row].name))].join(", ");
 
@@ -77,13 +76,12 @@ function point(number) {
   said.replaceChildren(words(bar));
   if (bar.visible) {
     const link = make("a", "Open the job");
-    link.href = page(bar);
+    link.href = jobPage(bar.job_id);
     said.append(" ", link);
   }
   bars().forEach((element, n) => element.classList.toggle("pointed", n === number));
 }
 
-const page = (bar) => `/job?id=${encodeURIComponent(bar.job_id)}`;
 const numberOf = (event) => event.target.closest?.("[data-bar]")?.dataset.bar;
 
 function onBar(kind, act) {
@@ -101,11 +99,11 @@ onBar("focusin", (number) => {
 });
 onBar("click", (number, event) => {
   const bar = shown.bars[number];
-  if (bar.visible && event.pointerType === "mouse") location.href = page(bar);
+  if (bar.visible && event.pointerType === "mouse") location.href = jobPage(bar.job_id);
 });
 onBar("keydown", (number, event) => {
   const bar = shown.bars[number];
-  if (event.key === "Enter" && bar.visible) location.href = page(bar);
+  if (event.key === "Enter" && bar.visible) location.href = jobPage(bar.job_id);
   const next = { Home: 0, End: shown.bars.length - 1 }[event.key] ?? neighbour(number, event.key);
   if (next === undefined) return;
   event.preventDefault();
@@ -127,7 +125,7 @@ function neighbour(number, key) {
 
 function table() {
   fill("timeline-table", shown.bars.map((bar) => {
-    const job = bar.visible ? { text: called(bar), link: page(bar) } : bar.job_id;
+    const job = bar.visible ? { text: called(bar), link: jobPage(bar.job_id) } : bar.job_id;
     const used = bar.energy_kwh ? had(energy(bar.energy_kwh.value), bar.energy_kwh.provenance) : "";
     const now = bar.held ? { text: state(bar), small: "held" } : state(bar);
     const cells = [job, owner(bar), now, { text: `${bar.gpus} × ${bar.gpu_type}`, small: nodes(bar) },

@@ -89,7 +89,7 @@ class Signal(Struct, frozen=True, kw_only=True, dict=True):
         )
 
     @cached_property
-    def _sums(self) -> tuple[float, ...]:
+    def sums(self) -> tuple[float, ...]:
         """Values times seconds from the beginning to each time, and to the end."""
         lengths_s = [late - early for early, late in pairwise((*self.times_s, self.ends_s))]
         return (0.0, *accumulate(value * s for value, s in zip(self.values, lengths_s, strict=True)))
@@ -102,13 +102,13 @@ class Signal(Struct, frozen=True, kw_only=True, dict=True):
             raise self._unknown(time_s)
         before = self._within(self.ends_s - self.period_s)
         turns = (time_s - self.ends_s) // self.period_s
-        return self._sums[-1] + turns * (self._sums[-1] - before) + self._within(self._folded(time_s)) - before
+        return self.sums[-1] + turns * (self.sums[-1] - before) + self._within(self._folded(time_s)) - before
 
     def _within(self, time_s: float) -> float:
         if time_s < self.begins_s:
             raise self._unknown(time_s)
         step = min(bisect_right(self.times_s, time_s), len(self.values)) - 1
-        return self._sums[step] + self.values[step] * (time_s - self.times_s[step])
+        return self.sums[step] + self.values[step] * (time_s - self.times_s[step])
 
     def _folded(self, time_s: float) -> float:
         """The time in its last period that stands for one after its end."""

@@ -18,10 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from kilowait.core.errors import InputError
+from kilowait.files.parquet import read_any_table, text_rows
 from kilowait.files.rows import Row, needs, read_csv
 from kilowait.lab.backtest.traces.trace import Aside, Reason, TraceJob, TraceReading, aside, unusable
 
@@ -51,18 +49,9 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    """Rows of a Parquet file as text, numbered from 1; null is empty."""
-    try:
-        data = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: not a readable Parquet file: {error}") from error
+    data = read_any_table(path)
     _check_header(path, data.column_names)
-    line = 0
-    for batch in data.to_batches(max_chunksize=10_000):
-        for values in batch.to_pylist():
-            line += 1
-            text = {column: "" if value is None else str(value) for column, value in values.items()}
-            yield Row(path=path, line=line, values=text, unit="row")
+    yield from text_rows(path, data)
 
 
 def _job(row: Row) -> TraceJob | Aside:
