@@ -312,6 +312,9 @@ for _ in range(640 // torch.cuda.device_count()):
     [
         "if torch.cuda.device_count() < 2:\n    sys.exit()",
         "assert torch.cuda.device_count() > 1, 'two GPUs are needed'",
+        "torch.ones(2, device='cuda') + 1\nimport os\n"
+        "if int(os.environ.get('WORLD_SIZE', 1)) < 2:\n"
+        "    raise ValueError('Using fsdp only works in distributed training.')",
         "if not torch.accelerator.device_count() >= 2:\n    print('too few')\n    sys.exit(1)",
     ],
 )

@@ -26,8 +26,8 @@ from kilowait.predict.dryrun.pretend.copies import pretend_copies
 from kilowait.predict.dryrun.pretend.graphs import pretend_graphs
 from kilowait.predict.dryrun.pretend.lbfgs import pretend_lbfgs
 from kilowait.predict.dryrun.pretend.orders import pretend_orders
-from kilowait.predict.dryrun.pretend.packed_sequences import pretend_packing
 from kilowait.predict.dryrun.pretend.own_host import pretend_own_host
+from kilowait.predict.dryrun.pretend.packed_sequences import pretend_packing
 from kilowait.predict.dryrun.pretend.terminal import pretend_terminal
 from kilowait.predict.dryrun.pretend.used_parameters import count_parameters
 from kilowait.predict.dryrun.recorder import Recorder

@@ -38,4 +38,4 @@ def _is_own(name: Any) -> bool:
     if not isinstance(name, str):
         return False
     own = socket.gethostname()
-    return name == "localhost" or bool(name) and name.partition(".")[0] == own.partition(".")[0]
+    return name == "localhost" or (bool(name) and name.partition(".")[0] == own.partition(".")[0])
