@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from kilowait.predict.dryrun.child.device_fallbacks import pretend_device_answers
 from kilowait.predict.dryrun.child.older_torch import keep_devices_closed, let_parameters_change_device
@@ -41,6 +41,7 @@ def pretend_gpu() -> None:
 def let_modules_move() -> None:
     """Make Module.to work under the fake mode, which cannot swap tensors; needed on either target."""
     torch.utils.swap_tensors = _swap
+    FakeTensor.data = property(_DATA.__get__, _set_data)  # type: ignore[assignment]
     let_parameters_change_device()
 
 
@@ -71,8 +72,16 @@ def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False, **_: Any
     return _real_to(self, _indexed("cuda" if device is None else device), non_blocking=non_blocking)
 
 
+_DATA: Any = torch.Tensor.data
+
+
+def _set_data(tensor: Tensor, data: Tensor) -> None:
+    """`tensor.data = data`: the tensor is then where the data is."""
+    _DATA.__set__(tensor, data)
+    if hasattr(data, "fake_device"):
+        tensor.fake_device = data.fake_device  # type: ignore[attr-defined]
+
+
 def _swap(first: Tensor, second: Tensor) -> None:
     """What Module.to wants of two fake tensors: the first goes where the second is."""
-    first.data = second.data
-    if hasattr(second, "fake_device"):
-        first.fake_device = second.fake_device  # type: ignore[attr-defined]
+    _set_data(first, second.data)
