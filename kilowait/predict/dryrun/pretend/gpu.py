@@ -19,6 +19,7 @@ from kilowait.predict.dryrun.child.device_fallbacks import pretend_device_answer
 from kilowait.predict.dryrun.child.older_torch import keep_devices_closed, let_parameters_change_device
 from kilowait.predict.dryrun.pretend.accelerator import pretend_accelerator
 from kilowait.predict.dryrun.pretend.cuda import pretend_cuda
+from kilowait.predict.dryrun.pretend.sparse import is_sparse, moved
 
 CUDA, META = 1, 14
 """Places of device types in c10's registry of guards (c10/core/DeviceType.h)."""
@@ -65,11 +66,12 @@ def _indexed(device: Any) -> Any:
 def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if "device" in kwargs:
         kwargs["device"] = _indexed(kwargs["device"])
-    return _real_to(self, *[_indexed(arg) for arg in args[:1]], *args[1:], **kwargs)
+    args = (*map(_indexed, args[:1]), *args[1:])
+    return moved(self, *args, **kwargs) if is_sparse(self) else _real_to(self, *args, **kwargs)
 
 
 def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False, **_: Any) -> Tensor:
-    return _real_to(self, _indexed("cuda" if device is None else device), non_blocking=non_blocking)
+    return _to(self, "cuda" if device is None else device, non_blocking=non_blocking)
 
 
 _DATA: Any = torch.Tensor.data

@@ -28,6 +28,7 @@ from kilowait.predict.dryrun.pretend.lbfgs import pretend_lbfgs
 from kilowait.predict.dryrun.pretend.orders import pretend_orders
 from kilowait.predict.dryrun.pretend.own_host import pretend_own_host
 from kilowait.predict.dryrun.pretend.packed_sequences import pretend_packing
+from kilowait.predict.dryrun.pretend.sparse import pretend_sparse
 from kilowait.predict.dryrun.pretend.terminal import pretend_terminal
 from kilowait.predict.dryrun.pretend.used_parameters import count_parameters
 from kilowait.predict.dryrun.recorder import Recorder
@@ -46,6 +47,7 @@ def pretend_libraries(recorder: Recorder) -> None:
     pretend_orders()
     pretend_terminal()
     pretend_own_host()
+    pretend_sparse(recorder.assume)
     _values(recorder)
     _nothing_to_do()
     _tensors_of_unknown()
