@@ -88,16 +88,22 @@ for i in range({STEPS}):
     assert _exchanged(run) == {"all_reduce": STEPS / 4 * WEIGHTS_BYTES}
 
 
-@pytest.mark.parametrize("name", ["FullyShardedDataParallel", "fully_shard"])
-def test_sharded_weights_are_gathered_and_their_gradients_scattered(runner: DryRunner, name: str) -> None:
-    wrap = {
-        "FullyShardedDataParallel": "net = FullyShardedDataParallel(linear(), use_orig_params=True)",
-        "fully_shard": "net = linear(); fully_shard(net)",
-    }[name]
+@pytest.mark.parametrize(
+    ("name", "wrap"),
+    [
+        ("FullyShardedDataParallel", "net = FullyShardedDataParallel(linear(), use_orig_params=True)"),
+        ("FullyShardedDataParallel", "net = FullyShardedDataParallel(linear().cpu(), device_id=0, use_orig_params=True,"
+                                     " sync_module_states=True)"),
+        ("fully_shard", "net = linear(); fully_shard(net)"),
+    ],
+)  # fmt: skip
+def test_sharded_weights_are_gathered_and_their_gradients_scattered(runner: DryRunner, name: str, wrap: str) -> None:
     run = _run(runner, HEAD + f"from torch.distributed.fsdp import {name}\n{wrap}\nloop(net)")
     assert run.steps == STEPS
     assert _flops(run) == STEPS * STEP_FLOPS
-    assert _exchanged(run) == {"all_gather": STEPS * WEIGHTS_BYTES, "reduce_scatter": STEPS * WEIGHTS_BYTES}
+    once = {"broadcast": WEIGHTS_BYTES} if "sync_module_states" in wrap else {}
+    every = {"all_gather": STEPS * WEIGHTS_BYTES, "reduce_scatter": STEPS * WEIGHTS_BYTES}
+    assert _exchanged(run) == {**once, **every}
     # a quarter of the weights and of their gradients stays here, the rest comes and goes
     updates = [op for op in run.operations if "add" in op.op and op.flops == (WIDTH * WIDTH + WIDTH) / 4]
     assert name == "fully_shard" or updates
@@ -312,6 +318,9 @@ for _ in range(640 // torch.cuda.device_count()):
     [
         "if torch.cuda.device_count() < 2:\n    sys.exit()",
         "assert torch.cuda.device_count() > 1, 'two GPUs are needed'",
+        "torch.ones(2, device='cuda') + 1\nimport os\n"
+        "if int(os.environ.get('WORLD_SIZE', 1)) < 2:\n"
+        "    raise ValueError('Using fsdp only works in distributed training.')",
         "if not torch.accelerator.device_count() >= 2:\n    print('too few')\n    sys.exit(1)",
     ],
 )

@@ -61,6 +61,16 @@ def test_folders_are_its_own_and_writable(runner: DryRunner) -> None:
     assert (found.completeness, found.reason) == (Completeness.WHOLE, "")
 
 
+def test_its_own_host_has_an_address_though_there_is_no_network(runner: DryRunner) -> None:
+    text = (
+        "import socket\n"
+        "for name in (socket.gethostname(), socket.getfqdn(), 'localhost'):\n"
+        "    assert socket.gethostbyname(name) == '127.0.0.1'\n"
+        "    assert socket.getaddrinfo(name, 80)[0][4][0] == '127.0.0.1'\n"
+    )
+    assert run(runner, text).completeness == Completeness.WHOLE
+
+
 def test_the_root_and_the_folder_of_the_entrypoint_are_importable(runner: DryRunner) -> None:
     files = {"package/__init__.py": "", "package/part.py": "N = 2", "src/beside.py": "N = 3"}
     found = run(runner, "import beside, package.part\nassert (beside.N, package.part.N) == (3, 2)", files)

@@ -17,7 +17,15 @@ from types import FrameType
 
 import torch
 
-from kilowait.predict.dryrun.child.ending import BUDGET, place_of, progress, reason_of, remedy_for, unbounded_by
+from kilowait.predict.dryrun.child.ending import (
+    BUDGET,
+    place_of,
+    progress,
+    ranks_wanted,
+    reason_of,
+    remedy_for,
+    unbounded_by,
+)
 from kilowait.predict.dryrun.child.import_time import ImportTime
 from kilowait.predict.dryrun.child.variables import give_variables, watch_variables
 from kilowait.predict.dryrun.child.worker_messages import DryRunRequest
@@ -74,6 +82,7 @@ def execute(request: DryRunRequest, folder: Path, hand_in: Callable[[DryRun], No
         place = place_of(error.__traceback__)
         reason = budget_spent + (f" ({place})" if place else "") if spent else reason_of(error)
         remedy = BUDGET if spent else remedy_for(error)
+        recorder.ends.ranks_needed = 0 if spent or recorder.steps else ranks_wanted(error)
     _disarm()
     hand_in(result(reason, remedy))
 
@@ -159,7 +168,7 @@ def _result(program: DryProgram, recorder: Recorder, reason: str, remedy: str, s
         unbounded=unbounded,
         remedy=remedy,
         interpreter=f"Python {platform.python_version()}, torch {torch.__version__}",
-        gpus_needed=0 if operations else recorder.ends.gpus_needed,
+        gpus_needed=max(recorder.ends.ranks_needed, 0 if operations else recorder.ends.gpus_needed),
         world=max(1, recorder.world),
         exchanges=tuple(
             Exchange(op=op, dtype=dtype, bytes=size, count=count, ranks=ranks)

@@ -147,7 +147,7 @@ class DryRun:
     program ends by itself (0: it does not). `unbounded` says why the operations are no measure of the job: nothing
     tells how often a loop runs, or it was ended outside any loop. `remedy` is what the user can do about the reason.
 
-    `gpus_needed` are GPUs that a program asked for which then did nothing, as it has fewer (0: none).
+    `gpus_needed` are GPUs that a program asked for which then did or learnt nothing, as it has fewer (0: none).
 
     A distributed program is run as one rank of `world`: the work is that rank's, `exchanges` what it exchanges with the
     others.

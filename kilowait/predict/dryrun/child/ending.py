@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from types import TracebackType
 
 from kilowait.predict.dryrun.recorder import Recorder
@@ -13,6 +14,10 @@ _VARIABLE = "--env NAME=VALUE sets a variable of the job"
 _NETWORK = "a dry run has no network: --data DIR shows it what is on this machine"
 BUDGET = "--dry-run-budget-s gives it more"
 _NETWORK_ERRORS = ("URLError", "HTTPError", "ConnectionError", "gaierror", "LocalEntryNotFoundError", "MaxRetryError")
+_WANTS_RANKS = re.compile(
+    r"\b(only|requires?|needs?|must|expects?|launch(ed)?|started?|run)\b.*\b(distributed|torchrun|multi-?gpu)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def reason_of(error: BaseException) -> str:
@@ -42,6 +47,12 @@ def remedy_for(error: BaseException) -> str:
     if isinstance(error, KeyError) and _from_environment(error.__traceback__):
         return _VARIABLE
     return _FILE if isinstance(error, OSError) else ""
+
+
+def ranks_wanted(error: BaseException) -> int:
+    """How many processes a program asks for that ended because it is alone: two where its error says so, else 0."""
+    refuses = isinstance(error, (ValueError, RuntimeError, AssertionError, SystemExit))
+    return 2 if refuses and _WANTS_RANKS.search(str(error)[:400]) else 0
 
 
 def _from_environment(trace: TracebackType | None) -> bool:

@@ -13,8 +13,9 @@ class LoopEnds:
 
     `clocks` are seconds that the program compared the time with, and `limit_s` those after which it ends by itself (0:
     it does not). `unbounded` says of which loops nothing tells how often they run, and `interrupted` in which items the
-    program was when it was ended. `gpus_needed` are GPUs that it asked for beyond those there are (0: it did not).
-    While it is `exiting` it ends as it wishes; `closers` settle what is open at the end.
+    program was when it was ended. `gpus_needed` are GPUs that it asked for beyond those there are (0: it did not), and
+    `ranks_needed` the processes that its error asks for, alone as it is. While it is `exiting` it ends as it wishes;
+    `closers` settle what is open at the end.
     """
 
     clocks: list[float] = field(default_factory=list)
@@ -22,6 +23,7 @@ class LoopEnds:
     unbounded: dict[str, None] = field(default_factory=dict)
     interrupted: list[str] = field(default_factory=list)
     gpus_needed: int = 0
+    ranks_needed: int = 0
     exiting: bool = False
     closers: list[Callable[[], None]] = field(default_factory=list)
 

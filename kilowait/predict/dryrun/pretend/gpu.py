@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from kilowait.predict.dryrun.child.device_fallbacks import pretend_device_answers
 from kilowait.predict.dryrun.child.older_torch import keep_devices_closed, let_parameters_change_device
 from kilowait.predict.dryrun.pretend.accelerator import pretend_accelerator
 from kilowait.predict.dryrun.pretend.cuda import pretend_cuda
+from kilowait.predict.dryrun.pretend.sparse import is_sparse, moved
 
 CUDA, META = 1, 14
 """Places of device types in c10's registry of guards (c10/core/DeviceType.h)."""
@@ -41,6 +42,7 @@ def pretend_gpu() -> None:
 def let_modules_move() -> None:
     """Make Module.to work under the fake mode, which cannot swap tensors; needed on either target."""
     torch.utils.swap_tensors = _swap
+    FakeTensor.data = property(_DATA.__get__, _set_data)  # type: ignore[assignment]
     let_parameters_change_device()
 
 
@@ -64,15 +66,24 @@ def _indexed(device: Any) -> Any:
 def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if "device" in kwargs:
         kwargs["device"] = _indexed(kwargs["device"])
-    return _real_to(self, *[_indexed(arg) for arg in args[:1]], *args[1:], **kwargs)
+    args = (*map(_indexed, args[:1]), *args[1:])
+    return moved(self, *args, **kwargs) if is_sparse(self) else _real_to(self, *args, **kwargs)
 
 
 def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False, **_: Any) -> Tensor:
-    return _real_to(self, _indexed("cuda" if device is None else device), non_blocking=non_blocking)
+    return _to(self, "cuda" if device is None else device, non_blocking=non_blocking)
+
+
+_DATA: Any = torch.Tensor.data
+
+
+def _set_data(tensor: Tensor, data: Tensor) -> None:
+    """`tensor.data = data`: the tensor is then where the data is."""
+    _DATA.__set__(tensor, data)
+    if hasattr(data, "fake_device"):
+        tensor.fake_device = data.fake_device  # type: ignore[attr-defined]
 
 
 def _swap(first: Tensor, second: Tensor) -> None:
     """What Module.to wants of two fake tensors: the first goes where the second is."""
-    first.data = second.data
-    if hasattr(second, "fake_device"):
-        first.fake_device = second.fake_device  # type: ignore[attr-defined]
+    _set_data(first, second.data)

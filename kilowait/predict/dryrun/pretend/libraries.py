@@ -26,7 +26,9 @@ from kilowait.predict.dryrun.pretend.copies import pretend_copies
 from kilowait.predict.dryrun.pretend.graphs import pretend_graphs
 from kilowait.predict.dryrun.pretend.lbfgs import pretend_lbfgs
 from kilowait.predict.dryrun.pretend.orders import pretend_orders
+from kilowait.predict.dryrun.pretend.own_host import pretend_own_host
 from kilowait.predict.dryrun.pretend.packed_sequences import pretend_packing
+from kilowait.predict.dryrun.pretend.sparse import pretend_sparse
 from kilowait.predict.dryrun.pretend.terminal import pretend_terminal
 from kilowait.predict.dryrun.pretend.used_parameters import count_parameters
 from kilowait.predict.dryrun.recorder import Recorder
@@ -44,6 +46,8 @@ def pretend_libraries(recorder: Recorder) -> None:
     _loaders()
     pretend_orders()
     pretend_terminal()
+    pretend_own_host()
+    pretend_sparse(recorder.assume)
     _values(recorder)
     _nothing_to_do()
     _tensors_of_unknown()

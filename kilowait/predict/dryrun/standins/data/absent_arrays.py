@@ -138,6 +138,16 @@ def _table(absent: Absent, real: Any) -> Any:
     def table(file: Any, *args: Any, **kwargs: Any) -> Any:
         if not absent.stands_in(file):
             return real(file, *args, **kwargs)
-        return zeros(table_size(absent, absent.size_of(file)), kwargs.get("dtype", np.float64))
+        size, dtype = absent.size_of(file), np.dtype(kwargs.get("dtype", np.float64))
+        shape = table_size(absent, size)
+        return _words(*shape, (size.facts or {}).get("classes", 1)) if dtype.kind in "SU" else zeros(shape, dtype)
 
+    return table
+
+
+def _words(rows: int, columns: int, classes: int) -> Any:
+    """A table read as text: the number of the row, zeros, and the class in the last column."""
+    table = np.full((rows, columns), "0", dtype=f"U{max(8, len(str(rows)))}")
+    table[:, 0] = np.arange(rows).astype(str)
+    table[:, -1] = np.char.add("class", (np.arange(rows) % classes).astype(str))
     return table

@@ -170,7 +170,9 @@ def _table(absent: Absent, size: AbsentSize, separator: str) -> str:
 def table_size(absent: Absent, size: AbsentSize) -> tuple[int, int]:
     """Rows and columns of a table; says what was assumed."""
     shape = size.given.shape if size.given is not None else None
-    rows, columns = (shape or (DEFAULT_ROWS,))[0], shape[1] if shape is not None and len(shape) > 1 else 10
+    facts = size.facts or {}
+    rows = shape[0] if shape else facts.get("rows", DEFAULT_ROWS)
+    columns = shape[1] if shape is not None and len(shape) > 1 else facts.get("width", 10)
     absent.said(size, f"{rows:,} rows, {columns} columns")
     return rows, columns
 
