@@ -8,7 +8,7 @@ with the works of the training programs; the weights (V, D) are all that is kept
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -82,6 +82,47 @@ class _Space:
 
 
 @dataclass(frozen=True, slots=True)
+class _Rows:
+    """The N measured rows as programs of their own: few of all programs on all devices were measured.
+
+    `load` has an entry for each of the row's program; `work` and `device` say of what, and its times on `baseline` (E,)
+    before anything is learned.
+    """
+
+    load: Workload
+    work: IntArray
+    mark: IntArray
+    device: IntArray
+    baseline: Baseline
+
+    @classmethod
+    def of(cls, load: Workload, devices: Sequence[Specification], measured: MeasuredTimes, tf32: bool) -> "_Rows":
+        order = np.argsort(load.program, kind="stable")
+        sizes = np.bincount(load.program, minlength=load.programs)
+        first, length = (np.cumsum(sizes) - sizes)[measured.program], sizes[measured.program]
+        row = np.repeat(np.arange(len(length)), length)
+        entry = order[first[row] + np.arange(len(row)) - (np.cumsum(length) - length)[row]]
+        work, device = load.work[entry], measured.device[row]
+        sheets = Baseline.of(load.columns, devices, tf32=tf32)
+        baseline = Baseline(
+            device=sheets.device[work, device], host=sheets.host[work, device], corner=sheets.corner[measured.device]
+        )
+        rows = replace(load, program=row, work=np.arange(len(row)), count=load.count[entry], programs=len(length))
+        return cls(rows, work, load.mark[work], device, baseline)
+
+    def totals(self, device: FloatArray, host: FloatArray) -> WorkloadTotals:
+        """Run times of the rows (N, 1), efficiencies of marks (V, D) given."""
+        on_device = self.baseline.device + device[self.mark, self.device]
+        on_host = self.baseline.host + host[self.mark, self.device]
+        return totals(self.load, on_device[:, None], on_host[:, None], self.baseline.corner[:, None])
+
+    def by_mark(self, values: FloatArray, marks: int) -> sparse.csr_matrix:
+        """Values of entries (E, 1) as a matrix (N, V), those of works with the same mark added up."""
+        shape = (self.load.programs, marks)
+        return sparse.csr_matrix((values[:, 0], (self.load.program, self.mark)), shape=shape)
+
+
+@dataclass(frozen=True, slots=True)
 class _State:
     """Functions at some weights, the totals they give, and the objective (smaller is more probable)."""
 
@@ -108,17 +149,17 @@ class FitProblem:
         """The most probable weights; raises InputError for run times that are none."""
         if not len(self.measured.log_s) or not np.isfinite(self.measured.log_s).all():
             raise InputError("the device model needs run times > 0 of at least one program, all finite")
-        baseline, space = Baseline.of(self.load.columns, self.devices, tf32=self.tf32), self._space()
+        rows, space = _Rows.of(self.load, self.devices, self.measured, self.tf32), self._space()
         u, d = len(self.load.marks), len(self.devices)
         zero_weights = EfficiencyWeights(np.zeros((u, d)), np.zeros((u, d)), np.zeros((self.load.programs, d)))
         noise = self.terms.noise**2 + self._spread**2
-        state = self._state(baseline, space, zero_weights, noise)
+        state = self._state(rows, space, zero_weights, noise)
         for step in range(STEPS):
-            noise = self._noise(state.totals)
+            noise = self._noise(rows, state.totals)
             if self.robust and step > 1:  # before, all of them are far off
                 noise += self._doubted(state.totals, noise)
-            previous = self._state(baseline, space, state.weights, noise)
-            state = self._step(baseline, space, previous, noise)
+            previous = self._state(rows, space, state.weights, noise)
+            state = self._step(rows, space, previous, noise)
             if previous.objective - state.objective < SETTLED * len(noise) and not (self.robust and step < 3):
                 break
         return state.weights
@@ -133,16 +174,15 @@ class FitProblem:
             program=program_terms(self.terms, over),
         )
 
-    def _noise(self, workload_totals: WorkloadTotals) -> FloatArray:
+    def _noise(self, rows: _Rows, workload_totals: WorkloadTotals) -> FloatArray:
         """Variance of each row: where the host limits, run times vary more."""
-        share = self.load.added(workload_totals.host_share)
-        rows = share[self.measured.program, self.measured.device]
-        return np.asarray(self.terms.noise**2 + self._spread**2 + (self.terms.host_noise * rows) ** 2)
+        share = rows.load.added(workload_totals.host_share)[:, 0]
+        return np.asarray(self.terms.noise**2 + self._spread**2 + (self.terms.host_noise * share) ** 2)
 
     def _doubted(self, workload_totals: WorkloadTotals, noise: FloatArray) -> FloatArray:
         """What Student's t adds to the variance of a row that is far from its operations' sum (Lange et al. 1989)."""
         scale = noise + self.terms.program**2 + self.terms.program_alike**2
-        residual = self.measured.log_s - self._rows(workload_totals.log_s)
+        residual = self.measured.log_s - workload_totals.log_s[:, 0]
         return np.asarray(np.maximum(0.0, scale * ((TAILS + residual**2 / scale) / (TAILS + 1) - 1)))
 
     @property
@@ -150,13 +190,12 @@ class FitProblem:
         spread = self.measured.spread
         return np.zeros(len(self.measured.log_s)) if spread is None else spread
 
-    def _state(self, baseline: Baseline, space: _Space, weights: EfficiencyWeights, noise: FloatArray) -> _State:
+    def _state(self, rows: _Rows, space: _Space, weights: EfficiencyWeights, noise: FloatArray) -> _State:
         device = _learned(space.device, weights.device, space.over)
         host = _learned(space.host, weights.host, space.over)
         program = weights.program @ space.program
-        mark = self.load.mark
-        workload_totals = totals(self.load, baseline.device + device[mark], baseline.host + host[mark], baseline.corner)
-        residual = self.measured.log_s - self._rows(workload_totals.log_s + program)
+        workload_totals = rows.totals(device, host)
+        residual = self.measured.log_s - workload_totals.log_s[:, 0] - self._rows(program)
         prior = (weights.device * device).sum() + (weights.host * host).sum() + (weights.program * program).sum()
         return _State(
             weights, device, host, program, workload_totals, float(0.5 * (prior + (residual**2 / noise).sum()))
@@ -165,23 +204,23 @@ class FitProblem:
     def _rows(self, values: FloatArray) -> FloatArray:
         return np.asarray(values[self.measured.program, self.measured.device])
 
-    def _step(self, baseline: Baseline, space: _Space, state: _State, noise: FloatArray) -> _State:
+    def _step(self, rows: _Rows, space: _Space, state: _State, noise: FloatArray) -> _State:
         """One Gauss-Newton step, shortened until it improves; the same state when none does."""
-        target = self._regression(space, state, noise)
+        target = self._regression(rows, space, state, noise)
         for share in DAMPING:
-            candidate = self._state(baseline, space, state.weights.towards(target, share), noise)
+            candidate = self._state(rows, space, state.weights.towards(target, share), noise)
             if candidate.objective < state.objective:
                 return candidate
         return state
 
-    def _regression(self, space: _Space, state: _State, noise: FloatArray) -> EfficiencyWeights:
+    def _regression(self, rows: _Rows, space: _Space, state: _State, noise: FloatArray) -> EfficiencyWeights:
         """Gaussian process regression on the totals linearised at `state`."""
-        rows_device = self._shares(state.totals.device_share)
-        rows_host = self._shares(state.totals.host_share)
+        rows_device = rows.by_mark(state.totals.device_share, len(self.load.marks))
+        rows_host = rows.by_mark(state.totals.host_share, len(self.load.marks))
         gram = self._gram(space, rows_device, rows_host)
         gram[np.diag_indices_from(gram)] += noise
         linear = self._rows_of(rows_device, state.device) + self._rows_of(rows_host, state.host)
-        target = self.measured.log_s - self._rows(state.totals.log_s) + linear
+        target = self.measured.log_s - state.totals.log_s[:, 0] + linear
         factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
         alpha = cho_solve(factor, target, check_finite=False)
         evidence = -0.5 * target @ alpha - np.log(np.diag(factor[0])).sum() - 0.5 * len(alpha) * math.log(2 * math.pi)
@@ -196,12 +235,6 @@ class FitProblem:
         entries = rows.tocoo()
         terms = entries.data * values[entries.col, self.measured.device[entries.row]]
         return np.asarray(np.bincount(entries.row, weights=terms, minlength=rows.shape[0]), dtype=np.float64)
-
-    def _shares(self, shares: FloatArray) -> sparse.csr_matrix:
-        """d log T / d log t of every row by every mark (N, V)."""
-        by_device = [_by_mark(self.load, shares[:, j]) for j in range(len(self.devices))]
-        stacked = sparse.vstack(by_device, format="csr")
-        return sparse.csr_matrix(stacked[self.measured.device * self.load.programs + self.measured.program])
 
     def _gram(self, space: _Space, device: sparse.csr_matrix, host: sparse.csr_matrix) -> FloatArray:
         """Covariance of all rows (N, N)."""
@@ -219,12 +252,6 @@ class FitProblem:
         """The weights of marks (V, D) from those of rows (N,)."""
         picks = [rows[self.measured.device == j].T @ alpha[self.measured.device == j] for j in range(len(self.devices))]
         return np.stack(picks, axis=1)
-
-
-def _by_mark(load: Workload, values: FloatArray) -> sparse.csr_matrix:
-    """values (E,) as a matrix (P, V), those of works with the same mark added up."""
-    shape = (load.programs, len(load.marks))
-    return sparse.csr_matrix((values, (load.program, load.mark[load.work])), shape=shape)
 
 
 def _learned(terms: dict[Across, _Covariance], weights: FloatArray, over: dict[Across, FloatArray]) -> FloatArray:
