@@ -25,6 +25,7 @@ from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.jobs import Job
 from kilowait.core.units import DAY_S, HOUR_S
+from kilowait.live.holds import Holds
 from kilowait.live.rating import ahead_of, criterion
 from kilowait.predict.standin import is_unread
 
@@ -59,7 +60,10 @@ class TypeOption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementChoice:
-    """The choice that there was when an attempt was placed."""
+    """The choice that there was when an attempt was placed.
+
+    `held_s` is since when the job had waited though a type that it may use had room for it, None where it had not.
+    """
 
     job_id: str
     attempt: int
@@ -69,6 +73,7 @@ class PlacementChoice:
     criterion: str | None
     larger_first: bool
     options: tuple[TypeOption, ...]
+    held_s: float | None = None
 
 
 class Mirror:
@@ -80,12 +85,14 @@ class Mirror:
         self.cluster.count_submissions()
         self.guessed: dict[str, Job] = {}  # that are not over, and whose prediction is to follow
         self.choices: OrderedDict[str, PlacementChoice] = OrderedDict()
+        self.holds = Holds()
         self.waits = [0] * len(WAIT_BOUNDS_S)
         self.wait_s_sum = 0.0
         self.submitted = self.finished = self.failed = self.cancelled = self.placed = 0
 
     def take(self, seq: int, event: Event) -> None:
         """The next event of the log; raises what `advance` raises."""
+        self.holds.look(self.cluster, event.time_s)
         match event:
             case JobPlaced():
                 self._remember(event)
@@ -144,6 +151,7 @@ class Mirror:
             criterion=name,
             larger_first=larger_first,
             options=options,
+            held_s=self.holds.of(event.job_id, event.time_s),
         )
         self.choices.move_to_end(event.job_id)
         while len(self.choices) > KEPT:

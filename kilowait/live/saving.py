@@ -20,6 +20,7 @@ from kilowait.cluster.saved_cluster import SavedCluster, restored, saved
 from kilowait.core.jobs import Job
 from kilowait.history import saved_states
 from kilowait.history.store import Store
+from kilowait.live.holds import Holds
 from kilowait.live.mirror import Mirror, PlacementChoice
 
 EVERY = 20_000
@@ -38,6 +39,7 @@ class SavedView(Struct, frozen=True, kw_only=True, array_like=True):
 
     guessed: list[Job]
     choices: list[PlacementChoice]
+    holds: dict[str, float]
     waits: list[int]
     wait_s_sum: float
     counts: dict[str, int]
@@ -117,6 +119,7 @@ def _view(mirror: Mirror) -> SavedView:
     return SavedView(
         guessed=list(mirror.guessed.values()),
         choices=list(mirror.choices.values()),
+        holds=mirror.holds.since_s,
         waits=mirror.waits,
         wait_s_sum=mirror.wait_s_sum,
         counts={name: getattr(mirror, name) for name in COUNTS},
@@ -127,6 +130,7 @@ def _look_back(mirror: Mirror, view: SavedView) -> None:
     """Let a mirror remember what it saw."""
     mirror.guessed = {job.job_id: job for job in view.guessed}
     mirror.choices = OrderedDict((choice.job_id, choice) for choice in view.choices)
+    mirror.holds = Holds(view.holds)
     mirror.waits, mirror.wait_s_sum = view.waits, view.wait_s_sum
     for name in COUNTS:
         setattr(mirror, name, view.counts[name])

@@ -127,7 +127,7 @@ function table() {
   fill("timeline-table", shown.bars.map((bar) => {
     const job = bar.visible ? { text: called(bar), link: jobPage(bar.job_id) } : bar.job_id;
     const used = bar.energy_kwh ? had(energy(bar.energy_kwh.value), bar.energy_kwh.provenance) : "";
-    const now = bar.held ? { text: state(bar), small: "held" } : state(bar);
+    const now = bar.held && bar.kind === "planned" ? { text: state(bar), small: "held" } : state(bar);
     const cells = [job, owner(bar), now, { text: `${bar.gpus} × ${bar.gpu_type}`, small: nodes(bar) },
       at(bar.start_s), had(at(bar.end_s), bar.provenance), used];
     return { key: `${bar.job_id}/${bar.attempt}`, className: bar.mine ? "mine" : "", cells };

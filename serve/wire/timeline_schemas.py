@@ -24,7 +24,7 @@ class JobBar(Wire):
     """A job on boards, which `rows` numbers; what is another's has no owner and no name.
 
     `provenance` is of its end, of what is planned of its start too, which is modelled then. `held` says what a job
-    waits for though another type has room for it.
+    waits for though another type has room for it, and of one that has started that it had been held.
     """
 
     job_id: str
@@ -42,6 +42,9 @@ class JobBar(Wire):
     provenance: Provenance
     energy_kwh: Figure | None
     held: str | None
+    held_since_s: Annotated[
+        float | None, Field(description="since when it waited though a type that it may use had room for it")
+    ]
 
 
 class Timeline(Wire):

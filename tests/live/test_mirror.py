@@ -2,7 +2,8 @@
 
 import pytest
 
-from kilowait.core.jobs import Measurement, Provenance
+from kilowait.cluster.events import AttemptFinished, GpusJoined, JobPlaced, JobSubmitted
+from kilowait.core.jobs import Job, Measurement, Provenance
 from kilowait.core.submission import Ending
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.history.queries import decoded, events_after, history, submissions
@@ -166,3 +167,27 @@ def _named(job, job_id):
     from dataclasses import replace
 
     return replace(job, job_id=job_id)
+
+
+@pytest.mark.parametrize(
+    ("takes_the_last_s", "placed_s", "held_s"),
+    [(None, 100.0, 1.0), (None, 6.0, None), (50.0, 100.0, 70.0), (50.0, 61.0, None)],
+)
+def test_a_placement_tells_since_when_its_job_had_waited_beside_room(takes_the_last_s, placed_s, held_s):
+    """From 1 s on it waits, and A is free; or taken by another from 50 to 70 s, and then it had been held since 70."""
+    mirror, first = Mirror("sjf", {}, ("A", "B")), Job(job_id="first", submit_s=0.0)
+    events = [
+        GpusJoined(time_s=0.0, node="a", gpu_type="A", gpus=1),
+        JobSubmitted(time_s=1.0, job=Job(job_id="held", submit_s=1.0), predictions=seen(A=(10, 1))),
+    ]
+    if takes_the_last_s is not None:
+        taken = JobPlaced(time_s=50.0, job_id="first", attempt=1, gpu_type="A", gpus=1, where=())
+        events += [
+            JobSubmitted(time_s=50.0, job=first, predictions=seen(A=(10, 1))),
+            taken,
+            AttemptFinished(time_s=min(70.0, placed_s), job_id="first", attempt=1),
+        ]
+    events.append(JobPlaced(time_s=placed_s, job_id="held", attempt=1, gpu_type="A", gpus=1, where=()))
+    for seq, event in enumerate(events, 1):
+        mirror.take(seq, event)
+    assert mirror.choices["held"].held_s == held_s

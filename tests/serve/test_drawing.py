@@ -24,8 +24,9 @@ NAME = "kilowait/name"
 
 @pytest.fixture
 def world(tmp_path):
-    """A and B, a board each. Of ada `done` ran on A from 900 to 800 s ago and `runs` there since 60 s ago, for 1,000 s;
-    bob's `held` waits for A behind it, though B is free: 40 kWh more are worth 2,000 s."""
+    """A and B, a board each. Of ada `done` ran on A from 900 to 800 s ago and `runs` there since 60 s ago, for 1,000 s,
+    after it had waited for 40 s beside the free A; bob's `held` waits for A behind it, though B is free: 40 kWh more
+    are worth 2,000 s."""
     with DeskWorld(tmp_path) as world:
         world.status["settings"] = SchedulerSettings(url=world.url, policy="patient", policy_options=OPTIONS)
         controller = Controller(world.store, patient(**OPTIONS), order=("A", "B"))
@@ -45,7 +46,7 @@ def world(tmp_path):
         )  # fmt: skip
         ending = Ending(exit_code=0, measurement=measured)
         controller.attempt_finished(attempt.job_id, 1, attempt.token, ending, now_s - 800)
-        controller.submit(request(predictions=both, labels={NAME: "runs"}, allowed=frozenset("A")), now_s - 60)
+        controller.submit(request(predictions=both, labels={NAME: "runs"}, allowed=frozenset("A")), now_s - 100)
         controller.decide(now_s - 60)
         controller.submit(request(predictions=both, labels={NAME: "held"}, user="bob"), now_s - 50)
         assert controller.decide(now_s - 50) == []
@@ -74,11 +75,15 @@ def test_past_present_and_plan_are_on_their_boards_with_how_each_was_had(world):
     assert by_kind["planned"]["start_s"] == pytest.approx(now_s + 940)
     assert by_kind["planned"]["provenance"] == "modelled"
     assert "it is held for A, expected in" in by_kind["planned"]["held"]
+    assert by_kind["running"]["held"] == "held for 40 s before, beside room for it"
+    assert {kind: bar["held_since_s"] for kind, bar in by_kind.items()} == {
+        "finished": None, "running": now_s - 100, "planned": now_s - 50
+    }  # fmt: skip
     assert answer["since_s"] == now_s - 900  # the first of what there is, and the last
     assert answer["until_s"] == pytest.approx(now_s + 1940)
     drawn = ElementTree.fromstring(answer["svg"])
     kinds = [one.get("class") for one in drawn.iter("{http://www.w3.org/2000/svg}rect") if one.get("class") != "row"]
-    assert kinds == ["finished", "running", "hold", "planned"]
+    assert kinds == ["finished", "hold", "running", "hold", "planned"]
 
 
 def test_what_is_another_s_has_no_name(world):
@@ -86,6 +91,7 @@ def test_what_is_another_s_has_no_name(world):
     assert (found["running"]["mine"], found["running"]["name"]) == (True, "runs")
     planned = found["planned"]
     assert (planned["visible"], planned["owner"], planned["name"], planned["held"]) == (False, None, "", None)
+    assert planned["held_since_s"] is None
 
 
 @pytest.mark.parametrize(

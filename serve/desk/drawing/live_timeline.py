@@ -1,7 +1,6 @@
-"""The live cluster over time: what its boards did, do, and are planned to do, and which jobs are held.
+"""The live cluster over time: what its boards did, do, and are planned to do, and which jobs are or were held.
 
-Ends that are yet to come and all of what is planned are modelled: the queue is run ahead under the policy, as for
-expected starts. A planned job is held while another type has room for it now; its frame is from now to its start.
+Ends to come and what is planned are modelled. A job's frame begins when a type that it may use had room for it.
 """
 
 import time
@@ -65,26 +64,26 @@ class _Stretch:
     end_s: float
     energy_kwh: Figure | None
     held: str | None = None
+    held_since_s: float | None = None
 
 
 async def live_timeline(desk: Desk, who: Identity, asked: Window) -> Timeline:
     """The part of time that somebody asks for; left open, it is what runs, the last that ended and what is planned."""
     mirror, expected, now_s = await desk.mirror(), await desk.expected(), time.time()
-    status = await desk.scheduler.status.remote()
     since_s = now_s - DAY_S if asked.since_s is None else asked.since_s
     until_s = now_s if asked.until_s is None else asked.until_s
     rows = await desk.ask(questions.attempts_between, since_s, max(since_s, until_s), MOST_ENDED + 1)
-    present = [*_running(mirror.cluster, now_s), *_planned(mirror, expected, now_s)]
+    present = [*(_was_held(one, mirror) for one in _running(mirror.cluster, now_s)), *_planned(mirror, expected, now_s)]
     labels = await desk.ask(questions.labels, [one.job_id for one in present])
     present = [replace(one, labels=labels.get(one.job_id, "{}")) for one in present]
-    ended = [_ended(row) for row in rows[:MOST_ENDED]]
+    ended = [_was_held(_ended(row), mirror) for row in rows[:MOST_ENDED]]
     over = {(one.job_id, one.attempt) for one in ended}  # since the cluster was looked at
     present = [one for one in present if (one.job_id, one.attempt) not in over]
     since_s, until_s = _window(asked, now_s, ended, present)
-    chosen = [one for one in (*ended, *present) if one.start_s < until_s and one.end_s > since_s]
-    chosen = [one for one in chosen if asked.gpu_type in (None, one.gpu_type)]
+    then = [one for one in (*ended, *present) if one.start_s < until_s and one.end_s > since_s]
+    chosen = [one for one in then if asked.gpu_type in (None, one.gpu_type)]
     boards, left_out_boards = _boards(mirror.cluster, chosen, asked.gpu_type)
-    addresses = {node.node: node.address for node in status["nodes"]}
+    addresses = {node.node: node.address for node in (await desk.scheduler.status.remote())["nodes"]}
     bars = _bars(chosen, boards, who)
     counted = len(mirror.cluster.active) + len(mirror.cluster.waiting) + len(mirror.cluster.lines) - len(present)
     answer = Timeline(
@@ -123,10 +122,11 @@ def _running(cluster: Cluster, now_s: float) -> list[_Stretch]:
 def _planned(mirror: Mirror, expected: Mapping[str, Expected], now_s: float) -> list[_Stretch]:
     """What is planned, the first to start first; what has been placed since it was planned is left out."""
     waiting = mirror.cluster.waiting
-    first = sorted((e.start_s, job_id) for job_id, e in expected.items() if job_id in waiting)[:MOST_PLANNED]
+    mirror.holds.look(mirror.cluster, now_s)
     found = []
-    for _, job_id in first:
+    for _, job_id in sorted((e.start_s, job_id) for job_id, e in expected.items() if job_id in waiting)[:MOST_PLANNED]:
         entry, e = waiting[job_id], expected[job_id]
+        reason = held(mirror.look(entry, count=False)[2], e, now_s)
         found.append(
             _Stretch(
                 job_id=job_id,
@@ -139,10 +139,20 @@ def _planned(mirror: Mirror, expected: Mapping[str, Expected], now_s: float) -> 
                 start_s=max(e.start_s, now_s),
                 end_s=max(e.end_s, now_s),
                 energy_kwh=_modelled(e.energy_kwh),
-                held=held(mirror.look(entry, count=False)[2], e, now_s),
+                held=reason,
+                held_since_s=mirror.holds.since_s.get(job_id, now_s) if reason else None,
             )
         )
     return found
+
+
+def _was_held(one: _Stretch, mirror: Mirror) -> _Stretch:
+    """An attempt with its hold, where it had one that is remembered."""
+    choice = mirror.choices.get(one.job_id)
+    if choice is None or choice.attempt != one.attempt or choice.held_s is None:
+        return one
+    said = f"held for {duration(one.start_s - choice.held_s)} before, beside room for it"
+    return replace(one, held=said, held_since_s=choice.held_s)
 
 
 def _ended(row: Mapping[str, Any]) -> _Stretch:
@@ -243,6 +253,7 @@ def _bar(one: _Stretch, rows: list[int], who: Identity) -> JobBar:
         provenance=Provenance.MODELLED if one.kind in ("running", "planned") else Provenance.MEASURED,
         energy_kwh=one.energy_kwh,
         held=one.held if visible else None,
+        held_since_s=one.held_since_s if visible else None,
     )
 
 
@@ -251,7 +262,7 @@ def drawn(answer: Timeline, width_px: int) -> str:
     rows: list[Row] = [(row.gpu_type, row.node, row.board) for row in answer.rows]
     picture = Gantt(
         rows=rows,
-        bars=[_drawn(bar, rows, answer.now_s) for bar in answer.bars],
+        bars=[_drawn(bar, rows) for bar in answer.bars],
         start_s=answer.since_s,
         end_s=answer.until_s,
         width_px=width_px,
@@ -263,7 +274,7 @@ def drawn(answer: Timeline, width_px: int) -> str:
     return picture.svg(alone=False)
 
 
-def _drawn(bar: JobBar, rows: Sequence[Row], now_s: float) -> BoardBar:
+def _drawn(bar: JobBar, rows: Sequence[Row]) -> BoardBar:
     called = f"{bar.job_id} ({bar.name})" if bar.name else bar.job_id
     took = duration(bar.end_s - bar.start_s)
     lasts = {"running": f"runs, expected to take {took}", "planned": f"planned, expected to take {took}"}
@@ -275,7 +286,7 @@ def _drawn(bar: JobBar, rows: Sequence[Row], now_s: float) -> BoardBar:
         text=f"{text}; {bar.held}" if bar.held else text,
         kind=bar.kind,
         label=f"{'✕ ' if bar.kind == 'failed' else ''}{bar.name or bar.job_id}",
-        held_s=now_s if bar.held else None,
+        held_s=bar.held_since_s,
     )
 
 
