@@ -21,12 +21,15 @@ from ray.serve import Application
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import canonical
+from kilowait.core.over_time.price_list import read_price_list
+from kilowait.core.over_time.time_text import seconds
 from kilowait.core.private_files import private_folder
 from kilowait.history.lease import LEASE_S
 from kilowait.history.secrecy.key_file import VARIABLE, read_key
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.live.notifying.notice_settings import NoticeSettings
+from kilowait.live.signalling.signal_source import signal_source
 from kilowait.policies import DEFAULT_POLICY
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
@@ -40,7 +43,7 @@ from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
 from .isolation_options import SQLITE, mount_of, own_files
 from .log_records import make_harmless
 from .scheduler.deploy import deploy
-from .scheduler.settings import SchedulerSettings, default_options
+from .scheduler.settings import SchedulerSettings, default_options, flexible_policy
 from .software import checked_software
 
 KEEP_UP_S = 1.0
@@ -91,6 +94,18 @@ class Options(BaseModel):
     container_image: str = ""
     """For the isolation `container`: the image that jobs run in; it has `python3`."""
 
+    signals: list[str] = []
+    """Carbon, water or price of the site's electricity over time, measured or foreseen: `carbon=FILE` or `carbon=URL`,
+    and behind it `,zone=DE`, `,column=NAME`, `,default=380` (what holds once its hours are over and nothing newer is to
+    be had), `,header=auth-token:$VARIABLE`: [](../how-to/follow-the-grid.md). Jobs that say that they may wait
+    are kept for better hours."""
+    signals_every_s: float = Field(default=900.0, ge=1, allow_inf_nan=False)
+    """How often signals are looked at."""
+    flexible: str = ""
+    """How long every job may be kept for better hours that does not say itself, as `24h`; by default not at all."""
+    prices: str = ""
+    """A price list (TOML) that weighs carbon, water, electricity and waiting; by default the first signal counts."""
+
     lease_s: float = Field(default=LEASE_S, ge=5, le=LEASE_S)
     """Seconds after which a standby takes over from a scheduler that is heard of no more. With less than the default a
     job whose scheduler is away for two thirds of that is ended, and starts again: [](../how-to/run-a-standby.md)."""
@@ -124,11 +139,19 @@ class Options(BaseModel):
         options = json.loads(self.policy_options) if isinstance(self.policy_options, str) else self.policy_options
         if options is None:
             options = default_options(self.policy)
+        if self.prices:
+            options = {**options, "prices": read_price_list(self.prices)}
+        if self.flexible:
+            seconds(self.flexible)
+        if not self.signals and (self.flexible or self.prices):
+            raise InputError("flexible, prices: by what should an hour be better? Give signals, as carbon=FILE")
         grow_to = {canonical(name): gpus for name, gpus in self.grow_to.items()}
         return SchedulerSettings(
             url=_absolute(_looked_up(self.database)),
-            policy=self.policy,
+            policy=flexible_policy(self.policy, self.flexible) if self.signals else self.policy,
             policy_options=options,
+            signals=tuple(map(signal_source, self.signals)),
+            signals_every_s=self.signals_every_s,
             grow_to=grow_to,
             allow_open_cluster=self.allow_open_cluster,
             isolation=self.isolation_settings(),

@@ -129,6 +129,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--smtp", default="", metavar="URL", help=server)
     add("--mail-from", default="", metavar="ADDRESS", help="from whom these mails come")
     add("--mail-domain", action="append", default=[], metavar="DOMAIN", help="may be written to; * for any; repeatable")
+    signal = (
+        "carbon, water or price over time: carbon=FILE or URL[,zone=Z][,default=N]; jobs that may wait are kept for"
+    )
+    add("--signal", action="append", default=[], metavar="NAME=PLACE", help=f"{signal} better hours; may be repeated")
+    add("--flexible", default="", metavar="TIME", help="so long every job may wait for better hours (default: its own)")
+    add("--prices", default="", metavar="FILE", help="a price list that weighs signals and waiting, TOML")
     add("--standby", action="store_true", help="wait while another cluster has the history, and take over from it")
     after = "a standby takes over so long after this scheduler is heard of no more (default: %(default)s)"
     add("--lease-s", type=float, default=LEASE_S, metavar="SECONDS", help=after)
@@ -155,6 +161,9 @@ def _options(args: argparse.Namespace) -> Options:
         smtp=args.smtp,
         mail_from=args.mail_from,
         mail_domains=args.mail_domain,
+        signals=args.signal,
+        flexible=args.flexible,
+        prices=args.prices,
         standby=args.standby,
         lease_s=args.lease_s,
     )

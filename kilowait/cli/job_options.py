@@ -1,11 +1,15 @@
 """What a job may be asked for on the command line, alike for `submit` and `what-if`."""
 
 import argparse
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from kilowait.cli.by_the_hour.within_text import duration
 from kilowait.core.errors import InputError
 from kilowait.measure.step_lines import PATTERN_VARIABLE, compiled
 
+MOST_S = 1e9
+"""Later deadlines are no dates."""
 BEHIND = "what stands behind -- is what the program is called with"
 
 
@@ -25,7 +29,15 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add("--one-node", action="store_true", help="all its GPUs on one node")
     add("--memory-gb", type=float, metavar="GB", help="memory that it needs on each GPU")
     add("--priority", type=int, metavar="N", help="the larger the more urgent, for the policy fair")
-    add("--deadline", metavar="TIME", help="as 2026-12-01T18:00:00+00:00; shown, not enforced")
+    done = parser.add_mutually_exclusive_group().add_argument
+    late = "no job is kept for better hours past its latest start; ends no job"
+    done("--deadline", metavar="TIME", help=f"when to be done, as 2026-12-01T18:00:00+00:00: {late}")
+    done("--within", type=duration, metavar="TIME", help="the same as a time from now on (8h)")
+    kept = "it may be kept so long for hours of less carbon, or at a better price (24h), where the site has signals"
+    add("--flexible", type=duration, metavar="TIME", help=kept)
+    after = "jobs, or arrays, after which it runs, once they ended well; repeatable"
+    add("--after", type=_names, action="extend", metavar="JOB,...", help=after)
+    add("--after-any", action="store_true", help="with --after: once they ended, well or badly")
     add("--name", metavar="NAME", help="what it is called in lists (default: its entrypoint)")
     add("--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
     add("--env", type=pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
@@ -55,7 +67,10 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         one_node=args.one_node or None,
         memory_bytes=None if args.memory_gb is None else round(args.memory_gb * 1e9),
         priority=args.priority,
-        deadline=args.deadline,
+        deadline=args.deadline if args.within is None else _from_now(args.within),
+        slack_s=args.flexible,
+        after=args.after,
+        after_any=args.after_any or None,
         name=args.name,
         labels=dict(args.label) or None,
         environment=dict(args.env) | ({PATTERN_VARIABLE: args.progress_pattern} if args.progress_pattern else {})
@@ -67,6 +82,10 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         secrets=args.secret,
         max_attempts=args.max_attempts,
     )
+
+
+def _from_now(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=min(seconds, MOST_S))).isoformat(timespec="seconds")
 
 
 def _template(text: str) -> str:

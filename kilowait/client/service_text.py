@@ -47,8 +47,9 @@ def job(answer: Json) -> str:
     lines += _dry_run(answer.get("dry_run"))  # which an earlier service does not say
     if answer["labels"]:
         lines.append("  labels: " + ", ".join(f"{name}={text}" for name, text in answer["labels"].items()))
-    if answer["deadline"]:
-        lines.append(f"  deadline {answer['deadline']} (shown, not enforced)")
+    lines += [f"  deadline {answer['deadline']} (shown, not enforced)"] if answer["deadline"] else []
+    lines += [f"  runs after {', '.join(answer['after'])}"] if answer.get("after") else []
+    lines += [f"  {answer['kept']['summary']}"] if answer.get("kept") else []
     lines += [f"  {_expected(answer['expected'])}"] if answer["expected"] else []
     lines += [f"  {_progress(answer['progress'])}"] if answer["progress"] else []
     lines += [f"  {_attempt(attempt)}" for attempt in answer["attempts"]]
@@ -264,6 +265,9 @@ def _attempt(attempt: Json) -> str:
         runtime, energy = attempt["runtime_s"], attempt["energy_kwh"]
         text += f": {span(runtime['value'])} ({runtime['provenance']})"
         text += f", {energy['value']:.4g} kWh ({energy['provenance']})"
+    for name, unit in (("carbon_g", "g CO2"), ("water_l", "L of water"), ("electricity_usd", "USD")):
+        if amount := attempt.get(name):  # which an earlier service does not say
+            text += f", {amount['value']:.4g} {unit} ({amount['provenance']})"
     return text + (f"; {attempt['reason']}" if attempt["reason"] else "")
 
 

@@ -22,6 +22,7 @@ from kilowait.cluster.events import (
     JobCancelled,
     JobFailed,
     JobPlaced,
+    JobPostponed,
     JobPredicted,
     JobPreempted,
     JobProgressed,
@@ -31,7 +32,7 @@ from kilowait.cluster.events import (
     NodeUndrained,
     SignalReported,
 )
-from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.standing import Active, Postponed, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused
 from kilowait.core.jobs import Job
@@ -53,13 +54,15 @@ def advance(cluster: Cluster, event: Event) -> None:
             _submit(cluster, event)
         case JobPredicted():
             late_prediction.take_in(cluster, event)
+        case JobPostponed():
+            _postpone(cluster, event)
         case JobPlaced():
             _start(cluster, event)
         case JobProgressed():
             anchoring.take_in(cluster, event)
         case AttemptFinished():
             anchoring.ended(cluster, cluster.release(event.job_id, event.attempt), event.time_s)
-            _close(cluster, event.job_id)
+            _close(cluster, event.job_id, event.time_s, well=True)
         case AttemptFailed():
             active = cluster.release(event.job_id, event.attempt)
             _wait_again(cluster, active, active.remaining)
@@ -110,7 +113,9 @@ def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     if not gpus:
         raise JobRefused(f"job {job_id}: can never run here: {cluster.refusal(job, predictions)}")
     waiting = Waiting(job=job, predictions=predictions, whole=predictions, attempt=1, gpus=gpus)
-    if job.array is None or cluster.lines.enter(waiting, job.array):
+    if pending := [parent for parent in job.after if parent not in cluster.over]:
+        cluster.lines.dependents.stand(waiting, pending)
+    elif job.array is None or cluster.lines.enter(waiting, job.array):
         _enter(cluster, waiting)
 
 
@@ -118,6 +123,16 @@ def _enter(cluster: Cluster, waiting: Waiting) -> None:
     """Let a job wait by what is seen of its program by now."""
     anchored = anchoring.anchored(cluster, waiting.job, waiting.whole)
     cluster.submit(waiting if anchored is waiting.whole else replace(waiting, predictions=anchored))
+
+
+def _postpone(cluster: Cluster, event: JobPostponed) -> None:
+    job_id, until_s, gpu_type = event.job_id, event.until_s, event.gpu_type
+    if job_id not in cluster.waiting:
+        raise IllegalEvent(f"job {job_id}: kept, but it does not wait")
+    if until_s is None:
+        cluster.kept.pop(job_id, None)
+        return
+    cluster.kept[job_id] = Postponed(until_s=until_s, gpu_type=gpu_type, since_s=event.time_s, amounts=event.amounts)
 
 
 def _start(cluster: Cluster, event: JobPlaced) -> None:
@@ -217,20 +232,28 @@ def _cancel(cluster: Cluster, event: JobCancelled) -> None:
         cluster.release(event.job_id, cluster.active[event.job_id].attempt)
     elif not _withdraw(cluster, event.job_id):
         raise IllegalEvent(f"job {event.job_id}: cancelled, but it neither waits nor runs")
-    _close(cluster, event.job_id)
+    _close(cluster, event.job_id, event.time_s, well=False)
 
 
 def _give_up(cluster: Cluster, event: JobFailed) -> None:
     if not _withdraw(cluster, event.job_id):
         raise IllegalEvent(f"job {event.job_id}: given up, but it does not wait")
-    _close(cluster, event.job_id)
+    _close(cluster, event.job_id, event.time_s, well=False)
 
 
-def _close(cluster: Cluster, job_id: str) -> None:
-    """A job is over; where it was a task of an array, the next one may have its turn."""
+def _close(cluster: Cluster, job_id: str, time_s: float, *, well: bool) -> None:
+    """A job is over; where it was a task of an array, the next one may have its turn, and so may jobs after it."""
     cluster.close(job_id)
-    if (waiting := cluster.lines.over(job_id)) is None:
-        return
+    if (waiting := cluster.lines.over(job_id)) is not None:
+        _have_turn(cluster, waiting)
+    for child in cluster.lines.dependents.over(job_id, well=well):
+        ready = replace(child, ready_s=time_s)
+        if child.job.array is None or cluster.lines.enter(ready, child.job.array):
+            _have_turn(cluster, ready)
+
+
+def _have_turn(cluster: Cluster, waiting: Waiting) -> None:
+    """A job may run from now on."""
     waiting = replace(waiting, gpus=cluster.possible(waiting.job, waiting.whole))
     if not waiting.gpus:  # nodes have left since it was submitted
         cluster.stranded[waiting.job.job_id] = waiting

@@ -92,6 +92,20 @@ class JobPredicted(Struct, frozen=True, kw_only=True, gc=False):
     dry_run: str = ""
 
 
+class JobPostponed(Struct, frozen=True, kw_only=True, gc=False):
+    """A waiting job is kept until `until_s`, to start on a type then; None: it is kept no more, and waits as others do.
+
+    `amounts` are what its energy comes to by signal (`kilowait.core.over_time.amounts`), as foreseen at this time: on
+    that type at once, and then.
+    """
+
+    time_s: float
+    job_id: str
+    until_s: float | None
+    gpu_type: str = ""
+    amounts: Mapping[str, tuple[float, float]] = {}
+
+
 class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
     """A waiting job got its GPUs and attempt number `attempt` began.
 
@@ -172,6 +186,7 @@ class JobCancelled(Struct, frozen=True, kw_only=True, gc=False):
 Event = (
     JobSubmitted
     | JobPredicted
+    | JobPostponed
     | JobPlaced
     | JobProgressed
     | AttemptFinished

@@ -1,7 +1,7 @@
 """A whole cluster as one value that can be written down, and the cluster again that it was made of.
 
 Everything that later events, and policies, go by is in it, orders included; views that are built when they are first
-asked for are not, nor is what a policy notes. A job's predictions are left out where they are as submitted.
+asked for are not. A job's predictions are left out where they are as submitted.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from kilowait.cluster.boards import Boards
-from kilowait.cluster.standing import Active, Waiting, Withdrawn
+from kilowait.cluster.standing import Active, Postponed, Waiting, Withdrawn
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.task_lines import TaskLines
 from kilowait.cluster.views.recent import Recent
@@ -73,6 +73,8 @@ class SavedCluster(Struct, frozen=True, kw_only=True, array_like=True):
     in_turn: dict[str, str]
     behind: list[Waiting]
     signals: list[Signal]
+    kept: dict[str, Postponed]
+    pending: dict[str, list[str]]
 
 
 def saved(cluster: Cluster) -> SavedCluster:
@@ -103,6 +105,8 @@ def saved(cluster: Cluster) -> SavedCluster:
         in_turn=cluster.lines.in_turn,
         behind=_brief(cluster.lines),
         signals=list(cluster.signals.values()),
+        kept=cluster.kept,
+        pending=cluster.lines.dependents.parents,
     )
 
 
@@ -128,8 +132,9 @@ def restored(state: SavedCluster) -> Cluster:
         _scale=state.scale,
         _recent=None if state.recent is None else Recent.of(_whole(state.recent)),
         _usage=None if state.usage is None else _restored_usage(state.usage),
-        lines=TaskLines.of(state.in_turn, _whole(state.behind)),
+        lines=TaskLines.of(state.in_turn, _whole(state.behind), state.pending),
         signals={signal.name: signal for signal in state.signals},
+        kept=state.kept,
     )
     _let_wait(cluster, _whole(state.waiting), _whole(state.stranded))
     return cluster

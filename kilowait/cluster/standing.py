@@ -14,7 +14,8 @@ class Waiting(Struct, frozen=True, kw_only=True, gc=False):
 
     `gpus` says on how many boards it runs on each type that it may use and could ever fit on, most powerful first.
     `remaining` is the share of its work that is left to do, below 1 once it was preempted. `predictions` are of that
-    rest and of restarting, so that a policy need not look twice; `whole` are of the whole job, as submitted.
+    rest and of restarting, so that a policy need not look twice; `whole` are of the whole job, as submitted. `ready_s`
+    is when the jobs were over after which it runs, 0 where there are none.
     """
 
     job: Job
@@ -23,6 +24,12 @@ class Waiting(Struct, frozen=True, kw_only=True, gc=False):
     attempt: int
     gpus: Mapping[str, int]
     remaining: float = 1.0
+    ready_s: float = 0.0
+
+    @property
+    def waits_since_s(self) -> float:
+        """Since when it may run: its submission, or when the jobs were over after which it runs."""
+        return max(self.job.submit_s, self.ready_s)
 
     @property
     def place(self) -> tuple[float, str]:
@@ -61,10 +68,13 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Postponed(Struct, frozen=True, kw_only=True, gc=False):
-    """A waiting job that a policy means to start at `until_s` on a type."""
+    """A waiting job that a policy means to start at `until_s` on a type; `since_s` and `amounts` are those of the
+    event that says so (`JobPostponed`), where there is one."""
 
     until_s: float
     gpu_type: str
+    since_s: float = 0.0
+    amounts: Mapping[str, tuple[float, float]] = {}
 
 
 class Withdrawn(Struct, frozen=True, kw_only=True, gc=False):

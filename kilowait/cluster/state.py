@@ -254,6 +254,7 @@ class Cluster:
     def dequeue(self, job_id: str) -> Waiting:
         """Take a job out of the queue."""
         waiting = self.waiting.pop(job_id)
+        self.kept.pop(job_id, None)
         position = 0 if self._queue[0] is waiting else bisect_left(self._places, waiting.place)
         del self._queue[position], self._places[position]
         if self._by_area is not None:

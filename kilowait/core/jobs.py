@@ -187,7 +187,7 @@ class Job:
     `checkpoint_s` is how many seconds it takes to go on from a checkpoint, None for a job that cannot be preempted.
     `array` says of which job array it is a task, None for a job by itself.
     `slack_s` is for how long after its submission it may be kept waiting for cheaper hours, `deadline_s` when it shall
-    be done; None where nothing is said.
+    be done; None where nothing is said. It runs once the jobs `after` have ended well, with `after_any` in any way.
     """
 
     job_id: str
@@ -205,6 +205,8 @@ class Job:
     array: ArrayTask | None = None
     slack_s: float | None = None
     deadline_s: float | None = None
+    after: tuple[str, ...] = ()
+    after_any: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.submit_s) and self.submit_s >= 0):

@@ -5,6 +5,7 @@ These are records that are kept as JSON; `checked` is the one place where a requ
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import msgspec
@@ -137,7 +138,9 @@ def checked(request: Request) -> str:
     _check_program(program)
     try:
         encoded = _asked(request)
-        bare = msgspec.structs.replace(request, dry_run="", program=msgspec.structs.replace(program, sealed=""))
+        written = replace(job, deadline_s=None) if DEADLINE in request.labels else job
+        program = msgspec.structs.replace(program, sealed="")
+        bare = msgspec.structs.replace(request, dry_run="", program=program, job=written)
         if msgspec.json.decode(encoded, type=Request) != bare:
             raise InputError("the request does not read back as it was written: is a number infinite or not a number?")
     except (UnicodeEncodeError, msgspec.ValidationError) as error:
@@ -145,6 +148,8 @@ def checked(request: Request) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
+DEADLINE = "kilowait/deadline"
+"""The label that keeps a deadline as it was written."""
 NEWER = ("limits", "limit_w", "steps", "beside")
 """What a prediction may say that the first release knew nothing of."""
 
@@ -157,8 +162,12 @@ def _asked(request: Request) -> bytes:
         if not fields["program"][name]:
             del fields["program"][name]
     del fields["program"]["sealed"]  # which is another each time
-    for name in ("slack_s", "deadline_s"):  # which the first releases did not know
-        if fields["job"][name] is None:
+    if fields["job"]["slack_s"] is None:  # which the first releases did not know, as the next
+        del fields["job"]["slack_s"]
+    if fields["job"]["deadline_s"] is None or DEADLINE in request.labels:
+        del fields["job"]["deadline_s"]  # the label says it, as it did before there was a field
+    for name in ("after", "after_any"):
+        if not fields["job"][name]:
             del fields["job"][name]
     for prediction in fields["predictions"].values():
         for name in NEWER:

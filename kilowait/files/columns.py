@@ -286,6 +286,9 @@ HISTORY = pa.schema(
         ("meter", pa.string()),
         ("peak_memory_bytes", pa.int64()),
         ("gpu_memory_bytes", pa.int64()),
+        # by the site's signals, null without; estimated, modelled (by a forecast) or pretended
+        *((name, pa.float64()) for name in ("carbon_g", "water_l", "electricity_usd")),
+        *((name, pa.string()) for name in ("carbon_provenance", "water_provenance", "electricity_provenance")),
     ]
 )
 """One row an attempt of a live scheduler that has ended: what was predicted beside what was measured."""

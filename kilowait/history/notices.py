@@ -13,8 +13,8 @@ from sqlalchemy import delete as delete_from
 
 from kilowait.core.errors import InputError
 from kilowait.core.units import DAY_S
-from kilowait.history.queries import chunks
 from kilowait.history.schema import EVENTS, JOBS, NUMBER
+from kilowait.history.statements import chunks
 from kilowait.history.store import Store
 
 MOST = 20

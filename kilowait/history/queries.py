@@ -3,7 +3,7 @@
 Column names of what is exported are in `kilowait.files.columns.HISTORY`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,11 +16,12 @@ from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.units import DAY_S, JOULES_PER_KWH
 from kilowait.history.job_filter import JobFilter, page_of
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, MEASUREMENTS
+from kilowait.history.spent.attempt_amounts import amount_columns, amounts_of
+from kilowait.history.statements import chunks
 from kilowait.history.store import Store
 
 _DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in Event.__args__}
 
-T = TypeVar("T")
 RawEvent = tuple[int, str, str]
 """Number, kind and text of an event, as it is stored."""
 
@@ -125,11 +126,6 @@ def _events(store: Store, numbers: Iterable[int], kind: type[E]) -> dict[int, E]
     return events
 
 
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The values in parts that one statement can name: databases limit its parameters."""
-    return (values[start : start + 500] for start in range(0, len(values), 500))
-
-
 def history(
     store: Store,
     *,
@@ -150,8 +146,12 @@ def history(
     rows = [
         dict(row._mapping) for row in store.rows(query.order_by(ATTEMPTS.c.job_id, ATTEMPTS.c.attempt).limit(limit))
     ]
-    events = submissions(store, {row["job_id"] for row in rows})
-    return [_with_prediction(row, events[row["job_id"]]) for row in rows]
+    ids = {row["job_id"] for row in rows}
+    events, amounts = submissions(store, ids), amounts_of(store, ids)
+    return [
+        _with_prediction(row, events[row["job_id"]]) | amount_columns(amounts.get((row["job_id"], row["attempt"]), {}))
+        for row in rows
+    ]
 
 
 def attempts_between(store: Store, since_s: float, until_s: float, limit: int) -> list[dict[str, Any]]:

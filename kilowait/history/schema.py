@@ -99,6 +99,23 @@ ARRAY_TASKS = Table(
     Column("task", Integer, nullable=False),
     UniqueConstraint("array_id", "task"),
 )
+SIGNAL_REPORTS = Table(  # which events are of which signal; beside the others, as the next
+    "signal_reports",
+    MetaData(),
+    Column("seq", NUMBER, primary_key=True, autoincrement=False),
+    Column("name", String(40), nullable=False),
+    Column("time_s", Float(53), nullable=False),
+    Index("ix_signal_reports", "name", "time_s"),
+)
+ATTEMPT_AMOUNTS = Table(
+    "attempt_amounts",
+    MetaData(),
+    Column("job_id", String(40), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("value", Float(53), nullable=False),
+    Column("provenance", String(12), nullable=False),
+)
 LOGS = Table(
     "logs",
     TABLES,

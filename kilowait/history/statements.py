@@ -5,13 +5,14 @@ decision that is to be durable in a few milliseconds writes four. Names of table
 `kilowait.history.schema`, and the connection is still SQLAlchemy's.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Dialect, Select, Table, Update, bindparam, insert, update
 from sqlalchemy.engine import Row
 from sqlalchemy.sql import ClauseElement
 
+T = TypeVar("T")
 Values = Mapping[str, Any]
 Change = tuple[Values, Values]
 """The columns that tell a row, of which None is looked for as NULL, and those that are set in it."""
@@ -73,3 +74,8 @@ def _update(table: Table, where: Values, values: Values) -> Update:
         for name, value in where.items()
     ]
     return update(table).where(*conditions).values({name: bindparam(name) for name in values})
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values in parts that one statement can name: databases limit its parameters."""
+    return (values[start : start + 500] for start in range(0, len(values), 500))

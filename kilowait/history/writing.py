@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy import Connection, Row, Select, Table, bindparam, select
 
 from kilowait.cluster.events import (
     AttemptFailed,
@@ -21,12 +21,25 @@ from kilowait.cluster.events import (
     JobPredicted,
     JobPreempted,
     JobSubmitted,
+    SignalReported,
 )
 from kilowait.core.jobs import Held
+from kilowait.core.over_time.amounts import Amount
 from kilowait.core.submission import Ending, Request
 from kilowait.core.tasks.array_request import ArrayRequest
 from kilowait.core.tasks.task_numbers import shortened
-from kilowait.history.schema import ARRAY_TASKS, ARRAYS, ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, LOGS, MEASUREMENTS
+from kilowait.history.schema import (
+    ARRAY_TASKS,
+    ARRAYS,
+    ATTEMPT_AMOUNTS,
+    ATTEMPTS,
+    EVENTS,
+    JOBS,
+    LATE_PREDICTIONS,
+    LOGS,
+    MEASUREMENTS,
+    SIGNAL_REPORTS,
+)
 from kilowait.history.statements import Change, Statements, Values, shape
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -67,6 +80,10 @@ class Writing:
         values = {"owner": owner or "", "client_key": client_key}
         rows = self._statements.select(self._connection, "known", _KNOWN, values)
         return (rows[0].job_id, rows[0].request_hash) if rows else None
+
+    def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """What a query finds, without what was gathered here and not sent yet."""
+        return self._connection.execute(query).all()
 
     def add_job(self, event: JobSubmitted, request: Request, request_hash: str) -> None:
         """What was asked for, beside the event that says so."""
@@ -135,8 +152,8 @@ class Writing:
         """The end of a running job was asked for."""
         self._change(JOBS, {"job_id": job_id}, cancel_s=time_s)
 
-    def add_ending(self, job_id: str, attempt: int, ending: Ending) -> None:
-        """How an attempt ended and what was measured, beside the event that says so."""
+    def add_ending(self, job_id: str, attempt: int, ending: Ending, amounts: Sequence[Amount] = ()) -> None:
+        """How an attempt ended, what was measured, and what that came to, beside the event that says so."""
         self._change(
             ATTEMPTS,
             {"job_id": job_id, "attempt": attempt},
@@ -148,6 +165,9 @@ class Writing:
         for log in ending.logs:
             row = {"rank": log.rank, "first_byte": log.first_byte, "data": log.data}
             self._add(LOGS, {"job_id": job_id, "attempt": attempt, **row})
+        for one in amounts:
+            amount = {"name": one.name, "value": one.value, "provenance": one.provenance.value}
+            self._add(ATTEMPT_AMOUNTS, {"job_id": job_id, "attempt": attempt, **amount})
         if (measurement := ending.measurement) is None:
             return
         self._add(
@@ -169,6 +189,8 @@ class Writing:
         match event:
             case JobPredicted():
                 self._add(LATE_PREDICTIONS, {"job_id": event.job_id, "seq": self.last_seq})
+            case SignalReported():
+                self._add(SIGNAL_REPORTS, {"seq": self.last_seq, "name": event.signal.name, "time_s": event.time_s})
             case JobPlaced():
                 self._state(event.job_id, "running", reason=None)
             case AttemptFinished():

@@ -6,6 +6,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from msgspec import structs
+
 from kilowait.cluster.events import Event, JobSubmitted
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError, JobRefused
@@ -15,6 +17,7 @@ from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked, checked_a
 from kilowait.history.job_arrays import array_of_key, make_tables, task_ids
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
+from kilowait.live.parents import parents
 from kilowait.live.same_key import same_array, same_job
 
 TakeIn = Callable[[Writing, Event], int]
@@ -29,7 +32,8 @@ def take_job(writing: Writing, request: Request, time_s: float, cluster: Cluster
         earlier = writing.known(owner, request.client_key) if request.client_key is not None else None
         if earlier is not None:
             return same_job(request, earlier, request_hash)
-        job = replace(request.job, job_id=job_id(writing), submit_s=time_s)
+        after = parents(writing, cluster, request.job)
+        job = replace(request.job, job_id=job_id(writing), submit_s=time_s, after=after)
         event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions, dry_run=request.dry_run)
         take_in(writing, event)
     except JobRefused:  # its id goes to the next
@@ -61,10 +65,16 @@ def take_array(
     for task in asked.tasks:
         if not cluster.possible(asked.request.job, task.predictions):
             raise _refusal(cluster, task_request(asked, task), f"task {task.task}")
+    asked = _after(asked, parents(writing, cluster, asked.request.job))
     array_id = f"array-{writing.last_seq + 1:08d}"
     job_ids = [_take_task(writing, asked, task, array_id, request_hash, time_s, take_in) for task in asked.tasks]
     writing.add_array(array_id, asked, request_hash, time_s)
     return array_id, tuple(job_ids)
+
+
+def _after(asked: ArrayRequest, ids: tuple[str, ...]) -> ArrayRequest:
+    job = replace(asked.request.job, after=ids)
+    return structs.replace(asked, request=structs.replace(asked.request, job=job))
 
 
 def _take_task(

@@ -19,36 +19,41 @@ import msgspec
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import (
-    AttemptFailed,
-    AttemptFinished,
     Event,
     GpusHeld,
     GpusJoined,
     JobCancelled,
-    JobFailed,
-    JobPlaced,
     NodeDrained,
     NodeLost,
     NodeUndrained,
+    SignalReported,
 )
+from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, StaleAttempt
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Prediction
+from kilowait.core.over_time.amounts import Amount
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.submission import Attempt, Ending, Request, printable
 from kilowait.core.tasks.array_request import ArrayRequest
 from kilowait.history.lease import Claim
 from kilowait.history.schema import LATE_PREDICTIONS
+from kilowait.history.spent.attempt_amounts import make_tables
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
 from kilowait.live.accepting import Array, earlier_array, take_array, take_job
 from kilowait.live.cancelling import over_before, waits
-from kilowait.live.deciding import DecidingCopy, is_possible
+from kilowait.live.deciding import DecidingCopy, is_possible, placed_event
+from kilowait.live.ending_attempts import end_events
 from kilowait.live.event_times import EventTimes
 from kilowait.live.late import late_event
+from kilowait.live.parents import given_up, make_ready
+from kilowait.live.postponing import postponements
 from kilowait.live.progress_seen import progress_event
 from kilowait.live.recovery import recovered
 from kilowait.live.running_attempt import running_attempt
+from kilowait.live.spending import spent
 from kilowait.measure.step_clock import StepRecord
 from kilowait.policies import Decision, Place, Policy
 
@@ -82,17 +87,16 @@ class Controller:
         return self._cluster
 
     def submit(self, request: Request, now_s: float) -> str:
-        """Accept a job; returns its id, the same for the same owner and key.
-
-        Raises JobRefused for one that can never run here, InputError for a mistake in it or a key used for another.
-        """
+        """Accept a job; returns its id, the same for the same owner and key. Raises JobRefused for one that can never
+        run here, InputError for a mistake in it or a key used for another."""
         (answer,) = self.submit_all([request], now_s)
         if isinstance(answer, InputError):
             raise answer
         return answer
 
     def submit_all(self, requests: Sequence[Request], now_s: float) -> list[str | InputError]:
-        """As `submit` for each, in one transaction; what `submit` would raise stands in the place of an id."""
+        """As `submit` for each, in one transaction; what it would raise stands in the place of an id."""
+        make_ready(self.store, requests)
         with self._writing() as writing:
             time_s = self._time(now_s)
             return [take_job(writing, request, time_s, self._cluster, self._take_in) for request in requests]
@@ -117,19 +121,18 @@ class Controller:
             self._happened(event)
 
     def cancel(self, job_id: str, now_s: float) -> Attempt | None:
-        """As `cancel_all` for one job, whose attempt is returned if it runs; raises InputError for a job that is
-        unknown or was over before."""
+        """As `cancel_all` for one job, whose attempt is returned if it runs; raises InputError for another."""
         (outcome,) = self.cancel_all([job_id], now_s).values()
         if isinstance(outcome, InputError):
             raise outcome
         return outcome
 
     def cancel_all(self, job_ids: Sequence[str], now_s: float) -> dict[str, Attempt | InputError | None]:
-        """Withdraw jobs in one transaction: at once those that wait; of one that runs its attempt is returned, which
-        the caller ends, and of one that is unknown or over why nothing is left to do. Asking again is allowed."""
+        """Withdraw jobs in one transaction, those that wait at once; of one that runs its attempt is returned, which
+        the caller ends, and of another why nothing is left to do. Asking again is allowed."""
         outcomes, ending = dict[str, Attempt | InputError | None](), list[str]()
         with self._writing() as writing:
-            for job_id in dict.fromkeys(job_ids):
+            for job_id in sorted(set(job_ids), reverse=True):  # before those after which they run
                 if job_id in self._cluster.active:
                     if job_id not in self._cancelling:
                         writing.ask_to_cancel(job_id, now_s)
@@ -184,19 +187,23 @@ class Controller:
     def attempt_finished(self, job_id: str, attempt: int, token: int, ending: Ending, now_s: float) -> None:
         """An attempt is over, well or badly; raises StaleAttempt, and keeps nothing, unless it held the GPUs."""
         running = self._check(job_id, attempt, token)
-        if ending.reason is not None:
-            ending = msgspec.structs.replace(ending, reason=printable(ending.reason))
+        ending = msgspec.structs.replace(ending, reason=ending.reason and printable(ending.reason))
+        amounts = spent(self.store, self._cluster, ending, now_s)
         with self._writing() as writing:
-            self._end(writing, running, ending, self._time(now_s))
+            self._end(writing, running, ending, self._time(now_s), *amounts)
         self._forget([running])
 
     def progressed(self, job_id: str, attempt: int, token: int, record: StepRecord, now_s: float) -> bool:
         """Take in how far an attempt is; returns whether that is news. Raises StaleAttempt unless it holds the GPUs."""
         self._check(job_id, attempt, token)
-        event = progress_event(self._cluster.active[job_id], record, self._time(now_s))
-        if event is not None:
+        if (event := progress_event(self._cluster.active[job_id], record, self._time(now_s))) is not None:
             self._happened(event)
         return event is not None
+
+    def signal_reported(self, signal: Signal, now_s: float) -> None:
+        """From now on this is what is known and foreseen of a signal."""
+        make_tables(self.store)
+        self._happened(SignalReported(time_s=self._time(now_s), signal=signal))
 
     def at(self, now_s: float) -> Cluster:
         """The cluster at this time, which policies look at; time that passes is no event."""
@@ -204,12 +211,20 @@ class Controller:
         return self._cluster
 
     def decide(self, now_s: float) -> list[Attempt]:
-        """Ask the policy once, and commit what it places; returns the attempts to start."""
-        return self.carry_out(self.policy(self.at(now_s)), late=False)
+        """Ask the policy once, and commit what it places and keeps; returns the attempts to start."""
+        before = dict(self.at(now_s).kept)
+        decisions = self.policy(self._cluster)
+        decided, self._cluster.kept = self._cluster.kept, before
+        return self._carry_out(decisions, decided, late=False)
 
-    def carry_out(self, decisions: Sequence[Decision], *, late: bool = True) -> list[Attempt]:
-        """Commit placements as of `at`; of those that are `late`, decided on `deciding`, what is still possible."""
-        if not decisions:
+    def carry_out(self, decisions: Sequence[Decision]) -> list[Attempt]:
+        """As `decide` what was decided on `deciding`, and is still possible as of `at`."""
+        return self._carry_out(decisions, self.deciding.kept, late=True)
+
+    def _carry_out(
+        self, decisions: Sequence[Decision], decided: Mapping[str, Postponed], *, late: bool
+    ) -> list[Attempt]:
+        if not decisions and not any(postponements(self.cluster, decided)):
             return []
         placed = list[str]()
         with self._writing() as writing:
@@ -219,6 +234,8 @@ class Controller:
                 if not late or is_possible(self._cluster, decision):
                     self._place(writing, decision)
                     placed.append(decision.job_id)
+            for event in list(postponements(self._cluster, decided)):
+                self._take_in(writing, event)
         return [self.running(job_id) for job_id in placed]
 
     def running(self, job_id: str) -> Attempt:
@@ -231,34 +248,14 @@ class Controller:
         return [self.running(job_id) for job_id in self.cluster.active]
 
     def _place(self, writing: Writing, decision: Place) -> None:
-        cluster, job_id, gpu_type = self._cluster, decision.job_id, decision.gpu_type
-        waiting = cluster.waiting.get(job_id)
-        if waiting is None or gpu_type not in waiting.gpus:
-            raise IllegalEvent(f"job {job_id}: the policy places it on {gpu_type}, where it does not wait for room")
-        event = JobPlaced(
-            time_s=cluster.now_s,
-            job_id=job_id,
-            attempt=waiting.attempt,
-            gpu_type=gpu_type,
-            gpus=waiting.gpus[gpu_type],
-            where=decision.where or cluster.locate(waiting, gpu_type),
-        )
-        self._tokens[job_id] = self._take_in(writing, event)
-        writing.add_attempt(event, self.running(job_id).where)
+        event = placed_event(self._cluster, decision)
+        self._tokens[event.job_id] = self._take_in(writing, event)
+        writing.add_attempt(event, self.running(event.job_id).where)
 
-    def _end(self, writing: Writing, attempt: Attempt, ending: Ending, time_s: float) -> None:
-        """Take in the end of an attempt and, where that is the end of its job, that too."""
-        job_id, number, reason = attempt.job_id, attempt.attempt, ending.reason
-        if reason is None:
-            self._take_in(writing, AttemptFinished(time_s=time_s, job_id=job_id, attempt=number))
-        elif attempt.cancelling:
-            self._take_in(writing, JobCancelled(time_s=time_s, job_id=job_id))
-        else:
-            retry = self.store.retry(job_id)
-            self._take_in(writing, AttemptFailed(time_s=time_s, job_id=job_id, attempt=number, reason=reason))
-            if not retry.allows(number, ending):
-                self._take_in(writing, JobFailed(time_s=time_s, job_id=job_id, reason=reason))
-        writing.add_ending(job_id, number, ending)
+    def _end(self, writing: Writing, attempt: Attempt, ending: Ending, time_s: float, *amounts: Amount) -> None:
+        for event in end_events(attempt, ending, self.store.retry, time_s):
+            self._take_in(writing, event)
+        writing.add_ending(attempt.job_id, attempt.attempt, ending, amounts)
 
     def _check(self, job_id: str, attempt: int, token: int) -> Attempt:
         running = self.running(job_id) if job_id in self.cluster.active else None
@@ -268,10 +265,10 @@ class Controller:
         return running
 
     def _forget(self, attempts: Sequence[Attempt]) -> None:
-        for attempt in attempts:
-            del self._tokens[attempt.job_id]
-            self._started.discard(attempt.job_id)
-            self._cancelling.discard(attempt.job_id)
+        for job_id in (attempt.job_id for attempt in attempts):
+            del self._tokens[job_id]
+            self._started.discard(job_id)
+            self._cancelling.discard(job_id)
 
     def _time(self, now_s: float) -> float:
         return self._times.at(now_s, self._cluster.now_s)
@@ -285,7 +282,10 @@ class Controller:
         advance(self._cluster, event)
         self._torn = True  # until it is committed
         self.deciding.happened(event)
-        return writing.append(event)
+        seq = writing.append(event)
+        for child in given_up(self._cluster, event):
+            self._take_in(writing, child)
+        return seq
 
     def _restore(self) -> None:
         if self._torn:

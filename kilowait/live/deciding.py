@@ -4,12 +4,14 @@ A slow decision then keeps no submission, cancellation or end waiting. What it p
 state before it is carried out: a job may have been cancelled meanwhile, or its boards lost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 
 from kilowait.cluster.advance import advance
-from kilowait.cluster.events import Event
+from kilowait.cluster.events import Event, JobPlaced
+from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
+from kilowait.core.errors import IllegalEvent
 from kilowait.policies import Decision, Place, Policy
 
 
@@ -45,6 +47,11 @@ class DecidingCopy:
 
         return decide
 
+    @property
+    def kept(self) -> Mapping[str, Postponed]:
+        """What was kept by the last decision; only while none is under way."""
+        return {} if self._copy is None else self._copy.kept
+
     def next_renewal_s(self) -> float:
         """As `Cluster.next_renewal_s`, as of the last decision; only while none is under way."""
         return inf if self._copy is None else self._copy.next_renewal_s()
@@ -59,3 +66,20 @@ def is_possible(cluster: Cluster, decision: Place) -> bool:
         job = waiting.job
         return cluster.boards[gpu_type].allows(where, waiting.gpus[gpu_type], job.gpu_milli, job.one_node)
     return cluster.room().fits(waiting, gpu_type)
+
+
+def placed_event(cluster: Cluster, decision: Place) -> JobPlaced:
+    """The placement as of now, on boards that the cluster chooses where the policy named none; raises IllegalEvent for
+    a job that does not wait for this type."""
+    job_id, gpu_type = decision.job_id, decision.gpu_type
+    waiting = cluster.waiting.get(job_id)
+    if waiting is None or gpu_type not in waiting.gpus:
+        raise IllegalEvent(f"job {job_id}: the policy places it on {gpu_type}, where it does not wait for room")
+    return JobPlaced(
+        time_s=cluster.now_s,
+        job_id=job_id,
+        attempt=waiting.attempt,
+        gpu_type=gpu_type,
+        gpus=waiting.gpus[gpu_type],
+        where=decision.where or cluster.locate(waiting, gpu_type),
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 
 from kilowait.cluster.events import GpusJoined
 from kilowait.core.errors import InputError
@@ -20,7 +21,20 @@ def checked(submissions: Iterable[Submission], inventory: Mapping[str, int]) -> 
         if submission.seen is not submission.truth and (unknown := _without_truth(submission, inventory)):
             raise InputError(f"job {job_id}: predictions are seen for {', '.join(unknown)}, but no truth is given")
         by_id[job_id] = submission
+    _check_order(by_id)
     return by_id
+
+
+def _check_order(by_id: Mapping[str, Submission]) -> None:
+    """Raises InputError for a job after one that is not there, and for jobs that run after each other."""
+    after = {job_id: one.job.after for job_id, one in by_id.items() if one.job.after}
+    for job_id, parents in after.items():
+        if missing := [parent for parent in parents if parent not in by_id]:
+            raise InputError(f"job {job_id}: runs after job {missing[0]}, which is not among the jobs")
+    try:
+        TopologicalSorter(after).prepare()
+    except CycleError as error:
+        raise InputError(f"jobs run after each other, in a ring: {' -> '.join(error.args[1])}") from None
 
 
 def check_inventory(inventory: Mapping[str, int]) -> None:

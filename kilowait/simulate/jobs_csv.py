@@ -5,7 +5,8 @@ both empty means that the job may not run there. An optional `<TYPE>_gpus` overr
 columns `user` and `priority` (a whole number, the larger the more urgent, empty for 0) are for policies that look at
 them, and `checkpoint_s`, seconds that it takes to go on from a checkpoint, for those that preempt; a job without one
 cannot be preempted. Optional columns `slack_s`, for how long after its submission a job may be kept for cheaper hours,
-and `deadline_s`, when it shall be done on the clock of `submit_s`, are empty where nothing is said. Optional columns
+and `deadline_s`, when it shall be done on the clock of `submit_s`, are empty where nothing is said; `after` has the ids
+of jobs after which it runs, with spaces between. Optional columns
 `gpu_milli` (thousandths of a board for a job of one GPU, empty for a whole one)
 and `one_node` (yes or no, empty for no: all GPUs of one node) say where a job fits; its seconds and kWh are those of
 its share. Optional columns `<TYPE>_low_s` and `<TYPE>_high_s`, `<TYPE>_low_kwh` and `<TYPE>_high_kwh` are the ends of
@@ -28,7 +29,7 @@ from kilowait.files.rows import Row, read_csv
 from kilowait.simulate.run import Placement, Submission
 
 _FIXED = ("job_id", "submit_s", "gpus")
-_OPTIONAL = ("user", "priority", "checkpoint_s", "slack_s", "deadline_s", "gpu_milli", "one_node")
+_OPTIONAL = ("user", "priority", "checkpoint_s", "slack_s", "deadline_s", "after", "gpu_milli", "one_node")
 _YES_NO = {"yes": True, "no": False, "": False}
 _UNITS = ("s", "kwh")
 _END = re.compile(r"(.+)_(low|high)_(s|kwh)")
@@ -157,6 +158,7 @@ def _row(csv_row: Row, gpu_types: Collection[str]) -> JobRow:
         checkpoint_s=_seconds(csv_row, "checkpoint_s"),
         slack_s=_seconds(csv_row, "slack_s"),
         deadline_s=_seconds(csv_row, "deadline_s"),
+        after=tuple(dict.fromkeys(csv_row.values.get("after", "").split())),
         gpu_milli=_share(csv_row, overrides),
         one_node=_one_node(csv_row),
     )

@@ -16,7 +16,15 @@ from typing import Literal, assert_never, get_args
 from msgspec import structs
 
 from kilowait.cluster.advance import advance
-from kilowait.cluster.events import AttemptFinished, Event, JobPlaced, JobPreempted, JobSubmitted, SignalReported
+from kilowait.cluster.events import (
+    AttemptFinished,
+    Event,
+    JobFailed,
+    JobPlaced,
+    JobPreempted,
+    JobSubmitted,
+    SignalReported,
+)
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, KilowaitError
@@ -181,14 +189,26 @@ class _Loop:
             seen = self.limits.options(self.cluster, event.job, event.predictions)
             event = event if seen is event.predictions else structs.replace(event, predictions=seen)
         try:
+            if isinstance(event, JobSubmitted) and (refused := [one for one in event.job.after if one in self.refused]):
+                raise JobRefused(f"job {event.job.job_id}: runs after job {refused[0]}, which can never run here")
             if self.budget is not None and isinstance(event, JobSubmitted):
                 event = structs.replace(event, predictions=self.budget.options(event.job, event.predictions))
             advance(self.cluster, event)
         except JobRefused as refusal:
             assert isinstance(event, JobSubmitted)
-            self.refused[event.job.job_id] = str(refusal)
+            self.refuse(event.job.job_id, str(refusal), event.time_s)
         else:
             self.log.append(event)
+
+    def refuse(self, job_id: str, why: str, time_s: float) -> None:
+        """A job never runs, and neither do those that were submitted before to run after it."""
+        self.refused[job_id] = why
+        for child in self.cluster.lines.dependents.broken(job_id):
+            reason = f"job {child}: runs after job {job_id}, which can never run here"
+            event = JobFailed(time_s=time_s, job_id=child, reason=reason)
+            advance(self.cluster, event)
+            self.log.append(event)
+            self.refuse(child, reason, time_s)
 
     def place(self, decision: Place, now_s: float) -> bool:
         """Start a job, and schedule its true end; False where there is no power for it yet."""
@@ -226,6 +246,7 @@ class _Loop:
             served_s=self.served_s.get(job_id, 0.0) if attempt > 1 else 0.0,
             gpu_milli=job.gpu_milli,
             limit_w=limit_w,
+            ready_s=waiting.ready_s,
         )
         end_event = AttemptFinished(time_s=placement.end_s, job_id=job_id, attempt=attempt)
         heapq.heappush(self.completions, (placement.end_s, len(self.placements), end_event))

@@ -26,7 +26,7 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
 
     `runtime_s` stands beside `end_s` because their difference would round. `served_s` is how long earlier attempts,
     which were preempted, held GPUs. `gpus` counts boards, of which it had `gpu_milli` thousandths each, limited to
-    `limit_w` watts each (None: to their own limit).
+    `limit_w` watts each (None: to their own limit). `ready_s` is when the jobs were over after which it runs.
     """
 
     job_id: str
@@ -41,6 +41,7 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
     served_s: float = 0.0
     gpu_milli: int = WHOLE
     limit_w: float | None = None
+    ready_s: float = 0.0
 
     @property
     def gpu_s(self) -> float:
@@ -49,8 +50,8 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def wait_s(self) -> float:
-        """Seconds that the job has waited in all by the start of this attempt."""
-        wait_s = self.start_s - self.submit_s
+        """Seconds that the job has waited in all by the start of this attempt, those for other jobs' ends aside."""
+        wait_s = self.start_s - (self.submit_s if self.submit_s >= self.ready_s else self.ready_s)
         return max(0.0, wait_s - self.served_s) if self.served_s else wait_s
 
 

@@ -6,6 +6,7 @@ from kilowait.history.tokens import Identity
 
 from ..desk import job_views, questions
 from ..desk.desk import Desk
+from ..desk.hold_desk.kept_jobs import kept_view
 from ..wire import schemas
 from ..wire.problems import Refusal
 
@@ -22,7 +23,8 @@ async def own(desk: Desk, who: Identity, job_id: str) -> questions.Row:
 async def view(desk: Desk, row: questions.Row) -> schemas.JobView:
     """A job with what is expected of it, if it waits, or how far it is, if it runs."""
     if row["state"] == "waiting":
-        return job_views.job_view(row, (await desk.expected()).get(row["job_id"]), None)
+        kept = kept_view((await desk.mirror()).cluster.kept.get(row["job_id"]))
+        return job_views.job_view(row, (await desk.expected()).get(row["job_id"]), None, kept)
     active = (await desk.mirror()).cluster.active.get(row["job_id"]) if row["state"] == "running" else None
     if active is None:
         return job_views.job_view(row, None, None)

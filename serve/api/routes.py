@@ -10,10 +10,11 @@ from fastapi.responses import StreamingResponse
 
 import kilowait
 from kilowait.core.jobs import OVER
+from kilowait.core.submission import DEADLINE
 from kilowait.core.submission_limits import MAX_BODY_BYTES
 
 from ..desk import job_views, questions
-from ..desk.answers import DEADLINE, versions
+from ..desk.answers import versions
 from ..desk.desk import Desk
 from ..desk.learner import Learner
 from ..desk.log_pieces import WHOLE_BYTES, read_piece, stream_piece

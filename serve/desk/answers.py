@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from kilowait.core.jobs import Prediction
-from kilowait.core.submission import Request
+from kilowait.core.submission import DEADLINE, Request
 from kilowait.history.bases import Base
 from kilowait.predict.board_memory.memory_need import Fitting, MemoryNeed
 from kilowait.predict.dry_runs import FEATURES
@@ -17,8 +17,7 @@ from ..wire.problems import Refusal
 from .predictor_replica import Told
 
 GIB = 2**30
-DEADLINE = "kilowait/deadline"
-"""The label that keeps a deadline: no policy looks at it."""
+DEADLINE_MEANS = "its deadline ends no job and moves none ahead: no job is kept for better hours past its latest start"
 
 
 def versions(predictions: Mapping[str, Prediction]) -> str:
@@ -29,7 +28,7 @@ def versions(predictions: Mapping[str, Prediction]) -> str:
 
 def warnings_of(request: Request, told: Told | None) -> list[str]:
     """What the user of a job should know; `told` is None where no prediction was there in time."""
-    warnings = [] if request.labels.get(DEADLINE) is None else ["a deadline is shown and not enforced"]
+    warnings = [] if request.labels.get(DEADLINE) is None else [DEADLINE_MEANS]
     if told is None:
         late = "the predictor did not read the program in time; its prediction follows while the job waits"
         return [*warnings, f"predictions marked {MARK} are guesses; {late}"]

@@ -285,7 +285,8 @@ class Desk:
     async def if_submitted(self, request: Request) -> tuple[dict[str | None, Expected | str], Errors]:
         """What a job would get now, by type and left to the policy (None)."""
         mirror, errors = await self.mirror(), await self.errors()
-        job, state, policy = replace(request.job, job_id="what-if"), mirror.cluster.copy(), await self._policy()
+        job, state = replace(request.job, job_id="what-if", after=()), mirror.cluster.copy()
+        policy = await self._policy()
         asked = state, policy, time.time(), job, request.predictions, errors, mirror.seq
         return await asyncio.to_thread(what_if, *asked), errors
 

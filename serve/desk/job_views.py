@@ -15,7 +15,7 @@ from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.hardware import GPU_TYPES, idle_power_w
 from kilowait.core.jobs import Provenance
-from kilowait.core.submission import Program
+from kilowait.core.submission import DEADLINE, Program
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table
@@ -28,13 +28,19 @@ from kilowait.simulate import outlook
 
 from ..scheduler.settings import SchedulerSettings
 from ..wire import cluster_schemas, schemas
-from .answers import DEADLINE, expectations, versions
+from .answers import expectations, versions
+from .hold_desk.kept_jobs import AMOUNT_FIELDS
 
 Row = Mapping[str, Any]
 OPERATORS_PROBLEM = "the scheduler has a problem; kilowait cluster says which to an operator"
 
 
-def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.ProgressView | None) -> schemas.JobView:
+def job_view(
+    row: Row,
+    expected: outlook.Expected | None,
+    progress: schemas.ProgressView | None,
+    kept: schemas.PostponedView | None = None,
+) -> schemas.JobView:
     """A row of `questions.jobs`."""
     job = row["submitted"].job
     program = msgspec.json.decode(row["program"], type=Program)
@@ -68,6 +74,10 @@ def job_view(row: Row, expected: outlook.Expected | None, progress: schemas.Prog
         array=None if job.array is None else job.array.array_id,
         task=None if job.array is None else job.array.task,
         secrets=list(program.secrets),
+        slack_s=job.slack_s,
+        after=list(job.after),
+        after_any=job.after_any,
+        kept=kept,
     )
 
 
@@ -108,6 +118,10 @@ def _attempt(row: Row) -> schemas.AttemptView:
         nodes=list(dict.fromkeys(nodes)),
         runtime_s=runtime,
         energy_kwh=energy,
+        **{
+            AMOUNT_FIELDS[name]: schemas.Figure(value=one.value, provenance=one.provenance)
+            for name, one in row.get("amounts", {}).items()
+        },
     )
 
 

@@ -13,6 +13,8 @@ from kilowait.history.job_arrays import array_rows, make_tables
 from kilowait.history.job_filter import JobFilter
 from kilowait.history.queries import RawEvent, energy_totals, events_after, history, predictions_of, submissions
 from kilowait.history.secrecy.sealed_programs import environment_of
+from kilowait.history.spent.attempt_amounts import amounts_of
+from kilowait.history.statements import chunks
 from kilowait.history.store import Store
 
 Row = Mapping[str, Any]
@@ -69,10 +71,11 @@ def job_of_key(store: Store, owner: str, key: str) -> Row | None:
 
 def _whole(store: Store, rows: Sequence[Row]) -> list[Row]:
     job_ids = [row["job_id"] for row in rows]
-    found, attempts = predictions_of(store, job_ids), dict[str, list[Row]]()
-    for chunk in queries.chunks(job_ids):
+    found, attempts, amounts = predictions_of(store, job_ids), dict[str, list[Row]](), amounts_of(store, job_ids)
+    for chunk in chunks(job_ids):
         for attempt in store.attempts_of(chunk):
-            attempts.setdefault(attempt["job_id"], []).append(attempt)
+            of_attempt = amounts.get((attempt["job_id"], attempt["attempt"]), {})
+            attempts.setdefault(attempt["job_id"], []).append({**attempt, "amounts": of_attempt})
     return [
         {
             **row,

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 
 from kilowait.core.jobs import Job, Prediction
-from kilowait.core.submission import Program, Request, Retry, dry_run_line
+from kilowait.core.submission import DEADLINE, Program, Request, Retry, dry_run_line
 from kilowait.history.job_filter import NAME
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 
 from ..wire import schemas
-from .answers import DEADLINE
 from .predictor_replica import Told
 
 MOST = 200
@@ -86,6 +85,10 @@ def request_of(
         content_hash=source.content_hash,
         user=owner,
         priority=asked.priority,
+        slack_s=asked.slack_s,
+        after=tuple(dict.fromkeys(asked.after)),
+        after_any=asked.after_any and bool(asked.after),
+        deadline_s=None if asked.deadline is None else max(0.0, asked.deadline.timestamp()),
     )
     return Request(
         job=job,
@@ -100,7 +103,12 @@ def request_of(
 
 def same(row: Mapping[str, Any], request: Request) -> bool:
     """Whether an earlier job asked for the same, predictions aside: every field counts."""
-    before: Job = replace(row["submitted"].job, job_id=request.job.job_id, submit_s=request.job.submit_s)
+    asked = request.job
+    before: Job = replace(row["submitted"].job, job_id=asked.job_id, submit_s=asked.submit_s)
+    if DEADLINE in request.labels:  # the label says it, and earlier releases had no other place for it
+        before = replace(before, deadline_s=asked.deadline_s)
+    if before.after and all(name in before.after or name.startswith("array-") for name in asked.after):
+        before = replace(before, after=asked.after)  # an array that was named stands there as its tasks
     program = msgspec.structs.replace(msgspec.json.decode(row["program"], type=Program), sealed=request.program.sealed)
     labels = msgspec.json.decode(row["labels"], type=dict[str, str])
     retry = msgspec.json.decode(row["retry"], type=Retry)

@@ -11,9 +11,11 @@ from kilowait.policies import POLICIES
 from kilowait.simulate.outlook import Expected
 
 from ..wire import why_schemas as wire
+from .hold_desk.kept_jobs import kept_said
 from .job_views import anchored_said, expected_view, prediction_said, steps_view
 
 Row = Mapping[str, Any]
+PARENTS_SAID = 3
 
 
 def why(
@@ -43,7 +45,8 @@ def _waits(
     changes = [_change(option, waiting, mirror, now_s) for option in options]
     if stranded:
         changes = ["a node must join on which it fits: see not_possible for what each type lacks"]
-    behind = behind_its_array(waiting, mirror.cluster)
+    plan = cluster.kept.get(job.job_id)
+    behind = behind_its_array(waiting, mirror.cluster) or (plan and kept_said(plan))
     return wire.Why(
         job_id=job.job_id,
         state="waiting",
@@ -67,7 +70,12 @@ def _waits(
 
 
 def behind_its_array(waiting: Waiting, cluster: Cluster) -> str | None:
-    """That a task stands behind others of its array, None where it is its turn."""
+    """That a job may not run yet: it runs after others, or stands behind others of its array; None where it may."""
+    parents = cluster.lines.dependents.parents.get(waiting.job.job_id)
+    if parents:
+        first = ", ".join(f"{one} ({'runs' if one in cluster.active else 'waits'})" for one in parents[:PARENTS_SAID])
+        more = f" and {len(parents) - PARENTS_SAID} more" if len(parents) > PARENTS_SAID else ""
+        return f"it runs after {first}{more}, once {'they are' if len(parents) > 1 else 'that is'} over"
     task = waiting.job.array
     if task is None or cluster.lines.get(waiting.job.job_id) is None:
         return None

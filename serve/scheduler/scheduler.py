@@ -42,6 +42,7 @@ from .kept_log import kept_log
 from .ray_nodes import NodeFollower
 from .saving_loop import SavingLoop
 from .settings import SchedulerSettings
+from .signals_loop import SignalsLoop
 from .steps_loop import StepsLoop
 
 NAME = "scheduler"
@@ -75,6 +76,8 @@ class Scheduler:
         self._spawn(self._follow())
         self._spawn(self._decisions.run())
         self._spawn(SavingLoop(self._controller.store, settings).run())
+        self._signals = SignalsLoop(self._controller, settings.signals, settings.signals_every_s, self._wake)
+        self._spawn(self._signals.run())
         self._spawn(StepsLoop(self._controller, self._gangs, self._wake, settings.look_s).run())
 
     async def submit(self, request: Request) -> str:
@@ -154,7 +157,7 @@ class Scheduler:
             "pid": os.getpid(),
             "nodes": list(self._follower.nodes.values()),
             "unknown": {node.address: node.problem for node in self._follower.nodes.values() if node.problem},
-            "problem": self._problem or self._decisions.problem,
+            "problem": self._problem or self._decisions.problem or self._signals.problem,
             "settings": self._settings,
         }
 

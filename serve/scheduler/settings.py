@@ -10,6 +10,7 @@ from kilowait.history.lease import LEASE_S
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings
 from kilowait.live.notifying.notice_settings import NoticeSettings
+from kilowait.live.signalling.signal_source import SignalSource
 from kilowait.policies import DEFAULT_POLICY, POLICIES
 
 
@@ -17,6 +18,11 @@ def default_options(policy: str) -> dict[str, Any]:
     """What a policy is told when nobody tells it anything: a kappa that fits whatever is submitted."""
     rule = POLICIES.get(policy)
     return {"kappa_relative": 1.0} if rule and "kappa_relative" in rule.takes else {}
+
+
+def flexible_policy(policy: str, slack: str) -> str:
+    """The policy that keeps jobs for better hours, each within its own slack, else within this one."""
+    return policy if policy.startswith("flexible(") else f"flexible({policy},{slack or '0s'})"
 
 
 class SchedulerSettings(Struct, frozen=True, kw_only=True):
@@ -45,5 +51,9 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """Whom jobs' owners may have told of them."""
     secrets_key_file: str = ""
     """Where the key is by which secrets are encrypted; "" for none, and then there are no secrets."""
+    signals: tuple[SignalSource, ...] = ()
+    """Where carbon, water and price of the site's electricity are from."""
+    signals_every_s: float = 900.0
+    """How often these are looked at."""
     outputs: OutputSettings = OutputSettings()
     """Where files that jobs keep are kept."""

@@ -9,7 +9,8 @@ from kilowait.core.submission_limits import MAX_ENTRIES, MAX_TASKS
 from kilowait.core.tasks import sweep
 from kilowait.core.tasks.task_numbers import NUMBERS, PATTERN, task_numbers
 
-from .schemas import Argument, Expectation, State, SubmissionBody, Wire
+from .schemas import Expectation, State, SubmissionBody, Wire
+from .texts import Argument
 
 
 def _numbered(text: str) -> str:

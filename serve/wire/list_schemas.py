@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .array_schemas import NamedTasks
-from .schemas import Printable, Wire
+from .schemas import Wire
+from .texts import Printable
 
 MAX_JOBS = 10_000
 """Jobs in one request to cancel."""

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from .schemas import Printable, Wire
+from .schemas import Wire
+from .texts import Printable
 
 NoticeEvent = Literal["start", "end", "failure", "overrun"]
 

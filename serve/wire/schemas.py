@@ -6,36 +6,13 @@ Every number that was not typed in by a person stands beside its provenance: mea
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
-from kilowait.core.submission import check_environment
-from kilowait.core.submission_limits import MAX_ARCHIVE_TEXT, MAX_ENTRIES, MAX_NAME
-from kilowait.program.limits import MAX_ARGUMENT_CHARACTERS
+from kilowait.core.submission_limits import MAX_ARCHIVE_TEXT, MAX_ENTRIES
 from kilowait.program.source import MAX_SOURCE_BYTES
 
-Printable = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Argument = Annotated[str, Field(max_length=MAX_ARGUMENT_CHARACTERS)]
-GpuTypeNames = Annotated[list[Annotated[str, Field(max_length=MAX_NAME)]], Field(max_length=MAX_ENTRIES)]
-Owner = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
-LabelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f\x7f]*$")]
-"""Names with a slash are the service's own."""
-
-Software = Annotated[str | None, Field(max_length=MAX_NAME, description="the operator's environment it runs in")]
-
-
-def _bounded(environment: dict[str, str]) -> dict[str, str]:
-    try:
-        check_environment(environment)
-    except InputError as error:
-        raise ValueError(str(error)) from None
-    return environment
-
-
-Environment = Annotated[
-    dict[str, str], Field(max_length=MAX_ENTRIES, description="variables that it sees"), AfterValidator(_bounded)
-]
+from .texts import Argument, Environment, GpuTypeNames, JobId, LabelName, Printable, Software
 
 State = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
@@ -86,6 +63,13 @@ class SubmissionBody(Wire):
     memory_bytes: int | None = Field(default=None, ge=0, description="what it needs on each GPU")
     priority: int = Field(default=0, ge=-1_000_000, le=1_000_000, description="larger is more urgent; for policy fair")
     deadline: datetime | None = Field(default=None, description="when to be done, with a time zone; not enforced")
+    slack_s: float | None = Field(
+        default=None, ge=0, lt=1e9, description="how long it may be kept for better hours; left out: as the site says"
+    )
+    after: list[JobId] = Field(
+        default=[], max_length=MAX_ENTRIES, description="own jobs, or arrays, after which it runs, once they ended well"
+    )
+    after_any: bool = Field(default=False, description="once these ended in any way")
     name: Printable = Field(default="", description="what it is called in lists; several may be called alike")
     labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
@@ -161,6 +145,21 @@ class Figure(Wire):
     provenance: Provenance
 
 
+class PostponedView(Wire):
+    """A waiting job that is kept for better hours: until when, on which type, and in a sentence what that saves.
+
+    `amounts` are what it is foreseen to come to then, and `at_once` what it would have come to when that was decided:
+    by signal (carbon in g, water in L, price in USD).
+    """
+
+    until_s: float
+    since_s: float
+    gpu_type: str
+    summary: str
+    amounts: dict[str, Figure]
+    at_once: dict[str, Figure]
+
+
 class AttemptView(Wire):
     """One attempt at a job."""
 
@@ -177,6 +176,9 @@ class AttemptView(Wire):
     energy_kwh: Figure | None
     meter: str | None
     peak_memory_bytes: int | None
+    carbon_g: Figure | None = Field(default=None, description="grams of CO2 by the site's signal")
+    water_l: Figure | None = Field(default=None, description="litres of water by the site's signal")
+    electricity_usd: Figure | None = Field(default=None, description="its electricity by the site's price")
 
 
 class ExpectedView(Wire):
@@ -254,6 +256,10 @@ class JobView(Wire):
     array: str | None = Field(default=None, description="the job array that it is a task of")
     task: int | None = Field(default=None, description="its number in the array")
     secrets: list[str] = Field(default=[], description="names of the secrets that it is given")
+    slack_s: float | None = Field(default=None, description="how long it may be kept for better hours")
+    after: list[str] = Field(default=[], description="jobs after which it runs")
+    after_any: bool = Field(default=False, description="whether these may end badly")
+    kept: PostponedView | None = Field(default=None, description="what it is kept for while it waits")
 
 
 class JobsPage(Wire):

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from .schemas import Owner, Wire
+from .schemas import Wire
+from .texts import Owner
 
 
 class TokenAsked(Wire):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 from kilowait.cluster.advance import replay
-from kilowait.cluster.events import SignalReported
+from kilowait.cluster.events import JobPostponed
 from kilowait.cluster.saved_cluster import SavedCluster
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import StoreError
@@ -66,9 +66,11 @@ def begun(url):
     tasks = tuple(TaskAsked(task=n, **alike) for n in range(3))
     live.submit_array(ArrayRequest(request=request("array", predictions=seen(A=(10, 1))), tasks=tasks, at_once=1), 70.0)
     carbon = Signal(name="carbon", times_s=(0.0, 3600.0), values=(300.0, 200.5), ends_s=7200.0)
-    live._happened(SignalReported(time_s=70.5, signal=carbon))
+    live.signal_reported(carbon, 70.5)
     live.decide(71.0)
     cluster = live.cluster
+    held = {"until_s": 500.0, "gpu_type": "A", "amounts": {"carbon": (3.0, 2.0)}}
+    live._happened(JobPostponed(time_s=71.5, job_id=next(iter(cluster.waiting)), **held))
     for kind in (
         "waiting",
         "stranded",
@@ -80,6 +82,7 @@ def begun(url):
         "held",
         "_special",
         "signals",
+        "kept",
         "lines",
     ):
         assert getattr(cluster, kind), f"nothing is {kind}: this world shows too little"
@@ -231,9 +234,9 @@ def test_a_state_whose_writer_was_killed_does_not_count_and_is_written_anew(tmp_
 
 def test_nothing_that_a_cluster_or_a_mirror_holds_is_left_out():
     """Whoever gives one of them something new to hold learns here that it must be saved, too."""
-    rebuilt, noted, by_place = {"rankings", "ends", "by_area", "lent"}, {"kept"}, {"queue", "places"}
-    held = {part.name.lstrip("_") for part in fields(Cluster)} - {"lines"} | {"in_turn", "behind"}
-    assert held == set(SavedCluster.__struct_fields__) | rebuilt | noted | by_place
+    rebuilt, by_place = {"rankings", "ends", "by_area", "lent"}, {"queue", "places"}
+    held = {part.name.lstrip("_") for part in fields(Cluster)} - {"lines"} | {"in_turn", "behind", "pending"}
+    assert held == set(SavedCluster.__struct_fields__) | rebuilt | by_place
     counts = {"submitted", "finished", "failed", "cancelled", "placed"}
     seen = set(SavedView.__struct_fields__) - {"counts"} | counts
     assert set(vars(Mirror("sjf", {}, ORDER))) == seen | {"policy", "options", "seq", "cluster"}

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from kilowait.cluster.boards import Boards
 
-VIEWS = {"_rankings", "_ends", "_by_area", "_lent", "kept"}
+VIEWS = {"_rankings", "_ends", "_by_area", "_lent"}
 
 
 def everything(cluster, *, but=()):

@@ -155,7 +155,7 @@ class _Round:
 
     def _latest_s(self, waiting: Waiting) -> float:
         own = waiting.job.slack_s
-        return waiting.job.submit_s + (self.slack_s if own is None else own)
+        return waiting.waits_since_s + (self.slack_s if own is None else own)
 
     def _latest_on_s(self, waiting: Waiting, gpu_type: str, latest_s: float, done_s: float) -> float:
         """Until when a job may be kept for a type: it is done by `done_s`, as predicted, and by its deadline."""
@@ -163,7 +163,7 @@ class _Round:
         found_s = min(latest_s, done_s - told.runtime_s)
         if deadline_s is None:
             return found_s
-        return min(found_s, latest_start_s(told, deadline_s, waiting.job.submit_s, MOST_ADDED_MISSES))
+        return min(found_s, latest_start_s(told, deadline_s, waiting.waits_since_s, MOST_ADDED_MISSES))
 
     def _hours(self, waiting: Waiting, latest_s: float) -> Hours:
         longest_s = max(waiting.predictions[gpu_type].runtime_s for gpu_type in waiting.gpus)

@@ -1,7 +1,7 @@
 """What one attempt of a job used, from a row of the history (`kilowait.files.columns.HISTORY`)."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
@@ -11,6 +11,8 @@ from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
 from kilowait.core.units import HOUR_S, JOULES_PER_KWH
 
+AMOUNTS = ("carbon_g", "water_l", "electricity_usd")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptUse:
@@ -18,7 +20,8 @@ class AttemptUse:
 
     `energy_provenance` says how `energy_kwh` was had: modelled is the predicted power times the time that the GPUs were
     held, where nothing read it. `memory_bytes` is the peak on one board, None where nothing read it. `reason` is why it
-    ended badly, None where it did not.
+    ended badly, None where it did not. `amounts` are what it came to by the signals of its site: `carbon_g`, `water_l`,
+    `electricity_usd`.
     """
 
     job_id: str
@@ -36,6 +39,7 @@ class AttemptUse:
     reason: str | None
     predicted_s: float
     runtime_s: float | None
+    amounts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def gpu_hours(self) -> float:
@@ -53,7 +57,8 @@ class AttemptUse:
         if start_s >= end_s:
             return self if self.start_s == self.end_s and from_s <= self.end_s < until_s else None
         share = (end_s - start_s) / (self.end_s - self.start_s)
-        return replace(self, start_s=start_s, end_s=end_s, energy_kwh=self.energy_kwh * share)
+        amounts = {name: amount * share for name, amount in self.amounts.items()}
+        return replace(self, start_s=start_s, end_s=end_s, energy_kwh=self.energy_kwh * share, amounts=amounts)
 
 
 class _Written(msgspec.Struct, kw_only=True):
@@ -75,6 +80,9 @@ class _Written(msgspec.Struct, kw_only=True):
     energy_provenance: Provenance | None = None
     meter: str | None = None
     gpu_memory_bytes: float | None = None
+    carbon_g: float | None = None
+    water_l: float | None = None
+    electricity_usd: float | None = None
 
 
 def attempt_uses(rows: Iterable[Mapping[str, Any]]) -> list[AttemptUse]:
@@ -111,12 +119,14 @@ def _use(number: int, row: Mapping[str, Any]) -> AttemptUse:
         reason=written.reason,
         predicted_s=written.predicted_runtime_s,
         runtime_s=written.runtime_s,
+        amounts={name: amount for name in AMOUNTS if (amount := getattr(written, name)) is not None},
     )
 
 
 def _check_numbers(where: str, written: _Written) -> None:
     """Raises InputError: one that is not finite, or a run of no time, would make sums that say nothing."""
-    for name in ("placed_s", "ended_s", "predicted_runtime_s", "predicted_energy_j", "runtime_s", "energy_j"):
+    times = ("placed_s", "ended_s", "predicted_runtime_s", "predicted_energy_j", "runtime_s", "energy_j")
+    for name in (*times, *AMOUNTS):
         value = getattr(written, name)
         if value is not None and not isfinite(value):
             raise InputError(f"{where}, column {name}: must be finite, got {value}")

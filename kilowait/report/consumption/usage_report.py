@@ -49,7 +49,7 @@ def usage_report(uses: Sequence[AttemptUse], rates: Rates, heading: str) -> dict
         "total": everything,
         "by": {name: totals_by(uses, key, rates) for name, key in keys.items()},
         "findings": [asdict(finding) for finding in findings(uses)],
-        "basis": [*basis(rates), *_missing(everything)],
+        "basis": [*basis(rates), *_by_signals(uses, rates), *_missing(everything)],
         "currency": rates.currency,
     }
 
@@ -67,6 +67,17 @@ def basis(rates: Rates) -> list[str]:
     if rates.price_per_kwh is not None:
         lines.append(f"energy cost: {rates.price_per_kwh:g} {rates.currency} a kWh, times a PUE of {rates.pue:g}")
     return lines
+
+
+def _by_signals(uses: Sequence[AttemptUse], rates: Rates) -> list[str]:
+    """Which amounts are those that the site's signals made of attempts, as the history has them."""
+    given = {"carbon_g": rates.carbon, "water_l": rates.water_l_per_kwh, "electricity_usd": rates.price_per_kwh}
+    said = {"carbon_g": "CO2", "water_l": "water", "electricity_usd": "energy cost"}
+    seen = [name for name, rate in given.items() if rate is None and any(name in use.amounts for use in uses)]
+    history = "as the history has it, measured energy by the hours of the site's signals"
+    return [
+        f"{said[name]}: {history}" + ("" if name == "water_l" else f"; times a PUE of {rates.pue:g}") for name in seen
+    ]
 
 
 def _missing(sums: Mapping[str, Any]) -> list[str]:

@@ -43,16 +43,25 @@ class RatedUse:
 
 
 def rated_use(use: AttemptUse, rates: Rates) -> RatedUse:
-    """Its energy and its GPU-hours at these rates, its power taken as even over its time; what is pretended is none."""
+    """Its energy and its GPU-hours at these rates, its power taken as even over its time; what is pretended is none.
+
+    Where a rate is not given, what its site's signals made of it counts.
+    """
     energy_kwh = 0.0 if use.energy_provenance == Provenance.PRETENDED else use.energy_kwh
     grams, known = rates.carbon.mean(use.start_s, use.end_s) if rates.carbon else (0.0, 0.0)
     per_hour = rates.gpu_hour(use.gpu_type)
-    carbon_kwh = energy_kwh * known
+    carbon_kwh, seen = energy_kwh * known, use.amounts if energy_kwh else {}
+    co2_kg = carbon_kwh * rates.pue * grams / 1000 if known else None
+    if rates.carbon is None and "carbon_g" in seen:
+        co2_kg, carbon_kwh = seen["carbon_g"] * rates.pue / 1000, energy_kwh
+    water_l, paid = seen.get("water_l"), seen.get("electricity_usd") if rates.currency == "USD" else None
     return RatedUse(
-        co2_kg=carbon_kwh * rates.pue * grams / 1000 if known else None,
+        co2_kg=co2_kg,
         energy_kwh=energy_kwh,
         carbon_kwh=carbon_kwh,
-        water_l=None if rates.water_l_per_kwh is None else energy_kwh * rates.water_l_per_kwh,
+        water_l=water_l if rates.water_l_per_kwh is None else energy_kwh * rates.water_l_per_kwh,
         gpu_cost=None if per_hour is None else use.gpu_hours * per_hour,
-        energy_cost=None if rates.price_per_kwh is None else energy_kwh * rates.pue * rates.price_per_kwh,
+        energy_cost=energy_kwh * rates.pue * rates.price_per_kwh
+        if rates.price_per_kwh is not None
+        else (None if paid is None else paid * rates.pue),
     )

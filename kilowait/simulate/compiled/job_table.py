@@ -102,8 +102,10 @@ def _read(submissions: Sequence[Submission], cluster: Cluster, *, exact: bool) -
 
 
 def _check_jobs(jobs: Sequence[Job]) -> None:
-    """Raises NotCovered for a share of a board and for a job that asks for one node."""
+    """Raises NotCovered for a share of a board, for a job that asks for one node and for one that runs after others."""
     for job in jobs:
+        if job.after:
+            raise NotCovered(f"job {job.job_id} runs after others")
         if job.gpu_milli != WHOLE or job.one_node:
             problem = "one_node" if job.one_node else f"gpu_milli {job.gpu_milli}"
             raise NotCovered(f"job {job.job_id} has {problem}, so boards must be told apart")

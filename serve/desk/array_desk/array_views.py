@@ -5,11 +5,10 @@ from typing import Any
 
 import msgspec
 
-from kilowait.core.submission import Program
+from kilowait.core.submission import DEADLINE, Program
 from kilowait.history.job_filter import NAME
 
 from ...wire.array_schemas import ArrayView
-from ..answers import DEADLINE
 
 
 def array_view(row: Mapping[str, Any]) -> ArrayView:

@@ -1,0 +1,71 @@
+"""Jobs that are to run after others: they stand aside, unseen by policies, until those are over.
+
+A job goes on when each of its parents has ended well, or, where it says `after_any`, ended in any way. One whose parent
+ended badly never goes on: whoever drives the cluster gives it up. Called by `kilowait.cluster.task_lines` alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kilowait.cluster.standing import Waiting
+
+
+@dataclass(slots=True, kw_only=True)
+class Dependents:
+    """By job id, the jobs that stand aside, and the parents that are not over; by parent, its children in order."""
+
+    aside: dict[str, Waiting] = field(default_factory=dict)
+    parents: dict[str, list[str]] = field(default_factory=dict)
+    _children: dict[str, list[str]] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self.aside.values())
+
+    def stand(self, waiting: Waiting, parents: list[str]) -> None:
+        """A job stands aside until these are over."""
+        job_id = waiting.job.job_id
+        self.aside[job_id], self.parents[job_id] = waiting, parents
+        for parent in parents:
+            self._children.setdefault(parent, []).append(job_id)
+
+    def over(self, job_id: str, *, well: bool) -> list[Waiting]:
+        """A job is over: those that waited for it alone, and may go on."""
+        free = list[Waiting]()
+        for child in list(self._children.get(job_id, ())):
+            if not (well or self.aside[child].job.after_any):
+                continue
+            self._let_go(job_id, child)
+            if not self.parents[child]:
+                del self.parents[child]
+                free.append(self.aside.pop(child))
+        return free
+
+    def broken(self, job_id: str) -> tuple[str, ...]:
+        """After a job was over, those that still wait for it, and do so in vain."""
+        return tuple(self._children.get(job_id, ()))
+
+    def withdraw(self, job_id: str) -> bool:
+        """Take a job out that stands aside; False where it does not."""
+        if self.aside.pop(job_id, None) is None:
+            return False
+        for parent in self.parents.pop(job_id):
+            children = self._children[parent]
+            children.remove(job_id)
+            if not children:
+                del self._children[parent]
+        return True
+
+    def copy(self) -> "Dependents":
+        """The same, which change without these."""
+        return Dependents(
+            aside=dict(self.aside),
+            parents={child: list(parents) for child, parents in self.parents.items()},
+            _children={parent: list(children) for parent, children in self._children.items()},
+        )
+
+    def _let_go(self, parent: str, child: str) -> None:
+        self.parents[child].remove(parent)
+        children = self._children[parent]
+        children.remove(child)
+        if not children:
+            del self._children[parent]

@@ -1,0 +1,1 @@
+"""What signals said, and what attempts came to by them."""

@@ -1,0 +1,1 @@
+"""Jobs that wait for better hours, for people."""

@@ -1,0 +1,33 @@
+"""Texts that requests hold, each with what it may be."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from kilowait.core.errors import InputError
+from kilowait.core.submission import check_environment
+from kilowait.core.submission_limits import MAX_ENTRIES, MAX_NAME
+from kilowait.program.limits import MAX_ARGUMENT_CHARACTERS
+
+Printable = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+JobId = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Argument = Annotated[str, Field(max_length=MAX_ARGUMENT_CHARACTERS)]
+GpuTypeNames = Annotated[list[Annotated[str, Field(max_length=MAX_NAME)]], Field(max_length=MAX_ENTRIES)]
+Owner = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
+LabelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\x00-\x1f\x7f]*$")]
+"""Names with a slash are the service's own."""
+
+Software = Annotated[str | None, Field(max_length=MAX_NAME, description="the operator's environment it runs in")]
+
+
+def _bounded(environment: dict[str, str]) -> dict[str, str]:
+    try:
+        check_environment(environment)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    return environment
+
+
+Environment = Annotated[
+    dict[str, str], Field(max_length=MAX_ENTRIES, description="variables that it sees"), AfterValidator(_bounded)
+]
