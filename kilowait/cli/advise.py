@@ -1,15 +1,23 @@
-"""`kilowait advise --slurm`: when the jobs of Slurm's queue are expected to start, and what a new one would get."""
+"""`kilowait advise --slurm`: when the jobs of Slurm's queue are expected to start, what a new one would get.
+
+With `--apply` it also lowers the time limits of jobs that wait.
+"""
 
 import argparse
 import getpass
 import json
 import math
+import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kilowait.advise.advice import ExpectedWait
 from kilowait.advise.advice_text import duration
+from kilowait.advise.ledger import ledger_folder
+from kilowait.advise.limit_quantile import MARGIN_S, MINUTE_S, RISK
+from kilowait.advise.slurm.lowered_limits import MOST, apply_limits, lowered_limits
 from kilowait.advise.slurm.partitions import ask_partitions
 from kilowait.advise.slurm.queue_cluster import QueueCluster, queue_cluster
 from kilowait.advise.slurm.queue_outlook import LimitRisk, NewJob, expected_waits, limit_risks, new_job_waits
@@ -24,8 +32,13 @@ examples:
   kilowait advise --slurm
   kilowait advise --slurm --mine --json
   kilowait advise --slurm --gpus 4 --time 2:00:00
+  kilowait advise --slurm --mine --apply
 
-It reads the queue and changes nothing. Slurm plans with time limits, so its own start is the latest that it expects;
+Without --apply it reads the queue and changes nothing. With it, limits of waiting jobs are lowered, never raised, to
+what their comments predict, at most 100 in a run; each change stands in applied.jsonl in ~/.local/state/kilowait. Slurm
+lets users change their own jobs, its operators everybody's.
+
+Slurm plans with time limits, so its own start is the latest that it expects;
 here jobs end as predicted where their comment has a prediction (`kilowait sbatch`), others after about half of their
 limit, which is assumed. GPUs alone are counted: no cores, memory, QOS or reservations. All starts are modelled.
 For a job script: kilowait sbatch --why job.sh
@@ -46,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     add("--gpus", type=int, metavar="N", help="what a new job of so many GPUs would get, on each type and partition")
     add("--nodes", type=int, default=1, metavar="N", help="nodes of the new job (default: %(default)s)")
     add("--time", metavar="LIMIT", help="its time limit as sbatch takes it (default: 60, an hour)", default="60")
+    add("--apply", action="store_true", help="lower the time limits of waiting jobs that were predicted")
+    text = "with --apply: how likely a limit may end a job (default: %(default)s)"
+    add("--risk", type=float, default=RISK, metavar="SHARE", help=text)
+    text = "with --apply: minutes for what is not predicted (default: %(default)g)"
+    add("--margin", type=float, default=MARGIN_S / MINUTE_S, metavar="MIN", help=text)
     add("--json", action="store_true", help="print one JSON object instead of tables")
 
 
@@ -59,8 +77,26 @@ def run(args: argparse.Namespace) -> int:
     risks = [risk for risk in risks if user in (None, risk.job.user)]
     fresh = new_job_waits(found, NewJob(**new, allowed=frozenset(found.pools))) if new else None
     report = _report(found, shown, risks, fresh)
+    if args.apply:
+        report["lowered"] = _lowered(found, user, args)
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else _text(escaped_all(report)))
     return 0
+
+
+def _lowered(found: QueueCluster, user: str | None, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Lower what is too long; what Slurm refuses stands beside it."""
+    if not (math.isfinite(args.margin) and args.margin >= 0):
+        raise InputError(f"--margin must be minutes >= 0, got {args.margin}")
+    changes = lowered_limits(found, user, args.risk, args.margin * MINUTE_S)
+    log = ledger_folder(os.environ).parent / "applied.jsonl"
+    try:
+        refused = apply_limits(changes, log, time.time())
+    except OSError as error:
+        raise InputError(f"{log}: {error.strerror}; --apply writes each change there") from error
+    return [
+        {**_described(change.job), "lowered_s": change.limit_s, "refused": refused.get(change.job.job_id)}
+        for change in changes[:MOST]
+    ]
 
 
 def _new_job(args: argparse.Namespace) -> dict[str, Any] | None:
@@ -126,6 +162,12 @@ def _text(report: Mapping[str, Any]) -> str:
             f"job {risk['job_id']} of {risk['user']} may be ended by its limit of {limit}: {risk['probability']:.0%} "
             f"likely, predicted {duration(risk['predicted_s'])}"
         )
+    for one in report.get("lowered", ()):
+        before = "none" if one["limit_s"] is None else written_time(one["limit_s"])
+        outcome = f"refused: {one['refused']}" if one["refused"] else "lowered"
+        lines.append(f"job {one['job_id']}: limit {before} to {written_time(one['lowered_s'])}: {outcome}")
+    if report.get("lowered") == []:
+        lines.append("no limit to lower")
     for pool, wait in report.get("new_job", {}).items():
         lines.append(f"a new job on {pool} starts in {_interval(wait)}")
     if report["left_out"]:

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kilowait.advise.joined_jobs import Joining, joined
 from kilowait.advise.ledger import ledger_folder, slurm_history
+from kilowait.advise.limit_quantile import MARGIN_S, RISK
 from kilowait.advise.slurm.accounting import AccountedJob, ask_accounting, read_accounting
+from kilowait.advise.slurm.usual_limits import usual_limits, write_limits
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
 
@@ -24,6 +26,7 @@ examples:
       ElapsedRaw,AllocTRES,ConsumedEnergyRaw,Comment > jobs.txt
   kilowait learn --sacct jobs.txt --zone Europe/Berlin
   kilowait learn --sacct jobs.txt --only-compare --json
+  kilowait learn --sacct live --all-users --only-compare --limits /etc/slurm/kilowait_limits
 
 Jobs are joined by the comment that `kilowait sbatch` gave them (AccountingStoreFlags=job_comment in slurm.conf). Only
 jobs that completed count, each task of an array by itself, the last run of one that was requeued. What was predicted is
@@ -44,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     add("--zone", metavar="NAME", help="time zone of the file's times, as Europe/Berlin (default: this machine's)")
     add("--database", metavar="URL", help="the history that is learnt from (default: slurm.db beside the advice)")
     add("--metered", action="store_true", help="sacct's energy is that of the jobs' GPUs")
+    text = "write there the limits that jobs of one user and name would have needed, for job_submit.lua"
+    add("--limits", type=Path, metavar="FILE", help=text)
+    text = "with --limits: the share of jobs that may take longer (default: %(default)s)"
+    add("--risk", type=float, default=RISK, metavar="SHARE", help=text)
     add("--only-compare", action="store_true", help="compare and write nothing")
     add("--json", action="store_true", help="print one JSON object instead of a table")
 
@@ -51,8 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
 def run(args: argparse.Namespace) -> int:
     """Join, compare, learn and print; raises InputError, ServiceError and StoreError."""
     ledger = ledger_folder(os.environ)
-    joining = joined(_accounted(args), ledger)
+    accounted = _accounted(args)
+    joining = joined(accounted, ledger)
     report = _report(joining)
+    if args.limits is not None:
+        report["limits"] = _limits(accounted, args.limits, args.risk)
     if not args.only_compare and joining.jobs:
         report |= _learnt(joining, args.database or str(slurm_history(os.environ)), args.metered)
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else _text(escaped_all(report)))
@@ -74,6 +84,20 @@ def _accounted(args: argparse.Namespace) -> list[AccountedJob]:
         return read_accounting(text, zone)
     except InputError as error:
         raise InputError(f"--sacct {args.sacct}: {error}") from error
+
+
+def _limits(jobs: Sequence[AccountedJob], path: Path, risk: float) -> int:
+    """How many were written."""
+    if not 0 < risk < 1:
+        raise InputError(
+            f"--risk must be between 0 and 1, got {risk}; give the share of jobs that may be ended, as 0.05"
+        )
+    limits = usual_limits(jobs, risk, MARGIN_S)
+    try:
+        write_limits(limits, path)
+    except OSError as error:
+        raise InputError(f"--limits {path}: cannot be written: {error.strerror}") from error
+    return len(limits)
 
 
 def _learnt(joining: Joining, database: str, metered: bool) -> dict[str, Any]:
@@ -111,6 +135,8 @@ def _text(report: dict[str, Any]) -> str:
         factor = f"took {row['median_factor']:.3g} times what was predicted (median)"
         lines.append(f"  {name}: {row['jobs']} jobs {factor}, error {row['median_error']:.0%}{inside}")
     lines += [f"  left out: {count} ({why})" for why, count in report["left_out"].items()]
+    if "limits" in report:
+        lines.append(f"  {report['limits']} limits by user and job name, measured run times and five minutes")
     if correction := report.get("correction"):
         lines.append(f"  {report['new']} new in {report['database']}; correction: {correction['outcome']}")
         lines.append(f"  {correction['reason']}")

@@ -1,16 +1,19 @@
 """Slurm's queue in kilowait's state machine."""
 
 import dataclasses
+import json
 import math
 import time
 
 import pytest
 
+from kilowait.advise.slurm.lowered_limits import apply_limits, lowered_limits
 from kilowait.advise.slurm.partitions import read_partitions
 from kilowait.advise.slurm.queue_cluster import queue_cluster
 from kilowait.advise.slurm.queue_outlook import NewJob, expected_waits, limit_risks, new_job_waits
 from kilowait.advise.slurm.slurm_queue import COLUMNS, SEPARATOR, expanded, read_queue
 from kilowait.advise.slurm.slurm_time import local_time
+from kilowait.core.errors import ServiceError
 
 SINFO = """\
 a0|main*|2:00:00|1:00:00|mixed|gpu:a100:2|fast
@@ -121,6 +124,62 @@ def test_which_running_jobs_hit_their_limit():
     risks = limit_risks(found)
     assert [(risk.job.job_id, round(risk.probability, 2)) for risk in risks] == [("1", 0.5), ("2", 0.05)]
     assert limit_risks(found, least=0.2) == [risk for risk in risks if risk.job.job_id == "1"]
+
+
+PREDICTED = "kilowait:0123456789abcdef;gpus=1;A6000=600,300,1200;A100=300,200,400"
+WAITING = {"tres_per_job": "gres:gpu:a6000:1", "Comment": PREDICTED}
+
+
+@pytest.mark.parametrize(
+    ("job", "limit_s"),
+    [
+        (row("1", limit="1:00:00", **WAITING), 1500),  # 1,200 s and five minutes
+        (
+            row("1", limit="1:00:00", **WAITING | {"tres_per_job": "gres:gpu:1"}),
+            1500,
+        ),  # its slowest type
+        (row("1", limit="UNLIMITED", **WAITING), 1500),
+        (
+            row("1_7", limit="1:00:00", **WAITING | {"tres_per_job": "gres:gpu:a100:1"}),
+            720,
+        ),  # 400 s
+        (row("1", limit="25:00", **WAITING), None),
+        (row("1", limit="10:00", **WAITING), None),  # never raised
+        (row("1", limit="1:00:00", **WAITING | {"UserName": "other"}), None),
+        (row("1", limit="1:00:00", **WAITING | {"Reason": "JobHeldUser"}), None),
+        (row("1", limit="1:00:00", **WAITING | {"Comment": "mine"}), None),
+        (row("1", limit="1:00:00", **WAITING | {"Comment": "kilowait:0123456789abcdef;gpus=1;A6000=600"}), None),
+        (row("1", limit="1:00:00", **WAITING | {"Comment": "kilowait:0123456789abcdef;gpus=1;A100=1,1,2"}), None),
+        (running("1", "a6000:1", "b0", limit="1:00:00", Comment=PREDICTED), None),
+    ],
+)
+def test_limits_are_lowered_to_what_was_predicted_and_nothing_else_is_touched(job, limit_s):
+    lowered = lowered_limits(queue(job), "me", 0.05, 300.0)
+    assert [change.limit_s for change in lowered] == ([] if limit_s is None else [pytest.approx(limit_s)])
+
+
+def test_each_change_is_logged_before_it_is_made_and_a_refusal_beside_it(tmp_path):
+    log, asked = tmp_path / "state" / "applied.jsonl", []
+
+    def slurm(words):
+        asked.append((words, json.loads(log.read_text().splitlines()[-1])))
+        if "JobId=2" in words:
+            raise ServiceError("scontrol: Access/permission denied")
+
+    rows = [row("1", limit="1:00:00", **WAITING), row("2", limit="UNLIMITED", **WAITING)]
+    lowered = lowered_limits(queue(*rows), None, 0.05, 300.0)
+    assert apply_limits(lowered, log, 7.0, slurm) == {"2": "scontrol: Access/permission denied"}
+    assert [words for words, _ in asked] == [
+        ["scontrol", "update", "JobId=1", "TimeLimit=25"],
+        ["scontrol", "update", "JobId=2", "TimeLimit=25"],
+    ]
+    first, second = (record for _, record in asked)
+    assert first == {
+        "time_s": 7.0, "job_id": "1", "user": "me", "limit_before_s": 3600.0, "limit_s": 1500.0,
+        "advice_id": "0123456789abcdef",
+    }  # fmt: skip
+    assert second["limit_before_s"] is None
+    assert json.loads(log.read_text().splitlines()[-1]) == {**second, "refused": "scontrol: Access/permission denied"}
 
 
 def test_planned_starts_are_of_utc_and_shown_in_the_users_own_time(monkeypatch):

@@ -218,10 +218,15 @@ def test_a_short_job_behind_a_wide_one_starts_at_once_for_its_limit_is_right(clu
     monkeypatch.setattr(sbatch, "advice_of", lambda *_: short)
     for options in (["--gpus=a100:2", "--time=10"], ["--gpus=a100:4", "--nodes=2", "--time=60"]):
         cluster.run("sbatch", "--output=/dev/null", *options, "--wrap=sleep 600")
-    plain = cluster.run("sbatch", "--parsable", "--gpus=a100:1", "--output=/dev/null", "--wrap=sleep 600").strip()
+    options = ("--gpus=a100:1", "--comment=kilowait:0123456789abcdef;gpus=1;A100=20,10,40", "--output=/dev/null")
+    plain = cluster.run("sbatch", "--parsable", *options, "--wrap=sleep 600").strip()
     Path("train.py").write_text("import time\ntime.sleep(600)\n")
     job_id, _ = submitted(capfd, "--gpus=a100:1", "--margin=1", "job.sh")
     until(lambda: cluster.job(job_id)["JobState"] == "RUNNING")
     assert cluster.job(job_id)["TimeLimit"] == "00:02:00"
     assert cluster.job(plain)["JobState"] == "PENDING"  # an hour by default: it would delay the wide one
+    assert main(["advise", "--slurm", "--apply", "--margin=1"]) == 0
+    assert f"job {plain}: limit 01:00:00 to 00:02:00: lowered" in capfd.readouterr().out
+    until(lambda: cluster.job(plain)["JobState"] == "RUNNING")
+    assert json.loads(Path("applied.jsonl").read_text())["job_id"] == plain
     cluster.cancel_all()

@@ -82,8 +82,11 @@ class SlurmCluster:
 
 
 @contextmanager
-def slurm(partitions=PARTITIONS, more="JobCompType=jobcomp/none"):
-    """A cluster whose nodes are all idle; ended in the end. Skips where Slurm is missing."""
+def slurm(partitions=PARTITIONS, more="JobCompType=jobcomp/none", files=lambda folder: None):
+    """A cluster whose nodes are all idle; ended in the end. Skips where Slurm is missing.
+
+    `files` puts what else there is to be beside slurm.conf before the controller starts.
+    """
     for program in PROGRAMS:
         if _found(program) is None:
             pytest.skip(f"no {program} on this machine; apt-get install slurmctld slurmd slurm-client to run this test")
@@ -93,6 +96,7 @@ def slurm(partitions=PARTITIONS, more="JobCompType=jobcomp/none"):
         folder = Path(name)
         folder.chmod(0o755)
         configuration = _written(folder, partitions, more)
+        files(folder)
         environment = {**os.environ, "SLURM_CONF": str(configuration)}
         daemons = [_started(folder, environment, _found("slurmctld"), "-D", "-i", "-f", str(configuration))]
         try:

@@ -15,7 +15,7 @@ from kilowait.core.errors import InputError
 
 COLUMNS = (
     "JobID", "Cluster", "User", "Partition", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw",
-    "TimelimitRaw", "AllocTRES", "NodeList", "ConsumedEnergyRaw", "Comment",
+    "TimelimitRaw", "AllocTRES", "NodeList", "ConsumedEnergyRaw", "JobName", "Comment",
 )  # fmt: skip
 NEEDED = ("JobID", "State", "ElapsedRaw", "End", "AllocTRES", "Comment")
 _RECORD = re.compile(r"\d+(?:_(?:\d+|\[[^\]]*\]))?(?:\+\d+)?(?:\.\w+)?(?:\+\d+)?\|")
@@ -46,6 +46,7 @@ class AccountedJob:
     energy_j: float | None
     comment: str
     part: str = ""
+    name: str = ""
 
     @property
     def completed(self) -> bool:
@@ -112,6 +113,7 @@ def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
         energy_j=float(energy) if energy.isdigit() and 0 < int(energy) < _NO_VALUE else None,
         comment=row["Comment"],
         part=_part(job_id),
+        name=row.get("JobName", ""),
     )
 
 
