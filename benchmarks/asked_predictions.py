@@ -18,22 +18,27 @@ from typing import Any
 
 STATES = ("whole", "guessed", "partial", "failed", "off")
 COMPLETE = ("whole", "guessed")
+HERE = Path(__file__).resolve().parents[1]
 REFUSED, LATE = "refused", "late"
 _ASSUMED = re.compile(r"\bassum", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """How programs are asked about: the job's interpreter, folders of data, and seconds after which to give up."""
+    """How programs are asked about: the job's interpreter, folders of data, and seconds after which to give up.
+
+    Relative names of `data` are those in `folder`, from which is asked then.
+    """
 
     python: Path | None = None
     data: tuple[Path, ...] = ()
     budget_s: float | None = None
     limit_s: float = 600.0
+    folder: Path | None = None
 
     def options(self) -> list[str]:
         """The options of `kilowait predict` that say so."""
-        options = ["--python", str(self.python)] if self.python else []
+        options = ["--python", str(self.python.absolute())] if self.python else []
         options += [word for folder in self.data for word in ("--data", str(folder))]
         return options + (["--dry-run-budget-s", str(self.budget_s)] if self.budget_s is not None else [])
 
@@ -114,6 +119,8 @@ def ask(
     command += ["--entrypoint", entrypoint] if entrypoint else []
     command += [str(source), "--", *arguments]
     environment = dict(os.environ) if warm else {**os.environ, "KILOWAIT_WARM_MINUTES": "0"}
+    if asked.folder is not None:  # from where this package is not found by itself
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), environment.get("PYTHONPATH")]))
     start = time.monotonic()
     try:
         done = subprocess.run(
@@ -123,6 +130,7 @@ def ask(
             timeout=asked.limit_s,
             stdin=subprocess.DEVNULL,
             env=environment,
+            cwd=asked.folder,
         )
     except subprocess.TimeoutExpired:
         return Answer(state=LATE, reason=f"no answer within {asked.limit_s:g} s", seconds=asked.limit_s)

@@ -11,11 +11,17 @@ Usable: whole or guessed, with a time for device types, and where right values a
 5% and parameters equal. Wrong with a straight face: steps off by more than 10% in an answer that is neither partial nor
 says what it assumed. A program of another framework, and an entrypoint that only defines things, count apart: right is
 to say so. So do rows with `ends`, what the program itself ends with under these arguments: right is an answer without
-a whole job's time. `usable_share` is over all jobs but the first two kinds, `usable_of_running` without the third.
+a whole job's time. Rows with `endless` run until they are stopped: right is an answer that says that nothing tells how
+often they run, with the values that are known, and no whole job's time. `usable_share` is over all jobs but the first
+two kinds, `usable_of_running` without the others; `usable_strictly` is the share that has a whole job's time.
+
+--fixtures holds data of jobs that want some, made by `python -m benchmarks.real_jobs_fixtures DIR`: a job with a folder
+of its name there is asked from it, with --data for each of its parts.
 """
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -38,7 +44,8 @@ LIMITS = {"steps": 0.02 + 1e-12, "flops": 0.05 + 1e-12, "parameters": 1e-12}
 STRAIGHT_FACE = 0.1
 ABSENT = "absent"
 MOST_WAIT_S = 60.0
-RUNS, ENDS = "runs", "ends"
+RUNS, ENDS, ENDLESS = "runs", "ends", "endless"
+_UNBOUNDED = re.compile(r"nothing says how often|until it is stopped|has no end", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if args.twice:
         leave_warm(asked)
-    rows = [answered(job, args.checkouts, asked, args.twice) for job in tqdm(jobs, unit="job")]
+    rows = [
+        answered(job, args.checkouts, with_fixture(asked, args.fixtures, job["name"]), args.twice)
+        for job in tqdm(jobs, unit="job")
+    ]
     keep(record(rows), args.json)
     print(as_text(rows))
     return 0
@@ -96,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--jobs", required=True, type=Path, metavar="FILE", help="JSON list of jobs")
     add("--checkouts", required=True, type=Path, metavar="DIR", help="folder of checkouts, each OWNER/NAME")
     add("--data", type=Path, action="append", default=[], metavar="DIR", help="a folder of data; may be repeated")
+    add("--fixtures", type=Path, metavar="DIR", help="folder of data by the job's name")
     add("--twice", action="store_true", help="ask each a second time, warm, and time that too")
     add_asking_options(parser, "jobs")
     return parser
@@ -129,9 +140,18 @@ def leave_warm(asked: Asked) -> None:
             time.sleep(1)
 
 
+def with_fixture(asked: Asked, fixtures: Path | None, name: str) -> Asked:
+    """How a job is asked about that has data of its own."""
+    folder = fixtures / name if fixtures else None
+    if folder is None or not folder.is_dir():
+        return asked
+    parts = sorted(Path(part.name) for part in folder.iterdir())
+    return replace(asked, data=(*(path.resolve() for path in asked.data), *parts), folder=folder.resolve())
+
+
 def answered(job: Mapping[str, Any], checkouts: Path, asked: Asked, twice: bool = False) -> Row:
     """A job's row."""
-    folder = checkouts / job["repository"] / job["folder"]
+    folder = checkouts.resolve() / job["repository"] / job["folder"]
     if not (folder / job["entrypoint"]).is_file():
         reason = f"no {folder / job['entrypoint']}: check {job['repository']} out at {job.get('commit', 'its commit')}"
         return judged(job, RUNS, Answer(state=ABSENT, reason=reason))
@@ -140,7 +160,8 @@ def answered(job: Mapping[str, Any], checkouts: Path, asked: Asked, twice: bool 
     if twice:
         again = ask(folder, job["entrypoint"], job["arguments"], asked, warm=True)
         answer = replace(answer, seconds_again=again.seconds)
-    return judged(job, kind if kind in HONEST else ENDS if job.get(ENDS) else RUNS, answer)
+    own = next((name for name in (ENDS, ENDLESS) if job.get(name)), RUNS)
+    return judged(job, kind if kind in HONEST else own, answer)
 
 
 def judged(job: Mapping[str, Any], kind: str, answer: Answer) -> Row:
@@ -151,6 +172,9 @@ def judged(job: Mapping[str, Any], kind: str, answer: Answer) -> Row:
         usable = not answer.complete and HONEST[kind].search(answer.text) is not None
     elif kind == ENDS:
         usable = not answer.complete
+    elif kind == ENDLESS:
+        holds = all(abs(error) <= LIMITS[name] for name, error in off.items())
+        usable = not answer.complete and holds and _UNBOUNDED.search(answer.text) is not None
     else:
         usable = answer.complete and all(abs(error) <= LIMITS[name] for name, error in off.items())
     wrong_steps = bool(off.get("steps")) and abs(off["steps"]) > STRAIGHT_FACE
@@ -166,7 +190,7 @@ def judged(job: Mapping[str, Any], kind: str, answer: Answer) -> Row:
         right=right,
         off=off if answer.complete else {},
         usable=usable,
-        straight_face=answer.complete and not answer.doubted and (wrong_steps or kind == ENDS),
+        straight_face=answer.complete and not answer.doubted and (wrong_steps or kind in (ENDS, ENDLESS)),
         assumed=answer.assumed,
         seconds=answer.seconds,
         seconds_again=answer.seconds_again,
@@ -185,6 +209,9 @@ def record(rows: Sequence[Row]) -> dict[str, Any]:
         "states": dict(Counter(row.state for row in rows)),
         "usable_share": share(asked_of),
         "usable_of_running": share(running),
+        "usable_strictly": sum(row.usable and row.kind == RUNS for row in asked_of) / len(asked_of)
+        if asked_of
+        else None,
         "with_right_values": sum(bool(row.right) for row in rows),
         "apart": {row.name: row.usable for row in apart},
         "straight_face": [row.name for row in rows if row.straight_face],
@@ -204,7 +231,7 @@ def as_text(rows: Sequence[Row]) -> str:
     numbers = f"{'steps':>12} {'FLOPs':>10} {'parameters':>14} {'s':>6}"
     lines = [f"{'job':20} {'state':8} {'usable':6} {numbers}  right values; reason", *map(_line, rows), ""]
     found = record(rows)
-    shares = {name: found[name] for name in ("usable_share", "usable_of_running")}
+    shares = {name: found[name] for name in ("usable_share", "usable_of_running", "usable_strictly")}
     lines += [f"{name:18} {'none' if part is None else f'{part:.0%}'}" for name, part in shares.items()]
     lines.append(f"{'states':18} {', '.join(f'{n} {state}' for state, n in found['states'].items())}")
     lines.append(f"{'straight face':18} {', '.join(found['straight_face']) or 'none'}")

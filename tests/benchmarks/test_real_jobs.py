@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import real_jobs
-from benchmarks.asked_predictions import Answer, read
+from benchmarks import real_jobs, real_jobs_fixtures
+from benchmarks.asked_predictions import Answer, Asked, read
 from benchmarks.program_kinds import LIBRARY, OTHER_FRAMEWORK, PYTORCH, kind_of
-from benchmarks.real_jobs import ENDS, RUNS, judged, record
+from benchmarks.real_jobs import ENDLESS, ENDS, RUNS, judged, record, with_fixture
 
 RIGHT_VALUES = Path(real_jobs.__file__).with_name("real_jobs_right.json")
 TRAIN = """\
@@ -72,6 +72,23 @@ def test_what_has_no_whole_time_of_its_own_wants_the_honest_line():
     assert judged(job(), ENDS, answer()).straight_face
 
 
+def test_a_job_without_an_end_wants_to_be_told_so_and_its_parameters():
+    said = Answer(state="partial", text="main.py line 44: nothing says how often the loop runs", parameters=5)
+    assert judged(job(right={"parameters": 5}), ENDLESS, said).usable
+    assert not judged(job(right={"parameters": 6}), ENDLESS, said).usable
+    assert not judged(job(), ENDLESS, Answer(state="failed", text="no module")).usable
+    assert judged(job(), ENDLESS, answer()).straight_face
+
+
+def test_a_job_with_data_of_its_own_is_asked_from_there(tmp_path):
+    real_jobs_fixtures.main([str(tmp_path)])
+    asked = with_fixture(Asked(), tmp_path, "ex_gcn")
+    assert (asked.options(), asked.folder) == (["--data", "cora"], tmp_path / "ex_gcn")
+    rows = (tmp_path / "ex_gcn" / "cora" / "cora.content").read_text().splitlines()
+    assert (len(rows), len(rows[0].split())) == (2708, 1435)
+    assert with_fixture(Asked(), tmp_path, "other") == Asked()
+
+
 def test_the_shares_leave_out_what_counts_apart():
     rows = [
         judged(job("a"), RUNS, answer(seconds=2.0)),
@@ -82,6 +99,7 @@ def test_the_shares_leave_out_what_counts_apart():
     found = record(rows)
     assert found["usable_share"] == pytest.approx(1 / 3)
     assert found["usable_of_running"] == pytest.approx(1 / 2)
+    assert found["usable_strictly"] == pytest.approx(1 / 3)
     assert (found["apart"], found["straight_face"], found["median_seconds"]) == ({"d": True}, ["c"], 6.5)
 
 
@@ -177,7 +195,7 @@ def test_two_programs_are_asked_about_as_a_user_would(tmp_path, capsys):
 def test_the_right_values_of_given_jobs_say_how_they_were_had():
     jobs = real_jobs.read_jobs(RIGHT_VALUES)
     assert len({job["name"] for job in jobs}) == len(jobs)
-    known = [job for job in jobs if job.get("right") or job.get(ENDS)]
+    known = [job for job in jobs if job.get("right") or job.get(ENDS) or job.get(ENDLESS)]
     assert len(known) >= 30
     assert all(len(job["derivation"]) > 10 for job in jobs)
     assert all(value > 0 for job in jobs for value in job.get("right", {}).values())
