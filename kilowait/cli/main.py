@@ -87,6 +87,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "check", "whether a program stays within bounds of energy, time, memory and cost", words)
     _add(commands, "replay", "rebuild a profiled training step, and what it would take elsewhere", words)
     _add(commands, "clone", "a program with the same operations and nothing of a script's source", words)
+    _add(commands, "calibrate", "measure this machine's GPU for predictions of its type", words, "own_board")
     _add(commands, "simulate", "run a list of jobs through a policy on a cluster of mixed GPUs", words)
     for name, text in (("sbatch", "a batch job"), ("srun", "a command")):
         _add(
@@ -110,12 +111,16 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, words: Sequence[str]
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    text: str,
+    words: Sequence[str],
+    module_name: str = "",
 ) -> None:
-    """A command whose module loads only when it is asked for: every command must start at once."""
+    """A command whose module (of its name, or another) loads only when asked for: every command must start at once."""
     parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     if words[:1] == [name]:
-        module = import_module(f"kilowait.cli.{name}")
+        module = import_module(f"kilowait.cli.{module_name or name}")
         module.add_arguments(parser, words)
         parser.set_defaults(run=module.run)
 

@@ -13,6 +13,8 @@
 | nvml, ray, aliases | the names that the driver, Ray and people use (optional lists) |
 | source | where the figures are from |
 | price_per_hour, currency, host_w | optional: what an hour costs, and a GPU's share of its host's watts |
+| host_factor, device_factor | optional: times of the site's board over the device model's (`kilowait calibrate`) |
+| factor_provenance | measured, as where it is left out, or pretended |
 | mig | optional: slices, memory_slices and profiles, which become types of their own |
 
 A site's table for a type that is known needs only the fields that it overrides.
@@ -96,6 +98,9 @@ def gpu_type(name: str, row: Mapping[str, Any], where: str) -> GpuType:
         price_per_hour=row.get("price_per_hour"),
         currency=row.get("currency"),
         host_w=row.get("host_w"),
+        host_factor=row.get("host_factor"),
+        device_factor=row.get("device_factor"),
+        factor_provenance=Provenance(row.get("factor_provenance", Provenance.MEASURED)),
         mig=_layout(name, row["mig"], where) if "mig" in row else None,
     )
 
@@ -164,6 +169,9 @@ _FIELDS: Mapping[str, Callable[[object], str]] = {
     "price_per_hour": _not_negative,
     "currency": _text,
     "host_w": _not_negative,
+    "host_factor": _positive,
+    "device_factor": _positive,
+    "factor_provenance": lambda value: "" if value in ("measured", "pretended") else "measured or pretended",
     "mig": lambda value: "" if isinstance(value, dict) else "a table",
 }
 """What each field must be: a check that returns what it should have been, empty where it is right."""

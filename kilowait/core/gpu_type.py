@@ -31,6 +31,8 @@ class GpuType:
     its driver reports, `aliases` what people write. `capability` is CUDA's compute capability, which names the
     architecture, None for boards of other vendors. `idle_w` is None where nobody knows it. A site may give
     `price_per_hour` in its currency, and `host_w`, what a GPU's share of its host draws while it works.
+    `host_factor` and `device_factor` are seconds of a site's own boards over those that the device model expects, of
+    launching operations and of the operations, where `kilowait calibrate` measured (or pretended) them.
     `slice_of` is the board that a MIG slice is a share of. Units: bytes, FLOP/s, bytes/s, watts.
     """
 
@@ -55,6 +57,9 @@ class GpuType:
     price_per_hour: float | None = None
     currency: str | None = None
     host_w: float | None = None
+    host_factor: float | None = None
+    device_factor: float | None = None
+    factor_provenance: Provenance = Provenance.MEASURED
     mig: MigLayout | None = None
     slice_of: str | None = None
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from kilowait.core.errors import ModelError
+from kilowait.core.hardware import GPU_TYPES
 from kilowait.predict.assumed import is_covered, widened
 from kilowait.predict.device_model import model_files
 from kilowait.predict.device_model.calibration import Calibration
@@ -80,7 +81,10 @@ class OperationsModel:
 
     def provenance(self, device_type: str) -> str:
         """How the predictions for a type are had."""
-        return SEEN if device_type in self.measured else UNSEEN
+        said, board = SEEN if device_type in self.measured else UNSEEN, GPU_TYPES.get(device_type)
+        if board is None or board.host_factor is None:
+            return said
+        return f"{said}; factors of this site's own board {board.factor_provenance}"
 
     def run_times(self, run: DryRun, sheets: Sequence[Specification]) -> list[RunTime]:
         """The program of a usable dry run on one device of each type."""

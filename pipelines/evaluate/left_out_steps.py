@@ -2,7 +2,7 @@
 
 Kinds of network, whole sources and GPU types are left out as in `kilowait lab steps`, and every predictor learns from
 the same labels and is asked for the same ones. One table, a row a group and predictor; the order of boards is over
-pairs of types that one program was measured on, whose times differ by more than a tenth.
+pairs of types that one program was measured on and one model was asked for, whose times differ by more than a tenth.
 """
 
 import argparse
@@ -28,6 +28,8 @@ from kilowait.lab.steps.step_works import StepWorks
 from ..steps import labels_of
 
 OURS = "kilowait"
+KNOWN = f"{OURS}, its hosts known"
+"""For the boards of a source that was measured, as an operator's are who measured his own."""
 
 
 def add_baseline_options(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +75,12 @@ def compared(labels: Sequence[LabelledStep], seed: int, kept: Path) -> list[tupl
         for predictor, steps in by_predictor.items()
         for groups in (together, names)
         for score in _scores(steps, groups)
+    ]
+    at_home = validation.steps_at_home(validation.steps)
+    found += [
+        (KNOWN, score)
+        for groups in (together, names)
+        for score in _scores(at_home, [name for name, home in zip(groups, validation.home, strict=True) if home])
     ]
     order = {name: place for place, name in enumerate([*dict.fromkeys(together), *dict.fromkeys(names)])}
     return sorted(found, key=lambda row: order[row[1].group])

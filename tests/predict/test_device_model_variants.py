@@ -13,7 +13,7 @@ from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import READING, work_of
 from kilowait.predict.device_model.workload import Workload
 from kilowait.predict.dryrun.record import DryRun, Kind, Operation
-from tests.support.operation_world import product, whole_run
+from tests.support.operation_world import copy, product, whole_run
 
 BOARD = Specification.named("A100")
 TERMS = Terms(variant=0.3, variant_shape=0.3, variant_alike=0.2, source=0.2, host_source=0.2)
@@ -126,6 +126,20 @@ def test_what_is_a_sources_own_is_not_everybodys() -> None:
     assert ratio(model, new, quick, 0.5) == pytest.approx(1, abs=0.1)
     in_between = ratio(model, new, BOARD, 0.3)
     assert 0.6 < in_between < 1
+
+
+def test_a_host_that_a_type_was_measured_with_tells_of_that_type_in_other_hands() -> None:
+    """Of programs that their host limits the order of two types is the order of the hosts that they come with."""
+    boards = [replace(Specification.named(name), source="one") for name in ("A100", "A6000")]
+    runs = [whole_run(f"{n} copies", copy(64, count=float(n))) for n in (200, 400, 800, 1600)]
+    rows = [(p, b, np.log(run.operations[0].count * (1e-5, 2e-5)[b])) for p, run in enumerate(runs) for b in (0, 1)]
+    measured = MeasuredTimes(*(np.array(column) for column in zip(*rows, strict=True)))
+    elsewhere = [replace(board, source="") for board in boards]
+    for told, host_type in ((1.0, 0.0), (2.0, 0.5)):
+        terms = replace(TERMS, host_type=host_type)
+        model = DeviceModel.fit(runs, boards, measured, terms=terms, reading=READING)
+        quick, slow = np.exp(model.predict([whole_run("new", copy(64, count=600.0))], elsewhere).log_s[0])
+        assert told**0.5 - 0.05 < slow / quick < told + 0.05
 
 
 def test_one_row_that_is_far_off_does_not_move_a_robust_fit() -> None:

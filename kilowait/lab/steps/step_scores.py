@@ -60,6 +60,10 @@ class StepScore:
     right_order: float | None
     a100_a6000_pairs: int
     a100_a6000_right: float | None
+    long_pairs: int
+    long_right_order: float | None
+    a100_a6000_long_pairs: int
+    a100_a6000_long_right: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -94,13 +98,28 @@ def _score(name: str, all_steps: PredictedSteps, rows: Mask) -> StepScore:
         right_order=order.right,
         a100_a6000_pairs=order.named_pairs,
         a100_a6000_right=order.named_right,
+        long_pairs=order.long_pairs,
+        long_right_order=order.long_right,
+        a100_a6000_long_pairs=order.named_long_pairs,
+        a100_a6000_long_right=order.named_long_right,
     )
 
 
 def as_table(scores: Sequence[StepScore], predictors: Sequence[str] = ()) -> str:
     """Scores as text, a line each, with the `predictors` that they are of, where there are several."""
     head = ["steps", "n", "median", "mean", "pred/meas", "R2 log", "coverage", "width", "needed"]
-    head = [*head, "order", "of", "A100:A6000", "of", *(["predictor"] if predictors else [])]
+    head = [
+        *head,
+        "order",
+        "of",
+        "A100:A6000",
+        "of",
+        "long",
+        "of",
+        "A100:A6000 long",
+        "of",
+        *(["predictor"] if predictors else []),
+    ]
     lines = [
         [
             score.group,
@@ -116,6 +135,10 @@ def as_table(scores: Sequence[StepScore], predictors: Sequence[str] = ()) -> str
             str(score.pairs),
             _written(score.a100_a6000_right, ".1%"),
             str(score.a100_a6000_pairs),
+            _written(score.long_right_order, ".1%"),
+            str(score.long_pairs),
+            _written(score.a100_a6000_long_right, ".1%"),
+            str(score.a100_a6000_long_pairs),
             *predictors[number : number + 1],
         ]
         for number, score in enumerate(scores)

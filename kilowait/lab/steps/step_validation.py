@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kilowait.core.arrays import FloatArray
+from kilowait.core.arrays import FloatArray, Mask
 from kilowait.lab.steps.labelled_steps import LabelledStep
 from kilowait.lab.steps.step_doubt import LeftOutErrors, fitted_doubt, quantiles
 from kilowait.lab.steps.step_models import StepFit, predictions_of
@@ -25,7 +25,8 @@ class Validation:
     """M predictions of labels left out, as a user would ask for them: in seconds, with parts of doubt (M, parts).
 
     `group` says what was left out, and of which source and kind the label is. `at_home` are the same predictions for
-    the source's own boards where that was not left out, NaN elsewhere.
+    the source's own boards where that was not left out, NaN elsewhere. A `program` is named with the model that was
+    asked: the order of boards is what one model says.
     """
 
     measured: FloatArray
@@ -78,22 +79,30 @@ class Validation:
         ]
 
     def _home_scores(self, steps: PredictedSteps) -> list[StepScore]:
-        rows = np.isfinite(self.at_home)
-        ratio, known = self.at_home[rows] / self.predicted[rows], steps.taken(rows)
-        at_home = replace(known, predicted=self.at_home[rows], low=known.low * ratio, high=known.high * ratio)
-        pairs = zip(self.errors.group, self.kind, rows, strict=True)
-        return step_scores(at_home, [f"{group} | {kind} | its source known" for group, kind, home in pairs if home])[
-            :-1
-        ]
+        pairs = zip(self.errors.group, self.kind, self.home, strict=True)
+        names = [f"{group} | {kind} | its source known" for group, kind, home in pairs if home]
+        return step_scores(self.steps_at_home(steps), names)[:-1]
+
+    @property
+    def home(self) -> Mask:
+        """Which labels (M,) are of a source that was not left out."""
+        return np.isfinite(self.at_home)
+
+    def steps_at_home(self, steps: PredictedSteps) -> PredictedSteps:
+        """Those of `steps` that `home` says, predicted for the source's own boards, ends as far from them."""
+        ratio, known = self.at_home[self.home] / self.predicted[self.home], steps.taken(self.home)
+        return replace(known, predicted=self.at_home[self.home], low=known.low * ratio, high=known.high * ratio)
 
 
 def calibrated(errors: LeftOutErrors, doubt: Sequence[float]) -> Calibration:
-    """Quantiles of errors where the type was measured, and where it was left out."""
-    new = [group.startswith(TYPE) for group in errors.group]
-    return Calibration(
-        measured=quantiles(errors.taken([not is_new for is_new in new]), doubt),
-        new=quantiles(errors.taken(new), doubt),
-    )
+    """Quantiles of errors where the type was measured, and where it was left out.
+
+    Whoever asks is a source that was not measured, so errors count where the source was left out. A new type adds those
+    where the type was.
+    """
+    unknown, new = ([group.startswith(name) for group in errors.group] for name in (SOURCE, TYPE))
+    either = [is_unknown or is_new for is_unknown, is_new in zip(unknown, new, strict=True)]
+    return Calibration(measured=quantiles(errors.taken(unknown), doubt), new=quantiles(errors.taken(either), doubt))
 
 
 def validated(
@@ -107,7 +116,8 @@ def validated(
 
     What a round came to stays in the folder `kept`, under what it came from: a fit that was stopped goes on there.
     """
-    parts, origin = [], digest(labels) + repr(fit)
+    parts: list[Validation] = []
+    origin = digest(labels) + repr(fit)
     for novelty, count in FOLDS.items():
         for round_ in step_rounds(labels, novelty, count, seed):
             key = hashlib.sha256(origin.encode() + round_.tested.tobytes() + round_.train.tobytes()).hexdigest()
@@ -116,7 +126,7 @@ def validated(
             if not path.exists():
                 told = _predicted(labels, tested, fit, round_)
                 np.savez(path, log_s=told["log_s"], doubts=told["doubts"], at_home=told["at_home"])
-            parts.append(_of_round(tested, round_.novelty, np.load(path)))
+            parts.append(_of_round(tested, round_.novelty, len(parts), np.load(path)))
             on_round(f"{novelty} {len(parts)}")
     return _together(parts)
 
@@ -140,7 +150,7 @@ def _predicted(
     return {"log_s": told.log_s, "doubts": told.doubts, "at_home": at_home}
 
 
-def _of_round(tested: Sequence[LabelledStep], novelty: str, told: Mapping[str, FloatArray]) -> Validation:
+def _of_round(tested: Sequence[LabelledStep], novelty: str, number: int, told: Mapping[str, FloatArray]) -> Validation:
     measured = np.array([label.seconds for label in tested])
     return Validation(
         measured=measured,
@@ -153,7 +163,7 @@ def _of_round(tested: Sequence[LabelledStep], novelty: str, told: Mapping[str, F
             source=[label.source for label in tested],
         ),
         kind=tuple(label.kind for label in tested),
-        program=tuple(label.origin for label in tested),
+        program=tuple(f"{label.origin} by model {number}" for label in tested),
         board=tuple(label.gpu for label in tested),
     )
 

@@ -3,9 +3,10 @@
 The logarithm of an operation's real time over its roofline is a sum of random functions, each a covariance over
 operations times one over device types: what classes of operations, operators and shapes have in common
 everywhere (devices: all alike), what they have in common on similar boards (devices: by their sheets), what is
-a device type's own, and what is in the hands of one source (versions, clocks, how it measures). The host has its own
-sum, in which machines differ but sheets say nothing. A program's remainder is last: what measuring it on one type says
-about another.
+a board's own, and what is in the hands of one source (versions, clocks, how it measures). The host has its own
+sum, in which machines differ but sheets say nothing: what boards of one type have in common is what their hosts have,
+whoever owns them, since machines are bought with their boards. A program's remainder is last: what measuring it on one
+type says about another.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from kilowait.predict.device_model.distances import cdist
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.device_model.work import BACKWARD, SCALES, Work
 
-Across = Literal["all", "alike", "own", "source"]
-"""How a term's function goes over device types: one for all, by likeness of sheets, each its own, one of a source."""
+Across = Literal["all", "alike", "type", "own", "source"]
+"""How a term's function goes over boards: one for all, by likeness of sheets, a type's, a board's own, a source's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +31,12 @@ class Terms:
 
     Of the device: `kin` (products, convolutions, the rest), `group`, `op`, `shape` for all types; `alike`,
     `group_alike`, `shape_alike` by likeness; `group_own` of each type. Of the host: `host`, `host_group`, `host_op`
-    for all; `machine`, `machine_group` of each. `program` and `program_alike` are a program's remainder, `noise` that
-    of a measurement, `host_noise` more of it where the host limits. `variant` is what a group's precision, memory
-    format and pass do, `variant_shape` and `variant_alike` by shape, for all types and by likeness. `source` and
-    `source_group` are a source's on the device, `host_source` and `host_source_group` on its hosts, `host_pass` is that
-    of backward passes. `shape_length` is in units of `work.SCALES`, `sheet_length` in those of
-    `Specification.likeness`.
+    for all; `host_type` of a type's, `machine`, `machine_group` of each board's. `program` and `program_alike` are a
+    program's remainder, `noise` that of a measurement, `host_noise` more of it where the host limits. `variant` is what
+    a group's precision, memory format and pass do, `variant_shape` and `variant_alike` by shape, for all types and by
+    likeness. `source` and `source_group` are a source's on the device, `host_source` and `host_source_group` on its
+    hosts, `host_pass` is that of backward passes. `shape_length` is in units of `work.SCALES`, `sheet_length` in those
+    of `Specification.likeness`.
     """
 
     kin: float = 0.417
@@ -65,6 +66,7 @@ class Terms:
     host_source: float = 0.0
     host_source_group: float = 0.0
     host_pass: float = 0.0
+    host_type: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -137,7 +139,8 @@ def host_terms(terms: Terms, a: Marks, b: Marks) -> dict[Across, FloatArray]:
     """Covariances (A, B) of the host part."""
     group = _same(a.group, b.group)
     back = _same([_back(v) for v in a.variant], [_back(v) for v in b.variant])
-    return {
+    of_type: dict[Across, FloatArray] = {"type": np.full(group.shape, terms.host_type**2)} if terms.host_type else {}
+    return of_type | {
         "all": terms.host**2
         + terms.host_group**2 * group
         + terms.host_op**2 * _same(a.op, b.op)
@@ -163,12 +166,13 @@ def most_host(terms: Terms) -> float:
 
 
 def over_devices(terms: Terms, a: Sequence[Specification], b: Sequence[Specification]) -> dict[Across, FloatArray]:
-    """Covariances (A, B) over device types, of variance 1."""
+    """Covariances (A, B) over boards, of variance 1."""
     left, right = (np.array([d.likeness() for d in side]).reshape(len(side), -1) for side in (a, b))
     distance = cdist(left, right, "sqeuclidean") if len(a) and len(b) else np.zeros((len(a), len(b)))
     return {
         "all": np.ones((len(a), len(b))),
         "alike": np.exp(distance / (-2 * terms.sheet_length**2)),
+        "type": _same([d.name for d in a], [d.name for d in b]),
         "own": _same([f"{d.name}@{d.source}" for d in a], [f"{d.name}@{d.source}" for d in b]),
         "source": _same([d.source for d in a], [d.source for d in b]) * np.array([[d.source != ""] for d in a]),
     }

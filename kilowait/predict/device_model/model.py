@@ -155,7 +155,8 @@ class DeviceModel:
         device, host = load.added(on_device), load.added(on_host)
         unlike_s = load.added(on_device * unlike)  # works of one program are wrong together
         known = {(d.name, d.source) for d in self.devices}
-        new_host = np.array([KNOWN_HOST if (d.name, d.source) in known else 1.0 for d in devices])
+        is_known = [d.is_calibrated or (d.name, d.source) in known for d in devices]
+        new_host = np.where(is_known, KNOWN_HOST, 1.0)
         doubts = [np.full_like(host, 0.01), unlike_s**2, device**2 * self._novelty(devices), host**2 * new_host]
         log_s = workload_totals.log_s + self._anchored(dry_runs, devices)
         return EstimateInParts(log_s=log_s, doubts=np.stack(doubts, axis=2))
@@ -214,7 +215,7 @@ class DeviceModel:
         )
         work_variance += workload_totals.host_share**2 * efficiencies.unlike_host[load.work, None]
         device, host = (load.added(share) for share in (workload_totals.device_share, workload_totals.host_share))
-        new_host = np.array([0.0 if d.name in known_names else NEW_HOST for d in devices])
+        new_host = np.array([0.0 if d.is_calibrated or d.name in known_names else NEW_HOST for d in devices])
         common_variance = (device * NEW_DEVICE) ** 2 * novelty + host**2 * (terms.host_noise**2 + new_host**2)
         return np.asarray(np.sqrt(load.added(work_variance) + common_variance + terms.noise**2 + terms.program**2))
 
@@ -237,7 +238,7 @@ class DeviceModel:
         """Everything else, as JSON takes it."""
         return {
             "terms": asdict(self.terms),
-            "devices": [asdict(d) for d in self.devices],
+            "devices": [{k: v for k, v in asdict(d).items() if not k.endswith("_factor")} for d in self.devices],
             "kin": list(self.marks.kin),
             "group": list(self.marks.group),
             "op": list(self.marks.op),

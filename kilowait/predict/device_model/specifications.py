@@ -35,6 +35,7 @@ class Specification:
     for a CPU and a board of another vendor). `ahead` says that the host launches ahead while the device computes, as
     with a GPU, `start_s` what a program takes there before its first operation. `source` is who measured on it: boards
     of one type in other hands have another host, and other versions of libraries; empty for nobody in particular.
+    `host_factor` and `device_factor` are a site's own (`GpuType`), and no part of a model.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Specification:
     ahead: bool = True
     start_s: float = 1e-5
     source: str = ""
+    host_factor: float = 1.0
+    device_factor: float = 1.0
 
     @classmethod
     def of(cls, gpu: GpuType) -> "Specification":
@@ -67,6 +70,8 @@ class Specification:
             generation=gpu.capability or 0.0,
             peak_w=gpu.peak_w,
             idle_w=gpu.assumed_idle_w,
+            host_factor=gpu.host_factor or 1.0,
+            device_factor=gpu.device_factor or 1.0,
         )
 
     @classmethod
@@ -94,6 +99,11 @@ class Specification:
         if is_cpu(name):
             return cls.cpu(int(name.removeprefix(CPU)))
         return cls.of(hardware.GPU_TYPES[hardware.canonical(name)])
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a site measured its own boards of the type."""
+        return (self.host_factor, self.device_factor) != (1.0, 1.0)
 
     def matrix_flops(self, dtype: str, tf32: bool) -> float:
         """FLOP/s of matrix products and convolutions on numbers of `dtype`; `tf32` lets float32 use tensor cores."""

@@ -123,9 +123,9 @@ class Baseline:
 
     @classmethod
     def of(cls, columns: Columns, devices: Sequence[Specification], *, tf32: bool = False) -> "Baseline":
-        """What the sheets of D devices say about U works."""
-        device = np.stack([device_seconds(columns, d, tf32=tf32) for d in devices], axis=1)
-        host = np.stack([host_seconds(columns, d) for d in devices], axis=1)
+        """What the sheets of D devices say about U works, and what a site measured of its own."""
+        device = np.stack([d.device_factor * device_seconds(columns, d, tf32=tf32) for d in devices], axis=1)
+        host = np.stack([d.host_factor * host_seconds(columns, d) for d in devices], axis=1)
         corner = np.array([SHARPNESS if d.ahead else 1.0 for d in devices])
         return cls(device=np.log(device), host=np.log(host), corner=corner)
 

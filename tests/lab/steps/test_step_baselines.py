@@ -31,9 +31,16 @@ def test_boards_that_differ_by_a_tenth_are_put_in_order_program_by_program() -> 
         np.array([1.0, 0.5, 9.0, 3.0, 3.0]),
     )
     # a: A100:A6000 wrong, A100:T4 too near, A6000:T4 wrong; b: a tie, which is wrong
-    assert order == BoardOrder(pairs=3, right=0.0, named_pairs=2, named_right=0.0)
+    assert (order.pairs, order.right, order.named_pairs, order.named_right) == (3, 0.0, 2, 0.0)
     right = BoardOrder.of(["a", "a"], ["T4", "A100"], np.array([2.0, 1.0]), np.array([8.0, 7.0]))
     assert (right.pairs, right.right, right.named_right) == (1, 1.0, None)
+
+
+def test_pairs_of_steps_below_a_millisecond_are_told_apart() -> None:
+    programs, boards = ["a", "a", "b", "b"], ["A100", "A6000", "A100", "T4"]
+    order = BoardOrder.of(programs, boards, np.array([5e-4, 2e-3, 2e-3, 4e-3]), np.array([9.0, 8.0, 1.0, 2.0]))
+    assert (order.pairs, order.right, order.named_right) == (2, 0.5, 0.0)
+    assert (order.long_pairs, order.long_right, order.named_long_pairs, order.named_long_right) == (1, 1.0, 0, None)
 
 
 def test_the_roofline_is_the_sheet_s() -> None:
