@@ -28,7 +28,9 @@ MEMORY_BYTES = 80_000_000
 
 MARK = """
 import os, sys, time
-who = os.environ["KILOWAIT_JOB_ID"], os.environ["KILOWAIT_ATTEMPT"], str(os.getpid())
+rank = os.environ.get("NODE_RANK", "0")
+attempt = os.environ["KILOWAIT_ATTEMPT"] + ("" if rank == "0" else "/" + rank)
+who = os.environ["KILOWAIT_JOB_ID"], attempt, str(os.getpid())
 def mark(word):
     with open(sys.argv[1], "a") as file:
         file.write(" ".join((*who, word)) + "\\n")
@@ -41,12 +43,16 @@ def alive(pid):
 mark("begins")
 for line in open(sys.argv[1]):
     job, attempt, pid, word = line.split()
-    if job == who[0] and pid != who[2] and alive(pid):
+    beside = attempt != who[1] and attempt.split("/")[0] == who[1].split("/")[0]
+    if job == who[0] and pid != who[2] and not beside and alive(pid):
         mark("overlaps")
 time.sleep(float(sys.argv[2]))
 mark("ends")
 """
-"""A program that says in a file when it begins and ends, and when an earlier attempt of it still lives."""
+"""A program that says in a file when it begins and ends, and when an earlier attempt of it still lives.
+
+It runs on every node of a job of several: from the second node on its attempt is written 1/1, 1/2 and so on.
+"""
 
 APART = IsolationSettings(mode="none")
 """What marks itself tells by its process number whether another lives: only where all see the same numbers."""

@@ -12,7 +12,8 @@ trouble is one more line in `troubles`.
     python -m benchmarks.soak --jobs 60 --flood 300
 
 With --flood the jobs are of several users and of mixed kinds, and come twice: alone, and beside a user who submits so
-many as fast as may be. It then prints the 95% quantile of each user's wait in both halves, too (`benchmarks.flood`).
+many as fast as may be. It then prints the 95% quantiles of what each user waited in both halves, too, for an answer and
+for GPUs (`benchmarks.flood`); --quota-gpus and --quota-jobs are quotas that each user has.
 """
 
 import argparse
@@ -54,12 +55,10 @@ def troubles(service: PretendedService, rng: Random) -> Mapping[str, Callable[[]
 
 
 def run_twice(marks: Sequence[tuple[str, str, str]]) -> set[str]:
-    """The jobs that ran twice, by the marks (job, attempt, word) that their programs wrote."""
+    """The jobs that ran twice, by the marks (job, attempt, word) that their programs wrote, on each of their nodes."""
     begin_counts = Counter((job, attempt) for job, attempt, word in marks if word == "begins")
-    end_counts = Counter(job for job, _, word in marks if word == "ends")
-    twice = {job for (job, _), times in begin_counts.items() if times > 1} | {
-        job for job, n in end_counts.items() if n > 1
-    }
+    end_counts = Counter((job, attempt.partition("/")[2]) for job, attempt, word in marks if word == "ends")
+    twice = {job for counts in (begin_counts, end_counts) for (job, _), times in counts.items() if times > 1}
     return twice | {job for job, _, word in marks if word == "overlaps"}
 
 
@@ -127,14 +126,18 @@ def flooded(args: argparse.Namespace) -> int:
     began_s, users = time.monotonic(), [f"user-{number}" for number in range(args.users)]
     times = {"scheduler": args.scheduler_kills, "node": args.node_kills}
     with tempfile.TemporaryDirectory(prefix="kilowait-soak-") as folder:
-        service, rng = PretendedService(Path(folder), args.policy, **NODES), Random(args.seed)
+        nodes = {name: (gpu_type, args.boards) for name, (gpu_type, _) in NODES.items()}
+        service, rng = PretendedService(Path(folder), args.policy, **nodes), Random(args.seed)
+        quota = {name: value for name in ("gpus", "jobs") if (value := getattr(args, f"quota_{name}")) is not None}
         try:
             acts = troubles(service, rng)
+            if quota:
+                service.client().set_quota("everybody", quota)
             halves = []
             for name, flood in (("alone", 0), ("beside the flood", args.flood)):
                 due = [(rng.randrange(args.jobs), acts[kind]) for kind, count in times.items() for _ in range(count)]
                 halves.append(Half(service, name.replace(" ", "-"), users, args.jobs, args.gap_s))
-                halves[-1].run(flood, due, args.timeout_s)
+                halves[-1].run(flood, args.flood_s, due, args.timeout_s)
             made = len(jobs_of(service))
         finally:
             service.close()
@@ -143,22 +146,39 @@ def flooded(args: argparse.Namespace) -> int:
     accepted = sum(len(half.ids) + len(half.flood_ids) for half in halves)
     lost = sum(args.jobs - half.states()["finished"] for half in halves)
     alone_s, beside_s = (half.waits_s() for half in halves)
+    answer_alone_s, answer_beside_s = (half.p95_answers_s() for half in halves)
     kills = ", ".join(f"{name} {count}" for name, count in times.items())
     print(f"kills -9        {kills}, in each half; policy {args.policy}")
-    print(f"accepted        {2 * args.jobs} jobs of {args.users} users, {len(halves[1].flood_ids)} of the flood")
+    flooded_jobs, refused = len(halves[1].flood_ids), halves[1].refused
+    print(f"accepted        {2 * args.jobs} jobs of {args.users} users, {flooded_jobs} of the flood; {refused} refused")
     print(f"took            {time.monotonic() - began_s:.0f} s")
     for reason, count in service.unanswered.most_common(5):
         print(f"asked again     {count} submissions: {reason}")
     print(f"lost            {lost}")
     print(f"made twice      {made - accepted}")
     print(f"run twice       {len(twice)} {' '.join(sorted(twice))}, of which at one time {len(overlapping)}")
-    waits = [{"user": user, "alone_s": alone_s[user], "beside_s": beside_s[user]} for user in users]
+    waits = [
+        {
+            "user": user,
+            "alone_s": alone_s[user],
+            "beside_s": beside_s[user],
+            "answer_alone_s": answer_alone_s[user],
+            "answer_beside_s": answer_beside_s[user],
+        }
+        for user in users
+    ]
     worst = max(row["beside_s"] / row["alone_s"] for row in waits)
-    found = {"jobs": 2 * args.jobs, "flood": len(halves[1].flood_ids), "kills": kills, "policy": args.policy}
+    worst_answer = max(row["answer_beside_s"] / row["answer_alone_s"] for row in waits)
+    found = {"jobs": 2 * args.jobs, "flood": flooded_jobs, "flood_refused": refused, "flood_s": args.flood_s}
+    found |= {"kills": kills, "policy": args.policy, "quota": quota, "boards": args.boards * len(NODES)}
     ends = {"lost": lost, "made_twice": made - accepted, "run_twice": len(twice), "at_one_time": len(overlapping)}
-    keep({**found, **ends, "worst_ratio": worst, "p95_waits": waits}, args.json)
-    for user in users:
-        print(f"p95 wait        {user}: {alone_s[user]:.1f} s alone, {beside_s[user]:.1f} s beside the flood")
+    ratios = {"worst_ratio": worst, "worst_answer_ratio": worst_answer}
+    keep({**found, **ends, **ratios, "p95_waits": waits}, args.json)
+    for row in waits:
+        answer = f"answer {row['answer_alone_s']:.2f} s alone, {row['answer_beside_s']:.2f} s beside the flood"
+        gpus = f"GPUs {row['alone_s']:.3f} s alone, {row['beside_s']:.3f} s beside the flood"
+        print(f"p95 wait        {row['user']}: {answer}; {gpus}")
+    print(f"worst ratio     answer {worst_answer:.2f}, GPUs {worst:.2f}")
     return 1 if lost or made != accepted or twice else 0
 
 
@@ -178,6 +198,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--predictor-kills", type=int, default=3, help="kill -9 of a predictor's replica (default 3)")
     add("--timeout-s", type=float, default=1200.0, help="for what is left when all is submitted (default 1200)")
     add("--flood", type=int, default=0, help="jobs of a user who floods the service (default: none, and no users)")
+    add("--flood-s", type=float, default=0.5, help="that each of its jobs takes (default 0.5)")
+    add("--boards", type=int, default=2, help="of each of the 4 nodes, with --flood (default 2)")
+    add("--quota-gpus", type=int, help="that each user may hold, with --flood (default: no quota)")
+    add("--quota-jobs", type=int, help="that may wait of each user, with --flood (default: no quota)")
     add("--users", type=int, default=4, help="beside the flood (default 4)")
     add("--gap-s", type=float, default=8.0, help="between two jobs of a user, on average (default 8)")
     add("--policy", default="aged(shared(value),7d)", help="beside the flood (default: %(default)s)")

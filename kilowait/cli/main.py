@@ -17,6 +17,10 @@ from kilowait.core.extras import explained
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 for a failure inside, 2 for a mistake in what was given."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stderr is None:  # it was closed, as by 2>&-
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    if sys.stdout is None:
+        return _complain("the output cannot be written: standard output is closed", 2)
     if words and words[0] in handover.COMMANDS:
         return handover.hand_over(words)
     try:

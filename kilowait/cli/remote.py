@@ -6,6 +6,7 @@ KILOWAIT_TOKEN says, unless --url and --token do.
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from kilowait.cli.job_options import add_job, asked, pair
 from kilowait.cli.of_service.audit_command import add_audit
 from kilowait.cli.of_service.model_commands import add_model
 from kilowait.cli.of_service.notify_commands import add_notify
-from kilowait.cli.of_service.past_time import past_time
+from kilowait.cli.of_service.past_time import moment, past_time
+from kilowait.cli.of_service.quota_commands import add_quota
 from kilowait.cli.of_service.secret_commands import add_secret
 from kilowait.cli.of_service.speaking import add_command, shown, written
 from kilowait.cli.of_service.token_commands import add_token
@@ -82,6 +84,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     ):
         node = add_command(commands, name, text, run, service_text.cluster)
         node.add_argument("node", metavar="NODE", help="the beginning of its name, as kilowait cluster shows it")
+    text = "plan the maintenance of a node: what would not be over is not started on it; undrain ends it (operators)"
+    maintain = add_command(commands, "maintain", text, _maintain, service_text.cluster)
+    maintain.add_argument("node", metavar="NODE", help="the beginning of its name, as kilowait cluster shows it")
+    maintain.add_argument(
+        "--from", type=moment, dest="begins_s", metavar="TIME", help="as 2026-12-01T18:00:00+00:00 (default: now)"
+    )
+    maintain.add_argument("--until", type=moment, dest="ends_s", metavar="TIME", required=True, help="likewise")
+    maintain.add_argument("--reason", default="", metavar="TEXT", help="for whoever looks at the cluster")
     history = add_command(
         commands, "history", "export every attempt that has ended", _history, lambda answer: str(answer)
     )
@@ -92,6 +102,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_audit(commands)
     add_notify(commands)
     add_secret(commands)
+    add_quota(commands)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +175,11 @@ def _cancel(args: argparse.Namespace, client: "Client") -> Any:
         (name,) = args.job_ids
         return client.cancel_jobs(**meant(name)) if name.startswith(PREFIX) else client.cancel(name)
     return client.cancel_jobs(**by_filter or {"job_ids": jobs_named(client, args.job_ids)})
+
+
+def _maintain(args: argparse.Namespace, client: "Client") -> Any:
+    begins_s = time.time() if args.begins_s is None else args.begins_s
+    return client.maintain(args.node, begins_s, args.ends_s, args.reason)
 
 
 def _logs(args: argparse.Namespace, client: "Client") -> Any:

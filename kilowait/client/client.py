@@ -138,6 +138,11 @@ class Client(HttpAsking):
         """Give the node whose name begins so jobs again; the cluster with it. Operators only."""
         return self.ask("POST", f"/v1/nodes/{part(self._node(node))}/undrain")
 
+    def maintain(self, node: str, begins_s: float, ends_s: float, reason: str = "") -> Json:
+        """Maintain the node whose name begins so from one time to another; the cluster with it. Operators only."""
+        asked = {"begins_s": begins_s, "ends_s": ends_s, "reason": reason}
+        return self.ask("PUT", f"/v1/nodes/{part(self._node(node))}/maintenance", json=asked)
+
     def _node(self, node: str) -> str:
         """The whole name; raises InputError unless it is one node's."""
         names = [entry["node"] for entry in self.cluster()["nodes"]]
@@ -178,6 +183,18 @@ class Client(HttpAsking):
     def remove_secret(self, name: str) -> None:
         """Forget a secret of one's own."""
         self.send("DELETE", f"/v1/secrets/{part(name)}")
+
+    def set_quota(self, name: str, asked: Json) -> None:
+        """Set what a project or each user may have: `members`, `gpus`, `jobs`, `kwh`; operators only."""
+        self.send("PUT", f"/v1/quotas/{part(name)}", json=asked)
+
+    def quotas(self) -> Json:
+        """The quotas that concern one, with what is had of them."""
+        return self.ask("GET", "/v1/quotas")["quotas"]
+
+    def remove_quota(self, name: str) -> None:
+        """Let it be a quota no more; operators only."""
+        self.send("DELETE", f"/v1/quotas/{part(name)}")
 
     def notify(self, asked: Json) -> Json:
         """Be told of one's own jobs: `kind`, `target`, `events`, `name`."""

@@ -160,6 +160,9 @@ def cluster(answer: Json) -> str:
     text += f"policy {answer['policy']}: {answer['rule']}\n"
     for node in answer["nodes"]:
         problem = f"  {node['problem']}" if node["problem"] else "  drains" if node["draining"] else ""
+        if (planned := node.get("maintenance")) is not None:
+            reason = f" ({planned['reason']})" if planned["reason"] else ""
+            problem += f"  to be maintained from {at(planned['begins_s'])} to {at(planned['ends_s'])}{reason}"
         text += (
             f"  node {node['node'][:12]} at {node['address']}: {node['gpus']} x {node['gpu_type'] or '?'}{problem}\n"
         )

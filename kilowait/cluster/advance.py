@@ -27,9 +27,11 @@ from kilowait.cluster.events import (
     JobPreempted,
     JobProgressed,
     JobSubmitted,
+    MaintenanceSet,
     NodeDrained,
     NodeLost,
     NodeUndrained,
+    QuotaSet,
     SignalReported,
 )
 from kilowait.cluster.standing import Active, Postponed, Waiting
@@ -85,6 +87,11 @@ def advance(cluster: Cluster, event: Event) -> None:
             nodes.lose(cluster, event)
         case SignalReported():
             cluster.signals[event.signal.name] = event.signal
+        case QuotaSet():
+            cluster.quotas.pop(event.quota.name, None)
+            cluster.quotas |= {} if event.quota.limits_nothing else {event.quota.name: event.quota}
+        case MaintenanceSet():
+            nodes.maintain(cluster, event)
         case _:
             assert_never(event)
     cluster.now_s = event.time_s
@@ -106,8 +113,7 @@ def replay(events: Iterable[Event], order: Iterable[str] = ()) -> Cluster:
 
 def _submit(cluster: Cluster, event: JobSubmitted) -> None:
     job, job_id, predictions = event.job, event.job.job_id, event.predictions
-    known = cluster.waiting, cluster.active, cluster.over, cluster.stranded
-    if any(job_id in some for some in known) or cluster.lines.get(job_id) is not None:
+    if job_id in cluster.active or job_id in cluster.over or cluster.entry(job_id) is not None:
         raise IllegalEvent(f"job {job_id}: submitted before; give it another id")
     gpus = cluster.possible(job, predictions)
     if not gpus:

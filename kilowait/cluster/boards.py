@@ -37,6 +37,10 @@ class Boards:
         self._with += [[] for _ in range(gpus + 1 - len(self._with))]
         self._with[gpus].append(number)
 
+    def knows(self, node: str) -> bool:
+        """Whether a node has boards here."""
+        return node in self._numbers
+
     def free_on(self, node: str) -> int:
         """The whole free boards of a node."""
         return self._free[self._numbers[node]]

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from kilowait.core.jobs import Held, Job, Prediction
+from kilowait.core.maintenance import Maintenance
 from kilowait.core.over_time.signals import Signal
+from kilowait.core.quotas import Quota
 
 
 class GpusJoined(Struct, frozen=True, kw_only=True, gc=False):
@@ -64,6 +66,20 @@ class SignalReported(Struct, frozen=True, kw_only=True, gc=False):
 
     time_s: float
     signal: Signal
+
+
+class QuotaSet(Struct, frozen=True, kw_only=True, gc=False):
+    """From now on this is the quota of its name; one that limits nothing is none any more."""
+
+    time_s: float
+    quota: Quota
+
+
+class MaintenanceSet(Struct, frozen=True, kw_only=True, gc=False):
+    """From now on this is when a node is to be maintained, in place of what was said before; a past one is none."""
+
+    time_s: float
+    maintenance: Maintenance
 
 
 class JobSubmitted(Struct, frozen=True, kw_only=True, gc=False):
@@ -200,5 +216,7 @@ Event = (
     | NodeUndrained
     | NodeLost
     | SignalReported
+    | QuotaSet
+    | MaintenanceSet
 )
 """Everything that can happen to a cluster."""

@@ -16,7 +16,7 @@ def take_in(cluster: Cluster, event: JobPredicted) -> None:
     and for predictions that lack a type of the guess."""
     job_id, predictions = event.job_id, event.predictions
     behind = cluster.lines.get(job_id)
-    waiting = behind or cluster.waiting.get(job_id) or cluster.stranded.get(job_id)
+    waiting = cluster.entry(job_id)
     if waiting is None and job_id not in cluster.active and job_id not in cluster.over:
         raise IllegalEvent(f"job {job_id}: predicted, but it was never submitted")
     if waiting is None or waiting.attempt > 1 or event.problem is not None:

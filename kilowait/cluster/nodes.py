@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from kilowait.cluster.boards import Boards
-from kilowait.cluster.events import GpusHeld, GpusJoined, NodeDrained, NodeLost, NodeUndrained
+from kilowait.cluster.events import GpusHeld, GpusJoined, MaintenanceSet, NodeDrained, NodeLost, NodeUndrained
 from kilowait.cluster.nodes_told_apart import tell_apart
 from kilowait.cluster.standing import Waiting, Withdrawn
 from kilowait.cluster.state import Cluster
@@ -67,6 +67,17 @@ def undrain(cluster: Cluster, event: NodeUndrained) -> None:
     _look_again(cluster, before)
 
 
+def maintain(cluster: Cluster, event: MaintenanceSet) -> None:
+    """A node is to be maintained at a time, or no more; raises IllegalEvent for one that is not here."""
+    maintenance, node = event.maintenance, event.maintenance.node
+    if not any(name == node for name, _ in (*cluster.nodes, *cluster.withdrawn)):
+        raise IllegalEvent(f"node {node}: it is not here, and cannot be maintained")
+    cluster.maintenance.pop(node, None)
+    if maintenance.ends_s > event.time_s:
+        tell_apart(cluster)  # what may start depends on where it is
+        cluster.maintenance[node] = maintenance
+
+
 def lose(cluster: Cluster, event: NodeLost) -> None:
     """Forget a node; raises IllegalEvent for one that is not here or on which an attempt still runs."""
     node = event.node
@@ -79,6 +90,7 @@ def lose(cluster: Cluster, event: NodeLost) -> None:
     if node not in cluster.draining:
         _close(cluster, node)
     cluster.draining.discard(node)
+    cluster.maintenance.pop(node, None)
     for key in [key for key in cluster.withdrawn if key[0] == node]:
         del cluster.withdrawn[key]
     for boards in cluster.boards.values():

@@ -18,7 +18,9 @@ from kilowait.cluster.task_lines import TaskLines
 from kilowait.cluster.views.recent import Recent
 from kilowait.cluster.views.scale import Scale
 from kilowait.cluster.views.usage import Usage
+from kilowait.core.maintenance import Maintenance
 from kilowait.core.over_time.signals import Signal
+from kilowait.core.quotas import Quota
 
 T = TypeVar("T")
 J = TypeVar("J", Waiting, Active)
@@ -75,6 +77,8 @@ class SavedCluster(Struct, frozen=True, kw_only=True, array_like=True):
     signals: list[Signal]
     kept: dict[str, Postponed]
     pending: dict[str, list[str]]
+    quotas: list[Quota]
+    maintenance: list[Maintenance]
 
 
 def saved(cluster: Cluster) -> SavedCluster:
@@ -107,6 +111,8 @@ def saved(cluster: Cluster) -> SavedCluster:
         signals=list(cluster.signals.values()),
         kept=cluster.kept,
         pending=cluster.lines.dependents.parents,
+        quotas=list(cluster.quotas.values()),
+        maintenance=list(cluster.maintenance.values()),
     )
 
 
@@ -135,6 +141,8 @@ def restored(state: SavedCluster) -> Cluster:
         lines=TaskLines.of(state.in_turn, _whole(state.behind), state.pending),
         signals={signal.name: signal for signal in state.signals},
         kept=state.kept,
+        quotas={quota.name: quota for quota in state.quotas},
+        maintenance={one.node: one for one in state.maintenance},
     )
     _let_wait(cluster, _whole(state.waiting), _whole(state.stranded))
     return cluster

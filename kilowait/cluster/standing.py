@@ -1,6 +1,6 @@
 """Where a job stands in a cluster: it waits, or it holds GPUs; and what a node that drains had."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -96,3 +96,25 @@ class Snapshot:
     active: tuple[Active, ...]
     over: frozenset[str]
     stranded: tuple[Waiting, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        now_s: float,
+        total: Mapping[str, int],
+        free: Mapping[str, int],
+        queue: Iterable[Waiting],
+        active: Mapping[str, Active],
+        over: Iterable[str],
+        stranded: Mapping[str, Waiting],
+    ) -> "Snapshot":
+        """Copies of what a cluster has."""
+        return cls(
+            now_s=now_s,
+            total=dict(total),
+            free=dict(free),
+            waiting=tuple(queue),
+            active=tuple(sorted(active.values(), key=lambda active: active.job.job_id)),
+            over=frozenset(over),
+            stranded=tuple(sorted(stranded.values(), key=lambda waiting: waiting.place)),
+        )

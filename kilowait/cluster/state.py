@@ -25,7 +25,9 @@ from kilowait.cluster.views.scale import Scale
 from kilowait.cluster.views.usage import Usage
 from kilowait.core.errors import IllegalEvent
 from kilowait.core.jobs import Held, Job, Prediction
+from kilowait.core.maintenance import Maintenance
 from kilowait.core.over_time.signals import Signal
+from kilowait.core.quotas import Quota
 from kilowait.core.units import WHOLE
 
 _NO_BOARDS: Mapping[str, Boards] = MappingProxyType({})
@@ -40,12 +42,12 @@ class Cluster:
     smallest board where it is known. A type whose last node left stays, with 0 GPUs. By (node, type), `nodes` counts
     boards, `held` those of them that other work holds, and `memory_of` is a board's memory; what nodes in `draining`
     have is in `withdrawn` instead, though jobs may still run there. Unseen by policies, `stranded` are jobs that fit
-    nowhere since nodes have left, and `lines` has tasks that wait for others of their array. `over` holds jobs that are
-    finished, cancelled or given up.
+    nowhere since nodes have left, and `lines` has tasks that wait for others of their array; `over` are all that ended.
 
     Boards are told apart, in `boards` by type, from the second node of a type or the first job with a share on. Until
     then a job's boards are on the only node of their type and not shared. `_special` jobs share, or ask for one node.
-    `signals` are as reported last; `kept` jobs a policy means to start later: it notes them, and is asked when due.
+    `signals`, `quotas` and, by node,
+    `maintenance` are as told last; `kept` jobs a policy means to start later: it notes them, is asked when due.
     """
 
     order: tuple[str, ...] = ()
@@ -67,6 +69,8 @@ class Cluster:
     anchors: dict[tuple[str | None, str, str], Mapping[str, float]] = field(default_factory=dict)  # cluster.anchoring
     lines: TaskLines = field(default_factory=TaskLines)
     signals: dict[str, Signal] = field(default_factory=dict)
+    quotas: dict[str, Quota] = field(default_factory=dict)
+    maintenance: dict[str, Maintenance] = field(default_factory=dict)
     kept: dict[str, Postponed] = field(default_factory=dict)
     _special: set[str] = field(default_factory=set)
     _queue: list[Waiting] = field(default_factory=list)
@@ -83,6 +87,10 @@ class Cluster:
         """Waiting jobs, first come first: by submit time, then by job id as text."""
         return iter(self._queue)
 
+    def entry(self, job_id: str) -> Waiting | None:
+        """A job that waits wherever it stands: in the queue, for a node where it fits, behind its array."""
+        return self.waiting.get(job_id) or self.stranded.get(job_id) or self.lines.get(job_id)
+
     def options(self, waiting: Waiting) -> tuple[str, ...]:
         """The types a job may use and could ever fit on, most powerful first."""
         return tuple(waiting.gpus)
@@ -91,7 +99,7 @@ class Cluster:
         """What is free now, for a policy to use up."""
         if self._lent is not None:
             return self._lent.copy()
-        return Room(self.free.copy(), self.boards if self._special or self.draining else _NO_BOARDS)
+        return Room(self.free.copy(), self.boards if self._special or self.draining or self.maintenance else _NO_BOARDS)
 
     def free_on(self, node: str, gpu_type: str) -> int:
         """The whole free boards of one type on a node that does not drain."""
@@ -181,15 +189,7 @@ class Cluster:
 
     def snapshot(self) -> Snapshot:
         """A copy of the state that later events do not change."""
-        return Snapshot(
-            now_s=self.now_s,
-            total=dict(self.total),
-            free=dict(self.free),
-            waiting=tuple(self.queue()),
-            active=tuple(sorted(self.active.values(), key=lambda active: active.job.job_id)),
-            over=frozenset(self.over),
-            stranded=tuple(sorted(self.stranded.values(), key=lambda waiting: waiting.place)),
-        )
+        return Snapshot.of(self.now_s, self.total, self.free, self._queue, self.active, self.over, self.stranded)
 
     def copy(self) -> "Cluster":
         """The same state, which changes without this one; rankings and ends are built anew when they are asked for."""

@@ -4,7 +4,8 @@ KilowaitError
 ├── InputError        a file, value or option the user gave is wrong; commands exit with 2
 │   ├── SourceError   a job's source is refused (empty, binary, undecodable, too large)
 │   ├── MissingExtra  a command needs a library that an extra of the package brings, and it is not installed
-│   └── JobRefused    a job that can never run on this cluster
+│   ├── JobRefused    a job that can never run on this cluster
+│   └── QuotaReached  a job that would take a project or a user above a quota
 ├── IllegalEvent      an event that cannot follow the cluster's present state; the cluster is left as it was
 ├── ModelError        a language model or probe bundle is missing, damaged or does not fit
 ├── StoreError        the history cannot be opened, read or written; what was being written is not kept
@@ -37,6 +38,10 @@ class MissingExtra(InputError):  # noqa: N818 - named for what is to be installe
 
 class JobRefused(InputError):  # noqa: N818 - the field says "refused", and callers read it as a verdict
     """A job that can never run on this cluster, with the reason."""
+
+
+class QuotaReached(InputError):  # noqa: N818 - named for what happened, like JobRefused
+    """A job that would take its project or user above a quota."""
 
 
 class ModelError(KilowaitError):

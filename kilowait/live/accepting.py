@@ -3,7 +3,7 @@
 `take_in` advances the cluster and writes the event; what is refused leaves both as they were.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from msgspec import structs
@@ -17,6 +17,7 @@ from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked, checked_a
 from kilowait.history.job_arrays import array_of_key, make_tables, task_ids
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
+from kilowait.live.orders.quota_check import QuotaCheck
 from kilowait.live.parents import parents
 from kilowait.live.same_key import same_array, same_job
 
@@ -25,22 +26,33 @@ Array = tuple[str, tuple[str, ...]]
 """The id of a job array and the ids of its tasks, in order."""
 
 
-def take_job(writing: Writing, request: Request, time_s: float, cluster: Cluster, take_in: TakeIn) -> str | InputError:
-    """Accept a job, or say why not; the same key is the same job."""
+def take_jobs(
+    writing: Writing, requests: Sequence[Request], time_s: float, cluster: Cluster, take_in: TakeIn
+) -> list[str | InputError]:
+    """Accept each job, or say why not; the same key is the same job."""
+    quotas = QuotaCheck(cluster)
+    return [_take_job(writing, request, time_s, quotas, take_in) for request in requests]
+
+
+def _take_job(
+    writing: Writing, request: Request, time_s: float, quotas: QuotaCheck, take_in: TakeIn
+) -> str | InputError:
     try:
         request_hash, owner = checked(request), request.job.user
         earlier = writing.known(owner, request.client_key) if request.client_key is not None else None
         if earlier is not None:
             return same_job(request, earlier, request_hash)
-        after = parents(writing, cluster, request.job)
+        quotas.check(request.job)
+        after = parents(writing, quotas.cluster, request.job)
         job = replace(request.job, job_id=job_id(writing), submit_s=time_s, after=after)
         event = JobSubmitted(time_s=time_s, job=job, predictions=request.predictions, dry_run=request.dry_run)
         take_in(writing, event)
     except JobRefused:  # its id goes to the next
-        return _refusal(cluster, request)
+        return _refusal(quotas.cluster, request)
     except InputError as refusal:
         return refusal
     writing.add_job(event, request, request_hash)
+    quotas.waits(job)
     return job.job_id
 
 
@@ -61,7 +73,8 @@ def earlier_array(store: Store, asked: ArrayRequest) -> tuple[str, Array | None]
 def take_array(
     writing: Writing, asked: ArrayRequest, request_hash: str, time_s: float, cluster: Cluster, take_in: TakeIn
 ) -> Array:
-    """Accept a job array; raises JobRefused, before anything changes, where a task can never run here."""
+    """Accept a job array; raises, before anything changes, JobRefused for a task that can never run, QuotaReached."""
+    QuotaCheck(cluster).check(asked.request.job, len(asked.tasks))
     for task in asked.tasks:
         if not cluster.possible(asked.request.job, task.predictions):
             raise _refusal(cluster, task_request(asked, task), f"task {task.task}")

@@ -1,13 +1,7 @@
-"""Which jobs can be withdrawn, and why another cannot."""
+"""Why a job cannot be withdrawn."""
 
-from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.history.store import Store
-
-
-def waits(cluster: Cluster, job_id: str) -> bool:
-    """Whether a job waits, wherever it stands."""
-    return job_id in cluster.waiting or job_id in cluster.stranded or cluster.lines.get(job_id) is not None
 
 
 def over_before(store: Store, job_id: str) -> InputError | None:

@@ -7,15 +7,11 @@ write fails it is replayed anew before anything else, so the two never part.
 How nothing is lost and nothing runs twice: a job is accepted once its event is committed. Each placement is a numbered
 attempt whose fencing token is the number of its event, so tokens only grow. A runner asks `attempt_started` before it
 starts the program, and is refused unless its attempt is the one that holds the GPUs; a result with another token is
-refused too. An attempt ends by one event, which frees its GPUs, and only then is a next one placed.
-
-Not covered: preemption (a live job cannot go on from a checkpoint, and is refused if it says it can).
+refused too. An attempt ends by one event, which frees its GPUs, and only then is a next one placed. None is preempted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-
-import msgspec
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import (
@@ -42,12 +38,13 @@ from kilowait.history.schema import LATE_PREDICTIONS
 from kilowait.history.spent.attempt_amounts import make_tables
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
-from kilowait.live.accepting import Array, earlier_array, take_array, take_job
-from kilowait.live.cancelling import over_before, waits
-from kilowait.live.deciding import DecidingCopy, is_possible, placed_event
-from kilowait.live.ending_attempts import end_events
+from kilowait.live.accepting import Array, earlier_array, take_array, take_jobs
+from kilowait.live.cancelling import over_before
+from kilowait.live.deciding import DecidingCopy, held_to, is_possible, placed_event
+from kilowait.live.ending_attempts import end_events, readable
 from kilowait.live.event_times import EventTimes
 from kilowait.live.late import late_event
+from kilowait.live.orders.order_events import Order, order_event
 from kilowait.live.parents import given_up, make_ready
 from kilowait.live.postponing import postponements
 from kilowait.live.progress_seen import progress_event
@@ -98,8 +95,7 @@ class Controller:
         """As `submit` for each, in one transaction; what it would raise stands in the place of an id."""
         make_ready(self.store, requests)
         with self._writing() as writing:
-            time_s = self._time(now_s)
-            return [take_job(writing, request, time_s, self._cluster, self._take_in) for request in requests]
+            return take_jobs(writing, requests, self._time(now_s), self._cluster, self._take_in)
 
     def submit_array(self, asked: ArrayRequest, now_s: float) -> Array:
         """Accept a job array, whole or not at all; returns its id and those of its tasks, the same for the same owner
@@ -137,7 +133,7 @@ class Controller:
                     if job_id not in self._cancelling:
                         writing.ask_to_cancel(job_id, now_s)
                     ending.append(job_id)
-                elif waits(self._cluster, job_id):
+                elif self._cluster.entry(job_id) is not None:
                     self._take_in(writing, JobCancelled(time_s=self._time(now_s), job_id=job_id))
                     outcomes[job_id] = None
                 else:
@@ -165,6 +161,10 @@ class Controller:
         """A node that drained takes jobs again; raises IllegalEvent for one that does not drain."""
         self._happened(NodeUndrained(time_s=self._time(now_s), node=node))
 
+    def ordered(self, order: Order, now_s: float) -> None:
+        """An order of an operator's holds from now on; raises InputError, and IllegalEvent for a node not here."""
+        self._happened(order_event(order, self._time(now_s)))
+
     def node_lost(self, node: str, reason: str, now_s: float) -> list[Attempt]:
         """A node is gone, and with it the attempts on it, which are returned; raises IllegalEvent if it is not here."""
         cluster, time_s = self.cluster, self._time(now_s)
@@ -187,7 +187,7 @@ class Controller:
     def attempt_finished(self, job_id: str, attempt: int, token: int, ending: Ending, now_s: float) -> None:
         """An attempt is over, well or badly; raises StaleAttempt, and keeps nothing, unless it held the GPUs."""
         running = self._check(job_id, attempt, token)
-        ending = msgspec.structs.replace(ending, reason=ending.reason and printable(ending.reason))
+        ending = readable(ending)
         amounts = spent(self.store, self._cluster, ending, now_s)
         with self._writing() as writing:
             self._end(writing, running, ending, self._time(now_s), *amounts)
@@ -213,7 +213,7 @@ class Controller:
     def decide(self, now_s: float) -> list[Attempt]:
         """Ask the policy once, and commit what it places and keeps; returns the attempts to start."""
         before = dict(self.at(now_s).kept)
-        decisions = self.policy(self._cluster)
+        decisions = held_to(self.policy)(self._cluster)
         decided, self._cluster.kept = self._cluster.kept, before
         return self._carry_out(decisions, decided, late=False)
 

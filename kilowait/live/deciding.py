@@ -13,6 +13,8 @@ from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
 from kilowait.policies import Decision, Place, Policy
+from kilowait.policies.wrappers.before_maintenance import before_maintenance
+from kilowait.policies.wrappers.under_quotas import under_quotas
 
 
 class DecidingCopy:
@@ -22,7 +24,7 @@ class DecidingCopy:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._policy, self._news = policy, list[Event]()
+        self._policy, self._news = held_to(policy), list[Event]()
         self._copy: Cluster | None = None
 
     def happened(self, event: Event) -> None:
@@ -55,6 +57,11 @@ class DecidingCopy:
     def next_renewal_s(self) -> float:
         """As `Cluster.next_renewal_s`, as of the last decision; only while none is under way."""
         return inf if self._copy is None else self._copy.next_renewal_s()
+
+
+def held_to(policy: Policy) -> Policy:
+    """A policy under the orders of operators, which hold whatever it is: quotas, and maintenance of nodes."""
+    return under_quotas(before_maintenance(policy))
 
 
 def is_possible(cluster: Cluster, decision: Place) -> bool:

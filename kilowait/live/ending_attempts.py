@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
+
 from kilowait.cluster.events import AttemptFailed, AttemptFinished, Event, JobCancelled, JobFailed
-from kilowait.core.submission import Attempt, Ending, Retry
+from kilowait.core.submission import Attempt, Ending, Retry, printable
 
 
 def end_events(attempt: Attempt, ending: Ending, retry_of: Callable[[str], Retry], time_s: float) -> Iterator[Event]:
@@ -17,3 +19,8 @@ def end_events(attempt: Attempt, ending: Ending, retry_of: Callable[[str], Retry
         yield AttemptFailed(time_s=time_s, job_id=job_id, attempt=number, reason=reason)
         if not retry_of(job_id).allows(number, ending):
             yield JobFailed(time_s=time_s, job_id=job_id, reason=reason)
+
+
+def readable(ending: Ending) -> Ending:
+    """The same, with a reason that can be kept and shown."""
+    return ending if ending.reason is None else replace(ending, reason=printable(ending.reason))

@@ -20,7 +20,7 @@ def late_event(
     dry_run: str = "",
 ) -> JobPredicted | None:
     """The event, None where the job waits by just these predictions; raises InputError for what cannot be kept."""
-    waiting = cluster.waiting.get(job_id) or cluster.stranded.get(job_id) or cluster.lines.get(job_id)
+    waiting = cluster.entry(job_id)
     if problem is None and waiting is not None and waiting.whole == predictions:
         return None
     event = JobPredicted(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from ray.exceptions import RayError
 
 import kilowait
+from kilowait.core.maintenance import Maintenance
 
 from ..desk import job_views, questions
 from ..desk import overview as overviews
@@ -39,8 +40,18 @@ async def drain(node: str, desk: At, who: Operator) -> cluster_schemas.ClusterVi
 
 @router.post("/nodes/{node}/undrain", status_code=202)
 async def undrain(node: str, desk: At, who: Operator) -> cluster_schemas.ClusterView:
-    """Give a node that drained jobs again."""
+    """Give a node that drained jobs again; it is to be maintained no more."""
     await desk.scheduler.undrain.remote(node)
+    return await cluster(desk, who)
+
+
+@router.put("/nodes/{node}/maintenance", status_code=202)
+async def maintain(
+    node: str, body: cluster_schemas.MaintenanceAsked, desk: At, who: Operator
+) -> cluster_schemas.ClusterView:
+    """Plan the maintenance of a node, in place of what was planned: jobs that would not be over before are not started
+    on it; it drains when it begins, and is given jobs again when it ends, or by `undrain`."""
+    await desk.scheduler.order.remote(Maintenance(node=node, **body.model_dump()))
     return await cluster(desk, who)
 
 

@@ -35,6 +35,7 @@ from . import (
     operating,
     pages,
     pictures,
+    quota_routes,
     secret_routes,
 )
 from .access import At, Reader, Submitter
@@ -74,6 +75,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
         array_routes.router,
         notice_routes.router,
         secret_routes.router,
+        quota_routes.router,
         audited.router,
         kept_outputs.router,
         operating.router,

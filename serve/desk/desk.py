@@ -26,6 +26,7 @@ from kilowait.history.secrecy.secret_store import check_secrets
 from kilowait.history.store import Store
 from kilowait.history.tokens import Identity
 from kilowait.isolation.modes import IsolationSettings
+from kilowait.live.deciding import held_to
 from kilowait.live.mirror import Mirror
 from kilowait.live.saving import saved_mirror
 from kilowait.policies import POLICIES, Policy
@@ -295,4 +296,4 @@ class Desk:
         assert self.settings is not None
         policy = POLICIES[self.settings.policy](**self.settings.policy_options)
         steers = price_in_force(policy) is not None
-        return at_price(policy, await self.scheduler.price.remote() if steers else None)
+        return held_to(at_price(policy, await self.scheduler.price.remote() if steers else None))

@@ -244,7 +244,7 @@ def _jobs_by_node(cluster: Cluster) -> Mapping[str, int]:
 
 def _node_view(node: Any, cluster: Cluster, jobs: Mapping[str, int]) -> cluster_schemas.Node:
     """A node as Ray shows it; it drains where Ray says so, or an operator did."""
-    known = (node.node, node.gpu_type) in cluster.nodes
+    known, planned = (node.node, node.gpu_type) in cluster.nodes, cluster.maintenance.get(node.node)
     return cluster_schemas.Node(
         node=node.node,
         address=node.address,
@@ -254,6 +254,8 @@ def _node_view(node: Any, cluster: Cluster, jobs: Mapping[str, int]) -> cluster_
         problem=node.problem,
         free=cluster.free_on(node.node, node.gpu_type) if known else 0,
         jobs_running=jobs.get(node.node, 0),
+        maintenance=planned
+        and cluster_schemas.MaintenanceAsked(begins_s=planned.begins_s, ends_s=planned.ends_s, reason=planned.reason),
     )
 
 

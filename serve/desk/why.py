@@ -8,6 +8,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.live.mirror import Mirror, PlacementChoice, TypeOption
 from kilowait.policies import POLICIES
+from kilowait.policies.wrappers.under_quotas import quota_in_the_way
 from kilowait.simulate.outlook import Expected
 
 from ..wire import why_schemas as wire
@@ -23,7 +24,7 @@ def why(
 ) -> wire.Why:
     """Why the job of a row is where it is."""
     job_id, cluster = row["job_id"], mirror.cluster
-    waiting = cluster.waiting.get(job_id) or cluster.stranded.get(job_id) or cluster.lines.get(job_id)
+    waiting = cluster.entry(job_id)
     if waiting is not None:
         return _waits(row, waiting, job_id in cluster.stranded, mirror, expected, basis, deadline, now_s)
     return _placed(row, mirror, mirror.choices.get(job_id))
@@ -46,7 +47,7 @@ def _waits(
     if stranded:
         changes = ["a node must join on which it fits: see not_possible for what each type lacks"]
     plan = cluster.kept.get(job.job_id)
-    behind = behind_its_array(waiting, mirror.cluster) or (plan and kept_said(plan))
+    behind = behind_its_array(waiting, cluster) or quota_in_the_way(cluster, waiting) or (plan and kept_said(plan))
     return wire.Why(
         job_id=job.job_id,
         state="waiting",

@@ -133,7 +133,7 @@ function plot(rows) {
 
 function nodes(cluster) {
   fill("nodes", cluster.nodes.map((one) => {
-    const state = one.problem ? { text: "not used", small: one.problem } : one.draining ? "draining, without new jobs" : "in use";
+    const state = one.problem ? { text: "not used", small: one.problem } : one.draining ? "draining, without new jobs" : one.maintenance ? { text: "in use", small: `to be maintained from ${new Date(1000 * one.maintenance.begins_s).toLocaleString()}` } : "in use";
     const cells = [{ text: one.address, small: one.node.slice(0, 6) }, one.gpu_type ?? "unknown", `${one.free} of ${one.gpus}`, `${one.jobs_running}`, state];
     return { key: one.node, cells };
   }));

@@ -108,6 +108,10 @@ class NodeFollower:
                 self._count_held(node, node.gpu_type, ours[node.node], now_s)
         return lost
 
+    def leaving(self) -> set[str]:
+        """The nodes that Ray itself drains."""
+        return {node.node for node in self.nodes.values() if node.draining}
+
     def drain(self, node_id: str, now_s: float) -> None:
         """Give a node no more jobs; raises IllegalEvent for one that is not here."""
         if node_id not in self._controller.cluster.draining:

@@ -28,6 +28,8 @@ from kilowait.core.submission import Attempt, Ending, Request
 from kilowait.core.tasks.array_request import ArrayRequest
 from kilowait.history.secrecy.sealed_programs import runnable
 from kilowait.live.accepting import Array
+from kilowait.live.orders.maintaining import end_maintenance, keep_maintenance
+from kilowait.live.orders.order_events import Order
 from kilowait.policies import POLICIES
 from kilowait.policies.steering.steered import price_in_force
 from kilowait.simulate.rehearsal import rehearse
@@ -128,8 +130,14 @@ class Scheduler:
         self._follower.drain(node, time.time())
 
     async def undrain(self, node: str) -> None:
-        """Give a node jobs again; raises IllegalEvent for one that is not here, or that Ray itself drains."""
+        """Give a node jobs again, and maintain it no more; raises IllegalEvent for one not here, or that Ray drains."""
+        end_maintenance(self._controller, node, time.time())
         self._follower.undrain(node, time.time())
+        self._wake.set()
+
+    async def order(self, order: Order) -> None:
+        """An order of an operator's holds from now on; raises InputError, and IllegalEvent for a node not here."""
+        self._controller.ordered(order, time.time())
         self._wake.set()
 
     async def log(self, job_id: str, rank: int = 0, offset: int = 0, limit: int = 65536) -> tuple[int, bytes]:
@@ -205,6 +213,7 @@ class Scheduler:
         """Tell the controller what became of the nodes since the last look."""
         for attempt in self._follower.look(now_s):
             self._release(attempt)
+        keep_maintenance(self._controller, now_s, self._follower.leaving())
         self._demand.look(self._controller.cluster)
 
     def _tend(self, attempt: Attempt) -> None:

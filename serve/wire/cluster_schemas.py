@@ -1,6 +1,10 @@
 """The cluster as JSON: its GPUs by type, and its nodes."""
 
-from .schemas import Figure, Wire
+from pydantic import Field
+
+from .schemas import Figure, Printable, Wire
+
+LATEST_S = 1e11
 
 
 class GpuTypeView(Wire):
@@ -14,6 +18,14 @@ class GpuTypeView(Wire):
     idle_w: Figure | None
 
 
+class MaintenanceAsked(Wire):
+    """When a node is to be maintained, in seconds since the epoch: no job is started there that would not be over."""
+
+    begins_s: float = Field(ge=0, le=LATEST_S)
+    ends_s: float = Field(ge=0, le=LATEST_S, description="not before it begins")
+    reason: Printable = ""
+
+
 class Node(Wire):
     """A node with GPUs; `problem` says why it is not used. `free` of them are, and `jobs_running` have some."""
 
@@ -25,6 +37,7 @@ class Node(Wire):
     problem: str | None
     free: int = 0
     jobs_running: int = 0
+    maintenance: MaintenanceAsked | None = None
 
 
 class ClusterView(Wire):

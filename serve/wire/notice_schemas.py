@@ -7,7 +7,7 @@ from pydantic import Field
 from .schemas import Wire
 from .texts import Printable
 
-NoticeEvent = Literal["start", "end", "failure", "overrun"]
+NoticeEvent = Literal["start", "end", "failure", "overrun", "deadline"]
 
 
 class NoticeAsked(Wire):

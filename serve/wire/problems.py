@@ -19,6 +19,7 @@ from kilowait.core.errors import (
     JobRefused,
     KilowaitError,
     ModelError,
+    QuotaReached,
     SourceError,
     StoreError,
 )
@@ -104,6 +105,9 @@ def refused(error: BaseException) -> Refusal | None:
         case JobRefused():
             remedy = "ask for fewer GPUs, or for types that are there"
             return Refusal(422, "job refused", text, field=_field(text) or "gpus", remedy=remedy)
+        case QuotaReached():
+            head, _, tail = text.rpartition("; ")
+            return Refusal(429, "quota reached", head, field="gpus" if text.startswith("gpus") else None, remedy=tail)
         case InputError():
             field = _field(text) or ("source" if isinstance(error, SourceError) else None)
             status, title = (409, "conflict") if text.startswith("key ") else (422, "invalid input")

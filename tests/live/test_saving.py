@@ -13,7 +13,9 @@ from kilowait.cluster.events import JobPostponed
 from kilowait.cluster.saved_cluster import SavedCluster
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import StoreError
+from kilowait.core.maintenance import Maintenance
 from kilowait.core.over_time.signals import Signal
+from kilowait.core.quotas import Quota
 from kilowait.core.submission import Ending, Retry
 from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
 from kilowait.history import saved_states
@@ -67,6 +69,8 @@ def begun(url):
     live.submit_array(ArrayRequest(request=request("array", predictions=seen(A=(10, 1))), tasks=tasks, at_once=1), 70.0)
     carbon = Signal(name="carbon", times_s=(0.0, 3600.0), values=(300.0, 200.5), ends_s=7200.0)
     live.signal_reported(carbon, 70.5)
+    live.ordered(Maintenance(node="n1", begins_s=1e6, ends_s=2e6, reason="fans"), 70.6)
+    live.ordered(Quota(name="vision", members=("ada",), kwh=1e6), 70.6)
     live.decide(71.0)
     cluster = live.cluster
     held = {"until_s": 500.0, "gpu_type": "A", "amounts": {"carbon": (3.0, 2.0)}}
@@ -83,6 +87,8 @@ def begun(url):
         "_special",
         "signals",
         "kept",
+        "quotas",
+        "maintenance",
         "lines",
     ):
         assert getattr(cluster, kind), f"nothing is {kind}: this world shows too little"

@@ -6,6 +6,7 @@ import hmac
 import json
 import socket
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -169,6 +170,28 @@ def test_an_array_is_told_of_as_one_and_an_overrun_once(world, receiver):
         ("start", name, None),
     ]
     assert jobs[0] in {body.get("job_id") for body in bodies(receiver)}
+
+
+def test_a_deadline_at_risk_is_told_once_to_who_asked(world, receiver):
+    world.subscribe("webhook", receiver.url, events=["deadline"])
+
+    def due(in_s, **fields):
+        at = datetime.fromtimestamp(world.now_s + in_s, UTC).isoformat()
+        asked = request(predictions=seen(A=(1000, 1)), labels={"kilowait/deadline": at}, **fields)
+        return world.live.submit(asked, world.now_s)
+
+    runs, late = due(1500, gpus=8), due(1900)  # the second can begin in 1,000 s, and end in 2,000
+    due(2500), due(900, user="operator"), world.live.submit(request(predictions=seen(A=(1000, 1))), world.now_s)
+    world.live.decide(world.now_s)
+    world.look()
+    assert [(body["event"], body["job_id"]) for body in bodies(receiver)] == [("deadline", late)]
+    assert "is expected to miss its deadline; it is due 20" in bodies(receiver)[0]["text"]
+    world.now_s += 1501  # what runs has overrun, and is late now
+    world.look()
+    world.now_s += 30
+    world.look()
+    assert {body["job_id"] for body in bodies(receiver)} >= {runs, late}
+    assert len({body["job_id"] for body in bodies(receiver)}) == len(bodies(receiver))
 
 
 def test_a_slow_receiver_of_one_user_keeps_no_other_waiting(world, receiver, monkeypatch):

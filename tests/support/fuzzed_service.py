@@ -100,6 +100,9 @@ class Scheduler:
     def undrain(self, node):
         self._follower.undrain(node, time.time())
 
+    def order(self, order):
+        self._controller.ordered(order, time.time())
+
     def log(self, job_id, rank, offset, limit):
         attempts = self._controller.store.attempts(job_id)
         kept = self._controller.store.log(job_id, attempts[-1]["attempt"], rank) if attempts else None

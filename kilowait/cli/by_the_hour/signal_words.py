@@ -13,7 +13,8 @@ def signal_words(text: str, option: str = "--signal") -> tuple[str, Path, dict[s
     for word in rest:
         key, _, value = word.partition("=")
         if key not in ("zone", "column") or not value:
-            raise InputError(f"{option} {text}: {word!r} is neither zone=NAME nor column=NAME")
+            shown = text.removeprefix(option.removeprefix("--") + "=")  # as it was given, where the option is the name
+            raise InputError(f"{option} {shown}: {word!r} is neither zone=NAME nor column=NAME")
         words[key] = value
     if not equals or not path or name not in UNITS:
         raise InputError(f"{option} {text}: must be NAME=FILE, NAME one of {', '.join(UNITS)}")

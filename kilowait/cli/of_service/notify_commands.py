@@ -1,27 +1,32 @@
 """The commands of `kilowait notify`."""
 
 import argparse
+import getpass
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilowait.cli.of_service.speaking import add_command
 from kilowait.client.service_text import table
+from kilowait.core.errors import InputError
 
 if TYPE_CHECKING:
     from kilowait.client.client import Client
 
-EVENTS = ("start", "end", "failure", "overrun")
+EVENTS = ("start", "end", "failure", "overrun", "deadline")
 
 
 def add_notify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare them."""
-    text = "be told when your jobs start, end, fail or overrun: by webhook, Slack or mail"
+    text = "be told when your jobs start, end, fail, overrun or may miss a deadline: by webhook, Slack or mail"
     parser = commands.add_parser("notify", help=text, description=text, allow_abbrev=False)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     add = add_command(actions, "add", "be told from now on", _add, _added)
     where = add.add_mutually_exclusive_group(required=True)
-    where.add_argument("--webhook", metavar="URL", help="a POST of JSON, signed")
-    where.add_argument("--slack", metavar="URL", help="a POST of JSON as Slack's incoming webhooks take it")
+    read = "its secret is no secret on a command line: @FILE reads it from a file, - from standard input"
+    where.add_argument("--webhook", metavar="URL", help=f"a POST of JSON, signed; {read}")
+    where.add_argument("--slack", metavar="URL", help="a POST of JSON as Slack's incoming webhooks take it; likewise")
     where.add_argument("--mail", metavar="ADDRESS", help="a mail, where the operator allows it")
     on = f"of what: {', '.join(EVENTS)} (default: end,failure,overrun)"
     add.add_argument("--on", type=_events, metavar="EVENT,...", help=on)
@@ -38,8 +43,18 @@ def add_notify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _add(args: argparse.Namespace, client: "Client") -> Any:
     kind = "webhook" if args.webhook else "slack" if args.slack else "mail"
-    asked = {"kind": kind, "target": args.webhook or args.slack or args.mail, "name": args.name}
+    asked = {"kind": kind, "target": args.mail or _url(args.webhook or args.slack), "name": args.name}
     return client.notify(asked | ({"events": args.on} if args.on else {}))
+
+
+def _url(given: str) -> str:
+    """What was given, or what stands in the file or on the standard input that it names; raises InputError."""
+    try:
+        if given == "-":
+            return getpass.getpass("URL: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+        return Path(given[1:]).read_text(encoding="utf-8").strip() if given.startswith("@") else given
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{given}: the URL cannot be read: {error}; name a readable file behind the @") from error
 
 
 def _added(answer: Any) -> str:

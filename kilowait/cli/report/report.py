@@ -135,7 +135,7 @@ def _carbon(args: argparse.Namespace) -> GridCarbon | None:
     if args.carbon is not None and args.g_per_kwh is not None:
         raise InputError("--carbon and --g-per-kwh: give one of them")
     if args.carbon is not None:
-        _, path, words = signal_words(f"carbon={args.carbon}")
+        _, path, words = signal_words(f"carbon={args.carbon}", "--carbon")
         return read_grid_carbon(path, args.carbon_source or path.name, **words)
     if args.g_per_kwh is None:
         return None

@@ -36,6 +36,7 @@ VERBS = {
     "end": "is over",
     "failure": "has failed",
     "overrun": "takes longer than predicted",
+    "deadline": "is expected to miss its deadline",
     "test": "is told of to try it",
 }
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,27 +61,37 @@ def limited(policy: Policy, limit: Limit | int, *more: Limit | int, groups: Mapp
 
     def limited(cluster: Cluster) -> list[Decision]:
         cluster.count_submissions()
-        accounts = [_Account.of(limit, cluster, group_of) for limit in checked]
-        admitted = [(waiting, [account.admits(waiting) for account in accounts]) for waiting in cluster.queue()]
-        seen = [waiting for waiting, by_account in admitted if all(by_account)]
-        if not seen:
-            return []
-        kept = list[Decision]()
-        for decision in policy(cluster if len(seen) == len(cluster.waiting) else with_jobs(cluster, seen)):
-            waiting = cluster.waiting.get(decision.job_id)
-            if isinstance(decision, Place) and waiting is not None:
-                if not all(account.allows(waiting, decision.gpu_type) for account in accounts):
-                    continue
-                for account in accounts:
-                    account.take(waiting, decision.gpu_type)
-            kept.append(decision)
-        return kept
+        had = {counted: amounts(counted, cluster) for counted in {limit.counted for limit in checked}}
+        return within(policy, cluster, [LimitAccount.of(limit, had[limit.counted], group_of) for limit in checked])
 
     return limited
 
 
+def within(policy: Policy, cluster: Cluster, accounts: Sequence["LimitAccount"]) -> list[Decision]:
+    """What `policy` decides for the jobs that these accounts admit, without what would pass a limit beside the rest."""
+    about = {
+        user: [account for account in accounts if account.owner(user) is not None]
+        for user in {waiting.job.user for waiting in cluster.queue()}
+    }
+    admitted = [(w, [account.admits(w) for account in about[w.job.user]]) for w in cluster.queue()]
+    seen = [waiting for waiting, by_account in admitted if all(by_account)]
+    if not seen:
+        return []
+    kept = list[Decision]()
+    for decision in policy(cluster if len(seen) == len(cluster.waiting) else with_jobs(cluster, seen)):
+        waiting = cluster.waiting.get(decision.job_id)
+        if isinstance(decision, Place) and waiting is not None:
+            counts = about[waiting.job.user]
+            if not all(account.allows(waiting, decision.gpu_type) for account in counts):
+                continue
+            for account in counts:
+                account.take(waiting, decision.gpu_type)
+        kept.append(decision)
+    return kept
+
+
 @dataclass(slots=True, kw_only=True)
-class _Account:
+class LimitAccount:
     """What counts against one limit now, by user or group."""
 
     limit: Limit
@@ -89,9 +99,10 @@ class _Account:
     had: dict[str, float]
 
     @classmethod
-    def of(cls, limit: Limit, cluster: Cluster, groups: Mapping[str, str]) -> "_Account":
+    def of(cls, limit: Limit, had: Mapping[str | None, float], groups: Mapping[str, str]) -> "LimitAccount":
+        """The account of a limit, `had` being what each user has of what it counts (`amounts`)."""
         account = cls(limit=limit, groups=groups, had=defaultdict(float))
-        for user, amount in _amounts(limit.counted, cluster):
+        for user, amount in had.items():
             if (owner := account.owner(user)) is not None:
                 account.had[owner] += amount
         return account
@@ -131,12 +142,14 @@ class _Account:
         return waiting.job.milli_on(gpu_type) / WHOLE
 
 
-def _amounts(counted: Counted, cluster: Cluster) -> Iterator[tuple[str | None, float]]:
-    if counted == "gpus":
-        for active in cluster.active.values():
-            yield active.job.user, active.gpus * active.job.gpu_milli / WHOLE
-    elif counted == "kwh":
-        yield from cluster.usage.month_kwh(cluster.active.values(), cluster.now_s).items()
+def amounts(counted: Counted, cluster: Cluster) -> Mapping[str | None, float]:
+    """By user, the GPUs that are held or the kWh of 30 days; jobs are counted as they are looked at."""
+    if counted == "kwh":
+        return cluster.usage.month_kwh(cluster.active.values(), cluster.now_s)
+    held = defaultdict[str | None, float](float)
+    for active in cluster.active.values() if counted == "gpus" else ():
+        held[active.job.user] += active.gpus * active.job.gpu_milli / WHOLE
+    return held
 
 
 GROUPS = Parameter(

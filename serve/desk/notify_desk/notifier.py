@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from kilowait.core.errors import InputError
@@ -23,6 +24,7 @@ from kilowait.live.notifying.outward import NotTold, post
 from ...scheduler.settings import SchedulerSettings
 from ..desk import Desk
 from . import worth_telling
+from .late_jobs import LateJobs
 
 LOOK_S, OVERRUN_S, FORGET_S = 1.0, 20.0, 3600.0
 PAGE = 1000
@@ -44,7 +46,7 @@ class Notifier:
         self._threads = ThreadPoolExecutor(AT_ONCE, "notice")
         self._telling: dict[tuple[str, str, str], asyncio.Task[None]] = {}
         self._owners: Counter[str] = Counter()
-        self._overrun = set[str]()
+        self._overrun, self._late = set[str](), LateJobs()
         self._overruns_s = self._forgot_s = 0.0
 
     async def run(self) -> None:
@@ -68,6 +70,7 @@ class Notifier:
         if self._now() - self._overruns_s > OVERRUN_S:
             self._overruns_s = self._now()
             await self._look_for_overruns(subscribers)
+            await self._look_for_deadlines(subscribers)
         if self._now() - self._forgot_s > FORGET_S:
             self._forgot_s = self._now()
             await self._desk.ask(notices.forget, self._now())
@@ -85,6 +88,13 @@ class Notifier:
         if found:
             await self._desk.ask(notices.note, worth_telling.to_all(found, subscribers))
             self._overrun |= {message.job_id for message in found}
+
+    async def _look_for_deadlines(self, subscribers: worth_telling.Subscribers) -> None:
+        cluster = (await self._desk.mirror()).cluster
+        if await self._late.learn(cluster, subscribers, partial(self._desk.ask, notices.jobs_told_of)):
+            expected = await self._desk.expected()
+            found = list(self._late.missed(cluster, expected, self._now()))
+            await self._desk.ask(notices.note, worth_telling.to_all(found, subscribers))
 
     def _begin(self, row: notices.Row) -> None:
         key, owner = (row["subscription_id"], row["subject"], row["event"]), row["owner"]

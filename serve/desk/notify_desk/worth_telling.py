@@ -40,7 +40,7 @@ def rows_of(store: Store, events: Sequence[RawEvent], subscribers: Subscribers) 
 def _messages(store: Store, event: Telling, job: notices.Row) -> Iterator[JobNotice]:
     """What is said of an event: of the task of an array, that the array has begun, had a failure, or is over."""
     task = msgspec.json.decode(job["asked"], type=Job).array
-    message = _about(job, task, "start", event.time_s)
+    message = about(job, task, "start", event.time_s)
     match event:
         case JobPlaced(attempt=1):
             yield msgspec.structs.replace(message, gpu_type=event.gpu_type, attempt=1)
@@ -58,7 +58,7 @@ def _messages(store: Store, event: Telling, job: notices.Row) -> Iterator[JobNot
             return
 
 
-def _about(job: notices.Row, task: ArrayTask | None, event: str, time_s: float) -> JobNotice:
+def about(job: notices.Row, task: ArrayTask | None, event: str, time_s: float) -> JobNotice:
     """That something happened to a job, a row of `notices.jobs_told_of`; of a task the subject is its array."""
     array_id = "" if task is None else task.array_id
     return JobNotice(
@@ -90,7 +90,7 @@ def overruns(active: Sequence[Active], labels: Mapping[str, notices.Row], now_s:
             continue
         messages.append(
             msgspec.structs.replace(
-                _about(row, one.job.array, "overrun", now_s),
+                about(row, one.job.array, "overrun", now_s),
                 gpu_type=one.gpu_type,
                 attempt=one.attempt,
                 predicted_s=predicted.runtime_s,

@@ -1,0 +1,61 @@
+"""The commands of `kilowait quota`."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kilowait.cli.of_service.speaking import add_command
+from kilowait.client.service_text import table
+from kilowait.core.errors import InputError
+
+if TYPE_CHECKING:
+    from kilowait.client.client import Client
+
+LIMITS = ("gpus", "jobs", "kwh")
+
+
+def add_quota(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare them."""
+    text = "what a project, or each user, may have: GPUs at a time, waiting jobs, kWh of 30 days"
+    parser = commands.add_parser("quota", help=text, description=text, allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    set_text = "set a quota, in the place of an earlier one of this name (operators)"
+    add = add_command(actions, "set", set_text, _set, lambda answer: f"{answer['set']} is set\n")
+    add.add_argument("--member", action="append", default=[], metavar="USER", help="of the project; may be repeated")
+    add.add_argument("--each-user", action="store_true", help="it is no project's, but every user's alone")
+    add.add_argument("--gpus", type=int, metavar="N", help="held at a time")
+    add.add_argument("--jobs", type=int, metavar="N", help="that wait; more are refused")
+    add.add_argument("--kwh", type=float, metavar="KWH", help="of 30 days, as predicted")
+    remove_text = "let it be a quota no more (operators)"
+    remove = add_command(actions, "remove", remove_text, _remove, lambda answer: f"{answer['removed']} is gone\n")
+    for one in (add, remove):
+        one.add_argument("name", metavar="NAME", help="of the project, or of the rule for each user")
+    list_text = "list those that concern you (operators: all), with what is had of them"
+    add_command(actions, "list", list_text, lambda _, c: c.quotas(), _listed)
+
+
+def _set(args: argparse.Namespace, client: "Client") -> Any:
+    limits = {name: getattr(args, name) for name in LIMITS if getattr(args, name) is not None}
+    if not limits:
+        raise InputError(f"quota {args.name}: it limits nothing; give --gpus, --jobs or --kwh")
+    if bool(args.member) == args.each_user:
+        raise InputError(f"quota {args.name}: whose is it? give --member USER for a project, or --each-user")
+    client.set_quota(args.name, {"members": args.member, **limits})
+    return {"set": args.name}
+
+
+def _remove(args: argparse.Namespace, client: "Client") -> Any:
+    client.remove_quota(args.name)
+    return {"removed": args.name}
+
+
+def _listed(answer: Sequence[Any]) -> str:
+    rows = [
+        [one["name"], ",".join(one["members"]) or "each user", *(_had(one, name) for name in LIMITS)] for one in answer
+    ]
+    return table(["name", "of", "GPUs", "waiting jobs", "kWh of 30 days"], rows) if rows else "no quotas\n"
+
+
+def _had(quota: Any, name: str) -> str:
+    limit = "" if quota[name] is None else f" of {quota[name]:g}"
+    return f"{quota['had'][name]:.4g}{limit}"

@@ -1,0 +1,55 @@
+"""What a project, or each user, may have of a cluster: an operator's word, kept with the events of the cluster."""
+
+import re
+from math import isfinite
+
+from msgspec import Struct
+
+from kilowait.core.errors import InputError
+from kilowait.core.submission_limits import MAX_NAME
+
+MAX_MEMBERS = 1000
+"""Of one project."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Quota(Struct, frozen=True, kw_only=True):
+    """What the `members` of the project `name` may have together or, where none are named, every user alone.
+
+    `gpus` are held at a time, `jobs` wait, `kwh` are of 30 days, as predicted; None is no limit.
+    """
+
+    name: str
+    members: tuple[str, ...] = ()
+    gpus: int | None = None
+    jobs: int | None = None
+    kwh: float | None = None
+
+    @property
+    def limits_nothing(self) -> bool:
+        """Whether it is as good as none."""
+        return self.gpus is None and self.jobs is None and self.kwh is None
+
+    @property
+    def whose(self) -> str:
+        """Whose quota it is, for people."""
+        return f"project {self.name}" if self.members else f"each user ({self.name})"
+
+    def account(self, user: str | None) -> str | None:
+        """Against whom what a user has counts, None where this is not about them."""
+        if not self.members:
+            return user
+        return self.name if user in self.members else None
+
+
+def checked_quota(quota: Quota) -> Quota:
+    """The same quota; raises InputError, naming the field, for one that cannot be kept or held to."""
+    for name in (quota.name, *quota.members):
+        if not 0 < len(name) <= MAX_NAME or CONTROL.search(name):
+            raise InputError(f"quota: a name has 1 to {MAX_NAME} printable characters, got {name[:MAX_NAME]!r}")
+    if len(quota.members) > MAX_MEMBERS:
+        raise InputError(f"quota: at most {MAX_MEMBERS} members, got {len(quota.members)}; make it two projects")
+    for unit, amount in (("gpus", quota.gpus), ("jobs", quota.jobs), ("kwh", quota.kwh)):
+        if amount is not None and not (isfinite(amount) and amount > 0):
+            raise InputError(f"quota: {unit} must be > 0, got {amount!r}; leave it out for no limit")
+    return quota

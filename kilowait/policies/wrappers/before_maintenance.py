@@ -1,0 +1,116 @@
+"""Nodes that are to be maintained at a time, around whatever policy decides: what would not be over is kept off them.
+
+Not covered: a plan of later starts counts on these nodes all the time; the starts themselves are held to this.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from kilowait.cluster.boards import Boards
+from kilowait.cluster.restricted import lent, with_jobs
+from kilowait.cluster.standing import Waiting
+from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.room import Room
+from kilowait.core.jobs import Held
+from kilowait.core.maintenance import longest_s
+from kilowait.policies.compiled_form import cost_of, with_cost
+from kilowait.policies.decisions import Decision, Place, Policy
+
+
+def before_maintenance(policy: Policy) -> Policy:
+    """`policy`, which starts a job on a node that is to be maintained only where it is predicted to be over before.
+
+    What it starts that would be over goes to these nodes first, so that others are left to longer jobs. Where it would
+    start one that finds no other node, it decides again: on the other nodes, and then on each of these for the jobs
+    that would be over. Of how long a job takes the upper end of its interval counts, where it has one.
+    """
+
+    def decide(cluster: Cluster) -> list[Decision]:
+        begins_s = {node: one.begins_s for node, one in cluster.maintenance.items() if node not in cluster.draining}
+        if not begins_s:
+            return policy(cluster)
+        cluster.count_submissions()
+        starts = _Starts(cluster=cluster, begins_s=begins_s, room=_whole(cluster), placed=[])
+        if starts.settle(policy(cluster)):
+            return starts.placed
+        starts.settle(_asked(policy, cluster, starts.left(), _without(starts.room, begins_s)))
+        for node in begins_s:
+            others = {name for name, _ in cluster.nodes if name != node}
+            short = [w for w in starts.left() if any(starts.is_over(w, gpu_type, node) for gpu_type in w.gpus)]
+            starts.settle(_asked(policy, cluster, short, _without(starts.room, others)))
+        return starts.placed
+
+    return with_cost(decide, cost_of(policy))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Starts:
+    """What starts in one decision, and the room that is left."""
+
+    cluster: Cluster
+    begins_s: Mapping[str, float]
+    room: Room
+    placed: list[Decision]
+
+    def settle(self, decisions: Sequence[Decision]) -> bool:
+        """Let start what finds boards; whether all of it did."""
+        before = len(self.placed)
+        for decision in decisions:
+            waiting = self.cluster.waiting.get(decision.job_id)
+            if isinstance(decision, Place) and waiting is not None and (where := self._where(waiting, decision)):
+                self.room.take(waiting, decision.gpu_type, where)
+                self.placed.append(Place(job_id=decision.job_id, gpu_type=decision.gpu_type, where=where))
+        return len(self.placed) - before == len(decisions)
+
+    def left(self) -> list[Waiting]:
+        """Who waits still, in queue order."""
+        taken = {decision.job_id for decision in self.placed}
+        return [waiting for waiting in self.cluster.queue() if waiting.job.job_id not in taken]
+
+    def is_over(self, waiting: Waiting, gpu_type: str, node: str) -> bool:
+        """Whether a job that starts now would be over when a node is maintained."""
+        return self.cluster.now_s + longest_s(waiting.predictions[gpu_type]) <= self.begins_s[node]
+
+    def _where(self, waiting: Waiting, place: Place) -> tuple[Held, ...]:
+        """The boards of a job: those that were named where it may have them; () where there are none for it."""
+        gpu_type, boards = place.gpu_type, self.room.boards_of(place.gpu_type)
+        open_to = {node for node in self.begins_s if self.is_over(waiting, gpu_type, node)}
+        shut = self.begins_s.keys() - open_to
+        asks = waiting.gpus[gpu_type], waiting.job.gpu_milli, waiting.job.one_node
+        if place.where and not any(held.node in shut for held in place.where) and boards.allows(place.where, *asks):
+            return place.where
+        others = {node for node, name in self.cluster.nodes if name == gpu_type and node not in open_to}
+        return _but(boards, others).choose(*asks) or _but(boards, shut).choose(*asks)
+
+
+def _asked(policy: Policy, cluster: Cluster, jobs: Sequence[Waiting], room: Room) -> list[Decision]:
+    """What `policy` decides for these jobs on this room."""
+    if not jobs or not room:
+        return []
+    with lent(cluster, room):
+        return policy(with_jobs(cluster, jobs))
+
+
+def _whole(cluster: Cluster) -> Room:
+    """All that is free."""
+    return Room(
+        cluster.free.copy(), cluster.boards, {gpu_type: boards.copy() for gpu_type, boards in cluster.boards.items()}
+    )
+
+
+def _without(room: Room, nodes: Collection[str]) -> Room:
+    """What is left of a room without these nodes."""
+    free, own = room.free.copy(), dict[str, Boards]()
+    for gpu_type in room.boards:
+        boards = own[gpu_type] = room.boards_of(gpu_type).copy()
+        free[gpu_type] -= sum(boards.close(node) for node in nodes if boards.knows(node))
+    return Room(free, room.boards, own)
+
+
+def _but(boards: Boards, nodes: Collection[str]) -> Boards:
+    """A copy in which nothing of these nodes is free."""
+    rest = boards.copy()
+    for node in nodes:
+        if rest.knows(node):
+            rest.close(node)
+    return rest
