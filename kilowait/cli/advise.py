@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kilowait.advise.advice import ExpectedWait
@@ -33,6 +34,7 @@ examples:
   kilowait advise --slurm --mine --json
   kilowait advise --slurm --gpus 4 --time 2:00:00
   kilowait advise --slurm --mine --apply
+  kilowait advise --kueue --metrics /var/lib/node_exporter/kilowait.prom
 
 Without --apply it reads the queue and changes nothing. With it, limits of waiting jobs are lowered, never raised, to
 what their comments predict, at most 100 in a run; each change stands in applied.jsonl in ~/.local/state/kilowait. Slurm
@@ -42,6 +44,8 @@ Slurm plans with time limits, so its own start is the latest that it expects;
 here jobs end as predicted where their comment has a prediction (`kilowait sbatch`), others after about half of their
 limit, which is assumed. GPUs alone are counted: no cores, memory, QOS or reservations. All starts are modelled.
 For a job script: kilowait sbatch --why job.sh
+
+With --kueue the quotas of GPUs and the workloads are those of Kueue, and predictions those that `kilowait admit` wrote.
 """
 BASIS = (
     "modelled: the queue is run on with run times drawn around predictions in comments; without one about half of the "
@@ -54,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     parser.epilog = EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--slurm", action="store_true", required=True, help="ask the Slurm whose commands are on this machine")
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--slurm", action="store_true", help="ask the Slurm whose commands are on this machine")
+    asked.add_argument("--kueue", action="store_true", help="ask the Kueue of the cluster that kubectl speaks to")
     add("--mine", action="store_true", help="list your own jobs alone")
     add("--gpus", type=int, metavar="N", help="what a new job of so many GPUs would get, on each type and partition")
     add("--nodes", type=int, default=1, metavar="N", help="nodes of the new job (default: %(default)s)")
@@ -64,11 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     add("--risk", type=float, default=RISK, metavar="SHARE", help=text)
     text = "with --apply: minutes for what is not predicted (default: %(default)g)"
     add("--margin", type=float, default=MARGIN_S / MINUTE_S, metavar="MIN", help=text)
+    text = "with --kueue: write when workloads are expected to be admitted there, as metrics of Prometheus"
+    add("--metrics", type=Path, metavar="FILE", help=text)
+    add("--annotate", action="store_true", help="with --kueue: and as an annotation of each workload")
     add("--json", action="store_true", help="print one JSON object instead of tables")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask Slurm and print; raises ServiceError where it does not answer, InputError for a job that is none."""
+    if args.kueue:
+        from kilowait.cli.kueue.kueue import advise_kueue
+
+        return advise_kueue(args)
     new = _new_job(args)
     found = queue_cluster(ask_partitions().values(), ask_queue())
     waits, risks = expected_waits(found), limit_risks(found)

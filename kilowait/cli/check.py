@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kilowait.advise.advice import Advice, OnType
+from kilowait.advise.advice import PREFERENCES, Advice, OnType
 from kilowait.advise.asking import AdviceQuestion
 from kilowait.advise.asking_either import advice_of
 from kilowait.cli.costs import add_price_option, amounts_of, prices_of
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import add_gpu_file_option, canonical
+from kilowait.files.atomic import write_text
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.one_shot import BESIDE
 from kilowait.program.read import read_file, read_program
@@ -26,6 +27,7 @@ examples:
   kilowait check train.py --max-kwh 5 --max-memory 40GB --max-hours 12
   kilowait check train.py --device H100 --max-cost 200 --gpu-prices prices.csv -- --epochs 30
   kilowait check --entrypoint train.py project/ --max-kwh 5 --strict
+  kilowait check train.py --max-memory 40GB --device A100 --device H100 --resource-claim claim.yaml
 
 A bound holds where the expected value is within it, with --strict where the whole 90% interval is. The job passes if it
 stays within all bounds on at least one of the types (--every-type: on each).
@@ -51,6 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     add("--every-type", action="store_true", help="on every type, not on one of them")
     add("--allow-unknown", action="store_true", help="pass where nothing can be predicted")
     add("--dry-run-budget-s", type=float, default=BUDGET_S, metavar="S", help="CPU seconds (default: %(default)g)")
+    text = "write a claim of Kubernetes (DRA) for the types that stay within all bounds, the best first, as YAML"
+    add("--resource-claim", type=Path, metavar="FILE", help=text)
+    text = "what the types of the claim are ordered by (default: time)"
+    add("--prefer", choices=PREFERENCES, default="time", help=text)
     add("--json", action="store_true", help="print one JSON object instead of lines")
     add_price_option(parser)
     add_gpu_file_option(parser)
@@ -67,9 +73,25 @@ def run(args: argparse.Namespace) -> int:
     advice = advice_of(_question(args), os.environ)
     found = {name: _beyond(on, bounds, args.strict) for name, on in advice.by_type.items()}
     code = _code(found, args)
+    if args.resource_claim is not None:
+        _claim(advice, [name for name, beyond in found.items() if not beyond], args)
     report = {"advice": advice.to_dict(), "beyond": found, "bounds": bounds, "exit_code": code}
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else _text(escaped_all(report), advice))
     return code
+
+
+def _claim(advice: Advice, within: Sequence[str], args: argparse.Namespace) -> None:
+    """Write it; nothing where no type is within the bounds: the exit code says so."""
+    from kilowait.advise.kubernetes.resource_claim import claim_name, resource_claim
+
+    ranked = sorted(advice.that_fit(within), key=lambda name: advice.by_type[name].takes(args.prefer))
+    if not ranked:
+        return
+    claim = resource_claim(advice, ranked, claim_name(Path(advice.program).name))
+    try:
+        write_text(args.resource_claim, json.dumps(claim, indent=1) + "\n")  # JSON is YAML
+    except OSError as error:
+        raise InputError(f"--resource-claim {args.resource_claim}: cannot be written: {error.strerror}") from error
 
 
 def _question(args: argparse.Namespace) -> AdviceQuestion:

@@ -14,6 +14,7 @@ from kilowait.advise.joined_jobs import Joining, joined
 from kilowait.advise.ledger import ledger_folder, slurm_history
 from kilowait.advise.limit_quantile import MARGIN_S, RISK
 from kilowait.advise.slurm.accounting import AccountedJob, ask_accounting, read_accounting
+from kilowait.advise.slurm.completion_log import HEAD, read_completions
 from kilowait.advise.slurm.usual_limits import usual_limits, write_limits
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
@@ -41,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     parser.epilog = EXAMPLE
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--sacct", required=True, metavar="FILE|live", help="what sacct --parsable2 wrote, or `live`: ask it now")
+    text = "what sacct --parsable2 wrote, a file of jobcomp/filetxt (for --limits), or `live`: ask sacct now"
+    add("--sacct", required=True, metavar="FILE|live", help=text)
     add("--since", default="now-7days", metavar="TIME", help="live: jobs since then, as sacct takes it (%(default)s)")
     add("--all-users", action="store_true", help="live: everybody's jobs")
     add("--zone", metavar="NAME", help="time zone of the file's times, as Europe/Berlin (default: this machine's)")
@@ -80,6 +82,8 @@ def _accounted(args: argparse.Namespace) -> list[AccountedJob]:
         text = Path(args.sacct).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"--sacct {args.sacct}: cannot be read: {error.strerror}") from error
+    if text.startswith(HEAD):
+        return read_completions(text, zone)
     try:
         return read_accounting(text, zone)
     except InputError as error:

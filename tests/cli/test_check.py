@@ -107,3 +107,28 @@ def test_the_commands_of_the_examples_are_ones_that_it_takes(program, capsys):
         words = command.split()
         assert words[0] == "kilowait"
         assert main(words[1:]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "types"),
+    [
+        (["--max-hours", "9"], ["a100", "a6000"]),
+        (["--max-hours", "9", "--prefer", "energy"], ["a6000", "a100"]),
+        (["--max-kwh", "1.5"], ["a6000"]),
+        (["--max-kwh", "0.5"], None),
+    ],
+)
+def test_a_claim_lists_the_types_within_the_bounds_the_best_first(program, options, types):
+    main(["check", "train.py", *options, "--resource-claim", "claim.yaml"])
+    if types is None:
+        assert not Path("claim.yaml").exists()
+        return
+    claim = yaml.safe_load(Path("claim.yaml").read_text())
+    assert (claim["apiVersion"], claim["kind"]) == ("resource.k8s.io/v1", "ResourceClaimTemplate")
+    (request,) = claim["spec"]["spec"]["devices"]["requests"]
+    assert [choice["name"] for choice in request["firstAvailable"]] == types
+    first = request["firstAvailable"][0]
+    assert (first["deviceClassName"], first["allocationMode"]) == ("gpu.nvidia.com", "ExactCount")
+    assert first["count"] == advised().gpus
+    (selector,) = first["selectors"]
+    assert "device.attributes['gpu.nvidia.com'].productName in ['NVIDIA" in selector["cel"]["expression"]

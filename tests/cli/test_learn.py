@@ -136,3 +136,33 @@ def test_the_history_of_a_service_is_left_alone(ledger, tmp_path, capsys):
     (tmp_path / "dump").write_text(HEAD + line("1", written(advice), 600))
     assert main(["learn", "--sacct", str(tmp_path / "dump"), "--database", f"{tmp_path}/service.db"]) == 2
     assert "the history of a service" in capsys.readouterr().err
+
+
+COMPLETED = (
+    "JobId={number} UserId=ada(1000) GroupId=ml(100) Name=train it JobState={state} Partition=main TimeLimit=30 "
+    "StartTime=2026-11-30T15:10:15 EndTime=2026-11-30T15:{minute}:35 NodeList=a0 NodeCnt=1 ProcCnt=2 WorkDir=/home/a b "
+    "ReservationName= Tres=cpu=2,mem=1000M,node=1,billing=2,gres/gpu=1 Account= QOS= WcKey= Cluster=unknown "
+    "SubmitTime=2026-11-30T15:10:15 EligibleTime=2026-11-30T15:10:15 DerivedExitCode=0:0 ExitCode=0:0 \n"
+)
+"""As jobcomp/filetxt of Slurm 22.05 writes it."""
+
+
+def test_a_completion_log_gives_limits_by_user_and_name(tmp_path, capsys):
+    states = ["COMPLETED"] * 19 + ["FAILED"]
+    lines = [COMPLETED.format(number=n, state=state, minute=20 + n) for n, state in enumerate(states)]
+    (tmp_path / "completed.txt").write_text("".join(lines))
+    words = ["--sacct", tmp_path / "completed.txt", "--only-compare", "--limits", tmp_path / "limits"]
+    assert learn(capsys, *words)["limits"] == 1
+    minutes, user, name = (tmp_path / "limits").read_text().split()
+    assert (bytes.fromhex(user), bytes.fromhex(name)) == (b"ada", b"train it")
+    assert minutes == "34"  # the longest took 28 minutes and 20 s; five more
+    assert learn(capsys, *words[:3], "--limits", tmp_path / "limits", "--risk", "0.01")["limits"] == 0
+
+
+def test_of_many_jobs_the_one_that_95_in_100_keep_and_one_that_its_limit_ended_counts_as_longer(tmp_path, capsys):
+    rows = [line(str(n), "", 60 * (n + 1)).replace("\n", "|train\n") for n in range(38)]
+    rows.append(line("99", "", 60, state="TIMEOUT").replace("\n", "|train\n"))
+    file, limits = tmp_path / "jobs.txt", tmp_path / "limits"
+    file.write_text(HEAD.replace("\n", "|JobName\n") + "".join(rows))
+    learn(capsys, "--sacct", file, "--only-compare", "--limits", limits)
+    assert limits.read_text().split()[0] == "43"  # of 39 the 38th: 38 minutes and five

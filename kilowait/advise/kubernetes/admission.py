@@ -11,6 +11,7 @@ from typing import Any
 from kilowait.advise.advice import Advice
 from kilowait.advise.asking import AdviceQuestion
 from kilowait.advise.kubernetes.advised_workload import ADVICE, Placing, advised_workload
+from kilowait.advise.kubernetes.git_source import FetchSource
 from kilowait.advise.kubernetes.json_patch import json_patch
 from kilowait.advise.kubernetes.workload_pods import pod_groups
 from kilowait.advise.kubernetes.workload_program import ReadConfigMap, read_workload
@@ -24,11 +25,12 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Who predicts, who reads ConfigMaps, and how nodes are preferred."""
+    """Who predicts, who reads ConfigMaps, how nodes are preferred, who has repositories (None: nobody)."""
 
     ask: Callable[[AdviceQuestion], Advice]
     read: ReadConfigMap
     placing: Placing
+    fetch: FetchSource | None = None
 
     def answer(self, review: Json) -> dict[str, Any]:
         """A review that was checked, with its response."""
@@ -54,7 +56,7 @@ class Admission:
         with tempfile.TemporaryDirectory(prefix="kilowait-admit-") as name:
             folder = Path(name, "job")  # what stands above it is empty, too
             folder.mkdir()
-            reading = read_workload(workload, groups[0], namespace, self.read, folder)
+            reading = read_workload(workload, groups[0], namespace, self.read, folder, self.fetch)
             question = AdviceQuestion(reading=reading, gpus=gpus, gpu_types=self.placing.gpu_types, root=folder)
             advice = self.ask(question)
         if not advice.by_type:

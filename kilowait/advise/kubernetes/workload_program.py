@@ -1,4 +1,4 @@
-"""The program of a workload: from an annotation, or from the ConfigMaps that its container mounts."""
+"""The program of a workload: from an annotation, a git repository, or the ConfigMaps that its container mounts."""
 
 import posixpath
 import shlex
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kilowait.advise.kubernetes.git_source import GIT, GIT_PATH, FetchSource
 from kilowait.advise.kubernetes.workload_pods import PodGroup, at, mappings
 from kilowait.core.errors import InputError
 from kilowait.program.launch.followed import follow_shell
@@ -18,10 +19,18 @@ ReadConfigMap = Callable[[str, str], Mapping[str, str]]
 Json = Mapping[str, Any]
 
 
-def read_workload(workload: Json, group: PodGroup, namespace: str, read: ReadConfigMap, folder: Path) -> JobReading:
+def read_workload(
+    workload: Json,
+    group: PodGroup,
+    namespace: str,
+    read: ReadConfigMap,
+    folder: Path,
+    fetch: FetchSource | None = None,
+) -> JobReading:
     """The program that a workload's container starts, its files put into the empty `folder`.
 
-    Raises InputError and SourceError where there is no source or no program of Python is started.
+    `fetch` has repositories; without one none is looked at. Raises InputError and SourceError where there is no source
+    or no program of Python is started.
     """
     annotations = at(workload, "metadata", "annotations")
     words = _words(workload, group)
@@ -30,6 +39,8 @@ def read_workload(workload: Json, group: PodGroup, namespace: str, read: ReadCon
         (folder / name).write_text(source, encoding="utf-8")
         places = {posixpath.dirname(word): "" for word in words if posixpath.basename(word) == name}
         words = words if name in map(posixpath.basename, words) else ["python", name]
+    elif reference := annotations.get(GIT):
+        places = _checked_out(str(reference), annotations, group.container, folder, fetch)
     else:
         places = _written(group, namespace, read, folder)
     script = folder / "start.sh"
@@ -37,8 +48,18 @@ def read_workload(workload: Json, group: PodGroup, namespace: str, read: ReadCon
     reading = read_followed(followed, f"{(workload.get('metadata') or {}).get('name', '')}: {followed.entrypoint}")
     for path, data in reading.source.files.items():
         if not (folder / path).is_file() or (folder / path).read_bytes() != data:  # a file of this machine's
-            raise InputError(f"it starts {path}, which is in no ConfigMap that its container mounts")
+            raise InputError(f"it starts {path}, which is not in its source: a mounted ConfigMap, or what {GIT} names")
     return reading
+
+
+def _checked_out(
+    reference: str, annotations: Json, container: Json, folder: Path, fetch: FetchSource | None
+) -> dict[str, str]:
+    """Put the repository into the folder; it stands where the annotation says, else in the working folder."""
+    if fetch is None:
+        raise InputError(f"{GIT}: repositories are not looked at here; kilowait admit --git-host HOST allows a host's")
+    fetch(reference, folder)
+    return {str(annotations.get(GIT_PATH) or container.get("workingDir") or "/").rstrip("/"): ""}
 
 
 def _words(workload: Json, group: PodGroup) -> list[str]:
@@ -70,7 +91,9 @@ def _written(group: PodGroup, namespace: str, read: ReadConfigMap, folder: Path)
     volumes = {name: found for name, found in named.items() if isinstance(found, Mapping)}
     mounts = [one for one in mappings(at(group.container, "volumeMounts")) if one.get("name") in volumes]
     if not mounts:
-        raise InputError(f"no source: mount a ConfigMap that holds the program, or put it into the annotation {SOURCE}")
+        raise InputError(
+            f"no source: mount a ConfigMap that holds the program, or use the annotation {SOURCE} or {GIT}"
+        )
     home = group.container.get("workingDir") or _folder_of(mounts[0])
     places: dict[str, str] = {}
     for number, mount in enumerate(mounts):

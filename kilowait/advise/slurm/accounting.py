@@ -104,12 +104,12 @@ def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
         cluster=row.get("Cluster", ""),
         user=row.get("User", ""),
         state=row["State"].split(" ")[0],  # CANCELLED by 1000
-        exit_code=_exit_code(row.get("ExitCode", "0:0")),
+        exit_code=exit_code_of(row.get("ExitCode", "0:0")),
         submit_s=_moment(row.get("Submit", ""), zone),
         end_s=_moment(row["End"], zone),
         elapsed_s=float(row["ElapsedRaw"]) if row["ElapsedRaw"].isdigit() else 0.0,
         limit_s=60.0 * int(limit) if limit.isdigit() else None,
-        gpus=_gpus(row["AllocTRES"]),
+        gpus=gpus_of(row["AllocTRES"]),
         energy_j=float(energy) if energy.isdigit() and 0 < int(energy) < _NO_VALUE else None,
         comment=row["Comment"],
         part=_part(job_id),
@@ -125,13 +125,13 @@ def _part(job_id: str) -> str:
     return "a part of a heterogeneous job" if "+" in job_id else ""
 
 
-def _exit_code(text: str) -> int:
+def exit_code_of(text: str) -> int:
     """Of `1:0` the code, of `0:9` the signal."""
     code, _, signal = text.partition(":")
     return int(code) if code.isdigit() and code != "0" else int(signal) if signal.isdigit() else 0
 
 
-def _gpus(tres: str) -> dict[str, int]:
+def gpus_of(tres: str) -> dict[str, int]:
     """GPUs by type; without types all of them under ""."""
     found = {word: int(count) for word, count in _GPU.findall(tres)}
     typed = {word: count for word, count in found.items() if word}

@@ -22,7 +22,8 @@ example, as integrations/kubernetes runs it:
 
 New Jobs, RayJobs, PyTorchJobs and JobSets that ask for nvidia.com/gpu get annotations with seconds, kWh and memory on
 each type, and a preference for nodes of the types that do them soonest. The program comes from a ConfigMap that the
-container mounts, or from the annotation kilowait/source. What cannot be predicted in time is admitted as it is.
+container mounts, from the annotation kilowait/source, or from kilowait/git: https://HOST/OWNER/NAME@COMMIT where
+--git-host allows that host. What cannot be predicted in time is admitted as it is.
 """
 
 
@@ -43,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     text = "set Kueue's max-exec-time-seconds on jobs of its queues, which ends those that take longer (see --risk)"
     add("--max-exec-time", action="store_true", help=text)
     add("--risk", type=float, default=RISK, help="the share of jobs that may take longer (default: %(default)g)")
+    text = "repositories of this host may be a job's source, as github.com; may be repeated (default: none)"
+    add("--git-host", action="append", default=[], metavar="HOST", help=text)
     text = "answer within so many seconds, less than the webhook's timeoutSeconds (default: %(default)g)"
     add("--budget-s", type=float, default=8.0, metavar="S", help=text)
     add_gpu_file_option(parser)
@@ -55,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from kilowait.advise.kubernetes.admission import Admission
     from kilowait.advise.kubernetes.admission_server import AdmissionServer
     from kilowait.advise.kubernetes.config_maps import read_config_map
+    from kilowait.advise.kubernetes.git_source import fetch_source
 
     if not 0 < args.risk < 1 or not args.budget_s > 0:
         raise InputError(f"--risk must be between 0 and 1, --budget-s > 0; got {args.risk} and {args.budget_s}")
@@ -71,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     )
     url, token = os.environ.get("KILOWAIT_URL"), os.environ.get("KILOWAIT_TOKEN")
     ask = partial(advice_by_service, url=url, token=token) if url else advice_here
-    admission = Admission(ask=ask, read=read_config_map, placing=placing)
+    fetch = partial(fetch_source, hosts=frozenset(args.git_host)) if args.git_host else None
+    admission = Admission(ask=ask, read=read_config_map, placing=placing, fetch=fetch)
     try:
         server = AdmissionServer((args.host, args.port), admission, (args.cert, args.key), args.budget_s)
     except OSError as error:

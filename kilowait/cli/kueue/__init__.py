@@ -1,0 +1,1 @@
+"""`kilowait advise --kueue`."""
