@@ -6,7 +6,8 @@ from pydantic import Field
 
 from kilowait.core.quotas import MAX_MEMBERS
 
-from .schemas import Owner, Wire
+from .schemas import Wire
+from .texts import Owner
 
 MOST = 1_000_000_000
 

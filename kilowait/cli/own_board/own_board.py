@@ -81,7 +81,8 @@ def _measured(args: argparse.Namespace) -> "tuple[str, OwnBoard, str]":
     from kilowait.predict.interpreter import OWN, choose
 
     interpreter = choose(python=args.python) if args.python else OWN
-    gpu, seconds = hardware.canonical(args.gpu) if args.gpu else "", []
+    gpu = hardware.canonical(args.gpu) if args.gpu else ""
+    seconds: list[float] = []
     if not args.pretend:
         board, seconds = board_steps.measured_steps(interpreter.command, board_steps.STEPS)
         gpu = gpu or hardware.from_nvml(board)

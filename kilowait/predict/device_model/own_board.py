@@ -63,13 +63,16 @@ class OwnBoard:
 
 def _factors(model: DeviceModel, load: Workload, sheet: Specification, log_s: FloatArray, rows: Mask) -> FloatArray:
     """Logarithms of the most probable factors (2,), of some rows (P,)."""
-    prior, found = np.diag(1 / np.square(EXPECTED)), np.zeros(2)
+    prior = np.diag(1 / np.square(EXPECTED))
+    found: FloatArray = np.zeros(2, dtype=np.float64)
     for _ in range(ROUNDS):
         error, shares = (part[rows] for part in _errors(model, load, sheet, log_s, found))
         weight = (TAILS + 1) / (TAILS + np.square(error / NOISE)) / NOISE**2
         weighted = shares.T * weight
-        found = np.linalg.solve(weighted @ shares + prior, weighted @ (error + shares @ found))
-    return np.asarray(found)
+        found = np.asarray(
+            np.linalg.solve(weighted @ shares + prior, weighted @ (error + shares @ found)), dtype=np.float64
+        )
+    return found
 
 
 def _errors(

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_COMPRESSED = {
+_COMPRESSED: dict[torch.layout, tuple[Any, str, str]] = {
     torch.sparse_csr: (torch.sparse_csr_tensor, "crow_indices", "col_indices"),
     torch.sparse_csc: (torch.sparse_csc_tensor, "ccol_indices", "row_indices"),
 }
@@ -34,7 +34,8 @@ def moved(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return torch.sparse_coo_tensor(indices, values, tensor.shape, device=device)
     make, outer, inner = _COMPRESSED[tensor.layout]
     parts = [getattr(tensor, name)().to(device) for name in (outer, inner)]
-    return make(*parts, tensor.values().to(device, dtype or tensor.dtype), size=tensor.shape, device=device)
+    made: Tensor = make(*parts, tensor.values().to(device, dtype or tensor.dtype), size=tensor.shape, device=device)
+    return made
 
 
 MOST_KNOWN, MOST_DENSE = 1 << 12, 1 << 24
@@ -57,7 +58,7 @@ def pretend_sparse(assume: Callable[[str, str], None]) -> None:
 
 def _made_sparse(real: Any) -> Any:
     @wraps(real)
-    def to_sparse(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def to_sparse(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         try:
             return real(self, *args, **kwargs)
         except NotImplementedError:  # its values are not known
@@ -70,7 +71,7 @@ def _made_sparse(real: Any) -> Any:
 
 def _made_of_entries(real: Any) -> Any:
     @wraps(real)
-    def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None, **kwargs: Any) -> Tensor:
+    def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None, **kwargs: Any) -> Any:
         entries = math.prod(size) if size is not None else 0
         if not MOST_KNOWN < entries <= MOST_DENSE:
             return real(indices, values, size, **kwargs)
@@ -110,11 +111,11 @@ def _coalesced() -> None:
     indices, values = Tensor.indices, Tensor.values
 
     def of(real_part: Any, part: str) -> Any:
-        def asked(self: Tensor) -> Tensor:
+        def asked(self: Tensor) -> Any:
             known = hasattr(self, "fake_device") and self.layout is torch.sparse_coo
             return getattr(self, part)() if known else real_part(self)
 
         return asked
 
     Tensor.indices, Tensor.values = of(indices, "_indices"), of(values, "_values")  # type: ignore[method-assign]
-    Tensor.coalesce, Tensor.is_coalesced = coalesce, is_coalesced  # type: ignore[method-assign]
+    Tensor.coalesce, Tensor.is_coalesced = coalesce, is_coalesced  # type: ignore[method-assign, assignment]
