@@ -22,7 +22,7 @@ from kilowait.cli.of_service.quota_commands import add_quota
 from kilowait.cli.of_service.secret_commands import add_secret
 from kilowait.cli.of_service.speaking import add_command, shown, written
 from kilowait.cli.of_service.token_commands import add_token
-from kilowait.client import array_text, service_text
+from kilowait.client import array_text, cluster_text, service_text
 from kilowait.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,17 +75,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     fetch_text = "bring the files that a job kept (submit --output) here"
     fetch.add_options(add_command(commands, "fetch", fetch_text, fetch.fetch, fetch.shown))
-    add_command(commands, "cluster", "the GPUs by type and the nodes", lambda _, c: c.cluster(), service_text.cluster)
+    add_command(commands, "cluster", "the GPUs by type and the nodes", lambda _, c: c.cluster(), cluster_text.cluster)
     health_text = "whether the service can do its work, and how it keeps jobs apart"
     add_command(commands, "health", health_text, lambda _, c: c.health(), service_text.health)
     for name, text, run in (
         ("drain", "give a node no more jobs, until undrain (operators)", lambda a, c: c.drain(a.node)),
         ("undrain", "give a node that drains jobs again (operators)", lambda a, c: c.undrain(a.node)),
     ):
-        node = add_command(commands, name, text, run, service_text.cluster)
+        node = add_command(commands, name, text, run, cluster_text.cluster)
         node.add_argument("node", metavar="NODE", help="the beginning of its name, as kilowait cluster shows it")
     text = "plan the maintenance of a node: what would not be over is not started on it; undrain ends it (operators)"
-    maintain = add_command(commands, "maintain", text, _maintain, service_text.cluster)
+    maintain = add_command(commands, "maintain", text, _maintain, cluster_text.cluster)
     maintain.add_argument("node", metavar="NODE", help="the beginning of its name, as kilowait cluster shows it")
     maintain.add_argument(
         "--from", type=moment, dest="begins_s", metavar="TIME", help="as 2026-12-01T18:00:00+00:00 (default: now)"

@@ -149,26 +149,6 @@ def what_if(answer: Json) -> str:
     return table(head, rows) + footer + f"interval from {answer['interval_basis']}\n"
 
 
-def cluster(answer: Json) -> str:
-    """The cluster."""
-    rows = [
-        [entry["gpu_type"], str(entry["total"]), str(entry["free"]), str(entry["held"]), str(entry["jobs_running"])]
-        for entry in answer["types"]
-    ]
-    text = table(["type", "GPUs", "free", "held by others", "jobs"], rows)
-    text += f"{answer['running']} jobs run, {answer['waiting']} wait, {answer['stranded']} fit nowhere; "
-    text += f"policy {answer['policy']}: {answer['rule']}\n"
-    for node in answer["nodes"]:
-        problem = f"  {node['problem']}" if node["problem"] else "  drains" if node["draining"] else ""
-        if (planned := node.get("maintenance")) is not None:
-            reason = f" ({planned['reason']})" if planned["reason"] else ""
-            problem += f"  to be maintained from {at(planned['begins_s'])} to {at(planned['ends_s'])}{reason}"
-        text += (
-            f"  node {node['node'][:12]} at {node['address']}: {node['gpus']} x {node['gpu_type'] or '?'}{problem}\n"
-        )
-    return text + (f"problem: {answer['problem']}\n" if answer["problem"] else "")
-
-
 def health(answer: Json) -> str:
     """Whether the service is well, and what holds of the isolation of jobs."""
     text = f"{answer['status']}: kilowait {answer['version']}\n"

@@ -17,7 +17,7 @@ from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked, checked_a
 from kilowait.history.job_arrays import array_of_key, make_tables, task_ids
 from kilowait.history.store import Store
 from kilowait.history.writing import Writing
-from kilowait.live.orders.quota_check import QuotaCheck
+from kilowait.live.operator_orders.quota_check import QuotaCheck
 from kilowait.live.parents import parents
 from kilowait.live.same_key import same_array, same_job
 

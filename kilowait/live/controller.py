@@ -44,7 +44,7 @@ from kilowait.live.deciding import DecidingCopy, held_to, is_possible, placed_ev
 from kilowait.live.ending_attempts import end_events, readable
 from kilowait.live.event_times import EventTimes
 from kilowait.live.late import late_event
-from kilowait.live.orders.order_events import Order, order_event
+from kilowait.live.operator_orders.order_events import Order, order_event
 from kilowait.live.parents import given_up, make_ready
 from kilowait.live.postponing import postponements
 from kilowait.live.progress_seen import progress_event

@@ -8,7 +8,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.quotas import Quota
 from kilowait.core.units import WHOLE
 from kilowait.history.tokens import Role
-from kilowait.live.orders.quota_check import waiting_jobs
+from kilowait.live.operator_orders.quota_check import waiting_jobs
 
 from ..wire.problems import Refusal
 from ..wire.quota_schemas import QuotaAsked, QuotaHad, QuotaList, QuotaName, QuotaView

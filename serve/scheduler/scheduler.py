@@ -28,8 +28,8 @@ from kilowait.core.submission import Attempt, Ending, Request
 from kilowait.core.tasks.array_request import ArrayRequest
 from kilowait.history.secrecy.sealed_programs import runnable
 from kilowait.live.accepting import Array
-from kilowait.live.orders.maintaining import end_maintenance, keep_maintenance
-from kilowait.live.orders.order_events import Order
+from kilowait.live.operator_orders.maintaining import end_maintenance, keep_maintenance
+from kilowait.live.operator_orders.order_events import Order
 from kilowait.policies import POLICIES
 from kilowait.policies.steering.steered import price_in_force
 from kilowait.simulate.rehearsal import rehearse

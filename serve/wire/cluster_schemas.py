@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from .schemas import Figure, Printable, Wire
+from .schemas import Figure, Wire
+from .texts import Printable
 
 LATEST_S = 1e11
 

@@ -8,7 +8,7 @@ from kilowait.core.quotas import Quota
 from kilowait.core.submission import Ending
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
-from kilowait.live.orders.maintaining import end_maintenance, keep_maintenance
+from kilowait.live.operator_orders.maintaining import end_maintenance, keep_maintenance
 from kilowait.policies import POLICIES
 from tests.support.desk_world import DeskWorld, Remote
 from tests.support.live_world import request, seen
