@@ -59,7 +59,10 @@ def accesses(readings: Sequence[JobReading], args: argparse.Namespace) -> dict[s
     assumed, hidden = read_sizes(args.assume), (str(folder_for(os.environ)),)
     return {
         reading.source.content_hash: replace(
-            of_caller(reading.source, root, args.data, os.environ), assumed=assumed, hidden=hidden
+            of_caller(reading.source, root, args.data, os.environ),
+            assumed=assumed,
+            hidden=hidden,
+            place=str(root / reading.source.entrypoint) if root else "",
         )
         for reading, root in zip(readings, roots, strict=True)
     }

@@ -45,7 +45,7 @@ class DryRunAccess:
 
     `here` are others by the relative name under which the program finds them; `hidden` is covered wherever something
     else would show it; `environment` says where caches are; `interpreter` is the job's, None for whoever runs it.
-    `assumed` are sizes of what is not there, by name, as they were written.
+    `assumed` are sizes of what is not there, by name, as they were written; `place` says where the program lies.
     """
 
     data: tuple[str, ...] = ()
@@ -54,6 +54,7 @@ class DryRunAccess:
     environment: tuple[tuple[str, str], ...] = ()
     interpreter: Interpreter | None = None
     assumed: tuple[tuple[str, str], ...] = ()
+    place: str = ""
 
 
 NOTHING = DryRunAccess()

@@ -238,6 +238,7 @@ def program_of(source: Source | JobSource, access: DryRunAccess = NOTHING) -> Dr
             here=dict(access.here),
             hidden=access.hidden,
             assumed=dict(access.assumed),
+            place=access.place,
         )
     name = "job.py"
     return DryProgram(files={name: source.text.encode()}, entrypoint=name, content_hash=source.content_hash)

@@ -109,6 +109,8 @@ def in_image(image: str) -> Interpreter:
 
 def usable(interpreter: Interpreter) -> Interpreter:
     """The interpreter, once it has said that it has what a dry run needs; raises InputError in one line."""
+    if interpreter.command in _relied_on:
+        return interpreter
     found = _asked(interpreter)
     python = ".".join(map(str, found["python"]))
     if tuple(found["python"]) < OLDEST_PYTHON:
@@ -120,6 +122,14 @@ def usable(interpreter: Interpreter) -> Interpreter:
     if found["numpy"] is None:
         raise InputError(f"{interpreter.name} has torch {found['torch']} without numpy; install numpy there")
     return interpreter
+
+
+def rely_on(interpreter: Interpreter) -> None:
+    """It has said what it has, and is not asked again by this process, nor by those that are forked from it."""
+    _relied_on.add(interpreter.command)
+
+
+_relied_on: set[tuple[str, ...]] = set()
 
 
 def _asked(interpreter: Interpreter) -> dict[str, Any]:

@@ -14,7 +14,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self
 
-from kilowait.predict.dryrun.dry_runner import WorkerLine, has_started, worker_command, worker_environment
+from kilowait.predict.dryrun.child.worker_messages import DryRunRequest
+from kilowait.predict.dryrun.dry_runner import (
+    WorkerLine,
+    has_started,
+    have_imported,
+    worker_command,
+    worker_environment,
+)
 from kilowait.predict.interpreter import OWN, Interpreter
 
 FIRST, SECOND = "cpu", "cuda"
@@ -33,6 +40,7 @@ class WorkerPair:
         self._lines: dict[str, WorkerLine] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lent = False
+        self._noted: dict[str, DryRunRequest] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -59,10 +67,11 @@ class WorkerPair:
             self._lines = {target: has_started(line, self.interpreter, target) for target, line in lines.items()}
 
     def renew(self) -> None:
-        """End the process and have another; raises InputError."""
+        """End the process and have another, with what the last one had imported; raises InputError."""
         self.close()
         self.start()
         self.wait()
+        self.have_imported(list(self._noted.values()))
 
     @property
     def is_idle(self) -> bool:
@@ -78,8 +87,27 @@ class WorkerPair:
                 self._lines = self._start()
             return self._lines.pop(target, None)
 
+    def have_imported(self, requests: Sequence[DryRunRequest]) -> None:
+        """Let the workers import for the next run of a program what an earlier one imported."""
+        with self._lock:
+            for request in requests:
+                self._noted[request.target] = request
+                if line := (self._lines or {}).get(request.target):
+                    have_imported(line, request)
+
+    def note(self, target: str, request: DryRunRequest) -> None:
+        """Remember what the next run of a program can have imported ahead, whoever will serve it."""
+        self._noted[target] = request
+
+    def before_closing(self, target: str, line: WorkerLine) -> None:
+        """Where the process stays, it imports for the next run."""
+        if self._lent and target in self._noted:
+            with suppress(OSError, EOFError, ValueError):  # a worker that has gone is noticed by whoever lent it
+                have_imported(line, self._noted[target])
+
     def close(self) -> None:
         """End the process and what it forked."""
+        _noted.update(self._noted)
         with self._lock:
             for line in (self._lines or {}).values():
                 line.close()
@@ -114,6 +142,12 @@ class WorkerPair:
 
 
 _lent: WorkerPair | None = None
+_noted: dict[str, DryRunRequest] = {}
+
+
+def noted() -> Sequence[DryRunRequest]:
+    """What the next runs of this process's programs can have imported ahead, by workers that it does not have."""
+    return list(_noted.values())
 
 
 def lend(pair: WorkerPair) -> None:

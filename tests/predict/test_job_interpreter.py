@@ -185,3 +185,12 @@ def test_an_image_is_run_by_its_engine_without_network(monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with DryRunner(budget_s=60, target="cpu", interpreter=interpreter.in_image("the-image")) as runner:
         assert runner.run_program(program(GOOD)).completeness == Completeness.WHOLE
+
+
+def test_one_that_is_relied_on_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "_relied_on", set())
+    python = told(tmp_path / "python", [3, 8, 1])
+    with pytest.raises(InputError, match=r"3\.9 or later"):
+        interpreter.at(str(python))
+    interpreter.rely_on(interpreter.Interpreter(command=(str(python),), name="it"))
+    assert interpreter.at(str(python)).command == (str(python),)

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from tempfile import TemporaryFile
 from typing import Any
 
 from kilowait.cli.standby.standby_place import MINUTES, PACKAGE, StandbyPlace, place_for
@@ -72,18 +73,28 @@ def standby_of(args: argparse.Namespace) -> StandbyPlace | None:
 
 
 def leave_behind(place: StandbyPlace | None) -> None:
-    """Start a process that stands by for commands like the one that is done; it ends by itself."""
+    """Start a process that stands by for commands like the one that is done; it ends by itself.
+
+    What that one imported it imports ahead, for another run of the same program.
+    """
     if place is None or place.socket.exists():
         return
+    from kilowait.predict.dryrun.child.worker_messages import send_request
+    from kilowait.predict.worker_pair import noted
+
     task = {"socket": os.fspath(place.socket), "interpreter": place.interpreter, "minutes": place.minutes}
-    subprocess.Popen(
-        [sys.executable, "-m", "kilowait.cli.standby.standby_server", json.dumps(task)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd=PACKAGE.parent,  # from where no module of a program's folder is found
-    )
+    with TemporaryFile() as requests:
+        for request in noted():
+            send_request(requests, request)
+        requests.seek(0)
+        subprocess.Popen(
+            [sys.executable, "-m", "kilowait.cli.standby.standby_server", json.dumps(task)],
+            stdin=requests,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=PACKAGE.parent,  # from where no module of a program's folder is found
+        )
 
 
 def peer_of(line: socket.socket) -> int:

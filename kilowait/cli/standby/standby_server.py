@@ -17,19 +17,20 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kilowait.cli.main import main as run_command
 from kilowait.cli.standby.standby_call import CODE, HEAD, TAKEN, TAKES_S, peer_of, stay
 from kilowait.core.errors import KilowaitError
 from kilowait.isolation.kernel import die_with_parent
 from kilowait.predict.dry_runs import WAITING
-from kilowait.predict.interpreter import choose
+from kilowait.predict.dryrun.child.worker_messages import DryRunRequest, receive_request
+from kilowait.predict.interpreter import choose, rely_on
 from kilowait.predict.worker_pair import WorkerPair, lend
 
 LOADED = (
@@ -69,6 +70,8 @@ def main(words: Sequence[str] | None = None) -> int:
         try:
             with WorkerPair(choose(**dict(task["interpreter"]))) as pair:
                 _load(pair)
+                with suppress(OSError, EOFError, ValueError):  # a worker that has gone is noticed below
+                    pair.have_imported(list(_noted(sys.stdin.buffer)))
                 os.chdir("/")
                 _serve(path, pair, task["minutes"] * 60)
         except KilowaitError:
@@ -79,9 +82,17 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _noted(stream: IO[bytes]) -> Iterator[DryRunRequest]:
+    """What whoever left this process had imported, by target."""
+    with suppress(EOFError):
+        while True:
+            yield receive_request(stream)
+
+
 def _load(pair: WorkerPair) -> None:
     """Everything that a prediction imports, while the workers do the same; no threads: forks would lack them."""
     stay()
+    rely_on(pair.interpreter)  # whoever reaches this process by the name of its socket has the same
     gc.disable()
     pair.start()
     for name in LOADED:

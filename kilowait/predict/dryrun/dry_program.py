@@ -21,7 +21,8 @@ class DryProgram:
     `environment` are the job's variables, `folder` is where it starts (relative to its files' root), `assumed` the
     sizes that the user gave, by name and as they were written, and `data` the folders and files of this machine that it
     may read; `here` are others by the relative names under which it finds them, and `hidden` is covered wherever it
-    would be seen.
+    would be seen. `place` says where it lies on the machine of whoever asks: what one run imported is made ready for
+    the next from the same place alone, and for none where it is empty.
     """
 
     files: Mapping[str, bytes]
@@ -34,6 +35,7 @@ class DryProgram:
     data: tuple[str, ...] = ()
     here: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
+    place: str = ""
 
 
 def is_forward(text: str) -> bool:

@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -99,6 +99,8 @@ class DryRunner:
             return self._failed(program, reason)
         request = DryRunRequest(program=program, target=self.target, budget_s=self.budget_s, imports_s=self.imports_s)
         answer = self._ask(request)
+        if self._pair and program.place and answer.loaded:
+            self._pair.note(self.target, ahead_of(request, answer.loaded))
         if answer.failure:
             return self._failed(program, answer.failure)
         try:
@@ -110,6 +112,8 @@ class DryRunner:
         """End the worker; one of a pair ends with its pipes."""
         if self._line is None:
             return
+        if self._pair and self._worker is None:
+            self._pair.before_closing(self.target, self._line)
         self._line.close(self._worker)
         self._line = self._worker = None
 
@@ -195,6 +199,24 @@ class OpenLines(Protocol):
 
     def take(self, target: str) -> WorkerLine | None:
         """The pipes of a target, None where there are none left."""
+
+    def note(self, target: str, request: DryRunRequest) -> None:
+        """Remember what the next run of a program can have imported ahead."""
+
+    def before_closing(self, target: str, line: WorkerLine) -> None:
+        """The runner that took these pipes needs them no more."""
+
+
+def ahead_of(request: DryRunRequest, loaded: Sequence[str]) -> DryRunRequest:
+    """The request to have these modules imported for the next run of a program."""
+    program = replace(request.program, files=dict.fromkeys(request.program.files, b""), content_hash="")
+    return replace(request, program=program, ahead=tuple(loaded))
+
+
+def have_imported(line: WorkerLine, request: DryRunRequest) -> None:
+    """Let a worker that serves import ahead; it answers before that is done. Raises OSError, EOFError, ValueError."""
+    send_request(line.requests, request)
+    receive_answer(line.answers)
 
 
 def worker_command(

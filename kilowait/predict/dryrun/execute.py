@@ -27,19 +27,13 @@ from kilowait.predict.dryrun.child.ending import (
     unbounded_by,
 )
 from kilowait.predict.dryrun.child.import_time import ImportTime
-from kilowait.predict.dryrun.child.variables import give_variables, watch_variables
+from kilowait.predict.dryrun.child.ready_process import ReadyProcess
 from kilowait.predict.dryrun.child.worker_messages import DryRunRequest
 from kilowait.predict.dryrun.distributed.exchanges import noted
-from kilowait.predict.dryrun.distributed.world import pretend_world
-from kilowait.predict.dryrun.dry_program import DryProgram, is_forward
-from kilowait.predict.dryrun.forward import record_forward
-from kilowait.predict.dryrun.pretend.fused_kernels import pretend_kernels
-from kilowait.predict.dryrun.pretend.libraries import pretend_libraries
+from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.record import Completeness, DryRun, Exchange
 from kilowait.predict.dryrun.recorder import MOST_LINES, Recorder
 from kilowait.predict.dryrun.sandbox import ROOT, WALL
-from kilowait.predict.dryrun.script import record_script
-from kilowait.predict.dryrun.standins.stand_in import stand_in
 
 AGAIN_S = 0.02
 """A program that swallows the end of its time is told again after so long."""
@@ -58,13 +52,38 @@ def execute(request: DryRunRequest, folder: Path, hand_in: Callable[[DryRun], No
 
     A program that catches even the end of its time does not return from here: the process ends.
     """
+    recorder = Recorder(target=request.target, assumed=request.program.assumed)
+    _execute(request, recorder, hand_in, ReadyProcess(recorder, folder / ROOT, _import_time(request)))
+
+
+def execute_ahead(
+    request: DryRunRequest, folder: Path, awaited: Callable[[], DryRunRequest], hand_in: Callable[[DryRun], None]
+) -> None:
+    """Import `request.ahead` as a program like that of `request` would, then execute the one that is `awaited`.
+
+    They may differ in files and arguments alone.
+    """
+    recorder = Recorder(target=request.target, assumed=request.program.assumed)
+    process = ReadyProcess(recorder, folder / ROOT, _import_time(request))
+    with process.importing(request.program, request.ahead or ()):
+        asked = awaited()
+        process.import_time.leave(asked.budget_s)
+        _execute(asked, recorder, hand_in, process)
+
+
+def _import_time(request: DryRunRequest) -> ImportTime:
+    return ImportTime(SPARE_S, request.imports_s, request.imports_s * request.wall / WALL)
+
+
+def _execute(
+    request: DryRunRequest, recorder: Recorder, hand_in: Callable[[DryRun], None], process: ReadyProcess
+) -> None:
     start_s = time.perf_counter()
     program, budget_s = request.program, request.budget_s
-    recorder = Recorder(target=request.target, assumed=program.assumed)
 
     def result(reason: str, remedy: str = "") -> DryRun:
         recorder.ends.close()
-        return _result(program, recorder, reason, remedy, time.perf_counter() - start_s)
+        return _result(program, recorder, reason, remedy, float(time.perf_counter() - start_s))
 
     def finish(reason: str) -> None:
         hand_in(result(reason, BUDGET))
@@ -72,10 +91,9 @@ def execute(request: DryRunRequest, folder: Path, hand_in: Callable[[DryRun], No
 
     budget_spent = f"the budget of {budget_s:g} CPU seconds was spent"
     _arm(budget_s, budget_s * request.wall, budget_spent, recorder, finish)
-    import_time = ImportTime(SPARE_S, request.imports_s, request.imports_s * request.wall / WALL)
     reason = remedy = ""
     try:
-        _run(recorder, program, folder, import_time)
+        process.run(program)
     except BaseException as error:
         _disarm()
         spent = isinstance(error, _BudgetSpent)
@@ -107,30 +125,6 @@ def _arm(budget_s: float, wall_s: float, budget_spent: str, recorder: Recorder, 
 def _disarm() -> None:
     for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
         signal.setitimer(timer, 0)
-
-
-def _run(recorder: Recorder, program: DryProgram, folder: Path, import_time: ImportTime) -> None:
-    folder = folder / ROOT
-    for name, data in program.files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    give_variables(program.environment, folder.parents[1])
-    start = folder / program.folder
-    start.mkdir(parents=True, exist_ok=True)
-    os.chdir(start)
-    entrypoint = folder / program.entrypoint
-    pretend_kernels(recorder)
-    pretend_libraries(recorder)
-    import_time.install()
-    watch_variables({program.entrypoint, entrypoint.name, *program.files}, recorder.unset_variable)
-    pretend_world(recorder)
-    stand_in(recorder, folder)  # after the packages that are known better
-    text = program.files[program.entrypoint].decode("utf-8-sig")
-    if is_forward(text):
-        recorder.parameters = record_forward(recorder, text, program.entrypoint)
-    else:
-        record_script(recorder, entrypoint, program.arguments, import_time, folder)
 
 
 def _result(program: DryProgram, recorder: Recorder, reason: str, remedy: str, seconds: float) -> DryRun:

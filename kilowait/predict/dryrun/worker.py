@@ -6,19 +6,25 @@ answers go out with what the child wrote. Nothing of the answer is trusted here:
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from kilowait.isolation.kernel import die_with_parent
+from kilowait.predict.dryrun.child.loaded_modules import MOST_LETTERS, MOST_NAMES, installed_modules
+from kilowait.predict.dryrun.child.waiting_child import ENTERED, READY, WaitingChild
 from kilowait.predict.dryrun.child.worker_messages import ChildAnswer, DryRunRequest, receive_request, send_answer
 from kilowait.predict.dryrun.dry_program import DryProgram
+from kilowait.predict.dryrun.record import DryRun
 from kilowait.predict.dryrun.sandbox import (
     ROOT,
     SCRATCH,
@@ -31,8 +37,8 @@ from kilowait.predict.dryrun.sandbox import (
     sandbox_available,
 )
 
-PIPE = 3
-"""The file descriptor that a child writes its record to, the only one it has."""
+PIPE, ORDERS = 3, 4
+"""The file descriptor that a child writes its record to, the only one it has; and where one that waits is told."""
 GRACE_S = 3.0
 """So long after its budget a child may still write; then it is killed."""
 MAX_ANSWER_BYTES = 32_000_000
@@ -41,31 +47,92 @@ MAX_ANSWER_BYTES = 32_000_000
 
 def serve(requests: IO[bytes], answers: IO[bytes], *, sandboxed: bool) -> None:
     """Answer requests until the other side closes the pipe."""
+    waiting: WaitingChild | None = None
     while True:
         try:
             request = receive_request(requests)
         except EOFError:
-            return
-        with TemporaryDirectory(prefix="kilowait-") as folder:
-            send_answer(answers, _fork(request, Path(folder), sandboxed))
+            return  # a child that waits ends with this process
+        if request.ahead is not None:
+            if sandboxed and not (waiting and waiting.made_for == request and waiting.lives):
+                if waiting:
+                    waiting.end()
+                waiting = _have_waiting(request)
+            send_answer(answers, ChildAnswer())
+        elif waiting and waiting.fits(request):
+            chosen, waiting = waiting, None
+            send_answer(answers, _run_in(chosen, request) or _run_in_new(request, sandboxed))
+        else:
+            send_answer(answers, _run_in_new(request, sandboxed))
 
 
-def _fork(request: DryRunRequest, folder: Path, sandboxed: bool) -> ChildAnswer:
-    request = replace(request, wall=by_the_clock(os.getloadavg()[0], os.cpu_count() or 1))
-    until_s = time.monotonic() + (request.budget_s + request.imports_s / WALL) * request.wall + GRACE_S
+def _have_waiting(request: DryRunRequest) -> WaitingChild | None:
+    """A child that imports what is named; None where it does not come into its sandbox."""
+    orders, write_orders = os.pipe()
+    record, write_record = os.pipe()
+    with TemporaryDirectory(prefix="kilowait-") as folder:  # once it is inside, its root has no name out here
+        child = os.fork()
+        if child == 0:
+            _child_ahead(request, Path(folder), write_record, orders)
+        os.close(orders)
+        os.close(write_record)
+        found = WaitingChild(request, child, write_orders, record)
+        if found.entered():
+            return found
+    found.end()
+    return None
+
+
+def _run_in(waiting: WaitingChild, request: DryRunRequest) -> ChildAnswer | None:
+    """The answer of a child that waits; None where it takes no program any more."""
+    request = _timed(request)
+    if not waiting.give(request):
+        waiting.end()
+        return None
+    os.close(waiting.orders)
+    return _answer_of(waiting.process, waiting.record, _until_s(request))
+
+
+def _run_in_new(request: DryRunRequest, sandboxed: bool) -> ChildAnswer:
+    request = _timed(request)
+    until_s = _until_s(request)
     read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _child(request, folder, write_end, sandboxed)
-    os.close(write_end)
+    with TemporaryDirectory(prefix="kilowait-") as folder:
+        child = os.fork()
+        if child == 0:
+            _child(request, Path(folder), write_end, sandboxed)
+        os.close(write_end)
+        return _answer_of(child, read_end, until_s)
+
+
+def _timed(request: DryRunRequest) -> DryRunRequest:
+    return replace(request, wall=by_the_clock(os.getloadavg()[0], os.cpu_count() or 1))
+
+
+def _until_s(request: DryRunRequest) -> float:
+    return time.monotonic() + (request.budget_s + request.imports_s / WALL) * request.wall + GRACE_S
+
+
+def _answer_of(child: int, record: int, until_s: float) -> ChildAnswer:
+    """What a child writes until it ends, or is ended."""
     try:
-        data, failure = _read(read_end, until_s)
+        data, failure = _read(record, until_s)
     finally:
-        os.close(read_end)
+        os.close(record)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    return ChildAnswer(data=data, failure=failure or ("" if data else _ended(status)))
+    data, _, names = data.partition(b"\n")  # a record is one line
+    return ChildAnswer(data=data, failure=failure or ("" if data else _ended(status)), loaded=_names(names))
+
+
+def _names(text: bytes) -> tuple[str, ...]:
+    """Names of modules as a child told them; none where they are none."""
+    with suppress(ValueError, RecursionError):
+        names = json.loads(text) if len(text) <= MOST_NAMES * MOST_LETTERS else None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return tuple(name[:MOST_LETTERS] for name in names[:MOST_NAMES])
+    return ()
 
 
 def _child(request: DryRunRequest, folder: Path, pipe: int, sandboxed: bool) -> None:
@@ -75,16 +142,52 @@ def _child(request: DryRunRequest, folder: Path, pipe: int, sandboxed: bool) -> 
     try:
         os.setpgid(0, 0)
         _keep_only(pipe)
-        limits = SandboxLimits(cpu_s=request.budget_s + GRACE_S, more_cpu_s=request.imports_s)
         if sandboxed:
-            enter(folder, limits, _seen(request.program))
+            enter(folder, _limits(request), _seen(request.program))
             folder = Path(SCRATCH)
         else:
             _link_data(request.program, folder)
-            limit(limits)
-        execute(request, folder, lambda run: _write(PIPE, run.to_json()))
+            limit(_limits(request))
+        execute(request, folder, _hand_in(request.program))
     finally:
         os._exit(0)
+
+
+def _child_ahead(request: DryRunRequest, folder: Path, pipe: int, orders: int) -> None:
+    """Import what is named, wait for the program and run it; never returns."""
+    from kilowait.predict.dryrun.execute import execute_ahead
+
+    def awaited() -> DryRunRequest:
+        os.write(PIPE, READY)
+        with os.fdopen(ORDERS, "rb") as stream:
+            return receive_request(stream)
+
+    try:
+        os.setpgid(0, 0)
+        die_with_parent()
+        _keep_only(pipe, orders)
+        enter(folder, _limits(request), _seen(request.program))
+        os.write(PIPE, ENTERED)
+        execute_ahead(request, Path(SCRATCH), awaited, _hand_in(request.program))
+    finally:
+        os._exit(0)
+
+
+def _limits(request: DryRunRequest) -> SandboxLimits:
+    return SandboxLimits(cpu_s=request.budget_s + GRACE_S, more_cpu_s=request.imports_s)
+
+
+def _hand_in(program: DryProgram) -> Callable[[DryRun], None]:
+    """Write a record, and the modules that were imported where another run of the program may come."""
+    before = frozenset(sys.modules)
+
+    def hand_in(run: DryRun) -> None:
+        names: list[str] = []
+        with suppress(Exception):  # a program may have put anything among the modules
+            names = installed_modules(before) if program.place else names
+        _write(PIPE, b"\n".join((run.to_json(), json.dumps(names).encode())))
+
+    return hand_in
 
 
 def _seen(program: DryProgram) -> VisiblePaths:
@@ -105,14 +208,15 @@ def _link_data(program: DryProgram, folder: Path) -> None:
             place.symlink_to(path)
 
 
-def _keep_only(pipe: int) -> None:
-    """Close every file of the worker but the pipe, which becomes PIPE."""
+def _keep_only(pipe: int, orders: int | None = None) -> None:
+    """Close every file of the worker but the pipe, which becomes PIPE, and another, which becomes ORDERS."""
     quiet = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(quiet, descriptor)
-    if pipe != PIPE:
-        os.dup2(pipe, PIPE)
-    os.closerange(PIPE + 1, os.sysconf("SC_OPEN_MAX"))
+    kept = [os.dup(file) for file in (pipe, orders) if file is not None]
+    for place, file in enumerate(kept, PIPE):
+        os.dup2(file, place)
+    os.closerange(PIPE + len(kept), os.sysconf("SC_OPEN_MAX"))
 
 
 def _write(pipe: int, data: bytes) -> None:

@@ -31,6 +31,8 @@ class DryRunRequest:
     """Seconds of imports that the budget does not pay, at most."""
     wall: float = 3.0
     """So many times its CPU seconds it has by the clock; the worker knows how busy the machine is."""
+    ahead: tuple[str, ...] | None = None
+    """Not a run: have these modules imported for one of a program like this, whose files have names alone."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class ChildAnswer:
 
     data: bytes = b""
     failure: str = ""
+    loaded: tuple[str, ...] = ()
+    """Modules of installed packages that the program imported; it could have forged them."""
 
 
 def send_request(stream: IO[bytes], request: DryRunRequest) -> None:
@@ -54,20 +58,21 @@ def receive_request(stream: IO[bytes]) -> DryRunRequest:
     program["files"] = dict(zip(program["files"], parts))
     for name in ("arguments", "data", "hidden"):
         program[name] = tuple(program[name])
-    return DryRunRequest(**{**fields, "program": DryProgram(**program)})
+    ahead = None if fields["ahead"] is None else tuple(fields["ahead"])
+    return DryRunRequest(**{**fields, "ahead": ahead, "program": DryProgram(**program)})
 
 
 def send_answer(stream: IO[bytes], answer: ChildAnswer) -> None:
     """Write an answer."""
-    _send(stream, {"failure": answer.failure}, [answer.data])
+    _send(stream, {"failure": answer.failure, "loaded": answer.loaded}, [answer.data])
 
 
 def receive_answer(stream: IO[bytes]) -> ChildAnswer:
     """Read an answer; raises EOFError when the other side has gone, and ValueError for what is none."""
     fields, parts = _receive(stream)
-    if set(fields) != {"failure"} or not isinstance(fields["failure"], str) or len(parts) != 1:
+    if set(fields) != {"failure", "loaded"} or not isinstance(fields["failure"], str) or len(parts) != 1:
         raise ValueError("the worker of dry runs sent something that is no answer")
-    return ChildAnswer(data=parts[0], failure=fields["failure"])
+    return ChildAnswer(data=parts[0], failure=fields["failure"], loaded=tuple(map(str, fields["loaded"])))
 
 
 def _send(stream: IO[bytes], fields: dict[str, Any], parts: Sequence[bytes]) -> None:
