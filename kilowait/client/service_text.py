@@ -40,13 +40,10 @@ def job(answer: Json) -> str:
         f"  owner {answer['owner']}, submitted {at(answer['submitted_s'])}",
     ]
     lines.append(f"  {answer['entrypoint']} {' '.join(answer['arguments'])}".rstrip())
-    if answer["reason"]:
-        lines.append(f"  reason: {answer['reason']}")
-    if answer.get("prediction"):
-        lines.append(f"  predicted by {answer['prediction']}")
+    lines += [f"  reason: {answer['reason']}"] if answer["reason"] else []
+    lines += [f"  predicted by {answer['prediction']}"] if answer.get("prediction") else []
     lines += _dry_run(answer.get("dry_run"))  # which an earlier service does not say
-    if answer["labels"]:
-        lines.append("  labels: " + ", ".join(f"{name}={text}" for name, text in answer["labels"].items()))
+    lines += [f"  labels: {', '.join(map('='.join, answer['labels'].items()))}"] if answer["labels"] else []
     lines += [f"  deadline {answer['deadline']} (shown, not enforced)"] if answer["deadline"] else []
     lines += [f"  runs after {', '.join(answer['after'])}"] if answer.get("after") else []
     lines += [f"  {answer['kept']['summary']}"] if answer.get("kept") else []

@@ -131,6 +131,10 @@ class Writing:
         self._add(ARRAY_TASKS, {"job_id": event.job.job_id, "array_id": task.array_id, "task": task.task})
         self.add_job(event, request, request_hash)
 
+    def add_report(self, event: SignalReported) -> None:
+        """Which signal the last event is of."""
+        self._add(SIGNAL_REPORTS, {"seq": self.last_seq, "name": event.signal.name, "time_s": event.time_s})
+
     def add_attempt(self, event: JobPlaced, where: Sequence[Held]) -> None:
         """Where the attempt is that the last event placed; that event's number is its token."""
         row = {
@@ -189,8 +193,6 @@ class Writing:
         match event:
             case JobPredicted():
                 self._add(LATE_PREDICTIONS, {"job_id": event.job_id, "seq": self.last_seq})
-            case SignalReported():
-                self._add(SIGNAL_REPORTS, {"seq": self.last_seq, "name": event.signal.name, "time_s": event.time_s})
             case JobPlaced():
                 self._state(event.job_id, "running", reason=None)
             case AttemptFinished():

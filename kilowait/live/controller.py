@@ -1,8 +1,7 @@
 """The live driver of the state machine: one controller owns the cluster, its policy and the durable history.
 
-It knows no clock, no Ray and no processes: whoever runs jobs hands in times and what happened, and gets back what to
-start. An event is on disk before anybody hears of its effect. The cluster in memory is what the log replays to; when a
-write fails it is replayed anew before anything else, so the two never part.
+It knows no clock and no processes: whoever runs jobs hands in times and what happened, and gets back what to start. An
+event is on disk before anybody hears of its effect. When a write fails the log is replayed before anything else.
 
 How nothing is lost and nothing runs twice: a job is accepted once its event is committed. Each placement is a numbered
 attempt whose fencing token is the number of its event, so tokens only grow. A runner asks `attempt_started` before it
@@ -58,9 +57,9 @@ from kilowait.policies import Decision, Place, Policy
 class Controller:
     """Made from a store, empty or not: a new controller stands where the last one was when it was killed.
 
-    It takes the store over, so an earlier one that still lives is refused from then on; with a claim it raises Occupied
-    while another cluster has the lease. Times are seconds since the epoch; one that is before the last event is
-    moved behind it. Methods raise StoreError when the history cannot be written, and then nothing has happened.
+    It takes the store over, so an earlier one is refused from then on; with a claim it raises Occupied while another
+    cluster has the lease. Times are seconds since the epoch, moved behind the last event where they are before it.
+    Methods raise StoreError when the history cannot be written, and then nothing has happened.
     """
 
     def __init__(
@@ -80,7 +79,8 @@ class Controller:
     @property
     def cluster(self) -> Cluster:
         """What the committed events lead to."""
-        self._restore()
+        if self._torn:
+            self._recover()
         return self._cluster
 
     def submit(self, request: Request, now_s: float) -> str:
@@ -203,7 +203,10 @@ class Controller:
     def signal_reported(self, signal: Signal, now_s: float) -> None:
         """From now on this is what is known and foreseen of a signal."""
         make_tables(self.store)
-        self._happened(SignalReported(time_s=self._time(now_s), signal=signal))
+        with self._writing() as writing:
+            event = SignalReported(time_s=self._time(now_s), signal=signal)
+            self._take_in(writing, event)
+            writing.add_report(event)
 
     def at(self, now_s: float) -> Cluster:
         """The cluster at this time, which policies look at; time that passes is no event."""
@@ -287,14 +290,11 @@ class Controller:
             self._take_in(writing, child)
         return seq
 
-    def _restore(self) -> None:
-        if self._torn:
-            self._recover()
-
     @contextmanager
     def _writing(self) -> Iterator[Writing]:
         """A transaction; where it fails after the cluster moved, the cluster is replayed before the next."""
-        self._restore()
+        if self._torn:
+            self._recover()
         with self.store.writing(self._seq) as writing:
             yield writing
         self._seq, self._torn = writing.last_seq, False
