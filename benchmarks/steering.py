@@ -6,9 +6,9 @@
 
 The paper's scenario with both class tables, at two loads and three degrees of burstiness; or windows of traces
 (calibrated classes, load 0.9). `steered` is patient with max_extra_wait 0: all waiting at most that of Value (relative
-kappa 1), and two minutes a job (`FLOOR_S`). `met` is whether it ends at most 2% above that with 90% of the tuned share. `tuned` is
-patient at the one price, of those below, that saves most on the very samples shown while all waiting stays within
-Value's: no tuning beforehand can do better; where none does, the one that waits least. `fixed` is patient at its
+kappa 1), and two minutes a job (`FLOOR_S`). `met` is whether it ends at most 2% above that with 90% of the tuned share.
+`tuned` is patient at the one price, of those below, that saves most on the very samples shown while all waiting stays
+within Value's: no tuning beforehand can do better; where none does, the one that waits least. `fixed` is patient at its
 default price. Waiting is of all samples together against Value's, the share that of what lies between Simple and the
 energy bound. Every sample begins knowing nothing, so that in two months a good part of the time is learning, and keeps
 the target by itself, where the tuned price may keep it in the sum over samples alone: `--days` makes one sample longer,
