@@ -78,6 +78,9 @@ def row(setting: SteeredWorld, extra: float, executor: ProcessPoolExecutor) -> d
     def share(name: str) -> float:
         return float((simple_kwh - totals[name][1]) / (simple_kwh - bound_kwh))
 
+    def above(wait_s: float) -> float | None:
+        return float(wait_s / value_s - 1) if value_s else None  # nobody waits under Value
+
     within = [f"{p}" for p in PRICES_S if totals[f"{p}"][0] <= (1 + extra) * value_s]
     tuned = max(within or [min(map(str, PRICES_S), key=lambda name: totals[name][0])], key=share)
     may_s = (1 + extra) * value_s + FLOOR_S * totals["jobs"][0]
@@ -87,13 +90,13 @@ def row(setting: SteeredWorld, extra: float, executor: ProcessPoolExecutor) -> d
         "load": setting.load,
         "burstiness": setting.burstiness,
         "value_waits_s": float(value_s / totals["jobs"][0]),
-        "wait_of_steered": float(totals["steered"][0] / value_s - 1),
+        "wait_of_steered": above(totals["steered"][0]),
         "of_target": float(totals["steered"][0] / may_s - 1),
         "share_of_steered": share("steered"),
-        "wait_of_tuned": float(totals[tuned][0] / value_s - 1),
+        "wait_of_tuned": above(totals[tuned][0]),
         "share_of_tuned": share(tuned),
         "tuned_s_per_kwh": float(tuned),
-        "wait_of_fixed": float(totals["fixed"][0] / value_s - 1),
+        "wait_of_fixed": above(totals["fixed"][0]),
         "share_of_value": share("value"),
         "of_tuned": share("steered") / share(tuned),
         "met": bool(totals["steered"][0] <= 1.02 * may_s and share("steered") >= 0.9 * share(tuned)),
