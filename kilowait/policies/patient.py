@@ -16,7 +16,7 @@ from kilowait.policies.planning.compiled_plans import cheapest_reservations, pay
 from kilowait.policies.planning.profile import Profile, Reservation
 from kilowait.policies.planning.starting import Ready, start_planned
 from kilowait.policies.rule import Rule
-from kilowait.policies.steering.steered import steered
+from kilowait.policies.steering.steered import congestion_at, steered
 
 DEFAULT_WAIT_S_PER_KWH = 1500.0
 """A kWh saved is worth 25 minutes of one job's waiting."""
@@ -128,7 +128,8 @@ def patient(
 
 
 def _at_price(search: dict[str, Any], wait_s_per_kwh: float) -> Policy:
-    return patient(wait_s_per_kwh=wait_s_per_kwh, **search)
+    congestion = congestion_at(wait_s_per_kwh, search["congestion"])
+    return patient(wait_s_per_kwh=wait_s_per_kwh, **{**search, "congestion": congestion})
 
 
 def expected_end_s(active: Active, now_s: float, error_sd: float) -> float:

@@ -12,13 +12,20 @@ from kilowait.policies.decisions import Decision, Place, Policy
 from kilowait.policies.steering.shadow import ShadowRun
 from kilowait.policies.value import value
 
-PRICES_S = (500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0)
+PRICES_S = (60.0, 250.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0)
 """Seconds of waiting that a kWh is worth in the shadows; between them the price is interpolated.
 
-None is lower: in bursts a planner at a lower price saves less and waits no less (modelled, benchmarks/steering.py).
+At the lowest few are held: what is saved is by which of the free types a job gets.
 """
-FIRST = 1
-"""Which of them counts while nobody has waited under the baseline."""
+CROWDED_S = 2000.0
+"""Below this price the occupation of GPUs counts less in proportion: else a planner at a low price takes the quicker
+types, not the greener ones, for the sake of jobs that may never come, and in quiet times waits no less for it."""
+
+FIRST_S = 1000.0
+"""So much at most while nobody has waited under the baseline."""
+
+FLOOR_S = 120.0
+"""So long each job may wait on average above the target: a share of next to nothing would be nothing."""
 
 PAID_BACK = 2.0
 """Where real jobs have waited longer than they may, the budget is less by so many times that."""
@@ -36,6 +43,11 @@ Planner = Callable[[float], Policy]
 """The policy at a price in seconds of waiting a kWh."""
 
 
+def congestion_at(price_s: float, congestion: float) -> float:
+    """What is left of a planner's congestion at a price: see `CROWDED_S`."""
+    return congestion * min(1.0, price_s / CROWDED_S)
+
+
 def steered(
     planner: Planner,
     max_extra_wait: float = 0.0,
@@ -44,21 +56,22 @@ def steered(
 ) -> Policy:
     """The planner at the price that keeps all waiting within 1 + `max_extra_wait` of the baseline's (Value's).
 
+    The target is so many times the baseline's waiting and `FLOOR_S` a job, which counts where hardly anybody waits.
     The baseline (relative kappa 1), and the planner at each of some prices, run in shadows on the same arrivals and
     GPUs, with run times as predicted times the ratio of real to predicted seconds of the jobs that have ended here. The
     price in force is the highest at which the planner would have kept the target so far, interpolated between the two
     prices of which one keeps it and the next does not; where none keeps it, the highest of those that wait about as
-    long as the least. Waits that last are counted up to now. Where the real jobs have waited longer than the target,
-    since prices changed on the way, the target is lower by twice that; where they have waited less, it is higher by
-    that. So nothing is tuned on the world, and no price is tried out on real jobs: what a price does to waiting shows
-    late, in the next burst, and a controller that feels its way oscillates.
+    long as the least; while nobody has waited under the baseline at most `FIRST_S`. Waits that last are counted up to
+    now. Where the real jobs have waited longer than the target, since prices changed on the way, the target is lower by
+    twice that; where they have waited less, it is higher by that. So nothing is tuned on the world, and no price is
+    tried out on real jobs: what a price does to waiting shows late, in the next burst, and a controller that feels its
+    way oscillates.
 
     The state is this policy's own: a new one, and one that is shown another cluster, begins with the jobs that are
     there then, and learns anew; where GPUs have come or gone the shadows begin anew, and what was learned stays. The
     same events lead to the same decisions. Not covered: a wrapper around it that shows it a part of the queue (wrappers
-    by name are within it, `Wrapper.around`); and a cluster on which hardly anybody waits under the baseline, where the
-    target is next to nothing and may be missed by a multiple of it. A decision takes as long as one of each shadow in
-    which something happens. Raises InputError for -1 or less and for what is not finite.
+    by name are within it, `Wrapper.around`). A decision takes as long as one of each shadow in which something happens.
+    Raises InputError for -1 or less and for what is not finite.
     """
     if not (math.isfinite(max_extra_wait) and max_extra_wait > -1):
         raise InputError(f"max_extra_wait must be finite and > -1, got {max_extra_wait!r}")
@@ -75,7 +88,7 @@ def steered(
         state[0].queue = len(cluster.waiting) - sum(isinstance(decision, Place) for decision in decisions)
         return decisions
 
-    vars(steered)[AT_PRICE] = planner, lambda: state[0].price_s(1 + max_extra_wait) if state else prices_s[FIRST]
+    vars(steered)[AT_PRICE] = planner, lambda: state[0].price_s(1 + max_extra_wait) if state else prices_s[0]
     return with_cost(steered, 2 + len(prices_s))
 
 
@@ -95,7 +108,8 @@ def at_price(policy: Policy, price_s: float | None) -> Policy:
 class _Steering:
     """The shadows, and what they have been told; `real_s` and `predicted_s` are of the jobs that have ended here.
 
-    `waited_s` is the waiting of all jobs here so far, `queue` how many have waited since the last decision.
+    `waited_s` is the waiting of all jobs here so far, `queue` how many have waited since the last decision, `jobs` how
+    many have come.
     """
 
     cluster: Cluster
@@ -108,6 +122,7 @@ class _Steering:
     predicted_s: float = 0.0
     queue: int = 0
     waited_s: float = 0.0
+    jobs: int = 0
 
     @classmethod
     def of(cls, cluster: Cluster, baseline: Policy, planner: Planner, prices_s: Sequence[float]) -> "_Steering":
@@ -142,6 +157,7 @@ class _Steering:
         """Count on from what was found on the GPUs that were there before."""
         before.look(self.cluster)
         self.waited_s, self.real_s, self.predicted_s = before.waited_s, before.real_s, before.predicted_s
+        self.jobs = before.jobs
         for shadow, shadow_before in zip(self.shadows(), before.shadows(), strict=True):
             shadow.waited_s = shadow_before.waited_s
 
@@ -158,6 +174,7 @@ class _Steering:
         longer = self.real_s / self.predicted_s if self.predicted_s and self.real_s else 1.0
         arrived = [waiting for waiting in cluster.queue() if waiting.job.job_id not in self.known]
         self.known.update(waiting.job.job_id for waiting in arrived)
+        self.jobs += len(arrived)
         for shadow in self.shadows():
             shadow.longer = longer
             shadow.run_until(now_s, arrived)
@@ -166,14 +183,17 @@ class _Steering:
     def price_s(self, target: float) -> float:
         """Seconds of waiting that a kWh is worth now."""
         prices, waited = list(self.priced), [shadow.waited_s for shadow in self.priced.values()]
-        budget_s = target * self.baseline.waited_s
-        if budget_s <= 0:
-            return prices[FIRST]
-        unspent_s = budget_s - self.waited_s
-        budget_s += unspent_s * (SPENT if unspent_s > 0 else PAID_BACK)
-        budget_s = max(budget_s, (1 + ALIKE) * min(waited))
-        k = max(k for k, waited_s in enumerate(waited) if waited_s <= budget_s)
-        if k + 1 == len(prices):
-            return prices[k]
-        part = (budget_s - waited[k]) / (waited[k + 1] - waited[k])
-        return prices[k] * math.exp(part * math.log(prices[k + 1] / prices[k]))
+        may_s = target * self.baseline.waited_s + FLOOR_S * self.jobs
+        unspent_s = may_s - self.waited_s
+        budget_s = may_s + unspent_s * (SPENT if unspent_s > 0 else PAID_BACK)
+        price_s = _between(prices, waited, max(budget_s, (1 + ALIKE) * min(waited)))
+        return price_s if self.baseline.waited_s else min(price_s, FIRST_S)
+
+
+def _between(prices_s: Sequence[float], waited_s: Sequence[float], budget_s: float) -> float:
+    """The highest price at which the waiting is within the budget, which that of some price is; interpolated."""
+    k = max(k for k, one_s in enumerate(waited_s) if one_s <= budget_s)
+    if k + 1 == len(prices_s):
+        return prices_s[k]
+    part = (budget_s - waited_s[k]) / (waited_s[k + 1] - waited_s[k])
+    return prices_s[k] * math.exp(part * math.log(prices_s[k + 1] / prices_s[k]))

@@ -13,11 +13,14 @@ from kilowait.core.errors import InputError
 from kilowait.policies.decisions import Policy
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.rule import Need, Rule
-from kilowait.policies.steering.steered import steered
+from kilowait.policies.steering.steered import congestion_at, steered
 from kilowait.policies.value import value
 
 PRICE = "wait_s_per_kwh"
 """The parameter that `max_extra_wait` steers."""
+
+CONGESTION = "congestion"
+"""The parameter that counts for less where that is low."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +71,12 @@ class Wrapper:
         def make(*, max_extra_wait: float | None = None, **parameters: Any) -> Policy:
             if max_extra_wait is not None:
                 return steered(
-                    lambda price_s: make(**{**parameters, PRICE: price_s}), max_extra_wait, baseline(**parameters)
+                    lambda price_s: make(**_at(rule, price_s, parameters)), max_extra_wait, baseline(**parameters)
                 )
             inner = {key: value for key, value in parameters.items() if key in rule.takes}
             if self.steers:
                 return self.wrap(
-                    lambda price_s: rule(**{**inner, PRICE: price_s}),
+                    lambda price_s: rule(**_at(rule, price_s, inner)),
                     *given,
                     baseline=rule.baseline and rule.baseline(**parameters),
                 )
@@ -91,6 +94,15 @@ class Wrapper:
             criterion=rule.criterion,
             cost=rule.cost,
         )
+
+
+def _at(rule: Rule, price_s: float, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a policy at a price."""
+    priced = {**given, PRICE: price_s}
+    if CONGESTION in rule.takes:
+        usual = {parameter.name: parameter.default for parameter in rule.parameters}
+        priced[CONGESTION] = congestion_at(price_s, {**usual, **given}[CONGESTION])
+    return priced
 
 
 def _named(policy: Policy, name: str) -> Policy:
