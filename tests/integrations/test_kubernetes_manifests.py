@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kilowait.advise.kubernetes.admission_check import CONTROLLER
 from kilowait.cli.main import _parse
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "kubernetes"
@@ -51,3 +52,18 @@ def test_certificate_service_and_webhook_mean_the_same(objects):
     assert objects["Service"]["metadata"]["name"] == service["name"]
     volumes = objects["Deployment"]["spec"]["template"]["spec"]["volumes"]
     assert certificate["spec"]["secretName"] in {one.get("secret", {}).get("secretName") for one in volumes}
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine; install it to run this test")
+def test_who_answers_kueue_s_checks_may_read_jobs_and_write_answers_and_the_check_names_it():
+    command = ["kubectl", "kustomize", str(FOLDER.parent / "kueue")]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    found = list(yaml.safe_load_all(text))
+    (check,) = [one for one in found if one["kind"] == "AdmissionCheck"]
+    assert check["spec"]["controllerName"] == CONTROLLER
+    (deployment,) = [one for one in found if one["kind"] == "Deployment"]
+    assert _parse(deployment["spec"]["template"]["spec"]["containers"][0]["args"]).kueue_checks
+    (role,) = [one for one in found if one["kind"] == "ClusterRole" and "checks" in one["metadata"]["name"]]
+    writes = {name for rule in role["rules"] if rule["verbs"] == ["patch"] for name in rule["resources"]}
+    assert writes == {"admissionchecks/status", "workloads/status"}
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"list", "get", "patch"}

@@ -72,7 +72,7 @@ def read_kueue(objects: Iterable[Json]) -> tuple[list[KueueQueue], list[KueueWor
     by_kind: dict[str, list[Json]] = {}
     for one in objects:
         by_kind.setdefault(str(one.get("kind")), []).append(one)
-    words = {_name(one): _type_of(one) for one in by_kind.get("ResourceFlavor", [])}
+    words = {_name(one): type_of_flavor(one) for one in by_kind.get("ResourceFlavor", [])}
     queues = [_queue(one, words) for one in by_kind.get("ClusterQueue", [])]
     local = {_key(one): str(at(one, "spec").get("clusterQueue")) for one in by_kind.get("LocalQueue", [])}
     annotated = {at(one, "metadata").get("uid"): one for found in by_kind.values() for one in found}
@@ -117,7 +117,7 @@ def _queue(one: Json, words: Mapping[str, str]) -> KueueQueue:
 def _workload(one: Json, local: Mapping[str, str], annotated: Mapping[Any, Json]) -> KueueWorkload:
     spec, metadata, admission = at(one, "spec"), at(one, "metadata"), at(one, "status", "admission")
     owner = next(iter(mappings(metadata.get("ownerReferences"))), {})
-    holds = _is(one, "QuotaReserved")
+    holds = holds_quota(one)
     flavors = [at(part, "flavors").get(GPU) for part in mappings(admission.get("podSetAssignments"))]
     limit_s = spec.get("maximumExecutionTimeSeconds")
     queue = local.get(f"{metadata.get('namespace')}/{spec.get('queueName')}", "")
@@ -161,10 +161,15 @@ def _gpus(pod_set: Json) -> int:
     return each * int(pod_set.get("count", 1))
 
 
-def _type_of(flavor: Json) -> str:
+def type_of_flavor(flavor: Json) -> str:
     """The GPU type of the nodes that it means, "" where no label says so; then its name may."""
     word = str(at(flavor, "spec", "nodeLabels").get(PRODUCT) or _name(flavor))
     return catalogue_type(word) or ""
+
+
+def holds_quota(workload: Json) -> bool:
+    """Whether Kueue has reserved what it asks for."""
+    return _is(workload, "QuotaReserved")
 
 
 def _is(one: Json, kind: str) -> bool:

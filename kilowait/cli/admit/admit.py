@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 
 from kilowait.advise.advice import PREFERENCES
 from kilowait.advise.kubernetes.advised_workload import PRODUCT, Placing
@@ -46,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     add("--risk", type=float, default=RISK, help="the share of jobs that may take longer (default: %(default)g)")
     text = "repositories of this host may be a job's source, as github.com; may be repeated (default: none)"
     add("--git-host", action="append", default=[], metavar="HOST", help=text)
+    text = "answer Kueue's AdmissionChecks of the controller kilowait.example.com/fits, too"
+    add("--kueue-checks", action="store_true", help=text)
     text = "answer within so many seconds, less than the webhook's timeoutSeconds (default: %(default)g)"
     add("--budget-s", type=float, default=8.0, metavar="S", help=text)
     add_gpu_file_option(parser)
@@ -81,6 +84,12 @@ def run(args: argparse.Namespace) -> int:
         server = AdmissionServer((args.host, args.port), admission, (args.cert, args.key), args.budget_s)
     except OSError as error:
         raise InputError(f"--host {args.host} --port {args.port}: {error.strerror}") from error
+    stop = Event()
+    if args.kueue_checks:
+        from kilowait.advise.kubernetes.admission_check import run_checks
+        from kilowait.advise.kubernetes.api_server import api_server
+
+        Thread(target=run_checks, args=(api_server("kilowait"), stop), daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not url:
         sys.stderr.write("kilowait: without KILOWAIT_URL a new program takes ten seconds, too long for most reviews\n")
@@ -91,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
+        stop.set()
         server.workers.shutdown(wait=False, cancel_futures=True)
         server.server_close()
     return 0
