@@ -87,11 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if args.twice:
         leave_warm(asked)
-    rows = [
-        answered(job, args.checkouts, with_fixture(asked, args.fixtures, job["name"]), args.twice)
-        for job in tqdm(jobs, unit="job")
-    ]
-    keep(record(rows), args.json)
+    rows: list[Row] = []
+    for job in tqdm(jobs, unit="job"):
+        own = with_fixture(asked, args.fixtures, job["name"])
+        rows.append(answered(job, args.checkouts, own, args.twice))
+        keep(record(rows), args.json)  # after each, so that a run that is ended has left what it found
     print(as_text(rows))
     return 0
 

@@ -1,9 +1,12 @@
 """Training loops of installed packages: as many steps as the package itself would make."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.dry_runner import DryRunner
+from kilowait.predict.dryrun.frameworks import savers
 from kilowait.predict.dryrun.record import Completeness, DryRun
 
 ACCELERATE = """
@@ -75,3 +78,15 @@ def test_steps_of_accelerate(runner: DryRunner, accumulation: int, examples: int
 )
 def test_steps_of_the_trainer(runner: DryRunner, more: str, steps: int) -> None:
     assert _run(runner, TRAINER.format(more=more, steps=steps)).steps == steps
+
+
+def test_lightning_goes_on_from_a_best_checkpoint_of_its_own_that_was_not_written() -> None:
+    class _CheckpointConnector:
+        trainer = SimpleNamespace(checkpoint_callbacks=[SimpleNamespace(best_model_path="best.ckpt")])
+
+        def resume_start(self, checkpoint_path: str | None = None, weights_only: bool | None = None) -> str:
+            return f"read {checkpoint_path} {weights_only}"
+
+    savers._go_on(SimpleNamespace(_CheckpointConnector=_CheckpointConnector))
+    assert _CheckpointConnector().resume_start("best.ckpt", weights_only=None) is None
+    assert _CheckpointConnector().resume_start("mine.ckpt", weights_only=True) == "read mine.ckpt True"

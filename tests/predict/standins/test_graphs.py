@@ -1,7 +1,11 @@
-"""Graphs: text tables of a published data set that is not there, and sparse tensors whose values nobody knows."""
+"""Graphs: text tables of a published data set that is not there, and sparse tensors whose values nobody knows.
+
+And folders that are none of data, as the arguments say that the program writes to them.
+"""
 
 from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.dry_runner import DryRunner
+from kilowait.predict.dryrun.record import Completeness
 
 PAPERS, WORDS, CLASSES, STEPS = 2708, 1433, 7, 20
 CORA = f"""
@@ -30,3 +34,14 @@ def test_a_graph_that_is_not_there_has_its_published_nodes_words_and_classes(run
     told = " ".join(run.assumptions)
     assert f"cora.content has {PAPERS:,} rows" in told
     assert "sparse tensors are counted as with dense ones" in told
+
+
+def test_a_folder_for_outputs_is_not_taken_for_one_of_images(runner: DryRunner) -> None:
+    text = (
+        "import os, sys, torch\nfolder = sys.argv[sys.argv.index('--output_dir') + 1]\n"
+        "os.makedirs(folder)\nassert os.listdir(folder) == [], 'not empty'\ntorch.ones(2).cuda() + 1\n"
+    )
+    arguments = ("--output_dir", "test-images")
+    program = DryProgram(files={"job.py": text.encode()}, entrypoint="job.py", content_hash="1", arguments=arguments)
+    run = runner.run_program(program)
+    assert (run.completeness, run.assumptions) == (Completeness.WHOLE, ()), run.reason

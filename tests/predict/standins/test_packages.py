@@ -1,11 +1,16 @@
 # ruff: noqa: E501 - the programs are written as people write them
 """Packages that are missing: inert where nothing depends on them, modelled where their names say what they compute."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
 from kilowait.predict.dryrun.dry_program import DryProgram
 from kilowait.predict.dryrun.dry_runner import DryRunner
 from kilowait.predict.dryrun.record import Completeness, DryRun
+from kilowait.predict.dryrun.standins.data import images
 
 STEP = "opt.zero_grad(); net(torch.randn(8, 16, device='cuda')).sum().backward(); opt.step()\n"
 NET = "import torch\nnet = torch.nn.Linear(16, 4).cuda()\nopt = torch.optim.SGD(net.parameters(), lr=0.1)\n"
@@ -67,6 +72,40 @@ def test_mpi4py_is_rank_0_of_the_world_that_was_launched(runner: DryRunner) -> N
     found = runner.run_program(program)
     assert (found.reason, found.completeness, found.steps) == ("", Completeness.WHOLE, 20)
     assert any("mpi4py is missing: rank 0 of 4" in line for line in found.assumptions)
+
+
+DALI = (
+    "from nvidia.dali.pipeline import Pipeline\nimport nvidia.dali.ops as ops, nvidia.dali.fn as fn\n"
+    "class Pipe(Pipeline):\n    def __init__(self):\n        super().__init__(8, 1, 0)\n"
+)
+
+
+def test_a_loading_library_that_is_missing_may_be_imported_and_ends_what_builds_a_pipeline(runner: DryRunner) -> None:
+    found = run(runner, f"{NET}{DALI}for _ in range(5):\n    {STEP}")
+    assert (found.completeness, found.steps) == (Completeness.WHOLE, 5), found.reason
+    found = run(runner, f"{NET}{DALI}Pipe()")
+    assert "No module named 'nvidia.dali'" in found.reason
+
+
+def test_blobfile_lists_and_reads_images_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Context:
+        def scandir(self, path: str) -> Iterator[str]:
+            yield f"truly {path}"
+
+        def BlobFile(self, path: str, mode: str = "r") -> str:  # noqa: N802 - the library's name
+            return f"truly {path}"
+
+    folders: Any = SimpleNamespace(
+        may_list=lambda path: path == "/data/img", listing=lambda path: ["a.jpg"], is_folder=lambda path: False,
+        is_file=lambda path: path == "/data/img/a.jpg",
+    )  # fmt: skip
+    monkeypatch.setattr(images, "open", lambda path, mode: f"instead {path}", raising=False)
+    images.stand_in_blobs(SimpleNamespace(Context=Context, DirEntry=SimpleNamespace), cast(Any, None), folders)
+    found = list(Context().scandir("/data/img"))
+    assert [(entry.path, entry.is_file) for entry in cast(Any, found)] == [("/data/img/a.jpg", True)]
+    assert list(Context().scandir("/out")) == ["truly /out"]
+    assert Context().BlobFile("/data/img/a.jpg", "rb") == "instead /data/img/a.jpg"
+    assert Context().BlobFile("/out/a.jpg", "rb") == "truly /out/a.jpg"
 
 
 def test_another_missing_package_is_said_by_its_name(runner: DryRunner) -> None:

@@ -27,9 +27,13 @@ FUNCTIONS = {
 """Functions by module, `Class.name` for a method."""
 
 
+LIGHTNING = ("lightning.pytorch", "pytorch_lightning")
+
+
 def write_nothing() -> None:
     """Replace `FUNCTIONS` in modules that are there already and in those that are imported later."""
     changes: dict[str, Change] = {name: partial(_silence, names=names.split()) for name, names in FUNCTIONS.items()}
+    changes.update({f"{name}.trainer.connectors.checkpoint_connector": _go_on for name in LIGHTNING})
     AfterImport(changes).install()
 
 
@@ -39,3 +43,15 @@ def _silence(module: Any, names: list[str]) -> None:
         owner = getattr(module, owner_name, None) if owner_name else module
         if owner is not None and hasattr(owner, function):
             setattr(owner, function, lambda *_, **__: None)
+
+
+def _go_on(module: Any) -> None:
+    """Lightning tests with the best checkpoint of its own: it was not written, and the weights are those that are."""
+    real = module._CheckpointConnector.resume_start
+
+    def resume_start(self: Any, checkpoint_path: Any = None, *args: Any, **kwargs: Any) -> Any:
+        callbacks = getattr(self.trainer, "checkpoint_callbacks", ())
+        own = {getattr(callback, name, "") for callback in callbacks for name in ("best_model_path", "last_model_path")}
+        return None if checkpoint_path and checkpoint_path in own else real(self, checkpoint_path, *args, **kwargs)
+
+    module._CheckpointConnector.resume_start = resume_start

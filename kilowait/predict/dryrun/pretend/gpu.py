@@ -63,14 +63,14 @@ def _indexed(device: Any) -> Any:
     return torch.device("cuda", int(device)) if is_number else device
 
 
-def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def _to(self: Tensor, *args: Any, **kwargs: Any) -> Any:
     if "device" in kwargs:
         kwargs["device"] = _indexed(kwargs["device"])
     args = (*map(_indexed, args[:1]), *args[1:])
     return moved(self, *args, **kwargs) if is_sparse(self) else _real_to(self, *args, **kwargs)
 
 
-def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False, **_: Any) -> Tensor:
+def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False, **_: Any) -> Any:
     return _to(self, "cuda" if device is None else device, non_blocking=non_blocking)
 
 

@@ -12,6 +12,7 @@ from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.standins.data.absent import Absent
 from kilowait.predict.dryrun.standins.data.stand_in_data import stand_in_data
 from kilowait.predict.dryrun.standins.hooks import ImportHooks
+from kilowait.predict.dryrun.standins.packages.data_pipelines import stand_in_pipelines
 from kilowait.predict.dryrun.standins.packages.kernels import stand_in_kernels
 from kilowait.predict.dryrun.standins.packages.loggers import stand_in_loggers
 from kilowait.predict.dryrun.standins.packages.message_passing import stand_in_message_passing
@@ -26,6 +27,7 @@ def stand_in(recorder: Recorder, folder: Path) -> None:
     stand_in_loggers(hooks)
     stand_in_progress(hooks)
     stand_in_message_passing(hooks, recorder.assume)
+    stand_in_pipelines(hooks)
     stand_in_kernels(hooks, recorder)
     absent = Absent(recorder, folder)
     stand_in_data(hooks, absent)

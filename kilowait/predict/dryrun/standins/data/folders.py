@@ -9,7 +9,7 @@ import fnmatch
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -27,6 +27,10 @@ _OWN = re.compile(
     r"(^|[/_.-])(out\w*|results?|logs?|runs?|checkpoints?|ckpts?|saved?\w*|models?|weights|cache)([/_.-]|$)", re.I
 )
 _OUTPUT = re.compile(r"(^|/)(out|outputs?|results?|logs?|runs?|checkpoints?)([_.-][^/]*)?/", re.I)
+_WRITTEN = re.compile(
+    r"--(\w+[_.-])?(out|output|log|logging|save|results?)([_-](dir|directory|folder|path|root))(=(.*))?", re.I
+)
+"""An option that names a folder which the program writes to."""
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -138,6 +142,8 @@ class Folders:
         text = str(path).rstrip("/")
         if text in self._listed or self._below(text) == "class" or published_facts.image_folder(text) is not None:
             return True
+        if text in written_by_arguments(sys.argv[1:]):
+            return False
         is_hidden = any(part.startswith(".") and part.strip(".") for part in text.split("/"))
         return bool(_DATA_FOLDER.search(self.absent.shown(text))) and not _own(text) and not is_hidden
 
@@ -178,6 +184,13 @@ class Folders:
         if suffix in IMAGES and suffix != ".jpg":
             pattern = pattern[: -len(suffix)] + ".jpg"
         return fnmatch.filter(names, pattern)
+
+
+def written_by_arguments(words: Sequence[str]) -> set[str]:
+    """Folders that arguments say are for outputs, as `--output_dir /tmp/test-mlm` does."""
+    options = [_WRITTEN.fullmatch(word) for word in words]
+    values = [option and (option[6] or following) for option, following in zip(options, [*words[1:], ""])]
+    return {value.rstrip("/") for value in values if value}
 
 
 def rows_of_split(rows: dict[str, int], split: str | None) -> int:

@@ -52,6 +52,27 @@ def stand_in_readers(module: Any, absent: Absent, folders: Folders) -> None:
             setattr(module, name, _reading(real, name == "imread", absent, folders))
 
 
+def stand_in_blobs(module: Any, absent: Absent, folders: Folders) -> None:
+    """blobfile's listing and reading of images that are not there: it asks for folders first, and opens by itself."""
+    real, real_file = module.Context.scandir, module.Context.BlobFile
+
+    def scandir(self: Any, path: Any, *args: Any, **kwargs: Any) -> Any:
+        text = str(path)
+        if "://" in text or os.path.exists(text) or not folders.may_list(text):
+            yield from real(self, path, *args, **kwargs)
+            return
+        for name in folders.listing(text):
+            place = os.path.join(text, name)
+            is_folder = folders.is_folder(place)
+            yield module.DirEntry(name=name, path=place, is_dir=is_folder, is_file=not is_folder, stat=None)
+
+    def opened(self: Any, path: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        stands_in = mode == "rb" and folders.is_file(path) and not os.path.lexists(path)
+        return open(path, mode) if stands_in else real_file(self, path, mode, *args, **kwargs)
+
+    module.Context.scandir, module.Context.BlobFile = scandir, opened
+
+
 def _reading(real: Any, is_array: bool, absent: Absent, folders: Folders) -> Any:
     def read(path: Any, *args: Any, **kwargs: Any) -> Any:
         is_missing = isinstance(path, (str, os.PathLike)) and not os.path.lexists(path)

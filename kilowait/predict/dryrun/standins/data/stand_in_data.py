@@ -12,7 +12,7 @@ from kilowait.predict.dryrun.standins.data.absent_files import stand_in_files, s
 from kilowait.predict.dryrun.standins.data.folders import Folders
 from kilowait.predict.dryrun.standins.data.frames import stand_in_h5py, stand_in_pandas
 from kilowait.predict.dryrun.standins.data.hub_sets import stand_in_hub_sets
-from kilowait.predict.dryrun.standins.data.images import stand_in_images, stand_in_readers
+from kilowait.predict.dryrun.standins.data.images import stand_in_blobs, stand_in_images, stand_in_readers
 from kilowait.predict.dryrun.standins.data.like_rows import stand_in_fetching
 from kilowait.predict.dryrun.standins.data.loaded import stand_in_checkpoints
 from kilowait.predict.dryrun.standins.data.torchaudio_sets import stand_in_torchaudio
@@ -34,6 +34,7 @@ def stand_in_data(hooks: ImportHooks, absent: Absent) -> None:
         "torchvision.io": stand_in_readers,
         "cv2": stand_in_readers,
         "datasets": stand_in_hub_sets,
+        "blobfile._context": stand_in_blobs,
     }
     for name, change in both.items():
         hooks.after(name, partial(_with_folders, change, absent, folders))

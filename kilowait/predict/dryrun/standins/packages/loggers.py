@@ -13,10 +13,15 @@ NAMES = (
     "trains visdom swanlab trackio dvclive sacred codecarbon dllogger mlperf_logging"
 )
 
+METERS = "pynvml"
+"""What asks the driver how a GPU does: inert where it is missing, for the program alone."""
+
 
 def stand_in_loggers(hooks: ImportHooks) -> None:
     """Replace the packages and let Hugging Face's trainers report to none of them."""
     hooks.instead(NAMES, _logger, always=True)
+    hooks.instead(METERS, InertModule)
+    hooks.only_for_the_program(METERS)
     hooks.after("transformers.integrations.integration_utils", _no_callbacks)
 
 
