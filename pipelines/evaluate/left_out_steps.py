@@ -2,7 +2,7 @@
 
 Kinds of network, whole sources and GPU types are left out as in `kilowait lab steps`, and every predictor learns from
 the same labels and is asked for the same ones. One table, a row a group and predictor; the order of boards is over
-pairs of types that one program was measured on and one model was asked for, whose times differ by more than a tenth.
+pairs of types that one program was measured on, whose times differ by more than a tenth.
 """
 
 import argparse

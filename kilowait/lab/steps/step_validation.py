@@ -25,8 +25,7 @@ class Validation:
     """M predictions of labels left out, as a user would ask for them: in seconds, with parts of doubt (M, parts).
 
     `group` says what was left out, and of which source and kind the label is. `at_home` are the same predictions for
-    the source's own boards where that was not left out, NaN elsewhere. A `program` is named with the model that was
-    asked: the order of boards is what one model says.
+    the source's own boards where that was not left out, NaN elsewhere.
     """
 
     measured: FloatArray
@@ -116,8 +115,7 @@ def validated(
 
     What a round came to stays in the folder `kept`, under what it came from: a fit that was stopped goes on there.
     """
-    parts: list[Validation] = []
-    origin = digest(labels) + repr(fit)
+    parts, origin = [], digest(labels) + repr(fit)
     for novelty, count in FOLDS.items():
         for round_ in step_rounds(labels, novelty, count, seed):
             key = hashlib.sha256(origin.encode() + round_.tested.tobytes() + round_.train.tobytes()).hexdigest()
@@ -126,7 +124,7 @@ def validated(
             if not path.exists():
                 told = _predicted(labels, tested, fit, round_)
                 np.savez(path, log_s=told["log_s"], doubts=told["doubts"], at_home=told["at_home"])
-            parts.append(_of_round(tested, round_.novelty, len(parts), np.load(path)))
+            parts.append(_of_round(tested, round_.novelty, np.load(path)))
             on_round(f"{novelty} {len(parts)}")
     return _together(parts)
 
@@ -150,7 +148,7 @@ def _predicted(
     return {"log_s": told.log_s, "doubts": told.doubts, "at_home": at_home}
 
 
-def _of_round(tested: Sequence[LabelledStep], novelty: str, number: int, told: Mapping[str, FloatArray]) -> Validation:
+def _of_round(tested: Sequence[LabelledStep], novelty: str, told: Mapping[str, FloatArray]) -> Validation:
     measured = np.array([label.seconds for label in tested])
     return Validation(
         measured=measured,
@@ -163,7 +161,7 @@ def _of_round(tested: Sequence[LabelledStep], novelty: str, number: int, told: M
             source=[label.source for label in tested],
         ),
         kind=tuple(label.kind for label in tested),
-        program=tuple(f"{label.origin} by model {number}" for label in tested),
+        program=tuple(label.origin for label in tested),
         board=tuple(label.gpu for label in tested),
     )
 
