@@ -21,7 +21,8 @@ SLOW = "import os, time\nprint('begins', os.environ['KILOWAIT_JOB_ID'], flush=Tr
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    world = ServiceWorld(tmp_path_factory.mktemp("client"), {"A100": 1, "RTX-A6000": 1}, policy="simple")
+    nodes = {"A100": 1, "RTX-A6000": 1}
+    world = ServiceWorld(tmp_path_factory.mktemp("client"), nodes, policy="simple", dry_run_budget_s=0)
     yield world
     world.close()
 

@@ -18,10 +18,18 @@ from serve.runner.gang import NAMESPACE
 
 MEMORY_BYTES = 80_000_000
 OVER = {"finished", "failed", "cancelled"}
+ALONE = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+"""What Ray starts on a head node and nobody here asks: each is a process."""
+
+
+def node(gpu_type, gpus):
+    """What makes a node of Ray one of pretended GPUs, of a type in Ray's words."""
+    resources = {f"accelerator_type:{gpu_type}": 1}
+    return {"num_gpus": gpus, "resources": resources, "object_store_memory": MEMORY_BYTES}
 
 
 class ServiceWorld:
-    """Pretended nodes by type in Ray's words, the service over them, and tokens for ada, bob and an operator.
+    """A pretended node for each type in Ray's words, the service over them, and tokens for ada, bob and an operator.
 
     Jobs and tests both see the folder `shared`.
     """
@@ -33,22 +41,17 @@ class ServiceWorld:
         options = {"mounts": [f"{self.shared}:rw"], **options}
         self._closed = ExitStack()
         self._closed.enter_context(closed_ray(ray, Path(folder, "kilowait.ray-token")))
-        self.cluster = Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 2, "include_dashboard": False, "object_store_memory": MEMORY_BYTES},
-        )
+        (first, gpus), *others = nodes.items()
+        self.cluster = Cluster(initialize_head=True, head_node_args={**node(first, gpus), **ALONE, "num_cpus": 3})
         try:
-            self._start(folder, nodes, options)
+            for gpu_type, gpus in others:
+                self.cluster.add_node(num_cpus=1, wait=True, **node(gpu_type, gpus))
+            self._start(folder, sum(nodes.values()), options)
         except BaseException:  # or every world after this one would find it there
             self.close()
             raise
 
-    def _start(self, folder, nodes, options):
-        for gpu_type, gpus in nodes.items():
-            resources = {f"accelerator_type:{gpu_type}": 1}
-            self.cluster.add_node(
-                num_cpus=1, num_gpus=gpus, resources=resources, object_store_memory=MEMORY_BYTES, wait=True
-            )
+    def _start(self, folder, gpus, options):
         ray.init(address=self.cluster.address, namespace=NAMESPACE, log_to_driver=False)
         self.url = f"sqlite:///{folder}/kilowait.db"
         store = Store(self.url)
@@ -58,11 +61,11 @@ class ServiceWorld:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        serve.start(http_options={"host": "127.0.0.1", "port": self.port})
+        serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": self.port})
         serve.run(app(Options(database=self.url, **options)), name="kilowait")
         self.address = f"http://127.0.0.1:{self.port}"
         self.until(lambda: self.call("GET", "/v1/health").status_code == 200)
-        self.until(lambda: sum(t["free"] for t in self.get("/v1/cluster")["types"]) == sum(nodes.values()))
+        self.until(lambda: sum(t["free"] for t in self.get("/v1/cluster")["types"]) == gpus)
 
     def call(self, method, path, who="ada", **more):
         """A request; `who` None for no token."""
