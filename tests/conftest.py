@@ -93,10 +93,28 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+@cache
+def _text(module: Path) -> str:
+    return module.read_text(encoding="utf-8")
+
+
 def turn(item: pytest.Item) -> int:
     """When the tests of a module go: what waits long for clusters first, so that it does not end alone."""
-    source = Path(item.path).read_text(encoding="utf-8")
-    return 0 if "ServiceWorld" in source else 1 if "ray" in needs(item.path) else 2
+    source = _text(item.path)
+    return 0 if re.search(r"ServiceWorld|common_world", source) else 1 if "ray" in needs(item.path) else 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay in one process, and so do the files that share a service."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileAndWorld(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "common_world" if "common_world" in _text(config.rootpath / file) else file
+
+    return ByFileAndWorld(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -129,14 +147,30 @@ def shared_ray_ends() -> Iterator[None]:
     """Whatever Ray is shared by tests ends with them."""
     yield
     close_shared_ray()
+    if "tests.support.common_world" in sys.modules:
+        from tests.support.common_world import close_common_world
+
+        close_common_world()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def no_other_ray(request: pytest.FixtureRequest) -> None:
     """A module that starts a Ray of its own finds none."""
     source = Path(request.module.__file__).read_text(encoding="utf-8")
-    if "one_ray" not in source and re.search(r"\bray\b|ServiceWorld", source):
+    if "one_ray" not in source and re.search(r"\bray\b|ServiceWorld|common_world", source):
         close_shared_ray()
+    if "common_world" not in source and "tests.support.common_world" in sys.modules:
+        from tests.support.common_world import close_common_world
+
+        close_common_world()
+
+
+@pytest.fixture(scope="module")
+def common_world(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A service, the same for every module that asks for it."""
+    from tests.support.common_world import open_common_world
+
+    return open_common_world(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -9,21 +9,16 @@ import pytest
 
 from kilowait.cli.main import main
 from kilowait.client import client
-from kilowait.history.secrecy.key_file import new_key
 from tests.support.hook_receiver import HookReceiver
-from tests.support.service_world import ServiceWorld
 
 QUICK = "print('quick')\n"
+ENDLESS = "import os, time\nos.environ['KILOWAIT_JOB_ID']\ntime.sleep(600)\n"
+"""Runs until it is cancelled; its dry run, which is no job, fails at once."""
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder, key = tmp_path_factory.mktemp("batch"), tmp_path_factory.mktemp("key") / "key"
-    new_key(key)
-    options = {"secrets_key_file": str(key), "notify_internal": ["127.0.0.1"]}
-    world = ServiceWorld(folder, {"A100": 1}, policy="simple", dry_run_budget_s=0, **options)
-    yield world
-    world.close()
+def world(common_world):
+    return common_world
 
 
 def batch(world, jobs, key=None):
@@ -145,7 +140,7 @@ def test_a_sweep_is_one_array_with_a_task_a_row_and_one_line_in_lists(world, tmp
 
 
 def test_tasks_of_an_array_are_cancelled_by_number_and_then_all_of_it(world):
-    body = {"source": "import time\ntime.sleep(600)\n", "tasks": "0-299%1"}
+    body = {"source": ENDLESS, "tasks": "0-299%1"}
     array = world.call("POST", "/v1/arrays", json=body).json()
     name = array["array_id"]
     assert world.get("/v1/cluster")["waiting"] >= 299
@@ -222,11 +217,11 @@ def test_a_secret_is_given_to_ones_own_jobs_by_name_and_stands_nowhere_else(worl
     ).json()
     assert {world.over(one)["state"] for one in array["job_ids"]} == {"finished"}
     assert world.get(f"/v1/jobs/{array['job_ids'][1]}/logs")["text"] == "s3c!\n"
-    waits = world.submit("import time\ntime.sleep(600)\n")
+    waits = [world.submit(ENDLESS) for _ in range(2)]  # one of them a GPU of each type
     behind = world.submit(QUICK, secrets=["MY_TOKEN"])
     assert world.call("DELETE", "/v1/secrets/MY_TOKEN", "bob").status_code == 404
     assert world.call("DELETE", "/v1/secrets/MY_TOKEN").status_code == 204
-    world.call("POST", f"/v1/jobs/{waits}/cancel")
+    world.call("POST", "/v1/jobs:cancel", json={"job_ids": waits})
     assert "its secret MY_TOKEN is not there any more" in world.over(behind)["reason"]
 
 

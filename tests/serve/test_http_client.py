@@ -13,18 +13,14 @@ from kilowait.cli.main import main
 from kilowait.client.client import Client, job_of
 from kilowait.core.errors import InputError, ServiceError, SourceError
 from tests.support.browser import browser
-from tests.support.service_world import ServiceWorld
 
 SLOW = "import os, time\nprint('begins', os.environ['KILOWAIT_JOB_ID'], flush=True)\ntime.sleep(3600)\n"
 """Runs until it is cancelled; its dry run, which is no job, fails at once."""
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    nodes = {"A100": 1, "RTX-A6000": 1}
-    world = ServiceWorld(tmp_path_factory.mktemp("client"), nodes, policy="simple", dry_run_budget_s=0)
-    yield world
-    world.close()
+def world(common_world):
+    return common_world
 
 
 @pytest.fixture

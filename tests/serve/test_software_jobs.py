@@ -2,16 +2,12 @@
 
 import base64
 import io
-import subprocess
-import sys
-import sysconfig
 import zipfile
 
 import pytest
 
 from kilowait.isolation.modes import room_refusal
 from kilowait.predict.dryrun.sandbox import sandbox_available
-from tests.support.service_world import ServiceWorld
 
 pytestmark = pytest.mark.skipif(room_refusal() is not None, reason=str(room_refusal()))
 
@@ -29,22 +25,14 @@ raise ValueError(f"{sys.prefix} {of_the_environment.NAME} {os.environ['BATCH']}"
 
 
 @pytest.fixture(scope="module")
-def prefix(tmp_path_factory):
-    """An environment beside the tests' own, with a package that only it has, and PyTorch of theirs by a .pth."""
-    folder = tmp_path_factory.mktemp("software") / "vision"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    (packages,) = folder.glob("lib/python3*/site-packages")
-    (packages / "of_the_environment.py").write_text("NAME = 'vision'\n")
-    (packages / "theirs.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return folder
+def world(common_world):
+    return common_world
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, prefix):
-    options = {"policy": "simple", "isolation": "namespace", "software": {"vision": f"{prefix}/bin/python"}}
-    world = ServiceWorld(tmp_path_factory.mktemp("http"), {"A100": 1}, dry_run_budget_s=30.0, **options)
-    yield world
-    world.close()
+def prefix(world):
+    """The environment with a package that only it has."""
+    return world.prefix
 
 
 def test_a_job_runs_under_the_interpreter_of_its_software(world, prefix):
