@@ -25,6 +25,7 @@ for limit in ("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "RAY_SERVE_PROXY_HEALTH_C
     os.environ.setdefault(limit, "300")
 
 os.environ.setdefault("KILOWAIT_WARM_MINUTES", "0")  # no test leaves a process behind unless it is about that
+os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")  # ten times a second is a tenth of a core
 
 HEAVY = ("ray", "torch")
 FOLDERS = {
