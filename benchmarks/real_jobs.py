@@ -12,8 +12,9 @@ Usable: whole or guessed, with a time for device types, and where right values a
 says what it assumed. A program of another framework, and an entrypoint that only defines things, count apart: right is
 to say so. So do rows with `ends`, what the program itself ends with under these arguments: right is an answer without
 a whole job's time. Rows with `endless` run until they are stopped: right is an answer that says that nothing tells how
-often they run, with the values that are known, and no whole job's time. `usable_share` is over all jobs but the first
-two kinds, `usable_of_running` without the others; `usable_strictly` is the share that has a whole job's time.
+often they run, with the values that are known, and no whole job's time; that is no usable time, so `usable_share`, over
+all jobs but the first two kinds, counts them as not usable, and `answered_rightly` counts them. `usable_of_running`
+leaves out those with `ends` and `endless`, and `usable_strictly` is the share that has a whole job's time.
 
 --fixtures holds data of jobs that want some, made by `python -m benchmarks.real_jobs_fixtures DIR`: a job with a folder
 of its name there is asked from it, with --data for each of its parts.
@@ -45,6 +46,7 @@ STRAIGHT_FACE = 0.1
 ABSENT = "absent"
 MOST_WAIT_S = 60.0
 RUNS, ENDS, ENDLESS = "runs", "ends", "endless"
+SHARES = ("usable_share", "answered_rightly", "usable_of_running", "usable_strictly")
 _UNBOUNDED = re.compile(r"nothing says how often|until it is stopped|has no end", re.IGNORECASE)
 
 
@@ -207,7 +209,8 @@ def record(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "jobs": len(rows),
         "states": dict(Counter(row.state for row in rows)),
-        "usable_share": share(asked_of),
+        "usable_share": share([replace(row, usable=row.usable and row.kind != ENDLESS) for row in asked_of]),
+        "answered_rightly": share(asked_of),
         "usable_of_running": share(running),
         "usable_strictly": sum(row.usable and row.kind == RUNS for row in asked_of) / len(asked_of)
         if asked_of
@@ -231,7 +234,7 @@ def as_text(rows: Sequence[Row]) -> str:
     numbers = f"{'steps':>12} {'FLOPs':>10} {'parameters':>14} {'s':>6}"
     lines = [f"{'job':20} {'state':8} {'usable':6} {numbers}  right values; reason", *map(_line, rows), ""]
     found = record(rows)
-    shares = {name: found[name] for name in ("usable_share", "usable_of_running", "usable_strictly")}
+    shares = {name: found[name] for name in SHARES}
     lines += [f"{name:18} {'none' if part is None else f'{part:.0%}'}" for name, part in shares.items()]
     lines.append(f"{'states':18} {', '.join(f'{n} {state}' for state, n in found['states'].items())}")
     lines.append(f"{'straight face':18} {', '.join(found['straight_face']) or 'none'}")

@@ -98,6 +98,9 @@ def test_the_shares_leave_out_what_counts_apart():
     ]
     found = record(rows)
     assert found["usable_share"] == pytest.approx(1 / 3)
+    unbounded = Answer(state="partial", text="main.py line 44: nothing says how often the loop runs")
+    without_end = record([*rows, judged(job("e"), ENDLESS, unbounded)])
+    assert (without_end["usable_share"], without_end["answered_rightly"]) == (1 / 4, 2 / 4)
     assert found["usable_of_running"] == pytest.approx(1 / 2)
     assert found["usable_strictly"] == pytest.approx(1 / 3)
     assert (found["apart"], found["straight_face"], found["median_seconds"]) == ({"d": True}, ["c"], 6.5)
