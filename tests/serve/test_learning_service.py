@@ -10,7 +10,7 @@ from kilowait.history import models
 from kilowait.history.store import Store
 from tests.support.service_world import ServiceWorld
 
-EVERY = 12
+EVERY = 20
 """Jobs from one refit to the next."""
 SOURCE = "import sys\nprint({})\n"
 
