@@ -12,6 +12,8 @@ from kilowait.policies.simple import simple
 from tests.support.desk_world import DeskWorld, Remote
 from tests.support.live_world import request, seen
 
+pytestmark = pytest.mark.ray  # what a user is answered is the desk's, which speaks to an actor
+
 WELL = Ending(exit_code=0)
 
 

@@ -95,12 +95,12 @@ class ServiceWorld:
         self.until(is_over)
         return found
 
-    def until(self, what, timeout_s=600):
+    def until(self, what, timeout_s=600, every_s=0.5):
         """Wait until a condition holds."""
         deadline_s = time.monotonic() + timeout_s
         while not what():
             assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
-            time.sleep(0.3)
+            time.sleep(every_s)
 
     def close(self):
         """End everything that was started here."""
