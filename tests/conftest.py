@@ -100,9 +100,14 @@ def _text(module: Path) -> str:
 
 
 def turn(item: pytest.Item) -> int:
-    """When the tests of a module go: what waits long for clusters first, so that it does not end alone."""
+    """When the tests of a module go: what waits long for clusters first, so that it does not end alone.
+
+    Those that share a Ray go one after the other: any other module with one would end it.
+    """
     source = _text(item.path)
-    return 0 if re.search(r"ServiceWorld|common_world", source) else 1 if "ray" in needs(item.path) else 2
+    if re.search(r"ServiceWorld|common_world", source):
+        return 0
+    return 2 if "one_ray" in source else 1 if "ray" in needs(item.path) else 3
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,9 +3,7 @@
 import json
 
 import pytest
-import ray
 
-from kilowait.core.closed_ray import local_ray
 from kilowait.files import columns, parquet
 from kilowait.lab.backtest.backtest import PolicySpec
 from kilowait.lab.backtest.scenario.job_classes import CALIBRATED
@@ -19,9 +17,9 @@ QUICK = study_options.Size(
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory):
+def out(one_ray, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scale")
-    with local_ray(ray, num_cpus=2, object_store_memory=200_000_000), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_options, "QUICK", QUICK)
         assert study.main([*COMMAND, "--out", str(folder)]) == 0
         assert study.main([*COMMAND, "--out", str(folder)]) == 0  # what is kept serves the page as well
