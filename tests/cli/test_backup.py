@@ -24,6 +24,8 @@ from tests.support.history_of_release import contents, put_release
 from tests.support.live_world import request
 from tests.support.postgres_server import binary
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

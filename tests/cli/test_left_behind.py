@@ -22,6 +22,8 @@ from kilowait.predict.worker_pair import WorkerPair
 from kilowait.program.job_source import JobSource
 from kilowait.program.read import JobReading
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"cold": False, "image": None, "gpu_file": None, "python": None, "venv": None, "conda": None}
 
 

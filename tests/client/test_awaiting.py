@@ -13,6 +13,8 @@ from kilowait.cli.main import main
 from kilowait.client import client as module
 from kilowait.client import looking
 
+pytestmark = pytest.mark.slow
+
 ATTEMPT = {"attempt": 1, "gpu_type": "A6000", "gpus": 1, "nodes": ["n1"], "exit_code": 0, "reason": None, "meter": None}
 ATTEMPT |= {"runtime_s": None, "energy_kwh": None, "started_s": 1.0, "ended_s": 2.0, "placed_s": 0.5}
 

@@ -18,6 +18,8 @@ from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.ward import WardOrder
 from tests.support.wards import started_ward
 
+pytestmark = pytest.mark.slow
+
 needs_room = pytest.mark.skipif(room_refusal() is not None, reason=str(room_refusal()))
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may become other users")
 LIMITS = GroupLimits(memory_bytes=400 << 20, tasks=64)

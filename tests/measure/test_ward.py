@@ -17,6 +17,8 @@ from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.step_clock import read_steps
 from kilowait.measure.ward import WardOrder
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

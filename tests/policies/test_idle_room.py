@@ -14,6 +14,8 @@ from kilowait.policies import POLICIES
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 
+pytestmark = pytest.mark.slow
+
 PLANNERS = ("easy", "conservative", "patient", "anticipatory", "milp")
 BY_ENERGY = ("patient", "anticipatory", "milp")
 WAIT_S_PER_KWH, CONGESTION = 1500.0, 0.3

@@ -7,6 +7,8 @@ import pytest
 from kilowait.program.read import read_bytes
 from kilowait.program.resources import read_request
 
+pytestmark = pytest.mark.slow
+
 BYTES = 700_000
 PARAMETERS = 40_000
 HOSTILE = {

@@ -18,6 +18,8 @@ from kilowait.simulate.run import Submission
 from kilowait.simulate.scores import score
 from tests.support.examples import examples
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {
     "value_cvar": {"kappa": 1e-5},
     "value": {"kappa": 1e-5},
