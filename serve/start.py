@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import requests
 from ray import serve
 from ray.cluster_utils import Cluster
 
@@ -41,6 +42,8 @@ from .scheduler.open_cluster import refuse_open_cluster
 from .software import software_of
 
 MEMORY_BYTES = 200_000_000
+ROUTES_S = 60.0
+"""So long the address is not told while nothing of kilowait's own answers there."""
 EXAMPLE = """\
 examples:
   kilowait serve                                         the GPUs of this machine
@@ -78,6 +81,7 @@ def _serve(args: argparse.Namespace, options: Options, token: str, isolation: li
         print("the cluster is up; loading the language model ...", flush=True)
         serve.start(http_options={"host": args.host, "port": args.port})
         serve.run(app(options), name="kilowait")
+        until_it_answers(args.host, args.port)
         _say(args, token, isolation)
         _until_signal()
     finally:
@@ -220,6 +224,20 @@ def _say(args: argparse.Namespace, token: str, isolation: list[str]) -> None:
     if args.host not in ("127.0.0.1", "localhost"):
         print("  others can reach it: put a proxy with TLS in front, or tokens travel in the clear", flush=True)
     sys.stdout.flush()
+
+
+def until_it_answers(host: str, port: int) -> None:
+    """Wait for the routes: Serve tells its proxy of them after the application runs, and it answers 404 until then."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    local = f"[{local}]" if ":" in local else local
+    deadline_s = time.monotonic() + ROUTES_S
+    while time.monotonic() < deadline_s:
+        try:
+            if requests.get(f"http://{local}:{port}/v1/health", timeout=5).status_code != requests.codes.not_found:
+                return
+        except requests.RequestException:
+            pass  # the proxy is starting
+        time.sleep(0.1)
 
 
 def _until_signal() -> None:

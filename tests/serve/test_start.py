@@ -3,6 +3,8 @@
 import os
 import socket
 import stat
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 
@@ -12,7 +14,7 @@ from kilowait.history.tokens import identify
 from serve import start
 from serve.app import make_folder
 from serve.reserved_port import reserved
-from serve.start import _token
+from serve.start import _token, until_it_answers
 
 
 def mode(path):
@@ -92,3 +94,22 @@ def test_nothing_is_started_where_the_port_is_taken(tmp_path, monkeypatch, capsy
         assert start.main(words) == 2
     assert f"process {os.getpid()}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_address_is_told_once_its_routes_answer():
+    asked = []
+
+    class Routes(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(404 if len(asked) < 3 else 503)  # 503 is an answer of the service's own
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Routes) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        until_it_answers("0.0.0.0", server.server_port)
+        server.shutdown()
+    assert asked == ["/v1/health"] * 3
