@@ -21,6 +21,7 @@ from kilowait.history.lease import LEASE_S
 from kilowait.isolation.modes import IsolationSettings
 from serve.runner.gang import NAMESPACE
 from serve.scheduler.deploy import deploy
+from serve.scheduler.ray_nodes import pretended_node
 from serve.scheduler.settings import SchedulerSettings, default_options
 
 OVER = frozenset({"finished", "failed", "cancelled"})
@@ -105,8 +106,7 @@ class PretendedCluster:
 
     def add(self, ray_type: str, gpus: int) -> Any:
         """Add a node with GPUs of the type that Ray calls `ray_type`."""
-        resources = {f"accelerator_type:{ray_type}": 1}
-        return self.ray.add_node(num_cpus=1, num_gpus=gpus, resources=resources, object_store_memory=MEMORY_BYTES)
+        return self.ray.add_node(**pretended_node(ray_type, gpus, memory_bytes=MEMORY_BYTES))
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of the scheduler, which may be restarting."""

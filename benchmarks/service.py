@@ -32,6 +32,7 @@ from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
 from serve.app import Options, app
 from serve.runner.gang import NAMESPACE
+from serve.scheduler.ray_nodes import pretended_node
 
 PORT = 8765
 MEMORY_BYTES = 200_000_000
@@ -87,8 +88,7 @@ def running(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     headers. Its history is kept in the folder."""
     head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": MEMORY_BYTES}
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    resources = {"accelerator_type:A100": 1}
-    cluster.add_node(num_cpus=1, num_gpus=1, resources=resources, object_store_memory=MEMORY_BYTES, wait=True)
+    cluster.add_node(**pretended_node("A100", 1, memory_bytes=MEMORY_BYTES))
     try:
         ray.init(address=cluster.address, namespace=NAMESPACE, log_to_driver=False)
         url = f"sqlite:///{folder}/kilowait.db"

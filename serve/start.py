@@ -39,6 +39,7 @@ from .reserved_port import reserved
 from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
 from .scheduler.open_cluster import refuse_open_cluster
+from .scheduler.ray_nodes import pretended_node
 from .software import software_of
 
 MEMORY_BYTES = 200_000_000
@@ -182,11 +183,8 @@ def _cluster(pretend: str | None) -> Cluster | None:
     head: dict[str, Any] = {"num_gpus": 0, "include_dashboard": False, "object_store_memory": MEMORY_BYTES}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     for gpu_type, counts in nodes.items():
-        resources = {f"accelerator_type:{gpu_type}": 1}
         for gpus in counts:
-            cluster.add_node(
-                num_cpus=1, num_gpus=gpus, resources=resources, object_store_memory=MEMORY_BYTES, wait=True
-            )
+            cluster.add_node(**pretended_node(gpu_type, gpus, memory_bytes=MEMORY_BYTES))
     ray.init(address=cluster.address, namespace=NAMESPACE, log_to_driver=False)
     return cluster
 

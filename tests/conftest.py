@@ -153,10 +153,7 @@ def shared_ray_ends() -> Iterator[None]:
     """Whatever Ray is shared by tests ends with them."""
     yield
     close_shared_ray()
-    if "tests.support.common_world" in sys.modules:
-        from tests.support.common_world import close_common_world
-
-        close_common_world()
+    end_common_world()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -165,10 +162,14 @@ def no_other_ray(request: pytest.FixtureRequest) -> None:
     source = Path(request.module.__file__).read_text(encoding="utf-8")
     if "one_ray" not in source and re.search(r"\bray\b|ServiceWorld|common_world", source):
         close_shared_ray()
-    if "common_world" not in source and "tests.support.common_world" in sys.modules:
-        from tests.support.common_world import close_common_world
+    if "common_world" not in source:
+        end_common_world()
 
-        close_common_world()
+
+def end_common_world() -> None:
+    """End the service that files share, where one runs; a process that never had it does not load it for that."""
+    if support := sys.modules.get("tests.support.common_world"):
+        support.close_common_world()
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import ray
 from ray._private import state  # free GPUs a node, and draining nodes, stand nowhere else
@@ -39,6 +40,12 @@ class SeenNode:
     def memory_bytes(self) -> int | None:
         """A board's memory by the catalogue."""
         return GPU_TYPES[self.gpu_type].memory_bytes if self.gpu_type else None
+
+
+def pretended_node(gpu_type: str, gpus: int, *, memory_bytes: int) -> dict[str, Any]:
+    """What `ray.cluster_utils.Cluster` takes for a node that says that it has these GPUs; `memory_bytes` of objects."""
+    resources = {TYPE_RESOURCE + gpu_type: 1}
+    return {"num_cpus": 1, "num_gpus": gpus, "resources": resources, "object_store_memory": memory_bytes}
 
 
 def see_nodes() -> dict[str, SeenNode]:

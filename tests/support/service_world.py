@@ -15,17 +15,12 @@ from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
 from serve.app import Options, app
 from serve.runner.gang import NAMESPACE
+from serve.scheduler.ray_nodes import pretended_node
 
 MEMORY_BYTES = 80_000_000
 OVER = {"finished", "failed", "cancelled"}
 ALONE = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 """What Ray starts on a head node and nobody here asks: each is a process."""
-
-
-def node(gpu_type, gpus):
-    """What makes a node of Ray one of pretended GPUs, of a type in Ray's words."""
-    resources = {f"accelerator_type:{gpu_type}": 1}
-    return {"num_gpus": gpus, "resources": resources, "object_store_memory": MEMORY_BYTES}
 
 
 class ServiceWorld:
@@ -41,11 +36,11 @@ class ServiceWorld:
         options = {"mounts": [f"{self.shared}:rw"], **options}
         self._closed = ExitStack()
         self._closed.enter_context(closed_ray(ray, Path(folder, "kilowait.ray-token")))
-        (first, gpus), *others = nodes.items()
-        self.cluster = Cluster(initialize_head=True, head_node_args={**node(first, gpus), **ALONE, "num_cpus": 3})
+        head, *others = [pretended_node(*node, memory_bytes=MEMORY_BYTES) for node in nodes.items()]
+        self.cluster = Cluster(initialize_head=True, head_node_args={**head, **ALONE, "num_cpus": 3})
         try:
-            for gpu_type, gpus in others:
-                self.cluster.add_node(num_cpus=1, wait=True, **node(gpu_type, gpus))
+            for node in others:
+                self.cluster.add_node(**node)
             self._start(folder, sum(nodes.values()), options)
         except BaseException:  # or every world after this one would find it there
             self.close()
