@@ -212,9 +212,7 @@ def record(rows: Sequence[Row]) -> dict[str, Any]:
         "usable_share": share([replace(row, usable=row.usable and row.kind != ENDLESS) for row in asked_of]),
         "answered_rightly": share(asked_of),
         "usable_of_running": share(running),
-        "usable_strictly": sum(row.usable and row.kind == RUNS for row in asked_of) / len(asked_of)
-        if asked_of
-        else None,
+        "usable_strictly": share([replace(row, usable=row.usable and row.kind == RUNS) for row in asked_of]),
         "with_right_values": sum(bool(row.right) for row in rows),
         "apart": {row.name: row.usable for row in apart},
         "straight_face": [row.name for row in rows if row.straight_face],
