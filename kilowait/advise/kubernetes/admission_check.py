@@ -16,7 +16,7 @@ from typing import Any
 from kilowait.advise.advice import TOO_LARGE
 from kilowait.advise.kubernetes.advised_workload import FLAVORS
 from kilowait.advise.kubernetes.api_server import Call
-from kilowait.advise.kubernetes.kueue_queue import GPU, GROUP, holds_quota, type_of_flavor
+from kilowait.advise.kubernetes.kueue_queue import GROUP, flavor_given, holds_quota, owner_of, type_of_flavor
 from kilowait.advise.kubernetes.workload_pods import at, mappings
 from kilowait.core.errors import InputError, ServiceError
 
@@ -61,7 +61,7 @@ def answer_checks(call: Call, now_s: float) -> dict[str, str]:
             if state.get("name") in names and state.get("state") == "Pending"
         ]
         if pending and holds_quota(workload):
-            state, message = verdict(_job_of(call, workload), _type_given(workload, types), now_s)
+            state, message = verdict(_job_of(call, workload), types.get(flavor_given(workload), ""), now_s)
             _tell(call, workload, pending, state, message, now_s)
             metadata = at(workload, "metadata")
             told[f"{metadata.get('namespace')}/{metadata.get('name')}"] = f"{state}: {message}"
@@ -109,22 +109,14 @@ def _moment(text: Any) -> float:
     return moment.timestamp()
 
 
-def _type_given(workload: Json, types: Mapping[str, str]) -> str:
-    """Of the flavor whose GPUs are reserved."""
-    assigned = mappings(at(workload, "status", "admission").get("podSetAssignments"))
-    flavors = [at(one, "flavors").get(GPU) for one in assigned]
-    return next((types.get(str(flavor), "") for flavor in flavors if flavor), "")
-
-
 def _job_of(call: Call, workload: Json) -> Json:
     """The object that owns it; {} where there is none."""
-    metadata = at(workload, "metadata")
-    owner = next(iter(mappings(metadata.get("ownerReferences"))), None)
-    if owner is None:
+    owner = owner_of(workload)
+    if not owner:
         return {}
     version, kind = str(owner.get("apiVersion")), str(owner.get("kind")).lower()
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    return call(f"{root}/namespaces/{metadata.get('namespace')}/{kind}s/{owner.get('name')}", None)
+    return call(f"{root}/namespaces/{at(workload, 'metadata').get('namespace')}/{kind}s/{owner.get('name')}", None)
 
 
 def _tell(call: Call, workload: Json, names: list[str], state: str, message: str, now_s: float) -> None:

@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from kilowait.advise.kubernetes.advised_workload import FLAVORS, PRODUCT
-from kilowait.advise.kubernetes.workload_pods import at, mappings
+from kilowait.advise.kubernetes.workload_pods import GPU, PodGroup, at, mappings
 from kilowait.advise.slurm.gpu_words import catalogue_type
 from kilowait.advise.slurm.slurm_commands import output_of
 from kilowait.core.errors import ServiceError
 
-GPU = "nvidia.com/gpu"
 GROUP = "kueue.x-k8s.io"
 KINDS = ("workloads", "localqueues", "clusterqueues", "resourceflavors")
 Json = Mapping[str, Any]
@@ -116,9 +115,7 @@ def _queue(one: Json, words: Mapping[str, str]) -> KueueQueue:
 
 def _workload(one: Json, local: Mapping[str, str], annotated: Mapping[Any, Json]) -> KueueWorkload:
     spec, metadata, admission = at(one, "spec"), at(one, "metadata"), at(one, "status", "admission")
-    owner = next(iter(mappings(metadata.get("ownerReferences"))), {})
-    holds = holds_quota(one)
-    flavors = [at(part, "flavors").get(GPU) for part in mappings(admission.get("podSetAssignments"))]
+    owner, holds = owner_of(one), holds_quota(one)
     limit_s = spec.get("maximumExecutionTimeSeconds")
     queue = local.get(f"{metadata.get('namespace')}/{spec.get('queueName')}", "")
     return KueueWorkload(
@@ -126,11 +123,11 @@ def _workload(one: Json, local: Mapping[str, str], annotated: Mapping[Any, Json]
         name=_name(one),
         owner=f"{owner.get('kind', '')} {owner.get('name', '')}".strip(),
         queue=str(admission.get("clusterQueue") or "") if holds else queue if spec.get("active", True) else "",
-        gpus=sum(_gpus(part) for part in mappings(spec.get("podSets"))),
+        gpus=sum(_pods(part).gpus for part in mappings(spec.get("podSets"))),
         priority=int(spec.get("priority") or 0),
         created_s=_moment(metadata.get("creationTimestamp")),
         admitted_s=_since(one, "QuotaReserved") if holds else None,
-        flavor=next((str(name) for name in flavors if name), ""),
+        flavor=flavor_given(one),
         limit_s=float(limit_s) if limit_s else math.inf,
         times=_times(one, annotated.get(owner.get("uid"), {})),
     )
@@ -152,13 +149,8 @@ def _times(*places: Json) -> dict[str, Times]:
     return {}
 
 
-def _gpus(pod_set: Json) -> int:
-    containers = mappings(at(pod_set, "template", "spec").get("containers"))
-    each = sum(
-        _count(at(one, "resources", "limits").get(GPU) or at(one, "resources", "requests").get(GPU))
-        for one in containers
-    )
-    return each * int(pod_set.get("count", 1))
+def _pods(pod_set: Json) -> PodGroup:
+    return PodGroup(path=(), template=at(pod_set, "template"), count=int(pod_set.get("count", 1)))
 
 
 def type_of_flavor(flavor: Json) -> str:
@@ -170,6 +162,18 @@ def type_of_flavor(flavor: Json) -> str:
 def holds_quota(workload: Json) -> bool:
     """Whether Kueue has reserved what it asks for."""
     return _is(workload, "QuotaReserved")
+
+
+def flavor_given(workload: Json) -> str:
+    """The flavor whose GPUs are reserved for it, "" where there is none."""
+    assigned = mappings(at(workload, "status", "admission").get("podSetAssignments"))
+    flavors = [at(one, "flavors").get(GPU) for one in assigned]
+    return next((str(flavor) for flavor in flavors if flavor), "")
+
+
+def owner_of(workload: Json) -> Json:
+    """How it refers to the object that owns it; {} where there is none."""
+    return next(iter(mappings(at(workload, "metadata").get("ownerReferences"))), {})
 
 
 def _is(one: Json, kind: str) -> bool:
