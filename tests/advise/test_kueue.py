@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kilowait.advise.kubernetes.kueue_outlook import expected_admissions
-from kilowait.advise.kubernetes.kueue_queue import read_kueue
+from kilowait.advise.kubernetes.kueue_queue import ask_kueue, read_kueue
 from kilowait.cli.main import main
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -106,6 +106,18 @@ def test_what_cannot_be_expected_has_no_time():
     done = workload("done", 1)
     done[0]["status"] = {"conditions": [{"type": "Finished", "status": "True"}]}
     assert admissions(inactive, done) == {}
+
+
+def test_owners_are_asked_for_by_kind_version_and_group_of_which_a_pod_has_none():
+    asked, (alone, _) = [], workload("alone", 1)
+    alone["metadata"]["ownerReferences"][0] |= {"apiVersion": "v1", "kind": "Pod"}
+
+    def kubectl(words):
+        asked.append(words[words.index("get") + 1])
+        return json.dumps({"items": [] if len(asked) > 1 else [*FLAVORS, LOCAL, queue(), RUNNING[0], alone]})
+
+    ask_kueue(kubectl)
+    assert asked[1:] == ["job.v1.batch", "pod.v1."]  # kubectl takes pod.v1 for a group v1, and refuses it
 
 
 def test_kubectl_is_asked_and_metrics_and_annotations_are_written(tmp_path, monkeypatch, capsys):

@@ -61,8 +61,8 @@ class KueueQueue:
 def ask_kueue(run: Run = output_of) -> tuple[list[KueueQueue], list[KueueWorkload]]:
     """What there is, by kubectl; raises ServiceError where it does not answer."""
     objects = _items(run, ",".join(f"{kind}.{GROUP}" for kind in KINDS))
-    owners = {kind for item in objects if item.get("kind") == "Workload" for kind in _owner_kinds(item)}
-    jobs = [job for kind in sorted(owners) for job in _items(run, kind)]
+    owners = [owner for item in objects if item.get("kind") == "Workload" and (owner := owner_of(item))]
+    jobs = [job for kind in sorted(set(map(_kind_asked, owners))) for job in _items(run, kind)]
     return read_kueue([*objects, *jobs])
 
 
@@ -87,13 +87,10 @@ def _items(run: Run, kinds: str) -> list[Json]:
         raise ServiceError(f"kubectl get {kinds}: what it printed is no list of objects") from error
 
 
-def _owner_kinds(workload: Json) -> list[str]:
-    """`job.v1.batch`, as kubectl takes a kind with its group."""
-    found = []
-    for owner in mappings(at(workload, "metadata").get("ownerReferences")):
-        group, _, version = str(owner.get("apiVersion", "")).rpartition("/")
-        found.append(".".join(filter(None, (str(owner.get("kind", "")).lower(), version, group))))
-    return found
+def _kind_asked(owner: Json) -> str:
+    """`job.v1.batch`, as kubectl takes a kind with its group; `pod.v1.` of the group without a name."""
+    group, _, version = str(owner.get("apiVersion", "")).rpartition("/")
+    return f"{str(owner.get('kind', '')).lower()}.{version}.{group}"
 
 
 def _queue(one: Json, words: Mapping[str, str]) -> KueueQueue:
