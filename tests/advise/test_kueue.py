@@ -120,6 +120,14 @@ def test_owners_are_asked_for_by_kind_version_and_group_of_which_a_pod_has_none(
     assert asked[1:] == ["job.v1.batch", "pod.v1."]  # kubectl takes pod.v1 for a group v1, and refuses it
 
 
+def test_where_there_is_no_kubectl_that_is_said_and_nothing_of_slurm(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["advise", "--kueue"]) == 1
+    said = capsys.readouterr().err
+    assert "kubectl: not on this machine" in said
+    assert "Slurm" not in said
+
+
 def test_kubectl_is_asked_and_metrics_and_annotations_are_written(tmp_path, monkeypatch, capsys):
     both = [*RUNNING, *workload("next", 2, seconds=600)]
     kueue = [one for one in [*FLAVORS, LOCAL, queue(), *both] if one["kind"] != "Job"]

@@ -6,7 +6,7 @@ admission, and resources other than GPUs.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from kilowait.advise.kubernetes.advised_workload import FLAVORS, PRODUCT
 from kilowait.advise.kubernetes.workload_pods import GPU, PodGroup, at, mappings
 from kilowait.advise.slurm.gpu_words import catalogue_type
-from kilowait.advise.slurm.slurm_commands import output_of
+from kilowait.advise.slurm.slurm_commands import Run, output_of
 from kilowait.core.errors import ServiceError
 
 GROUP = "kueue.x-k8s.io"
@@ -22,7 +22,6 @@ KINDS = ("workloads", "localqueues", "clusterqueues", "resourceflavors")
 Json = Mapping[str, Any]
 Times = tuple[float, float | None, float | None]
 """(expected, low, high) in seconds."""
-Run = Callable[[Sequence[str]], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,13 @@ class KueueQueue:
     in_cohort: bool
 
 
-def ask_kueue(run: Run = output_of) -> tuple[list[KueueQueue], list[KueueWorkload]]:
+def kubectl(words: Sequence[str]) -> str:
+    """What it prints; raises ServiceError."""
+    where, doubt = "where kubectl speaks to the cluster", "does it reach the cluster? kubectl cluster-info"
+    return output_of(["kubectl", *words], where=where, doubt=doubt)
+
+
+def ask_kueue(run: Run = kubectl) -> tuple[list[KueueQueue], list[KueueWorkload]]:
     """What there is, by kubectl; raises ServiceError where it does not answer."""
     objects = _items(run, ",".join(f"{kind}.{GROUP}" for kind in KINDS))
     owners = [owner for item in objects if item.get("kind") == "Workload" and (owner := owner_of(item))]
@@ -80,7 +85,7 @@ def read_kueue(objects: Iterable[Json]) -> tuple[list[KueueQueue], list[KueueWor
 
 
 def _items(run: Run, kinds: str) -> list[Json]:
-    text = run(["kubectl", "get", kinds, "--all-namespaces", "--output=json"])
+    text = run(["get", kinds, "--all-namespaces", "--output=json"])
     try:
         return list(mappings(json.loads(text).get("items")))
     except (ValueError, AttributeError) as error:

@@ -10,8 +10,7 @@ from typing import Any
 from kilowait.advise.advice import ExpectedWait
 from kilowait.advise.advice_text import duration
 from kilowait.advise.kubernetes.kueue_outlook import expected_admissions
-from kilowait.advise.kubernetes.kueue_queue import GROUP, KueueQueue, KueueWorkload, ask_kueue
-from kilowait.advise.slurm.slurm_commands import output_of
+from kilowait.advise.kubernetes.kueue_queue import GROUP, KueueQueue, KueueWorkload, ask_kueue, kubectl
 from kilowait.client.service_text import table
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
@@ -63,9 +62,7 @@ def _annotate(waits: Mapping[str, ExpectedWait | None], now_s: float) -> None:
         namespace, _, name = key.partition("/")
         moment = "" if wait is None else time.strftime("=%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s + wait.wait_s))
         change = f"{ANNOTATION}{moment or '-'}"  # NAME- takes it away
-        output_of(
-            ["kubectl", "annotate", f"workloads.{GROUP}", name, f"--namespace={namespace}", "--overwrite", change]
-        )
+        kubectl(["annotate", f"workloads.{GROUP}", name, f"--namespace={namespace}", "--overwrite", change])
 
 
 def _report(
