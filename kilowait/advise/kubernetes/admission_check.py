@@ -40,7 +40,10 @@ def run_checks(call: Call, stop: Event, every_s: float = EVERY_S) -> None:
 
 
 def answer_checks(call: Call, now_s: float) -> dict[str, str]:
-    """One round; what each workload that waited for an answer was told, by namespace/name. Raises ServiceError."""
+    """One round; what each workload that waited for an answer was told, by namespace/name.
+
+    Raises ServiceError, for a workload that cannot be looked at once all others have been told.
+    """
     checks = [
         one
         for one in mappings(call(f"{API}/admissionchecks", None).get("items"))
@@ -53,18 +56,25 @@ def answer_checks(call: Call, now_s: float) -> dict[str, str]:
         return {}
     flavors = mappings(call(f"{API}/resourceflavors", None).get("items"))
     types = {str(at(one, "metadata").get("name")): type_of_flavor(one) for one in flavors}
-    told: dict[str, str] = {}
+    told, failed = dict[str, str](), list[str]()
     for workload in mappings(call(f"{API}/workloads", None).get("items")):
         pending = [
             str(state.get("name"))
             for state in mappings(at(workload, "status").get("admissionChecks"))
             if state.get("name") in names and state.get("state") == "Pending"
         ]
-        if pending and holds_quota(workload):
+        if not pending or not holds_quota(workload):
+            continue
+        try:
             state, message = verdict(_job_of(call, workload), types.get(flavor_given(workload), ""), now_s)
             _tell(call, workload, pending, state, message, now_s)
-            metadata = at(workload, "metadata")
-            told[f"{metadata.get('namespace')}/{metadata.get('name')}"] = f"{state}: {message}"
+        except ServiceError as error:
+            failed.append(str(error))
+            continue
+        metadata = at(workload, "metadata")
+        told[f"{metadata.get('namespace')}/{metadata.get('name')}"] = f"{state}: {message}"
+    if failed:
+        raise ServiceError("; ".join(failed))
     return told
 
 
