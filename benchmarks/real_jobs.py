@@ -80,10 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; exits with 2 for a mistake in what was given."""
     args = _parser().parse_args(argv)
     try:
-        jobs = read_jobs(args.jobs, named(args))
-        asked = asked_by(args, args.data)
-        if not args.checkouts.is_dir():
-            raise InputError(f"--checkouts {args.checkouts}: no such folder; give the one that holds OWNER/NAME")
+        jobs, asked = chosen_jobs(args), asked_by(args, args.data)
     except KilowaitError as error:
         print(f"benchmarks.real_jobs: {error}", file=sys.stderr)
         return 2
@@ -112,6 +109,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--twice", action="store_true", help="ask each a second time, warm, and time that too")
     add_asking_options(parser, "jobs")
     return parser
+
+
+def chosen_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Those of --jobs that --only leaves; raises InputError, also where --checkouts is no folder."""
+    jobs = read_jobs(args.jobs, named(args))
+    if not args.checkouts.is_dir():
+        raise InputError(f"--checkouts {args.checkouts}: no such folder; give the one that holds OWNER/NAME")
+    return jobs
 
 
 def read_jobs(path: Path, only: Sequence[str] | None = None) -> list[dict[str, Any]]:
