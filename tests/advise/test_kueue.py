@@ -23,6 +23,7 @@ KUBECTL = """#!/bin/sh
 echo "$@" >> {0}/asked
 case "$*" in
     "get job.v1.batch "*) cat {0}/jobs.json ;;
+    *" job-gone "*) echo 'Error from server (NotFound): workloads "job-gone" not found' >&2; exit 1 ;;
     get*) cat {0}/kueue.json ;;
 esac
 """
@@ -128,14 +129,34 @@ def test_where_there_is_no_kubectl_that_is_said_and_nothing_of_slurm(monkeypatch
     assert "Slurm" not in said
 
 
-def test_kubectl_is_asked_and_metrics_and_annotations_are_written(tmp_path, monkeypatch, capsys):
-    both = [*RUNNING, *workload("next", 2, seconds=600)]
-    kueue = [one for one in [*FLAVORS, LOCAL, queue(), *both] if one["kind"] != "Job"]
-    (tmp_path / "kueue.json").write_text(json.dumps({"items": kueue}))
-    (tmp_path / "jobs.json").write_text(json.dumps({"items": [one for one in both if one["kind"] == "Job"]}))
+@pytest.fixture
+def play(tmp_path, monkeypatch):
+    """Have kubectl answer with these workloads, and write what it is asked into `asked`."""
+
+    def played(*workloads):
+        objects = [*FLAVORS, LOCAL, queue(), *(each for pair in workloads for each in pair)]
+        for name, part in (("jobs", ["Job"]), ("kueue", {one["kind"] for one in objects} - {"Job"})):
+            found = [one for one in objects if one["kind"] in part]
+            (tmp_path / f"{name}.json").write_text(json.dumps({"items": found}))
+
     (tmp_path / "kubectl").write_text(KUBECTL.format(tmp_path))
     (tmp_path / "kubectl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return played
+
+
+def test_a_workload_that_has_gone_meanwhile_keeps_no_other_from_its_annotation(play, tmp_path, capsys):
+    play(RUNNING, workload("gone", 2, minute=1), workload("next", 2, minute=2))
+    assert main(["advise", "--kueue", "--annotate"]) == 1
+    printed = capsys.readouterr()
+    assert "ml/job-next" in printed.out
+    assert '"job-gone" not found' in printed.err
+    *_, annotated = (tmp_path / "asked").read_text().splitlines()
+    assert " job-next " in annotated
+
+
+def test_kubectl_is_asked_and_metrics_and_annotations_are_written(play, tmp_path, capsys):
+    play(RUNNING, workload("next", 2, seconds=600))
     assert main(["advise", "--kueue", "--annotate", "--metrics", str(tmp_path / "out.prom")]) == 0
     said = capsys.readouterr().out
     assert "all: 3 of 4 GPUs of big held" in said
