@@ -39,6 +39,8 @@ def job(memory="fits", deadline=None, **annotations):
         ({}, "A100", "Ready"),
         (job(**{"kilowait/flavors": "[1]"}), "A100", "Ready"),
         (job(**{"kilowait/flavors": '{"A100": null}'}), "A100", "Ready"),
+        (job(**{"kilowait/flavors": '{"A100": {"seconds": 1%s}}' % ("0" * 400)}), "A100", "Ready"),
+        (job(**{"kilowait/flavors": "[" * 100_000}), "A100", "Ready"),
     ],
 )
 def test_what_does_not_fit_or_is_late_is_rejected_and_nothing_else(found, gpu_type, state):

@@ -85,6 +85,16 @@ def test_who_fits_goes_before_who_does_not_unless_the_queue_is_strict(strategy, 
     assert admissions(*work, of=queue(strategy))["small"] == pytest.approx(wait_s, abs=5)
 
 
+@pytest.mark.parametrize(
+    "annotation",
+    ["[" * 100_000, '{"A100": {"seconds": 1%s}}' % ("0" * 400), '{"A100": {"seconds": 9, "seconds_high": "x"}}'],
+)
+def test_somebody_else_s_annotation_is_no_prediction_and_ends_nothing(annotation):
+    odd = workload("odd", 3, since=10, limit_s=3600, seconds=1)
+    odd[1]["metadata"]["annotations"]["kilowait/flavors"] = annotation
+    assert 0 <= admissions(odd, workload("behind", 2, seconds=60))["behind"] <= 3000
+
+
 def test_priorities_go_first_and_flavors_in_their_order():
     work = [RUNNING, workload("a", 1, seconds=900, minute=1), workload("b", 1, seconds=900, minute=2, priority=5)]
     assert admissions(*work) == {"a": pytest.approx(900, abs=5), "b": 0}

@@ -5,7 +5,6 @@ into the job; a job without is let through. Kueue deactivates what is rejected. 
 seconds rather than watched.
 """
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -14,9 +13,15 @@ from threading import Event
 from typing import Any
 
 from kilowait.advise.advice import TOO_LARGE
-from kilowait.advise.kubernetes.advised_workload import FLAVORS
 from kilowait.advise.kubernetes.api_server import Call
-from kilowait.advise.kubernetes.kueue_queue import GROUP, flavor_given, holds_quota, owner_of, type_of_flavor
+from kilowait.advise.kubernetes.kueue_queue import (
+    GROUP,
+    flavor_given,
+    holds_quota,
+    owner_of,
+    predicted_rows,
+    type_of_flavor,
+)
 from kilowait.advise.kubernetes.workload_pods import at, mappings
 from kilowait.core.errors import InputError, ServiceError
 
@@ -80,7 +85,7 @@ def answer_checks(call: Call, now_s: float) -> dict[str, str]:
 
 def verdict(job: Json, gpu_type: str, now_s: float) -> tuple[str, str]:
     """(`Ready` or `Rejected`, why) of a job on a GPU type ("" where it is not known)."""
-    row = _predicted(job, gpu_type)
+    row = predicted_rows(job).get(gpu_type)
     if row is None:
         return "Ready", f"not predicted on {gpu_type or 'a type that is not known'}"
     if row.get("memory") == TOO_LARGE:
@@ -99,14 +104,6 @@ def verdict(job: Json, gpu_type: str, now_s: float) -> tuple[str, str]:
             f"predicted {seconds:.0f} s on {gpu_type}, and {max(0.0, left_s):.0f} s are left to {deadline}",
         )
     return "Ready", f"predicted {seconds:.0f} s on {gpu_type}, {left_s:.0f} s before {deadline}"
-
-
-def _predicted(job: Json, gpu_type: str) -> Json | None:
-    try:
-        row = json.loads(at(job, "metadata", "annotations").get(FLAVORS) or "{}")[gpu_type]
-        return row if float(row["seconds"]) > 0 else None
-    except (ValueError, KeyError, TypeError):
-        return None  # none, or somebody else's annotation
 
 
 def _moment(text: Any) -> float:

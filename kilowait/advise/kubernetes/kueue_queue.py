@@ -18,6 +18,8 @@ from kilowait.advise.slurm.slurm_commands import Run, output_of
 from kilowait.core.errors import ServiceError
 
 GROUP = "kueue.x-k8s.io"
+LONGEST_S = 1e12
+"""No time that was predicted."""
 KINDS = ("workloads", "localqueues", "clusterqueues", "resourceflavors")
 Json = Mapping[str, Any]
 Times = tuple[float, float | None, float | None]
@@ -138,17 +140,26 @@ def _workload(one: Json, local: Mapping[str, str], annotated: Mapping[Any, Json]
 def _times(*places: Json) -> dict[str, Times]:
     """What `kilowait admit` wrote into the workload or its owner."""
     for place in places:
-        try:
-            flavors = json.loads(at(place, "metadata", "annotations").get(FLAVORS) or "null")
-            if flavors:
-                return {
-                    str(name): (float(row["seconds"]), row.get("seconds_low"), row.get("seconds_high"))
-                    for name, row in flavors.items()
-                    if row["seconds"] > 0
-                }
-        except (ValueError, AttributeError, KeyError, TypeError):
-            continue  # somebody else's annotation
+        if rows := predicted_rows(place):
+            return {
+                name: (float(row["seconds"]), _seconds(row.get("seconds_low")), _seconds(row.get("seconds_high")))
+                for name, row in rows.items()
+            }
     return {}
+
+
+def predicted_rows(place: Json) -> dict[str, Json]:
+    """By GPU type what `kilowait admit` wrote into an object; what has another form is left out."""
+    try:
+        found = json.loads(at(place, "metadata", "annotations", FLAVORS) or "{}")
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    rows = found.items() if isinstance(found, dict) else ()
+    return {name: row for name, row in rows if isinstance(row, dict) and _seconds(row.get("seconds")) is not None}
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 < value < LONGEST_S else None
 
 
 def _pods(pod_set: Json) -> PodGroup:
