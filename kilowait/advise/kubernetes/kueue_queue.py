@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from kilowait.advise.job_comment import is_run_time
 from kilowait.advise.kubernetes.advised_workload import FLAVORS, PRODUCT
 from kilowait.advise.kubernetes.workload_pods import GPU, PodGroup, at, mappings
 from kilowait.advise.slurm.gpu_words import catalogue_type
@@ -18,8 +19,6 @@ from kilowait.advise.slurm.slurm_commands import Run, output_of
 from kilowait.core.errors import ServiceError
 
 GROUP = "kueue.x-k8s.io"
-LONGEST_S = 1e12
-"""No time that was predicted."""
 KINDS = ("workloads", "localqueues", "clusterqueues", "resourceflavors")
 Json = Mapping[str, Any]
 Times = tuple[float, float | None, float | None]
@@ -159,7 +158,7 @@ def predicted_rows(place: Json) -> dict[str, Json]:
 
 
 def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 < value < LONGEST_S else None
+    return float(value) if isinstance(value, int | float) and is_run_time(value) else None
 
 
 def _pods(pod_set: Json) -> PodGroup:
