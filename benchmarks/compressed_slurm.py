@@ -6,9 +6,7 @@ here (0.1 s; on a busy machine a second) looks longer by the speed; limits are l
 """
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,34 +16,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.own_slurm import HOST, controller_listens, found_program, free_ports, write_configuration
+
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo", "faketime")
 CONFIGURATION = """\
 ClusterName=compressed
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={port}
-AuthType=auth/none
-CredType=cred/none
-SlurmUser=root
-SlurmdUser=root
-StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/ended.txt
-MailProg=/bin/true
-MpiDefault=none
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
 PriorityType=priority/basic
-SchedulerType=sched/backfill
 SchedulerParameters=bf_window={longest_min},bf_continue,bf_max_time=3600,bf_yield_interval=10000000
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-SlurmdParameters=config_overrides
-ReturnToService=2
 OverTimeLimit={over_min}
 MessageTimeout=3600
 TCPTimeout=600
@@ -117,7 +99,7 @@ class CompressedSlurm:
 
 def missing_programs() -> list[str]:
     """What this machine lacks of what is needed."""
-    return [program for program in PROGRAMS if _found(program) is None]
+    return [program for program in PROGRAMS if found_program(program) is None]
 
 
 @contextmanager
@@ -129,7 +111,7 @@ def compressed_slurm(processors: int, longest_s: float, speed: float) -> Iterato
         file = _configured(folder, processors, longest_s, speed)
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC", "SLURM_CONF": str(file)}
         cluster = CompressedSlurm(folder=folder, environment=environment, speed=speed)
-        script = DAEMONS.format(slurmctld=_found("slurmctld"), slurmd=_found("slurmd"))
+        script = DAEMONS.format(slurmctld=found_program("slurmctld"), slurmd=found_program("slurmd"))
         with (folder / "daemons.log").open("wb") as log:
             words = ["faketime", "-f", f"+0 x{speed:g}", "bash", "-c", script]
             daemons = subprocess.Popen(words, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -142,41 +124,20 @@ def compressed_slurm(processors: int, longest_s: float, speed: float) -> Iterato
 
 
 def _configured(folder: Path, processors: int, longest_s: float, speed: float) -> Path:
-    """The configuration, with ports that were free a moment ago."""
-    probes = [socket.socket() for _ in range(2)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    port, node_port = (probe.getsockname()[1] for probe in probes)
-    for probe in probes:
-        probe.close()
-    (folder / "state").mkdir()
-    (folder / "spool").mkdir()
-    (folder / "cgroup.conf").touch()
-    text = CONFIGURATION.format(
-        host=socket.gethostname().partition(".")[0],
-        port=port,
+    port, node_port = free_ports(2)
+    lines = CONFIGURATION.format(
+        host=HOST,
         node_port=node_port,
         folder=folder,
         processors=processors,
         longest_min=-int(-longest_s // 60),
         over_min=-int(-speed // 20),
     )
-    file = folder / "slurm.conf"
-    file.write_text(text)
-    return file
-
-
-def _found(program: str) -> str | None:
-    """Its path, also where only an administrator looks."""
-    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+    return write_configuration(folder, port, lines)
 
 
 def _answers(cluster: CompressedSlurm) -> bool:
-    """Whether the controller listens: a command that comes too early waits for seconds."""
-    text = (cluster.folder / "slurm.conf").read_text()
-    port = next(int(line.partition("=")[2]) for line in text.splitlines() if line.startswith("SlurmctldPort"))
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    return controller_listens(cluster.folder / "slurm.conf")
 
 
 def _end(cluster: CompressedSlurm, daemons: subprocess.Popen[bytes]) -> None:

@@ -67,7 +67,7 @@ def waits_s(jobs: Sequence[Submission], policy: str) -> dict[str, float]:
 
 
 def compared(policy: str, load: float, flood_jobs: int, days: float, seed: int) -> dict[str, Any]:
-    """The waits of the user whose are longest beside the flood, in both worlds."""
+    """The waits in both worlds of the user to whose jobs the flood does most, and the largest ratio of all users."""
     jobs = users_jobs(load, days, seed)
     alone, beside = waits_s(jobs, policy), waits_s([*jobs, *flood(flood_jobs, seed)], policy)
     worst = max(beside, key=lambda user: beside[user] - alone[user])

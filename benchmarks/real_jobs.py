@@ -80,10 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; exits with 2 for a mistake in what was given."""
     args = _parser().parse_args(argv)
     try:
-        jobs = read_jobs(args.jobs, named(args))
-        asked = asked_by(args, args.data)
-        if not args.checkouts.is_dir():
-            raise InputError(f"--checkouts {args.checkouts}: no such folder; give the one that holds OWNER/NAME")
+        jobs, asked = chosen_jobs(args), asked_by(args, args.data)
     except KilowaitError as error:
         print(f"benchmarks.real_jobs: {error}", file=sys.stderr)
         return 2
@@ -112,6 +109,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--twice", action="store_true", help="ask each a second time, warm, and time that too")
     add_asking_options(parser, "jobs")
     return parser
+
+
+def chosen_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Those of --jobs that --only leaves; raises InputError, also where --checkouts is no folder."""
+    jobs = read_jobs(args.jobs, named(args))
+    if not args.checkouts.is_dir():
+        raise InputError(f"--checkouts {args.checkouts}: no such folder; give the one that holds OWNER/NAME")
+    return jobs
 
 
 def read_jobs(path: Path, only: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -212,9 +217,7 @@ def record(rows: Sequence[Row]) -> dict[str, Any]:
         "usable_share": share([replace(row, usable=row.usable and row.kind != ENDLESS) for row in asked_of]),
         "answered_rightly": share(asked_of),
         "usable_of_running": share(running),
-        "usable_strictly": sum(row.usable and row.kind == RUNS for row in asked_of) / len(asked_of)
-        if asked_of
-        else None,
+        "usable_strictly": share([replace(row, usable=row.usable and row.kind == RUNS) for row in asked_of]),
         "with_right_values": sum(bool(row.right) for row in rows),
         "apart": {row.name: row.usable for row in apart},
         "straight_face": [row.name for row in rows if row.straight_face],

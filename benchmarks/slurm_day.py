@@ -33,11 +33,11 @@ from benchmarks.json_record import keep
 from kilowait.advise.limit_quantile import MARGIN_S, RISK, time_limit
 from kilowait.core.jobs import Prediction
 from kilowait.core.log_normal import TO_END
+from kilowait.core.units import DAY_S, HOUR_S
 
 RECORD = Path(__file__).parents[1] / "docs" / "results" / "step_baselines.json"
 GROUPS = {"a known site": "family left out", "a new site": "source left out"}
 """What a site's predictions are like, and which scores of the record say how wrong they are."""
-DAY_S, HOUR_S = 86400.0, 3600.0
 USERS, EXACT, LOWERED = "users", "exact", "the lower of users and a known site"
 
 

@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,11 +27,11 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-from benchmarks.asked_predictions import Answer, Asked, add_asking_options, ask, asked_by, named
+from benchmarks.asked_predictions import Answer, Asked, add_asking_options, ask, asked_by
 from benchmarks.json_record import keep
 from benchmarks.program_kinds import HONEST, kind_of
-from benchmarks.real_jobs import read_jobs
-from kilowait.core.errors import InputError, KilowaitError
+from benchmarks.real_jobs import chosen_jobs
+from kilowait.core.errors import KilowaitError
 
 JOBS = Path(__file__).parent / "real_jobs_right.json"
 QUIET_S, MOST_WAIT_S = 1.5, 300.0
@@ -54,9 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; exits with 2 for a mistake in what was given."""
     args = _parser().parse_args(argv)
     try:
-        jobs = read_jobs(args.jobs, named(args))
-        if not args.checkouts.is_dir():
-            raise InputError(f"--checkouts {args.checkouts}: no such folder; give the one that holds OWNER/NAME")
+        jobs = chosen_jobs(args)
     except KilowaitError as error:
         print(f"benchmarks.warm_predictions: {error}", file=sys.stderr)
         return 2
@@ -132,10 +130,10 @@ def _runtime_folder() -> Iterator[Path]:
 
 def _standing_by(runtime: Path) -> psutil.Process | None:
     """The process that the first prediction left, once it waits with all it started; None where there is none."""
-    locks = Path(runtime, "kilowait").glob
-    if not _wait(lambda: any(path.is_socket() and not path.suffix for path in locks("*"))):
+    folder = Path(runtime, "kilowait")
+    if not _wait(lambda: any(path.is_socket() and not path.suffix for path in folder.glob("*"))):
         return None
-    process = psutil.Process(int(next(locks("*.lock")).read_text()))
+    process = psutil.Process(int(next(folder.glob("*.lock")).read_text()))
     quiet_since_s = [time.monotonic()]
 
     def waits() -> bool:
@@ -160,7 +158,7 @@ def _cpu_s(process: psutil.Process | None) -> float:
     return total_s
 
 
-def _wait(holds: Any) -> bool:
+def _wait(holds: Callable[[], bool]) -> bool:
     end_s = time.monotonic() + MOST_WAIT_S
     while time.monotonic() < end_s:
         with suppress(psutil.NoSuchProcess):

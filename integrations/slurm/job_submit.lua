@@ -33,18 +33,23 @@ local function reload()
   limits = found
 end
 
+-- The longest that one of the partitions allows which a job names, or the default one: Slurm starts it where it fits.
+local function longest_of(job, partitions)
+  local longest = nil
+  for name, partition in pairs(partitions or {}) do
+    local meant = job.partition == nil and partition.flag_default == 1
+    if job.partition ~= nil then meant = ("," .. job.partition .. ","):find("," .. name .. ",", 1, true) ~= nil end
+    if meant then longest = math.max(longest or 0, partition.max_time or math.huge) end
+  end
+  return longest or math.huge
+end
+
 local function limit_of(job, partitions)
   reload()
   if job.user_name == nil or job.name == nil then return nil end
   local minutes = limits[hex(job.user_name) .. " " .. hex(job.name)]
   if minutes == nil then return nil end
-  for name, partition in pairs(partitions or {}) do
-    local meant = job.partition == nil and partition.flag_default == 1 or job.partition == name
-    if meant and partition.max_time ~= nil and partition.max_time ~= slurm.NO_VAL then
-      minutes = math.min(minutes, partition.max_time)
-    end
-  end
-  return minutes
+  return math.min(minutes, longest_of(job, partitions))
 end
 
 function slurm_job_submit(job, partitions, uid)

@@ -14,16 +14,26 @@ from kilowait.core.hardware import canonical, is_known
 
 PREFIX = "kilowait:"
 MOST_TYPES = 8
+SHORTEST_S, LONGEST_S = 1e-9, 1e12
+"""Nothing shorter or longer is predicted of any job."""
 _FORM = re.compile(rf"{PREFIX}([0-9a-f]{{16}})((?:;[^;=\n|]+=[0-9.,e+-]*)*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobComment:
-    """What a comment says: `seconds_by_type` are (expected, low, high); the ends are None where there were none."""
+    """What a comment says: `seconds_by_type` are (expected, low, high); the ends are None where there were none.
+
+    Anybody may write one: all of them are run times, the ends around what is expected.
+    """
 
     advice_id: str
     gpus: int
     seconds_by_type: Mapping[str, tuple[float, float | None, float | None]]
+
+
+def is_run_time(seconds: float) -> bool:
+    """Whether a number that anybody may have written is a run time."""
+    return SHORTEST_S <= seconds <= LONGEST_S
 
 
 def written(advice: Advice) -> str:
@@ -58,6 +68,9 @@ def _read_times(text: str) -> tuple[float, float | None, float | None] | None:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         return None
-    if not numbers or numbers[0] <= 0:
+    if not all(map(is_run_time, numbers)):
         return None
-    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else (numbers[0], None, None)
+    if len(numbers) != 3:
+        return numbers[0], None, None
+    expected_s, low_s, high_s = numbers
+    return (expected_s, low_s, high_s) if low_s <= expected_s <= high_s else None

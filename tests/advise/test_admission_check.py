@@ -39,6 +39,8 @@ def job(memory="fits", deadline=None, **annotations):
         ({}, "A100", "Ready"),
         (job(**{"kilowait/flavors": "[1]"}), "A100", "Ready"),
         (job(**{"kilowait/flavors": '{"A100": null}'}), "A100", "Ready"),
+        (job(**{"kilowait/flavors": '{"A100": {"seconds": 1%s}}' % ("0" * 400)}), "A100", "Ready"),
+        (job(**{"kilowait/flavors": "[" * 100_000}), "A100", "Ready"),
     ],
 )
 def test_what_does_not_fit_or_is_late_is_rejected_and_nothing_else(found, gpu_type, state):
@@ -109,6 +111,23 @@ def test_those_that_hold_quota_and_wait_for_this_check_are_told(played):
     (state,) = body["status"]["admissionChecks"]
     assert (state["name"], state["state"], state["lastTransitionTime"]) == ("fits", "Rejected", "2026-11-30T12:00:00Z")
     assert "/job-b/" in second
+
+
+def test_a_workload_that_cannot_be_looked_at_keeps_no_other_from_its_answer(played):
+    call, objects, patches = played
+    objects[f"{API}/admissionchecks"] = {
+        "items": [{"metadata": {"name": "fits"}, "spec": {"controllerName": CONTROLLER}}]
+    }
+    objects[f"{API}/workloads"] = {"items": [waiting("a", since=1), waiting("b", since=1)]}
+
+    def refusing(path, body):
+        if path.endswith("/jobs/a"):
+            raise ServiceError(f"{path}: the API server answered 403")
+        return call(path, body)
+
+    with pytest.raises(ServiceError, match="/jobs/a: the API server answered 403"):
+        answer_checks(refusing, NOW_S)
+    assert [path.partition("/workloads/")[2].partition("/")[0] for path, _, _ in patches] == ["", "job-b"]
 
 
 def test_without_a_check_of_its_own_nothing_is_looked_at_and_a_refusal_is_said(played, tmp_path):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kilowait.advise.kubernetes.kueue_outlook import expected_admissions
-from kilowait.advise.kubernetes.kueue_queue import read_kueue
+from kilowait.advise.kubernetes.kueue_queue import ask_kueue, read_kueue
 from kilowait.cli.main import main
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -23,6 +23,7 @@ KUBECTL = """#!/bin/sh
 echo "$@" >> {0}/asked
 case "$*" in
     "get job.v1.batch "*) cat {0}/jobs.json ;;
+    *" job-gone "*) echo 'Error from server (NotFound): workloads "job-gone" not found' >&2; exit 1 ;;
     get*) cat {0}/kueue.json ;;
 esac
 """
@@ -84,6 +85,16 @@ def test_who_fits_goes_before_who_does_not_unless_the_queue_is_strict(strategy, 
     assert admissions(*work, of=queue(strategy))["small"] == pytest.approx(wait_s, abs=5)
 
 
+@pytest.mark.parametrize(
+    "annotation",
+    ["[" * 100_000, '{"A100": {"seconds": 1%s}}' % ("0" * 400), '{"A100": {"seconds": 9, "seconds_high": "x"}}'],
+)
+def test_somebody_else_s_annotation_is_no_prediction_and_ends_nothing(annotation):
+    odd = workload("odd", 3, since=10, limit_s=3600, seconds=1)
+    odd[1]["metadata"]["annotations"]["kilowait/flavors"] = annotation
+    assert 0 <= admissions(odd, workload("behind", 2, seconds=60))["behind"] <= 3000
+
+
 def test_priorities_go_first_and_flavors_in_their_order():
     work = [RUNNING, workload("a", 1, seconds=900, minute=1), workload("b", 1, seconds=900, minute=2, priority=5)]
     assert admissions(*work) == {"a": pytest.approx(900, abs=5), "b": 0}
@@ -108,14 +119,54 @@ def test_what_cannot_be_expected_has_no_time():
     assert admissions(inactive, done) == {}
 
 
-def test_kubectl_is_asked_and_metrics_and_annotations_are_written(tmp_path, monkeypatch, capsys):
-    both = [*RUNNING, *workload("next", 2, seconds=600)]
-    kueue = [one for one in [*FLAVORS, LOCAL, queue(), *both] if one["kind"] != "Job"]
-    (tmp_path / "kueue.json").write_text(json.dumps({"items": kueue}))
-    (tmp_path / "jobs.json").write_text(json.dumps({"items": [one for one in both if one["kind"] == "Job"]}))
+def test_owners_are_asked_for_by_kind_version_and_group_of_which_a_pod_has_none():
+    asked, (alone, _) = [], workload("alone", 1)
+    alone["metadata"]["ownerReferences"][0] |= {"apiVersion": "v1", "kind": "Pod"}
+
+    def kubectl(words):
+        asked.append(words[words.index("get") + 1])
+        return json.dumps({"items": [] if len(asked) > 1 else [*FLAVORS, LOCAL, queue(), RUNNING[0], alone]})
+
+    ask_kueue(kubectl)
+    assert asked[1:] == ["job.v1.batch", "pod.v1."]  # kubectl takes pod.v1 for a group v1, and refuses it
+
+
+def test_where_there_is_no_kubectl_that_is_said_and_nothing_of_slurm(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["advise", "--kueue"]) == 1
+    said = capsys.readouterr().err
+    assert "kubectl: not on this machine" in said
+    assert "Slurm" not in said
+
+
+@pytest.fixture
+def play(tmp_path, monkeypatch):
+    """Have kubectl answer with these workloads, and write what it is asked into `asked`."""
+
+    def played(*workloads):
+        objects = [*FLAVORS, LOCAL, queue(), *(each for pair in workloads for each in pair)]
+        for name, part in (("jobs", ["Job"]), ("kueue", {one["kind"] for one in objects} - {"Job"})):
+            found = [one for one in objects if one["kind"] in part]
+            (tmp_path / f"{name}.json").write_text(json.dumps({"items": found}))
+
     (tmp_path / "kubectl").write_text(KUBECTL.format(tmp_path))
     (tmp_path / "kubectl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return played
+
+
+def test_a_workload_that_has_gone_meanwhile_keeps_no_other_from_its_annotation(play, tmp_path, capsys):
+    play(RUNNING, workload("gone", 2, minute=1), workload("next", 2, minute=2))
+    assert main(["advise", "--kueue", "--annotate"]) == 1
+    printed = capsys.readouterr()
+    assert "ml/job-next" in printed.out
+    assert '"job-gone" not found' in printed.err
+    *_, annotated = (tmp_path / "asked").read_text().splitlines()
+    assert " job-next " in annotated
+
+
+def test_kubectl_is_asked_and_metrics_and_annotations_are_written(play, tmp_path, capsys):
+    play(RUNNING, workload("next", 2, seconds=600))
     assert main(["advise", "--kueue", "--annotate", "--metrics", str(tmp_path / "out.prom")]) == 0
     said = capsys.readouterr().out
     assert "all: 3 of 4 GPUs of big held" in said

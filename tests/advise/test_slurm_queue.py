@@ -158,6 +158,16 @@ def test_limits_are_lowered_to_what_was_predicted_and_nothing_else_is_touched(jo
     assert [change.limit_s for change in lowered] == ([] if limit_s is None else [pytest.approx(limit_s)])
 
 
+@pytest.mark.parametrize("times", ["1e400,1,2", "5,-1,0", "5,0,1e400", "5,0,0", "5,6,7", "1e-320,1e-320,1e300"])
+def test_no_comment_of_a_user_s_ends_the_look_at_the_queue(times):
+    odd = {"tres_per_job": "gres:gpu:a6000:1", "Comment": f"kilowait:0123456789abcdef;gpus=1;A6000={times}"}
+    active = running("2", "a6000:1", "b0", limit="1:00:00", Comment=odd["Comment"])
+    found = queue(row("1", limit="1:00:00", **odd), active, row("3", limit="1:00:00", **WAITING))
+    assert [change.job.job_id for change in lowered_limits(found, None, 0.05, 300.0)] == ["3"]
+    assert expected_waits(found).keys() == {"1", "3"}
+    assert limit_risks(found) == []
+
+
 def test_each_change_is_logged_before_it_is_made_and_a_refusal_beside_it(tmp_path):
     log, asked = tmp_path / "state" / "applied.jsonl", []
 

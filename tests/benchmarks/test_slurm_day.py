@@ -5,7 +5,8 @@ import math
 import pytest
 
 from benchmarks.compressed_slurm import StartedJob
-from benchmarks.slurm_day import DAY_S, _work, busiest_days, predicted_limit_s, read_log, score
+from benchmarks.slurm_day import _work, busiest_days, predicted_limit_s, read_log, score
+from kilowait.core.units import DAY_S
 
 LOG = """\
 ; MaxProcs: 240

@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 
 from kilowait.cli.main import main
-from tests.support.slurm_cluster import slurm
+from tests.support.slurm_cluster import PARTITIONS, slurm
 
 pytestmark = pytest.mark.slow
 PLUGIN = Path(__file__).parents[2] / "integrations" / "slurm" / "job_submit.lua"
+OTHER = "PartitionName=other Nodes=b0,b1 MaxTime=01:30:00 State=UP\n"
 HEAD = "JobID|User|State|ExitCode|End|ElapsedRaw|AllocTRES|JobName|Comment\n"
 NAME = "a 'b' \\ \"c\" é"
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    with slurm(more="JobCompType=jobcomp/none\nJobSubmitPlugins=lua", files=plugin) as running:
+    with slurm(PARTITIONS + OTHER, more="JobCompType=jobcomp/none\nJobSubmitPlugins=lua", files=plugin) as running:
         yield running
 
 
@@ -44,6 +45,8 @@ def test_a_job_without_a_limit_gets_what_its_like_took(cluster, tmp_path, monkey
     assert limit(cluster, f"--job-name={NAME}") == "00:15:00"  # 600 s and five minutes
     assert limit(cluster, f"--job-name={NAME}", "--time=3") == "00:03:00"
     assert limit(cluster, "--job-name=long") == "02:00:00"  # what the partition allows
+    assert limit(cluster, "--job-name=long", "--partition=other,main") == "02:00:00"  # what one of them allows
+    assert limit(cluster, "--job-name=long", "--partition=main,long") == "10:05:00"
     assert limit(cluster, "--job-name=few") == "01:00:00"
     (cluster.folder / "limits").write_text("no table\n\0")
     assert limit(cluster, f"--job-name={NAME}") == "01:00:00"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.slurm_cluster import _found, _free_ports, until
+from benchmarks.own_slurm import found_program, free_ports
+from tests.support.slurm_cluster import until
 
 PROGRAMS = ("mariadb-install-db", "mariadbd", "mariadb", "slurmdbd", "sacct")
 PLUGIN = "slurm-wlm/accounting_storage_mysql.so"
@@ -45,17 +46,17 @@ GRANT = "create user slurm@127.0.0.1 identified by 'slurm'; grant all on slurm.*
 def accounting():
     """The lines of slurm.conf that lead to it; ended in the end. Skips where something is missing."""
     for program in PROGRAMS:
-        if _found(program) is None:
+        if found_program(program) is None:
             pytest.skip(f"no {program} on this machine; apt-get install slurmdbd mariadb-server to run this test")
     if not list(Path("/usr/lib").glob(f"*/{PLUGIN}")):
         pytest.skip(f"no {PLUGIN} on this machine; apt-get install slurm-wlm-mysql-plugin to run this test")
     with tempfile.TemporaryDirectory(prefix="kilowait-slurmdbd-") as name, ExitStack() as running:
-        folder, (database_port, port) = Path(name), _free_ports(2)
+        folder, (database_port, port) = Path(name), free_ports(2)
         running.enter_context(_mariadb(folder, database_port))
         file = folder / "slurmdbd.conf"
         file.write_text(CONFIGURATION.format(folder=folder, port=port, database_port=database_port))
         file.chmod(0o600)  # slurmdbd takes no other
-        running.enter_context(_daemon(folder, _found("slurmdbd"), "-D", SLURM_CONF=str(file)))
+        running.enter_context(_daemon(folder, found_program("slurmdbd"), "-D", SLURM_CONF=str(file)))
         until(lambda: "started" in _text(folder / "slurmdbd.log"), "slurmdbd does not start", folder, seconds=60)
         yield LINES.format(port=port)
 
@@ -67,8 +68,8 @@ def _mariadb(folder, port):
     words = ("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=root", "--skip-test-db", *SMALL)
     subprocess.run([*words, "--auth-root-authentication-method=normal"], check=True, capture_output=True, timeout=300)
     client = (shutil.which("mariadb"), "--no-defaults", f"--socket={socket}", "--user=root", "--execute")
-    words = (_found("mariadbd"), "--no-defaults", f"--datadir={data}", "--user=root", f"--socket={socket}", *SMALL)
-    with _daemon(folder, *words, f"--port={port}", "--bind-address=127.0.0.1"):
+    words = (found_program("mariadbd"), "--no-defaults", f"--datadir={data}", "--user=root", f"--socket={socket}")
+    with _daemon(folder, *words, *SMALL, f"--port={port}", "--bind-address=127.0.0.1"):
         until(
             lambda: subprocess.run([*client, "select 1"], capture_output=True).returncode == 0,
             "MariaDB does not answer",

@@ -4,9 +4,7 @@ Everything lies in a temporary folder; nothing speaks to another Slurm. As root 
 """
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from benchmarks.own_slurm import HOST, controller_listens, found_program, free_ports, write_configuration
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol")
 NODES = {"a0": "a100", "a1": "a100", "b0": "a6000", "b1": "a6000"}
@@ -27,28 +27,10 @@ PartitionName=long Nodes=a0,a1 MaxTime=2-00:00:00 State=UP
 """
 CONFIGURATION = """\
 ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={port}
-AuthType=auth/none
-CredType=cred/none
-SlurmUser=root
-SlurmdUser=root
-StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool/%n
-SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/%n.pid
-SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/%n.log
-MailProg=/bin/true
-MpiDefault=none
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-SlurmdParameters=config_overrides
-ReturnToService=2
 KillWait=2
 GresTypes=gpu
 {more}
@@ -88,7 +70,7 @@ def slurm(partitions=PARTITIONS, more="JobCompType=jobcomp/none", files=lambda f
     `files` puts what else there is to be beside slurm.conf before the controller starts.
     """
     for program in PROGRAMS:
-        if _found(program) is None:
+        if found_program(program) is None:
             pytest.skip(f"no {program} on this machine; apt-get install slurmctld slurmd slurm-client to run this test")
     if os.geteuid() != 0:
         pytest.skip("slurmd needs root")
@@ -98,11 +80,11 @@ def slurm(partitions=PARTITIONS, more="JobCompType=jobcomp/none", files=lambda f
         configuration = _written(folder, partitions, more)
         files(folder)
         environment = {**os.environ, "SLURM_CONF": str(configuration)}
-        daemons = [_started(folder, environment, _found("slurmctld"), "-D", "-i", "-f", str(configuration))]
+        daemons = [_started(folder, environment, found_program("slurmctld"), "-D", "-i", "-f", str(configuration))]
         try:
-            _listens(configuration)
+            until(lambda: controller_listens(configuration), "slurmctld does not listen", folder)
             daemons += [
-                _started(folder, environment, _found("slurmd"), "-D", "-N", node, "-f", str(configuration))
+                _started(folder, environment, found_program("slurmd"), "-D", "-N", node, "-f", str(configuration))
                 for node in NODES
             ]
             cluster = SlurmCluster(folder=folder, environment=environment)
@@ -119,60 +101,27 @@ def slurm(partitions=PARTITIONS, more="JobCompType=jobcomp/none", files=lambda f
                 daemon.wait(30)
 
 
-def _found(program):
-    """Its path, also where only an administrator looks."""
-    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
-
-
 def _written(folder, partitions, more):
     """The configuration, with ports that were free a moment ago, and a file for each GPU."""
-    ports, host = _free_ports(len(NODES) + 1), socket.gethostname().partition(".")[0]
+    port, *node_ports = free_ports(len(NODES) + 1)
     nodes, boards = [], []
-    for (node, gpu_type), port in zip(NODES.items(), ports[1:], strict=True):
+    for (node, gpu_type), node_port in zip(NODES.items(), node_ports, strict=True):
         files = [folder / f"{node}-gpu{number}" for number in range(GPUS)]
         for file in files:
             file.touch()
         boards.append(f"NodeName={node} Name=gpu Type={gpu_type} File={folder}/{node}-gpu[0-{GPUS - 1}]")
         nodes.append(
-            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CORES} RealMemory=1000 "
+            f"NodeName={node} NodeHostname={HOST} NodeAddr=127.0.0.1 Port={node_port} CPUs={CORES} RealMemory=1000 "
             f"Gres=gpu:{gpu_type}:{GPUS} Feature={FEATURES[gpu_type]} State=UNKNOWN"
         )
-    for part in ("state", "spool"):
-        (folder / part).mkdir()
-    (folder / "cgroup.conf").touch()
     (folder / "gres.conf").write_text("\n".join(boards) + "\n")
-    file = folder / "slurm.conf"
-    text = CONFIGURATION.format(
-        host=host, port=ports[0], folder=folder, nodes="\n".join(nodes), partitions=partitions, more=more
-    )
-    file.write_text(text)
-    return file
-
-
-def _free_ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    lines = CONFIGURATION.format(folder=folder, nodes="\n".join(nodes), partitions=partitions, more=more)
+    return write_configuration(folder, port, lines)
 
 
 def _started(folder, environment, *words):
     with (folder / "daemons.log").open("ab") as log:
         return subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=folder)
-
-
-def _listens(configuration):
-    """Wait for the controller by its port: a command of Slurm's that comes too early waits for seconds."""
-    port = next(int(line.partition("=")[2]) for line in configuration.read_text().splitlines() if "ctldPort" in line)
-
-    def answers():
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    until(answers, "slurmctld does not listen", configuration.parent)
 
 
 def until(holds, complaint="what was waited for does not come", folder=None, seconds=20):

@@ -5,7 +5,6 @@ into the job; a job without is let through. Kueue deactivates what is rejected. 
 seconds rather than watched.
 """
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -14,9 +13,15 @@ from threading import Event
 from typing import Any
 
 from kilowait.advise.advice import TOO_LARGE
-from kilowait.advise.kubernetes.advised_workload import FLAVORS
 from kilowait.advise.kubernetes.api_server import Call
-from kilowait.advise.kubernetes.kueue_queue import GPU, GROUP, holds_quota, type_of_flavor
+from kilowait.advise.kubernetes.kueue_queue import (
+    GROUP,
+    flavor_given,
+    holds_quota,
+    owner_of,
+    predicted_rows,
+    type_of_flavor,
+)
 from kilowait.advise.kubernetes.workload_pods import at, mappings
 from kilowait.core.errors import InputError, ServiceError
 
@@ -40,7 +45,10 @@ def run_checks(call: Call, stop: Event, every_s: float = EVERY_S) -> None:
 
 
 def answer_checks(call: Call, now_s: float) -> dict[str, str]:
-    """One round; what each workload that waited for an answer was told, by namespace/name. Raises ServiceError."""
+    """One round; what each workload that waited for an answer was told, by namespace/name.
+
+    Raises ServiceError, for a workload that cannot be looked at once all others have been told.
+    """
     checks = [
         one
         for one in mappings(call(f"{API}/admissionchecks", None).get("items"))
@@ -53,24 +61,31 @@ def answer_checks(call: Call, now_s: float) -> dict[str, str]:
         return {}
     flavors = mappings(call(f"{API}/resourceflavors", None).get("items"))
     types = {str(at(one, "metadata").get("name")): type_of_flavor(one) for one in flavors}
-    told: dict[str, str] = {}
+    told, failed = dict[str, str](), list[str]()
     for workload in mappings(call(f"{API}/workloads", None).get("items")):
         pending = [
             str(state.get("name"))
             for state in mappings(at(workload, "status").get("admissionChecks"))
             if state.get("name") in names and state.get("state") == "Pending"
         ]
-        if pending and holds_quota(workload):
-            state, message = verdict(_job_of(call, workload), _type_given(workload, types), now_s)
+        if not pending or not holds_quota(workload):
+            continue
+        try:
+            state, message = verdict(_job_of(call, workload), types.get(flavor_given(workload), ""), now_s)
             _tell(call, workload, pending, state, message, now_s)
-            metadata = at(workload, "metadata")
-            told[f"{metadata.get('namespace')}/{metadata.get('name')}"] = f"{state}: {message}"
+        except ServiceError as error:
+            failed.append(str(error))
+            continue
+        metadata = at(workload, "metadata")
+        told[f"{metadata.get('namespace')}/{metadata.get('name')}"] = f"{state}: {message}"
+    if failed:
+        raise ServiceError("; ".join(failed))
     return told
 
 
 def verdict(job: Json, gpu_type: str, now_s: float) -> tuple[str, str]:
     """(`Ready` or `Rejected`, why) of a job on a GPU type ("" where it is not known)."""
-    row = _predicted(job, gpu_type)
+    row = predicted_rows(job).get(gpu_type)
     if row is None:
         return "Ready", f"not predicted on {gpu_type or 'a type that is not known'}"
     if row.get("memory") == TOO_LARGE:
@@ -91,14 +106,6 @@ def verdict(job: Json, gpu_type: str, now_s: float) -> tuple[str, str]:
     return "Ready", f"predicted {seconds:.0f} s on {gpu_type}, {left_s:.0f} s before {deadline}"
 
 
-def _predicted(job: Json, gpu_type: str) -> Json | None:
-    try:
-        row = json.loads(at(job, "metadata", "annotations").get(FLAVORS) or "{}")[gpu_type]
-        return row if float(row["seconds"]) > 0 else None
-    except (ValueError, KeyError, TypeError):
-        return None  # none, or somebody else's annotation
-
-
 def _moment(text: Any) -> float:
     try:
         moment = datetime.fromisoformat(str(text))
@@ -109,22 +116,14 @@ def _moment(text: Any) -> float:
     return moment.timestamp()
 
 
-def _type_given(workload: Json, types: Mapping[str, str]) -> str:
-    """Of the flavor whose GPUs are reserved."""
-    assigned = mappings(at(workload, "status", "admission").get("podSetAssignments"))
-    flavors = [at(one, "flavors").get(GPU) for one in assigned]
-    return next((types.get(str(flavor), "") for flavor in flavors if flavor), "")
-
-
 def _job_of(call: Call, workload: Json) -> Json:
     """The object that owns it; {} where there is none."""
-    metadata = at(workload, "metadata")
-    owner = next(iter(mappings(metadata.get("ownerReferences"))), None)
-    if owner is None:
+    owner = owner_of(workload)
+    if not owner:
         return {}
     version, kind = str(owner.get("apiVersion")), str(owner.get("kind")).lower()
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    return call(f"{root}/namespaces/{metadata.get('namespace')}/{kind}s/{owner.get('name')}", None)
+    return call(f"{root}/namespaces/{at(workload, 'metadata').get('namespace')}/{kind}s/{owner.get('name')}", None)
 
 
 def _tell(call: Call, workload: Json, names: list[str], state: str, message: str, now_s: float) -> None:

@@ -20,13 +20,14 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, JobRefused
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.log_normal import TO_END
+from kilowait.core.units import DAY_S
 from kilowait.policies import Decision, Place, Policy
 from kilowait.policies.simple import simple
 from kilowait.simulate.ahead import Supposed, run_ahead
 from kilowait.simulate.outlook import PRIOR_SD, quantile
 
 DRAWS = 40
-ENDLESS_S = 365 * 86400.0
+ENDLESS_S = 365 * DAY_S
 START_S = 2 * ENDLESS_S
 """The present on the cluster's clock: what runs began before."""
 UNKNOWN_SHARE, UNKNOWN_SD = 0.5, 1.0

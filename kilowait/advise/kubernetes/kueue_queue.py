@@ -6,24 +6,23 @@ admission, and resources other than GPUs.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from kilowait.advise.job_comment import is_run_time
 from kilowait.advise.kubernetes.advised_workload import FLAVORS, PRODUCT
-from kilowait.advise.kubernetes.workload_pods import at, mappings
+from kilowait.advise.kubernetes.workload_pods import GPU, PodGroup, at, mappings
 from kilowait.advise.slurm.gpu_words import catalogue_type
-from kilowait.advise.slurm.slurm_commands import output_of
+from kilowait.advise.slurm.slurm_commands import Run, output_of
 from kilowait.core.errors import ServiceError
 
-GPU = "nvidia.com/gpu"
 GROUP = "kueue.x-k8s.io"
 KINDS = ("workloads", "localqueues", "clusterqueues", "resourceflavors")
 Json = Mapping[str, Any]
 Times = tuple[float, float | None, float | None]
 """(expected, low, high) in seconds."""
-Run = Callable[[Sequence[str]], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +58,17 @@ class KueueQueue:
     in_cohort: bool
 
 
-def ask_kueue(run: Run = output_of) -> tuple[list[KueueQueue], list[KueueWorkload]]:
+def kubectl(words: Sequence[str]) -> str:
+    """What it prints; raises ServiceError."""
+    where, doubt = "where kubectl speaks to the cluster", "does it reach the cluster? kubectl cluster-info"
+    return output_of(["kubectl", *words], where=where, doubt=doubt)
+
+
+def ask_kueue(run: Run = kubectl) -> tuple[list[KueueQueue], list[KueueWorkload]]:
     """What there is, by kubectl; raises ServiceError where it does not answer."""
     objects = _items(run, ",".join(f"{kind}.{GROUP}" for kind in KINDS))
-    owners = {kind for item in objects if item.get("kind") == "Workload" for kind in _owner_kinds(item)}
-    jobs = [job for kind in sorted(owners) for job in _items(run, kind)]
+    owners = [owner for item in objects if item.get("kind") == "Workload" and (owner := owner_of(item))]
+    jobs = [job for kind in sorted(set(map(_kind_asked, owners))) for job in _items(run, kind)]
     return read_kueue([*objects, *jobs])
 
 
@@ -81,20 +86,17 @@ def read_kueue(objects: Iterable[Json]) -> tuple[list[KueueQueue], list[KueueWor
 
 
 def _items(run: Run, kinds: str) -> list[Json]:
-    text = run(["kubectl", "get", kinds, "--all-namespaces", "--output=json"])
+    text = run(["get", kinds, "--all-namespaces", "--output=json"])
     try:
         return list(mappings(json.loads(text).get("items")))
     except (ValueError, AttributeError) as error:
         raise ServiceError(f"kubectl get {kinds}: what it printed is no list of objects") from error
 
 
-def _owner_kinds(workload: Json) -> list[str]:
-    """`job.v1.batch`, as kubectl takes a kind with its group."""
-    found = []
-    for owner in mappings(at(workload, "metadata").get("ownerReferences")):
-        group, _, version = str(owner.get("apiVersion", "")).rpartition("/")
-        found.append(".".join(filter(None, (str(owner.get("kind", "")).lower(), version, group))))
-    return found
+def _kind_asked(owner: Json) -> str:
+    """`job.v1.batch`, as kubectl takes a kind with its group; `pod.v1.` of the group without a name."""
+    group, _, version = str(owner.get("apiVersion", "")).rpartition("/")
+    return f"{str(owner.get('kind', '')).lower()}.{version}.{group}"
 
 
 def _queue(one: Json, words: Mapping[str, str]) -> KueueQueue:
@@ -116,9 +118,7 @@ def _queue(one: Json, words: Mapping[str, str]) -> KueueQueue:
 
 def _workload(one: Json, local: Mapping[str, str], annotated: Mapping[Any, Json]) -> KueueWorkload:
     spec, metadata, admission = at(one, "spec"), at(one, "metadata"), at(one, "status", "admission")
-    owner = next(iter(mappings(metadata.get("ownerReferences"))), {})
-    holds = holds_quota(one)
-    flavors = [at(part, "flavors").get(GPU) for part in mappings(admission.get("podSetAssignments"))]
+    owner, holds = owner_of(one), holds_quota(one)
     limit_s = spec.get("maximumExecutionTimeSeconds")
     queue = local.get(f"{metadata.get('namespace')}/{spec.get('queueName')}", "")
     return KueueWorkload(
@@ -126,11 +126,11 @@ def _workload(one: Json, local: Mapping[str, str], annotated: Mapping[Any, Json]
         name=_name(one),
         owner=f"{owner.get('kind', '')} {owner.get('name', '')}".strip(),
         queue=str(admission.get("clusterQueue") or "") if holds else queue if spec.get("active", True) else "",
-        gpus=sum(_gpus(part) for part in mappings(spec.get("podSets"))),
+        gpus=sum(_pods(part).gpus for part in mappings(spec.get("podSets"))),
         priority=int(spec.get("priority") or 0),
         created_s=_moment(metadata.get("creationTimestamp")),
         admitted_s=_since(one, "QuotaReserved") if holds else None,
-        flavor=next((str(name) for name in flavors if name), ""),
+        flavor=flavor_given(one),
         limit_s=float(limit_s) if limit_s else math.inf,
         times=_times(one, annotated.get(owner.get("uid"), {})),
     )
@@ -139,26 +139,30 @@ def _workload(one: Json, local: Mapping[str, str], annotated: Mapping[Any, Json]
 def _times(*places: Json) -> dict[str, Times]:
     """What `kilowait admit` wrote into the workload or its owner."""
     for place in places:
-        try:
-            flavors = json.loads(at(place, "metadata", "annotations").get(FLAVORS) or "null")
-            if flavors:
-                return {
-                    str(name): (float(row["seconds"]), row.get("seconds_low"), row.get("seconds_high"))
-                    for name, row in flavors.items()
-                    if row["seconds"] > 0
-                }
-        except (ValueError, AttributeError, KeyError, TypeError):
-            continue  # somebody else's annotation
+        if rows := predicted_rows(place):
+            return {
+                name: (float(row["seconds"]), _seconds(row.get("seconds_low")), _seconds(row.get("seconds_high")))
+                for name, row in rows.items()
+            }
     return {}
 
 
-def _gpus(pod_set: Json) -> int:
-    containers = mappings(at(pod_set, "template", "spec").get("containers"))
-    each = sum(
-        _count(at(one, "resources", "limits").get(GPU) or at(one, "resources", "requests").get(GPU))
-        for one in containers
-    )
-    return each * int(pod_set.get("count", 1))
+def predicted_rows(place: Json) -> dict[str, Json]:
+    """By GPU type what `kilowait admit` wrote into an object; what has another form is left out."""
+    try:
+        found = json.loads(at(place, "metadata", "annotations", FLAVORS) or "{}")
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    rows = found.items() if isinstance(found, dict) else ()
+    return {name: row for name, row in rows if isinstance(row, dict) and _seconds(row.get("seconds")) is not None}
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and is_run_time(value) else None
+
+
+def _pods(pod_set: Json) -> PodGroup:
+    return PodGroup(path=(), template=at(pod_set, "template"), count=int(pod_set.get("count", 1)))
 
 
 def type_of_flavor(flavor: Json) -> str:
@@ -170,6 +174,18 @@ def type_of_flavor(flavor: Json) -> str:
 def holds_quota(workload: Json) -> bool:
     """Whether Kueue has reserved what it asks for."""
     return _is(workload, "QuotaReserved")
+
+
+def flavor_given(workload: Json) -> str:
+    """The flavor whose GPUs are reserved for it, "" where there is none."""
+    assigned = mappings(at(workload, "status", "admission").get("podSetAssignments"))
+    flavors = [at(one, "flavors").get(GPU) for one in assigned]
+    return next((str(flavor) for flavor in flavors if flavor), "")
+
+
+def owner_of(workload: Json) -> Json:
+    """How it refers to the object that owns it; {} where there is none."""
+    return next(iter(mappings(at(workload, "metadata").get("ownerReferences"))), {})
 
 
 def _is(one: Json, kind: str) -> bool:

@@ -105,8 +105,8 @@ def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
         user=row.get("User", ""),
         state=row["State"].split(" ")[0],  # CANCELLED by 1000
         exit_code=exit_code_of(row.get("ExitCode", "0:0")),
-        submit_s=_moment(row.get("Submit", ""), zone),
-        end_s=_moment(row["End"], zone),
+        submit_s=moment_s(row.get("Submit", ""), zone),
+        end_s=moment_s(row["End"], zone),
         elapsed_s=float(row["ElapsedRaw"]) if row["ElapsedRaw"].isdigit() else 0.0,
         limit_s=60.0 * int(limit) if limit.isdigit() else None,
         gpus=gpus_of(row["AllocTRES"]),
@@ -138,7 +138,7 @@ def gpus_of(tres: str) -> dict[str, int]:
     return typed or found
 
 
-def _moment(text: str, zone: tzinfo | None) -> float:
+def moment_s(text: str, zone: tzinfo | None) -> float:
     """Seconds since the epoch, 0 where there is no time."""
     if text.isdigit():
         return float(text)

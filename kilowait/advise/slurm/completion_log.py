@@ -6,9 +6,9 @@ to a prediction; how long jobs of a user and name took it says.
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
-from kilowait.advise.slurm.accounting import AccountedJob, exit_code_of, gpus_of
+from kilowait.advise.slurm.accounting import AccountedJob, exit_code_of, gpus_of, moment_s
 
 HEAD = "JobId="
 _FIELD = re.compile(r"(?:^|(?<= ))([A-Z][A-Za-z]+)=(.*?)(?= [A-Z][A-Za-z]+=|\s*$)")
@@ -21,7 +21,7 @@ def read_completions(text: str, zone: tzinfo | None) -> list[AccountedJob]:
 
 
 def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
-    start_s, end_s = _moment(row.get("StartTime", ""), zone), _moment(row.get("EndTime", ""), zone)
+    start_s, end_s = moment_s(row.get("StartTime", ""), zone), moment_s(row.get("EndTime", ""), zone)
     limit = row.get("TimeLimit", "")
     return AccountedJob(
         job_id=row["JobId"],
@@ -29,7 +29,7 @@ def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
         user=row.get("UserId", "").partition("(")[0],
         state=row.get("JobState", ""),
         exit_code=exit_code_of(row.get("ExitCode", "0:0")),
-        submit_s=_moment(row.get("SubmitTime", ""), zone),
+        submit_s=moment_s(row.get("SubmitTime", ""), zone),
         end_s=end_s,
         elapsed_s=max(0.0, end_s - start_s) if start_s else 0.0,
         limit_s=60.0 * int(limit) if limit.isdigit() else None,
@@ -38,10 +38,3 @@ def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
         comment="",
         name=row.get("Name", ""),
     )
-
-
-def _moment(text: str, zone: tzinfo | None) -> float:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=zone).timestamp()
-    except ValueError:
-        return 0.0

@@ -6,21 +6,20 @@ A lower limit can end a job that would have ended in time: `risk` is how likely,
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kilowait.advise.job_comment import JobComment, read_comment
 from kilowait.advise.limit_quantile import MINUTE_S, time_limit
 from kilowait.advise.slurm.queue_cluster import QueueCluster
-from kilowait.advise.slurm.slurm_commands import output_of
+from kilowait.advise.slurm.slurm_commands import Run, output_of
 from kilowait.advise.slurm.slurm_queue import SlurmJob
 from kilowait.core.errors import ServiceError
 from kilowait.core.jobs import Prediction
 
 MOST = 100
 """Changes of one run: each is a request to the controller, which holds a lock meanwhile."""
-Run = Callable[[Sequence[str]], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,10 @@ from typing import Any
 from kilowait.advise.advice import ExpectedWait
 from kilowait.advise.advice_text import duration
 from kilowait.advise.kubernetes.kueue_outlook import expected_admissions
-from kilowait.advise.kubernetes.kueue_queue import GROUP, KueueQueue, KueueWorkload, ask_kueue
-from kilowait.advise.slurm.slurm_commands import output_of
+from kilowait.advise.kubernetes.kueue_queue import GROUP, KueueQueue, KueueWorkload, ask_kueue, kubectl
 from kilowait.client.service_text import table
 from kilowait.core.control_characters import escaped_all
-from kilowait.core.errors import InputError
+from kilowait.core.errors import InputError, ServiceError
 from kilowait.files.atomic import write_text
 
 METRIC = "kilowait_kueue_expected_admission_timestamp_seconds"
@@ -35,10 +34,10 @@ def advise_kueue(args: argparse.Namespace) -> int:
             write_text(args.metrics, metrics(waits, workloads, now_s))
         except OSError as error:
             raise InputError(f"--metrics {args.metrics}: cannot be written: {error.strerror}") from error
-    if args.annotate:
-        _annotate(waits, now_s)
     report = _report(queues, workloads, waits)
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else _text(escaped_all(report)))
+    if args.annotate:
+        _annotate(waits, now_s)
     return 0
 
 
@@ -58,14 +57,18 @@ def _quoted(value: str) -> str:
 
 
 def _annotate(waits: Mapping[str, ExpectedWait | None], now_s: float) -> None:
-    """Write it into each workload that waits, in UTC."""
+    """Write it into each workload that waits, in UTC; raises ServiceError, once all that can be written are."""
+    failed = list[str]()
     for key, wait in waits.items():
         namespace, _, name = key.partition("/")
         moment = "" if wait is None else time.strftime("=%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s + wait.wait_s))
         change = f"{ANNOTATION}{moment or '-'}"  # NAME- takes it away
-        output_of(
-            ["kubectl", "annotate", f"workloads.{GROUP}", name, f"--namespace={namespace}", "--overwrite", change]
-        )
+        try:
+            kubectl(["annotate", f"workloads.{GROUP}", name, f"--namespace={namespace}", "--overwrite", change])
+        except ServiceError as error:  # it may have gone meanwhile
+            failed.append(str(error))
+    if failed:
+        raise ServiceError("; ".join(failed))
 
 
 def _report(
