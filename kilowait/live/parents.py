@@ -45,13 +45,14 @@ def parents(writing: Writing, cluster: Cluster, job: Job) -> tuple[str, ...]:
     return ids
 
 
-def given_up(cluster: Cluster, event: Event) -> Iterator[JobFailed]:
-    """The ends of the jobs that wait in vain since this event."""
+def with_given_up(cluster: Cluster, event: Event) -> Iterator[Event]:
+    """An event and, when it has happened, the ends of the jobs that wait in vain since."""
+    yield event
     if not isinstance(event, JobFailed | JobCancelled):
         return
-    ended = "failed" if isinstance(event, JobFailed) else "was cancelled"
-    for child in cluster.lines.dependents.broken(event.job_id):
-        reason = f"job {event.job_id}, after which it was to run, {ended}"
+    for child, parent in cluster.lines.dependents.in_vain(event.job_id):
+        ended = "was cancelled" if parent == event.job_id and isinstance(event, JobCancelled) else "failed"
+        reason = f"job {parent}, after which it was to run, {ended}"
         yield JobFailed(time_s=event.time_s, job_id=child, reason=reason)
 
 

@@ -43,6 +43,14 @@ def test_what_runs_after_a_job_that_can_never_run_is_refused_too():
     assert "after job early" in run.refused["late"]
 
 
+def test_what_runs_after_two_of_a_refused_chain_of_any_length_is_refused_once():
+    chain = [job("j0", 1, "huge"), *(job(f"j{n}", 1, "huge", f"j{n - 1}") for n in range(1, 3))]
+    long = [job("l0", 1, "huge"), *(job(f"l{n}", 1, f"l{n - 1}") for n in range(1, 1500))]
+    run = simulate([*chain, *long, job("huge", 1, gpus=9, submit_s=5.0)], {"A": 4}, POLICIES["simple"]())
+    assert run.refused.keys() == {"huge", *(one.job.job_id for one in (*chain, *long))}
+    assert "after job huge" in run.refused["j2"]
+
+
 @pytest.mark.parametrize(
     ("jobs", "said"),
     [
