@@ -68,8 +68,8 @@ def _states(writing: Writing, cluster: Cluster, owner: str | None, ids: Sequence
     """By job id, the states of those that are the owner's."""
     states: dict[str, str] = {}
     for job_id in ids:
-        known = cluster.waiting.get(job_id) or cluster.active.get(job_id) or cluster.stranded.get(job_id)
-        if (one := known or cluster.lines.get(job_id)) is not None and one.job.user == owner:
+        one = cluster.active.get(job_id) or cluster.entry(job_id)
+        if one is not None and one.job.user == owner:
             states[job_id] = "waiting"
     for chunk in chunks([job_id for job_id in ids if job_id in cluster.over]):
         query = select(JOBS.c.job_id, JOBS.c.state).where(JOBS.c.job_id.in_(chunk), JOBS.c.owner == (owner or ""))
