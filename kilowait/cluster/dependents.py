@@ -22,9 +22,9 @@ class Dependents:
         return iter(self.aside.values())
 
     def stand(self, waiting: Waiting, parents: list[str]) -> None:
-        """A job stands aside until these are over."""
+        """A job stands aside until these are over; one that is named twice counts once."""
         job_id = waiting.job.job_id
-        self.aside[job_id], self.parents[job_id] = waiting, parents
+        self.aside[job_id], self.parents[job_id] = waiting, list(dict.fromkeys(parents))
         for parent in parents:
             self._children.setdefault(parent, {})[job_id] = None
 

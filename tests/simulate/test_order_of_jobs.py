@@ -34,6 +34,11 @@ def test_a_job_may_be_submitted_before_its_parent():
     assert starts(run) == {"parent": 100.0, "child": 110.0}
 
 
+def test_a_parent_that_is_named_twice_counts_once():
+    run = simulate([job("child", 5, "parent", "parent"), job("parent", 10)], {"A": 1}, POLICIES["simple"]())
+    assert starts(run) == {"parent": 0.0, "child": 10.0}
+
+
 def test_what_runs_after_a_job_that_can_never_run_is_refused_too():
     jobs = [job("early", 1, "huge"), job("huge", 1, gpus=9, submit_s=5.0), job("late", 1, "early", submit_s=9.0)]
     run = simulate([*jobs, job("fine", 1)], {"A": 4}, POLICIES["simple"]())
