@@ -29,7 +29,7 @@ from kilowait.history.secrecy.key_file import VARIABLE, read_key
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.live.notifying.notice_settings import NoticeSettings
-from kilowait.live.signalling.signal_source import signal_source
+from kilowait.live.signalling.signal_source import signal_sources
 from kilowait.policies import DEFAULT_POLICY
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
@@ -150,7 +150,7 @@ class Options(BaseModel):
             url=_absolute(_looked_up(self.database)),
             policy=flexible_policy(self.policy, self.flexible) if self.signals else self.policy,
             policy_options=options,
-            signals=tuple(map(signal_source, self.signals)),
+            signals=signal_sources(self.signals),
             signals_every_s=self.signals_every_s,
             grow_to=grow_to,
             allow_open_cluster=self.allow_open_cluster,

@@ -16,17 +16,17 @@ class Dependents:
 
     aside: dict[str, Waiting] = field(default_factory=dict)
     parents: dict[str, list[str]] = field(default_factory=dict)
-    _children: dict[str, list[str]] = field(default_factory=dict)
+    _children: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Waiting]:
         return iter(self.aside.values())
 
     def stand(self, waiting: Waiting, parents: list[str]) -> None:
-        """A job stands aside until these are over."""
+        """A job stands aside until these are over; one that is named twice counts once."""
         job_id = waiting.job.job_id
-        self.aside[job_id], self.parents[job_id] = waiting, parents
+        self.aside[job_id], self.parents[job_id] = waiting, list(dict.fromkeys(parents))
         for parent in parents:
-            self._children.setdefault(parent, []).append(job_id)
+            self._children.setdefault(parent, {})[job_id] = None
 
     def over(self, job_id: str, *, well: bool) -> list[Waiting]:
         """A job is over: those that waited for it alone, and may go on."""
@@ -34,25 +34,31 @@ class Dependents:
         for child in list(self._children.get(job_id, ())):
             if not (well or self.aside[child].job.after_any):
                 continue
-            self._let_go(job_id, child)
+            self._part(job_id, child)
+            self.parents[child].remove(job_id)
             if not self.parents[child]:
                 del self.parents[child]
                 free.append(self.aside.pop(child))
         return free
 
-    def broken(self, job_id: str) -> tuple[str, ...]:
-        """After a job was over, those that still wait for it, and do so in vain."""
-        return tuple(self._children.get(job_id, ()))
+    def in_vain(self, job_id: str) -> list[tuple[str, str]]:
+        """After a job was over, or was refused: those that wait for it in vain, and those that do so for these, down to
+        the last; each with the first job that it waits for so, and behind that one."""
+        found = dict.fromkeys(self._children.get(job_id, ()), job_id)
+        behind = list(found)
+        for parent in behind:
+            for child in self._children.get(parent, ()):
+                if child not in found and not self.aside[child].job.after_any:
+                    found[child] = parent
+                    behind.append(child)
+        return list(found.items())
 
     def withdraw(self, job_id: str) -> bool:
         """Take a job out that stands aside; False where it does not."""
         if self.aside.pop(job_id, None) is None:
             return False
         for parent in self.parents.pop(job_id):
-            children = self._children[parent]
-            children.remove(job_id)
-            if not children:
-                del self._children[parent]
+            self._part(parent, job_id)
         return True
 
     def copy(self) -> "Dependents":
@@ -60,12 +66,11 @@ class Dependents:
         return Dependents(
             aside=dict(self.aside),
             parents={child: list(parents) for child, parents in self.parents.items()},
-            _children={parent: list(children) for parent, children in self._children.items()},
+            _children={parent: dict(children) for parent, children in self._children.items()},
         )
 
-    def _let_go(self, parent: str, child: str) -> None:
-        self.parents[child].remove(parent)
+    def _part(self, parent: str, child: str) -> None:
         children = self._children[parent]
-        children.remove(child)
+        del children[child]
         if not children:
             del self._children[parent]

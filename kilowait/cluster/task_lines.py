@@ -40,7 +40,7 @@ class TaskLines:
         lines = cls(in_turn=in_turn, _turns=Counter(in_turn.values()))
         for waiting in behind:
             if (parents := pending.get(waiting.job.job_id)) is not None:
-                lines.dependents.stand(waiting, list(parents))
+                lines.dependents.stand(waiting, parents)
                 continue
             assert waiting.job.array is not None
             lines._stand(waiting.job.array.array_id, waiting)

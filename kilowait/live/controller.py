@@ -44,7 +44,7 @@ from kilowait.live.ending_attempts import end_events, readable
 from kilowait.live.event_times import EventTimes
 from kilowait.live.late import late_event
 from kilowait.live.operator_orders.order_events import Order, order_event
-from kilowait.live.parents import given_up, make_ready
+from kilowait.live.parents import make_ready, with_given_up
 from kilowait.live.postponing import postponements
 from kilowait.live.progress_seen import progress_event
 from kilowait.live.recovery import recovered
@@ -282,13 +282,13 @@ class Controller:
 
     def _take_in(self, writing: Writing, event: Event) -> int:
         """Advance the cluster, which may refuse, and then write; returns the event's number."""
-        advance(self._cluster, event)
-        self._torn = True  # until it is committed
-        self.deciding.happened(event)
-        seq = writing.append(event)
-        for child in given_up(self._cluster, event):
-            self._take_in(writing, child)
-        return seq
+        numbers = list[int]()
+        for one in with_given_up(self._cluster, event):
+            advance(self._cluster, one)
+            self._torn = True  # until it is committed
+            self.deciding.happened(one)
+            numbers.append(writing.append(one))
+        return numbers[0]
 
     @contextmanager
     def _writing(self) -> Iterator[Writing]:

@@ -45,13 +45,14 @@ def parents(writing: Writing, cluster: Cluster, job: Job) -> tuple[str, ...]:
     return ids
 
 
-def given_up(cluster: Cluster, event: Event) -> Iterator[JobFailed]:
-    """The ends of the jobs that wait in vain since this event."""
+def with_given_up(cluster: Cluster, event: Event) -> Iterator[Event]:
+    """An event and, when it has happened, the ends of the jobs that wait in vain since."""
+    yield event
     if not isinstance(event, JobFailed | JobCancelled):
         return
-    ended = "failed" if isinstance(event, JobFailed) else "was cancelled"
-    for child in cluster.lines.dependents.broken(event.job_id):
-        reason = f"job {event.job_id}, after which it was to run, {ended}"
+    for child, parent in cluster.lines.dependents.in_vain(event.job_id):
+        ended = "was cancelled" if parent == event.job_id and isinstance(event, JobCancelled) else "failed"
+        reason = f"job {parent}, after which it was to run, {ended}"
         yield JobFailed(time_s=event.time_s, job_id=child, reason=reason)
 
 
@@ -67,8 +68,8 @@ def _states(writing: Writing, cluster: Cluster, owner: str | None, ids: Sequence
     """By job id, the states of those that are the owner's."""
     states: dict[str, str] = {}
     for job_id in ids:
-        known = cluster.waiting.get(job_id) or cluster.active.get(job_id) or cluster.stranded.get(job_id)
-        if (one := known or cluster.lines.get(job_id)) is not None and one.job.user == owner:
+        one = cluster.active.get(job_id) or cluster.entry(job_id)
+        if one is not None and one.job.user == owner:
             states[job_id] = "waiting"
     for chunk in chunks([job_id for job_id in ids if job_id in cluster.over]):
         query = select(JOBS.c.job_id, JOBS.c.state).where(JOBS.c.job_id.in_(chunk), JOBS.c.owner == (owner or ""))

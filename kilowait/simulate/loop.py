@@ -203,12 +203,11 @@ class _Loop:
     def refuse(self, job_id: str, why: str, time_s: float) -> None:
         """A job never runs, and neither do those that were submitted before to run after it."""
         self.refused[job_id] = why
-        for child in self.cluster.lines.dependents.broken(job_id):
-            reason = f"job {child}: runs after job {job_id}, which can never run here"
-            event = JobFailed(time_s=time_s, job_id=child, reason=reason)
+        for child, parent in self.cluster.lines.dependents.in_vain(job_id):
+            self.refused[child] = f"job {child}: runs after job {parent}, which can never run here"
+            event = JobFailed(time_s=time_s, job_id=child, reason=self.refused[child])
             advance(self.cluster, event)
             self.log.append(event)
-            self.refuse(child, reason, time_s)
 
     def place(self, decision: Place, now_s: float) -> bool:
         """Start a job, and schedule its true end; False where there is no power for it yet."""

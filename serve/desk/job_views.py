@@ -20,6 +20,7 @@ from kilowait.core.units import JOULES_PER_KWH
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table
 from kilowait.history.job_filter import NAME
+from kilowait.history.spent.attempt_amounts import AMOUNT_COLUMNS
 from kilowait.history.tokens import Identity, Role
 from kilowait.live.mirror import Mirror
 from kilowait.policies import POLICIES
@@ -29,7 +30,6 @@ from kilowait.simulate import outlook
 from ..scheduler.settings import SchedulerSettings
 from ..wire import cluster_schemas, schemas
 from .answers import expectations, versions
-from .hold_desk.kept_jobs import AMOUNT_FIELDS
 
 Row = Mapping[str, Any]
 OPERATORS_PROBLEM = "the scheduler has a problem; kilowait cluster says which to an operator"
@@ -119,7 +119,7 @@ def _attempt(row: Row) -> schemas.AttemptView:
         runtime_s=runtime,
         energy_kwh=energy,
         **{
-            AMOUNT_FIELDS[name]: schemas.Figure(value=one.value, provenance=one.provenance)
+            AMOUNT_COLUMNS[name][0]: schemas.Figure(value=one.value, provenance=one.provenance)
             for name, one in row.get("amounts", {}).items()
         },
     )

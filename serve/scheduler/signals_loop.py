@@ -39,10 +39,11 @@ class SignalsLoop:
         if one.problem is not None and one.problem != before:
             _log.warning("signal %s: %s; what was known of it before stays in force", one.source.name, one.problem)
         try:
-            if (signal := one.news(time.time())) is not None:
+            known = self._controller.cluster.signals.get(one.source.name)
+            if (signal := one.news(time.time(), known)) is not None:
                 self._controller.signal_reported(signal, time.time())
                 self._wake.set()
         except Superseded:
             raise
-        except KilowaitError as error:  # the history cannot be written now
+        except KilowaitError as error:  # the history cannot be written now: it is news at the next look too
             _log.warning("signal %s is not kept: %s", one.source.name, error)

@@ -67,18 +67,18 @@ def test_a_forecast_over_http_is_known_from_its_first_hour_on_and_repeats_behind
     with serving({"/v3": (200, "application/json; charset=utf-8", forecast(300, 200, 100))}) as (url, asked):
         followed = FollowedSignal(signal_source(f"carbon={url}/v3?zone=DE,header=auth-token:$EM_TOKEN"))
         followed.look()
-    signal = followed.news(BEGIN + 0.5 * HOUR)
+    signal = followed.news(BEGIN + 0.5 * HOUR, None)
     assert [signal.at(BEGIN + h * HOUR) for h in (0.5, 1, 2, 3, 4)] == [300, 200, 100, 300, 200]
     assert asked[0]["auth-token"] == "secret"
     assert followed.problem is None
-    assert followed.news(BEGIN + HOUR) is None  # it says nothing new
+    assert followed.news(BEGIN + HOUR, signal) is None  # it says nothing new
 
 
 def test_hours_before_its_first_are_as_the_first():
     with serving({"/": (200, "text/csv", hours([300, 200]))}) as (url, _):
         followed = FollowedSignal(signal_source(f"carbon={url}/"))
         followed.look()
-    assert followed.news(BEGIN - HOUR).at(BEGIN - HOUR) == 300
+    assert followed.news(BEGIN - HOUR, None).at(BEGIN - HOUR) == 300
 
 
 @pytest.mark.parametrize(("default", "expected"), [("", [200, 100]), (",default=380", [380, 380])])
@@ -87,12 +87,13 @@ def test_while_the_source_is_away_the_last_values_hold_and_then_what_was_said(de
     with serving(answers) as (url, _):
         followed = FollowedSignal(signal_source(f"carbon={url}/v{default}"))
         followed.look()
-        assert followed.news(BEGIN).at(BEGIN + HOUR) == 200
+        signal = followed.news(BEGIN, None)
+        assert signal.at(BEGIN + HOUR) == 200
         answers["/v"] = (503, "text/plain", "")
         followed.look()
         assert "answers 503" in followed.problem
-        assert followed.news(BEGIN + HOUR) is None
-        later = followed.news(BEGIN + 5 * DAY + 0.5 * HOUR)  # its hours are over
+        assert followed.news(BEGIN + HOUR, signal) is None
+        later = followed.news(BEGIN + 5 * DAY + 0.5 * HOUR, signal)  # its hours are over
         assert [later.at(BEGIN + 5 * DAY + h * HOUR) for h in (1, 23)] == expected
 
 
@@ -100,10 +101,10 @@ def test_without_any_value_the_default_holds_and_else_nothing():
     for text, expected in (("carbon=/nowhere/x.csv,default=380", 380), ("carbon=/nowhere/x.csv", None)):
         followed = FollowedSignal(signal_source(text))
         followed.look()
-        signal = followed.news(BEGIN)
+        signal = followed.news(BEGIN, None)
         assert (signal and signal.at(BEGIN)) == expected
         assert "/nowhere/x.csv" in followed.problem
-        assert followed.news(BEGIN + HOUR) is None
+        assert followed.news(BEGIN + HOUR, signal) is None
 
 
 def test_a_long_file_is_reported_a_day_at_a_time_with_what_is_over(tmp_path):
@@ -112,11 +113,11 @@ def test_a_long_file_is_reported_a_day_at_a_time_with_what_is_over(tmp_path):
     followed = FollowedSignal(signal_source(f"carbon={path}"))
     followed.look()
     now_s = BEGIN + 10.5 * DAY
-    signal = followed.news(now_s)
+    signal = followed.news(now_s, None)
     assert (signal.begins_s, signal.ends_s) == (BEGIN + 8 * DAY, BEGIN + 19 * DAY)
     assert signal.at(BEGIN + 9 * DAY) == 9 * 24
-    assert followed.news(now_s + HOUR) is None
-    assert followed.news(now_s + DAY) is not None
+    assert followed.news(now_s + HOUR, signal) is None
+    assert followed.news(now_s + DAY, signal) is not None
 
 
 def test_an_address_that_leads_elsewhere_is_not_followed_with_what_is_secret():

@@ -69,6 +69,25 @@ def test_what_waits_in_vain_is_given_up_all_down_the_chain_and_says_why(live, ho
     assert started(live, 10.0) == [whatever]
 
 
+def test_a_chain_of_any_length_is_given_up_whole(live):
+    chain = [submit(live, "0")]
+    for n in range(1, 1500):
+        chain.append(submit(live, f"{n}", chain[-1]))
+    live.cancel(chain[0], 3.0)
+    assert state(live, chain[-1]) == ("failed", f"job {chain[-2]}, after which it was to run, failed")
+    assert list(live.cluster.lines) == []
+    assert live.cluster.over >= set(chain)
+
+
+def test_what_runs_after_two_of_a_chain_is_given_up_once(live):
+    first = submit(live, "a")
+    second = submit(live, "b", first)
+    third = submit(live, "c", first, second)
+    live.cancel(first, 3.0)
+    said = f"job {first}, after which it was to run, was cancelled"
+    assert state(live, second) == state(live, third) == ("failed", said)
+
+
 def test_an_attempt_that_is_tried_again_is_no_end(live):
     first = submit(live, "a")
     second = submit(live, "b", first)

@@ -112,6 +112,7 @@ def test_options_with_signals_keep_jobs_around_the_policy_that_was_chosen(tmp_pa
     POLICIES[settings.policy](**settings.policy_options)
     assert Options(**{**options, "policy": "flexible(sjf,1h)"}).settings().policy == "flexible(sjf,1h)"
     assert Options().settings().policy == Options().policy
-    for wrong in ({"flexible": "24h"}, {"signals": ["moon=x"]}, {**options, "flexible": "soon"}):
+    twice = {"signals": ["carbon=x.csv", "carbon=y.csv"]}
+    for wrong in ({"flexible": "24h"}, {"signals": ["moon=x"]}, {**options, "flexible": "soon"}, twice):
         with pytest.raises(InputError):
             Options(**wrong).settings()

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilowait.core.errors import InputError
+from kilowait.core.errors import InputError, StoreError
 from kilowait.core.submission import Ending
 from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
 from kilowait.history import notices
@@ -192,6 +192,26 @@ def test_a_deadline_at_risk_is_told_once_to_who_asked(world, receiver):
     world.look()
     assert {body["job_id"] for body in bodies(receiver)} >= {runs, late}
     assert len({body["job_id"] for body in bodies(receiver)}) == len(bodies(receiver))
+
+
+def test_a_deadline_at_risk_that_could_not_be_kept_is_told_at_the_next_look(world, receiver, monkeypatch):
+    real, broken = notices.note, [True]
+
+    def note(store, rows, seq=None):
+        if seq is None and broken.pop():
+            raise StoreError("the disk is full")
+        real(store, rows, seq)
+
+    monkeypatch.setattr(notices, "note", note)
+    world.subscribe("webhook", receiver.url, events=["deadline"])
+    at = datetime.fromtimestamp(world.now_s + 900, UTC).isoformat()
+    late = world.live.submit(request(predictions=seen(A=(1000, 1)), labels={"kilowait/deadline": at}), world.now_s)
+    with pytest.raises(StoreError):
+        world.look()
+    broken.append(False)
+    world.now_s += 30
+    world.look()
+    assert [body["job_id"] for body in bodies(receiver)] == [late]
 
 
 def test_a_slow_receiver_of_one_user_keeps_no_other_waiting(world, receiver, monkeypatch):

@@ -34,6 +34,11 @@ def test_a_job_may_be_submitted_before_its_parent():
     assert starts(run) == {"parent": 100.0, "child": 110.0}
 
 
+def test_a_parent_that_is_named_twice_counts_once():
+    run = simulate([job("child", 5, "parent", "parent"), job("parent", 10)], {"A": 1}, POLICIES["simple"]())
+    assert starts(run) == {"parent": 0.0, "child": 10.0}
+
+
 def test_what_runs_after_a_job_that_can_never_run_is_refused_too():
     jobs = [job("early", 1, "huge"), job("huge", 1, gpus=9, submit_s=5.0), job("late", 1, "early", submit_s=9.0)]
     run = simulate([*jobs, job("fine", 1)], {"A": 4}, POLICIES["simple"]())
@@ -41,6 +46,14 @@ def test_what_runs_after_a_job_that_can_never_run_is_refused_too():
     assert set(run.refused) == {"early", "huge", "late"}
     assert "after job huge" in run.refused["early"]
     assert "after job early" in run.refused["late"]
+
+
+def test_what_runs_after_two_of_a_refused_chain_of_any_length_is_refused_once():
+    chain = [job("j0", 1, "huge"), *(job(f"j{n}", 1, "huge", f"j{n - 1}") for n in range(1, 3))]
+    long = [job("l0", 1, "huge"), *(job(f"l{n}", 1, f"l{n - 1}") for n in range(1, 1500))]
+    run = simulate([*chain, *long, job("huge", 1, gpus=9, submit_s=5.0)], {"A": 4}, POLICIES["simple"]())
+    assert run.refused.keys() == {"huge", *(one.job.job_id for one in (*chain, *long))}
+    assert "after job huge" in run.refused["j2"]
 
 
 @pytest.mark.parametrize(

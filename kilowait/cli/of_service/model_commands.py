@@ -2,15 +2,14 @@
 
 import argparse
 
-from kilowait.cli.of_service.speaking import add_command
+from kilowait.cli.of_service.speaking import add_command, add_group
 from kilowait.client import model_text
 
 
 def add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare them."""
     text = "list, show, promote and roll back what was learnt from finished jobs"
-    model_parser = commands.add_parser("model", help=text, description=text, allow_abbrev=False)
-    actions = model_parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = add_group(commands, "model", text)
     add_command(actions, "list", "every model and which is in force", lambda _, c: c.models(), model_text.models)
     show = add_command(actions, "show", "a model and its comparison", lambda a, c: c.model(a.version), model_text.model)
     promote = add_command(

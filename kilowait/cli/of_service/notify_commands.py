@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilowait.cli.of_service.speaking import add_command
+from kilowait.cli.of_service.speaking import add_command, add_group
 from kilowait.client.service_text import table
 from kilowait.core.errors import InputError
 
@@ -20,8 +20,7 @@ EVENTS = ("start", "end", "failure", "overrun", "deadline")
 def add_notify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare them."""
     text = "be told when your jobs start, end, fail, overrun or may miss a deadline: by webhook, Slack or mail"
-    parser = commands.add_parser("notify", help=text, description=text, allow_abbrev=False)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = add_group(commands, "notify", text)
     add = add_command(actions, "add", "be told from now on", _add, _added)
     where = add.add_mutually_exclusive_group(required=True)
     read = "its secret is no secret on a command line: @FILE reads it from a file, - from standard input"

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kilowait.cli.of_service.speaking import add_command
+from kilowait.cli.of_service.speaking import add_command, add_group
 from kilowait.client.service_text import table
 from kilowait.core.errors import InputError
 
@@ -17,8 +17,7 @@ LIMITS = ("gpus", "jobs", "kwh")
 def add_quota(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare them."""
     text = "what a project, or each user, may have: GPUs at a time, waiting jobs, kWh of 30 days"
-    parser = commands.add_parser("quota", help=text, description=text, allow_abbrev=False)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = add_group(commands, "quota", text)
     set_text = "set a quota, in the place of an earlier one of this name (operators)"
     add = add_command(actions, "set", set_text, _set, lambda answer: f"{answer['set']} is set\n")
     add.add_argument("--member", action="append", default=[], metavar="USER", help="of the project; may be repeated")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kilowait.cli.of_service.speaking import add_command
+from kilowait.cli.of_service.speaking import add_command, add_group
 from kilowait.client.service_text import at, table
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def add_secret(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare them."""
     text = "keep secrets with the service, which gives them to your jobs by name (submit --secret NAME)"
-    parser = commands.add_parser("secret", help=text, description=text, allow_abbrev=False)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = add_group(commands, "secret", text)
     set_text = "keep what stands on standard input, or is typed, in the place of an earlier value"
     keep = add_command(actions, "set", set_text, _set, lambda answer: f"{answer['set']} is kept\n")
     remove = add_command(actions, "remove", "forget a secret", _remove, lambda answer: f"{answer['removed']} is gone\n")

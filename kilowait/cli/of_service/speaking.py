@@ -50,6 +50,14 @@ def add_command(
     return parser
 
 
+def add_group(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Declare a command that has actions, to which these are added."""
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    return parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+
 def speak(args: argparse.Namespace, run: Run, show: Callable[[Any], str]) -> int:
     """Run a command; its exit code."""
     answer = run(args, client_of(args))

@@ -4,7 +4,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
-from kilowait.cli.of_service.speaking import add_command
+from kilowait.cli.of_service.speaking import add_command, add_group
 from kilowait.client import service_text
 
 if TYPE_CHECKING:
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 def add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare them."""
     text = "make, list and revoke tokens (operators)"
-    token_parser = commands.add_parser("token", help=text, description=text, allow_abbrev=False)
-    actions = token_parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = add_group(commands, "token", text)
     make = add_command(
         actions, "create", "make a token; it is shown once", _make_token, lambda answer: f"{answer['token']}\n"
     )

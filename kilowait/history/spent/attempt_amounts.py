@@ -42,7 +42,7 @@ def amounts_of(store: Store, job_ids: Iterable[str]) -> dict[tuple[str, int], di
     return found
 
 
-COLUMNS = {"carbon": ("carbon_g", "carbon_provenance"), "water": ("water_l", "water_provenance")} | {
+AMOUNT_COLUMNS = {"carbon": ("carbon_g", "carbon_provenance"), "water": ("water_l", "water_provenance")} | {
     "price": ("electricity_usd", "electricity_provenance")
 }
 """By signal, the columns of `kilowait.files.columns.HISTORY` with an amount and how it was had."""
@@ -51,7 +51,7 @@ COLUMNS = {"carbon": ("carbon_g", "carbon_provenance"), "water": ("water_l", "wa
 def amount_columns(amounts: Mapping[str, Amount]) -> dict[str, float | str | None]:
     """The columns of one attempt."""
     row: dict[str, float | str | None] = {}
-    for name, (value, provenance) in COLUMNS.items():
+    for name, (value, provenance) in AMOUNT_COLUMNS.items():
         one = amounts.get(name)
         row[value], row[provenance] = (None, None) if one is None else (one.value, one.provenance.value)
     return row

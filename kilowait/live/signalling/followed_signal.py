@@ -19,7 +19,6 @@ class FollowedSignal:
         self.source = source
         self.problem: str | None = None
         self._said: Signal | None = None
-        self._reported: Signal | None = None
 
     def look(self) -> None:
         """Ask the source; what it said before stays in force where it does not answer."""
@@ -28,13 +27,10 @@ class FollowedSignal:
         except InputError as error:
             self.problem = str(error)
 
-    def news(self, now_s: float) -> Signal | None:
-        """What is to be reported now, None where that was reported before."""
+    def news(self, now_s: float, known: Signal | None) -> Signal | None:
+        """What is to be reported now, None where what was reported last and is `known` says the same."""
         signal = self._in_force(now_s)
-        if signal is None or self._same(signal):
-            return None
-        self._reported = signal
-        return signal
+        return None if signal is None or _same(known, signal) else signal
 
     def _in_force(self, now_s: float) -> Signal | None:
         said, default = self._said, self.source.default
@@ -42,14 +38,14 @@ class FollowedSignal:
             return _constant(self.source.name, default, now_s)
         return None if said is None else _around(said, now_s)
 
-    def _same(self, signal: Signal) -> bool:
-        """Whether what was reported says the same of all hours that both know."""
-        old = self._reported
-        if old is None or (old.issued_s, old.ends_s) != (signal.issued_s, signal.ends_s):
-            return False
-        from_s = max(old.begins_s, signal.begins_s)
-        edges = {from_s, *old.changes(from_s, old.ends_s), *signal.changes(from_s, signal.ends_s)}
-        return all(old.at(edge) == signal.at(edge) for edge in edges if edge < signal.ends_s)
+
+def _same(old: Signal | None, signal: Signal) -> bool:
+    """Whether what was reported says the same of all hours that both know."""
+    if old is None or (old.issued_s, old.ends_s) != (signal.issued_s, signal.ends_s):
+        return False
+    from_s = max(old.begins_s, signal.begins_s)
+    edges = {from_s, *old.changes(from_s, old.ends_s), *signal.changes(from_s, signal.ends_s)}
+    return all(old.at(edge) == signal.at(edge) for edge in edges if edge < signal.ends_s)
 
 
 def _constant(name: str, value: float, now_s: float) -> Signal:

@@ -5,6 +5,8 @@ import re
 import tempfile
 import urllib.error
 import urllib.request
+from collections import Counter
+from collections.abc import Sequence
 from http.client import HTTPException
 from math import isfinite
 from pathlib import Path
@@ -87,6 +89,15 @@ def signal_source(text: str) -> SignalSource:
     if urlsplit(place).scheme not in ("http", "https"):
         place = str(Path(place).absolute())
     return SignalSource(name=name, place=place, headers=tuple(headers), **words)
+
+
+def signal_sources(texts: Sequence[str]) -> tuple[SignalSource, ...]:
+    """The sources that texts mean, each of another signal; raises InputError with the remedy."""
+    sources = tuple(map(signal_source, texts))
+    for name, times in Counter(source.name for source in sources).items():
+        if times > 1:
+            raise InputError(f"signal {name}: it is given {times} times; say once where it is from")
+    return sources
 
 
 def _default(name: str, text: str) -> float:

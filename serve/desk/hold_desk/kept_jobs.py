@@ -7,8 +7,6 @@ from kilowait.core.jobs import Provenance
 
 from ...wire import schemas
 
-AMOUNT_FIELDS = {"carbon": "carbon_g", "water": "water_l", "price": "electricity_usd"}
-"""By signal, the field of an attempt that says what it came to."""
 _SAID = {"carbon": "CO2", "water": "water", "price": "money"}
 
 

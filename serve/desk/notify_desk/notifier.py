@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -84,17 +85,21 @@ class Notifier:
         self._overrun &= {one.job.job_id for one in active}
         asked = [one for one in active if one.job.user in subscribers and one.job.job_id not in self._overrun]
         rows = await self._desk.ask(notices.jobs_told_of, [one.job.job_id for one in asked])
-        found = worth_telling.overruns(asked, rows, self._now())
-        if found:
-            await self._desk.ask(notices.note, worth_telling.to_all(found, subscribers))
-            self._overrun |= {message.job_id for message in found}
+        await self._note(worth_telling.overruns(asked, rows, self._now()), subscribers, self._overrun)
 
     async def _look_for_deadlines(self, subscribers: worth_telling.Subscribers) -> None:
         cluster = (await self._desk.mirror()).cluster
         if await self._late.learn(cluster, subscribers, partial(self._desk.ask, notices.jobs_told_of)):
             expected = await self._desk.expected()
-            found = list(self._late.missed(cluster, expected, self._now()))
+            await self._note(list(self._late.missed(cluster, expected, self._now())), subscribers, self._late.told)
+
+    async def _note(
+        self, found: Sequence[messages.JobNotice], subscribers: worth_telling.Subscribers, told: set[str]
+    ) -> None:
+        """Keep what was found; where that cannot be written, its jobs are not `told` of, and are found again."""
+        if found:
             await self._desk.ask(notices.note, worth_telling.to_all(found, subscribers))
+            told |= {message.job_id for message in found}
 
     def _begin(self, row: notices.Row) -> None:
         key, owner = (row["subscription_id"], row["subject"], row["event"]), row["owner"]
