@@ -81,7 +81,8 @@ def steps_card(
             "Errors of what was left out": "Predicted as a user asks, without what is the source's own unless a row "
             f"says so. Folds: {training['folds']['family']} of families, {training['folds']['type']} of GPU types, "
             f"each source by itself.\n\n{_table(head, body)}",
-            "Coverage": "90% intervals: quantiles of those errors in units of the model's own doubt "
+            "Coverage": "90% intervals: quantiles of those errors where the source was left out, and for new types "
+            "also where the type was, in units of the model's own doubt "
             f"({calibration.measured.low:+.2f} to {calibration.measured.high:+.2f} on types of training, "
             f"{calibration.new.low:+.2f} to {calibration.new.high:+.2f} on new ones), in the table with those of the "
             "other groups. Where a dry run is not whole but has seen an optimizer step both ends move out by a factor "
@@ -97,7 +98,7 @@ Seconds of a PyTorch program on a GPU type, modelled from the operations of a dr
 sheet: a roofline for every operation, corrected by efficiencies that are learned as Gaussian processes through \
 measured times of whole steps and single operators. Forward and backward passes, float32, TF32 and half precision, \
 both memory formats. What is a source's own (its hosts, versions, ways of measuring) is learned apart, and no user is \
-taken to share it."""
+taken to share it; what the hosts of a type's boards have in common, whoever owns them, is told of that type."""
 FORWARD = """\
 - The run times it learnt from are single forward passes of small programs in float32, timed warm. \
 Training scripts are an extrapolation: backward passes, optimizers, mixed precision and long runs were not measured, \

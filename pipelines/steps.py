@@ -39,7 +39,7 @@ example:
 
 --steps are tables of measured steps, whose columns `kilowait lab evaluate --steps` names; --programs says which program
 a row is of (steps.json there). Programs are run dry under --python, which needs their packages, and kept in --cache.
-Errors and intervals are of labels left out: whole kinds of network, whole sources, whole GPU types.
+Errors are of labels left out: whole kinds of network, whole sources, whole GPU types; intervals of the last two.
 """
 SHAPES = {"bmm": 40, "linear": 40, "conv": 50}
 OTHER_SHAPES = 8

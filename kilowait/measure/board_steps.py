@@ -99,7 +99,9 @@ def measured_steps(interpreter: Sequence[str], steps: Sequence[BoardStep]) -> tu
     command = [*interpreter, "-c", PROGRAM, "--time", json.dumps(steps)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        raise KilowaitError(f"{interpreter[0]} did not measure the board: no answer within {LIMIT_S:g} s") from None
+    except OSError as error:
         raise KilowaitError(f"{interpreter[0]} did not measure the board: {error}") from error
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]

@@ -29,7 +29,7 @@ from ..steps import labels_of
 
 OURS = "kilowait"
 KNOWN = f"{OURS}, its hosts known"
-"""For the boards of a source that was measured, as an operator's are who measured his own."""
+"""For the boards of a source whose other steps were learned from: more than `kilowait calibrate` knows of a board."""
 
 
 def add_baseline_options(parser: argparse.ArgumentParser) -> None:
@@ -66,17 +66,17 @@ def compared(labels: Sequence[LabelledStep], seed: int, kept: Path) -> list[tupl
     validation = validated(labels, StepFit(), seed, kept, lambda text: print(f"left out: {text}", file=sys.stderr))
     names = [*validation.errors.group]
     together = [name.partition(":")[0] for name in names]
-    by_predictor = {OURS: validation.steps}
-    works = StepWorks.of(labels)
+    asked, works = validation.steps, StepWorks.of(labels)
+    by_predictor = {OURS: asked}
     for name, baseline in STEP_BASELINES.items():
-        by_predictor[name] = _answered(validation.steps, baseline, works, rounds, name)
+        by_predictor[name] = _answered(asked, baseline, works, rounds, name)
     found = [
         (predictor, score)
         for predictor, steps in by_predictor.items()
         for groups in (together, names)
         for score in _scores(steps, groups)
     ]
-    at_home = validation.steps_at_home(validation.steps)
+    at_home = validation.steps_at_home(asked)
     found += [
         (KNOWN, score)
         for groups in (together, names)

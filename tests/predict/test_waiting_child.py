@@ -116,6 +116,16 @@ def test_a_program_from_elsewhere_or_with_other_surroundings_has_none_of_it(
     assert run(runner, STEPS, **other).steps == 1
 
 
+def test_a_program_with_another_budget_is_not_held_to_that_of_the_run_before(
+    runner: DryRunner, noted: DryRunRequest
+) -> None:
+    asked = "import resource\nsay(early, resource.getrlimit(resource.RLIMIT_CPU)[1])"
+    own = [run(runner, asked) for _ in range(2)][1].reason  # the first may be in a child that others have left
+    ahead(runner, replace(noted, budget_s=noted.budget_s / 5))
+    assert own.startswith("RuntimeError: said False"), own
+    assert run(runner, asked).reason == own
+
+
 @pytest.mark.parametrize("name", ["deadly_one", "nowhere_at_all", "x" * 150])
 def test_modules_that_end_a_process_or_are_none_do_no_harm(runner: DryRunner, noted: DryRunRequest, name: str) -> None:
     ahead(runner, replace(noted, ahead=(name, "known_one")))

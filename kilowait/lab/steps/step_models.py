@@ -15,7 +15,7 @@ from kilowait.predict.device_model.work import READING
 TERMS = replace(
     VARIED, source=0.08, source_group=0.08, host_source=0.2, host_source_group=0.1, host_type=0.2, machine=0.2
 )
-"""And what a source may do, and what is a type's of its hosts: round numbers, set once."""
+"""And what a source does, and a type's hosts have in common: round numbers. The package's model has no `host_type`."""
 SPREAD = {OPERATORS: 0.15, KERNELBENCH: 0.0}
 """What else a label may be off by (logarithms): more for a source whose many rows would drown the others."""
 OTHER_SPREAD = 0.07

@@ -30,7 +30,7 @@ def before_maintenance(policy: Policy) -> Policy:
         if not begins_s:
             return policy(cluster)
         cluster.count_submissions()
-        starts = _Starts(cluster=cluster, begins_s=begins_s, room=_whole(cluster), placed=[])
+        starts = _Starts(cluster=cluster, begins_s=begins_s, room=cluster.room(), placed=[])
         if starts.settle(policy(cluster)):
             return starts.placed
         starts.settle(_asked(policy, cluster, starts.left(), _without(starts.room, begins_s)))
@@ -91,19 +91,13 @@ def _asked(policy: Policy, cluster: Cluster, jobs: Sequence[Waiting], room: Room
         return policy(with_jobs(cluster, jobs))
 
 
-def _whole(cluster: Cluster) -> Room:
-    """All that is free."""
-    return Room(
-        cluster.free.copy(), cluster.boards, {gpu_type: boards.copy() for gpu_type, boards in cluster.boards.items()}
-    )
-
-
 def _without(room: Room, nodes: Collection[str]) -> Room:
     """What is left of a room without these nodes."""
     free, own = room.free.copy(), dict[str, Boards]()
     for gpu_type in room.boards:
-        boards = own[gpu_type] = room.boards_of(gpu_type).copy()
-        free[gpu_type] -= sum(boards.close(node) for node in nodes if boards.knows(node))
+        boards = room.boards_of(gpu_type)
+        free[gpu_type] -= sum(boards.free_on(node) for node in nodes if boards.knows(node))
+        own[gpu_type] = _but(boards, nodes)
     return Room(free, room.boards, own)
 
 

@@ -36,7 +36,8 @@ class Terms:
     a group's precision, memory format and pass do, `variant_shape` and `variant_alike` by shape, for all types and by
     likeness. `source` and `source_group` are a source's on the device, `host_source` and `host_source_group` on its
     hosts, `host_pass` is that of backward passes. `shape_length` is in units of `work.SCALES`, `sheet_length` in those
-    of `Specification.likeness`.
+    of `Specification.likeness`. A model that was fitted before a term was there has 0 of it: the package's own has no
+    `host_type`.
     """
 
     kin: float = 0.417

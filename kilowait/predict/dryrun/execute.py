@@ -83,7 +83,8 @@ def _execute(
 
     def result(reason: str, remedy: str = "") -> DryRun:
         recorder.ends.close()
-        return _result(program, recorder, reason, remedy, float(time.perf_counter() - start_s))
+        seconds = float(time.perf_counter() - start_s)  # of a clock that may be watched already, no plain number
+        return _result(program, recorder, reason, remedy, seconds)
 
     def finish(reason: str) -> None:
         hand_in(result(reason, BUDGET))

@@ -54,14 +54,14 @@ def rated_use(use: AttemptUse, rates: Rates) -> RatedUse:
     co2_kg = carbon_kwh * rates.pue * grams / 1000 if known else None
     if rates.carbon is None and "carbon_g" in seen:
         co2_kg, carbon_kwh = seen["carbon_g"] * rates.pue / 1000, energy_kwh
-    water_l, paid = seen.get("water_l"), seen.get("electricity_usd") if rates.currency == "USD" else None
+    energy_cost = None if rates.price_per_kwh is None else energy_kwh * rates.pue * rates.price_per_kwh
+    if rates.price_per_kwh is None and rates.currency == "USD" and "electricity_usd" in seen:
+        energy_cost = seen["electricity_usd"] * rates.pue
     return RatedUse(
         co2_kg=co2_kg,
         energy_kwh=energy_kwh,
         carbon_kwh=carbon_kwh,
-        water_l=water_l if rates.water_l_per_kwh is None else energy_kwh * rates.water_l_per_kwh,
+        water_l=seen.get("water_l") if rates.water_l_per_kwh is None else energy_kwh * rates.water_l_per_kwh,
         gpu_cost=None if per_hour is None else use.gpu_hours * per_hour,
-        energy_cost=energy_kwh * rates.pue * rates.price_per_kwh
-        if rates.price_per_kwh is not None
-        else (None if paid is None else paid * rates.pue),
+        energy_cost=energy_cost,
     )

@@ -45,8 +45,10 @@ class WaitingChild:
         """Whether a run that is asked for may be made in it."""
         made_for, asked = self.made_for.program, request.program
         alike: dict[str, Any] = {"files": {}, "entrypoint": "", "arguments": (), "content_hash": ""}
-        if replace(made_for, **alike) != replace(asked, **alike) or request.imports_s != self.made_for.imports_s:
+        if replace(made_for, **alike) != replace(asked, **alike):
             return False
+        if (request.budget_s, request.imports_s) != (self.made_for.budget_s, self.made_for.imports_s):
+            return False  # its limit of CPU time cannot be raised any more
         if self._hidden_by(set(asked.files) - set(made_for.files)):
             return False
         return not is_forward(asked.files[asked.entrypoint].decode("utf-8-sig", errors="replace"))

@@ -19,6 +19,14 @@ _COMPRESSED: dict[torch.layout, tuple[Any, str, str]] = {
     torch.sparse_csc: (torch.sparse_csc_tensor, "ccol_indices", "row_indices"),
 }
 
+MOST_KNOWN, MOST_DENSE = 1 << 12, 1 << 24
+"""Entries, zeros among them, of tensors whose values may be known, and of those that are dense ones instead."""
+_SAID = "products with sparse tensors are counted as with dense ones, which is more than they take"
+_MAKERS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (Tensor, ("to_sparse", "to_sparse_coo", "to_sparse_csr")),
+    (torch, ("sparse_coo_tensor", "sparse_csr_tensor")),
+)
+
 
 def is_sparse(tensor: Tensor) -> bool:
     """Whether it is in one of the layouts that `moved` takes."""
@@ -38,22 +46,15 @@ def moved(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return made
 
 
-MOST_KNOWN, MOST_DENSE = 1 << 12, 1 << 24
-"""Entries, zeros among them, of tensors whose values may be known, and of those that are dense ones instead."""
-_SAID = "products with sparse tensors are counted as with dense ones, which is more than they take"
-
-
 def pretend_sparse(assume: Callable[[str, str], None]) -> None:
     """A sparse tensor is coalesced as it is: which of its entries are the same place is not known."""
     _coalesced()
     Tensor.to_sparse = _made_sparse(Tensor.to_sparse)  # type: ignore[method-assign]
     torch.sparse_coo_tensor = _made_of_entries(torch.sparse_coo_tensor)
     torch.sparse.mm = _product(torch.sparse.mm)
-    owners: Any = (Tensor, Tensor, Tensor, torch, torch)
-    for owner, name in zip(
-        owners, ("to_sparse", "to_sparse_coo", "to_sparse_csr", "sparse_coo_tensor", "sparse_csr_tensor")
-    ):
-        setattr(owner, name, _saying(getattr(owner, name), assume))
+    for owner, names in _MAKERS:
+        for name in names:
+            setattr(owner, name, _saying(getattr(owner, name), assume))
 
 
 def _made_sparse(real: Any) -> Any:
@@ -100,22 +101,24 @@ def _saying(real: Any, assume: Callable[[str, str], None]) -> Any:
 
 
 def _coalesced() -> None:
-    real, asked = Tensor.coalesce, Tensor.is_coalesced
+    real, real_asked, indices, values = Tensor.coalesce, Tensor.is_coalesced, Tensor.indices, Tensor.values
 
     def coalesce(self: Tensor) -> Tensor:
-        return self if hasattr(self, "fake_device") else real(self)
+        return self if _is_fake(self) else real(self)
 
     def is_coalesced(self: Tensor) -> bool:
-        return hasattr(self, "fake_device") or asked(self)
-
-    indices, values = Tensor.indices, Tensor.values
+        return _is_fake(self) or real_asked(self)
 
     def of(real_part: Any, part: str) -> Any:
         def asked(self: Tensor) -> Any:
-            known = hasattr(self, "fake_device") and self.layout is torch.sparse_coo
+            known = _is_fake(self) and self.layout is torch.sparse_coo
             return getattr(self, part)() if known else real_part(self)
 
         return asked
 
     Tensor.indices, Tensor.values = of(indices, "_indices"), of(values, "_values")  # type: ignore[method-assign]
     Tensor.coalesce, Tensor.is_coalesced = coalesce, is_coalesced  # type: ignore[method-assign, assignment]
+
+
+def _is_fake(tensor: Tensor) -> bool:
+    return hasattr(tensor, "fake_device")
