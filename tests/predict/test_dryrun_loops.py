@@ -41,7 +41,7 @@ loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True, num_work
 model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 done = 0
-for epoch in range(6):
+for epoch in range(4):
     for i, (x, y) in enumerate(loader):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
@@ -103,11 +103,11 @@ for step in range(9):
     optimizer.step()
 """,
     "layers with parameters of their own": """
-layers = nn.ModuleList([nn.Linear(16, 16) for _ in range(60)])
+layers = nn.ModuleList([nn.Linear(16, 16) for _ in range(40)])
 optimizer = torch.optim.AdamW(layers.parameters())
-for step in range(20):
+for step in range(14):
     x = torch.randn(4, 16)
-    for i in range(60):
+    for i in range(40):
         x = torch.relu(layers[i](x))
     optimizer.zero_grad()
     x.sum().backward()
@@ -119,7 +119,7 @@ from torch.utils.data import DataLoader, TensorDataset
 model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
 optimizer = torch.optim.AdamW(model.parameters())
 train, test = (TensorDataset(torch.randn(rows, 8), torch.zeros(rows).long()) for rows in (250, 90))
-for epoch in range(8):
+for epoch in range(5):
     model.train()
     for step, (x, y) in enumerate(DataLoader(train, batch_size=16)):
         loss = nn.functional.cross_entropy(model(x), y)

@@ -4,13 +4,10 @@ import random
 from dataclasses import replace
 from functools import partial, wraps
 
-import numba
-import numpy as np
 import pytest
 
 from kilowait.cluster.advance import replay
 from kilowait.core.errors import InputError
-from kilowait.core.jit import kernel
 from kilowait.core.jobs import Job, Prediction
 from kilowait.policies.conservative import conservative
 from kilowait.policies.easy import easy
@@ -271,29 +268,3 @@ def test_a_wrapped_policy_is_asked_at_every_decision(monkeypatch):
 def test_an_engine_that_does_not_exist_is_refused():
     with pytest.raises(InputError, match="engine must be one of auto, python, compiled, got 'c'"):
         simulate([], {"A": 1}, simple(), engine="c")
-
-
-def test_a_kernel_works_where_no_cache_directory_can_be_written(monkeypatch):
-    def refuse(self):
-        raise PermissionError("read-only file system")
-
-    monkeypatch.setattr("numba.core.caching._CacheLocator.ensure_cache_path", refuse)
-    check_that_it_runs()
-
-
-def test_a_kernel_works_where_it_cannot_be_kept(monkeypatch):
-    def refuse(*_):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", refuse)
-    check_that_it_runs()
-
-
-def check_that_it_runs():
-    def fill(numbers):
-        numbers[0] += 42
-
-    numbers, directory = np.zeros(1), numba.config.CACHE_DIR
-    kernel(fill)(numbers)
-    assert numbers[0] == 42
-    assert directory == numba.config.CACHE_DIR
