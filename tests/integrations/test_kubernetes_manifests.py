@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kilowait.advise.kubernetes.admission_check import CONTROLLER
+from kilowait.advise.kubernetes.admission_check import CONTROLLER, PREDICTED
 from kilowait.cli.main import _parse
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "kubernetes"
@@ -67,3 +67,11 @@ def test_who_answers_kueue_s_checks_may_read_jobs_and_write_answers_and_the_chec
     writes = {name for rule in role["rules"] if rule["verbs"] == ["patch"] for name in rule["resources"]}
     assert writes == {"admissionchecks/status", "workloads/status"}
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"list", "get", "patch"}
+    reads = {
+        (group, name)
+        for rule in role["rules"]
+        if "get" in rule["verbs"]
+        for group in rule["apiGroups"]
+        for name in rule["resources"]
+    }
+    assert reads == {(group, f"{kind.lower()}s") for group, kind in PREDICTED}
