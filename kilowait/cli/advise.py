@@ -26,7 +26,7 @@ from kilowait.advise.slurm.rest.rest_queue import rest_jobs, rest_partitions
 from kilowait.advise.slurm.rest.rest_server import rest_server
 from kilowait.advise.slurm.slurm_queue import ask_queue
 from kilowait.advise.slurm.slurm_time import seconds_of
-from kilowait.cli.slurm_queue.queue_report import described, queue_report, queue_text
+from kilowait.cli.of_slurm.queue_report import described, queue_report, queue_text
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
 
