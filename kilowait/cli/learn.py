@@ -15,7 +15,7 @@ from kilowait.advise.ledger import ledger_folder, slurm_history
 from kilowait.advise.limit_quantile import MARGIN_S, RISK
 from kilowait.advise.slurm.accounting import AccountedJob, ask_accounting, read_accounting
 from kilowait.advise.slurm.completion_log import HEAD, read_completions
-from kilowait.advise.slurm.usual_limits import usual_limits, write_limits
+from kilowait.advise.slurm.usual_limits import LEAST_DAYS, usual_limits, write_limits
 from kilowait.core.control_characters import escaped_all
 from kilowait.core.errors import InputError
 
@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     add("--limits", type=Path, metavar="FILE", help=text)
     text = "with --limits: the share of jobs that may take longer (default: %(default)s)"
     add("--risk", type=float, default=RISK, metavar="SHARE", help=text)
+    text = "with --limits: the days on which jobs of a name must have ended (default: %(default)s)"
+    add("--least-days", type=int, default=LEAST_DAYS, metavar="N", help=text)
     add("--only-compare", action="store_true", help="compare and write nothing")
     add("--json", action="store_true", help="print one JSON object instead of a table")
 
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     joining = joined(accounted, ledger)
     report = _report(joining)
     if args.limits is not None:
-        report["limits"] = _limits(accounted, args.limits, args.risk)
+        report["limits"] = _limits(accounted, args)
     if not args.only_compare and joining.jobs:
         report |= _learnt(joining, args.database or str(slurm_history(os.environ)), args.metered)
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if args.json else _text(escaped_all(report)))
@@ -90,13 +92,16 @@ def _accounted(args: argparse.Namespace) -> list[AccountedJob]:
         raise InputError(f"--sacct {args.sacct}: {error}") from error
 
 
-def _limits(jobs: Sequence[AccountedJob], path: Path, risk: float) -> int:
+def _limits(jobs: Sequence[AccountedJob], args: argparse.Namespace) -> int:
     """How many were written."""
-    if not 0 < risk < 1:
+    path: Path = args.limits
+    if not 0 < args.risk < 1:
         raise InputError(
-            f"--risk must be between 0 and 1, got {risk}; give the share of jobs that may be ended, as 0.05"
+            f"--risk must be between 0 and 1, got {args.risk}; give the share of jobs that may be ended, as 0.05"
         )
-    limits = usual_limits(jobs, risk, MARGIN_S)
+    if args.least_days < 1:
+        raise InputError(f"--least-days must be >= 1, got {args.least_days}")
+    limits = usual_limits(jobs, args.risk, MARGIN_S, args.least_days)
     try:
         write_limits(limits, path)
     except OSError as error:

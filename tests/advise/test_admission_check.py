@@ -113,6 +113,38 @@ def test_those_that_hold_quota_and_wait_for_this_check_are_told(played):
     assert "/job-b/" in second
 
 
+@pytest.mark.parametrize(
+    "owners",
+    [
+        [],
+        [{"apiVersion": "v1", "kind": "Pod", "name": "alone"}],
+        [{"apiVersion": "v1", "kind": "Pod", "name": name} for name in ("first", "second")],  # a group of pods
+        [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "a"}],
+        [{"apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", "name": "a"}],
+    ],
+)
+def test_a_workload_of_a_kind_that_is_never_predicted_is_let_through_unread(played, owners):
+    call, objects, patches = played
+    objects[f"{API}/admissionchecks"] = {
+        "items": [{"metadata": {"name": "fits"}, "spec": {"controllerName": CONTROLLER}}]
+    }
+    one = waiting("a", since=1)
+    one["metadata"]["ownerReferences"] = owners
+    objects[f"{API}/workloads"] = {"items": [one]}
+    asked = []
+
+    def allowed(path, body):
+        """What the role in integrations/kueue lets be read."""
+        asked.append(path)
+        if body is None and not path.startswith(API):
+            raise ServiceError(f"{path}: the API server answered 403")
+        return call(path, body)
+
+    (said,) = answer_checks(allowed, NOW_S).values()
+    assert said.startswith("Ready: not predicted")
+    assert patches[-1][2]["status"]["admissionChecks"][0]["state"] == "Ready"
+
+
 def test_a_workload_that_cannot_be_looked_at_keeps_no_other_from_its_answer(played):
     call, objects, patches = played
     objects[f"{API}/admissionchecks"] = {

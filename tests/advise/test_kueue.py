@@ -177,3 +177,20 @@ def test_kubectl_is_asked_and_metrics_and_annotations_are_written(play, tmp_path
     assert annotated.startswith(
         "annotate workloads.kueue.x-k8s.io job-next --namespace=ml --overwrite kilowait/expected-"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--kueue", "--apply"], "--apply"),
+        (["--kueue", "--mine", "--gpus=4", "--json"], "--mine, --gpus"),
+        (["--kueue", "--nodes=2", "--time=5", "--risk=0.1"], "--nodes, --time, --risk"),
+        (["--kueue", "--shortest-first", "--rest=unix:/x"], "--shortest-first, --rest"),
+        (["--slurm", "--annotate", "--metrics=out.prom"], "--metrics, --annotate"),
+    ],
+)
+def test_an_option_of_the_other_is_refused_rather_than_left_undone(words, named, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["advise", *words]) == 2
+    other = "slurm" if words[0] == "--kueue" else "kueue"
+    assert f"{named}: only with --{other}; leave it out" in capsys.readouterr().err

@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from kilowait.advise.slurm.lowered_limits import apply_limits, lowered_limits
+from kilowait.advise.slurm.changes.applied_changes import apply_changes
+from kilowait.advise.slurm.changes.exchanged_places import exchanged_places
+from kilowait.advise.slurm.changes.lowered_limits import lowered_limits
 from kilowait.advise.slurm.partitions import read_partitions
 from kilowait.advise.slurm.queue_cluster import queue_cluster
 from kilowait.advise.slurm.queue_outlook import NewJob, expected_waits, limit_risks, new_job_waits
@@ -178,7 +180,7 @@ def test_each_change_is_logged_before_it_is_made_and_a_refusal_beside_it(tmp_pat
 
     rows = [row("1", limit="1:00:00", **WAITING), row("2", limit="UNLIMITED", **WAITING)]
     lowered = lowered_limits(queue(*rows), None, 0.05, 300.0)
-    assert apply_limits(lowered, log, 7.0, slurm) == {"2": "scontrol: Access/permission denied"}
+    assert apply_changes(lowered, log, 7.0, slurm) == {"2": "scontrol: Access/permission denied"}
     assert [words for words, _ in asked] == [
         ["scontrol", "update", "JobId=1", "TimeLimit=25"],
         ["scontrol", "update", "JobId=2", "TimeLimit=25"],
@@ -190,6 +192,56 @@ def test_each_change_is_logged_before_it_is_made_and_a_refusal_beside_it(tmp_pat
     }  # fmt: skip
     assert second["limit_before_s"] is None
     assert json.loads(log.read_text().splitlines()[-1]) == {**second, "refused": "scontrol: Access/permission denied"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "may_start"),
+    [
+        ("Resources", True),
+        ("Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions", True),
+        ("ReqNodeNotAvail, UnavailableNodes:a1", True),
+        ("Dependency", False),
+        ("JobHeldAdmin", False),
+    ],
+)
+def test_who_waits_for_his_turn_is_told_by_how_the_reason_begins(reason, may_start):
+    assert read_queue(row("1", Reason=reason))[0].may_start is may_start
+
+
+def a_while(seconds, gpu_type="A6000"):
+    return f"kilowait:0123456789abcdef;gpus=1;{gpu_type}={seconds},{seconds},{seconds + 1}"
+
+
+def test_jobs_of_one_user_that_ask_for_the_same_exchange_their_places_and_nobody_elses_moves():
+    alike = {"tres_per_job": "gres:gpu:a6000:1"}
+    rows = [
+        row("1", PriorityLong="90", Nice="5", Comment=a_while(900), **alike),
+        row("2", PriorityLong="80", Comment=a_while(300), **alike),
+        row("3", PriorityLong="70", Comment=a_while(600), **alike),
+        row("4", PriorityLong="60", Comment=a_while(100), tres_per_job="gres:gpu:a6000:2"),  # asks for more
+        row("5", PriorityLong="50", Comment=a_while(100), UserName="other", **alike),
+        row("6_1", PriorityLong="40", Comment=a_while(10), **alike),  # a task of an array
+        row("7", PriorityLong="30", **alike),  # nobody predicted it
+        row("8", PriorityLong="20", Comment=a_while(10), Reason="JobHeldUser", **alike),
+    ]
+    places = exchanged_places(queue(*rows), None)
+    assert {place.job.job_id: place.nice for place in places} == {"2": -10, "3": -10, "1": 25}  # 90, 80, 70
+    assert places[-1].job.job_id == "1"  # who moves down comes last
+    assert exchanged_places(queue(*rows), "other") == []
+
+
+def test_nobody_moves_down_where_slurm_lets_nobody_move_up(tmp_path):
+    def slurm(words):
+        asked.append(words[2:])
+        raise ServiceError("scontrol: Access/permission denied")
+
+    asked, alike = [], {"tres_per_job": "gres:gpu:a6000:1"}
+    rows = [row(name, PriorityLong=name, Comment=a_while(int(name)), **alike) for name in ("10", "20")]
+    refused = apply_changes(exchanged_places(queue(*rows), None), tmp_path / "log", 7.0, slurm)
+    assert asked == [["JobId=10", "Nice=-10"]]
+    assert refused == {"10": "scontrol: Access/permission denied", "20": "left, since job 10 was refused"}
+    first, second = map(json.loads, (tmp_path / "log").read_text().splitlines())
+    assert (first["nice_before"], first["nice"], second["refused"]) == (0, -10, refused["10"])
 
 
 def test_planned_starts_are_of_utc_and_shown_in_the_users_own_time(monkeypatch):

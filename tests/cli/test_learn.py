@@ -23,7 +23,8 @@ HEAD = "JobID|User|Cluster|State|ExitCode|Submit|End|ElapsedRaw|AllocTRES|Consum
 
 
 def line(job_id, comment, seconds, *, tres="gres/gpu:a100=1,gres/gpu=1", state="COMPLETED", minute=0, user="ada"):
-    times = f"2026-11-30T10:{minute % 60:02}:00|2026-11-30T{11 + minute // 60}:{minute % 60:02}:00"
+    day, hour = 30 - minute // 720, 11 + minute // 60 % 12
+    times = f"2026-11-{day}T10:{minute % 60:02}:00|2026-11-{day}T{hour}:{minute % 60:02}:00"
     return f"{job_id}|{user}|test|{state}|0:0|{times}|{seconds}|{tres}|0|{comment}\n"
 
 
@@ -71,6 +72,29 @@ def test_times_are_read_in_their_zone_and_multi_line_fields_whole():
     )
     there = [job.end_s for job in read_accounting(text, UTC)]
     assert there == [datetime(2026, 11, 30, 1, 30, 55, tzinfo=UTC).timestamp(), 99]
+
+
+@pytest.mark.parametrize("sign", ["|", "\t"])
+def test_columns_may_stand_in_any_order_with_free_text_on_both_sides_of_the_id(sign):
+    lines = [
+        "Account|AdminComment|AllocTRES|Comment|ElapsedRaw|End|JobID|JobName|State|WorkDir",
+        "a||gres/gpu=1||5|99|7|plain|COMPLETED|/x",
+        "a||||6|2026-11-30T03:30:55|7.batch|batch|COMPLETED|",
+        "a|so@so|gres/gpu=2|two|8|99|8_[3-9%2]|na@me@|CANCELLED by 7|/x",
+        "a||gres/gpu=3||9|99|9|10\n11\n|COMPLETED|/y\n",
+        "a||gres/gpu=1||4|99|10|last|COMPLETED|/x",
+        f"a||gres/gpu=1|{50 * '@'}|4|99|11|far too much|COMPLETED|/x",
+        "a||gres/gpu=1||4|99|12",  # cut
+    ]
+    text = "\n".join(lines).replace("|", sign).replace("@", sign)
+    jobs = read_accounting(text, UTC)
+    assert [(job.job_id, job.elapsed_s, job.name, sum(job.gpus.values())) for job in jobs] == [
+        ("7", 5, "plain", 1), ("7.batch", 6, "batch", 0), ("8_[3-9%2]", 8, f"na{sign}me{sign}", 2),
+        ("9", 9, "10\n11\n", 3), ("10", 4, "last", 1), ("", 0, "", 0), ("12", 4, "", 1),
+    ]  # fmt: skip
+    assert [job.job_id for job in jobs if job.completed] == ["7", "9", "10"]
+    assert jobs[3].part == ""
+    assert jobs[5].part == "a record that cannot be told apart"
 
 
 @pytest.mark.parametrize("text", ["", "JobID|State\n1|COMPLETED\n", "no table\n"])
@@ -140,8 +164,9 @@ def test_the_history_of_a_service_is_left_alone(ledger, tmp_path, capsys):
 
 COMPLETED = (
     "JobId={number} UserId=ada(1000) GroupId=ml(100) Name=train it JobState={state} Partition=main TimeLimit=30 "
-    "StartTime=2026-11-30T15:10:15 EndTime=2026-11-30T15:{minute}:35 NodeList=a0 NodeCnt=1 ProcCnt=2 WorkDir=/home/a b "
-    "ReservationName= Tres=cpu=2,mem=1000M,node=1,billing=2,gres/gpu=1 Account= QOS= WcKey= Cluster=unknown "
+    "StartTime=2026-11-{day}T15:10:15 EndTime=2026-11-{day}T15:{minute}:35 NodeList=a0 NodeCnt=1 ProcCnt=2 "
+    "WorkDir=/home/a b ReservationName= "
+    "Tres=cpu=2,mem=1000M,node=1,billing=2,gres/gpu=1 Account= QOS= WcKey= Cluster=unknown "
     "SubmitTime=2026-11-30T15:10:15 EligibleTime=2026-11-30T15:10:15 DerivedExitCode=0:0 ExitCode=0:0 \n"
 )
 """As jobcomp/filetxt of Slurm 22.05 writes it."""
@@ -149,7 +174,7 @@ COMPLETED = (
 
 def test_a_completion_log_gives_limits_by_user_and_name(tmp_path, capsys):
     states = ["COMPLETED"] * 19 + ["FAILED"]
-    lines = [COMPLETED.format(number=n, state=state, minute=20 + n) for n, state in enumerate(states)]
+    lines = [COMPLETED.format(number=n, state=state, day=30 - n % 3, minute=20 + n) for n, state in enumerate(states)]
     (tmp_path / "completed.txt").write_text("".join(lines))
     words = ["--sacct", tmp_path / "completed.txt", "--only-compare", "--limits", tmp_path / "limits"]
     assert learn(capsys, *words)["limits"] == 1
@@ -160,9 +185,17 @@ def test_a_completion_log_gives_limits_by_user_and_name(tmp_path, capsys):
 
 
 def test_of_many_jobs_the_one_that_95_in_100_keep_and_one_that_its_limit_ended_counts_as_longer(tmp_path, capsys):
-    rows = [line(str(n), "", 60 * (n + 1)).replace("\n", "|train\n") for n in range(38)]
+    rows = [line(str(n), "", 60 * (n + 1), minute=n * 240).replace("\n", "|train\n") for n in range(38)]
     rows.append(line("99", "", 60, state="TIMEOUT").replace("\n", "|train\n"))
     file, limits = tmp_path / "jobs.txt", tmp_path / "limits"
     file.write_text(HEAD.replace("\n", "|JobName\n") + "".join(rows))
     learn(capsys, "--sacct", file, "--only-compare", "--limits", limits)
     assert limits.read_text().split()[0] == "43"  # of 39 the 38th: 38 minutes and five
+
+
+@pytest.mark.parametrize(("days", "limits"), [(1, 0), (2, 0), (3, 1)])
+def test_jobs_of_few_days_give_no_limit_however_many_they_are(days, limits, tmp_path, capsys):
+    lines = [COMPLETED.format(number=n, state="COMPLETED", day=30 - n % days, minute=20) for n in range(60)]
+    (tmp_path / "completed.txt").write_text("".join(lines))
+    words = ["--sacct", tmp_path / "completed.txt", "--only-compare", "--limits", tmp_path / "limits"]
+    assert learn(capsys, *words)["limits"] == limits

@@ -5,16 +5,21 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kilowait.advise.job_comment import read_comment
+from kilowait.advise.slurm.partitions import ask_partitions
+from kilowait.advise.slurm.rest.rest_queue import rest_jobs, rest_partitions
+from kilowait.advise.slurm.rest.rest_server import rest_server
+from kilowait.advise.slurm.slurm_queue import ask_queue
 from kilowait.cli import sbatch
 from kilowait.cli.main import main
 from kilowait.core.errors import ModelError
 from tests.support.advised import advised, on_type
-from tests.support.slurm_cluster import slurm, until
+from tests.support.slurm_cluster import slurm, slurmrestd, until
 
 pytestmark = pytest.mark.slow
 JOB = '#!/bin/bash\n#SBATCH --job-name=mine\n#SBATCH --output=out\n{lines}\nsrun python train.py "$@"\n'
@@ -229,4 +234,49 @@ def test_a_short_job_behind_a_wide_one_starts_at_once_for_its_limit_is_right(clu
     assert f"job {plain}: limit 01:00:00 to 00:02:00: lowered" in capfd.readouterr().out
     until(lambda: cluster.job(plain)["JobState"] == "RUNNING")
     assert json.loads(Path("applied.jsonl").read_text())["job_id"] == plain
+    cluster.cancel_all()
+
+
+def test_slurmrestd_tells_the_same_of_the_queue_as_slurms_commands(cluster, here, tmp_path):
+    with slurmrestd(cluster, "unix:" + str(tmp_path / "rest")) as address:
+        cluster.cancel_all()
+        for options in (
+            ["--gpus=a100:2", "--time=60", "--comment=kilowait:0123456789abcdef;gpus=2;A100=3000,2000,3900"],
+            ["--gres=gpu:a6000:2", "--nodes=2", "--time=50", "--constraint=big"],
+            ["--gpus-per-task=1", "--ntasks=2", "--partition=long"],
+            ["--gpus=a100:4", "--time=10"],
+            ["--array=0-8:4%2", "--gpus=a100:2", "--time=1-2:00", "--partition=long"],
+            ["--hold", "--gpus=a100:1", "--nice=7"],
+            ["--time=5"],
+        ):
+            cluster.run("sbatch", *options, "--output=/dev/null", "--wrap=sleep 600")
+        over = cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=exit 0").strip()
+        until(lambda: cluster.job(over)["JobState"] == "COMPLETED")
+        until(lambda: cluster.run("squeue", "-h", "-t", "R").count("\n") == 4)
+        ask = rest_server(address, {})
+        by_commands = {job.job_id: job for job in ask_queue()}
+        by_rest = {job.job_id: job for job in rest_jobs(ask, time.time())}
+        assert rest_partitions(ask) == ask_partitions()
+        assert main(["advise", "--slurm", "--json", "--rest", address]) == 0
+    assert len(by_rest) == 9  # three tasks of the array; not the job that is over
+    untimed = {"used_s": 0.0, "slurm_start": "", "nice": 0, "reason": ""}
+    for job_id, job in by_commands.items():
+        assert by_rest[job_id].may_start == job.may_start  # squeue may write a sentence for the reason
+        assert replace(by_rest[job_id], **untimed) == replace(job, **untimed)
+        assert abs(by_rest[job_id].used_s - job.used_s) <= 5
+    cluster.cancel_all()
+
+
+def test_places_are_exchanged_in_slurm_by_nice_values(cluster, here, capfd):
+    cluster.cancel_all()
+    cluster.run("sbatch", "--gpus=a6000:4", "--nodes=2", "--time=10", "--output=/dev/null", "--wrap=sleep 600")
+    until(lambda: cluster.run("squeue", "-h", "-t", "R").count("\n") == 1)
+    options = ("--gpus=a6000:1", "--output=/dev/null", "--wrap=sleep 600")
+    comments = [f"--comment=kilowait:0123456789abcdef;gpus=1;A6000={seconds},1,900" for seconds in (600, 60, 300)]
+    waiting = [cluster.run("sbatch", "--parsable", comment, *options).strip() for comment in comments]
+    until(lambda: "Priority" in cluster.job(waiting[2])["Reason"])
+    before = [int(cluster.job(job_id)["Priority"]) for job_id in waiting]
+    assert main(["advise", "--slurm", "--apply", "--shortest-first"]) == 0
+    assert f"job {waiting[1]}: nice -1, predicted 60 s: set" in capfd.readouterr().out
+    assert [int(cluster.job(job_id)["Priority"]) for job_id in waiting] == [before[2], before[0], before[1]]
     cluster.cancel_all()

@@ -35,9 +35,10 @@ def test_a_job_without_a_limit_gets_what_its_like_took(cluster, tmp_path, monkey
     monkeypatch.setenv("KILOWAIT_ADVICE", str(tmp_path / "advice"))
     assert limit(cluster, f"--job-name={NAME}") == "01:00:00"  # no table yet
     times = [*range(61, 79), 600]  # of 19 jobs the longest holds for 95 in 100
-    rows = [f"{n}|root|COMPLETED|0:0|2026-11-30T10:00:00|{s}||{NAME}|\n" for n, s in enumerate(times)]
-    rows += [f"{n}|root|COMPLETED|0:0|2026-11-30T10:00:00|36000||long|\n" for n in range(30, 50)]
-    rows += [f"{n}|root|COMPLETED|0:0|2026-11-30T10:00:00|60||few|\n" for n in range(60, 78)]
+    ends = [f"COMPLETED|0:0|2026-11-{28 + n % 3}T10:00:00" for n in range(90)]
+    rows = [f"{n}|root|{ends[n]}|{s}||{NAME}|\n" for n, s in enumerate(times)]
+    rows += [f"{n}|root|{ends[n]}|36000||long|\n" for n in range(30, 50)]
+    rows += [f"{n}|root|{ends[n]}|60||few|\n" for n in range(60, 78)]
     (tmp_path / "jobs.txt").write_text(HEAD + "".join(rows))
     words = ["learn", "--sacct", str(tmp_path / "jobs.txt"), "--only-compare", "--limits"]
     assert main([*words, str(cluster.folder / "limits")]) == 0

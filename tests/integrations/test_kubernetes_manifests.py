@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kilowait.advise.kubernetes.admission_check import CONTROLLER
+from kilowait.advise.kubernetes.admission_check import CONTROLLER, PREDICTED
 from kilowait.cli.main import _parse
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "kubernetes"
@@ -17,11 +17,9 @@ FOLDER = Path(__file__).parents[2] / "integrations" / "kubernetes"
 def objects():
     """By kind; as kustomize builds them where it is at hand, else as they stand in the files."""
     if shutil.which("kubectl"):
-        command = ["kubectl", "kustomize", str(FOLDER)]
-        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    else:
-        listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
-        text = "\n---\n".join((FOLDER / name).read_text() for name in listed)
+        return {one["kind"]: one for one in kustomized("kubernetes")}
+    listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
+    text = "\n---\n".join((FOLDER / name).read_text() for name in listed)
     return {one["kind"]: one for one in yaml.safe_load_all(text)}
 
 
@@ -54,11 +52,15 @@ def test_certificate_service_and_webhook_mean_the_same(objects):
     assert certificate["spec"]["secretName"] in {one.get("secret", {}).get("secretName") for one in volumes}
 
 
+def kustomized(name):
+    command = ["kubectl", "kustomize", str(FOLDER.parent / name)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return list(yaml.safe_load_all(text))
+
+
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine; install it to run this test")
 def test_who_answers_kueue_s_checks_may_read_jobs_and_write_answers_and_the_check_names_it():
-    command = ["kubectl", "kustomize", str(FOLDER.parent / "kueue")]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    found = list(yaml.safe_load_all(text))
+    found = kustomized("kueue")
     (check,) = [one for one in found if one["kind"] == "AdmissionCheck"]
     assert check["spec"]["controllerName"] == CONTROLLER
     (deployment,) = [one for one in found if one["kind"] == "Deployment"]
@@ -67,3 +69,11 @@ def test_who_answers_kueue_s_checks_may_read_jobs_and_write_answers_and_the_chec
     writes = {name for rule in role["rules"] if rule["verbs"] == ["patch"] for name in rule["resources"]}
     assert writes == {"admissionchecks/status", "workloads/status"}
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"list", "get", "patch"}
+    reads = {
+        (group, name)
+        for rule in role["rules"]
+        if "get" in rule["verbs"]
+        for group in rule["apiGroups"]
+        for name in rule["resources"]
+    }
+    assert reads == {(group, f"{kind.lower()}s") for group, kind in PREDICTED}

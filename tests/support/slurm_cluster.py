@@ -101,6 +101,25 @@ def slurm(partitions=PARTITIONS, more="JobCompType=jobcomp/none", files=lambda f
                 daemon.wait(30)
 
 
+@contextmanager
+def slurmrestd(cluster, where):
+    """Slurm's HTTP server at `unix:PATH` or `HOST:PORT`, as the address that clients are given; skips where missing."""
+    program = found_program("slurmrestd")
+    if program is None:
+        pytest.skip("no slurmrestd on this machine; apt-get install slurmrestd to run this test")
+    environment = cluster.environment | {"SLURMRESTD_SECURITY": "disable_user_check"}  # it would not run as root
+    server = _started(
+        cluster.folder, environment, program, "-f", environment["SLURM_CONF"], "-s", "openapi/v0.0.38", where
+    )
+    try:
+        address = where if where.startswith("unix:") else f"http://{where}"
+        until(lambda: Path(where.removeprefix("unix:")).exists(), "slurmrestd does not listen", cluster.folder)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
 def _written(folder, partitions, more):
     """The configuration, with ports that were free a moment ago, and a file for each GPU."""
     port, *node_ports = free_ports(len(NODES) + 1)

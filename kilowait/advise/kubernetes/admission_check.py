@@ -1,8 +1,8 @@
 """Kueue's AdmissionChecks answered: does it fit on the GPUs that it was given, and does it meet its deadline.
 
 Kueue reserves quota on a flavor, then asks. What was predicted stands in the annotation that `kilowait admit` wrote
-into the job; a job without is let through. Kueue deactivates what is rejected. The queue is read again every few
-seconds rather than watched.
+into the job; a job without is let through, and so is every workload of a kind that is never predicted, such as a Pod,
+unread. Kueue deactivates what is rejected. The queue is read again every few seconds rather than watched.
 """
 
 import sys
@@ -31,6 +31,10 @@ DEADLINE = "kilowait/deadline"
 """The annotation of a job with a moment, as 2026-12-01T08:00:00Z."""
 EVERY_S = 5.0
 API = f"/apis/{GROUP}/v1beta1"
+PREDICTED = frozenset(
+    {("batch", "Job"), ("ray.io", "RayJob"), ("kubeflow.org", "PyTorchJob"), ("jobset.x-k8s.io", "JobSet")}
+)
+"""Groups and kinds that `kilowait admit` predicts; the role in integrations/kueue lets these alone be read."""
 Json = Mapping[str, Any]
 
 
@@ -117,13 +121,13 @@ def _moment(text: Any) -> float:
 
 
 def _job_of(call: Call, workload: Json) -> Json:
-    """The object that owns it; {} where there is none."""
+    """The object that owns it; {} where there is none, or one of a kind that nobody predicts."""
     owner = owner_of(workload)
-    if not owner:
+    version, kind = str(owner.get("apiVersion")), str(owner.get("kind"))
+    if (version.partition("/")[0], kind) not in PREDICTED:
         return {}
-    version, kind = str(owner.get("apiVersion")), str(owner.get("kind")).lower()
-    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    return call(f"{root}/namespaces/{at(workload, 'metadata').get('namespace')}/{kind}s/{owner.get('name')}", None)
+    namespace = at(workload, "metadata").get("namespace")
+    return call(f"/apis/{version}/namespaces/{namespace}/{kind.lower()}s/{owner.get('name')}", None)
 
 
 def _tell(call: Call, workload: Json, names: list[str], state: str, message: str, now_s: float) -> None:

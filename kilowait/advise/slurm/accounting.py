@@ -1,14 +1,16 @@
-"""Finished jobs as `sacct --parsable2` writes them, with a head line that names the columns.
+"""Finished jobs as `sacct --parsable2` writes them, with a head line that names the columns, in any order.
 
-A field may hold line ends and the sign between the columns: a record begins where a line begins with a job's id.
+A field may hold line ends and the sign between the columns: a record begins where a line has a job's id in its place.
 Steps, jobs that have not ended and the parts of a heterogeneous job are told apart, an array's tasks one by one; a job
 that was requeued has several records, of which only one that completed counts.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from itertools import combinations_with_replacement, islice
 
 from kilowait.advise.slurm.slurm_commands import output_of
 from kilowait.core.errors import InputError
@@ -18,12 +20,24 @@ COLUMNS = (
     "TimelimitRaw", "AllocTRES", "NodeList", "ConsumedEnergyRaw", "JobName", "Comment",
 )  # fmt: skip
 NEEDED = ("JobID", "State", "ElapsedRaw", "End", "AllocTRES", "Comment")
-_RECORD = re.compile(r"\d+(?:_(?:\d+|\[[^\]]*\]))?(?:\+\d+)?(?:\.\w+)?(?:\+\d+)?\|")
+_JOB_ID = re.compile(r"\d+(?:_(?:\d+|\[[^\]]*\]))?(?:\+\d+)?(?:\.\w+)?(?:\+\d+)?")
+_FORMS = {
+    "JobID": _JOB_ID,
+    "State": re.compile(r"[A-Z_]+( .*)?"),
+    "End": re.compile(r"\d[-\dT:+.Z]*|Unknown|None|"),
+    "ElapsedRaw": re.compile(r"\d*"),
+    "AllocTRES": re.compile(r"([^\s=,]+=[^\s=,]+,?)*"),
+}
 _GPU = re.compile(r"gres/gpu(?::([^=,]+))?=(\d+)")
 _NO_VALUE = 2**64 - 3
 """From here on 64 bits are Slurm's signs for a number that it does not have."""
 _FREE = ("Comment", "JobName", "SubmitLine", "WorkDir", "AdminComment", "SystemComment", "Reason")
-"""Columns of free text: what is too much in a line belongs to one of them."""
+"""Columns of free text: what is too much in a line belongs to one of them, one that leaves the others right."""
+
+
+MOST_SURPLUS, MOST_WAYS = 24, 2000
+"""Signs too many in a record, and ways to divide them among its columns, that are tried."""
+_UNREAD = {"JobID": "", "State": "", "End": "", "ElapsedRaw": "", "AllocTRES": "", "Comment": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +79,31 @@ def read_accounting(text: str, zone: tzinfo | None) -> list[AccountedJob]:
     lines = text.removeprefix("\ufeff").splitlines()
     if not lines:
         raise InputError("no line in it; write it with sacct --parsable2 --format=" + ",".join(COLUMNS))
-    columns = lines[0].split("|")
+    sign = "|" if "|" in lines[0] else "\t"  # --delimiter
+    columns = lines[0].split(sign)
     if missing := [name for name in NEEDED if name not in columns]:
         raise InputError(
             f"its first line has no column {', '.join(missing)}; write it with sacct --parsable2 --format="
             + ",".join(COLUMNS)
         )
-    return [_job(dict(zip(columns, _fields(record, columns), strict=True)), zone) for record in _records(lines[1:])]
+    rows = (_row(record, columns, sign) for record in _records(lines[1:], columns, sign))
+    return [_job(row or _UNREAD, zone) for row in rows]
 
 
-def _records(lines: Sequence[str]) -> Iterator[str]:
-    """Lines joined to records."""
+def _records(lines: Sequence[str], columns: Sequence[str], sign: str) -> Iterator[str]:
+    """Lines joined to records.
+
+    Where the id is not the first column a line end may stand before it: another record begins there only where this one
+    is whole, or with a line that is whole by itself.
+    """
+    at, whole = columns.index("JobID"), len(columns)
     record: list[str] = []
     for line in lines:
-        if record and _RECORD.match(line):
+        parts = line.split(sign)
+        in_place = len(parts) > max(at, 1) and _JOB_ID.fullmatch(parts[at])
+        by_itself = at > 0 and any(map(_JOB_ID.fullmatch, parts[at : at + 1 + len(parts) - whole]))
+        begins = by_itself or (in_place and (at == 0 or "\n".join(record).count(sign) >= whole - 1))
+        if record and begins:
             yield "\n".join(record)
             record = []
         record.append(line)
@@ -86,14 +111,30 @@ def _records(lines: Sequence[str]) -> Iterator[str]:
         yield "\n".join(record)
 
 
-def _fields(record: str, columns: Sequence[str]) -> list[str]:
-    """As many fields as there are columns."""
-    parts = record.split("|")
+def _row(record: str, columns: Sequence[str], sign: str) -> dict[str, str]:
+    """A record by column; {} of one that cannot be told apart. What is too much goes where it leaves the rest right."""
+    parts = record.split(sign)
     surplus = len(parts) - len(columns)
-    if surplus < 0:
-        return [*parts, *[""] * -surplus]
-    at = next((columns.index(name) for name in _FREE if name in columns), len(columns) - 1)
-    return [*parts[:at], "|".join(parts[at : at + surplus + 1]), *parts[at + surplus + 1 :]]
+    if surplus <= 0:
+        return dict(zip(columns, [*parts, *[""] * -surplus], strict=True))
+    places = [columns.index(name) for name in _FREE if name in columns] or [len(columns) - 1]
+    ways = combinations_with_replacement(places, surplus) if surplus <= MOST_SURPLUS else ()
+    rows = (_divided(parts, columns, sign, Counter(way)) for way in islice(ways, MOST_WAYS))
+    return next((row for row in rows if _is_right(row)), {})
+
+
+def _divided(parts: Sequence[str], columns: Sequence[str], sign: str, more: Mapping[int, int]) -> dict[str, str]:
+    """Columns of one part each, and of so many `more` as are said."""
+    row, begin = dict[str, str](), 0
+    for place, name in enumerate(columns):
+        end = begin + 1 + more.get(place, 0)
+        row[name], begin = sign.join(parts[begin:end]), end
+    return row
+
+
+def _is_right(row: Mapping[str, str]) -> bool:
+    """Whether its columns hold what they are called."""
+    return all(form.fullmatch(row[name]) for name, form in _FORMS.items())
 
 
 def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
@@ -118,6 +159,8 @@ def _job(row: Mapping[str, str], zone: tzinfo | None) -> AccountedJob:
 
 
 def _part(job_id: str) -> str:
+    if not job_id:
+        return "a record that cannot be told apart"
     if "." in job_id:
         return "a step"
     if "[" in job_id:

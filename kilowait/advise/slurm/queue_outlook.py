@@ -85,7 +85,7 @@ def limit_risks(found: QueueCluster, least: float = 0.05) -> list[LimitRisk]:
     """Running jobs with a prediction whose limit ends them with at least this probability, the likeliest first."""
     risks = []
     for job in found.jobs.values():
-        predicted = _predicted(found, job)
+        predicted = predicted_time(found, job)
         if job.runs and predicted is not None and math.isfinite(job.limit_s):
             expected_s, sd = predicted
             beyond = _beyond(job.limit_s, expected_s, sd) / max(_beyond(job.used_s, expected_s, sd), 1e-300)
@@ -140,14 +140,14 @@ def _supposed(found: QueueCluster, rng: np.random.Generator) -> Supposed:
 
     def supposed(job_id: str, limit_s: float, run_s: float) -> float:
         job = found.jobs.get(job_id)
-        predicted = _predicted(found, job) if job else None
+        predicted = predicted_time(found, job) if job else None
         expected_s, sd = predicted or (UNKNOWN_SHARE * limit_s, UNKNOWN_SD)
         return max(run_s, min(limit_s, quantile(rng.uniform(), expected_s, run_s, sd)))
 
     return supposed
 
 
-def _predicted(found: QueueCluster, job: SlurmJob) -> tuple[float, float] | None:
+def predicted_time(found: QueueCluster, job: SlurmJob) -> tuple[float, float] | None:
     """(expected seconds, deviation of their logarithm) by the comment, of the type where it runs or may run."""
     comment = read_comment(job.comment)
     if comment is None or not comment.seconds_by_type:

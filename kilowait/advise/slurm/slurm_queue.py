@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kilowait.advise.slurm.batch_request import type_named
@@ -12,7 +13,8 @@ SEPARATOR = "\x1f"
 """Between the columns: constraints and comments have every sign that can be typed."""
 COLUMNS = (
     "JobArrayID", "State", "UserName", "Partition", "NumNodes", "NumTasks", "tres-per-job", "tres-per-node",
-    "tres-per-task", "Feature", "TimeLimit", "TimeUsed", "PriorityLong", "NodeList", "Reason", "StartTime", "Comment",
+    "tres-per-task", "Feature", "TimeLimit", "TimeUsed", "PriorityLong", "Nice", "NodeList", "Reason",
+    "StartTime", "Comment",
 )  # fmt: skip
 QUESTION = ("squeue", "--noheader", "--all", "--array", "--Format=" + ",".join(f"{c}:{SEPARATOR}" for c in COLUMNS))
 _COUNT = re.compile(r"gpu(?::([^:(),=]+))?(?:[:=](\d+))?")
@@ -22,8 +24,8 @@ _COUNT = re.compile(r"gpu(?::([^:(),=]+))?(?:[:=](\d+))?")
 class SlurmJob:
     """One job: `gpus` in all, `gpu_word` the type that it named ("" for none), seconds of its limit and so far.
 
-    `nodes` are those on which it runs, `node_count` how many it asks for. `slurm_start` is when Slurm
-    plans its start, in UTC.
+    `nodes` are those on which it runs, `node_count` how many it asks for. Its `priority` is what is left with its
+    `nice` value taken off. `slurm_start` is when Slurm plans its start, in UTC.
     """
 
     job_id: str
@@ -37,6 +39,7 @@ class SlurmJob:
     limit_s: float
     used_s: float
     priority: int
+    nice: int
     nodes: tuple[str, ...]
     reason: str
     slurm_start: str
@@ -50,10 +53,11 @@ class SlurmJob:
     @property
     def may_start(self) -> bool:
         """Whether it waits for nothing but its turn."""
-        return self.state == "PENDING" and self.reason in _ITS_TURN
+        return self.state == "PENDING" and self.reason.startswith(_ITS_TURN)
 
 
-_ITS_TURN = ("None", "Resources", "Priority", "ReqNodeNotAvail", "Cleaning", "Prolog")
+_ITS_TURN = ("None", "Resources", "Priority", "ReqNodeNotAvail", "Cleaning", "Prolog", "Nodes required for job are")
+"""How reasons begin: squeue writes a sentence, or nodes behind a comma, where Slurm has more to say."""
 
 
 def ask_queue() -> list[SlurmJob]:
@@ -64,10 +68,11 @@ def ask_queue() -> list[SlurmJob]:
 def read_queue(text: str) -> list[SlurmJob]:
     """Of what `QUESTION` prints."""
     rows = [line.split(SEPARATOR) for line in text.split("\n") if line.count(SEPARATOR) >= len(COLUMNS) - 1]
-    return [_job(dict(zip(COLUMNS, row, strict=False))) for row in rows]
+    return [job_of_columns(dict(zip(COLUMNS, row, strict=False))) for row in rows]
 
 
-def _job(row: dict[str, str]) -> SlurmJob:
+def job_of_columns(row: Mapping[str, str]) -> SlurmJob:
+    """A job of what squeue prints, or of what says the same, by column; raises InputError for a time that is none."""
     nodes, tasks = _number(row["NumNodes"]), _number(row["NumTasks"])
     gpus, word = _gpus(row, max(1, nodes), max(1, tasks))
     limit_s = seconds_of(row["TimeLimit"])
@@ -83,6 +88,7 @@ def _job(row: dict[str, str]) -> SlurmJob:
         limit_s=math.inf if limit_s is None else limit_s,
         used_s=seconds_of(row["TimeUsed"]) or 0.0,
         priority=_number(row["PriorityLong"]),
+        nice=int(row["Nice"]) if re.fullmatch(r"-?\d+", row["Nice"]) else 0,
         nodes=tuple(expanded(_said(row["NodeList"]))),
         reason=_said(row["Reason"]) or "None",
         slurm_start=f"{start}Z" if (start := _said(row["StartTime"])) else "",
@@ -90,7 +96,7 @@ def _job(row: dict[str, str]) -> SlurmJob:
     )
 
 
-def _gpus(row: dict[str, str], nodes: int, tasks: int) -> tuple[int, str]:
+def _gpus(row: Mapping[str, str], nodes: int, tasks: int) -> tuple[int, str]:
     """(GPUs in all, the type that was named) of what was asked for by job, node or task."""
     for column, times in (("tres-per-job", 1), ("tres-per-node", nodes), ("tres-per-task", tasks)):
         found = [_COUNT.search(part.replace("gres/", "")) for part in row[column].split(",") if "gpu" in part]

@@ -1,0 +1,1 @@
+"""What `kilowait advise --slurm --apply` changes in Slurm's queue: time limits and nice values, each written down."""

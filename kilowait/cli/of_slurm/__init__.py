@@ -1,0 +1,1 @@
+"""What `kilowait advise --slurm` prints."""
