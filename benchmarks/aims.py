@@ -148,13 +148,13 @@ AIMS = (
     Aim(what="NeuSight's 26 end-to-end training steps: mean error", at_most=0.073, why=CLOSED, command=SCORES),
     Aim(
         what="KernelBench levels 1 and 2, by program: median error",
-        record="kernelbench",
+        record="kernelbench_folds",
         found=lambda result: result["overall"]["mdape"],
         at_most=0.08,
     ),
     Aim(
         what="KernelBench levels 1 and 2, A100: median error",
-        record="kernelbench",
+        record="kernelbench_folds",
         found=lambda result: result["devices"]["A100"]["mdape"],
         at_most=0.072,
     ),
