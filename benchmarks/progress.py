@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     known = json.loads(options.known.read_text()) if options.known else {}
-    recorded, kept = list(records(options.logs)), []
+    recorded, kept, middles = list(records(options.logs)), [], []
     for clock in CLOCKS:
         for share in SHARES:
             rows = [scored(record, clock, share, known.get(record["kind"], {})) for record in recorded]
@@ -94,13 +94,14 @@ def main() -> int:
                 name: statistics.median(row[name] for row in rows) for name in ("pace", "line", "line_from_first_step")
             }
             inside = sum(row["inside"] for row in rows)
+            middles.append({"clock": clock, "share": share, "jobs": len(rows), **middle, "inside": inside})
             print(
                 clock,
                 f"{share:.0%}",
                 {name: f"{value:.1%}" for name, value in middle.items()},
                 f"{inside}/{len(rows)} inside",
             )
-    keep(kept, options.json)
+    keep({"medians": middles, "jobs": kept}, options.json)
     return 0
 
 

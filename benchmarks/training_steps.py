@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - the programs are written as people write them
-"""The device model against measured training steps: python -m benchmarks.training_steps --throughputs CSV.
+"""The device model against measured training steps: python -m benchmarks.training_steps --throughputs CSV [--json FILE].
 
 The CSV is the table of throughputs of Gavel's job types (Narayanan et al., OSDI 2020; stanford-futuredata/gavel, MIT):
 columns gpu, model, batch_size, scale_factor, steps_per_s, measured on K80, P100 and V100 with the PyTorch of 2019.
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.json_record import keep
 from kilowait.predict.device_model import model_files
 from kilowait.predict.device_model.specifications import Specification
 from kilowait.predict.dryrun.dry_program import DryProgram
@@ -91,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--throughputs", required=True, type=Path, metavar="CSV", help="Gavel's measured throughputs")
     parser.add_argument("--device-model", type=Path, default=Path("kilowait/data/device_model"), metavar="DIR")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the medians there")
     args = parser.parse_args(argv)
     measured = read(args.throughputs)
     runs = dry({(name, batch) for name, batch, _ in measured})
@@ -98,7 +100,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_s = model.predict([runs[n] for n in names], [Specification.named(t) for t in TYPES]).log_s
     modelled = {(*n, t): math.exp(log_s[i, j]) / STEPS for i, n in enumerate(names) for j, t in enumerate(TYPES)}
     report(measured, modelled)
+    keep(
+        {"device_model": model_files.read_training(args.device_model)[0], "programs": medians(measured, modelled)},
+        args.json,
+    )
     return 0
+
+
+def medians(
+    measured: dict[tuple[str, int, str], float], modelled: dict[tuple[str, int, str], float]
+) -> list[dict[str, object]]:
+    """Of each program, and of all, over batches and types: modelled over measured seconds, and the median error."""
+    found: list[dict[str, object]] = []
+    for name in (*PROGRAMS, "all"):
+        ratios = [modelled[key] / seconds for key, seconds in measured.items() if name in (key[0], "all")]
+        errors = [abs(ratio - 1) for ratio in ratios]
+        found.append(
+            {
+                "program": name,
+                "steps": len(ratios),
+                "modelled_over_measured": statistics.median(ratios),
+                "median_error": statistics.median(errors),
+            }
+        )
+    return found
 
 
 def read(path: Path) -> dict[tuple[str, int, str], float]:

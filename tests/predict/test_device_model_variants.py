@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kilowait.predict.device_model.efficiency import Terms
+from kilowait.predict.device_model.efficiency import Terms, over_devices
 from kilowait.predict.device_model.learned_weights import MeasuredTimes
 from kilowait.predict.device_model.model import DeviceModel
 from kilowait.predict.device_model.specifications import Specification
@@ -140,6 +140,14 @@ def test_a_host_that_a_type_was_measured_with_tells_of_that_type_in_other_hands(
         model = DeviceModel.fit(runs, boards, measured, terms=terms, reading=READING)
         quick, slow = np.exp(model.predict([whole_run("new", copy(64, count=600.0))], elsewhere).log_s[0])
         assert told**0.5 - 0.05 < slow / quick < told + 0.05
+
+
+def test_a_host_of_single_operators_tells_nothing_of_that_type_in_other_hands() -> None:
+    boards = [replace(Specification.named("A100"), source=source) for source in ("one", "two")]
+    alone = [replace(board, alone=True) for board in boards]
+    for devices, told in ((boards, 1.0), (alone, 0.0)):
+        assert over_devices(TERMS, devices[:1], devices[1:])["type"].item() == told
+        assert over_devices(TERMS, devices[:1], devices[:1])["type"].item() == 1.0
 
 
 def test_one_row_that_is_far_off_does_not_move_a_robust_fit() -> None:

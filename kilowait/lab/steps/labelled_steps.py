@@ -115,8 +115,13 @@ class IndexedLabels:
         board = [boards.setdefault((label.gpu, "" if anonymous else label.source), len(boards)) for label in labels]
         return cls(
             runs=tuple(by_hash[name] for name in runs),
-            boards=tuple(replace(Specification.named(gpu), source=source) for gpu, source in boards),
+            boards=tuple(_board(gpu, source) for gpu, source in boards),
             program=np.array(program, dtype=np.int64),
             board=np.array(board, dtype=np.int64),
             log_s=np.log([label.seconds for label in labels]),
         )
+
+
+def _board(gpu: str, source: str) -> Specification:
+    """A source's board; where single operators were timed, host and program are not those of a step."""
+    return replace(Specification.named(gpu), source=source, alone=source == OPERATORS)

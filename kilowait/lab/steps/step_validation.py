@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kilowait.core.arrays import FloatArray, Mask
+from kilowait.core.arrays import FloatArray, IntArray, Mask
 from kilowait.lab.steps.labelled_steps import LabelledStep
-from kilowait.lab.steps.step_doubt import LeftOutErrors, fitted_doubt, quantiles
+from kilowait.lab.steps.step_doubt import LeftOutErrors, fitted_doubt, quantiles, quantiles_for_a_source
 from kilowait.lab.steps.step_models import StepFit, predictions_of
 from kilowait.lab.steps.step_rounds import FAMILY, SOURCE, TYPE, StepRound, step_rounds
 from kilowait.lab.steps.step_scores import PredictedSteps, StepScore, step_scores
-from kilowait.predict.device_model.calibration import Calibration
+from kilowait.predict.device_model.calibration import Calibration, Quantiles
 
 FOLDS = {FAMILY: 3, SOURCE: 0, TYPE: 4}
 """How many times families and types are divided; a source is left out by itself."""
@@ -24,8 +24,8 @@ FOLDS = {FAMILY: 3, SOURCE: 0, TYPE: 4}
 class Validation:
     """M predictions of labels left out, as a user would ask for them: in seconds, with parts of doubt (M, parts).
 
-    `group` says what was left out, and of which source and kind the label is. `at_home` are the same predictions for
-    the source's own boards where that was not left out, NaN elsewhere.
+    `group` says what was left out, and of which source and kind the label is, `round` (M,) what was left out together.
+    `at_home` are the same predictions for the source's own boards where that was not left out, NaN elsewhere.
     """
 
     measured: FloatArray
@@ -35,6 +35,7 @@ class Validation:
     kind: tuple[str, ...]
     program: tuple[str, ...]
     board: tuple[str, ...]
+    round: IntArray
 
     @property
     def doubt(self) -> tuple[float, ...]:
@@ -48,16 +49,18 @@ class Validation:
 
     @property
     def steps(self) -> PredictedSteps:
-        """The predictions, each group's intervals from the other groups' errors."""
+        """The predictions; intervals come from errors of the same novelty, of labels that are not in the round.
+
+        So a family's are of other families, a source's of other sources, a type's of other types (and sources).
+        """
         low, high = np.empty(len(self.measured)), np.empty(len(self.measured))
-        for group in dict.fromkeys(self.errors.group):
-            others, rows = self.errors.without(group), np.array([name == group for name in self.errors.group])
+        for number in np.unique(self.round):
+            rows = self.round == number
+            others, novelty = self.errors.without(rows), self.errors.group[int(rows.argmax())].partition(" ")[0]
             doubt = fitted_doubt(others)
-            ends = calibrated(others, doubt)
-            ends_of = ends.new if group.startswith(TYPE) else ends.measured
-            sigma = np.sqrt(self.errors.doubts[rows] @ np.array(doubt))
-            low[rows] = self.predicted[rows] * np.exp(ends_of.low * sigma)
-            high[rows] = self.predicted[rows] * np.exp(ends_of.high * sigma)
+            ends, sigma = ends_of(novelty, others, doubt), np.sqrt(self.errors.doubts[rows] @ np.array(doubt))
+            low[rows] = self.predicted[rows] * np.exp(ends.low * sigma)
+            high[rows] = self.predicted[rows] * np.exp(ends.high * sigma)
         return PredictedSteps(
             measured=self.measured,
             predicted=self.predicted,
@@ -94,14 +97,15 @@ class Validation:
 
 
 def calibrated(errors: LeftOutErrors, doubt: Sequence[float]) -> Calibration:
-    """Quantiles of errors where the type was measured, and where it was left out.
+    """Quantiles of errors where the type was measured, and where it is new, for hosts that nobody measured."""
+    return Calibration(measured=ends_of(SOURCE, errors, doubt), new=ends_of(TYPE, errors, doubt))
 
-    Whoever asks is a source that was not measured, so errors count where the source was left out. A new type adds those
-    where the type was.
-    """
-    unknown, new = ([group.startswith(name) for group in errors.group] for name in (SOURCE, TYPE))
-    either = [is_unknown or is_new for is_unknown, is_new in zip(unknown, new, strict=True)]
-    return Calibration(measured=quantiles(errors.taken(unknown), doubt), new=quantiles(errors.taken(either), doubt))
+
+def ends_of(novelty: str, errors: LeftOutErrors, doubt: Sequence[float]) -> Quantiles:
+    """Quantiles of errors where that was left out; a new type's are those of new sources too, who ask for it."""
+    if novelty == SOURCE:
+        return quantiles_for_a_source(errors.of(SOURCE), doubt)
+    return quantiles(errors.of(FAMILY) if novelty == FAMILY else errors.of(SOURCE, TYPE), doubt)
 
 
 def validated(
@@ -115,7 +119,8 @@ def validated(
 
     What a round came to stays in the folder `kept`, under what it came from: a fit that was stopped goes on there.
     """
-    parts, origin = [], digest(labels) + repr(fit)
+    parts: list[Validation] = []
+    origin = digest(labels) + repr(fit)
     for novelty, count in FOLDS.items():
         for round_ in step_rounds(labels, novelty, count, seed):
             key = hashlib.sha256(origin.encode() + round_.tested.tobytes() + round_.train.tobytes()).hexdigest()
@@ -124,7 +129,7 @@ def validated(
             if not path.exists():
                 told = _predicted(labels, tested, fit, round_)
                 np.savez(path, log_s=told["log_s"], doubts=told["doubts"], at_home=told["at_home"])
-            parts.append(_of_round(tested, round_.novelty, np.load(path)))
+            parts.append(_of_round(tested, round_.novelty, len(parts), np.load(path)))
             on_round(f"{novelty} {len(parts)}")
     return _together(parts)
 
@@ -148,7 +153,7 @@ def _predicted(
     return {"log_s": told.log_s, "doubts": told.doubts, "at_home": at_home}
 
 
-def _of_round(tested: Sequence[LabelledStep], novelty: str, told: Mapping[str, FloatArray]) -> Validation:
+def _of_round(tested: Sequence[LabelledStep], novelty: str, number: int, told: Mapping[str, FloatArray]) -> Validation:
     measured = np.array([label.seconds for label in tested])
     return Validation(
         measured=measured,
@@ -159,10 +164,12 @@ def _of_round(tested: Sequence[LabelledStep], novelty: str, told: Mapping[str, F
             doubts=told["doubts"],
             group=[f"{novelty} left out: {label.source}" for label in tested],
             source=[label.source for label in tested],
+            label=[f"{label.origin} {label.gpu}" for label in tested],
         ),
         kind=tuple(label.kind for label in tested),
         program=tuple(label.origin for label in tested),
         board=tuple(label.gpu for label in tested),
+        round=np.full(len(tested), number),
     )
 
 
@@ -176,8 +183,10 @@ def _together(parts: Sequence[Validation]) -> Validation:
             doubts=np.concatenate([part.errors.doubts for part in parts]),
             group=[name for part in parts for name in part.errors.group],
             source=[name for part in parts for name in part.errors.source],
+            label=[name for part in parts for name in part.errors.label],
         ),
         kind=tuple(kind for part in parts for kind in part.kind),
         program=tuple(name for part in parts for name in part.program),
         board=tuple(name for part in parts for name in part.board),
+        round=np.concatenate([part.round for part in parts]),
     )

@@ -36,8 +36,7 @@ class Terms:
     a group's precision, memory format and pass do, `variant_shape` and `variant_alike` by shape, for all types and by
     likeness. `source` and `source_group` are a source's on the device, `host_source` and `host_source_group` on its
     hosts, `host_pass` is that of backward passes. `shape_length` is in units of `work.SCALES`, `sheet_length` in those
-    of `Specification.likeness`. A model that was fitted before a term was there has 0 of it: the package's own has no
-    `host_type`.
+    of `Specification.likeness`. A model that was fitted before a term was there has 0 of it.
     """
 
     kin: float = 0.417
@@ -173,10 +172,15 @@ def over_devices(terms: Terms, a: Sequence[Specification], b: Sequence[Specifica
     return {
         "all": np.ones((len(a), len(b))),
         "alike": np.exp(distance / (-2 * terms.sheet_length**2)),
-        "type": _same([d.name for d in a], [d.name for d in b]),
+        "type": _same([_hosts(d) for d in a], [_hosts(d) for d in b]),
         "own": _same([f"{d.name}@{d.source}" for d in a], [f"{d.name}@{d.source}" for d in b]),
         "source": _same([d.source for d in a], [d.source for d in b]) * np.array([[d.source != ""] for d in a]),
     }
+
+
+def _hosts(device: Specification) -> str:
+    """Whose hosts are alike: those of a type, but for boards that stand alone."""
+    return f"{device.name}@{device.source}" if device.alone else device.name
 
 
 def program_terms(terms: Terms, over: dict[Across, FloatArray]) -> FloatArray:

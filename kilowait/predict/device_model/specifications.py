@@ -35,6 +35,7 @@ class Specification:
     for a CPU and a board of another vendor). `ahead` says that the host launches ahead while the device computes, as
     with a GPU, `start_s` what a program takes there before its first operation. `source` is who measured on it: boards
     of one type in other hands have another host, and other versions of libraries; empty for nobody in particular.
+    `alone` says that its host tells nothing of others of the type: single operators were timed there, each by itself.
     `host_factor` and `device_factor` are a site's own (`GpuType`), and no part of a model.
     """
 
@@ -52,6 +53,7 @@ class Specification:
     ahead: bool = True
     start_s: float = 1e-5
     source: str = ""
+    alone: bool = False
     host_factor: float = 1.0
     device_factor: float = 1.0
 

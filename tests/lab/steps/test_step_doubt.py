@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kilowait.lab.steps.step_doubt import LeftOutErrors, fitted_doubt, quantiles
+from kilowait.lab.steps.step_doubt import LeftOutErrors, fitted_doubt, quantiles, quantiles_for_a_source
 from kilowait.lab.steps.step_scores import PredictedSteps, step_scores
 
 
@@ -14,12 +14,14 @@ def world(groups: int, rows: int, seed: int) -> LeftOutErrors:
     doubts = np.stack([np.full(groups * rows, 0.04), unlike], axis=1)
     error = rng.standard_normal(groups * rows) * np.sqrt(doubts @ [1.0, 0.25])
     group = [f"g{i // rows}" for i in range(groups * rows)]
-    return LeftOutErrors(error=error, doubts=doubts, group=group, source=group)
+    label = [str(i) for i in range(groups * rows)]
+    return LeftOutErrors(error=error, doubts=doubts, group=group, source=group, label=label)
 
 
 def test_what_doubt_is_made_of_is_found_and_holds_for_a_group_left_out() -> None:
     errors = world(groups=6, rows=400, seed=0)
-    others, last = errors.without("g5"), errors.taken([name == "g5" for name in errors.group])
+    is_last = np.array([name == "g5" for name in errors.group])
+    others, last = errors.without(is_last), errors.taken(is_last.tolist())
     doubt = fitted_doubt(others)
     assert doubt[1] / doubt[0] == pytest.approx(0.25, rel=0.35)
     ends = quantiles(others, doubt)
@@ -34,10 +36,49 @@ def test_a_group_of_many_weighs_as_much_as_one_of_few() -> None:
     small, large = np.full(1000, 0.01), np.full(10, 1.0)
     error = np.concatenate([small * np.tile([-1, 1], 500), large * np.tile([-1, 1], 5)])
     errors = LeftOutErrors(
-        error=error, doubts=np.ones((1010, 1)), group=["many"] * 1000 + ["few"] * 10, source=["one"] * 1010
+        error=error,
+        doubts=np.ones((1010, 1)),
+        group=["many"] * 1000 + ["few"] * 10,
+        source=["one"] * 1010,
+        label=[str(i) for i in range(1010)],
     )
     ends = quantiles(errors, (1.0,))
     assert (ends.low, ends.high) == (pytest.approx(-1.0), pytest.approx(1.0))
+
+
+def test_a_label_that_is_predicted_is_left_out_wherever_else_it_was() -> None:
+    errors = LeftOutErrors(
+        error=np.array([0.1, 0.2, 0.3, 0.4]),
+        doubts=np.ones((4, 1)),
+        group=["family left out: a", "family left out: b", "source left out: a", "source left out: b"],
+        source=["a", "b", "a", "b"],
+        label=["x", "y", "x", "y"],
+    )
+    others = errors.without(np.array([True, False, False, False]))
+    assert others.error.tolist() == [0.2, 0.4]
+    assert others.of("source").error.tolist() == [0.4]
+
+
+def test_the_ends_for_a_source_hold_each_by_the_errors_of_the_others() -> None:
+    """Of ten sources one has errors four times as large: ends of nine would hold few of its errors."""
+    spread = np.repeat([4.0, *np.ones(9)], 400)
+    errors = LeftOutErrors(
+        error=np.random.default_rng(1).standard_normal(4000) * spread,
+        doubts=np.ones((4000, 1)),
+        group=[f"source left out: {i // 400}" for i in range(4000)],
+        source=[str(i // 400) for i in range(4000)],
+        label=[str(i) for i in range(4000)],
+    )
+    held = []
+    for name in dict.fromkeys(errors.source):
+        is_of = np.array([source == name for source in errors.source])
+        others, one = quantiles_for_a_source(errors.without(is_of), (1.0,)), errors.error[is_of]
+        held.append(float(((one >= others.low) & (one <= others.high)).mean()))
+    assert 0.86 <= np.mean(held) <= 0.94
+    plain, moved = quantiles(errors, (1.0,)), quantiles_for_a_source(errors, (1.0,))
+    assert moved.low < plain.low < plain.high < moved.high
+    few = errors.taken([source in "01" for source in errors.source])
+    assert quantiles_for_a_source(few, (1.0,)) == quantiles(few, (1.0,))
 
 
 def test_scores_of_a_group_by_hand() -> None:
