@@ -86,6 +86,14 @@ def cheaper_later(
     return best
 
 
+def cheapest_start_s(hours: Hours, told: Prediction, latest_s: float) -> float:
+    """When a run alone on its GPUs starts most cheaply, not after `latest_s`; now where nothing saves enough."""
+    starts_s = hours.starts(told.runtime_s, latest_s)
+    costs = hours.costs(starts_s, told)
+    best = next(iter(np.lexsort((starts_s, _alike(costs))).tolist()), None)
+    return float(hours.times_s[0] if best is None or not costs[best] < _less(hours.now(told)) else starts_s[best])
+
+
 def _alike(costs: FloatArray) -> FloatArray:
     """Costs as shares of the largest, equal where they differ by rounding alone: then the earlier goes first."""
     largest = np.abs(costs).max(initial=0.0)
