@@ -57,6 +57,10 @@ class Hours:
         """What a run costs that starts now."""
         return float(self.costs(self.times_s[:1], told)[0])
 
+    def at(self, start_s: float, told: Prediction) -> float:
+        """What a run costs that starts then."""
+        return float(self.costs(np.array([start_s]), told)[0])
+
     def starts(self, runtime_s: float, latest_s: float) -> FloatArray:
         """When a run may best start, (m,): where it or its end meets a step, after now and not after `latest_s`."""
         found: FloatArray = np.concatenate((self.times_s, self.times_s - runtime_s))
@@ -91,7 +95,7 @@ def cheapest_start_s(hours: Hours, told: Prediction, latest_s: float) -> float:
     starts_s = hours.starts(told.runtime_s, latest_s)
     costs = hours.costs(starts_s, told)
     best = next(iter(np.lexsort((starts_s, _alike(costs))).tolist()), None)
-    return float(hours.times_s[0] if best is None or not costs[best] < _less(hours.now(told)) else starts_s[best])
+    return float(hours.times_s[0] if best is None or not saves_enough(costs[best], hours.now(told)) else starts_s[best])
 
 
 def _alike(costs: FloatArray) -> FloatArray:
@@ -99,6 +103,11 @@ def _alike(costs: FloatArray) -> FloatArray:
     largest = np.abs(costs).max(initial=0.0)
     shares: FloatArray = np.round(costs / largest, 9) if largest else costs
     return shares
+
+
+def saves_enough(cost: float, than: float) -> bool:
+    """Whether it costs so much less that a job waits for it."""
+    return cost < _less(than)
 
 
 def _less(cost: float) -> float:
