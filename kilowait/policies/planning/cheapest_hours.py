@@ -69,13 +69,18 @@ class Hours:
 
 
 def cheaper_later(
-    profile: Profile, hours: Hours, waiting: Waiting, now: PricedStart, latest: Iterable[tuple[str, float]]
+    profile: Profile,
+    hours: Hours,
+    waiting: Waiting,
+    now: PricedStart,
+    latest: Iterable[tuple[str, float]],
+    least_saving: float = LEAST_SAVING,
 ) -> PricedStart:
     """The cheapest start, not after `latest` of each type, for which there is room, where it saves enough; else now.
 
     It must save against starting now on its own type too: what another type saves at any hour is the policy's to say.
     """
-    best, least = now, _less(now.cost)
+    best, least = now, _less(now.cost, least_saving)
     for gpu_type, latest_s in latest:
         told, milli = waiting.predictions[gpu_type], waiting.job.milli_on(gpu_type)
         starts_s = hours.starts(told.runtime_s, latest_s)
@@ -110,6 +115,6 @@ def saves_enough(cost: float, than: float) -> bool:
     return cost < _less(than)
 
 
-def _less(cost: float) -> float:
+def _less(cost: float, least_saving: float = LEAST_SAVING) -> float:
     """What saves enough against a cost."""
-    return cost - LEAST_SAVING * abs(cost)
+    return cost - least_saving * abs(cost)

@@ -31,6 +31,10 @@ ROUNDS = 2
 """How often the policy is asked in one decision: again without those that are kept, so that others get their room."""
 
 
+LOOKED_AT_S = 1800.0
+"""For so long a kept job is not looked at again where no signal is new: boards may have come free meanwhile."""
+
+
 def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None = None) -> Policy:
     """`policy`, whose starts wait for hours at which their energy costs less.
 
@@ -40,8 +44,9 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
     time costs less, with an hour of waiting at its price, on any type on which it ends no later than it may on the one
     chosen. Boards are reserved for it, as in conservative backfilling, by what running jobs are expected to take: so no
     more jobs are kept for an hour than can run in it, and it starts then. Meanwhile it blocks no job that cannot wait;
-    one that can wait until behind it is not started where it would delay it. When a signal is reported anew, kept jobs
-    are looked at again: each moves to hours that cost less by what is known now, or starts. Keeping adds no more than a
+    one that can wait until behind it is not started where it would delay it. When a signal is reported anew, and else
+    at times, kept jobs are looked at again: each moves to hours that cost less by what is known then, or to sooner ones
+    that cost the same, or starts where waiting no longer saves enough. Keeping a job adds no more than a
     hundredth to the chance that it misses its deadline, by the interval of its run. `policy` does not see kept jobs.
     Where nothing varies nothing is kept, and only the proportions of prices count.
 
@@ -121,7 +126,7 @@ class _Round:
         cluster, due = self.cluster, dict[str, Decision]()
         for job_id, kept in list(cluster.kept.items()):
             waiting = cluster.waiting.get(job_id)
-            if waiting is None or kept.since_s >= self.known_since_s:
+            if waiting is None or kept.since_s >= max(self.known_since_s, cluster.now_s - LOOKED_AT_S):
                 continue
             self._reserve(self.planned, waiting, kept.gpu_type, kept.until_s, -1)
             best = self._best(waiting, kept, room)
@@ -135,17 +140,18 @@ class _Round:
         return due
 
     def _best(self, waiting: Waiting, kept: Postponed, room: Room) -> PricedStart:
-        """Where a kept job starts best by what is known now: as planned, at hours that cost clearly less, or at once
-        where waiting no longer saves enough."""
-        told, latest_s = waiting.predictions[kept.gpu_type], self._latest_s(waiting)
-        hours = self._hours(waiting, latest_s)
+        """Where a kept job starts best by what is known now: as planned or sooner for the same, at hours that cost
+        clearly less, or at once where waiting no longer saves enough."""
+        told, latest_s, now_s = waiting.predictions[kept.gpu_type], self._latest_s(waiting), self.cluster.now_s
+        hours, latest = self._hours(waiting, latest_s), self._latest(waiting, told, latest_s)
         as_planned = PricedStart(hours.at(kept.until_s, told), kept.until_s, kept.gpu_type)
-        best = cheaper_later(self.planned, hours, waiting, as_planned, self._latest(waiting, told, latest_s))
-        now_s, milli = self.cluster.now_s, waiting.job.milli_on(kept.gpu_type)
-        if saves_enough(best.cost, hours.now(told)):
+        sooner = [(gpu_type, min(until_s, kept.until_s)) for gpu_type, until_s in latest]
+        best = cheaper_later(self.planned, hours, waiting, as_planned, sooner, least_saving=-1e-9)
+        best = cheaper_later(self.planned, hours, waiting, best, latest)
+        if saves_enough(best.cost, hours.now(told)) or not room.fits(waiting, kept.gpu_type):
             return best
-        at_once = room.fits(waiting, kept.gpu_type)
-        at_once = at_once and self.planned.earliest_s(kept.gpu_type, milli, told.runtime_s) == now_s
+        milli = waiting.job.milli_on(kept.gpu_type)
+        at_once = self.planned.earliest_s(kept.gpu_type, milli, told.runtime_s) == now_s
         return PricedStart(hours.now(told), now_s, kept.gpu_type) if at_once else best
 
     def _forget(self) -> None:

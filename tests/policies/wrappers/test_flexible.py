@@ -163,6 +163,7 @@ def test_a_slack_that_is_no_time_is_refused():
         ((100.0, 400.0, 99.9, 500.0), 1),  # now is as good: it starts
         ((500.0, 200.0, 150.0, 500.0), 3),
         ((400.0, 90.0, 150.0, 500.0), 2),
+        ((400.0, 100.0, 100.0, 500.0), 2),  # for the same, sooner
     ],
 )
 def test_a_kept_job_is_looked_at_again_when_a_forecast_is_new(told_at_1, start_h):
