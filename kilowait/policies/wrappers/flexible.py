@@ -19,6 +19,7 @@ from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.planning.cheapest_hours import Hours, PricedStart, cheaper_later, saves_enough
 from kilowait.policies.planning.profile import Profile
+from kilowait.policies.planning.stops import Stops
 from kilowait.policies.wrappers.wrapper import Wrapper
 
 BY_DEFAULT = {"carbon": PriceList(usd_per_kg_co2=1.0), "price": PriceList(), "water": PriceList(usd_per_l=1.0)}
@@ -50,6 +51,9 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
     hundredth to the chance that it misses its deadline, by the interval of its run. `policy` does not see kept jobs.
     Where nothing varies nothing is kept, and only the proportions of prices count.
 
+    A job that says how long it takes to go on from a checkpoint (`checkpoint_s`) is stopped too while hours are dear,
+    so that it ends no later than a whole one that waited for all its slack.
+
     What `policy` promises about waiting holds from the end of a job's slack on. Raises InputError for a slack that is
     negative or not finite.
     """
@@ -60,7 +64,8 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
 
     def flexible(cluster: Cluster) -> list[Decision]:
         list_, cost = known.at(cluster)
-        if cost is None or not cluster.waiting:
+        stoppable = any(one.job.checkpoint_s is not None for one in cluster.active.values())
+        if cost is None or not (cluster.waiting or stoppable):
             return policy(cluster)
         return _Round(cluster, policy, cost, list_.usd_per_h_waiting, slack_s, known.since_s).decisions()
 
@@ -95,6 +100,7 @@ class _Round:
     slack_s: float
     known_since_s: float
     planned: Profile = field(init=False)
+    stops: Stops = field(init=False)
     late: set[str] = field(default_factory=set)
     """Jobs that can wait until there is room behind kept ones, and would delay them now."""
 
@@ -102,6 +108,13 @@ class _Round:
         """Kept jobs whose time has come, and what the policy starts on the boards that these leave."""
         cluster, room = self.cluster, self.cluster.room()
         due, self.planned = dict[str, Decision](), Profile(cluster)
+        self.stops = Stops(
+            cluster=cluster,
+            cost=self.cost,
+            usd_per_h_waiting=self.usd_per_h_waiting,
+            slack_s=self.slack_s,
+            added_misses=MOST_ADDED_MISSES,
+        )
         self._forget()
         for job_id, kept in list(cluster.kept.items()):
             waiting = cluster.waiting.get(job_id)
@@ -116,10 +129,11 @@ class _Round:
                 self._reserve(self.planned, waiting, kept.gpu_type, cluster.now_s)
                 due[job_id] = Place(job_id=job_id, gpu_type=kept.gpu_type)
         due |= self._looked_at_again(room)
+        stopped = self.stops.decisions(self.planned, self.known_since_s)
         if not room:
-            return list(due.values())
+            return [*stopped, *due.values()]
         with lent(cluster, room):
-            return [*due.values(), *self._others(due)]
+            return [*stopped, *due.values(), *self._others(due)]
 
     def _looked_at_again(self, room: Room) -> dict[str, Decision]:
         """Kept jobs that start now, by what was reported since they were planned; others move to better hours."""
@@ -143,6 +157,10 @@ class _Round:
         """Where a kept job starts best by what is known now: as planned or sooner for the same, at hours that cost
         clearly less, or at once where waiting no longer saves enough."""
         told, latest_s, now_s = waiting.predictions[kept.gpu_type], self._latest_s(waiting), self.cluster.now_s
+        if waiting.job.checkpoint_s is not None:
+            start_s, gpu_type = self.stops.start(self.planned, waiting, kept.gpu_type)
+            start_s = start_s if start_s > now_s or room.fits(waiting, gpu_type) else kept.until_s
+            return PricedStart(0.0, start_s, gpu_type)
         hours, latest = self._hours(waiting, latest_s), self._latest(waiting, told, latest_s)
         as_planned = PricedStart(hours.at(kept.until_s, told), kept.until_s, kept.gpu_type)
         sooner = [(gpu_type, min(until_s, kept.until_s)) for gpu_type, until_s in latest]
@@ -182,20 +200,28 @@ class _Round:
         latest_s = self._latest_s(waiting)
         start_s, gpu_type = cluster.now_s, decision.gpu_type
         may_wait_until_s = self._latest_on_s(waiting, gpu_type, latest_s, inf)
+        if waiting.job.checkpoint_s is not None:
+            may_wait_until_s = self.stops.end_s(waiting, gpu_type) - told.runtime_s
         if may_wait_until_s > start_s:
             if start_s < trial.earliest_s(gpu_type, milli, told.runtime_s) <= may_wait_until_s:
                 self.late.add(decision.job_id)
                 return True
-            hours = self._hours(waiting, latest_s)
-            at_once = PricedStart(hours.now(told), start_s, gpu_type)
-            best = cheaper_later(trial, hours, waiting, at_once, self._latest(waiting, told, latest_s))
-            start_s, gpu_type = best.start_s, best.gpu_type
+            start_s, gpu_type = self._start(trial, waiting, gpu_type, latest_s)
         self._reserve(trial, waiting, gpu_type, start_s)
         if start_s == cluster.now_s:
             return False
         self._reserve(self.planned, waiting, gpu_type, start_s)
         cluster.kept[decision.job_id] = Postponed(until_s=start_s, gpu_type=gpu_type, since_s=cluster.now_s)
         return True
+
+    def _start(self, trial: Profile, waiting: Waiting, gpu_type: str, latest_s: float) -> tuple[float, str]:
+        """When and on which type a job starts that could start on one now."""
+        if waiting.job.checkpoint_s is not None:
+            return self.stops.start(trial, waiting, gpu_type)
+        told, hours = waiting.predictions[gpu_type], self._hours(waiting, latest_s)
+        at_once = PricedStart(hours.now(told), self.cluster.now_s, gpu_type)
+        best = cheaper_later(trial, hours, waiting, at_once, self._latest(waiting, told, latest_s))
+        return best.start_s, best.gpu_type
 
     def _latest(self, waiting: Waiting, told: Prediction, latest_s: float) -> list[tuple[str, float]]:
         """Until when a job may be kept for each of its types: `told` is of the one on which it would start now."""
