@@ -9,13 +9,16 @@ submission, by `flexible` around --policy, with perfect foresight and with the v
 has zones of its own, with what was measured and a day-ahead forecast of it (columns datetime_utc, zone,
 gco2_per_kwh_direct, day_ahead_forecast): there that forecast is tried too. Changes are of the jobs' carbon against
 --policy alone, with paired 95% intervals over samples and zones. The bound starts each job as if it were alone on
-unlimited GPUs, on the type that it has under --policy: at the best hour within the slack, against at once.
+unlimited GPUs, on the type that it has under --policy: at the best hour within the slack, against at once. With
+--checkpoint-s jobs may be stopped and take so long to go on; the bound then has each run in the cheapest hours until
+its run time and the slack are over, as if going on took nothing.
 """
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import DAY_S, HOUR_S
 from kilowait.files.signal_files import moment, read_signal
 from kilowait.lab.backtest.backtest import World
-from kilowait.lab.backtest.scenario.paper_scenario import Sample
+from kilowait.lab.backtest.scenario.paper_scenario import Sample, with_checkpoints
 from kilowait.lab.backtest.statistics import change_interval
 from kilowait.report.interval import Interval
 from kilowait.simulate.foreseen_signals import Foresight
@@ -85,13 +88,32 @@ def bound(run: Run, signal: Signal, slack_s: float) -> float:
     return best / at_once - 1
 
 
+def bound_in_parts(run: Run, signal: Signal, slack_s: float) -> float:
+    """As `bound`, of jobs that may be stopped and go on at any time for nothing."""
+    at_once = best = 0.0
+    for p in run.placements:
+        end_s = p.submit_s + slack_s + p.runtime_s
+        edges_s = [p.submit_s, *signal.changes(p.submit_s, end_s), end_s]
+        left_s, grams = p.runtime_s, 0.0
+        for value, length_s in sorted((signal.at(a), b - a) for a, b in pairwise(edges_s) if a < b):
+            grams, left_s = grams + value * min(left_s, length_s), max(0.0, left_s - length_s)
+        power_kw = p.energy_kwh / p.runtime_s
+        at_once += power_kw * signal.integral(p.submit_s, p.submit_s + p.runtime_s)
+        best += power_kw * grams
+    return best / at_once - 1
+
+
 def one(
     sample: Sample, signal: Signal, forecast: Signal | None, args: argparse.Namespace, labels: tuple[str, str]
 ) -> Case:
     """A sample in a zone, by every foresight that there is."""
 
+    stopped = with_checkpoints(sample, args.checkpoint_s)
+    best = bound if args.checkpoint_s is None else bound_in_parts
+
     def run(policy: str, foresight: Foresight = "perfect") -> Simulation:
-        return simulate(sample.submissions, sample.inventory, policy, signals={"carbon": signal}, foresight=foresight)
+        of = sample if policy == args.policy else stopped
+        return simulate(of.submissions, of.inventory, policy, signals={"carbon": signal}, foresight=foresight)
 
     def figures(found: Simulation) -> tuple[float, float, float]:
         return found.totals["carbon"].jobs, found.scores.energy_kwh, found.scores.total_wait_s / HOUR_S
@@ -103,7 +125,7 @@ def one(
     return Case(
         source=labels[0],
         zone=labels[1],
-        bound=bound(base.run, signal, args.slack_h * HOUR_S),
+        bound=best(base.run, signal, args.slack_h * HOUR_S),
         base=figures(base),
         held={name: figures(run(kept, foresight)) for name, foresight in seen.items()},
     )
@@ -199,6 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--classes", default="calibrated", help="table of job classes (default: %(default)s)")
     add("--policy", default="patient", help="default: %(default)s")
     add("--slack-h", type=int, default=24, help="default: %(default)s")
+    add("--checkpoint-s", type=float, metavar="S", help="jobs may be stopped, and take so long to go on")
     add("--samples", type=int, default=4, help="in each zone (default: %(default)s)")
     add("--load", type=float, default=1.0, help="default: %(default)s")
     add("--seed", type=int, default=0, help="default: %(default)s")

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kilowait.cli.by_the_hour.when_text import WhenAsked, add_when_options, asked_when, when_of
 from kilowait.cli.by_the_hour.within_text import chance_of, duration
 from kilowait.cli.costs import add_price_option, cost_of, prices_of
 from kilowait.cli.gpu_prices import GpuPrices
@@ -94,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser, _: Sequence[str] = ()) -> Non
     add_gpu_file_option(parser)
     add_price_option(parser)
     parser.add_argument("--within", type=duration, metavar="TIME", help="say how likely it is done in so long (8h)")
+    add_when_options(parser)
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs of each type (default: what the source asks for)")
     parser.add_argument(
         "--dry-run-budget-s",
@@ -124,12 +126,12 @@ def run(args: argparse.Namespace) -> int:
 
 def predicted(args: argparse.Namespace) -> dict[str, Any]:
     """Everything there is to show of every file, as JSON would have it; raises InputError as `run` does."""
-    settings, prices = _settings(args), prices_of(args)
+    settings, prices, when = _settings(args), prices_of(args), asked_when(args)
     readings = [surrounded(reading, args) for reading in _read(args)]
     settings = replace(settings, access=accesses(readings, args))
     os.environ.update({**WAITING, **os.environ})
     with _without_collection():
-        return _report(forecast_jobs(readings, settings), prices, args)
+        return _report(forecast_jobs(readings, settings), prices, when, args)
 
 
 def _settings(args: argparse.Namespace) -> PredictionSettings:
@@ -177,7 +179,9 @@ def _read(args: argparse.Namespace) -> list[JobReading]:
     return [read_program(file, args.entrypoint, args.arguments) for file in args.files]
 
 
-def _report(forecasts: ForecastRound, prices: GpuPrices, args: argparse.Namespace) -> dict[str, Any]:
+def _report(
+    forecasts: ForecastRound, prices: GpuPrices, when: WhenAsked | None, args: argparse.Namespace
+) -> dict[str, Any]:
     """Everything there is to show, as JSON would have it."""
     bundle = forecasts.bundle
     return {
@@ -185,13 +189,13 @@ def _report(forecasts: ForecastRound, prices: GpuPrices, args: argparse.Namespac
         "features": [feature.key for feature in bundle.features],
         "provenance": Provenance.MODELLED,
         "label_provenance": {metric: dict(part.provenance) for metric, part in bundle.metrics.items()},
-        "predictions": [_entry(job, prices, args) for job in forecasts.jobs],
+        "predictions": [_entry(job, prices, when, args) for job in forecasts.jobs],
         **({"device_model": forecasts.device_model} if forecasts.device_model is not None else {}),
         **({"own_device_model": forecasts.own_device_model} if forecasts.own_device_model is not None else {}),
     }
 
 
-def _entry(job: JobForecast, prices: GpuPrices, args: argparse.Namespace) -> dict[str, Any]:
+def _entry(job: JobForecast, prices: GpuPrices, when: WhenAsked | None, args: argparse.Namespace) -> dict[str, Any]:
     """One program."""
     forecast = job.forecast
     gpus = job.gpus
@@ -211,6 +215,7 @@ def _entry(job: JobForecast, prices: GpuPrices, args: argparse.Namespace) -> dic
                 **_numbers(forecast, name, gpus),
                 **(limits_of(job[name], gpus) if args.power_limits else {}),
                 **chance_of(job[name], args.within),
+                **when_of(job[name], when),
                 **cost_of(job[name], name, gpus, prices),
             }
             for name in job

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kilowait.cli.by_the_hour.when_text import when_lines
 from kilowait.cli.by_the_hour.within_text import within_lines
 from kilowait.cli.costs import cost_lines
 from kilowait.cli.memory_text import batch_lines, memory_lines
@@ -10,7 +11,8 @@ from kilowait.cli.watts.power_text import limit_lines
 from kilowait.predict.dry_runs import scaled
 
 _SHOWN = 5
-_BESIDE = ("runtime_low_s", "runtime_high_s", "provenance", "memory", "memory_need", "cost", "power_limits", "within")
+_TIMES = ("within", "when")
+_BESIDE = ("runtime_low_s", "runtime_high_s", "provenance", "memory", "memory_need", "cost", "power_limits", *_TIMES)
 """What a device type's entry holds beside its metrics."""
 
 
@@ -39,7 +41,7 @@ def _block(entry: dict[str, Any]) -> str:
     lines += [*_facts(entry), *_dry_runs(entry)]
     lines += _table(entry["devices"]) if entry["devices"] else ["  no device type that was asked for is predicted"]
     lines += limit_lines(entry["devices"])
-    lines += within_lines(entry["devices"])
+    lines += [*within_lines(entry["devices"]), *when_lines(entry["devices"])]
     lines += [*memory_lines(entry["devices"]), *batch_lines(entry), *cost_lines(entry["devices"])]
     return "\n".join([*lines, *_provenance(entry["devices"])]) + "\n"
 

@@ -139,9 +139,9 @@ class Cluster:
         return self.ends().by_type
 
     def next_renewal_s(self) -> float:
-        """When the next estimate passes, use is forgotten or a kept job is due; inf where nobody asked, or waits."""
+        """When the next estimate passes, use is forgotten or what is kept is due; inf where nobody asked, or waits."""
         next_s = inf if self._ends is None or not self.waiting else self.ends().next_s()
-        if self.kept and self.waiting:
+        if self.kept:
             next_s = min((next_s, *(kept.until_s for kept in self.kept.values() if kept.until_s > self.now_s)))
         return min(next_s, self._usage.next_freed_s(self.now_s)) if self._usage and self.waiting else next_s
 

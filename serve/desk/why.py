@@ -43,10 +43,13 @@ def _waits(
     name, larger_first, options = mirror.look(waiting)
     job, cluster = waiting.job, mirror.cluster
     reasons = {t: cluster.obstacle(job, waiting.predictions, t) for t in cluster.total}
-    changes = [_change(option, waiting, mirror, now_s) for option in options]
+    plan = cluster.kept.get(job.job_id)
     if stranded:
         changes = ["a node must join on which it fits: see not_possible for what each type lacks"]
-    plan = cluster.kept.get(job.job_id)
+    elif plan is not None or cluster.lines.dependents.parents.get(job.job_id):
+        changes = []  # room that it lacks is not what it waits for, and the summary says what is
+    else:
+        changes = [_change(option, waiting, mirror, now_s) for option in options]
     behind = behind_its_array(waiting, cluster) or quota_in_the_way(cluster, waiting) or (plan and kept_said(plan))
     return wire.Why(
         job_id=job.job_id,

@@ -57,6 +57,7 @@ def test_a_kept_job_says_until_when_and_what_that_saves_and_a_finished_one_what_
     live.decide(NOON + 60)
     view, said = seen_by_people(live, job_id)
     assert said.summary == "held until 2026-12-02 02:00 UTC on A: 30% less CO2 (forecast) than at once, 42 g"
+    assert said.would_change == []  # boards are free: it waits for none
     assert (view.kept.until_s, view.kept.summary) == (NOON + 14 * HOUR, said.summary)
     assert view.kept.amounts["carbon"].value == pytest.approx(42.0)
     assert view.kept.at_once["carbon"].value == pytest.approx(60.0)

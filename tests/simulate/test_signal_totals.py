@@ -102,7 +102,7 @@ def test_flexible_jobs_wait_for_cheaper_hours(words, capsys, tmp_path, more, sta
 
 
 def test_a_forecast_may_be_wrong(words, capsys, tmp_path):
-    rows = "".join(f"2022-01-01T{k:02}:00Z,{value}\n" for k, value in enumerate((500, 900, 100, 100, 900)))
+    rows = "".join(f"2022-01-01T{k:02}:00Z,{value}\n" for k, value in enumerate((500, 900, 50, 50, 900)))
     (tmp_path / "seen.csv").write_text("datetime,co2\n" + rows)
     forecast = ["--flexible", "2h", "--forecast", f"carbon={tmp_path / 'seen.csv'}"]
     assert main([*words, *forecast, "--json"]) == 0

@@ -36,7 +36,7 @@ class FollowedSignal:
         said, default = self._said, self.source.default
         if default is not None and (said is None or (self.problem is not None and said.ends_s <= now_s)):
             return _constant(self.source.name, default, now_s)
-        return None if said is None else _around(said, now_s)
+        return None if said is None else around(said, now_s)
 
 
 def _same(old: Signal | None, signal: Signal) -> bool:
@@ -54,7 +54,7 @@ def _constant(name: str, value: float, now_s: float) -> Signal:
     return Signal(name=name, times_s=(today_s,), values=(value,), ends_s=today_s + 2 * DAY_S, period_s=DAY_S)
 
 
-def _around(said: Signal, now_s: float) -> Signal:
+def around(said: Signal, now_s: float) -> Signal:
     """The part that matters now, known from now on for ever: its first hour holds until it begins, its last day repeats
     behind its end."""
     today_s = now_s // DAY_S * DAY_S

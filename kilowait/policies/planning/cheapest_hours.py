@@ -57,6 +57,10 @@ class Hours:
         """What a run costs that starts now."""
         return float(self.costs(self.times_s[:1], told)[0])
 
+    def at(self, start_s: float, told: Prediction) -> float:
+        """What a run costs that starts then."""
+        return float(self.costs(np.array([start_s]), told)[0])
+
     def starts(self, runtime_s: float, latest_s: float) -> FloatArray:
         """When a run may best start, (m,): where it or its end meets a step, after now and not after `latest_s`."""
         found: FloatArray = np.concatenate((self.times_s, self.times_s - runtime_s))
@@ -65,13 +69,18 @@ class Hours:
 
 
 def cheaper_later(
-    profile: Profile, hours: Hours, waiting: Waiting, now: PricedStart, latest: Iterable[tuple[str, float]]
+    profile: Profile,
+    hours: Hours,
+    waiting: Waiting,
+    now: PricedStart,
+    latest: Iterable[tuple[str, float]],
+    least_saving: float = LEAST_SAVING,
 ) -> PricedStart:
     """The cheapest start, not after `latest` of each type, for which there is room, where it saves enough; else now.
 
     It must save against starting now on its own type too: what another type saves at any hour is the policy's to say.
     """
-    best, least = now, _less(now.cost)
+    best, least = now, _less(now.cost, least_saving)
     for gpu_type, latest_s in latest:
         told, milli = waiting.predictions[gpu_type], waiting.job.milli_on(gpu_type)
         starts_s = hours.starts(told.runtime_s, latest_s)
@@ -86,6 +95,14 @@ def cheaper_later(
     return best
 
 
+def cheapest_start_s(hours: Hours, told: Prediction, latest_s: float) -> float:
+    """When a run alone on its GPUs starts most cheaply, not after `latest_s`; now where nothing saves enough."""
+    starts_s = hours.starts(told.runtime_s, latest_s)
+    costs = hours.costs(starts_s, told)
+    best = next(iter(np.lexsort((starts_s, _alike(costs))).tolist()), None)
+    return float(hours.times_s[0] if best is None or not saves_enough(costs[best], hours.now(told)) else starts_s[best])
+
+
 def _alike(costs: FloatArray) -> FloatArray:
     """Costs as shares of the largest, equal where they differ by rounding alone: then the earlier goes first."""
     largest = np.abs(costs).max(initial=0.0)
@@ -93,6 +110,11 @@ def _alike(costs: FloatArray) -> FloatArray:
     return shares
 
 
-def _less(cost: float) -> float:
+def saves_enough(cost: float, than: float) -> bool:
+    """Whether it costs so much less that a job waits for it."""
+    return cost < _less(than)
+
+
+def _less(cost: float, least_saving: float = LEAST_SAVING) -> float:
     """What saves enough against a cost."""
-    return cost - LEAST_SAVING * abs(cost)
+    return cost - least_saving * abs(cost)

@@ -8,15 +8,18 @@ from typing import Any
 from kilowait.cluster.restricted import lent, with_jobs
 from kilowait.cluster.standing import Postponed, Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.room import Room
 from kilowait.core.errors import InputError
+from kilowait.core.jobs import Prediction
 from kilowait.core.over_time.deadlines import latest_start_s
 from kilowait.core.over_time.price_list import PriceList
 from kilowait.core.over_time.signals import Signal
 from kilowait.core.over_time.time_text import seconds
 from kilowait.policies.decisions import Decision, Place, Policy, checked_weight
 from kilowait.policies.parameters import Parameter
-from kilowait.policies.planning.cheapest_hours import Hours, PricedStart, cheaper_later
+from kilowait.policies.planning.cheapest_hours import Hours, PricedStart, cheaper_later, saves_enough
 from kilowait.policies.planning.profile import Profile
+from kilowait.policies.planning.stops import Stops
 from kilowait.policies.wrappers.wrapper import Wrapper
 
 BY_DEFAULT = {"carbon": PriceList(usd_per_kg_co2=1.0), "price": PriceList(), "water": PriceList(usd_per_l=1.0)}
@@ -29,6 +32,10 @@ ROUNDS = 2
 """How often the policy is asked in one decision: again without those that are kept, so that others get their room."""
 
 
+LOOKED_AT_S = 1800.0
+"""For so long a kept job is not looked at again where no signal is new: boards may have come free meanwhile."""
+
+
 def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None = None) -> Policy:
     """`policy`, whose starts wait for hours at which their energy costs less.
 
@@ -38,9 +45,14 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
     time costs less, with an hour of waiting at its price, on any type on which it ends no later than it may on the one
     chosen. Boards are reserved for it, as in conservative backfilling, by what running jobs are expected to take: so no
     more jobs are kept for an hour than can run in it, and it starts then. Meanwhile it blocks no job that cannot wait;
-    one that can wait until behind it is not started where it would delay it. Keeping a job adds no more than a
+    one that can wait until behind it is not started where it would delay it. When a signal is reported anew, and else
+    at times, kept jobs are looked at again: each moves to hours that cost less by what is known then, or to sooner ones
+    that cost the same, or starts where waiting no longer saves enough. Keeping a job adds no more than a
     hundredth to the chance that it misses its deadline, by the interval of its run. `policy` does not see kept jobs.
     Where nothing varies nothing is kept, and only the proportions of prices count.
+
+    A job that says how long it takes to go on from a checkpoint (`checkpoint_s`) is stopped too while hours are dear,
+    so that it ends no later than a whole one that waited for all its slack.
 
     What `policy` promises about waiting holds from the end of a job's slack on. Raises InputError for a slack that is
     negative or not finite.
@@ -52,26 +64,28 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
 
     def flexible(cluster: Cluster) -> list[Decision]:
         list_, cost = known.at(cluster)
-        if cost is None or not cluster.waiting:
+        stoppable = any(one.job.checkpoint_s is not None for one in cluster.active.values())
+        if cost is None or not (cluster.waiting or stoppable):
             return policy(cluster)
-        return _Round(cluster, policy, cost, list_.usd_per_h_waiting, slack_s).decisions()
+        return _Round(cluster, policy, cost, list_.usd_per_h_waiting, slack_s, known.since_s).decisions()
 
     return flexible
 
 
 class _CostOverTime:
-    """What a kWh costs by the signals of a cluster, made anew when one of them is reported."""
+    """What a kWh costs by the signals of a cluster, anew when one of them is reported; since when that is known."""
 
     def __init__(self, prices: PriceList | None) -> None:
         self._prices, self._signals = prices, dict[str, Signal]()
         self._cost: Signal | None = None
+        self.since_s = -inf
 
     def at(self, cluster: Cluster) -> tuple[PriceList, Signal | None]:
         """The prices that count, and USD a kWh over time; None where no signal has a price."""
         signals = cluster.signals
         prices = self._prices or next((BY_DEFAULT[name] for name in BY_DEFAULT if name in signals), PriceList())
         if any(self._signals.get(name) is not signal for name, signal in signals.items()):
-            self._signals, self._cost = dict(signals), prices.over_time(signals)
+            self._signals, self._cost, self.since_s = dict(signals), prices.over_time(signals), cluster.now_s
         return prices, self._cost
 
 
@@ -84,7 +98,9 @@ class _Round:
     cost: Signal
     usd_per_h_waiting: float
     slack_s: float
+    known_since_s: float
     planned: Profile = field(init=False)
+    stops: Stops = field(init=False)
     late: set[str] = field(default_factory=set)
     """Jobs that can wait until there is room behind kept ones, and would delay them now."""
 
@@ -92,6 +108,13 @@ class _Round:
         """Kept jobs whose time has come, and what the policy starts on the boards that these leave."""
         cluster, room = self.cluster, self.cluster.room()
         due, self.planned = dict[str, Decision](), Profile(cluster)
+        self.stops = Stops(
+            cluster=cluster,
+            cost=self.cost,
+            usd_per_h_waiting=self.usd_per_h_waiting,
+            slack_s=self.slack_s,
+            added_misses=MOST_ADDED_MISSES,
+        )
         self._forget()
         for job_id, kept in list(cluster.kept.items()):
             waiting = cluster.waiting.get(job_id)
@@ -105,10 +128,49 @@ class _Round:
                 room.take(waiting, kept.gpu_type)
                 self._reserve(self.planned, waiting, kept.gpu_type, cluster.now_s)
                 due[job_id] = Place(job_id=job_id, gpu_type=kept.gpu_type)
+        due |= self._looked_at_again(room)
+        stopped = self.stops.decisions(self.planned, self.known_since_s)
         if not room:
-            return list(due.values())
+            return [*stopped, *due.values()]
         with lent(cluster, room):
-            return [*due.values(), *self._others(due)]
+            return [*stopped, *due.values(), *self._others(due)]
+
+    def _looked_at_again(self, room: Room) -> dict[str, Decision]:
+        """Kept jobs that start now, by what was reported since they were planned; others move to better hours."""
+        cluster, due = self.cluster, dict[str, Decision]()
+        for job_id, kept in list(cluster.kept.items()):
+            waiting = cluster.waiting.get(job_id)
+            if waiting is None or kept.since_s >= max(self.known_since_s, cluster.now_s - LOOKED_AT_S):
+                continue
+            self._reserve(self.planned, waiting, kept.gpu_type, kept.until_s, -1)
+            best = self._best(waiting, kept, room)
+            if best.start_s == cluster.now_s:
+                del cluster.kept[job_id]
+                room.take(waiting, best.gpu_type)
+                due[job_id] = Place(job_id=job_id, gpu_type=best.gpu_type)
+            else:
+                cluster.kept[job_id] = Postponed(until_s=best.start_s, gpu_type=best.gpu_type, since_s=cluster.now_s)
+            self._reserve(self.planned, waiting, best.gpu_type, best.start_s)
+        return due
+
+    def _best(self, waiting: Waiting, kept: Postponed, room: Room) -> PricedStart:
+        """Where a kept job starts best by what is known now: as planned or sooner for the same, at hours that cost
+        clearly less, or at once where waiting no longer saves enough."""
+        told, latest_s, now_s = waiting.predictions[kept.gpu_type], self._latest_s(waiting), self.cluster.now_s
+        if waiting.job.checkpoint_s is not None:
+            start_s, gpu_type = self.stops.start(self.planned, waiting, kept.gpu_type)
+            start_s = start_s if start_s > now_s or room.fits(waiting, gpu_type) else kept.until_s
+            return PricedStart(0.0, start_s, gpu_type)
+        hours, latest = self._hours(waiting, latest_s), self._latest(waiting, told, latest_s)
+        as_planned = PricedStart(hours.at(kept.until_s, told), kept.until_s, kept.gpu_type)
+        sooner = [(gpu_type, min(until_s, kept.until_s)) for gpu_type, until_s in latest]
+        best = cheaper_later(self.planned, hours, waiting, as_planned, sooner, least_saving=-1e-9)
+        best = cheaper_later(self.planned, hours, waiting, best, latest)
+        if saves_enough(best.cost, hours.now(told)) or not room.fits(waiting, kept.gpu_type):
+            return best
+        milli = waiting.job.milli_on(kept.gpu_type)
+        at_once = self.planned.earliest_s(kept.gpu_type, milli, told.runtime_s) == now_s
+        return PricedStart(hours.now(told), now_s, kept.gpu_type) if at_once else best
 
     def _forget(self) -> None:
         """Whoever runs or is over is kept no more."""
@@ -138,20 +200,33 @@ class _Round:
         latest_s = self._latest_s(waiting)
         start_s, gpu_type = cluster.now_s, decision.gpu_type
         may_wait_until_s = self._latest_on_s(waiting, gpu_type, latest_s, inf)
+        if waiting.job.checkpoint_s is not None:
+            may_wait_until_s = self.stops.end_s(waiting, gpu_type) - told.runtime_s
         if may_wait_until_s > start_s:
             if start_s < trial.earliest_s(gpu_type, milli, told.runtime_s) <= may_wait_until_s:
                 self.late.add(decision.job_id)
                 return True
-            hours = self._hours(waiting, latest_s)
-            latest = [(t, self._latest_on_s(waiting, t, latest_s, latest_s + told.runtime_s)) for t in waiting.gpus]
-            best = cheaper_later(trial, hours, waiting, PricedStart(hours.now(told), start_s, gpu_type), latest)
-            start_s, gpu_type = best.start_s, best.gpu_type
+            start_s, gpu_type = self._start(trial, waiting, gpu_type, latest_s)
         self._reserve(trial, waiting, gpu_type, start_s)
         if start_s == cluster.now_s:
             return False
         self._reserve(self.planned, waiting, gpu_type, start_s)
-        cluster.kept[decision.job_id] = Postponed(until_s=start_s, gpu_type=gpu_type)
+        cluster.kept[decision.job_id] = Postponed(until_s=start_s, gpu_type=gpu_type, since_s=cluster.now_s)
         return True
+
+    def _start(self, trial: Profile, waiting: Waiting, gpu_type: str, latest_s: float) -> tuple[float, str]:
+        """When and on which type a job starts that could start on one now."""
+        if waiting.job.checkpoint_s is not None:
+            return self.stops.start(trial, waiting, gpu_type)
+        told, hours = waiting.predictions[gpu_type], self._hours(waiting, latest_s)
+        at_once = PricedStart(hours.now(told), self.cluster.now_s, gpu_type)
+        best = cheaper_later(trial, hours, waiting, at_once, self._latest(waiting, told, latest_s))
+        return best.start_s, best.gpu_type
+
+    def _latest(self, waiting: Waiting, told: Prediction, latest_s: float) -> list[tuple[str, float]]:
+        """Until when a job may be kept for each of its types: `told` is of the one on which it would start now."""
+        done_s = latest_s + told.runtime_s
+        return [(gpu_type, self._latest_on_s(waiting, gpu_type, latest_s, done_s)) for gpu_type in waiting.gpus]
 
     def _latest_s(self, waiting: Waiting) -> float:
         own = waiting.job.slack_s
@@ -169,9 +244,10 @@ class _Round:
         longest_s = max(waiting.predictions[gpu_type].runtime_s for gpu_type in waiting.gpus)
         return Hours.of(self.cost, self.cluster.now_s, latest_s + longest_s, self.usd_per_h_waiting)
 
-    def _reserve(self, profile: Profile, waiting: Waiting, gpu_type: str, start_s: float) -> None:
+    def _reserve(self, profile: Profile, waiting: Waiting, gpu_type: str, start_s: float, sign: int = 1) -> None:
+        """Take its boards from then on; with -1 give them back."""
         end_s = start_s + waiting.predictions[gpu_type].runtime_s
-        profile.take(gpu_type, waiting.job.milli_on(gpu_type), start_s, end_s)
+        profile.take(gpu_type, sign * waiting.job.milli_on(gpu_type), start_s, end_s)
 
 
 def _not_from_text(text: str) -> Any:

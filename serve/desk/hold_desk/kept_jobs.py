@@ -41,7 +41,8 @@ def _saved(name: str, now: float, then: float) -> str:
 
 def _amount(name: str, value: float) -> str:
     if name == "carbon":
-        return f"{value:,.0f} g" if value < 1000 else f"{value / 1000:,.2f} kg"
+        grams = f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+        return f"{grams} g" if value < 1000 else f"{value / 1000:,.2f} kg"
     return f"{value:.3g} L" if name == "water" else f"{value:.3g} USD"
 
 

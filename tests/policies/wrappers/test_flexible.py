@@ -153,3 +153,37 @@ def test_a_slack_that_is_no_time_is_refused():
         flexible(POLICIES["sjf"](), -1)
     with pytest.raises(InputError, match=r"prices must be a kilowait\.core\.over_time\.price_list\.PriceList, got 3"):
         flexible(POLICIES["sjf"](), prices=3)
+
+
+@pytest.mark.parametrize(
+    ("told_at_1", "start_h"),
+    [
+        ((400.0, 400.0, 100.0, 500.0), 3),  # as before
+        ((400.0, 400.0, 500.0, 200.0), 4),  # the low hour comes later: it moves
+        ((100.0, 400.0, 99.9, 500.0), 1),  # now is as good: it starts
+        ((500.0, 200.0, 150.0, 500.0), 3),
+        ((400.0, 90.0, 150.0, 500.0), 2),
+        ((400.0, 100.0, 100.0, 500.0), 2),  # for the same, sooner
+    ],
+)
+def test_a_kept_job_is_looked_at_again_when_a_forecast_is_new(told_at_1, start_h):
+    anew = Signal(
+        name="carbon",
+        times_s=tuple(H * k for k in range(1, 6)),
+        values=(*told_at_1, 500.0),
+        ends_s=25 * H,
+        issued_s=H,
+        period_s=24 * H,
+    )
+    news = [*reports([FALLS]), SignalReported(time_s=H, signal=anew)]
+    run = simulate([job("a", A=(H, 1.0))], {"A": 1}, flexible(POLICIES["sjf"](), 12 * H), reports=iter(news))
+    assert [p.start_s / H for p in run.placements] == [start_h]
+
+
+def test_a_kept_job_moves_to_no_hour_that_others_are_kept_for():
+    low_from_5 = {"times_s": (H / 2, 5 * H, 7 * H), "values": (500.0, 200.0, 500.0)}
+    anew = Signal(name="carbon", **low_from_5, ends_s=25 * H, issued_s=H / 2, period_s=24 * H)
+    news = [*reports([FALLS]), SignalReported(time_s=H / 2, signal=anew)]
+    jobs = [job(name, A=(H, 1.0)) for name in "ab"]
+    run = simulate(jobs, {"A": 1}, flexible(POLICIES["sjf"](), 12 * H), reports=iter(news))
+    assert sorted((p.job_id, p.start_s / H) for p in run.placements) == [("a", 5), ("b", 6)]

@@ -1,0 +1,85 @@
+"""Jobs that are stopped at checkpoints while hours are dear: timelines worked out by hand, and what always holds."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kilowait.core.over_time.signals import Signal
+from kilowait.policies import POLICIES
+from kilowait.policies.wrappers.flexible import flexible
+from kilowait.simulate.foreseen_signals import reports
+from kilowait.simulate.loop import simulate
+from tests.support.random_worlds import worlds
+from tests.support.timelines import job
+
+H = 3600.0
+MINUTE_H = 1 / 60
+
+
+def hourly(*values):
+    ends_s = H * len(values)
+    return Signal(name="carbon", times_s=tuple(H * k for k in range(len(values))), values=values, ends_s=ends_s)
+
+
+PEAK = hourly(100.0, 500.0, 500.0, 100.0, 100.0, 100.0, *[500.0] * 18)
+
+
+def parts(jobs, inventory, slack_h, signal=PEAK):
+    """(job, type, start, end) in hours."""
+    run = simulate(jobs, inventory, flexible(POLICIES["sjf"](), slack_h * H), reports=reports([signal]))
+    return [(p.job_id, p.gpu_type, p.start_s / H, p.end_s / H) for p in run.placements]
+
+
+def stoppable(job_id, hours, submit_h=0, checkpoint_s=60.0, **more):
+    return job(job_id, submit_h * H, checkpoint_s=checkpoint_s, A=(hours * H, hours), **more)
+
+
+def test_it_stands_still_in_dear_hours_and_goes_on_in_better_ones():
+    (first, second) = parts([stoppable("a", 3)], {"A": 1}, 12)
+    assert first == ("a", "A", 0, 1)
+    assert second == ("a", "A", 3, pytest.approx(5 + MINUTE_H))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "slack_h", "why"),
+    [
+        ([job("a", A=(3 * H, 3.0))], 12, "no checkpoint: it would have to wait whole"),
+        ([stoppable("a", 3)], 0, "it would be late"),
+        ([stoppable("a", 3, checkpoint_s=2 * H)], 12, "going on costs more than it saves"),
+    ],
+)
+def test_who_is_not_stopped(jobs, slack_h, why):
+    (only,) = parts(jobs, {"A": 1}, slack_h)
+    assert only[3] - only[2] == pytest.approx(3), why
+
+
+def test_others_have_the_boards_meanwhile():
+    jobs = [stoppable("a", 3), job("b", 1.5 * H, A=(H, 1.0))]
+    jobs[1] = replace(jobs[1], job=replace(jobs[1].job, slack_s=0.0))
+    found = parts(jobs, {"A": 1}, 12)
+    assert [part[:3] for part in found] == [("a", "A", 0), ("b", "A", 1.5), ("a", "A", 3)]
+
+
+def test_a_job_is_not_stopped_sooner_than_going_on_pays():
+    short_peaks = hourly(100.0, 110.0, 100.0, 110.0, 100.0, 110.0, *[100.0] * 18)
+    assert len(parts([stoppable("a", 4, checkpoint_s=600.0)], {"A": 1}, 12, short_peaks)) == 1
+
+
+@given(worlds(), st.integers(1, 500))
+def test_where_nothing_varies_nothing_is_stopped(world, value):
+    inventory, jobs = world
+    jobs = [replace(one, job=replace(one.job, checkpoint_s=1.0)) for one in jobs]
+    plain = simulate(jobs, inventory, POLICIES["sjf"]())
+    same = hourly(*[float(value)] * 24)
+    found = simulate(jobs, inventory, flexible(POLICIES["sjf"](), 24 * H), reports=reports([same]))
+    assert found.placements == plain.placements
+
+
+@given(st.integers(1, 9), st.integers(0, 12), st.lists(st.integers(50, 500), min_size=24, max_size=24))
+def test_all_work_is_done_within_the_slack_where_nobody_is_in_the_way(hours, slack_h, values):
+    found = parts([stoppable("a", hours)], {"A": 1}, slack_h, hourly(*map(float, values)))
+    worked_h = sum(end_h - start_h for *_, start_h, end_h in found)
+    assert worked_h == pytest.approx(hours + (len(found) - 1) * MINUTE_H)
+    assert found[-1][3] <= hours + slack_h + 1e-6
