@@ -219,7 +219,7 @@ class Desk:
         python = python_of(self._software, asked.software)
         program = msgspec.structs.replace(program, software=asked.software or "", python=python)
         if program.secrets and not only_asking:
-            await self.ask(check_secrets, owner, program.secrets)
+            await self.ask(check_secrets, self.key_file, owner, program.secrets, program.environment)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
         source, asks, notes = await self.readings.of(program, owner, asked.gpus, types)
         predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner, program.python)
