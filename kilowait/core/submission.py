@@ -14,6 +14,7 @@ from msgspec import Struct
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Held, Job, Measurement, Prediction
+from kilowait.core.program_launchers import PYTHON, Launcher
 from kilowait.core.submission_limits import (
     MAX_ARGUMENTS_BYTES,
     MAX_ENTRIES,
@@ -33,8 +34,8 @@ class Program(Struct, frozen=True, kw_only=True):
     `environment` is all that it sees besides a minimal set of variables. It is ended after `timeout_s` seconds, None
     for never. `software` is the environment of the operator's that was chosen, and `python` its interpreter. `outputs`
     are the files and folders that are kept of what it leaves in its folder. `secrets` are the names of the owner's
-    secrets that it sees as variables. Where the history keeps it, `sealed` is its environment, encrypted, and `digest`
-    tells whether two are the same.
+    secrets that it sees as variables. `launcher` is what starts it on each of its nodes. Where the history keeps it,
+    `sealed` is its environment, encrypted, and `digest` tells whether two are the same.
     """
 
     files: Mapping[str, str]
@@ -46,6 +47,7 @@ class Program(Struct, frozen=True, kw_only=True):
     python: str = ""
     outputs: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    launcher: Launcher = PYTHON
     sealed: str = ""
     digest: str = ""
 
@@ -161,6 +163,8 @@ def _asked(request: Request) -> bytes:
     for name in ("outputs", "secrets", "digest"):
         if not fields["program"][name]:
             del fields["program"][name]
+    if fields["program"]["launcher"] == PYTHON:
+        del fields["program"]["launcher"]
     del fields["program"]["sealed"]  # which is another each time
     if fields["job"]["slack_s"] is None:  # which the first releases did not know, as the next
         del fields["job"]["slack_s"]
