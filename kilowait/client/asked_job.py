@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kilowait.core.errors import InputError, SourceError
-from kilowait.core.program_launchers import BASH, SHELL_SCRIPTS
-from kilowait.core.submission import check_environment
+from kilowait.core.submission import BASH, SHELL_SCRIPTS, check_environment
 from kilowait.program.source import check_lines, read_source
 
 SKIPPED = {"__pycache__", ".git", ".venv", "node_modules"}

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +15,6 @@ from msgspec import Struct
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Held, Job, Measurement, Prediction
-from kilowait.core.program_launchers import PYTHON, Launcher
 from kilowait.core.submission_limits import (
     MAX_ARGUMENTS_BYTES,
     MAX_ENTRIES,
@@ -23,6 +23,14 @@ from kilowait.core.submission_limits import (
     MAX_VARIABLE_BYTES,
 )
 
+Launcher = Literal["python", "torchrun", "accelerate", "bash"]
+"""What starts a program on each node of its job. `torchrun` and `accelerate` start a process for each GPU that the job
+has there, with the ranks and the rendezvous of all nodes; `bash` runs a script, which sees MASTER_ADDR, MASTER_PORT,
+NNODES and NODE_RANK."""
+BASH: Launcher = "bash"
+PYTHON: Launcher = "python"
+SHELL_SCRIPTS = (".sh", ".bash")
+"""Endings of the names of what bash runs."""
 MAX_REASON = 2000
 MAX_DRY_RUN = 8000
 """Characters of a reason that are kept."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace as replaced
 
 from kilowait.core.errors import InputError, SourceError
-from kilowait.core.program_launchers import BASH, PYTHON, Launcher
+from kilowait.core.submission import BASH, PYTHON, Launcher
 from kilowait.program.job_source import JobSource
 from kilowait.program.launch.followed import entrypoint_in
 from kilowait.program.launch.shell import follow_script

@@ -12,8 +12,7 @@ import sys
 import msgspec
 
 from kilowait.core.errors import SourceError
-from kilowait.core.program_launchers import BASH
-from kilowait.core.submission import Program
+from kilowait.core.submission import BASH, Program
 from kilowait.program.environment import shown
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest

@@ -7,7 +7,7 @@ import json
 from pathlib import PurePosixPath
 
 from kilowait.core.errors import SourceError
-from kilowait.core.program_launchers import BASH, PYTHON, Launcher
+from kilowait.core.submission import BASH, PYTHON, Launcher
 from kilowait.program.launch.followed import is_script
 
 SHELL = (".sh", ".bash", ".zsh", ".ksh", ".csh", ".fish")

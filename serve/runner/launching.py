@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kilowait.core.errors import InputError
-from kilowait.core.program_launchers import BASH, PYTHON
-from kilowait.core.submission import Attempt, Program
+from kilowait.core.submission import BASH, PYTHON, Attempt, Program
 from kilowait.core.units import WHOLE
 
 SHELL = "import os, sys; os.execvp('bash', ['bash', *sys.argv[1:]])"

@@ -23,8 +23,7 @@ import kilowait
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
-from kilowait.core.program_launchers import BASH
-from kilowait.core.submission import MAX_REASON, Attempt, Ending, Log, Program
+from kilowait.core.submission import BASH, MAX_REASON, Attempt, Ending, Log, Program
 from kilowait.isolation.job_room import USER
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kilowait.core.jobs import Provenance
-from kilowait.core.program_launchers import Launcher
+from kilowait.core.submission import Launcher
 from kilowait.core.submission_limits import MAX_ARCHIVE_TEXT, MAX_ENTRIES
 from kilowait.program.source import MAX_SOURCE_BYTES
 
