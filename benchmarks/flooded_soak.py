@@ -75,6 +75,7 @@ def _found(halves: list[Half], made: int, missing: int, marks: list[tuple[str, s
         "ran_twice": sorted(twice),
         "at_one_time": len(overlapping),
         "outputs_missing": missing,
+        "worst_whole_ratio": max(row["whole_beside_s"] / row["whole_alone_s"] for row in waits),
         "worst_ratio": max(row["beside_s"] / row["alone_s"] for row in waits),
         "worst_answer_ratio": max(row["answer_beside_s"] / row["answer_alone_s"] for row in waits),
         "p95_waits": waits,
@@ -84,12 +85,16 @@ def _found(halves: list[Half], made: int, missing: int, marks: list[tuple[str, s
 def _waits(alone: Half, beside: Half) -> list[dict[str, Any]]:
     """By user, the 95% quantiles of both halves."""
     alone_s, beside_s = alone.waits_s(), beside.waits_s()
+    whole_alone_s, whole_beside_s = alone.whole_waits_s(), beside.whole_waits_s()
     answer_alone_s, answer_beside_s = alone.p95_answers_s(), beside.p95_answers_s()
     return [
         {
             "user": user,
             "alone_s": alone_s[user],
             "beside_s": beside_s[user],
+            "whole_alone_s": whole_alone_s[user],
+            "whole_beside_s": whole_beside_s[user],
+            "whole_ratio": whole_beside_s[user] / whole_alone_s[user],
             "answer_alone_s": answer_alone_s[user],
             "answer_beside_s": answer_beside_s[user],
         }
@@ -113,7 +118,10 @@ def _say(found: Mapping[str, Any], unanswered: Mapping[str, int]) -> None:
     print(f"run twice       {found['run_twice']} {twice}, of which at one time {found['at_one_time']}")
     print(f"not kept        {found['outputs_missing']} files")
     for row in found["p95_waits"]:
-        answer = f"answer {row['answer_alone_s']:.2f} s alone, {row['answer_beside_s']:.2f} s beside the flood"
-        gpus = f"GPUs {row['alone_s']:.3f} s alone, {row['beside_s']:.3f} s beside the flood"
-        print(f"p95 wait        {row['user']}: {answer}; {gpus}")
-    print(f"worst ratio     answer {found['worst_answer_ratio']:.2f}, GPUs {found['worst_ratio']:.2f}")
+        told = [
+            f"{name} {row[f'{key}alone_s']:.2f} s alone, {row[f'{key}beside_s']:.2f} s beside the flood"
+            for name, key in (("whole", "whole_"), ("answer", "answer_"), ("GPUs", ""))
+        ]
+        print(f"p95 wait        {row['user']}: {'; '.join(told)}")
+    worst = f"whole {found['worst_whole_ratio']:.2f}, answer {found['worst_answer_ratio']:.2f}"
+    print(f"worst ratio     {worst}, GPUs {found['worst_ratio']:.2f}")
