@@ -19,6 +19,7 @@ from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import Program, Request, Retry
 from kilowait.history.lease import LEASE_S
 from kilowait.isolation.modes import IsolationSettings
+from kilowait.live.job_outputs import OutputSettings
 from serve.runner.gang import NAMESPACE
 from serve.scheduler.deploy import deploy
 from serve.scheduler.ray_nodes import pretended_node
@@ -86,6 +87,8 @@ class PretendedCluster:
         url: str = "",
         lease_s: float = LEASE_S,
         standby: bool = False,
+        outputs: str = "",
+        key_file: str = "",
         **nodes: tuple[str, int],
     ) -> None:
         self.marks = folder / "marks"
@@ -99,6 +102,7 @@ class PretendedCluster:
         ray.init(address=self.ray.address, namespace=NAMESPACE, log_to_driver=False)
         self.url = url or f"sqlite:///{folder}/kilowait.db"
         quick = {"look_s": 0.2, "grace_s": 2.0, "isolation": isolation, "lease_s": lease_s, "standby": standby}
+        quick |= {"outputs": OutputSettings(url=outputs), "secrets_key_file": key_file}
         settings = SchedulerSettings(
             url=self.url, policy=policy, policy_options=default_options(policy), grow_to=grow_to or {}, **quick
         )

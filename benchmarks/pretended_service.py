@@ -5,8 +5,9 @@ import signal
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ray import serve
 from ray._private import state  # the process of an actor stands nowhere else
@@ -14,12 +15,14 @@ from ray._private import state  # the process of an actor stands nowhere else
 from benchmarks.pretended_cluster import MARK, PretendedCluster
 from kilowait.client.client import Client
 from kilowait.core.errors import ServiceError
+from kilowait.history.secrecy.key_file import new_key
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
 from serve.app import Options, app
 
 APPLICATION = "kilowait"
-REPLICAS = {"ingress": "scheduler", "predictor": "Predictor"}
+T = TypeVar("T")
+REPLICAS = {"ingress": "scheduler", "predictor": "PredictorReplica"}
 """What a person calls them, and the names of their deployments."""
 
 AGAIN_S = 0.5
@@ -31,8 +34,11 @@ class PretendedService:
     `unanswered` counts the submissions whose answer was lost, by what the client said of it.
     """
 
-    def __init__(self, folder: Path, policy: str, **nodes: tuple[str, int]) -> None:
-        self.world = PretendedCluster(folder, policy, **nodes)
+    def __init__(self, folder: Path, policy: str, url: str = "", **nodes: tuple[str, int]) -> None:
+        outputs, key_file = str(folder / "outputs"), folder / "secrets.key"
+        new_key(key_file)
+        kept = {"outputs": outputs, "key_file": str(key_file)}
+        self.world = PretendedCluster(folder, policy, url=url, **kept, **nodes)  # type: ignore[arg-type]
         self.unanswered: Counter[str] = Counter()
         store = Store(self.world.url)
         self.token = create(store, "ada", Role.OPERATE, time.time())
@@ -41,7 +47,9 @@ class PretendedService:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        options = Options(database=self.world.url, policy=policy, dry_run_budget_s=0)  # the programs only wait
+        options = Options(
+            database=self.world.url, policy=policy, dry_run_budget_s=0, outputs=outputs, secrets_key_file=str(key_file)
+        )  # the programs only wait
         serve.run(app(options), name=APPLICATION)
         self.address = f"http://127.0.0.1:{port}"
         self.client().cluster()
@@ -55,11 +63,24 @@ class PretendedService:
 
         The lines `before` go first; `fields` are further ones of the submission.
         """
+        job = self._job(key, seconds, before, fields)
+        return str(self._accepted(lambda: client.submit(job, key)["job_id"]))
+
+    def submit_array(
+        self, client: Client, key: str, seconds: float, tasks: int, *, before: str = "", **fields: Any
+    ) -> list[str]:
+        """As `submit`: the ids of so many tasks."""
+        array = {**self._job(key, seconds, before, fields), "tasks": f"0-{tasks - 1}"}
+        return list(self._accepted(lambda: client.submit_array(array, key)["job_ids"]))
+
+    def _job(self, key: str, seconds: float, before: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         marks = [str(self.world.marks), str(seconds)]
-        job = {"source": f"# {key}\n{before}{MARK}", "arguments": marks, **fields}
+        return {"source": f"# {key}\n{before}{MARK}", "arguments": marks, **fields}
+
+    def _accepted(self, asked: Callable[[], T]) -> T:
         while True:
             try:
-                return str(client.submit(job, key)["job_id"])
+                return asked()
             except ServiceError as error:  # whether it was accepted is not known, or there is no room for it now
                 self.unanswered[str(error).replace(self.address, "URL")[:90]] += 1
                 time.sleep(AGAIN_S)

@@ -11,9 +11,10 @@ trouble is one more line in `troubles`.
 
     python -m benchmarks.soak --jobs 60 --flood 300
 
-With --flood the jobs are of several users and of mixed kinds, and come twice: alone, and beside a user who submits so
-many as fast as may be. It then prints the 95% quantiles of what each user waited in both halves, too, for an answer and
-for GPUs (`benchmarks.flood`); --quota-gpus and --quota-jobs are quotas that each user has.
+With --flood the jobs are of several users and of mixed kinds (arrays, torchrun, outputs, secrets), and come twice:
+alone, and beside a user who submits so many as fast as may be. In both halves the database is lost and its disk full
+for a while, too. It then prints the 95% quantiles of what each user waited in both halves, too, for an answer and for
+GPUs (`benchmarks.flooded_soak`); --quota-gpus and --quota-jobs are quotas that each user has.
 """
 
 import argparse
@@ -30,9 +31,9 @@ from random import Random
 
 from tqdm import tqdm
 
-from benchmarks.flood import MAX_ATTEMPTS, Half
-from benchmarks.json_record import keep
+from benchmarks.flood import MAX_ATTEMPTS
 from benchmarks.pretended_service import PretendedService, jobs_of
+from benchmarks.troubled_database import installed
 
 AWAY_S = 2.0
 """How long a killed node stays away before one like it joins."""
@@ -95,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the soak and print what became of the jobs; 1 if one was lost, made twice or ran twice."""
     args = _arguments(argv)
     if args.flood:
+        from benchmarks.flooded_soak import flooded  # which looks here for troubles
+
         return flooded(args)
     times = {name: getattr(args, f"{name}_kills") for name in ("scheduler", "node", "ingress", "predictor")}
     began_s = time.monotonic()
@@ -121,67 +124,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if lost or surplus or twice else 0
 
 
-def flooded(args: argparse.Namespace) -> int:
-    """Run both halves and print what became of the jobs, and who waited how long; 1 as `main`."""
-    began_s, users = time.monotonic(), [f"user-{number}" for number in range(args.users)]
-    times = {"scheduler": args.scheduler_kills, "node": args.node_kills}
-    with tempfile.TemporaryDirectory(prefix="kilowait-soak-") as folder:
-        nodes = {name: (gpu_type, args.boards) for name, (gpu_type, _) in NODES.items()}
-        service, rng = PretendedService(Path(folder), args.policy, **nodes), Random(args.seed)
-        quota = {name: value for name in ("gpus", "jobs") if (value := getattr(args, f"quota_{name}")) is not None}
-        try:
-            acts = troubles(service, rng)
-            if quota:
-                service.client().set_quota("everybody", quota)
-            halves = []
-            for name, flood in (("alone", 0), ("beside the flood", args.flood)):
-                due = [(rng.randrange(args.jobs), acts[kind]) for kind, count in times.items() for _ in range(count)]
-                halves.append(Half(service, name.replace(" ", "-"), users, args.jobs, args.gap_s))
-                halves[-1].run(flood, args.flood_s, due, args.timeout_s)
-            made = len(jobs_of(service))
-        finally:
-            service.close()
-        marks = service.world.marked()
-        twice, overlapping = run_twice(marks), {job for job, _, word in marks if word == "overlaps"}
-    accepted = sum(len(half.ids) + len(half.flood_ids) for half in halves)
-    lost = sum(args.jobs - half.states()["finished"] for half in halves)
-    alone_s, beside_s = (half.waits_s() for half in halves)
-    answer_alone_s, answer_beside_s = (half.p95_answers_s() for half in halves)
-    kills = ", ".join(f"{name} {count}" for name, count in times.items())
-    print(f"kills -9        {kills}, in each half; policy {args.policy}")
-    flooded_jobs, refused = len(halves[1].flood_ids), halves[1].refused
-    print(f"accepted        {2 * args.jobs} jobs of {args.users} users, {flooded_jobs} of the flood; {refused} refused")
-    print(f"took            {time.monotonic() - began_s:.0f} s")
-    for reason, count in service.unanswered.most_common(5):
-        print(f"asked again     {count} submissions: {reason}")
-    print(f"lost            {lost}")
-    print(f"made twice      {made - accepted}")
-    print(f"run twice       {len(twice)} {' '.join(sorted(twice))}, of which at one time {len(overlapping)}")
-    waits = [
-        {
-            "user": user,
-            "alone_s": alone_s[user],
-            "beside_s": beside_s[user],
-            "answer_alone_s": answer_alone_s[user],
-            "answer_beside_s": answer_beside_s[user],
-        }
-        for user in users
-    ]
-    worst = max(row["beside_s"] / row["alone_s"] for row in waits)
-    worst_answer = max(row["answer_beside_s"] / row["answer_alone_s"] for row in waits)
-    found = {"jobs": 2 * args.jobs, "flood": flooded_jobs, "flood_refused": refused, "flood_s": args.flood_s}
-    found |= {"kills": kills, "policy": args.policy, "quota": quota, "boards": args.boards * len(NODES)}
-    ends = {"lost": lost, "made_twice": made - accepted, "run_twice": len(twice), "at_one_time": len(overlapping)}
-    ratios = {"worst_ratio": worst, "worst_answer_ratio": worst_answer}
-    keep({**found, **ends, **ratios, "p95_waits": waits}, args.json)
-    for row in waits:
-        answer = f"answer {row['answer_alone_s']:.2f} s alone, {row['answer_beside_s']:.2f} s beside the flood"
-        gpus = f"GPUs {row['alone_s']:.3f} s alone, {row['beside_s']:.3f} s beside the flood"
-        print(f"p95 wait        {row['user']}: {answer}; {gpus}")
-    print(f"worst ratio     answer {worst_answer:.2f}, GPUs {worst:.2f}")
-    return 1 if lost or made != accepted or twice else 0
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.soak",
@@ -202,6 +144,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--boards", type=int, default=2, help="of each of the 4 nodes, with --flood (default 2)")
     add("--quota-gpus", type=int, help="that each user may hold, with --flood (default: no quota)")
     add("--quota-jobs", type=int, help="that may wait of each user, with --flood (default: no quota)")
+    kinds = ("postgresql", "sqlite")
+    add(
+        "--database",
+        choices=kinds,
+        default=kinds[0] if installed() else kinds[1],
+        help="with --flood (default: %(default)s)",
+    )
+    add("--database-losses", type=int, default=1, help="with --flood: it is killed or locked away (default 1)")
+    add("--disk-fulls", type=int, default=1, help="with --flood: its disk is full for a while (default 1)")
     add("--users", type=int, default=4, help="beside the flood (default 4)")
     add("--gap-s", type=float, default=8.0, help="between two jobs of a user, on average (default 8)")
     add("--policy", default="aged(shared(value),7d)", help="beside the flood (default: %(default)s)")

@@ -44,6 +44,7 @@ from .isolation_options import SQLITE, mount_of, own_files
 from .log_records import make_harmless
 from .scheduler.deploy import deploy
 from .scheduler.settings import SchedulerSettings, default_options, flexible_policy
+from .sign_on.sign_on_settings import sign_on_settings
 from .software import checked_software
 
 KEEP_UP_S = 1.0
@@ -124,6 +125,9 @@ class Options(BaseModel):
     """The file of the key by which secrets are encrypted (`kilowait secret new-key FILE`): on every node that runs the
     scheduler, and no part of the history. By default what KILOWAIT_SECRETS_KEY_FILE says; without one there are no
     secrets and no webhooks."""
+    oidc: dict[str, Any] = {}
+    """A provider of OpenID Connect by which people sign in to the page: `issuer` and `client_id`, and more as
+    [](../how-to/sign-in-with-openid.md) says. Its secret is what KILOWAIT_OIDC_CLIENT_SECRET says."""
     notify_internal: list[str] = []
     """Hosts, addresses and networks (`10.0.0.0/8`) that are not public and may be told of jobs all the same."""
     smtp: str = ""
@@ -201,7 +205,7 @@ class Service:
     def __init__(self, options: Options, predictor: Any) -> None:
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         make_harmless(logging.getLogger("ray.serve"))
-        settings = options.settings()
+        settings, self._sign_on = options.settings(), sign_on_settings(options.oidc)
         make_folder(settings.url)
         forecasts = Forecasts(
             predictor, room=MAX_ONGOING + options.max_queued, alone_s=EMBEDDING_S + CLOCK * options.dry_run_budget_s
@@ -223,7 +227,7 @@ class Service:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes over this replica's desk."""
-        return build(self.desk, self.learner)
+        return build(self.desk, self.learner, self._sign_on)
 
     async def _keep_up(self) -> None:
         """Follow the log without being asked, so that nobody waits for a long one."""

@@ -40,6 +40,7 @@ from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
 from .scheduler.open_cluster import refuse_open_cluster
 from .scheduler.ray_nodes import pretended_node
+from .sign_on.sign_on_settings import option_of
 from .software import software_of
 
 MEMORY_BYTES = 200_000_000
@@ -128,6 +129,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--outputs", default="", metavar="URL", help=kept)
     key = "the key by which secrets are encrypted: kilowait secret new-key FILE (default: KILOWAIT_SECRETS_KEY_FILE)"
     add("--secrets-key-file", default="", metavar="FILE", help=key)
+    oidc = "a provider of OpenID Connect by which people sign in to the page: issuer=URL, client_id=ID, and more"
+    add("--oidc", action="append", default=[], metavar="KEY=TEXT", help=oidc)
     internal = "a host, address or network that is not public and may be told of jobs all the same; may be repeated"
     add("--notify-internal", action="append", default=[], metavar="HOST", help=internal)
     server = "the server that mails notices: smtp://host:25; the password is KILOWAIT_SMTP_PASSWORD"
@@ -162,6 +165,7 @@ def _options(args: argparse.Namespace) -> Options:
         container_image=args.container_image,
         outputs=args.outputs,
         secrets_key_file=args.secrets_key_file,
+        oidc=dict(map(option_of, args.oidc)),
         notify_internal=args.notify_internal,
         smtp=args.smtp,
         mail_from=args.mail_from,

@@ -16,7 +16,11 @@ BEHIND = "what stands behind -- is what the program is called with"
 def add_job(parser: argparse.ArgumentParser) -> None:
     """Declare the program and everything about it."""
     add = parser.add_argument
-    add("program", metavar="FILE|FOLDER", help=f"a Python file, or a folder with --entrypoint; {BEHIND}")
+    add(
+        "program",
+        metavar="FILE|FOLDER",
+        help=f"a Python file, a script for bash, or a folder with --entrypoint; {BEHIND}",
+    )
     add("--entrypoint", metavar="FILE", help="the file of the folder that is run")
     add("--gpus", type=int, metavar="N", help="GPUs it takes (default: what the source says, else 1)")
     add(
@@ -46,6 +50,8 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     says = "how a line of it says how far it is, where that is not seen: 'done {step} of {total}', * for what changes"
     add("--progress-pattern", type=_template, metavar="TEXT", help=says)
     add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
+    starts = "what starts it on each node, the first two with a process for each GPU (default: python; bash for .sh)"
+    add("--launcher", choices=["torchrun", "accelerate", "bash", "python"], help=starts)
     add("--force", action="store_true", help="submit it though its memory fits no type that it may use")
     kept = "a file, folder or pattern (*.pt) of its folder that is kept when it ends; repeatable; see kilowait fetch"
     add("--output", action="append", metavar="PATH", help=kept)
@@ -79,6 +85,7 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         outputs=args.output,
         force=args.force or None,
         software=args.software,
+        launcher=args.launcher,
         secrets=args.secret,
         max_attempts=args.max_attempts,
     )

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from kilowait import __version__
 from kilowait.cli import backup, handover, remote
+from kilowait.cli.of_service import archive_command
 from kilowait.cli.standby import standby_call
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError, KilowaitError
@@ -110,6 +111,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "learn", "finished Slurm jobs beside their predictions, and a correction learnt from them", words)
     remote.add_commands(commands)
     backup.add_commands(commands)
+    archive_command.add_command(commands)
     handover.add_commands(commands)
     return parser
 

@@ -185,7 +185,7 @@ class Client(HttpAsking):
         self.send("DELETE", f"/v1/secrets/{part(name)}")
 
     def set_quota(self, name: str, asked: Json) -> None:
-        """Set what a project or each user may have: `members`, `gpus`, `jobs`, `kwh`; operators only."""
+        """Set what a project or each user may have: members, admins, gpus, jobs, kwh, cost; operators only."""
         self.send("PUT", f"/v1/quotas/{part(name)}", json=asked)
 
     def quotas(self) -> Json:
@@ -195,6 +195,10 @@ class Client(HttpAsking):
     def remove_quota(self, name: str) -> None:
         """Let it be a quota no more; operators only."""
         self.send("DELETE", f"/v1/quotas/{part(name)}")
+
+    def remove_member(self, name: str, member: str) -> None:
+        """Let somebody be a member of a project no more; operators and the project's administrators."""
+        self.send("DELETE", f"/v1/quotas/{part(name)}/members/{part(member)}")
 
     def notify(self, asked: Json) -> Json:
         """Be told of one's own jobs: `kind`, `target`, `events`, `name`."""

@@ -71,7 +71,7 @@ class HttpAsking:
             if may_fail and answer.status_code == 503:
                 return answer
             wait_s = _retry_after(answer)
-            transient = answer.status_code == 503 or (again and _is_a_proxys(answer))
+            transient = answer.status_code == 503 or _has_no_routes(answer) or (again and _is_a_proxys(answer))
             if not transient or time.monotonic() + wait_s > deadline_s:
                 return self._checked(answer)
             time.sleep(wait_s)
@@ -85,8 +85,9 @@ class HttpAsking:
         except (ValueError, KeyError, TypeError):
             text = f"{self.url}: answered {answer.status_code} {answer.reason}, which is no answer of kilowait's own; "
             hint = "one of its parts may be on its way back; ask again"
-            text += hint if _is_a_proxys(answer) else "is it kilowait that listens there?"
-        raise (ServiceError if answer.status_code >= 500 else InputError)(text)
+            coming = _is_a_proxys(answer) or _has_no_routes(answer)
+            text += hint if coming else "is it kilowait that listens there?"
+        raise (ServiceError if answer.status_code >= 500 or _has_no_routes(answer) else InputError)(text)
 
 
 def part(name: str) -> str:
@@ -98,6 +99,11 @@ def _is_a_proxys(answer: requests.Response) -> bool:
     """Whether what stands in front of the service says that it got no answer: a replica was killed, say."""
     is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
     return answer.status_code >= 500 and not is_problem
+
+
+def _has_no_routes(answer: requests.Response) -> bool:
+    """Whether Serve's proxy has just been started again and does not know the service yet: it has handed nothing on."""
+    return answer.status_code == 404 and "/-/routes" in answer.text[:1000]
 
 
 def _retry_after(answer: requests.Response) -> float:

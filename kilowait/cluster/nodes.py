@@ -7,6 +7,7 @@ until GPUs join on which it fits.
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from kilowait.cluster.boards import Boards
 from kilowait.cluster.events import GpusHeld, GpusJoined, MaintenanceSet, NodeDrained, NodeLost, NodeUndrained
@@ -52,6 +53,8 @@ def drain(cluster: Cluster, event: NodeDrained) -> None:
     before = _limits(cluster)
     _close(cluster, event.node)
     cluster.draining.add(event.node)
+    if (planned := cluster.maintenance.get(event.node)) is not None and event.time_s < planned.begins_s:
+        cluster.maintenance[event.node] = replace(planned, stays_drained=True)
     _look_again(cluster, before)
 
 
@@ -62,6 +65,8 @@ def undrain(cluster: Cluster, event: NodeUndrained) -> None:
         raise IllegalEvent(f"node {node}: it does not drain, or is not here")
     before = _limits(cluster)
     cluster.draining.discard(node)
+    if (planned := cluster.maintenance.get(node)) is not None:
+        cluster.maintenance[node] = replace(planned, stays_drained=False)
     for name, gpu_type in [key for key in cluster.withdrawn if key[0] == node]:
         _open(cluster, name, gpu_type, cluster.withdrawn.pop((name, gpu_type)))
     _look_again(cluster, before)
@@ -72,10 +77,12 @@ def maintain(cluster: Cluster, event: MaintenanceSet) -> None:
     maintenance, node = event.maintenance, event.maintenance.node
     if not any(name == node for name, _ in (*cluster.nodes, *cluster.withdrawn)):
         raise IllegalEvent(f"node {node}: it is not here, and cannot be maintained")
-    cluster.maintenance.pop(node, None)
+    before = cluster.maintenance.pop(node, None)
+    drained_by_it = before is not None and before.begins_s <= event.time_s and not before.stays_drained
     if maintenance.ends_s > event.time_s:
         tell_apart(cluster)  # what may start depends on where it is
-        cluster.maintenance[node] = maintenance
+        stays = node in cluster.draining and not drained_by_it
+        cluster.maintenance[node] = replace(maintenance, stays_drained=stays)
 
 
 def lose(cluster: Cluster, event: NodeLost) -> None:

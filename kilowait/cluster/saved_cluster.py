@@ -17,7 +17,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.cluster.task_lines import TaskLines
 from kilowait.cluster.views.recent import Recent
 from kilowait.cluster.views.scale import Scale
-from kilowait.cluster.views.usage import Usage
+from kilowait.cluster.views.usage import HadAttempt, Usage
 from kilowait.core.maintenance import Maintenance
 from kilowait.core.over_time.signals import Signal
 from kilowait.core.quotas import Quota
@@ -44,7 +44,7 @@ class SavedUsage(Struct, frozen=True, kw_only=True, array_like=True):
 
     at_s: float
     over: list[tuple[str | None, float, float]]
-    month: list[tuple[float, str | None, float]]
+    month: list[HadAttempt]
     looked_at: bool
 
 

@@ -10,12 +10,16 @@ from kilowait.core.submission_limits import MAX_NAME
 
 
 class Maintenance(Struct, frozen=True, kw_only=True):
-    """Of a node, from `begins_s` to `ends_s` in seconds since the epoch; one that has ended already is none."""
+    """Of a node, from `begins_s` to `ends_s` in seconds since the epoch; one that has ended already is none.
+
+    `stays_drained` is whether the node drained before it began, for another reason, and so drains on when it is over.
+    """
 
     node: str
     begins_s: float
     ends_s: float
     reason: str = ""
+    stays_drained: bool = False
 
 
 def checked_maintenance(maintenance: Maintenance) -> Maintenance:

@@ -16,7 +16,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class Quota(Struct, frozen=True, kw_only=True):
     """What the `members` of the project `name` may have together or, where none are named, every user alone.
 
-    `gpus` are held at a time, `jobs` wait, `kwh` are of 30 days, as predicted; None is no limit.
+    `gpus` are held at a time, `jobs` wait, `kwh` and `cost` (of GPUs, in the currency of the site's prices) are of 30
+    days, as predicted; None is no limit. The `admins` of a project say who its members are, and see their jobs.
     """
 
     name: str
@@ -24,11 +25,13 @@ class Quota(Struct, frozen=True, kw_only=True):
     gpus: int | None = None
     jobs: int | None = None
     kwh: float | None = None
+    cost: float | None = None
+    admins: tuple[str, ...] = ()
 
     @property
     def limits_nothing(self) -> bool:
         """Whether it is as good as none."""
-        return self.gpus is None and self.jobs is None and self.kwh is None
+        return not self.admins and all(limit is None for limit in (self.gpus, self.jobs, self.kwh, self.cost))
 
     @property
     def whose(self) -> str:
@@ -44,12 +47,14 @@ class Quota(Struct, frozen=True, kw_only=True):
 
 def checked_quota(quota: Quota) -> Quota:
     """The same quota; raises InputError, naming the field, for one that cannot be kept or held to."""
-    for name in (quota.name, *quota.members):
+    for name in (quota.name, *quota.members, *quota.admins):
         if not 0 < len(name) <= MAX_NAME or CONTROL.search(name):
             raise InputError(f"quota: a name has 1 to {MAX_NAME} printable characters, got {name[:MAX_NAME]!r}")
     if len(quota.members) > MAX_MEMBERS:
         raise InputError(f"quota: at most {MAX_MEMBERS} members, got {len(quota.members)}; make it two projects")
-    for unit, amount in (("gpus", quota.gpus), ("jobs", quota.jobs), ("kwh", quota.kwh)):
+    if quota.admins and not quota.members:
+        raise InputError(f"quota {quota.name}: a project has administrators, and members; name some")
+    for unit, amount in (("gpus", quota.gpus), ("jobs", quota.jobs), ("kwh", quota.kwh), ("cost", quota.cost)):
         if amount is not None and not (isfinite(amount) and amount > 0):
             raise InputError(f"quota: {unit} must be > 0, got {amount!r}; leave it out for no limit")
     return quota

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +23,14 @@ from kilowait.core.submission_limits import (
     MAX_VARIABLE_BYTES,
 )
 
+Launcher = Literal["python", "torchrun", "accelerate", "bash"]
+"""What starts a program on each node of its job. `torchrun` and `accelerate` start a process for each GPU that the job
+has there, with the ranks and the rendezvous of all nodes; `bash` runs a script, which sees MASTER_ADDR, MASTER_PORT,
+NNODES and NODE_RANK."""
+BASH: Launcher = "bash"
+PYTHON: Launcher = "python"
+SHELL_SCRIPTS = (".sh", ".bash")
+"""Endings of the names of what bash runs."""
 MAX_REASON = 2000
 MAX_DRY_RUN = 8000
 """Characters of a reason that are kept."""
@@ -33,8 +42,8 @@ class Program(Struct, frozen=True, kw_only=True):
     `environment` is all that it sees besides a minimal set of variables. It is ended after `timeout_s` seconds, None
     for never. `software` is the environment of the operator's that was chosen, and `python` its interpreter. `outputs`
     are the files and folders that are kept of what it leaves in its folder. `secrets` are the names of the owner's
-    secrets that it sees as variables. Where the history keeps it, `sealed` is its environment, encrypted, and `digest`
-    tells whether two are the same.
+    secrets that it sees as variables. `launcher` is what starts it on each of its nodes. Where the history keeps it,
+    `sealed` is its environment, encrypted, and `digest` tells whether two are the same.
     """
 
     files: Mapping[str, str]
@@ -46,6 +55,7 @@ class Program(Struct, frozen=True, kw_only=True):
     python: str = ""
     outputs: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    launcher: Launcher = PYTHON
     sealed: str = ""
     digest: str = ""
 
@@ -161,6 +171,8 @@ def _asked(request: Request) -> bytes:
     for name in ("outputs", "secrets", "digest"):
         if not fields["program"][name]:
             del fields["program"][name]
+    if fields["program"]["launcher"] == PYTHON:
+        del fields["program"]["launcher"]
     del fields["program"]["sealed"]  # which is another each time
     if fields["job"]["slack_s"] is None:  # which the first releases did not know, as the next
         del fields["job"]["slack_s"]

@@ -55,20 +55,22 @@ class Role(IntEnum):
 
 class Identity(Struct, frozen=True, kw_only=True):
     """Who asks: the owner that a token was made for, and what it allows: of what the role does that which `scopes`
-    name, all of it where they name nothing."""
+    name, all of it where they name nothing. `administers` are the members of the projects whose administrator it is."""
 
     token_id: str
     owner: str
     role: Role
     scopes: tuple[str, ...] = ()
+    administers: frozenset[str] = frozenset()
 
     def sees(self, owner: str | None) -> bool:
-        """Whether what belongs to somebody is shown: one's own, and to an operator everybody's."""
-        return self.role >= Role.OPERATE or owner == self.owner
+        """Whether what belongs to somebody is shown: one's own, a project's to who administers it, to operators all."""
+        return self.role >= Role.OPERATE or owner == self.owner or owner in self.administers
 
     def whose(self, asked: str | None = None) -> str | None:
-        """Whose is shown to somebody who asks for what is of `asked`: one's own, to an operator that; None is all."""
-        return asked if self.role >= Role.OPERATE else self.owner
+        """Whose is shown to somebody who asks for what is of `asked`: that where it may be seen, else one's own; None
+        is all, to an operator."""
+        return asked if self.role >= Role.OPERATE or asked in self.administers else self.owner
 
 
 def create(

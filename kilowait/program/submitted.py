@@ -12,9 +12,14 @@ from dataclasses import replace
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace as replaced
 
 from kilowait.core.errors import InputError, SourceError
+from kilowait.core.submission import BASH, PYTHON, Launcher
 from kilowait.program.job_source import JobSource
+from kilowait.program.launch.followed import entrypoint_in
+from kilowait.program.launch.shell import follow_script
+from kilowait.program.launch.start import ranks
 from kilowait.program.reach import reach
 from kilowait.program.read import read_bytes
 from kilowait.program.resources import GpuRequest, read_request
@@ -35,7 +40,7 @@ MAX_REMARKS = 100
 
 
 class GivenProgram(Struct, frozen=True, kw_only=True):
-    """Files by path, the one that is run and its arguments; `gpus` and `gpu_types` where the user gave them."""
+    """Files by path, the one that `launcher` runs, its arguments; `gpus` and `gpu_types` where the user gave them."""
 
     files: Mapping[str, str]
     entrypoint: str
@@ -43,24 +48,28 @@ class GivenProgram(Struct, frozen=True, kw_only=True):
     environment: Mapping[str, str | None] = {}
     gpus: int | None = None
     gpu_types: tuple[str, ...] | None = None
+    launcher: Launcher = PYTHON
 
 
 class ProgramReading(Struct, frozen=True, kw_only=True):
     """What was read: `paths` are those of the source by which the submitted files stand in it, in order.
 
-    `missing` is what may be missing in the source, `asks` what it asks for.
+    `missing` is what may be missing in the source, `asks` what it asks for. `arguments` and `environment` are what the
+    program itself is called with and sees, where something else starts it.
     """
 
     paths: Mapping[str, str]
     entrypoint: str
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str | None] = {}
     missing: tuple[str, ...]
     asks: GpuRequest
 
     def source(self, submitted: GivenProgram) -> JobSource:
         """The record of what is predicted; raises as `JobSource`."""
         files = {path: submitted.files[name].encode() for path, name in self.paths.items()}
-        source = JobSource(files=files, entrypoint=self.entrypoint, arguments=submitted.arguments)
-        return source.within(submitted.environment) if submitted.environment else source
+        source = JobSource(files=files, entrypoint=self.entrypoint, arguments=self.arguments)
+        return source.within(self.environment) if self.environment else source
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -81,15 +90,38 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 def read(submitted: GivenProgram) -> ProgramReading:
     """Read it; raises SourceError for what is no text worth predicting, and InputError as `read_request`."""
+    submitted, notes = _started(submitted)
     source, missing = job_source(submitted.files, submitted.entrypoint, submitted.arguments)
     asks = read_request(texts(source), source.arguments, gpus=submitted.gpus, gpu_types=submitted.gpu_types)
     alone = len(submitted.files) == 1
     return ProgramReading(
         paths={path: submitted.entrypoint if alone else path for path in source.files},
         entrypoint=source.entrypoint,
-        missing=_first(missing),
+        arguments=source.arguments,
+        environment=submitted.environment,
+        missing=_first((*notes, *missing)),
         asks=replace(asks, evidence=_first(asks.evidence)),
     )
+
+
+def _started(submitted: GivenProgram) -> tuple[GivenProgram, tuple[str, ...]]:
+    """The program that the launcher starts, as the first of its processes, and what was left aside of a script.
+
+    Raises SourceError where a script starts no program that is there.
+    """
+    if submitted.launcher == PYTHON:
+        return submitted, ()
+    if submitted.launcher != BASH:
+        processes = submitted.gpus or 1
+        return replaced(submitted, environment={**ranks(processes, 1), **submitted.environment}), ()
+    script = submitted.entrypoint
+    start = follow_script(script, submitted.files[script], submitted.arguments, submitted.files.get)
+    if (entrypoint := entrypoint_in(start, submitted.files)) is None:
+        raise SourceError(f"{script}: it starts {start.program}, which is not among its files; submit their folder")
+    gpus = submitted.gpus or start.gpus or (start.processes if start.processes > 1 else None)
+    environment = {**start.environment, **submitted.environment}
+    found = replaced(submitted, entrypoint=entrypoint, arguments=start.arguments, environment=environment, gpus=gpus)
+    return found, (*start.notes, *(f"it runs {other} too" for other in start.beside))
 
 
 def job_source(

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPBearer
+from msgspec.structs import replace
 
 from kilowait.history.token_limits import scope_of
 from kilowait.history.tokens import Identity, Role
@@ -47,6 +48,13 @@ async def identified(request: Request, authorization: str | None) -> Identity:
     return identity
 
 
+def _administering(identity: Identity, desk: Desk) -> Identity:
+    """Who asks, with the members of projects whose administrator this is, as of what was last seen of the log."""
+    quotas = desk.last_mirror.cluster.quotas.values() if desk.last_mirror is not None else ()
+    members = {name for quota in quotas if identity.owner in quota.admins for name in quota.members}
+    return replace(identity, administers=frozenset(members)) if members else identity
+
+
 def allowed(role: Role) -> Any:
     """A dependency: who asks, refused without a token of at least this role."""
 
@@ -54,6 +62,7 @@ def allowed(role: Role) -> Any:
         request: Request, _: Annotated[Any, Depends(BEARER)], authorization: Annotated[str | None, Header()] = None
     ) -> Identity:
         identity = await identified(request, authorization)
+        identity = _administering(identity, the_desk(request))
         request.scope.setdefault("state", {})["identity"] = identity
         if identity.scopes and (scope := scope_of(request.url.path)) not in identity.scopes:
             raise Refusal(

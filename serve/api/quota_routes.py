@@ -3,16 +3,16 @@
 import time
 
 from fastapi import APIRouter
+from msgspec.structs import replace
 
-from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.usage import price_per_hour
 from kilowait.core.quotas import Quota
-from kilowait.core.units import WHOLE
 from kilowait.history.tokens import Role
-from kilowait.live.operator_orders.quota_check import waiting_jobs
 
+from ..desk.drawing.quota_views import quota_views
 from ..wire.problems import Refusal
-from ..wire.quota_schemas import QuotaAsked, QuotaHad, QuotaList, QuotaName, QuotaView
-from .access import At, Operator, Reader
+from ..wire.quota_schemas import QuotaAsked, QuotaList, QuotaName
+from .access import At, Operator, Reader, Submitter
 
 router = APIRouter(prefix="/v1")
 
@@ -20,8 +20,12 @@ router = APIRouter(prefix="/v1")
 @router.put("/quotas/{name}", status_code=204)
 async def set_quota(name: QuotaName, body: QuotaAsked, desk: At, _: Operator) -> None:
     """Set what a project, or each user, may have from now on, in the place of an earlier quota of this name."""
-    members, limits = tuple(dict.fromkeys(body.members)), body.model_dump(include={"gpus", "jobs", "kwh"})
-    await desk.scheduler.order.remote(Quota(name=name, members=members, **limits))
+    limits = body.model_dump(include={"gpus", "jobs", "kwh", "cost"})
+    if body.cost is not None and not any(map(price_per_hour, (await desk.mirror()).cluster.total)):
+        remedy = "give price_per_hour in the file of GPU types (--gpu-file), and start the service with it"
+        raise Refusal(422, "invalid input", "cost: no GPU type here has a price", field="cost", remedy=remedy)
+    members, admins = (tuple(dict.fromkeys(names)) for names in (body.members, body.admins))
+    await desk.scheduler.order.remote(Quota(name=name, members=members, admins=admins, **limits))
 
 
 @router.delete("/quotas/{name}", status_code=204)
@@ -33,33 +37,24 @@ async def remove_quota(name: QuotaName, desk: At, _: Operator) -> None:
     await desk.scheduler.order.remote(Quota(name=name))
 
 
+@router.delete("/quotas/{name}/members/{member}", status_code=204)
+async def remove_member(name: QuotaName, member: QuotaName, desk: At, who: Submitter) -> None:
+    """Let somebody be a member of a project no more: for operators and the project's administrators."""
+    quota = (await desk.mirror()).cluster.quotas.get(name)
+    administers = quota is not None and who.owner in quota.admins
+    if quota is None or member not in quota.members or not (administers or who.role >= Role.OPERATE):
+        remedy = "list them with GET /v1/quotas, or: kilowait quota list"
+        raise Refusal(
+            404, "not found", f"no member {member!r} of a project {name!r} of yours", field="member", remedy=remedy
+        )
+    left = tuple(one for one in quota.members if one != member)
+    if not left:
+        remedy = "have an operator remove the project: kilowait quota remove"
+        raise Refusal(422, "invalid input", f"{member!r} is the last member of {name!r}", field="member", remedy=remedy)
+    await desk.scheduler.order.remote(replace(quota, members=left))
+
+
 @router.get("/quotas")
 async def list_quotas(desk: At, who: Reader) -> QuotaList:
     """The quotas that concern who asks, for an operator all, with what counts against them now."""
-    cluster = (await desk.mirror()).cluster
-    sees_all = who.role >= Role.OPERATE
-    quotas = [q for q in cluster.quotas.values() if sees_all or q.account(who.owner) is not None]
-    had = _had(cluster, time.time()) if quotas else {}
-    return QuotaList(quotas=[_view(quota, had, who.owner) for quota in quotas])
-
-
-def _had(cluster: Cluster, now_s: float) -> dict[str | None, tuple[float, int, float]]:
-    """By user, the GPUs held, the jobs that wait, and the kWh of 30 days."""
-    active, gpus = cluster.active.values(), dict[str | None, float]()
-    for one in active:
-        gpus[one.job.user] = gpus.get(one.job.user, 0.0) + one.gpus * one.job.gpu_milli / WHOLE
-    jobs, kwh = waiting_jobs(cluster), cluster.usage.month_kwh(active, now_s)
-    return {user: (gpus.get(user, 0.0), jobs[user], kwh.get(user, 0.0)) for user in {*gpus, *jobs, *kwh}}
-
-
-def _view(quota: Quota, had: dict[str | None, tuple[float, int, float]], owner: str) -> QuotaView:
-    of_each = [had.get(user, (0.0, 0, 0.0)) for user in quota.members or (owner,)]
-    gpus, jobs, kwh = (sum(amounts) for amounts in zip(*of_each, strict=True))
-    return QuotaView(
-        name=quota.name,
-        members=list(quota.members),
-        gpus=quota.gpus,
-        jobs=quota.jobs,
-        kwh=quota.kwh,
-        had=QuotaHad(gpus=gpus, jobs=int(jobs), kwh=kwh),
-    )
+    return QuotaList(quotas=quota_views((await desk.mirror()).cluster, who, time.time()))

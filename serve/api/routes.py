@@ -20,6 +20,8 @@ from ..desk.learner import Learner
 from ..desk.log_pieces import WHOLE_BYTES, read_piece, stream_piece
 from ..desk.today import Days
 from ..desk.why import why
+from ..sign_on.provider import OpenIdProvider
+from ..sign_on.sign_on_settings import SignOnSettings
 from ..wire import schemas
 from ..wire.batch_schemas import Batch, BatchAnswers
 from ..wire.problems import MEDIA_TYPE, BodyLimit, Refusal, install
@@ -37,6 +39,7 @@ from . import (
     pictures,
     quota_routes,
     secret_routes,
+    sign_on_routes,
 )
 from .access import At, Reader, Submitter
 from .audited import Audited
@@ -54,7 +57,7 @@ HISTORY_PAGE = 1000
 HISTORY_KINDS: dict[str, Any] = {"text/csv": {}, "application/vnd.apache.parquet": {}}
 
 
-def build(desk: Desk, learner: Learner) -> FastAPI:
+def build(desk: Desk, learner: Learner, sign_on: SignOnSettings | None = None) -> FastAPI:
     """The application over a desk and what learns. No page of documentation: those fetch scripts from elsewhere."""
     app = FastAPI(
         title="kilowait",
@@ -66,6 +69,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
     )
     app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
     app.state.wrong_tokens = WrongTokens()
+    app.state.sign_on = None if sign_on is None else sign_on_routes.SignOn(OpenIdProvider(sign_on))
     app.add_middleware(LargeBodies)
     app.add_middleware(Audited, desk=desk)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
@@ -76,6 +80,7 @@ def build(desk: Desk, learner: Learner) -> FastAPI:
         notice_routes.router,
         secret_routes.router,
         quota_routes.router,
+        sign_on_routes.router,
         audited.router,
         kept_outputs.router,
         operating.router,

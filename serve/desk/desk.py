@@ -22,7 +22,6 @@ from kilowait.core.units import DAY_S, WHOLE
 from kilowait.history.bases import Base
 from kilowait.history.queries import decoded
 from kilowait.history.secrecy.sealed_programs import with_sealed
-from kilowait.history.secrecy.secret_store import check_secrets
 from kilowait.history.store import Store
 from kilowait.history.tokens import Identity
 from kilowait.isolation.modes import IsolationSettings
@@ -60,7 +59,7 @@ from .outlook_desk.outlooks import Outlooks
 from .predictor_replica import PredictionQuestion, Told
 from .programs import program_asked, program_of
 from .readings import Readings
-from .submitting import Submissions, request_of, same
+from .submitting import Submissions, check_early, request_of, same
 
 T = TypeVar("T")
 Prepared = tuple[Request, Asks, list[str], Base | JobSource]
@@ -96,7 +95,7 @@ class Desk:
         self.forecasts, self.isolation = forecasts, IsolationWatch(self._settings_of_isolation)
         self.corrections = Corrections(self.ask)
         self.following = Following(self)
-        self._following, self._mirror = asyncio.Lock(), None
+        self._following, self.last_mirror = asyncio.Lock(), None
         self._opening, self._store = asyncio.Lock(), None
         self.settings: SchedulerSettings | None = None
         self._identities: dict[str, tuple[float, Identity | None]] = {}
@@ -135,7 +134,7 @@ class Desk:
     async def mirror(self) -> Mirror:
         """The cluster as of the last event."""
         async with self._following:
-            mirror = self._mirror = self._mirror or await self.ask(self._saved_mirror)
+            mirror = self.last_mirror = self.last_mirror or await self.ask(self._saved_mirror)
             while events := await self.ask(questions.events, mirror.seq, PAGE):
                 for event in events:
                     mirror.take(event[0], decoded(event))
@@ -168,10 +167,10 @@ class Desk:
 
     async def _types(self) -> tuple[str, ...]:
         """The GPU types of the cluster that the catalogue knows."""
-        if self._mirror is None or not self._mirror.cluster.total:
+        if self.last_mirror is None or not self.last_mirror.cluster.total:
             await self.mirror()
-        assert self._mirror is not None
-        return tuple(sorted(name for name in self._mirror.cluster.total if name in GPU_TYPES))
+        assert self.last_mirror is not None
+        return tuple(sorted(name for name in self.last_mirror.cluster.total if name in GPU_TYPES))
 
     async def _forecast(
         self, source: JobSource, gpus: int, owner: str, python: str, types: tuple[str, ...] = ()
@@ -218,8 +217,9 @@ class Desk:
         program = program_of(asked) if asked.archive is None else await asyncio.to_thread(program_of, asked)
         python = python_of(self._software, asked.software)
         program = msgspec.structs.replace(program, software=asked.software or "", python=python)
-        if program.secrets and not only_asking:
-            await self.ask(check_secrets, owner, program.secrets)
+        if not only_asking:
+            cluster = (await self.mirror()).cluster if self.last_mirror and self.last_mirror.cluster.quotas else None
+            await check_early(cluster, self.ask, self.key_file, program, owner, key)
         types = None if asked.gpu_types is None else tuple(asked.gpu_types)
         source, asks, notes = await self.readings.of(program, owner, asked.gpus, types)
         predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner, program.python)

@@ -12,6 +12,7 @@ from ..wire.page_schemas import Overview, Queued
 from ..wire.schemas import Figure
 from . import questions
 from .desk import Desk
+from .drawing.quota_views import quota_views
 from .drawing.users import users_view
 from .job_views import cluster_view, expected_view, name_in, progress_view
 from .today import Days, accuracy_view, errors_view, factor_view, how_had, today_view
@@ -49,6 +50,7 @@ async def overview(desk: Desk, days: Days, who: Identity, rows: int = SHOWN) -> 
         you=who.owner,
         role=who.role.name.lower(),
         users=users_view(mirror.cluster, day.rows, who),
+        quotas=quota_views(mirror.cluster, who, now_s),
     )
 
 

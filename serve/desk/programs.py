@@ -42,7 +42,7 @@ def program_of(asked: schemas.SubmissionBody) -> Program:
         with _refused("archive"):
             check_paths(files := unpacked(asked.archive))
     with _refused("entrypoint"):
-        check_runnable(asked.entrypoint, files.get(asked.entrypoint, ""))
+        check_runnable(asked.entrypoint, files.get(asked.entrypoint, ""), asked.launcher)
     return Program(
         files=files,
         entrypoint=asked.entrypoint,
@@ -51,6 +51,7 @@ def program_of(asked: schemas.SubmissionBody) -> Program:
         timeout_s=asked.timeout_s,
         outputs=tuple(asked.outputs),
         secrets=tuple(dict.fromkeys(asked.secrets)),
+        launcher=asked.launcher,
     )
 
 

@@ -12,7 +12,7 @@ import sys
 import msgspec
 
 from kilowait.core.errors import SourceError
-from kilowait.core.submission import Program
+from kilowait.core.submission import BASH, Program
 from kilowait.program.environment import shown
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest
@@ -51,18 +51,11 @@ class Readings:
         `kilowait.program.submitted.read`.
         """
         check_program(program)
-        submitted = GivenProgram(
-            files=program.files,
-            entrypoint=program.entrypoint,
-            arguments=program.arguments,
-            environment=shown(program.environment) | dict.fromkeys(program.secrets),
-            gpus=gpus,
-            gpu_types=gpu_types,
-        )
+        submitted = _given(program, gpus, gpu_types)
         encoded = msgspec.json.encode(submitted)
         key = hashlib.sha256(encoded).digest()
         if (reading := self._kept.get(key)) is None:
-            large = len(encoded) > LARGE_BYTES
+            large = len(encoded) > LARGE_BYTES or program.launcher == BASH
             async with (self._large if large else self._small).of(owner):
                 reading = await (_apart(program.entrypoint, encoded) if large else asyncio.to_thread(read, submitted))
             self._keep(key, reading)
@@ -73,6 +66,18 @@ class Readings:
             self._kept.clear()
         if len(msgspec.json.encode(reading)) <= KEPT_BYTES:
             self._kept[key] = reading
+
+
+def _given(program: Program, gpus: int | None, gpu_types: tuple[str, ...] | None) -> GivenProgram:
+    return GivenProgram(
+        files=program.files,
+        entrypoint=program.entrypoint,
+        arguments=program.arguments,
+        environment=shown(program.environment) | dict.fromkeys(program.secrets),
+        gpus=gpus,
+        gpu_types=gpu_types,
+        launcher=program.launcher,
+    )
 
 
 async def _apart(name: str, encoded: bytes) -> ProgramReading:

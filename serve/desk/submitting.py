@@ -1,21 +1,29 @@
 """Submissions on their way to the scheduler: what it is asked, and those that wait at the same time together."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import QuotaReached
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.submission import DEADLINE, Program, Request, Retry, dry_run_line
+from kilowait.history.job_arrays import array_of_key
 from kilowait.history.job_filter import NAME
+from kilowait.history.secrecy.secret_store import check_secrets
+from kilowait.history.store import Store
+from kilowait.live.operator_orders.quota_check import QuotaCheck
 from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 
 from ..wire import schemas
 from .predictor_replica import Told
 
+Ask = Callable[..., Awaitable[Any]]
+"""Asks the history in a thread, as `Desk.ask`."""
 MOST = 200
 """Requests in one call: the scheduler writes them in one transaction, and answers nobody else meanwhile."""
 
@@ -55,6 +63,27 @@ class Submissions:
                 if future.done():  # who asked has gone
                     continue
                 future.set_exception(answer) if isinstance(answer, BaseException) else future.set_result(answer)
+
+
+async def check_early(cluster: Cluster | None, ask: Ask, key_file: str, program: Program, owner: str, key: str) -> None:
+    """Before anything of a job is predicted, which takes long: whether it may be given its secrets and may wait.
+
+    Raises InputError as `check_secrets`, and QuotaReached where too many of this owner's wait, unless it is known by
+    its key. `cluster` is there where it has quotas; the scheduler looks at them once more.
+    """
+    if program.secrets:
+        await ask(check_secrets, key_file, owner, program.secrets, program.environment)
+    if cluster is None:
+        return
+    try:
+        QuotaCheck(cluster).check(Job(job_id="", submit_s=0.0, user=owner))
+    except QuotaReached:
+        if not await ask(_is_known, owner, key):
+            raise
+
+
+def _is_known(store: Store, owner: str, key: str) -> bool:
+    return store.job_of_key(owner, key) is not None or array_of_key(store, owner, key) is not None
 
 
 def request_of(

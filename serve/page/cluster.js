@@ -139,6 +139,25 @@ function nodes(cluster) {
   }));
 }
 
+/** What is had, of the limit where there is one. */
+function ofLimit(amount, limit, text) {
+  return limit == null ? text(amount) : { text: `${text(amount)} of ${text(limit)}`, progress: Math.min(1, amount / limit) };
+}
+
+function quotas(overview) {
+  document.getElementById("projects").hidden = overview.quotas.length === 0;
+  const plain = (number) => `${Number(number.toPrecision(3))}`;
+  const line = (key, first, whose, one, limits) => ({ key, cells: [first, whose, ofLimit(one.gpus, limits.gpus, plain),
+    ofLimit(one.jobs, limits.jobs, plain), ofLimit(one.kwh, limits.kwh, energy), ofLimit(one.cost, limits.cost, plain)] });
+  fill("quotas", overview.quotas.flatMap((one) => {
+    const named = { text: one.name, small: one.admins.length ? `administered by ${one.admins.join(", ")}` : "" };
+    const whose = one.members.length ? `${one.members.length} together` : "each user, you";
+    const each = one.by_member.map((member) => line(`${one.name}/${member.user}`, one.name, { text: member.user,
+      link: `/jobs?owner=${encodeURIComponent(member.user)}` }, member, one.members.length ? {} : one));
+    return [line(one.name, named, whose, one.had, one), ...each];
+  }));
+}
+
 function users(overview) {
   fill("users", overview.users.map((one) => {
     const used = one.energy_provenance.length ? had(energy(one.energy_kwh), one.energy_provenance.join(", ")) : "";
@@ -164,6 +183,7 @@ async function look() {
   accuracy(overview);
   nodes(overview.cluster);
   users(overview);
+  quotas(overview);
   timeline(overview.cluster.types.map((one) => one.gpu_type));
   powerDay();
 }

@@ -224,13 +224,22 @@ async function answered(path, body, more = {}) {
   throw Object.assign(new Error(`${problem.detail}; ${problem.remedy}`), { status: answer.status });
 }
 
+/** A link to the provider by which one may sign in, where there is one. */
+async function offerProvider(form) {
+  if (form.querySelector("a.provider")) return;
+  const { provider } = await (await fetch("/v1/sign-in")).json();
+  if (!provider || form.querySelector("a.provider")) return;
+  const link = make("a", `Sign in with ${provider}`, "provider");
+  link.href = "/sign-in";
+  form.prepend(link);
+}
+
 /** Show a page every `periodMs` while it is visible, and the sign-in where a token is missing or refused. */
 export function live(show, periodMs) {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) {
-    sessionStorage.setItem(KEY, given);
-    history.replaceState(null, "", location.pathname + location.search);
-  }
+  const behind = new URLSearchParams(location.hash.slice(1));
+  if (behind.get("token")) sessionStorage.setItem(KEY, behind.get("token"));
+  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+  if (behind.get("problem")) put("token-help", behind.get("problem"));
   const form = document.getElementById("sign-in");
   let timer = 0;
   async function look() {
@@ -248,6 +257,7 @@ export function live(show, periodMs) {
         form.hidden = false;
         document.getElementById("numbers").hidden = true;
         if (sessionStorage.getItem(KEY)) put("token-help", error.message);
+        offerProvider(form);
         return;
       }
     }

@@ -23,7 +23,7 @@ import kilowait
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
-from kilowait.core.submission import MAX_REASON, Attempt, Ending, Log, Program
+from kilowait.core.submission import BASH, MAX_REASON, Attempt, Ending, Log, Program
 from kilowait.isolation.job_room import USER
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
@@ -37,6 +37,7 @@ from kilowait.measure.ward import WardOrder
 from kilowait.program.environment import is_secret
 
 from .confine import confine
+from .launching import OwnPart, with_python_first, words_of
 
 LOG_BYTES = 1 << 20
 """What is kept of a log while a job runs."""
@@ -182,7 +183,10 @@ class Runner:
             "KILOWAIT_ATTEMPT": str(self._attempt.attempt),
             **peers,
         }
-        command, seen = place.command((program.entrypoint, *program.arguments), environment, program.python)
+        if program.launcher == BASH and place.container is None:
+            environment["PATH"] = with_python_first(environment.get("PATH", ""), program.python or sys.executable)
+        words = words_of(program, OwnPart.of(self._attempt, self._rank), peers)
+        command, seen = place.command(words, environment, program.python)
         return WardOrder(
             command=command,
             environment=seen,

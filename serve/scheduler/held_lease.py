@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 
 from kilowait.core.errors import Occupied, StoreError
 from kilowait.core.hardware import GPU_TYPES
@@ -50,7 +51,7 @@ class HeldLease:
 
     def __init__(self, store: Store, claim: Callable[[], Claim], gangs: Mapping[int, Gang]) -> None:
         self._store, self._claim, self._gangs = store, claim, gangs
-        self._renewed_s, self.fenced_s = time.monotonic(), claim().fenced_s
+        self._renewed_s, self.fenced_s = -inf, claim().fenced_s  # renewed at once, for runners from before
 
     def keep(self) -> None:
         """Renew the lease where it is time to; raises as `renew`."""

@@ -74,7 +74,6 @@ class Scheduler:
         gang.end_strangers({Gang(a, 0).name for a in self._controller.all_running()})
         for attempt in self._controller.all_running():
             self._tend(attempt)
-        self._lease.renew()
         self._spawn(self._follow())
         self._spawn(self._decisions.run())
         self._spawn(SavingLoop(self._controller.store, settings).run())
@@ -241,6 +240,7 @@ class Scheduler:
             await runners.leave()
 
     async def _run(self, attempt: Attempt, runners: Gang) -> Ending:
+        store = self._controller.store
         if not attempt.started:
             runners.make()
         elif not runners.find():
@@ -251,7 +251,7 @@ class Scheduler:
                 return Ending(reason="cancelled before it started")
             runners.stop()
         await self._written(self._controller.attempt_started, attempt.job_id, attempt.attempt, attempt.token)
-        program = runnable(self._controller.store, attempt, self._settings.secrets_key_file)
+        program = await self._written(lambda _: runnable(store, attempt, self._settings.secrets_key_file))
         if isinstance(program, InputError):
             return Ending(reason=f"it was not started: {program}")
         return await runners.run(program, peers, self._lease.fenced_s)
@@ -266,7 +266,7 @@ class Scheduler:
             await self._written(report, *who, ending)
 
     async def _written(self, report: Any, *arguments: Any) -> None:
-        """Report to the controller, again and again while the history cannot be written."""
+        """Report to the controller, again and again while the history cannot be read or written."""
         while True:
             try:
                 return report(*arguments, time.time())

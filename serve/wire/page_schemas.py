@@ -7,6 +7,7 @@ from pydantic import Field
 from kilowait.core.jobs import Provenance
 
 from .cluster_schemas import ClusterView
+from .quota_schemas import QuotaView
 from .schemas import ExpectedView, Figure, ProgressView, Wire
 
 
@@ -98,3 +99,4 @@ class Overview(Wire):
     you: str
     role: str
     users: Annotated[list[UserView], Field(default_factory=list)]
+    quotas: Annotated[list[QuotaView], Field(default_factory=list)]

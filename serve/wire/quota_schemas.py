@@ -19,6 +19,12 @@ class QuotaAsked(Wire):
     gpus: int | None = Field(default=None, ge=1, le=MOST, description="held at a time")
     jobs: int | None = Field(default=None, ge=1, le=MOST, description="that wait; more are refused")
     kwh: float | None = Field(default=None, gt=0, le=MOST, description="of 30 days, as predicted")
+    cost: float | None = Field(default=None, gt=0, le=MOST, description="of GPUs in 30 days, by the site's prices")
+    admins: list[Owner] = Field(
+        default=[],
+        max_length=100,
+        description="of a project: they see and cancel its members' jobs, and remove members",
+    )
 
 
 class QuotaHad(Wire):
@@ -27,6 +33,13 @@ class QuotaHad(Wire):
     gpus: float
     jobs: int
     kwh: float
+    cost: float = 0.0
+
+
+class MemberHad(QuotaHad):
+    """What counts of one member."""
+
+    user: str
 
 
 class QuotaView(Wire):
@@ -37,7 +50,10 @@ class QuotaView(Wire):
     gpus: int | None
     jobs: int | None
     kwh: float | None
+    cost: float | None = None
+    admins: Annotated[list[str], Field(default_factory=list)]
     had: QuotaHad
+    by_member: list[MemberHad] = Field(default=[], description="for operators and administrators, who have something")
 
 
 class QuotaList(Wire):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kilowait.core.jobs import Provenance
+from kilowait.core.submission import Launcher
 from kilowait.core.submission_limits import MAX_ARCHIVE_TEXT, MAX_ENTRIES
 from kilowait.program.source import MAX_SOURCE_BYTES
 
@@ -75,6 +76,7 @@ class SubmissionBody(Wire):
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
     outputs: list[Argument] = Field(default=[], max_length=MAX_ENTRIES, description="what is kept of its folder")
     software: Software = None
+    launcher: Launcher = Field(default="python", description="what starts it on each of its nodes")
     secrets: list[Annotated[str, Field(max_length=100)]] = Field(
         default=[], max_length=MAX_ENTRIES, description="names of one's secrets that it sees as variables"
     )

@@ -43,3 +43,9 @@ class TokenList(Wire):
     """Every token ever made."""
 
     tokens: list[Token]
+
+
+class SignOnView(Wire):
+    """The host of the provider by which one may sign in to the page, null where there is none."""
+
+    provider: str | None

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from kilowait.client.client import Client
-from kilowait.core.errors import ServiceError
+from kilowait.core.errors import InputError, ServiceError
 
 PROXY = (500, "text/plain", "Internal Server Error")  # Ray Serve's own, when the replica behind it was killed
 FAULT = (500, "application/problem+json", json.dumps({"detail": "a fault", "remedy": "tell the operator"}))
@@ -73,3 +73,17 @@ def test_a_service_that_does_not_come_back_is_given_up_when_patience_ends(servic
     with pytest.raises(ServiceError, match="one of its parts may be on its way back; ask again"):
         Client(address, patience_s=-1.0).submit({"source": "pass"})
     assert len(asked) == 1
+
+
+NO_ROUTES = (404, "text/plain", "Path '/v1/jobs' not found. Ping http://.../-/routes for available routes.")
+ELSEWHERE = (404, "text/html", "<h1>Not Found</h1>")
+
+
+def test_a_proxy_that_was_started_again_and_knows_no_routes_yet_is_asked_again(service):
+    address, answers, asked = service
+    answers += [NO_ROUTES, NO_ROUTES, (201, "application/json", json.dumps({"token": "kw_1"}))]
+    assert Client(address).make_token("ada", "submit") == "kw_1"  # nothing was handed on
+    assert len(asked) == 3
+    answers += [ELSEWHERE]
+    with pytest.raises(InputError, match="is it kilowait that listens there"):
+        Client(address).make_token("ada", "submit")

@@ -87,6 +87,24 @@ def test_one_that_ray_drains_does_not_come_back(live):
     assert (live.cluster.draining, live.cluster.maintenance) == ({"n1"}, {})
 
 
+@pytest.mark.parametrize("planned_again", [False, True])
+def test_one_that_was_drained_by_hand_before_it_began_does_not_come_back(live, planned_again):
+    live.node_drained("n1", 50.0)
+    if planned_again:
+        live.ordered(Maintenance(node="n1", begins_s=60.0, ends_s=200.0), 55.0)
+    for at_s in (100.0, 200.0):
+        keep_maintenance(live, at_s)
+    assert (live.cluster.draining, live.cluster.maintenance) == ({"n1"}, {})
+
+
+def test_one_that_had_jobs_again_before_it_began_comes_back(live):
+    live.node_drained("n1", 50.0)
+    live.node_undrained("n1", 60.0)
+    for at_s in (100.0, 200.0):
+        keep_maintenance(live, at_s)
+    assert live.cluster.draining == set()
+
+
 def test_what_is_called_off_holds_nobody_up_and_a_lost_node_has_none(live):
     end_maintenance(live, "n1", 3.0)
     assert not live.cluster.maintenance

@@ -23,11 +23,22 @@ def begun(url):
     return live
 
 
+def begun_again(live):
+    return Controller(Store(live.store.name), simple(), order=("A",))
+
+
 @pytest.fixture
 def live(tmp_path):
     live = begun(f"sqlite:///{tmp_path}/kilowait.db")
     yield live
     live.store.close()
+
+
+@pytest.fixture
+def priced(monkeypatch):
+    """An hour of an A costs 3600, so a job of 10 s on one costs 10."""
+    for where in ("kilowait.cluster.views.usage", "kilowait.policies.wrappers.limited"):
+        monkeypatch.setattr(f"{where}.price_per_hour", lambda gpu_type: 3600.0 if gpu_type == "A" else 0.0)
 
 
 def asked(live, user, count=1, at_s=2.0, **fields):
@@ -59,6 +70,19 @@ def test_a_quota_without_members_is_of_each_user_alone(live, kind, each):
     live.ordered(Quota(name="everybody", **kind), 1.5)
     asked(live, "ada", 4), asked(live, "bob", 1)
     assert started(live, 3.0) == {"ada": each, "bob": 1}
+
+
+def test_what_gpus_cost_in_a_month_is_bounded_and_is_free_again_a_month_later(live, priced):
+    live.ordered(Quota(name="everybody", cost=25.0), 1.5)
+    asked(live, "ada", 4), asked(live, "bob", 1)
+    assert started(live, 3.0) == {"ada": 2, "bob": 1}
+    for attempt in list(live.all_running()):
+        live.attempt_finished(attempt.job_id, 1, attempt.token, WELL, 13.0)
+    assert started(live, 14.0) == {}
+    assert started(live, 14.0 + 30 * 86400) == {"ada": 2}
+    again = begun_again(live)
+    assert again.cluster.usage.month_cost([], 14.0 + 30 * 86400) == {}
+    again.store.close()
 
 
 def test_more_jobs_than_may_wait_are_refused_but_not_those_that_were_taken_in(live):
@@ -118,12 +142,59 @@ def test_the_api_lets_operators_set_what_users_see(tmp_path):
         job_ids = asked(live, "ada", 3)
         live.decide(3.0)
         (seen_quota,) = world.call("GET", "/v1/quotas").json()["quotas"]
-        had = {"gpus": 2.0, "jobs": 1, "kwh": seen_quota["had"]["kwh"]}  # which grows as jobs overrun
-        assert seen_quota == {"name": "vision", **body, "kwh": None, "had": had}
+        had = {"gpus": 2.0, "jobs": 1, "kwh": seen_quota["had"]["kwh"], "cost": 0.0}  # kWh grow as jobs overrun
+        more = {"kwh": None, "cost": None, "admins": [], "by_member": []}
+        assert seen_quota == {"name": "vision", **body, **more, "had": had}
         assert world.call("GET", "/v1/quotas", "reader").json() == {"quotas": []}  # it is no concern of theirs
         why = world.call("GET", f"/v1/jobs/{job_ids[2]}/why").json()["summary"]
         assert why == "the quota of project vision is in the way: 2 of 2 GPUs are had"
         assert world.call("DELETE", "/v1/quotas/vision", "operator").status_code == 204
         assert world.call("DELETE", "/v1/quotas/vision", "operator").status_code == 404
         assert world.call("GET", "/v1/quotas").json() == {"quotas": []}
+    live.store.close()
+
+
+def test_an_administrator_sees_the_projects_jobs_and_removes_members_but_adds_none(tmp_path):
+    live = begun(f"sqlite:///{tmp_path}/kilowait.db")
+
+    class Told(Remote):
+        async def remote(self, quota):
+            live.ordered(quota, 2.0)
+
+    with DeskWorld(tmp_path) as world:
+        world.scheduler.order = Told(None)
+        (bobs,) = asked(live, "bob")
+        assert world.call("GET", f"/v1/jobs/{bobs}").status_code == 404
+        body = {"members": ["bob", "cy"], "admins": ["ada"], "gpus": 2}
+        assert world.call("PUT", "/v1/quotas/vision", json=body).status_code == 403
+        assert world.call("PUT", "/v1/quotas/vision", "operator", json=body).status_code == 204
+        (project,) = world.call("GET", "/v1/quotas").json()["quotas"]
+        assert [(one["user"], one["jobs"]) for one in project["by_member"]] == [("bob", 1)]
+        assert world.call("GET", f"/v1/jobs/{bobs}").json()["owner"] == "bob"
+        assert [row["job_id"] for row in world.call("GET", "/v1/jobs", params={"owner": "bob"}).json()["jobs"]] == [
+            bobs
+        ]
+        assert world.call("GET", "/v1/jobs").json()["jobs"] == []
+        assert world.call("PUT", "/v1/quotas/vision", json={**body, "members": ["bob", "dan"]}).status_code == 403
+        assert world.call("DELETE", "/v1/quotas/vision/members/dan").status_code == 404
+        assert world.call("DELETE", "/v1/quotas/vision/members/bob", "reader").status_code == 403
+        assert world.call("DELETE", "/v1/quotas/vision/members/bob").status_code == 204
+        assert world.call("GET", "/v1/quotas").json()["quotas"][0]["members"] == ["cy"]
+        assert world.call("GET", f"/v1/jobs/{bobs}").status_code == 404
+        assert "last member" in world.call("DELETE", "/v1/quotas/vision/members/cy").json()["detail"]
+        refused = world.call("PUT", "/v1/quotas/dear", "operator", json={"members": ["bob"], "cost": 5.0})
+        assert (refused.status_code, refused.json()["detail"]) == (422, "cost: no GPU type here has a price")
+    live.store.close()
+
+
+def test_what_a_quota_refuses_is_refused_before_anything_is_predicted(tmp_path):
+    live = begun(f"sqlite:///{tmp_path}/kilowait.db")
+    live.ordered(Quota(name="everybody", jobs=2), 1.5)
+    asked(live, "ada", 2)
+    with DeskWorld(tmp_path) as world:
+        assert world.call("GET", "/v1/quotas").status_code == 200
+        answer = world.call("POST", "/v1/jobs", json={"source": "print(1)"})
+        assert (answer.status_code, answer.json()["title"]) == (429, "quota reached")
+        assert "2 wait and 1 more is asked for" in answer.json()["detail"]
+        assert not world.desk.forecasts.method_calls
     live.store.close()

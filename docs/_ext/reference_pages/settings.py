@@ -32,6 +32,7 @@ VARIABLES = {
     "KILOWAIT_JOB_ID": "set by the service for a running job: its id",
     "KILOWAIT_ATTEMPT": "set by the service for a running job: the number of the attempt",
     "KILOWAIT_SECRETS_KEY_FILE": "of the service: the file of the key by which secrets are encrypted",
+    "KILOWAIT_OIDC_CLIENT_SECRET": "of the service: its secret at the provider by which people sign in to the page",
     "KILOWAIT_SMTP_PASSWORD": "of the service: the password for the server that mails notices",
     "KILOWAIT_PROGRESS_PATTERN": "of a job: how a line of its log says how far it is; what `--progress-pattern` sets",
 }

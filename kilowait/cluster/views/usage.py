@@ -14,7 +14,8 @@ from math import exp, inf, log
 from typing import Literal
 
 from kilowait.cluster.standing import Active
-from kilowait.core.units import DAY_S, WHOLE
+from kilowait.core.hardware import GPU_TYPES
+from kilowait.core.units import DAY_S, HOUR_S, WHOLE
 
 HALF_LIFE_S = 7 * DAY_S
 RATE = log(2) / HALF_LIFE_S
@@ -24,18 +25,22 @@ Resource = Literal["gpu", "energy"]
 """What is counted: GPU-seconds, or kWh."""
 
 
+HadAttempt = tuple[float, str | None, float, str, float]
+
+
 @dataclass(slots=True, kw_only=True)
 class Usage:
     """By user, GPU-seconds and kWh of the attempts that are over, as of `at_s`. Changed by the cluster alone.
 
-    `month` has the attempts that ended in the last month: when, whose, and the kWh; `looked_at` says whether somebody
+    `month` has the attempts that ended in the last month: when, whose, the kWh, and the hours of GPUs of which type, so
+    that a change of their prices counts for what was had before; `looked_at` says whether somebody
     looks at that, who then decides again when there is less of it. It
     depends on the events alone, so a replayed log leads to the same one.
     """
 
     at_s: float = 0.0
     over: dict[str | None, tuple[float, float]] = field(default_factory=dict)
-    month: deque[tuple[float, str | None, float]] = field(default_factory=deque)
+    month: deque[HadAttempt] = field(default_factory=deque)
     looked_at: bool = False
 
     def add(self, active: Active, now_s: float) -> None:
@@ -46,7 +51,9 @@ class Usage:
         had, more = self.over.get(user, (0.0, 0.0)), _held(active, now_s)
         self.over[user] = had[0] + more[0], had[1] + more[1]
         self._forget(now_s)
-        self.month.append((now_s, user, _kwh_a_second(active) * max(0.0, now_s - active.placed_s)))
+        held_s = max(0.0, now_s - active.placed_s)
+        gpu_hours = active.gpus * active.job.gpu_milli / WHOLE * held_s / HOUR_S
+        self.month.append((now_s, user, _kwh_a_second(active) * held_s, active.gpu_type, gpu_hours))
 
     def of_users(self, running: Iterable[Active], now_s: float, resource: Resource) -> Mapping[str | None, float]:
         """What each user has had until now, running attempts included."""
@@ -64,7 +71,7 @@ class Usage:
         """
         self._forget(now_s)
         self.looked_at, used = True, dict[str | None, float]()
-        for _, user, kwh in self.month:
+        for _, user, kwh, _, _ in self.month:
             used[user] = used.get(user, 0.0) + kwh
         for active in running:
             seconds = max(active.predictions[active.gpu_type].runtime_s, now_s - active.placed_s)
@@ -72,11 +79,23 @@ class Usage:
             used[active.job.user] = used.get(active.job.user, 0.0) + kwh
         return used
 
+    def month_cost(self, running: Iterable[Active], now_s: float) -> Mapping[str | None, float]:
+        """What each user's attempts of the last month cost, by what an hour of a GPU costs; as `month_kwh`."""
+        self._forget(now_s)
+        self.looked_at, cost = True, dict[str | None, float]()
+        for _, user, _, gpu_type, gpu_hours in self.month:
+            cost[user] = cost.get(user, 0.0) + gpu_hours * price_per_hour(gpu_type)
+        for active in running:
+            seconds = max(active.predictions[active.gpu_type].runtime_s, now_s - active.placed_s)
+            gpus, price = active.gpus * active.job.gpu_milli / WHOLE, price_per_hour(active.gpu_type)
+            cost[active.job.user] = cost.get(active.job.user, 0.0) + gpus * price * seconds / HOUR_S
+        return cost
+
     def next_freed_s(self, now_s: float) -> float:
         """When an attempt of the last month is forgotten next; inf where nobody looks at those, or there is none."""
         if not self.looked_at:
             return inf
-        return next((end_s + MONTH_S for end_s, _, _ in self.month if end_s + MONTH_S > now_s), inf)
+        return next((end_s + MONTH_S for end_s, *_ in self.month if end_s + MONTH_S > now_s), inf)
 
     def copy(self) -> "Usage":
         """The same, which changes without this one."""
@@ -85,6 +104,12 @@ class Usage:
     def _forget(self, now_s: float) -> None:
         while self.month and self.month[0][0] + MONTH_S <= now_s:
             self.month.popleft()
+
+
+def price_per_hour(gpu_type: str) -> float:
+    """What an hour of a GPU costs, as the site's file of GPU types says; 0 where it does not."""
+    known = GPU_TYPES.get(gpu_type)
+    return 0.0 if known is None else known.price_per_hour or 0.0
 
 
 def _held(active: Active, now_s: float) -> tuple[float, float]:

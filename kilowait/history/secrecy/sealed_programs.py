@@ -10,7 +10,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.submission import Attempt, Program
 from kilowait.history.secrecy.key_file import derived, read_key
 from kilowait.history.secrecy.sealing import opened, sealed
-from kilowait.history.secrecy.secret_store import secret_values
+from kilowait.history.secrecy.secret_store import check_room, secret_values
 from kilowait.history.store import Store
 
 
@@ -39,7 +39,9 @@ def environment_of(program: Program, key_file: str, owner: str) -> Mapping[str, 
 def with_secrets(store: Store, program: Program, key_file: str, owner: str) -> Program:
     """The program as it is run, with its variables and secrets; raises InputError where one cannot be had."""
     values = secret_values(store, key_file, owner, program.secrets) if program.secrets else {}
-    environment = {**environment_of(program, key_file, owner), **values}
+    given = environment_of(program, key_file, owner)
+    check_room(given, values)  # a secret may have grown since the job was accepted
+    environment = {**given, **values}
     return msgspec.structs.replace(program, environment=environment, sealed="", digest="")
 
 

@@ -2,13 +2,13 @@
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Float, MetaData, String, Table, Text, delete, func, insert, select
 
 from kilowait.core.errors import InputError
-from kilowait.core.submission_limits import MAX_ENTRIES, MAX_VARIABLE_BYTES
+from kilowait.core.submission_limits import MAX_ENTRIES, MAX_ENVIRONMENT_BYTES, MAX_VARIABLE_BYTES
 from kilowait.history.secrecy.sealing import opened, sealed
 from kilowait.history.store import Store
 
@@ -55,11 +55,25 @@ def remove_secret(store: Store, owner: str, name: str) -> bool:
     return known
 
 
-def check_secrets(store: Store, owner: str, names: Sequence[str]) -> None:
-    """Raises InputError for a name under which this owner keeps nothing."""
+def check_secrets(
+    store: Store, key_file: str, owner: str, names: Sequence[str], environment: Mapping[str, str] | None = None
+) -> None:
+    """Raises InputError for a name under which this owner keeps nothing, and for more than one environment takes."""
     there = {row["name"] for row in secret_names(store, owner)} if names else set()
     if lacking := [name for name in names if name not in there]:
         raise InputError(f"secret {lacking[0][:100]!r}: none of yours; keep it first with: kilowait secret set NAME")
+    check_room(environment or {}, secret_values(store, key_file, owner, names))
+
+
+def check_room(environment: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+    """Raises InputError where the variables and the secrets of a job are more than it can be started with."""
+    variables = {**environment, **secrets}
+    size = sum(len(text.encode()) for variable in variables.items() for text in variable)
+    if size > MAX_ENVIRONMENT_BYTES:
+        raise InputError(
+            f"secrets: {len(secrets)} of them and the environment have {size:,} bytes in all, the limit is "
+            f"{MAX_ENVIRONMENT_BYTES:,}; name fewer, or keep what is long in a file"
+        )
 
 
 def secret_values(store: Store, key_file: str, owner: str, names: Iterable[str]) -> dict[str, str]:

@@ -8,12 +8,12 @@ from kilowait.live.controller import Controller
 
 
 def keep_maintenance(controller: Controller, now_s: float, leaving: Collection[str] = ()) -> None:
-    """Drain and undrain the nodes whose time it is; those that are `leaving` drain for another reason, and still do."""
+    """Drain and undrain the nodes whose time it is; those that are `leaving`, or drained before, drain on."""
     cluster = controller.cluster
     for node, one in list(cluster.maintenance.items()):
         if one.ends_s <= now_s:
             end_maintenance(controller, node, now_s)
-            if node in cluster.draining and node not in leaving:
+            if node in cluster.draining and node not in leaving and not one.stays_drained:
                 controller.node_undrained(node, now_s)
         elif one.begins_s <= now_s and node not in cluster.draining:
             controller.node_drained(node, now_s)

@@ -9,29 +9,32 @@ from typing import Literal
 from kilowait.cluster.restricted import with_jobs
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.usage import price_per_hour
 from kilowait.core.errors import InputError
-from kilowait.core.units import WHOLE
+from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.policies.decisions import Decision, Place, Policy
 from kilowait.policies.parameters import Parameter, user_groups
 from kilowait.policies.wrappers.wrapper import Wrapper
 
-Counted = Literal["gpus", "jobs", "kwh"]
+Counted = Literal["gpus", "jobs", "kwh", "cost"]
+MONTHLY = ("kwh", "cost")
 WORD = re.compile(r"(\d+(?:\.\d+)?)(gpus|jobs|kwh|)(/group|)", re.IGNORECASE)
 CLOSE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """At most `amount` GPUs held at a time, waiting jobs that count, or kWh a month, of a user or of a whole group."""
+    """At most `amount` GPUs held at a time, waiting jobs that count, or kWh or cost of GPUs a month, of a user or of a
+    whole group."""
 
     counted: Counted
     amount: float
     of_group: bool = False
 
     def __post_init__(self) -> None:
-        if self.amount <= 0 or (self.counted != "kwh" and self.amount != int(self.amount)):
-            unit = "kWh" if self.counted == "kwh" else {"gpus": "GPUs", "jobs": "jobs"}[self.counted]
-            least = "> 0" if self.counted == "kwh" else ">= 1, and whole"
+        if self.amount <= 0 or (self.counted not in MONTHLY and self.amount != int(self.amount)):
+            unit = {"gpus": "GPUs", "jobs": "jobs", "kwh": "kWh", "cost": "cost"}[self.counted]
+            least = "> 0" if self.counted in MONTHLY else ">= 1, and whole"
             raise InputError(f"limited: {unit} must be {least}, got {self.amount!r}")
 
     @classmethod
@@ -139,11 +142,16 @@ class LimitAccount:
         if self.limit.counted == "kwh":
             seen, told = waiting.predictions[gpu_type], waiting.whole[gpu_type]
             return max(seen.energy_kwh, told.energy_kwh if waiting.remaining == 1.0 else 0.0)
-        return waiting.job.milli_on(gpu_type) / WHOLE
+        gpus = waiting.job.milli_on(gpu_type) / WHOLE
+        if self.limit.counted == "cost":
+            return gpus * price_per_hour(gpu_type) * waiting.predictions[gpu_type].runtime_s / HOUR_S
+        return gpus
 
 
 def amounts(counted: Counted, cluster: Cluster) -> Mapping[str | None, float]:
-    """By user, the GPUs that are held or the kWh of 30 days; jobs are counted as they are looked at."""
+    """By user, the GPUs that are held, or the kWh or cost of 30 days; jobs are counted as they are looked at."""
+    if counted == "cost":
+        return cluster.usage.month_cost(cluster.active.values(), cluster.now_s)
     if counted == "kwh":
         return cluster.usage.month_kwh(cluster.active.values(), cluster.now_s)
     held = defaultdict[str | None, float](float)

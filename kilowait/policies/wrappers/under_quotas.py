@@ -5,7 +5,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.quotas import Quota
 from kilowait.policies.compiled_form import cost_of, with_cost
 from kilowait.policies.decisions import Decision, Policy
-from kilowait.policies.wrappers.limited import Limit, LimitAccount, amounts, within
+from kilowait.policies.wrappers.limited import Counted, Limit, LimitAccount, amounts, within
 
 
 def under_quotas(policy: Policy) -> Policy:
@@ -25,7 +25,7 @@ def under_quotas(policy: Policy) -> Policy:
 
 
 def accounts_of(cluster: Cluster) -> list[tuple[Quota, LimitAccount]]:
-    """What counts against each quota of GPUs or kWh now."""
+    """What counts against each quota of GPUs, kWh or cost now."""
     limits = [(quota, limit) for quota in cluster.quotas.values() for limit in _limits(quota)]
     had = {counted: amounts(counted, cluster) for counted in {limit.counted for _, limit in limits}}
     return [
@@ -39,7 +39,7 @@ def quota_in_the_way(cluster: Cluster, waiting: Waiting) -> str | None:
     for quota, account in accounts_of(cluster):
         if not account.admits(waiting):
             owner, limit = account.owner(waiting.job.user) or "", account.limit
-            unit = "GPUs" if limit.counted == "gpus" else "kWh of 30 days"
+            unit = {"gpus": "GPUs", "kwh": "kWh of 30 days"}.get(limit.counted, "in 30 days that GPUs may cost")
             return (
                 f"the quota of {quota.whose} is in the way: {account.had[owner]:.4g} of {limit.amount:g} {unit} are had"
             )
@@ -48,5 +48,5 @@ def quota_in_the_way(cluster: Cluster, waiting: Waiting) -> str | None:
 
 def _limits(quota: Quota) -> list[Limit]:
     of_group = bool(quota.members)
-    gpus = [] if quota.gpus is None else [Limit(counted="gpus", amount=quota.gpus, of_group=of_group)]
-    return gpus + ([] if quota.kwh is None else [Limit(counted="kwh", amount=quota.kwh, of_group=of_group)])
+    counted: tuple[tuple[Counted, float | None], ...] = ("gpus", quota.gpus), ("kwh", quota.kwh), ("cost", quota.cost)
+    return [Limit(counted=unit, amount=amount, of_group=of_group) for unit, amount in counted if amount is not None]

@@ -1,7 +1,7 @@
 """A command, shell script or notebook read as a job: the program that it comes to, with the files that this reaches."""
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -65,6 +65,11 @@ def follow_notebook(path: Path, text: str) -> Followed:
     if name in tree.sizes:
         name = f"{name.removesuffix('.py')}_notebook.py"
     return Followed(start=Start(program=name), tree=_with(tree, {name: code}), entrypoint=name)
+
+
+def entrypoint_in(start: Start, paths: Container[str]) -> str | None:
+    """Which of these files the start is of, None where it is none of them."""
+    return next((path for path in _candidates(start) if path in paths), None)
 
 
 def _with(tree: Tree, files: Mapping[str, bytes]) -> Tree:

@@ -1,0 +1,1 @@
+"""What becomes of jobs that are long over: tables in Parquet, and a history that keeps what is asked for daily."""

@@ -1,0 +1,147 @@
+"""Jobs that ended long ago, as Parquet; what is bulky of them is then forgotten: their programs' texts and their logs.
+
+A job stays in lists with its times, states, attempts and measurements, and its events stay, so that the log replays to
+the same state. What was archived is marked in the transaction that forgets it: a killed archive writes the file that
+it had begun once more, under the same name.
+
+Not covered: forgetting events, which are short.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from msgspec import Struct
+from sqlalchemy import Column, MetaData, String, Table, bindparam, delete, insert, select, update
+
+from kilowait.core.submission import Program
+from kilowait.files.columns import HISTORY
+from kilowait.files.parquet import table, write_table
+from kilowait.history.queries import history
+from kilowait.history.schema import ARRAY_TASKS, ARRAYS, JOBS, LOGS
+from kilowait.history.statements import chunks
+from kilowait.history.store import Store
+from kilowait.history.task_files import whole_program
+
+ARCHIVED = Table("archived_jobs", MetaData(), Column("job_id", String(40), primary_key=True))
+JOBS_OF_A_FILE = 5000
+PAGE = 1000
+KEPT_JOBS = pa.schema(
+    [
+        ("job_id", pa.string()),
+        ("owner", pa.string()),
+        ("state", pa.string()),
+        ("reason", pa.string()),
+        ("labels", pa.string()),  # JSON object
+        ("submitted_s", pa.float64()),  # seconds since the epoch
+        ("ended_s", pa.float64()),
+        ("asked", pa.string()),  # JSON: what it asked for
+        ("program", pa.string()),  # JSON: texts by path, arguments; variables are encrypted where there is a key
+    ]
+)
+"""One row a job."""
+KEPT_LOGS = pa.schema(
+    [
+        ("job_id", pa.string()),
+        ("attempt", pa.int32()),
+        ("rank", pa.int32()),
+        ("first_byte", pa.int64()),
+        ("data", pa.binary()),
+    ]
+)
+"""One row an attempt on a node, beside the columns of `kilowait.files.columns.HISTORY` for the attempts."""
+
+
+class Archived(Struct, frozen=True, kw_only=True):
+    """How much was written down, and where."""
+
+    jobs: int = 0
+    attempts: int = 0
+    files: tuple[str, ...] = ()
+
+
+def archive(store: Store, folder: Path, before_s: float, *, only_copy: bool = False) -> Archived:
+    """Write down what ended before then and was not archived yet, and forget what is bulky of it.
+
+    With `only_copy` nothing is forgotten, and the next archive writes the same again. Raises StoreError, and OSError
+    where the folder cannot be written.
+    """
+    store.ensure(ARCHIVED)
+    jobs, attempts, files = 0, 0, list[str]()
+    for ids in _ended(store, before_s):
+        rows = _rows_of(store, ids)
+        tables = {"jobs": table(rows, KEPT_JOBS), "attempts": _attempts(store, ids), "logs": _logs(store, ids)}
+        for name, data in tables.items():
+            path = folder / f"{name}-{ids[0]}.parquet"
+            write_table(data, path)
+            files.append(str(path))
+        jobs, attempts = jobs + len(ids), attempts + tables["attempts"].num_rows
+        if not only_copy:
+            _forget(store, rows)
+    if not only_copy:
+        _forget_arrays(store)
+    return Archived(jobs=jobs, attempts=attempts, files=tuple(files))
+
+
+def _ended(store: Store, before_s: float) -> Iterator[list[str]]:
+    """Ids of jobs for a file each time, in order: all are chosen first, so that what is forgotten changes nothing."""
+    done = select(ARCHIVED.c.job_id)
+    query = select(JOBS.c.job_id).where(JOBS.c.ended_s < before_s, JOBS.c.job_id.not_in(done))
+    ids = [row.job_id for row in store.rows(query.order_by(JOBS.c.job_id))]
+    for begin in range(0, len(ids), JOBS_OF_A_FILE):
+        yield ids[begin : begin + JOBS_OF_A_FILE]
+
+
+def _rows_of(store: Store, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of KEPT_JOBS."""
+    rows = list[dict[str, Any]]()
+    for chunk in chunks(list(ids)):
+        rows += [dict(row._mapping) for row in store.rows(select(JOBS).where(JOBS.c.job_id.in_(chunk)))]
+    whole = [msgspec.json.encode(whole_program(store.rows, row)).decode() for row in rows]
+    kept = [{name: row[name] for name in KEPT_JOBS.names} for row in rows]
+    return [{**row, "program": program} for row, program in zip(kept, whole, strict=True)]
+
+
+def _attempts(store: Store, ids: Sequence[str]) -> pa.Table:
+    """Rows of HISTORY of these jobs, which stand side by side but for those that have not ended long enough."""
+    wanted, rows, after = set(ids), list[dict[str, Any]](), (ids[0], 0)
+    while page := history(store, after=after, limit=PAGE):
+        rows += [{name: row.get(name) for name in HISTORY.names} for row in page if row["job_id"] in wanted]
+        after = page[-1]["job_id"], page[-1]["attempt"]
+        if after[0] > ids[-1]:
+            break
+    return table(rows, HISTORY)
+
+
+def _logs(store: Store, ids: Sequence[str]) -> pa.Table:
+    rows = list[dict[str, Any]]()
+    for chunk in chunks(list(ids)):
+        rows += [dict(row._mapping) for row in store.rows(select(LOGS).where(LOGS.c.job_id.in_(chunk)))]
+    return table(rows, KEPT_LOGS)
+
+
+def _forget(store: Store, rows: Sequence[dict[str, Any]]) -> None:
+    """Forget texts and logs of these jobs, some hundreds in a transaction, so that nobody waits for long."""
+    shorter = update(JOBS).where(JOBS.c.job_id == bindparam("of")).values(program=bindparam("without"))
+    for chunk in chunks(list(rows)):
+        ids = [row["job_id"] for row in chunk]
+        with store.alone("written") as connection:
+            connection.execute(shorter, [{"of": row["job_id"], "without": _short(row["program"])} for row in chunk])
+            connection.execute(delete(LOGS).where(LOGS.c.job_id.in_(ids)))
+            connection.execute(insert(ARCHIVED), [{"job_id": job_id} for job_id in ids])
+
+
+def _short(program: str) -> str:
+    """The program without its texts."""
+    known = msgspec.json.decode(program, type=Program)
+    return msgspec.json.encode(msgspec.structs.replace(known, files={})).decode()
+
+
+def _forget_arrays(store: Store) -> None:
+    """The texts that an array keeps for its tasks, once all of these are archived."""
+    store.ensure(ARRAYS)
+    store.ensure(ARRAY_TASKS)
+    open_arrays = select(ARRAY_TASKS.c.array_id).where(ARRAY_TASKS.c.job_id.not_in(select(ARCHIVED.c.job_id)))
+    store.change(update(ARRAYS).where(ARRAYS.c.files != "{}", ARRAYS.c.array_id.not_in(open_arrays)).values(files="{}"))

@@ -1,0 +1,110 @@
+"""Signing in to the page by the operator's OpenID Connect provider: there, back, and on with a token of some hours."""
+
+import asyncio
+import time
+from urllib.parse import quote, urlsplit
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from kilowait.core.errors import InputError, ServiceError
+from kilowait.core.units import HOUR_S
+from kilowait.history import audit_log, tokens
+
+from ..sign_on.begun_logins import MINUTES_S, BegunLogin, BegunLogins
+from ..sign_on.provider import OpenIdProvider
+from ..wire.problems import Refusal
+from ..wire.token_schemas import SignOnView
+from .access import At
+
+COOKIE = "kilowait-sign-in"
+BACK = "/sign-in/back"
+HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+router = APIRouter()
+
+
+class SignOn:
+    """The provider, and the sign-ins that have begun by this process."""
+
+    def __init__(self, provider: OpenIdProvider) -> None:
+        self.provider, self.begun = provider, BegunLogins()
+
+
+@router.get("/v1/sign-in")
+async def sign_on_view(request: Request) -> SignOnView:
+    """Whether one may sign in to the page by a provider, and by which; needs no token."""
+    sign_on: SignOn | None = request.app.state.sign_on
+    host = None if sign_on is None else urlsplit(sign_on.provider.settings.issuer).hostname
+    return SignOnView(provider=host)
+
+
+@router.get("/sign-in", include_in_schema=False)
+async def begin(request: Request) -> Response:
+    """Send the browser to the provider."""
+    sign_on, begun = _sign_on(request), _sign_on(request).begun.begin()
+    words = begun.state, begun.nonce, begun.verifier, _back(request, sign_on)
+    try:
+        address = await asyncio.to_thread(sign_on.provider.address, *words)
+    except ServiceError as error:
+        return _to_page("problem", str(error))
+    answer = RedirectResponse(address, status_code=302, headers=HEADERS)
+    secure = _back(request, sign_on).startswith("https:")
+    answer.set_cookie(
+        COOKIE, begun.cookie, max_age=int(MINUTES_S), path=BACK, httponly=True, samesite="lax", secure=secure
+    )
+    return answer
+
+
+@router.get(BACK, include_in_schema=False)
+async def back(request: Request, desk: At, state: str = "", code: str = "", error: str = "") -> Response:
+    """Take the browser back from the provider, and on to the page, which takes the token out of its address."""
+    sign_on = _sign_on(request)
+    begun = sign_on.begun.end(state, request.cookies.get(COOKIE, ""))
+    if begun is None:
+        return _to_page("problem", "this sign-in was not begun here, or too long ago; begin again")
+    if error or not code:
+        return _to_page("problem", f"the provider let nobody in ({error[:60] or 'no code'})")
+    try:
+        return _to_page("token", await _token(request, desk, sign_on, begun, code))
+    except (ServiceError, InputError) as refusal:
+        return _to_page("problem", str(refusal))
+
+
+async def _token(request: Request, desk: At, sign_on: SignOn, begun: BegunLogin, code: str) -> str:
+    """A token for whoever the provider says it is; raises ServiceError, and InputError for somebody unknown here."""
+    settings, where = sign_on.provider.settings, _back(request, sign_on)
+    claims = await asyncio.to_thread(sign_on.provider.claims, code, begun.nonce, begun.verifier, where)
+    owner, role = settings.owner_of(claims), settings.role_of(claims)
+    if owner is None:
+        raise InputError(f"the provider says no {settings.claim} of yours that it has verified; ask an operator")
+    if role is None:
+        raise InputError(f"{owner} is in none of the groups that may use this service; ask an operator")
+    now_s = time.time()
+    expires_s = now_s + settings.hours * HOUR_S
+    token = await desk.ask(lambda store: tokens.create(store, owner, role, now_s, expires_s=expires_s))
+    row = {"time_s": now_s, "owner": owner, "token_id": token.split("_")[1], "role": role.name.lower()}
+    address = request.client.host if request.client is not None else ""
+    await desk.ask(audit_log.add, [{**row, "address": address, "action": "sign in", "target": "", "status": 302}])
+    return token
+
+
+def _sign_on(request: Request) -> SignOn:
+    sign_on: SignOn | None = request.app.state.sign_on
+    if sign_on is None:
+        raise Refusal(
+            404, "not found", "nobody signs in by a provider here", remedy="use a token: kilowait token create"
+        )
+    return sign_on
+
+
+def _back(request: Request, sign_on: SignOn) -> str:
+    base = sign_on.provider.settings.public_url or str(request.base_url)
+    return f"{base.rstrip('/')}{BACK}"
+
+
+def _to_page(name: str, text: str) -> Response:
+    """On to the page, with a word for it behind the #, which no server is told."""
+    answer = RedirectResponse(f"/#{name}={quote(text, safe='')}", status_code=302, headers=HEADERS)
+    answer.delete_cookie(COOKIE, path=BACK)
+    return answer

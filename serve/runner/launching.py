@@ -1,0 +1,60 @@
+"""The words that start a job's program on one of its nodes, behind the name of the Python that runs them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kilowait.core.errors import InputError
+from kilowait.core.submission import BASH, PYTHON, Attempt, Program
+from kilowait.core.units import WHOLE
+
+SHELL = "import os, sys; os.execvp('bash', ['bash', *sys.argv[1:]])"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPart:
+    """Which of the nodes of an attempt this is, by `rank`, and how many processes every one of them has."""
+
+    rank: int
+    processes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, attempt: Attempt, rank: int) -> "OwnPart":
+        """A process for each GPU, and one for a share of a GPU."""
+        whole = attempt.gpu_milli == WHOLE
+        return cls(rank=rank, processes=tuple(held.gpus if whole else 1 for held in attempt.where))
+
+
+def words_of(program: Program, part: OwnPart, peers: Mapping[str, str]) -> tuple[str, ...]:
+    """What stands behind `python`; `peers` are MASTER_ADDR and MASTER_PORT.
+
+    Raises InputError where the launcher cannot start the program on nodes of different sizes.
+    """
+    called = (program.entrypoint, *program.arguments)
+    if program.launcher == PYTHON:
+        return called
+    if program.launcher == BASH:
+        return ("-c", SHELL, *called)
+    nodes, address, port = len(part.processes), peers["MASTER_ADDR"], peers["MASTER_PORT"]
+    if program.launcher == "torchrun":
+        return (
+            *("-m", "torch.distributed.run", f"--nnodes={nodes}", f"--node-rank={part.rank}"),
+            *(f"--nproc-per-node={part.processes[part.rank]}", f"--master-addr={address}", f"--master-port={port}"),
+            *called,
+        )
+    if len(set(part.processes)) > 1:
+        raise InputError(
+            f"accelerate starts as many processes on every node, and the nodes have {part.processes} GPUs; submit it "
+            "with --one-node, or with --launcher torchrun"
+        )
+    several = ("--multi_gpu",) if sum(part.processes) > 1 else ()
+    return (
+        *("-m", "accelerate.commands.launch", f"--num_machines={nodes}", f"--machine_rank={part.rank}"),
+        *(f"--num_processes={sum(part.processes)}", f"--main_process_ip={address}", f"--main_process_port={port}"),
+        *("--mixed_precision=no", "--dynamo_backend=no", *several, *called),
+    )
+
+
+def with_python_first(path: str, python: str) -> str:
+    """PATH with the folder of the job's Python before all others, so that a script finds it by its name."""
+    return os.pathsep.join(filter(None, (os.path.dirname(python), path)))

@@ -1,0 +1,81 @@
+"""Jobs that ended long ago are written down whole; the history replays, lists and measures as before without them."""
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from kilowait.cli.main import main
+from kilowait.core.submission import Ending, Log, Program
+from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
+from kilowait.history.queries import history
+from kilowait.history.retention.old_jobs import archive
+from kilowait.history.store import Store
+from kilowait.live.controller import Controller
+from kilowait.policies.simple import simple
+from tests.support.live_world import request, seen
+
+
+def finished(live, job_id, ended_s):
+    live.decide(ended_s - 1.0)
+    running = live.running(job_id)
+    log = Log(rank=0, first_byte=0, data=b"said by " + job_id.encode())
+    live.attempt_finished(job_id, running.attempt, running.token, Ending(exit_code=0, logs=(log,)), ended_s)
+
+
+@pytest.fixture
+def live(tmp_path):
+    """Three jobs that ended at 10, 20 and 30, an array of two that ended at 12 and 13, and one that waits."""
+    controller = Controller(Store(f"sqlite:///{tmp_path}/kilowait.db"), simple(), order=("A", "B"))
+    controller.node_joined("n1", "A", 1, 0.0)
+    controller.ids = [controller.submit(request(f"k{n}", text=f"print({n})"), 1.0) for n in range(1)]
+    finished(controller, controller.ids[0], 10.0)
+    tasks = tuple(
+        TaskAsked(task=n, arguments=(str(n),), environment={}, predictions=seen(A=(1, 1)), content_hash="w")
+        for n in range(2)
+    )
+    _, controller.tasks = controller.submit_array(
+        ArrayRequest(request=request("a", text="of the array"), tasks=tasks, at_once=None), 11.0
+    )
+    for job_id, ended_s in zip(controller.tasks, (12.0, 13.0), strict=True):
+        finished(controller, job_id, ended_s)
+    for number, ended_s in ((1, 20.0), (2, 30.0)):
+        controller.ids.append(controller.submit(request(f"k{number}", text=f"print({number})"), ended_s - 2.0))
+        finished(controller, controller.ids[-1], ended_s)
+    controller.waiting = controller.submit(request("waits", text="print('waits')"), 32.0)
+    yield controller
+    controller.store.close()
+
+
+def test_what_is_old_is_in_the_archive_whole_and_the_rest_stays(live, tmp_path):
+    store, before = live.store, history(live.store)
+    done = archive(store, tmp_path / "kept", 25.0)
+    old = [live.ids[0], *live.tasks, live.ids[1]]
+    assert (done.jobs, done.attempts) == (4, 4)
+    jobs, attempts, logs = (
+        pq.read_table(tmp_path / "kept" / f"{name}-{old[0]}.parquet").to_pylist()
+        for name in ("jobs", "attempts", "logs")
+    )
+    texts = [msgspec.json.decode(row["program"], type=Program).files["main.py"] for row in jobs]
+    assert texts == ["print(0)", "of the array", "of the array", "print(1)"]
+    assert [(row["job_id"], row["data"]) for row in logs] == [(name, b"said by " + name.encode()) for name in old]
+    assert [row["job_id"] for row in attempts] == old
+    assert {job_id: dict(store.program(job_id).files) for job_id in old} == {job_id: {} for job_id in old}
+    assert store.program(live.ids[2]).files == {"main.py": "print(2)"}
+    assert (store.log(old[0], 1), store.log(live.ids[2], 1).data) == (None, b"said by " + live.ids[2].encode())
+    assert history(store) == before
+    assert store.job(old[0])["state"] == "finished"
+    again = Controller(Store(store.name), simple(), order=("A", "B"))
+    assert again.cluster.snapshot() == live.cluster.snapshot()
+    again.store.close()
+    assert archive(store, tmp_path / "kept", 25.0).jobs == 0
+    assert archive(store, tmp_path / "kept", 40.0).jobs == 1
+
+
+def test_the_command_copies_without_forgetting_where_it_is_told_so(live, tmp_path, capsys):
+    words = ["archive", "--database", live.store.name, "--older-than", "1h", str(tmp_path / "kept")]
+    assert main([*words, "--only-copy"]) == 0
+    assert capsys.readouterr().out == "5 jobs, 5 attempts in 3 files; nothing is forgotten\n"
+    assert live.store.program(live.ids[0]).files
+    assert main(words) == 0
+    assert capsys.readouterr().out == "5 jobs, 5 attempts in 3 files; texts and logs are there alone now\n"
+    assert live.store.program(live.waiting).files == {"main.py": "print('waits')"}
