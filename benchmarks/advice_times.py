@@ -3,8 +3,9 @@
     KILOWAIT_URL=http://127.0.0.1:8000 KILOWAIT_TOKEN=kw_... python -m benchmarks.advice_times train.py --json t.json
 
 Timed are `kilowait sbatch --why` from start to end (where Slurm's commands are), `kilowait check`, which needs no
-Slurm, and an admission review of Kubernetes in a process that waits for them. Each for a program that the service has
-seen, and for one that nobody has: the same with another constant. Seconds by the clock; a busy machine takes longer.
+Slurm, and an admission review of Kubernetes, over HTTPS by a new connection, which the webhook answers. Each for a
+program that the service has seen, and for one that nobody has: the same with another constant. Seconds by the clock; a
+busy machine takes longer. `python docs/advice_times.py` starts a service and a Slurm for it, and keeps the record.
 """
 
 import argparse
@@ -14,14 +15,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
+from threading import Thread
+
+import requests
 
 from benchmarks.json_record import keep
 from kilowait.advise.asking_service import advice_by_service
 from kilowait.advise.kubernetes.admission import Admission
+from kilowait.advise.kubernetes.admission_server import AdmissionServer
 from kilowait.advise.kubernetes.advised_workload import Placing
 from kilowait.core.errors import InputError
 
@@ -35,9 +41,10 @@ def main(words: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(words)
     if not os.environ.get("KILOWAIT_URL"):
         raise SystemExit("KILOWAIT_URL: set it, and KILOWAIT_TOKEN; a running service is what is timed")
-    text, asks = args.program.read_text(encoding="utf-8"), _asks()
+    text = args.program.read_text(encoding="utf-8")
     seconds: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, webhook(Path(name)) as review:
+        asks = _asks(review)
         known = _written(Path(name), 0, text)
         for ask in asks.values():
             ask(known)  # the service has seen it, and every file of Python's is in the disk's cache
@@ -56,9 +63,9 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _asks() -> dict[str, Ask]:
+def _asks(review: Ask) -> dict[str, Ask]:
     """What can be asked here."""
-    asks: dict[str, Ask] = {"check": _check, "admission review": _review}
+    asks: dict[str, Ask] = {"check": _check, "admission review": review}
     if shutil.which("sinfo"):
         return {"sbatch --why": _sbatch, **asks}
     print("no sinfo on this machine: sbatch is not timed")
@@ -95,22 +102,41 @@ def _check(place: Path) -> None:
     _run(place, "check", "train.py", "--max-kwh", "1000")
 
 
-def _review(place: Path) -> None:
-    """A review as the webhook answers it, without the TLS; its program is in a ConfigMap."""
+@contextmanager
+def webhook(folder: Path) -> Iterator[Ask]:
+    """What has the webhook review a Job whose program is in a ConfigMap, as the API server would."""
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    options = ["-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", *options, *names], check=True, capture_output=True)
     ask = partial(advice_by_service, url=os.environ["KILOWAIT_URL"], token=os.environ.get("KILOWAIT_TOKEN"))
-    files = {"train.py": (place / "train.py").read_text(encoding="utf-8")}
-    admission = Admission(ask=ask, read=lambda _, __: files, placing=Placing(gpu_types=TYPES))
+    admission = Admission(ask=ask, read=_config_map, placing=Placing(gpu_types=TYPES))
+    server = AdmissionServer(("127.0.0.1", 0), admission, (certificate, key), budget_s=60.0)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield partial(_review, f"https://localhost:{server.server_address[1]}/", str(certificate))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _config_map(_: str, name: str) -> dict[str, str]:
+    """One that is called as the folder of its program."""
+    return {"train.py": Path(name, "train.py").read_text(encoding="utf-8")}
+
+
+def _review(url: str, certificate: str, place: Path) -> None:
     container = {
         "command": ["python", "/src/train.py"],
         "resources": {"limits": {"nvidia.com/gpu": 1}},
         "volumeMounts": [{"name": "source", "mountPath": "/src"}],
     }
-    pod = {"containers": [container], "volumes": [{"name": "source", "configMap": {"name": "train"}}]}
+    pod = {"containers": [container], "volumes": [{"name": "source", "configMap": {"name": str(place)}}]}
     job = {"kind": "Job", "metadata": {}, "spec": {"template": {"spec": pod}}}
     request = {"uid": "1", "operation": "CREATE", "namespace": "ml", "object": job}
-    response = admission.answer({"request": request})["response"]
-    if "patch" not in response:
-        raise InputError(f"not predicted: {response}")
+    answer = requests.post(url, json={"request": request}, verify=certificate, timeout=90)
+    if "patch" not in answer.json().get("response", {}):
+        raise InputError(f"not predicted: {answer.text}")
 
 
 def _parser() -> argparse.ArgumentParser:

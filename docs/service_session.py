@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sessions import ROOT, SESSIONS, session
@@ -31,6 +33,15 @@ START_S = 300
 
 def main() -> int:
     """Serve, speak to the service, end it."""
+    with served() as (said, token):
+        keep("serve", f"$ {SERVE}\n{said}")
+        speak({"KILOWAIT_URL": "http://127.0.0.1:8000", "KILOWAIT_TOKEN": token})
+    return 0
+
+
+@contextmanager
+def served() -> Iterator[tuple[str, str]]:
+    """A service on pretended GPUs, ended in the end: what it said as it started, and its token."""
     shutil.rmtree(ROOT / "out" / "serve", ignore_errors=True)
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     process = subprocess.Popen(
@@ -46,12 +57,10 @@ def main() -> int:
         said = started(process)
         token = re.search(r"kw_[\w-]+", said)
         assert token, said
-        keep("serve", f"$ {SERVE}\n{said}")
-        speak({"KILOWAIT_URL": "http://127.0.0.1:8000", "KILOWAIT_TOKEN": token[0]})
+        yield said, token[0]
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=120)
-    return 0
 
 
 def started(process: "subprocess.Popen[str]") -> str:

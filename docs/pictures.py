@@ -1,0 +1,96 @@
+"""Keep docs/images/notebook.png and report.png: `python docs/pictures.py [notebook] [report]`; some minutes.
+
+The notebook is run and written as a page by Jupyter (`pip install nbconvert ipykernel`), the report is that of a
+service on pretended GPUs that is started for it (port 8000), and Chromium takes both pictures.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from service_session import SHORT, served, until
+from sessions import ROOT, session
+
+IMAGES = Path(__file__).parent / "images"
+CELLS = [
+    "%load_ext kilowait",
+    "import torch\nfrom torch import nn\nfrom torch.utils.data import DataLoader, TensorDataset\n\n"
+    'device = "cuda" if torch.cuda.is_available() else "cpu"',
+    "data = TensorDataset(torch.randn(50_000, 3, 32, 32), torch.randint(10, (50_000,)))\n"
+    "loader = DataLoader(data, batch_size=256, shuffle=True)\n"
+    "model = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 3), nn.ReLU(),\n"
+    "                      nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10)).to(device)\n"
+    "optimizer = torch.optim.AdamW(model.parameters())",
+    "%%predict --devices A100,H100,A6000,T4\n"
+    "for epoch in range(20):\n"
+    "    for images, labels in loader:\n"
+    "        loss = nn.functional.cross_entropy(model(images.to(device)), labels.to(device))\n"
+    "        optimizer.zero_grad()\n"
+    "        loss.backward()\n"
+    "        optimizer.step()",
+]
+LABELS = [("vision", "faces"), ("vision", "roads"), ("language", "seer"), ("vision", "faces"), ("language", "seer")]
+SUBMIT = "kilowait submit examples/train_resnet.py --label group={0} --label project={1} -- " + SHORT + " --lr 0.{2:02}"
+REPORT = "kilowait report --month {0} --format html --out {1}"
+
+
+def main() -> int:
+    """Those that are named, or both."""
+    for name in sys.argv[1:] or ("notebook", "report"):
+        {"notebook": notebook, "report": report}[name]()
+    return 0
+
+
+def notebook() -> None:
+    """The table and the picture below a cell, as Jupyter shows them."""
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell{number}",
+            "metadata": {},
+            "source": text,
+            "outputs": [],
+            "execution_count": None,
+        }
+        for number, text in enumerate(CELLS)
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name, "predict.ipynb")
+        file.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+        words = [sys.executable, "-m", "nbconvert", "--execute", "--to", "html", str(file)]
+        subprocess.run(words, check=True, env={**os.environ, "PYTHONPATH": path()}, cwd=name)
+        picture(file.with_suffix(".html"), "notebook", (1000, 710))
+
+
+def report() -> None:
+    """Of some short jobs of two groups."""
+    with served() as (_, token), tempfile.TemporaryDirectory() as name:
+        service = {"KILOWAIT_URL": "http://127.0.0.1:8000", "KILOWAIT_TOKEN": token}
+        for number, (group, project) in enumerate(LABELS):
+            session(SUBMIT.format(group, project, number + 1), **service)
+        until(lambda: session("kilowait ps --state finished", **service).count("job-") == len(LABELS))
+        page = Path(name, "report.html")
+        session(REPORT.format(time.strftime("%Y-%m", time.gmtime()), shlex.quote(str(page))), **service)
+        picture(page, "report", (1000, 1400))
+
+
+def path() -> str:
+    """For the kernel of the notebook: this checkout."""
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def picture(page: Path, name: str, size: tuple[int, int]) -> None:
+    """By a browser without a window."""
+    browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    options = [f"--screenshot={IMAGES / name}.png", f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=15000"]
+    subprocess.run([*browser, *options, page.as_uri()], check=True, capture_output=True, timeout=180)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    sys.exit(main())
