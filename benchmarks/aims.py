@@ -20,13 +20,14 @@ LIMITS, LEAST_ENERGY = "model, watts predicted", 1e6
 HOME = "its source known"
 CLOSED, SCORES = "labels are kept back", "kilowait lab evaluate --steps FILE --programs DIR"
 NAMED = (("faster one of long pairs", "long_right_order"), ("A100 or A6000", "a100_a6000_right"))
+FITS = "python -m benchmarks.memory_fits --steps timm.csv.gz --python PYTHON --json {json}"
 ALONE = "needs a machine that does nothing else"
 Found = float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """A figure of a record that should lie between two bounds; without a record `why` not, and the `command` for it."""
+    """A figure of a record that should lie between two bounds; without one `why` not, and the `command` for it."""
 
     what: str
     record: str = ""
@@ -208,12 +209,14 @@ AIMS = (
         record="memory_fits",
         found=_fits("fitted: right"),
         at_least=0.95,
+        command=FITS,
     ),
     Aim(
         what="timm, smallest batch that did not fit: said not to fit",
         record="memory_fits",
         found=_fits("did not fit: right"),
         at_least=0.9,
+        command=FITS,
     ),
     Aim(
         what="replay, steps by their own durations: worst trace's median error",
@@ -257,12 +260,13 @@ def rows(results: Path = RESULTS) -> list[dict[str, Any]]:
 
 def _of(aim: Aim, results: Path) -> dict[str, Any]:
     row: dict[str, Any] = {"aim": aim.what, "wanted": aim.wanted, "shown": "-", "met": "not shown", "from": aim.why}
-    if not aim.record:
-        return row | {"command": aim.command}
-    record = json.loads((results / f"{aim.record}.json").read_text(encoding="utf-8"))
+    path = results / f"{aim.record}.json"
+    if not aim.record or not path.exists():
+        return row | {"from": aim.why or f"{path.name} was not written yet", "command": aim.command}
+    record = json.loads(path.read_text(encoding="utf-8"))
     if (found := aim.found(record["result"])) is not None:
         row |= {"shown": _written(found, aim.unit), "met": "yes" if aim.at_least <= found <= aim.at_most else "no"}
-    return row | {"from": f"{aim.record}.json, {record['provenance']}", "command": record["command"]}
+    return row | {"from": f"{path.name}, {record['provenance']}", "command": record["command"]}
 
 
 def main(words: Sequence[str] | None = None) -> int:
