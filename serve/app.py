@@ -40,7 +40,7 @@ from .desk.forecasts import Forecasts
 from .desk.learner import Learner
 from .desk.notify_desk.notifier import Notifier
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
-from .isolation_options import SQLITE, mount_of, own_files
+from .isolation_options import SQLITE, mount_of, own_files, owner_uids_of
 from .log_records import make_harmless
 from .scheduler.deploy import deploy
 from .scheduler.settings import SchedulerSettings, default_options, flexible_policy
@@ -90,6 +90,8 @@ class Options(BaseModel):
     """What a job may hold of the node's memory for each of its GPUs; else its share of it."""
     mounts: list[str] = []
     """What jobs see besides their own folder and the system: `/PATH`, `/PATH:rw`, `/PATH@OWNER,...`."""
+    owner_uids: dict[str, int] = {}
+    """Owners whose jobs run as a user of the machine: `ada: 1001`. Others' run as a user that each job has alone."""
     software: dict[str, str] = {}
     """Environments that jobs may choose by name, each with its interpreter: `vision: /opt/envs/vision/bin/python`."""
     container_image: str = ""
@@ -193,6 +195,7 @@ class Options(BaseModel):
             memory_per_gpu_bytes=per_gpu,
             mounts=tuple(map(mount_of, self.mounts)),
             image=self.container_image,
+            owner_uids=owner_uids_of(self.owner_uids),
             hidden=(*own_files(_absolute(_looked_up(self.database))), *self.output_settings().folders, *self._keys()),
         )
 

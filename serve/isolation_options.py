@@ -1,13 +1,16 @@
 """The isolation of jobs as an operator writes it, what holds of it, and what is said of it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from kilowait.core.closed_ray import TOKEN_FILE
 from kilowait.core.errors import InputError
-from kilowait.isolation.modes import NONE, Holding, IsolationSettings, Mount, holding
+from kilowait.isolation.modes import FIRST_UID, NONE, Holding, IsolationSettings, Mount, holding
 
 SQLITE = "sqlite:///"
+LEAST_UID = 1000
+"""Of people's accounts: those below are the system's."""
 
 
 def mount_of(text: str) -> Mount:
@@ -20,6 +23,25 @@ def mount_of(text: str) -> Mount:
     if not Path(path).exists():
         raise InputError(f"mount {text!r}: {path} is not there")
     return Mount(path=path, writable=kind == "rw", owners=names)
+
+
+def owner_uid_of(text: str) -> tuple[str, int]:
+    """Read "OWNER=UID"; raises InputError."""
+    owner, _, number = text.rpartition("=")
+    if not owner or not number.isascii() or not number.isdigit():
+        raise InputError(f"owner-uid {text!r}: must be OWNER=UID, as in ada=1001")
+    return owner, int(number)
+
+
+def owner_uids_of(given: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Checked; raises InputError for a user of the system's, or one that the jobs of others may have."""
+    for owner, uid in given.items():
+        if not LEAST_UID <= uid < FIRST_UID:
+            raise InputError(
+                f"owner-uid {owner}={uid}: must be from {LEAST_UID} to {FIRST_UID - 1}: below are the system's users, "
+                "above those of single jobs"
+            )
+    return tuple(given.items())
 
 
 def own_files(url: str) -> tuple[str, ...]:

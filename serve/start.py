@@ -34,7 +34,7 @@ from kilowait.predict.embed.features import THREADS
 from kilowait.simulate.inventory import parse_nodes
 
 from .app import DATABASE, REFIT_EVERY, SQLITE, Options, app, make_folder
-from .isolation_options import said_at_start
+from .isolation_options import owner_uid_of, said_at_start
 from .reserved_port import reserved
 from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
@@ -120,6 +120,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--learn-pretended", action="store_true", help="with --pretend: learn from pretended jobs too, marked so")
     add("--isolation", choices=MODES, default=AUTO, help="how jobs are kept apart (default: the strongest that holds)")
     add("--mount", action="append", default=[], metavar="/PATH[:rw][@OWNER,..]", help="what jobs see besides their own")
+    users = "an owner whose jobs run as this user of the machine (isolation user or namespace, as root); repeatable"
+    add("--owner-uid", action="append", default=[], metavar="OWNER=UID", help=users)
     choice = "an environment that jobs may choose by name; may be repeated"
     add("--software", action="append", default=[], metavar="NAME=PYTHON", help=choice)
     per_gpu = "what a job may hold of the node's memory for each of its GPUs (default: its share)"
@@ -160,6 +162,7 @@ def _options(args: argparse.Namespace) -> Options:
         allow_open_cluster=args.allow_open_cluster,
         isolation=args.isolation,
         mounts=args.mount,
+        owner_uids=dict(map(owner_uid_of, args.owner_uid)),
         software=dict(map(software_of, args.software)),
         memory_gb_per_gpu=args.memory_gb_per_gpu,
         container_image=args.container_image,

@@ -46,6 +46,12 @@ class IsolationSettings:
     image: str = ""
     hidden: tuple[str, ...] = ()
     """Paths of the service itself, covered wherever a job would see them."""
+    owner_uids: tuple[tuple[str, int], ...] = ()
+    """Owners whose jobs run as a user of the machine, as which files of theirs elsewhere are; others' as one a job."""
+
+    def uid_for(self, owner: str | None, number: int) -> int:
+        """The user of the job of this number, where the service is root."""
+        return dict(self.owner_uids).get(owner or "", uid_of(number))
 
     def mounts_of(self, owner: str | None) -> tuple[Mount, ...]:
         """What jobs of this owner see besides their own."""
@@ -109,7 +115,7 @@ def engine() -> str | None:
 
 
 def uid_of(number: int) -> int:
-    """The user of the job of this number, where the service is root."""
+    """A user that no other job has, by the number of the job."""
     return FIRST_UID + number % UIDS
 
 

@@ -12,7 +12,7 @@ from kilowait.core.units import WHOLE
 from kilowait.isolation.cgroup import WEIGHT, GroupLimits
 from kilowait.isolation.container import ContainerRun, write_variables
 from kilowait.isolation.job_room import HOME, JobRoom
-from kilowait.isolation.modes import CONTAINER, ENGINES, NAMESPACE, USER, IsolationSettings, engine, holding, uid_of
+from kilowait.isolation.modes import CONTAINER, ENGINES, NAMESPACE, USER, IsolationSettings, engine, holding
 from kilowait.isolation.python_folders import folders_of, python_folders
 from kilowait.measure.allotment import Allotment
 from kilowait.measure.confinement import Confinement
@@ -70,12 +70,12 @@ def confine(
     inside = JobFiles(scratch=scratch, temporary=temporary, home=HOME, temporary_name="/tmp")
     outside = JobFiles(scratch=scratch, temporary=temporary, home=str(scratch), temporary_name=str(temporary))
     if held.mode == NAMESPACE:
-        room = _room(settings, attempt, allotment, inside, uid_of(number), limits)
+        room = _room(settings, attempt, allotment, inside, settings.uid_for(attempt.owner, number), limits)
         room = replace(room, readable=(*room.readable, *folders_of(python)))
         return Confinement(name=name, room=room, limits=limits), inside
     if held.mode == USER:
         folder.chmod(0o711)  # its own folders are in it, which are closed to all but the job's user
-        return Confinement(name=name, uid=uid_of(number), limits=limits), outside
+        return Confinement(name=name, uid=settings.uid_for(attempt.owner, number), limits=limits), outside
     if held.mode == CONTAINER:
         run = _container(settings, attempt, allotment, inside, limits)
         return Confinement(name=name, after=run.removal), replace(inside, container=run)
