@@ -94,12 +94,13 @@ for i in range({STEPS}):
         ("FullyShardedDataParallel", "net = FullyShardedDataParallel(linear(), use_orig_params=True)"),
         ("FullyShardedDataParallel", "net = FullyShardedDataParallel(linear().cpu(), device_id=0, use_orig_params=True,"
                                      " sync_module_states=True)"),
+        ("FullyShardedDataParallel", "net = FullyShardedDataParallel(linear())"),
         ("fully_shard", "net = linear(); fully_shard(net)"),
     ],
 )  # fmt: skip
 def test_sharded_weights_are_gathered_and_their_gradients_scattered(runner: DryRunner, name: str, wrap: str) -> None:
     run = _run(runner, HEAD + f"from torch.distributed.fsdp import {name}\n{wrap}\nloop(net)")
-    assert run.steps == STEPS
+    assert (run.steps, run.parameters) == (STEPS, WIDTH * WIDTH + WIDTH)  # of all ranks together
     assert _flops(run) == STEPS * STEP_FLOPS
     once = {"broadcast": WEIGHTS_BYTES} if "sync_module_states" in wrap else {}
     every = {"all_gather": STEPS * WEIGHTS_BYTES, "reduce_scatter": STEPS * WEIGHTS_BYTES}

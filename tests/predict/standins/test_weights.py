@@ -132,3 +132,63 @@ assert "vae/config.json" in [file.rfilename for file in model_info(name).sibling
 torch.randn(2, device="cuda") + 1
 """
     assert (found := run(runner, text)).completeness == Completeness.WHOLE, found.reason
+
+
+CHECKPOINT = "/tmp/Meta-Llama-3.1-8B-Instruct"
+
+
+def test_the_files_of_a_published_model_hold_its_weights(runner: DryRunner) -> None:
+    """Llama 3.1 8B has 8,030,261,248 parameters in 291 tensors (its model card; the index of its four files)."""
+    text = f"""
+import json, os, torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+assert os.path.isfile('{CHECKPOINT}/model-00003-of-00004.safetensors') and os.path.isdir('{CHECKPOINT}')
+state = {{}}
+for part in range(1, 5):
+    with safe_open(f'{CHECKPOINT}/model-0000{{part}}-of-00004.safetensors', framework='pt', device='cpu') as file:
+        state.update((name, file.get_tensor(name)) for name in file.keys())
+        assert file.get_slice(next(iter(file.keys()))).get_dtype() == 'BF16'
+assert len(state) == 291 and sum(value.numel() for value in state.values()) == 8030261248
+assert state['model.layers.31.mlp.down_proj.weight'].shape == (4096, 14336)
+assert load_file('{CHECKPOINT}/model-00001-of-00004.safetensors').keys() < state.keys()
+index = json.load(open('{CHECKPOINT}/model.safetensors.index.json'))
+assert index['weight_map'].keys() == state.keys() and index['metadata']['total_size'] == 2 * 8030261248
+open('adapter.safetensors', 'wb').write(save({{'a': torch.zeros(2)}}))
+torch.randn(2, device='cuda') + 1
+"""
+    found = run(runner, text)
+    assert (found.completeness, found.reason) == (Completeness.WHOLE, "")
+    assert any("Llama-3.1-8B-Instruct" in line for line in found.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("package", "text"),
+    [
+        ("tiktoken", f"""
+import tiktoken.load
+from tiktoken import Encoding
+ranks = tiktoken.load.load_tiktoken_bpe('{CHECKPOINT}/original/tokenizer.model')
+assert len(ranks) == 128000
+special = {{'<|begin_of_text|>': 128000, '<|end_of_text|>': 128001}}
+encoding = Encoding(name='own', pat_str=r'\\w+|\\s+', mergeable_ranks=ranks, special_tokens=special)
+tokens = encoding.encode('<|begin_of_text|>a text of some words', allowed_special='all')
+assert tokens[0] == 128000 and encoding.n_vocab == 128002 and max(tokens[1:]) < 128000
+assert isinstance(encoding.decode(tokens), str)
+gpt2 = tiktoken.get_encoding('gpt2')
+"""),
+        ("sentencepiece", """
+from sentencepiece import SentencePieceProcessor
+pieces = SentencePieceProcessor(model_file='/models/Llama-2-7b-hf/tokenizer.model')
+tokens = pieces.encode('a text of some words', add_bos=True)
+assert tokens[0] == pieces.bos_id() == 1 and pieces.vocab_size() == len(pieces) == 32000
+later = SentencePieceProcessor()
+later.Load('/models/Llama-2-7b-hf/tokenizer.model')
+assert later.EncodeAsIds('some words') and isinstance(later.DecodeIds(tokens), str)
+"""),
+    ],
+)  # fmt: skip
+def test_a_file_of_tokens_has_the_vocabulary_of_its_model(runner: DryRunner, package: str, text: str) -> None:
+    pytest.importorskip(package)
+    found = run(runner, f"{text}\nimport torch\nassert 4 <= len(tokens) <= 12\ntorch.ones(2, device='cuda') + 1\n")
+    assert (found.completeness, found.reason) == (Completeness.WHOLE, "")

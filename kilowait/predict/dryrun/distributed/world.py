@@ -20,6 +20,7 @@ from kilowait.predict.dryrun.distributed.needed_gpus import gpu_count
 from kilowait.predict.dryrun.distributed.ranks import pretend_ranks
 from kilowait.predict.dryrun.distributed.spawned import pretend_processes
 from kilowait.predict.dryrun.distributed.spread import spread_tensors
+from kilowait.predict.dryrun.distributed.whole_parameters import watch_flat_parameters
 from kilowait.predict.dryrun.dry_program import by_the_program
 from kilowait.predict.dryrun.pretend.after_import import AfterImport
 from kilowait.predict.dryrun.pretend.process_pools import pretend_pools
@@ -42,7 +43,14 @@ def pretend_world(recorder: Recorder) -> None:
         owner.DistributedDataParallel = wrapper
     spread = partial(spread_tensors, recorder)
     pretend_deepspeed(recorder)
-    AfterImport({"torch.distributed.tensor": spread, "torch.distributed._tensor.api": spread}).install()
+    AfterImport(
+        {
+            "torch.distributed.tensor": spread,
+            "torch.distributed._tensor.api": spread,
+            "torch.distributed.fsdp._flat_param": watch_flat_parameters,
+            "torch.distributed.fsdp.flat_param": watch_flat_parameters,
+        }
+    ).install()
 
 
 def _assume(recorder: Any, line: str) -> None:

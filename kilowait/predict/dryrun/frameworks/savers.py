@@ -11,7 +11,7 @@ from typing import Any
 from kilowait.predict.dryrun.pretend.after_import import AfterImport, Change
 
 FUNCTIONS = {
-    "safetensors.torch": "save_file save_model",
+    "safetensors.torch": "save_file save_model save",
     "transformers.modeling_utils": "PreTrainedModel.save_pretrained",
     "transformers.trainer": "Trainer._save_checkpoint Trainer.save_model Trainer._load_best_model Trainer.push_to_hub "
     "Trainer.create_model_card",
@@ -42,7 +42,16 @@ def _silence(module: Any, names: list[str]) -> None:
         owner_name, _, function = name.rpartition(".")
         owner = getattr(module, owner_name, None) if owner_name else module
         if owner is not None and hasattr(owner, function):
-            setattr(owner, function, lambda *_, **__: None)
+            setattr(owner, function, _written if (owner_name, function) == ("", "save") else _nothing)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """What writes files gives nothing."""
+
+
+def _written(*_: Any, **__: Any) -> bytes:
+    """What gives the bytes of a file gives none."""
+    return b""
 
 
 def _go_on(module: Any) -> None:

@@ -8,6 +8,7 @@ put to `torch.cuda`, and lets modules move between devices under the fake mode. 
 from __future__ import annotations
 
 import ctypes
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def pretend_gpu() -> None:
     torch.Tensor.to = _to  # type: ignore[method-assign,assignment]
     torch.Tensor.cuda = _cuda  # type: ignore[method-assign,assignment]
     let_modules_move()
+    tell_where_tensors_are()
     keep_devices_closed()
     pretend_device_answers()
 
@@ -44,6 +46,16 @@ def let_modules_move() -> None:
     torch.utils.swap_tensors = _swap
     FakeTensor.data = property(_DATA.__get__, _set_data)  # type: ignore[assignment]
     let_parameters_change_device()
+
+
+def tell_where_tensors_are() -> None:
+    """Let programs hear of tensors on the pretended GPU that they are there, and not what C++ is told."""
+    for name, kind in (("is_cuda", "cuda"), ("is_meta", "meta"), ("is_cpu", "cpu")):
+        setattr(FakeTensor, name, property(partial(_is_on, kind)))
+
+
+def _is_on(kind: str, tensor: FakeTensor) -> bool:
+    return tensor.fake_device.type == kind
 
 
 def _guard() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from kilowait.predict.dryrun.distributed.whole_parameters import numbers_of
 from kilowait.predict.dryrun.recorder import Recorder
 
 
@@ -35,28 +36,28 @@ def count_parameters(recorder: Recorder) -> Callable[[Any, bool], None]:
                 if id(parameter) in made:  # that of another, which is no more
                     gone[0] += made[id(parameter)][1] if id(parameter) in recorder.read else 0
                     recorder.read.discard(id(parameter))
-                made[id(parameter)] = weakref.ref(parameter), parameter.numel()
+                made[id(parameter)] = weakref.ref(parameter), numbers_of(parameter)
                 counted[id(parameter)], places[id(parameter)] = parameter, 0
-                recorder.parameters += parameter.numel()
+                recorder.parameters += numbers_of(parameter)
             places[id(parameter)] += 1
         if before is not None and counted.get(id(before)) is before:
             places[id(before)] -= 1
             if not places[id(before)]:
                 del counted[id(before)], made[id(before)]
-                recorder.parameters -= before.numel()
+                recorder.parameters -= numbers_of(before)
 
     def learnt(optimizer: Any, first: bool) -> None:
         stepped = [p for group in optimizer.param_groups for p in group["params"] if not hasattr(p, "of_others")]
         copies = {id(p): p for p in stepped if id(p) not in counted}
         if not first:
-            recorder.parameters += sum(parameter.numel() for parameter in copies.values())
+            recorder.parameters += sum(map(numbers_of, copies.values()))
         counted.update(copies)
         if first:
             count_anew()
             recorder.ends.closers.remove(count_what_learnt)
 
     def count_anew() -> None:
-        here = sum(parameter.numel() for parameter in list(counted.values()))
+        here = sum(map(numbers_of, list(counted.values())))
         used = sum(size for key, (alive, size) in made.items() if alive() is None and key in recorder.read)
         recorder.parameters = float(here + used + gone[0])
 
@@ -64,7 +65,7 @@ def count_parameters(recorder: Recorder) -> Callable[[Any, bool], None]:
         """Of a program that trains without an optimizer: copies that are there count too."""
         if recorder.read:
             count_anew()
-            recorder.parameters += sum(p.numel() for p in list(copied) if id(p) not in counted)
+            recorder.parameters += sum(numbers_of(p) for p in list(copied) if id(p) not in counted)
 
     recorder.ends.closers.append(count_what_learnt)
     register_module_parameter_registration_hook(registered)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from kilowait.predict.dryrun.recorder import Recorder
 from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.given_sizes import Given, given_for
@@ -101,12 +103,16 @@ class AbsentSize:
 
 
 class Absent:
-    """What is known of data that is not there, for one program whose files are in `folder`."""
+    """What is known of data that is not there, for one program whose files are in `folder`.
+
+    `state_of` gives the tensors of a file of weights by their names, None where nothing is known of them.
+    """
 
     def __init__(self, recorder: Recorder, folder: Path) -> None:
         self.recorder, self.folder = recorder, folder
         self.written: set[str] = set()
         self.extracted: set[str] = set()
+        self.state_of: Callable[[Any], dict[str, Tensor] | None] = lambda _: None
 
     def size_of(self, path: Any) -> AbsentSize:
         """What a file that is not there is taken to be."""

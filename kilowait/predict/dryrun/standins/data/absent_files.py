@@ -15,7 +15,7 @@ import urllib.request
 from functools import wraps
 from typing import Any
 
-from kilowait.predict.dryrun.standins.data import contents
+from kilowait.predict.dryrun.standins.data import contents, model_folders
 from kilowait.predict.dryrun.standins.data.absent import IMAGES, TEXT, Absent
 from kilowait.predict.dryrun.standins.data.folders import Folders
 
@@ -45,7 +45,7 @@ def _opening(absent: Absent, folders: Folders) -> None:
         try:
             return real(file, mode, *args, **kwargs)
         except _GONE:
-            configuration = contents.configuration_of(absent, file)
+            configuration = model_folders.text_of_model(absent, file)
             if configuration is not None:
                 return contents.TextFile(configuration, file) if "b" not in mode else io.BytesIO(configuration.encode())
             if not (absent.is_data(file) or folders.is_file(file)) or _may_lack(absent, file, sys._getframe(1)):
@@ -65,13 +65,13 @@ def _may_lack(absent: Absent, file: Any, caller: Any) -> bool:
 
 def _asking(absent: Absent, folders: Folders) -> None:
     def is_there(path: Any) -> bool:
-        return absent.is_known(path) or folders.is_file(path)
+        return absent.is_known(path) or folders.is_file(path) or model_folders.is_model_file(path)
 
     def either(real: Any, also: Any) -> Any:
         return wraps(real)(lambda path, *args, **kwargs: real(path, *args, **kwargs) or also(path))
 
     def folder(path: Any) -> bool:
-        return isinstance(path, (str, os.PathLike)) and (folders.is_folder(path) or contents.is_model_folder(path))
+        return isinstance(path, (str, os.PathLike)) and (folders.is_folder(path) or model_folders.is_model_folder(path))
 
     for owner in (os.path, pathlib.Path):
         names = ("exists", "isfile", "isdir") if owner is os.path else ("exists", "is_file", "is_dir")

@@ -9,7 +9,6 @@ from contextlib import suppress
 from itertools import count, cycle, islice
 from typing import Any
 
-from kilowait.predict.dryrun.standins import published_facts
 from kilowait.predict.dryrun.standins.data.absent import (
     DEFAULT_BYTES,
     DEFAULT_ROWS,
@@ -28,7 +27,7 @@ MOST_ROWS = 200_000
 LETTERS = "etaoinsrhldcumfpgwybvkxjqzETAOINSRHLDCUMFPGWYBVKXJQZ.,;:!?'-&$3\n "
 WORDS_IN_A_LINE = 12
 VOCABULARY = 10_000
-_open, _listdir, _isdir = open, os.listdir, os.path.isdir  # the program finds others
+open_here, _listdir = open, os.listdir  # the program finds others
 
 
 def vocabulary_of(size: int, path: Any) -> list[str]:
@@ -45,7 +44,7 @@ def _words_beside(path: Any) -> dict[str, None]:
     with suppress(OSError):
         beside = [entry for entry in _listdir(folder) if os.path.splitext(entry)[1] == os.path.splitext(name)[1]]
         for entry in sorted(beside):
-            with _open(os.path.join(folder, entry), encoding="utf-8", errors="replace") as stream:
+            with open_here(os.path.join(folder, entry), encoding="utf-8", errors="replace") as stream:
                 found.update(dict.fromkeys(stream.read(MOST_BYTES).split()))
     return found
 
@@ -109,22 +108,6 @@ def text_of(absent: Absent, path: Any) -> str:
     lines = [LETTERS[:-2]] + [prose(80, place) for place in range(97)]
     block = "\n".join(lines) + "\n"
     return (block * (length // len(block) + 1))[:length]
-
-
-def is_model_folder(path: Any) -> bool:
-    """Whether a path from the root names a published model; a relative one may be a name of the hub."""
-    return os.path.isabs(path) and published_facts.model(os.fspath(path)) is not None
-
-
-def configuration_of(absent: Absent, path: Any) -> str | None:
-    """The config.json of a model whose folder is not there, by the folder's name; says which model it was taken for."""
-    folder, name = os.path.split(str(path))
-    found = published_facts.model(folder) if name == "config.json" and not _isdir(folder) else None
-    if found is None or "config" not in found[1]:
-        return None
-    known, facts = found
-    absent.recorder.assume(f"{absent.shown(known)} is a {facts['config'].get('model_type', 'model')}", "modelled")
-    return json.dumps(facts["config"])
 
 
 def _bytes(size: AbsentSize, default: int) -> int:

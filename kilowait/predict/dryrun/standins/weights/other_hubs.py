@@ -163,7 +163,8 @@ def _safetensors(module: Any, absent: Absent) -> None:
 
     def load_file(path: Any, *args: Any, **kwargs: Any) -> Any:
         if absent.stands_in(path):
-            return _checkpoint(absent, absent.shown(os.fspath(path)))
+            state = absent.state_of(path)
+            return _checkpoint(absent, absent.shown(os.fspath(path))) if state is None else state
         return real(path, *args, **kwargs)
 
     module.load_file = load_file

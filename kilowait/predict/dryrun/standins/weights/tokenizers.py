@@ -14,7 +14,7 @@ from kilowait.predict.dryrun.standins.hooks import ImportHooks
 from kilowait.predict.dryrun.standins.published_facts import certainty
 from kilowait.predict.dryrun.standins.weights.published import Published
 
-_PIECES = r"\s?\w{1,5}|\s?[^\w\s]|\s"
+PIECES = r"\s?\w{1,5}|\s?[^\w\s]|\s"
 _BERT = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _ROBERTA = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>", "cls": "<s>", "sep": "</s>"}
 _T5 = {"pad": "<pad>", "eos": "</s>", "unk": "<unk>"}
@@ -127,7 +127,7 @@ def _backend(kind: str, count: int) -> Any:
     special, single, pair = _KINDS[kind]
     vocabulary = _vocabulary(kind, count)
     tokenizer = library.Tokenizer(library.models.WordLevel(vocabulary, unk_token=special["unk"]))
-    tokenizer.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(_PIECES), "isolated")
+    tokenizer.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(PIECES), "isolated")
     used = [(token, vocabulary[token]) for token in dict.fromkeys(special.values()) if token in single]
     tokenizer.post_processor = library.processors.TemplateProcessing(single=single, pair=pair, special_tokens=used)
     return tokenizer

@@ -43,7 +43,7 @@ def _configurations(module: Any, published: Published) -> None:
         config = published.configuration(name, kwargs.get("subfolder") or None)
         if config is None:
             return real(cls, name, **kwargs)
-        config.setdefault("architectures", _architectures(config.get("model_type"), kwargs.get("subfolder"), found[1]))
+        config.setdefault("architectures", architectures(config.get("model_type"), kwargs.get("subfolder"), found[1]))
         return config, {key: value for key, value in kwargs.items() if key not in OF_THE_HUB}
 
     owner.get_config_dict = classmethod(get_config_dict)
@@ -53,7 +53,7 @@ _KINDS = "MASKED_LM SEQ_TO_SEQ_CAUSAL_LM CAUSAL_LM IMAGE_TEXT_TO_TEXT IMAGE_CLAS
 """What a model is published as, by the first of the tables of transformers that has its type."""
 
 
-def _architectures(model_type: Any, part: Any, facts: dict[str, Any]) -> list[str] | None:
+def architectures(model_type: Any, part: Any, facts: dict[str, Any]) -> list[str] | None:
     """The class that a configuration names: programs build a model by it."""
     auto: Any = import_module("transformers.models.auto.modeling_auto")
     if part and model_type == "t5":
