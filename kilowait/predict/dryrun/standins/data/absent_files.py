@@ -15,9 +15,10 @@ import urllib.request
 from functools import wraps
 from typing import Any
 
-from kilowait.predict.dryrun.standins.data import contents, model_folders
+from kilowait.predict.dryrun.standins.data import contents
 from kilowait.predict.dryrun.standins.data.absent import IMAGES, TEXT, Absent
 from kilowait.predict.dryrun.standins.data.folders import Folders
+from kilowait.predict.dryrun.standins.weights import model_folders
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt")
 _GONE = (FileNotFoundError, NotADirectoryError)

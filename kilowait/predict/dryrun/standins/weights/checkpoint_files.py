@@ -18,9 +18,9 @@ from torch import Tensor
 
 from kilowait.predict.dryrun.standins.data.absent import Absent
 from kilowait.predict.dryrun.standins.data.contents import open_here
-from kilowait.predict.dryrun.standins.data.model_folders import WEIGHTS, model_at
 from kilowait.predict.dryrun.standins.hooks import ImportHooks
 from kilowait.predict.dryrun.standins.weights.building import building
+from kilowait.predict.dryrun.standins.weights.model_folders import WEIGHTS, model_at
 from kilowait.predict.dryrun.standins.weights.published import Published
 from kilowait.predict.dryrun.standins.weights.transformers_models import architectures
 
