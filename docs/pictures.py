@@ -76,7 +76,7 @@ def report() -> None:
         until(lambda: session("kilowait ps --state finished", **service).count("job-") == len(LABELS))
         page = Path(name, "report.html")
         session(REPORT.format(time.strftime("%Y-%m", time.gmtime()), shlex.quote(str(page))), **service)
-        picture(page, "report", (1000, 1400))
+        picture(page, "report", (1000, 1300))
 
 
 def path() -> str:

@@ -157,6 +157,7 @@ def test_csv_has_a_row_a_job_and_text_and_page_say_the_sums(report, tmp_path):
     evil = [row("job-1", owner="<script>alert(1)</script>\x1b[2J", reason="\x1b[31mno")]
     page = report("--format", "html", rows=evil)
     assert "<script>" not in page
+    assert page.count(">All<") == 2  # in the list of sections and above its table, not once more below that
     assert "\x1b" not in report(rows=evil)
     assert report("--format", "html", "--out", tmp_path / "r.html") == f"{tmp_path / 'r.html'}: 6 jobs, 32 GPU-hours\n"
 

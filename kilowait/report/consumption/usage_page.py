@@ -1,13 +1,14 @@
 """A report of usage as a page that needs nothing else."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from typing import Any
 
 from kilowait.report.bars import stacked_bars
 from kilowait.report.consumption.usage_tables import number, statement_table, tables
 from kilowait.report.page import Section, figure, page_html
-from kilowait.report.table import html
+from kilowait.report.table import TableView, html
 
 _MOST = 12
 """Bars of a drawing."""
@@ -25,7 +26,7 @@ def usage_page(report: Mapping[str, Any]) -> str:
     sections = [
         Section(key="energy", heading="Energy", body=_drawings(report), data=None),
         *(
-            Section(key=f"table-{k}", heading=view.title, body=html(view), data=None)
+            Section(key=f"table-{k}", heading=view.title, body=_below(view), data=None)
             for k, view in enumerate(tables(report))
         ),
         Section(key="basis", heading="What the numbers rest on", body=basis, data=None),
@@ -34,6 +35,11 @@ def usage_page(report: Mapping[str, Any]) -> str:
         body = html(statement_table(statement))
         sections.insert(0, Section(key="statement", heading="Training-energy statement", body=body, data=None))
     return page_html(report["heading"], facts, sections)
+
+
+def _below(view: TableView) -> str:
+    """A table whose title its section's heading has said."""
+    return html(replace(view, title=""))
 
 
 def _drawings(report: Mapping[str, Any]) -> str:
