@@ -20,11 +20,12 @@ from kilowait.policies.planning.coming_hours import ask_again, coming_hours, no_
 from kilowait.policies.wrappers.wrapper import Wrapper
 
 Ranked = Callable[[Cluster], Mapping[str, float]]
-"""How important waiting jobs are, each >= 0."""
+"""How important waiting jobs are, from 0 to 1."""
 
 
-def chain_s(cluster: Cluster) -> dict[str, float]:
-    """By waiting job, the seconds that it and the longest chain of jobs after it take, each on its fastest type."""
+def by_chain(cluster: Cluster) -> dict[str, float]:
+    """By waiting job, the seconds that it and the longest chain of jobs after it take, each on its fastest type, as a
+    share of the longest."""
     dependents, found = cluster.lines.dependents, dict[str, float]()
 
     def own_s(waiting: Waiting) -> float:
@@ -44,14 +45,15 @@ def chain_s(cluster: Cluster) -> dict[str, float]:
         stack.pop()
         waiting = cluster.waiting.get(job_id) or dependents.aside[job_id]
         found[job_id] = own_s(waiting) + max((found[child] for child in children.get(job_id, ())), default=0.0)
-    return {job_id: found[job_id] for job_id in cluster.waiting}
+    longest_s = max(found[job_id] for job_id in cluster.waiting)
+    return {job_id: found[job_id] / longest_s if longest_s else 1.0 for job_id in cluster.waiting}
 
 
-def important(policy: Policy, gamma: float = 0.5, ranked: Ranked = chain_s) -> Policy:
+def important(policy: Policy, gamma: float = 0.5, ranked: Ranked = by_chain) -> Policy:
     """`policy`, which sees a job only while the present hour is clean enough for how important it is.
 
     With L and U the least and the most carbon a kWh in the coming two days and b = `gamma` L + (1 - `gamma`) U, a job
-    of importance r (its own over the largest of all that wait) is seen while the present hour emits at most
+    of importance r (`ranked`, the largest of all that wait is 1) is seen while the present hour emits at most
     b + (U - b) (e^(`gamma` r) - 1) / (e^`gamma` - 1): always at r = 1, and below b at r = 0. Where nothing runs the
     most important is seen whatever the hour. With `gamma` 0, without a signal of carbon, or where that does not vary,
     it is `policy` itself. Raises InputError for a `gamma` that is not from 0 to 1.
@@ -66,12 +68,11 @@ def important(policy: Policy, gamma: float = 0.5, ranked: Ranked = chain_s) -> P
         if signal is None or not gamma or not cluster.waiting:
             return policy(cluster)
         hours, ranks = coming_hours(signal, cluster.now_s), ranked(cluster)
-        first, largest = max(cluster.waiting, key=lambda job_id: ranks[job_id]), max(ranks.values())
+        first = max(cluster.waiting, key=lambda job_id: ranks[job_id])
         below, shown, hidden = gamma * hours.least + (1 - gamma) * hours.most, list[Waiting](), dict[str, float]()
         for waiting in cluster.queue():
             job_id = waiting.job.job_id
-            rank = ranks[job_id] / largest if largest else 1.0
-            level = below + (hours.most - below) * expm1(gamma * rank) / expm1(gamma)
+            level = below + (hours.most - below) * expm1(gamma * ranks[job_id]) / expm1(gamma)
             if level >= hours.now or (not cluster.active and job_id == first):
                 shown.append(waiting)
             else:
