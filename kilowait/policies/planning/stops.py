@@ -13,14 +13,12 @@ from kilowait.core.units import DAY_S, HOUR_S
 from kilowait.policies.decisions import Preempt
 from kilowait.policies.planning.cheapest_hours import Hours, saves_enough
 from kilowait.policies.planning.cheapest_parts import NextPart, next_part
+from kilowait.policies.planning.coming_hours import WAKE
 from kilowait.policies.planning.profile import Profile
 
 MOST_LOST = 0.05
 """A job is not stopped before it has run so long that going on took at most this share of it: a quantum, so that no job
 is busy with going on alone (Li et al., "LibPreemptible", HPCA 2024, adapts one to load)."""
-
-WAKE = ""
-"""The name, no job's, under which a policy notes in `Cluster.kept` when it wants to be asked again."""
 
 FIRST_PART_S = HOUR_S
 """Boards must be free for so long where a job is to go on: how long its part is, is not known until then."""

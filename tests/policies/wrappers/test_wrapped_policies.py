@@ -198,7 +198,10 @@ def test_a_price_steers_itself_around_all_wrappers():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("older(patient)", "'older' wraps no policy; aged, flexible, limited, steered, shared, urgent do"),
+        (
+            "older(patient)",
+            "'older' wraps no policy; aged, flexible, important, limited, provisioned, steered, shared, urgent do",
+        ),
         ("aged(nobody)", "unknown policy 'nobody'"),
         ("steered(value)", "value has no price to steer; write steered\\(patient,P%\\)"),
         ("aged(patient", "a bracket is not closed"),

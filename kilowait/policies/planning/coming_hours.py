@@ -1,0 +1,49 @@
+"""What the coming two days of a signal are like, and when a policy wants to be asked again."""
+
+from math import inf
+from typing import NamedTuple
+
+from kilowait.cluster.standing import Postponed
+from kilowait.cluster.state import Cluster
+from kilowait.core.over_time.signals import Signal
+from kilowait.core.units import DAY_S
+
+AHEAD_S = 2 * DAY_S
+
+WAKE = ""
+"""The name, no job's, under which a policy notes in `Cluster.kept` when it wants to be asked again."""
+
+
+class ComingHours(NamedTuple):
+    """What is now, the least and the most until `AHEAD_S` from now, and from when on it takes which values."""
+
+    now: float
+    least: float
+    most: float
+    steps: tuple[tuple[float, float], ...]
+
+    def first_s(self, at_most: float) -> float:
+        """When it is no more than that; the last step that is known where it never is."""
+        return next((time_s for time_s, value in self.steps if value <= at_most), self.steps[-1][0])
+
+
+def coming_hours(signal: Signal, now_s: float) -> ComingHours:
+    """The coming hours of a signal, as far as it is known."""
+    until_s = now_s + AHEAD_S if signal.period_s else min(now_s + AHEAD_S, signal.ends_s)
+    steps = tuple((t, signal.at(t)) for t in (now_s, *(t for t in signal.changes(now_s, until_s) if t < until_s)))
+    values = [value for _, value in steps]
+    return ComingHours(now=values[0], least=min(values), most=max(values), steps=steps)
+
+
+def no_longer_held(cluster: Cluster, held: set[str]) -> None:
+    """Forget of whom a wrapper noted that they are held: it notes anew who still is."""
+    for job_id in held:
+        cluster.kept.pop(job_id, None)
+    held.clear()
+
+
+def ask_again(cluster: Cluster, signal: Signal) -> None:
+    """Have the policy asked when the signal takes another value."""
+    now_s = cluster.now_s
+    next_s = next(iter(signal.changes(now_s, now_s + AHEAD_S)), inf)
+    cluster.kept[WAKE] = Postponed(until_s=next_s, gpu_type="", since_s=now_s)

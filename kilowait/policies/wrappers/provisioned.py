@@ -1,0 +1,94 @@
+"""Fewer GPUs while the grid is dirty, around any policy.
+
+Source: CAP, carbon-aware provisioning, in Lechowicz et al., "Carbon- and Precedence-Aware Scheduling for Data
+Processing Clusters", SIGCOMM 2025 (arXiv:2502.09717). Its thresholds are those of k-min search in Lorenz, Panagiotou
+and Steger, "Optimal Algorithms for k-Search with Application in Option Pricing", Algorithmica 55 (2009).
+"""
+
+from functools import lru_cache
+from math import ceil
+
+from kilowait.cluster.standing import Postponed
+from kilowait.cluster.state import Cluster
+from kilowait.core.errors import InputError
+from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.parameters import weight
+from kilowait.policies.planning.coming_hours import ask_again, coming_hours, no_longer_held
+from kilowait.policies.wrappers.wrapper import Wrapper
+
+BISECTIONS = 60
+
+
+def provisioned(policy: Policy, least: float = 0.2) -> Policy:
+    """`policy`, which may keep as many GPUs busy as the present hour is clean: all in the cleanest of the coming two
+    days, `least` of them in the dirtiest.
+
+    Of K GPUs B = `least` K may always be busy. With L and U the least and the most carbon a kWh in the coming two days
+    and k = K - B, one more may be for every threshold U (1 - (1 - 1/a) (1 + 1/(k a))^(i - 1)), i = 1..k, that the
+    present hour does not exceed, where (1 - L/U) / (1 - 1/a) = (1 + 1/(k a))^k. A job starts only while no more are
+    busy then, and nothing passes one that has to wait; where nothing runs at all, the first starts. What runs is left
+    to run. Without a signal of carbon, or where that does not vary, it is `policy` itself. Raises InputError for a
+    share that is not from 0 to 1.
+    """
+    if not 0 <= least <= 1:
+        raise InputError(f"provisioned: the share of GPUs must be from 0 to 1, got {least!r}")
+    held = set[str]()
+
+    def provisioned(cluster: Cluster) -> list[Decision]:
+        no_longer_held(cluster, held)
+        signal, decisions = cluster.signals.get("carbon"), policy(cluster)
+        if signal is None:
+            return decisions
+        hours, total = coming_hours(signal, cluster.now_s), sum(cluster.total.values())
+        always = min(total, max(1, ceil(least * total)))
+        levels = thresholds(total - always, hours.least, hours.most)
+        quota = always + sum(level >= hours.now for level in levels)
+        busy, found = total - sum(cluster.free.values()), list[Decision]()
+        for position, decision in enumerate(decisions):
+            gpus = cluster.waiting[decision.job_id].gpus[decision.gpu_type] if isinstance(decision, Place) else 0
+            if gpus and busy and busy + gpus > quota:
+                level = levels[min(busy + gpus - always, len(levels)) - 1]
+                held.update(_hold(cluster, decisions[position:], hours.first_s(level)))
+                ask_again(cluster, signal)
+                break
+            busy += gpus
+            found.append(decision)
+        return found
+
+    return provisioned
+
+
+def _hold(cluster: Cluster, decisions: list[Decision], until_s: float) -> list[str]:
+    """Note of those that have to wait for a cleaner hour until when, by the forecast."""
+    places = [decision for decision in decisions if isinstance(decision, Place)]
+    for place in places:
+        cluster.kept[place.job_id] = Postponed(until_s=until_s, gpu_type=place.gpu_type, since_s=cluster.now_s)
+    return [place.job_id for place in places]
+
+
+@lru_cache(maxsize=4096)
+def thresholds(k: int, least: float, most: float) -> tuple[float, ...]:
+    """The k thresholds between the most and the least, falling; all are the most where nothing varies."""
+    if not 0 <= least < most:
+        return (most,) * k
+    if k == 0:
+        return ()
+    low, high = 1.0, most / least if least > 0 else float(4 * k + 4)
+    for _ in range(BISECTIONS):
+        a = (low + high) / 2
+        if (1 - least / most) / (1 - 1 / a) > (1 + 1 / (k * a)) ** k:
+            low = a
+        else:
+            high = a
+    a = (low + high) / 2
+    return tuple(most * (1 - (1 - 1 / a) * (1 + 1 / (k * a)) ** i) for i in range(k))
+
+
+WRAPPER = Wrapper(
+    name="provisioned",
+    sentence="fewer GPUs are kept busy while the grid is dirty, SHARE of them (0.2 by default) at its dirtiest",
+    wrap=provisioned,
+    read=weight,
+    arguments="SHARE",
+    needs=frozenset({"signals"}),
+)

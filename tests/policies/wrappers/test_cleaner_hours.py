@@ -1,0 +1,92 @@
+"""Wrappers that let less run while the grid is dirty: by hand, and what holds in every world."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kilowait.core.errors import InputError
+from kilowait.core.over_time.signals import Signal
+from kilowait.policies import POLICIES
+from kilowait.policies.wrappers.important import important
+from kilowait.policies.wrappers.provisioned import provisioned, thresholds
+from kilowait.simulate.foreseen_signals import reports
+from kilowait.simulate.loop import simulate
+from tests.support.random_worlds import worlds
+from tests.support.timelines import job
+
+H = 3600.0
+DIRTY_AT_FIRST = (400.0, 400.0, 100.0, 100.0)
+MAKERS = {"provisioned": provisioned, "important": important}
+
+
+def started(wrap, jobs, inventory, values=DIRTY_AT_FIRST, policy="sjf"):
+    signal = Signal(
+        name="carbon", times_s=tuple(H * k for k in range(len(values))), values=values, ends_s=H * len(values)
+    )
+    run = simulate(jobs, inventory, wrap(POLICIES[policy]()), reports=reports([signal]))
+    return {p.job_id: p.start_s / H for p in run.placements}
+
+
+def after(made, *parents):
+    return replace(made, job=replace(made.job, after=parents))
+
+
+@pytest.mark.parametrize(("least", "most"), [(100.0, 400.0), (50.0, 60.0)])
+def test_thresholds_are_those_of_k_min_search(least, most):
+    assert thresholds(1, least, most) == pytest.approx([(least * most) ** 0.5])  # 1 - L/U = (1 - 1/a)(1 + 1/a)
+    many = thresholds(40, least, most)
+    assert list(many) == sorted(many, reverse=True)
+    assert least < many[-1] < many[0] < most
+    a = most / many[0]
+    assert (1 - least / most) / (1 - 1 / a) == pytest.approx((1 + 1 / (40 * a)) ** 40)
+
+
+def test_a_quarter_of_the_gpus_in_the_dirtiest_hour_and_all_in_the_cleanest():
+    jobs = [job(name, A=(H / 2, 1.0)) for name in "abcde"]
+    found = started(lambda policy: provisioned(policy, 0.25), jobs, {"A": 4})
+    assert found == {"a": 0, "b": 0.5, "c": 1, "d": 1.5, "e": 2}
+    assert started(lambda policy: provisioned(policy, 1.0), jobs, {"A": 4})["d"] == 0
+
+
+def test_a_job_that_is_wider_than_the_quota_starts_where_nothing_runs():
+    wide = job("wide", gpus=4, A=(H, 1.0))
+    assert started(lambda policy: provisioned(policy, 0.25), [wide], {"A": 4}) == {"wide": 0}
+
+
+def test_what_a_chain_waits_for_runs_in_dirty_hours_and_others_wait():
+    jobs = [job("a", A=(H, 1.0)), after(job("b", A=(2 * H, 1.0)), "a"), job("c", A=(H, 1.0))]
+    assert started(lambda policy: important(policy, 1.0), jobs, {"A": 2}) == {"a": 0, "b": 1, "c": 2}
+    assert started(lambda policy: important(policy, 0.0), jobs, {"A": 2}) == {"a": 0, "b": 1, "c": 0}
+
+
+def test_the_level_of_a_job_is_that_of_the_paper():
+    # importance 1/2, gamma 1: 100 + 300 (e^0.5 - 1) / (e - 1) = 213.3
+    jobs = [job("a", A=(9 * H, 1.0)), job("c", A=(4.5 * H, 1.0)), job("x", gpus=2, A=(9 * H, 1.0))]
+    values = (400.0, 400.0, 214.0, 213.0, 100.0, *[400.0] * 19)
+    assert started(lambda policy: important(policy, 1.0), jobs, {"A": 2}, values) == {"a": 0, "c": 3, "x": 9}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@given(world=worlds(), values=st.lists(st.integers(1, 9), min_size=4, max_size=9))
+def test_all_jobs_run_and_a_constant_signal_changes_nothing(name, world, values):
+    inventory, jobs = world
+    signal = Signal(
+        name="carbon",
+        times_s=tuple(map(float, range(len(values)))),
+        values=tuple(map(float, values)),
+        ends_s=240 * H,
+    )
+    plain, made = simulate(jobs, inventory, POLICIES["sjf"]()), MAKERS[name](POLICIES["sjf"]())
+    run = simulate(jobs, inventory, made, reports=reports([signal]))
+    assert {p.job_id for p in run.placements} == {p.job_id for p in plain.placements}
+    if len(set(values)) == 1:
+        assert run.placements == plain.placements
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_share_out_of_range_is_refused(name):
+    with pytest.raises(InputError, match="from 0 to 1"):
+        MAKERS[name](POLICIES["sjf"](), 1.5)
+    assert POLICIES[f"{name}(sjf,0.4)"]().__name__ == f"{name}(sjf,0.4)"
