@@ -22,7 +22,7 @@ CROWDED_S = 2000.0
 types, not the greener ones, for the sake of jobs that may never come, and in quiet times waits no less for it."""
 
 FIRST_S = 1000.0
-"""So much while nobody has waited under the baseline, and after that in part."""
+"""So much at the beginning, and at most while nobody has waited under the baseline."""
 
 BELIEVED = 10
 """As many jobs must have come for what is found to count as much as `FIRST_S`: a price that jumps makes jobs wait for a
@@ -37,10 +37,10 @@ AHEAD_JOBS = 300
 FLOOR_S = 120.0
 """So long each job may wait on average above the target: a share of next to nothing would be nothing."""
 
-PAID_BACK = 2.0
+PAID_BACK = 4.0
 """Where real jobs have waited longer than they may, the budget is less by so many times that."""
 
-SPENT = 1.0
+SPENT = 2.0
 """Where they have waited less than they may, it is more by so many times that: what was not waited is not lost."""
 
 AT_PRICE = "at_price"
@@ -73,9 +73,9 @@ def steered(
     burst is known when it comes, not when it is over; by price it never falls (`never_less`). Found is the highest
     price at which the planner keeps the target, interpolated between the two prices of which one keeps it and the next
     does not; where none keeps it, the highest of those that wait about as long as the least. Where the real jobs have
-    waited, and will at the price in force, longer than the target, it is lower by twice that; where less, higher by
-    that. In force is the mean of `FIRST_S` and what is found, on the scale of logarithms, weighted by `BELIEVED` and
-    the jobs that have come. So nothing is tuned on the world, and no price is tried out on real jobs: what a price does
+    waited, and will at the price in force, longer than the target, it is lower by four times that; where less, higher
+    by twice. In force is the mean of `FIRST_S` and what is found, on the scale of logarithms, weighted by `BELIEVED`
+    and the jobs that have come. So nothing is tuned on the world, and no price is tried out on real jobs: what it does
     to waiting shows late, in the next burst, and a controller that feels its way oscillates.
 
     The state is this policy's own: a new one, and one that is shown another cluster, begins with the jobs that are
@@ -216,8 +216,8 @@ class _Steering:
         budget_s = may_s + unspent_s * (SPENT if unspent_s > 0 else PAID_BACK)
         waits_s = never_less([in_all_s(shadow) for shadow in self.priced.values()])
         price_s = _between(list(self.priced), waits_s, max(budget_s, (1 + ALIKE) * min(waits_s)))
-        seen = self.jobs if baseline_s else 0
-        return math.exp((BELIEVED * math.log(FIRST_S) + seen * math.log(price_s)) / (BELIEVED + seen))
+        price_s = price_s if baseline_s else min(price_s, FIRST_S)
+        return math.exp((BELIEVED * math.log(FIRST_S) + self.jobs * math.log(price_s)) / (BELIEVED + self.jobs))
 
 
 def never_less(waits_s: Sequence[float]) -> list[float]:
