@@ -106,15 +106,17 @@ def test_the_same_policy_decides_alike_on_the_same_events_again():
     assert simulate(jobs, setting.inventory, policy).placements == simulate(jobs, setting.inventory, policy).placements
 
 
-def test_while_nobody_has_waited_under_value_a_kwh_is_worth_1000_s():
-    """The free B burns 1 kWh more, and A is free at 900 s; or at 1,100 s."""
+def test_a_kwh_is_worth_1000_s_at_first_and_less_where_a_job_would_wait_longer_than_the_target():
+    """The free B burns 1 kWh more, and A is free at 600, 900 or 1,100 s. Nobody waits under Value, two jobs may wait
+    240 s. Prices of 1,000 s and more would hold the job for longer than that, those of 250 s and less would not: so
+    250 s is found, with two jobs' weight beside ten of 1,000 s, which is 794 s."""
     chosen, asked = {}, []
 
     def planner(price_s):
         asked.append(price_s)
         return patient(wait_s_per_kwh=price_s, congestion=0)
 
-    for busy_s in (900, 1100):
+    for busy_s in (600, 900, 1100):
         asked.clear()
         first = Job(job_id="first", submit_s=0, allowed=frozenset("A"))
         second = Job(job_id="second", submit_s=1)
@@ -127,7 +129,7 @@ def test_while_nobody_has_waited_under_value_a_kwh_is_worth_1000_s():
         run = simulate(jobs, {"A": 1, "B": 1}, steered(planner, 0.0))
         assert asked[len(PRICES_S)] == 1000.0  # those before are the shadows'
         chosen[busy_s] = next(p.gpu_type for p in run.placements if p.job_id == "second")
-    assert chosen == {900: "A", 1100: "B"}
+    assert chosen == {600: "A", 900: "B", 1100: "B"}
 
 
 def test_what_was_learned_stays_when_gpus_join():
