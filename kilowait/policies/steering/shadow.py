@@ -33,6 +33,15 @@ class ShadowRun:
     cluster: Cluster = field(default_factory=Cluster)
     ends: list[tuple[float, str]] = field(default_factory=list)
 
+    @classmethod
+    def going_on(cls, cluster: Cluster, policy: Policy, longer: float) -> "ShadowRun":
+        """What becomes of a real cluster under a policy: its jobs that run end as is expected of them."""
+        ends = [(max(cluster.now_s, active.predicted_end_s), job_id) for job_id, active in cluster.active.items()]
+        heapq.heapify(ends)
+        shadow = cls(policy=policy, total=dict(cluster.total), longer=longer, cluster=cluster.copy(), ends=ends)
+        shadow._decide()
+        return shadow
+
     def begin(self, now_s: float) -> None:
         """Let the GPUs join."""
         for gpu_type, gpus in self.total.items():
@@ -55,6 +64,22 @@ class ShadowRun:
         event = JobPlaced(time_s=now_s, job_id=job_id, attempt=1, gpu_type=gpu_type, gpus=gpus, where=where)
         advance(self.cluster, event)
         heapq.heappush(self.ends, (max(now_s, end_s), job_id))
+
+    def to_come_s(self) -> float:
+        """How long the jobs that wait now will still wait, all together, if nobody else comes."""
+        if not self.cluster.waiting:
+            return 0.0
+        rest = ShadowRun(
+            policy=self.policy,
+            total=self.total,
+            longer=self.longer,
+            cluster=self.cluster.copy(),
+            ends=list(self.ends),
+        )
+        while rest.ends and rest.cluster.waiting:
+            rest._take_in_ends(rest.ends[0][0])
+            rest._decide()
+        return rest.waited_s
 
     def run_until(self, now_s: float, arrived: Sequence[Waiting] = ()) -> None:
         """Take in what ends until then, deciding after each instant, and what comes then."""

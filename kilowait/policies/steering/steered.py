@@ -22,15 +22,25 @@ CROWDED_S = 2000.0
 types, not the greener ones, for the sake of jobs that may never come, and in quiet times waits no less for it."""
 
 FIRST_S = 1000.0
-"""So much at most while nobody has waited under the baseline."""
+"""So much at the beginning, and at most while nobody has waited under the baseline."""
+
+BELIEVED = 10
+"""As many jobs must have come for what is found to count as much as `FIRST_S`: a price that jumps makes jobs wait for a
+type that they then do not get."""
+
+LOOKED_AT = 5
+"""The price is looked at anew when this part of the queue has come since."""
+
+AHEAD_JOBS = 300
+"""So many jobs may wait for the shadows to be run on until nobody waits; with more, waits until now are compared."""
 
 FLOOR_S = 120.0
 """So long each job may wait on average above the target: a share of next to nothing would be nothing."""
 
-PAID_BACK = 2.0
+PAID_BACK = 4.0
 """Where real jobs have waited longer than they may, the budget is less by so many times that."""
 
-SPENT = 1.0
+SPENT = 2.0
 """Where they have waited less than they may, it is more by so many times that: what was not waited is not lost."""
 
 AT_PRICE = "at_price"
@@ -58,14 +68,15 @@ def steered(
 
     The target is so many times the baseline's waiting and `FLOOR_S` a job, which counts where hardly anybody waits.
     The baseline (relative kappa 1), and the planner at each of some prices, run in shadows on the same arrivals and
-    GPUs, with run times as predicted times the ratio of real to predicted seconds of the jobs that have ended here. The
-    price in force is the highest at which the planner would have kept the target so far, interpolated between the two
-    prices of which one keeps it and the next does not; where none keeps it, the highest of those that wait about as
-    long as the least; while nobody has waited under the baseline at most `FIRST_S`. Waits that last are counted up to
-    now. Where the real jobs have waited longer than the target, since prices changed on the way, the target is lower by
-    twice that; where they have waited less, it is higher by that. So nothing is tuned on the world, and no price is
-    tried out on real jobs: what a price does to waiting shows late, in the next burst, and a controller that feels its
-    way oscillates.
+    GPUs, with run times as predicted times the ratio of real to predicted seconds of the jobs that have ended here. A
+    shadow's waiting is that until now and what the jobs in its queue will still wait if nobody else comes, so that a
+    burst is known when it comes, not when it is over; by price it never falls (`never_less`). Found is the highest
+    price at which the planner keeps the target, interpolated between the two prices of which one keeps it and the next
+    does not; where none keeps it, the highest of those that wait about as long as the least. Where the real jobs have
+    waited, and will at the price in force, longer than the target, it is lower by four times that; where less, higher
+    by twice. In force is the mean of `FIRST_S` and what is found, on the scale of logarithms, weighted by `BELIEVED`
+    and the jobs that have come. So nothing is tuned on the world, and no price is tried out on real jobs: what it does
+    to waiting shows late, in the next burst, and a controller that feels its way oscillates.
 
     The state is this policy's own: a new one, and one that is shown another cluster, begins with the jobs that are
     there then, and learns anew; where GPUs have come or gone the shadows begin anew, and what was learned stays. The
@@ -109,10 +120,11 @@ class _Steering:
     """The shadows, and what they have been told; `real_s` and `predicted_s` are of the jobs that have ended here.
 
     `waited_s` is the waiting of all jobs here so far, `queue` how many have waited since the last decision, `jobs` how
-    many have come.
+    many have come, `looked` how many were known when `price` was found.
     """
 
     cluster: Cluster
+    planner: Planner
     baseline: ShadowRun
     priced: dict[float, ShadowRun]
     at_s: float
@@ -123,12 +135,15 @@ class _Steering:
     queue: int = 0
     waited_s: float = 0.0
     jobs: int = 0
+    price: float = FIRST_S
+    looked: int = 0
 
     @classmethod
     def of(cls, cluster: Cluster, baseline: Policy, planner: Planner, prices_s: Sequence[float]) -> "_Steering":
         """Begin with the jobs that run and wait now, in the shadows as here."""
         steering = cls(
             cluster=cluster,
+            planner=planner,
             baseline=ShadowRun(policy=baseline, total=dict(cluster.total)),
             priced={price_s: ShadowRun(policy=planner(price_s), total=dict(cluster.total)) for price_s in prices_s},
             at_s=cluster.now_s,
@@ -157,7 +172,7 @@ class _Steering:
         """Count on from what was found on the GPUs that were there before."""
         before.look(self.cluster)
         self.waited_s, self.real_s, self.predicted_s = before.waited_s, before.real_s, before.predicted_s
-        self.jobs = before.jobs
+        self.jobs, self.price = before.jobs, before.price
         for shadow, shadow_before in zip(self.shadows(), before.shadows(), strict=True):
             shadow.waited_s = shadow_before.waited_s
 
@@ -181,13 +196,42 @@ class _Steering:
         self.at_s = now_s
 
     def price_s(self, target: float) -> float:
-        """Seconds of waiting that a kWh is worth now."""
-        prices, waited = list(self.priced), [shadow.waited_s for shadow in self.priced.values()]
-        may_s = target * self.baseline.waited_s + FLOOR_S * self.jobs
+        """Seconds of waiting that a kWh is worth now, found anew when a tenth of the queue has come since."""
+        come, waiting = len(self.known) - self.looked, len(self.cluster.waiting)
+        if come and (not self.looked or come * LOOKED_AT > waiting):
+            self.price, self.looked = self._found_price_s(target), len(self.known)
+        return self.price
+
+    def _found_price_s(self, target: float) -> float:
+        ahead = len(self.cluster.waiting) <= AHEAD_JOBS
+
+        def in_all_s(shadow: ShadowRun) -> float:
+            return shadow.waited_s + (shadow.to_come_s() if ahead else 0.0)
+
+        baseline_s = in_all_s(self.baseline)
+        may_s = target * baseline_s + FLOOR_S * self.jobs
         unspent_s = may_s - self.waited_s
+        if ahead:
+            unspent_s -= ShadowRun.going_on(self.cluster, self.planner(self.price), self.baseline.longer).to_come_s()
         budget_s = may_s + unspent_s * (SPENT if unspent_s > 0 else PAID_BACK)
-        price_s = _between(prices, waited, max(budget_s, (1 + ALIKE) * min(waited)))
-        return price_s if self.baseline.waited_s else min(price_s, FIRST_S)
+        waits_s = never_less([in_all_s(shadow) for shadow in self.priced.values()])
+        price_s = _between(list(self.priced), waits_s, max(budget_s, (1 + ALIKE) * min(waits_s)))
+        price_s = price_s if baseline_s else min(price_s, FIRST_S)
+        return math.exp((BELIEVED * math.log(FIRST_S) + self.jobs * math.log(price_s)) / (BELIEVED + self.jobs))
+
+
+def never_less(waits_s: Sequence[float]) -> list[float]:
+    """Waits by ascending price, where a higher price seems to wait less both taken as their mean: it is by chance.
+
+    Source: pooling of adjacent violators (Ayer et al., Annals of Mathematical Statistics 26, 1955).
+    """
+    pools: list[tuple[float, int]] = []
+    for wait_s in waits_s:
+        pools.append((wait_s, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (low_s, low), (high_s, high) = pools[-2:]
+            pools[-2:] = [((low_s * low + high_s * high) / (low + high), low + high)]
+    return [wait_s for wait_s, count in pools for _ in range(count)]
 
 
 def _between(prices_s: Sequence[float], waited_s: Sequence[float], budget_s: float) -> float:

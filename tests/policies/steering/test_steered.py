@@ -16,7 +16,7 @@ from kilowait.policies.parameters import part
 from kilowait.policies.patient import patient
 from kilowait.policies.sjf import sjf
 from kilowait.policies.steering.shadow import ShadowRun
-from kilowait.policies.steering.steered import PRICES_S, at_price, price_in_force, steered
+from kilowait.policies.steering.steered import PRICES_S, at_price, never_less, price_in_force, steered
 from kilowait.policies.value import value
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
@@ -61,12 +61,43 @@ def test_all_waiting_is_near_the_target_and_energy_is_saved(classes):
 
 
 def test_a_longer_wait_that_is_allowed_saves_more():
-    sample = World(classes="calibrated", seed=3, load=2.0).sample(1)
+    sample = World(classes="calibrated", seed=3, load=1.0).sample(1)
     energies = [
         sum(p.energy_kwh for p in simulate(sample.submissions, sample.inventory, patient(max_extra_wait=e)).placements)
         for e in (-0.5, 1.0)
     ]
     assert energies[1] < energies[0]
+
+
+@pytest.mark.parametrize(
+    ("waits_s", "pooled_s"),
+    [
+        ([], []),
+        ([1.0, 2.0, 2.0], [1.0, 2.0, 2.0]),
+        ([3.0, 1.0, 4.0], [2.0, 2.0, 4.0]),
+        ([5.0, 4.0, 3.0], [4.0, 4.0, 4.0]),
+        ([1.0, 6.0, 2.0, 1.0], [1.0, 3.0, 3.0, 3.0]),
+    ],
+)
+def test_waits_that_fall_as_the_price_rises_count_as_their_mean(waits_s, pooled_s):
+    assert never_less(waits_s) == pooled_s
+
+
+def test_what_a_queue_will_still_wait_is_known_before_it_is_over():
+    """Three jobs of 100 s on one GPU: the second waits 100 s and the third 200 s; nothing of the shadow changes."""
+    shadow = ShadowRun(policy=sjf(), total={"A": 1})
+    shadow.begin(0.0)
+    seen = {"A": Prediction(runtime_s=100, energy_kwh=0.0)}
+    arrived = [
+        Waiting(job=Job(job_id=f"{n}", submit_s=0.0), predictions=seen, whole=seen, attempt=1, gpus={})
+        for n in range(3)
+    ]
+    shadow.run_until(0.0, arrived)
+    assert [shadow.to_come_s(), shadow.waited_s] == [300.0, 0.0]
+    shadow.run_until(150.0)
+    assert [shadow.to_come_s(), shadow.waited_s] == [50.0, 250.0]
+    going_on = ShadowRun.going_on(shadow.cluster, sjf(), longer=1.0)
+    assert [going_on.to_come_s(), shadow.to_come_s()] == [50.0, 50.0]
 
 
 def test_the_same_policy_decides_alike_on_the_same_events_again():
@@ -75,15 +106,17 @@ def test_the_same_policy_decides_alike_on_the_same_events_again():
     assert simulate(jobs, setting.inventory, policy).placements == simulate(jobs, setting.inventory, policy).placements
 
 
-def test_while_nobody_has_waited_under_value_a_kwh_is_worth_1000_s():
-    """The free B burns 1 kWh more, and A is free at 900 s; or at 1,100 s."""
+def test_a_kwh_is_worth_1000_s_at_first_and_less_where_a_job_would_wait_longer_than_the_target():
+    """The free B burns 1 kWh more, and A is free at 600, 900 or 1,100 s. Nobody waits under Value, two jobs may wait
+    240 s. Prices of 1,000 s and more would hold the job for longer than that, those of 250 s and less would not: so
+    250 s is found, with two jobs' weight beside ten of 1,000 s, which is 794 s."""
     chosen, asked = {}, []
 
     def planner(price_s):
         asked.append(price_s)
         return patient(wait_s_per_kwh=price_s, congestion=0)
 
-    for busy_s in (900, 1100):
+    for busy_s in (600, 900, 1100):
         asked.clear()
         first = Job(job_id="first", submit_s=0, allowed=frozenset("A"))
         second = Job(job_id="second", submit_s=1)
@@ -96,11 +129,12 @@ def test_while_nobody_has_waited_under_value_a_kwh_is_worth_1000_s():
         run = simulate(jobs, {"A": 1, "B": 1}, steered(planner, 0.0))
         assert asked[len(PRICES_S)] == 1000.0  # those before are the shadows'
         chosen[busy_s] = next(p.gpu_type for p in run.placements if p.job_id == "second")
-    assert chosen == {900: "A", 1100: "B"}
+    assert chosen == {600: "A", 900: "B", 1100: "B"}
 
 
 def test_what_was_learned_stays_when_gpus_join():
-    """After a burst at which every price keeps the target, the highest is in force; a new node does not change that."""
+    """After a burst of which every price keeps the target, the price is between the first and the highest by the rule:
+    ten jobs' weight on 1,000 s, three jobs' on 16,000 s; a new node does not change that."""
     cluster, policy = Cluster(), patient(max_extra_wait=0.5)
     seen = {"A": Prediction(runtime_s=100, energy_kwh=0.0)}
     advance(cluster, GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=1))
@@ -113,11 +147,12 @@ def test_what_was_learned_stays_when_gpus_join():
             cluster, JobPlaced(time_s=cluster.now_s, job_id=place.job_id, attempt=1, gpu_type="A", gpus=1, where=())
         )
         advance(cluster, AttemptFinished(time_s=100.0 * (number + 1), job_id=place.job_id, attempt=1))
-    assert price_in_force(policy) == PRICES_S[-1]
+    learned_s = price_in_force(policy)
+    assert learned_s == pytest.approx((1000.0**10 * 16_000.0**3) ** (1 / 13))
     advance(cluster, GpusJoined(time_s=400.0, node="m", gpu_type="A", gpus=1))
     cluster.now_s = 400.0
     policy(cluster)
-    assert price_in_force(policy) == PRICES_S[-1]
+    assert price_in_force(policy) == learned_s
     assert price_in_force(patient()) is None
 
 

@@ -150,11 +150,12 @@ def test_a_group_shares_one_limit():
 
 
 def test_waits_that_a_limit_causes_do_not_steer_the_price():
-    """One GPU of four may be used, so that five jobs wait; so they would under a limited value, whatever the price."""
+    """One GPU of four may be used, so that five jobs wait; so they would under a limited value, whatever the price: the
+    highest is found, with six jobs' weight beside ten of 1,000 s."""
     jobs = [job(f"{n}", 10.0 * n, 100, user="u") for n in range(6)]
     policy = POLICIES["steered(limited(patient,1))"]()
     assert sorted(starts(jobs, {"A": 4}, policy).values()) == [100.0 * n for n in range(6)]
-    assert price_in_force(policy) == PRICES_S[-1]
+    assert price_in_force(policy) == pytest.approx((1000.0**10 * PRICES_S[-1] ** 6) ** (1 / 16))
 
 
 @pytest.mark.parametrize("name", sorted(INNER))
