@@ -113,10 +113,11 @@ def test_one_that_is_there_is_used_and_goes_on():
 
 
 def test_nothing_else_here_starts_a_ray():
-    """`serve.start` does within `closed_ray`; the autoscaler's command joins the one that is there."""
+    """`serve.start` does within `closed_ray`; the autoscaler's command and a benchmark join the one that is there."""
     texts = {path: path.read_text() for folder in SHELLS for path in (ROOT / folder).rglob("*.py")}
     found = {path.relative_to(ROOT).as_posix(): STARTS.findall(text) for path, text in texts.items()}
     assert {path: [words.split(",")[0] for words in starts] for path, starts in found.items() if starts} == {
         "serve/start.py": ['ray.init(address="local"'],
         "serve/scheduler/autoscaling.py": ['ray.init(address="auto"'],
+        "benchmarks/head_loss.py": ["ray.init(address=address"],
     }

@@ -1,6 +1,8 @@
 """An owner's jobs may run as a user of the machine, so that the owner's files elsewhere are theirs."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +32,9 @@ def test_a_user_of_the_systems_or_of_another_job_is_refused(text):
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become other users")
 @pytest.mark.parametrize("mode", ["user", "auto"])
 def test_a_job_writes_as_its_owner(tmp_path, mode):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
         folder.chmod(0o755)
     (home := tmp_path / "home").mkdir()
     os.chown(home, 12_345, 12_345)

@@ -59,6 +59,10 @@ def test_a_standby_takes_over_from_a_stuck_scheduler_and_another_from_a_killed_o
     (_, job_id, attempt) = first.says().split()
     assert attempt == "1"
     first.told("waits for the GPU")
+    store = Store(database_server)
+    while len(store.jobs()) < 2:
+        time.sleep(0.1)
+    store.close()
     second.told("begin")
     assert second.says() == "waits"
     first.process.send_signal(signal.SIGSTOP)

@@ -8,7 +8,6 @@ put to `torch.cuda`, and lets modules move between devices under the fake mode. 
 from __future__ import annotations
 
 import ctypes
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +48,15 @@ def let_modules_move() -> None:
 
 
 def tell_where_tensors_are() -> None:
-    """Let programs hear of tensors on the pretended GPU that they are there, and not what C++ is told."""
-    for name, kind in (("is_cuda", "cuda"), ("is_meta", "meta"), ("is_cpu", "cpu")):
-        setattr(FakeTensor, name, property(partial(_is_on, kind)))
+    """Let programs hear of tensors on the pretended GPU that they are there.
+
+    That they are on the meta device stays true for whoever asks: PyTorch leaves out by it what has no values.
+    """
+    FakeTensor.is_cuda = property(_is_on_gpu)
 
 
-def _is_on(kind: str, tensor: FakeTensor) -> bool:
-    return tensor.fake_device.type == kind
+def _is_on_gpu(tensor: FakeTensor) -> bool:
+    return tensor.fake_device.type == "cuda"
 
 
 def _guard() -> None:
