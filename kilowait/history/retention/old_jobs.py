@@ -7,7 +7,10 @@ it had begun once more, under the same name.
 Not covered: forgetting events, which are short.
 """
 
-from collections.abc import Iterator, Sequence
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ import pyarrow as pa
 from msgspec import Struct
 from sqlalchemy import Column, MetaData, String, Table, bindparam, delete, insert, select, update
 
+from kilowait.core.errors import InputError
+from kilowait.core.private_files import private_folder
 from kilowait.core.submission import Program
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table, write_table
@@ -65,24 +70,56 @@ class Archived(Struct, frozen=True, kw_only=True):
 def archive(store: Store, folder: Path, before_s: float, *, only_copy: bool = False) -> Archived:
     """Write down what ended before then and was not archived yet, and forget what is bulky of it.
 
-    With `only_copy` nothing is forgotten, and the next archive writes the same again. Raises StoreError, and OSError
-    where the folder cannot be written.
+    With `only_copy` nothing is forgotten, and the next archive writes the same again. Files are for their owner alone,
+    as the history is. Raises StoreError, InputError while another archive writes to the folder, and OSError where it
+    cannot be written.
     """
     store.ensure(ARCHIVED)
     jobs, attempts, files = 0, 0, list[str]()
-    for ids in _ended(store, before_s):
-        rows = _rows_of(store, ids)
-        tables = {"jobs": table(rows, KEPT_JOBS), "attempts": _attempts(store, ids), "logs": _logs(store, ids)}
-        for name, data in tables.items():
-            path = folder / f"{name}-{ids[0]}.parquet"
-            write_table(data, path)
-            files.append(str(path))
-        jobs, attempts = jobs + len(ids), attempts + tables["attempts"].num_rows
+    with _alone_in(private_folder(folder)):
+        for ids in _ended(store, before_s):
+            rows = _rows_of(store, ids)
+            tables = {"jobs": table(rows, KEPT_JOBS), "attempts": _attempts(store, ids), "logs": _logs(store, ids)}
+            if _archived(store, ids):  # into another folder, while these were read: their texts may be missing
+                continue
+            files += _written(tables, folder, ids[0])
+            jobs, attempts = jobs + len(ids), attempts + tables["attempts"].num_rows
+            if not only_copy:
+                _forget(store, rows)
         if not only_copy:
-            _forget(store, rows)
-    if not only_copy:
-        _forget_arrays(store)
+            _forget_arrays(store)
     return Archived(jobs=jobs, attempts=attempts, files=tuple(files))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """While this lasts no other archive writes to the folder: it could replace the only copy of something."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder}: another archive writes there; run this one when it is done") from error
+        yield
+
+
+def _written(tables: Mapping[str, pa.Table], folder: Path, name: str) -> list[str]:
+    """The paths of the files, which are on the disk when this returns: what is in them is forgotten next."""
+    paths = [folder / f"{kind}-{name}.parquet" for kind in tables]
+    for path, data in zip(paths, tables.values(), strict=True):
+        write_table(data, path, private=True)
+    for path in (*paths, folder):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+    return list(map(str, paths))
+
+
+def _archived(store: Store, ids: Sequence[str]) -> bool:
+    """Whether any of them is."""
+    queries = (select(ARCHIVED.c.job_id).where(ARCHIVED.c.job_id.in_(chunk)).limit(1) for chunk in chunks(ids))
+    return any(store.rows(query) for query in queries)
 
 
 def _ended(store: Store, before_s: float) -> Iterator[list[str]]:
@@ -130,7 +167,9 @@ def _forget(store: Store, rows: Sequence[dict[str, Any]]) -> None:
         with store.alone("written") as connection:
             connection.execute(shorter, [{"of": row["job_id"], "without": _short(row["program"])} for row in chunk])
             connection.execute(delete(LOGS).where(LOGS.c.job_id.in_(ids)))
-            connection.execute(insert(ARCHIVED), [{"job_id": job_id} for job_id in ids])
+            known = connection.execute(select(ARCHIVED.c.job_id).where(ARCHIVED.c.job_id.in_(ids))).scalars().all()
+            if new := [{"job_id": job_id} for job_id in ids if job_id not in known]:
+                connection.execute(insert(ARCHIVED), new)
 
 
 def _short(program: str) -> str:
