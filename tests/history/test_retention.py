@@ -133,3 +133,12 @@ def test_two_archives_do_not_write_to_one_folder_at_once(live, tmp_path, meanwhi
     with pytest.raises(InputError, match="another archive writes there"):
         archive(live.store, tmp_path / "kept", 25.0)
     assert archive(live.store, tmp_path / "kept", 25.0).jobs == 4
+
+
+def test_a_file_holds_no_more_than_fits_into_memory(live, tmp_path, monkeypatch):
+    monkeypatch.setattr(old_jobs, "FILE_BYTES", 600)  # of two jobs with their logs
+    done = archive(live.store, tmp_path, 40.0)
+    names = [[row["job_id"] for row in pq.read_table(path).to_pylist()] for path in sorted(tmp_path.glob("jobs-*"))]
+    assert [name for file in names for name in file] == sorted([*live.ids, *live.tasks])
+    assert (done.jobs, len(done.files)) == (5, 3 * len(names))
+    assert max(map(len, names)) < 5

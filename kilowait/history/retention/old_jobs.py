@@ -17,7 +17,19 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 from msgspec import Struct
-from sqlalchemy import Column, MetaData, String, Table, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    MetaData,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from kilowait.core.errors import InputError
 from kilowait.core.private_files import private_folder
@@ -31,7 +43,8 @@ from kilowait.history.store import Store
 from kilowait.history.task_files import whole_program
 
 ARCHIVED = Table("archived_jobs", MetaData(), Column("job_id", String(40), primary_key=True))
-JOBS_OF_A_FILE = 5000
+JOBS_OF_A_FILE, FILE_BYTES = 5000, 64_000_000
+"""At most, of texts and logs before they are compressed, so that they fit into memory; a larger job is alone."""
 PAGE = 1000
 KEPT_JOBS = pa.schema(
     [
@@ -124,11 +137,29 @@ def _archived(store: Store, ids: Sequence[str]) -> bool:
 
 def _ended(store: Store, before_s: float) -> Iterator[list[str]]:
     """Ids of jobs for a file each time, in order: all are chosen first, so that what is forgotten changes nothing."""
-    done = select(ARCHIVED.c.job_id)
-    query = select(JOBS.c.job_id).where(JOBS.c.ended_s < before_s, JOBS.c.job_id.not_in(done))
-    ids = [row.job_id for row in store.rows(query.order_by(JOBS.c.job_id))]
-    for begin in range(0, len(ids), JOBS_OF_A_FILE):
-        yield ids[begin : begin + JOBS_OF_A_FILE]
+    ids, size = list[str](), 0
+    for row in store.rows(_sizes(store, before_s)):
+        if ids and (len(ids) == JOBS_OF_A_FILE or size + row.size > FILE_BYTES):
+            yield ids
+            ids, size = [], 0
+        ids.append(row.job_id)
+        size += row.size
+    if ids:
+        yield ids
+
+
+def _sizes(store: Store, before_s: float) -> Select[Any]:
+    """What finds the jobs, and how large each is once its logs and the texts of its array are with it."""
+    for beside in (ARRAYS, ARRAY_TASKS):
+        store.ensure(beside)
+    logs = select(LOGS.c.job_id, func.sum(func.length(LOGS.c.data)).label("size")).group_by(LOGS.c.job_id).subquery()
+    of_array = select(ARRAY_TASKS.c.job_id, func.length(ARRAYS.c.files).label("size"))
+    texts = of_array.join_from(ARRAY_TASKS, ARRAYS, ARRAYS.c.array_id == ARRAY_TASKS.c.array_id).subquery()
+    beside_it = func.coalesce(logs.c.size, 0) + func.coalesce(texts.c.size, 0)
+    query = select(JOBS.c.job_id, (func.length(JOBS.c.program) + beside_it).label("size"))
+    query = query.outerjoin(logs, logs.c.job_id == JOBS.c.job_id).outerjoin(texts, texts.c.job_id == JOBS.c.job_id)
+    query = query.where(JOBS.c.ended_s < before_s, JOBS.c.job_id.not_in(select(ARCHIVED.c.job_id)))
+    return query.order_by(JOBS.c.job_id)
 
 
 def _rows_of(store: Store, ids: Sequence[str]) -> list[dict[str, Any]]:
