@@ -16,7 +16,7 @@ from typing import Any
 
 from kilowait.advise.ledger import ledger_folder
 from kilowait.advise.limit_quantile import MARGIN_S, MINUTE_S, RISK
-from kilowait.advise.slurm.changes.applied_changes import MOST, Changes, apply_changes
+from kilowait.advise.slurm.changes.applied_changes import Changes, apply_changes, of_one_run
 from kilowait.advise.slurm.changes.exchanged_places import exchanged_places
 from kilowait.advise.slurm.changes.lowered_limits import lowered_limits
 from kilowait.advise.slurm.partitions import ask_partitions
@@ -130,16 +130,16 @@ def _applied(found: QueueCluster, user: str | None, args: argparse.Namespace) ->
     """Lower what is too long, and exchange places; what Slurm refuses stands beside it."""
     if not (math.isfinite(args.margin) and args.margin >= 0):
         raise InputError(f"--margin must be minutes >= 0, got {args.margin}")
-    lowered = lowered_limits(found, user, args.risk, args.margin * MINUTE_S)
+    lowered = of_one_run(lowered_limits(found, user, args.risk, args.margin * MINUTE_S))
     refused = _made(lowered)
     report = {
         "lowered": [
             {**described(change.job), "lowered_s": change.limit_s, "refused": refused.get(change.job.job_id)}
-            for change in lowered[:MOST]
+            for change in lowered
         ]
     }
     if args.shortest_first:
-        places = exchanged_places(found, user)
+        places = of_one_run(exchanged_places(found, user))
         left = _made(places)
         report["exchanged"] = [
             {
@@ -148,7 +148,7 @@ def _applied(found: QueueCluster, user: str | None, args: argparse.Namespace) ->
                 "predicted_s": one.predicted_s,
                 "refused": left.get(one.job.job_id),
             }
-            for one in places[:MOST]
+            for one in places
         ]
     return report
 

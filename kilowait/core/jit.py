@@ -48,7 +48,10 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     def call(*args: Any) -> None:
         if not compiled.overloads:
             _compile(compiled, args, directory)
-        compiled(*args)
+        try:
+            compiled(*args)
+        except OSError:  # of another type of arguments: it is compiled, but could not be kept
+            compiled(*args)
 
     return call
 
@@ -66,4 +69,5 @@ def _locked(directory: Path) -> Iterator[None]:
         with suppress(OSError):
             lock = held.enter_context((directory / "lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when its holder dies
+            held.callback(fcntl.flock, lock, fcntl.LOCK_UN)  # a process that was forked meanwhile has it open, too
         yield

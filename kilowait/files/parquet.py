@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kilowait.core.errors import InputError
+from kilowait.core.private_files import make_private
 from kilowait.files.atomic import replacing
 from kilowait.files.columns import ADDED_COLUMNS
 from kilowait.files.rows import Row
@@ -21,11 +22,13 @@ def table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
 
 
-def write_table(data: pa.Table, path: Path | str) -> None:
-    """Write Parquet (zstd) atomically: a reader sees the old file or the new one."""
+def write_table(data: pa.Table, path: Path | str, *, private: bool = False) -> None:
+    """Write Parquet (zstd) atomically: a reader sees the old file or the new one; `private` is for its owner alone."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
+        if private:
+            make_private(partial)
         pq.write_table(data, partial, compression="zstd")
 
 

@@ -17,10 +17,11 @@ NAME = "kilowait/name"
 class JobFilter:
     """Every field that is given must hold. A `name` that ends in * is the beginning of names; times are seconds since
     the epoch, `until_s` not among them. `array` are the tasks of that job array, `tasks` those of these numbers, of
-    any array where none is given; `alone` are jobs that are tasks of none."""
+    any array where none is given; `alone` are jobs that are tasks of none. `owners` are several, any of them."""
 
     job_ids: tuple[str, ...] | None = None
     owner: str | None = None
+    owners: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class JobFilter:
         conditions: list[ColumnElement[bool]] = [_has_label(name, text) for name, text in self.labels.items()]
         conditions += [] if self.job_ids is None else [table.job_id.in_(self.job_ids)]
         conditions += [] if self.owner is None else [table.owner == self.owner]
+        conditions += [table.owner.in_(self.owners)] if self.owners else []
         conditions += [table.state.in_(self.states)] if self.states else []
         conditions += [] if self.since_s is None else [table.submitted_s >= self.since_s]
         conditions += [] if self.until_s is None else [table.submitted_s < self.until_s]

@@ -76,6 +76,8 @@ async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
     """The ids of the jobs that are meant and that this user may cancel; one that is over is meant by its id alone."""
     if body.job_ids is None and not (body.filters or body.every):
         return []
+    if body.owner is not None and not who.sees(body.owner):
+        return []  # and none of one's own in their place
     states = ("waiting", "running") if body.state is None else (body.state,)
     chosen = JobFilter(
         job_ids=None if body.job_ids is None else tuple(body.job_ids),
@@ -88,6 +90,8 @@ async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
         array=body.array,
         tasks=None if body.tasks is None else named_tasks(body.tasks),
     )
+    if body.job_ids is not None and body.owner is None and chosen.owner is not None:
+        chosen = replace(chosen, owner=None, owners=(who.owner, *sorted(who.administers)))
     return await desk.ask(questions.job_ids, chosen)
 
 

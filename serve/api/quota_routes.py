@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from kilowait.cluster.views.usage import price_per_hour
 from kilowait.core.quotas import Quota
-from kilowait.history.tokens import Role
+from kilowait.history.tokens import Identity, Role
 
 from ..desk.drawing.quota_views import quota_views
 from ..wire.problems import Refusal
@@ -25,22 +25,30 @@ async def set_quota(name: QuotaName, body: QuotaAsked, desk: At, _: Operator) ->
         remedy = "give price_per_hour in the file of GPU types (--gpu-file), and start the service with it"
         raise Refusal(422, "invalid input", "cost: no GPU type here has a price", field="cost", remedy=remedy)
     members, admins = (tuple(dict.fromkeys(names)) for names in (body.members, body.admins))
-    await desk.scheduler.order.remote(Quota(name=name, members=members, admins=admins, **limits))
+    async with desk.quota_changes:
+        await desk.scheduler.order.remote(Quota(name=name, members=members, admins=admins, **limits))
 
 
 @router.delete("/quotas/{name}", status_code=204)
 async def remove_quota(name: QuotaName, desk: At, _: Operator) -> None:
     """Let it be a quota no more."""
-    if name not in (await desk.mirror()).cluster.quotas:
-        remedy = "list them with GET /v1/quotas, or: kilowait quota list"
-        raise Refusal(404, "not found", f"no quota {name!r}", field="name", remedy=remedy)
-    await desk.scheduler.order.remote(Quota(name=name))
+    async with desk.quota_changes:
+        if name not in (await desk.mirror()).cluster.quotas:
+            remedy = "list them with GET /v1/quotas, or: kilowait quota list"
+            raise Refusal(404, "not found", f"no quota {name!r}", field="name", remedy=remedy)
+        await desk.scheduler.order.remote(Quota(name=name))
 
 
 @router.delete("/quotas/{name}/members/{member}", status_code=204)
 async def remove_member(name: QuotaName, member: QuotaName, desk: At, who: Submitter) -> None:
     """Let somebody be a member of a project no more: for operators and the project's administrators."""
-    quota = (await desk.mirror()).cluster.quotas.get(name)
+    async with desk.quota_changes:  # or of two who leave at once one would stay
+        quota = (await desk.mirror()).cluster.quotas.get(name)
+        await desk.scheduler.order.remote(_without(member, quota, name, who))
+
+
+def _without(member: str, quota: Quota | None, name: str, who: Identity) -> Quota:
+    """The quota of the others; raises Refusal where that is none of who asks, or of nobody."""
     administers = quota is not None and who.owner in quota.admins
     if quota is None or member not in quota.members or not (administers or who.role >= Role.OPERATE):
         remedy = "list them with GET /v1/quotas, or: kilowait quota list"
@@ -51,7 +59,7 @@ async def remove_member(name: QuotaName, member: QuotaName, desk: At, who: Submi
     if not left:
         remedy = "have an operator remove the project: kilowait quota remove"
         raise Refusal(422, "invalid input", f"{member!r} is the last member of {name!r}", field="member", remedy=remedy)
-    await desk.scheduler.order.remote(replace(quota, members=left))
+    return replace(quota, members=left)
 
 
 @router.get("/quotas")

@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request, Response
@@ -20,6 +23,10 @@ from .access import At
 COOKIE = "kilowait-sign-in"
 BACK = "/sign-in/back"
 HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+AT_ONCE, MOST_WAITING = 4, 32
+"""Threads that ask the provider, and people who wait for one: who signs in has no token, so there is a bound."""
+
+T = TypeVar("T")
 
 router = APIRouter()
 
@@ -29,6 +36,20 @@ class SignOn:
 
     def __init__(self, provider: OpenIdProvider) -> None:
         self.provider, self.begun = provider, BegunLogins()
+        self._threads, self._waiting = ThreadPoolExecutor(AT_ONCE, "sign-in"), 0
+
+    async def ask(self, question: Callable[..., T], *words: str) -> T:
+        """What the provider says, asked in threads that nothing else needs: a slow one holds up nobody else.
+
+        Raises ServiceError, also where too many wait already.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise ServiceError("too many sign in at this moment; try again in a minute")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, question, *words)
+        finally:
+            self._waiting -= 1
 
 
 @router.get("/v1/sign-in")
@@ -45,7 +66,7 @@ async def begin(request: Request) -> Response:
     sign_on, begun = _sign_on(request), _sign_on(request).begun.begin()
     words = begun.state, begun.nonce, begun.verifier, _back(request, sign_on)
     try:
-        address = await asyncio.to_thread(sign_on.provider.address, *words)
+        address = await sign_on.ask(sign_on.provider.address, *words)
     except ServiceError as error:
         return _to_page("problem", str(error))
     answer = RedirectResponse(address, status_code=302, headers=HEADERS)
@@ -74,7 +95,7 @@ async def back(request: Request, desk: At, state: str = "", code: str = "", erro
 async def _token(request: Request, desk: At, sign_on: SignOn, begun: BegunLogin, code: str) -> str:
     """A token for whoever the provider says it is; raises ServiceError, and InputError for somebody unknown here."""
     settings, where = sign_on.provider.settings, _back(request, sign_on)
-    claims = await asyncio.to_thread(sign_on.provider.claims, code, begun.nonce, begun.verifier, where)
+    claims = await sign_on.ask(sign_on.provider.claims, code, begun.nonce, begun.verifier, where)
     owner, role = settings.owner_of(claims), settings.role_of(claims)
     if owner is None:
         raise InputError(f"the provider says no {settings.claim} of yours that it has verified; ask an operator")

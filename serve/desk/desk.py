@@ -95,7 +95,7 @@ class Desk:
         self.forecasts, self.isolation = forecasts, IsolationWatch(self._settings_of_isolation)
         self.corrections = Corrections(self.ask)
         self.following = Following(self)
-        self._following, self.last_mirror = asyncio.Lock(), None
+        self._following, self.quota_changes, self.last_mirror = asyncio.Lock(), asyncio.Lock(), None
         self._opening, self._store = asyncio.Lock(), None
         self.settings: SchedulerSettings | None = None
         self._identities: dict[str, tuple[float, Identity | None]] = {}

@@ -55,7 +55,7 @@ class OpenIdProvider:
         auth = (settings.client_id, secret) if secret else None
         answer = self._json("POST", said["token_endpoint"], auth=auth, data={**form, "client_id": settings.client_id})
         claims = self._checked(str(answer.get("id_token", "")), nonce)
-        if settings.owner_of(claims) is None and "userinfo_endpoint" in said:
+        if settings.lacks(claims) and "userinfo_endpoint" in said:
             bearer = {"Authorization": f"Bearer {answer.get('access_token', '')}"}
             more = self._json("GET", said["userinfo_endpoint"], headers=bearer)
             if more.get("sub") == claims["sub"]:
@@ -78,7 +78,7 @@ class OpenIdProvider:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "iat", "sub", "aud", "iss"]},
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError) as error:  # the latter of keys that are no JSON
             raise ServiceError(f"the provider's token does not hold: {error}") from error
         if claims.get("nonce") != nonce:
             raise ServiceError("the provider's token is of another sign-in")

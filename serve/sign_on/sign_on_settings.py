@@ -37,8 +37,9 @@ class SignOnSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def role_of(self, claims: Mapping[str, Any]) -> Role | None:
         """What somebody of whom this is said may do, None for nothing."""
-        said = claims.get(self.groups_claim) or ()
-        mine = set(said) if isinstance(said, list | tuple) else {said}
+        said = claims.get(self.groups_claim)
+        listed = said if isinstance(said, list | tuple) else [said]
+        mine = {one for one in listed if isinstance(one, str)}
         if mine & set(self.operator_groups):
             return Role.OPERATE
         return Role.named(self.role) if not self.groups or mine & set(self.groups) else None
@@ -48,6 +49,11 @@ class SignOnSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         owner = claims.get(self.claim)
         verified = self.claim != "email" or claims.get("email_verified") is True
         return owner if isinstance(owner, str) and owner and verified else None
+
+    def lacks(self, claims: Mapping[str, Any]) -> bool:
+        """Whether somebody's name or groups, where these count, are not said."""
+        groups_count = bool(self.groups or self.operator_groups)
+        return self.owner_of(claims) is None or (groups_count and self.groups_claim not in claims)
 
 
 def sign_on_settings(given: Mapping[str, Any]) -> SignOnSettings | None:

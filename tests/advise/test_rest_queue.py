@@ -1,6 +1,8 @@
 """slurmrestd's later forms, written after Slurm's documentation of v0.0.40; its v0.0.38 is asked in test_sbatch."""
 
 import math
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -80,3 +82,23 @@ def test_what_is_no_address_is_refused_and_nobody_there_is_said(address, tmp_pat
         rest_server(address, {})
     with pytest.raises(ServiceError, match="is slurmrestd up there"):
         rest_server(f"unix:{tmp_path / 'none'}", {})("jobs")
+
+
+def test_the_server_is_asked_by_its_own_name_as_proxies_want_it():
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.headers.get_all("Host"))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    asked = []
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        rest_server(f"http://127.0.0.1:{server.server_port}", {})("jobs")
+        thread.join()
+    assert asked == [[f"127.0.0.1:{server.server_port}"]]

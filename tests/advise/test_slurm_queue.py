@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kilowait.advise.slurm.changes.applied_changes import apply_changes
+from kilowait.advise.slurm.changes.applied_changes import apply_changes, of_one_run
 from kilowait.advise.slurm.changes.exchanged_places import exchanged_places
 from kilowait.advise.slurm.changes.lowered_limits import lowered_limits
 from kilowait.advise.slurm.partitions import read_partitions
@@ -242,6 +242,38 @@ def test_nobody_moves_down_where_slurm_lets_nobody_move_up(tmp_path):
     assert refused == {"10": "scontrol: Access/permission denied", "20": "left, since job 10 was refused"}
     first, second = map(json.loads, (tmp_path / "log").read_text().splitlines())
     assert (first["nice_before"], first["nice"], second["refused"]) == (0, -10, refused["10"])
+
+
+def test_one_run_exchanges_places_of_a_whole_form_or_of_none_and_of_a_hundred_jobs_at_most():
+    def alike(first, count, user):
+        return [
+            row(str(n), PriorityLong=str(n), UserName=user, Comment=a_while(n), tres_per_job="gres:gpu:a6000:1")
+            for n in range(first, first + count)
+        ]
+
+    many, some = alike(1000, 150, "me"), alike(2000, 4, "other")
+    places = of_one_run(exchanged_places(queue(*many), None))
+    assert {place.job.job_id for place in places} == {str(n) for n in range(1050, 1150)}  # whose turn is first
+    assert sum(place.nice for place in places) == 0  # others have as much before them as they had
+    few = of_one_run(exchanged_places(queue(*many, *some), None))
+    assert {place.job.user for place in few} == {"other"}
+
+
+def test_where_slurm_refuses_a_later_change_the_earlier_ones_of_its_form_are_taken_back(tmp_path):
+    def slurm(words):
+        asked.append(tuple(words[2:]))
+        if words[2] == "JobId=20":
+            raise ServiceError("scontrol: Invalid job id specified")
+
+    asked, alike = [], {"tres_per_job": "gres:gpu:a6000:1", "Nice": "3"}
+    rows = [row(name, PriorityLong=name, Comment=a_while(int(name)), **alike) for name in ("10", "20", "30", "40")]
+    places = exchanged_places(queue(*rows), None)
+    assert [(place.job.job_id, place.nice) for place in places] == [("10", -27), ("20", -7), ("30", 13), ("40", 33)]
+    refused = apply_changes(places, tmp_path / "log", 7.0, slurm)
+    assert asked == [("JobId=10", "Nice=-27"), ("JobId=20", "Nice=-7"), ("JobId=10", "Nice=3")]
+    assert refused.keys() == {"10", "20", "30", "40"}
+    last = json.loads((tmp_path / "log").read_text().splitlines()[-1])
+    assert (last["job_id"], last["taken_back"]) == ("10", True)
 
 
 def test_planned_starts_are_of_utc_and_shown_in_the_users_own_time(monkeypatch):

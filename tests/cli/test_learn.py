@@ -97,6 +97,13 @@ def test_columns_may_stand_in_any_order_with_free_text_on_both_sides_of_the_id(s
     assert jobs[5].part == "a record that cannot be told apart"
 
 
+def test_no_name_of_a_user_s_holds_up_the_look_at_what_finished():
+    name = f"x|RUNNING|Unknown|1|a={'b' * 12 * 3}{'=bbbbbbbbbbbb' * 12} |y"
+    text = f"JobID|JobName|State|End|ElapsedRaw|AllocTRES|Comment\n7|{name}|COMPLETED|99|60|gres/gpu=1|mine\n"
+    (job,) = read_accounting(text, UTC)
+    assert (job.name, job.state, job.gpus, job.comment) == (name, "COMPLETED", {"": 1}, "mine")
+
+
 @pytest.mark.parametrize("text", ["", "JobID|State\n1|COMPLETED\n", "no table\n"])
 def test_what_is_no_dump_is_refused_with_the_remedy(text, tmp_path, capsys):
     with pytest.raises(InputError, match="sacct --parsable2 --format=JobID"):

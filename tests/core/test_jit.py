@@ -1,13 +1,14 @@
 """Kernels are compiled once a machine, by one process at a time, and work where they cannot be kept."""
 
 import fcntl
+import os
 import threading
 
 import numba
 import numpy as np
 import pytest
 
-from kilowait.core.jit import kernel
+from kilowait.core.jit import _locked, kernel
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,34 @@ def test_a_kernel_works_where_it_cannot_be_kept(monkeypatch):
 
     monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", refuse)
     check_that_it_runs()
+
+
+def test_a_kernel_that_cannot_be_kept_works_for_another_type_of_numbers_too(monkeypatch):
+    def refuse(*_):
+        raise OSError("no space left on device")
+
+    def fill(numbers):
+        numbers[0] += 42
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", refuse)
+    compiled = kernel(fill)
+    for kind in (float, int):
+        compiled(numbers := np.zeros(1, kind))
+        assert numbers[0] == 42
+
+
+def test_a_process_that_is_forked_while_one_compiles_does_not_keep_the_lock(directory):
+    reading, writing = os.pipe()
+    with _locked(directory):
+        if not (child := os.fork()):
+            os.read(reading, 1)
+            os._exit(0)
+    with (directory / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.write(writing, b".")
+    os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)
 
 
 def test_a_kernel_works_where_nothing_can_be_locked(monkeypatch):

@@ -1,14 +1,19 @@
 """Jobs that ended long ago are written down whole; the history replays, lists and measures as before without them."""
 
+import os
+import stat
+
 import msgspec
 import pyarrow.parquet as pq
 import pytest
 
 from kilowait.cli.main import main
+from kilowait.core.errors import InputError
 from kilowait.core.submission import Ending, Log, Program
 from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked
 from kilowait.history.queries import history
-from kilowait.history.retention.old_jobs import archive
+from kilowait.history.retention import old_jobs
+from kilowait.history.retention.old_jobs import _ended, archive
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.policies.simple import simple
@@ -79,3 +84,61 @@ def test_the_command_copies_without_forgetting_where_it_is_told_so(live, tmp_pat
     assert main(words) == 0
     assert capsys.readouterr().out == "5 jobs, 5 attempts in 3 files; texts and logs are there alone now\n"
     assert live.store.program(live.waiting).files == {"main.py": "print('waits')"}
+
+
+def test_what_is_archived_is_private_as_the_history_is(live, tmp_path):
+    before = os.umask(0o022)
+    archive(live.store, tmp_path / "kept", 25.0)
+    os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "kept").glob("*.parquet")} == {0o600}
+    assert stat.S_IMODE((tmp_path / "kept").stat().st_mode) == 0o700
+
+
+def test_nothing_is_forgotten_before_the_files_are_on_the_disk(live, tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError("input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="input/output"):
+        archive(live.store, tmp_path / "kept", 25.0)
+    assert live.store.program(live.ids[0]).files == {"main.py": "print(0)"}
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Let something happen once an archive has chosen its jobs."""
+
+    def happen(what):
+        def chosen(*words):
+            ids = [*_ended(*words)]
+            monkeypatch.setattr(old_jobs, "_ended", _ended)
+            what()
+            return ids
+
+        monkeypatch.setattr(old_jobs, "_ended", chosen)
+
+    return happen
+
+
+def test_two_archives_at_once_lose_nothing(live, tmp_path, meanwhile):
+    meanwhile(lambda: archive(live.store, tmp_path / "first", 25.0))
+    assert archive(live.store, tmp_path / "second", 25.0).jobs == 0  # what it would read has no texts any more
+    assert not list((tmp_path / "second").glob("*.parquet"))
+    (rows,) = (pq.read_table(path).to_pylist() for path in (tmp_path / "first").glob("jobs-*"))
+    assert "print(0)" in rows[0]["program"]
+
+
+def test_two_archives_do_not_write_to_one_folder_at_once(live, tmp_path, meanwhile):
+    meanwhile(lambda: archive(live.store, tmp_path / "kept", 25.0))
+    with pytest.raises(InputError, match="another archive writes there"):
+        archive(live.store, tmp_path / "kept", 25.0)
+    assert archive(live.store, tmp_path / "kept", 25.0).jobs == 4
+
+
+def test_a_file_holds_no_more_than_fits_into_memory(live, tmp_path, monkeypatch):
+    monkeypatch.setattr(old_jobs, "FILE_BYTES", 600)  # of two jobs with their logs
+    done = archive(live.store, tmp_path, 40.0)
+    names = [[row["job_id"] for row in pq.read_table(path).to_pylist()] for path in sorted(tmp_path.glob("jobs-*"))]
+    assert [name for file in names for name in file] == sorted([*live.ids, *live.tasks])
+    assert (done.jobs, len(done.files)) == (5, 3 * len(names))
+    assert max(map(len, names)) < 5

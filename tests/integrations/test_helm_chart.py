@@ -107,3 +107,7 @@ def test_values_that_do_not_fit_are_refused(values, said):
     done = helm(values)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_a_chart_that_depends_on_this_one_may_have_values_for_all_its_charts():
+    assert rendered({"global": {"imageRegistry": "registry.example"}}) == rendered({})

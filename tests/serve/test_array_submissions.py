@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from kilowait.core.errors import InputError
-from kilowait.core.tasks.array_request import checked_array
+from kilowait.core.tasks.array_request import ArrayRequest, TaskAsked, checked_array
 from kilowait.history.bases import Base
 from kilowait.predict.standin import is_unread, unread
 from kilowait.program.job_source import JobSource
@@ -134,3 +134,11 @@ def test_an_array_may_have_as_many_variables_as_a_job():
     desk = CountingDesk()
     submit(desk, tasks="0-1", environment={f"V{n}": "x" for n in range(64)})
     checked_array(desk.asked[0])
+
+
+def test_an_array_without_a_launcher_is_told_by_its_key_as_the_release_before_launchers_told_it():
+    asked = ArrayRequest(
+        request=request("a", text="of the array"),
+        tasks=(TaskAsked(task=0, arguments=("0",), environment={}, predictions=seen(A=(1, 1)), content_hash="w"),),
+    )
+    assert checked_array(asked) == "3d34429cd1c018b1fee40573f4f808f342a02dc298e2ac1af4bffd00a6799b91"

@@ -1,8 +1,10 @@
 """People sign in to the page by a provider: a real one, and one of the test's own whose tokens do not hold."""
 
+import asyncio
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kilowait.core.errors import InputError, ServiceError
 from kilowait.history.audit_log import done
 from kilowait.history.tokens import Role, identify
-from serve.api.sign_on_routes import SignOn
+from serve.api.sign_on_routes import MOST_WAITING, SignOn
 from serve.sign_on.begun_logins import MINUTES_S, BegunLogins
 from serve.sign_on.provider import OpenIdProvider
 from serve.sign_on.sign_on_settings import sign_on_settings
@@ -40,11 +42,14 @@ def own_provider(**wrong):
                 self.send_header("Location", f"{begun['redirect_uri']}?code=once&state={begun['state']}")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+            elif url.path == "/userinfo":
+                self.say({"sub": "7", **wrong["userinfo"]})
             elif url.path == "/keys":
                 public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))
                 self.say({"keys": [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]})
             else:
                 ends = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
+                ends |= {"userinfo_endpoint": "userinfo"} if "userinfo" in wrong else {}
                 self.say({"issuer": address, **{name: f"{address}/{end}" for name, end in ends.items()}})
 
         def do_POST(self):
@@ -141,6 +146,33 @@ def test_groups_say_who_may_what(tmp_path):
         assert "in none of the groups" in behind(signed_in(world))["problem"]
 
 
+def test_groups_that_stand_in_no_token_are_asked_for(tmp_path):
+    said = own_provider(userinfo={"groups": ["admins"]})
+    with said as (issuer, _), world_of(tmp_path, issuer, operator_groups="admins") as world:
+        assert identify(world.store, behind(signed_in(world))["token"]).role == Role.OPERATE
+
+
+def test_groups_that_are_no_names_are_none():
+    settings = sign_on_settings({"issuer": "https://id.example", "client_id": "k", "groups": "ml"})
+    assert [settings.role_of({"groups": groups}) for groups in ({"ml": 1}, [{"ml": 1}, "ml"])] == [None, Role.SUBMIT]
+
+
+def test_a_provider_that_does_not_answer_holds_up_nobody_but_those_who_sign_in():
+    answered, sign_on = threading.Event(), SignOn(None)
+
+    async def asked():
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        waiting = [asyncio.create_task(sign_on.ask(answered.wait, 10)) for _ in range(MOST_WAITING)]
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: 7), 1) == 7
+        with pytest.raises(ServiceError, match="too many"):
+            await sign_on.ask(answered.wait)
+        answered.set()
+        return await asyncio.gather(*waiting)
+
+    assert all(asyncio.run(asked()))
+
+
 def test_a_way_back_is_good_once_and_for_the_browser_that_went(tmp_path):
     with own_provider() as (issuer, asked), world_of(tmp_path, issuer) as world:
         there = world.client.get("/sign-in", follow_redirects=False).headers["Location"]
@@ -151,7 +183,8 @@ def test_a_way_back_is_good_once_and_for_the_browser_that_went(tmp_path):
         assert not asked
     now_s = [0.0]
     begun = BegunLogins(clock=lambda: now_s[0])
-    one, other = begun.begin(), begun.begin()
+    one, other, third = begun.begin(), begun.begin(), begun.begin()
+    assert begun.end(third.state, "\xe9") is None
     assert begun.end(one.state, one.cookie) == one
     assert begun.end(one.state, one.cookie) is None
     now_s[0] = MINUTES_S + 1

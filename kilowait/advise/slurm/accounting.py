@@ -26,7 +26,7 @@ _FORMS = {
     "State": re.compile(r"[A-Z_]+( .*)?"),
     "End": re.compile(r"\d[-\dT:+.Z]*|Unknown|None|"),
     "ElapsedRaw": re.compile(r"\d*"),
-    "AllocTRES": re.compile(r"([^\s=,]+=[^\s=,]+,?)*"),
+    "AllocTRES": re.compile(r"(?:[^\s=,]+=[^\s=,]+(?:,[^\s=,]+=[^\s=,]+)*,?)?"),
 }
 _GPU = re.compile(r"gres/gpu(?::([^=,]+))?=(\d+)")
 _NO_VALUE = 2**64 - 3

@@ -46,7 +46,8 @@ def _set(args: argparse.Namespace, client: "Client") -> Any:
         raise InputError(f"quota {args.name}: it limits nothing; give --gpus, --jobs, --kwh or --cost")
     if bool(args.member) == args.each_user:
         raise InputError(f"quota {args.name}: whose is it? give --member USER for a project, or --each-user")
-    client.set_quota(args.name, {"members": args.member, "admins": args.admin, **limits})
+    admins = {"admins": args.admin} if args.admin else {}  # which an earlier service does not know
+    client.set_quota(args.name, {"members": args.member, **admins, **limits})
     return {"set": args.name}
 
 

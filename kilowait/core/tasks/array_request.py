@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
-from kilowait.core.submission import DEADLINE, Request, checked
+from kilowait.core.submission import DEADLINE, PYTHON, Request, checked
 from kilowait.core.submission_limits import MAX_BODY_BYTES, MAX_TASKS
 
 TASK, ARRAY = "KILOWAIT_TASK", "KILOWAIT_ARRAY"
@@ -78,7 +78,9 @@ def checked_array(asked: ArrayRequest) -> str:
     fields = msgspec.to_builtins(asked)
     for part in (fields["request"], *fields["tasks"]):
         del part["predictions"], part["dry_run"]
-    for name in ("after", "after_any"):  # which earlier releases did not know
+    if fields["request"]["program"]["launcher"] == PYTHON:  # which earlier releases did not know, as the next
+        del fields["request"]["program"]["launcher"]
+    for name in ("after", "after_any"):
         if not fields["request"]["job"][name]:
             del fields["request"]["job"][name]
     if DEADLINE in asked.request.labels:  # which says it

@@ -7,15 +7,32 @@ it had begun once more, under the same name.
 Not covered: forgetting events, which are short.
 """
 
-from collections.abc import Iterator, Sequence
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 from msgspec import Struct
-from sqlalchemy import Column, MetaData, String, Table, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    MetaData,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
+from kilowait.core.errors import InputError
+from kilowait.core.private_files import private_folder
 from kilowait.core.submission import Program
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table, write_table
@@ -26,7 +43,8 @@ from kilowait.history.store import Store
 from kilowait.history.task_files import whole_program
 
 ARCHIVED = Table("archived_jobs", MetaData(), Column("job_id", String(40), primary_key=True))
-JOBS_OF_A_FILE = 5000
+JOBS_OF_A_FILE, FILE_BYTES = 5000, 64_000_000
+"""At most, of texts and logs before they are compressed, so that they fit into memory; a larger job is alone."""
 PAGE = 1000
 KEPT_JOBS = pa.schema(
     [
@@ -65,33 +83,83 @@ class Archived(Struct, frozen=True, kw_only=True):
 def archive(store: Store, folder: Path, before_s: float, *, only_copy: bool = False) -> Archived:
     """Write down what ended before then and was not archived yet, and forget what is bulky of it.
 
-    With `only_copy` nothing is forgotten, and the next archive writes the same again. Raises StoreError, and OSError
-    where the folder cannot be written.
+    With `only_copy` nothing is forgotten, and the next archive writes the same again. Files are for their owner alone,
+    as the history is. Raises StoreError, InputError while another archive writes to the folder, and OSError where it
+    cannot be written.
     """
     store.ensure(ARCHIVED)
     jobs, attempts, files = 0, 0, list[str]()
-    for ids in _ended(store, before_s):
-        rows = _rows_of(store, ids)
-        tables = {"jobs": table(rows, KEPT_JOBS), "attempts": _attempts(store, ids), "logs": _logs(store, ids)}
-        for name, data in tables.items():
-            path = folder / f"{name}-{ids[0]}.parquet"
-            write_table(data, path)
-            files.append(str(path))
-        jobs, attempts = jobs + len(ids), attempts + tables["attempts"].num_rows
+    with _alone_in(private_folder(folder)):
+        for ids in _ended(store, before_s):
+            rows = _rows_of(store, ids)
+            tables = {"jobs": table(rows, KEPT_JOBS), "attempts": _attempts(store, ids), "logs": _logs(store, ids)}
+            if _archived(store, ids):  # into another folder, while these were read: their texts may be missing
+                continue
+            files += _written(tables, folder, ids[0])
+            jobs, attempts = jobs + len(ids), attempts + tables["attempts"].num_rows
+            if not only_copy:
+                _forget(store, rows)
         if not only_copy:
-            _forget(store, rows)
-    if not only_copy:
-        _forget_arrays(store)
+            _forget_arrays(store)
     return Archived(jobs=jobs, attempts=attempts, files=tuple(files))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """While this lasts no other archive writes to the folder: it could replace the only copy of something."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder}: another archive writes there; run this one when it is done") from error
+        yield
+
+
+def _written(tables: Mapping[str, pa.Table], folder: Path, name: str) -> list[str]:
+    """The paths of the files, which are on the disk when this returns: what is in them is forgotten next."""
+    paths = [folder / f"{kind}-{name}.parquet" for kind in tables]
+    for path, data in zip(paths, tables.values(), strict=True):
+        write_table(data, path, private=True)
+    for path in (*paths, folder):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+    return list(map(str, paths))
+
+
+def _archived(store: Store, ids: Sequence[str]) -> bool:
+    """Whether any of them is."""
+    queries = (select(ARCHIVED.c.job_id).where(ARCHIVED.c.job_id.in_(chunk)).limit(1) for chunk in chunks(ids))
+    return any(store.rows(query) for query in queries)
 
 
 def _ended(store: Store, before_s: float) -> Iterator[list[str]]:
     """Ids of jobs for a file each time, in order: all are chosen first, so that what is forgotten changes nothing."""
-    done = select(ARCHIVED.c.job_id)
-    query = select(JOBS.c.job_id).where(JOBS.c.ended_s < before_s, JOBS.c.job_id.not_in(done))
-    ids = [row.job_id for row in store.rows(query.order_by(JOBS.c.job_id))]
-    for begin in range(0, len(ids), JOBS_OF_A_FILE):
-        yield ids[begin : begin + JOBS_OF_A_FILE]
+    ids, size = list[str](), 0
+    for row in store.rows(_sizes(store, before_s)):
+        if ids and (len(ids) == JOBS_OF_A_FILE or size + row.size > FILE_BYTES):
+            yield ids
+            ids, size = [], 0
+        ids.append(row.job_id)
+        size += row.size
+    if ids:
+        yield ids
+
+
+def _sizes(store: Store, before_s: float) -> Select[Any]:
+    """What finds the jobs, and how large each is once its logs and the texts of its array are with it."""
+    for beside in (ARRAYS, ARRAY_TASKS):
+        store.ensure(beside)
+    logs = select(LOGS.c.job_id, func.sum(func.length(LOGS.c.data)).label("size")).group_by(LOGS.c.job_id).subquery()
+    of_array = select(ARRAY_TASKS.c.job_id, func.length(ARRAYS.c.files).label("size"))
+    texts = of_array.join_from(ARRAY_TASKS, ARRAYS, ARRAYS.c.array_id == ARRAY_TASKS.c.array_id).subquery()
+    beside_it = func.coalesce(logs.c.size, 0) + func.coalesce(texts.c.size, 0)
+    query = select(JOBS.c.job_id, (func.length(JOBS.c.program) + beside_it).label("size"))
+    query = query.outerjoin(logs, logs.c.job_id == JOBS.c.job_id).outerjoin(texts, texts.c.job_id == JOBS.c.job_id)
+    query = query.where(JOBS.c.ended_s < before_s, JOBS.c.job_id.not_in(select(ARCHIVED.c.job_id)))
+    return query.order_by(JOBS.c.job_id)
 
 
 def _rows_of(store: Store, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -130,7 +198,9 @@ def _forget(store: Store, rows: Sequence[dict[str, Any]]) -> None:
         with store.alone("written") as connection:
             connection.execute(shorter, [{"of": row["job_id"], "without": _short(row["program"])} for row in chunk])
             connection.execute(delete(LOGS).where(LOGS.c.job_id.in_(ids)))
-            connection.execute(insert(ARCHIVED), [{"job_id": job_id} for job_id in ids])
+            known = connection.execute(select(ARCHIVED.c.job_id).where(ARCHIVED.c.job_id.in_(ids))).scalars().all()
+            if new := [{"job_id": job_id} for job_id in ids if job_id not in known]:
+                connection.execute(insert(ARCHIVED), new)
 
 
 def _short(program: str) -> str:

@@ -13,6 +13,8 @@ from kilowait.advise.slurm.queue_cluster import QueueCluster
 from kilowait.advise.slurm.queue_outlook import predicted_time
 from kilowait.advise.slurm.slurm_queue import SlurmJob
 
+MOST = 100
+"""Jobs of one form whose places are looked at, those whose turn is first: all that one run may change."""
 MOST_NICE = 2147483645
 """Slurm takes no larger value, nor one below its negative."""
 
@@ -32,6 +34,11 @@ class ExchangedPlace:
         return f"Nice={self.nice}"
 
     @property
+    def as_before(self) -> str:
+        """What scontrol is asked for to take it back."""
+        return f"Nice={self.job.nice}"
+
+    @property
     def record(self) -> dict[str, Any]:
         """What is written down of it."""
         return {"nice_before": self.job.nice, "nice": self.nice, "predicted_s": self.predicted_s}
@@ -40,7 +47,7 @@ class ExchangedPlace:
 def exchanged_places(found: QueueCluster, user: str | None) -> list[ExchangedPlace]:
     """Of jobs that wait for their turn, one user's or everybody's (None), those that get another's place.
 
-    In each group those that move up come first: where Slurm refuses that, nobody has moved down.
+    In each group those that move up come first: where Slurm lets nobody move up, it is asked for nothing more.
     """
     groups: dict[tuple[Any, ...], dict[SlurmJob, float]] = {}
     for job in found.jobs.values():
@@ -52,7 +59,7 @@ def exchanged_places(found: QueueCluster, user: str | None) -> list[ExchangedPla
 
 
 def _exchanged(seconds: Mapping[SlurmJob, float]) -> list[ExchangedPlace]:
-    now = sorted(seconds, key=lambda job: -job.priority)
+    now = sorted(seconds, key=lambda job: -job.priority)[:MOST]
     wanted = sorted(now, key=lambda job: seconds[job])
     moved = [
         ExchangedPlace(

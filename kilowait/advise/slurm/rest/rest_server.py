@@ -28,7 +28,7 @@ def rest_server(address: str, environment: Mapping[str, str]) -> Ask:
     scheme, _, path = address.partition(":")
     if not (path if scheme == "unix" else scheme in ("http", "https") and urlsplit(address).hostname):
         raise InputError(f"--rest {address}: write http://HOST:PORT, https://HOST:PORT or unix:PATH")
-    headers = {"Accept": "application/json", "Host": "localhost"}
+    headers = {"Accept": "application/json"}
     if token := environment.get(TOKEN):
         headers |= {
             "X-SLURM-USER-TOKEN": token,
