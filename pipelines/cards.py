@@ -81,13 +81,13 @@ def steps_card(
             "Errors of what was left out": "Predicted as a user asks, without what is the source's own unless a row "
             f"says so. Folds: {training['folds']['family']} of families, {training['folds']['type']} of GPU types, "
             f"each source by itself.\n\n{_table(head, body)}",
-            "Coverage": "90% intervals: quantiles of those errors where the source was left out, moved out until they "
-            "would have held for each source by the others, and for new types also where the type was, in units of "
-            f"the model's own doubt ({calibration.measured.low:+.2f} to {calibration.measured.high:+.2f} on types of "
-            f"training, {calibration.new.low:+.2f} to {calibration.new.high:+.2f} on new ones). In the table those of "
-            "a family are from errors of other families, those of a source from other sources, those of a type from "
-            "other types and sources. Where a dry run is not whole but has seen an optimizer step both ends move out "
-            f"by a factor of {calibration.partial_factor:g}.",
+            "Coverage": "90% intervals: quantiles of those errors where the source was left out, moved out until, in "
+            "the mean over sources, they would have held by the others, and for new types also where the type was, in "
+            f"units of the model's own doubt ({calibration.measured.low:+.2f} to {calibration.measured.high:+.2f} on "
+            f"types of training, {calibration.new.low:+.2f} to {calibration.new.high:+.2f} on new ones). In the table "
+            "those of a family are from errors of other families, those of a source from other sources, those of a "
+            "type from other types and sources. Where a dry run is not whole but has seen an optimizer step both ends "
+            f"move out by a factor of {calibration.partial_factor:g}.",
             "Overhead": f"Time that a prediction takes: {overhead}.",
             "Limits": LIMITS,
         },

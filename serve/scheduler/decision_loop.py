@@ -59,6 +59,8 @@ class DecisionLoop:
     def idle_s(self) -> float:
         """How long there is nothing to do, should nothing happen: until nodes are looked at, or a decision is due."""
         controller = self._controller
+        if not controller.cluster.waiting:  # what the copy is yet to be told does not matter
+            return self._look_s
         renewal_s = min(controller.cluster.next_renewal_s(), controller.deciding.next_renewal_s())
         return min(self._look_s, max(LEAST_IDLE_S, renewal_s - time.time()))
 

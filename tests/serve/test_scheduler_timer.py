@@ -37,3 +37,14 @@ def test_it_never_spins_where_the_clock_has_gone_ahead(scheduler, monkeypatch):
     later_s = time.time() + 1000
     monkeypatch.setattr(time, "time", lambda: later_s)
     assert scheduler.idle_s() == LEAST_IDLE_S
+
+
+def test_a_copy_that_was_told_nothing_since_wakes_nobody_while_nobody_waits(scheduler, monkeypatch):
+    controller = scheduler._controller
+    job_id = controller.submit(request(predictions=seen(A=(5, 1))), time.time())
+    controller.deciding.begin(controller.at(time.time()))()
+    _ = controller.deciding._copy.predicted_ends()  # as a planner does
+    controller.cancel(job_id, time.time())
+    later_s = time.time() + 1000
+    monkeypatch.setattr(time, "time", lambda: later_s)
+    assert scheduler.idle_s() == 600.0

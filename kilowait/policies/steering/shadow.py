@@ -5,12 +5,13 @@ Nothing real depends on where a job is in the shadow; only how long its queue is
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import AttemptFinished, GpusJoined, JobPlaced, JobSubmitted
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
+from kilowait.cluster.task_lines import TaskLines
 from kilowait.core.errors import JobRefused
 from kilowait.core.jobs import Job, Prediction
 from kilowait.policies.decisions import Place, Policy
@@ -39,6 +40,7 @@ class ShadowRun:
         ends = [(max(cluster.now_s, active.predicted_end_s), job_id) for job_id, active in cluster.active.items()]
         heapq.heapify(ends)
         shadow = cls(policy=policy, total=dict(cluster.total), longer=longer, cluster=cluster.copy(), ends=ends)
+        shadow.cluster.lines = TaskLines()  # those whose turn it is not are yet to come, to the other shadows too
         shadow._decide()
         return shadow
 
@@ -49,8 +51,10 @@ class ShadowRun:
                 advance(self.cluster, GpusJoined(time_s=now_s, node=NODE, gpu_type=gpu_type, gpus=gpus))
 
     def submit(self, job: Job, predictions: Mapping[str, Prediction], now_s: float) -> None:
-        """A job comes; one that can never run there is left out."""
+        """A job comes; one that can never run there is left out, and jobs that are not there keep none waiting."""
+        after = tuple(parent for parent in job.after if parent in self.cluster.active or self.cluster.entry(parent))
         try:
+            job = job if after == job.after else replace(job, after=after)
             advance(self.cluster, JobSubmitted(time_s=now_s, job=job, predictions=predictions))
         except JobRefused:
             return
@@ -61,7 +65,9 @@ class ShadowRun:
         if waiting is None or gpu_type not in waiting.gpus or not self.cluster.room().fits(waiting, gpu_type):
             return
         where, gpus = self.cluster.locate(waiting, gpu_type), waiting.gpus[gpu_type]
-        event = JobPlaced(time_s=now_s, job_id=job_id, attempt=1, gpu_type=gpu_type, gpus=gpus, where=where)
+        event = JobPlaced(
+            time_s=now_s, job_id=job_id, attempt=waiting.attempt, gpu_type=gpu_type, gpus=gpus, where=where
+        )
         advance(self.cluster, event)
         heapq.heappush(self.ends, (max(now_s, end_s), job_id))
 
@@ -99,7 +105,8 @@ class ShadowRun:
         self._wait_until(end_s)
         while self.ends and self.ends[0][0] == end_s:
             job_id = heapq.heappop(self.ends)[1]
-            advance(self.cluster, AttemptFinished(time_s=end_s, job_id=job_id, attempt=1))
+            attempt = self.cluster.active[job_id].attempt
+            advance(self.cluster, AttemptFinished(time_s=end_s, job_id=job_id, attempt=attempt))
 
     def _decide(self) -> None:
         for decision in self.policy(self.cluster) if self.cluster.waiting else ():

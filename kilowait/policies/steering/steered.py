@@ -81,7 +81,8 @@ def steered(
     The state is this policy's own: a new one, and one that is shown another cluster, begins with the jobs that are
     there then, and learns anew; where GPUs have come or gone the shadows begin anew, and what was learned stays. The
     same events lead to the same decisions. Not covered: a wrapper around it that shows it a part of the queue (wrappers
-    by name are within it, `Wrapper.around`). A decision takes as long as one of each shadow in which something happens.
+    by name are within it, `Wrapper.around`). A decision takes as long as one of each shadow in which something happens,
+    and where the price is found anew (`LOOKED_AT`, `AHEAD_JOBS`) as all until nobody waits in any of them.
     Raises InputError for -1 or less and for what is not finite.
     """
     if not (math.isfinite(max_extra_wait) and max_extra_wait > -1):
@@ -99,7 +100,7 @@ def steered(
         state[0].queue = len(cluster.waiting) - sum(isinstance(decision, Place) for decision in decisions)
         return decisions
 
-    vars(steered)[AT_PRICE] = planner, lambda: state[0].price_s(1 + max_extra_wait) if state else prices_s[0]
+    vars(steered)[AT_PRICE] = planner, lambda: state[0].price if state else FIRST_S
     return with_cost(steered, 2 + len(prices_s))
 
 
@@ -172,7 +173,7 @@ class _Steering:
         """Count on from what was found on the GPUs that were there before."""
         before.look(self.cluster)
         self.waited_s, self.real_s, self.predicted_s = before.waited_s, before.real_s, before.predicted_s
-        self.jobs, self.price = before.jobs, before.price
+        self.jobs, self.price = max(0, before.jobs - len(self.cluster.waiting)), before.price  # these come once more
         for shadow, shadow_before in zip(self.shadows(), before.shadows(), strict=True):
             shadow.waited_s = shadow_before.waited_s
 
@@ -196,7 +197,7 @@ class _Steering:
         self.at_s = now_s
 
     def price_s(self, target: float) -> float:
-        """Seconds of waiting that a kWh is worth now, found anew when a tenth of the queue has come since."""
+        """Seconds of waiting that a kWh is worth now, found anew when a fifth of the queue has come since."""
         come, waiting = len(self.known) - self.looked, len(self.cluster.waiting)
         if come and (not self.looked or come * LOOKED_AT > waiting):
             self.price, self.looked = self._found_price_s(target), len(self.known)

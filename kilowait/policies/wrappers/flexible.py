@@ -133,7 +133,8 @@ class _Round:
         if not room:
             return [*stopped, *due.values()]
         with lent(cluster, room):
-            return [*stopped, *due.values(), *self._others(due)]
+            stop = {one.job_id for one in stopped}  # the policy may want the same of them, or move them
+            return [*stopped, *due.values(), *(one for one in self._others(due) if one.job_id not in stop)]
 
     def _looked_at_again(self, room: Room) -> dict[str, Decision]:
         """Kept jobs that start now, by what was reported since they were planned; others move to better hours."""
@@ -143,6 +144,9 @@ class _Round:
             if waiting is None or kept.since_s >= max(self.known_since_s, cluster.now_s - LOOKED_AT_S):
                 continue
             self._reserve(self.planned, waiting, kept.gpu_type, kept.until_s, -1)
+            if kept.gpu_type not in waiting.gpus:  # its nodes have left: it is the policy's again
+                del cluster.kept[job_id]
+                continue
             best = self._best(waiting, kept, room)
             if best.start_s == cluster.now_s:
                 del cluster.kept[job_id]
@@ -195,7 +199,9 @@ class _Round:
 
     def _is_kept(self, trial: Profile, decision: Place) -> bool:
         """Whether a job does not start though the policy would start it; `trial` has what starts before it too."""
-        cluster, waiting = self.cluster, self.cluster.waiting[decision.job_id]
+        cluster, waiting = self.cluster, self.cluster.waiting.get(decision.job_id)
+        if waiting is None:  # it runs, and moves
+            return False
         told, milli = waiting.predictions[decision.gpu_type], waiting.job.milli_on(decision.gpu_type)
         latest_s = self._latest_s(waiting)
         start_s, gpu_type = cluster.now_s, decision.gpu_type

@@ -69,10 +69,10 @@ def important(policy: Policy, gamma: float = 0.5, ranked: Ranked = by_chain) -> 
             return policy(cluster)
         hours, ranks = coming_hours(signal, cluster.now_s), ranked(cluster)
         first = max(cluster.waiting, key=lambda job_id: ranks[job_id])
-        below, shown, hidden = gamma * hours.least + (1 - gamma) * hours.most, list[Waiting](), dict[str, float]()
+        spread, shown, hidden = gamma * (hours.most - hours.least), list[Waiting](), dict[str, float]()
         for waiting in cluster.queue():
             job_id = waiting.job.job_id
-            level = below + (hours.most - below) * expm1(gamma * ranks[job_id]) / expm1(gamma)
+            level = hours.most - spread * (1 - expm1(gamma * ranks[job_id]) / expm1(gamma))  # U itself at r = 1
             if level >= hours.now or (not cluster.active and job_id == first):
                 shown.append(waiting)
             else:

@@ -10,8 +10,9 @@ from math import ceil
 
 from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
+from kilowait.cluster.views.room import Room
 from kilowait.core.errors import InputError
-from kilowait.policies.decisions import Decision, Place, Policy
+from kilowait.policies.decisions import Decision, Place, Policy, Preempt
 from kilowait.policies.parameters import weight
 from kilowait.policies.planning.coming_hours import ask_again, coming_hours, no_longer_held
 from kilowait.policies.wrappers.wrapper import Wrapper
@@ -43,13 +44,15 @@ def provisioned(policy: Policy, least: float = 0.2) -> Policy:
         always = min(total, max(1, ceil(least * total)))
         levels = thresholds(total - always, hours.least, hours.most)
         quota = always + sum(level >= hours.now for level in levels)
-        busy, found = total - sum(cluster.free.values()), list[Decision]()
+        busy, room, found = total - sum(cluster.free.values()), cluster.room(), list[Decision]()
         for position, decision in enumerate(decisions):
-            gpus = cluster.waiting[decision.job_id].gpus[decision.gpu_type] if isinstance(decision, Place) else 0
-            if gpus and busy and busy + gpus > quota:
+            gpus = _boards(cluster, room, decision)
+            if gpus > 0 and busy and busy + gpus > quota:
                 level = levels[min(busy + gpus - always, len(levels)) - 1]
                 held.update(_hold(cluster, decisions[position:], hours.first_s(level)))
                 ask_again(cluster, signal)
+                while found and isinstance(found[-1], Preempt):  # what runs is left to run, as it would for this one
+                    found.pop()
                 break
             busy += gpus
             found.append(decision)
@@ -58,9 +61,26 @@ def provisioned(policy: Policy, least: float = 0.2) -> Policy:
     return provisioned
 
 
+def _boards(cluster: Cluster, room: Room, decision: Decision) -> int:
+    """How many more boards are busy then: none for a share of a busy one, fewer where a job stops; uses `room` up."""
+    if isinstance(decision, Preempt):
+        active = cluster.active[decision.job_id]
+        free = room.free[active.gpu_type]
+        room.give_back(active)
+        return free - room.free[active.gpu_type]
+    job, gpu_type = cluster.waiting.get(decision.job_id), decision.gpu_type
+    if job is None:  # it runs, and moves
+        return cluster.active[decision.job_id].job.gpus_on(gpu_type)
+    if not room.fits(job, gpu_type):
+        return job.gpus[gpu_type]
+    free = room.free[gpu_type]
+    room.take(job, gpu_type, decision.where if room.boards else ())
+    return free - room.free[gpu_type]
+
+
 def _hold(cluster: Cluster, decisions: list[Decision], until_s: float) -> list[str]:
     """Note of those that have to wait for a cleaner hour until when, by the forecast."""
-    places = [decision for decision in decisions if isinstance(decision, Place)]
+    places = [one for one in decisions if isinstance(one, Place) and one.job_id in cluster.waiting]
     for place in places:
         cluster.kept[place.job_id] = Postponed(until_s=until_s, gpu_type=place.gpu_type, since_s=cluster.now_s)
     return [place.job_id for place in places]

@@ -5,7 +5,14 @@ from hypothesis import given, settings
 
 from benchmarks.jobs import Setting, submissions
 from kilowait.cluster.advance import advance
-from kilowait.cluster.events import AttemptFinished, GpusJoined, JobPlaced, JobSubmitted
+from kilowait.cluster.events import (
+    AttemptFailed,
+    AttemptFinished,
+    GpusJoined,
+    JobCancelled,
+    JobPlaced,
+    JobSubmitted,
+)
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
@@ -154,6 +161,92 @@ def test_what_was_learned_stays_when_gpus_join():
     policy(cluster)
     assert price_in_force(policy) == learned_s
     assert price_in_force(patient()) is None
+
+
+def short_jobs(cluster, *names, after=()):
+    """Jobs of 100 s on A that come now."""
+    seen, now_s = {"A": Prediction(runtime_s=100, energy_kwh=0.0)}, cluster.now_s
+    for name in names:
+        advance(
+            cluster,
+            JobSubmitted(time_s=now_s, job=Job(job_id=name, submit_s=now_s, after=after), predictions=seen),
+        )
+
+
+def placed(cluster, job_id, attempt=1):
+    event = JobPlaced(time_s=cluster.now_s, job_id=job_id, attempt=attempt, gpu_type="A", gpus=1, where=())
+    advance(cluster, event)
+
+
+@pytest.fixture
+def one_board():
+    """A cluster of one A."""
+    cluster = Cluster()
+    advance(cluster, GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=1))
+    return cluster
+
+
+def test_jobs_that_are_tried_again_are_looked_ahead_too(one_board):
+    """At 50 s three of 100 s wait on one GPU, one of them for its second attempt: for 0, 100 and 200 s."""
+    policy = patient(max_extra_wait=0.0)
+    short_jobs(one_board, "a", "b", "c")
+    policy(one_board)
+    placed(one_board, "a")
+    advance(one_board, AttemptFailed(time_s=50.0, job_id="a", attempt=1, reason="lost"))
+    assert ShadowRun.going_on(one_board, sjf(), longer=1.0).to_come_s() == 300.0
+    placed(one_board, "a", attempt=2)
+    short_jobs(one_board, "d")
+    assert policy(one_board) == []
+    assert ShadowRun.going_on(one_board, sjf(), longer=1.0).to_come_s() == 600.0
+
+
+def test_those_whose_turn_it_is_not_are_yet_to_come(one_board):
+    """Behind "a" waits "b", for 100 s; "child" comes once "a" is over, and is first then by its name."""
+    short_jobs(one_board, "a", "b")
+    short_jobs(one_board, "a child", after=("a",))
+    placed(one_board, "a")
+    assert ShadowRun.going_on(one_board, sjf(), longer=1.0).to_come_s() == 100.0
+
+
+def test_a_job_after_one_that_a_shadow_never_saw_runs_there():
+    shadow = ShadowRun(policy=sjf(), total={"A": 1})
+    shadow.begin(0.0)
+    seen = {"A": Prediction(runtime_s=100, energy_kwh=0.0)}
+    job = Job(job_id="child", submit_s=0.0, after=("over long ago",))
+    shadow.run_until(0.0, [Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus={})])
+    assert list(shadow.cluster.active) == ["child"]
+
+
+def test_who_asks_for_the_price_in_force_has_nothing_computed(one_board):
+    """Of eleven waiting jobs one is new, so that its decision keeps the price; then nine are withdrawn."""
+    asked = []
+
+    def planner(price_s):
+        asked.append(price_s)
+        return patient(wait_s_per_kwh=price_s)
+
+    policy = steered(planner)
+    short_jobs(one_board, *(f"{n:02}" for n in range(11)))
+    policy(one_board)
+    short_jobs(one_board, "new")
+    policy(one_board)
+    for n in range(9):
+        advance(one_board, JobCancelled(time_s=0.0, job_id=f"{n:02}"))
+    before = len(asked)
+    assert price_in_force(policy) == asked[-1]
+    assert len(asked) == before
+
+
+def test_jobs_that_wait_while_gpus_join_count_once(one_board):
+    """Three jobs that cost the same at any price: their weight on 16,000 s, ten's on 1,000 s, before and after."""
+    policy = patient(max_extra_wait=0.5)
+    short_jobs(one_board, "a", "b", "c")
+    policy(one_board)
+    expected_s = pytest.approx((1000.0**10 * 16_000.0**3) ** (1 / 13))
+    assert price_in_force(policy) == expected_s
+    advance(one_board, GpusJoined(time_s=0.0, node="m", gpu_type="A", gpus=1))
+    policy(one_board)
+    assert price_in_force(policy) == expected_s
 
 
 def test_who_looks_ahead_sees_the_planner_at_the_price_in_force():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kilowait.core.errors import InputError
 from kilowait.core.over_time.signals import Signal
 from kilowait.policies import POLICIES
+from kilowait.policies.wrappers.flexible import flexible
 from kilowait.policies.wrappers.important import important
 from kilowait.policies.wrappers.provisioned import provisioned, thresholds
 from kilowait.simulate.foreseen_signals import reports
@@ -66,6 +67,36 @@ def test_the_level_of_a_job_is_that_of_the_paper():
     jobs = [job("a", A=(9 * H, 1.0)), job("c", A=(4.5 * H, 1.0)), job("x", gpus=2, A=(9 * H, 1.0))]
     values = (400.0, 400.0, 214.0, 213.0, 100.0, *[400.0] * 19)
     assert started(lambda policy: important(policy, 1.0), jobs, {"A": 2}, values) == {"a": 0, "c": 3, "x": 9}
+
+
+def halved(made):
+    return replace(made, job=replace(made.job, gpu_milli=500))
+
+
+@pytest.mark.parametrize("least", [0.25, 1.0])
+def test_a_share_of_a_busy_board_takes_no_board_more(least):
+    """Two halves of one board, and the signal says nothing: both start at once."""
+    jobs = [halved(job(name, A=(H, 1.0))) for name in "ab"]
+    assert started(lambda policy: provisioned(policy, least), jobs, {"A": 1}, (400.0,) * 4) == {"a": 0, "b": 0}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_job_gives_way_and_moves_under_a_wrapper_as_without_it(name):
+    """The long one runs on A until a short one comes that is for A alone, and goes on on B."""
+    long, short = job("long", A=(9 * H, 1.0), B=(9.5 * H, 1.0), checkpoint_s=1.0), job("short", H, A=(H, 1.0))
+    signal = Signal(name="carbon", times_s=(0.0,), values=(400.0,), ends_s=48 * H, period_s=24 * H)
+    runs = [
+        simulate([long, short], {"A": 1, "B": 1}, policy, reports=reports([signal]))
+        for policy in (POLICIES["srpt"](), MAKERS[name](POLICIES["srpt"]()), flexible(POLICIES["srpt"](), 0.0))
+    ]
+    assert [(p.job_id, p.gpu_type) for p in runs[0].placements] == [("long", "A"), ("short", "A"), ("long", "B")]
+    assert [run.placements for run in runs[1:]] == [runs[0].placements] * 2
+
+
+@pytest.mark.parametrize(("gamma", "value"), [(0.3, 381.3), (0.7, 752.6)])
+def test_nothing_is_hidden_where_nothing_varies_however_it_is_rounded(gamma, value):
+    jobs = [job("a", A=(2 * H, 1.0)), job("b", A=(H, 1.0))]
+    assert started(lambda policy: important(policy, gamma), jobs, {"A": 2}, (value,) * 4) == {"a": 0, "b": 0}
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kilowait.cluster.advance import advance
-from kilowait.cluster.events import SignalReported
+from kilowait.cluster.events import GpusJoined, JobSubmitted, NodeLost, SignalReported
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.core.over_time.price_list import PriceList
 from kilowait.core.over_time.signals import Signal
-from kilowait.policies import POLICIES
+from kilowait.policies import POLICIES, Place
 from kilowait.policies.wrappers.flexible import flexible
 from kilowait.simulate.ahead import run_ahead
 from kilowait.simulate.foreseen_signals import reports
@@ -187,3 +187,17 @@ def test_a_kept_job_moves_to_no_hour_that_others_are_kept_for():
     jobs = [job(name, A=(H, 1.0)) for name in "ab"]
     run = simulate(jobs, {"A": 1}, flexible(POLICIES["sjf"](), 12 * H), reports=iter(news))
     assert sorted((p.job_id, p.start_s / H) for p in run.placements) == [("a", 5), ("b", 6)]
+
+
+def test_a_job_kept_for_a_type_whose_nodes_have_left_is_the_policys_again():
+    either, policy = job("a", A=(H, 2.0), B=(2 * H, 1.9)), flexible(POLICIES["sjf"](), 24 * H)
+    cluster, same = Cluster(), hourly(*[400.0] * 24)
+    for name in "AB":
+        advance(cluster, GpusJoined(time_s=0.0, node=name, gpu_type=name, gpus=1))
+    advance(cluster, SignalReported(time_s=0.0, signal=hourly(500.0, 500.0, 100.0, 100.0, *[500.0] * 20)))
+    advance(cluster, JobSubmitted(time_s=0.0, job=either.job, predictions=either.seen))
+    assert (policy(cluster), cluster.kept["a"].gpu_type) == ([], "B")
+    advance(cluster, NodeLost(time_s=60.0, node="B"))
+    advance(cluster, SignalReported(time_s=120.0, signal=same))
+    assert policy(cluster) == [Place(job_id="a", gpu_type="A")]
+    assert "a" not in cluster.kept

@@ -83,3 +83,11 @@ def test_all_work_is_done_within_the_slack_where_nobody_is_in_the_way(hours, sla
     worked_h = sum(end_h - start_h for *_, start_h, end_h in found)
     assert worked_h == pytest.approx(hours + (len(found) - 1) * MINUTE_H)
     assert found[-1][3] <= hours + slack_h + 1e-6
+
+
+def test_a_job_that_its_policy_would_displace_too_is_stopped_once():
+    """At hour 1 the hours are dear, and a shorter job comes for which it would give way."""
+    jobs = [stoppable("a", 3), job("b", H, A=(H / 2, 0.5))]
+    jobs[1] = replace(jobs[1], job=replace(jobs[1].job, slack_s=0.0))
+    run = simulate(jobs, {"A": 1, "B": 1}, flexible(POLICIES["srpt"](), 12 * H), reports=reports([PEAK]))
+    assert [(p.job_id, p.start_s / H) for p in run.placements] == [("a", 0), ("b", 1), ("a", 3)]
