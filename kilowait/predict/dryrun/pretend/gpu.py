@@ -52,7 +52,7 @@ def tell_where_tensors_are() -> None:
 
     That they are on the meta device stays true for whoever asks: PyTorch leaves out by it what has no values.
     """
-    FakeTensor.is_cuda = property(_is_on_gpu)
+    FakeTensor.is_cuda = property(_is_on_gpu)  # type: ignore[assignment]
 
 
 def _is_on_gpu(tensor: FakeTensor) -> bool:
