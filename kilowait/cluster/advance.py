@@ -160,6 +160,7 @@ def _start(cluster: Cluster, event: JobPlaced) -> None:
         gpus=event.gpus,
         placed_s=event.time_s,
         remaining=waiting.remaining,
+        ready_s=waiting.ready_s,
         where=where,
     )
     cluster.start(active, gpus)
@@ -177,6 +178,7 @@ def _wait_again(cluster: Cluster, active: Active, remaining: float) -> None:
         attempt=active.attempt + 1,
         gpus=cluster.possible(job, whole),
         remaining=remaining,
+        ready_s=active.ready_s,
     )
     if waiting.gpus:
         cluster.enqueue(waiting)

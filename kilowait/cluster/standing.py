@@ -38,7 +38,8 @@ class Waiting(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Active(Struct, frozen=True, kw_only=True, gc=False):
-    """A job that holds GPUs; `predictions`, `whole` and `remaining` are those it had when its attempt began.
+    """A job that holds GPUs; `predictions`, `whole`, `remaining` and `ready_s` are those it had when its attempt
+    began.
 
     `where` says which boards it holds, once the cluster tells them apart: see `Cluster.locate`. `progress` is what was
     seen of it last, None before; `predictions` have been renewed by that, and `whole` are as submitted.
@@ -52,8 +53,14 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
     gpus: int
     placed_s: float
     remaining: float = 1.0
+    ready_s: float = 0.0
     where: tuple[Held, ...] = ()
     progress: JobProgressed | None = None
+
+    @property
+    def waits_since_s(self) -> float:
+        """As of a job that waits: its submission, or when the jobs were over after which it runs."""
+        return max(self.job.submit_s, self.ready_s)
 
     @property
     def predicted(self) -> Prediction:

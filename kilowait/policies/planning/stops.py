@@ -85,7 +85,7 @@ class Stops:
         left_s = estimated_end_s(active, now_s) - now_s
         if left_s <= restart_s or now_s - active.placed_s < restart_s / MOST_LOST:
             return False
-        end_s = self._end_s(job, job.submit_s, active.whole[gpu_type].runtime_s, told, left_s)
+        end_s = self._end_s(job, active.waits_since_s, active.whole[gpu_type].runtime_s, told, left_s)
         start_s = self._next(job, told, now_s, end_s, left_s).start_s
         if start_s == now_s:
             return False

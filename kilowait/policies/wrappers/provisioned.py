@@ -41,7 +41,7 @@ def provisioned(policy: Policy, least: float = 0.2) -> Policy:
         if signal is None:
             return decisions
         hours, total = coming_hours(signal, cluster.now_s), sum(cluster.total.values())
-        always = min(total, max(1, ceil(least * total)))
+        always = min(total, max(1, ceil(round(least * total, 9))))
         levels = thresholds(total - always, hours.least, hours.most)
         quota = always + sum(level >= hours.now for level in levels)
         busy, room, found = total - sum(cluster.free.values()), cluster.room(), list[Decision]()

@@ -51,6 +51,12 @@ def test_a_quarter_of_the_gpus_in_the_dirtiest_hour_and_all_in_the_cleanest():
     assert started(lambda policy: provisioned(policy, 1.0), jobs, {"A": 4})["d"] == 0
 
 
+def test_seven_hundredths_of_a_hundred_gpus_are_seven():
+    jobs = [job(f"{n}", A=(H / 2, 1.0)) for n in range(12)]
+    found = started(lambda policy: provisioned(policy, 0.07), jobs, {"A": 100})
+    assert list(found.values()).count(0) == 7
+
+
 def test_a_job_that_is_wider_than_the_quota_starts_where_nothing_runs():
     wide = job("wide", gpus=4, A=(H, 1.0))
     assert started(lambda policy: provisioned(policy, 0.25), [wide], {"A": 4}) == {"wide": 0}

@@ -91,3 +91,13 @@ def test_a_job_that_its_policy_would_displace_too_is_stopped_once():
     jobs[1] = replace(jobs[1], job=replace(jobs[1].job, slack_s=0.0))
     run = simulate(jobs, {"A": 1, "B": 1}, flexible(POLICIES["srpt"](), 12 * H), reports=reports([PEAK]))
     assert [(p.job_id, p.start_s / H) for p in run.placements] == [("a", 0), ("b", 1), ("a", 3)]
+
+
+def test_a_job_after_others_has_its_slack_and_waits_from_when_they_were_over():
+    """ "a" may run from hour 3; it stops at 4, goes on at 6, and has waited for two hours then."""
+    before, made = job("p", A=(3 * H, 3.0)), stoppable("a", 3)
+    before = replace(before, job=replace(before.job, slack_s=0.0))
+    made = replace(made, job=replace(made.job, after=("p",)))
+    signal = hourly(*[100.0] * 4, 500.0, 500.0, *[100.0] * 4, *[500.0] * 14)
+    run = simulate([before, made], {"A": 1}, flexible(POLICIES["sjf"](), 4 * H), reports=reports([signal]))
+    assert [(p.job_id, p.start_s / H, p.wait_s / H) for p in run.placements] == [("p", 0, 0), ("a", 3, 0), ("a", 6, 2)]

@@ -144,16 +144,17 @@ import json, os, torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 assert os.path.isfile('{CHECKPOINT}/model-00003-of-00004.safetensors') and os.path.isdir('{CHECKPOINT}')
-state = {{}}
+state, place = {{}}, {{}}
 for part in range(1, 5):
     with safe_open(f'{CHECKPOINT}/model-0000{{part}}-of-00004.safetensors', framework='pt', device='cpu') as file:
+        place.update((name, f'model-0000{{part}}-of-00004.safetensors') for name in file.keys())
         state.update((name, file.get_tensor(name)) for name in file.keys())
         assert file.get_slice(next(iter(file.keys()))).get_dtype() == 'BF16'
 assert len(state) == 291 and sum(value.numel() for value in state.values()) == 8030261248
 assert state['model.layers.31.mlp.down_proj.weight'].shape == (4096, 14336)
 assert load_file('{CHECKPOINT}/model-00001-of-00004.safetensors').keys() < state.keys()
 index = json.load(open('{CHECKPOINT}/model.safetensors.index.json'))
-assert index['weight_map'].keys() == state.keys() and index['metadata']['total_size'] == 2 * 8030261248
+assert index['weight_map'] == place and index['metadata']['total_size'] == 2 * 8030261248
 open('adapter.safetensors', 'wb').write(save({{'a': torch.zeros(2)}}))
 torch.randn(2, device='cuda') + 1
 """

@@ -20,7 +20,7 @@ from kilowait.predict.dryrun.standins.data.absent import Absent
 from kilowait.predict.dryrun.standins.data.contents import open_here
 from kilowait.predict.dryrun.standins.hooks import ImportHooks
 from kilowait.predict.dryrun.standins.weights.building import building
-from kilowait.predict.dryrun.standins.weights.model_folders import WEIGHTS, model_at
+from kilowait.predict.dryrun.standins.weights.model_folders import WEIGHTS, model_at, names_in
 from kilowait.predict.dryrun.standins.weights.published import Published
 from kilowait.predict.dryrun.standins.weights.transformers_models import architectures
 
@@ -47,9 +47,8 @@ class CheckpointFiles:
         weights = self._weights(os.path.dirname(os.fspath(path)))
         if not weights:
             return None
-        names, part, parts = list(weights), int(found["part"] or 1), int(found["parts"] or 1)
-        first, end = (len(names) * number // parts for number in (part - 1, part))
-        return {name: _empty(weights[name]) for name in names[first:end]}
+        part, parts = int(found["part"] or 1), int(found["parts"] or 1)
+        return {name: _empty(weights[name]) for name in names_in(list(weights), part, max(1, parts))}
 
     def _weights(self, folder: str) -> dict[str, Tensor]:
         if folder not in self._models:

@@ -49,13 +49,20 @@ def text_of_model(absent: Absent, path: Any) -> str | None:
     return json.dumps(facts["config"])
 
 
+def names_in(names: list[str], part: int, parts: int) -> list[str]:
+    """The weights of one of so many files, of all as they follow each other."""
+    first, end = (len(names) * number // parts for number in (part - 1, part))
+    return names[first:end]
+
+
 def _index(absent: Absent, path: str) -> str | None:
     found = _INDEX.search(path)
     state = absent.state_of(f"{path[: -len('.index.json')]}") if found else None
     if found is None or state is None:
         return None
     sizes = {name: value.numel() * value.element_size() for name, value in state.items()}
-    parts, names = -(-sum(sizes.values()) // FILE_BYTES), list(sizes)
-    of = {name: number * parts // len(names) + 1 for number, name in enumerate(names)}
-    files = {name: f"{found['stem']}-{part:05}-of-{parts:05}.{found['suffix']}" for name, part in of.items()}
+    parts, files = max(1, -(-sum(sizes.values()) // FILE_BYTES)), {}
+    for part in range(1, parts + 1):
+        file = f"{found['stem']}-{part:05}-of-{parts:05}.{found['suffix']}"
+        files.update(dict.fromkeys(names_in(list(sizes), part, parts), file))
     return json.dumps({"metadata": {"total_size": sum(sizes.values())}, "weight_map": files})
