@@ -35,7 +35,7 @@ from kilowait.simulate.inventory import parse_nodes
 
 from .app import DATABASE, REFIT_EVERY, SQLITE, Options, app, make_folder
 from .isolation_options import owner_uid_of, said_at_start
-from .reserved_port import reserved
+from .reserved_port import EVERYWHERE, reserved
 from .runner.gang import NAMESPACE
 from .scheduler.claim import claim, let_go, make_ready
 from .scheduler.open_cluster import refuse_open_cluster
@@ -233,7 +233,7 @@ def _say(args: argparse.Namespace, token: str, isolation: list[str]) -> None:
 
 def until_it_answers(host: str, port: int) -> None:
     """Wait for the routes: Serve tells its proxy of them after the application runs, and it answers 404 until then."""
-    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    local = EVERYWHERE.get(host, host)
     local = f"[{local}]" if ":" in local else local
     deadline_s = time.monotonic() + ROUTES_S
     while time.monotonic() < deadline_s:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from kilowait.core.errors import InputError, SourceError
-from kilowait.core.submission import BASH, SHELL_SCRIPTS, check_environment
+from kilowait.core.submission import BASH, check_environment
 from kilowait.program.source import check_lines, read_source
 
 SKIPPED = {"__pycache__", ".git", ".venv", "node_modules"}
 """Folders that are never sent with a job."""
+
+BASH_SCRIPTS = (".sh", ".bash")
+"""Endings of the names of what bash runs where no launcher is named."""
 
 
 def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -22,7 +25,7 @@ def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> di
     path = Path(path)
     check_environment(fields.get("environment") or {})
     given_fields = {name: value for name, value in fields.items() if value is not None}
-    if (entrypoint or path.name).endswith(SHELL_SCRIPTS):
+    if (entrypoint or path.name).endswith(BASH_SCRIPTS):
         given_fields.setdefault("launcher", BASH)
     if not path.is_dir():
         if entrypoint is not None:

@@ -17,7 +17,8 @@ class Quota(Struct, frozen=True, kw_only=True):
     """What the `members` of the project `name` may have together or, where none are named, every user alone.
 
     `gpus` are held at a time, `jobs` wait, `kwh` and `cost` (of GPUs, in the currency of the site's prices) are of 30
-    days, as predicted; None is no limit. The `admins` of a project say who its members are, and see their jobs.
+    days, as predicted; None is no limit. The `admins` of a project see and cancel its members' jobs, and may remove
+    members.
     """
 
     name: str

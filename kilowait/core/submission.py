@@ -29,8 +29,6 @@ has there, with the ranks and the rendezvous of all nodes; `bash` runs a script,
 NNODES and NODE_RANK."""
 BASH: Launcher = "bash"
 PYTHON: Launcher = "python"
-SHELL_SCRIPTS = (".sh", ".bash")
-"""Endings of the names of what bash runs."""
 MAX_REASON = 2000
 MAX_DRY_RUN = 8000
 """Characters of a reason that are kept."""

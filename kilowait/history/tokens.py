@@ -98,6 +98,11 @@ def create(
     return f"{PREFIX}_{token_id}_{secret}"
 
 
+def id_of(token: str) -> str:
+    """The id of a token that was made here, which may stand in lists and logs."""
+    return token.split("_", 2)[1]
+
+
 def identify(store: Store, token: str, now_s: float | None = None) -> Identity | None:
     """Whose token this is, None for one that was never made, is revoked or has expired."""
     parts = token.split("_", 2)

@@ -43,9 +43,13 @@ async def identified(request: Request, authorization: str | None) -> Identity:
         )  # fmt: skip
     identity = await the_desk(request).identity(token.strip())
     if identity is None:
-        address = request.client.host if request.client is not None else ""
-        raise await request.app.state.wrong_tokens.slowed(address)
+        raise await request.app.state.wrong_tokens.slowed(address_of(request))
     return identity
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, "" where that is not known."""
+    return request.client.host if request.client is not None else ""
 
 
 def _administering(identity: Identity, desk: Desk) -> Identity:

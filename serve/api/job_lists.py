@@ -90,7 +90,7 @@ async def _meant(body: ToCancel, desk: Desk, who: Identity) -> list[str]:
         array=body.array,
         tasks=None if body.tasks is None else named_tasks(body.tasks),
     )
-    if body.job_ids is not None and body.owner is None and chosen.owner is not None:
+    if body.job_ids is not None and body.owner is None and chosen.owner is not None:  # an id may be of a member's job
         chosen = replace(chosen, owner=None, owners=(who.owner, *sorted(who.administers)))
     return await desk.ask(questions.job_ids, chosen)
 

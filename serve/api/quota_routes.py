@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from kilowait.cluster.views.usage import price_per_hour
 from kilowait.core.quotas import Quota
-from kilowait.history.tokens import Identity, Role
+from kilowait.history.tokens import Identity
 
-from ..desk.drawing.quota_views import quota_views
+from ..desk.drawing.quota_views import manages, quota_views
 from ..wire.problems import Refusal
 from ..wire.quota_schemas import QuotaAsked, QuotaList, QuotaName
 from .access import At, Operator, Reader, Submitter
@@ -49,8 +49,7 @@ async def remove_member(name: QuotaName, member: QuotaName, desk: At, who: Submi
 
 def _without(member: str, quota: Quota | None, name: str, who: Identity) -> Quota:
     """The quota of the others; raises Refusal where that is none of who asks, or of nobody."""
-    administers = quota is not None and who.owner in quota.admins
-    if quota is None or member not in quota.members or not (administers or who.role >= Role.OPERATE):
+    if quota is None or member not in quota.members or not manages(quota, who):
         remedy = "list them with GET /v1/quotas, or: kilowait quota list"
         raise Refusal(
             404, "not found", f"no member {member!r} of a project {name!r} of yours", field="member", remedy=remedy

@@ -14,11 +14,11 @@ from kilowait.core.errors import InputError, ServiceError
 from kilowait.core.units import HOUR_S
 from kilowait.history import audit_log, tokens
 
-from ..sign_on.begun_logins import MINUTES_S, BegunLogin, BegunLogins
+from ..sign_on.begun_logins import GOOD_S, BegunLogin, BegunLogins
 from ..sign_on.provider import OpenIdProvider
 from ..wire.problems import Refusal
 from ..wire.token_schemas import SignOnView
-from .access import At
+from .access import At, address_of
 
 COOKIE = "kilowait-sign-in"
 BACK = "/sign-in/back"
@@ -63,17 +63,15 @@ async def sign_on_view(request: Request) -> SignOnView:
 @router.get("/sign-in", include_in_schema=False)
 async def begin(request: Request) -> Response:
     """Send the browser to the provider."""
-    sign_on, begun = _sign_on(request), _sign_on(request).begun.begin()
-    words = begun.state, begun.nonce, begun.verifier, _back(request, sign_on)
+    sign_on = _sign_on(request)
+    begun, where = sign_on.begun.begin(), _back(request, sign_on)
     try:
-        address = await sign_on.ask(sign_on.provider.address, *words)
+        address = await sign_on.ask(sign_on.provider.address, begun.state, begun.nonce, begun.verifier, where)
     except ServiceError as error:
         return _to_page("problem", str(error))
     answer = RedirectResponse(address, status_code=302, headers=HEADERS)
-    secure = _back(request, sign_on).startswith("https:")
-    answer.set_cookie(
-        COOKIE, begun.cookie, max_age=int(MINUTES_S), path=BACK, httponly=True, samesite="lax", secure=secure
-    )
+    age_s, secure = int(GOOD_S), where.startswith("https:")
+    answer.set_cookie(COOKIE, begun.cookie, max_age=age_s, path=BACK, httponly=True, samesite="lax", secure=secure)
     return answer
 
 
@@ -104,9 +102,9 @@ async def _token(request: Request, desk: At, sign_on: SignOn, begun: BegunLogin,
     now_s = time.time()
     expires_s = now_s + settings.hours * HOUR_S
     token = await desk.ask(lambda store: tokens.create(store, owner, role, now_s, expires_s=expires_s))
-    row = {"time_s": now_s, "owner": owner, "token_id": token.split("_")[1], "role": role.name.lower()}
-    address = request.client.host if request.client is not None else ""
-    await desk.ask(audit_log.add, [{**row, "address": address, "action": "sign in", "target": "", "status": 302}])
+    row = {"time_s": now_s, "owner": owner, "token_id": tokens.id_of(token), "role": role.name.lower()}
+    done = {"address": address_of(request), "action": "sign in", "target": "", "status": 302}
+    await desk.ask(audit_log.add, [{**row, **done}])
     return token
 
 

@@ -1,4 +1,4 @@
-"""What each program was read as, remembered; a large one is read in a process of its own.
+"""What each program was read as, remembered; a large one, or a shell script, is read in a process of its own.
 
 Reading a text of 400 KB takes seconds of a Python that does nothing else meanwhile, so it happens where nobody else
 waits for an answer. Users take turns, those with large programs apart from the others.

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MINUTES_S = 600.0
+GOOD_S = 600.0
 MOST = 10_000
 """The oldest give way: a flood of them ends those of others, and takes no memory."""
 
@@ -33,7 +33,7 @@ class BegunLogins:
     def begin(self) -> BegunLogin:
         """A new one."""
         state, nonce, verifier, cookie = (secrets.token_urlsafe(32) for _ in range(4))
-        until_s = self._clock() + MINUTES_S
+        until_s = self._clock() + GOOD_S
         begun = BegunLogin(state=state, nonce=nonce, verifier=verifier, cookie=cookie, until_s=until_s)
         self._begun[state] = begun
         while len(self._begun) > MOST:

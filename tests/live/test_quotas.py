@@ -41,6 +41,17 @@ def priced(monkeypatch):
         monkeypatch.setattr(f"{where}.price_per_hour", lambda gpu_type: 3600.0 if gpu_type == "A" else 0.0)
 
 
+class Orders(Remote):
+    """Of the scheduler: what an operator orders is done to `live`, and kept in `told`."""
+
+    def __init__(self, live):
+        self.live, self.told = live, []
+
+    async def remote(self, quota):
+        self.told.append(quota)
+        self.live.ordered(quota, 2.0)
+
+
 def asked(live, user, count=1, at_s=2.0, **fields):
     requests = [request(f"{user} {at_s} {n}", user=user, predictions=seen(A=(10, 1)), **fields) for n in range(count)]
     return live.submit_all(requests, at_s)
@@ -126,19 +137,12 @@ def test_a_bad_quota_changes_nothing(live, quota):
 
 def test_the_api_lets_operators_set_what_users_see(tmp_path):
     live = begun(f"sqlite:///{tmp_path}/kilowait.db")
-    told = []
-
-    class Told(Remote):
-        async def remote(self, quota):
-            told.append(quota)
-            live.ordered(quota, 2.0)
-
     with DeskWorld(tmp_path) as world:
-        world.scheduler.order = Told(None)
+        world.scheduler.order = orders = Orders(live)
         body = {"members": ["ada", "bob"], "gpus": 2, "jobs": 10}
         assert world.call("PUT", "/v1/quotas/vision", json=body).status_code == 403
         assert world.call("PUT", "/v1/quotas/vision", "operator", json=body).status_code == 204
-        assert told == [Quota(name="vision", members=("ada", "bob"), gpus=2, jobs=10)]
+        assert orders.told == [Quota(name="vision", members=("ada", "bob"), gpus=2, jobs=10)]
         job_ids = asked(live, "ada", 3)
         live.decide(3.0)
         (seen_quota,) = world.call("GET", "/v1/quotas").json()["quotas"]
@@ -156,13 +160,8 @@ def test_the_api_lets_operators_set_what_users_see(tmp_path):
 
 def test_an_administrator_sees_the_projects_jobs_and_removes_members_but_adds_none(tmp_path):
     live = begun(f"sqlite:///{tmp_path}/kilowait.db")
-
-    class Told(Remote):
-        async def remote(self, quota):
-            live.ordered(quota, 2.0)
-
     with DeskWorld(tmp_path) as world:
-        world.scheduler.order = Told(None)
+        world.scheduler.order = Orders(live)
         (bobs,) = asked(live, "bob")
         assert world.call("GET", f"/v1/jobs/{bobs}").status_code == 404
         body = {"members": ["bob", "cy"], "admins": ["ada"], "gpus": 2}

@@ -10,6 +10,7 @@ import zipfile
 import msgspec
 import pytest
 
+from kilowait.client.asked_job import job_of
 from kilowait.core.errors import InputError, SourceError
 from kilowait.core.jobs import Held
 from kilowait.core.submission import Attempt, Program
@@ -94,3 +95,12 @@ def test_a_script_is_taken_where_bash_is_asked_for_and_python_is_not():
     with pytest.raises(Refusal) as caught:
         program_of(SubmissionBody(source=TRAIN, launcher="bash"))
     assert "no script for a shell" in caught.value.detail
+
+
+@pytest.mark.parametrize(("given", "launcher"), [(None, "bash"), ("torchrun", "torchrun")])
+def test_the_client_gives_a_script_to_bash_where_no_launcher_is_named(tmp_path, given, launcher):
+    (tmp_path / "run.sh").write_text(SCRIPT)
+    assert job_of(tmp_path / "run.sh", launcher=given)["launcher"] == launcher
+    assert job_of(tmp_path, "run.sh", launcher=given)["launcher"] == launcher
+    (tmp_path / "train.py").write_text(TRAIN)
+    assert "launcher" not in job_of(tmp_path / "train.py")

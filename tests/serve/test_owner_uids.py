@@ -11,11 +11,10 @@ from kilowait.core.jobs import Held
 from kilowait.core.submission import Attempt
 from kilowait.isolation.modes import FIRST_UID, IsolationSettings
 from kilowait.measure.allotment import Allotment
-from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.ward import WardOrder
 from serve.isolation_options import owner_uid_of, owner_uids_of
 from serve.runner.confine import confine
-from tests.support.wards import started_ward
+from tests.support.wards import ended_well
 
 
 def test_owners_are_given_their_users_and_others_one_a_job():
@@ -58,10 +57,7 @@ def test_a_job_writes_as_its_owner(tmp_path, mode):
         log_bytes=1000,
         confinement=confinement,
     )
-    ward = started_ward(order)
-    outcome = RunOutcome.from_json(ward.stdout.readline().decode())
-    ward.communicate()
-    assert (outcome.exit_code, outcome.failure) == (0, None)
+    ended_well(order)
     assert b"12345" in b"".join(path.read_bytes() for path in (work / "log").glob("*.log"))
     if mode == "user":
         assert (home / "x").stat().st_uid == 12_345

@@ -18,7 +18,7 @@ from kilowait.core.errors import InputError, ServiceError
 from kilowait.history.audit_log import done
 from kilowait.history.tokens import Role, identify
 from serve.api.sign_on_routes import MOST_WAITING, SignOn
-from serve.sign_on.begun_logins import MINUTES_S, BegunLogins
+from serve.sign_on.begun_logins import GOOD_S, BegunLogins
 from serve.sign_on.provider import OpenIdProvider
 from serve.sign_on.sign_on_settings import sign_on_settings
 from tests.support.desk_world import DeskWorld
@@ -187,7 +187,7 @@ def test_a_way_back_is_good_once_and_for_the_browser_that_went(tmp_path):
     assert begun.end(third.state, "\xe9") is None
     assert begun.end(one.state, one.cookie) == one
     assert begun.end(one.state, one.cookie) is None
-    now_s[0] = MINUTES_S + 1
+    now_s[0] = GOOD_S + 1
     assert begun.end(other.state, other.cookie) is None
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from kilowait.measure.outcome import RunOutcome
+
 ROOT = Path(__file__).parents[2]
 WITHOUT_GROUPS = (
     "import sys; from kilowait.measure import confinement, ward\n"
@@ -29,3 +31,11 @@ def started_ward(order, *, groups=True):
     process.stdin.write(msgspec.json.encode(order) + b"\n")
     process.stdin.flush()
     return process
+
+
+def ended_well(order):
+    """Run a job under a guard to its end, which is a good one."""
+    ward = started_ward(order)
+    outcome = RunOutcome.from_json(ward.stdout.readline().decode())
+    ward.communicate()
+    assert (outcome.exit_code, outcome.failure) == (0, None)

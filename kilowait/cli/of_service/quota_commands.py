@@ -16,7 +16,7 @@ LIMITS = ("gpus", "jobs", "kwh", "cost")
 
 def add_quota(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare them."""
-    text = "what a project, or each user, may have: GPUs at a time, waiting jobs, kWh of 30 days"
+    text = "what a project, or each user, may have: GPUs at a time, waiting jobs, kWh and cost of 30 days"
     actions = add_group(commands, "quota", text)
     set_text = "set a quota, in the place of an earlier one of this name (operators)"
     add = add_command(actions, "set", set_text, _set, lambda answer: f"{answer['set']} is set\n")
