@@ -81,6 +81,13 @@ def test_values_reach_the_webhook_s_command_and_every_object_its_namespace():
     assert {subject["namespace"] for subject in subjects} == {"of-gpus"}
 
 
+def test_options_that_the_chart_leaves_out_have_the_values_of_its_own():
+    objects = rendered({})
+    (container,) = objects["Deployment", "kilowait-admit"]["spec"]["template"]["spec"]["containers"]
+    args, values = _parse(container["args"]), yaml.safe_load((CHART / "values.yaml").read_text())
+    assert (args.prefer, args.budget_s) == (values["prefer"], values["budgetS"])
+
+
 def test_a_file_of_gpu_types_and_a_certificate_of_ones_own():
     own = {"certManager": False, "caBundle": "QUJD"}
     objects = rendered({"gpuFile": "[gpus]", "certificate": own, "service": {"url": ""}})

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kilowait.advise.kubernetes.admission_check import CONTROLLER, PREDICTED
+from kilowait.advise.kubernetes.admission_check import CONTROLLER
+from kilowait.advise.kubernetes.workload_pods import PREDICTED
 from kilowait.cli.main import _parse
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "kubernetes"

@@ -22,7 +22,7 @@ from kilowait.advise.kubernetes.kueue_queue import (
     predicted_rows,
     type_of_flavor,
 )
-from kilowait.advise.kubernetes.workload_pods import at, mappings
+from kilowait.advise.kubernetes.workload_pods import PREDICTED, at, mappings
 from kilowait.core.errors import InputError, ServiceError
 
 CONTROLLER = "kilowait.example.com/fits"
@@ -31,10 +31,6 @@ DEADLINE = "kilowait/deadline"
 """The annotation of a job with a moment, as 2026-12-01T08:00:00Z."""
 EVERY_S = 5.0
 API = f"/apis/{GROUP}/v1beta1"
-PREDICTED = frozenset(
-    {("batch", "Job"), ("ray.io", "RayJob"), ("kubeflow.org", "PyTorchJob"), ("jobset.x-k8s.io", "JobSet")}
-)
-"""Groups and kinds that `kilowait admit` predicts; the role in integrations/kueue lets these alone be read."""
 Json = Mapping[str, Any]
 
 

@@ -33,11 +33,10 @@ _NO_VALUE = 2**64 - 3
 """From here on 64 bits are Slurm's signs for a number that it does not have."""
 _FREE = ("Comment", "JobName", "SubmitLine", "WorkDir", "AdminComment", "SystemComment", "Reason")
 """Columns of free text: what is too much in a line belongs to one of them, one that leaves the others right."""
-
-
 MOST_SURPLUS, MOST_WAYS = 24, 2000
 """Signs too many in a record, and ways to divide them among its columns, that are tried."""
-_UNREAD = {"JobID": "", "State": "", "End": "", "ElapsedRaw": "", "AllocTRES": "", "Comment": ""}
+_UNREAD = dict.fromkeys(NEEDED, "")
+"""What is read of a record that cannot be told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +86,7 @@ def read_accounting(text: str, zone: tzinfo | None) -> list[AccountedJob]:
             + ",".join(COLUMNS)
         )
     rows = (_row(record, columns, sign) for record in _records(lines[1:], columns, sign))
-    return [_job(row or _UNREAD, zone) for row in rows]
+    return [_job(row, zone) for row in rows]
 
 
 def _records(lines: Sequence[str], columns: Sequence[str], sign: str) -> Iterator[str]:
@@ -112,7 +111,7 @@ def _records(lines: Sequence[str], columns: Sequence[str], sign: str) -> Iterato
 
 
 def _row(record: str, columns: Sequence[str], sign: str) -> dict[str, str]:
-    """A record by column; {} of one that cannot be told apart. What is too much goes where it leaves the rest right."""
+    """A record by column, or `_UNREAD`; what is too much goes where it leaves the rest right."""
     parts = record.split(sign)
     surplus = len(parts) - len(columns)
     if surplus <= 0:
@@ -120,7 +119,7 @@ def _row(record: str, columns: Sequence[str], sign: str) -> dict[str, str]:
     places = [columns.index(name) for name in _FREE if name in columns] or [len(columns) - 1]
     ways = combinations_with_replacement(places, surplus) if surplus <= MOST_SURPLUS else ()
     rows = (_divided(parts, columns, sign, Counter(way)) for way in islice(ways, MOST_WAYS))
-    return next((row for row in rows if _is_right(row)), {})
+    return next((row for row in rows if _is_right(row)), _UNREAD)
 
 
 def _divided(parts: Sequence[str], columns: Sequence[str], sign: str, more: Mapping[int, int]) -> dict[str, str]:

@@ -10,7 +10,8 @@ from kilowait.advise.slurm.slurm_commands import output_of
 from kilowait.advise.slurm.slurm_time import seconds_of
 
 QUESTION = ("sinfo", "--noheader", "--Node", "--format=%N|%P|%l|%L|%T|%G|%f")
-_DOWN = ("down", "drain", "fail", "maint", "boot", "power", "unk", "inval", "no_resp", "future", "reserved", "perf")
+DOWN = ("down", "drain", "fail", "maint", "boot", "power", "unk", "inval", "no_resp", "future", "reserved", "perf")
+"""How states begin in which a node takes no jobs."""
 _GPU = re.compile(r"gpu(?::([^:(),]+))?:(\d+)")
 
 
@@ -56,7 +57,14 @@ def ask_partitions() -> dict[str, SlurmPartition]:
 
 def read_partitions(text: str) -> dict[str, SlurmPartition]:
     """Of what `QUESTION` prints."""
-    rows = [line.split("|") for line in text.splitlines() if line.count("|") == 6]
+    return partitions_of_columns([line.split("|") for line in text.splitlines() if line.count("|") == 6])
+
+
+def partitions_of_columns(rows: Sequence[Sequence[str]]) -> dict[str, SlurmPartition]:
+    """Of a row for each node of each partition, with the columns of `QUESTION`, from sinfo or what says the same.
+
+    Raises InputError for a time that is none.
+    """
     found: dict[str, SlurmPartition] = {}
     for name in dict.fromkeys(row[1].rstrip("*") for row in rows):
         own = [row for row in rows if row[1].rstrip("*") == name]
@@ -76,7 +84,7 @@ def _node(row: Sequence[str], partition: str) -> SlurmNode:
     return SlurmNode(
         name=row[0],
         partition=partition,
-        up=not state.rstrip("*~#!%$@^-+ ").startswith(_DOWN) and not state.endswith("*"),
+        up=not state.rstrip("*~#!%$@^-+ ").startswith(DOWN) and not state.endswith("*"),
         boards=tuple(_boards(row[5], features)),
         features=features,
     )

@@ -47,7 +47,8 @@ class ExchangedPlace:
 def exchanged_places(found: QueueCluster, user: str | None) -> list[ExchangedPlace]:
     """Of jobs that wait for their turn, one user's or everybody's (None), those that get another's place.
 
-    In each group those that move up come first: where Slurm lets nobody move up, it is asked for nothing more.
+    Tasks of arrays keep theirs. In each group those that move up come first: where Slurm lets nobody move up, it is
+    asked for nothing more.
     """
     groups: dict[tuple[Any, ...], dict[SlurmJob, float]] = {}
     for job in found.jobs.values():

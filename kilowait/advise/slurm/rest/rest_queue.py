@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from kilowait.advise.slurm.partitions import SlurmPartition, read_partitions
+from kilowait.advise.slurm.partitions import DOWN, SlurmPartition, partitions_of_columns
 from kilowait.advise.slurm.rest.rest_server import Ask
 from kilowait.advise.slurm.slurm_queue import SlurmJob, expanded, job_of_columns
 from kilowait.advise.slurm.slurm_time import written_time
@@ -21,7 +21,8 @@ _OVER = frozenset(
         *("OUT_OF_MEMORY", "REVOKED"),
     }
 )
-_AWAY = ("down", "drain", "fail", "maint", "power", "not_resp", "reserved", "reboot", "unk", "inval", "future")
+_AWAY = (*DOWN, "not_resp", "reboot")
+"""As `DOWN`, and words for what sinfo puts as a sign behind its own."""
 _ENDLESS = 2**32 - 1
 """`INFINITE`; one below it stands for no value."""
 MOST_TASKS = 10_000
@@ -37,13 +38,13 @@ def rest_jobs(ask: Ask, now_s: float) -> list[SlurmJob]:
 def rest_partitions(ask: Ask) -> dict[str, SlurmPartition]:
     """The partitions by name, with their nodes; raises ServiceError."""
     nodes = {str(node.get("name")): node for node in ask("nodes").get("nodes") or ()}
-    lines = [
-        "|".join((name, *_limits(partition), *_described(nodes[name])))
+    rows = [
+        (name, *_limits(partition), *_described(nodes[name]))
         for partition in ask("partitions").get("partitions") or ()
         for name in expanded(_configured(partition))
         if name in nodes
     ]
-    return read_partitions("\n".join(lines))
+    return partitions_of_columns(rows)
 
 
 def _rows(job: Json, now_s: float) -> Iterator[dict[str, str]]:

@@ -39,12 +39,13 @@ def is_model_file(path: Any) -> bool:
 def text_of_model(absent: Absent, path: Any) -> str | None:
     """The config.json, or the index of the files, of a model whose folder is not there; None for any other file."""
     folder, name = os.path.split(str(path))
-    found = model_at(folder) if name == "config.json" or _INDEX.search(name) else None
+    index = _INDEX.search(name)
+    found = model_at(folder) if name == "config.json" or index else None
     if found is None or "config" not in found[1]:
         return None
     known, facts = found
-    if name != "config.json":
-        return _index(absent, str(path))
+    if index:
+        return _index(absent, str(path), **index.groupdict())
     absent.recorder.assume(f"{absent.shown(known)} is a {facts['config'].get('model_type', 'model')}", "modelled")
     return json.dumps(facts["config"])
 
@@ -55,14 +56,13 @@ def names_in(names: list[str], part: int, parts: int) -> list[str]:
     return names[first:end]
 
 
-def _index(absent: Absent, path: str) -> str | None:
-    found = _INDEX.search(path)
-    state = absent.state_of(f"{path[: -len('.index.json')]}") if found else None
-    if found is None or state is None:
+def _index(absent: Absent, path: str, stem: str, suffix: str) -> str | None:
+    state = absent.state_of(path[: -len(".index.json")])
+    if state is None:
         return None
     sizes = {name: value.numel() * value.element_size() for name, value in state.items()}
     parts, files = max(1, -(-sum(sizes.values()) // FILE_BYTES)), {}
     for part in range(1, parts + 1):
-        file = f"{found['stem']}-{part:05}-of-{parts:05}.{found['suffix']}"
+        file = f"{stem}-{part:05}-of-{parts:05}.{suffix}"
         files.update(dict.fromkeys(names_in(list(sizes), part, parts), file))
     return json.dumps({"metadata": {"total_size": sum(sizes.values())}, "weight_map": files})

@@ -180,12 +180,9 @@ def _processing(module: Any, absent: Absent) -> None:
 
         load_from_file = LoadFromFile
 
-    class Stand(SentencePieceProcessor, Processor):
+    class Stand(Processor, SentencePieceProcessor):
         """One that has read a file which is not there."""
 
-    for name in dir(Processor):
-        if not name.startswith("__") or name in ("__len__", "__getitem__"):
-            setattr(Stand, name, getattr(Processor, name))
     module.SentencePieceProcessor = SentencePieceProcessor
 
 
