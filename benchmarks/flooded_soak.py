@@ -4,6 +4,7 @@ import argparse
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -66,7 +67,7 @@ def _found(halves: list[Half], made: int, missing: int, marks: list[tuple[str, s
     waits = _waits(*halves)
     return {
         "jobs": wanted,
-        "kinds": dict(sum((half.kinds for half in halves), start=type(halves[0].kinds)())),
+        "kinds": dict(sum((half.kinds for half in halves), Counter[str]())),
         "flood": len(halves[1].flood_ids),
         "flood_refused": halves[1].refused,
         "lost": wanted - sum(half.states()["finished"] for half in halves),
@@ -75,7 +76,7 @@ def _found(halves: list[Half], made: int, missing: int, marks: list[tuple[str, s
         "ran_twice": sorted(twice),
         "at_one_time": len(overlapping),
         "outputs_missing": missing,
-        "worst_whole_ratio": max(row["whole_beside_s"] / row["whole_alone_s"] for row in waits),
+        "worst_whole_ratio": max(row["whole_ratio"] for row in waits),
         "worst_ratio": max(row["beside_s"] / row["alone_s"] for row in waits),
         "worst_answer_ratio": max(row["answer_beside_s"] / row["answer_alone_s"] for row in waits),
         "p95_waits": waits,
