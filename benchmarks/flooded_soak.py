@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,7 +15,7 @@ from benchmarks.flood import Half
 from benchmarks.json_record import keep
 from benchmarks.pretended_service import PretendedService, jobs_of
 from benchmarks.soak import NODES, run_twice, troubles
-from benchmarks.troubled_database import troubled_database
+from benchmarks.troubled_database import TroubledDatabase
 
 HALVES = "alone", "beside the flood"
 
@@ -26,7 +26,7 @@ def flooded(args: argparse.Namespace) -> int:
     began_s, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="kilowait-soak-") as folder, ExitStack() as ending:
         own_disk = args.disk_fulls > 0
-        database = ending.enter_context(troubled_database(Path(folder), args.database, own_disk=own_disk))
+        database = ending.enter_context(closing(TroubledDatabase(Path(folder), args.database, own_disk=own_disk)))
         nodes = {name: (gpu_type, args.boards) for name, (gpu_type, _) in NODES.items()}
         service = PretendedService(Path(folder), args.policy, database.url, **nodes)
         ending.callback(service.close)

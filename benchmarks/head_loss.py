@@ -26,9 +26,9 @@ import ray
 
 from benchmarks.free_ports import free_ports
 from benchmarks.json_record import keep
+from benchmarks.own_postgres import OwnPostgres
 from benchmarks.pretended_cluster import APART, EQUAL, MARK, OVER, marks_in
 from benchmarks.soak import run_twice
-from benchmarks.troubled_database import OwnPostgres
 from kilowait.core.jobs import Job
 from kilowait.core.submission import Program, Request, Retry
 from serve.runner.gang import NAMESPACE
