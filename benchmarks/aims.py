@@ -138,11 +138,7 @@ AIMS = (
         )
         for which, key in (
             ("faster one", "right_order"),
-            *(
-                [("faster one of long pairs", "long_right_order"), ("A100 or A6000", "a100_a6000_right")]
-                if named
-                else []
-            ),
+            *(NAMED if named else ()),
         )
     ),
     Aim(what="NeuSight's 26 end-to-end training steps: median error", at_most=0.045, why=CLOSED, command=SCORES),

@@ -16,7 +16,7 @@ its run time and the slack are over, as if going on took nothing.
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -136,11 +136,17 @@ def begins_s(first: str, last: str, index: int, samples: int) -> float:
     return moment(first) + (moment(last) - moment(first)) * index / max(1, samples - 1) // DAY_S * DAY_S
 
 
+def zone_signals(path: Path, column: str) -> Iterator[tuple[str, Signal]]:
+    """Every zone of a Parquet file by name, with its carbon."""
+    for zone in sorted(pq.read_table(path, columns=["zone"])["zone"].unique().to_pylist()):
+        (signal,) = read_signal(path, "carbon", zone=zone, column=column).signals
+        yield zone, signal
+
+
 def cases(args: argparse.Namespace) -> list[Case]:
     """Every sample in every zone of both files."""
     world, work = World(classes=args.classes, seed=args.seed, load=args.load), list[tuple[Any, ...]]()
-    for zone in sorted(pq.read_table(args.zones, columns=["zone"])["zone"].unique().to_pylist()):
-        (signal,) = read_signal(args.zones, "carbon", zone=zone, column=args.column).signals
+    for zone, signal in zone_signals(args.zones, args.column):
         work += [("life cycle, 2022", zone, signal, None, FIRST, LAST, k) for k in range(args.samples)]
     if args.forecasts is not None:
         for zone in args.forecast_zones:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.own_slurm import HOST, controller_listens, found_program, free_ports, write_configuration
+from benchmarks.free_ports import free_ports
+from benchmarks.own_slurm import HOST, controller_listens, found_program, write_configuration
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo", "faketime")
 CONFIGURATION = """\

@@ -4,8 +4,9 @@ import argparse
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from benchmarks.flood import Half
 from benchmarks.json_record import keep
 from benchmarks.pretended_service import PretendedService, jobs_of
 from benchmarks.soak import NODES, run_twice, troubles
-from benchmarks.troubled_database import troubled_database
+from benchmarks.troubled_database import TroubledDatabase
 
 HALVES = "alone", "beside the flood"
 
@@ -25,7 +26,7 @@ def flooded(args: argparse.Namespace) -> int:
     began_s, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="kilowait-soak-") as folder, ExitStack() as ending:
         own_disk = args.disk_fulls > 0
-        database = ending.enter_context(troubled_database(Path(folder), args.database, own_disk=own_disk))
+        database = ending.enter_context(closing(TroubledDatabase(Path(folder), args.database, own_disk=own_disk)))
         nodes = {name: (gpu_type, args.boards) for name, (gpu_type, _) in NODES.items()}
         service = PretendedService(Path(folder), args.policy, database.url, **nodes)
         ending.callback(service.close)
@@ -66,7 +67,7 @@ def _found(halves: list[Half], made: int, missing: int, marks: list[tuple[str, s
     waits = _waits(*halves)
     return {
         "jobs": wanted,
-        "kinds": dict(sum((half.kinds for half in halves), start=type(halves[0].kinds)())),
+        "kinds": dict(sum((half.kinds for half in halves), Counter[str]())),
         "flood": len(halves[1].flood_ids),
         "flood_refused": halves[1].refused,
         "lost": wanted - sum(half.states()["finished"] for half in halves),
@@ -75,7 +76,7 @@ def _found(halves: list[Half], made: int, missing: int, marks: list[tuple[str, s
         "ran_twice": sorted(twice),
         "at_one_time": len(overlapping),
         "outputs_missing": missing,
-        "worst_whole_ratio": max(row["whole_beside_s"] / row["whole_alone_s"] for row in waits),
+        "worst_whole_ratio": max(row["whole_ratio"] for row in waits),
         "worst_ratio": max(row["beside_s"] / row["alone_s"] for row in waits),
         "worst_answer_ratio": max(row["answer_beside_s"] / row["answer_alone_s"] for row in waits),
         "p95_waits": waits,

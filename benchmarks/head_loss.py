@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,10 +24,11 @@ from typing import Any
 import psutil
 import ray
 
+from benchmarks.free_ports import free_ports
 from benchmarks.json_record import keep
+from benchmarks.own_postgres import OwnPostgres
 from benchmarks.pretended_cluster import APART, EQUAL, MARK, OVER, marks_in
 from benchmarks.soak import run_twice
-from benchmarks.troubled_database import OwnPostgres
 from kilowait.core.jobs import Job
 from kilowait.core.submission import Program, Request, Retry
 from serve.runner.gang import NAMESPACE
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _lost_head(folder: Path) -> dict[str, Any]:
     folder.chmod(0o755)  # PostgreSQL runs as another user
     (folder / "database").mkdir()
-    database, (port, redis_port) = OwnPostgres(folder / "database"), (_free_port(), _free_port())
+    database, (port, redis_port) = OwnPostgres(folder / "database"), free_ports(2)
     words = ["redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     redis = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     environment = {
@@ -172,12 +172,6 @@ def _end_all(port: str) -> None:
 
 def _address() -> str:
     return str(ray.util.get_node_ip_address())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

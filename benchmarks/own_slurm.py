@@ -1,4 +1,4 @@
-"""What a Slurm of one's own on this host takes: its programs, free ports, and a configuration that asks nobody else."""
+"""What a Slurm of one's own on this host takes: its programs, and a configuration that asks nobody else."""
 
 import os
 import shutil
@@ -31,17 +31,6 @@ ReturnToService=2
 def found_program(program: str) -> str | None:
     """Its path, also where only an administrator looks."""
     return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
-
-
-def free_ports(count: int) -> list[int]:
-    """So many that were free a moment ago."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def write_configuration(folder: Path, port: int, lines: str) -> Path:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from ray import serve
 from ray._private import state  # the process of an actor stands nowhere else
 
+from benchmarks.free_ports import free_ports
 from benchmarks.pretended_cluster import MARK, PretendedCluster
 from kilowait.client.client import Client
 from kilowait.core.errors import ServiceError
@@ -43,9 +43,7 @@ class PretendedService:
         store = Store(self.world.url)
         self.token = create(store, "ada", Role.OPERATE, time.time())
         store.close()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        (port,) = free_ports(1)
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         options = Options(
             database=self.world.url, policy=policy, dry_run_budget_s=0, outputs=outputs, secrets_key_file=str(key_file)

@@ -13,7 +13,7 @@ trouble is one more line in `troubles`.
 
 With --flood the jobs are of several users and of mixed kinds (arrays, torchrun, outputs, secrets), and come twice:
 alone, and beside a user who submits so many as fast as may be. In both halves the database is lost and its disk full
-for a while, too. It then prints the 95% quantiles of what each user waited in both halves, too, for an answer and for
+for a while. It then prints the 95% quantiles of what each user waited in both halves, too, for an answer and for
 GPUs (`benchmarks.flooded_soak`); --quota-gpus and --quota-jobs are quotas that each user has.
 """
 

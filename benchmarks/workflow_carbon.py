@@ -20,12 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.carbon_hold import zone_signals
 from benchmarks.json_record import keep
 from kilowait.cluster.state import Cluster
 from kilowait.core.jobs import Job, Prediction
 from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import DAY_S, HOUR_S
-from kilowait.files.signal_files import moment, read_signal
+from kilowait.files.signal_files import moment
 from kilowait.policies import POLICIES, Policy
 from kilowait.policies.wrappers.important import by_chain, important
 from kilowait.policies.wrappers.provisioned import provisioned
@@ -117,7 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compared(args: argparse.Namespace) -> list[dict[str, float | str]]:
     """A row a wrapper and gamma: changes of the means over all samples, and standard errors of the paired ones."""
-    rng, tasks, zones = np.random.default_rng(args.seed), workflows(args.workflows), _zones(args)
+    rng, tasks = np.random.default_rng(args.seed), workflows(args.workflows)
+    zones = [signal for _, signal in zone_signals(args.zones, args.column)]
     found = defaultdict[tuple[str, float], list[tuple[float, float]]](list)
     for index in range(args.samples):
         jobs, signal = sample(tasks, args.many, args.seconds, rng), zones[index % len(zones)]
@@ -141,13 +143,6 @@ def _row(name: str, gamma: float, changes: np.ndarray) -> dict[str, float | str]
         "carbon_error": float(errors[0]),
         "completion_error": float(errors[1]),
     }
-
-
-def _zones(args: argparse.Namespace) -> list[Signal]:
-    import pyarrow.parquet as pq
-
-    names = sorted(pq.read_table(args.zones, columns=["zone"])["zone"].unique().to_pylist())
-    return [read_signal(args.zones, "carbon", zone=zone, column=args.column).signals[0] for zone in names]
 
 
 if __name__ == "__main__":

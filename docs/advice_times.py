@@ -21,14 +21,12 @@ BENCHMARK = "python -m benchmarks.advice_times examples/train_resnet.py --repeat
 
 def main() -> int:
     """The exit code of the benchmark."""
-    with served() as (_, token), slurm() as cluster:
-        variables = {"KILOWAIT_URL": "http://127.0.0.1:8000", "KILOWAIT_TOKEN": token}
-        variables["SLURM_CONF"] = cluster.environment["SLURM_CONF"]
+    with served() as (_, service), slurm() as cluster:
+        variables = {**service, "SLURM_CONF": cluster.environment["SLURM_CONF"]}
         keep = [sys.executable, str(Path(__file__).with_name("record.py")), "advice_times", "--provenance", "measured"]
         words = [*keep, "--title", TITLE, "--", *BENCHMARK.split()]
         return subprocess.run(words, cwd=ROOT, env={**os.environ, **variables}).returncode
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     sys.exit(main())

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from service_session import SHORT, served, until
+from service_session import SHORT, picture, served, until
 from sessions import ROOT, session
 
 IMAGES = Path(__file__).parent / "images"
@@ -64,19 +64,18 @@ def notebook() -> None:
         file.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
         words = [sys.executable, "-m", "nbconvert", "--execute", "--to", "html", str(file)]
         subprocess.run(words, check=True, env={**os.environ, "PYTHONPATH": path()}, cwd=name)
-        picture(file.with_suffix(".html"), "notebook", (1000, 710))
+        picture(file.with_suffix(".html").as_uri(), IMAGES / "notebook.png", (1000, 710))
 
 
 def report() -> None:
     """Of some short jobs of two groups."""
-    with served() as (_, token), tempfile.TemporaryDirectory() as name:
-        service = {"KILOWAIT_URL": "http://127.0.0.1:8000", "KILOWAIT_TOKEN": token}
+    with served() as (_, service), tempfile.TemporaryDirectory() as name:
         for number, (group, project) in enumerate(LABELS):
             session(SUBMIT.format(group, project, number + 1), **service)
         until(lambda: session("kilowait ps --state finished", **service).count("job-") == len(LABELS))
         page = Path(name, "report.html")
         session(REPORT.format(time.strftime("%Y-%m", time.gmtime()), shlex.quote(str(page))), **service)
-        picture(page, "report", (1000, 1300))
+        picture(page.as_uri(), IMAGES / "report.png", (1000, 1300))
 
 
 def path() -> str:
@@ -84,13 +83,5 @@ def path() -> str:
     return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
-def picture(page: Path, name: str, size: tuple[int, int]) -> None:
-    """By a browser without a window."""
-    browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    options = [f"--screenshot={IMAGES / name}.png", f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=15000"]
-    subprocess.run([*browser, *options, page.as_uri()], check=True, capture_output=True, timeout=180)
-
-
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     sys.exit(main())

@@ -33,15 +33,15 @@ START_S = 300
 
 def main() -> int:
     """Serve, speak to the service, end it."""
-    with served() as (said, token):
+    with served() as (said, service):
         keep("serve", f"$ {SERVE}\n{said}")
-        speak({"KILOWAIT_URL": "http://127.0.0.1:8000", "KILOWAIT_TOKEN": token})
+        speak(service)
     return 0
 
 
 @contextmanager
-def served() -> Iterator[tuple[str, str]]:
-    """A service on pretended GPUs, ended in the end: what it said as it started, and its token."""
+def served() -> Iterator[tuple[str, dict[str, str]]]:
+    """A service on pretended GPUs, ended in the end: what it said as it started, and the variables that lead to it."""
     shutil.rmtree(ROOT / "out" / "serve", ignore_errors=True)
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     process = subprocess.Popen(
@@ -57,7 +57,7 @@ def served() -> Iterator[tuple[str, str]]:
         said = started(process)
         token = re.search(r"kw_[\w-]+", said)
         assert token, said
-        yield said, token[0]
+        yield said, {"KILOWAIT_URL": "http://127.0.0.1:8000", "KILOWAIT_TOKEN": token[0]}
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=120)
@@ -86,7 +86,7 @@ def speak(service: dict[str, str]) -> None:
     until(lambda: "finished" in session("kilowait show job-00000003", **service))
     waiting = re.search(r"job-\d+", session("kilowait ps --state waiting", **service).partition("\n")[2])
     asked = [command.format(waiting=waiting[0] if waiting else "job-00000003") for command in FOLLOW]
-    picture(service["KILOWAIT_TOKEN"])
+    picture(f"{service['KILOWAIT_URL']}/#token={service['KILOWAIT_TOKEN']}", PAGE, (1100, 1010))
     keep("follow", session(*asked, **service))
 
 
@@ -99,12 +99,11 @@ def until(true) -> None:
         time.sleep(2)
 
 
-def picture(token: str) -> None:
-    """A picture of the page, by a browser without a window."""
-    PAGE.parent.mkdir(exist_ok=True)
+def picture(page: str, file: Path, size: tuple[int, int]) -> None:
+    """Keep a picture of the page at this address in a file, by a browser without a window."""
+    file.parent.mkdir(exist_ok=True)
     browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    page = f"http://127.0.0.1:8000/#token={token}"
-    options = [f"--screenshot={PAGE}", "--window-size=1100,1010", "--virtual-time-budget=15000"]
+    options = [f"--screenshot={file}", f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=15000"]
     subprocess.run([*browser, *options, page], check=True, capture_output=True, timeout=180)
 
 

@@ -7,7 +7,6 @@ only sleep.
 import os
 import sys
 import tempfile
-from pathlib import Path
 
 from sessions import ROOT, SESSIONS, session
 
@@ -53,5 +52,4 @@ def keep(name: str, *commands: str, **variables: str) -> None:
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    sys.path.insert(0, str(Path(__file__).parent))
     sys.exit(main())

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -169,21 +169,26 @@ def _asked(request: Request) -> bytes:
     for name in ("outputs", "secrets", "digest"):
         if not fields["program"][name]:
             del fields["program"][name]
-    if fields["program"]["launcher"] == PYTHON:
-        del fields["program"]["launcher"]
+    leave_out_newer(fields)
     del fields["program"]["sealed"]  # which is another each time
     if fields["job"]["slack_s"] is None:  # which the first releases did not know, as the next
         del fields["job"]["slack_s"]
     if fields["job"]["deadline_s"] is None or DEADLINE in request.labels:
         del fields["job"]["deadline_s"]  # the label says it, as it did before there was a field
-    for name in ("after", "after_any"):
-        if not fields["job"][name]:
-            del fields["job"][name]
     for prediction in fields["predictions"].values():
         for name in NEWER:
             if not prediction[name]:
                 del prediction[name]
     return msgspec.json.encode(fields, order="sorted")
+
+
+def leave_out_newer(fields: dict[str, Any]) -> None:
+    """Delete of a request those fields that came after arrays and ask for nothing: keys of before stay good."""
+    if fields["program"]["launcher"] == PYTHON:
+        del fields["program"]["launcher"]
+    for name in ("after", "after_any"):
+        if not fields["job"][name]:
+            del fields["job"][name]
 
 
 def printable(reason: str) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.own_slurm import found_program, free_ports
+from benchmarks.free_ports import free_ports
+from benchmarks.own_slurm import found_program
 from tests.support.slurm_cluster import until
 
 PROGRAMS = ("mariadb-install-db", "mariadbd", "mariadb", "slurmdbd", "sacct")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.own_slurm import HOST, controller_listens, found_program, free_ports, write_configuration
+from benchmarks.free_ports import free_ports
+from benchmarks.own_slurm import HOST, controller_listens, found_program, write_configuration
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol")
 NODES = {"a0": "a100", "a1": "a100", "b0": "a6000", "b1": "a6000"}

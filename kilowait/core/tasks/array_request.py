@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
-from kilowait.core.submission import DEADLINE, PYTHON, Request, checked
+from kilowait.core.submission import DEADLINE, Request, checked, leave_out_newer
 from kilowait.core.submission_limits import MAX_BODY_BYTES, MAX_TASKS
 
 TASK, ARRAY = "KILOWAIT_TASK", "KILOWAIT_ARRAY"
@@ -78,11 +78,7 @@ def checked_array(asked: ArrayRequest) -> str:
     fields = msgspec.to_builtins(asked)
     for part in (fields["request"], *fields["tasks"]):
         del part["predictions"], part["dry_run"]
-    if fields["request"]["program"]["launcher"] == PYTHON:  # which earlier releases did not know, as the next
-        del fields["request"]["program"]["launcher"]
-    for name in ("after", "after_any"):
-        if not fields["request"]["job"][name]:
-            del fields["request"]["job"][name]
+    leave_out_newer(fields["request"])
     if DEADLINE in asked.request.labels:  # which says it
         fields["request"]["job"]["deadline_s"] = None
     for part in (fields["request"]["program"], *fields["tasks"]):
