@@ -63,12 +63,15 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
 
     def flexible(cluster: Cluster) -> list[Decision]:
         list_, cost = known.at(cluster)
-        stoppable = any(one.job.checkpoint_s is not None for one in cluster.active.values())
-        if cost is None or not (cluster.waiting or stoppable):
+        if cost is None or not (cluster.waiting or _may_stop(cluster)):
             return policy(cluster)
         return _Round(cluster, policy, cost, list_.usd_per_h_waiting, slack_s, known.since_s).decisions()
 
     return flexible
+
+
+def _may_stop(cluster: Cluster) -> bool:
+    return any(active.job.checkpoint_s is not None for active in cluster.active.values())
 
 
 def prices_by_default(signals: Mapping[str, Signal]) -> PriceList:
