@@ -8,7 +8,6 @@ Not covered: forgetting events, which are short.
 """
 
 import fcntl
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +33,7 @@ from sqlalchemy import (
 from kilowait.core.errors import InputError
 from kilowait.core.private_files import private_folder
 from kilowait.core.submission import Program
+from kilowait.files.atomic import flush
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table, write_table
 from kilowait.history.queries import history
@@ -122,11 +122,7 @@ def _written(tables: Mapping[str, pa.Table], folder: Path, name: str) -> list[st
     for path, data in zip(paths, tables.values(), strict=True):
         write_table(data, path, private=True)
     for path in (*paths, folder):
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        flush(path)
     return list(map(str, paths))
 
 
