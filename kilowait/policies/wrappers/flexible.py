@@ -212,8 +212,9 @@ class _Round:
         told, milli = waiting.predictions[decision.gpu_type], waiting.job.milli_on(decision.gpu_type)
         latest_s = self._latest_s(waiting)
         start_s, gpu_type = cluster.now_s, decision.gpu_type
-        may_wait_until_s = self._latest_on_s(waiting, gpu_type, latest_s, inf)
-        if waiting.job.checkpoint_s is not None:
+        if waiting.job.checkpoint_s is None:
+            may_wait_until_s = self._latest_on_s(waiting, gpu_type, latest_s, inf)
+        else:
             may_wait_until_s = self.stops.end_s(waiting, gpu_type) - told.runtime_s
         if may_wait_until_s > start_s:
             if start_s < trial.earliest_s(gpu_type, milli, told.runtime_s) <= may_wait_until_s:
