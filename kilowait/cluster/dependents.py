@@ -1,10 +1,10 @@
 """Jobs that are to run after others: they stand aside, unseen by policies, until those are over.
 
 A job goes on when each of its parents has ended well, or, where it says `after_any`, ended in any way. One whose parent
-ended badly never goes on: whoever drives the cluster gives it up. Called by `kilowait.cluster.task_lines` alone.
+ended badly never goes on: whoever drives the cluster gives it up. Changed by the cluster alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from kilowait.cluster.standing import Waiting
@@ -21,6 +21,10 @@ class Dependents:
     def __iter__(self) -> Iterator[Waiting]:
         return iter(self.aside.values())
 
+    def children(self, job_id: str) -> Collection[str]:
+        """Those that stand aside until this job is over, in order."""
+        return self._children.get(job_id, {}).keys()
+
     def stand(self, waiting: Waiting, parents: list[str]) -> None:
         """A job stands aside until these are over; one that is named twice counts once."""
         job_id = waiting.job.job_id
@@ -31,7 +35,7 @@ class Dependents:
     def over(self, job_id: str, *, well: bool) -> list[Waiting]:
         """A job is over: those that waited for it alone, and may go on."""
         free = list[Waiting]()
-        for child in list(self._children.get(job_id, ())):
+        for child in list(self.children(job_id)):
             if not (well or self.aside[child].job.after_any):
                 continue
             self._part(job_id, child)
@@ -44,10 +48,10 @@ class Dependents:
     def in_vain(self, job_id: str) -> list[tuple[str, str]]:
         """After a job was over, or was refused: those that wait for it in vain, and those that do so for these, down to
         the last; each with the first job that it waits for so, and behind that one."""
-        found = dict.fromkeys(self._children.get(job_id, ()), job_id)
+        found = dict.fromkeys(self.children(job_id), job_id)
         behind = list(found)
         for parent in behind:
-            for child in self._children.get(parent, ()):
+            for child in self.children(parent):
                 if child not in found and not self.aside[child].job.after_any:
                     found[child] = parent
                     behind.append(child)

@@ -1,7 +1,7 @@
 """Files and folders that replace what was there at once: a reader finds the old one or the new one, never half of one.
 
 What is new is written beside its place under a hidden name that ends in `PARTIAL`, and renamed. Not covered: power
-loss. Nothing is flushed to the disk; what must survive that is in the history.
+loss. Nothing is flushed to the disk but by `flush`; what must survive that is in the history.
 """
 
 import os
@@ -40,6 +40,15 @@ def replacing_folder(folder: Path | str) -> Iterator[Path]:
     finally:
         shutil.rmtree(new_folder, ignore_errors=True)
         shutil.rmtree(old_folder, ignore_errors=True)
+
+
+def flush(path: Path | str) -> None:
+    """Have what a file holds, or the names in a folder, on the disk when this returns."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from kilowait.core.errors import InputError, StoreError
 from kilowait.core.private_files import make_private
+from kilowait.files.atomic import flush
 from kilowait.history import lease, schema_version
 
 WAIT_S = 5.0
@@ -42,7 +43,7 @@ def copy_database(source: Path, target: Path) -> int:
     _check_a_copy(target)
     with _partial(source, target) as partial, _named(target, "not written"):
         os.replace(partial, target)
-        _flush_folder(target.parent)
+        flush(target.parent)
     return target.stat().st_size
 
 
@@ -65,7 +66,7 @@ def restore_database(copy: Path, target: Path, *, force: bool, time_s: float) ->
             for file in _beside(target):  # of the old file; SQLite would play them into the new one
                 file.unlink(missing_ok=True)
             os.replace(partial, target)
-            _flush_folder(target.parent)
+            flush(target.parent)
     return schema
 
 
@@ -174,14 +175,6 @@ def _take_owner(partial: Path, target: Path) -> None:
     shutil.copymode(target, partial)
     with suppress(PermissionError):
         os.chown(partial, target.stat().st_uid, target.stat().st_gid)
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

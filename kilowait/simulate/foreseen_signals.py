@@ -69,7 +69,7 @@ def _ahead(actual: Signal, foreseen: Signal, shift_s: float, now_s: float, next_
     from_s, to_s = next_s + shift_s, min(now_s + DAY_S, foreseen.ends_s - shift_s) + shift_s
     times_s, values = [now_s], [actual.at(now_s)]
     if foreseen.begins_s <= from_s < to_s:
-        steps = [from_s, *(t for t in foreseen.changes(from_s, to_s) if t < to_s)]
+        steps = foreseen.steps(from_s, to_s)
         times_s += [t - shift_s for t in steps]
         values += [foreseen.at(t) for t in steps]
     return Signal(name=actual.name, times_s=tuple(times_s), values=tuple(values), ends_s=now_s + DAY_S, issued_s=now_s)

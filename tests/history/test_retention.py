@@ -32,7 +32,7 @@ def live(tmp_path):
     """Three jobs that ended at 10, 20 and 30, an array of two that ended at 12 and 13, and one that waits."""
     controller = Controller(Store(f"sqlite:///{tmp_path}/kilowait.db"), simple(), order=("A", "B"))
     controller.node_joined("n1", "A", 1, 0.0)
-    controller.ids = [controller.submit(request(f"k{n}", text=f"print({n})"), 1.0) for n in range(1)]
+    controller.ids = [controller.submit(request("k0", text="print(0)"), 1.0)]
     finished(controller, controller.ids[0], 10.0)
     tasks = tuple(
         TaskAsked(task=n, arguments=(str(n),), environment={}, predictions=seen(A=(1, 1)), content_hash="w")
@@ -88,8 +88,10 @@ def test_the_command_copies_without_forgetting_where_it_is_told_so(live, tmp_pat
 
 def test_what_is_archived_is_private_as_the_history_is(live, tmp_path):
     before = os.umask(0o022)
-    archive(live.store, tmp_path / "kept", 25.0)
-    os.umask(before)
+    try:
+        archive(live.store, tmp_path / "kept", 25.0)
+    finally:
+        os.umask(before)
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "kept").glob("*.parquet")} == {0o600}
     assert stat.S_IMODE((tmp_path / "kept").stat().st_mode) == 0o700
 

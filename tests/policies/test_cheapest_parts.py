@@ -6,18 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilowait.core.over_time.signals import Signal
 from kilowait.policies.planning.cheapest_hours import Hours
 from kilowait.policies.planning.cheapest_parts import next_part
+from tests.support.hourly_signals import hourly
 
 H = 3600.0
 
 
 def hours(values, waiting=0.0):
-    signal = Signal(
-        name="price", times_s=tuple(H * k for k in range(len(values))), values=values, ends_s=len(values) * H
-    )
-    return Hours.of(signal, 0.0, len(values) * H, waiting)
+    return Hours.of(hourly(*values, name="price"), 0.0, len(values) * H, waiting)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,9 @@ import pytest
 from kilowait.core.errors import InputError
 from kilowait.core.over_time.signals import Signal
 from kilowait.simulate.foreseen_signals import reports
+from tests.support.hourly_signals import hourly
 
 H = 3600.0
-
-
-def hourly(*values, begins_h=0, **more):
-    times_s = tuple(H * (begins_h + k) for k in range(len(values)))
-    return Signal(name="carbon", times_s=times_s, values=values, ends_s=times_s[-1] + H, **more)
 
 
 TWO_DAYS = hourly(*map(float, range(48)), begins_h=-24)

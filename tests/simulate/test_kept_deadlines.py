@@ -9,18 +9,13 @@ from kilowait.cli.by_the_hour.within_text import chance_of, within_lines
 from kilowait.cli.main import main
 from kilowait.core.jobs import Prediction
 from kilowait.core.over_time.price_list import PriceList
-from kilowait.core.over_time.signals import Signal
 from kilowait.simulate.simulation import simulate
+from tests.support.hourly_signals import hourly
 from tests.support.timelines import job
 
 H = 3600.0
 WIDE = Prediction(runtime_s=H, energy_kwh=1.0, runtime_low_s=0.8 * H, runtime_high_s=2 * H)
-CARBON = Signal(
-    name="carbon",
-    times_s=tuple(H * k for k in range(24)),
-    values=(500.0, *(500.0 - 20 * k for k in range(1, 24))),
-    ends_s=24 * H,
-)
+CARBON = hourly(500.0, *(500.0 - 20 * k for k in range(1, 24)))
 
 
 def due(job_id, deadline_h, seen=None, **more):

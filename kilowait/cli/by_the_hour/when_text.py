@@ -13,7 +13,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.jobs import Prediction
 from kilowait.core.over_time.amounts import AMOUNTS, foreseen
 from kilowait.core.over_time.deadlines import latest_start_s
-from kilowait.core.over_time.price_list import PriceList, read_price_list
+from kilowait.core.over_time.price_list import read_price_list
 from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import DAY_S, HOUR_S
 
@@ -56,12 +56,11 @@ def asked_when(args: argparse.Namespace) -> WhenAsked | None:
         raise InputError("--when needs a --signal: by what should an hour be better? Give carbon=FILE or carbon=URL")
     from kilowait.files.signal_files import moment
     from kilowait.live.signalling.signal_source import signal_sources
-    from kilowait.policies.wrappers.flexible import BY_DEFAULT
+    from kilowait.policies.wrappers.flexible import prices_by_default
 
     now_s = time.time() if args.signals_from is None else moment(args.signals_from)
     signals = {source.name: _known(source.look(), source.shown, now_s) for source in signal_sources(args.signal)}
-    given = None if args.prices is None else read_price_list(args.prices)
-    prices = given or next((BY_DEFAULT[name] for name in BY_DEFAULT if name in signals), PriceList())
+    prices = prices_by_default(signals) if args.prices is None else read_price_list(args.prices)
     cost = prices.over_time(signals)
     if cost is None:
         raise InputError(f"--prices {args.prices}: no price for {', '.join(signals)}; add usd_per_kg_co2 or such")
@@ -80,10 +79,11 @@ def when_of(told: Prediction, asked: WhenAsked | None) -> dict[str, Any]:
     if asked is None:
         return {}
     from kilowait.policies.planning.cheapest_hours import Hours, cheapest_start_s
+    from kilowait.policies.wrappers.flexible import MOST_ADDED_MISSES
 
     latest_s = asked.latest_s
     if asked.done_s is not None:
-        latest_s = max(asked.now_s, min(latest_s, latest_start_s(told, asked.done_s, asked.now_s, _most_added())))
+        latest_s = max(asked.now_s, min(latest_s, latest_start_s(told, asked.done_s, asked.now_s, MOST_ADDED_MISSES)))
     hours = Hours.of(asked.cost, asked.now_s, latest_s + told.runtime_s, asked.usd_per_h_waiting)
     start_s = cheapest_start_s(hours, told, latest_s)
     return {"when": {"now": _start(told, asked, asked.now_s), "best": _start(told, asked, start_s)}}
@@ -99,12 +99,6 @@ def when_lines(devices: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "  now, or later (modelled, alone on its GPUs):",
         *(f"    {n:<{width}}  {_said(w)}" for n, w in asked.items()),
     ]
-
-
-def _most_added() -> float:
-    from kilowait.policies.wrappers.flexible import MOST_ADDED_MISSES
-
-    return MOST_ADDED_MISSES
 
 
 def _start(told: Prediction, asked: WhenAsked, start_s: float) -> dict[str, Any]:

@@ -79,6 +79,10 @@ class Signal(Struct, frozen=True, kw_only=True, dict=True):
             turn += 1
         return found
 
+    def steps(self, from_s: float, to_s: float) -> list[float]:
+        """The one time, and when it takes another value until before the other."""
+        return [from_s, *(time_s for time_s in self.changes(from_s, to_s) if time_s < to_s)]
+
     def later(self, seconds: float) -> "Signal":
         """The same on a clock that shows so many seconds more."""
         return structs.replace(

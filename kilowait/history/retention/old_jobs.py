@@ -8,7 +8,6 @@ Not covered: forgetting events, which are short.
 """
 
 import fcntl
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +33,7 @@ from sqlalchemy import (
 from kilowait.core.errors import InputError
 from kilowait.core.private_files import private_folder
 from kilowait.core.submission import Program
+from kilowait.files.atomic import flush
 from kilowait.files.columns import HISTORY
 from kilowait.files.parquet import table, write_table
 from kilowait.history.queries import history
@@ -87,12 +87,13 @@ def archive(store: Store, folder: Path, before_s: float, *, only_copy: bool = Fa
     as the history is. Raises StoreError, InputError while another archive writes to the folder, and OSError where it
     cannot be written.
     """
-    store.ensure(ARCHIVED)
+    for beside in (ARCHIVED, ARRAYS, ARRAY_TASKS):
+        store.ensure(beside)
     jobs, attempts, files = 0, 0, list[str]()
     with _alone_in(private_folder(folder)):
         for ids in _ended(store, before_s):
-            rows = _rows_of(store, ids)
-            tables = {"jobs": table(rows, KEPT_JOBS), "attempts": _attempts(store, ids), "logs": _logs(store, ids)}
+            rows, logs = _job_rows(store, ids), table(_rows_of(store, LOGS, ids), KEPT_LOGS)
+            tables = {"jobs": table(rows, KEPT_JOBS), "attempts": _attempts(store, ids), "logs": logs}
             if _archived(store, ids):  # into another folder, while these were read: their texts may be missing
                 continue
             files += _written(tables, folder, ids[0])
@@ -121,11 +122,7 @@ def _written(tables: Mapping[str, pa.Table], folder: Path, name: str) -> list[st
     for path, data in zip(paths, tables.values(), strict=True):
         write_table(data, path, private=True)
     for path in (*paths, folder):
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        flush(path)
     return list(map(str, paths))
 
 
@@ -150,8 +147,6 @@ def _ended(store: Store, before_s: float) -> Iterator[list[str]]:
 
 def _sizes(store: Store, before_s: float) -> Select[Any]:
     """What finds the jobs, and how large each is once its logs and the texts of its array are with it."""
-    for beside in (ARRAYS, ARRAY_TASKS):
-        store.ensure(beside)
     logs = select(LOGS.c.job_id, func.sum(func.length(LOGS.c.data)).label("size")).group_by(LOGS.c.job_id).subquery()
     of_array = select(ARRAY_TASKS.c.job_id, func.length(ARRAYS.c.files).label("size"))
     texts = of_array.join_from(ARRAY_TASKS, ARRAYS, ARRAYS.c.array_id == ARRAY_TASKS.c.array_id).subquery()
@@ -162,11 +157,15 @@ def _sizes(store: Store, before_s: float) -> Select[Any]:
     return query.order_by(JOBS.c.job_id)
 
 
-def _rows_of(store: Store, ids: Sequence[str]) -> list[dict[str, Any]]:
+def _rows_of(store: Store, kept: Table, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """What a table of the history has of these jobs."""
+    queries = (select(kept).where(kept.c.job_id.in_(chunk)) for chunk in chunks(ids))
+    return [dict(row._mapping) for query in queries for row in store.rows(query)]
+
+
+def _job_rows(store: Store, ids: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of KEPT_JOBS."""
-    rows = list[dict[str, Any]]()
-    for chunk in chunks(list(ids)):
-        rows += [dict(row._mapping) for row in store.rows(select(JOBS).where(JOBS.c.job_id.in_(chunk)))]
+    rows = _rows_of(store, JOBS, ids)
     whole = [msgspec.json.encode(whole_program(store.rows, row)).decode() for row in rows]
     kept = [{name: row[name] for name in KEPT_JOBS.names} for row in rows]
     return [{**row, "program": program} for row, program in zip(kept, whole, strict=True)]
@@ -183,17 +182,10 @@ def _attempts(store: Store, ids: Sequence[str]) -> pa.Table:
     return table(rows, HISTORY)
 
 
-def _logs(store: Store, ids: Sequence[str]) -> pa.Table:
-    rows = list[dict[str, Any]]()
-    for chunk in chunks(list(ids)):
-        rows += [dict(row._mapping) for row in store.rows(select(LOGS).where(LOGS.c.job_id.in_(chunk)))]
-    return table(rows, KEPT_LOGS)
-
-
 def _forget(store: Store, rows: Sequence[dict[str, Any]]) -> None:
     """Forget texts and logs of these jobs, some hundreds in a transaction, so that nobody waits for long."""
     shorter = update(JOBS).where(JOBS.c.job_id == bindparam("of")).values(program=bindparam("without"))
-    for chunk in chunks(list(rows)):
+    for chunk in chunks(rows):
         ids = [row["job_id"] for row in chunk]
         with store.alone("written") as connection:
             connection.execute(shorter, [{"of": row["job_id"], "without": _short(row["program"])} for row in chunk])
@@ -211,7 +203,5 @@ def _short(program: str) -> str:
 
 def _forget_arrays(store: Store) -> None:
     """The texts that an array keeps for its tasks, once all of these are archived."""
-    store.ensure(ARRAYS)
-    store.ensure(ARRAY_TASKS)
     open_arrays = select(ARRAY_TASKS.c.array_id).where(ARRAY_TASKS.c.job_id.not_in(select(ARCHIVED.c.job_id)))
     store.change(update(ARRAYS).where(ARRAYS.c.files != "{}", ARRAYS.c.array_id.not_in(open_arrays)).values(files="{}"))

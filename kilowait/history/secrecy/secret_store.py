@@ -56,13 +56,13 @@ def remove_secret(store: Store, owner: str, name: str) -> bool:
 
 
 def check_secrets(
-    store: Store, key_file: str, owner: str, names: Sequence[str], environment: Mapping[str, str] | None = None
+    store: Store, key_file: str, owner: str, names: Sequence[str], environment: Mapping[str, str]
 ) -> None:
     """Raises InputError for a name under which this owner keeps nothing, and for more than one environment takes."""
     there = {row["name"] for row in secret_names(store, owner)} if names else set()
     if lacking := [name for name in names if name not in there]:
         raise InputError(f"secret {lacking[0][:100]!r}: none of yours; keep it first with: kilowait secret set NAME")
-    check_room(environment or {}, secret_values(store, key_file, owner, names))
+    check_room(environment, secret_values(store, key_file, owner, names))
 
 
 def check_room(environment: Mapping[str, str], secrets: Mapping[str, str]) -> None:

@@ -62,7 +62,7 @@ def around(said: Signal, now_s: float) -> Signal:
         said = said.later(((now_s - said.ends_s) // DAY_S + 1) * DAY_S)
     to_s = min(said.ends_s, today_s + AHEAD_S)
     begins_s = max(said.begins_s, from_s)
-    times_s = [begins_s, *(at for at in said.changes(begins_s, to_s) if at < to_s)]
+    times_s = said.steps(begins_s, to_s)
     values = [said.at(at) for at in times_s]
     if begins_s > now_s:
         times_s[0] = now_s

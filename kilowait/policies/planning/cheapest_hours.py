@@ -1,7 +1,7 @@
 """When a job starts most cheaply, by what a kWh costs over time, where there is room for it.
 
-Source of the idea: Wiesner et al., "Let's wait awhile", Middleware 2021, where each job is alone. Not covered: stopping
-a job at a checkpoint, scattered boards.
+Source of the idea: Wiesner et al., "Let's wait awhile", Middleware 2021, where each job is alone. Jobs run whole: those
+that can be stopped at a checkpoint are in `kilowait.policies.planning.cheapest_parts`. Not covered: scattered boards.
 """
 
 from collections.abc import Iterable
@@ -41,7 +41,7 @@ class Hours:
     @classmethod
     def of(cls, cost: Signal, from_s: float, to_s: float, usd_per_h_waiting: float) -> "Hours":
         """The part of a signal between two times, with steps at both."""
-        times_s = np.array([from_s, *(t for t in cost.changes(from_s, to_s) if t < to_s), to_s])
+        times_s = np.array([*cost.steps(from_s, to_s), to_s])
         values = np.array([cost.at(t) for t in times_s[:-1].tolist()])
         return cls(times_s, np.concatenate(([0.0], np.cumsum(values * np.diff(times_s)))), usd_per_h_waiting)
 
@@ -85,7 +85,7 @@ def cheaper_later(
         told, milli = waiting.predictions[gpu_type], waiting.job.milli_on(gpu_type)
         starts_s = hours.starts(told.runtime_s, latest_s)
         costs, enough = hours.costs(starts_s, told), min(least, _less(hours.now(told)))
-        for index in np.lexsort((starts_s, _alike(costs))).tolist():
+        for index in _cheapest_first(costs, starts_s):
             if not costs[index] < enough:
                 break
             start_s = float(starts_s[index])
@@ -99,15 +99,18 @@ def cheapest_start_s(hours: Hours, told: Prediction, latest_s: float) -> float:
     """When a run alone on its GPUs starts most cheaply, not after `latest_s`; now where nothing saves enough."""
     starts_s = hours.starts(told.runtime_s, latest_s)
     costs = hours.costs(starts_s, told)
-    best = next(iter(np.lexsort((starts_s, _alike(costs))).tolist()), None)
-    return float(hours.times_s[0] if best is None or not saves_enough(costs[best], hours.now(told)) else starts_s[best])
+    in_order = _cheapest_first(costs, starts_s)
+    if in_order and saves_enough(costs[in_order[0]], hours.now(told)):
+        return float(starts_s[in_order[0]])
+    return float(hours.times_s[0])
 
 
-def _alike(costs: FloatArray) -> FloatArray:
-    """Costs as shares of the largest, equal where they differ by rounding alone: then the earlier goes first."""
+def _cheapest_first(costs: FloatArray, starts_s: FloatArray) -> list[int]:
+    """Positions by cost; where costs differ by rounding alone the earlier start goes first."""
     largest = np.abs(costs).max(initial=0.0)
-    shares: FloatArray = np.round(costs / largest, 9) if largest else costs
-    return shares
+    shares = np.round(costs / largest, 9) if largest else costs
+    found: list[int] = np.lexsort((starts_s, shares)).tolist()
+    return found
 
 
 def saves_enough(cost: float, than: float) -> bool:

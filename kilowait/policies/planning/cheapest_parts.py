@@ -7,6 +7,8 @@ and the least price at which enough gets done is the Lagrange multiplier of "all
 Research 11, 1963). What is too much of it by less than a step is let be.
 """
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from math import inf
 from typing import NamedTuple
@@ -24,9 +26,16 @@ _Step = tuple[float, float]
 _State = tuple[float, float, float]
 """What it costs less what its work is worth, the seconds of work below 0, and when it runs first: the least wins."""
 
-
 _NOT: _State = (inf, 0.0, inf)
 _BEGUN: _State = (0.0, 0.0, inf)
+
+
+class _Way(NamedTuple):
+    """A way to switch on and off: what it costs, the seconds of work that it does, and when it runs first, from now."""
+
+    cost: float
+    work_s: float
+    first_s: float
 
 
 class NextPart(NamedTuple):
@@ -51,23 +60,14 @@ def next_part(hours: Hours, power_kw: float, work_s: float, restart_s: float, en
     if steps[0][1] <= dearest:
         return NextPart(now_s, cost * power_kw / HOUR_S)
     idle = hours.usd_per_h_waiting / power_kw if power_kw > 0 else 0.0
+    switched = partial(_switched, steps, restart_s=restart_s, idle=idle, runs=runs)
     low, high = dearest - abs(dearest), max(price for _, price in steps) + idle
-    enough = _switched(steps, high, restart_s, idle, runs)
-    short, short_worth = None, low
-    guess = dearest + abs(dearest) / 50 + idle / 2
-    for _ in range(BISECTIONS):
-        worth, guess = guess if low < guess < high else (low + high) / 2, inf
-        tried = _switched(steps, worth, restart_s, idle, runs)
-        if -tried[1] >= work_s:
-            high, enough = worth, tried
-        else:
-            low, short, short_worth = worth, tried, worth
-    cost, after_s = enough[0] - high * enough[1], enough[2]
-    if short is not None:  # begun a little before its first part, it does all that is to be done
-        missing_s, first_s = work_s + short[1], short[2]
-        if missing_s < first_s < inf:
-            before = _integral(hours, now_s + first_s - missing_s, now_s + first_s)
-            cost, after_s = min((cost, after_s), (short[0] - short_worth * short[1] + before, first_s - missing_s))
+    enough, short = _bisected(switched, work_s, low, high, guess=dearest + abs(dearest) / 50 + idle / 2)
+    cost, after_s = enough.cost, enough.first_s
+    if short is not None and (missing_s := work_s - short.work_s) < short.first_s < inf:
+        # begun a little before its first part, it does all that is to be done
+        before = _integral(hours, now_s + short.first_s - missing_s, now_s + short.first_s)
+        cost, after_s = min((cost, after_s), (short.cost + before, short.first_s - missing_s))
     later = NextPart(now_s + after_s, cost * power_kw / HOUR_S)
     return later if saves_enough(later.cost, at_once.cost) else at_once
 
@@ -86,7 +86,23 @@ def _steps(hours: Hours, end_s: float) -> list[_Step]:
     ]
 
 
-def _switched(steps: list[_Step], worth: float, restart_s: float, idle: float, runs: bool) -> _State:
+def _bisected(
+    switched: Callable[[float], _Way], work_s: float, low: float, high: float, guess: float
+) -> tuple[_Way, _Way | None]:
+    """Of the prices that are tried, the way at the least at which enough gets done, and at the highest at which too
+    little does; None where it never does."""
+    enough, short = switched(high), None
+    for _ in range(BISECTIONS):
+        worth, guess = guess if low < guess < high else (low + high) / 2, inf
+        tried = switched(worth)
+        if tried.work_s >= work_s:
+            high, enough = worth, tried
+        else:
+            low, short = worth, tried
+    return enough, short
+
+
+def _switched(steps: list[_Step], worth: float, *, restart_s: float, idle: float, runs: bool) -> _Way:
     """The best switching where a second of work is worth so much: a job is not begun, on, off for a while, or done."""
     never, on, off, done = (_NOT, _BEGUN, _NOT, _NOT) if runs else (_BEGUN, _NOT, _NOT, _NOT)
     again, passed_s = worth * restart_s, 0.0
@@ -100,7 +116,8 @@ def _switched(steps: list[_Step], worth: float, restart_s: float, idle: float, r
         off = (paused[0] + idle * length_s, paused[1], paused[2])
         never = (never[0] + idle * length_s, 0.0, inf)
         passed_s += length_s
-    return min(on, done)
+    least, below_s, first_s = min(on, done)
+    return _Way(least - worth * below_s, -below_s, first_s)
 
 
 def _cheapest(steps: list[_Step], work_s: float) -> tuple[float, float]:

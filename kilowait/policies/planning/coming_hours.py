@@ -30,7 +30,7 @@ class ComingHours(NamedTuple):
 def coming_hours(signal: Signal, now_s: float) -> ComingHours:
     """The coming hours of a signal, as far as it is known."""
     until_s = now_s + AHEAD_S if signal.period_s else min(now_s + AHEAD_S, signal.ends_s)
-    steps = tuple((t, signal.at(t)) for t in (now_s, *(t for t in signal.changes(now_s, until_s) if t < until_s)))
+    steps = tuple((time_s, signal.at(time_s)) for time_s in signal.steps(now_s, until_s))
     values = [value for _, value in steps]
     return ComingHours(now=values[0], least=min(values), most=max(values), steps=steps)
 

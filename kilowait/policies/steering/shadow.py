@@ -75,13 +75,7 @@ class ShadowRun:
         """How long the jobs that wait now will still wait, all together, if nobody else comes."""
         if not self.cluster.waiting:
             return 0.0
-        rest = ShadowRun(
-            policy=self.policy,
-            total=self.total,
-            longer=self.longer,
-            cluster=self.cluster.copy(),
-            ends=list(self.ends),
-        )
+        rest = replace(self, waited_s=0.0, cluster=self.cluster.copy(), ends=list(self.ends))
         while rest.ends and rest.cluster.waiting:
             rest._take_in_ends(rest.ends[0][0])
             rest._decide()

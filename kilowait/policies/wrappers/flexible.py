@@ -1,6 +1,6 @@
 """Jobs that can wait are kept for cheaper hours, around any policy: less carbon, water or money for the same work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -23,14 +23,13 @@ from kilowait.policies.planning.stops import Stops
 from kilowait.policies.wrappers.wrapper import Wrapper
 
 BY_DEFAULT = {"carbon": PriceList(usd_per_kg_co2=1.0), "price": PriceList(), "water": PriceList(usd_per_l=1.0)}
-"""By the first of these signals that there is, where no prices are given: that alone counts, and waiting is free."""
+"""By signal, what counts where no prices are given: that alone, and waiting is free."""
 
 MOST_ADDED_MISSES = 0.01
 """How much larger the chance to miss a deadline may be for a job that is kept than for one that starts at once."""
 
 ROUNDS = 2
 """How often the policy is asked in one decision: again without those that are kept, so that others get their room."""
-
 
 LOOKED_AT_S = 1800.0
 """For so long a kept job is not looked at again where no signal is new: boards may have come free meanwhile."""
@@ -64,12 +63,20 @@ def flexible(policy: Policy, slack_s: float = 0.0, *, prices: PriceList | None =
 
     def flexible(cluster: Cluster) -> list[Decision]:
         list_, cost = known.at(cluster)
-        stoppable = any(one.job.checkpoint_s is not None for one in cluster.active.values())
-        if cost is None or not (cluster.waiting or stoppable):
+        if cost is None or not (cluster.waiting or _may_stop(cluster)):
             return policy(cluster)
         return _Round(cluster, policy, cost, list_.usd_per_h_waiting, slack_s, known.since_s).decisions()
 
     return flexible
+
+
+def _may_stop(cluster: Cluster) -> bool:
+    return any(active.job.checkpoint_s is not None for active in cluster.active.values())
+
+
+def prices_by_default(signals: Mapping[str, Signal]) -> PriceList:
+    """What counts where no prices are given: the first of `BY_DEFAULT` that there is a signal of."""
+    return next((prices for name, prices in BY_DEFAULT.items() if name in signals), PriceList())
 
 
 class _CostOverTime:
@@ -83,7 +90,7 @@ class _CostOverTime:
     def at(self, cluster: Cluster) -> tuple[PriceList, Signal | None]:
         """The prices that count, and USD a kWh over time; None where no signal has a price."""
         signals = cluster.signals
-        prices = self._prices or next((BY_DEFAULT[name] for name in BY_DEFAULT if name in signals), PriceList())
+        prices = self._prices or prices_by_default(signals)
         if any(self._signals.get(name) is not signal for name, signal in signals.items()):
             self._signals, self._cost, self.since_s = dict(signals), prices.over_time(signals), cluster.now_s
         return prices, self._cost
@@ -205,8 +212,9 @@ class _Round:
         told, milli = waiting.predictions[decision.gpu_type], waiting.job.milli_on(decision.gpu_type)
         latest_s = self._latest_s(waiting)
         start_s, gpu_type = cluster.now_s, decision.gpu_type
-        may_wait_until_s = self._latest_on_s(waiting, gpu_type, latest_s, inf)
-        if waiting.job.checkpoint_s is not None:
+        if waiting.job.checkpoint_s is None:
+            may_wait_until_s = self._latest_on_s(waiting, gpu_type, latest_s, inf)
+        else:
             may_wait_until_s = self.stops.end_s(waiting, gpu_type) - told.runtime_s
         if may_wait_until_s > start_s:
             if start_s < trial.earliest_s(gpu_type, milli, told.runtime_s) <= may_wait_until_s:

@@ -27,24 +27,17 @@ def by_chain(cluster: Cluster) -> dict[str, float]:
     """By waiting job, the seconds that it and the longest chain of jobs after it take, each on its fastest type, as a
     share of the longest."""
     dependents, found = cluster.lines.dependents, dict[str, float]()
-
-    def own_s(waiting: Waiting) -> float:
-        return min((told.runtime_s for told in waiting.predictions.values()), default=0.0)
-
-    children: dict[str, list[str]] = {}
-    for child, parents in dependents.parents.items():
-        for parent in parents:
-            children.setdefault(parent, []).append(child)
     stack = list(cluster.waiting)
     while stack:
         job_id = stack[-1]
-        missing = [child for child in children.get(job_id, ()) if child not in found]
-        if missing:
+        children = dependents.children(job_id)
+        if missing := [child for child in children if child not in found]:
             stack += missing
             continue
         stack.pop()
         waiting = cluster.waiting.get(job_id) or dependents.aside[job_id]
-        found[job_id] = own_s(waiting) + max((found[child] for child in children.get(job_id, ())), default=0.0)
+        own_s = min((told.runtime_s for told in waiting.predictions.values()), default=0.0)
+        found[job_id] = own_s + max((found[child] for child in children), default=0.0)
     longest_s = max(found[job_id] for job_id in cluster.waiting)
     return {job_id: found[job_id] / longest_s if longest_s else 1.0 for job_id in cluster.waiting}
 

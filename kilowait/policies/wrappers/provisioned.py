@@ -38,7 +38,7 @@ def provisioned(policy: Policy, least: float = 0.2) -> Policy:
     def provisioned(cluster: Cluster) -> list[Decision]:
         no_longer_held(cluster, held)
         signal, decisions = cluster.signals.get("carbon"), policy(cluster)
-        if signal is None:
+        if signal is None or not decisions:
             return decisions
         hours, total = coming_hours(signal, cluster.now_s), sum(cluster.total.values())
         always = min(total, max(1, ceil(round(least * total, 9))))

@@ -14,6 +14,7 @@ from kilowait.policies.wrappers.important import important
 from kilowait.policies.wrappers.provisioned import provisioned, thresholds
 from kilowait.simulate.foreseen_signals import reports
 from kilowait.simulate.loop import simulate
+from tests.support.hourly_signals import hourly
 from tests.support.random_worlds import worlds
 from tests.support.timelines import job
 
@@ -23,10 +24,7 @@ MAKERS = {"provisioned": provisioned, "important": important}
 
 
 def started(wrap, jobs, inventory, values=DIRTY_AT_FIRST, policy="sjf"):
-    signal = Signal(
-        name="carbon", times_s=tuple(H * k for k in range(len(values))), values=values, ends_s=H * len(values)
-    )
-    run = simulate(jobs, inventory, wrap(POLICIES[policy]()), reports=reports([signal]))
+    run = simulate(jobs, inventory, wrap(POLICIES[policy]()), reports=reports([hourly(*values)]))
     return {p.job_id: p.start_s / H for p in run.placements}
 
 

@@ -17,14 +17,11 @@ from kilowait.policies.wrappers.flexible import flexible
 from kilowait.simulate.ahead import run_ahead
 from kilowait.simulate.foreseen_signals import reports
 from kilowait.simulate.loop import simulate
+from tests.support.hourly_signals import hourly
 from tests.support.random_worlds import worlds
 from tests.support.timelines import job
 
 H = 3600.0
-
-
-def hourly(*values, name="carbon"):
-    return Signal(name=name, times_s=tuple(H * k for k in range(len(values))), values=values, ends_s=H * len(values))
 
 
 FALLS = hourly(500.0, 400.0, 400.0, 100.0, 500.0, *[500.0] * 19)

@@ -6,21 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilowait.core.over_time.signals import Signal
 from kilowait.policies import POLICIES
 from kilowait.policies.wrappers.flexible import flexible
 from kilowait.simulate.foreseen_signals import reports
 from kilowait.simulate.loop import simulate
+from tests.support.hourly_signals import hourly
 from tests.support.random_worlds import worlds
 from tests.support.timelines import job
 
 H = 3600.0
 MINUTE_H = 1 / 60
-
-
-def hourly(*values):
-    ends_s = H * len(values)
-    return Signal(name="carbon", times_s=tuple(H * k for k in range(len(values))), values=values, ends_s=ends_s)
 
 
 PEAK = hourly(100.0, 500.0, 500.0, 100.0, 100.0, 100.0, *[500.0] * 18)
