@@ -28,6 +28,8 @@ def world(common_world):
     cancel(world, "waiting", "running")
     for one in sleeping:
         world.over(one)
+    last = {"source": "print('the last of eve')\n"}  # what she asked before is answered before
+    world.until(lambda: world.call("POST", "/v1/predict", "eve", json=last).json().get("cached"))
 
 
 def cancel(world, *states):
