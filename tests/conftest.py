@@ -1,6 +1,7 @@
 """Which tests need Ray, PyTorch or patience; the folder of public measurements; databases. Nothing heavy loads here."""
 
 import ast
+import gc
 import os
 import re
 import sys
@@ -26,6 +27,7 @@ for limit in ("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "RAY_SERVE_PROXY_HEALTH_C
 
 os.environ.setdefault("KILOWAIT_WARM_MINUTES", "0")  # no test leaves a process behind unless it is about that
 os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")  # ten times a second is a tenth of a core
+os.environ.setdefault("REPORTER_UPDATE_INTERVAL_MS", "60000")  # Ray's figures of each node's processes: nobody asks
 
 HEAVY = ("ray", "torch")
 FOLDERS = {
@@ -92,6 +94,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.suffix == ".py" and collection_path.name.startswith("test_"):
         return True if needs(collection_path) & set(left_out(config)) else None
     return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """No garbage is sought while modules are imported, nor ever among what they made: they are there to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @cache

@@ -35,7 +35,7 @@ WRITES = ["/x", "/usr/x", "/etc/x", "/proc/sys/kernel/hostname", "/dev/x", "/old
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[DryRunner]:
-    with DryRunner(budget_s=1.5, target="cpu") as runner:
+    with DryRunner(budget_s=1.5, imports_s=2, target="cpu") as runner:
         yield runner
 
 

@@ -4,26 +4,39 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.service_world import ServiceWorld
-
 LINE = "x = x + 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + x\n"
 MANY = LINE * 100
 LONG = "x = 1\n" + LINE * 500
 """23 KB: long for the language model, were it to read it to its end."""
 
+SLEEPS = "import os, time\nos.environ['KILOWAIT_JOB_ID']\ntime.sleep(3600)\n"
+"""Runs until it is cancelled; its dry run, which is no job, fails at once."""
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # a socket that Ray's test cluster leaves
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    world = ServiceWorld(tmp_path_factory.mktemp("starved"), {"A100": 1}, dry_run_budget_s=1.0)
-    world.tokens["eve"] = world.call("POST", "/v1/tokens", "operator", json={"owner": "eve", "role": "submit"}).json()[
-        "token"
-    ]
-    world.submit("import time\ntime.sleep(3600)\n")  # whatever loads late is loaded now, and no other job begins
+def world(common_world):
+    """Each of its GPUs has a job, so that no other begins; at the end all jobs are cancelled."""
+    world = common_world
+    made = world.call("POST", "/v1/tokens", "operator", json={"owner": "eve", "role": "submit"})
+    world.tokens["eve"] = made.json()["token"]
+    cancel(world, "running", "waiting")  # of the modules before
+    sleeping = [world.submit(SLEEPS + f"# {n}\n") for n in range(2)]
+    world.until(lambda: all(world.get(f"/v1/jobs/{one}")["state"] == "running" for one in sleeping))
     yield world
-    world.close()
+    cancel(world, "waiting", "running")
+    for one in sleeping:
+        world.over(one)
+    last = {"source": "print('the last of eve')\n"}  # what she asked before is answered before
+    world.until(lambda: world.call("POST", "/v1/predict", "eve", json=last).json().get("cached"))
+
+
+def cancel(world, *states):
+    """Cancel every job of anybody in these states."""
+    for state in states:
+        for job in world.get(f"/v1/jobs?state={state}&limit=500", "operator")["jobs"]:
+            world.call("POST", f"/v1/jobs/{job['job_id']}/cancel", "operator")
 
 
 def new(world):
@@ -52,7 +65,7 @@ def test_a_long_source_is_overtaken_by_those_of_others(world):
 
 def test_ninety_new_sources_of_one_user_are_overtaken_by_one_of_another(world):
     with ThreadPoolExecutor(90) as pool:
-        many = [pool.submit(submit, world, f"import torch\nprint({n}, 'many')\n{LINE * 40}", "eve") for n in range(90)]
+        many = [pool.submit(submit, world, f"import torch\nprint({n}, 'many')\n{LINE * 8}", "eve") for n in range(90)]
         world.until(lambda: any(one.done() for one in many), every_s=0.01)  # more than one user may have waiting
         answer = submit(world, "import torch\nprint('one')\n", "bob")
         assert answer.status_code == 201, answer.text
@@ -63,9 +76,8 @@ def test_ninety_new_sources_of_one_user_are_overtaken_by_one_of_another(world):
 
 
 def test_a_job_that_was_accepted_with_a_guess_is_predicted_later(world):
-    """It waits behind the job that has the one GPU, and meets a long source of another user at the predictor."""
-    for job in world.get("/v1/jobs?state=waiting&limit=500", "operator")["jobs"]:  # of the tests before
-        world.call("POST", f"/v1/jobs/{job['job_id']}/cancel", "operator")
+    """It waits behind the jobs that have the GPUs, and meets a long source of another user at the predictor."""
+    cancel(world, "waiting")  # of the tests before
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(submit, world, f"# later\n{LONG}", "eve")
         before = new(world)

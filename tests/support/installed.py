@@ -55,7 +55,7 @@ def build_wheel(folder: Path) -> Path:
 def product(folder: Path, wheel: Path) -> Environment:
     """The wheel with all its extras: the libraries are those of the environment of the tests, by a path file."""
     made = _environment(folder)
-    _pip("--python", str(made.python), "install", "--no-deps", str(wheel))
+    _install(made, "--no-deps", str(wheel))
     paths = {"base": str(made.folder), "platbase": str(made.folder)}
     site = Path(sysconfig.get_path("purelib", "venv", vars=paths))
     (site / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
@@ -65,8 +65,7 @@ def product(folder: Path, wheel: Path) -> Environment:
 def base(folder: Path, wheel: Path) -> Environment:
     """The wheel alone with what it asks for, from the registry."""
     made = _environment(folder)
-    constraints = str(ROOT / "constraints.txt")
-    _pip("--python", str(made.python), "install", "--constraint", constraints, str(wheel))
+    _install(made, str(wheel))
     return made
 
 
@@ -76,7 +75,16 @@ def _environment(folder: Path) -> Environment:
     return Environment(folder=folder / "venv", work=folder / "work")
 
 
+def _install(environment: Environment, *words: str) -> None:
+    """As everything here is installed: with uv, else with pip, at the versions that are tried."""
+    python = str(environment.python)
+    _done([str(ROOT / ".ci" / "install"), sys.prefix, *words], UV_PYTHON=python, PIP_PYTHON=python)
+
+
 def _pip(*words: str) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    _done([sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words])
+
+
+def _done(command: list[str], **more: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **more})
     assert done.returncode == 0, done.stderr

@@ -2,10 +2,6 @@
 
 from pathlib import Path
 
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
 LAYERS = 4
 WIDTH = 32
 CONTEXT = 256
@@ -13,6 +9,10 @@ CONTEXT = 256
 
 def write_tiny_model(folder: Path, seed: int = 0, context: int = CONTEXT) -> Path:
     """One token a byte, 4 blocks, 32 wide, float32; large random weights, so that tokens differ from each other."""
+    import torch  # here: every process of the suite imports this module, and few write a model
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -228,14 +228,19 @@ def worker_command(
 
 
 def worker_environment(interpreter: Interpreter) -> Mapping[str, str]:
-    """Nothing is inherited but the way to the libraries; Hugging Face stays offline."""
+    """Nothing is inherited but the way to the libraries; Hugging Face stays offline.
+
+    Only kilowait's own interpreter keeps what it compiles, until it is warm: the next worker starts sooner.
+    """
     if interpreter.contained:
         return plain_environment()  # of the engine; the image has its own
-    own = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} if interpreter.is_own else {}
+    if interpreter.is_own:
+        own = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    else:
+        own = {"PYTHONDONTWRITEBYTECODE": "1"}
     return {
         "PATH": "/usr/bin:/bin",
         **own,
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",

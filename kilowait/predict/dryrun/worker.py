@@ -252,6 +252,12 @@ def warm_up(target: str, *, once: bool) -> None:
     warm(target, once=once)
 
 
+def _write_no_bytecode() -> None:
+    """From here on, in programs and what they start, nothing that is compiled is kept."""
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
 def main() -> None:
     """Serve on stdin and stdout; the program's own output never reaches them.
 
@@ -266,6 +272,7 @@ def main() -> None:
     refusal = sandbox_available() if mode == "sandboxed" else None
     if refusal is None:
         warm_up(target, once=bool(seconds))
+    _write_no_bytecode()
     for second in seconds:
         name, *files = second.split(":")
         second_requests, second_answers = os.fdopen(int(files[0]), "rb"), os.fdopen(int(files[1]), "wb")
