@@ -55,13 +55,14 @@ class ProgramReading(Struct, frozen=True, kw_only=True):
     """What was read: `paths` are those of the source by which the submitted files stand in it, in order.
 
     `missing` is what may be missing in the source, `asks` what it asks for. `arguments` and `environment` are what the
-    program itself is called with and sees, where something else starts it.
+    program itself is called with and sees, and `folder` is where it starts, where something else starts it.
     """
 
     paths: Mapping[str, str]
     entrypoint: str
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str | None] = {}
+    folder: str = "."
     missing: tuple[str, ...]
     asks: GpuRequest
 
@@ -69,7 +70,7 @@ class ProgramReading(Struct, frozen=True, kw_only=True):
         """The record of what is predicted; raises as `JobSource`."""
         files = {path: submitted.files[name].encode() for path, name in self.paths.items()}
         source = JobSource(files=files, entrypoint=self.entrypoint, arguments=self.arguments)
-        return source.within(self.environment) if self.environment else source
+        return source.within(self.environment, self.folder) if self.environment or self.folder != "." else source
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -90,7 +91,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 def read(submitted: GivenProgram) -> ProgramReading:
     """Read it; raises SourceError for what is no text worth predicting, and InputError as `read_request`."""
-    submitted, notes = _started(submitted)
+    submitted, notes, folder = _started(submitted)
     source, missing = job_source(submitted.files, submitted.entrypoint, submitted.arguments)
     asks = read_request(texts(source), source.arguments, gpus=submitted.gpus, gpu_types=submitted.gpu_types)
     alone = len(submitted.files) == 1
@@ -99,21 +100,22 @@ def read(submitted: GivenProgram) -> ProgramReading:
         entrypoint=source.entrypoint,
         arguments=source.arguments,
         environment=submitted.environment,
+        folder=folder,
         missing=_first((*notes, *missing)),
         asks=replace(asks, evidence=_first(asks.evidence)),
     )
 
 
-def _started(submitted: GivenProgram) -> tuple[GivenProgram, tuple[str, ...]]:
-    """The program that the launcher starts, as the first of its processes, and what was left aside of a script.
+def _started(submitted: GivenProgram) -> tuple[GivenProgram, tuple[str, ...], str]:
+    """The program that the launcher starts, as the first of its processes, what was left aside of a script, and where.
 
     Raises SourceError where a script starts no program that is there.
     """
     if submitted.launcher == PYTHON:
-        return submitted, ()
+        return submitted, (), "."
     if submitted.launcher != BASH:
         processes = submitted.gpus or 1
-        return replaced(submitted, environment={**ranks(processes, 1), **submitted.environment}), ()
+        return replaced(submitted, environment={**ranks(processes, 1), **submitted.environment}), (), "."
     script = submitted.entrypoint
     start = follow_script(script, submitted.files[script], submitted.arguments, submitted.files.get)
     if (entrypoint := entrypoint_in(start, submitted.files)) is None:
@@ -121,7 +123,9 @@ def _started(submitted: GivenProgram) -> tuple[GivenProgram, tuple[str, ...]]:
     gpus = submitted.gpus or start.gpus or (start.processes if start.processes > 1 else None)
     environment = {**start.environment, **submitted.environment}
     found = replaced(submitted, entrypoint=entrypoint, arguments=start.arguments, environment=environment, gpus=gpus)
-    return found, (*start.notes, *(f"it runs {other} too" for other in start.beside))
+    inside = any(path.startswith(f"{start.folder}/") for path in submitted.files)
+    notes = (*start.notes, *(f"it runs {other} too" for other in start.beside))
+    return found, notes, start.folder if inside else "."
 
 
 def job_source(

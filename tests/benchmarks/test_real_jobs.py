@@ -87,6 +87,8 @@ def test_a_job_with_data_of_its_own_is_asked_from_there(tmp_path):
     rows = (tmp_path / "ex_gcn" / "cora" / "cora.content").read_text().splitlines()
     assert (len(rows), len(rows[0].split())) == (2708, 1435)
     assert with_fixture(Asked(), tmp_path, "other") == Asked()
+    assert (tmp_path / "nanogpt_shk/data/shakespeare_char/train.bin").stat().st_size == 2 * 1_003_854
+    assert len(json.loads((tmp_path / "alpaca" / "alpaca_data.json").read_text())) == 52_002
 
 
 def test_the_shares_leave_out_what_counts_apart():

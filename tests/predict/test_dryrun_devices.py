@@ -66,6 +66,8 @@ torch.cuda.synchronize()
         "assert isinstance(x.device, torch.device) and torch.device(1).index == 1",
         "assert x.is_cuda and net.weight.is_cuda and (x * 2).is_cuda",
         "assert not x.cpu().is_cuda",
+        "assert not (x.is_meta or x.cpu().is_meta or (x * 2).is_meta)",
+        "with torch.device('cuda'): assert not torch.arange(4).float().is_meta",
         "e = torch.cuda.Event(enable_timing=True); e.record(); torch.accelerator.synchronize()",
     ],
 )

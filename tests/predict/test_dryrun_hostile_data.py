@@ -1,7 +1,8 @@
 """Programs that were given data to read, and try to send it out or to reach what they were not given.
 
 What does get out, bounded, is what the answer itself carries; how much that is, is asserted here and said in
-docs/explanation/threat-model.md. Not covered: named pipes in the data, locks on its files, and how long a run takes.
+docs/explanation/threat-model.md. Not covered: named pipes in the data, locks on its files, and what a run tells by the
+seconds that it takes within its budget.
 """
 
 import os
@@ -160,6 +161,26 @@ def test_what_its_answer_says_of_it_is_bounded(runner: DryRunner, place: Path, a
     assert all(len(line) <= 300 for line in lines)
     everything = " ".join([found.reason, *lines])
     assert sum(row in everything for row in SECRET.split("/")[:-1]) <= 150  # of 2,000
+
+
+def test_how_long_it_takes_is_no_longer_than_its_budget(runner: DryRunner, place: Path) -> None:
+    """The number of seconds is that of its data: what is ended earlier tells no more than that."""
+    read = f"rows = open({str(place / 'data' / 'rows')!r}).read()\nimport time\n"
+    found = run(runner, read + "time.sleep(1e5 + len(rows))", given(place))
+    assert found.completeness != Completeness.WHOLE
+    assert "budget" in found.reason
+    assert str(len(SECRET)) not in found.reason
+
+
+def test_its_count_of_steps_is_one_number_of_64_bits(runner: DryRunner, place: Path) -> None:
+    text = (
+        f"rows = open({str(place / 'data' / 'rows')!r}, 'rb').read()\n"
+        "net = torch.nn.Linear(4, 4)\nopt = torch.optim.SGD(net.parameters(), lr=0.1)\n"
+        "for _ in range(int.from_bytes(rows)):\n    net(a.new_ones(2, 4)).sum().backward(); opt.step()\n"
+    )
+    found = run(runner, text, given(place))
+    assert 0 <= found.steps < 2**64
+    assert len(found.to_json()) < 100_000
 
 
 def test_what_it_writes_is_gone(runner: DryRunner, place: Path) -> None:

@@ -14,6 +14,7 @@ from kilowait.client.asked_job import job_of
 from kilowait.core.errors import InputError, SourceError
 from kilowait.core.jobs import Held
 from kilowait.core.submission import Attempt, Program
+from kilowait.program.job_source import JobSource
 from kilowait.program.submitted import GivenProgram, read
 from serve.desk.programs import program_of
 from serve.runner.launching import OwnPart, with_python_first, words_of
@@ -78,6 +79,25 @@ def test_what_a_script_starts_is_predicted_with_its_arguments_and_gpus():
     assert source.environment["WORLD_SIZE"] == "4"
     with pytest.raises(SourceError, match=r"run.sh: it starts src/train.py, which is not among its files"):
         read(msgspec.structs.replace(given, files={"run.sh": SCRIPT}))
+
+
+def test_a_program_is_predicted_from_the_folder_to_which_its_script_goes():
+    script = SCRIPT.replace("torchrun", "cd src\ntorchrun").replace("src/train.py", "train.py")
+    given = GivenProgram(files={"run.sh": script, "src/train.py": TRAIN}, entrypoint="run.sh", launcher="bash")
+    source = read(given).source(given)
+    assert (source.entrypoint, source.folder) == ("src/train.py", "src")
+    elsewhere = msgspec.structs.replace(given, files={"run.sh": script.replace("cd src", "cd /"), "train.py": TRAIN})
+    assert read(elsewhere).source(elsewhere).folder == "."
+
+
+def test_a_script_that_stays_where_it_is_has_the_content_hash_that_it_had():
+    given = GivenProgram(
+        files={"run.sh": "python src/train.py\n", "src/train.py": TRAIN}, entrypoint="run.sh", launcher="bash"
+    )
+    found = read(given)
+    assert '"folder"' not in found.source(given).to_json()
+    bare = JobSource(files={"src/train.py": TRAIN.encode()}, entrypoint="src/train.py")
+    assert found.source(given).within({}).content_hash == bare.content_hash
 
 
 def test_a_launcher_says_to_the_prediction_how_many_processes_there_are():

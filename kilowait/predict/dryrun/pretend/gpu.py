@@ -8,6 +8,7 @@ put to `torch.cuda`, and lets modules move between devices under the fake mode. 
 from __future__ import annotations
 
 import ctypes
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,24 @@ def let_modules_move() -> None:
 def tell_where_tensors_are() -> None:
     """Let programs hear of tensors on the pretended GPU that they are there.
 
-    That they are on the meta device stays true for whoever asks: PyTorch leaves out by it what has no values.
+    That they are on the meta device stays true for PyTorch's own code, which leaves out by it what has no values.
     """
     FakeTensor.is_cuda = property(_is_on_gpu)  # type: ignore[assignment]
+    FakeTensor.is_meta = property(_is_without_device)  # type: ignore[assignment]
 
 
 def _is_on_gpu(tensor: FakeTensor) -> bool:
     return tensor.fake_device.type == "cuda"
+
+
+_IS_META: Any = torch.Tensor.is_meta
+
+
+def _is_without_device(tensor: FakeTensor) -> bool:
+    """Whether a tensor is on the meta device: a library builds there, and fills tables once it has left it."""
+    asks = sys._getframe(1).f_globals.get("__name__", "")
+    told = tensor.fake_device.type == "meta"
+    return bool(_IS_META.__get__(tensor)) if asks == "torch" or asks.startswith("torch.") else told
 
 
 def _guard() -> None:
