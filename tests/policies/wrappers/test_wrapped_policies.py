@@ -196,6 +196,14 @@ def test_a_price_steers_itself_around_all_wrappers():
     assert starts(jobs, setting.inventory, plain) != starts(jobs, setting.inventory, patient())
 
 
+def test_a_wrapper_around_a_steered_price_leaves_it_the_whole_queue():
+    setting = Setting(jobs=60, types=2, gpus=3, burst_jobs=30)
+    jobs = [replace(s, job=replace(s.job, user="uv"[n % 2])) for n, s in enumerate(submissions(setting))]
+    assert starts(jobs, setting.inventory, POLICIES["shared(steered(patient,10%))"]()) == (
+        starts(jobs, setting.inventory, POLICIES["steered(shared(patient),10%)"]())
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
