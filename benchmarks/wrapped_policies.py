@@ -32,7 +32,7 @@ from kilowait.simulate.run import Run, Submission
 
 LIMIT = "1h"
 AGED = "aged(patient,7d)"
-SHARED = f"shared({AGED})"
+SHARED, SLACK = f"shared({AGED})", f"shared({AGED},gpu,2)"
 USERS = 8
 PRICES_S = (120.0, 250.0, 500.0, 750.0, 1000.0, 1250.0, 1500.0, 2000.0, 3000.0, 4500.0, 6000.0, 9000.0, 12_000.0)
 """Seconds of waiting that a kWh may be worth, of which one is chosen."""
@@ -73,6 +73,7 @@ def flood(jobs: int) -> list[dict[str, Any]]:
         "fair",
         "shared(patient)",
         "shared(patient,energy)",
+        "shared(patient,gpu,2)",
         f"aged(shared(patient),{LIMIT})",
     ):
         run = simulate([*many, *few], {"A": 8, "B": 4}, made(name))
@@ -136,10 +137,12 @@ def chosen_price(cell: Cell, name: str, samples: int, margin: float) -> float:
 
 def compared(cell: Cell, choosing: int, margin: float) -> list[tuple[str, str, float | None]]:
     """Policies by name, how each one's price was had, and that price."""
-    fixed = [(name, "default", cell.price) for name in ("patient", AGED, "shared(patient)", SHARED)]
-    chosen = [(name, "chosen", chosen_price(cell, name, choosing, margin)) for name in ("patient", SHARED)]
-    plain: list[tuple[str, str, float | None]] = [(name, "", None) for name in ("simple", "value", "fair")]
-    return [*plain, *fixed, *chosen, (SHARED, "steered", None)]
+    fixed = [(name, "default", cell.price) for name in ("patient", AGED, "shared(patient)", SHARED, SLACK)]
+    chosen = [(name, "chosen", chosen_price(cell, name, choosing, margin)) for name in ("patient", SHARED, SLACK)]
+    plain: list[tuple[str, str, float | None]] = [
+        (name, "", None) for name in ("simple", "value", "fair", "shared(aged(value,7d))")
+    ]
+    return [*plain, *fixed, *chosen, (SLACK, "steered", None)]
 
 
 def saving(cell: Cell, samples: int, choosing: int, margin: float) -> list[dict[str, Any]]:
