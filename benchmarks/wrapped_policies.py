@@ -5,8 +5,10 @@
 gang:   a job of the whole cluster against an endless stream of small jobs: hours until it starts.
 flood:  one user submits all jobs at once, another one job every so often: the mean wait of each.
 saving: the paper's scenario with each job given to one of 8 users, at random with weights of 1/k (the first has most):
-        the share of what lies between Simple and the energy bound, the total wait against Value's (the kappa of
-        --kappas with the least wait), and the largest of the users' mean slowdowns over that of all.
+        the share of what lies between Simple and the energy bound, the total wait against Value's, and the largest of
+        the users' mean slowdowns over that of all. `default`: at the price of the cell. `chosen`: at the price that
+        saves most on other samples while all wait there at most as long as under Value, less --margin, for each policy
+        by itself; `of_patient` is what is left of patient's share so. `steered`: the price steers itself.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,12 +25,17 @@ from kilowait.core.jobs import Job, Prediction
 from kilowait.core.units import HOUR_S
 from kilowait.lab.backtest.backtest import World
 from kilowait.lab.backtest.bounds.lower_bounds import greenest_kwh
+from kilowait.lab.backtest.scenario.paper_scenario import Role, Sample
 from kilowait.policies import POLICIES
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Run, Submission
 
 LIMIT = "1h"
+AGED = "aged(patient,7d)"
+SHARED, SLACK = f"shared({AGED})", f"shared({AGED},gpu,2)"
 USERS = 8
+PRICES_S = (120.0, 250.0, 500.0, 750.0, 1000.0, 1250.0, 1500.0, 2000.0, 3000.0, 4500.0, 6000.0, 9000.0, 12_000.0)
+"""Seconds of waiting that a kWh may be worth, of which one is chosen."""
 KAPPA = 3.16e-6
 
 
@@ -66,6 +73,7 @@ def flood(jobs: int) -> list[dict[str, Any]]:
         "fair",
         "shared(patient)",
         "shared(patient,energy)",
+        "shared(patient,gpu,2)",
         f"aged(shared(patient),{LIMIT})",
     ):
         run = simulate([*many, *few], {"A": 8, "B": 4}, made(name))
@@ -90,45 +98,84 @@ def made(name: str, **parameters: Any) -> Any:
     return POLICIES[name](**{**given, **parameters})
 
 
-def saving(classes: str, load: float, samples: int, price: float) -> list[dict[str, Any]]:
-    """The rows of one world."""
-    world, chance = World(classes=classes, seed=2024, load=load), 1 / np.arange(1, USERS + 1)
-    totals: dict[str, list[tuple[float, float, float]]] = {}
-    bounds = []
-    names = (
-        "simple",
-        "value",
-        "fair",
-        "patient",
-        "aged(patient,7d)",
-        "shared(patient)",
-        "shared(aged(patient,7d))",
-        "steered(aged(patient,7d))",
-        "steered(shared(aged(patient,7d)))",
-    )
-    for index in range(samples):
-        sample, rng = world.sample(index), np.random.default_rng(index)
+class Cell(NamedTuple):
+    """A world, and the price that sites have that choose none."""
+
+    classes: str
+    load: float
+    price: float
+    seed: int
+
+    def jobs(self, index: int, role: Role) -> tuple[Sample, list[Submission]]:
+        """A sample and its jobs, each of a user by chance."""
+        chance, rng = 1 / np.arange(1, USERS + 1), np.random.default_rng(index)
+        sample = World(classes=self.classes, seed=self.seed, load=self.load, role=role).sample(index)
         users = rng.choice(USERS, len(sample.submissions), p=chance / chance.sum())
-        jobs = [
-            replace(s, job=replace(s.job, user=f"user-{u}")) for s, u in zip(sample.submissions, users, strict=True)
-        ]
+        numbered = zip(sample.submissions, users, strict=True)
+        return sample, [replace(s, job=replace(s.job, user=f"user-{u}")) for s, u in numbered]
+
+
+def chosen_price(cell: Cell, name: str, samples: int, margin: float) -> float:
+    """The highest price at which all jobs of these samples wait at most as long as under Value, less the margin.
+
+    Prices ascend until jobs wait for a tenth longer than that; where none is low enough it is the lowest.
+    """
+    given, found = [cell.jobs(index, "validation") for index in range(samples)], PRICES_S[0]
+
+    def waited_s(policy: str, **options: float) -> float:
+        runs = (simulate(jobs, one.inventory, made(policy, **options), nodes=one.nodes) for one, jobs in given)
+        return sum(_scores(run)[0] for run in runs)
+
+    may_s = (1 - margin) * waited_s("value")
+    for price_s in PRICES_S:
+        wait_s = waited_s(name, wait_s_per_kwh=price_s)
+        if wait_s > 1.1 * may_s:
+            break
+        found = price_s if wait_s <= may_s else found
+    return found
+
+
+def compared(cell: Cell, choosing: int, margin: float) -> list[tuple[str, str, float | None]]:
+    """Policies by name, how each one's price was had, and that price."""
+    fixed = [(name, "default", cell.price) for name in ("patient", AGED, "shared(patient)", SHARED, SLACK)]
+    chosen = [(name, "chosen", chosen_price(cell, name, choosing, margin)) for name in ("patient", SHARED, SLACK)]
+    plain: list[tuple[str, str, float | None]] = [
+        (name, "", None) for name in ("simple", "value", "fair", "shared(aged(value,7d))")
+    ]
+    return [*plain, *fixed, *chosen, (SLACK, "steered", None)]
+
+
+def saving(cell: Cell, samples: int, choosing: int, margin: float) -> list[dict[str, Any]]:
+    """The rows of one world."""
+    totals: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    bounds, prices = [], {(name, way): price for name, way, price in compared(cell, choosing, margin)}
+    for index in range(samples):
+        sample, jobs = cell.jobs(index, "test")
         bounds.append(greenest_kwh(sample))
-        for name in names:
-            options = {"wait_s_per_kwh": price} if "wait_s_per_kwh" in POLICIES[name].takes else {}
-            run = simulate(jobs, sample.inventory, made(name, **options), nodes=sample.nodes)
-            totals.setdefault(name, []).append((*_scores(run), _unevenness(run, jobs)))
-    table = {name: np.array(rows).sum(axis=0) for name, rows in totals.items()}
-    simple_kwh, bound_kwh, value_wait = table["simple"][1], sum(bounds), table["value"][0]
+        for (name, way), price in prices.items():
+            options = {} if price is None else {"wait_s_per_kwh": price}
+            policy = made(f"steered({name})" if way == "steered" else name, **options)
+            run = simulate(jobs, sample.inventory, policy, nodes=sample.nodes)
+            totals.setdefault((name, way), []).append((*_scores(run), _unevenness(run, jobs)))
+    table = {key: np.array(rows).sum(axis=0) for key, rows in totals.items()}
+    simple_kwh, value_wait = table["simple", ""][1], table["value", ""][0]
+
+    def share(key: tuple[str, str]) -> float:
+        return float((simple_kwh - table[key][1]) / (simple_kwh - sum(bounds)))
+
     return [
         {
-            "classes": classes,
-            "load": load,
+            "classes": cell.classes,
+            "load": cell.load,
             "policy": name,
-            "share_saved": (simple_kwh - kwh) / (simple_kwh - bound_kwh),
-            "wait_against_value": wait / value_wait - 1,
-            "worst_user": uneven / samples,
+            "price": way,
+            "s_per_kwh": prices[name, way],
+            "share_saved": share((name, way)),
+            "wait_against_value": float(wait / value_wait - 1),
+            "of_patient": share((name, way)) / share(("patient", "chosen")) if way in {"chosen", "steered"} else None,
+            "worst_user": float(uneven / samples),
         }
-        for name, (wait, kwh, uneven) in table.items()
+        for (name, way), (wait, _, uneven) in table.items()
     ]
 
 
@@ -155,7 +202,7 @@ def show(name: str, rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         print(
             "".join(
-                f"{v:>{width}}" if k == "policy" else f"{v:>20.3f}" if isinstance(v, float) else f"{v:>20}"
+                f"{v:>{width}}" if k == "policy" else f"{v:>20.3f}" if isinstance(v, float) else f"{v or '-':>20}"
                 for k, v in row.items()
             )
         )
@@ -171,19 +218,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--hours", type=float, default=24.0, help="of the stream (default: %(default)s)")
     p.add_argument("--flood", type=int, default=2000, help="jobs of the flood (default: %(default)s)")
     p.add_argument("--samples", type=int, default=10, help="of each world (default: %(default)s)")
+    p.add_argument("--choosing", type=int, default=12, help="other samples to choose prices on (default: %(default)s)")
+    p.add_argument("--margin", type=float, default=0.02, help="of waiting, there (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=2024, help="of the samples (default: %(default)s)")
     p.add_argument(
         "--cells", default="paper-like:1:1250,calibrated:1:1750", help="table:load:price (default: %(default)s)"
     )
     p.add_argument("--json", type=Path, help="also write all numbers here")
     options = p.parse_args(argv)
-    tables = {"gang": gang(options.hours), "flood": flood(options.flood)}
-    cells = [text.split(":") for text in options.cells.split(",") if text]
-    tables["saving"] = [
-        row for classes, load, price in cells for row in saving(classes, float(load), options.samples, float(price))
-    ]
-    for name, rows in tables.items():
-        if rows:
-            show(name, rows)
+    tables = {"gang": gang(options.hours), "flood": flood(options.flood), "saving": []}
+    show("gang", tables["gang"]), show("flood", tables["flood"])
+    for classes, load, price in (text.split(":") for text in options.cells.split(",") if text):
+        cell = Cell(classes, float(load), float(price), options.seed)
+        tables["saving"] += (rows := saving(cell, options.samples, options.choosing, options.margin))
+        show("saving", rows)
     keep(tables, options.json)
     return 0
 

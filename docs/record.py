@@ -34,14 +34,14 @@ def main() -> int:
     parser.add_argument("--keep", default="", metavar="KEY.KEY", help="keep only this part of the JSON")
     parser.add_argument("command", nargs="+", help="after --")
     args = parser.parse_args()
-    load, began = os.getloadavg()[0], datetime.datetime.now(datetime.UTC)
+    load, began, commit = os.getloadavg()[0], datetime.datetime.now(datetime.UTC), _commit()
     code, result = _run(args.command, args.file)
     if code == 0:
         record = {
             "title": args.title,
             "provenance": args.provenance,
             "command": " ".join(args.command),
-            "commit": _commit(),
+            "commit": commit,
             "date": began.date().isoformat(),
             "machine": f"{machine()}, load {load:.1f} at the start",
             "result": part(result, args.keep),

@@ -1,4 +1,4 @@
-"""A cluster as a policy is shown it: fewer jobs, or less room, than there are."""
+"""A cluster as a policy is shown it: fewer jobs, less room, or nothing yet but the users."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -17,6 +17,11 @@ def with_jobs(cluster: Cluster, jobs: Iterable[Waiting]) -> Cluster:
     shown.wait_anew(list(jobs))
     shown._ends = cluster.ends()  # so that estimates are renewed where the policy looked at them
     return shown
+
+
+def of_the_same_users(cluster: Cluster) -> Cluster:
+    """A new cluster without GPUs and jobs: its users have had as much until now, and share the quotas of this one."""
+    return Cluster(quotas=cluster.quotas, _usage=cluster.usage.copy())
 
 
 @contextmanager

@@ -65,8 +65,8 @@ class Controller:
     def __init__(
         self, store: Store, policy: Policy, *, order: Sequence[str] | None = None, claim: Claim | None = None
     ) -> None:
-        self.store, self.policy, self._order = store, policy, tuple(GPU_TYPES if order is None else order)
-        self._times, self.deciding = EventTimes(), DecidingCopy(policy)
+        self.store, self.policy, self._order = store, held_to(policy), tuple(GPU_TYPES if order is None else order)
+        self._times, self.deciding = EventTimes(), DecidingCopy(self.policy)
         self.store.take_over(claim)
         self._recover()
 
@@ -216,7 +216,7 @@ class Controller:
     def decide(self, now_s: float) -> list[Attempt]:
         """Ask the policy once, and commit what it places and keeps; returns the attempts to start."""
         before = dict(self.at(now_s).kept)
-        decisions = held_to(self.policy)(self._cluster)
+        decisions = self.policy(self._cluster)
         decided, self._cluster.kept = self._cluster.kept, before
         return self._carry_out(decisions, decided, late=False)
 

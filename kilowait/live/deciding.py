@@ -13,6 +13,7 @@ from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
 from kilowait.policies import Decision, Place, Policy
+from kilowait.policies.steering.steered import steered_around
 from kilowait.policies.wrappers.before_maintenance import before_maintenance
 from kilowait.policies.wrappers.under_quotas import under_quotas
 
@@ -24,7 +25,7 @@ class DecidingCopy:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._policy, self._news = held_to(policy), list[Event]()
+        self._policy, self._news = policy, list[Event]()
         self._copy: Cluster | None = None
 
     def happened(self, event: Event) -> None:
@@ -60,8 +61,11 @@ class DecidingCopy:
 
 
 def held_to(policy: Policy) -> Policy:
-    """A policy under the orders of operators, which hold whatever it is: quotas, and maintenance of nodes."""
-    return under_quotas(before_maintenance(policy))
+    """A policy under the orders of operators, which hold whatever it is: quotas, and maintenance of nodes.
+
+    A price that steers itself does so around them, against a baseline under the same quotas.
+    """
+    return steered_around(steered_around(policy, before_maintenance), under_quotas, limits=True)
 
 
 def is_possible(cluster: Cluster, decision: Place) -> bool:

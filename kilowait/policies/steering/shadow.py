@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import AttemptFinished, GpusJoined, JobPlaced, JobSubmitted
+from kilowait.cluster.restricted import of_the_same_users
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.task_lines import TaskLines
@@ -33,6 +34,11 @@ class ShadowRun:
     longer: float = 1.0
     cluster: Cluster = field(default_factory=Cluster)
     ends: list[tuple[float, str]] = field(default_factory=list)
+
+    @classmethod
+    def beside(cls, cluster: Cluster, policy: Policy) -> "ShadowRun":
+        """One on the same GPUs, once it begins: users have had as much, and have the same quotas, now and later."""
+        return cls(policy=policy, total=dict(cluster.total), cluster=of_the_same_users(cluster))
 
     @classmethod
     def going_on(cls, cluster: Cluster, policy: Policy, longer: float) -> "ShadowRun":

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kilowait.cluster.standing import Active
 from kilowait.cluster.state import Cluster
@@ -52,6 +53,8 @@ ALIKE = 0.01
 Planner = Callable[[float], Policy]
 """The policy at a price in seconds of waiting a kWh."""
 
+Wrap = Callable[[Policy], Policy]
+
 
 def congestion_at(price_s: float, congestion: float) -> float:
     """What is left of a planner's congestion at a price: see `CROWDED_S`."""
@@ -80,18 +83,19 @@ def steered(
 
     The state is this policy's own: a new one, and one that is shown another cluster, begins with the jobs that are
     there then, and learns anew; where GPUs have come or gone the shadows begin anew, and what was learned stays. The
-    same events lead to the same decisions. Not covered: a wrapper around it that shows it a part of the queue (wrappers
-    by name are within it, `Wrapper.around`). A decision takes as long as one of each shadow in which something happens,
-    and where the price is found anew (`LOOKED_AT`, `AHEAD_JOBS`) as all until nobody waits in any of them.
-    Raises InputError for -1 or less and for what is not finite.
+    same events lead to the same decisions. Not covered: a function around it that shows it a part of the queue; go by
+    `steered_around`, as wrappers by name and quotas do. A decision takes as long as one of each shadow in which
+    something happens, and where the price is found anew (`LOOKED_AT`, `AHEAD_JOBS`) as all until nobody waits in any of
+    them. Raises InputError for -1 or less and for what is not finite.
     """
     if not (math.isfinite(max_extra_wait) and max_extra_wait > -1):
         raise InputError(f"max_extra_wait must be finite and > -1, got {max_extra_wait!r}")
     state: list[_Steering] = []
+    against = baseline or value(kappa_relative=1.0)
 
     def steered(cluster: Cluster) -> list[Decision]:
         if not state or not state[0].goes_on(cluster):
-            begun = _Steering.of(cluster, baseline or value(kappa_relative=1.0), planner, prices_s)
+            begun = _Steering.of(cluster, against, planner, prices_s)
             if state and state[0].knows(cluster):
                 begun.learn_from(state[0])
             state[:] = [begun]
@@ -100,20 +104,45 @@ def steered(
         state[0].queue = len(cluster.waiting) - sum(isinstance(decision, Place) for decision in decisions)
         return decisions
 
-    vars(steered)[AT_PRICE] = planner, lambda: state[0].price if state else FIRST_S
+    vars(steered)[AT_PRICE] = _Steered(
+        planner, lambda: state[0].price if state else FIRST_S, max_extra_wait, against, prices_s
+    )
     return with_cost(steered, 2 + len(prices_s))
+
+
+class _Steered(NamedTuple):
+    """What a policy whose price steers itself was made of, and that price."""
+
+    planner: Planner
+    price_s: Callable[[], float]
+    max_extra_wait: float
+    baseline: Policy
+    prices_s: Sequence[float]
 
 
 def price_in_force(policy: Policy) -> float | None:
     """Seconds of waiting that a kWh is worth now under a policy that `steered` made, None under any other."""
-    steering: tuple[Planner, Callable[[], float]] | None = getattr(policy, AT_PRICE, None)
-    return None if steering is None else steering[1]()
+    steering: _Steered | None = getattr(policy, AT_PRICE, None)
+    return None if steering is None else steering.price_s()
 
 
 def at_price(policy: Policy, price_s: float | None) -> Policy:
     """What a policy that `steered` made does at this price, for those who look ahead; any other as it is."""
-    steering: tuple[Planner, Callable[[], float]] | None = getattr(policy, AT_PRICE, None)
-    return policy if steering is None or price_s is None else steering[0](price_s)
+    steering: _Steered | None = getattr(policy, AT_PRICE, None)
+    return policy if steering is None or price_s is None else steering.planner(price_s)
+
+
+def steered_around(policy: Policy, wrap: Wrap, *, limits: bool = False) -> Policy:
+    """`wrap(policy)`, where a price that steers itself does so around what wraps, and so sees the whole queue.
+
+    `limits`: waits that this causes are meant, so that the baseline is wrapped too.
+    """
+    steering: _Steered | None = getattr(policy, AT_PRICE, None)
+    if steering is None:
+        return wrap(policy)
+    planner, baseline = steering.planner, steering.baseline
+    against = wrap(baseline) if limits else baseline
+    return steered(lambda price_s: wrap(planner(price_s)), steering.max_extra_wait, against, steering.prices_s)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,8 +174,8 @@ class _Steering:
         steering = cls(
             cluster=cluster,
             planner=planner,
-            baseline=ShadowRun(policy=baseline, total=dict(cluster.total)),
-            priced={price_s: ShadowRun(policy=planner(price_s), total=dict(cluster.total)) for price_s in prices_s},
+            baseline=ShadowRun.beside(cluster, baseline),
+            priced={price_s: ShadowRun.beside(cluster, planner(price_s)) for price_s in prices_s},
             at_s=cluster.now_s,
         )
         for shadow in steering.shadows():

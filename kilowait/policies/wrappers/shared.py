@@ -28,7 +28,9 @@ MOST_OF_ONE = 200
 """Jobs of one user that a policy is shown, the earliest of them."""
 
 
-def shared(policy: Policy, resource: Resource = "gpu", weights: Mapping[str, float] | None = None) -> Policy:
+def shared(
+    policy: Policy, resource: Resource = "gpu", slack: float = 1.0, weights: Mapping[str, float] | None = None
+) -> Policy:
     """`policy`, which decides by weighted fair share: first for those who have had less than others.
 
     A user's use is what they have had of `resource` (GPU-seconds, or kWh as predicted) with a half-life of a week
@@ -40,12 +42,18 @@ def shared(policy: Policy, resource: Resource = "gpu", weights: Mapping[str, flo
     lets pass does not delay, as far as it plans, what it holds. Of two users the one of less use is first;
     where all have had as much, whose first job is earlier.
 
+    With a `slack` above 1 users are served first who have had less than so many times the mean of the others who wait:
+    shares then differ by up to that factor in the long run, and all wait less, since the short jobs of somebody who has
+    had a little more are not behind the long ones of somebody who has had less. With 1 it is the mean of all.
+
     So a user with 10,000 jobs gets what their share is, and which of a user's jobs run, and where, is left to `policy`.
     A wide job that `policy` makes no room for may starve: `aged` around it all helps. With one user it is `policy`
-    itself. Raises InputError for another resource or a weight that is not > 0.
+    itself. Raises InputError for another resource, a slack below 1 or a weight that is not > 0.
     """
     if resource not in get_args(Resource):
         raise InputError(f"fair share is of {' or '.join(get_args(Resource))}, got {resource!r}")
+    if not (isinstance(slack, float | int) and 1 <= slack < inf):
+        raise InputError(f"slack of fair share must be finite and >= 1, got {slack!r}")
     weight_by_user = dict(weights or {})
     for user, weight in weight_by_user.items():
         if not weight > 0:
@@ -64,6 +72,7 @@ def shared(policy: Policy, resource: Resource = "gpu", weights: Mapping[str, flo
             room=cluster.room(),
             queues=queues,
             share={user: used.get(user, 0.0) / _weight(user, weight_by_user) for user in queues},
+            slack=slack * (1 - ROUNDING),
         )
         return _served(cluster, policy, turns, lambda w: _least(w, resource) / _weight(w.job.user, weight_by_user))
 
@@ -77,16 +86,17 @@ class _Turns:
     room: Room
     queues: dict[str | None, list[Waiting]]
     share: dict[str | None, float]
+    slack: float
 
     def in_order(self) -> list[str | None]:
         """The users whose turn it is first."""
         return sorted(self.queues, key=lambda user: (self.share[user], self.queues[user][0].place))
 
     def first(self) -> int:
-        """How many users, in order, have had less than the mean, one where none has."""
+        """How many users, in order, have had less than the others' mean times the slack, one where none has."""
         shares = [self.share[user] for user in self.queues]
-        mean = sum(shares) / len(shares) * (1 - ROUNDING)
-        return max(1, sum(share < mean for share in shares))
+        total, others = sum(shares), len(shares) - 1
+        return max(1, sum(share * others < (total - share) * self.slack for share in shares))
 
     def take(self, waiting: Waiting, decision: Place, more: float) -> None:
         """A job starts, and counts as so much more of its user's share."""
@@ -136,12 +146,20 @@ def _least(waiting: Waiting, resource: Resource) -> float:
     return min(waiting.job.milli_on(t) / WHOLE * waiting.predictions[t].runtime_s for t in waiting.gpus)
 
 
+def _argument(text: str) -> str | float:
+    """A resource, or the slack behind it."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 WRAPPER = Wrapper(
     name="shared",
     sentence="it decides first for users who have had less than others for their weight, in GPU-seconds or kWh of late",
     wrap=shared,
-    read=str,
-    arguments="gpu|energy",
+    read=_argument,
+    arguments="gpu|energy,SLACK",
     parameters=(WEIGHTS,),
     needs=frozenset({"users"}),
 )

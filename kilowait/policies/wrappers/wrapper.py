@@ -13,7 +13,7 @@ from kilowait.core.errors import InputError
 from kilowait.policies.decisions import Policy
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.rule import Need, Rule
-from kilowait.policies.steering.steered import congestion_at, steered
+from kilowait.policies.steering.steered import congestion_at, steered, steered_around
 from kilowait.policies.value import value
 
 PRICE = "wait_s_per_kwh"
@@ -80,7 +80,8 @@ class Wrapper:
                     *given,
                     baseline=rule.baseline and rule.baseline(**parameters),
                 )
-            return self.wrap(rule(**inner), *given, **{k: v for k, v in parameters.items() if k in own})
+            options = {key: value for key, value in parameters.items() if key in own}
+            return steered_around(rule(**inner), lambda p: self.wrap(p, *given, **options), limits=self.limits)
 
         sentence, steered_names = f"{rule.sentence}; {self.sentence}", (PRICE, "max_extra_wait") if self.steers else ()
         inherited = tuple(parameter for parameter in rule.parameters if parameter.name not in steered_names)

@@ -29,6 +29,7 @@ from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 from tests.support.examples import examples
 from tests.support.random_worlds import worlds
+from tests.support.short_jobs import placed, short_jobs
 
 
 def waited_s(run):
@@ -161,29 +162,6 @@ def test_what_was_learned_stays_when_gpus_join():
     policy(cluster)
     assert price_in_force(policy) == learned_s
     assert price_in_force(patient()) is None
-
-
-def short_jobs(cluster, *names, after=()):
-    """Jobs of 100 s on A that come now."""
-    seen, now_s = {"A": Prediction(runtime_s=100, energy_kwh=0.0)}, cluster.now_s
-    for name in names:
-        advance(
-            cluster,
-            JobSubmitted(time_s=now_s, job=Job(job_id=name, submit_s=now_s, after=after), predictions=seen),
-        )
-
-
-def placed(cluster, job_id, attempt=1):
-    event = JobPlaced(time_s=cluster.now_s, job_id=job_id, attempt=attempt, gpu_type="A", gpus=1, where=())
-    advance(cluster, event)
-
-
-@pytest.fixture
-def one_board():
-    """A cluster of one A."""
-    cluster = Cluster()
-    advance(cluster, GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=1))
-    return cluster
 
 
 def test_jobs_that_are_tried_again_are_looked_ahead_too(one_board):

@@ -92,6 +92,23 @@ def test_weights_and_use_decide_whose_turn_it_is():
     assert 36 <= first.count("ada") <= 44
 
 
+def test_with_slack_shares_differ_by_that_factor_and_no_more():
+    """`ada` comes first by name, so that a policy in the order of submission prefers her as far as it may."""
+    jobs = [job(f"{user}{n:03}", 0, 10, user=user) for user in ("ada", "bob") for n in range(90)]
+    had = {
+        slack: sum(
+            p.job_id[:3] == "ada" for p in simulate(jobs, {"A": 1}, shared(simple(), slack=slack)).placements[:60]
+        )
+        for slack in (1.0, 2.0, 3.0)
+    }
+    assert 29 <= had[1.0] <= 31
+    assert 39 <= had[2.0] <= 41
+    assert 44 <= had[3.0] <= 46
+    assert POLICIES["shared(simple,gpu,2)"].name == "shared(simple,gpu,2)"
+    by_name = simulate(jobs, {"A": 1}, POLICIES["shared(simple,gpu,2)"]()).placements
+    assert by_name == simulate(jobs, {"A": 1}, shared(simple(), slack=2.0)).placements
+
+
 def test_energy_counts_where_it_is_asked_for():
     """Both ask for as many GPU-seconds, but the jobs of `hot` use four times the energy."""
     jobs = [job(f"{u}{n:03}", 0, 10, user=u, kwh=k) for u, k in (("hot", 4.0), ("cool", 1.0)) for n in range(90)]
@@ -196,6 +213,14 @@ def test_a_price_steers_itself_around_all_wrappers():
     assert starts(jobs, setting.inventory, plain) != starts(jobs, setting.inventory, patient())
 
 
+def test_a_wrapper_around_a_steered_price_leaves_it_the_whole_queue():
+    setting = Setting(jobs=60, types=2, gpus=3, burst_jobs=30)
+    jobs = [replace(s, job=replace(s.job, user="uv"[n % 2])) for n, s in enumerate(submissions(setting))]
+    assert starts(jobs, setting.inventory, POLICIES["shared(steered(patient,10%))"]()) == (
+        starts(jobs, setting.inventory, POLICIES["steered(shared(patient),10%)"]())
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -222,6 +247,7 @@ def test_a_name_that_makes_no_sense_is_refused_with_the_remedy(name, message):
     (lambda: limited(simple(), 0), "must be >= 1"),
     (lambda: shared(simple(), "water"), "gpu or energy, got 'water'"),
     (lambda: shared(simple(), weights={"u": 0.0}), "user u: must be > 0"),
+    (lambda: shared(simple(), slack=0.5), "slack of fair share must be finite and >= 1, got 0.5"),
 ])  # fmt: skip
 def test_wrong_settings_are_refused(make, message):
     with pytest.raises(InputError, match=message):
