@@ -27,6 +27,7 @@ class Provenance(StrEnum):
     ESTIMATED = "estimated"  # computed from a measured quantity and a constant (power times time)
     MODELLED = "modelled"  # predicted or simulated, never observed
     PRETENDED = "pretended"  # a test's stand-in
+    ASKED = "asked"  # whoever asked for a job said so
 
 
 class PowerLimit(Struct, frozen=True, kw_only=True, gc=False):

@@ -20,7 +20,10 @@ _START = f"import json, os, sys; e = json.load(open({VARIABLES!r})); os.execvpe(
 
 @dataclass(frozen=True)
 class ContainerRun:
-    """One run of an image. `volumes` are (host path, path inside, "ro" or "rw"); `gpu_ids` are UUIDs of boards."""
+    """One run of an image. `volumes` are (host path, path inside, "ro" or "rw"); `gpu_ids` are UUIDs of boards.
+
+    With a `terminal` the command has one inside, on the engine's own.
+    """
 
     engine: str
     image: str
@@ -28,6 +31,7 @@ class ContainerRun:
     volumes: tuple[tuple[str, str, str], ...]
     limits: GroupLimits
     gpu_ids: tuple[str, ...] = ()
+    terminal: bool = False
 
     def words(self, command: Sequence[str]) -> tuple[str, ...]:
         """The engine's command: `command` inside, in /job, with the variables that `write_variables` wrote."""
@@ -40,6 +44,7 @@ class ContainerRun:
             f"--shm-size={self.limits.memory_bytes // 2}",
             *(f"--volume={source}:{target}:{mode}" for source, target, mode in self.volumes),
             *boards,
+            *(("--interactive", "--tty") if self.terminal else ()),
             *(self.image, "python3", "-c", _START, *command),
         )
 

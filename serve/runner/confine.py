@@ -35,14 +35,14 @@ class JobFiles:
     container: ContainerRun | None = None
 
     def command(
-        self, words: Sequence[str], environment: Mapping[str, str], python: str = ""
+        self, words: Sequence[str], environment: Mapping[str, str], python: str = "", *, terminal: bool = False
     ) -> tuple[tuple[str, ...], Mapping[str, str]]:
         """What is executed to run a Python program with its arguments, and in which environment."""
         if self.container is None:
             return (python or sys.executable, *words), environment
         volume = write_variables(self.scratch.parent / "environment.json", environment)
-        run = replace(self.container, volumes=(*self.container.volumes, volume))
-        names = ("PATH", "HOME", "XDG_RUNTIME_DIR")
+        run = replace(self.container, volumes=(*self.container.volumes, volume), terminal=terminal)
+        names = ("PATH", "HOME", "XDG_RUNTIME_DIR", *(("TERM",) if terminal else ()))
         return run.words(("python3", *words)), {name: os.environ[name] for name in names if name in os.environ}
 
 

@@ -4,9 +4,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import ray
+
 from kilowait.core.errors import InputError
 from kilowait.core.submission import BASH, PYTHON, Attempt, Program
 from kilowait.core.units import WHOLE
+from kilowait.program.environment import is_secret
 
 SHELL = "import os, sys; os.execvp('bash', ['bash', *sys.argv[1:]])"
 
@@ -58,3 +61,15 @@ def words_of(program: Program, part: OwnPart, peers: Mapping[str, str]) -> tuple
 def with_python_first(path: str, python: str) -> str:
     """PATH with the folder of the job's Python before all others, so that a script finds it by its name."""
     return os.pathsep.join(filter(None, (os.path.dirname(python), path)))
+
+
+def hidden_of(program: Program) -> tuple[str, ...]:
+    """Values that do not stand in the log: those of secrets, and of variables that hold one by their name or value."""
+    environment = program.environment
+    return tuple(v for name, v in environment.items() if name in program.secrets or is_secret(name, v))
+
+
+def gpus_of_this_node() -> float:
+    """How many GPUs Ray counts here."""
+    here = ray.get_runtime_context().get_node_id()
+    return next((float(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["NodeID"] == here), 0.0)

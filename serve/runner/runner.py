@@ -34,10 +34,10 @@ from kilowait.measure.silent_ward import end_tree, silenced
 from kilowait.measure.step_clock import StepRecord, read_steps
 from kilowait.measure.step_lines import PATTERN_VARIABLE
 from kilowait.measure.ward import WardOrder
-from kilowait.program.environment import is_secret
 
+from ..shells.terminal import Terminal, idle_words
 from .confine import confine
-from .launching import OwnPart, with_python_first, words_of
+from .launching import OwnPart, gpus_of_this_node, hidden_of, with_python_first, words_of
 
 LOG_BYTES = 1 << 20
 """What is kept of a log while a job runs."""
@@ -65,6 +65,7 @@ class Runner:
         self._fence: asyncio.TimerHandle | None = None
         self._patience: asyncio.Timeout | None = None
         self._allotment: Allotment | None = None
+        self._terminal: Terminal | None = None
 
     async def hold(self) -> tuple[str, int]:
         """Answers once the GPUs are held: the node's address and a port that is free on it."""
@@ -104,6 +105,24 @@ class Runner:
         """What the job wrote, from `offset` or the oldest byte that is kept; and where that begins."""
         return read_log(self._folder / "log", offset, limit)
 
+    async def shown(self, offset: int, limit: int, wait_s: float) -> tuple[int, bytes]:
+        """As `log`, once the terminal has shown more than `offset` bytes, at the latest after `wait_s`."""
+        if self._terminal is not None:
+            await self._terminal.changed(offset, wait_s)
+        return await self.log(offset, limit)
+
+    async def type_in(self, keys: bytes, size: tuple[int, int] | None) -> bool:
+        """Type at the terminal, once it has this size (rows, columns); False where there is none.
+
+        Raises TimeoutError where the program takes no keys.
+        """
+        if self._terminal is None or self._process is None or self._process.returncode is not None:
+            return False
+        if size is not None:
+            self._terminal.resize(*size)
+        await self._terminal.type_in(keys)
+        return True
+
     async def power(self) -> tuple[float, Provenance] | None:
         """Watts of its boards now, None where they cannot be read or the job has not begun."""
         return None if self._allotment is None else await asyncio.to_thread(self._allotment.power_w)
@@ -125,13 +144,31 @@ class Runner:
         except (InputError, OSError) as error:  # what was asked for cannot be had on this node
             return Ending(reason=f"it was not started: {error}"[:MAX_REASON])
         allotment.start()
-        outcome = await self._guarded(order)
+        outcome, idle = await self._unless_idle(order, program)
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
+        if idle:
+            ending = msgspec.structs.replace(ending, reason=idle_words(program.idle_s or 0.0))
         await asyncio.to_thread(self._keep_outputs, program, Path(order.folder))
         ending_with_logs = msgspec.structs.replace(ending, logs=(self._kept_log(),))
         for name in ("scratch", "tmp"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
         return ending_with_logs
+
+    async def _unless_idle(self, order: WardOrder, program: Program) -> tuple[RunOutcome, bool]:
+        """Run the order in a guard, and ask it to end where it has a terminal that is idle; whether that was so."""
+        if self._terminal is None:
+            return await self._guarded(order), False
+        running = asyncio.ensure_future(self._guarded(order))
+        idle = asyncio.ensure_future(self._terminal.until_idle())
+        try:
+            await asyncio.wait((running, idle), return_when=asyncio.FIRST_COMPLETED)
+            if is_idle := not running.done():
+                await self.stop()
+            return await running, is_idle
+        finally:
+            idle.cancel()
+            terminal, self._terminal = self._terminal, None
+            terminal.close()
 
     def _keep_outputs(self, program: Program, folder: Path) -> None:
         """Copy what the job keeps of its folder; its log says what was kept, and what it wrote that is gone."""
@@ -186,7 +223,9 @@ class Runner:
         if program.launcher == BASH and place.container is None:
             environment["PATH"] = with_python_first(environment.get("PATH", ""), program.python or sys.executable)
         words = words_of(program, OwnPart.of(self._attempt, self._rank), peers)
-        command, seen = place.command(words, environment, program.python)
+        if program.idle_s is not None:
+            self._terminal = Terminal(log, program.idle_s)
+        command, seen = place.command(words, environment, program.python, terminal=self._terminal is not None)
         return WardOrder(
             command=command,
             environment=seen,
@@ -199,6 +238,7 @@ class Runner:
             steps_file=str(self._folder / STEPS),
             hidden=hidden_of(program),
             steps_template=program.environment.get(PATTERN_VARIABLE, ""),
+            terminal=None if self._terminal is None else self._terminal.fds,
         )
 
     async def _guarded(self, order: WardOrder) -> RunOutcome:
@@ -213,7 +253,10 @@ class Runner:
             stdout=asyncio.subprocess.PIPE,
             env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": root},
             start_new_session=True,
+            pass_fds=order.terminal or (),
         )
+        if self._terminal is not None:
+            self._terminal.hand_over()
         assert process.stdin is not None
         assert process.stdout is not None
         if self._cut_off:
@@ -248,15 +291,3 @@ class Runner:
         first, _ = read_log(folder, 0, 0)
         begin, data = read_log(folder, max(first, first + written_bytes - KEPT_LOG_BYTES), KEPT_LOG_BYTES)
         return Log(rank=self._rank, first_byte=begin, data=data)
-
-
-def hidden_of(program: Program) -> tuple[str, ...]:
-    """Values that do not stand in the log: those of secrets, and of variables that hold one by their name or value."""
-    environment = program.environment
-    return tuple(v for name, v in environment.items() if name in program.secrets or is_secret(name, v))
-
-
-def gpus_of_this_node() -> float:
-    """How many GPUs Ray counts here."""
-    here = ray.get_runtime_context().get_node_id()
-    return next((float(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["NodeID"] == here), 0.0)
