@@ -142,6 +142,11 @@ class Prediction:
         )
 
 
+def time_provenance(prediction: Prediction) -> Provenance:
+    """How the run time of a prediction was had: that of a shell is what was asked for, and no model said it."""
+    return Provenance.ASKED if prediction.features == Provenance.ASKED else Provenance.MODELLED
+
+
 def _between(limits: Sequence[PowerLimit], limit_w: float) -> tuple[float, float]:
     """Seconds and kWh at a limit of a curve whose limits fall."""
     above = limits[0]

@@ -42,7 +42,8 @@ class Program(Struct, frozen=True, kw_only=True):
     are the files and folders that are kept of what it leaves in its folder. `secrets` are the names of the owner's
     secrets that it sees as variables. `launcher` is what starts it on each of its nodes. Where the history keeps it,
     `sealed` is its environment, encrypted, and `digest` tells whether two are the same. With `idle_s` it is a shell: it
-    has a terminal, and ends once nothing happened there for so many seconds.
+    has a terminal, and ends once nothing happened there for so many seconds. `requirements` are packages, a line each,
+    of the environment that is built for it.
     """
 
     files: Mapping[str, str]
@@ -58,6 +59,7 @@ class Program(Struct, frozen=True, kw_only=True):
     sealed: str = ""
     digest: str = ""
     idle_s: float | None = None
+    requirements: tuple[str, ...] = ()
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -188,8 +190,9 @@ def leave_out_newer(fields: dict[str, Any]) -> None:
     """Delete of a request those fields that came after arrays and ask for nothing: keys of before stay good."""
     if fields["program"]["launcher"] == PYTHON:
         del fields["program"]["launcher"]
-    if fields["program"]["idle_s"] is None:
-        del fields["program"]["idle_s"]
+    for name in ("idle_s", "requirements"):
+        if not fields["program"][name]:
+            del fields["program"][name]
     for name in ("after", "after_any"):
         if not fields["job"][name]:
             del fields["job"][name]

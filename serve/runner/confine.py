@@ -54,10 +54,12 @@ def confine(
     *,
     node_gpus: float,
     python: str = "",
+    built: bool = False,
 ) -> tuple[Confinement, JobFiles]:
     """The confinement of an attempt whose files lie in `folder`; raises InputError where what was chosen cannot be had.
 
-    `node_gpus` is how many GPUs the node has: its memory is shared among them.
+    `node_gpus` is how many GPUs the node has: its memory is shared among them. A `python` that was `built` of what a
+    user asked for is never started out here, not even to say where its files are.
     """
     held = holding(settings)
     if held.problem:
@@ -71,12 +73,15 @@ def confine(
     outside = JobFiles(scratch=scratch, temporary=temporary, home=str(scratch), temporary_name=str(temporary))
     if held.mode == NAMESPACE:
         room = _room(settings, attempt, allotment, inside, settings.uid_for(attempt.owner, number), limits)
-        room = replace(room, readable=(*room.readable, *folders_of(python)))
+        folders = (str(Path(python).parents[1]),) if built else folders_of(python)
+        room = replace(room, readable=(*room.readable, *folders))
         return Confinement(name=name, room=room, limits=limits), inside
     if held.mode == USER:
         folder.chmod(0o711)  # its own folders are in it, which are closed to all but the job's user
         return Confinement(name=name, uid=settings.uid_for(attempt.owner, number), limits=limits), outside
     if held.mode == CONTAINER:
+        if built:
+            raise InputError("requirements cannot be had where jobs run in containers: their packages are the image's")
         run = _container(settings, attempt, allotment, inside, limits)
         return Confinement(name=name, after=run.removal), replace(inside, container=run)
     return Confinement(name=name, limits=limits), outside

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -23,8 +24,7 @@ import kilowait
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
-from kilowait.core.submission import BASH, MAX_REASON, Attempt, Ending, Log, Program
-from kilowait.isolation.job_room import USER
+from kilowait.core.submission import MAX_REASON, Attempt, Ending, Log, Program
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.measure.allotment import Allotment, allot
@@ -35,9 +35,10 @@ from kilowait.measure.step_clock import StepRecord, read_steps
 from kilowait.measure.step_lines import PATTERN_VARIABLE
 from kilowait.measure.ward import WardOrder
 
+from ..environments.built_environments import BuiltEnvironments, EnvironmentSettings
 from ..shells.terminal import Terminal, idle_words
 from .confine import confine
-from .launching import OwnPart, gpus_of_this_node, hidden_of, with_python_first, words_of
+from .launching import OwnPart, gpus_of_this_node, hidden_of, variables_of, words_of
 
 LOG_BYTES = 1 << 20
 """What is kept of a log while a job runs."""
@@ -46,6 +47,8 @@ KEPT_LOG_BYTES = 1 << 18
 """What is kept of it in the history once the job has ended."""
 
 STEPS = "steps.json"
+BETWEEN_S = 0.2
+"""Between two looks at a terminal that is not there."""
 MARGIN_S = 30.0
 """What a guard may take beyond its job's timeout and grace: it ends what the job started, and keeps its last output."""
 
@@ -54,10 +57,16 @@ class Runner:
     """One attempt on one node; `rank` is the node's number among those of the attempt."""
 
     def __init__(
-        self, attempt: Attempt, rank: int, grace_s: float, isolation: IsolationSettings, outputs: OutputSettings
+        self,
+        attempt: Attempt,
+        rank: int,
+        grace_s: float,
+        isolation: IsolationSettings,
+        outputs: OutputSettings,
+        environments: EnvironmentSettings,
     ) -> None:
         self._attempt, self._rank, self._grace_s, self._isolation = attempt, rank, grace_s, isolation
-        self._outputs = outputs
+        self._outputs, self._environments = outputs, environments
         self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
@@ -109,19 +118,21 @@ class Runner:
         """As `log`, once the terminal has shown more than `offset` bytes, at the latest after `wait_s`."""
         if self._terminal is not None:
             await self._terminal.changed(offset, wait_s)
+        else:  # it has not begun, or has just ended: whoever asks looks again
+            await asyncio.sleep(min(wait_s, BETWEEN_S))
         return await self.log(offset, limit)
 
-    async def type_in(self, keys: bytes, size: tuple[int, int] | None) -> bool:
-        """Type at the terminal, once it has this size (rows, columns); False where there is none.
-
-        Raises TimeoutError where the program takes no keys.
-        """
+    async def type_in(self, keys: bytes, size: tuple[int, int] | None) -> str | None:
+        """Type at the terminal, once it has this size (rows, columns); "" once done, else why not, None for none."""
         if self._terminal is None or self._process is None or self._process.returncode is not None:
-            return False
+            return None
         if size is not None:
             self._terminal.resize(*size)
-        await self._terminal.type_in(keys)
-        return True
+        try:
+            await self._terminal.type_in(keys)
+        except TimeoutError:
+            return "its program reads nothing that is typed"
+        return ""
 
     async def power(self) -> tuple[float, Provenance] | None:
         """Watts of its boards now, None where they cannot be read or the job has not begun."""
@@ -139,10 +150,14 @@ class Runner:
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
         gpu_ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
         allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, gpu_ids)
-        try:
-            order = await asyncio.to_thread(self._prepare, program, allotment, peers)
-        except (InputError, OSError) as error:  # what was asked for cannot be had on this node
-            return Ending(reason=f"it was not started: {error}"[:MAX_REASON])
+        with ExitStack() as held:
+            try:
+                order = await asyncio.to_thread(self._prepare, program, allotment, peers, held)
+            except (InputError, OSError) as error:  # what was asked for cannot be had on this node
+                return Ending(reason=f"it was not started: {error}"[:MAX_REASON])
+            return await self._run_ordered(order, program, allotment)
+
+    async def _run_ordered(self, order: WardOrder, program: Program, allotment: Allotment) -> Ending:
         allotment.start()
         outcome, idle = await self._unless_idle(order, program)
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
@@ -188,10 +203,15 @@ class Runner:
             said = f"[kilowait: its outputs could not be kept: {error}]\n"
         add_to_log(self._folder / "log", escaped(said, LINES).encode())
 
-    def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str]) -> WardOrder:
-        """Write the job's files into its scratch folder; its environment is made from nothing."""
+    def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str], held: ExitStack) -> WardOrder:
+        """Write the job's files into its scratch folder; its environment is made from nothing.
+
+        The packages that it asks for are there, and stay until what is `held` is let go.
+        """
         log = self._folder / "log"
         log.mkdir(mode=0o700)
+        if program.requirements:
+            held.enter_context(BuiltEnvironments(self._environments).used(program.python, program.requirements))
         confinement, place = confine(
             self._isolation,
             self._attempt,
@@ -199,29 +219,13 @@ class Runner:
             self._folder,
             node_gpus=gpus_of_this_node(),
             python=program.python,
+            built=bool(program.requirements),
         )
         for name, text in program.files.items():
             path = place.scratch / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        environment = {
-            **program.environment,
-            **{name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
-            "HOME": place.home,
-            "TMPDIR": place.temporary_name,
-            "USER": USER,
-            "LOGNAME": USER,
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": os.pathsep.join(filter(None, (program.environment.get("PYTHONPATH"), place.home))),
-            "PYTHONUNBUFFERED": "1",
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            "CUDA_VISIBLE_DEVICES": ",".join(allotment.gpu_ids),
-            "KILOWAIT_JOB_ID": self._attempt.job_id,
-            "KILOWAIT_ATTEMPT": str(self._attempt.attempt),
-            **peers,
-        }
-        if program.launcher == BASH and place.container is None:
-            environment["PATH"] = with_python_first(environment.get("PATH", ""), program.python or sys.executable)
+        environment = variables_of(program, self._attempt, allotment, place, peers)
         words = words_of(program, OwnPart.of(self._attempt, self._rank), peers)
         if program.idle_s is not None:
             self._terminal = Terminal(log, program.idle_s)
