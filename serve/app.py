@@ -98,6 +98,8 @@ class Options(BaseModel):
     """Environments that jobs may choose by name, each with its interpreter: `vision: /opt/envs/vision/bin/python`."""
     container_image: str = ""
     """For the isolation `container`: the image that jobs run in; it has `python3`."""
+    images: list[str] = []
+    """Images that jobs may choose (`--image`), each with `python3`; `*` stands for any text: `docker.io/pytorch/*`."""
 
     signals: list[str] = []
     """Carbon, water or price of the site's electricity over time, measured or foreseen: `carbon=FILE` or `carbon=URL`,
@@ -213,6 +215,7 @@ class Options(BaseModel):
             memory_per_gpu_bytes=per_gpu,
             mounts=tuple(map(mount_of, self.mounts)),
             image=self.container_image,
+            images=tuple(self.images),
             owner_uids=owner_uids_of(self.owner_uids),
             hidden=(*own_files(absolute(looked_up(self.database))), *self.output_settings().folders, *self._keys()),
         )

@@ -133,6 +133,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     per_gpu = "what a job may hold of the node's memory for each of its GPUs (default: its share)"
     add("--memory-gb-per-gpu", type=float, metavar="GB", help=per_gpu)
     add("--container-image", default="", metavar="IMAGE", help="for --isolation container")
+    choice = "an image that jobs may choose (submit --image), * for any text in its name; may be repeated"
+    add("--image", action="append", default=[], metavar="IMAGE", help=choice)
     kept = "where files that jobs keep are kept: a folder or s3://bucket/path (default: beside an SQLite history)"
     add("--outputs", default="", metavar="URL", help=kept)
     key = "the key by which secrets are encrypted: kilowait secret new-key FILE (default: KILOWAIT_SECRETS_KEY_FILE)"
@@ -175,6 +177,7 @@ def _options(args: argparse.Namespace) -> Options:
         environments_always=args.environments_always,
         memory_gb_per_gpu=args.memory_gb_per_gpu,
         container_image=args.container_image,
+        images=args.image,
         outputs=args.outputs,
         secrets_key_file=args.secrets_key_file,
         oidc=dict(map(option_of, args.oidc)),

@@ -50,6 +50,7 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     says = "how a line of it says how far it is, where that is not seen: 'done {step} of {total}', * for what changes"
     add("--progress-pattern", type=_template, metavar="TEXT", help=says)
     add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
+    add("--image", metavar="IMAGE", help="a container's image that it runs in, of those that the operator allows")
     needs = "packages to build its environment of: requirements.txt, or pyproject.toml or uv.lock beside it"
     add("--requirements", metavar="FILE", help=f"{needs}, where the operator allows it")
     starts = "what starts it on each node, the first two with a process for each GPU (default: python; bash for .sh)"
@@ -88,6 +89,7 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         outputs=args.output,
         force=args.force or None,
         software=args.software,
+        image=args.image,
         requirements=None if args.requirements is None else requirements_of(args.requirements),
         launcher=args.launcher,
         secrets=args.secret,

@@ -1,4 +1,4 @@
-"""A job in a container of an image that the operator chose: the words for podman or docker.
+"""A job in a container of an image that the operator chose or allows: the words for podman, docker or apptainer.
 
 Its variables travel in a file and not in the engine's words, where any user of the machine would read them, nor in the
 engine's environment, where a job could tell the engine what to do.
@@ -35,6 +35,8 @@ class ContainerRun:
 
     def words(self, command: Sequence[str]) -> tuple[str, ...]:
         """The engine's command: `command` inside, in /job, with the variables that `write_variables` wrote."""
+        if Path(self.engine).name == "apptainer":
+            return self._apptainer(command)
         docker = Path(self.engine).name == "docker"
         boards = [f"--gpus=device={gpu}" if docker else f"--device=nvidia.com/gpu={gpu}" for gpu in self.gpu_ids]
         return (
@@ -48,9 +50,20 @@ class ContainerRun:
             *(self.image, "python3", "-c", _START, *command),
         )
 
+    def _apptainer(self, command: Sequence[str]) -> tuple[str, ...]:
+        """Where it runs, the command is a process of the caller's, which ends with it and limits its memory."""
+        image = self.image if "://" in self.image or self.image.endswith(".sif") else f"docker://{self.image}"
+        return (
+            *(self.engine, "exec", "--containall", "--no-home", f"--pwd={HOME}", *(("--nv",) if self.gpu_ids else ())),
+            *(f"--bind={source}:{target}:{mode}" for source, target, mode in self.volumes),
+            *(image, "python3", "-c", _START, *command),
+        )
+
     @property
     def removal(self) -> tuple[str, ...]:
-        """The words that end it, whatever became of the command that ran it."""
+        """The words that end it, whatever became of the command that ran it; () where it ends with that."""
+        if Path(self.engine).name == "apptainer":
+            return ()
         return (self.engine, "rm", "--force", self.name)
 
 

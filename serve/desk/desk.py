@@ -178,7 +178,7 @@ class Desk:
         return await self.forecasts.of(replace(question, gpu_types=types or question.gpu_types), owner)
 
     async def _question(self, source: JobSource, gpus: int, owner: str, python: str) -> PredictionQuestion:
-        access = access_in(self.settings, self._settings_of_isolation, owner, python)
+        access = await asyncio.to_thread(access_in, self.settings, self._settings_of_isolation, owner, python)
         return PredictionQuestion(source=source, gpu_types=await self.types(), gpus=gpus, access=access)
 
     async def _predicted(
@@ -224,7 +224,8 @@ class Desk:
             refuse_what_fits_nowhere(told.memory_needs, asks.gpu_types, await self.types())
         program = with_sealed(program, self.key_file, owner)
         request = request_of(asked, program, source, asks, predictions, owner=owner, key=key, told=told)
-        return request, asks, [*notes, *notes_of(self, program), *warnings_of(request, told)], base or source
+        said = [*notes, *await asyncio.to_thread(notes_of, self, program), *warnings_of(request, told)]
+        return request, asks, said, base or source
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""

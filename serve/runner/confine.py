@@ -12,7 +12,7 @@ from kilowait.core.units import WHOLE
 from kilowait.isolation.cgroup import WEIGHT, GroupLimits
 from kilowait.isolation.container import ContainerRun, write_variables
 from kilowait.isolation.job_room import HOME, JobRoom
-from kilowait.isolation.modes import CONTAINER, ENGINES, NAMESPACE, USER, IsolationSettings, engine, holding
+from kilowait.isolation.modes import CONTAINER, ENGINES, NAMESPACE, USER, IsolationSettings, holding, image_engine
 from kilowait.isolation.python_folders import folders_of, python_folders
 from kilowait.measure.allotment import Allotment
 from kilowait.measure.confinement import Confinement
@@ -55,14 +55,20 @@ def confine(
     node_gpus: float,
     python: str = "",
     built: bool = False,
+    image: str = "",
 ) -> tuple[Confinement, JobFiles]:
     """The confinement of an attempt whose files lie in `folder`; raises InputError where what was chosen cannot be had.
 
     `node_gpus` is how many GPUs the node has: its memory is shared among them. A `python` that was `built` of what a
-    user asked for is never started out here, not even to say where its files are.
+    user asked for is never started out here, not even to say where its files are. With an `image` it is a container of
+    that, whatever the mode.
     """
+    if image:
+        settings = replace(settings, mode=CONTAINER, image=image)
+        if image_engine() is None:
+            raise InputError(f"image {image}: no podman, docker or apptainer is on this node")
     held = holding(settings)
-    if held.problem:
+    if held.problem and not image:
         raise InputError(held.problem)
     scratch, temporary = folder / "scratch", folder / "tmp"
     scratch.mkdir(mode=0o700, exist_ok=True)
@@ -83,7 +89,8 @@ def confine(
         if built:
             raise InputError("requirements cannot be had where jobs run in containers: their packages are the image's")
         run = _container(settings, attempt, allotment, inside, limits)
-        return Confinement(name=name, after=run.removal), replace(inside, container=run)
+        own_limits = None if run.removal else limits
+        return Confinement(name=name, after=run.removal, limits=own_limits), replace(inside, container=run)
     return Confinement(name=name, limits=limits), outside
 
 
@@ -108,7 +115,7 @@ def _container(
 ) -> ContainerRun:
     mounts = [(mount.path, mount.path, "rw" if mount.writable else "ro") for mount in settings.mounts_of(attempt.owner)]
     return ContainerRun(
-        engine=engine() or ENGINES[0],
+        engine=image_engine() or ENGINES[0],
         image=settings.image,
         name=f"kilowait-{attempt.job_id}-{attempt.attempt}",
         volumes=((str(place.scratch), HOME, "rw"), (str(place.temporary), "/tmp", "rw"), *mounts),

@@ -220,6 +220,7 @@ class Runner:
             node_gpus=gpus_of_this_node(),
             python=program.python,
             built=bool(program.requirements),
+            image=program.image,
         )
         for name, text in program.files.items():
             path = place.scratch / name

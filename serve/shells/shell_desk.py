@@ -26,8 +26,8 @@ from ..desk import questions
 from ..desk.desk import Desk
 from ..desk.log_pieces import WHOLE_BYTES, read_piece
 from ..desk.submitting import check_early
+from ..environments.chosen_python import with_python
 from ..runner.gang import NAMESPACE, PREFIX
-from ..software import python_of
 from ..wire.problems import Refusal
 from ..wire.schemas import LogPiece, Submitted
 from .shell_schemas import ShellBody, TypedKeys
@@ -61,7 +61,7 @@ class ShellDesk:
     async def submit(self, asked: ShellBody, owner: str, key: str | None) -> Submitted:
         """Accept a shell: durable when this returns; raises as `Desk.submit`."""
         desk, given_key = self._desk, key or uuid.uuid4().hex
-        program = _program(asked, python_of(desk.software, asked.software))
+        program = await with_python(desk, asked, _program(asked))
         cluster = (await desk.mirror()).cluster
         await check_early(cluster, desk.ask, desk.key_file, program, owner, given_key)
         program = with_sealed(program, desk.key_file, owner)
@@ -143,7 +143,7 @@ def _is_shell(row: questions.Row) -> bool:
     return msgspec.json.decode(row["program"], type=Program).idle_s is not None
 
 
-def _program(asked: ShellBody, python: str) -> Program:
+def _program(asked: ShellBody) -> Program:
     environment = {"TERM": asked.term, **asked.environment}
     return Program(
         files={ENTRYPOINT: SCRIPT},
@@ -151,8 +151,6 @@ def _program(asked: ShellBody, python: str) -> Program:
         arguments=tuple(asked.command),
         environment=environment,
         timeout_s=asked.length_s,
-        software=asked.software or "",
-        python=python,
         secrets=tuple(dict.fromkeys(asked.secrets)),
         launcher=BASH,
         idle_s=asked.idle_s,

@@ -7,7 +7,7 @@ from pydantic import Field
 from kilowait.core.submission_limits import MAX_ENTRIES
 
 from ..wire.schemas import Wire
-from ..wire.texts import Argument, Environment, GpuTypeNames, LabelName, Printable, Software
+from ..wire.texts import Argument, Environment, GpuTypeNames, Image, LabelName, Printable, Software
 
 LENGTH_S, IDLE_S = 3600.0, 1800.0
 """How long a shell is there, and how long it may be idle, where nobody says."""
@@ -29,6 +29,7 @@ class ShellBody(Wire):
     command: list[Argument] = Field(default=[], max_length=MAX_ENTRIES, description="what runs in it, in bash's place")
     environment: Environment = Field(default_factory=dict)
     software: Software = None
+    image: Image = None
     secrets: list[Annotated[str, Field(max_length=100)]] = Field(default=[], max_length=MAX_ENTRIES)
     name: Printable = ""
     labels: dict[LabelName, Printable] = Field(default={}, max_length=MAX_ENTRIES)

@@ -34,7 +34,7 @@ class Terminal:
         self._log_folder, self._idle_s = log_folder, idle_s
         self._active_s = time.monotonic()
         self._looked_s = -ABSENT_S
-        self._shown_bytes = 0
+        self._shown_bytes, self._is_over = 0, False
 
     @property
     def fds(self) -> tuple[int, int]:
@@ -46,7 +46,8 @@ class Terminal:
         os.close(self.near)
 
     def close(self) -> None:
-        """The job is over."""
+        """The job is over: nobody waits for more."""
+        self._is_over = True
         os.close(self._far)
 
     async def type_in(self, keys: bytes) -> None:
@@ -64,11 +65,11 @@ class Terminal:
         fcntl.ioctl(self._far, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     async def changed(self, offset: int, wait_s: float) -> None:
-        """Return once more than `offset` bytes were shown, at the latest after `wait_s`."""
+        """Return once more than `offset` bytes were shown or the job is over, at the latest after `wait_s`."""
         if time.monotonic() - self._looked_s > ABSENT_S:
             self._active_s = time.monotonic()
         until_s = time.monotonic() + wait_s
-        while self._written() <= offset and time.monotonic() < until_s:
+        while not self._is_over and self._written() <= offset and time.monotonic() < until_s:
             await asyncio.sleep(LOOK_S)
         self._looked_s = time.monotonic()
 

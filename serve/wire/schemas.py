@@ -13,7 +13,7 @@ from kilowait.core.submission import Launcher
 from kilowait.core.submission_limits import MAX_ARCHIVE_TEXT, MAX_ENTRIES
 from kilowait.program.source import MAX_SOURCE_BYTES
 
-from .texts import Argument, Environment, GpuTypeNames, JobId, LabelName, Printable, Requirements, Software
+from .texts import Argument, Environment, GpuTypeNames, Image, JobId, LabelName, Printable, Requirements, Software
 
 State = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
@@ -77,6 +77,7 @@ class SubmissionBody(Wire):
     outputs: list[Argument] = Field(default=[], max_length=MAX_ENTRIES, description="what is kept of its folder")
     software: Software = None
     requirements: Requirements = {}
+    image: Image = None
     launcher: Launcher = Field(default="python", description="what starts it on each of its nodes")
     secrets: list[Annotated[str, Field(max_length=100)]] = Field(
         default=[], max_length=MAX_ENTRIES, description="names of one's secrets that it sees as variables"

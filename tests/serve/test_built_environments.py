@@ -1,18 +1,16 @@
 """Environments that are built of requirements, by uv, from wheels in a folder: nothing is fetched."""
 
-import base64
 import fcntl
-import hashlib
 import os
 import subprocess
 import threading
-import zipfile
 
 import pytest
 
 from kilowait.core.errors import InputError
 from serve.environments.asked_packages import asked_packages
 from serve.environments.built_environments import READY, BuiltEnvironments, EnvironmentSettings
+from tests.support.wheels import wheel
 
 PROJECT = """\
 [project]
@@ -43,25 +41,6 @@ wheels = [
     { url = "https://elsewhere.example/one-1.0-py3-none-any.whl", hash = "sha256:%s", size = 700 },
 ]
 """ % ("ab" * 32)
-
-
-def wheel(folder, name, version, text="NAME = {name!r}\n"):
-    """A wheel of one module."""
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    information = f"{name}-{version}.dist-info"
-    files = {
-        f"{name}.py": text.format(name=name),
-        f"{information}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{information}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = ""
-    for file, content in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
-        record += f"{file},sha256={digest},{len(content)}\n"
-    with zipfile.ZipFile(path, "w") as packed:
-        for file, content in {**files, f"{information}/RECORD": f"{record}{information}/RECORD,,\n"}.items():
-            packed.writestr(file, content)
-    return path
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.wards import ROOT
 
-LIMIT_S = 60
+LIMIT_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +37,11 @@ class Screen:
             "TERM": "xterm",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kilowait", "shell", *words],
+            ["setsid", "--ctty", sys.executable, "-m", "kilowait", "shell", *words],
             stdin=near,
             stdout=near,
             stderr=near,
             env=environment,
-            start_new_session=True,
         )
         os.close(near)
         self.text = ""
@@ -98,9 +97,11 @@ def test_a_shell_is_typed_into_left_and_come_back_to_by_its_owner_alone(world):
         for who, status in (("bob", 404), ("operator", 404), ("reader", 403)):
             typed = world.call("POST", terminal, who, json={"keys": "touch /tmp/taken\n"})
             assert (typed.status_code, world.call("GET", terminal, who).status_code) == (status, status)
-        screen.types("\x03sleep 1000\n")
+        screen.types("sleep 1000\n")
         screen.until("sleep 1000")
         screen.types("\x03")  # ends the sleep, not this
+        screen.until("$ ")
+        screen.types("\n")  # bash drops a key behind an interrupt
         screen.until("$ ")
         screen.types("kept=$((6*7))\n~.")
         screen.until("come back with: kilowait shell --attach")
@@ -170,7 +171,6 @@ def test_who_gives_up_waiting_wants_no_gpus(world):
         ({"term": "a b"}, "term"),
         ({"gpu_types": ["no such"]}, "gpu_types"),
         ({"gpu_types": []}, "gpu_types"),
-        ({"secrets": ["NONE"]}, "secrets"),
         ({"software": "none"}, "software"),
     ],
 )

@@ -152,6 +152,19 @@ def test_it_is_idle_once_nothing_happens_and_what_nobody_sees_is_nothing(
     assert clock.now_s == pytest.approx(1000.0 + idle_s)
 
 
+def test_whoever_waits_for_more_is_let_go_once_it_is_over(tmp_path):
+    shell = Terminal(tmp_path, 600.0)
+    shell.hand_over()
+
+    async def wait():
+        waiting = asyncio.ensure_future(shell.changed(0, 1e6))
+        await asyncio.sleep(0)
+        shell.close()
+        await asyncio.wait_for(waiting, 300)
+
+    asyncio.run(wait())
+
+
 def finished(coroutine):
     """Run what waits for nothing but the clock."""
     while True:

@@ -59,6 +59,7 @@ def add_shell(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add("--idle-timeout", type=duration, dest="idle_s", metavar="TIME", help=idle)
     add("--priority", type=int, metavar="N", help="the larger the more urgent, for the policy fair")
     add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
+    add("--image", metavar="IMAGE", help="a container's image that it runs in, of those that the operator allows")
     add("--env", type=pair, action="append", default=[], metavar="NAME=TEXT", help="a variable it sees; repeatable")
     add("--secret", action="append", metavar="NAME", help="a secret of yours that it sees as a variable; repeatable")
     add("--name", metavar="NAME", help="what it is called in lists")
@@ -95,6 +96,7 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
         "idle_s": args.idle_s,
         "priority": args.priority,
         "software": args.software,
+        "image": args.image,
         "environment": dict(args.env),
         "secrets": args.secret,
         "name": args.name,
