@@ -202,6 +202,8 @@ def line(row: Json) -> Iterable[str]:
         if steps:
             note = f"{steps['done'] / steps['total']:.0%} of its steps, ends in {ahead(steps['end_s'], time.time())}"
     name = f"{row['name']}:{row['task']}" if row.get("array") and row.get("name") else row.get("name")
+    if name and row.get("kind") == "shell":
+        name = f"{name} (shell)"
     program = (name or " ".join([row["entrypoint"], *row["arguments"]]))[:30]
     return (
         row["job_id"],

@@ -36,7 +36,7 @@ from kilowait.measure.step_lines import PATTERN_VARIABLE
 from kilowait.measure.ward import WardOrder
 
 from ..environments.built_environments import BuiltEnvironments, EnvironmentSettings
-from ..shells.terminal import Terminal, idle_words
+from ..shells.job_terminal import Terminal, idle_words
 from .confine import confine
 from .launching import OwnPart, gpus_of_this_node, hidden_of, variables_of, words_of
 

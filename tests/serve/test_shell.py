@@ -13,6 +13,7 @@ from contextlib import closing
 
 import pytest
 
+from kilowait.client import service_text
 from tests.support.wards import ROOT
 
 LIMIT_S = 300
@@ -80,6 +81,12 @@ class Screen:
         return self.process.returncode
 
 
+def listed(world):
+    """The table of `kilowait ps`."""
+    rows = [*service_text.line(newest(world))]
+    return service_text.table(service_text.HEAD, [rows])
+
+
 def newest(world):
     return world.get("/v1/jobs", params={"newest": True, "limit": 1})["jobs"][0]
 
@@ -93,6 +100,7 @@ def test_a_shell_is_typed_into_left_and_come_back_to_by_its_owner_alone(world):
         assert (job["kind"], job["state"], job["name"], job["gpus"]) == ("shell", "running", "looking", 1)
         assert {(one["runtime_s"], one["provenance"]) for one in job["by_type"].values()} == {(7200.0, "asked")}
         assert job["progress"]["predicted_provenance"] == "asked"
+        assert "looking (shell)" in listed(world)
         terminal = f"/v1/shells/{job['job_id']}/terminal"
         for who, status in (("bob", 404), ("operator", 404), ("reader", 403)):
             typed = world.call("POST", terminal, who, json={"keys": "touch /tmp/taken\n"})

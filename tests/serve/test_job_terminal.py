@@ -14,8 +14,8 @@ from kilowait.measure.confinement import Confinement
 from kilowait.measure.joblog import read_log
 from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.ward import WardOrder
-from serve.shells import terminal
-from serve.shells.terminal import Terminal
+from serve.shells import job_terminal
+from serve.shells.job_terminal import Terminal
 from tests.support.wards import ROOT
 
 
@@ -138,9 +138,9 @@ def test_it_is_idle_once_nothing_happens_and_what_nobody_sees_is_nothing(
     tmp_path, monkeypatch, looked_s, written_s, typed_s, idle_s
 ):
     clock = Clock()
-    monkeypatch.setattr(terminal, "time", clock)
+    monkeypatch.setattr(job_terminal, "time", clock)
     shell = Terminal(tmp_path, 10.0)
-    monkeypatch.setattr(terminal.asyncio, "sleep", clock.sleep)
+    monkeypatch.setattr(job_terminal.asyncio, "sleep", clock.sleep)
     clock.at = {
         **{1000.0 + at_s: lambda: finished(shell.changed(0, 0)) for at_s in looked_s},
         **{1000.0 + at_s: lambda: write(tmp_path) for at_s in written_s},
