@@ -47,6 +47,9 @@ def requirements_of(path: Path | str) -> dict[str, str]:
     """The texts of a file of requirements, by the names that the service knows: a lock with its project, a project with
     its lock where it has one; raises InputError for one that cannot be read."""
     path = Path(path)
+    if path.suffix in (".yml", ".yaml"):
+        remedy = "ask for one of the operator's by --software, or give requirements.txt"
+        raise InputError(f"--requirements {path}: environments of conda are not built; {remedy}")
     names = PROJECT_FILES if path.name in PROJECT_FILES else (path.name,)
     found = [path.with_name(name) for name in names if name == path.name or path.with_name(name).exists()]
     try:

@@ -16,7 +16,7 @@ from kilowait.core.errors import InputError
 
 from .uv_program import uv_environment, uv_program
 
-PLAIN, PROJECT, LOCK, CONDA = "requirements.txt", "pyproject.toml", "uv.lock", "environment.yml"
+PLAIN, PROJECT, LOCK = "requirements.txt", "pyproject.toml", "uv.lock"
 READ_AS = (PLAIN, PROJECT, LOCK)
 MOST_PACKAGES = 2000
 EXPORT_S = 60.0
@@ -29,10 +29,6 @@ def asked_packages(files: Mapping[str, str]) -> tuple[str, ...]:
 
     Raises InputError for what is not only names, versions, markers and hashes, and where none of the files is there.
     """
-    if CONDA in files and not set(files) & set(READ_AS):
-        raise InputError(
-            f"requirements: {CONDA} is not built here; give {PLAIN}, or ask for an environment by --software"
-        )
     if LOCK in files:
         if PROJECT not in files:
             raise InputError(f"requirements: {LOCK} is there without its {PROJECT}; give both")

@@ -63,10 +63,10 @@ class Runner:
         grace_s: float,
         isolation: IsolationSettings,
         outputs: OutputSettings,
-        environments: EnvironmentSettings,
+        environments: EnvironmentSettings | None = None,
     ) -> None:
         self._attempt, self._rank, self._grace_s, self._isolation = attempt, rank, grace_s, isolation
-        self._outputs, self._environments = outputs, environments
+        self._outputs, self._environments = outputs, environments or EnvironmentSettings()
         self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None

@@ -41,6 +41,8 @@ exit 0
 """What runs. A shell that its user ends has ended well, whatever its last command said; a command counts by its own."""
 PIECE_BYTES = 65536
 REMEMBERED = 1000
+MOST_WAITING, SHORT_S = 200, 0.2
+"""So many questions wait for something new to show; further ones are answered soon, so that others get through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class ShellDesk:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._ways: dict[str, _Way] = {}
+        self._waiting = 0
 
     async def submit(self, asked: ShellBody, owner: str, key: str | None) -> Submitted:
         """Accept a shell: durable when this returns; raises as `Desk.submit`."""
@@ -81,13 +84,17 @@ class ShellDesk:
     async def shown(self, who: Identity, job_id: str, offset: int, wait_s: float) -> LogPiece:
         """What the terminal has shown from a byte on, once there is something, at the latest after `wait_s`."""
         if (runner := await self._runner(who, job_id)) is not None:
+            self._waiting += 1
             try:
-                begin, data = await runner.shown.remote(offset, PIECE_BYTES, wait_s)
+                patience_s = wait_s if self._waiting <= MOST_WAITING else min(wait_s, SHORT_S)
+                begin, data = await runner.shown.remote(offset, PIECE_BYTES, patience_s)
             except RayError:  # it has just ended
                 self._ways.pop(job_id, None)
             else:
                 if data:
                     return LogPiece(**read_piece(offset, begin, data, last=False)._asdict(), ended=False)
+            finally:
+                self._waiting -= 1
         row = await self._row(who, job_id)
         if row["state"] not in OVER:
             return LogPiece(offset=offset, next=offset, text="", ended=False)
@@ -169,4 +176,5 @@ def _job(asked: ShellBody, owner: str) -> Job:
         one_node=True,
         user=owner,
         priority=asked.priority,
+        slack_s=0.0,  # somebody sits there and waits
     )

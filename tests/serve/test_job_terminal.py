@@ -1,6 +1,7 @@
 """A job with a terminal, under its guard and beside its runner's end of it, without Ray."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -18,18 +19,22 @@ from serve.shells import job_terminal
 from serve.shells.job_terminal import Terminal
 from tests.support.wards import ROOT
 
+UID = 2_000_001
+
 
 class Session:
     """A shell under a guard; `typed` gives what it shows until a text is there."""
 
-    def __init__(self, folder, room):
+    def __init__(self, folder, kind):
         for name in ("scratch", "tmp", "log"):
             (folder / name).mkdir()
         self.log = folder / "log"
         self.terminal = Terminal(self.log, 600.0)
         confinement = None
-        if room:
-            inside = JobRoom(folder=str(folder / "scratch"), temporary=str(folder / "tmp"), uid=2_000_001)
+        if kind == "uid":
+            confinement = Confinement(name="shell", uid=UID)
+        if kind == "room":
+            inside = JobRoom(folder=str(folder / "scratch"), temporary=str(folder / "tmp"), uid=UID)
             confinement = Confinement(name="shell", room=inside)
         order = WardOrder(
             command=("/bin/bash", "--norc", "-i"),
@@ -68,10 +73,15 @@ class Session:
         return outcome
 
 
-ROOMS = [False, pytest.param(True, marks=pytest.mark.skipif(room_refusal() is not None, reason=str(room_refusal())))]
+ROOT_ALONE = pytest.mark.skipif(os.getuid() != 0, reason="only root may become other users")
+KINDS = [
+    "plain",
+    pytest.param("uid", marks=ROOT_ALONE),
+    pytest.param("room", marks=pytest.mark.skipif(room_refusal() is not None, reason=str(room_refusal()))),
+]
 
 
-@pytest.fixture(params=ROOMS, ids=["plain", "room"])
+@pytest.fixture(params=KINDS)
 def session(request, tmp_path):
     return Session(tmp_path, request.param)
 
@@ -82,12 +92,25 @@ def test_keys_go_in_signals_are_for_what_runs_and_the_size_is_told(session):
         assert b"33 77" in await session.typed(b"stty size\n", b"33 77")
         await session.typed(b"sleep 1000; echo slept-$((6*7))\n", b"echo slept")
         await session.typed(b"\x03", b"^C")  # ends the sleep and not the shell
-        assert b"alive-42" in await session.typed(b"echo alive-$((6*7))\n", b"alive-42")
+        assert b"alive-42" in await session.typed(b"\necho alive-$((6*7))\n", b"alive-42")
         await session.typed(b"sleep 1000 &\njobs\n", b"Running")  # it controls its jobs
         await session.terminal.type_in(b"exit 7\nexit 7\n")
 
     asyncio.run(use())
     assert session.ended().exit_code == 7
+
+
+@ROOT_ALONE
+def test_the_terminal_is_the_users_that_it_runs_as(tmp_path):
+    session = Session(tmp_path, "uid")
+
+    async def use():
+        shown = await session.typed(b'id -u; [ -w "$(tty)" ] && : > /dev/tty && echo mine-$((6*7))\n', b"mine-42")
+        assert str(UID).encode() in shown
+        await session.terminal.type_in(b"exit\n")
+
+    asyncio.run(use())
+    assert session.ended().exit_code == 0
 
 
 def test_the_end_of_input_ends_it_and_all_that_it_started(session):

@@ -43,8 +43,9 @@ def test_what_cannot_be_built_fails_with_the_last_lines_of_the_build(world):
 
 def test_an_image_that_is_not_allowed_is_refused_with_those_that_are(world):
     answer = world.call("POST", "/v1/jobs", json={"source": SAY, "image": "other:1"})
-    assert (answer.status_code, answer.json()["remedy"]) == (422, "choose one of own:*")
+    said = answer.json()
+    assert (answer.status_code, said["field"], said["remedy"]) == (422, "image", "choose one of own:*")
     asked = world.call(
         "POST", "/v1/what-if", json={"source": SAY, "requirements": {"requirements.txt": "-r /etc/passwd"}}
     )
-    assert "is an option" in asked.json()["detail"]
+    assert (asked.json()["field"], "is an option" in asked.json()["detail"]) == ("requirements", True)

@@ -111,8 +111,9 @@ class AttachedTerminal:
         data = text.encode()
         while data:
             data = data[os.write(sys.stdout.fileno(), data) :]
-        if text:
+        if text and not self._has_shown.is_set():
             self._has_shown.set()
+            os.write(self._waker, b"s")  # it was perhaps not there yet when its size was said
 
     def _type(self) -> None:
         decoder, leave = codecs.getincrementaldecoder("utf-8")("replace"), LeaveKeys()
