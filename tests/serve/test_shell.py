@@ -1,6 +1,8 @@
 """`kilowait shell` on a real terminal, against a real service on pretended GPUs, in rooms where there are any."""
 
+import csv
 import fcntl
+import io
 import os
 import pty
 import select
@@ -124,6 +126,14 @@ def test_a_shell_is_typed_into_left_and_come_back_to_by_its_owner_alone(world):
     assert world.over(job["job_id"])["state"] == "finished"
     assert "still-42" in world.get(f"/v1/jobs/{job['job_id']}/logs")["text"]
     assert world.call("POST", terminal, json={"keys": "x"}).status_code == 409
+    rows = csv.DictReader(io.StringIO(world.call("GET", "/v1/history").text))
+    (row,) = [row for row in rows if row["job_id"] == job["job_id"]]
+    assert (row["features"], row["predicted_provenance"], float(row["predicted_runtime_s"])) == (
+        "asked",
+        "asked",
+        7200.0,
+    )
+    assert job["job_id"] not in [point["job_id"] for point in world.get("/v1/overview")["accuracy"]]
     assert not any("terminal" in entry["action"] for entry in world.get("/v1/audit", "operator")["entries"])
 
 
