@@ -33,7 +33,7 @@ from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
 
-from ..environments.chosen_python import access_in, notes_of, with_python
+from ..environments.chosen_python import access_in, notes_of, with_notes, with_python
 from ..scheduler.settings import SchedulerSettings
 from ..software import python_of
 from ..wire import schemas
@@ -224,8 +224,9 @@ class Desk:
             refuse_what_fits_nowhere(told.memory_needs, asks.gpu_types, await self.types())
         program = with_sealed(program, self.key_file, owner)
         request = request_of(asked, program, source, asks, predictions, owner=owner, key=key, told=told)
-        said = [*notes, *await asyncio.to_thread(notes_of, self, program), *warnings_of(request, told)]
-        return request, asks, said, base or source
+        about = await asyncio.to_thread(notes_of, self, program)
+        warnings = [*notes, *about, *warnings_of(request, told)]
+        return with_notes(request, about), asks, warnings, base or source
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from kilowait.core.errors import InputError
-from kilowait.core.submission import Program
+from kilowait.core.submission import Program, Request, dry_run_line
 from kilowait.isolation.modes import CONTAINER, IsolationSettings
 from kilowait.predict.dry_run_access import DryRunAccess
 from kilowait.predict.interpreter import of_image
@@ -47,11 +47,12 @@ async def with_python(desk: "Desk", asked: Chosen, program: Program) -> Program:
     program = msgspec.structs.replace(
         program, software=asked.software or "", python=python_of(desk.software, asked.software)
     )
+    if not (asked.image or _requirements(asked, program, always=True)):
+        return program
     if desk.settings is None:
         await desk.ask(lambda _: None)
     settings = desk.settings
-    if settings is None:
-        return program
+    assert settings is not None  # once something was asked
     if asked.image:
         return _in_image(asked, program, settings.isolation)
     if not (files := _requirements(asked, program, always=settings.environments.always)):
@@ -93,6 +94,13 @@ def notes_of(desk: "Desk", program: Program) -> list[str]:
         return []
     ready = BuiltEnvironments(desk.settings.environments).ready(program.python)
     return [OWN_TORCH if ready else NOT_YET]
+
+
+def with_notes(request: Request, notes: Sequence[str]) -> Request:
+    """The request whose dry run, where there was one, says these too."""
+    if not (notes and request.dry_run):
+        return request
+    return msgspec.structs.replace(request, dry_run=dry_run_line("; ".join([request.dry_run, *notes])))
 
 
 def unseen_image(image: str) -> str:

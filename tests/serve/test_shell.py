@@ -14,8 +14,11 @@ import time
 from contextlib import closing
 
 import pytest
+import ray
 
 from kilowait.client import service_text
+from serve.runner.gang import NAMESPACE
+from serve.scheduler.scheduler import NAME
 from tests.support.wards import ROOT
 
 LIMIT_S = 300
@@ -116,6 +119,7 @@ def test_a_shell_is_typed_into_left_and_come_back_to_by_its_owner_alone(world):
         screen.types("kept=$((6*7))\n~.")
         screen.until("come back with: kilowait shell --attach")
         assert screen.code() == 0
+    ray.kill(ray.get_actor(NAME, namespace=NAMESPACE), no_restart=False)  # its runner is another's, and goes on
     with closing(Screen(world, "--attach", job["job_id"])) as screen:
         assert "said-well" in screen.until("kept=$((6*7))")
         screen.types("\necho still-$kept\n")
@@ -138,11 +142,11 @@ def test_a_shell_is_typed_into_left_and_come_back_to_by_its_owner_alone(world):
 
 
 def test_a_connection_that_is_lost_leaves_the_shell_until_it_is_idle(world):
-    with closing(Screen(world, "--gpus", "1", "--idle-timeout", "3s")) as screen:
+    with closing(Screen(world, "--gpus", "1", "--idle-timeout", "15s")) as screen:
         screen.until("$ ")
         screen.process.kill()
     over = world.over(newest(world)["job_id"])
-    assert (over["state"], over["reason"][:12]) == ("failed", "idle for 3 s")
+    assert (over["state"], over["reason"].partition(":")[0]) == ("failed", "idle for 15 s")
     assert len(over["attempts"]) == 1
 
 
