@@ -25,7 +25,7 @@ from kilowait.core.over_time.price_list import read_price_list
 from kilowait.core.over_time.time_text import seconds
 from kilowait.core.private_files import private_folder
 from kilowait.history.lease import LEASE_S
-from kilowait.history.secrecy.key_file import VARIABLE, read_key
+from kilowait.history.secrecy.key_file import VARIABLE
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.live.notifying.notice_settings import NoticeSettings
@@ -40,8 +40,10 @@ from .desk.forecasts import Forecasts
 from .desk.learner import Learner
 from .desk.notify_desk.notifier import Notifier
 from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
+from .environments.built_environments import EnvironmentSettings
 from .isolation_options import SQLITE, mount_of, own_files, owner_uids_of
 from .log_records import make_harmless
+from .option_paths import absolute, key_path, looked_up
 from .scheduler.deploy import deploy
 from .scheduler.settings import SchedulerSettings, default_options, flexible_policy
 from .sign_on.sign_on_settings import sign_on_settings
@@ -96,6 +98,8 @@ class Options(BaseModel):
     """Environments that jobs may choose by name, each with its interpreter: `vision: /opt/envs/vision/bin/python`."""
     container_image: str = ""
     """For the isolation `container`: the image that jobs run in; it has `python3`."""
+    images: list[str] = []
+    """Images that jobs may choose (`--image`), each with `python3`; `*` stands for any text: `docker.io/pytorch/*`."""
 
     signals: list[str] = []
     """Carbon, water or price of the site's electricity over time, measured or foreseen: `carbon=FILE` or `carbon=URL`,
@@ -122,6 +126,16 @@ class Options(BaseModel):
     """What is kept at most of a job on a node, in gigabytes."""
     outputs_days: float = Field(default=30.0, ge=0, allow_inf_nan=False)
     """How long it is kept; 0 for ever."""
+
+    environments: str = ""
+    """A folder, on every node, in which environments of what jobs require are built and kept; without one users may not
+    ask for packages: [](../how-to/bring-packages.md)."""
+    environments_gb: PositiveFloat = 20.0
+    """What of it is kept at most on a node; what was used longest ago goes first."""
+    environments_index: list[str] = []
+    """Where packages are from: URLs of indexes, or folders of wheels; by default what uv is told on the node."""
+    environments_always: bool = False
+    """Build for a job whose folder has a `requirements.txt` or a `uv.lock`, without being asked."""
 
     secrets_key_file: str = ""
     """The file of the key by which secrets are encrypted (`kilowait secret new-key FILE`): on every node that runs the
@@ -153,7 +167,7 @@ class Options(BaseModel):
             raise InputError("flexible, prices: by what should an hour be better? Give signals, as carbon=FILE")
         grow_to = {canonical(name): gpus for name, gpus in self.grow_to.items()}
         return SchedulerSettings(
-            url=_absolute(_looked_up(self.database)),
+            url=absolute(looked_up(self.database)),
             policy=flexible_policy(self.policy, self.flexible) if self.signals else self.policy,
             policy_options=options,
             signals=signal_sources(self.signals),
@@ -162,6 +176,12 @@ class Options(BaseModel):
             allow_open_cluster=self.allow_open_cluster,
             isolation=self.isolation_settings(),
             outputs=self.output_settings(),
+            environments=EnvironmentSettings(
+                folder=self.environments and str(Path(self.environments).absolute()),
+                max_bytes=int(self.environments_gb * 1e9),
+                indexes=tuple(self.environments_index),
+                always=self.environments_always,
+            ),
             secrets_key_file=self.settings_key_file(),
             notices=NoticeSettings(
                 internal=tuple(self.notify_internal),
@@ -179,11 +199,11 @@ class Options(BaseModel):
 
     def settings_key_file(self) -> str:
         """Where the key for secrets is, "" for none; raises InputError for one that cannot be read."""
-        return _file(self.secrets_key_file or os.environ.get(VARIABLE, ""))
+        return key_path(self.secrets_key_file or os.environ.get(VARIABLE, ""))
 
     def output_settings(self) -> OutputSettings:
         """For whoever keeps files of jobs."""
-        url = _absolute(_looked_up(self.database))
+        url = absolute(looked_up(self.database))
         beside = str(Path(url.removeprefix(SQLITE)).parent / "outputs") if url.startswith(SQLITE) else ""
         return OutputSettings(url=self.outputs or beside, max_bytes=int(self.outputs_gb * 1e9), days=self.outputs_days)
 
@@ -195,8 +215,9 @@ class Options(BaseModel):
             memory_per_gpu_bytes=per_gpu,
             mounts=tuple(map(mount_of, self.mounts)),
             image=self.container_image,
+            images=tuple(self.images),
             owner_uids=owner_uids_of(self.owner_uids),
-            hidden=(*own_files(_absolute(_looked_up(self.database))), *self.output_settings().folders, *self._keys()),
+            hidden=(*own_files(absolute(looked_up(self.database))), *self.output_settings().folders, *self._keys()),
         )
 
 
@@ -258,32 +279,6 @@ def app(options: Options) -> Application:
         options.bundle, options.threads, options.device_model, options.dry_run_budget_s
     )
     return Service.options(ray_actor_options={"num_cpus": 0, "resources": HEAD}).bind(options, predictor)
-
-
-def _looked_up(database: str) -> str:
-    """The URL, from the environment where it is asked for there."""
-    if not database.startswith("$"):
-        return database
-    if not (url := os.environ.get(database[1:])):
-        raise InputError(
-            f"database {database}: the environment variable {database[1:]} is not set; set it to a URL on the head node"
-        )
-    return url
-
-
-def _file(path: str) -> str:
-    """A path that means the same in every process, of a key that can be read; raises InputError for another."""
-    if not path:
-        return ""
-    read_key(path)
-    return str(Path(path).absolute())
-
-
-def _absolute(url: str) -> str:
-    """An SQLite path that means the same in every process."""
-    if "://" in url and not url.startswith(SQLITE):
-        return url
-    return f"{SQLITE}{Path(url.removeprefix(SQLITE)).absolute()}"
 
 
 def make_folder(url: str) -> str:

@@ -124,9 +124,17 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--owner-uid", action="append", default=[], metavar="OWNER=UID", help=users)
     choice = "an environment that jobs may choose by name; may be repeated"
     add("--software", action="append", default=[], metavar="NAME=PYTHON", help=choice)
+    built = "build what jobs require (submit --requirements) into this folder, and keep it there"
+    add("--environments", default="", metavar="FOLDER", help=built)
+    places = "an index, or a folder of wheels, that packages are from (default: as uv is told here); repeatable"
+    add("--environments-index", action="append", default=[], metavar="URL|FOLDER", help=places)
+    unasked = "do so for every job whose folder has a requirements.txt or a uv.lock"
+    add("--environments-always", action="store_true", help=unasked)
     per_gpu = "what a job may hold of the node's memory for each of its GPUs (default: its share)"
     add("--memory-gb-per-gpu", type=float, metavar="GB", help=per_gpu)
     add("--container-image", default="", metavar="IMAGE", help="for --isolation container")
+    choice = "an image that jobs may choose (submit --image), * for any text in its name; may be repeated"
+    add("--image", action="append", default=[], metavar="IMAGE", help=choice)
     kept = "where files that jobs keep are kept: a folder or s3://bucket/path (default: beside an SQLite history)"
     add("--outputs", default="", metavar="URL", help=kept)
     key = "the key by which secrets are encrypted: kilowait secret new-key FILE (default: KILOWAIT_SECRETS_KEY_FILE)"
@@ -164,8 +172,12 @@ def _options(args: argparse.Namespace) -> Options:
         mounts=args.mount,
         owner_uids=dict(map(owner_uid_of, args.owner_uid)),
         software=dict(map(software_of, args.software)),
+        environments=args.environments,
+        environments_index=args.environments_index,
+        environments_always=args.environments_always,
         memory_gb_per_gpu=args.memory_gb_per_gpu,
         container_image=args.container_image,
+        images=args.image,
         outputs=args.outputs,
         secrets_key_file=args.secrets_key_file,
         oidc=dict(map(option_of, args.oidc)),

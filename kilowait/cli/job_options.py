@@ -25,7 +25,7 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add("--gpus", type=int, metavar="N", help="GPUs it takes (default: what the source says, else 1)")
     add(
         "--gpu-types",
-        type=_names,
+        type=names,
         metavar="TYPE,...",
         help="types it may use (default: what the source says, else any)",
     )
@@ -40,7 +40,7 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     kept = "it may be kept so long for hours of less carbon, or at a better price (24h), where the site has signals"
     add("--flexible", type=duration, metavar="TIME", help=kept)
     after = "jobs, or arrays, after which it runs, once they ended well; repeatable"
-    add("--after", type=_names, action="extend", metavar="JOB,...", help=after)
+    add("--after", type=names, action="extend", metavar="JOB,...", help=after)
     add("--after-any", action="store_true", help="with --after: once they ended, well or badly")
     add("--name", metavar="NAME", help="what it is called in lists (default: its entrypoint)")
     add("--label", type=pair, action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
@@ -50,6 +50,9 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     says = "how a line of it says how far it is, where that is not seen: 'done {step} of {total}', * for what changes"
     add("--progress-pattern", type=_template, metavar="TEXT", help=says)
     add("--software", metavar="NAME", help="the environment of the operator's that it runs in")
+    add("--image", metavar="IMAGE", help="a container's image that it runs in, of those that the operator allows")
+    needs = "packages to build its environment of: requirements.txt, or pyproject.toml or uv.lock beside it"
+    add("--requirements", metavar="FILE", help=f"{needs}, where the operator allows it")
     starts = "what starts it on each node, the first two with a process for each GPU (default: python; bash for .sh)"
     add("--launcher", choices=["torchrun", "accelerate", "bash", "python"], help=starts)
     add("--force", action="store_true", help="submit it though its memory fits no type that it may use")
@@ -61,6 +64,7 @@ def add_job(parser: argparse.ArgumentParser) -> None:
 
 def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any]:
     """A job as the service takes it; `program` in place of the one that was named first."""
+    from kilowait.client.asked_job import requirements_of
     from kilowait.client.client import job_of
 
     return job_of(
@@ -85,6 +89,8 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         outputs=args.output,
         force=args.force or None,
         software=args.software,
+        image=args.image,
+        requirements=None if args.requirements is None else requirements_of(args.requirements),
         launcher=args.launcher,
         secrets=args.secret,
         max_attempts=args.max_attempts,
@@ -104,7 +110,8 @@ def _template(text: str) -> str:
     return text
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """Parts between commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

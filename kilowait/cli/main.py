@@ -71,7 +71,7 @@ def _run_or_hand_over(words: list[str], args: argparse.Namespace) -> int:
 
 def _parse(words: list[str]) -> argparse.Namespace:
     """The options; what follows `--` belongs to the script that the command is given."""
-    takes_script = words[:1] in (["predict"], ["compare"], ["submit"], ["what-if"], ["check"], ["clone"])
+    takes_script = words[:1] in (["predict"], ["compare"], ["submit"], ["what-if"], ["check"], ["clone"], ["shell"])
     end = words.index("--") if takes_script and "--" in words else len(words)
     args = _parser(words[:end]).parse_args(words[:end])
     args.arguments = words[end + 1 :]

@@ -20,6 +20,7 @@ from kilowait.cli.of_service.notify_commands import add_notify
 from kilowait.cli.of_service.past_time import moment, past_time
 from kilowait.cli.of_service.quota_commands import add_quota
 from kilowait.cli.of_service.secret_commands import add_secret
+from kilowait.cli.of_service.shell_command import add_shell
 from kilowait.cli.of_service.speaking import add_command, shown, written
 from kilowait.cli.of_service.token_commands import add_token
 from kilowait.client import array_text, cluster_text, service_text
@@ -40,6 +41,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     submit.add_argument(
         "-f", "--follow", action="store_true", help=f"write its log until it is over; {awaiting.EXIT_HELP}"
     )
+    add_shell(commands)
     if_parser = add_command(
         commands, "what-if", "what a program would get now, on each type", _what_if, service_text.what_if
     )

@@ -17,6 +17,9 @@ BASH_SCRIPTS = (".sh", ".bash")
 """Endings of the names of what bash runs where no launcher is named."""
 
 
+PROJECT_FILES = ("pyproject.toml", "uv.lock")
+
+
 def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> dict[str, Any]:
     """A file, or a folder with its entrypoint, as the service takes a job; raises InputError and SourceError.
 
@@ -38,6 +41,22 @@ def job_of(path: Path | str, entrypoint: str | None = None, **fields: Any) -> di
     if not (path / entrypoint).is_file():
         raise InputError(f"--entrypoint {entrypoint}: no such file in {path}")
     return {"archive": base64.b64encode(_zipped(path)).decode(), "entrypoint": entrypoint, **given_fields}
+
+
+def requirements_of(path: Path | str) -> dict[str, str]:
+    """The texts of a file of requirements, by the names that the service knows: a lock with its project, a project with
+    its lock where it has one; raises InputError for one that cannot be read."""
+    path = Path(path)
+    if path.suffix in (".yml", ".yaml"):
+        remedy = "ask for one of the operator's by --software, or give requirements.txt"
+        raise InputError(f"--requirements {path}: environments of conda are not built; {remedy}")
+    names = PROJECT_FILES if path.name in PROJECT_FILES else (path.name,)
+    found = [path.with_name(name) for name in names if name == path.name or path.with_name(name).exists()]
+    try:
+        texts = {file.name: file.read_text() for file in found}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--requirements {path}: cannot be read ({error}); name a file of text") from None
+    return texts if path.name in PROJECT_FILES else {"requirements.txt": texts[path.name]}
 
 
 def _zipped(folder: Path) -> bytes:

@@ -67,6 +67,21 @@ class Client(HttpAsking):
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self.ask("POST", "/v1/arrays", json=asked, headers=headers, answer_s=SEVERAL_S)
 
+    def open_shell(self, asked: Mapping[str, Any], key: str | None = None) -> Json:
+        """Ask for a shell; the same key is the same one."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self.ask("POST", "/v1/shells", json=asked, headers=headers)
+
+    def terminal(self, job_id: str, *, offset: int = 0, wait_s: float = 0.0) -> Json:
+        """What the terminal of one's own shell has shown from a byte on, once there is something."""
+        params = {"offset": offset, "wait_s": wait_s}
+        return self.ask("GET", f"/v1/shells/{part(job_id)}/terminal", params=params)
+
+    def type_in(self, job_id: str, keys: str, size: tuple[int, int] | None = None) -> None:
+        """Type there, once, and say how large it is, as (rows, columns)."""
+        asked = {"keys": keys, **({} if size is None else {"rows": size[0], "columns": size[1]})}
+        self.send("POST", f"/v1/shells/{part(job_id)}/terminal", again=False, json=asked)
+
     def arrays(self, **filters: Any) -> Iterator[Json]:
         """One's job arrays, page by page."""
         return self.pages("/v1/arrays", "arrays", filters)

@@ -197,10 +197,13 @@ def line(row: Json) -> Iterable[str]:
         note = f"starts in {ahead(row['expected']['start_s'], time.time())} on {row['expected']['gpu_type']} (modelled)"
     elif row["progress"]:
         steps = row["progress"].get("steps")
-        note = f"{row['progress']['share']:.0%} of its predicted time"
+        said = "asked" if row.get("kind") == "shell" else "predicted"
+        note = f"{row['progress']['share']:.0%} of its {said} time"
         if steps:
             note = f"{steps['done'] / steps['total']:.0%} of its steps, ends in {ahead(steps['end_s'], time.time())}"
     name = f"{row['name']}:{row['task']}" if row.get("array") and row.get("name") else row.get("name")
+    if name and row.get("kind") == "shell":
+        name = f"{name} (shell)"
     program = (name or " ".join([row["entrypoint"], *row["arguments"]]))[:30]
     return (
         row["job_id"],
@@ -224,7 +227,8 @@ def _expected(expected: Json) -> str:
 
 
 def _progress(run: Json) -> str:
-    text = f"has run {span(run['run_s'])} ({run['run_provenance']}) of {span(run['predicted_s'])} (modelled)"
+    text = f"has run {span(run['run_s'])} ({run['run_provenance']})"
+    text += f" of {span(run['predicted_s'])} ({run['predicted_provenance']})"
     watts = run["power_w"]
     text += f", draws {watts['value']:.0f} W ({watts['provenance']})" if watts else ""
     return text + (f"\n  {_steps(run['steps'])}" if run.get("steps") else "")  # which an earlier service does not say
@@ -262,11 +266,14 @@ def expectations(by_type: Mapping[str, Json]) -> str:
         ]
         for name, expectation in by_type.items()
     ]
-    return table(["type", "time (modelled)", "kWh (modelled)", "by"], rows)
+    kinds = sorted({one.get("provenance", "modelled") for one in by_type.values()}) or ["modelled"]
+    return table(["type", f"time ({', '.join(kinds)})", "kWh (modelled)", "by"], rows)
 
 
 def _by(features: str) -> str:
     """Which predictor the numbers are from, in words."""
+    if features == "asked":
+        return "asked for"
     predictor = "stand-in" if "+standin" in features else "device model" if features.startswith("dry-run") else "probe"
     return predictor + (", corrected" if features.endswith("+correction") else "")
 

@@ -27,6 +27,7 @@ class Provenance(StrEnum):
     ESTIMATED = "estimated"  # computed from a measured quantity and a constant (power times time)
     MODELLED = "modelled"  # predicted or simulated, never observed
     PRETENDED = "pretended"  # a test's stand-in
+    ASKED = "asked"  # whoever asked for a job said so
 
 
 class PowerLimit(Struct, frozen=True, kw_only=True, gc=False):
@@ -139,6 +140,11 @@ class Prediction:
                 for limit in self.limits
             ),
         )
+
+
+def time_provenance(prediction: Prediction) -> Provenance:
+    """How the run time of a prediction was had: that of a shell is what was asked for, and no model said it."""
+    return Provenance.ASKED if prediction.features == Provenance.ASKED else Provenance.MODELLED
 
 
 def _between(limits: Sequence[PowerLimit], limit_w: float) -> tuple[float, float]:

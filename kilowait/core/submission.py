@@ -41,7 +41,9 @@ class Program(Struct, frozen=True, kw_only=True):
     for never. `software` is the environment of the operator's that was chosen, and `python` its interpreter. `outputs`
     are the files and folders that are kept of what it leaves in its folder. `secrets` are the names of the owner's
     secrets that it sees as variables. `launcher` is what starts it on each of its nodes. Where the history keeps it,
-    `sealed` is its environment, encrypted, and `digest` tells whether two are the same.
+    `sealed` is its environment, encrypted, and `digest` tells whether two are the same. With `idle_s` it is a shell: it
+    has a terminal, and ends once nothing happened there for so many seconds. `requirements` are packages, a line each,
+    of the environment that is built for it. With an `image` it runs in a container of that.
     """
 
     files: Mapping[str, str]
@@ -56,6 +58,9 @@ class Program(Struct, frozen=True, kw_only=True):
     launcher: Launcher = PYTHON
     sealed: str = ""
     digest: str = ""
+    idle_s: float | None = None
+    requirements: tuple[str, ...] = ()
+    image: str = ""
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -186,6 +191,9 @@ def leave_out_newer(fields: dict[str, Any]) -> None:
     """Delete of a request those fields that came after arrays and ask for nothing: keys of before stay good."""
     if fields["program"]["launcher"] == PYTHON:
         del fields["program"]["launcher"]
+    for name in ("idle_s", "requirements", "image"):
+        if not fields["program"][name]:
+            del fields["program"][name]
     for name in ("after", "after_any"):
         if not fields["job"][name]:
             del fields["job"][name]

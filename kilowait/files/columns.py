@@ -276,7 +276,7 @@ HISTORY = pa.schema(
         ("reason", pa.string()),  # why it ended badly, null where it did not
         ("predicted_runtime_s", pa.float64()),
         ("predicted_energy_j", pa.float64()),
-        ("predicted_provenance", pa.string()),  # modelled
+        ("predicted_provenance", pa.string()),  # modelled, or asked for a shell
         ("probe_version", pa.string()),
         ("features", pa.string()),
         ("runtime_s", pa.float64()),

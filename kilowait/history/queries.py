@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from kilowait.cluster.events import Event, JobPredicted, JobSubmitted
 from kilowait.core.errors import StoreError
-from kilowait.core.jobs import Prediction, Provenance
+from kilowait.core.jobs import Prediction, time_provenance
 from kilowait.core.units import DAY_S, JOULES_PER_KWH
 from kilowait.history.job_filter import JobFilter, page_of
 from kilowait.history.schema import ATTEMPTS, EVENTS, JOBS, LATE_PREDICTIONS, MEASUREMENTS
@@ -186,7 +186,7 @@ def _with_prediction(row: Mapping[str, Any], event: JobSubmitted) -> dict[str, A
         "priority": event.job.priority,
         "predicted_runtime_s": prediction.runtime_s,
         "predicted_energy_j": prediction.energy_kwh * JOULES_PER_KWH,
-        "predicted_provenance": Provenance.MODELLED.value,
+        "predicted_provenance": time_provenance(prediction).value,
         "probe_version": prediction.probe_version,
         "features": prediction.features,
     }

@@ -8,7 +8,7 @@ from kilowait.core.errors import InputError
 
 SCOPES = {
     "predict": ("predict", "what-if"),
-    "jobs": ("jobs", "jobs:batch", "jobs:cancel", "arrays", "history"),
+    "jobs": ("jobs", "jobs:batch", "jobs:cancel", "arrays", "history", "shells"),
     "notices": ("notices",),
     "secrets": ("secrets",),
     "service": (),

@@ -29,8 +29,11 @@ ETC = (
 USER = "job"
 """What a job's user is called: programs ask for the name of theirs, and some end where there is none."""
 SEEN = ("/opt", "/sys", "/run/nvidia-persistenced")
-EXTRA_DEVICES = ("/dev/infiniband", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps")
-"""Shown where they are: what all boards of NVIDIA share, and fast networks."""
+EXTRA_DEVICES = (
+    *("/dev/infiniband", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-caps"),
+    "/dev/tty",
+)
+"""Shown where they are: what all boards of NVIDIA share, fast networks, and the terminal of who has one."""
 WRITABLE = 0o1777
 
 

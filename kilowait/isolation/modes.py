@@ -18,6 +18,8 @@ from kilowait.isolation.kernel import unsupported
 AUTO, NONE, USER, NAMESPACE, CONTAINER = "auto", "none", "user", "namespace", "container"
 MODES = (AUTO, NONE, USER, NAMESPACE, CONTAINER)
 ENGINES = ("podman", "docker")
+APPTAINER = "apptainer"
+"""Runs the image that a job asks for where none of these is there; it limits no memory itself."""
 FIRST_UID, UIDS = 2_000_000, 50_000
 """Users of jobs, where the service is root: nobody's on a usual machine."""
 TRY_S = 60.0
@@ -44,6 +46,8 @@ class IsolationSettings:
     memory_per_gpu_bytes: int | None = None
     mounts: tuple[Mount, ...] = ()
     image: str = ""
+    images: tuple[str, ...] = ()
+    """Images that jobs may choose by themselves, * for any text in a name; whatever the mode, such a job is in one."""
     hidden: tuple[str, ...] = ()
     """Paths of the service itself, covered wherever a job would see them."""
     owner_uids: tuple[tuple[str, int], ...] = ()
@@ -112,6 +116,11 @@ def _chosen(settings: IsolationSettings) -> tuple[str, str]:
 def engine() -> str | None:
     """The program that runs containers."""
     return next(filter(None, map(shutil.which, ENGINES)), None)
+
+
+def image_engine() -> str | None:
+    """The program that runs the image of a job: the one of all containers, else apptainer."""
+    return engine() or shutil.which(APPTAINER)
 
 
 def uid_of(number: int) -> int:

@@ -65,6 +65,12 @@ class Confined:
                 drop_privileges(self._confinement.uid)
         return environment
 
+    def own(self, fd: int) -> None:
+        """What is open there belongs to the job's user, where the guard may say so: of its terminal, so that it can be
+        opened by its name."""
+        if self._uid is not None and os.getuid() == 0 and os.isatty(fd):
+            os.fchown(fd, self._uid, -1)
+
     @property
     def watch_s(self) -> float | None:
         """In how many seconds the job's memory must be looked at; None where the kernel limits it, or nobody does."""

@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from kilowait.measure.confinement import Confined, Confinement
+from kilowait.measure.controlling_terminal import come_to_front, read_output, take_terminal
 from kilowait.measure.hidden_values import HiddenValues
 from kilowait.measure.joblog import JobLog
 from kilowait.measure.launcher import (
@@ -49,7 +50,8 @@ class WardOrder(Struct, frozen=True, kw_only=True):
 
     `grace_s` is how long it may take to end after it was asked to; `log_bytes` bounds what is kept in `log_folder`.
     How far the command is, as it says so itself, is kept in `steps_file` ("": nowhere), read by `steps_template`.
-    `hidden` are values that do not stand in its log.
+    `hidden` are values that do not stand in its log. With a `terminal` its standard streams are that: the descriptors
+    of both ends, inherited from who gives the order, the command's own the second.
     """
 
     command: tuple[str, ...]
@@ -63,6 +65,7 @@ class WardOrder(Struct, frozen=True, kw_only=True):
     steps_file: str = ""
     steps_template: str = ""
     hidden: tuple[str, ...] = ()
+    terminal: tuple[int, int] | None = None
 
 
 class _Watch:
@@ -103,7 +106,7 @@ class _Watch:
 
     def drain(self) -> bool:
         """Keep what the job wrote; False at the end."""
-        chunk = os.read(self.output, 65536)
+        chunk = read_output(self.output, 65536)
         shown = self.hidden.passed(chunk)
         self.log.write(shown)
         if self.steps is not None:
@@ -128,8 +131,10 @@ class _Watch:
         """Tell the job's process group to end, and give it its grace; the first reason counts."""
         if self.failure is None:
             self.failure, self.kill_s, self.deadline_s = reason, time.perf_counter() + self.order.grace_s, None
+            hang_up = (signal.SIGHUP,) if self.order.terminal is not None else ()  # which no shell ignores
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGTERM)
+                for number in (*hang_up, signal.SIGTERM):
+                    os.killpg(self.pid, number)
 
     def _patience_ms(self) -> float | None:
         now_s = time.perf_counter()
@@ -153,7 +158,8 @@ def guard(order: WardOrder, runner: int, *, stopped: bool = False) -> RunOutcome
     """Run the command to its end, and end everything it started; raises OrphanedError when stdin closes or `runner`,
     a pidfd, ends. `stopped` says that it was asked to end already."""
     confined = Confined(order.confinement, Path(order.folder))
-    output, output_w = os.pipe()
+    output, output_w = order.terminal or os.pipe()
+    confined.own(output_w)
     ready, ready_w = os.pipe()
     forked_s = time.perf_counter()
     pid = os.fork()
@@ -199,12 +205,17 @@ def _become(order: WardOrder, confined: Confined, output: int, ready: int) -> No
         limit(resource.RLIMIT_CORE, 0)
         with contextlib.suppress(OSError):  # when memory runs out, let the kernel choose the job
             Path("/proc/self/oom_score_adj").write_text("1000")
-        null_fd = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null_fd, 0), (output, 1), (output, 2)):
-            os.dup2(source, target)
+        if order.terminal is None:
+            null_fd = os.open(os.devnull, os.O_RDONLY)
+            for source, target in ((null_fd, 0), (output, 1), (output, 2)):
+                os.dup2(source, target)
+        else:
+            take_terminal(output)
         os.write(ready, b"1")
         os.closerange(3, 4096)
         environment = confined.enter(order.environment)
+        if order.terminal is not None:
+            come_to_front()
         os.execve(order.command[0], order.command, dict(environment))
     except OSError as error:
         os.write(2, f"{order.command[0]}: cannot be started: {error}\n".encode())

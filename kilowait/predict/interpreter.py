@@ -96,15 +96,22 @@ def in_conda(name: str) -> Interpreter:
 
 def in_image(image: str) -> Interpreter:
     """Python of a container's image, run by podman or apptainer without network; raises InputError without either."""
-    engine = next((path for path in map(shutil.which, ENGINES) if path), None)
-    if engine is None:
+    if (interpreter := of_image(image)) is None:
         raise InputError(f"--image {image}: needs {' or '.join(ENGINES)}, and neither is on PATH; install one, or give "
                          "the same environment as --python PATH, --venv DIR or --conda NAME")  # fmt: skip
+    return usable(interpreter)
+
+
+def of_image(image: str) -> Interpreter | None:
+    """As `in_image`, without asking what is in it; None where no program is here that runs it without network."""
+    engine = next((path for path in map(shutil.which, ENGINES) if path), None)
+    if engine is None:
+        return None
     root = Path(bootstrap.ROOT)
     inside = f"{IN_IMAGE}/{Path(bootstrap.__file__).relative_to(root)}"
     words = _podman(root) if Path(engine).name == "podman" else _apptainer(root)
     command = (engine, *words, image, "python3")
-    return usable(Interpreter(command=command, name=image, bootstrap=inside, contained=True))
+    return Interpreter(command=command, name=image, bootstrap=inside, contained=True)
 
 
 def usable(interpreter: Interpreter) -> Interpreter:

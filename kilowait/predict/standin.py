@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES, canonical
-from kilowait.core.jobs import Prediction
+from kilowait.core.jobs import Prediction, Provenance
 from kilowait.core.units import JOULES_PER_KWH
 
 REFERENCE_TYPE = "A100"
@@ -38,6 +38,23 @@ def unread(gpu_types: Iterable[str], gpus: float = 1.0) -> dict[str, Prediction]
     return {name: _stand_in(_UNREAD, name, gpus) for name in gpu_types if _known(name)}
 
 
+def as_asked(runtime_s: float, gpu_types: Iterable[str], gpus: float = 1.0) -> dict[str, Prediction]:
+    """What is expected of a job on `gpus` boards that is to last so many seconds, whatever it does: a shell.
+
+    Its features say `Provenance.ASKED`: nobody predicted its time, and its energy is a stand-in.
+    """
+    return {
+        name: Prediction(
+            runtime_s=runtime_s,
+            energy_kwh=_watts(name, gpus) * runtime_s / JOULES_PER_KWH,
+            probe_version=Provenance.ASKED.value,
+            features=Provenance.ASKED.value,
+        )
+        for name in gpu_types
+        if _known(name)
+    }
+
+
 def is_unread(predictions: Mapping[str, Prediction]) -> bool:
     """Whether these are what `unread` gives: a guess, whose place a prediction may take."""
     return bool(predictions) and all(one.features == UNREAD + MARK for one in predictions.values())
@@ -57,11 +74,10 @@ def on_types(
 def _stand_in(prediction: Prediction, gpu_type: str, gpus: float) -> Prediction:
     board, reference = GPU_TYPES[canonical(gpu_type)], GPU_TYPES[REFERENCE_TYPE]
     runtime_s = prediction.runtime_s * (reference.power_score / board.power_score) ** EXPONENT
-    watts = gpus * (board.assumed_idle_w + LOAD * (board.peak_w - board.assumed_idle_w))
     return replace(
         prediction,
         runtime_s=runtime_s,
-        energy_kwh=watts * runtime_s / JOULES_PER_KWH,
+        energy_kwh=_watts(gpu_type, gpus) * runtime_s / JOULES_PER_KWH,
         runtime_low_s=None,
         runtime_high_s=None,
         energy_low_kwh=None,
@@ -70,6 +86,11 @@ def _stand_in(prediction: Prediction, gpu_type: str, gpus: float) -> Prediction:
         other={},
         limits=(),
     )
+
+
+def _watts(gpu_type: str, gpus: float) -> float:
+    board = GPU_TYPES[canonical(gpu_type)]
+    return gpus * (board.assumed_idle_w + LOAD * (board.peak_w - board.assumed_idle_w))
 
 
 def _known(gpu_type: str) -> bool:

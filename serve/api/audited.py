@@ -1,7 +1,8 @@
 """Keeps who changed what by the API, and whether that was let: ASGI middleware, and the route that tells it.
 
-Questions are not kept, nor what was asked with a token that is none. What was done is kept before it is answered, but
-for jobs that are submitted: those are events of the history anyway, and wait a moment so that many are kept together.
+Questions are not kept, nor keys that are typed, nor what was asked with a token that is none. What was done is kept
+before it is answered, but for jobs that are submitted: those are events of the history anyway, and wait a moment so
+that many are kept together.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ class Audited:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass on, and keep what was done."""
-        if scope["type"] != "http" or scope["method"] not in CHANGES or scope["path"] in QUESTIONS:
+        if scope["type"] != "http" or scope["method"] not in CHANGES or _is_no_change(scope["path"]):
             await self.app(scope, receive, send)
             return
 
@@ -85,6 +86,11 @@ class Audited:
         del self._waiting[: len(rows)]
         if self._waiting:
             self._keeping = asyncio.create_task(self._written(0.0))
+
+
+def _is_no_change(path: str) -> bool:
+    """Whether this only asks, or types at a terminal: that a shell was asked for is kept."""
+    return path in QUESTIONS or (path.startswith("/v1/shells/") and path.endswith("/terminal"))
 
 
 def _said(scope: Any) -> tuple[str, str]:

@@ -20,6 +20,8 @@ from ..desk.learner import Learner
 from ..desk.log_pieces import WHOLE_BYTES, read_piece, stream_piece
 from ..desk.today import Days
 from ..desk.why import why
+from ..shells import shell_routes
+from ..shells.shell_desk import ShellDesk
 from ..sign_on.provider import OpenIdProvider
 from ..sign_on.sign_on_settings import SignOnSettings
 from ..wire import schemas
@@ -68,7 +70,7 @@ def build(desk: Desk, learner: Learner, sign_on: SignOnSettings | None = None) -
         responses={"default": PROBLEM},
     )
     app.state.desk, app.state.days, app.state.learner = desk, Days(desk), learner
-    app.state.wrong_tokens = WrongTokens()
+    app.state.wrong_tokens, app.state.shells = WrongTokens(), ShellDesk(desk)
     app.state.sign_on = None if sign_on is None else sign_on_routes.SignOn(OpenIdProvider(sign_on))
     app.add_middleware(LargeBodies)
     app.add_middleware(Audited, desk=desk)
@@ -88,6 +90,7 @@ def build(desk: Desk, learner: Learner, sign_on: SignOnSettings | None = None) -
         learned_models.router,
         pages.router,
         pictures.router,
+        shell_routes.router,
     ):
         app.include_router(part)
     install(app)

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
-from kilowait.core.jobs import Prediction
+from kilowait.core.jobs import Prediction, Provenance, time_provenance
 from kilowait.core.submission import DEADLINE, Request
 from kilowait.history.bases import Base
 from kilowait.predict.board_memory.memory_need import Fitting, MemoryNeed
@@ -48,6 +49,11 @@ def base_of(source: JobSource, told: Told, by_type: Mapping[str, Prediction], mi
     )
 
 
+def was_predicted(row: Mapping[str, Any]) -> bool:
+    """Whether a row of the history has a run time, and one that was predicted: that of a shell was asked for."""
+    return bool(row["runtime_s"]) and row["features"] != Provenance.ASKED
+
+
 def shared(predictions: Mapping[str, Prediction], share: float) -> dict[str, Prediction]:
     """A job on a share of a board takes that share of the energy that the device model expects of a whole one."""
     return {name: _shared(p, share) if p.features == FEATURES else p for name, p in predictions.items()}
@@ -75,6 +81,7 @@ def expectations(predictions: Mapping[str, Prediction]) -> dict[str, schemas.Exp
             energy_low_kwh=prediction.energy_low_kwh,
             energy_high_kwh=prediction.energy_high_kwh,
             features=prediction.features,
+            provenance=time_provenance(prediction),
         )
         for gpu_type, prediction in predictions.items()
     }

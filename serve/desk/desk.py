@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import msgspec
-
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES, power_order
 from kilowait.core.jobs import Prediction
@@ -35,8 +33,9 @@ from kilowait.program.job_source import JobSource
 from kilowait.program.resources import GpuRequest as Asks
 from kilowait.simulate.outlook import Errors, Expected, errors_of, outlook, what_if
 
+from ..environments.chosen_python import access_in, notes_of, with_notes, with_python
 from ..scheduler.settings import SchedulerSettings
-from ..software import access_of, python_of
+from ..software import python_of
 from ..wire import schemas
 from ..wire.problems import busy
 from . import questions
@@ -49,6 +48,7 @@ from .answers import (
     shared,
     versions,
     warnings_of,
+    was_predicted,
 )
 from .corrections import Corrections
 from .following import Following
@@ -62,16 +62,14 @@ from .readings import Readings
 from .submitting import Submissions, check_early, request_of, same
 
 T = TypeVar("T")
-Prepared = tuple[Request, Asks, list[str], Base | JobSource]
+Prepared = tuple[Request, Asks, list[str], Base | JobSource | None]
 """A submission as the scheduler takes it, what it asks for, what its user should know, and its base predictions: its
-source where none were there in time."""
+source where none were there in time, None for a shell."""
 
 PAGE, STANDBY_S = 5000, 10.0
 """Events that are fetched at once; and so long a scheduler that has not begun is waited for: it may be a standby."""
-
 IDENTITY_S = 5.0
 """So long a token is believed without asking: so long a revoked one may still be heard."""
-
 ERRORS_S = 10.0
 """How old the errors of predictions may be that intervals are made from."""
 
@@ -90,7 +88,7 @@ class Desk:
         software: Mapping[str, str] | None = None,
     ) -> None:
         self.scheduler = scheduler
-        self._software, self._settings_of_isolation = software or {}, isolation or IsolationSettings()
+        self.software, self._settings_of_isolation = software or {}, isolation or IsolationSettings()
         self._submissions, self.readings = Submissions(scheduler), Readings(room=KEPT)
         self.forecasts, self.isolation = forecasts, IsolationWatch(self._settings_of_isolation)
         self.corrections = Corrections(self.ask)
@@ -146,9 +144,9 @@ class Desk:
 
     async def predict(self, asked: schemas.SourceBody, owner: str) -> schemas.PredictionView:
         """What a source of `owner` takes on every device type of the probe and every GPU type of the cluster."""
-        python = python_of(self._software, asked.software)
+        python = python_of(self.software, asked.software)
         job_source, asks, _ = await self.readings.of(program_asked(asked), owner, asked.gpus)
-        types = tuple(dict.fromkeys([*await self._types(), *power_order(asked.gpu_types)]))
+        types = tuple(dict.fromkeys([*await self.types(), *power_order(asked.gpu_types)]))
         if (answer := await self._forecast(job_source, asks.gpus, owner, python, types)) is None:
             raise busy()
         forecast, cached = answer
@@ -165,7 +163,7 @@ class Desk:
             memory_needs=needs_wire(forecast.memory_needs),
         )
 
-    async def _types(self) -> tuple[str, ...]:
+    async def types(self) -> tuple[str, ...]:
         """The GPU types of the cluster that the catalogue knows."""
         if self.last_mirror is None or not self.last_mirror.cluster.total:
             await self.mirror()
@@ -180,8 +178,8 @@ class Desk:
         return await self.forecasts.of(replace(question, gpu_types=types or question.gpu_types), owner)
 
     async def _question(self, source: JobSource, gpus: int, owner: str, python: str) -> PredictionQuestion:
-        access = access_of(self._settings_of_isolation, owner, python)
-        return PredictionQuestion(source=source, gpu_types=await self._types(), gpus=gpus, access=access)
+        access = await asyncio.to_thread(access_in, self.settings, self._settings_of_isolation, owner, python)
+        return PredictionQuestion(source=source, gpu_types=await self.types(), gpus=gpus, access=access)
 
     async def _predicted(
         self, source: JobSource, gpus: int, milli: int, owner: str, python: str
@@ -189,7 +187,7 @@ class Desk:
         """Predictions of a job, what they were made from, and what of it is kept: stand-ins and None if too late."""
         share = milli / WHOLE
         if (answer := await self._forecast(source, gpus, owner, python)) is None:
-            return unread(await self._types(), gpus * share), None, None
+            return unread(await self.types(), gpus * share), None, None
         return await self._applied(source, answer[0], gpus, milli, owner)
 
     async def predicted_later(
@@ -203,7 +201,7 @@ class Desk:
         self, source: JobSource, told: Told, gpus: int, milli: int, owner: str
     ) -> tuple[Mapping[str, Prediction], Told, Base]:
         share = milli / WHOLE
-        by_type = on_types(shared(told.predictions, share), await self._types(), gpus * share)
+        by_type = on_types(shared(told.predictions, share), await self.types(), gpus * share)
         base = base_of(source, told, by_type, gpus * milli)
         return await self.corrections.apply(base, owner), told, base
 
@@ -215,8 +213,7 @@ class Desk:
         Raises Refusal where its memory fits no type, unless it is forced or nothing is to be submitted.
         """
         program = program_of(asked) if asked.archive is None else await asyncio.to_thread(program_of, asked)
-        python = python_of(self._software, asked.software)
-        program = msgspec.structs.replace(program, software=asked.software or "", python=python)
+        program = await with_python(self, asked, program)
         if not only_asking:
             cluster = (await self.mirror()).cluster if self.last_mirror and self.last_mirror.cluster.quotas else None
             await check_early(cluster, self.ask, self.key_file, program, owner, key)
@@ -224,10 +221,12 @@ class Desk:
         source, asks, notes = await self.readings.of(program, owner, asked.gpus, types)
         predictions, told, base = await self._predicted(source, asks.gpus, asked.gpu_milli, owner, program.python)
         if told and not asked.force and not only_asking:
-            refuse_what_fits_nowhere(told.memory_needs, asks.gpu_types, await self._types())
+            refuse_what_fits_nowhere(told.memory_needs, asks.gpu_types, await self.types())
         program = with_sealed(program, self.key_file, owner)
         request = request_of(asked, program, source, asks, predictions, owner=owner, key=key, told=told)
-        return request, asks, [*notes, *warnings_of(request, told)], base or source
+        about = await asyncio.to_thread(notes_of, self, program)
+        warnings = [*notes, *about, *warnings_of(request, told)]
+        return with_notes(request, about), asks, warnings, base or source
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""
@@ -240,7 +239,7 @@ class Desk:
             job_id = await self._submissions.submit(request)
             if isinstance(base, Base):
                 self.corrections.keep(base)
-            else:
+            elif base is not None:
                 self.following.note(job_id, base, request.program.python)
         except InputError:
             before = None if key is None else await self.ask(questions.job_of_key, request.job.user or "", key)
@@ -268,7 +267,8 @@ class Desk:
         if self._errors[0] != mirror.finished and time.monotonic() - self._errors_s > ERRORS_S:
             self._errors_s = time.monotonic()
             rows = await self.ask(questions.ended, None, ("", 0), time.time() - 30 * DAY_S, 2000)
-            pairs = [(r["predicted_runtime_s"], r["runtime_s"]) for r in rows if r["runtime_s"] and not r["exit_code"]]
+            ended = [row for row in rows if was_predicted(row) and not row["exit_code"]]
+            pairs = [(row["predicted_runtime_s"], row["runtime_s"]) for row in ended]
             self._errors = mirror.finished, errors_of(pairs)
         return self._errors[1]
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.hardware import GPU_TYPES, idle_power_w
-from kilowait.core.jobs import Provenance
+from kilowait.core.jobs import Provenance, time_provenance
 from kilowait.core.submission import DEADLINE, Program
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.files.columns import HISTORY
@@ -78,6 +78,7 @@ def job_view(
         after=list(job.after),
         after_any=job.after_any,
         kept=kept,
+        kind="job" if program.idle_s is None else "shell",
     )
 
 
@@ -154,6 +155,7 @@ def progress_view(
         predicted_s=predicted_s,
         share=run_s / predicted_s,
         run_provenance=Provenance.MEASURED,
+        predicted_provenance=time_provenance(active.predicted),
         power_w=power_w,
         steps=steps_view(active),
     )

@@ -15,6 +15,7 @@ from kilowait.simulate.against_simple import Against, against_simple
 from ..wire.page_schemas import AccuracyPoint, Today
 from ..wire.schemas import Figure
 from . import questions
+from .answers import was_predicted
 from .desk import Desk
 
 MOST_ROWS = 5000
@@ -82,7 +83,7 @@ def today_view(day: Day) -> Today:
 def accuracy_view(rows: Sequence[Row], owner: str | None) -> list[AccuracyPoint]:
     """The last finished jobs, one's own (None: everybody's), latest first."""
     finished = [
-        row for row in rows if row["state"] == "finished" and row["runtime_s"] and owner in (None, row["owner"])
+        row for row in rows if row["state"] == "finished" and was_predicted(row) and owner in (None, row["owner"])
     ]
     return [
         AccuracyPoint(
@@ -97,7 +98,7 @@ def accuracy_view(rows: Sequence[Row], owner: str | None) -> list[AccuracyPoint]
 
 def errors_view(rows: Sequence[Row]) -> dict[str, float] | None:
     """Quantiles of |predicted - had| / had over finished jobs, None without one."""
-    finished = [row for row in rows if row["state"] == "finished" and row["runtime_s"]]
+    finished = [row for row in rows if row["state"] == "finished" and was_predicted(row)]
     if not finished:
         return None
     shares = [abs(row["predicted_runtime_s"] - row["runtime_s"]) / row["runtime_s"] for row in finished]
@@ -106,7 +107,7 @@ def errors_view(rows: Sequence[Row]) -> dict[str, float] | None:
 
 def factor_view(rows: Sequence[Row]) -> Figure | None:
     """The factor within which half of the predictions of run times were, None where no job has finished."""
-    finished = [row for row in rows if row["state"] == "finished" and row["runtime_s"]]
+    finished = [row for row in rows if row["state"] == "finished" and was_predicted(row)]
     if not finished:
         return None
     logs = [abs(np.log(row["predicted_runtime_s"] / row["runtime_s"])) for row in finished]

@@ -44,10 +44,10 @@ function row(job) {
   const took = last?.runtime_s;
   const predicted = last && job.by_type[last.gpu_type];
   const on = last ? `${last.gpus} × ${last.gpu_type}` : `${job.gpus}`;
-  const cells = [{ text: job.job_id, link: jobPage(job.job_id) }, job.name || job.entrypoint,
+  const cells = [{ text: job.job_id, link: jobPage(job.job_id) }, (job.name && job.kind === "shell" ? `${job.name} (shell)` : job.name) || job.entrypoint,
     job.reason ? { text: job.state, small: job.reason.slice(0, 60) } : job.state, job.owner, on, at(job.submitted_s),
     took ? had(span(took.value), took.provenance) : "",
-    took && predicted && job.state === "finished" ? off(predicted.runtime_s, took.value) : "",
+    took && predicted && job.state === "finished" && job.kind !== "shell" ? off(predicted.runtime_s, took.value) : "",
     ["waiting", "running"].includes(job.state) ? { text: "Cancel", press: "cancel", label: `Cancel ${job.job_id}` } : ""];
   return { key: job.job_id, cells };
 }

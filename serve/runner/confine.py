@@ -12,7 +12,7 @@ from kilowait.core.units import WHOLE
 from kilowait.isolation.cgroup import WEIGHT, GroupLimits
 from kilowait.isolation.container import ContainerRun, write_variables
 from kilowait.isolation.job_room import HOME, JobRoom
-from kilowait.isolation.modes import CONTAINER, ENGINES, NAMESPACE, USER, IsolationSettings, engine, holding
+from kilowait.isolation.modes import CONTAINER, ENGINES, NAMESPACE, USER, IsolationSettings, holding, image_engine
 from kilowait.isolation.python_folders import folders_of, python_folders
 from kilowait.measure.allotment import Allotment
 from kilowait.measure.confinement import Confinement
@@ -35,14 +35,14 @@ class JobFiles:
     container: ContainerRun | None = None
 
     def command(
-        self, words: Sequence[str], environment: Mapping[str, str], python: str = ""
+        self, words: Sequence[str], environment: Mapping[str, str], python: str = "", *, terminal: bool = False
     ) -> tuple[tuple[str, ...], Mapping[str, str]]:
         """What is executed to run a Python program with its arguments, and in which environment."""
         if self.container is None:
             return (python or sys.executable, *words), environment
         volume = write_variables(self.scratch.parent / "environment.json", environment)
-        run = replace(self.container, volumes=(*self.container.volumes, volume))
-        names = ("PATH", "HOME", "XDG_RUNTIME_DIR")
+        run = replace(self.container, volumes=(*self.container.volumes, volume), terminal=terminal)
+        names = ("PATH", "HOME", "XDG_RUNTIME_DIR", *(("TERM",) if terminal else ()))
         return run.words(("python3", *words)), {name: os.environ[name] for name in names if name in os.environ}
 
 
@@ -54,13 +54,21 @@ def confine(
     *,
     node_gpus: float,
     python: str = "",
+    built: bool = False,
+    image: str = "",
 ) -> tuple[Confinement, JobFiles]:
     """The confinement of an attempt whose files lie in `folder`; raises InputError where what was chosen cannot be had.
 
-    `node_gpus` is how many GPUs the node has: its memory is shared among them.
+    `node_gpus` is how many GPUs the node has: its memory is shared among them. A `python` that was `built` of what a
+    user asked for is never started out here, not even to say where its files are. With an `image` it is a container of
+    that, whatever the mode.
     """
+    if image:
+        settings = replace(settings, mode=CONTAINER, image=image)
+        if image_engine() is None:
+            raise InputError(f"image {image}: no podman, docker or apptainer is on this node")
     held = holding(settings)
-    if held.problem:
+    if held.problem and not image:
         raise InputError(held.problem)
     scratch, temporary = folder / "scratch", folder / "tmp"
     scratch.mkdir(mode=0o700, exist_ok=True)
@@ -71,14 +79,18 @@ def confine(
     outside = JobFiles(scratch=scratch, temporary=temporary, home=str(scratch), temporary_name=str(temporary))
     if held.mode == NAMESPACE:
         room = _room(settings, attempt, allotment, inside, settings.uid_for(attempt.owner, number), limits)
-        room = replace(room, readable=(*room.readable, *folders_of(python)))
+        folders = (str(Path(python).parents[1]),) if built else folders_of(python)
+        room = replace(room, readable=(*room.readable, *folders))
         return Confinement(name=name, room=room, limits=limits), inside
     if held.mode == USER:
         folder.chmod(0o711)  # its own folders are in it, which are closed to all but the job's user
         return Confinement(name=name, uid=settings.uid_for(attempt.owner, number), limits=limits), outside
     if held.mode == CONTAINER:
+        if built:
+            raise InputError("requirements cannot be had where jobs run in containers: their packages are the image's")
         run = _container(settings, attempt, allotment, inside, limits)
-        return Confinement(name=name, after=run.removal), replace(inside, container=run)
+        own_limits = None if run.removal else limits
+        return Confinement(name=name, after=run.removal, limits=own_limits), replace(inside, container=run)
     return Confinement(name=name, limits=limits), outside
 
 
@@ -103,7 +115,7 @@ def _container(
 ) -> ContainerRun:
     mounts = [(mount.path, mount.path, "rw" if mount.writable else "ro") for mount in settings.mounts_of(attempt.owner)]
     return ContainerRun(
-        engine=engine() or ENGINES[0],
+        engine=image_engine() or ENGINES[0],
         image=settings.image,
         name=f"kilowait-{attempt.job_id}-{attempt.attempt}",
         volumes=((str(place.scratch), HOME, "rw"), (str(place.temporary), "/tmp", "rw"), *mounts),

@@ -8,7 +8,7 @@ on each node holds the GPUs of all or of none, and every node runs the same prog
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import ray
@@ -29,7 +29,11 @@ from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings
 from kilowait.measure.step_clock import StepRecord
 
+from ..environments.built_environments import EnvironmentSettings
 from .runner import Runner
+
+if TYPE_CHECKING:
+    from ..scheduler.settings import SchedulerSettings
 
 NAMESPACE = "kilowait"
 PREFIX = "attempt"
@@ -47,11 +51,17 @@ class Gang:
         grace_s: float,
         isolation: IsolationSettings | None = None,
         outputs: OutputSettings | None = None,
+        environments: EnvironmentSettings | None = None,
     ) -> None:
         self.attempt, self._grace_s, self._isolation = attempt, grace_s, isolation or IsolationSettings()
-        self._outputs = outputs or OutputSettings()
+        self._outputs, self._environments = outputs or OutputSettings(), environments or EnvironmentSettings()
         self.name = f"{PREFIX}:{attempt.job_id}:{attempt.attempt}"
         self._runners: list[Any] = []
+
+    @classmethod
+    def of(cls, attempt: Attempt, settings: "SchedulerSettings") -> "Gang":
+        """As the settings of the scheduler say."""
+        return cls(attempt, settings.grace_s, settings.isolation, settings.outputs, settings.environments)
 
     def find(self) -> bool:
         """Whether all its runners are there, from before."""
@@ -137,7 +147,7 @@ class Gang:
             "get_if_exists": True,
         }
         remote = ray.remote(Runner).options(scheduling_strategy=placement, **options, **name_options)
-        return remote.remote(self.attempt, rank, self._grace_s, self._isolation, self._outputs)
+        return remote.remote(self.attempt, rank, self._grace_s, self._isolation, self._outputs, self._environments)
 
     def _group(self) -> PlacementGroup:
         try:

@@ -1,12 +1,20 @@
 """The words that start a job's program on one of its nodes, behind the name of the Python that runs them."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import ray
 
 from kilowait.core.errors import InputError
 from kilowait.core.submission import BASH, PYTHON, Attempt, Program
 from kilowait.core.units import WHOLE
+from kilowait.isolation.job_room import USER
+from kilowait.measure.allotment import Allotment
+from kilowait.program.environment import is_secret
+
+from .confine import JobFiles
 
 SHELL = "import os, sys; os.execvp('bash', ['bash', *sys.argv[1:]])"
 
@@ -58,3 +66,40 @@ def words_of(program: Program, part: OwnPart, peers: Mapping[str, str]) -> tuple
 def with_python_first(path: str, python: str) -> str:
     """PATH with the folder of the job's Python before all others, so that a script finds it by its name."""
     return os.pathsep.join(filter(None, (os.path.dirname(python), path)))
+
+
+def variables_of(
+    program: Program, attempt: Attempt, allotment: Allotment, place: JobFiles, peers: Mapping[str, str]
+) -> dict[str, str]:
+    """All that the program sees in its environment, made from nothing of the service's."""
+    own = {
+        **program.environment,
+        **{name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
+        "HOME": place.home,
+        "TMPDIR": place.temporary_name,
+        "USER": USER,
+        "LOGNAME": USER,
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": os.pathsep.join(filter(None, (program.environment.get("PYTHONPATH"), place.home))),
+        "PYTHONUNBUFFERED": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": ",".join(allotment.gpu_ids),
+        "KILOWAIT_JOB_ID": attempt.job_id,
+        "KILOWAIT_ATTEMPT": str(attempt.attempt),
+        **peers,
+    }
+    if program.launcher == BASH and place.container is None:
+        own["PATH"] = with_python_first(own.get("PATH", ""), program.python or sys.executable)
+    return own
+
+
+def hidden_of(program: Program) -> tuple[str, ...]:
+    """Values that do not stand in the log: those of secrets, and of variables that hold one by their name or value."""
+    environment = program.environment
+    return tuple(v for name, v in environment.items() if name in program.secrets or is_secret(name, v))
+
+
+def gpus_of_this_node() -> float:
+    """How many GPUs Ray counts here."""
+    here = ray.get_runtime_context().get_node_id()
+    return next((float(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["NodeID"] == here), 0.0)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -23,8 +24,7 @@ import kilowait
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
-from kilowait.core.submission import BASH, MAX_REASON, Attempt, Ending, Log, Program
-from kilowait.isolation.job_room import USER
+from kilowait.core.submission import MAX_REASON, Attempt, Ending, Log, Program
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.measure.allotment import Allotment, allot
@@ -34,10 +34,11 @@ from kilowait.measure.silent_ward import end_tree, silenced
 from kilowait.measure.step_clock import StepRecord, read_steps
 from kilowait.measure.step_lines import PATTERN_VARIABLE
 from kilowait.measure.ward import WardOrder
-from kilowait.program.environment import is_secret
 
+from ..environments.built_environments import BuiltEnvironments, EnvironmentSettings
+from ..shells.job_terminal import Terminal, idle_words
 from .confine import confine
-from .launching import OwnPart, with_python_first, words_of
+from .launching import OwnPart, gpus_of_this_node, hidden_of, variables_of, words_of
 
 LOG_BYTES = 1 << 20
 """What is kept of a log while a job runs."""
@@ -46,6 +47,8 @@ KEPT_LOG_BYTES = 1 << 18
 """What is kept of it in the history once the job has ended."""
 
 STEPS = "steps.json"
+BETWEEN_S = 0.2
+"""Between two looks at a terminal that is not there."""
 MARGIN_S = 30.0
 """What a guard may take beyond its job's timeout and grace: it ends what the job started, and keeps its last output."""
 
@@ -54,10 +57,16 @@ class Runner:
     """One attempt on one node; `rank` is the node's number among those of the attempt."""
 
     def __init__(
-        self, attempt: Attempt, rank: int, grace_s: float, isolation: IsolationSettings, outputs: OutputSettings
+        self,
+        attempt: Attempt,
+        rank: int,
+        grace_s: float,
+        isolation: IsolationSettings,
+        outputs: OutputSettings,
+        environments: EnvironmentSettings | None = None,
     ) -> None:
         self._attempt, self._rank, self._grace_s, self._isolation = attempt, rank, grace_s, isolation
-        self._outputs = outputs
+        self._outputs, self._environments = outputs, environments or EnvironmentSettings()
         self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
@@ -65,6 +74,7 @@ class Runner:
         self._fence: asyncio.TimerHandle | None = None
         self._patience: asyncio.Timeout | None = None
         self._allotment: Allotment | None = None
+        self._terminal: Terminal | None = None
 
     async def hold(self) -> tuple[str, int]:
         """Answers once the GPUs are held: the node's address and a port that is free on it."""
@@ -104,6 +114,26 @@ class Runner:
         """What the job wrote, from `offset` or the oldest byte that is kept; and where that begins."""
         return read_log(self._folder / "log", offset, limit)
 
+    async def shown(self, offset: int, limit: int, wait_s: float) -> tuple[int, bytes]:
+        """As `log`, once the terminal has shown more than `offset` bytes, at the latest after `wait_s`."""
+        if self._terminal is not None:
+            await self._terminal.changed(offset, wait_s)
+        else:  # it has not begun, or has just ended: whoever asks looks again
+            await asyncio.sleep(min(wait_s, BETWEEN_S))
+        return await self.log(offset, limit)
+
+    async def type_in(self, keys: bytes, size: tuple[int, int] | None) -> str | None:
+        """Type at the terminal, once it has this size (rows, columns); "" once done, else why not, None for none."""
+        if self._terminal is None or self._process is None or self._process.returncode is not None:
+            return None
+        if size is not None:
+            self._terminal.resize(*size)
+        try:
+            await self._terminal.type_in(keys)
+        except TimeoutError:
+            return "its program reads nothing that is typed"
+        return ""
+
     async def power(self) -> tuple[float, Provenance] | None:
         """Watts of its boards now, None where they cannot be read or the job has not begun."""
         return None if self._allotment is None else await asyncio.to_thread(self._allotment.power_w)
@@ -120,18 +150,40 @@ class Runner:
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
         gpu_ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
         allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, gpu_ids)
-        try:
-            order = await asyncio.to_thread(self._prepare, program, allotment, peers)
-        except (InputError, OSError) as error:  # what was asked for cannot be had on this node
-            return Ending(reason=f"it was not started: {error}"[:MAX_REASON])
+        with ExitStack() as held:
+            try:
+                order = await asyncio.to_thread(self._prepare, program, allotment, peers, held)
+            except (InputError, OSError) as error:  # what was asked for cannot be had on this node
+                return Ending(reason=f"it was not started: {error}"[:MAX_REASON])
+            return await self._run_ordered(order, program, allotment)
+
+    async def _run_ordered(self, order: WardOrder, program: Program, allotment: Allotment) -> Ending:
         allotment.start()
-        outcome = await self._guarded(order)
+        outcome, idle = await self._unless_idle(order, program)
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
+        if idle:
+            ending = msgspec.structs.replace(ending, reason=idle_words(program.idle_s or 0.0))
         await asyncio.to_thread(self._keep_outputs, program, Path(order.folder))
         ending_with_logs = msgspec.structs.replace(ending, logs=(self._kept_log(),))
         for name in ("scratch", "tmp"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
         return ending_with_logs
+
+    async def _unless_idle(self, order: WardOrder, program: Program) -> tuple[RunOutcome, bool]:
+        """Run the order in a guard, and ask it to end where it has a terminal that is idle; whether that was so."""
+        if self._terminal is None:
+            return await self._guarded(order), False
+        running = asyncio.ensure_future(self._guarded(order))
+        idle = asyncio.ensure_future(self._terminal.until_idle())
+        try:
+            await asyncio.wait((running, idle), return_when=asyncio.FIRST_COMPLETED)
+            if is_idle := not running.done():
+                await self.stop()
+            return await running, is_idle
+        finally:
+            idle.cancel()
+            terminal, self._terminal = self._terminal, None
+            terminal.close()
 
     def _keep_outputs(self, program: Program, folder: Path) -> None:
         """Copy what the job keeps of its folder; its log says what was kept, and what it wrote that is gone."""
@@ -151,10 +203,15 @@ class Runner:
             said = f"[kilowait: its outputs could not be kept: {error}]\n"
         add_to_log(self._folder / "log", escaped(said, LINES).encode())
 
-    def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str]) -> WardOrder:
-        """Write the job's files into its scratch folder; its environment is made from nothing."""
+    def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str], held: ExitStack) -> WardOrder:
+        """Write the job's files into its scratch folder; its environment is made from nothing.
+
+        The packages that it asks for are there, and stay until what is `held` is let go.
+        """
         log = self._folder / "log"
         log.mkdir(mode=0o700)
+        if program.requirements:
+            held.enter_context(BuiltEnvironments(self._environments).used(program.python, program.requirements))
         confinement, place = confine(
             self._isolation,
             self._attempt,
@@ -162,31 +219,18 @@ class Runner:
             self._folder,
             node_gpus=gpus_of_this_node(),
             python=program.python,
+            built=bool(program.requirements),
+            image=program.image,
         )
         for name, text in program.files.items():
             path = place.scratch / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        environment = {
-            **program.environment,
-            **{name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
-            "HOME": place.home,
-            "TMPDIR": place.temporary_name,
-            "USER": USER,
-            "LOGNAME": USER,
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": os.pathsep.join(filter(None, (program.environment.get("PYTHONPATH"), place.home))),
-            "PYTHONUNBUFFERED": "1",
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            "CUDA_VISIBLE_DEVICES": ",".join(allotment.gpu_ids),
-            "KILOWAIT_JOB_ID": self._attempt.job_id,
-            "KILOWAIT_ATTEMPT": str(self._attempt.attempt),
-            **peers,
-        }
-        if program.launcher == BASH and place.container is None:
-            environment["PATH"] = with_python_first(environment.get("PATH", ""), program.python or sys.executable)
+        environment = variables_of(program, self._attempt, allotment, place, peers)
         words = words_of(program, OwnPart.of(self._attempt, self._rank), peers)
-        command, seen = place.command(words, environment, program.python)
+        if program.idle_s is not None:
+            self._terminal = Terminal(log, program.idle_s)
+        command, seen = place.command(words, environment, program.python, terminal=self._terminal is not None)
         return WardOrder(
             command=command,
             environment=seen,
@@ -199,6 +243,7 @@ class Runner:
             steps_file=str(self._folder / STEPS),
             hidden=hidden_of(program),
             steps_template=program.environment.get(PATTERN_VARIABLE, ""),
+            terminal=None if self._terminal is None else self._terminal.fds,
         )
 
     async def _guarded(self, order: WardOrder) -> RunOutcome:
@@ -213,7 +258,10 @@ class Runner:
             stdout=asyncio.subprocess.PIPE,
             env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": root},
             start_new_session=True,
+            pass_fds=order.terminal or (),
         )
+        if self._terminal is not None:
+            self._terminal.hand_over()
         assert process.stdin is not None
         assert process.stdout is not None
         if self._cut_off:
@@ -248,15 +296,3 @@ class Runner:
         first, _ = read_log(folder, 0, 0)
         begin, data = read_log(folder, max(first, first + written_bytes - KEPT_LOG_BYTES), KEPT_LOG_BYTES)
         return Log(rank=self._rank, first_byte=begin, data=data)
-
-
-def hidden_of(program: Program) -> tuple[str, ...]:
-    """Values that do not stand in the log: those of secrets, and of variables that hold one by their name or value."""
-    environment = program.environment
-    return tuple(v for name, v in environment.items() if name in program.secrets or is_secret(name, v))
-
-
-def gpus_of_this_node() -> float:
-    """How many GPUs Ray counts here."""
-    here = ray.get_runtime_context().get_node_id()
-    return next((float(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["NodeID"] == here), 0.0)

@@ -217,7 +217,7 @@ class Scheduler:
 
     def _tend(self, attempt: Attempt) -> None:
         settings = self._settings
-        self._gangs[attempt.token] = Gang(attempt, settings.grace_s, settings.isolation, settings.outputs)
+        self._gangs[attempt.token] = Gang.of(attempt, settings)
         self._spawn(self._see_through(attempt))
 
     async def _see_through(self, attempt: Attempt) -> None:

@@ -13,6 +13,8 @@ from kilowait.live.notifying.notice_settings import NoticeSettings
 from kilowait.live.signalling.signal_source import SignalSource
 from kilowait.policies import DEFAULT_POLICY, POLICIES
 
+from ..environments.built_environments import EnvironmentSettings
+
 
 def default_options(policy: str) -> dict[str, Any]:
     """What a policy is told when nobody tells it anything: a kappa that fits whatever is submitted."""
@@ -57,3 +59,5 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """How often these are looked at."""
     outputs: OutputSettings = OutputSettings()
     """Where files that jobs keep are kept."""
+    environments: EnvironmentSettings = EnvironmentSettings()
+    """Where environments of jobs' own requirements are built, and from where their packages are."""

@@ -143,6 +143,8 @@ def _field(text: str) -> str | None:
         return "Idempotency-Key"
     if head.startswith("file "):
         return "entrypoint"
+    if head.startswith(("image ", "requirements ")):
+        return head.split()[0]
     if "GPU type" in text or "types it may use" in text:
         return "gpu_types"
     return next((field for field in _FIELDS if field in head), "source" if "source" in text else None)

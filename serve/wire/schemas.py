@@ -13,7 +13,7 @@ from kilowait.core.submission import Launcher
 from kilowait.core.submission_limits import MAX_ARCHIVE_TEXT, MAX_ENTRIES
 from kilowait.program.source import MAX_SOURCE_BYTES
 
-from .texts import Argument, Environment, GpuTypeNames, JobId, LabelName, Printable, Software
+from .texts import Argument, Environment, GpuTypeNames, Image, JobId, LabelName, Printable, Requirements, Software
 
 State = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
@@ -76,6 +76,8 @@ class SubmissionBody(Wire):
     timeout_s: float | None = Field(default=None, gt=0, lt=1e9)
     outputs: list[Argument] = Field(default=[], max_length=MAX_ENTRIES, description="what is kept of its folder")
     software: Software = None
+    requirements: Requirements = {}
+    image: Image = None
     launcher: Launcher = Field(default="python", description="what starts it on each of its nodes")
     secrets: list[Annotated[str, Field(max_length=100)]] = Field(
         default=[], max_length=MAX_ENTRIES, description="names of one's secrets that it sees as variables"
@@ -262,6 +264,7 @@ class JobView(Wire):
     after: list[str] = Field(default=[], description="jobs after which it runs")
     after_any: bool = Field(default=False, description="whether these may end badly")
     kept: PostponedView | None = Field(default=None, description="what it is kept for while it waits")
+    kind: Literal["job", "shell"] = Field(default="job", description="a shell has a terminal")
 
 
 class JobsPage(Wire):

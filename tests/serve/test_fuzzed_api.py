@@ -24,6 +24,7 @@ UNSAYABLE = {
     "PUT /v1/nodes/{node}/maintenance": "it ends after it begins",
     "PUT /v1/quotas/{name}": "whoever names administrators names members, and a bound on costs needs prices",
     "DELETE /v1/quotas/{name}/members/{member}": "the last member stays",
+    "POST /v1/shells": "types, secrets and environments that are there, an image that the operator allows",
     "POST /v1/what-if": "as POST /v1/jobs",
     "POST /v1/predict": "a text that is no empty one, and none that another language is written in",
     "DELETE /v1/tokens/{token_id}": "the last operator's is revoked with force only",

@@ -68,7 +68,7 @@ def desk(monkeypatch):
     desk = Desk(Mock(), Mock())
     by_type = {"A100": Prediction(runtime_s=1.0, energy_kwh=1.0, probe_version="v", features="f")}
     told = Told(version="v", predictions=by_type, vector=np.zeros(2), memory={}, dry_run="whole", memory_needs=LARGE)
-    monkeypatch.setattr(desk, "_types", AsyncMock(return_value=("A100",)))
+    monkeypatch.setattr(desk, "types", AsyncMock(return_value=("A100",)))
     monkeypatch.setattr(desk, "_predicted", AsyncMock(return_value=(by_type, told, None)))
     return desk
 

@@ -8,6 +8,7 @@ from kilowait.history.secrecy.key_file import new_key
 from kilowait.isolation.modes import room_refusal
 
 from .service_world import ServiceWorld
+from .wheels import wheel
 
 _opened = []
 
@@ -15,12 +16,17 @@ _opened = []
 def open_common_world(folders):
     """Start it unless it runs: a GPU of two types, first come first served, and all that an operator may name.
 
-    Its software environment `vision` stands in `prefix`.
+    Its software environment `vision` stands in `prefix`; its index has one package, `asked_for`.
     """
     if not _opened:
         key, prefix = folders.mktemp("key") / "key", environment(folders.mktemp("software") / "vision")
         new_key(key)
+        wheels = folders.mktemp("wheels")
+        wheel(wheels, "asked_for", "1.0")
         options = {
+            "environments": str(folders.mktemp("environments")),
+            "environments_index": [str(wheels)],
+            "images": ["own:*"],
             "policy": "simple",
             "dry_run_budget_s": 3.0,
             "secrets_key_file": str(key),

@@ -1,0 +1,157 @@
+"""Environments that are built of requirements, by uv, from wheels in a folder: nothing is fetched."""
+
+import fcntl
+import os
+import subprocess
+import threading
+
+import pytest
+
+from kilowait.core.errors import InputError
+from serve.environments.asked_packages import asked_packages
+from serve.environments.built_environments import READY, BuiltEnvironments, EnvironmentSettings
+from tests.support.wheels import wheel
+
+PROJECT = """\
+[project]
+name = "mine"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["one>=1", "two==2; python_version > '3'"]
+"""
+LOCK = """\
+version = 1
+revision = 3
+requires-python = ">=3.11"
+
+[[package]]
+name = "mine"
+version = "1"
+source = { virtual = "." }
+dependencies = [{ name = "one" }]
+
+[package.metadata]
+requires-dist = [{ name = "one", specifier = ">=1" }]
+
+[[package]]
+name = "one"
+version = "1.0"
+source = { registry = "https://elsewhere.example/simple" }
+wheels = [
+    { url = "https://elsewhere.example/one-1.0-py3-none-any.whl", hash = "sha256:%s", size = 700 },
+]
+""" % ("ab" * 32)
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Built in a folder, from two wheels in another."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name, version in (("one", "1.0"), ("two", "2")):
+        wheel(wheels, name, version)
+    return BuiltEnvironments(EnvironmentSettings(folder=str(tmp_path / "kept"), indexes=(str(wheels),)))
+
+
+def said(python, code):
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_it_has_what_was_asked_for_and_is_built_once_for_jobs_at_the_same_time(built):
+    packages = asked_packages({"requirements.txt": "one  # the first\n\n"})
+    python, found = built.python_for(packages), []
+
+    def job():
+        with built.used(python, packages) as anew:
+            found.append((anew, said(python, "import one; print(one.NAME)")))
+
+    jobs = [threading.Thread(target=job) for _ in range(3)]
+    for one in jobs:
+        one.start()
+    for one in jobs:
+        one.join()
+    assert sorted(found) == [(False, "one\n"), (False, "one\n"), (True, "one\n")]
+    assert built.holds(python)
+    assert not built.holds("/opt/envs/vision/bin/python")
+    assert oct(os.stat(os.path.dirname(python)).st_mode & 0o777) == "0o755"  # jobs are other users
+
+
+def test_the_order_of_lines_and_comments_is_no_other_environment_and_a_version_is(built):
+    one, other = ({"requirements.txt": text} for text in ("two\none>=1\n", "# both\none >= 1\ntwo # 2\n"))
+    assert built.python_for(asked_packages(one)) == built.python_for(asked_packages(other))
+    assert built.python_for(asked_packages(one)) != built.python_for(("one>=2", "two"))
+
+
+def test_a_build_that_fails_says_why_and_leaves_nothing(built):
+    python = built.python_for(("one==3",))
+    with pytest.raises(InputError, match=r"cannot be built.*one==3"), built.used(python, ("one==3",)):
+        pass
+    assert not built.ready(python)
+    assert not os.path.exists(os.path.dirname(os.path.dirname(python)))
+
+
+def test_a_package_that_must_be_built_is_not_taken(built, tmp_path):
+    folder = tmp_path / "three-1"
+    folder.mkdir()
+    (folder / "setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom setuptools import setup\nsetup()\n")
+    (folder / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: three\nVersion: 1\n")
+    subprocess.run(["tar", "czf", tmp_path / "wheels/three-1.tar.gz", "-C", tmp_path, "three-1"], check=True)
+    with pytest.raises(InputError, match="three"), built.used(built.python_for(("three",)), ("three",)):
+        pass
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_was_used_longest_ago_goes_first_and_what_is_in_use_stays(built, tmp_path):
+    pythons = {name: built.python_for((name,)) for name in ("one", "two")}
+    for name, python in pythons.items():
+        with built.used(python, (name,)):
+            pass
+        os.utime(tmp_path / "kept" / python.split("/")[-3] / READY, (1000 + len(name),) * 2)
+    narrow = BuiltEnvironments(
+        EnvironmentSettings(folder=str(tmp_path / "kept"), indexes=(str(tmp_path / "wheels"),), max_bytes=1)
+    )
+    with narrow.used(pythons["one"], ("one",)):
+        narrow.make_room()
+        assert [built.ready(python) for python in pythons.values()] == [True, False]
+    narrow.make_room()
+    assert not built.ready(pythons["one"])
+
+
+def test_the_lock_is_held_for_as_long_as_a_job_uses_it(built):
+    python = built.python_for(("one",))
+    with built.used(python, ("one",)):
+        place = os.path.dirname(os.path.dirname(python))
+        with open(f"{place}.lock") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with open(f"{place}.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_file_comes_with_its_hashes_and_without_its_places():
+    assert asked_packages({"pyproject.toml": PROJECT, "uv.lock": LOCK}) == (f"one==1.0 --hash=sha256:{'ab' * 32}",)
+
+
+def test_a_project_without_a_lock_is_what_it_states():
+    assert asked_packages({"pyproject.toml": PROJECT}) == ("one>=1", 'two==2; python_version > "3"')
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"requirements.txt": "--index-url https://mine.example/simple\none\n"}, "is an option"),
+        ({"requirements.txt": "-r /etc/passwd\n"}, "is an option"),
+        ({"requirements.txt": "-e .\n"}, "is an option"),
+        ({"requirements.txt": "one @ file:///etc/one.whl\n"}, "names a place"),
+        ({"requirements.txt": "https://mine.example/one.whl\n"}, "no package of an index"),
+        ({"requirements.txt": "../one\n"}, "no package of an index"),
+        ({"requirements.txt": "# nothing\n"}, "0 packages"),
+        ({"pyproject.toml": "[project]\nname = 'x'\ndynamic = ['dependencies']\n"}, "states no dependencies"),
+        ({"pyproject.toml": "[project"}, "cannot be read"),
+        ({"uv.lock": LOCK}, "without its pyproject.toml"),
+        ({"pyproject.toml": PROJECT, "uv.lock": "version = "}, "uv.lock cannot be read"),
+        ({}, "give one of"),
+    ],
+)
+def test_what_is_more_than_packages_of_the_operators_index_is_refused(files, words):
+    with pytest.raises(InputError, match=words):
+        asked_packages(files)
