@@ -13,7 +13,7 @@ from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
 from kilowait.policies import Decision, Place, Policy
-from kilowait.policies.wrappers.before_maintenance import before_maintenance
+from kilowait.policies.wrappers.outside_windows import outside_windows
 from kilowait.policies.wrappers.under_quotas import under_quotas
 
 
@@ -60,8 +60,8 @@ class DecidingCopy:
 
 
 def held_to(policy: Policy) -> Policy:
-    """A policy under the orders of operators, which hold whatever it is: quotas, and maintenance of nodes."""
-    return under_quotas(before_maintenance(policy))
+    """A policy under the orders of operators, which hold whatever it is: quotas, maintenance and reservations."""
+    return under_quotas(outside_windows(policy))
 
 
 def is_possible(cluster: Cluster, decision: Place) -> bool:

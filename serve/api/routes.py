@@ -38,6 +38,7 @@ from . import (
     pages,
     pictures,
     quota_routes,
+    reservation_routes,
     secret_routes,
     sign_on_routes,
 )
@@ -80,6 +81,7 @@ def build(desk: Desk, learner: Learner, sign_on: SignOnSettings | None = None) -
         notice_routes.router,
         secret_routes.router,
         quota_routes.router,
+        reservation_routes.router,
         sign_on_routes.router,
         audited.router,
         kept_outputs.router,
