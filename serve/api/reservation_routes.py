@@ -3,7 +3,7 @@
 import time
 
 from fastapi import APIRouter
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from kilowait.core.maintenance import NodeReservation
 
@@ -33,10 +33,10 @@ async def reserve(name: QuotaName, body: ReservationAsked, desk: At, _: Operator
 @router.delete("/reservations/{name}", status_code=204)
 async def end_reservation(name: QuotaName, desk: At, _: Operator) -> None:
     """Let it end now, or call it off."""
-    if name not in (await desk.mirror()).cluster.reservations:
+    if (one := (await desk.mirror()).cluster.reservations.get(name)) is None:
         remedy = "list them with GET /v1/reservations, or: kilowait reserve list"
         raise Refusal(404, "not found", f"no reservation {name!r}", field="name", remedy=remedy)
-    await desk.scheduler.unreserve.remote(name)
+    await desk.scheduler.order.remote(replace(one, begins_s=0.0, ends_s=0.0))
 
 
 @router.get("/reservations")

@@ -19,18 +19,11 @@ def keep_maintenance(controller: Controller, now_s: float, leaving: Collection[s
             controller.node_drained(node, now_s)
     for reservation in list(cluster.reservations.values()):
         if reservation.ends_s <= now_s:
-            end_reservation(controller, reservation.name, now_s)
+            controller.ordered(reservation, now_s)
 
 
 def end_maintenance(controller: Controller, node: str, now_s: float) -> None:
     """There is none of a node any more, if there was."""
     if (one := controller.cluster.maintenance.get(node)) is not None:
-        over_s = min(one.ends_s, now_s)
-        controller.ordered(replace(one, begins_s=min(one.begins_s, over_s), ends_s=over_s), now_s)
-
-
-def end_reservation(controller: Controller, name: str, now_s: float) -> None:
-    """There is none of this name any more, if there was."""
-    if (one := controller.cluster.reservations.get(name)) is not None:
         over_s = min(one.ends_s, now_s)
         controller.ordered(replace(one, begins_s=min(one.begins_s, over_s), ends_s=over_s), now_s)
