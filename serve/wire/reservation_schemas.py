@@ -14,12 +14,12 @@ Names = Annotated[list[Owner], Field(max_length=MOST_NAMES)]
 
 
 class ReservationAsked(Wire):
-    """Nodes that are kept, in seconds since the epoch, for users and for the members of projects; name some of either."""
+    """Nodes that are kept for users and for members of projects, in seconds since the epoch; name some of either."""
 
     nodes: Names = Field(min_length=1, description="by their whole names, as in /v1/cluster")
     begins_s: float = Field(ge=0, le=LATEST_S)
     ends_s: float = Field(ge=0, le=LATEST_S, description="not before it begins")
-    users: Names = []
+    users: Names = Field(default=[])
     projects: Names = Field(default=[], description="by the names of their quotas")
     reason: Printable = ""
 

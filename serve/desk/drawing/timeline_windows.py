@@ -12,7 +12,7 @@ def window_views(
     cluster: Cluster, rows: Sequence[Row], since_s: float, until_s: float, now_s: float
 ) -> list[NodeWindowView]:
     """What has not ended and begins before `until_s`, on the rows of its nodes, the first to begin first."""
-    planned = [
+    planned: list[tuple[float, float, tuple[str, ...], str, str]] = [
         (one.begins_s, one.ends_s, (one.node,), "maintenance", one.reason) for one in cluster.maintenance.values()
     ]
     planned += [
