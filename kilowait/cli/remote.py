@@ -19,6 +19,7 @@ from kilowait.cli.of_service.model_commands import add_model
 from kilowait.cli.of_service.notify_commands import add_notify
 from kilowait.cli.of_service.past_time import moment, past_time
 from kilowait.cli.of_service.quota_commands import add_quota
+from kilowait.cli.of_service.reserve_commands import add_reserve
 from kilowait.cli.of_service.secret_commands import add_secret
 from kilowait.cli.of_service.shell_command import add_shell
 from kilowait.cli.of_service.speaking import add_command, shown, written
@@ -105,6 +106,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_notify(commands)
     add_secret(commands)
     add_quota(commands)
+    add_reserve(commands)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

@@ -158,6 +158,20 @@ class Client(HttpAsking):
         asked = {"begins_s": begins_s, "ends_s": ends_s, "reason": reason}
         return self.ask("PUT", f"/v1/nodes/{part(self._node(node))}/maintenance", json=asked)
 
+    def reserve(self, name: str, asked: Json) -> None:
+        """Keep `nodes`, by the beginnings of their names, from `begins_s` to `ends_s` for `users` and `projects`, with
+        a `reason`; operators only."""
+        nodes = [self._node(node) for node in asked["nodes"]]
+        self.send("PUT", f"/v1/reservations/{part(name)}", json={**asked, "nodes": nodes})
+
+    def reservations(self) -> Json:
+        """The reservations that have not ended."""
+        return self.ask("GET", "/v1/reservations")["reservations"]
+
+    def end_reservation(self, name: str) -> None:
+        """End a reservation, or call it off; operators only."""
+        self.send("DELETE", f"/v1/reservations/{part(name)}")
+
     def _node(self, node: str) -> str:
         """The whole name; raises InputError unless it is one node's."""
         names = [entry["node"] for entry in self.cluster()["nodes"]]

@@ -30,6 +30,7 @@ from kilowait.cluster.events import (
     MaintenanceSet,
     NodeDrained,
     NodeLost,
+    NodesReserved,
     NodeUndrained,
     QuotaSet,
     SignalReported,
@@ -92,6 +93,8 @@ def advance(cluster: Cluster, event: Event) -> None:
             cluster.quotas |= {} if event.quota.limits_nothing else {event.quota.name: event.quota}
         case MaintenanceSet():
             nodes.maintain(cluster, event)
+        case NodesReserved():
+            nodes.reserve(cluster, event)
         case _:
             assert_never(event)
     cluster.now_s = event.time_s

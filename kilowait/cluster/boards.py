@@ -45,6 +45,19 @@ class Boards:
         """The whole free boards of a node."""
         return self._free[self._numbers[node]]
 
+    def pieces_of(self, node: str) -> list[tuple[Held, int]]:
+        """What is free on a node, as boards and the thousandths of each that are left; [] for one that is closed."""
+        if node in self._closed or node not in self._numbers:
+            return []
+        number = self._numbers[node]
+        whole = [(Held(node=node, gpus=self._free[number]), WHOLE)] if self._free[number] else []
+        left = [(board, milli) for (of, board), milli in self._left.items() if of == number and milli]
+        return whole + [(Held(node=node, board=board), milli) for board, milli in left]
+
+    def is_closed(self, node: str) -> bool:
+        """Whether nothing of a node is given out again."""
+        return node in self._closed or node not in self._numbers
+
     def withhold(self, node: str, gpus: int) -> None:
         """So many whole free boards of a node are not to be had, or again where negative."""
         self._less(self._numbers[node], gpus)

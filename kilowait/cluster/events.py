@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from kilowait.core.jobs import Held, Job, Prediction
-from kilowait.core.maintenance import Maintenance
+from kilowait.core.maintenance import Maintenance, NodeReservation
 from kilowait.core.over_time.signals import Signal
 from kilowait.core.quotas import Quota
 
@@ -80,6 +80,13 @@ class MaintenanceSet(Struct, frozen=True, kw_only=True, gc=False):
 
     time_s: float
     maintenance: Maintenance
+
+
+class NodesReserved(Struct, frozen=True, kw_only=True, gc=False):
+    """From now on this is the reservation of its name; one that has ended is none any more."""
+
+    time_s: float
+    reservation: NodeReservation
 
 
 class JobSubmitted(Struct, frozen=True, kw_only=True, gc=False):
@@ -218,5 +225,6 @@ Event = (
     | SignalReported
     | QuotaSet
     | MaintenanceSet
+    | NodesReserved
 )
 """Everything that can happen to a cluster."""

@@ -10,7 +10,15 @@ import msgspec
 from msgspec.structs import replace
 
 from kilowait.cluster.boards import Boards
-from kilowait.cluster.events import GpusHeld, GpusJoined, MaintenanceSet, NodeDrained, NodeLost, NodeUndrained
+from kilowait.cluster.events import (
+    GpusHeld,
+    GpusJoined,
+    MaintenanceSet,
+    NodeDrained,
+    NodeLost,
+    NodesReserved,
+    NodeUndrained,
+)
 from kilowait.cluster.nodes_told_apart import tell_apart
 from kilowait.cluster.standing import Waiting, Withdrawn
 from kilowait.cluster.state import Cluster
@@ -83,6 +91,19 @@ def maintain(cluster: Cluster, event: MaintenanceSet) -> None:
         tell_apart(cluster)  # what may start depends on where it is
         stays = node in cluster.draining and not drained_by_it
         cluster.maintenance[node] = replace(maintenance, stays_drained=stays)
+
+
+def reserve(cluster: Cluster, event: NodesReserved) -> None:
+    """Nodes are kept for some users at a time, or no more; raises IllegalEvent for a node that is not here."""
+    reservation = event.reservation
+    if reservation.ends_s <= event.time_s:
+        cluster.reservations.pop(reservation.name, None)
+        return
+    here = {node for node, _ in (*cluster.nodes, *cluster.withdrawn)}
+    if missing := [node for node in reservation.nodes if node not in here]:
+        raise IllegalEvent(f"node {missing[0]}: it is not here, and cannot be reserved")
+    tell_apart(cluster)  # what may start depends on where it is
+    cluster.reservations[reservation.name] = reservation
 
 
 def lose(cluster: Cluster, event: NodeLost) -> None:

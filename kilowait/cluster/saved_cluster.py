@@ -18,7 +18,7 @@ from kilowait.cluster.task_lines import TaskLines
 from kilowait.cluster.views.recent import Recent
 from kilowait.cluster.views.scale import Scale
 from kilowait.cluster.views.usage import HadAttempt, Usage
-from kilowait.core.maintenance import Maintenance
+from kilowait.core.maintenance import Maintenance, NodeReservation
 from kilowait.core.over_time.signals import Signal
 from kilowait.core.quotas import Quota
 
@@ -79,6 +79,7 @@ class SavedCluster(Struct, frozen=True, kw_only=True, array_like=True):
     pending: dict[str, list[str]]
     quotas: list[Quota]
     maintenance: list[Maintenance]
+    reservations: list[NodeReservation]
 
 
 def saved(cluster: Cluster) -> SavedCluster:
@@ -113,6 +114,7 @@ def saved(cluster: Cluster) -> SavedCluster:
         pending=cluster.lines.dependents.parents,
         quotas=list(cluster.quotas.values()),
         maintenance=list(cluster.maintenance.values()),
+        reservations=list(cluster.reservations.values()),
     )
 
 
@@ -143,6 +145,7 @@ def restored(state: SavedCluster) -> Cluster:
         kept=state.kept,
         quotas={quota.name: quota for quota in state.quotas},
         maintenance={one.node: one for one in state.maintenance},
+        reservations={one.name: one for one in state.reservations},
     )
     _let_wait(cluster, _whole(state.waiting), _whole(state.stranded))
     return cluster

@@ -25,7 +25,7 @@ from kilowait.cluster.views.scale import Scale
 from kilowait.cluster.views.usage import Usage
 from kilowait.core.errors import IllegalEvent
 from kilowait.core.jobs import Held, Job, Prediction
-from kilowait.core.maintenance import Maintenance
+from kilowait.core.maintenance import Maintenance, NodeReservation
 from kilowait.core.over_time.signals import Signal
 from kilowait.core.quotas import Quota
 from kilowait.core.units import WHOLE
@@ -45,9 +45,8 @@ class Cluster:
     nowhere since nodes have left, and `lines` has tasks that wait for others of their array; `over` are all that ended.
 
     Boards are told apart, in `boards` by type, from the second node of a type or the first job with a share on. Until
-    then a job's boards are on the only node of their type and not shared. `_special` jobs share, or ask for one node.
-    `signals`, `quotas` and, by node,
-    `maintenance` are as told last; `kept` jobs a policy means to start later: it notes them, is asked when due.
+    then they are on the only node of their type, unshared. `_special` jobs share, or ask for one node. As told last are
+    `signals`, `quotas`, `reservations` and, by node, `maintenance`; `kept` jobs a policy notes, to be asked when due.
     """
 
     order: tuple[str, ...] = ()
@@ -71,6 +70,7 @@ class Cluster:
     signals: dict[str, Signal] = field(default_factory=dict)
     quotas: dict[str, Quota] = field(default_factory=dict)
     maintenance: dict[str, Maintenance] = field(default_factory=dict)
+    reservations: dict[str, NodeReservation] = field(default_factory=dict)
     kept: dict[str, Postponed] = field(default_factory=dict)
     _special: set[str] = field(default_factory=set)
     _queue: list[Waiting] = field(default_factory=list)
@@ -99,7 +99,8 @@ class Cluster:
         """What is free now, for a policy to use up."""
         if self._lent is not None:
             return self._lent.copy()
-        return Room(self.free.copy(), self.boards if self._special or self.draining or self.maintenance else _NO_BOARDS)
+        apart = self._special or self.draining or self.maintenance or self.reservations
+        return Room(self.free.copy(), self.boards if apart else _NO_BOARDS)
 
     def free_on(self, node: str, gpu_type: str) -> int:
         """The whole free boards of one type on a node that does not drain."""
@@ -119,8 +120,7 @@ class Cluster:
         return self.boards[gpu_type].choose(waiting.gpus[gpu_type], waiting.job.gpu_milli, waiting.job.one_node)
 
     def ranked(self, key: Key) -> Ranking:
-        """The waiting (job, type) pairs in the order of `key`: hand in the same function object each time, since the
-        ranking is kept up for as long as that lives."""
+        """The waiting (job, type) pairs in the order of `key`; kept up for as long as that function object lives."""
         return ranking_by(key, self._rankings) or self._new_ranking(Keys(key, per_job=False))
 
     def ranked_jobs(self, key: JobKey) -> Ranking:

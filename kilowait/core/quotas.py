@@ -18,7 +18,7 @@ class Quota(Struct, frozen=True, kw_only=True):
 
     `gpus` are held at a time, `jobs` wait, `kwh` and `cost` (of GPUs, in the currency of the site's prices) are of 30
     days, as predicted; None is no limit. The `admins` of a project see and cancel its members' jobs, and may remove
-    members.
+    members. Whom one of them let go is in `former`, held to the same limits alone: only operators free anybody.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Quota(Struct, frozen=True, kw_only=True):
     kwh: float | None = None
     cost: float | None = None
     admins: tuple[str, ...] = ()
+    former: tuple[str, ...] = ()
 
     @property
     def limits_nothing(self) -> bool:
@@ -43,16 +44,23 @@ class Quota(Struct, frozen=True, kw_only=True):
         """Against whom what a user has counts, None where this is not about them."""
         if not self.members:
             return user
-        return self.name if user in self.members else None
+        if user in self.members:
+            return self.name
+        return f"{user}, once of {self.name}" if user in self.former else None
+
+    def accounts(self) -> dict[str, str]:
+        """Against whom what each of its users has counts, where it is a project's."""
+        return {user: self.account(user) or "" for user in (*self.former, *self.members)}
 
 
 def checked_quota(quota: Quota) -> Quota:
     """The same quota; raises InputError, naming the field, for one that cannot be kept or held to."""
-    for name in (quota.name, *quota.members, *quota.admins):
+    for name in (quota.name, *quota.members, *quota.admins, *quota.former):
         if not 0 < len(name) <= MAX_NAME or CONTROL.search(name):
             raise InputError(f"quota: a name has 1 to {MAX_NAME} printable characters, got {name[:MAX_NAME]!r}")
-    if len(quota.members) > MAX_MEMBERS:
-        raise InputError(f"quota: at most {MAX_MEMBERS} members, got {len(quota.members)}; make it two projects")
+    for kind, names in (("members", quota.members), ("administrators", quota.admins)):
+        if len(names) > MAX_MEMBERS:
+            raise InputError(f"quota: at most {MAX_MEMBERS} {kind}, got {len(names)}; make it two projects")
     if quota.admins and not quota.members:
         raise InputError(f"quota {quota.name}: a project has administrators, and members; name some")
     for unit, amount in (("gpus", quota.gpus), ("jobs", quota.jobs), ("kwh", quota.kwh), ("cost", quota.cost)):

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-from sqlalchemy import Column, ColumnElement, Select, func, or_, select
+from sqlalchemy import Column, ColumnElement, Select, or_, select
 
-from kilowait.history.schema import ARRAY_TASKS, JOBS
+from kilowait.history.schema import ARRAY_TASKS, JOB_LABELS, JOBS
 
 NAME = "kilowait/name"
 """The label that keeps a job's name."""
+LAST_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +76,7 @@ def _in_range(numbers: range) -> ColumnElement[bool]:
 
 
 def _has_label(name: str, text: str, *, whole: bool = True) -> ColumnElement[bool]:
-    """Whether the labels, a JSON object without spaces, hold this one: a quote in a name or text is escaped there, so
-    what begins as an entry is one. (LIKE would take upper and lower case for the same in SQLite.)"""
-    entry = msgspec.json.encode({name: text}).decode()[1 : -1 if whole else -2]
-    held = [func.replace(JOBS.c.labels, before + entry, "") != JOBS.c.labels for before in "{,"]
-    return or_(*held)
+    """Whether a job has this label, or one of this name whose text begins so."""
+    table = JOB_LABELS.c
+    texts = table.text == text if whole else (table.text >= text) & (table.text <= text + LAST_CHARACTER)
+    return JOBS.c.job_id.in_(select(table.job_id).where(table.name == name, texts))

@@ -15,7 +15,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA = "2"
+SCHEMA = "3"
 """The version of the tables below. Each has a step in `kilowait.history.migrations` that leads to it."""
 
 TABLES = MetaData()
@@ -53,6 +53,17 @@ JOBS = Table(
     Index("ix_jobs_state_job", "state", "job_id"),
     Index("ix_jobs_cancelling", "job_id", sqlite_where=_CANCELLING, postgresql_where=_CANCELLING),
 )
+BINARY = Text().with_variant(Text(collation="C"), "postgresql")
+"""A text that is compared by its characters, whatever the language of the database: so a beginning is a range."""
+JOB_LABELS = Table(
+    "job_labels",
+    TABLES,
+    Column("name", BINARY, primary_key=True),
+    Column("text", BINARY, primary_key=True),
+    Column("job_id", String(40), primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""The labels of jobs by what they are: what lists of a label, or of a name, look into."""
 ATTEMPTS = Table(
     "attempts",
     TABLES,

@@ -34,6 +34,7 @@ from kilowait.history.schema import (
     ATTEMPT_AMOUNTS,
     ATTEMPTS,
     EVENTS,
+    JOB_LABELS,
     JOBS,
     LATE_PREDICTIONS,
     LOGS,
@@ -104,6 +105,8 @@ class Writing:
                 "submitted_s": event.time_s,
             },
         )
+        for name, text in request.labels.items():
+            self._add(JOB_LABELS, {"name": name, "text": text, "job_id": event.job.job_id})
 
     def add_array(self, array_id: str, asked: ArrayRequest, request_hash: str, time_s: float) -> None:
         """How a job array was asked for, with the texts of its program, which its tasks do without."""

@@ -14,7 +14,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
 from kilowait.policies import Decision, Place, Policy
 from kilowait.policies.steering.steered import steered_around
-from kilowait.policies.wrappers.before_maintenance import before_maintenance
+from kilowait.policies.wrappers.outside_windows import outside_windows
 from kilowait.policies.wrappers.under_quotas import under_quotas
 
 
@@ -61,11 +61,11 @@ class DecidingCopy:
 
 
 def held_to(policy: Policy) -> Policy:
-    """A policy under the orders of operators, which hold whatever it is: quotas, and maintenance of nodes.
+    """A policy under the orders of operators, which hold whatever it is: quotas, maintenance and reservations of nodes.
 
     A price that steers itself does so around them, against a baseline under the same quotas.
     """
-    return steered_around(steered_around(policy, before_maintenance), under_quotas, limits=True)
+    return steered_around(steered_around(policy, outside_windows), under_quotas, limits=True)
 
 
 def is_possible(cluster: Cluster, decision: Place) -> bool:

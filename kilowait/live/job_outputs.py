@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from pyarrow import fs
 
 from kilowait.core.errors import InputError, KilowaitError
 
@@ -89,7 +88,7 @@ class OutputStore:
         self, folder: Path, patterns: Sequence[str], given: Collection[str], *, job_id: str, attempt: int, rank: int
     ) -> Kept:
         """Copy what `patterns` mean out of a folder; `given` are the paths that were there before the job began."""
-        if isinstance(self._fs, fs.LocalFileSystem):
+        if self._root and isinstance(self._fs, _arrow().LocalFileSystem):
             os.makedirs(self._root, mode=0o700, exist_ok=True)
         room, files, left, problem = self.settings.max_bytes, list[KeptFile](), list[str](), ""
         target = f"{self._root}/{job_id}/{attempt}/{rank}"
@@ -128,9 +127,9 @@ class OutputStore:
 
     def kept(self, job_id: str) -> list[Kept]:
         """What is kept of a job, of its last attempt that kept something, by node."""
-        chosen = fs.FileSelector(f"{self._root}/{job_id}", recursive=True, allow_not_found=True)
         if not self._root:
             return []
+        chosen = _arrow().FileSelector(f"{self._root}/{job_id}", recursive=True, allow_not_found=True)
         names = [info.path for info in self._fs.get_file_info(chosen) if info.base_name == "manifest.json"]
         ours = [name for name in names if name.removeprefix(f"{self._root}/{job_id}/").count("/") == 2]
         found = [msgspec.json.decode(self._read_all(name), type=Kept) for name in ours]
@@ -151,7 +150,7 @@ class OutputStore:
         """Remove what is older than `settings.days`; how many jobs' outputs that were."""
         if not self._root or not self.settings.days:
             return 0
-        jobs = self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
+        jobs = self._fs.get_file_info(_arrow().FileSelector(self._root, allow_not_found=True))
         old = 0
         for job in jobs:
             newest = max((kept.kept_s for kept in self.kept(job.base_name)), default=now_s)
@@ -172,7 +171,7 @@ class OutputStore:
                         raise OSError(f"it grew beyond {self.settings.max_bytes:,} bytes of a job on a node")
                     stream.write(piece)
         except OSError:
-            if self._fs.get_file_info(target).type != fs.FileType.NotFound:
+            if self._fs.get_file_info(target).type != _arrow().FileType.NotFound:
                 self._fs.delete_file(target)
             raise
         return copied
@@ -233,11 +232,18 @@ def _opened_regular(name: str, folder: int) -> int | None:
     return None
 
 
+def _arrow() -> Any:
+    """pyarrow's file systems, loaded where files are kept or read: that takes long beside the start of a job."""
+    from pyarrow import fs
+
+    return fs
+
+
 def _opened(url: str) -> tuple[Any, str]:
     if not url:
         return None, ""
     try:
-        system, root = fs.FileSystem.from_uri(url if "://" in url else Path(url).absolute().as_uri())
+        system, root = _arrow().FileSystem.from_uri(url if "://" in url else Path(url).absolute().as_uri())
     except (ValueError, OSError, KilowaitError) as error:
         raise InputError(f"outputs {url!r}: neither a folder nor a URL such as s3://bucket/path ({error})") from error
     return system, root.rstrip("/")

@@ -29,6 +29,7 @@ LETTER_PX = 6
 """About so wide is a letter of the words in a bar."""
 
 INK = ' fill="currentColor"'
+WINDOW_LOOK = 'fill="#8884" stroke="#888" stroke-dasharray="1 3"'
 
 STYLE = (
     "<style>svg{color:#222}text{font:10px system-ui,sans-serif}"
@@ -56,6 +57,16 @@ class BoardBar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoardWindow:
+    """A time in which rows are away or somebody's, behind the bars; `text` is what pointing at it shows."""
+
+    rows: tuple[Row, ...]
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gantt:
     """A picture of `rows` from `start_s` to `end_s`, `width_px` wide; `names` are of nodes, by type and node.
 
@@ -71,6 +82,7 @@ class Gantt:
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     zero_s: float = 0.0
     zero_name: str = ""
+    windows: Sequence[BoardWindow] = ()
 
     @property
     def left(self) -> int:
@@ -99,6 +111,11 @@ class Gantt:
         parts += [
             f'<rect class="row" x="{self.left}" y="{y}" width="{wide}" height="{LINE - 2}" fill="#8881"/>'
             for y in y_of.values()
+        ]
+        parts += [
+            _rectangle("window", self.x(one.start_s), y_of[row], self.x(one.end_s), WINDOW_LOOK, one.text)
+            for one in self.windows
+            for row in one.rows
         ]
         parts += [part for mark in self._marks() for part in self._mark(*mark, top)]
         parts += [self._bar(number, bar, y_of) for number, bar in enumerate(self.bars)]

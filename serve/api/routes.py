@@ -40,6 +40,7 @@ from . import (
     pages,
     pictures,
     quota_routes,
+    reservation_routes,
     secret_routes,
     sign_on_routes,
 )
@@ -82,6 +83,7 @@ def build(desk: Desk, learner: Learner, sign_on: SignOnSettings | None = None) -
         notice_routes.router,
         secret_routes.router,
         quota_routes.router,
+        reservation_routes.router,
         sign_on_routes.router,
         audited.router,
         kept_outputs.router,

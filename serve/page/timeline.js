@@ -50,7 +50,14 @@ function draw() {
   const count = `${many(shown.bars.length, "job")} on ${many(shown.rows.length, "board")}`;
   const more = [shown.left_out_bars && many(shown.left_out_bars, "more job"), shown.left_out_boards && many(shown.left_out_boards, "more board")].filter(Boolean);
   put("timeline-note", `${count}${more.length ? `; ${more.join(" and ")} are not shown` : ""}. What has ended is measured; expected ends, planned starts and holds are modelled.`);
+  put("timeline-windows", shown.windows.map(kept).join("; "));
   if (details.open) table();
+}
+
+/** When boards are away or somebody's alone, in words: the picture has it as a shade. */
+function kept(one) {
+  const names = [...new Set(one.rows.map((row) => shown.rows[row].name))].join(", ");
+  return `${names}: ${one.said}, ${at(one.begins_s)} to ${at(one.ends_s)}`;
 }
 
 const bars = (within = frame) => [...within.querySelectorAll("[data-bar]")];

@@ -189,7 +189,7 @@ class Runner:
         """Copy what the job keeps of its folder; its log says what was kept, and what it wrote that is gone."""
         attempt = self._attempt
         try:
-            store = OutputStore(self._outputs)
+            store = OutputStore(self._outputs if program.outputs else OutputSettings())  # the latter loads nothing
             kept = store.keep(
                 folder,
                 program.outputs,

@@ -47,6 +47,15 @@ class JobBar(Wire):
     ]
 
 
+class NodeWindowView(Wire):
+    """When boards are away or others' alone, and `said` in words why; `rows` numbers them."""
+
+    rows: list[int]
+    begins_s: float
+    ends_s: float
+    said: str
+
+
 class Timeline(Wire):
     """Boards over time from `since_s` to `until_s`; `svg` is a picture whose elements `data-bar` number the bars."""
 
@@ -59,4 +68,5 @@ class Timeline(Wire):
         int, Field(description="jobs that are not shown: those that wait or run, and of ended ones 1 for any")
     ]
     left_out_boards: int
+    windows: list[NodeWindowView] = Field(default=[], description="maintenance and reservations that have not ended")
     svg: str | None

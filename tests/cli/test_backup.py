@@ -69,7 +69,7 @@ def test_what_was_copied_is_what_was_there_and_comes_back(run, history, tmp_path
     for file in history.parent.iterdir():
         file.unlink()
     code, said, complained = run("restore", copy, "--database", history)
-    assert (code, said, complained) == (0, f"{history} is {copy} again, of schema 2\n", "")
+    assert (code, said, complained) == (0, f"{history} is {copy} again, of schema 3\n", "")
     assert contents(url(history)) == before
     live = Controller(Store(str(history)), simple(), order=("A", "B"))
     assert live.submit(request("k0"), 5.0) == jobs(copy)[0]  # the same owner's same key
@@ -175,7 +175,7 @@ def test_a_copy_of_a_newer_schema_is_refused_by_both_versions(run, history, tmp_
         connection.execute("UPDATE meta SET value = '9' WHERE key = 'schema'")
     code, _, complained = run("restore", copy, "--database", tmp_path / "new.db")
     assert code == 1
-    assert "its schema is version '9', this release reads '2'; use the release that wrote it" in complained
+    assert "its schema is version '9', this release reads '3'; use the release that wrote it" in complained
     assert not (tmp_path / "new.db").exists()
 
 

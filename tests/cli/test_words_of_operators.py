@@ -67,6 +67,16 @@ def test_maintenance_is_a_time_with_a_zone(asked, monkeypatch, capsys):
     assert "is no time; give 2026-12-01T18:00:00+00:00" in capsys.readouterr().err
 
 
+def test_a_reservation_is_asked_for_as_it_is_typed(asked, capsys):
+    times = "--from", "2026-12-01T10:00:00+00:00", "--until", "2026-12-01T13:00:00+01:00"
+    words = "--node", "n1", "--node", "n2", *times, "--project", "vision"
+    body = {"nodes": ["n1", "n2"], "begins_s": 1796119200.0, "ends_s": 1796126400.0, "reason": ""}
+    body |= {"users": [], "projects": ["vision"]}
+    assert [tuple(call) for call in asked("reserve", "set", "demo", *words)] == [("reserve", ("demo", body), {})]
+    assert main(["reserve", "set", "demo", "--node", "n1", *times, "--url", "http://127.0.0.1:9"]) == 2
+    assert "reservation demo: for whom?" in capsys.readouterr().err
+
+
 def test_a_closed_standard_output_is_said(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["cluster"]) == 2

@@ -99,4 +99,4 @@ def test_the_jobs_go_on_and_new_ones_are_taken(release, database):
 def test_it_says_which_release_upgraded_it(release, database):
     store = taken_over(database).store
     kept = {row.key: row.value for row in store.rows(select(META))}
-    assert (kept["schema"], kept["written_by"]) == ("2", "0.1.0")
+    assert (kept["schema"], kept["written_by"]) == ("3", "0.1.0")

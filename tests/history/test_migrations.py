@@ -27,7 +27,7 @@ from tests.support.live_world import request, seen
 LEASE_S = 1795984200.0
 """When the cluster of the old release last said that it lives."""
 LATER_S = LEASE_S + 1000.0
-REFUSED = r"its schema is of an earlier release, and this one works with version '2'; start the service of this release"
+REFUSED = r"its schema is of an earlier release, and this one works with version '3'; start the service of this release"
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def of_the_history(_object, name, kind, *_):
 
 def test_a_new_database_needs_no_step(database):
     store = Store(database)
-    assert (schema(database), store.take_over(claim())) == ("2", 0)
+    assert (schema(database), store.take_over(claim())) == ("3", 0)
     assert not list(Path(database.removeprefix("sqlite:///")).parent.glob("*.before-*"))
 
 
@@ -105,7 +105,7 @@ def test_nobody_upgrades_while_another_cluster_lives(old):
 
 def test_the_same_cluster_upgrades_at_once(old):
     Store(old).take_over(claim("retired-cluster", LEASE_S + 1))
-    assert schema(old) == "2"
+    assert schema(old) == "3"
 
 
 def test_an_upgrade_before_there_is_a_cluster_takes_no_lease_and_fences_who_wrote_before(old, monkeypatch):
@@ -135,7 +135,7 @@ def test_a_step_that_fails_in_the_middle_leaves_the_database_as_it_was(old, monk
             store.take_over(claim())
     assert contents(old) == before
     store.take_over(claim())  # the same store can be used once the cause is gone
-    assert schema(old) == "2"
+    assert schema(old) == "3"
 
 
 KILLED = """
@@ -159,7 +159,7 @@ def test_a_process_killed_in_the_middle_of_a_step_leaves_the_database_as_it_was(
     assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
     assert contents(old) == before
     Store(old).take_over(claim())
-    assert schema(old) == "2"
+    assert schema(old) == "3"
 
 
 def test_of_many_clusters_that_begin_at_one_moment_one_upgrades(old):
@@ -175,7 +175,7 @@ def test_of_many_clusters_that_begin_at_one_moment_one_upgrades(old):
 
     with ThreadPoolExecutor(6) as pool:
         assert sum(pool.map(take, range(6))) == 1
-    assert schema(old) == "2"
+    assert schema(old) == "3"
 
 
 def test_readers_that_ask_while_it_is_upgraded_get_all_or_are_refused(old):
@@ -201,7 +201,7 @@ def test_readers_that_ask_while_it_is_upgraded_get_all_or_are_refused(old):
     assert set(answers) <= {8, "refused"}
 
 
-@pytest.mark.parametrize("version", ["3", "99", "0", "one"])
+@pytest.mark.parametrize("version", ["4", "99", "0", "one"])
 def test_a_newer_schema_is_refused_with_both_versions_and_the_release_to_take(database, version):
     store = Store(database)
     engine = engine_of(database)
@@ -209,7 +209,7 @@ def test_a_newer_schema_is_refused_with_both_versions_and_the_release_to_take(da
         connection.exec_driver_sql(f"UPDATE meta SET value = '{version}' WHERE key = 'schema'")
         connection.exec_driver_sql("UPDATE meta SET value = '7.5.0' WHERE key = 'written_by'")
     engine.dispose()
-    refused = rf"version '{version}', this release reads '2'; use the release that wrote it \(kilowait 7\.5\.0\)"
+    refused = rf"version '{version}', this release reads '3'; use the release that wrote it \(kilowait 7\.5\.0\)"
     for ask in (lambda: Store(database), lambda: store.take_over(claim()), lambda: store.upgrade(LATER_S)):
         with pytest.raises(StoreError, match=refused):  # the one that was open before, too
             ask()
@@ -220,7 +220,7 @@ def test_sqlite_keeps_a_copy_of_what_it_was(tmp_path, closed):
     put_release("0.1.0", url)
     before = contents(url)
     Store(url).take_over(claim())
-    kept = tmp_path / "kilowait.db.before-2"
+    kept = tmp_path / "kilowait.db.before-3"
     assert (contents(f"sqlite:///{kept}"), schema(f"sqlite:///{kept}")) == (before, "1")
     assert kept.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in tmp_path.glob(".*")] == []
@@ -230,9 +230,9 @@ def test_where_the_copy_cannot_be_written_nothing_is_upgraded(tmp_path, closed):
     url = f"sqlite:///{tmp_path}/kilowait.db"
     put_release("0.1.0", url)
     before = contents(url)
-    (tmp_path / "kilowait.db.before-2").write_text("a note of somebody's")
+    (tmp_path / "kilowait.db.before-3").write_text("a note of somebody's")
     store = Store(url)
-    with pytest.raises(StoreError, match=r"not upgraded: .*kilowait.db.before-2: .*no SQLite database; take it away"):
+    with pytest.raises(StoreError, match=r"not upgraded: .*kilowait.db.before-3: .*no SQLite database; take it away"):
         store.take_over(claim())
     assert contents(url) == before
 

@@ -25,7 +25,7 @@ def test_another_schema_is_refused_by_name(database):
     store = Store(database)
     with store._engine.begin() as connection:
         connection.exec_driver_sql("UPDATE meta SET value = '99' WHERE key = 'schema'")
-    with pytest.raises(StoreError, match=r"its schema is version '99', this release reads '2'; use the release"):
+    with pytest.raises(StoreError, match=r"its schema is version '99', this release reads '3'; use the release"):
         Store(database)
 
 

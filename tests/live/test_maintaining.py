@@ -3,7 +3,7 @@
 import pytest
 
 from kilowait.core.errors import IllegalEvent, InputError
-from kilowait.core.maintenance import Maintenance
+from kilowait.core.maintenance import Maintenance, NodeReservation
 from kilowait.core.quotas import Quota
 from kilowait.core.submission import Ending
 from kilowait.history.store import Store
@@ -137,3 +137,45 @@ def test_operators_plan_it_and_everybody_sees_it(tmp_path):
         assert world.call("PUT", "/v1/nodes/n1/maintenance", json=body).status_code == 403
         assert world.call("PUT", "/v1/nodes/n1/maintenance", "operator", json=body).status_code == 202
         assert told == [Maintenance(node="n1", **body)]
+
+
+def test_a_reservation_ends_by_itself_and_others_have_the_node_again(live):
+    live.ordered(Maintenance(node="n1", begins_s=1.0, ends_s=1.0), 2.0)
+    live.ordered(NodeReservation(name="r", nodes=("n1",), begins_s=10.0, ends_s=50.0, users=("bob",)), 2.0)
+    jobs = [submitted(live, f"j{n}", 30.0, gpus=2) for n in range(2)]  # ada's
+    assert nodes_of(live, 4.0) == {jobs[0]: {"n2"}}
+    keep_maintenance(live, 49.0)
+    assert live.cluster.reservations
+    keep_maintenance(live, 50.0)
+    assert not live.cluster.reservations
+    assert nodes_of(live, 50.0)[jobs[1]] == {"n1"}
+    assert not Controller(live.store, POLICIES["simple"](), order=("A",)).cluster.reservations
+
+
+def test_operators_reserve_nodes_and_everybody_sees_for_whom(tmp_path):
+    orders = []
+
+    class Told(Remote):
+        async def remote(self, order):
+            orders.append(order)
+
+    with DeskWorld(tmp_path) as world:
+        live = Controller(world.store, POLICIES["simple"](), order=("A",))
+        live.node_joined("n1", "A", 2, 1.0)
+        world.scheduler.order = Told(None)
+        body = {"nodes": ["n1"], "begins_s": 100.0, "ends_s": 1e10, "users": ["ada"], "reason": "a demonstration"}
+        assert world.call("PUT", "/v1/reservations/demo", json=body).status_code == 403
+        assert world.call("PUT", "/v1/reservations/demo", "operator", json=body).status_code == 204
+        unknown = world.call("PUT", "/v1/reservations/demo", "operator", json={**body, "projects": ["vision"]})
+        assert (unknown.status_code, unknown.json()["detail"]) == (422, "no project 'vision'")
+        past = world.call("PUT", "/v1/reservations/demo", "operator", json={**body, "ends_s": 200.0})
+        assert (past.status_code, past.json()["field"]) == (422, "ends_s")
+        assert world.call("DELETE", "/v1/reservations/demo", "operator").status_code == 404
+        live.ordered(orders[0], 3.0)
+        kept = {**body, "projects": [], "name": "demo"}
+        assert world.call("GET", "/v1/reservations", "reader").json() == {"reservations": [kept]}
+        (window,) = world.call("GET", "/v1/timeline?width_px=800", "reader").json()["windows"]
+        assert (window["rows"], window["said"]) == ([0, 1], "reserved for ada: a demonstration")
+        assert world.call("DELETE", "/v1/reservations/demo", "operator").status_code == 204
+        live.ordered(orders[1], 4.0)
+        assert world.call("GET", "/v1/reservations", "reader").json() == {"reservations": []}

@@ -127,6 +127,7 @@ def test_a_job_that_could_never_run_under_a_quota_is_refused(live):
         Quota(name="x", gpus=0),
         Quota(name="x", kwh=float("nan")),
         Quota(name="x", members=("",), jobs=1),
+        Quota(name="x", members=("ada",), admins=("bob",) * 1001, jobs=1),
     ],
 )
 def test_a_bad_quota_changes_nothing(live, quota):
@@ -197,3 +198,26 @@ def test_what_a_quota_refuses_is_refused_before_anything_is_predicted(tmp_path):
         assert "2 wait and 1 more is asked for" in answer.json()["detail"]
         assert not world.desk.forecasts.method_calls
     live.store.close()
+
+
+def test_whom_an_administrator_lets_go_is_held_to_the_limits_alone_until_an_operator_frees_that_one(tmp_path):
+    with DeskWorld(tmp_path) as world:
+        live = Controller(world.store, simple(), order=("A",))
+        live.node_joined("n1", "A", 8, 1.0)
+        world.scheduler.order = Orders(live)
+        body = {"members": ["bob", "cy/x"], "admins": ["ada"], "gpus": 2, "jobs": 3}
+        assert world.call("PUT", "/v1/quotas/vision", "operator", json=body).status_code == 204
+        assert world.call("DELETE", "/v1/quotas/vision/members/cy%2Fx").status_code == 204
+        asked(live, "bob", 2)
+        asked(live, "cy/x", 3)
+        (refused,) = asked(live, "cy/x", 1, at_s=2.5)
+        assert "3 waiting jobs, 3 wait" in str(refused)
+        started(live, 3.0)
+        users = [one.job.user for one in live.cluster.active.values()]
+        assert sorted(users) == ["bob", "bob", "cy/x", "cy/x"]
+        assert world.call("PUT", "/v1/quotas/vision", "operator", json={**body, "members": ["bob"]}).status_code == 204
+        assert live.cluster.quotas["vision"].former == ("cy/x",)
+        assert world.call("DELETE", "/v1/quotas/vision/members/cy%2Fx").status_code == 404
+        assert world.call("DELETE", "/v1/quotas/vision/members/cy%2Fx", "operator").status_code == 204
+        started(live, 4.0)
+        assert sum(one.job.user == "cy/x" for one in live.cluster.active.values()) == 3

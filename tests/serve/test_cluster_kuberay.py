@@ -94,6 +94,28 @@ def test_the_database_comes_from_a_secret_alone(service: dict, cluster: dict) ->
     assert "postgresql://" not in yaml.safe_dump(service)
 
 
+def test_the_key_for_secrets_is_in_every_pod_that_may_run_the_scheduler_and_nobody_elses(cluster: dict) -> None:
+    (head, *_) = containers(cluster)
+    (name,) = [one["value"] for one in head["env"] if one["name"] == "KILOWAIT_SECRETS_KEY_FILE"]
+    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+        pod = group["template"]["spec"]
+        (copied,) = pod["initContainers"]
+        assert copied["command"] == ["install", "-m", "600", "/secret/secrets.key", name]
+        mounted = {one["mountPath"]: one["name"] for one in copied["volumeMounts"]}
+        volumes = {one["name"]: one for one in pod["volumes"]}
+        assert volumes[mounted["/secret"]]["secret"]["secretName"] == "kilowait"
+        assert volumes[mounted["/etc/kilowait"]]["emptyDir"] == {"medium": "Memory"}
+        assert {"name": mounted["/etc/kilowait"], "mountPath": "/etc/kilowait", "readOnly": True} in (
+            pod["containers"][0]["volumeMounts"]
+        )
+
+
+def test_workers_outlive_a_head_by_a_redis_whose_password_stands_in_no_file(cluster: dict) -> None:
+    told = cluster["gcsFaultToleranceOptions"]
+    assert told["redisPassword"] == {"valueFrom": {"secretKeyRef": {"name": "kilowait", "key": "redis-password"}}}
+    assert told["redisAddress"] == "redis:6379"
+
+
 def test_a_database_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KILOWAIT_DATABASE", raising=False)
     with pytest.raises(InputError, match=r"database \$KILOWAIT_DATABASE: .* is not set; set it"):

@@ -1,4 +1,4 @@
-"""Maintenance as time passes: a node drains when it begins, and has jobs again when it is over."""
+"""Maintenance as time passes: a node drains when it begins, and has jobs again when it is over; so reservations end."""
 
 from collections.abc import Collection
 
@@ -17,6 +17,9 @@ def keep_maintenance(controller: Controller, now_s: float, leaving: Collection[s
                 controller.node_undrained(node, now_s)
         elif one.begins_s <= now_s and node not in cluster.draining:
             controller.node_drained(node, now_s)
+    for reservation in list(cluster.reservations.values()):
+        if reservation.ends_s <= now_s:
+            controller.ordered(reservation, now_s)
 
 
 def end_maintenance(controller: Controller, node: str, now_s: float) -> None:

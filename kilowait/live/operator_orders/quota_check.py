@@ -39,7 +39,8 @@ class QuotaCheck:
     def _count(self, quota: Quota, owner: str) -> int:
         if self._waiting is None:
             self._waiting = waiting_jobs(self.cluster)
-        return sum(self._waiting[user] for user in quota.members or (owner,))
+        counted = [user for user, account in quota.accounts().items() if account == owner] or [owner]
+        return sum(self._waiting[user] for user in counted)
 
 
 def waiting_jobs(cluster: Cluster) -> Counter[str | None]:

@@ -3,7 +3,8 @@
 Counting is not enough for a share of a board or for GPUs of one node: enough may be free, and scattered. So a plan
 keeps the boards of a type over time: those that are free now, those that come back with the running jobs, and those
 that are reserved. A job is reserved just the boards that it will take, from when they are there until it ends, and
-whatever leaves these boards alone for that long may pass.
+whatever leaves these boards alone for that long may pass. Maintenance of a node, and a reservation for nobody who
+waits, are kept free as if a job had them.
 """
 
 from bisect import bisect_left, insort
@@ -16,6 +17,7 @@ from kilowait.cluster.boards import Boards
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.room import Room
+from kilowait.cluster.views.windows import closed_to_all
 from kilowait.core.jobs import Held
 from kilowait.core.units import WHOLE
 
@@ -93,6 +95,17 @@ class Floor:
             insort(self._changes, _Change(start_s, True, next(self._serial), where, milli))
         insort(self._changes, _Change(end_s, False, next(self._serial), where, milli))
 
+    def withhold(self, node: str, spans: Iterable[tuple[float, float]]) -> None:
+        """Keep what is free of a node, and what comes back there, from everybody in these times, which are in order."""
+        if self._free.is_closed(node):
+            return
+        pieces = [(self._now_s, held, milli) for held, milli in self._free.pieces_of(node)]
+        pieces += [(c.time_s, held, c.milli) for c in self._changes for held in c.where if held.node == node]
+        for begins_s, ends_s in spans:
+            for from_s, held, milli in pieces:
+                if from_s < ends_s:
+                    self.reserve((held,), milli, max(begins_s, from_s), ends_s)
+
     def _dips_between(self, start_s: float, end_s: float) -> list[Boards]:
         """What is free at the low points after `start_s` and before `end_s`."""
         return [dip for time_s, dip in self._dips if start_s < time_s < end_s]
@@ -106,6 +119,7 @@ class Floors:
 
     def __init__(self, cluster: Cluster, room: Room) -> None:
         self._cluster, self._room, self._by_type = cluster, room, dict[str, Floor]()
+        self._closed = closed_to_all(cluster)
 
     def at(self, gpu_type: str) -> Floor:
         """The floor of a type."""
@@ -113,7 +127,10 @@ class Floors:
             active = self._cluster.active
             running = ((end_s, active[job_id]) for end_s, job_id in self._cluster.ends().jobs_by_type[gpu_type])
             ends = [(end_s, one.where, one.job.gpu_milli) for end_s, one in running]
-            self._by_type[gpu_type] = Floor(self._cluster.now_s, self._room.boards_of(gpu_type), ends)
+            floor = Floor(self._cluster.now_s, self._room.boards_of(gpu_type), ends)
+            for node, spans in self._closed.items():
+                floor.withhold(node, spans)
+            self._by_type[gpu_type] = floor
         return self._by_type[gpu_type]
 
     def start(self, waiting: Waiting, gpu_type: str, where: Where) -> None:

@@ -28,10 +28,7 @@ def accounts_of(cluster: Cluster) -> list[tuple[Quota, LimitAccount]]:
     """What counts against each quota of GPUs, kWh or cost now."""
     limits = [(quota, limit) for quota in cluster.quotas.values() for limit in _limits(quota)]
     had = {counted: amounts(counted, cluster) for counted in {limit.counted for _, limit in limits}}
-    return [
-        (quota, LimitAccount.of(limit, had[limit.counted], dict.fromkeys(quota.members, quota.name)))
-        for quota, limit in limits
-    ]
+    return [(quota, LimitAccount.of(limit, had[limit.counted], quota.accounts())) for quota, limit in limits]
 
 
 def quota_in_the_way(cluster: Cluster, waiting: Waiting) -> str | None:

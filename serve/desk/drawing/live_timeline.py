@@ -16,8 +16,7 @@ from kilowait.core.jobs import Held, Provenance
 from kilowait.core.units import DAY_S, HOUR_S, JOULES_PER_KWH
 from kilowait.history.tokens import Identity
 from kilowait.live.mirror import Mirror
-from kilowait.report.board_rows import BoardRows, Row
-from kilowait.report.gantt import BoardBar, Gantt
+from kilowait.report.board_rows import BoardRows
 from kilowait.simulate.outlook import Expected
 
 from ...wire.schemas import Figure
@@ -26,6 +25,8 @@ from .. import questions
 from ..desk import Desk
 from ..job_views import name_in
 from ..why import duration, held
+from .timeline_picture import drawn
+from .timeline_windows import window_views
 
 MOST_ENDED, MOST_RUNNING, MOST_PLANNED = 400, 400, 200
 """Bars: the last to end, the last to be placed, the first to start."""
@@ -94,6 +95,7 @@ async def live_timeline(desk: Desk, who: Identity, asked: Window) -> Timeline:
         bars=bars,
         left_out_bars=counted + (len(rows) > MOST_ENDED) + len(chosen) - len(bars),
         left_out_boards=left_out_boards,
+        windows=window_views(mirror.cluster, boards.rows, since_s, until_s, now_s),
         svg=None,
     )
     return answer if asked.width_px is None else answer.model_copy(update={"svg": drawn(answer, asked.width_px)})
@@ -254,39 +256,6 @@ def _bar(one: _Stretch, rows: list[int], who: Identity) -> JobBar:
         energy_kwh=one.energy_kwh,
         held=one.held if visible else None,
         held_since_s=one.held_since_s if visible else None,
-    )
-
-
-def drawn(answer: Timeline, width_px: int) -> str:
-    """The picture of a timeline, to be put into a page."""
-    rows: list[Row] = [(row.gpu_type, row.node, row.board) for row in answer.rows]
-    picture = Gantt(
-        rows=rows,
-        bars=[_drawn(bar, rows) for bar in answer.bars],
-        start_s=answer.since_s,
-        end_s=answer.until_s,
-        width_px=width_px,
-        title="Jobs on boards over time",
-        names={(row.gpu_type, row.node): f"{row.gpu_type} {row.name}" for row in answer.rows},
-        zero_s=answer.now_s,
-        zero_name="now",
-    )
-    return picture.svg(alone=False)
-
-
-def _drawn(bar: JobBar, rows: Sequence[Row]) -> BoardBar:
-    called = f"{bar.job_id} ({bar.name})" if bar.name else bar.job_id
-    took = duration(bar.end_s - bar.start_s)
-    lasts = {"running": f"runs, expected to take {took}", "planned": f"planned, expected to take {took}"}
-    text = f"{called}: {lasts.get(bar.kind, f'{bar.kind} after {took}')} on {bar.gpus} {bar.gpu_type}"
-    return BoardBar(
-        rows=tuple(rows[number] for number in bar.rows),
-        start_s=bar.start_s,
-        end_s=bar.end_s,
-        text=f"{text}; {bar.held}" if bar.held else text,
-        kind=bar.kind,
-        label=f"{'✕ ' if bar.kind == 'failed' else ''}{bar.name or bar.job_id}",
-        held_s=bar.held_since_s,
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from kilowait.cluster.state import Cluster
 from kilowait.core.quotas import Quota
 from kilowait.core.units import WHOLE
@@ -27,7 +29,11 @@ class _Had(NamedTuple):
 def quota_views(cluster: Cluster, who: Identity, now_s: float) -> list[QuotaView]:
     """The quotas that concern who asks, for an operator all, with what counts against them now."""
     quotas = cluster.quotas.values()
-    concern = [quota for quota in quotas if manages(quota, who) or quota.account(who.owner) is not None]
+    concern = [
+        quota if manages(quota, who) or who.owner not in quota.former else replace(quota, members=(who.owner,))
+        for quota in quotas
+        if manages(quota, who) or quota.account(who.owner) is not None
+    ]
     had = _had(cluster, now_s) if concern else {}
     return [_view(quota, had, who) for quota in concern]
 

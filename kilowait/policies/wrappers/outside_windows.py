@@ -1,6 +1,7 @@
-"""Nodes that are to be maintained at a time, around whatever policy decides: what would not be over is kept off them.
+"""Nodes that are to be maintained, or are reserved, at a time, around whatever policy decides: what would not be over,
+and may not be there, is kept off them.
 
-Not covered: a plan of later starts counts on these nodes all the time; the starts themselves are held to this.
+Plans of later starts know these times (`kilowait.policies.planning.floors`); the starts themselves are held to this.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,36 +12,47 @@ from kilowait.cluster.restricted import lent, with_jobs
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.room import Room
+from kilowait.cluster.views.windows import NodeWindow, windows_of
 from kilowait.core.jobs import Held
 from kilowait.core.maintenance import longest_s
 from kilowait.policies.compiled_form import cost_of, with_cost
 from kilowait.policies.decisions import Decision, Place, Policy
 
+Windows = tuple[NodeWindow, ...]
 
-def before_maintenance(policy: Policy) -> Policy:
-    """`policy`, which starts a job on a node that is to be maintained only where it is predicted to be over before.
 
-    What it starts that would be over goes to these nodes first, so that others are left to longer jobs. Where it would
-    start one that finds no other node, it decides again: on the other nodes, and then on each of these for the jobs
-    that would be over. Of how long a job takes the upper end of its interval counts, where it has one.
+def outside_windows(policy: Policy) -> Policy:
+    """`policy`, which starts a job on a node with a window only where it may be there or should be over before.
+
+    What it starts that may be there goes to these nodes first, so that others are left to longer jobs. Where it would
+    start one that finds no other node, it decides again: on the other nodes, and then on those of each window for the
+    jobs that may be there. Of how long a job takes the upper end of its interval counts, where it has one.
     """
 
     def decide(cluster: Cluster) -> list[Decision]:
-        begins_s = {node: one.begins_s for node, one in cluster.maintenance.items() if node not in cluster.draining}
-        if not begins_s:
+        windows = windows_of(cluster)
+        if not windows:
             return policy(cluster)
         cluster.count_submissions()
-        starts = _Starts(cluster=cluster, begins_s=begins_s, room=cluster.room(), placed=[])
+        starts = _Starts(cluster=cluster, windows=windows, room=cluster.room(), placed=[])
         if starts.settle(policy(cluster)):
             return starts.placed
-        starts.settle(_asked(policy, cluster, starts.left(), _without(starts.room, begins_s)))
-        for node in begins_s:
-            others = {name for name, _ in cluster.nodes if name != node}
-            short = [w for w in starts.left() if any(starts.is_over(w, gpu_type, node) for gpu_type in w.gpus)]
-            starts.settle(_asked(policy, cluster, short, _without(starts.room, others)))
+        starts.settle(_asked(policy, cluster, starts.left(), _without(starts.room, windows)))
+        for alike, nodes in _groups(windows).items():
+            others = {name for name, _ in cluster.nodes if name not in nodes}
+            may = [w for w in starts.left() if any(starts.may_be_there(w, gpu_type, alike) for gpu_type in w.gpus)]
+            starts.settle(_asked(policy, cluster, may, _without(starts.room, others)))
         return starts.placed
 
     return with_cost(decide, cost_of(policy))
+
+
+def _groups(windows: Mapping[str, Windows]) -> dict[Windows, set[str]]:
+    """The nodes of the same windows together."""
+    groups = dict[Windows, set[str]]()
+    for node, alike in windows.items():
+        groups.setdefault(alike, set()).add(node)
+    return groups
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +60,7 @@ class _Starts:
     """What starts in one decision, and the room that is left."""
 
     cluster: Cluster
-    begins_s: Mapping[str, float]
+    windows: Mapping[str, Windows]
     room: Room
     placed: list[Decision]
 
@@ -67,15 +79,16 @@ class _Starts:
         taken = {decision.job_id for decision in self.placed}
         return [waiting for waiting in self.cluster.queue() if waiting.job.job_id not in taken]
 
-    def is_over(self, waiting: Waiting, gpu_type: str, node: str) -> bool:
-        """Whether a job that starts now would be over when a node is maintained."""
-        return self.cluster.now_s + longest_s(waiting.predictions[gpu_type]) <= self.begins_s[node]
+    def may_be_there(self, waiting: Waiting, gpu_type: str, windows: Windows) -> bool:
+        """Whether a job that starts now would be over before each of these windows that is not for its user."""
+        ends_s = self.cluster.now_s + longest_s(waiting.predictions[gpu_type])
+        return all(ends_s <= one.begins_s or waiting.job.user in one.users for one in windows)
 
     def _where(self, waiting: Waiting, place: Place) -> tuple[Held, ...]:
         """The boards of a job: those that were named where it may have them; () where there are none for it."""
         gpu_type, boards = place.gpu_type, self.room.boards_of(place.gpu_type)
-        open_to = {node for node in self.begins_s if self.is_over(waiting, gpu_type, node)}
-        shut = self.begins_s.keys() - open_to
+        open_to = {node for node, windows in self.windows.items() if self.may_be_there(waiting, gpu_type, windows)}
+        shut = self.windows.keys() - open_to
         asks = waiting.gpus[gpu_type], waiting.job.gpu_milli, waiting.job.one_node
         if place.where and not any(held.node in shut for held in place.where) and boards.allows(place.where, *asks):
             return place.where
