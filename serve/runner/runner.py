@@ -20,6 +20,7 @@ import msgspec
 import ray
 
 import kilowait
+from kilowait.core.checkpoints.checkpointing import PREEMPTED, Checkpointing
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
@@ -38,6 +39,7 @@ from kilowait.program.environment import is_secret
 
 from .confine import confine
 from .launching import OwnPart, with_python_first, words_of
+from .resuming import called_again, preemption_of
 
 LOG_BYTES = 1 << 20
 """What is kept of a log while a job runs."""
@@ -61,7 +63,8 @@ class Runner:
         self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
-        self._stopped = self._cut_off = False
+        self._stopped = self._cut_off = self._preempted = False
+        self._checkpointing: Checkpointing | None = None
         self._fence: asyncio.TimerHandle | None = None
         self._patience: asyncio.Timeout | None = None
         self._allotment: Allotment | None = None
@@ -81,10 +84,15 @@ class Runner:
     async def stop(self) -> None:
         """Ask the job to end; it is killed after the grace."""
         self._stopped = True
-        orders = self._process.stdin if self._process is not None else None
-        if orders is not None and not orders.is_closing():
-            orders.write(b"stop\n")
-        self._expect_end(0.0)
+        self._say(b"stop\n")
+        self._expect_end(self._grace_s)
+
+    async def preempt(self) -> None:
+        """Ask the job to write a checkpoint and end; it is killed after its own grace."""
+        self._preempted = True
+        if self._checkpointing is not None:
+            self._say(b"preempt\n")
+            self._expect_end(self._checkpointing.grace_s)
 
     async def go_on(self, fenced_s: float) -> None:
         """Let the job run until then, in seconds since the epoch: it is killed unless this is called again before.
@@ -112,12 +120,20 @@ class Runner:
         """How far the job says it is, and when it was how far; None before it has said anything that counts."""
         return read_steps(self._folder / STEPS)
 
+    def _say(self, order: bytes) -> None:
+        orders = self._process.stdin if self._process is not None else None
+        if orders is not None and not orders.is_closing():
+            orders.write(order)
+
     def _cut(self) -> None:
         self._cut_off = True
         if self._process is not None and self._process.returncode is None:
             end_tree(self._process.pid)
 
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
+        if self._preempted:
+            return Ending(reason=PREEMPTED, preempted=True)
+        self._checkpointing = program.checkpointing
         gpu_ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
         allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, gpu_ids)
         try:
@@ -127,15 +143,17 @@ class Runner:
         allotment.start()
         outcome = await self._guarded(order)
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
-        await asyncio.to_thread(self._keep_outputs, program, Path(order.folder))
-        ending_with_logs = msgspec.structs.replace(ending, logs=(self._kept_log(),))
+        all_kept = await asyncio.to_thread(self._keep_outputs, program, Path(order.folder))
+        checkpointed = ending.checkpointed and all_kept
+        ending_with_logs = msgspec.structs.replace(ending, logs=(self._kept_log(),), checkpointed=checkpointed)
         for name in ("scratch", "tmp"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
         return ending_with_logs
 
-    def _keep_outputs(self, program: Program, folder: Path) -> None:
-        """Copy what the job keeps of its folder; its log says what was kept, and what it wrote that is gone."""
-        attempt = self._attempt
+    def _keep_outputs(self, program: Program, folder: Path) -> bool:
+        """Copy what the job keeps of its folder, and whether that is all; its log says what was kept, and what it wrote
+        that is gone."""
+        attempt, all_kept = self._attempt, False
         try:
             store = OutputStore(self._outputs)
             kept = store.keep(
@@ -146,10 +164,11 @@ class Runner:
                 attempt=attempt.attempt,
                 rank=self._rank,
             )
-            said = kept.said
+            said, all_kept = kept.said, not kept.problem
         except Exception as error:  # of a place that is not there: the job has ended all the same
             said = f"[kilowait: its outputs could not be kept: {error}]\n"
         add_to_log(self._folder / "log", escaped(said, LINES).encode())
+        return all_kept
 
     def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str]) -> WardOrder:
         """Write the job's files into its scratch folder; its environment is made from nothing."""
@@ -167,6 +186,8 @@ class Runner:
             path = place.scratch / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        if program.checkpointing is not None and self._attempt.attempt > 1:
+            OutputStore(self._outputs).restore(place.scratch, self._attempt.job_id, self._rank)
         environment = {
             **program.environment,
             **{name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
@@ -185,7 +206,8 @@ class Runner:
         }
         if program.launcher == BASH and place.container is None:
             environment["PATH"] = with_python_first(environment.get("PATH", ""), program.python or sys.executable)
-        words = words_of(program, OwnPart.of(self._attempt, self._rank), peers)
+        called = called_again(program, self._attempt.attempt)
+        words = words_of(called, OwnPart.of(self._attempt, self._rank), peers)
         command, seen = place.command(words, environment, program.python)
         return WardOrder(
             command=command,
@@ -199,6 +221,7 @@ class Runner:
             steps_file=str(self._folder / STEPS),
             hidden=hidden_of(program),
             steps_template=program.environment.get(PATTERN_VARIABLE, ""),
+            **preemption_of(program),
         )
 
     async def _guarded(self, order: WardOrder) -> RunOutcome:
@@ -222,7 +245,8 @@ class Runner:
         began_s = time.perf_counter()
         try:
             async with asyncio.timeout(None) as self._patience:
-                self._expect_end(0.0 if self._stopped else order.timeout_s)
+                timeout_s = None if order.timeout_s is None else order.timeout_s + self._grace_s
+                self._expect_end(self._grace_s if self._stopped else timeout_s)
                 answer = await process.stdout.read()
                 await process.wait()
         except TimeoutError:
@@ -236,10 +260,10 @@ class Runner:
         return RunOutcome.from_json(answer.decode())
 
     def _expect_end(self, within_s: float | None) -> None:
-        """From now on a guard that has not answered so long, and its grace and margin, is taken for stuck."""
+        """From now on a guard that has not answered so long, and a margin, is taken for stuck."""
         if self._patience is None or within_s is None:
             return
-        at_s = asyncio.get_running_loop().time() + within_s + self._grace_s + MARGIN_S
+        at_s = asyncio.get_running_loop().time() + within_s + MARGIN_S
         self._patience.reschedule(min(at_s, self._patience.when() or at_s))
 
     def _kept_log(self) -> Log:
