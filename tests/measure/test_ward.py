@@ -279,10 +279,8 @@ def test_a_preempted_job_is_told_by_its_own_signal_and_has_its_own_grace(guard):
 
 
 def test_a_preempted_job_that_does_not_end_is_killed_after_its_grace(guard):
-    text = (
-        "import signal, time; signal.signal(signal.SIGUSR1, lambda *_: 0); print('ready', flush=True); time.sleep(300)"
-    )
-    process, log = guard(text + "\ntime.sleep(300)", preempt_signal=signal.SIGUSR1, preempt_grace_s=0.2, grace_s=300.0)
+    text = SAVES.replace("sys.exit(85)", "time.sleep(300)")
+    process, log = guard(text, preempt_signal=signal.SIGUSR1, preempt_grace_s=0.2, grace_s=300.0)
     said(log)
     process.stdin.write(b"preempt\n")
     process.stdin.flush()
