@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from kilowait.cluster.events import AttemptFailed, AttemptFinished, Event, JobCancelled, JobFailed
+from kilowait.cluster.giving_way import preempted_event
 from kilowait.cluster.state import Cluster
 from kilowait.core.submission import Attempt, Ending, printable
 from kilowait.history.preemptions import preemptions
 from kilowait.history.store import Store
-from kilowait.live.preemption.yielding import preempted_event
 
 
 def end_events(cluster: Cluster, attempt: Attempt, ending: Ending, store: Store, time_s: float) -> Iterator[Event]:

@@ -29,6 +29,7 @@ from kilowait.simulate import outlook
 
 from ..scheduler.settings import SchedulerSettings
 from ..wire import cluster_schemas, schemas
+from ..wire.checkpoint_schemas import checkpoint_view
 from .answers import expectations, versions
 
 Row = Mapping[str, Any]
@@ -78,6 +79,7 @@ def job_view(
         after=list(job.after),
         after_any=job.after_any,
         kept=kept,
+        checkpoint=checkpoint_view(job, program),
     )
 
 
