@@ -227,7 +227,7 @@ class Desk:
             refuse_what_fits_nowhere(told.memory_needs, asks.gpu_types, await self._types())
         program = with_sealed(program, self.key_file, owner)
         request = request_of(asked, program, source, asks, predictions, owner=owner, key=key, told=told)
-        return request, asks, [*notes, *warnings_of(request, told)], base or source
+        return request, asks, [*notes, *warnings_of(request, told, time.time())], base or source
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:
         """Accept a job: durable when this returns. The same key asks for the same job, whatever the probe says now."""

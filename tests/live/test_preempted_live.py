@@ -10,8 +10,9 @@ from kilowait.core.submission import Ending, Program, Retry
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.live.learning.observed import count
-from kilowait.policies import Preempt
+from kilowait.policies import POLICIES, Preempt
 from kilowait.policies.srpt import srpt
+from tests.support.hourly_signals import hourly
 from tests.support.live_world import request, seen
 
 AT_A_CHECKPOINT = Ending(exit_code=0, reason="preempted", preempted=True, checkpointed=True)
@@ -175,3 +176,21 @@ def test_half_of_how_a_job_goes_on_is_refused(live, checkpointing, checkpoint_s,
     program = Program(files={"m.py": "pass"}, entrypoint="m.py", checkpointing=checkpointing)
     with pytest.raises(InputError, match=words):
         submit(live, "x", 10.0, 0.0, program=program, checkpoint_s=checkpoint_s)
+
+
+def test_a_job_stands_still_in_dear_hours_though_nobody_waits_and_goes_on_in_better_ones(tmp_path):
+    hour = 3600.0
+    live = Controller(Store(f"{tmp_path}/kilowait.db"), POLICIES["flexible(simple,0s)"](), order=("A",))
+    live.node_joined("n1", "A", 1, 0.0)
+    hours = hourly(100.0, 500.0, 500.0, 100.0, 100.0, 100.0, *[500.0] * 18)
+    live.signal_reported(hours, 0.0)
+    one = submit(live, "one", 3 * hour, 0.0, checkpoint_s=60.0, slack_s=12 * hour)
+    assert decide(live, 0.0) == ([one], [])
+    assert live.deciding.next_renewal_s() == hour
+    assert decide(live, hour) == ([], [one])
+    assert decide(live, hour + 1) == ([], [])
+    finish(live, one, AT_A_CHECKPOINT, hour + 10)
+    assert decide(live, hour + 11) == ([], [])
+    assert live.cluster.kept[one].until_s == 3 * hour
+    assert decide(live, 3 * hour) == ([one], [])
+    assert live.cluster.active[one].predicted_end_s == pytest.approx(5 * hour + 50)  # 60 s to go on, 10 more were done

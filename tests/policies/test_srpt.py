@@ -69,7 +69,7 @@ class TestShortestRemaining:
         ]  # fmt: skip
 
     def test_a_quantum_begins_once_a_job_goes_on_from_its_checkpoint(self):
-        """It goes on at 4 with 8 of 10 s to do, restarts until 9, and gives way again at 12."""
+        """It goes on at 4 with 8 of 10 s to do, restarts until 9, and gives way again at 11."""
         jobs = [job("long", A=(10, 1), checkpoint_s=5), *(job(f"s{s}", s, A=(0.5, 1)) for s in (2, 2.5, 3, 3.5, 5))]
         got = attempts(srpt(hysteresis=1.0, quantum_s=2.0), {"A": 1}, *jobs)
         assert [row for row in got if row[0] == "long"][:2] == [("long", 1, "A", 0, 2), ("long", 2, "A", 4, 11)]

@@ -208,6 +208,7 @@ def test_a_price_steers_itself_around_all_wrappers():
         ("aged(patient", "a bracket is not closed"),
         ("aged(patient,soon)", "'soon' is not a time"),
         ("aged(patient,1h,2h)", "too many or too few words"),
+        ("flexible(aged(provisioned(sjf,0.2),1h),4h)", "write provisioned\\(flexible\\(POLICY,TIME"),
         ("limited(patient)", "write limited\\(patient,GPUS"),
         ("limited(patient,few)", "'few' is not a number of GPUs"),
     ],
