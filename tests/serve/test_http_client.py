@@ -409,6 +409,7 @@ def test_the_page_loads_nothing_from_elsewhere(world):
         "/page/jobs.js",
         "/page/timeline.js",
         "/page/power.js",
+        "/page/coming.js",
         "/submit",
         "/page/submit.js",
     ):
