@@ -12,6 +12,7 @@ from kilowait.cluster.events import AttemptFailed, AttemptFinished, Event, JobCa
 from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
+from kilowait.live.postponing import same_plan
 from kilowait.live.preemption.yielding import Leaving
 from kilowait.policies import Decision, Place, Policy
 from kilowait.policies.planning.coming_hours import WAKE
@@ -63,9 +64,10 @@ class DecidingCopy:
         return decide
 
     def _anew(self, cluster: Cluster) -> Cluster:
-        copy, wake = cluster.copy(), None if self._copy is None else self._copy.kept.get(WAKE)
-        if wake is not None:
-            copy.kept[WAKE] = wake
+        copy, before = cluster.copy(), {} if self._copy is None else self._copy.kept
+        for name, plan in before.items():  # when the policy looked at it last is not in the log
+            if name == WAKE or same_plan(plan, copy.kept.get(name)):
+                copy.kept[name] = plan
         self._news, self._stale = list(self.leaving.events(cluster)), False
         return copy
 
