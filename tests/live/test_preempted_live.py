@@ -194,3 +194,22 @@ def test_a_job_stands_still_in_dear_hours_though_nobody_waits_and_goes_on_in_bet
     assert live.cluster.kept[one].until_s == 3 * hour
     assert decide(live, 3 * hour) == ([one], [])
     assert live.cluster.active[one].predicted_end_s == pytest.approx(5 * hour + 50)  # 60 s to go on, 10 more were done
+
+
+def test_a_job_moves_so_that_the_first_that_waits_fits_and_its_boards_are_kept_for_it_meanwhile(tmp_path):
+    """Two nodes of four boards; two jobs of two boards run on each its own, when one comes that wants a whole node."""
+    live = Controller(Store(f"{tmp_path}/kilowait.db"), POLICIES["defragmenting(simple,0s)"](), order=("A",))
+    for node in ("n1", "n2"):
+        live.node_joined(node, "A", 4, 0.0)
+    filler, stays, moves = (
+        submit(live, name, 1000.0, 0.0, gpus=gpus, one_node=True) for name, gpus in (("f", 2), ("s", 2), ("m", 2))
+    )
+    assert decide(live, 0.0)[0] == [filler, stays, moves]
+    finish(live, filler, Ending(exit_code=0), 10.0)
+    wide = submit(live, "wide", 50.0, 20.0, gpus=4, one_node=True)
+    ((leaves,)) = decide(live, 20.0)[1]
+    small = submit(live, "small", 5.0, 21.0)
+    assert decide(live, 21.0) == ([], [])  # all eight boards are in the plan
+    finish(live, leaves, AT_A_CHECKPOINT, 30.0)
+    assert set(decide(live, 30.0)[0]) == {wide, leaves}
+    assert list(live.cluster.waiting) == [small]

@@ -201,7 +201,8 @@ def test_a_price_steers_itself_around_all_wrappers():
     [
         (
             "older(patient)",
-            "'older' wraps no policy; aged, flexible, important, limited, provisioned, steered, shared, urgent do",
+            "'older' wraps no policy; aged, defragmenting, flexible, important, limited, provisioned, steered, shared, "
+            "urgent do",
         ),
         ("aged(nobody)", "unknown policy 'nobody'"),
         ("steered(value)", "value has no price to steer; write steered\\(patient,P%\\)"),
