@@ -6,6 +6,7 @@ from kilowait.cluster.advance import replay
 from kilowait.core.checkpoints.checkpointing import Checkpointing
 from kilowait.core.errors import IllegalEvent, InputError
 from kilowait.core.jobs import Measurement, Provenance
+from kilowait.core.quotas import Quota
 from kilowait.core.submission import Ending, Program, Retry
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
@@ -178,12 +179,15 @@ def test_half_of_how_a_job_goes_on_is_refused(live, checkpointing, checkpoint_s,
         submit(live, "x", 10.0, 0.0, program=program, checkpoint_s=checkpoint_s)
 
 
-def test_a_job_stands_still_in_dear_hours_though_nobody_waits_and_goes_on_in_better_ones(tmp_path):
+@pytest.mark.parametrize("orders", [(), (Quota(name="ada", gpus=4),)])
+def test_a_job_stands_still_in_dear_hours_though_nobody_waits_and_goes_on_in_better_ones(tmp_path, orders):
     hour = 3600.0
     live = Controller(Store(f"{tmp_path}/kilowait.db"), POLICIES["flexible(simple,0s)"](), order=("A",))
     live.node_joined("n1", "A", 1, 0.0)
     hours = hourly(100.0, 500.0, 500.0, 100.0, 100.0, 100.0, *[500.0] * 18)
     live.signal_reported(hours, 0.0)
+    for order in orders:
+        live.ordered(order, 0.0)
     one = submit(live, "one", 3 * hour, 0.0, checkpoint_s=60.0, slack_s=12 * hour)
     assert decide(live, 0.0) == ([one], [])
     assert live.deciding.next_renewal_s() == hour
