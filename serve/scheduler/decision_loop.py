@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import MappingProxyType
 
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import KilowaitError, Superseded
@@ -35,7 +36,11 @@ class DecisionLoop:
     """
 
     def __init__(
-        self, controller: Controller, look_s: float, tend: Callable[[Attempt], None], gangs: Mapping[int, Gang]
+        self,
+        controller: Controller,
+        look_s: float,
+        tend: Callable[[Attempt], None],
+        gangs: Mapping[int, Gang] = MappingProxyType({}),
     ) -> None:
         self._controller, self._look_s, self._tend, self._gangs = controller, look_s, tend, gangs
         self.wake = asyncio.Event()
