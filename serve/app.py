@@ -31,6 +31,7 @@ from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.live.notifying.notice_settings import NoticeSettings
 from kilowait.live.signalling.signal_source import signal_sources
 from kilowait.policies import DEFAULT_POLICY
+from kilowait.policies.wrappers.wrapper import flexible_name
 from kilowait.predict.dry_runs import BUDGET_S
 from kilowait.predict.embed.features import THREADS
 
@@ -45,7 +46,7 @@ from .isolation_options import SQLITE, mount_of, own_files, owner_uids_of
 from .log_records import make_harmless
 from .option_paths import absolute, key_path, looked_up
 from .scheduler.deploy import deploy
-from .scheduler.settings import SchedulerSettings, default_options, flexible_policy
+from .scheduler.settings import SchedulerSettings, default_options
 from .sign_on.sign_on_settings import sign_on_settings
 from .software import checked_software
 
@@ -168,7 +169,7 @@ class Options(BaseModel):
         grow_to = {canonical(name): gpus for name, gpus in self.grow_to.items()}
         return SchedulerSettings(
             url=absolute(looked_up(self.database)),
-            policy=flexible_policy(self.policy, self.flexible) if self.signals else self.policy,
+            policy=flexible_name(self.policy, self.flexible or "0s") if self.signals else self.policy,
             policy_options=options,
             signals=signal_sources(self.signals),
             signals_every_s=self.signals_every_s,

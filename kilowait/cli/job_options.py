@@ -2,9 +2,10 @@
 
 import argparse
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from kilowait.cli.by_the_hour.within_text import duration
+from kilowait.core.checkpoints.checkpointing import StopSignal
 from kilowait.core.errors import InputError
 from kilowait.measure.step_lines import PATTERN_VARIABLE, compiled
 
@@ -58,6 +59,13 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="submit it though its memory fits no type that it may use")
     kept = "a file, folder or pattern (*.pt) of its folder that is kept when it ends; repeatable; see kilowait fetch"
     add("--output", action="append", metavar="PATH", help=kept)
+    gives = "it may be preempted, and takes so long to go on from its checkpoint (30s); keep that with --output"
+    add("--preemptible", type=duration, metavar="TIME", help=gives)
+    add("--checkpoint-signal", choices=get_args(StopSignal), help="tells it to write one, and to end (default: TERM)")
+    grace = "how long it may take to do so before it is killed (default: 60s)"
+    add("--checkpoint-grace", type=duration, metavar="TIME", help=grace)
+    again = "an argument more in every attempt but the first, as in --resume-argument=--resume; repeatable"
+    add("--resume-argument", action="append", metavar="TEXT", help=again)
     add("--timeout-s", type=float, metavar="S", help="end it after so many seconds")
     add("--max-attempts", type=int, metavar="N", help="attempts in all when its node is lost (default: 3)")
 
@@ -94,7 +102,19 @@ def asked(args: argparse.Namespace, program: str | None = None) -> dict[str, Any
         launcher=args.launcher,
         secrets=args.secret,
         max_attempts=args.max_attempts,
+        checkpoint=_checkpoint(args),
     )
+
+
+def _checkpoint(args: argparse.Namespace) -> dict[str, Any] | None:
+    """How it is preempted; raises InputError where that is said of a job that is not."""
+    given = {"signal": args.checkpoint_signal, "grace_s": args.checkpoint_grace, "arguments": args.resume_argument}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.preemptible is not None:
+        return {"restart_s": args.preemptible, **given}
+    if given:
+        raise InputError("--checkpoint-signal, --checkpoint-grace and --resume-argument need --preemptible TIME")
+    return None
 
 
 def _from_now(seconds: float) -> str:

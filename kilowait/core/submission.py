@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from kilowait.core.checkpoints.checkpointing import Checkpointing, check_checkpointing
 from kilowait.core.control_characters import LINES, escaped
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Held, Job, Measurement, Prediction
@@ -40,10 +41,11 @@ class Program(Struct, frozen=True, kw_only=True):
     `environment` is all that it sees besides a minimal set of variables. It is ended after `timeout_s` seconds, None
     for never. `software` is the environment of the operator's that was chosen, and `python` its interpreter. `outputs`
     are the files and folders that are kept of what it leaves in its folder. `secrets` are the names of the owner's
-    secrets that it sees as variables. `launcher` is what starts it on each of its nodes. Where the history keeps it,
-    `sealed` is its environment, encrypted, and `digest` tells whether two are the same. With `idle_s` it is a shell: it
-    has a terminal, and ends once nothing happened there for so many seconds. `requirements` are packages, a line each,
-    of the environment that is built for it. With an `image` it runs in a container of that.
+    secrets that it sees as variables. `launcher` is what starts it on each of its nodes, `checkpointing` how it is
+    preempted, None where it cannot be. Where the history keeps it, `sealed` is its environment, encrypted, and `digest`
+    tells whether two are the same. With `idle_s` it is a shell: it has a terminal, and ends once nothing happened there
+    for so many seconds. `requirements` are packages, a line each, of the environment that is built for it. With an
+    `image` it runs in a container of that.
     """
 
     files: Mapping[str, str]
@@ -56,6 +58,7 @@ class Program(Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     launcher: Launcher = PYTHON
+    checkpointing: Checkpointing | None = None
     sealed: str = ""
     digest: str = ""
     idle_s: float | None = None
@@ -107,7 +110,8 @@ class Log(Struct, frozen=True, kw_only=True):
 class Ending(Struct, frozen=True, kw_only=True):
     """How an attempt ended: well where `reason` is None.
 
-    `lost` is true where not the program ended it but its node or runner died or never began. `meter` says what
+    `lost` is true where not the program ended it but its node or runner died or never began. `preempted` is true where
+    it was asked to write a checkpoint and end, `checkpointed` where it did so and that is kept. `meter` says what
     measured the energy, `gpu_ids` the boards it had by UUID. `peak_memory_bytes` is the largest process in main
     memory, `gpu_memory_bytes` the peak on one board.
     """
@@ -115,6 +119,8 @@ class Ending(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     reason: str | None = None
     lost: bool = False
+    preempted: bool = False
+    checkpointed: bool = False
     measurement: Measurement | None = None
     meter: str = ""
     gpu_ids: tuple[str, ...] = ()
@@ -144,8 +150,7 @@ def checked(request: Request) -> str:
     for name, text in (("owner", job.user), ("key", request.client_key), *request.labels.items()):
         if text is not None and not (len(text) <= MAX_NAME and text.isprintable()):
             raise InputError(f"{name}: must be printable and of at most {MAX_NAME} characters, got {text[:MAX_NAME]!r}")
-    if job.checkpoint_s is not None:
-        raise InputError(f"checkpoint_s {job.checkpoint_s!r}: a live job cannot go on from a checkpoint; leave it out")
+    check_checkpointing(job.checkpoint_s, program.checkpointing)
     if request.retry.max_attempts < 1:
         raise InputError(f"max_attempts must be >= 1, got {request.retry.max_attempts!r}")
     _check_program(program)
@@ -191,7 +196,7 @@ def leave_out_newer(fields: dict[str, Any]) -> None:
     """Delete of a request those fields that came after arrays and ask for nothing: keys of before stay good."""
     if fields["program"]["launcher"] == PYTHON:
         del fields["program"]["launcher"]
-    for name in ("idle_s", "requirements", "image"):
+    for name in ("idle_s", "requirements", "image", "checkpointing"):
         if not fields["program"][name]:
             del fields["program"][name]
     for name in ("after", "after_any"):
@@ -256,6 +261,17 @@ def _check_outputs(patterns: Sequence[str]) -> None:
             raise InputError(f"output {pattern[:100]!r}: give a path in the job's folder, as in checkpoints/ or *.pt")
 
 
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Raises InputError for arguments that no program can be called with."""
+    _check_characters("arguments", *arguments)
+    if any("\0" in argument for argument in arguments):
+        raise InputError("arguments must have no NUL byte")
+    if (size := sum(len(_bytes(argument)) for argument in arguments)) > MAX_ARGUMENTS_BYTES:
+        raise InputError(
+            f"arguments: {size:,} bytes in all, the limit is {MAX_ARGUMENTS_BYTES:,}; put data into a file"
+        )
+
+
 def _check_program(program: Program) -> None:
     """Raises InputError for an entrypoint that is not there, a path that leaves the folder, or a bad timeout."""
     if program.entrypoint not in program.files:
@@ -268,12 +284,7 @@ def _check_program(program: Program) -> None:
             raise InputError(f"file {name!r}: give a path inside the job's own folder")
     check_environment(program.environment)
     _check_outputs(program.outputs)
-    _check_characters("arguments", *program.arguments)
-    if any("\0" in argument for argument in program.arguments):
-        raise InputError("arguments must have no NUL byte")
-    if (size := sum(len(_bytes(argument)) for argument in program.arguments)) > MAX_ARGUMENTS_BYTES:
-        raise InputError(
-            f"arguments: {size:,} bytes in all, the limit is {MAX_ARGUMENTS_BYTES:,}; put data into a file"
-        )
+    resumed = () if program.checkpointing is None else program.checkpointing.arguments
+    _check_arguments((*program.arguments, *resumed))
     if program.timeout_s is not None and not 0 < program.timeout_s < 1e9:
         raise InputError(f"timeout_s must be > 0 and finite, got {program.timeout_s!r}")

@@ -23,6 +23,7 @@ from kilowait.cluster.events import (
     JobSubmitted,
     SignalReported,
 )
+from kilowait.core.checkpoints.checkpointing import PREEMPTED
 from kilowait.core.jobs import Held
 from kilowait.core.over_time.amounts import Amount
 from kilowait.core.submission import Ending, Request
@@ -205,7 +206,7 @@ class Writing:
                 self._end(event, reason=event.reason)
                 self._state(event.job_id, "waiting", reason=event.reason)
             case JobPreempted():
-                self._end(event, reason="preempted")
+                self._end(event, reason=PREEMPTED)
                 self._state(event.job_id, "waiting")
             case JobFailed():
                 self._state(event.job_id, "failed", ended_s=event.time_s, reason=event.reason)

@@ -6,7 +6,7 @@ event is on disk before anybody hears of its effect. When a write fails the log 
 How nothing is lost and nothing runs twice: a job is accepted once its event is committed. Each placement is a numbered
 attempt whose fencing token is the number of its event, so tokens only grow. A runner asks `attempt_started` before it
 starts the program, and is refused unless its attempt is the one that holds the GPUs; a result with another token is
-refused too. An attempt ends by one event, which frees its GPUs, and only then is a next one placed. None is preempted.
+refused too. An attempt ends by one event, which frees its GPUs, preempted or not; only then is a next one placed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from kilowait.cluster.events import (
 )
 from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
-from kilowait.core.errors import IllegalEvent, InputError, StaleAttempt
+from kilowait.core.errors import InputError, StaleAttempt
 from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Prediction
 from kilowait.core.over_time.amounts import Amount
@@ -51,7 +51,7 @@ from kilowait.live.recovery import recovered
 from kilowait.live.running_attempt import running_attempt
 from kilowait.live.spending import spent
 from kilowait.measure.step_clock import StepRecord
-from kilowait.policies import Decision, Place, Policy
+from kilowait.policies import Decision, Place, Policy, Preempt
 
 
 class Controller:
@@ -229,12 +229,12 @@ class Controller:
     ) -> list[Attempt]:
         if not decisions and not any(postponements(self.cluster, decided)):
             return []
-        placed = list[str]()
+        placed, leaving = list[str](), self.deciding.leaving
         with self._writing() as writing:
             for decision in decisions:
-                if not isinstance(decision, Place):
-                    raise IllegalEvent(f"job {decision.job_id}: the policy preempts it, which no live job allows")
-                if not late or is_possible(self._cluster, decision):
+                if isinstance(decision, Preempt):
+                    self.deciding.leaves(self._cluster, decision.job_id)
+                elif not (late or leaving) or is_possible(self._cluster, decision):
                     self._place(writing, decision)
                     placed.append(decision.job_id)
             for event in list(postponements(self._cluster, decided)):
@@ -256,7 +256,7 @@ class Controller:
         writing.add_attempt(event, self.running(event.job_id).where)
 
     def _end(self, writing: Writing, attempt: Attempt, ending: Ending, time_s: float, *amounts: Amount) -> None:
-        for event in end_events(attempt, ending, self.store.retry, time_s):
+        for event in end_events(self._cluster, attempt, ending, self.store, time_s):
             self._take_in(writing, event)
         writing.add_ending(attempt.job_id, attempt.attempt, ending, amounts)
 

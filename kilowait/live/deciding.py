@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from kilowait.cluster.advance import advance
-from kilowait.cluster.events import Event, JobPlaced
+from kilowait.cluster.events import AttemptFailed, AttemptFinished, Event, JobCancelled, JobPlaced, JobPreempted
 from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
+from kilowait.live.postponing import same_plan
+from kilowait.live.preemption.yielding import Leaving
 from kilowait.policies import Decision, Place, Policy
+from kilowait.policies.planning.coming_hours import WAKE
 from kilowait.policies.steering.steered import steered_around
 from kilowait.policies.wrappers.outside_windows import outside_windows
 from kilowait.policies.wrappers.under_quotas import under_quotas
@@ -25,21 +28,32 @@ class DecidingCopy:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._policy, self._news = policy, list[Event]()
+        self._policy, self._news, self.leaving = policy, list[Event](), Leaving()
         self._copy: Cluster | None = None
+        self._stale = False
 
     def happened(self, event: Event) -> None:
         """The cluster has taken an event in."""
-        if self._copy is not None:
-            self._news.append(event)
+        job_id = getattr(event, "job_id", "")
+        if job_id not in self.leaving:
+            self._news += [] if self._copy is None else [event]
+        elif isinstance(event, AttemptFinished | AttemptFailed | JobPreempted | JobCancelled):
+            self.leaving.forget(job_id)
+            self._stale = True
+
+    def leaves(self, cluster: Cluster, job_id: str) -> None:
+        """A running job is preempted: in the copy its boards are free from the next decision on. Raises
+        IllegalEvent for one that cannot be."""
+        self.leaving.ask(cluster, job_id)
+        self._stale = True
 
     def forget(self) -> None:
         """The cluster was replayed, so that the copy no longer follows it."""
-        self._copy, self._news = None, []
+        self._copy, self._news, self._stale = None, [], False
 
     def begin(self, cluster: Cluster) -> Callable[[], list[Decision]]:
         """What decides, in any thread, on the state as it is now; the one begun before it must be over."""
-        copy = self._copy = cluster.copy() if self._copy is None else self._copy
+        copy = self._copy = self._anew(cluster) if self._copy is None or self._stale else self._copy
         news, self._news, now_s = self._news, [], cluster.now_s
 
         def decide() -> list[Decision]:
@@ -49,6 +63,14 @@ class DecidingCopy:
             return self._policy(copy)
 
         return decide
+
+    def _anew(self, cluster: Cluster) -> Cluster:
+        copy, before = cluster.copy(), {} if self._copy is None else self._copy.kept
+        for name, plan in before.items():  # when the policy looked at it last is not in the log
+            if name == WAKE or same_plan(plan, copy.kept.get(name)):
+                copy.kept[name] = plan
+        self._news, self._stale = list(self.leaving.events(cluster)), False
+        return copy
 
     @property
     def kept(self) -> Mapping[str, Postponed]:

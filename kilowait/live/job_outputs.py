@@ -146,6 +146,21 @@ class OutputStore:
             while piece := stream.read(PIECE):
                 yield piece
 
+    def restore(self, folder: Path, job_id: str, rank: int) -> int:
+        """Put back into a job's new folder what is kept of it, of all nodes, those of `rank` last; how many files that
+        were. Raises OSError."""
+        files = 0
+        for kept in sorted(self.kept(job_id), key=lambda kept: kept.rank == rank):
+            for file in kept.files:
+                target = folder / file.path
+                if not target.resolve().is_relative_to(folder.resolve()):
+                    raise OSError(f"{file.path}: it is not in the job's folder")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as stream:
+                    stream.writelines(self.read(kept, file.path))
+                files += 1
+        return files
+
     def forget(self, now_s: float) -> int:
         """Remove what is older than `settings.days`; how many jobs' outputs that were."""
         if not self._root or not self.settings.days:

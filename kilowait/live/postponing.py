@@ -13,7 +13,7 @@ def postponements(cluster: Cluster, decided: Mapping[str, Postponed]) -> Iterato
     now_s, kept = cluster.now_s, cluster.kept
     for job_id in sorted(kept.keys() | decided.keys()):
         plan, before = decided.get(job_id), kept.get(job_id)
-        if job_id not in cluster.waiting or _same(plan, before):
+        if job_id not in cluster.waiting or same_plan(plan, before):
             continue
         if plan is None:
             yield JobPostponed(time_s=now_s, job_id=job_id, until_s=None)
@@ -21,7 +21,8 @@ def postponements(cluster: Cluster, decided: Mapping[str, Postponed]) -> Iterato
             yield _event(cluster, job_id, plan)
 
 
-def _same(plan: Postponed | None, before: Postponed | None) -> bool:
+def same_plan(plan: Postponed | None, before: Postponed | None) -> bool:
+    """Whether two plans keep a job for the same, whenever they were made."""
     if plan is None or before is None:
         return plan is before
     return (plan.until_s, plan.gpu_type) == (before.until_s, before.gpu_type)

@@ -69,6 +69,8 @@ class Allotment:
         return Ending(
             exit_code=outcome.exit_code,
             reason=outcome.failure,
+            preempted=outcome.preempted,
+            checkpointed=outcome.preempted and outcome.exit_code >= 0,
             measurement=measurement,
             meter=meter,
             gpu_ids=self.gpu_ids,

@@ -36,7 +36,8 @@ class RunOutcome:
 
     `exit_code` is negative for a signal; `failure` is None on success. `step_s` is None where no step was seen,
     `started_s` None where the script's first line was never reached. `cpu_s` is user plus system time of the
-    process and the children it waited for; `peak_memory_bytes` its largest resident set.
+    process and the children it waited for; `peak_memory_bytes` its largest resident set. `preempted` says that it was
+    asked to write a checkpoint and end, before it ended.
     """
 
     exit_code: int
@@ -47,6 +48,7 @@ class RunOutcome:
     ended_s: float
     cpu_s: float
     peak_memory_bytes: int
+    preempted: bool = False
 
     @property
     def startup_s(self) -> float | None:

@@ -2,7 +2,8 @@
 
 It reads a `WardOrder` as one JSON line on stdin, starts the command in a session and folder of its own with only the
 environment it is given, keeps what it writes, and answers with one `RunOutcome` line on stdout. The line "stop" asks
-the job's process group to end (TERM), and kills it after a grace. When stdin closes or the process that started this
+the job's process group to end (TERM), and kills it after a grace; "preempt" asks it to write a checkpoint and end, by
+its own signal and within its own grace. When stdin closes or the process that started this
 one ends, whoever gave the order is gone, and the job is killed at once: no job outlives its runner. Nothing that the
 job started stays behind, however it detached itself; only when the guard itself is killed, what left the job's session
 does. Linux only, as the launcher. What the job sees and may take is its order's `Confinement`; without one it may do
@@ -24,6 +25,7 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
+from kilowait.core.checkpoints.checkpointing import PREEMPTED
 from kilowait.measure.confinement import Confined, Confinement
 from kilowait.measure.controlling_terminal import come_to_front, read_output, take_terminal
 from kilowait.measure.hidden_values import HiddenValues
@@ -43,6 +45,7 @@ from kilowait.measure.step_clock import StepFile
 
 TAIL_BYTES = 4096
 READ_BYTES = 1 << 16
+PREEMPT = b"preempt"
 
 
 class WardOrder(Struct, frozen=True, kw_only=True):
@@ -51,7 +54,8 @@ class WardOrder(Struct, frozen=True, kw_only=True):
     `grace_s` is how long it may take to end after it was asked to; `log_bytes` bounds what is kept in `log_folder`.
     How far the command is, as it says so itself, is kept in `steps_file` ("": nowhere), read by `steps_template`.
     `hidden` are values that do not stand in its log. With a `terminal` its standard streams are that: the descriptors
-    of both ends, inherited from who gives the order, the command's own the second.
+    of both ends, inherited from who gives the order, the command's own the second. `preempt_signal` and
+    `preempt_grace_s` are how it is preempted.
     """
 
     command: tuple[str, ...]
@@ -66,6 +70,8 @@ class WardOrder(Struct, frozen=True, kw_only=True):
     steps_template: str = ""
     hidden: tuple[str, ...] = ()
     terminal: tuple[int, int] | None = None
+    preempt_signal: int = signal.SIGTERM
+    preempt_grace_s: float = 0.0
 
 
 class _Watch:
@@ -83,6 +89,7 @@ class _Watch:
         self.deadline_s = None if order.timeout_s is None else forked_s + order.timeout_s
         self.kill_s: float | None = None
         self.failure: str | None = None
+        self.preempted, self.asked = False, b""
 
     def until_exit(self) -> None:
         """Return when the process has ended; raises OrphanedError when the orders or the runner end first."""
@@ -115,9 +122,19 @@ class _Watch:
         return bool(chunk)
 
     def _obey(self) -> None:
-        if not os.read(0, 4096):
+        if not (asked := os.read(0, 4096)):
             raise OrphanedError
-        self.ask_to_end("stopped")
+        self.ask(asked)
+
+    def ask(self, asked: bytes) -> None:
+        """Do as whole lines say of what came on stdin; a piece of one waits for the rest."""
+        *lines, self.asked = (self.asked + asked).split(b"\n")
+        for line in lines:
+            if line != PREEMPT:
+                self.ask_to_end("stopped")
+            elif self.failure is None:
+                self.preempted = True
+                self._tell(PREEMPTED, self.order.preempt_grace_s, self.order.preempt_signal)
 
     def _enforce(self, now_s: float) -> None:
         if self.confined.watch_s == 0 and (reason := self.confined.outgrown(self.pid)):
@@ -130,11 +147,14 @@ class _Watch:
     def ask_to_end(self, reason: str) -> None:
         """Tell the job's process group to end, and give it its grace; the first reason counts."""
         if self.failure is None:
-            self.failure, self.kill_s, self.deadline_s = reason, time.perf_counter() + self.order.grace_s, None
-            hang_up = (signal.SIGHUP,) if self.order.terminal is not None else ()  # which no shell ignores
-            with contextlib.suppress(ProcessLookupError):
-                for number in (*hang_up, signal.SIGTERM):
-                    os.killpg(self.pid, number)
+            hang_up = () if self.order.terminal is None else (signal.SIGHUP,)  # which no shell ignores
+            self._tell(reason, self.order.grace_s, *hang_up, signal.SIGTERM)
+
+    def _tell(self, reason: str, grace_s: float, *numbers: int) -> None:
+        self.failure, self.kill_s, self.deadline_s = reason, time.perf_counter() + grace_s, None
+        with contextlib.suppress(ProcessLookupError):
+            for number in numbers:
+                os.killpg(self.pid, number)
 
     def _patience_ms(self) -> float | None:
         now_s = time.perf_counter()
@@ -154,9 +174,9 @@ class _Watch:
         return f"exit code {code}: {lines[-1][:FAILURE_CHARACTERS]}" if lines else f"exit code {code}"
 
 
-def guard(order: WardOrder, runner: int, *, stopped: bool = False) -> RunOutcome:
+def guard(order: WardOrder, runner: int, *, asked: bytes = b"") -> RunOutcome:
     """Run the command to its end, and end everything it started; raises OrphanedError when stdin closes or `runner`,
-    a pidfd, ends. `stopped` says that it was asked to end already."""
+    a pidfd, ends. `asked` are lines about it that came with the order."""
     confined = Confined(order.confinement, Path(order.folder))
     output, output_w = order.terminal or os.pipe()
     confined.own(output_w)
@@ -171,8 +191,7 @@ def guard(order: WardOrder, runner: int, *, stopped: bool = False) -> RunOutcome
     os.close(ready)
     watch = _Watch(order, confined, pid, output, runner, forked_s)
     try:
-        if stopped:
-            watch.ask_to_end("stopped")
+        watch.ask(asked)
         watch.until_exit()
     finally:
         ended_s = time.perf_counter()
@@ -194,6 +213,7 @@ def guard(order: WardOrder, runner: int, *, stopped: bool = False) -> RunOutcome
         ended_s=ended_s,
         cpu_s=usage.ru_utime + usage.ru_stime,
         peak_memory_bytes=usage.ru_maxrss * 1024,
+        preempted=watch.preempted,
     )
 
 
@@ -223,8 +243,8 @@ def _become(order: WardOrder, confined: Confined, output: int, ready: int) -> No
         os._exit(os.EX_UNAVAILABLE)
 
 
-def read_order(runner: int) -> tuple[bytes, bool] | None:
-    """The order's line from stdin, and whether a "stop" came right behind it; None when `runner`, a pidfd, ends first.
+def read_order(runner: int) -> tuple[bytes, bytes] | None:
+    """The order's line from stdin, and what came right behind it; None when `runner`, a pidfd, ends first.
 
     Pieces are joined once: an order of any length is read in linear time.
     """
@@ -237,7 +257,7 @@ def read_order(runner: int) -> tuple[bytes, bool] | None:
         head, end, behind = piece.partition(b"\n")
         pieces.append(head)
         if end:
-            return b"".join(pieces), bool(behind)
+            return b"".join(pieces), behind
     return None
 
 
@@ -253,10 +273,10 @@ def main() -> None:
         return
     if (received := read_order(runner)) is None:
         return
-    line, stopped = received
+    line, asked = received
     order = msgspec.json.decode(line, type=WardOrder)
     try:
-        sys.stdout.write(guard(order, runner, stopped=stopped).to_json() + "\n")
+        sys.stdout.write(guard(order, runner, asked=asked).to_json() + "\n")
         sys.stdout.flush()
     except (OrphanedError, BrokenPipeError):  # nobody will come for these
         for folder in (order.folder, order.log_folder):

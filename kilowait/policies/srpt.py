@@ -2,7 +2,9 @@
 
 Source: Schrage, "A proof of the optimality of the shortest remaining processing time discipline", Operations Research
 16 (1968): on one machine, with exact times and preemption for nothing, no rule has less waiting in total. Several GPUs,
-types, checkpoints that cost time and prediction errors keep the rule and lose the proof.
+types, checkpoints that cost time and prediction errors keep the rule and lose the proof. The quantum is that of round
+robin, here as the least time that an attempt works: Li et al., "LibPreemptible", HPCA 2024, show why one that is too
+small loses more by switching than it wins.
 """
 
 import math
@@ -10,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kilowait.cluster.overrun import estimated_end_s
-from kilowait.cluster.standing import Active, Waiting
+from kilowait.cluster.standing import Active, Postponed, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.room import Room
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job
 from kilowait.policies.choices import fastest, predicted_runtime
-from kilowait.policies.decisions import Decision, Place, Policy, Preempt
+from kilowait.policies.decisions import Decision, Place, Policy, Preempt, checked_weight
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.rule import Rule
 from kilowait.policies.sjf import BY_SECONDS
@@ -25,7 +27,11 @@ DEFAULT_HYSTERESIS = 2.0
 """A job gives way to one that needs less than half as long."""
 
 
-def srpt(*, hysteresis: float = DEFAULT_HYSTERESIS) -> Policy:
+AGAIN = "\0"
+"""The name, no job's, under which it notes in `Cluster.kept` when the next quantum is over."""
+
+
+def srpt(*, hysteresis: float = DEFAULT_HYSTERESIS, quantum_s: float = 0.0) -> Policy:
     """A policy that takes waiting jobs by their least predicted seconds left, and lets them displace longer ones.
 
     A job starts on the fastest of its types that has enough free GPUs. If none has, running jobs may give way: those
@@ -41,15 +47,21 @@ def srpt(*, hysteresis: float = DEFAULT_HYSTERESIS) -> Policy:
     On one type two jobs never displace each other by turns: the displaced one is the longer, has a restart to pay
     besides, and the other only gets shorter. The rest of a running job that has overrun its prediction is that of its
     renewed estimate (`kilowait.cluster.overrun`): it counts as long, not as about to end. Without checkpoints it is
-    `sjf`. Raises InputError for a hysteresis below 1.
+    `sjf`.
+
+    No attempt gives way before it has worked for `quantum_s`, going on from a checkpoint apart: so what is lost
+    by going on is at most checkpoint_s / (checkpoint_s + quantum_s) of a job's time, however many shorter ones come.
+
+    Raises InputError for a hysteresis below 1, and a quantum that is negative or not finite.
     """
+    checked_weight("quantum_s", quantum_s)
     if not 1 <= hysteresis < math.inf:
         raise InputError(f"hysteresis must be finite and >= 1, got {hysteresis!r}")
 
     def srpt(cluster: Cluster) -> list[Decision]:
         if not cluster.waiting:
             return []
-        plan = _Round.of(cluster, hysteresis)
+        plan = _Round.of(cluster, hysteresis, quantum_s)
         served: set[str] = set()
         for job_id, gpu_type in cluster.ranked(predicted_runtime):  # a job's first pair is its fastest type
             if job_id in served:
@@ -77,13 +89,21 @@ class _Round:
     decisions: list[Decision] = field(default_factory=list)
 
     @classmethod
-    def of(cls, cluster: Cluster, hysteresis: float) -> "_Round":
+    def of(cls, cluster: Cluster, hysteresis: float, quantum_s: float) -> "_Round":
         giving: dict[str, list[tuple[float, Active]]] = {gpu_type: [] for gpu_type in cluster.total}
+        again_s = math.inf
         for active in cluster.active.values():
-            if active.job.checkpoint_s is not None:
+            if active.job.checkpoint_s is None:
+                continue
+            if (until_s := _stays_until_s(active, quantum_s)) > cluster.now_s:
+                again_s = min(again_s, until_s)
+            else:
                 giving[active.gpu_type].append((estimated_end_s(active, cluster.now_s) - cluster.now_s, active))
         for jobs in giving.values():
             jobs.sort(key=lambda pair: (pair[0], pair[1].job.submit_s, pair[1].job.job_id))
+        cluster.kept.pop(AGAIN, None)
+        if again_s < math.inf:
+            cluster.kept[AGAIN] = Postponed(until_s=again_s, gpu_type="", since_s=cluster.now_s)
         return cls(cluster=cluster, hysteresis=hysteresis, room=cluster.room(), giving=giving)
 
     def has_room_for(self, seconds: float) -> bool:
@@ -135,6 +155,14 @@ class _Round:
         self.decisions.append(Place(job_id=job.job_id, gpu_type=gpu_type))
 
 
+def _stays_until_s(active: Active, quantum_s: float) -> float:
+    """Until when an attempt does not give way: it has its quantum, and before that the time to go on."""
+    if not quantum_s:
+        return active.placed_s
+    goes_on = active.remaining < 1.0
+    return active.placed_s + quantum_s + (active.job.checkpoint_s or 0.0 if goes_on else 0.0)
+
+
 RULE = Rule(
     name="srpt",
     sentence="shortest remaining time first",
@@ -146,6 +174,14 @@ RULE = Rule(
             sentence="how many times as long a job must be to give way",
             default=DEFAULT_HYSTERESIS,
             metavar="H",
+        ),
+        Parameter(
+            name="quantum_s",
+            sentence="for how long an attempt works before it gives way",
+            default=0.0,
+            unit="s",
+            default_means="none",
+            metavar="S",
         ),
     ),
     needs=frozenset({"checkpoints"}),

@@ -1,7 +1,7 @@
 """What happens next: a copy of a cluster is run on, from where it is, until its queue has started.
 
 The same state machine and the same policies as the live scheduler, with run times that somebody supposes. Nobody else
-submits, no node comes or goes, and an attempt starts when it is placed. All results are modelled.
+submits, no node comes or goes, and an attempt starts when it is placed and gives way at once. All results are modelled.
 """
 
 import heapq
@@ -12,12 +12,12 @@ from math import inf
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import AttemptFinished, JobPlaced
+from kilowait.cluster.giving_way import preempted_event
 from kilowait.cluster.overrun import estimated_end_s
 from kilowait.cluster.standing import Active
 from kilowait.cluster.state import Cluster
-from kilowait.core.errors import IllegalEvent
 from kilowait.core.jobs import Held
-from kilowait.policies import Place, Policy
+from kilowait.policies import Place, Policy, Preempt
 
 Supposed = Callable[[str, float, float], float]
 """(job id, predicted seconds, seconds that it has run) -> seconds that it takes in all, more than it has run."""
@@ -62,7 +62,7 @@ class _Ahead:
             self._expect(active, now_s)
         while job_ids - self.planned.keys():
             for decision in self.policy(self.cluster):
-                self._place(decision, now_s)
+                self._preempt(decision, now_s) if isinstance(decision, Preempt) else self._place(decision, now_s)
             if not self.ends and self.cluster.next_renewal_s() == inf:
                 break
             now_s = self._next_instant()
@@ -76,9 +76,7 @@ class _Ahead:
             advance(self.cluster, heapq.heappop(self.ends)[2])
         return now_s
 
-    def _place(self, decision: object, now_s: float) -> None:
-        if not isinstance(decision, Place):
-            raise IllegalEvent(f"{decision}: the policy preempts, which no live job allows")
+    def _place(self, decision: Place, now_s: float) -> None:
         cluster, waiting = self.cluster, self.cluster.waiting[decision.job_id]
         where = decision.where or cluster.locate(waiting, decision.gpu_type)
         gpus = waiting.gpus[decision.gpu_type]
@@ -89,9 +87,18 @@ class _Ahead:
         advance(cluster, event)
         active = cluster.active[job_id]
         end_s, prediction = self._expect(active, now_s), active.predictions[gpu_type]
+        before = self.planned.get(job_id)  # where it was preempted since, its start is its first one
+        start_s = now_s if before is None else before.start_s
         self.planned[job_id] = PlannedRun(
-            gpu_type=gpu_type, gpus=gpus, start_s=now_s, end_s=end_s, energy_kwh=prediction.energy_kwh, where=where
+            gpu_type=gpu_type, gpus=gpus, start_s=start_s, end_s=end_s, energy_kwh=prediction.energy_kwh, where=where
         )
+
+    def _preempt(self, decision: Preempt, now_s: float) -> None:
+        """A running job gives way at a checkpoint of this instant."""
+        active = self.cluster.active[decision.job_id]
+        self.ends = [end for end in self.ends if end[2].job_id != decision.job_id]
+        heapq.heapify(self.ends)
+        advance(self.cluster, preempted_event(active, now_s, checkpointed=True))
 
     def _expect(self, active: Active, now_s: float) -> float:
         """Note when an attempt ends, and return it."""

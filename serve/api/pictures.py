@@ -5,8 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from ..desk.drawing.coming_day import coming_day
 from ..desk.drawing.live_timeline import Window, live_timeline
 from ..desk.drawing.power_day import power_day
+from ..wire.coming_schemas import ComingDay
 from ..wire.page_schemas import PowerDay
 from ..wire.timeline_schemas import Timeline
 from .access import At, Reader
@@ -38,3 +40,10 @@ async def timeline(
 async def power(request: Request, _: Reader) -> PowerDay:
     """The power of today's jobs since midnight UTC, beside what the rule Simple would have drawn with the same ones."""
     return power_day(await request.app.state.days.day(), time.time())
+
+
+@router.get("/coming-day")
+async def coming(desk: At, _: Reader) -> ComingDay:
+    """The site's signals (carbon, price, water) over the coming 24 hours, and the power of what runs and is planned."""
+    mirror, expected = await desk.mirror(), await desk.expected()
+    return coming_day(mirror.cluster, expected, time.time())

@@ -27,9 +27,12 @@ def versions(predictions: Mapping[str, Prediction]) -> str:
     return "+".join(dict.fromkeys(parts))
 
 
-def warnings_of(request: Request, told: Told | None) -> list[str]:
+def warnings_of(request: Request, told: Told | None, now_s: float) -> list[str]:
     """What the user of a job should know; `told` is None where no prediction was there in time."""
-    warnings = [] if request.labels.get(DEADLINE) is None else [DEADLINE_MEANS]
+    deadline, deadline_s = request.labels.get(DEADLINE), request.job.deadline_s
+    warnings = [] if deadline is None else [DEADLINE_MEANS]
+    if deadline_s is not None and deadline_s <= now_s:
+        warnings = [f"its deadline {deadline} has passed already: it is missed whatever happens; correct it"]
     if told is None:
         late = "the predictor did not read the program in time; its prediction follows while the job waits"
         return [*warnings, f"predictions marked {MARK} are guesses; {late}"]

@@ -225,7 +225,7 @@ class Desk:
         program = with_sealed(program, self.key_file, owner)
         request = request_of(asked, program, source, asks, predictions, owner=owner, key=key, told=told)
         about = await asyncio.to_thread(notes_of, self, program)
-        warnings = [*notes, *about, *warnings_of(request, told)]
+        warnings = [*notes, *about, *warnings_of(request, told, time.time())]
         return with_notes(request, about), asks, warnings, base or source
 
     async def submit(self, asked: schemas.SubmissionBody, owner: str, key: str | None) -> schemas.Submitted:

@@ -29,6 +29,7 @@ from kilowait.simulate import outlook
 
 from ..scheduler.settings import SchedulerSettings
 from ..wire import cluster_schemas, schemas
+from ..wire.checkpoint_schemas import checkpoint_view
 from .answers import expectations, versions
 
 Row = Mapping[str, Any]
@@ -79,6 +80,7 @@ def job_view(
         after_any=job.after_any,
         kept=kept,
         kind="job" if program.idle_s is None else "shell",
+        checkpoint=checkpoint_view(job, program),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from kilowait.core.checkpoints.checkpointing import Checkpointing
 from kilowait.core.errors import SourceError
 from kilowait.core.submission import Program
 from kilowait.program.job_source import JobSource, check_path, check_paths
@@ -10,6 +11,7 @@ from kilowait.program.source import check_lines
 from kilowait.program.submitted import job_source
 
 from ..wire import schemas
+from ..wire.checkpoint_schemas import CheckpointBody
 from ..wire.problems import Refusal
 from .archive import unpacked
 from .runnable import check_runnable
@@ -52,7 +54,15 @@ def program_of(asked: schemas.SubmissionBody) -> Program:
         outputs=tuple(asked.outputs),
         secrets=tuple(dict.fromkeys(asked.secrets)),
         launcher=asked.launcher,
+        checkpointing=checkpointing_of(asked.checkpoint),
     )
+
+
+def checkpointing_of(asked: CheckpointBody | None) -> Checkpointing | None:
+    """How a program is preempted, None where it cannot be."""
+    if asked is None:
+        return None
+    return Checkpointing(signal=asked.signal, grace_s=asked.grace_s, arguments=tuple(asked.arguments))
 
 
 def source_of(program: Program) -> Reading:

@@ -115,6 +115,7 @@ def request_of(
         user=owner,
         priority=asked.priority,
         slack_s=asked.slack_s,
+        checkpoint_s=None if asked.checkpoint is None else asked.checkpoint.restart_s,
         after=tuple(dict.fromkeys(asked.after)),
         after_any=asked.after_any and bool(asked.after),
         deadline_s=None if asked.deadline is None else max(0.0, asked.deadline.timestamp()),

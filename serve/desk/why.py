@@ -59,7 +59,8 @@ def _waits(
         criterion=name,
         larger_first=larger_first,
         at_s=now_s,
-        summary=behind or held(options, expected, now_s) or _summary(options, stranded, expected, now_s),
+        summary=gave_way(waiting)
+        + (behind or held(options, expected, now_s) or _summary(options, stranded, expected, now_s)),
         types=[
             _choice(option, chosen=expected is not None and option.gpu_type == expected.gpu_type) for option in options
         ],
@@ -70,6 +71,13 @@ def _waits(
         prediction=prediction_said(row),
         dry_run=row["submitted"].dry_run,
         seen=anchored_said(waiting),
+    )
+
+
+def gave_way(waiting: Waiting) -> str:
+    """That a job was preempted, and how much of it is left, before why it waits."""
+    return (
+        f"it gave way at a checkpoint, with {waiting.remaining:.0%} of its work left; " if waiting.remaining < 1 else ""
     )
 
 

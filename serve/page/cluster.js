@@ -1,4 +1,5 @@
 // The page of the cluster: one answer of /v1/overview, shown again every two seconds.
+import { comingDay } from "./coming.js";
 import { powerDay } from "./power.js";
 import { ask, energy, facts, fill, had, jobPage, live, many, off, owner, part, put, span, times } from "./shared.js";
 import { timeline } from "./timeline.js";
@@ -186,6 +187,7 @@ async function look() {
   quotas(overview);
   timeline(overview.cluster.types.map((one) => one.gpu_type));
   powerDay();
+  comingDay();
 }
 
 live(look, 2000);

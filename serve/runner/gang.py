@@ -57,6 +57,7 @@ class Gang:
         self._outputs, self._environments = outputs or OutputSettings(), environments or EnvironmentSettings()
         self.name = f"{PREFIX}:{attempt.job_id}:{attempt.attempt}"
         self._runners: list[Any] = []
+        self._preempted = False
 
     @classmethod
     def of(cls, attempt: Attempt, settings: "SchedulerSettings") -> "Gang":
@@ -86,13 +87,16 @@ class Gang:
         """
         if fenced_s is not None:
             self.go_on(fenced_s)
+        if self._preempted:  # before there were runners to be told
+            self.preempt()
         runs = [
             asyncio.ensure_future(_ending(runner.run.remote(program, {**peers, "NODE_RANK": str(rank)})))
             for rank, runner in enumerate(self._runners)
         ]
         try:
             for done in asyncio.as_completed(runs):
-                if (await done).reason is not None and len(runs) > 1:
+                ended = await done
+                if ended.reason is not None and not ended.preempted and len(runs) > 1:
                     self.stop()
             return together([run.result() for run in runs])
         finally:
@@ -108,6 +112,12 @@ class Gang:
         """Ask the job to end, on every node."""
         for runner in self._runners:
             runner.stop.remote()
+
+    def preempt(self) -> None:
+        """Ask the job to write a checkpoint and end, on every node."""
+        self._preempted = True
+        for runner in self._runners:
+            runner.preempt.remote()
 
     async def log(self, rank: int, offset: int, limit: int) -> tuple[int, bytes]:
         """What the job wrote on one node so far."""
@@ -198,6 +208,7 @@ def together(endings: Sequence[Ending]) -> Ending:
     worst = next((ending for ending in endings if ending.lost), None) or next(
         (ending for ending in endings if ending.reason), endings[0]
     )
+    preempted = not worst.lost and any(ending.preempted for ending in endings)
     measurements = [ending.measurement for ending in endings if ending.measurement is not None]
     whole = None
     if len(measurements) == len(endings):
@@ -206,6 +217,8 @@ def together(endings: Sequence[Ending]) -> Ending:
         whole = replace(least_known, runtime_s=longest, energy_j=energy_j)
     return msgspec.structs.replace(
         worst,
+        preempted=preempted,
+        checkpointed=preempted and all(ending.checkpointed for ending in endings if ending.preempted),
         measurement=whole,
         gpu_ids=tuple(gpu for ending in endings for gpu in ending.gpu_ids),
         logs=tuple(log for ending in endings for log in ending.logs),

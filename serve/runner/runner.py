@@ -21,14 +21,14 @@ import msgspec
 import ray
 
 import kilowait
-from kilowait.core.control_characters import LINES, escaped
+from kilowait.core.checkpoints.checkpointing import PREEMPTED, Checkpointing
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
-from kilowait.core.submission import MAX_REASON, Attempt, Ending, Log, Program
+from kilowait.core.submission import MAX_REASON, Attempt, Ending, Program
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings, OutputStore
 from kilowait.measure.allotment import Allotment, allot
-from kilowait.measure.joblog import add_to_log, read_log
+from kilowait.measure.joblog import read_log
 from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.silent_ward import end_tree, silenced
 from kilowait.measure.step_clock import StepRecord, read_steps
@@ -38,13 +38,12 @@ from kilowait.measure.ward import WardOrder
 from ..environments.built_environments import BuiltEnvironments, EnvironmentSettings
 from ..shells.job_terminal import Terminal, idle_words
 from .confine import confine
+from .keeping import keep_outputs, kept_log
 from .launching import OwnPart, gpus_of_this_node, hidden_of, variables_of, words_of
+from .resuming import called_again, preemption_of
 
 LOG_BYTES = 1 << 20
 """What is kept of a log while a job runs."""
-
-KEPT_LOG_BYTES = 1 << 18
-"""What is kept of it in the history once the job has ended."""
 
 STEPS = "steps.json"
 BETWEEN_S = 0.2
@@ -70,7 +69,8 @@ class Runner:
         self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
-        self._stopped = self._cut_off = False
+        self._stopped = self._cut_off = self._preempted = False
+        self._checkpointing: Checkpointing | None = None
         self._fence: asyncio.TimerHandle | None = None
         self._patience: asyncio.Timeout | None = None
         self._allotment: Allotment | None = None
@@ -91,10 +91,15 @@ class Runner:
     async def stop(self) -> None:
         """Ask the job to end; it is killed after the grace."""
         self._stopped = True
-        orders = self._process.stdin if self._process is not None else None
-        if orders is not None and not orders.is_closing():
-            orders.write(b"stop\n")
-        self._expect_end(0.0)
+        self._say(b"stop\n")
+        self._expect_end(self._grace_s)
+
+    async def preempt(self) -> None:
+        """Ask the job to write a checkpoint and end; it is killed after its own grace."""
+        self._preempted = True
+        if self._checkpointing is not None:
+            self._say(b"preempt\n")
+            self._expect_end(self._checkpointing.grace_s)
 
     async def go_on(self, fenced_s: float) -> None:
         """Let the job run until then, in seconds since the epoch: it is killed unless this is called again before.
@@ -142,12 +147,26 @@ class Runner:
         """How far the job says it is, and when it was how far; None before it has said anything that counts."""
         return read_steps(self._folder / STEPS)
 
+    def _say(self, order: bytes) -> None:
+        orders = self._process.stdin if self._process is not None else None
+        if orders is not None and not orders.is_closing():
+            orders.write(order)
+
+    def _asked(self) -> bytes:
+        """What was asked of the job before there was a guard to tell."""
+        if self._stopped:
+            return b"stop\n"
+        return b"preempt\n" if self._preempted and self._checkpointing is not None else b""
+
     def _cut(self) -> None:
         self._cut_off = True
         if self._process is not None and self._process.returncode is None:
             end_tree(self._process.pid)
 
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
+        if self._preempted:
+            return Ending(reason=PREEMPTED, preempted=True)
+        self._checkpointing = program.checkpointing
         gpu_ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
         allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, gpu_ids)
         with ExitStack() as held:
@@ -163,8 +182,10 @@ class Runner:
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
         if idle:
             ending = msgspec.structs.replace(ending, reason=idle_words(program.idle_s or 0.0))
-        await asyncio.to_thread(self._keep_outputs, program, Path(order.folder))
-        ending_with_logs = msgspec.structs.replace(ending, logs=(self._kept_log(),))
+        log, folder = self._folder / "log", Path(order.folder)
+        all_kept = await asyncio.to_thread(keep_outputs, self._outputs, program, self._attempt, self._rank, folder, log)
+        checkpointed, logs = ending.checkpointed and all_kept, (kept_log(log, self._rank),)
+        ending_with_logs = msgspec.structs.replace(ending, logs=logs, checkpointed=checkpointed)
         for name in ("scratch", "tmp"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
         return ending_with_logs
@@ -184,24 +205,6 @@ class Runner:
             idle.cancel()
             terminal, self._terminal = self._terminal, None
             terminal.close()
-
-    def _keep_outputs(self, program: Program, folder: Path) -> None:
-        """Copy what the job keeps of its folder; its log says what was kept, and what it wrote that is gone."""
-        attempt = self._attempt
-        try:
-            store = OutputStore(self._outputs if program.outputs else OutputSettings())  # the latter loads nothing
-            kept = store.keep(
-                folder,
-                program.outputs,
-                program.files,
-                job_id=attempt.job_id,
-                attempt=attempt.attempt,
-                rank=self._rank,
-            )
-            said = kept.said
-        except Exception as error:  # of a place that is not there: the job has ended all the same
-            said = f"[kilowait: its outputs could not be kept: {error}]\n"
-        add_to_log(self._folder / "log", escaped(said, LINES).encode())
 
     def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str], held: ExitStack) -> WardOrder:
         """Write the job's files into its scratch folder; its environment is made from nothing.
@@ -226,8 +229,11 @@ class Runner:
             path = place.scratch / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        if program.checkpointing is not None and self._attempt.attempt > 1:
+            OutputStore(self._outputs).restore(place.scratch, self._attempt.job_id, self._rank)
         environment = variables_of(program, self._attempt, allotment, place, peers)
-        words = words_of(program, OwnPart.of(self._attempt, self._rank), peers)
+        called = called_again(program, self._attempt.attempt)
+        words = words_of(called, OwnPart.of(self._attempt, self._rank), peers)
         if program.idle_s is not None:
             self._terminal = Terminal(log, program.idle_s)
         command, seen = place.command(words, environment, program.python, terminal=self._terminal is not None)
@@ -244,6 +250,7 @@ class Runner:
             hidden=hidden_of(program),
             steps_template=program.environment.get(PATTERN_VARIABLE, ""),
             terminal=None if self._terminal is None else self._terminal.fds,
+            **preemption_of(program),
         )
 
     async def _guarded(self, order: WardOrder) -> RunOutcome:
@@ -266,11 +273,12 @@ class Runner:
         assert process.stdout is not None
         if self._cut_off:
             self._cut()
-        process.stdin.write(msgspec.json.encode(order) + b"\n" + (b"stop\n" if self._stopped else b""))
+        process.stdin.write(msgspec.json.encode(order) + b"\n" + self._asked())
         began_s = time.perf_counter()
         try:
             async with asyncio.timeout(None) as self._patience:
-                self._expect_end(0.0 if self._stopped else order.timeout_s)
+                timeout_s = None if order.timeout_s is None else order.timeout_s + self._grace_s
+                self._expect_end(self._grace_s if self._stopped else timeout_s)
                 answer = await process.stdout.read()
                 await process.wait()
         except TimeoutError:
@@ -284,15 +292,8 @@ class Runner:
         return RunOutcome.from_json(answer.decode())
 
     def _expect_end(self, within_s: float | None) -> None:
-        """From now on a guard that has not answered so long, and its grace and margin, is taken for stuck."""
+        """From now on a guard that has not answered so long, and a margin, is taken for stuck."""
         if self._patience is None or within_s is None:
             return
-        at_s = asyncio.get_running_loop().time() + within_s + self._grace_s + MARGIN_S
+        at_s = asyncio.get_running_loop().time() + within_s + MARGIN_S
         self._patience.reschedule(min(at_s, self._patience.when() or at_s))
-
-    def _kept_log(self) -> Log:
-        folder = self._folder / "log"
-        written_bytes = sum(path.stat().st_size for path in folder.glob("*.log"))
-        first, _ = read_log(folder, 0, 0)
-        begin, data = read_log(folder, max(first, first + written_bytes - KEPT_LOG_BYTES), KEPT_LOG_BYTES)
-        return Log(rank=self._rank, first_byte=begin, data=data)

@@ -5,13 +5,17 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import MappingProxyType
 
+from kilowait.cluster.state import Cluster
 from kilowait.core.errors import KilowaitError, Superseded
 from kilowait.core.submission import Attempt
 from kilowait.live.controller import Controller
+
+from ..runner.gang import Gang
 
 LEAST_IDLE_S = 0.01
 """Between two decisions for which the clock alone is the reason."""
@@ -27,11 +31,18 @@ class DecisionLoop:
     """Decides on a copy of the state (`kilowait.live.deciding`), so that nothing else waits for a slow policy.
 
     `wake` is set when there may be something to decide, `tend` is told of every attempt that starts. `seconds` are
-    those of the last decisions, `problem` is why the last one came to nothing.
+    those of the last decisions, `problem` is why the last one came to nothing. `gangs` are the runners by token: those
+    of attempts that are preempted are told.
     """
 
-    def __init__(self, controller: Controller, look_s: float, tend: Callable[[Attempt], None]) -> None:
-        self._controller, self._look_s, self._tend = controller, look_s, tend
+    def __init__(
+        self,
+        controller: Controller,
+        look_s: float,
+        tend: Callable[[Attempt], None],
+        gangs: Mapping[int, Gang] = MappingProxyType({}),
+    ) -> None:
+        self._controller, self._look_s, self._tend, self._gangs = controller, look_s, tend, gangs
         self.wake = asyncio.Event()
         self.problem: str | None = None
         self.count, self.seconds = 0, deque[float](maxlen=10_000)
@@ -59,7 +70,7 @@ class DecisionLoop:
     def idle_s(self) -> float:
         """How long there is nothing to do, should nothing happen: until nodes are looked at, or a decision is due."""
         controller = self._controller
-        if not controller.cluster.waiting:  # what the copy is yet to be told does not matter
+        if nothing_to_decide(controller.cluster):  # what the copy is yet to be told does not matter
             return self._look_s
         renewal_s = min(controller.cluster.next_renewal_s(), controller.deciding.next_renewal_s())
         return min(self._look_s, max(LEAST_IDLE_S, renewal_s - time.time()))
@@ -67,7 +78,7 @@ class DecisionLoop:
     async def decide(self) -> list[Attempt]:
         """Ask the policy once, and carry out what is still possible when it has answered; returns what starts."""
         controller = self._controller
-        if not controller.cluster.waiting:  # there is nothing to decide
+        if nothing_to_decide(controller.cluster):
             return []
         began_s, ask = time.perf_counter(), controller.deciding.begin(controller.at(time.time()))
         try:
@@ -78,9 +89,16 @@ class DecisionLoop:
         taken_s = time.perf_counter() - began_s
         controller.at(time.time())
         attempts = controller.carry_out(decisions)
+        for job_id in controller.deciding.leaving.take_new():
+            self._gangs[controller.running(job_id).token].preempt()
         self.count += 1
         self.seconds.append(taken_s)
-        if taken_s >= SLOW_S or len(attempts) < len(decisions):
-            overtaken = len(decisions) - len(attempts)
+        overtaken = 0 if controller.deciding.leaving else len(decisions) - len(attempts)
+        if taken_s >= SLOW_S or overtaken:
             _log.warning("a decision took %.1f s; %d of %d starts were overtaken", taken_s, overtaken, len(decisions))
         return attempts
+
+
+def nothing_to_decide(cluster: Cluster) -> bool:
+    """Whether nobody waits, and nobody runs who might be stopped for a better hour."""
+    return not cluster.waiting and all(active.job.checkpoint_s is None for active in cluster.active.values())

@@ -68,7 +68,7 @@ class Scheduler:
         self._lease = HeldLease(self._controller.store, claims, self._gangs)
         self._tending: set[asyncio.Task[None]] = set()
         self._inbox: list[tuple[Request, asyncio.Future[str]]] = []
-        self._decisions = DecisionLoop(self._controller, settings.look_s, self._tend)
+        self._decisions = DecisionLoop(self._controller, settings.look_s, self._tend, self._gangs)
         self._wake = self._decisions.wake
         self._follower, self._demand = NodeFollower(self._controller), AutoscalerRequest(self._settings.grow_to)
         gang.end_strangers({Gang(a, 0).name for a in self._controller.all_running()})

@@ -22,11 +22,6 @@ def default_options(policy: str) -> dict[str, Any]:
     return {"kappa_relative": 1.0} if rule and "kappa_relative" in rule.takes else {}
 
 
-def flexible_policy(policy: str, slack: str) -> str:
-    """The policy that keeps jobs for better hours, each within its own slack, else within this one."""
-    return policy if policy.startswith("flexible(") else f"flexible({policy},{slack or '0s'})"
-
-
 class SchedulerSettings(Struct, frozen=True, kw_only=True):
     """Where the history is, and how the scheduler decides; seconds unless named otherwise."""
 

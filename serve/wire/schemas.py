@@ -13,6 +13,7 @@ from kilowait.core.submission import Launcher
 from kilowait.core.submission_limits import MAX_ARCHIVE_TEXT, MAX_ENTRIES
 from kilowait.program.source import MAX_SOURCE_BYTES
 
+from .checkpoint_schemas import CheckpointBody
 from .texts import Argument, Environment, GpuTypeNames, Image, JobId, LabelName, Printable, Requirements, Software
 
 State = Literal["waiting", "running", "finished", "failed", "cancelled"]
@@ -82,6 +83,7 @@ class SubmissionBody(Wire):
     secrets: list[Annotated[str, Field(max_length=100)]] = Field(
         default=[], max_length=MAX_ENTRIES, description="names of one's secrets that it sees as variables"
     )
+    checkpoint: CheckpointBody | None = Field(default=None, description="how it is preempted; left out: it is not")
     max_attempts: int = Field(default=3, ge=1, le=100)
     force: bool = Field(default=False, description="accept it though its memory fits no type that it may use")
 
@@ -265,6 +267,7 @@ class JobView(Wire):
     after_any: bool = Field(default=False, description="whether these may end badly")
     kept: PostponedView | None = Field(default=None, description="what it is kept for while it waits")
     kind: Literal["job", "shell"] = Field(default="job", description="a shell has a terminal")
+    checkpoint: CheckpointBody | None = Field(default=None, description="how it is preempted, null where it is not")
 
 
 class JobsPage(Wire):

@@ -68,6 +68,7 @@ def test_each_policy_takes_its_parameters(jobs, tmp_path, capsys, words, c_start
 def test_every_policy_runs_with_the_parameters_that_it_has(jobs, capsys, policy):
     options = {"kappa": 0.5, "alpha": 2.0, "gamma": 3.0, "limit_s": 4.0, "weights": {"ada": 2.0, "grace": 0.5}}
     options |= {"wait_s_per_kwh": 5.0, "risk": 0.25, "objective": "energy", "hysteresis": 3.0, "error_sd": 0.5}
+    options |= {"quantum_s": 20.0}
     has = {"greedy": ["alpha", "gamma"], "value": ["kappa"], "value_aging": ["kappa", "limit_s"], "fair": ["weights"]}
     has |= {
         "patient": ["wait_s_per_kwh", "error_sd"],
@@ -75,12 +76,12 @@ def test_every_policy_runs_with_the_parameters_that_it_has(jobs, capsys, policy)
         "milp": ["wait_s_per_kwh"],
         "value_cvar": ["kappa", "risk"],
         "gavel": ["objective"],
-        "srpt": ["hysteresis"],
+        "srpt": ["hysteresis", "quantum_s"],
     }
     words = ["simulate", "--jobs", str(jobs), "--gpus", "A100=1,A6000=2", "--policy", policy, "--json"]
     words += ["--kappa", "0.5", "--alpha", "2", "--gamma", "3", "--limit-s", "4", "--weights", "ada=2,grace=0.5"]
     words += ["--wait-s-per-kwh", "5", "--risk", "0.25", "--objective", "energy"]
-    words += ["--hysteresis", "3", "--error-sd", "0.5"]
+    words += ["--hysteresis", "3", "--error-sd", "0.5", "--quantum-s", "20"]
     assert main(words) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["policy"], result["jobs"]) == (policy, 3)

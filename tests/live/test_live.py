@@ -98,7 +98,7 @@ def test_a_refused_job_does_not_take_its_neighbours_with_it(live):
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"checkpoint_s": 1.0}, "cannot go on from a checkpoint"),
+        ({"checkpoint_s": 1.0}, "how its program is asked to write a checkpoint"),
         ({"retry": Retry(max_attempts=0)}, "max_attempts must be >= 1, got 0"),
         ({"user": "a\nb"}, "owner: must be printable"),
         ({"text": "\ud800"}, "cannot be kept"),

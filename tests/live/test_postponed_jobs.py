@@ -123,3 +123,22 @@ def test_without_a_signal_nothing_is_kept_and_nothing_counted(tmp_path):
     live.attempt_started(job_id, 1, attempt.token, 1.0)
     live.attempt_finished(job_id, 1, attempt.token, Ending(exit_code=0, measurement=measured(job_id, 10.0, 1.0)), 20.0)
     assert amounts_of(live.store, [job_id]) == {}
+
+
+def test_what_was_held_before_a_restart_is_not_said_to_be_held_when_it_no_longer_is(tmp_path):
+    """Two GPUs, of which a dirty hour lets one be busy; then the hours are clean, and others have the second."""
+
+    def started_again(store):
+        return Controller(store, POLICIES["provisioned(simple,0.5)"](), order=("A",))
+
+    live = started_again(Store(f"{tmp_path}/kilowait.db"))
+    live.node_joined("n1", "A", 2, 0.0)
+    live.signal_reported(DAY, 0.0)
+    first, held = submit(live, "a"), submit(live, "b", 1.0)
+    assert [one.job_id for one in live.decide(2.0)] == [first]
+    assert live.cluster.kept[held].until_s == 2 * HOUR
+    live = started_again(live.store)
+    live.gpus_held("n1", "A", 1, 3.0)
+    live.signal_reported(Signal(name="carbon", times_s=(0.0,), values=(100.0,), ends_s=24 * HOUR), 4.0)
+    assert live.decide(5.0) == []
+    assert (live.cluster.kept, list(live.cluster.waiting)) == ({}, [held])

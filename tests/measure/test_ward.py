@@ -254,3 +254,44 @@ def test_a_log_is_bounded_and_read_by_offset(tmp_path):
     assert read_log(tmp_path, 0, 4)[1] == whole[begin : begin + 4]
     assert read_log(tmp_path, 500) == (500, b"")
     assert read_log(tmp_path / "none") == (0, b"")
+
+
+SAVES = """
+import signal, sys, time
+def save(*_):
+    print("saved", flush=True)
+    sys.exit(85)
+signal.signal(signal.SIGUSR1, save)
+print("ready", flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_preempted_job_is_told_by_its_own_signal_and_has_its_own_grace(guard):
+    process, log = guard(SAVES, preempt_signal=signal.SIGUSR1, preempt_grace_s=300.0, grace_s=0.0, log_bytes=10_000)
+    said(log)
+    for piece in (b"pree", b"mpt\n"):  # a line may come in pieces
+        process.stdin.write(piece)
+        process.stdin.flush()
+    ended = outcome(process)
+    assert (ended.preempted, ended.failure, ended.exit_code) == (True, "preempted", 85)
+    assert read_log(log)[1] == b"ready\nsaved\n"
+
+
+def test_a_preempted_job_that_does_not_end_is_killed_after_its_grace(guard):
+    text = SAVES.replace("sys.exit(85)", "time.sleep(300)")
+    process, log = guard(text, preempt_signal=signal.SIGUSR1, preempt_grace_s=0.2, grace_s=300.0)
+    said(log)
+    process.stdin.write(b"preempt\n")
+    process.stdin.flush()
+    ended = outcome(process)
+    assert (ended.preempted, ended.exit_code) == (True, -signal.SIGKILL)
+
+
+def test_a_job_that_is_stopped_is_not_preempted(guard):
+    process, log = guard(SAVES, preempt_signal=signal.SIGUSR1, preempt_grace_s=300.0)
+    said(log)
+    process.stdin.write(b"stop\npreempt\n")
+    process.stdin.flush()
+    ended = outcome(process)
+    assert (ended.preempted, ended.failure) == (False, "stopped")

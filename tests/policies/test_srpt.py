@@ -62,6 +62,24 @@ class TestShortestRemaining:
         assert attempts(srpt(), {"A": 1}, liar, job("short", 20, A=(1, 1)))[0] == ("liar", 1, "A", 0, 20)
         assert attempts(srpt(), {"A": 1}, liar, job("long", 20, A=(12, 1)))[0][4] > 20
 
+    def test_an_attempt_works_for_its_quantum_before_it_gives_way(self):
+        jobs = [job("long", A=(10, 1), checkpoint_s=1), job("short", 2, A=(2, 1))]
+        assert attempts(srpt(quantum_s=3.0), {"A": 1}, *jobs) == [
+            ("long", 1, "A", 0, 3), ("short", 1, "A", 3, 5), ("long", 2, "A", 5, 13)
+        ]  # fmt: skip
+
+    def test_a_quantum_begins_once_a_job_goes_on_from_its_checkpoint(self):
+        """It goes on at 4 with 8 of 10 s to do, restarts until 9, and gives way again at 11."""
+        jobs = [job("long", A=(10, 1), checkpoint_s=5), *(job(f"s{s}", s, A=(0.5, 1)) for s in (2, 2.5, 3, 3.5, 5))]
+        got = attempts(srpt(hysteresis=1.0, quantum_s=2.0), {"A": 1}, *jobs)
+        assert [row for row in got if row[0] == "long"][:2] == [("long", 1, "A", 0, 2), ("long", 2, "A", 4, 11)]
+        assert got[-2:] == [("s5", 1, "A", 11, 11.5), ("long", 3, "A", 11.5, 22.5)]
+
+    @pytest.mark.parametrize("bad", [-1.0, float("inf"), float("nan")])
+    def test_a_quantum_that_is_no_time_is_refused(self, bad):
+        with pytest.raises(InputError, match="quantum_s must be finite and >= 0"):
+            srpt(quantum_s=bad)
+
     @pytest.mark.parametrize("bad", [0.9, float("inf"), float("nan")])
     def test_a_hysteresis_below_one_is_refused(self, bad):
         with pytest.raises(InputError, match=f"hysteresis must be finite and >= 1, got {bad}"):

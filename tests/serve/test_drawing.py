@@ -1,20 +1,32 @@
 """What the page draws and lists: boards over time, power over the day, who has what; who sees whose, and bounds."""
 
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from contextlib import contextmanager
+from unittest.mock import Mock
 
 import pytest
+import uvicorn
+from selenium.webdriver.common.keys import Keys
 
-from kilowait.core.jobs import Measurement, Provenance
+from kilowait.cluster.advance import replay
+from kilowait.cluster.events import GpusJoined, JobPlaced, JobSubmitted, SignalReported
+from kilowait.core.jobs import Job, Measurement, Provenance
+from kilowait.core.over_time.signals import Signal
 from kilowait.core.submission import Ending
 from kilowait.live.controller import Controller
 from kilowait.policies.patient import patient
 from kilowait.simulate.against_simple import Against
+from kilowait.simulate.outlook import Expected
+from serve.api.routes import build
 from serve.desk.drawing import live_timeline
+from serve.desk.drawing.coming_day import coming_day
 from serve.desk.drawing.power_day import power_day
 from serve.desk.today import Day, factor_view
 from serve.scheduler.ray_nodes import SeenNode
 from serve.scheduler.settings import SchedulerSettings
+from tests.support.browser import browser
 from tests.support.desk_world import DeskWorld
 from tests.support.live_world import request, seen
 
@@ -166,3 +178,67 @@ def test_power_over_the_day_is_of_the_same_jobs_and_says_how_it_was_had():
 def test_power_is_asked_of_the_service(world):
     answer = world.call("GET", "/v1/power").json()
     assert len(answer["used_w"]) == len(answer["simple_w"]) <= 96
+
+
+HOURS = Signal(
+    name="carbon", times_s=(0.0, 3600.0, 7200.0), values=(400.0, 100.0, 300.0), ends_s=10_800.0, issued_s=0.0
+)
+
+
+def test_the_coming_day_has_the_signals_as_far_as_they_are_known_and_the_power_of_what_is_planned():
+    """At 0:20 a job runs at 2 kW until 1:00, and another is to start at 1:00, at 500 W until 2:00."""
+    cluster = replay([
+        GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=1),
+        SignalReported(time_s=0.0, signal=HOURS),
+        *(JobSubmitted(time_s=0.0, job=Job(job_id=j, submit_s=0.0), predictions=seen(A=(3600, kwh)))
+          for j, kwh in (("runs", 2.0), ("waits", 0.5))),
+        JobPlaced(time_s=0.0, job_id="runs", attempt=1, gpu_type="A", gpus=1),
+    ])  # fmt: skip
+    plan = {"waits": Expected(gpu_type="A", gpus=1, start_s=3600.0, end_s=7200.0, start_low_s=None, start_high_s=None,
+                              energy_kwh=0.5)}  # fmt: skip
+    day = coming_day(cluster, plan, 1200.0)
+    assert (day.since_s, day.step_s, len(day.running_w), day.starts) == (900.0, 900.0, 96, 1)
+    assert day.running_w[:5] == pytest.approx([2000, 2000, 2000, 0, 0])
+    assert day.planned_w[:8] == pytest.approx([0, 0, 0, 500, 500, 500, 500, 0])
+    (carbon,) = day.signals
+    assert (carbon.name, carbon.unit, carbon.provenance) == ("carbon", "g/kWh", "modelled")
+    assert carbon.values[:12] == [400, 400, 400, 100, 100, 100, 100, 300, 300, 300, 300, None]
+
+
+def test_the_page_shows_the_coming_day_to_eyes_keys_and_screen_readers(world, tmp_path):
+    now_s = time.time() // 900 * 900
+    controller = Controller(world.store, patient(**OPTIONS), order=("A", "B"))
+    for name, values in (("carbon", (410.0, 120.0)), ("price", (0.31, -0.02))):
+        times_s = tuple(now_s + 43_200 * n for n in (0, 1))
+        controller.signal_reported(Signal(name=name, times_s=times_s, values=values, ends_s=now_s + 86_400), now_s)
+    with served(world) as address, browser(tmp_path / "profile") as tab:
+        tab.open(f"{address}/#token={world.tokens['operator']}")
+        tab.shows("Carbon: 120 to 410 g/kWh, least from")
+        tab.shows("Price: -0.02 to 0.31 USD/kWh")
+        tab.shows("Planned power: at most 3.6 kW, at")
+        tab.shows("1 start planned.")
+        drawing = tab.driver.find_element("id", "coming-day")
+        assert drawing.accessible_name.startswith("The coming 24 hours Carbon: 120 to 410 g/kWh")
+        assert tab.count("#coming-day path") == 4
+        tab.driver.find_element("css selector", "#coming-details summary").send_keys(Keys.ENTER)
+        tab.shows("410 0.31")
+        assert tab.count("#coming-table tbody tr") == 24
+        tab.driver.switch_to.active_element.send_keys(Keys.TAB)
+        assert tab.driver.switch_to.active_element.accessible_name == "The coming day by the hour"
+        assert tab.complaints() == []
+        assert tab.hosts() == {address.removeprefix("http://")}
+
+
+@contextmanager
+def served(world):
+    """The service of a world behind a port."""
+    server = uvicorn.Server(uvicorn.Config(build(world.desk, Mock()), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

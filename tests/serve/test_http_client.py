@@ -66,6 +66,15 @@ def test_a_job_from_the_command_line_and_back(run, world, script):
     assert "policy simple: first come, first served" in run("why", job_id)[1]
 
 
+def test_a_job_says_how_it_is_preempted(run, world, script):
+    words = ["--preemptible", "30s", "--checkpoint-signal", "USR1", "--checkpoint-grace", "2m"]
+    job_id = submitted(run, script, *words, "--resume-argument=--resume", "--output", "saved/")
+    asked = {"restart_s": 30.0, "signal": "USR1", "grace_s": 120.0, "arguments": ["--resume"]}
+    assert world.get(f"/v1/jobs/{job_id}")["checkpoint"] == asked
+    code, _, errors = run("submit", script, "--checkpoint-grace", "2m")
+    assert (code, "need --preemptible TIME" in errors) == (2, True)
+
+
 def test_waiting_jobs_are_explained_and_cancelled(run, world, tmp_path, script):
     slow = tmp_path / "slow.py"
     slow.write_text(SLOW)
@@ -400,6 +409,7 @@ def test_the_page_loads_nothing_from_elsewhere(world):
         "/page/jobs.js",
         "/page/timeline.js",
         "/page/power.js",
+        "/page/coming.js",
         "/submit",
         "/page/submit.js",
     ):

@@ -21,6 +21,7 @@ from kilowait.report.consumption.usage_report import usage_report
 from kilowait.report.consumption.use_rates import Rates
 from serve.app import Options
 from serve.desk import questions
+from serve.desk.answers import warnings_of
 from serve.desk.hold_desk.kept_jobs import kept_view
 from serve.desk.job_views import job_view
 from serve.desk.submitting import request_of
@@ -102,6 +103,8 @@ def test_a_deadline_long_ago_is_one():
     program = Program(files={"main.py": "pass"}, entrypoint="main.py")
     asked = request_of(body, program, Mock(content_hash="h"), asks, seen(A=(10, 1)), owner="a", key="k")
     assert asked.job.deadline_s == 0.0
+    (said,) = warnings_of(asked, Mock(memory={}), NOON)
+    assert said.startswith("its deadline 1969-12-31T00:00:00+00:00 has passed already")
 
 
 def test_options_with_signals_keep_jobs_around_the_policy_that_was_chosen(tmp_path):
@@ -112,6 +115,9 @@ def test_options_with_signals_keep_jobs_around_the_policy_that_was_chosen(tmp_pa
     assert settings.policy_options["prices"] == PriceList(usd_per_kg_co2=0.1)
     POLICIES[settings.policy](**settings.policy_options)
     assert Options(**{**options, "policy": "flexible(sjf,1h)"}).settings().policy == "flexible(sjf,1h)"
+    settings = Options(**{**options, "policy": "provisioned(aged(sjf,1h),0.2)"}, flexible="24h").settings()
+    assert settings.policy == "provisioned(flexible(aged(sjf,1h),24h),0.2)"  # the quota holds for what is started then
+    POLICIES[settings.policy](**settings.policy_options)
     assert Options().settings().policy == Options().policy
     twice = {"signals": ["carbon=x.csv", "carbon=y.csv"]}
     for wrong in ({"flexible": "24h"}, {"signals": ["moon=x"]}, {**options, "flexible": "soon"}, twice):

@@ -8,6 +8,7 @@ import ray
 from ray._raylet import GcsClient
 
 from benchmarks.pretended_cluster import MARK, PretendedCluster
+from kilowait.core.checkpoints.checkpointing import Checkpointing
 from kilowait.core.errors import InputError, JobRefused
 from kilowait.core.submission import Program
 from tests.support.live_world import seen
@@ -19,7 +20,8 @@ PREEMPTION = 2  # of Ray's reasons to drain a node
 def world(tmp_path_factory):
     nodes = {"a": ("A100", 2), "b": ("A100", 1), "c": ("RTX-A6000", 2)}
     os.environ["SERVICE_SECRET"] = "not for jobs"
-    cluster = PretendedCluster(tmp_path_factory.mktemp("serve"), policy="simple", unknown_gpus=1, **nodes)
+    folder = tmp_path_factory.mktemp("serve")
+    cluster = PretendedCluster(folder, policy="srpt", unknown_gpus=1, outputs=str(folder / "outputs"), **nodes)
     cluster.until(lambda: cluster.ask("snapshot").free == {"A100": 3, "A6000": 2})
     yield cluster
     cluster.close()
@@ -88,6 +90,48 @@ def test_a_running_job_is_cancelled_with_all_that_it_started(world):
     assert row["state"] == "cancelled"
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+COUNTS = """
+import pathlib, signal, sys, time
+saved, ends = pathlib.Path("saved/count"), pathlib.Path(sys.argv[1])
+count = int(saved.read_text()) if saved.exists() else 0
+def save(*_):
+    saved.parent.mkdir(exist_ok=True)
+    saved.write_text(str(count))
+    sys.exit(0)
+signal.signal(signal.SIGUSR1, save)
+print("from", count, *sys.argv[2:], flush=True)
+while not ends.exists():
+    time.sleep(0.01)
+    count += 1
+print("to", count, flush=True)
+"""
+
+
+def test_a_long_job_gives_way_to_a_short_one_and_goes_on_where_it_was(world, tmp_path):
+    ends, both = tmp_path / "ends", {"gpus": 2, "predictions": seen(A6000=(10_000, 1))}
+    program = Program(
+        files={"m.py": COUNTS},
+        entrypoint="m.py",
+        arguments=(str(ends),),
+        outputs=("saved/",),
+        checkpointing=Checkpointing(signal="USR1", grace_s=300.0, arguments=("--resume",)),
+    )
+    long = world.submit("long", program=program, checkpoint_s=1.0, **both)
+    world.until(lambda: world.ask("log", long)[1].endswith(b"from 0\n"))
+    short = world.submit("short", gpus=2, predictions=seen(A6000=(10, 1)))
+    (row,) = world.over(short)
+    assert (row["state"], len(row["attempts"])) == ("finished", 1)
+    world.until(lambda: world.ask("log", long)[1].endswith(b"--resume\n"))  # of its second attempt
+    began = int(world.ask("log", long)[1].split()[1])
+    ends.touch()
+    (row,) = world.over(long)
+    first, second = row["attempts"]
+    assert (row["state"], first["reason"], second["reason"]) == ("finished", "preempted", None)
+    assert first["ended_s"] <= second["placed_s"]
+    last = int(world.ask("log", long)[1].split(b"to ")[1].split()[0])
+    assert 0 < began <= last
 
 
 def test_a_gang_runs_on_all_its_nodes_together(world):

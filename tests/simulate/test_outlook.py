@@ -148,3 +148,14 @@ def test_a_copy_goes_its_own_way():
     assert len(cluster.waiting) == 20
     assert not twin.waiting
     assert cluster.boards["A"].free_on("n-A") == 2
+
+
+def test_a_policy_that_preempts_is_looked_ahead_with(cluster):
+    events = [
+        joined("A", 1),
+        submitted("long", 0.0, seen(A=(100, 1)), checkpoint_s=5.0),
+        placed("long", 0.0, "A"),
+        submitted("short", 50.0, seen(A=(10, 1))),
+    ]
+    found = outlook(replay(events, ("A",)), POLICIES["srpt"](hysteresis=1.0), 50.0, EXACT, 0)
+    assert starts(found) == {"short": ("A", 50.0, 60.0, 1)}

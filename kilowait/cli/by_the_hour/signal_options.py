@@ -11,6 +11,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.over_time.price_list import PriceList, read_price_list
 from kilowait.core.over_time.signals import Signal
 from kilowait.policies import POLICIES, Rule
+from kilowait.policies.wrappers.wrapper import flexible_name
 from kilowait.simulate.foreseen_signals import PERFECT, YESTERDAY
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def rule_of(args: argparse.Namespace) -> Rule:
         return POLICIES[args.policy]
     if not args.signal:
         raise InputError("--flexible needs a --signal: by what should an hour be cheaper?")
-    return POLICIES[f"flexible({args.policy},{args.flexible})"]
+    return POLICIES[flexible_name(args.policy, args.flexible)]
 
 
 def totals_of(simulation: "Simulation") -> dict[str, Any]:

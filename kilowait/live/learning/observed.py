@@ -1,9 +1,10 @@
 """What the history can teach: finished attempts that were measured, beside what the base predictor had said of them.
 
-A job teaches when its attempt ended well (exit code 0: what was killed, failed or timed out measured something else),
-its run time was measured, and the base prediction of its source by the version asked for was kept. Energy that no meter
-read (power times time) teaches nothing about energy. What is pretended teaches nothing, unless it is asked for, and
-then only of GPU types on which nothing was ever measured for real.
+A job teaches when its one attempt ended well (exit code 0: what was killed, failed or timed out measured something
+else, and after a preemption the rest of a job is measured alone), its run time was measured, and the base prediction of
+its source by the version asked for was kept. Energy that no meter read (power times time) teaches nothing about energy.
+What is pretended teaches nothing, unless it is asked for, and then only of GPU types on which nothing was ever measured
+for real.
 """
 
 import math
@@ -13,9 +14,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, exists, func, select
 
 from kilowait.core.arrays import FloatArray
+from kilowait.core.checkpoints.checkpointing import PREEMPTED
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction, Provenance
 from kilowait.core.units import JOULES_PER_KWH
@@ -95,6 +97,8 @@ def recent(store: Store, most: int, *, pretended: bool = False) -> list[Seen]:
 
 
 _BOTH = (MEASUREMENTS.c.job_id == ATTEMPTS.c.job_id) & (MEASUREMENTS.c.attempt == ATTEMPTS.c.attempt)
+_earlier = ATTEMPTS.alias()
+_preempted_before = exists().where(_earlier.c.job_id == ATTEMPTS.c.job_id, _earlier.c.reason == PREEMPTED)
 _JOINED = ATTEMPTS.join(JOBS, JOBS.c.job_id == ATTEMPTS.c.job_id).join(MEASUREMENTS, _BOTH)
 
 
@@ -113,7 +117,7 @@ def _teaching(query: Any, pretended: bool) -> Any:
     provenance = Provenance.PRETENDED if pretended else Provenance.MEASURED
     ended_well = (ATTEMPTS.c.exit_code == 0) & ATTEMPTS.c.reason.is_(None) & ATTEMPTS.c.ended_s.is_not(None)
     measured = (MEASUREMENTS.c.runtime_provenance == provenance.value) & (MEASUREMENTS.c.runtime_s > 0)
-    return query.where(ended_well, measured)
+    return query.where(ended_well, measured, ~_preempted_before)
 
 
 def _measured(entries: Sequence[tuple[Row[Any], Job, bases.Base]], provenance: Provenance) -> MeasuredJobs:

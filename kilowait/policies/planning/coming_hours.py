@@ -1,5 +1,6 @@
 """What the coming two days of a signal are like, and when a policy wants to be asked again."""
 
+from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
 
@@ -35,15 +36,27 @@ def coming_hours(signal: Signal, now_s: float) -> ComingHours:
     return ComingHours(now=values[0], least=min(values), most=max(values), steps=steps)
 
 
-def no_longer_held(cluster: Cluster, held: set[str]) -> None:
-    """Forget of whom a wrapper noted that they are held: it notes anew who still is."""
-    for job_id in held:
-        cluster.kept.pop(job_id, None)
-    held.clear()
+class HeldNotes:
+    """Of whom a wrapper noted in `Cluster.kept` that they are held: it notes anew, each time, who still is."""
+
+    def __init__(self) -> None:
+        self._held: set[str] | None = None
+
+    def forget(self, cluster: Cluster) -> None:
+        """Begin anew; what is noted when the wrapper is asked first is of another, before a restart."""
+        for job_id in cluster.kept.keys() - {WAKE} if self._held is None else self._held:
+            cluster.kept.pop(job_id, None)
+        self._held = set()
+
+    def update(self, job_ids: Iterable[str]) -> None:
+        """These are noted now."""
+        self._held = {*(self._held or ()), *job_ids}
 
 
 def ask_again(cluster: Cluster, signal: Signal) -> None:
-    """Have the policy asked when the signal takes another value."""
-    now_s = cluster.now_s
+    """Have the policy asked when the signal takes another value, or sooner, where another wrapper has said so."""
+    now_s, before = cluster.now_s, cluster.kept.get(WAKE)
     next_s = next(iter(signal.changes(now_s, now_s + AHEAD_S)), inf)
+    if before is not None and before.until_s > now_s:
+        next_s = min(next_s, before.until_s)
     cluster.kept[WAKE] = Postponed(until_s=next_s, gpu_type="", since_s=now_s)

@@ -285,4 +285,5 @@ WRAPPER = Wrapper(
         ),
     ),
     needs=frozenset({"signals"}),
+    inside=frozenset({"provisioned"}),
 )

@@ -16,7 +16,7 @@ from kilowait.core.errors import InputError
 from kilowait.policies.choices import fastest
 from kilowait.policies.decisions import Decision, Policy
 from kilowait.policies.parameters import weight
-from kilowait.policies.planning.coming_hours import ask_again, coming_hours, no_longer_held
+from kilowait.policies.planning.coming_hours import HeldNotes, ask_again, coming_hours
 from kilowait.policies.wrappers.wrapper import Wrapper
 
 Ranked = Callable[[Cluster], Mapping[str, float]]
@@ -53,10 +53,10 @@ def important(policy: Policy, gamma: float = 0.5, ranked: Ranked = by_chain) -> 
     """
     if not 0 <= gamma <= 1:
         raise InputError(f"important: gamma must be from 0 to 1, got {gamma!r}")
-    held = set[str]()
+    held = HeldNotes()
 
     def important(cluster: Cluster) -> list[Decision]:
-        no_longer_held(cluster, held)
+        held.forget(cluster)
         signal = cluster.signals.get("carbon")
         if signal is None or not gamma or not cluster.waiting:
             return policy(cluster)

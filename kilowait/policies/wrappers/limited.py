@@ -78,7 +78,7 @@ def within(policy: Policy, cluster: Cluster, accounts: Sequence["LimitAccount"])
     }
     admitted = [(w, [account.admits(w) for account in about[w.job.user]]) for w in cluster.queue()]
     seen = [waiting for waiting, by_account in admitted if all(by_account)]
-    if not seen:
+    if cluster.waiting and not seen:
         return []
     kept = list[Decision]()
     for decision in policy(cluster if len(seen) == len(cluster.waiting) else with_jobs(cluster, seen)):

@@ -14,7 +14,7 @@ from kilowait.cluster.views.room import Room
 from kilowait.core.errors import InputError
 from kilowait.policies.decisions import Decision, Place, Policy, Preempt
 from kilowait.policies.parameters import weight
-from kilowait.policies.planning.coming_hours import ask_again, coming_hours, no_longer_held
+from kilowait.policies.planning.coming_hours import HeldNotes, ask_again, coming_hours
 from kilowait.policies.wrappers.wrapper import Wrapper
 
 BISECTIONS = 60
@@ -33,10 +33,10 @@ def provisioned(policy: Policy, least: float = 0.2) -> Policy:
     """
     if not 0 <= least <= 1:
         raise InputError(f"provisioned: the share of GPUs must be from 0 to 1, got {least!r}")
-    held = set[str]()
+    held = HeldNotes()
 
     def provisioned(cluster: Cluster) -> list[Decision]:
-        no_longer_held(cluster, held)
+        held.forget(cluster)
         signal, decisions = cluster.signals.get("carbon"), policy(cluster)
         if signal is None or not decisions:
             return decisions

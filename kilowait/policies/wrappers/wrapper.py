@@ -41,6 +41,9 @@ class Wrapper:
     steers: bool = False
     """Whether `wrap` takes not a policy but the policy at a price, in seconds of waiting a kWh."""
 
+    inside: frozenset[str] = frozenset()
+    """Wrappers that it stands within, not around: it starts jobs by itself, which they would not be asked about."""
+
     limits: bool = False
     """Whether waits that it causes are meant: then the policy that waiting is held against is limited too."""
 
@@ -55,6 +58,10 @@ class Wrapper:
         """
         if self.steers and PRICE not in rule.takes:
             raise InputError(f"policy {name!r}: {rule.name} has no price to steer; write {self.shown('patient')}")
+        if wrong := next((one for one in sorted(self.inside) if f"{one}(" in rule.name), None):
+            raise InputError(
+                f"policy {name!r}: {self.name} stands within {wrong}; write {wrong}({self.shown('POLICY')})"
+            )
         given, own = [self.read(text) for text in texts], {parameter.name for parameter in self.parameters}
         try:
             inspect.signature(self.wrap).bind(rule, *given)
@@ -152,3 +159,15 @@ def split_names(text: str) -> list[str]:
     if depth:
         raise InputError(f"{text!r}: brackets do not match; write for example shared(aged(patient,4h))")
     return [part.strip() for part in parts]
+
+
+def flexible_name(policy: str, slack: str) -> str:
+    """The name of the policy that keeps jobs for better hours around another, but within a quota of GPUs, which holds
+    for what is started then too."""
+    if "flexible(" in policy:
+        return policy
+    word, _, rest = policy.partition("(")
+    if word == "provisioned" and rest.endswith(")"):
+        inner, *share = split_names(rest[:-1])
+        return f"provisioned({','.join((flexible_name(inner, slack), *share))})"
+    return f"flexible({policy},{slack})"

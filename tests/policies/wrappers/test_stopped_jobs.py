@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kilowait.cluster.standing import Postponed
+from kilowait.cluster.state import Cluster
 from kilowait.policies import POLICIES
+from kilowait.policies.planning.coming_hours import WAKE, ask_again
 from kilowait.policies.wrappers.flexible import flexible
 from kilowait.simulate.foreseen_signals import reports
 from kilowait.simulate.loop import simulate
@@ -96,3 +99,13 @@ def test_a_job_after_others_has_its_slack_and_waits_from_when_they_were_over():
     signal = hourly(*[100.0] * 4, 500.0, 500.0, *[100.0] * 4, *[500.0] * 14)
     run = simulate([before, made], {"A": 1}, flexible(POLICIES["sjf"](), 4 * H), reports=reports([signal]))
     assert [(p.job_id, p.start_s / H, p.wait_s / H) for p in run.placements] == [("p", 0, 0), ("a", 3, 0), ("a", 6, 2)]
+
+
+def test_two_wrappers_that_want_to_be_asked_again_are_asked_at_the_sooner_time():
+    cluster = Cluster()
+    cluster.kept[WAKE] = Postponed(until_s=5.0, gpu_type="")
+    ask_again(cluster, PEAK)
+    assert cluster.next_renewal_s() == 5.0
+    cluster.now_s = 5.0
+    ask_again(cluster, PEAK)
+    assert cluster.next_renewal_s() == H

@@ -226,13 +226,15 @@ def test_a_wrapper_around_a_steered_price_leaves_it_the_whole_queue():
     [
         (
             "older(patient)",
-            "'older' wraps no policy; aged, flexible, important, limited, provisioned, steered, shared, urgent do",
+            "'older' wraps no policy; aged, defragmenting, flexible, important, limited, provisioned, steered, shared, "
+            "urgent do",
         ),
         ("aged(nobody)", "unknown policy 'nobody'"),
         ("steered(value)", "value has no price to steer; write steered\\(patient,P%\\)"),
         ("aged(patient", "a bracket is not closed"),
         ("aged(patient,soon)", "'soon' is not a time"),
         ("aged(patient,1h,2h)", "too many or too few words"),
+        ("flexible(aged(provisioned(sjf,0.2),1h),4h)", "write provisioned\\(flexible\\(POLICY,TIME"),
         ("limited(patient)", "write limited\\(patient,GPUS"),
         ("limited(patient,few)", "'few' is not a number of GPUs"),
     ],

@@ -1,0 +1,1 @@
+"""Running jobs that give their boards back at a checkpoint."""
