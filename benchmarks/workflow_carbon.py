@@ -48,7 +48,7 @@ WRAPPED: dict[str, Callable[[Policy, float], Policy]] = {
     ALIKE: lambda policy, gamma: important(policy, gamma, lambda cluster: dict.fromkeys(cluster.waiting, 0.0)),
     "provisioned": lambda policy, gamma: provisioned(policy, 1 - gamma),
 }
-GAMMAS = dict.fromkeys(WRAPPED, (0.2, 0.4, 0.6, 0.8, 1.0)) | {ALIKE: (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)}
+GAMMAS = dict.fromkeys(WRAPPED, (0.25, 0.5, 0.75, 1.0)) | {ALIKE: (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)}
 
 Changes = dict[tuple[str, float], FloatArray]
 """By wrapper and gamma: of every sample the changes of carbon, completion and makespan, as shares (samples, 3)."""
