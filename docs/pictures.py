@@ -1,7 +1,8 @@
-"""Keep docs/images/notebook.png and report.png: `python docs/pictures.py [notebook] [report]`; some minutes.
+"""Keep the pictures in docs/images: `python docs/pictures.py [notebook] [report] [levers]`; some minutes.
 
 The notebook is run and written as a page by Jupyter (`pip install nbconvert ipykernel`), the report is that of a
-service on pretended GPUs that is started for it (port 8000), and Chromium takes both pictures.
+service on pretended GPUs that is started for it (port 8000), and Chromium takes both pictures. levers.svg is drawn from
+docs/results/levers.json.
 """
 
 import json
@@ -13,10 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from service_session import SHORT, picture, served, until
 from sessions import ROOT, session
 
+from kilowait.report.bars import COLOURS
+from kilowait.report.figures import INK, SETTINGS, WIDTH, svg
+
 IMAGES = Path(__file__).parent / "images"
+RESULTS = Path(__file__).parent / "results"
 CELLS = [
     "%load_ext kilowait",
     "import torch\nfrom torch import nn\nfrom torch.utils.data import DataLoader, TensorDataset\n\n"
@@ -40,9 +47,10 @@ REPORT = "kilowait report --month {0} --format html --out {1}"
 
 
 def main() -> int:
-    """Those that are named, or both."""
-    for name in sys.argv[1:] or ("notebook", "report"):
-        {"notebook": notebook, "report": report}[name]()
+    """Those that are named, or all."""
+    drawn = {"notebook": notebook, "report": report, "levers": levers}
+    for name in sys.argv[1:] or drawn:
+        drawn[name]()
     return 0
 
 
@@ -76,6 +84,33 @@ def report() -> None:
         page = Path(name, "report.html")
         session(REPORT.format(time.strftime("%Y-%m", time.gmtime()), shlex.quote(str(page))), **service)
         picture(page.as_uri(), IMAGES / "report.png", (1000, 1300))
+
+
+def levers() -> None:
+    """Each lever's points and those of all together, with their intervals, from the record."""
+    record = json.loads((RESULTS / "levers.json").read_text(encoding="utf-8"))
+    rows = [row for row in record["result"]["rows"] if row["lever"] != "base"]
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+        axes = figure.subplots()
+        for colour, mark, lever in zip(COLOURS, "os^Dv", dict.fromkeys(row["lever"] for row in rows), strict=False):
+            (x, x_errors), (y, y_errors) = (
+                points([row[of] for row in rows if row["lever"] == lever]) for of in ("completion", "carbon")
+            )
+            line = {"marker": mark, "color": colour, "ms": 4, "lw": 1.0, "elinewidth": 0.6}
+            axes.errorbar(x, y, xerr=x_errors, yerr=y_errors, label=lever, **line)
+        axes.scatter(0, 0, color=INK, s=16, zorder=3, label="value, always on")
+        axes.set(xlabel="completion time against value on nodes that are always on, %", ylabel="cluster's carbon, %")
+        axes.legend(loc="center right", fontsize=8)
+        figure.supxlabel(f"{record['provenance']}, paired 95% intervals; {record['date']}", fontsize=7)
+        (IMAGES / "levers.svg").write_text(svg(figure), encoding="utf-8")
+
+
+def points(intervals: list[dict[str, float]]) -> tuple[list[float], list[list[float]]]:
+    """Estimates in per cent, and how far the ends of their intervals are from them."""
+    estimates = [100 * one["estimate"] for one in intervals]
+    ends = [[100 * abs(one[end] - one["estimate"]) for one in intervals] for end in ("low", "high")]
+    return estimates, ends
 
 
 def path() -> str:

@@ -66,6 +66,28 @@ def test_what_a_chain_waits_for_runs_in_dirty_hours_and_others_wait():
     assert started(lambda policy: important(policy, 0.0), jobs, {"A": 2}) == {"a": 0, "b": 1, "c": 0}
 
 
+def test_a_short_workflow_does_not_wait_for_a_long_one():
+    long = [job("a", A=(4 * H, 1.0)), after(job("b", A=(4 * H, 1.0)), "a")]
+    short = [job("c", A=(H / 2, 1.0)), after(job("d", A=(H / 2, 1.0)), "c")]
+    found = started(lambda policy: important(policy, 1.0), [*long, *short], {"A": 4})
+    assert found == {"a": 0, "b": 4, "c": 0, "d": 0.5}
+
+
+def test_a_job_waits_while_another_of_its_workflow_runs_for_longer():
+    """`short` could start when `other` comes, and would only wait for `long` then."""
+    jobs = [job("long", A=(4 * H, 1.0)), job("short", A=(H, 1.0)), after(job("end", A=(H, 1.0)), "long", "short")]
+    found = started(lambda policy: important(policy, 1.0), [*jobs, job("other", H / 2, A=(H, 1.0))], {"A": 4})
+    assert found == {"long": 0, "short": 2, "other": 2, "end": 4}
+
+
+def test_a_job_goes_on_in_dirty_hours_where_one_more_would_hold_its_workflow_back():
+    """`end` comes after both: at the third hour what is left of `long` is as long as `short`."""
+    jobs = [job("long", A=(4 * H, 1.0)), job("short", A=(2 * H, 1.0)), after(job("end", A=(H, 1.0)), "long", "short")]
+    values = (400.0, 399.0, 400.0, 399.0, 400.0, 100.0)
+    found = started(lambda policy: important(policy, 1.0), jobs, {"A": 2}, values)
+    assert found == {"long": 0, "short": 2, "end": 4}
+
+
 def test_the_level_of_a_job_is_that_of_the_paper():
     # importance 1/2, gamma 1: 100 + 300 (e^0.5 - 1) / (e - 1) = 213.3
     jobs = [job("a", A=(9 * H, 1.0)), job("c", A=(4.5 * H, 1.0)), job("x", gpus=2, A=(9 * H, 1.0))]
