@@ -8,9 +8,8 @@ from fastapi import APIRouter, Query, Request
 from ..desk.drawing.coming_day import coming_day
 from ..desk.drawing.live_timeline import Window, live_timeline
 from ..desk.drawing.power_day import power_day
-from ..wire.coming_schemas import ComingDay
 from ..wire.page_schemas import PowerDay
-from ..wire.timeline_schemas import Timeline
+from ..wire.timeline_schemas import ComingDay, Timeline
 from .access import At, Reader
 
 router = APIRouter(prefix="/v1")

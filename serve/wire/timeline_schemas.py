@@ -1,4 +1,4 @@
-"""Who had, has and will have which boards, as JSON."""
+"""Who had, has and will have which boards, and what the coming day brings, as JSON."""
 
 from typing import Annotated, Literal
 
@@ -70,3 +70,28 @@ class Timeline(Wire):
     left_out_boards: int
     windows: list[NodeWindowView] = Field(default=[], description="maintenance and reservations that have not ended")
     svg: str | None
+
+
+class ComingSignal(Wire):
+    """Means of a signal by step, as it is foreseen; null where nobody knows it."""
+
+    name: str
+    unit: str
+    values: list[float | None]
+    provenance: Provenance = Provenance.MODELLED
+
+
+class ComingDay(Wire):
+    """Mean watts in steps of `step_s` from `since_s` on: of jobs that run, and of those that wait, as they are planned.
+
+    Jobs that nobody has submitted yet are not in it, nor is what idle boards and hosts draw.
+    """
+
+    now_s: float
+    since_s: float
+    step_s: float
+    running_w: list[float]
+    planned_w: list[float]
+    starts: int = Field(description="jobs that wait and are planned to start within the day")
+    signals: list[ComingSignal]
+    power_provenance: Provenance = Provenance.MODELLED

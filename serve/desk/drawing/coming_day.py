@@ -10,7 +10,7 @@ from kilowait.core.units import DAY_S
 from kilowait.simulate.against_simple import mean_watts
 from kilowait.simulate.outlook import Expected
 
-from ...wire.coming_schemas import ComingDay, ComingSignal
+from ...wire.timeline_schemas import ComingDay, ComingSignal
 
 STEP_S = 900.0
 STEPS = int(DAY_S / STEP_S)
