@@ -244,7 +244,7 @@ def test_every_policy_can_be_compared_with_the_options_that_it_has(tmp_path):
         "value_cvar (waiting)": {"kappa": 0.5, "risk": 0.25},
         "value_cvar (energy)": {"kappa": 2, "risk": 0.25},
         "gavel": {"objective": "energy"},
-        "srpt": {"hysteresis": 3},
+        "srpt": {"hysteresis": 3, "quantum_s": 0},
         "milp": {"wait_s_per_kwh": 5},
     }
 

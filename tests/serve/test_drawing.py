@@ -152,7 +152,8 @@ def test_the_overview_s_lists_are_as_long_as_is_asked(world):
 
 def row(predicted_s, runtime_s, state="finished"):
     return {
-        "state": state, "predicted_runtime_s": predicted_s, "runtime_s": runtime_s, "runtime_provenance": "measured"
+        "state": state, "predicted_runtime_s": predicted_s, "runtime_s": runtime_s, "runtime_provenance": "measured",
+        "features": "dry run",
     }  # fmt: skip
 
 

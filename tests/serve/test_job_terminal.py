@@ -90,7 +90,7 @@ def test_keys_go_in_signals_are_for_what_runs_and_the_size_is_told(session):
     async def use():
         session.terminal.resize(33, 77)
         assert b"33 77" in await session.typed(b"stty size\n", b"33 77")
-        await session.typed(b"sleep 1000; echo slept-$((6*7))\n", b"echo slept")
+        await session.typed(b"sh -c 'echo sleeps-$((6*7)); exec sleep 1000'\n", b"sleeps-42")
         await session.typed(b"\x03", b"^C")  # ends the sleep and not the shell
         assert b"alive-42" in await session.typed(b"\necho alive-$((6*7))\n", b"alive-42")
         await session.typed(b"sleep 1000 &\njobs\n", b"Running")  # it controls its jobs
