@@ -85,7 +85,8 @@ class DecidingCopy:
 def held_to(policy: Policy) -> Policy:
     """A policy under the orders of operators, which hold whatever it is: quotas, maintenance and reservations of nodes.
 
-    A price that steers itself does so around them, against a baseline under the same quotas.
+    A price that steers itself does so around them, against a baseline under the same quotas; windows of nodes it does
+    not know of. While a node has one, nobody is preempted: what a preemption is for might not be allowed to start.
     """
     return steered_around(steered_around(policy, outside_windows), under_quotas, limits=True)
 

@@ -110,8 +110,9 @@ class ShadowRun:
 
     def _decide(self) -> None:
         for decision in self.policy(self.cluster) if self.cluster.waiting else ():
-            if isinstance(decision, Place):
-                runtime_s = self.cluster.waiting[decision.job_id].predictions[decision.gpu_type].runtime_s
+            waiting = self.cluster.waiting.get(decision.job_id)
+            if isinstance(decision, Place) and waiting is not None:  # a running job that is to move stays where it is
+                runtime_s = waiting.predictions[decision.gpu_type].runtime_s
                 self.start(decision.job_id, decision.gpu_type, self.cluster.now_s + runtime_s * self.longer)
 
     def _wait_until(self, now_s: float) -> None:

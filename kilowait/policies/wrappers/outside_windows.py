@@ -26,7 +26,8 @@ def outside_windows(policy: Policy) -> Policy:
 
     What it starts that may be there goes to these nodes first, so that others are left to longer jobs. Where it would
     start one that finds no other node, it decides again: on the other nodes, and then on those of each window for the
-    jobs that may be there. Of how long a job takes the upper end of its interval counts, where it has one.
+    jobs that may be there. Of how long a job takes the upper end of its interval counts, where it has one. Nobody is
+    preempted while a node has a window: what that is for might not be allowed to start.
     """
 
     def decide(cluster: Cluster) -> list[Decision]:

@@ -19,6 +19,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, Prediction
 from kilowait.lab.backtest.backtest import World
 from kilowait.policies import POLICIES
+from kilowait.policies.decisions import Place, Preempt
 from kilowait.policies.parameters import part
 from kilowait.policies.patient import patient
 from kilowait.policies.sjf import sjf
@@ -176,6 +177,18 @@ def test_jobs_that_are_tried_again_are_looked_ahead_too(one_board):
     short_jobs(one_board, "d")
     assert policy(one_board) == []
     assert ShadowRun.going_on(one_board, sjf(), longer=1.0).to_come_s() == 600.0
+
+
+def test_a_policy_that_would_move_a_running_job_is_looked_ahead_of_without_that(one_board):
+    """Behind "a", which runs on, waits "b" for 100 s."""
+
+    def moving(cluster):
+        moved = [Preempt(job_id="a"), Place(job_id="a", gpu_type="A")] if "a" in cluster.active else []
+        return [*moved, *sjf()(cluster)]
+
+    short_jobs(one_board, "a", "b")
+    placed(one_board, "a")
+    assert ShadowRun.going_on(one_board, moving, longer=1.0).to_come_s() == 100.0
 
 
 def test_those_whose_turn_it_is_not_are_yet_to_come(one_board):
