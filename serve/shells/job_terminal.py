@@ -51,13 +51,16 @@ class Terminal:
         os.close(self._far)
 
     async def type_in(self, keys: bytes) -> None:
-        """Type these keys; raises TimeoutError where the program takes none for STUCK_S."""
+        """Type these keys; what is left of them once the job is over goes nowhere. Raises TimeoutError where the program
+        takes none for STUCK_S."""
         self._active_s = time.monotonic()
         while keys:
             while not select.select((), (self._far,), (), 0)[1]:
                 if time.monotonic() - self._active_s > STUCK_S:
                     raise TimeoutError
                 await asyncio.sleep(LOOK_S)
+                if self._is_over:  # what was open under this number is closed
+                    return
             keys = keys[os.write(self._far, keys[:PIECE_BYTES]) :]
 
     def resize(self, rows: int, columns: int) -> None:

@@ -200,3 +200,22 @@ def finished(coroutine):
 def write(folder):
     with (folder / f"{0:016d}.log").open("ab") as file:
         file.write(b"tick\n")
+
+
+def test_keys_that_nobody_reads_go_nowhere_once_it_is_over(tmp_path):
+    """The next file that is opened has the number of the terminal."""
+    terminal = Terminal(tmp_path, 600.0)
+    number = terminal.fds[0]
+
+    async def use():
+        typing = asyncio.ensure_future(terminal.type_in(b"x" * 1_000_000))
+        await asyncio.sleep(0)
+        terminal.close()
+        other = os.memfd_create("other")
+        await typing
+        return other
+
+    other = asyncio.run(use())
+    assert (other, os.fstat(other).st_size) == (number, 0)
+    os.close(other)
+    os.close(terminal.near)
