@@ -51,8 +51,8 @@ class Terminal:
         os.close(self._far)
 
     async def type_in(self, keys: bytes) -> None:
-        """Type these keys; what is left of them once the job is over goes nowhere. Raises TimeoutError where the program
-        takes none for STUCK_S."""
+        """Type these keys; what is left of them once the job is over goes nowhere. Raises TimeoutError where the
+        program takes none for STUCK_S."""
         self._active_s = time.monotonic()
         while keys:
             while not select.select((), (self._far,), (), 0)[1]:
