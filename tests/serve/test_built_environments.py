@@ -150,6 +150,13 @@ def test_a_project_without_a_lock_is_what_it_states():
         ({"uv.lock": LOCK}, "without its pyproject.toml"),
         ({"pyproject.toml": PROJECT, "uv.lock": "version = "}, "uv.lock cannot be read"),
         ({}, "give one of"),
+        ({"requirements.txt": "one; " + "(" * 900 + "python_version>'3'" + ")" * 900}, "no package of an index"),
+        ({"requirements.txt": "one" + ",".join(["==1"] * 20_000)}, "80,002 characters; the limit is 2,000"),
+        ({"requirements.txt": "\n".join(f"one{n}" for n in range(2001))}, "2,001 packages; ask for 1 to 2,000"),
+        ({"pyproject.toml": "[project]\ndependencies = " + "[" * 100_000}, "pyproject.toml cannot be read"),
+        ({"requirements.txt": f"one --hash=sha256:{'ab' * 32}\n"}, "hashes and no single version"),
+        ({"requirements.txt": f"one==1.* --hash=sha256:{'ab' * 32}\n"}, "hashes and no single version"),
+        ({"requirements.txt": "one==1.0 --hash=sha256:${HOME}\n"}, "is no hash"),
     ],
 )
 def test_what_is_more_than_packages_of_the_operators_index_is_refused(files, words):
