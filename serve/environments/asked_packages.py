@@ -66,9 +66,7 @@ def _checked(line: str) -> str:
         whose = "and where packages are from is the operator's to say; leave it out"
         raise InputError(f"requirements: {line[:100]!r} is an option, {whose}")
     if len(rest) > MOST_CHARACTERS:
-        raise InputError(
-            f"requirements: {line[:100]!r} has {len(rest):,} characters; the limit is {MOST_CHARACTERS:,}"
-        )
+        raise InputError(f"requirements: {line[:100]!r} has {len(rest):,} characters; the limit is {MOST_CHARACTERS:,}")
     try:
         requirement = Requirement(rest)
     except (InvalidRequirement, RecursionError):
