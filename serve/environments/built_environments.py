@@ -42,7 +42,8 @@ class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     """Where environments are kept ("": none are built), at most how much together, and where packages are from.
 
     `indexes` are URLs, or folders of wheels; without one what uv is told on the node. What the first URL has of a
-    package counts, whatever the others have. With `always` a job whose files hold requirements gets its environment unasked.
+    package counts, whatever the others have. With `always` a job whose files hold requirements gets its environment
+    unasked.
     """
 
     folder: str = ""
