@@ -35,6 +35,8 @@ EXTRA_DEVICES = (
 )
 """Shown where they are: what all boards of NVIDIA share, fast networks, and the terminal of who has one."""
 WRITABLE = 0o1777
+PASSED_ON = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+"""By which a program may be asked to end, or to write a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ def enter_room(room: JobRoom, root: Path) -> None:
     """Go in: returns in a new process that leads a group of its own, in /job.
 
     `root` is an empty folder for the new / to stand on. The calling process waits for it and ends as it does; it is
-    killed with all that is inside when its own parent ends, and SIGTERM for its group is passed on to the job's. Only
-    for a process with one thread. Raises OSError when the kernel refuses.
+    killed with all that is inside when its own parent ends, and what its group is asked by (PASSED_ON) is passed on to
+    the job's. Only for a process with one thread. Raises OSError when the kernel refuses.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is somebody to pass it on
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until there is somebody to pass it on
     separate(network=True)
     ending, ending_w = os.pipe()
     inside = os.fork()
@@ -78,7 +80,7 @@ def enter_room(room: JobRoom, root: Path) -> None:
         _look_after(job, ending_w)
     os.close(ending_w)
     os.setpgid(0, 0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     drop_privileges(room.uid if os.getuid() == 0 and exists_here(room.uid) else None)
     refuse_calls(unseen_memory=False, tracing=True, other_sockets=False)
 
@@ -130,9 +132,9 @@ def _within(name: str, hidden: tuple[str, ...]) -> bool:
 
 def _follow(inside: int, ending: int) -> NoReturn:
     """Wait for the first process inside, and end as the job did."""
-    for number in (signal.SIGTERM, signal.SIGINT):  # the first process inside is of the same group, and hears it too
+    for number in PASSED_ON:  # the first process inside is of the same group, and hears it too
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     die_with_parent()
     status = os.read(ending, 16)  # nothing when all of it was killed
     _, own = os.waitpid(inside, 0)
@@ -140,14 +142,14 @@ def _follow(inside: int, ending: int) -> NoReturn:
 
 
 def _look_after(job: int, ending: int) -> NoReturn:
-    """Be the first process inside: reap what loses its parent, pass SIGTERM on, and end when the job does."""
+    """Be the first process inside: reap what loses its parent, pass signals on, and end when the job does."""
     try:
         call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
         with suppress(OSError):  # it has done so itself, and is another program already
             os.setpgid(job, job)
-        signal.signal(signal.SIGTERM, lambda *_: _tell(-job, signal.SIGTERM))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        for asked in PASSED_ON:
+            signal.signal(asked, lambda number, _: _tell(-job, number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         os.closerange(0, ending)
         os.closerange(ending + 1, 4096)
         while True:

@@ -5,6 +5,7 @@ job leaves in its folder is hostile: only regular files are read, no link is fol
 are copied.
 """
 
+import contextlib
 import fnmatch
 import os
 import stat
@@ -127,14 +128,22 @@ class OutputStore:
 
     def kept(self, job_id: str) -> list[Kept]:
         """What is kept of a job, of its last attempt that kept something, by node."""
+        found = self._of_all_attempts(job_id)
+        last = max((kept.attempt for kept in found), default=0)
+        return [kept for kept in found if kept.attempt == last]
+
+    def _of_all_attempts(self, job_id: str) -> list[Kept]:
+        """By attempt and node; one whose manifest was not written to its end is not whole, and left out."""
         if not self._root:
             return []
         chosen = _arrow().FileSelector(f"{self._root}/{job_id}", recursive=True, allow_not_found=True)
         names = [info.path for info in self._fs.get_file_info(chosen) if info.base_name == "manifest.json"]
         ours = [name for name in names if name.removeprefix(f"{self._root}/{job_id}/").count("/") == 2]
-        found = [msgspec.json.decode(self._read_all(name), type=Kept) for name in ours]
-        last = max((kept.attempt for kept in found), default=0)
-        return sorted((kept for kept in found if kept.attempt == last), key=lambda kept: kept.rank)
+        found = list[Kept]()
+        for name in ours:
+            with contextlib.suppress(msgspec.DecodeError):
+                found.append(msgspec.json.decode(self._read_all(name), type=Kept))
+        return sorted(found, key=lambda kept: (kept.attempt, kept.rank))
 
     def read(self, kept: Kept, path: str) -> Iterator[bytes]:
         """A kept file in pieces; raises InputError for one that is not."""
@@ -148,9 +157,15 @@ class OutputStore:
 
     def restore(self, folder: Path, job_id: str, rank: int) -> int:
         """Put back into a job's new folder what is kept of it, of all nodes, those of `rank` last; how many files that
-        were. Raises OSError."""
-        files = 0
-        for kept in sorted(self.kept(job_id), key=lambda kept: kept.rank == rank):
+        were. It is of the last attempt of which all is there, if there is one, and what this node kept of those before
+        is removed. Raises OSError."""
+        files, found = 0, self._of_all_attempts(job_id)
+        partly = {kept.attempt for kept in found if kept.problem}
+        whole = max((kept.attempt for kept in found if kept.attempt not in partly), default=0)
+        chosen = whole or max(partly, default=0)
+        for kept in sorted(found, key=lambda kept: kept.rank == rank):
+            if kept.attempt != chosen:
+                continue
             for file in kept.files:
                 target = folder / file.path
                 if not target.resolve().is_relative_to(folder.resolve()):
@@ -159,6 +174,10 @@ class OutputStore:
                 with target.open("wb") as stream:
                     stream.writelines(self.read(kept, file.path))
                 files += 1
+        for kept in found:
+            if kept.rank == rank and kept.attempt < chosen:
+                with contextlib.suppress(OSError):  # it goes with the rest, in time
+                    self._fs.delete_dir(f"{self._root}/{job_id}/{kept.attempt}/{rank}")
         return files
 
     def forget(self, now_s: float) -> int:
@@ -168,7 +187,8 @@ class OutputStore:
         jobs = self._fs.get_file_info(_arrow().FileSelector(self._root, allow_not_found=True))
         old = 0
         for job in jobs:
-            newest = max((kept.kept_s for kept in self.kept(job.base_name)), default=now_s)
+            begun_s = now_s if job.mtime is None else job.mtime.timestamp()  # of one that kept nothing to its end
+            newest = max((kept.kept_s for kept in self.kept(job.base_name)), default=begun_s)
             if now_s - newest > self.settings.days * 86400:
                 self._fs.delete_dir(job.path)
                 old += 1

@@ -20,6 +20,9 @@ from kilowait.measure.meters import Meter
 from kilowait.measure.nvml import NvmlMeter, boards, device_files, load_nvml
 from kilowait.measure.outcome import RunOutcome
 
+BY_SIGNAL = 128
+"""From this exit code on shells, and engines of containers, say that a signal ended what they ran."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Allotment:
@@ -70,7 +73,7 @@ class Allotment:
             exit_code=outcome.exit_code,
             reason=outcome.failure,
             preempted=outcome.preempted,
-            checkpointed=outcome.preempted and outcome.exit_code >= 0,
+            checkpointed=outcome.preempted and 0 <= outcome.exit_code < BY_SIGNAL,
             measurement=measurement,
             meter=meter,
             gpu_ids=self.gpu_ids,

@@ -16,6 +16,7 @@ from kilowait.isolation.job_room import JobRoom, enter_room
 from kilowait.isolation.kernel import drop_privileges
 from kilowait.isolation.memory_watch import held_bytes
 
+AFTER_S = 60.0
 WATCH_S = 1.0
 """How often the memory of a job is looked at, where no control group limits it."""
 
@@ -93,8 +94,7 @@ class Confined:
 
     def close(self) -> None:
         """Once the job's own processes have ended."""
-        if self._confinement.after:
-            subprocess.run(self._confinement.after, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, check=False)
+        end_elsewhere(self._confinement)
         if self._group is not None:
             self._group.remove()
         with contextlib.suppress(OSError):
@@ -117,3 +117,11 @@ class Confined:
 
     def _words(self, limits: GroupLimits) -> str:
         return f"out of memory: all its processes together may hold {limits.memory_bytes / 1e9:.3g} GB here"
+
+
+def end_elsewhere(confinement: Confinement | None) -> None:
+    """End what a job left running that is no process under its guard: also where the guard was killed."""
+    if confinement is None or not confinement.after:
+        return
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # the engine is gone, or does not answer
+        subprocess.run(confinement.after, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, check=False, timeout=AFTER_S)

@@ -55,7 +55,8 @@ class WardOrder(Struct, frozen=True, kw_only=True):
     How far the command is, as it says so itself, is kept in `steps_file` ("": nowhere), read by `steps_template`.
     `hidden` are values that do not stand in its log. With a `terminal` its standard streams are that: the descriptors
     of both ends, inherited from who gives the order, the command's own the second. `preempt_signal` and
-    `preempt_grace_s` are how it is preempted.
+    `preempt_grace_s` are how it is preempted. All is in `whole_folder`, where that is given: nothing of it stays where
+    nobody comes for it.
     """
 
     command: tuple[str, ...]
@@ -72,6 +73,7 @@ class WardOrder(Struct, frozen=True, kw_only=True):
     terminal: tuple[int, int] | None = None
     preempt_signal: int = signal.SIGTERM
     preempt_grace_s: float = 0.0
+    whole_folder: str = ""
 
 
 class _Watch:
@@ -89,7 +91,8 @@ class _Watch:
         self.deadline_s = None if order.timeout_s is None else forked_s + order.timeout_s
         self.kill_s: float | None = None
         self.failure: str | None = None
-        self.preempted, self.asked = False, b""
+        self.preempted = self.is_ending = False
+        self.asked = b""
 
     def until_exit(self) -> None:
         """Return when the process has ended; raises OrphanedError when the orders or the runner end first."""
@@ -145,13 +148,18 @@ class _Watch:
             kill_group(self.pid)
 
     def ask_to_end(self, reason: str) -> None:
-        """Tell the job's process group to end, and give it its grace; the first reason counts."""
-        if self.failure is None:
+        """Tell the job's process group to end, and give it its grace, once. One that was preempted has no longer for
+        its checkpoint then."""
+        if not self.is_ending:
+            self.is_ending = True
             hang_up = () if self.order.terminal is None else (signal.SIGHUP,)  # which no shell ignores
             self._tell(reason, self.order.grace_s, *hang_up, signal.SIGTERM)
 
     def _tell(self, reason: str, grace_s: float, *numbers: int) -> None:
-        self.failure, self.kill_s, self.deadline_s = reason, time.perf_counter() + grace_s, None
+        """The first reason and the shortest grace count."""
+        kill_s = time.perf_counter() + grace_s
+        self.failure, self.deadline_s = self.failure or reason, None
+        self.kill_s = kill_s if self.kill_s is None else min(kill_s, self.kill_s)
         with contextlib.suppress(ProcessLookupError):
             for number in numbers:
                 os.killpg(self.pid, number)
@@ -177,7 +185,11 @@ class _Watch:
 def guard(order: WardOrder, runner: int, *, asked: bytes = b"") -> RunOutcome:
     """Run the command to its end, and end everything it started; raises OrphanedError when stdin closes or `runner`,
     a pidfd, ends. `asked` are lines about it that came with the order."""
-    confined = Confined(order.confinement, Path(order.folder))
+    with contextlib.closing(Confined(order.confinement, Path(order.folder))) as confined:
+        return _guarded(order, confined, runner, asked)
+
+
+def _guarded(order: WardOrder, confined: Confined, runner: int, asked: bytes) -> RunOutcome:
     output, output_w = order.terminal or os.pipe()
     confined.own(output_w)
     ready, ready_w = os.pipe()
@@ -202,11 +214,9 @@ def guard(order: WardOrder, runner: int, *, asked: bytes = b"") -> RunOutcome:
         continue
     watch.log.close()
     code = os.waitstatus_to_exitcode(status)
-    failure = watch.why(code)
-    confined.close()
     return RunOutcome(
         exit_code=code,
-        failure=failure,
+        failure=watch.why(code),
         forked_s=forked_s,
         started_s=None,
         step_s=None,
@@ -279,7 +289,7 @@ def main() -> None:
         sys.stdout.write(guard(order, runner, asked=asked).to_json() + "\n")
         sys.stdout.flush()
     except (OrphanedError, BrokenPipeError):  # nobody will come for these
-        for folder in (order.folder, order.log_folder):
+        for folder in (order.folder, order.log_folder, *filter(None, (order.whole_folder,))):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -4,10 +4,11 @@ Where packages are from is the operator's to say, and no code of a package runs 
 options, URLs, paths and editable projects are refused.
 """
 
+import re
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -19,8 +20,12 @@ from .uv_program import uv_environment, uv_program
 PLAIN, PROJECT, LOCK = "requirements.txt", "pyproject.toml", "uv.lock"
 READ_AS = (PLAIN, PROJECT, LOCK)
 MOST_PACKAGES = 2000
+MOST_CHARACTERS = 2000
+"""Of a requirement without its hashes: reading one takes longer than its length grows."""
 EXPORT_S = 60.0
 HASH = "--hash="
+HASHED = re.compile(r"--hash=[a-z0-9]+:[0-9a-fA-F]+")
+PINNED = re.compile(r"={2,3}[^*,]+")
 
 
 def asked_packages(files: Mapping[str, str]) -> tuple[str, ...]:
@@ -39,10 +44,10 @@ def asked_packages(files: Mapping[str, str]) -> tuple[str, ...]:
         lines = files[PLAIN]
     else:
         raise InputError(f"requirements: give one of {', '.join(READ_AS)}")
-    found = tuple(sorted({_checked(line) for line in _logical_lines(lines)}))
-    if not 0 < len(found) <= MOST_PACKAGES:
-        raise InputError(f"requirements: {len(found):,} packages; ask for 1 to {MOST_PACKAGES:,}")
-    return found
+    stated = set(_logical_lines(lines))
+    if not 0 < len(stated) <= MOST_PACKAGES:
+        raise InputError(f"requirements: {len(stated):,} packages; ask for 1 to {MOST_PACKAGES:,}")
+    return tuple(sorted({_checked(line) for line in stated}))
 
 
 def _logical_lines(text: str) -> Iterator[str]:
@@ -60,20 +65,31 @@ def _checked(line: str) -> str:
     if rest.startswith("-"):
         whose = "and where packages are from is the operator's to say; leave it out"
         raise InputError(f"requirements: {line[:100]!r} is an option, {whose}")
+    if len(rest) > MOST_CHARACTERS:
+        raise InputError(f"requirements: {line[:100]!r} has {len(rest):,} characters; the limit is {MOST_CHARACTERS:,}")
     try:
         requirement = Requirement(rest)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         raise InputError(f"requirements: {line[:100]!r} is no package of an index; write it as in torch>=2.6") from None
     if requirement.url is not None:
         raise InputError(f"requirements: {line[:100]!r} names a place; ask for the package by its version")
+    _check_hashes(line, hashes, str(requirement.specifier))
     return " ".join([str(requirement), *hashes])
+
+
+def _check_hashes(line: str, hashes: Sequence[str], version: str) -> None:
+    """Raises InputError for hashes that uv would pass over: of any version, or none at all."""
+    if hashes and not PINNED.fullmatch(version):
+        raise InputError(f"requirements: {line[:100]!r} has hashes and no single version; write it as in torch==2.6.0")
+    if bad := next((word for word in hashes if not HASHED.fullmatch(word)), None):
+        raise InputError(f"requirements: {bad[:100]!r} is no hash; write it as in --hash=sha256:0123abcd")
 
 
 def _of_project(text: str) -> str:
     """The dependencies that a project states; one whose build must be asked for them states none."""
     try:
         project = tomllib.loads(text).get("project", {})
-    except (tomllib.TOMLDecodeError, AttributeError) as error:
+    except (tomllib.TOMLDecodeError, AttributeError, RecursionError) as error:
         raise InputError(f"requirements: {PROJECT} cannot be read: {error}; correct it") from None
     dependencies = project.get("dependencies") if isinstance(project, dict) else None
     if not isinstance(dependencies, list) or not all(isinstance(one, str) for one in dependencies):

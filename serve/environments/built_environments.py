@@ -13,9 +13,12 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -29,6 +32,8 @@ READY, LOCK_SUFFIX, CACHE = "kilowait-ready", ".lock", "cache"
 SEEN = 0o755
 """Jobs run as other users."""
 BUILD_S = 3600.0
+LOOK_S = 0.2
+"""How often whoever waits for a build sees whether it is still wanted."""
 LINES, LINE = 12, 300
 """Of what uv says last of a build that failed."""
 
@@ -36,8 +41,9 @@ LINES, LINE = 12, 300
 class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     """Where environments are kept ("": none are built), at most how much together, and where packages are from.
 
-    `indexes` are URLs, the first before the others, or folders of wheels; without one what uv is told on the node.
-    With `always` a job whose files hold requirements gets its environment unasked.
+    `indexes` are URLs, or folders of wheels; without one what uv is told on the node. What the first URL has of a
+    package counts, whatever the others have. With `always` a job whose files hold requirements gets its environment
+    unasked.
     """
 
     folder: str = ""
@@ -68,104 +74,163 @@ class BuiltEnvironments:
         return (Path(python).parents[1] / READY).exists()
 
     @contextlib.contextmanager
-    def used(self, python: str, packages: Sequence[str]) -> Iterator[bool]:
+    def used(
+        self, python: str, packages: Sequence[str], is_wanted: Callable[[], bool] = lambda: True
+    ) -> Iterator[bool]:
         """The environment stands, and stays, for as long as this goes on; whether it was built for that.
 
-        Raises InputError with what uv said last where it cannot be built.
+        Raises InputError with what uv said last where it cannot be built, and once it `is_wanted` no more.
         """
         place = Path(python).parents[1]
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(SEEN)
         built = False
         with _Lock(place) as lock:
-            lock.take(fcntl.LOCK_SH)
-            while not self.ready(python):
-                lock.take(fcntl.LOCK_EX)
-                if not self.ready(python):  # or another job was faster
-                    self._build(place, packages)
+            lock.wait(fcntl.LOCK_SH, is_wanted)
+            while not self._stands(python):
+                lock.wait(fcntl.LOCK_EX, is_wanted)
+                if not self._stands(python):  # or another job was faster
+                    self._build(place, packages, lock, is_wanted)
                     built = True
-                lock.take(fcntl.LOCK_SH)
+                lock.wait(fcntl.LOCK_SH, is_wanted)
             os.utime(place / READY)
             if built:
                 self.make_room()
             yield built
 
     def make_room(self) -> None:
-        """Remove what was used longest ago and is not in use, until the rest is within its bounds."""
-        kept = sorted(self._folder.glob(f"*/{READY}"), key=lambda ready: ready.stat().st_mtime)
-        for ready in kept:
-            if self._bytes() <= self._settings.max_bytes:
-                return
-            with _Lock(ready.parent) as lock:
-                if lock.take(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                    _remove(ready.parent)
-                    self._uv("cache", "prune", "--force")
-        if self._bytes() > self._settings.max_bytes:
-            self._uv("cache", "clean", "--force")
+        """Remove what was used longest ago and is not in use, until the rest is within its bounds; and what builds left
+        that were broken off.
 
-    def _bytes(self) -> int:
-        """What all of it takes on the disk; files of the cache that environments share count once."""
+        Removed is first what only uv's cache holds, for what it shares with environments takes no room of its own.
+        """
+        self._remove_broken()
+        for ready in sorted(self._folder.glob(f"*/{READY}"), key=_last_used_s):
+            if self._bytes(but=CACHE) <= self._settings.max_bytes:
+                break
+            with _Lock(ready.parent) as lock:
+                if lock.take(fcntl.LOCK_EX):
+                    _remove(ready.parent)
+        if self._bytes() > self._settings.max_bytes:
+            with _Lock(self._folder / CACHE) as lock:
+                if lock.take(fcntl.LOCK_EX):  # else something is built of it, and the next build sees to this
+                    with contextlib.suppress(InputError):  # as to this: what was built stands
+                        self._uv("cache", "clean", "--force")
+
+    def _stands(self, python: str) -> bool:
+        """It was built, and the Python that it was made from is still there."""
+        return self.ready(python) and os.path.exists(python)
+
+    def _remove_broken(self) -> None:
+        """What a build left whose process was killed."""
+        for lock_file in self._folder.glob(f"*{LOCK_SUFFIX}"):
+            place = lock_file.with_suffix("")
+            if place.name != CACHE and place.exists() and not (place / READY).exists():
+                with _Lock(place) as lock:
+                    if lock.take(fcntl.LOCK_EX) and not (place / READY).exists():
+                        _remove(place)
+
+    def _bytes(self, but: str = "") -> int:
+        """What all of it takes on the disk, but for one folder; files that environments share count once."""
         seen: dict[tuple[int, int], int] = {}
-        for folder, _, names in os.walk(self._folder):
+        for folder, folders, names in os.walk(self._folder):
+            if Path(folder) == self._folder:
+                folders[:] = [name for name in folders if name != but]
             for name in names:
                 with contextlib.suppress(OSError):
                     found = os.lstat(os.path.join(folder, name))
                     seen[found.st_dev, found.st_ino] = found.st_blocks * 512
         return sum(seen.values())
 
-    def _build(self, place: Path, packages: Sequence[str]) -> None:
+    def _build(self, place: Path, packages: Sequence[str], lock: "_Lock", is_wanted: Callable[[], bool]) -> None:
+        """What uv writes stays locked while it lives, even when this process has been killed."""
         _remove(place)
         asked = self._folder / f"{place.name}.txt"
         asked.write_text("".join(f"{line}\n" for line in packages))
-        try:
-            self._uv("venv", "--quiet", f"--python={_base_python()}", "--no-python-downloads", str(place), must=True)
-            python = f"--python={place / 'bin' / 'python'}"
-            self._uv("pip", "install", "--no-build", python, f"--requirements={asked}", must=True)
-        except InputError:
-            _remove(place)
-            raise
+        with _Lock(self._folder / CACHE) as cache:
+            cache.wait(fcntl.LOCK_SH, is_wanted)
+            run = partial(self._uv, held=(lock.fd, cache.fd), is_wanted=is_wanted)
+            try:
+                run("venv", "--quiet", f"--python={_base_python()}", "--no-python-downloads", str(place))
+                python = f"--python={place / 'bin' / 'python'}"
+                run("pip", "install", "--no-build", python, f"--requirements={asked}")
+            except InputError:
+                _remove(place)
+                raise
         (place / READY).touch()
 
-    def _uv(self, *words: str, must: bool = False) -> None:
-        """Run uv; raises InputError with its last lines where it `must` succeed and does not."""
-        folders = [one for one in self._settings.indexes if one.startswith("/")]
-        urls = [one for one in self._settings.indexes if not one.startswith("/")]
-        places = {"UV_DEFAULT_INDEX": urls[0], "UV_INDEX": " ".join(urls[1:])} if urls else {}
-        places |= {"UV_FIND_LINKS": " ".join(folders)} if folders else {}
-        places |= {"UV_NO_INDEX": "1"} if folders and not urls else {}
-        environment = uv_environment(self._folder / CACHE, **places)
-        try:
-            done = subprocess.run(
-                [uv_program(), *words], capture_output=True, text=True, errors="replace", timeout=BUILD_S, check=False,
-                env=environment, cwd=self._folder, stdin=subprocess.DEVNULL, umask=0o022,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise InputError(f"its environment was not built in {BUILD_S:g} s; ask for fewer packages") from None
-        if must and done.returncode:
-            lines = [line.strip()[:LINE] for line in done.stderr.splitlines() if line.strip()][-LINES:]
+    def _uv(self, *words: str, held: Sequence[int] = (), is_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Run uv; raises InputError with its last lines where it does not succeed, and as `used`."""
+        process = subprocess.Popen(
+            [uv_program(), *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, errors="replace", cwd=self._folder, umask=0o022, pass_fds=tuple(held), start_new_session=True,
+            env=uv_environment(self._folder / CACHE, **index_variables(self._settings.indexes)),
+        )  # fmt: skip
+        end_s = time.monotonic() + BUILD_S
+        with process:
+            while True:
+                try:
+                    said = process.communicate(timeout=LOOK_S)[1]
+                    break
+                except subprocess.TimeoutExpired:
+                    if is_wanted() and time.monotonic() < end_s:
+                        continue
+                os.killpg(process.pid, signal.SIGKILL)
+                _check_wanted(is_wanted)
+                raise InputError(f"its environment was not built in {BUILD_S:g} s; ask for fewer packages")
+        if process.returncode:
+            lines = [line.strip()[:LINE] for line in said.splitlines() if line.strip()][-LINES:]
             raise InputError("its environment cannot be built: " + " / ".join(lines))
 
 
+def index_variables(indexes: Sequence[str]) -> dict[str, str]:
+    """How uv is told where packages are from: it asks its default index last."""
+    folders = [one for one in indexes if one.startswith("/")]
+    urls = [one for one in indexes if not one.startswith("/")]
+    places = {"UV_DEFAULT_INDEX": urls[-1], "UV_INDEX": " ".join(urls[:-1])} if urls else {}
+    places |= {"UV_FIND_LINKS": " ".join(folders)} if folders else {}
+    return places | ({"UV_NO_INDEX": "1"} if folders and not urls else {})
+
+
 class _Lock:
-    """The lock beside an environment; it ends with the process that holds it."""
+    """The lock beside an environment; it ends with the processes that hold it."""
 
     def __init__(self, place: Path) -> None:
-        self._path, self._fd = place.with_name(place.name + LOCK_SUFFIX), -1
+        self._path, self.fd = place.with_name(place.name + LOCK_SUFFIX), -1
 
     def __enter__(self) -> "_Lock":
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        os.close(self.fd)
 
     def take(self, kind: int) -> bool:
-        """Hold it in this way, in place of the way before; False where that must not wait and would."""
+        """Hold it in this way, in place of the way before; False where others have it, and then it is not held."""
         try:
-            fcntl.flock(self._fd, kind)
+            fcntl.flock(self.fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
+
+    def wait(self, kind: int, is_wanted: Callable[[], bool]) -> None:
+        """As `take`, once others let it go; raises InputError once it `is_wanted` no more."""
+        while not self.take(kind):
+            _check_wanted(is_wanted)
+            time.sleep(LOOK_S)
+
+
+def _check_wanted(is_wanted: Callable[[], bool]) -> None:
+    if not is_wanted():
+        raise InputError("it was asked to end before its environment stood")
+
+
+def _last_used_s(ready: Path) -> float:
+    """Of one that another process has just removed: it comes first, and there is nothing to do for it."""
+    try:
+        return ready.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _base_python() -> str:

@@ -26,28 +26,23 @@ from kilowait.core.errors import InputError
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import MAX_REASON, Attempt, Ending, Program
 from kilowait.isolation.modes import IsolationSettings
-from kilowait.live.job_outputs import OutputSettings, OutputStore
+from kilowait.live.job_outputs import OutputSettings
 from kilowait.measure.allotment import Allotment, allot
+from kilowait.measure.confinement import end_elsewhere
 from kilowait.measure.joblog import read_log
 from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.silent_ward import end_tree, silenced
 from kilowait.measure.step_clock import StepRecord, read_steps
-from kilowait.measure.step_lines import PATTERN_VARIABLE
 from kilowait.measure.ward import WardOrder
 
-from ..environments.built_environments import BuiltEnvironments, EnvironmentSettings
+from ..environments.built_environments import EnvironmentSettings
 from ..shells.job_terminal import Terminal, idle_words
-from .confine import confine
 from .keeping import keep_outputs, kept_log
-from .launching import OwnPart, gpus_of_this_node, hidden_of, variables_of, words_of
-from .resuming import called_again, preemption_of
+from .preparing import LOG, STEPS, NotRestoredError, Preparation
 
-LOG_BYTES = 1 << 20
-"""What is kept of a log while a job runs."""
-
-STEPS = "steps.json"
 BETWEEN_S = 0.2
 """Between two looks at a terminal that is not there."""
+STOP_LINE, PREEMPT_LINE = b"stop\n", b"preempt\n"
 MARGIN_S = 30.0
 """What a guard may take beyond its job's timeout and grace: it ends what the job started, and keeps its last output."""
 
@@ -64,9 +59,17 @@ class Runner:
         outputs: OutputSettings,
         environments: EnvironmentSettings | None = None,
     ) -> None:
-        self._attempt, self._rank, self._grace_s, self._isolation = attempt, rank, grace_s, isolation
-        self._outputs, self._environments = outputs, environments or EnvironmentSettings()
+        self._attempt, self._rank, self._grace_s, self._outputs = attempt, rank, grace_s, outputs
         self._folder = Path(tempfile.mkdtemp(prefix=f"kilowait-{attempt.job_id}-"))
+        self._preparation = Preparation(
+            attempt=attempt,
+            rank=rank,
+            grace_s=grace_s,
+            isolation=isolation,
+            outputs=outputs,
+            environments=environments or EnvironmentSettings(),
+            folder=self._folder,
+        )
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[Ending] | None = None
         self._stopped = self._cut_off = self._preempted = False
@@ -91,14 +94,14 @@ class Runner:
     async def stop(self) -> None:
         """Ask the job to end; it is killed after the grace."""
         self._stopped = True
-        self._say(b"stop\n")
+        self._say(STOP_LINE)
         self._expect_end(self._grace_s)
 
     async def preempt(self) -> None:
         """Ask the job to write a checkpoint and end; it is killed after its own grace."""
         self._preempted = True
         if self._checkpointing is not None:
-            self._say(b"preempt\n")
+            self._say(PREEMPT_LINE)
             self._expect_end(self._checkpointing.grace_s)
 
     async def go_on(self, fenced_s: float) -> None:
@@ -117,7 +120,7 @@ class Runner:
 
     async def log(self, offset: int, limit: int = 65536) -> tuple[int, bytes]:
         """What the job wrote, from `offset` or the oldest byte that is kept; and where that begins."""
-        return read_log(self._folder / "log", offset, limit)
+        return read_log(self._folder / LOG, offset, limit)
 
     async def shown(self, offset: int, limit: int, wait_s: float) -> tuple[int, bytes]:
         """As `log`, once the terminal has shown more than `offset` bytes, at the latest after `wait_s`."""
@@ -155,8 +158,8 @@ class Runner:
     def _asked(self) -> bytes:
         """What was asked of the job before there was a guard to tell."""
         if self._stopped:
-            return b"stop\n"
-        return b"preempt\n" if self._preempted and self._checkpointing is not None else b""
+            return STOP_LINE
+        return PREEMPT_LINE if self._preempted and self._checkpointing is not None else b""
 
     def _cut(self) -> None:
         self._cut_off = True
@@ -164,16 +167,32 @@ class Runner:
             end_tree(self._process.pid)
 
     async def _run(self, program: Program, peers: Mapping[str, str]) -> Ending:
+        """An attempt that was lost is not asked to leave, it is killed: its files go before that."""
+        is_lost = True
+        try:
+            ending = await self._begin(program, peers)
+            is_lost = ending.lost
+        finally:
+            if is_lost:
+                await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        return ending
+
+    async def _begin(self, program: Program, peers: Mapping[str, str]) -> Ending:
         if self._preempted:
             return Ending(reason=PREEMPTED, preempted=True)
         self._checkpointing = program.checkpointing
         gpu_ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
         allotment = self._allotment = allot(self._attempt.gpu_type, self._attempt.gpu_milli, gpu_ids)
         with ExitStack() as held:
+            told = program, allotment, peers, held, lambda: not (self._asked() or self._cut_off)
             try:
-                order = await asyncio.to_thread(self._prepare, program, allotment, peers, held)
-            except (InputError, OSError) as error:  # what was asked for cannot be had on this node
-                return Ending(reason=f"it was not started: {error}"[:MAX_REASON])
+                order, self._terminal = await asyncio.to_thread(self._preparation.order, *told)
+            except NotRestoredError as error:
+                return Ending(reason=f"it was not started: {error}"[:MAX_REASON], lost=True)
+            except (InputError, OSError) as error:  # what was asked for cannot be had on this node, or no more
+                if self._preempted and not self._stopped:
+                    return Ending(reason=PREEMPTED, preempted=True)
+                return Ending(reason=f"it was not started: {error}"[:MAX_REASON], lost=self._cut_off)
             return await self._run_ordered(order, program, allotment)
 
     async def _run_ordered(self, order: WardOrder, program: Program, allotment: Allotment) -> Ending:
@@ -182,7 +201,7 @@ class Runner:
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
         if idle:
             ending = msgspec.structs.replace(ending, reason=idle_words(program.idle_s or 0.0))
-        log, folder = self._folder / "log", Path(order.folder)
+        log, folder = self._folder / LOG, Path(order.folder)
         all_kept = await asyncio.to_thread(keep_outputs, self._outputs, program, self._attempt, self._rank, folder, log)
         checkpointed, logs = ending.checkpointed and all_kept, (kept_log(log, self._rank),)
         ending_with_logs = msgspec.structs.replace(ending, logs=logs, checkpointed=checkpointed)
@@ -205,53 +224,6 @@ class Runner:
             idle.cancel()
             terminal, self._terminal = self._terminal, None
             terminal.close()
-
-    def _prepare(self, program: Program, allotment: Allotment, peers: Mapping[str, str], held: ExitStack) -> WardOrder:
-        """Write the job's files into its scratch folder; its environment is made from nothing.
-
-        The packages that it asks for are there, and stay until what is `held` is let go.
-        """
-        log = self._folder / "log"
-        log.mkdir(mode=0o700)
-        if program.requirements:
-            held.enter_context(BuiltEnvironments(self._environments).used(program.python, program.requirements))
-        confinement, place = confine(
-            self._isolation,
-            self._attempt,
-            allotment,
-            self._folder,
-            node_gpus=gpus_of_this_node(),
-            python=program.python,
-            built=bool(program.requirements),
-            image=program.image,
-        )
-        for name, text in program.files.items():
-            path = place.scratch / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        if program.checkpointing is not None and self._attempt.attempt > 1:
-            OutputStore(self._outputs).restore(place.scratch, self._attempt.job_id, self._rank)
-        environment = variables_of(program, self._attempt, allotment, place, peers)
-        called = called_again(program, self._attempt.attempt)
-        words = words_of(called, OwnPart.of(self._attempt, self._rank), peers)
-        if program.idle_s is not None:
-            self._terminal = Terminal(log, program.idle_s)
-        command, seen = place.command(words, environment, program.python, terminal=self._terminal is not None)
-        return WardOrder(
-            command=command,
-            environment=seen,
-            folder=str(place.scratch),
-            log_folder=str(log),
-            log_bytes=LOG_BYTES,
-            timeout_s=program.timeout_s,
-            grace_s=self._grace_s,
-            confinement=confinement,
-            steps_file=str(self._folder / STEPS),
-            hidden=hidden_of(program),
-            steps_template=program.environment.get(PATTERN_VARIABLE, ""),
-            terminal=None if self._terminal is None else self._terminal.fds,
-            **preemption_of(program),
-        )
 
     async def _guarded(self, order: WardOrder) -> RunOutcome:
         """Run the order in a guard, which sees no more of the environment than the job does."""
@@ -278,13 +250,17 @@ class Runner:
         try:
             async with asyncio.timeout(None) as self._patience:
                 timeout_s = None if order.timeout_s is None else order.timeout_s + self._grace_s
-                self._expect_end(self._grace_s if self._stopped else timeout_s)
+                self._expect_end(order.preempt_grace_s if self._asked() == PREEMPT_LINE else timeout_s)
+                self._expect_end(self._grace_s if self._stopped else None)
                 answer = await process.stdout.read()
                 await process.wait()
         except TimeoutError:
             end_tree(process.pid)
             await process.wait()
+            await asyncio.to_thread(end_elsewhere, order.confinement)
             return silenced(began_s)
+        if not answer:
+            await asyncio.to_thread(end_elsewhere, order.confinement)
         if not answer and self._cut_off:
             raise RuntimeError("its scheduler was not heard of in time, and another may start it elsewhere")
         if not answer:

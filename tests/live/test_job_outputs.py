@@ -143,6 +143,31 @@ def test_what_is_old_is_forgotten(store, folder):
     assert store.kept("job-1") == []
 
 
+def test_what_was_never_kept_to_its_end_is_forgotten_too(store, folder):
+    keep(store, folder, "run")
+    manifest = Path(store.settings.url, "job-1/1/0/manifest.json")
+    manifest.write_bytes(manifest.read_bytes()[:20])  # its runner died over it
+    assert store.kept("job-1") == []
+    assert store.restore(folder / "new", "job-1", 0) == 0
+    now_s = manifest.stat().st_mtime
+    assert store.forget(now_s + 29 * 86400) == 0
+    assert store.forget(now_s + 31 * 86400) == 1
+
+
+def test_a_job_goes_on_from_the_last_checkpoint_of_which_all_was_kept_and_those_before_go(folder, tmp_path):
+    url, new = str(tmp_path / "kept"), tmp_path / "new"
+    new.mkdir()
+    roomy, narrow = (OutputStore(OutputSettings(url=url, max_bytes=most)) for most in (1000, 5))
+    for attempt, (store, text) in enumerate(((roomy, "first"), (roomy, "second"), (narrow, "third, and longer")), 1):
+        (folder / "run/log.txt").write_text(text)
+        keep(store, folder, "run", attempt=attempt)
+    assert roomy.kept("job-1")[0].problem
+    assert roomy.restore(new, "job-1", 0) == 2
+    assert (new / "run/log.txt").read_text() == "second"
+    assert sorted(path.name for path in Path(url, "job-1").glob("*/0")) == ["0", "0"]
+    assert not Path(url, "job-1/1/0").exists()
+
+
 def test_a_service_without_a_place_says_so(folder):
     kept = keep(OutputStore(OutputSettings()), folder, "model.pt")
     assert (kept.files, "keeps no outputs" in kept.said) == ((), True)

@@ -1,5 +1,10 @@
 """The boards of an attempt: metered by UUID, estimated where no meter answers, pretended where there is no driver."""
 
+import signal
+from dataclasses import replace
+
+import pytest
+
 from kilowait.core.jobs import Provenance
 from kilowait.measure.allotment import Allotment, allot
 from kilowait.measure.meters import PowerSample
@@ -62,3 +67,13 @@ def test_a_board_that_is_lost_at_the_start_is_estimated():
     nvml.lost = True
     allotment.start()
     assert allotment.ending(OUTCOME, "j", 1).measurement.energy_j == 400 * 10.0
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "checkpointed"),
+    [(0, True), (1, True), (85, True), (-signal.SIGTERM, False), (128 + signal.SIGTERM, False), (137, False)],
+)
+def test_a_program_that_the_signal_ended_has_no_checkpoint_in_a_container_either(exit_code, checkpointed):
+    """Engines of containers say what a shell says: 143 of one that TERM ended."""
+    outcome = replace(OUTCOME, exit_code=exit_code, failure="preempted", preempted=True)
+    assert allot("A100", 1000, ["0"]).ending(outcome, "job-1", 1).checkpointed == checkpointed

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kilowait.measure.confinement import Confinement
 from kilowait.measure.joblog import JobLog, read_log
 from kilowait.measure.outcome import RunOutcome
 from kilowait.measure.step_clock import read_steps
@@ -175,6 +176,19 @@ def test_no_job_outlives_its_runner(guard, how):
         assert not log.exists()
 
 
+def test_what_a_job_leaves_elsewhere_ends_too_and_none_of_its_files_stays_when_its_runner_goes(guard, tmp_path):
+    """A container of docker's is no process of the guard's."""
+    confinement = Confinement(name="job", after=("touch", str(tmp_path / "ended")))
+    whole = tmp_path / "whole"
+    (whole / "tmp").mkdir(parents=True)
+    process, log = guard(CHILD + "time.sleep(300)", confinement=confinement, whole_folder=str(whole))
+    said(log)
+    process.stdin.close()
+    assert process.wait(300) == 0
+    assert (tmp_path / "ended").exists()
+    assert not whole.exists()
+
+
 HOLDS_A_GUARD = """
 import os, subprocess, sys, time
 order, root = sys.argv[1:]
@@ -286,6 +300,16 @@ def test_a_preempted_job_that_does_not_end_is_killed_after_its_grace(guard):
     process.stdin.flush()
     ended = outcome(process)
     assert (ended.preempted, ended.exit_code) == (True, -signal.SIGKILL)
+
+
+def test_a_job_that_is_stopped_while_it_writes_its_checkpoint_is_told_so(guard):
+    text = SAVES.replace("sys.exit(85)", "time.sleep(300)")
+    process, log = guard(text, preempt_signal=signal.SIGUSR1, preempt_grace_s=20.0)
+    said(log)
+    process.stdin.write(b"preempt\nstop\n")
+    process.stdin.flush()
+    ended = outcome(process)
+    assert (ended.preempted, ended.failure, ended.exit_code) == (True, "preempted", -signal.SIGTERM)
 
 
 def test_a_job_that_is_stopped_is_not_preempted(guard):

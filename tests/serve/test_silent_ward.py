@@ -5,19 +5,18 @@ import os
 import signal
 import time
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
-from kilowait.core.submission import Attempt, Program
+from kilowait.core.submission import Program
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings
 from serve.runner import runner as module
 from serve.runner.runner import Runner
+from tests.support.pretended_node import ATTEMPT, pretend_node
 
 pytestmark = pytest.mark.ray
 
-ATTEMPT = Attempt(job_id="job-1", attempt=1, token=1, gpu_type="A100", gpu_milli=1000, where=(), placed_s=0.0)
 TEXT = """
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
@@ -28,9 +27,7 @@ time.sleep(600)
 
 @pytest.fixture
 def node(monkeypatch):
-    ids = Mock(get_accelerator_ids=lambda: {"GPU": ["0"]})
-    monkeypatch.setattr(module.ray, "get_runtime_context", lambda: ids)
-    monkeypatch.setattr(module, "gpus_of_this_node", lambda: 1.0)
+    pretend_node(monkeypatch)
 
 
 def is_gone(pid):

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 
+from kilowait.measure.joblog import read_log
 from kilowait.measure.outcome import RunOutcome
 
 ROOT = Path(__file__).parents[2]
@@ -39,3 +41,11 @@ def ended_well(order):
     outcome = RunOutcome.from_json(ward.stdout.readline().decode())
     ward.communicate()
     assert (outcome.exit_code, outcome.failure) == (0, None)
+
+
+def written(log, text):
+    """Return once a log holds this."""
+    deadline_s = time.monotonic() + 300
+    while text not in read_log(log)[1]:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
