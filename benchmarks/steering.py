@@ -33,7 +33,7 @@ from kilowait.lab.backtest.trace_options import inventory_option
 from kilowait.lab.backtest.traces import read_trace
 from kilowait.lab.backtest.traces.trace_world import trace_world
 from kilowait.policies import POLICIES, Policy
-from kilowait.policies.steering.steered import FLOOR_S
+from kilowait.policies.steering.price_search import FLOOR_S
 from kilowait.simulate.loop import simulate
 
 PRICES_S = (0, 120, 250, 500, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 32_000)

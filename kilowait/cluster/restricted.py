@@ -20,8 +20,13 @@ def with_jobs(cluster: Cluster, jobs: Iterable[Waiting]) -> Cluster:
 
 
 def of_the_same_users(cluster: Cluster) -> Cluster:
-    """A new cluster without GPUs and jobs: its users have had as much until now, and share the quotas of this one."""
-    return Cluster(quotas=cluster.quotas, _usage=cluster.usage.copy())
+    """A new cluster without GPUs and jobs: its users have had as much until now, and operators' orders are the same."""
+    return Cluster(
+        quotas=cluster.quotas,
+        maintenance=cluster.maintenance,
+        reservations=cluster.reservations,
+        _usage=cluster.usage.copy(),
+    )
 
 
 @contextmanager

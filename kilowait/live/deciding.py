@@ -5,6 +5,7 @@ state before it is carried out: a job may have been cancelled meanwhile, or its 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from math import inf
 
 from kilowait.cluster.advance import advance
@@ -65,10 +66,16 @@ class DecidingCopy:
         return decide
 
     def _anew(self, cluster: Cluster) -> Cluster:
-        copy, before = cluster.copy(), {} if self._copy is None else self._copy.kept
+        """The state as it is now, put into the copy that the policy knows; attempts on their way out are yet to go."""
+        anew, copy = cluster.copy(), self._copy
+        before = {} if copy is None else copy.kept
         for name, plan in before.items():  # when the policy looked at it last is not in the log
-            if name == WAKE or same_plan(plan, copy.kept.get(name)):
-                copy.kept[name] = plan
+            if name == WAKE or same_plan(plan, anew.kept.get(name)):
+                anew.kept[name] = plan
+        if copy is None:
+            copy = anew
+        for part in fields(Cluster) if copy is not anew else ():
+            setattr(copy, part.name, getattr(anew, part.name))
         self._news, self._stale = list(self.leaving.events(cluster)), False
         return copy
 
@@ -85,10 +92,9 @@ class DecidingCopy:
 def held_to(policy: Policy) -> Policy:
     """A policy under the orders of operators, which hold whatever it is: quotas, maintenance and reservations of nodes.
 
-    A price that steers itself does so around them, against a baseline under the same quotas; windows of nodes it does
-    not know of. While a node has one, nobody is preempted: what a preemption is for might not be allowed to start.
+    A price that steers itself does so around them, against a baseline under the same orders.
     """
-    return steered_around(steered_around(policy, outside_windows), under_quotas, limits=True)
+    return steered_around(policy, lambda one: under_quotas(outside_windows(one)), limits=True)
 
 
 def is_possible(cluster: Cluster, decision: Place) -> bool:

@@ -30,8 +30,9 @@ class Criterion:
 class Rule:
     """A policy of the registry; calling it with parameters makes the policy.
 
-    `make` is the factory: keyword arguments in, a `Policy` out, InputError for a parameter that is wrong. `baseline`,
-    where it is not value, makes of the same parameters what waiting is held against. `sentence` says the rule in plain
+    `make` is the factory: keyword arguments in, a `Policy` out, InputError for a parameter that is wrong. `steering`
+    is that of a policy with wrappers whose price steers itself: `max_extra_wait` and the same parameters in, without
+    the price. `sentence` says the rule in plain
     words, `detail` adds a formula or the field's name. `criterion` tells from the parameters and a cluster by which
     number jobs are rated, None where it is not one number a job and type. `kernel` is the compiled kernel that can run
     it (`kilowait.simulate.compiled`), `cost` how many times as long as `patient` a decision
@@ -41,7 +42,7 @@ class Rule:
     name: str
     sentence: str
     make: Callable[..., Policy]
-    baseline: Callable[..., Policy] | None = None
+    steering: Callable[..., Policy] | None = None
     detail: str = ""
     parameters: tuple[Parameter, ...] = ()
     needs: frozenset[Need] = frozenset()

@@ -12,6 +12,7 @@ from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.live.learning.observed import count
 from kilowait.policies import POLICIES, Preempt
+from kilowait.policies.sjf import sjf
 from kilowait.policies.srpt import srpt
 from tests.support.hourly_signals import hourly
 from tests.support.live_world import request, seen
@@ -217,3 +218,21 @@ def test_a_job_moves_so_that_the_first_that_waits_fits_and_its_boards_are_kept_f
     finish(live, leaves, AT_A_CHECKPOINT, 30.0)
     assert set(decide(live, 30.0)[0]) == {wide, leaves}
     assert list(live.cluster.waiting) == [small]
+
+
+def test_a_policy_knows_the_cluster_again_after_a_preemption(tmp_path):
+    """What a price that steers itself has learned is of one cluster, the very object that it is shown."""
+    seen_clusters = []
+
+    def decide_and_stop(cluster):
+        seen_clusters.append((cluster, sorted(cluster.active), sorted(cluster.waiting)))
+        return [Preempt(job_id=long)] if cluster.active else sjf()(cluster)
+
+    controller = Controller(Store(f"{tmp_path}/kilowait.db"), decide_and_stop, order=("A",))
+    controller.node_joined("n1", "A", 1, 0.0)
+    long = submit(controller, "long", 1000.0, 0.0)
+    assert decide(controller, 0.0) == ([long], [])
+    assert decide(controller, 1.0) == ([], [long])
+    decide(controller, 2.0)
+    assert [(active, waiting) for _, active, waiting in seen_clusters] == [([], [long]), ([long], []), ([], [long])]
+    assert len({id(cluster) for cluster, _, _ in seen_clusters}) == 1

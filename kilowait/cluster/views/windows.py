@@ -21,6 +21,8 @@ class NodeWindow(NamedTuple):
 def windows_of(cluster: "Cluster") -> dict[str, tuple[NodeWindow, ...]]:
     """By node, the windows that have not ended, for nodes that do not drain."""
     found = dict[str, list[NodeWindow]]()
+    if not (cluster.maintenance or cluster.reservations):  # as nearly always, at every decision
+        return {}
     for node, planned in cluster.maintenance.items():
         found.setdefault(node, []).append(NodeWindow(planned.begins_s, planned.ends_s))
     for one in cluster.reservations.values():

@@ -1,6 +1,5 @@
 """What the coming two days of a signal are like, and when a policy wants to be asked again."""
 
-from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
 
@@ -37,20 +36,27 @@ def coming_hours(signal: Signal, now_s: float) -> ComingHours:
 
 
 class HeldNotes:
-    """Of whom a wrapper noted in `Cluster.kept` that they are held: it notes anew, each time, who still is."""
+    """Of whom a wrapper noted in `Cluster.kept` that they are held: it notes anew, each time, who still is.
+
+    Notes of jobs that it is not shown are left alone. They are those of a wrapper around it, which holds these jobs
+    now, or its own of a moment ago, where it is asked about some users' jobs after the others'.
+    """
 
     def __init__(self) -> None:
         self._held: set[str] | None = None
 
     def forget(self, cluster: Cluster) -> None:
-        """Begin anew; what is noted when the wrapper is asked first is of another, before a restart."""
-        for job_id in cluster.kept.keys() - {WAKE} if self._held is None else self._held:
+        """Begin anew with the jobs that wait here; what is noted when the wrapper is asked first is of another, before
+        a restart."""
+        held = cluster.kept.keys() - {WAKE} if self._held is None else self._held & cluster.waiting.keys()
+        for job_id in held:
             cluster.kept.pop(job_id, None)
-        self._held = set()
+        self._held = (self._held or set()) & cluster.kept.keys()
 
-    def update(self, job_ids: Iterable[str]) -> None:
-        """These are noted now."""
-        self._held = {*(self._held or ()), *job_ids}
+    def hold(self, cluster: Cluster, job_id: str, gpu_type: str, until_s: float) -> None:
+        """This one is held now."""
+        cluster.kept[job_id] = Postponed(until_s=until_s, gpu_type=gpu_type, since_s=cluster.now_s)
+        self._held = {*(self._held or ()), job_id}
 
 
 def ask_again(cluster: Cluster, signal: Signal) -> None:

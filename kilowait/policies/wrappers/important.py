@@ -12,7 +12,7 @@ from itertools import chain
 from math import expm1
 
 from kilowait.cluster.restricted import with_jobs
-from kilowait.cluster.standing import Postponed, Waiting
+from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.policies.choices import fastest
@@ -115,10 +115,8 @@ def important(policy: Policy, gamma: float = 0.5, ranked: Ranked = by_chain) -> 
         if not hidden:
             return policy(cluster)
         for job_id, level in hidden.items():
-            gpu_type = fastest(cluster.waiting[job_id], cluster.waiting[job_id].gpus)
-            until_s = hours.first_s(level)
-            cluster.kept[job_id] = Postponed(until_s=until_s, gpu_type=gpu_type or "", since_s=cluster.now_s)
-        held.update(hidden)
+            gpu_type, until_s = fastest(cluster.waiting[job_id], cluster.waiting[job_id].gpus), hours.first_s(level)
+            held.hold(cluster, job_id, gpu_type or "", until_s)
         ask_again(cluster, signal)
         return policy(with_jobs(cluster, shown)) if shown else []
 

@@ -8,7 +8,6 @@ and Steger, "Optimal Algorithms for k-Search with Application in Option Pricing"
 from functools import lru_cache
 from math import ceil
 
-from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.room import Room
 from kilowait.core.errors import InputError
@@ -49,7 +48,9 @@ def provisioned(policy: Policy, least: float = 0.2) -> Policy:
             gpus = _boards(cluster, room, decision)
             if gpus > 0 and busy and busy + gpus > quota:
                 level = levels[min(busy + gpus - always, len(levels)) - 1]
-                held.update(_hold(cluster, decisions[position:], hours.first_s(level)))
+                for one in decisions[position:]:
+                    if isinstance(one, Place) and one.job_id in cluster.waiting:
+                        held.hold(cluster, one.job_id, one.gpu_type, hours.first_s(level))
                 ask_again(cluster, signal)
                 while found and isinstance(found[-1], Preempt):  # what runs is left to run, as it would for this one
                     found.pop()
@@ -76,14 +77,6 @@ def _boards(cluster: Cluster, room: Room, decision: Decision) -> int:
     free = room.free[gpu_type]
     room.take(job, gpu_type, decision.where if room.boards else ())
     return free - room.free[gpu_type]
-
-
-def _hold(cluster: Cluster, decisions: list[Decision], until_s: float) -> list[str]:
-    """Note of those that have to wait for a cleaner hour until when, by the forecast."""
-    places = [one for one in decisions if isinstance(one, Place) and one.job_id in cluster.waiting]
-    for place in places:
-        cluster.kept[place.job_id] = Postponed(until_s=until_s, gpu_type=place.gpu_type, since_s=cluster.now_s)
-    return [place.job_id for place in places]
 
 
 @lru_cache(maxsize=4096)

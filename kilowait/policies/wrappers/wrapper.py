@@ -4,7 +4,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from types import FunctionType
 from typing import Any
@@ -14,7 +14,6 @@ from kilowait.policies.decisions import Policy
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.rule import Need, Rule
 from kilowait.policies.steering.steered import congestion_at, steered, steered_around
-from kilowait.policies.value import value
 
 PRICE = "wait_s_per_kwh"
 """The parameter that `max_extra_wait` steers."""
@@ -39,7 +38,7 @@ class Wrapper:
     parameters: tuple[Parameter, ...] = ()
     needs: frozenset[Need] = frozenset()
     steers: bool = False
-    """Whether `wrap` takes not a policy but the policy at a price, in seconds of waiting a kWh."""
+    """Whether its price steers itself: `wrap` then takes a `Rule`, and the share by which jobs may wait longer."""
 
     inside: frozenset[str] = frozenset()
     """Wrappers that it stands within, not around: it starts jobs by itself, which they would not be asked about."""
@@ -54,7 +53,8 @@ class Wrapper:
     def around(self, rule: Rule, name: str, texts: list[str]) -> Rule:
         """The rule that has this wrapper around another; raises InputError for arguments that cannot be read.
 
-        A price steers itself around all wrappers: the shadows too run what is within, and see the whole queue.
+        A price steers itself around all wrappers: the shadows too run what is within, and see the whole queue. Of
+        what stands around the planner there is one for the real jobs, whatever the price.
         """
         if self.steers and PRICE not in rule.takes:
             raise InputError(f"policy {name!r}: {rule.name} has no price to steer; write {self.shown('patient')}")
@@ -69,26 +69,18 @@ class Wrapper:
             remedy = f"write {self.shown(rule.name)}"
             raise InputError(f"policy {name!r}: too many or too few words in brackets; {remedy}") from None
 
-        def baseline(**parameters: Any) -> Policy:
-            plain = value(kappa_relative=1.0) if rule.baseline is None else rule.baseline(**parameters)
-            return (
-                self.wrap(plain, *given, **{k: v for k, v in parameters.items() if k in own}) if self.limits else plain
-            )
+        def wrapped_in(inner: Callable[..., Policy], parameters: Mapping[str, Any]) -> Policy:
+            policy = inner(**{key: value for key, value in parameters.items() if key in rule.takes})
+            options = {key: value for key, value in parameters.items() if key in own}
+            return steered_around(policy, lambda p: self.wrap(p, *given, **options), limits=self.limits)
+
+        def steering(max_extra_wait: float, **parameters: Any) -> Policy:
+            return wrapped_in(partial(steering_of, rule, max_extra_wait), parameters)
 
         def make(*, max_extra_wait: float | None = None, **parameters: Any) -> Policy:
-            if max_extra_wait is not None:
-                return steered(
-                    lambda price_s: make(**_at(rule, price_s, parameters)), max_extra_wait, baseline(**parameters)
-                )
-            inner = {key: value for key, value in parameters.items() if key in rule.takes}
             if self.steers:
-                return self.wrap(
-                    lambda price_s: rule(**_at(rule, price_s, inner)),
-                    *given,
-                    baseline=rule.baseline and rule.baseline(**parameters),
-                )
-            options = {key: value for key, value in parameters.items() if key in own}
-            return steered_around(rule(**inner), lambda p: self.wrap(p, *given, **options), limits=self.limits)
+                return self.wrap(rule, *given, **parameters)
+            return wrapped_in(rule, parameters) if max_extra_wait is None else steering(max_extra_wait, **parameters)
 
         sentence, steered_names = f"{rule.sentence}; {self.sentence}", (PRICE, "max_extra_wait") if self.steers else ()
         inherited = tuple(parameter for parameter in rule.parameters if parameter.name not in steered_names)
@@ -96,12 +88,19 @@ class Wrapper:
             name=name,
             sentence=sentence,
             make=lambda **parameters: _named(make(**parameters), name),
-            baseline=baseline,
+            steering=None if self.steers else steering,
             parameters=(*inherited, *(p for p in self.parameters if p.name not in rule.takes)),
             needs=rule.needs | self.needs,
             criterion=rule.criterion,
             cost=rule.cost,
         )
+
+
+def steering_of(rule: Rule, max_extra_wait: float = 0.0, **given: Any) -> Policy:
+    """The policy whose price steers itself, around its wrappers where it has some."""
+    if rule.steering is not None:
+        return rule.steering(max_extra_wait, **given)
+    return steered(lambda price_s: rule(**_at(rule, price_s, given)), max_extra_wait)
 
 
 def _at(rule: Rule, price_s: float, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from kilowait.policies.decisions import Place, Preempt
 from kilowait.policies.parameters import part
 from kilowait.policies.patient import patient
 from kilowait.policies.sjf import sjf
+from kilowait.policies.steering.price_search import never_less
 from kilowait.policies.steering.shadow import ShadowRun
-from kilowait.policies.steering.steered import PRICES_S, at_price, never_less, price_in_force, steered
+from kilowait.policies.steering.steered import PRICES_S, at_price, price_in_force, steered
 from kilowait.policies.value import value
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
@@ -42,11 +43,11 @@ def waited_s(run):
 def test_a_shadow_waits_as_long_as_a_simulation_of_the_same_arrivals(world):
     inventory, jobs = world
     jobs = [Submission(job=s.job, truth=s.seen, seen=s.seen) for s in jobs]
-    shadow = ShadowRun(policy=sjf(), total=inventory)
+    shadow = ShadowRun(policy=sjf(), nodes={("n", gpu_type): gpus for gpu_type, gpus in inventory.items()})
     shadow.begin(0.0)
     for time_s in sorted({s.job.submit_s for s in jobs}):
         arrived = [
-            Waiting(job=s.job, predictions=s.seen, whole=s.seen, attempt=1, gpus={})
+            Waiting(job=s.job, predictions=s.seen, whole=s.seen, attempt=1, gpus=dict.fromkeys(s.seen, 1))
             for s in sorted(jobs, key=lambda s: (s.job.submit_s, s.job.job_id))
             if s.job.submit_s == time_s
         ]
@@ -94,11 +95,11 @@ def test_waits_that_fall_as_the_price_rises_count_as_their_mean(waits_s, pooled_
 
 def test_what_a_queue_will_still_wait_is_known_before_it_is_over():
     """Three jobs of 100 s on one GPU: the second waits 100 s and the third 200 s; nothing of the shadow changes."""
-    shadow = ShadowRun(policy=sjf(), total={"A": 1})
+    shadow = ShadowRun(policy=sjf(), nodes={("n", "A"): 1})
     shadow.begin(0.0)
     seen = {"A": Prediction(runtime_s=100, energy_kwh=0.0)}
     arrived = [
-        Waiting(job=Job(job_id=f"{n}", submit_s=0.0), predictions=seen, whole=seen, attempt=1, gpus={})
+        Waiting(job=Job(job_id=f"{n}", submit_s=0.0), predictions=seen, whole=seen, attempt=1, gpus={"A": 1})
         for n in range(3)
     ]
     shadow.run_until(0.0, arrived)
@@ -200,11 +201,11 @@ def test_those_whose_turn_it_is_not_are_yet_to_come(one_board):
 
 
 def test_a_job_after_one_that_a_shadow_never_saw_runs_there():
-    shadow = ShadowRun(policy=sjf(), total={"A": 1})
+    shadow = ShadowRun(policy=sjf(), nodes={("n", "A"): 1})
     shadow.begin(0.0)
     seen = {"A": Prediction(runtime_s=100, energy_kwh=0.0)}
     job = Job(job_id="child", submit_s=0.0, after=("over long ago",))
-    shadow.run_until(0.0, [Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus={})])
+    shadow.run_until(0.0, [Waiting(job=job, predictions=seen, whole=seen, attempt=1, gpus={"A": 1})])
     assert list(shadow.cluster.active) == ["child"]
 
 

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kilowait.cluster.advance import advance, replay
+from kilowait.cluster.events import GpusJoined, JobPlaced, JobSubmitted, SignalReported
 from kilowait.core.errors import InputError
+from kilowait.core.jobs import Job
 from kilowait.core.over_time.signals import Signal
 from kilowait.policies import POLICIES
 from kilowait.policies.wrappers.flexible import flexible
@@ -15,6 +18,7 @@ from kilowait.policies.wrappers.provisioned import provisioned, thresholds
 from kilowait.simulate.foreseen_signals import reports
 from kilowait.simulate.loop import simulate
 from tests.support.hourly_signals import hourly
+from tests.support.live_world import seen
 from tests.support.random_worlds import worlds
 from tests.support.timelines import job
 
@@ -147,3 +151,20 @@ def test_a_share_out_of_range_is_refused(name):
     with pytest.raises(InputError, match="from 0 to 1"):
         MAKERS[name](POLICIES["sjf"](), 1.5)
     assert POLICIES[f"{name}(sjf,0.4)"]().__name__ == f"{name}(sjf,0.4)"
+
+
+def test_a_wrapper_within_leaves_the_note_of_one_around_it():
+    """In the first hour all are seen, but "x" is held back by the fourth board's threshold; in the dirtiest only "y" is
+    seen, the longest of all, and held back likewise; of "x" it is noted that it waits for the last hour."""
+    reported = SignalReported(time_s=0.0, signal=hourly(250.0, 400.0, 100.0))
+    cluster = replay([GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=4), reported], ("A",))
+    for name, hours, gpus in (("a", 3, 3), ("x", 1, 1), ("y", 5, 1)):
+        made = Job(job_id=name, submit_s=0.0, gpus=gpus)
+        advance(cluster, JobSubmitted(time_s=0.0, job=made, predictions=seen(A=(hours * H, 1.0))))
+    advance(cluster, JobPlaced(time_s=0.0, job_id="a", attempt=1, gpu_type="A", gpus=3, where=()))
+    policy = important(provisioned(POLICIES["sjf"](), 0.25))
+    assert (policy(cluster), cluster.kept["x"].until_s) == ([], 2 * H)
+    cluster.now_s = H
+    assert policy(cluster) == []
+    assert {name: cluster.kept[name].until_s for name in "xy"} == {"x": 2 * H, "y": 2 * H}
+    assert {cluster.kept[name].since_s for name in "xy"} == {H}

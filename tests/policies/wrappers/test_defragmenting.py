@@ -54,8 +54,18 @@ def test_nobody_moves_where_the_boards_are_too_few_or_the_policy_finds_room():
     assert preempted(defragmenting(POLICIES["simple"](), 0.0)(easy)) == []
 
 
-def test_a_plan_is_kept_to_while_jobs_give_way_and_given_up_once_its_boards_are_others():
-    cluster, policy = world(2, a=("n0", 2, 1.0), b=("n1", 2, 1.0)), defragmenting(POLICIES["simple"](), 0.0)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "defragmenting(simple,0s)",
+        "steered(defragmenting(patient,0s))",
+        "shared(steered(aged(defragmenting(patient,0s))))",
+        "defragmenting(steered(patient),0s)",
+    ],
+)
+def test_a_plan_is_kept_to_while_jobs_give_way_and_given_up_once_its_boards_are_others(name):
+    """So it is under a price that steers itself, which stays as it is: all is of one type."""
+    cluster, policy = world(2, a=("n0", 2, 1.0), b=("n1", 2, 1.0)), POLICIES[name]()
     plan = policy(cluster)
     assert preempted(plan) == ["a"]
     advance(cluster, JobPreempted(time_s=11.0, job_id="a", attempt=1, remaining=0.5))

@@ -16,10 +16,11 @@ from kilowait.cluster.events import (
 )
 from kilowait.cluster.saved_cluster import restored, saved
 from kilowait.core.errors import IllegalEvent, InputError
-from kilowait.core.jobs import Job, Prediction
+from kilowait.core.jobs import Held, Job, Prediction
 from kilowait.core.maintenance import Maintenance, NodeReservation, checked_reservation
 from kilowait.core.quotas import Quota
 from kilowait.policies import POLICIES
+from kilowait.policies.decisions import Place, Preempt
 from kilowait.policies.wrappers.outside_windows import outside_windows
 
 VISION = NodesReserved(
@@ -164,3 +165,66 @@ def test_a_reservation_that_cannot_be_is_refused_by_its_field(fields, message):
     well = {"name": "r", "nodes": ("n",), "begins_s": 10.0, "ends_s": 20.0, "users": ("ada",)}
     with pytest.raises(InputError, match=message):
         checked_reservation(NodeReservation(**{**well, **fields}))
+
+
+def two_that_run(begins_s):
+    """ "one" on the boards of n1 and "two" on those of n2, which is maintained from then on, both for 1,000 s more."""
+    nodes = (("n1", "A"), ("n2", "A"))
+    cluster = cluster_of(maintained("n2", begins_s, begins_s + 100.0), nodes=nodes)
+    for job_id, node in (("one", "n1"), ("two", "n2")):
+        asked(cluster, job_id, 1000.0, gpus=2, checkpoint_s=1.0)
+        where = (Held(node=node, gpus=2),)
+        advance(cluster, JobPlaced(time_s=0.0, job_id=job_id, attempt=1, gpu_type="A", gpus=2, where=where))
+    return cluster
+
+
+def settled(cluster, *decisions):
+    """Which of these decisions of a policy are left, as (verb, job, nodes)."""
+    found = outside_windows(lambda shown: [one for one in decisions if isinstance(one, Preempt)
+                                           or one.job_id in {*shown.waiting, *shown.active}])(cluster)  # fmt: skip
+    return [(type(one).__name__, one.job_id, *(held.node for held in getattr(one, "where", ()))) for one in found]
+
+
+def stop(job_id):
+    return Preempt(job_id=job_id)
+
+
+def place(job_id, *where):
+    return Place(job_id=job_id, gpu_type="A", where=where)
+
+
+@pytest.mark.parametrize(("begins_s", "gives_way"), [(5000.0, True), (60.0, False)])
+def test_a_job_gives_way_for_one_that_may_start_there_and_for_no_other(begins_s, gives_way):
+    """Shortest first: "short" needs all four boards for 100 s, which n2 has until its maintenance or has not."""
+    cluster = two_that_run(begins_s)
+    asked(cluster, "short", 100.0, gpus=4)
+    found = outside_windows(POLICIES["srpt"]())(cluster)
+    assert {one.job_id for one in found if isinstance(one, Preempt)} == ({"one", "two"} if gives_way else set())
+    assert {one.job_id for one in found if isinstance(one, Place)} == ({"short"} if gives_way else set())
+
+
+def test_of_those_who_give_way_only_who_does_so_in_vain_runs_on():
+    cluster = two_that_run(60.0)
+    for job_id in ("short", "long"):
+        asked(cluster, job_id, 50.0 if job_id == "short" else 500.0, gpus=2)
+    first, second = (stop("one"), place("long")), (stop("two"), place("short"))
+    wrong = (stop("two"), place("long", Held(node="n2", gpus=2)))
+    assert settled(cluster, *first, *second) == [
+        ("Preempt", "one"), ("Place", "long", "n1"), ("Preempt", "two"), ("Place", "short", "n2"),
+    ]  # fmt: skip
+    assert settled(cluster, *wrong) == []
+    assert settled(cluster, stop("two"), place("long"), stop("one"), place("short")) == [
+        ("Preempt", "one"), ("Place", "short", "n1"),
+    ]  # fmt: skip
+    assert settled(cluster, stop("two"), stop("one")) == [("Preempt", "two"), ("Preempt", "one")]
+
+
+@pytest.mark.parametrize(("begins_s", "moves"), [(5000.0, True), (60.0, False)])
+def test_a_job_moves_where_it_may_be_and_else_stays(begins_s, moves):
+    """ "two" is over; "one" would make room on n1 by going to n2, which is maintained before it would be done."""
+    cluster = two_that_run(begins_s)
+    advance(cluster, AttemptFinished(time_s=1.0, job_id="two", attempt=1))
+    asked(cluster, "next", 2000.0, submit_s=1.0, gpus=2)
+    plan = stop("one"), place("next", Held(node="n1", gpus=2)), place("one", Held(node="n2", gpus=2))
+    moved = [("Preempt", "one"), ("Place", "next", "n1"), ("Place", "one", "n2")]
+    assert settled(cluster, *plan) == (moved if moves else [])
