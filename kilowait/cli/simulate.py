@@ -65,6 +65,11 @@ follows from its watts and the type's curve (modelled). --placements then has a 
 With --sleep-after-s a node on which nothing has run so long sleeps; a job that is placed on it holds its GPUs and
 starts --wake-s later. With it, or --host-watts, the cluster's energy has its hosts in it, and is told apart.
 
+With --windows others' jobs stay off nodes at times, as under `kilowait reserve set` and `kilowait maintain`: a job that
+is not predicted to be over by then (at the upper end of its interval) is not started there. Columns are node (A100-0 is
+the first of the A100 nodes), begins_s, ends_s, and optionally users (names with spaces between; none: for nobody) and
+reason. What has overrun goes on.
+
 policies (all see predictions only; ties go to the earlier submitted, then to the more powerful type)
 {policies}
 
@@ -110,6 +115,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     add("--asleep-watts", type=float, default=0.0, metavar="W", help="and in all while it sleeps (default: 0)")
     add("--warm-nodes", type=int, default=0, metavar="N", help="nodes of each type that never sleep (default: 0)")
     add_signal_options(parser)
+    windows_help = "when nodes are maintained or kept for users, as explained below (default: never)"
+    add("--windows", type=Path, metavar="WINDOWS.csv", help=windows_help)
     add("--placements", type=Path, metavar="OUT.csv", help="write job_id,start_s,gpu_type here")
     add("--timeline", type=Path, metavar="OUT.svg", help="draw every job on its boards over time here, with holds")
     add("--json", action="store_true", help="print one JSON object instead of a table")
@@ -151,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
     from kilowait.simulate.timeline import timeline
 
     for option in ("placements", "timeline"):
-        _check_not_an_input(option, getattr(args, option), (args.jobs, args.predictions))
+        _check_not_an_input(option, getattr(args, option), (args.jobs, args.predictions, args.windows))
     rule, prices = rule_of(args), prices_of(args)
     refuse_others(args, POLICIES[args.policy])
     simulation = simulate(
@@ -161,6 +168,7 @@ def run(args: argparse.Namespace) -> int:
         sleep=_sleep(args),
         **signals_of(args),
         prices=price_list_of(args),
+        windows=args.windows,
         **limits_of(args),
         **given(args, rule),
     )

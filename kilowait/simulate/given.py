@@ -4,10 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
-from kilowait.cluster.events import GpusJoined
+from kilowait.cluster.events import GpusJoined, NodesReserved
 from kilowait.core.errors import InputError
 from kilowait.core.hardware import GPU_TYPES, canonical
+from kilowait.core.maintenance import NodeReservation
 from kilowait.simulate.run import Submission
+
+MOST_SHOWN = 8
+"""Names of nodes in a complaint."""
 
 
 def checked(submissions: Iterable[Submission], inventory: Mapping[str, int]) -> dict[str, Submission]:
@@ -47,7 +51,7 @@ def check_inventory(inventory: Mapping[str, int]) -> None:
 
 
 def joined(inventory: Mapping[str, int], nodes: Mapping[str, Sequence[int]]) -> Iterator[GpusJoined]:
-    """The nodes of a cluster; raises InputError where their GPUs are not those of the inventory."""
+    """The nodes of a cluster, TYPE-0 and so on; raises InputError where their GPUs are not those of the inventory."""
     for gpu_type in nodes:
         if sum(nodes[gpu_type]) != inventory.get(gpu_type, 0):
             raise InputError(
@@ -55,9 +59,30 @@ def joined(inventory: Mapping[str, int], nodes: Mapping[str, Sequence[int]]) -> 
             )
     for gpu_type, gpus in inventory.items():
         for serial, count in enumerate(nodes.get(gpu_type, (gpus,))):
-            name = f"{gpu_type}-{serial}" if len(nodes.get(gpu_type, ())) > 1 else "simulated"
             memory = _memory_bytes(gpu_type)
-            yield GpusJoined(time_s=0.0, node=name, gpu_type=gpu_type, gpus=count, memory_bytes=memory)
+            yield GpusJoined(
+                time_s=0.0, node=node_name(gpu_type, serial), gpu_type=gpu_type, gpus=count, memory_bytes=memory
+            )
+
+
+def node_name(gpu_type: str, serial: int) -> str:
+    """What a simulated node is called, the first of its type by 0."""
+    return f"{gpu_type}-{serial}"
+
+
+def window_events(windows: Iterable[NodeReservation], nodes: Mapping[str, Sequence[int]]) -> Iterator[NodesReserved]:
+    """By time, what becomes known of windows of nodes: all at once in the beginning, and the end of each.
+
+    Raises InputError for a node that is not among `nodes`, the GPUs of each by type.
+    """
+    windows = list(windows)
+    here = [node_name(gpu_type, serial) for gpu_type, counts in nodes.items() for serial in range(len(counts))]
+    if missing := [node for one in windows for node in one.nodes if node not in here]:
+        shown = ", ".join(here[:MOST_SHOWN]) + (" and so on" if len(here) > MOST_SHOWN else "")
+        raise InputError(f"windows: no node is called {missing[0]!r}; there are {shown}")
+    yield from (NodesReserved(time_s=0.0, reservation=one) for one in windows)
+    for one in sorted(windows, key=lambda one: one.ends_s):
+        yield NodesReserved(time_s=one.ends_s, reservation=one)
 
 
 def _without_truth(submission: Submission, inventory: Mapping[str, int]) -> list[str]:

@@ -23,6 +23,7 @@ from kilowait.cluster.events import (
     JobPlaced,
     JobPreempted,
     JobSubmitted,
+    NodesReserved,
     SignalReported,
 )
 from kilowait.cluster.standing import Waiting
@@ -52,7 +53,7 @@ def simulate(
     sleep: SleepRule | None = None,
     limits: LimitPrice | None = None,
     budget: PowerBudget | None = None,
-    reports: Iterable[SignalReported] = (),
+    reports: Iterable[SignalReported | NodesReserved] = (),
 ) -> Run:
     """Run all submissions to their end on `inventory` (GPUs by type, most powerful first) under `policy`.
 
@@ -60,7 +61,7 @@ def simulate(
     runs it, by default the compiled kernels where they cover the world and pay, else the loop below. `sleep` says when
     nodes sleep and what hosts draw; without it none sleeps. `limits` is the price by which power limits are chosen
     where predictions have curves; without it none is set. `budget` are watts that all boards together never pass.
-    `reports` are what is known of signals, by time; those after the last end are not looked at.
+    `reports` are what is known of signals and windows of nodes, by time; those after the last end are not looked at.
 
     All completions, then all arrivals of an instant are taken in before one decision round. Where a policy looks at
     expected ends there is one more round whenever such an end has passed (`kilowait.cluster.overrun`). Raises
@@ -74,7 +75,9 @@ def simulate(
     report = next(reports := iter(reports), None)
     if sleep is not None or limits is not None or budget is not None or report is not None:
         if engine == "compiled":
-            what = "nodes that sleep" if sleep is not None else "signals" if report is not None else "power limits"
+            what = (
+                "nodes that sleep" if sleep is not None else "power limits" if report is None else "signals or windows"
+            )
             raise InputError(f"the compiled engine does not cover this: {what}; use engine 'python'")
         signals = () if report is None else chain((report,), reports)
         return _run(jobs, inventory, policy, nodes or {}, sleep, limits, budget, signals)
@@ -97,7 +100,7 @@ def _run(
     sleep: SleepRule | None = None,
     limits: LimitPrice | None = None,
     budget: PowerBudget | None = None,
-    reports: Iterable[SignalReported] = (),
+    reports: Iterable[SignalReported | NodesReserved] = (),
 ) -> Run:
     by_id = checked(submissions, inventory)
     sleeping = None if sleep is None else Sleeping(rule=sleep)
@@ -135,7 +138,7 @@ class _Loop:
     limits: LimitPrice | None = None
     budget: PowerBudget | None = None
 
-    def run(self, reports: Iterator[SignalReported]) -> None:
+    def run(self, reports: Iterator[SignalReported | NodesReserved]) -> None:
         """Instant after instant: all completions, reports, then all arrivals, then one decision."""
         cluster, policy, completions, log = self.cluster, self.policy, self.completions, self.log
         arrivals = self.arrivals()

@@ -1,7 +1,9 @@
 """A simulation asked for once, from a file or from records: what `kilowait simulate` prints, as a record."""
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -10,9 +12,13 @@ from typing import Any
 from kilowait.core.errors import InputError
 from kilowait.core.over_time.price_list import PriceList
 from kilowait.core.over_time.signals import Signal
+from kilowait.files.windows_csv import read_windows
 from kilowait.policies import DEFAULT_POLICY, POLICIES, Policy, Rule
 from kilowait.policies.limiting.limit_price import LimitPrice
+from kilowait.policies.steering.steered import steered_around
+from kilowait.policies.wrappers.outside_windows import outside_windows
 from kilowait.simulate.foreseen_signals import PERFECT, Foresight, reports
+from kilowait.simulate.given import window_events
 from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.jobs_csv import read_submissions
 from kilowait.simulate.kept_deadlines import DeadlineCount, deadline_count
@@ -75,6 +81,7 @@ def simulate(
     signals: Mapping[str, Signal] = MappingProxyType({}),
     foresight: Foresight = PERFECT,
     prices: PriceList | None = None,
+    windows: str | PathLike[str] | None = None,
     **parameters: Any,
 ) -> Simulation:
     """Run a list of jobs through a policy on a cluster of mixed GPUs, and score it.
@@ -87,7 +94,8 @@ def simulate(
     price by which power limits are chosen for submissions whose predictions have them; `budget` are watts that all
     boards together never pass. `signals` are carbon, water and price of a kWh on the clock of the jobs: `totals` is
     what they come to, and a policy that looks at them knows of them by `foresight`. By `prices` a policy weighs energy
-    unless it is told otherwise, with the signals on average; then there is a `bill`.
+    unless it is told otherwise, with the signals on average; then there is a `bill`. `windows` is a CSV file that says
+    when nodes are maintained or kept for users (`kilowait.files.windows_csv`): jobs of others stay off them.
 
     Times are in seconds, energy in kWh. Raises InputError for a file, a policy or a parameter that is wrong, and
     KilowaitError for a policy that leaves jobs waiting for ever.
@@ -101,6 +109,9 @@ def simulate(
         if "prices" in rule.takes:
             parameters = {**parameters, "prices": prices}
     made_policy, values = _policy(rule, parameters)
+    known = () if windows is None else window_events(read_windows(windows), nodes)
+    if windows is not None:
+        made_policy = steered_around(made_policy, outside_windows)
     looks = not isinstance(rule, Rule) or "signals" in rule.needs
     run = run_loop(
         submissions,
@@ -110,7 +121,7 @@ def simulate(
         sleep=sleep,
         limits=limits,
         budget=budget,
-        reports=reports(signals.values(), foresight) if looks else (),
+        reports=heapq.merge(reports(signals.values(), foresight) if looks else (), known, key=attrgetter("time_s")),
     )
     scores, amounts = score(run), signal_totals(run, signals.values())
     deadlines = deadline_count(run, submissions)

@@ -200,6 +200,17 @@ def test_placements_never_overwrite_an_input(jobs, capsys):
     assert jobs.read_text() == JOBS
 
 
+def test_windows_keep_jobs_off_a_node_at_times(jobs, tmp_path):
+    windows, out = tmp_path / "windows.csv", tmp_path / "out.csv"
+    windows.write_text("node,begins_s,ends_s\nA100-0,4000,5000\n")
+    words = ["simulate", "--jobs", str(jobs), "--gpus", "A100=1,A6000=2", "--policy", "simple", "--json"]
+    assert main([*words, "--windows", str(windows), "--placements", str(out)]) == 0
+    # as above, but c would be on the A100 until 4200 if it started at 3600
+    assert out.read_text() == "job_id,start_s,gpu_type\na,0.0,A100\nb,0.0,A6000\nc,5000.0,A100\n"
+    assert main([*words, "--windows", str(windows), "--placements", str(windows)]) == 2
+    assert windows.read_text().startswith("node,")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full to pretend a full disk")
 def test_a_full_disk_is_a_clear_error(jobs):
     words = ("simulate", "--jobs", jobs, "--gpus", "A100=1,A6000=2", "--policy", "simple", "--json")

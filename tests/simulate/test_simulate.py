@@ -184,7 +184,7 @@ def test_the_log_carries_the_predictions_as_they_were_seen():
     submission = replace(one(A=5), seen={"A": Prediction(runtime_s=7, energy_kwh=2, probe_version="p3")})
     run = simulate([submission], {"A": 1}, simple())
     joined, submitted, *_ = run.events
-    assert joined == GpusJoined(time_s=0.0, node="simulated", gpu_type="A", gpus=1, memory_bytes=None)
+    assert joined == GpusJoined(time_s=0.0, node="A-0", gpu_type="A", gpus=1, memory_bytes=None)
     assert submitted.predictions == {"A": Prediction(runtime_s=7, energy_kwh=2, probe_version="p3")}
     assert run.placements[0].end_s == 5
 
