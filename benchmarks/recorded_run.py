@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.json_record import keep
 from kilowait.history.store import Store
+from kilowait.live.deciding import held_to
 from kilowait.policies import DEFAULT_POLICY, POLICIES
 from kilowait.simulate.recorded import differences, recorded
 
@@ -24,7 +25,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     live = recorded(event for _, event in Store(options.database).events())
-    found = differences(live, live.simulated(POLICIES[options.policy]()), options.within)
+    found = differences(live, live.simulated(held_to(POLICIES[options.policy]())), options.within)
     attempts = sum(map(len, live.stints.values()))
     print("\n".join([*found, f"{len(live.submitted)} jobs, {attempts} attempts: {len(found)} differ"]))
     counts = {"jobs": len(live.submitted), "attempts": attempts, "differ": len(found)}

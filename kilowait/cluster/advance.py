@@ -27,6 +27,7 @@ from kilowait.cluster.events import (
     JobPreempted,
     JobProgressed,
     JobSubmitted,
+    LimitSet,
     MaintenanceSet,
     NodeDrained,
     NodeLost,
@@ -61,6 +62,8 @@ def advance(cluster: Cluster, event: Event) -> None:
             _postpone(cluster, event)
         case JobPlaced():
             _start(cluster, event)
+        case LimitSet():
+            anchoring.limited(cluster, event)
         case JobProgressed():
             anchoring.take_in(cluster, event)
         case AttemptFinished():
@@ -165,6 +168,7 @@ def _start(cluster: Cluster, event: JobPlaced) -> None:
         remaining=waiting.remaining,
         ready_s=waiting.ready_s,
         where=where,
+        limit_w=event.limit_w,
     )
     cluster.start(active, gpus)
 

@@ -9,10 +9,11 @@ took counts. On the type that it was seen on, that type's own ratio counts; on a
 """
 
 from collections.abc import Mapping
+from math import inf
 
 import msgspec
 
-from kilowait.cluster.events import JobProgressed
+from kilowait.cluster.events import JobProgressed, LimitSet
 from kilowait.cluster.standing import Active
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
@@ -34,11 +35,28 @@ def take_in(cluster: Cluster, event: JobProgressed) -> None:
     renewed = msgspec.structs.replace(
         active, predictions={**predictions, active.gpu_type: event.prediction}, progress=event
     )
+    expect(cluster, renewed)
+    _wait_by_it(cluster, job)
+
+
+def expect(cluster: Cluster, active: Active) -> None:
+    """Expect another end of a job that runs."""
     if cluster._ends is not None:
         cluster._ends.remove(active)
-        cluster._ends.add(renewed)
-    cluster.active[event.job_id] = renewed
-    _wait_by_it(cluster, job)
+        cluster._ends.add(active)
+    cluster.active[active.job.job_id] = active
+
+
+def limited(cluster: Cluster, event: LimitSet) -> None:
+    """Expect the rest of a running job under another power limit; raises IllegalEvent unless the attempt runs."""
+    active, limit_w = cluster.active.get(event.job_id), event.limit_w
+    if active is None or active.attempt != event.attempt:
+        raise IllegalEvent(f"job {event.job_id}: attempt {event.attempt} is given a power limit, but it does not run")
+    if limit_w is not None and not 0 < limit_w < inf:
+        raise IllegalEvent(f"job {event.job_id}: limit_w must be finite and > 0, got {limit_w!r}")
+    gpu_type, seen = active.gpu_type, active.predictions
+    anew = seen[gpu_type].limited_anew(limit_w, event.time_s - active.placed_s)
+    expect(cluster, msgspec.structs.replace(active, predictions={**seen, gpu_type: anew}, limit_w=limit_w))
 
 
 def ended(cluster: Cluster, active: Active, now_s: float) -> None:

@@ -147,6 +147,15 @@ class JobPlaced(Struct, frozen=True, kw_only=True, gc=False):
     limit_w: float | None = None
 
 
+class LimitSet(Struct, frozen=True, kw_only=True, gc=False):
+    """From now on each board of a running attempt is limited to `limit_w` watts, None for its own limit."""
+
+    time_s: float
+    job_id: str
+    attempt: int
+    limit_w: float | None
+
+
 class JobProgressed(Struct, frozen=True, kw_only=True, gc=False):
     """A running attempt was seen at `done` of `total` steps, and `prediction` is what is expected of it by now.
 
@@ -211,6 +220,7 @@ Event = (
     | JobPredicted
     | JobPostponed
     | JobPlaced
+    | LimitSet
     | JobProgressed
     | AttemptFinished
     | AttemptFailed

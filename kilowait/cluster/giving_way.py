@@ -16,6 +16,6 @@ def preempted_event(active: Active, now_s: float, *, checkpointed: bool) -> JobP
 def left_at(active: Active, now_s: float) -> float:
     """The share of a job's work that is left by now, by what is expected of its end; none is done while it restarts."""
     restart_s = 0.0 if active.remaining == 1.0 else active.job.checkpoint_s or 0.0
-    whole_s = (active.predictions[active.gpu_type].runtime_s - restart_s) / active.remaining
+    whole_s = (active.predictions[active.gpu_type].steady_s - restart_s) / active.remaining
     left_s = max(LEAST_LEFT_S, estimated_end_s(active, now_s) - now_s)
     return min(active.remaining, left_s / max(whole_s, LEAST_LEFT_S))

@@ -42,7 +42,8 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
     began.
 
     `where` says which boards it holds, once the cluster tells them apart: see `Cluster.locate`. `progress` is what was
-    seen of it last, None before; `predictions` have been renewed by that, and `whole` are as submitted.
+    seen of it last, None before; `predictions` have been renewed by that, and `whole` are as submitted. `limit_w` is
+    the power limit of each of its boards now, None for their own.
     """
 
     job: Job
@@ -56,6 +57,7 @@ class Active(Struct, frozen=True, kw_only=True, gc=False):
     ready_s: float = 0.0
     where: tuple[Held, ...] = ()
     progress: JobProgressed | None = None
+    limit_w: float | None = None
 
     @property
     def waits_since_s(self) -> float:

@@ -111,6 +111,29 @@ class Prediction:
         scaled = self.scaled(ratio, joules)
         return replace(scaled, runtime_s=runtime_s, energy_kwh=energy_kwh, limits=self.limits, limit_w=limit_w)
 
+    @property
+    def steady_s(self) -> float:
+        """Seconds that it all takes under the limit of now; `runtime_s` is of a run under several."""
+        if self.limit_w is None or not self.limits:
+            return self.runtime_s
+        return _between(self.limits, self.limit_w)[0]
+
+    def limited_anew(self, limit_w: float | None, after_s: float) -> "Prediction":
+        """What is expected of a run whose boards have another limit from `after_s` seconds on, None for their own.
+
+        What is left then goes on at the pace and the watts of the new limit. Without `limits` it changes nothing.
+        """
+        if not self.limits:
+            return self
+        left_s = max(0.0, self.runtime_s - after_s)
+        new_w = self.limits[0].limit_w if limit_w is None else limit_w
+        old_s = self.steady_s
+        new_s, new_kwh = _between(self.limits, new_w)
+        runtime_s = self.runtime_s - left_s + left_s / old_s * new_s
+        energy_kwh = self.energy_kwh * (1 - left_s / self.runtime_s) + left_s / old_s * new_kwh
+        scaled = self.scaled(runtime_s / self.runtime_s, energy_kwh / self.energy_kwh if self.energy_kwh else 1.0)
+        return replace(scaled, runtime_s=runtime_s, energy_kwh=energy_kwh, limits=self.limits, limit_w=new_w)
+
     def left(self, remaining: float, restart_s: float) -> "Prediction":
         """What is expected of the rest of a job: `remaining` of its work, after `restart_s` seconds of restarting.
 

@@ -130,7 +130,10 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """An attempt that holds GPUs: what to start, and where. `token` is its fencing token, larger for each later one."""
+    """An attempt that holds GPUs: what to start, and where. `token` is its fencing token, larger for each later one.
+
+    `limit_w` is the power limit of each of its boards, None for their own.
+    """
 
     job_id: str
     attempt: int
@@ -142,6 +145,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     started: bool = False
     cancelling: bool = False
     owner: str | None = None
+    limit_w: float | None = None
 
 
 def checked(request: Request) -> str:

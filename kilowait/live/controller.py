@@ -39,7 +39,7 @@ from kilowait.history.store import Store
 from kilowait.history.writing import Writing
 from kilowait.live.accepting import Array, earlier_array, take_array, take_jobs
 from kilowait.live.cancelling import over_before
-from kilowait.live.deciding import DecidingCopy, held_to, is_possible, placed_event
+from kilowait.live.deciding import DecidingCopy, held_to, is_possible, limit_events, placed_event
 from kilowait.live.ending_attempts import end_events, readable
 from kilowait.live.event_times import EventTimes
 from kilowait.live.late import late_event
@@ -51,7 +51,7 @@ from kilowait.live.recovery import recovered
 from kilowait.live.running_attempt import running_attempt
 from kilowait.live.spending import spent
 from kilowait.measure.step_clock import StepRecord
-from kilowait.policies import Decision, Place, Policy, Preempt
+from kilowait.policies import Decision, Place, Policy, Preempt, SetLimit
 
 
 class Controller:
@@ -73,8 +73,7 @@ class Controller:
     def _recover(self) -> None:
         self._cluster, self._seq, self._tokens = recovered(self.store, self._order)
         self.deciding.forget()
-        self._started = self.store.started()
-        self._cancelling, self._torn = self.store.cancelling(), False
+        self._started, self._cancelling, self._torn = self.store.started(), self.store.cancelling(), False
 
     @property
     def cluster(self) -> Cluster:
@@ -186,8 +185,7 @@ class Controller:
 
     def attempt_finished(self, job_id: str, attempt: int, token: int, ending: Ending, now_s: float) -> None:
         """An attempt is over, well or badly; raises StaleAttempt, and keeps nothing, unless it held the GPUs."""
-        running = self._check(job_id, attempt, token)
-        ending = readable(ending)
+        running, ending = self._check(job_id, attempt, token), readable(ending)
         amounts = spent(self.store, self._cluster, ending, now_s)
         with self._writing() as writing:
             self._end(writing, running, ending, self._time(now_s), *amounts)
@@ -234,6 +232,9 @@ class Controller:
             for decision in decisions:
                 if isinstance(decision, Preempt):
                     self.deciding.leaves(self._cluster, decision.job_id)
+                elif isinstance(decision, SetLimit):
+                    for limit in limit_events(self._cluster, decision):
+                        self._take_in(writing, limit)
                 elif not (late or leaving) or is_possible(self._cluster, decision):
                     self._place(writing, decision)
                     placed.append(decision.job_id)

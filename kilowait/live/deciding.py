@@ -4,21 +4,31 @@ A slow decision then keeps no submission, cancellation or end waiting. What it p
 state before it is carried out: a job may have been cancelled meanwhile, or its boards lost.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from math import inf
 
 from kilowait.cluster.advance import advance
-from kilowait.cluster.events import AttemptFailed, AttemptFinished, Event, JobCancelled, JobPlaced, JobPreempted
+from kilowait.cluster.events import (
+    AttemptFailed,
+    AttemptFinished,
+    Event,
+    JobCancelled,
+    JobPlaced,
+    JobPreempted,
+    LimitSet,
+)
 from kilowait.cluster.standing import Postponed
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent
 from kilowait.live.postponing import same_plan
 from kilowait.live.preemption.yielding import Leaving
-from kilowait.policies import Decision, Place, Policy
+from kilowait.policies import Decision, Place, Policy, SetLimit
+from kilowait.policies.limiting.promised_watts import allows
 from kilowait.policies.planning.coming_hours import WAKE
 from kilowait.policies.steering.steered import steered_around
 from kilowait.policies.wrappers.outside_windows import outside_windows
+from kilowait.policies.wrappers.under_power_budget import under_power_budget
 from kilowait.policies.wrappers.under_quotas import under_quotas
 
 
@@ -31,16 +41,24 @@ class DecidingCopy:
     def __init__(self, policy: Policy) -> None:
         self._policy, self._news, self.leaving = policy, list[Event](), Leaving()
         self._copy: Cluster | None = None
+        self._limited = dict[str, float | None]()
         self._stale = False
 
     def happened(self, event: Event) -> None:
         """The cluster has taken an event in."""
         job_id = getattr(event, "job_id", "")
+        if isinstance(event, LimitSet):
+            self._limited[job_id] = event.limit_w
         if job_id not in self.leaving:
             self._news += [] if self._copy is None else [event]
         elif isinstance(event, AttemptFinished | AttemptFailed | JobPreempted | JobCancelled):
             self.leaving.forget(job_id)
             self._stale = True
+
+    def take_limited(self) -> dict[str, float | None]:
+        """The limits of running jobs that were set since this was asked last, in watts a board."""
+        limited, self._limited = self._limited, {}
+        return limited
 
     def leaves(self, cluster: Cluster, job_id: str) -> None:
         """A running job is preempted: in the copy its boards are free from the next decision on. Raises
@@ -90,22 +108,34 @@ class DecidingCopy:
 
 
 def held_to(policy: Policy) -> Policy:
-    """A policy under the orders of operators, which hold whatever it is: quotas, maintenance and reservations of nodes.
+    """A policy under the orders of operators, which hold whatever it is: quotas, maintenance and reservations of nodes,
+    and a power budget.
 
     A price that steers itself does so around them, against a baseline under the same orders.
     """
-    return steered_around(policy, lambda one: under_quotas(outside_windows(one)), limits=True)
+    return steered_around(policy, _under_orders, limits=True)
+
+
+def _under_orders(policy: Policy) -> Policy:
+    return under_power_budget(under_quotas(outside_windows(policy)))
 
 
 def is_possible(cluster: Cluster, decision: Place) -> bool:
     """Whether a job that was to be placed still waits, and finds the boards that were meant for it free."""
     waiting, gpu_type, where = cluster.waiting.get(decision.job_id), decision.gpu_type, decision.where
-    if waiting is None or gpu_type not in waiting.gpus:
+    if waiting is None or gpu_type not in waiting.gpus or not allows(cluster, decision):
         return False
     if where and cluster.boards:
         job = waiting.job
         return cluster.boards[gpu_type].allows(where, waiting.gpus[gpu_type], job.gpu_milli, job.one_node)
     return cluster.room().fits(waiting, gpu_type)
+
+
+def limit_events(cluster: Cluster, decision: SetLimit) -> Iterator[LimitSet]:
+    """The limit as of now; none where the job is over meanwhile, or the budget has no room for that limit yet."""
+    active, limit_w = cluster.active.get(decision.job_id), decision.limit_w
+    if active is not None and limit_w != active.limit_w and allows(cluster, decision):
+        yield LimitSet(time_s=cluster.now_s, job_id=decision.job_id, attempt=active.attempt, limit_w=limit_w)
 
 
 def placed_event(cluster: Cluster, decision: Place) -> JobPlaced:
@@ -122,4 +152,5 @@ def placed_event(cluster: Cluster, decision: Place) -> JobPlaced:
         gpu_type=gpu_type,
         gpus=waiting.gpus[gpu_type],
         where=decision.where or cluster.locate(waiting, gpu_type),
+        limit_w=decision.limit_w,
     )

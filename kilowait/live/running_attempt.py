@@ -20,4 +20,5 @@ def running_attempt(cluster: Cluster, job_id: str, token: int, *, started: bool,
         started=started,
         cancelling=cancelling,
         owner=active.job.user,
+        limit_w=active.limit_w,
     )

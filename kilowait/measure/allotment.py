@@ -9,6 +9,7 @@ and every number is marked as pretended.
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from kilowait.core.errors import MeterError
@@ -16,6 +17,7 @@ from kilowait.core.hardware import GPU_TYPES, canonical
 from kilowait.core.jobs import Measurement, Provenance
 from kilowait.core.submission import Ending
 from kilowait.core.units import WHOLE
+from kilowait.measure.board_limits import BoardLimits
 from kilowait.measure.meters import Meter
 from kilowait.measure.nvml import NvmlMeter, boards, device_files, load_nvml
 from kilowait.measure.outcome import RunOutcome
@@ -38,11 +40,23 @@ class Allotment:
     meters: Sequence[Meter] = field(default_factory=tuple)
     watch: Callable[[], float] | None = None
     devices: tuple[str, ...] = ()
+    limits: BoardLimits | None = None
+    limit_w: float | None = None
+
+    def limit(self, limit_w: float | None) -> None:
+        """Limit each board to so many watts, None for its own limit; raises MeterError where that cannot be done.
+
+        A test's boards are limited in what they say that they draw.
+        """
+        if self.limits is not None and self.gpu_milli == WHOLE:
+            self.limits.set(limit_w)
+        self.limit_w = limit_w
 
     def power_w(self) -> tuple[float, Provenance] | None:
         """Watts of all boards at this moment, None where they cannot be read; a test's boards draw their peak."""
         if self.pretended:
-            return _peak_w(self.gpu_type) * len(self.gpu_ids) * self.gpu_milli / WHOLE, Provenance.PRETENDED
+            board_w = min(_peak_w(self.gpu_type), self.limit_w or inf)
+            return board_w * len(self.gpu_ids) * self.gpu_milli / WHOLE, Provenance.PRETENDED
         try:
             return (self.watch(), Provenance.MEASURED) if self.watch is not None else None
         except MeterError:
@@ -117,6 +131,7 @@ def allot(gpu_type: str, gpu_milli: int, given: Sequence[str], nvml: Any = None)
         meters=meters,
         watch=watch,
         devices=devices,
+        limits=BoardLimits(nvml, uuids),
     )
 
 

@@ -7,7 +7,7 @@ One module a policy, with its factory and its `RULE`: that is all there is to ad
 scipy) is imported inside the factory, since every command reads the registry.
 """
 
-from kilowait.policies.decisions import Decision, Place, Policy, Preempt
+from kilowait.policies.decisions import Decision, Place, Policy, Preempt, SetLimit
 from kilowait.policies.parameters import Parameter
 from kilowait.policies.registry import Registry, own_rules
 from kilowait.policies.rule import Criterion, Rule
@@ -34,4 +34,5 @@ __all__ = [
     "Preempt",
     "Registry",
     "Rule",
+    "SetLimit",
 ]

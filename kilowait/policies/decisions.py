@@ -14,11 +14,13 @@ class Place(Struct, frozen=True, kw_only=True, gc=False):
     """Start this waiting job now, on its number of GPUs of this type.
 
     `where` names the boards, for a policy that keeps others for somebody else; () leaves that to `Cluster.locate`.
+    `limit_w` is the power limit of each board, None for its own.
     """
 
     job_id: str
     gpu_type: str
     where: tuple[Held, ...] = ()
+    limit_w: float | None = None
 
 
 class Preempt(Struct, frozen=True, kw_only=True, gc=False):
@@ -27,7 +29,14 @@ class Preempt(Struct, frozen=True, kw_only=True, gc=False):
     job_id: str
 
 
-Decision = Place | Preempt
+class SetLimit(Struct, frozen=True, kw_only=True, gc=False):
+    """Limit each board of this running job to so many watts from now on, None for its own limit."""
+
+    job_id: str
+    limit_w: float | None
+
+
+Decision = Place | Preempt | SetLimit
 """Everything a policy may decide."""
 
 Policy = Callable[[Cluster], list[Decision]]

@@ -9,15 +9,16 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import count
 from math import inf
+from typing import assert_never
 
 from kilowait.cluster.advance import advance
-from kilowait.cluster.events import AttemptFinished, JobPlaced
+from kilowait.cluster.events import AttemptFinished, JobPlaced, LimitSet
 from kilowait.cluster.giving_way import preempted_event
 from kilowait.cluster.overrun import estimated_end_s
 from kilowait.cluster.standing import Active
 from kilowait.cluster.state import Cluster
 from kilowait.core.jobs import Held
-from kilowait.policies import Place, Policy, Preempt
+from kilowait.policies import Decision, Place, Policy, Preempt, SetLimit
 
 Supposed = Callable[[str, float, float], float]
 """(job id, predicted seconds, seconds that it has run) -> seconds that it takes in all, more than it has run."""
@@ -62,7 +63,7 @@ class _Ahead:
             self._expect(active, now_s)
         while job_ids - self.planned.keys():
             for decision in self.policy(self.cluster):
-                self._preempt(decision, now_s) if isinstance(decision, Preempt) else self._place(decision, now_s)
+                self._carry_out(decision, now_s)
             if not self.ends and self.cluster.next_renewal_s() == inf:
                 break
             now_s = self._next_instant()
@@ -76,13 +77,30 @@ class _Ahead:
             advance(self.cluster, heapq.heappop(self.ends)[2])
         return now_s
 
+    def _carry_out(self, decision: Decision, now_s: float) -> None:
+        match decision:
+            case Place():
+                self._place(decision, now_s)
+            case Preempt():
+                self._preempt(decision, now_s)
+            case SetLimit():
+                self._limit(decision, now_s)
+            case _:
+                assert_never(decision)
+
     def _place(self, decision: Place, now_s: float) -> None:
         cluster, waiting = self.cluster, self.cluster.waiting[decision.job_id]
         where = decision.where or cluster.locate(waiting, decision.gpu_type)
         gpus = waiting.gpus[decision.gpu_type]
         job_id, gpu_type = decision.job_id, decision.gpu_type
         event = JobPlaced(
-            time_s=now_s, job_id=job_id, attempt=waiting.attempt, gpu_type=gpu_type, gpus=gpus, where=where
+            time_s=now_s,
+            job_id=job_id,
+            attempt=waiting.attempt,
+            gpu_type=gpu_type,
+            gpus=gpus,
+            where=where,
+            limit_w=decision.limit_w,
         )
         advance(cluster, event)
         active = cluster.active[job_id]
@@ -95,10 +113,21 @@ class _Ahead:
 
     def _preempt(self, decision: Preempt, now_s: float) -> None:
         """A running job gives way at a checkpoint of this instant."""
+        self._forget(decision.job_id)
         active = self.cluster.active[decision.job_id]
-        self.ends = [end for end in self.ends if end[2].job_id != decision.job_id]
-        heapq.heapify(self.ends)
         advance(self.cluster, preempted_event(active, now_s, checkpointed=True))
+
+    def _limit(self, decision: SetLimit, now_s: float) -> None:
+        """A running job goes on under another power limit."""
+        self._forget(job_id := decision.job_id)
+        attempt = self.cluster.active[job_id].attempt
+        advance(self.cluster, LimitSet(time_s=now_s, job_id=job_id, attempt=attempt, limit_w=decision.limit_w))
+        self._expect(self.cluster.active[job_id], now_s)
+
+    def _forget(self, job_id: str) -> None:
+        """Its end is another from now on."""
+        self.ends = [end for end in self.ends if end[2].job_id != job_id]
+        heapq.heapify(self.ends)
 
     def _expect(self, active: Active, now_s: float) -> float:
         """Note when an attempt ends, and return it."""

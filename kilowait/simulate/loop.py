@@ -5,7 +5,6 @@ the GPUs of the next attempt, at the power of the job. Not covered: failures, ca
 the time a real start takes.
 """
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -17,25 +16,26 @@ from msgspec import structs
 
 from kilowait.cluster.advance import advance
 from kilowait.cluster.events import (
-    AttemptFinished,
     Event,
     JobFailed,
     JobPlaced,
     JobPreempted,
     JobSubmitted,
+    LimitSet,
     NodesReserved,
     SignalReported,
 )
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, KilowaitError
-from kilowait.core.jobs import Prediction
-from kilowait.policies import Place, Policy, Preempt
+from kilowait.policies import Place, Policy, Preempt, SetLimit
 from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.compiled.covered import NotCovered
 from kilowait.simulate.compiled.worth import pays
+from kilowait.simulate.ends.completions import Completions
+from kilowait.simulate.ends.truths import Truths
 from kilowait.simulate.given import checked, joined
-from kilowait.simulate.power_budget import PowerBudget, held
+from kilowait.simulate.power_budget import PowerBudget
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.sleeping import Sleeping, SleepRule
 
@@ -124,12 +124,12 @@ def _run(
 
 @dataclass(slots=True, kw_only=True)
 class _Loop:
-    """Arrivals in order, and one heap of completions keyed (time, serial), so that ties are deterministic."""
+    """Arrivals in order, and the ends of what runs."""
 
     by_id: Mapping[str, Submission]
     policy: Policy
     cluster: Cluster = field(default_factory=Cluster)
-    completions: list[tuple[float, int, AttemptFinished]] = field(default_factory=list)
+    completions: Completions = field(default_factory=Completions)
     log: list[Event] = field(default_factory=list)
     placements: list[Placement] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
@@ -138,14 +138,18 @@ class _Loop:
     limits: LimitPrice | None = None
     budget: PowerBudget | None = None
 
+    @property
+    def truths(self) -> Truths:
+        return Truths(by_id=self.by_id, kept=self.limits is None or self.budget is not None)
+
     def run(self, reports: Iterator[SignalReported | NodesReserved]) -> None:
         """Instant after instant: all completions, reports, then all arrivals, then one decision."""
         cluster, policy, completions, log = self.cluster, self.policy, self.completions, self.log
         arrivals = self.arrivals()
         arrival, report, now_s = next(arrivals, None), next(reports, None), 0.0
         while now_s < inf:
-            while completions and completions[0][0] == now_s:
-                _, serial, event = heapq.heappop(completions)
+            while completions.next_s == now_s:
+                serial, event = completions.take()
                 if self.sleeping is not None:
                     self.sleeps_again(self.placements[serial], now_s)
                 if self.budget is not None:
@@ -167,9 +171,11 @@ class _Loop:
                             break
                     case Preempt():
                         self.preempt(decision.job_id, now_s)
+                    case SetLimit():
+                        self.set_limit(decision, now_s)
                     case _:
                         assert_never(decision)
-            now_s = completions[0][0] if completions else inf
+            now_s = completions.next_s
             if arrival is not None and arrival.time_s < now_s:
                 now_s = arrival.time_s
             if report is not None and report.time_s < now_s and (now_s < inf or cluster.waiting):
@@ -215,13 +221,12 @@ class _Loop:
     def place(self, decision: Place, now_s: float) -> bool:
         """Start a job, and schedule its true end; False where there is no power for it yet."""
         cluster, job_id, gpu_type = self.cluster, decision.job_id, decision.gpu_type
-        waiting = cluster.waiting.get(job_id)
-        if waiting is None:
+        if (waiting := cluster.waiting.get(job_id)) is None:
             raise IllegalEvent(f"job {job_id}: the policy places it, but it does not wait")
         job, attempt = waiting.job, waiting.attempt
         gpus = waiting.gpus.get(gpu_type, 0)
         where = decision.where or (cluster.locate(waiting, gpu_type) if cluster.boards and gpus else ())
-        limit_w = self.limit(waiting, gpu_type) if gpus else None
+        limit_w = decision.limit_w or (self.limit(waiting, gpu_type) if gpus else None)
         if self.budget is not None and gpus and limit_w is None:
             return False
         start_event = JobPlaced(
@@ -229,9 +234,7 @@ class _Loop:
         )
         advance(cluster, start_event)
         self.log.append(start_event)
-        truth, remaining = self.true(job_id, gpu_type, limit_w, gpus), waiting.remaining
-        if remaining < 1:
-            truth = truth.left(remaining, job.checkpoint_s or 0.0)
+        truth = self.truths.rest(job_id, gpu_type, limit_w, gpus, waiting.remaining)
         if self.budget is not None and limit_w is not None:
             self.budget.started(job_id, gpu_type, gpus, limit_w)
         delay_s = 0.0 if self.sleeping is None else self.sleeping.placed(gpu_type, where, now_s)
@@ -250,17 +253,9 @@ class _Loop:
             limit_w=limit_w,
             ready_s=waiting.ready_s,
         )
-        end_event = AttemptFinished(time_s=placement.end_s, job_id=job_id, attempt=attempt)
-        heapq.heappush(self.completions, (placement.end_s, len(self.placements), end_event))
         self.placements.append(placement)
+        self.completions.add(placement.end_s, len(self.placements) - 1, job_id, attempt)
         return True
-
-    def true(self, job_id: str, gpu_type: str, limit_w: float | None, gpus: int) -> Prediction:
-        """What the whole job really takes under a limit."""
-        truth = self.by_id[job_id].truth[gpu_type]
-        if limit_w is None:
-            return truth
-        return truth.under(limit_w) if self.budget is None else held(truth, limit_w, gpus)
 
     def limit(self, waiting: Waiting, gpu_type: str) -> float | None:
         """The power limit of a job that starts now, None for none, or where the budget has no room."""
@@ -277,24 +272,32 @@ class _Loop:
 
     def preempt(self, job_id: str, now_s: float) -> None:
         """End a job's attempt at a checkpoint of this instant: it keeps the work that is done, and waits again."""
-        index = next((k for k, (_, _, end) in enumerate(self.completions) if end.job_id == job_id), None)
-        if index is None:
-            raise IllegalEvent(f"job {job_id}: the policy preempts it, but it does not run")
-        end_s, serial, _ = self.completions.pop(index)
-        heapq.heapify(self.completions)
+        end_s, serial = self.completions.withdraw(job_id)
         active, placement = self.cluster.active[job_id], self.placements[serial]
         if self.budget is not None:
             self.budget.ended(job_id)
         if self.sleeping is not None:
             self.sleeps_again(placement, now_s)
-        whole_s = self.true(job_id, placement.gpu_type, placement.limit_w, placement.gpus).runtime_s
+        whole_s = self.truths.whole(job_id, placement.gpu_type, placement.limit_w, placement.gpus).runtime_s
         remaining = min(active.remaining, (end_s - now_s) / whole_s)  # none is done while it restarts
         event = JobPreempted(time_s=now_s, job_id=job_id, attempt=active.attempt, remaining=remaining)
         advance(self.cluster, event)
         self.log.append(event)
-        start_s = min(placement.start_s, now_s)  # its nodes may still be waking up
-        held_s = now_s - start_s
-        energy_kwh = placement.energy_kwh * (held_s / placement.runtime_s)
-        actual = structs.replace(placement, start_s=start_s, end_s=now_s, runtime_s=held_s, energy_kwh=energy_kwh)
-        self.placements[serial] = actual
-        self.served_s[job_id] = placement.served_s + held_s
+        rest = None if placement.limit_w is None else self.truths.attempt(placement, active.remaining)
+        left_kwh = None if rest is None else rest.energy_kwh * (end_s - now_s) / rest.runtime_s
+        self.placements[serial] = placement.cut(now_s, left_kwh)
+        self.served_s[job_id] = placement.served_s + self.placements[serial].runtime_s
+
+    def set_limit(self, decision: SetLimit, now_s: float) -> None:
+        """What is left of a running job goes on under another power limit."""
+        end_s, serial = self.completions.withdraw(decision.job_id)
+        active, before = self.cluster.active[decision.job_id], self.placements[serial]
+        after = structs.replace(before, limit_w=decision.limit_w)
+        old, new = (self.truths.attempt(one, active.remaining) for one in (before, after))
+        part = (end_s - now_s) / old.runtime_s
+        new_end_s, more_kwh = now_s + part * new.runtime_s, part * (new.energy_kwh - old.energy_kwh)
+        self.placements[serial] = before.limited_anew(decision.limit_w, new_end_s, more_kwh)
+        self.completions.add(new_end_s, serial, before.job_id, before.attempt)
+        event = LimitSet(time_s=now_s, job_id=before.job_id, attempt=before.attempt, limit_w=decision.limit_w)
+        advance(self.cluster, event)
+        self.log.append(event)

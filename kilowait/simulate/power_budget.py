@@ -8,18 +8,16 @@ until the job ends.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kilowait.cluster.standing import Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError, JobRefused
 from kilowait.core.hardware import GPU_TYPES
-from kilowait.core.jobs import LEAST_LIMIT_W, Job, PowerLimit, Prediction
-from kilowait.core.units import JOULES_PER_KWH, WHOLE
+from kilowait.core.jobs import Job, Prediction
+from kilowait.core.units import WHOLE
+from kilowait.policies.limiting.limit_choices import curve_of, limit_choices
 from kilowait.policies.limiting.limit_price import LimitPrice
-
-MARGIN = 1.1
-"""How far above its average draw a job's limit is set where there is room: its peaks are above its average."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +53,7 @@ class PowerBudget:
         if job.gpu_milli != WHOLE:
             raise InputError(f"job {job.job_id}: a power budget covers whole boards, not shares of them")
         room_w = self.watts - self.committed_w + math.fsum(self.promised.values())
-        least = {t: _choices(one, job, t)[-1] for t, one in predictions.items() if t in self.idle_w}
+        least = {t: limit_choices(one, job, t)[-1] for t, one in predictions.items() if t in self.idle_w}
         more_w = {t: job.gpus_on(t) * (limit_w - self.idle_w[t]) for t, limit_w in least.items()}
         found = {t: predictions[t] for t, watts in more_w.items() if watts <= room_w}
         if more_w and not found:
@@ -71,14 +69,10 @@ class PowerBudget:
         """The limit of a job that starts now, in watts a board; None where there is no room for any."""
         job, prediction = waiting.job, waiting.predictions[gpu_type]
         most_w = self.idle_w[gpu_type] + (self.watts - self.committed_w) / job.gpus_on(gpu_type)
-        limits = [limit_w for limit_w in _choices(prediction, job, gpu_type) if limit_w <= most_w]
+        limits = [limit_w for limit_w in limit_choices(prediction, job, gpu_type) if limit_w <= most_w]
         if not limits:
             return None
-        choices = [(held(prediction, limit_w, job.gpus_on(gpu_type)), limit_w) for limit_w in limits]
-        curve = tuple(
-            PowerLimit(limit_w=limit_w, runtime_s=told.runtime_s, energy_kwh=told.energy_kwh)
-            for told, limit_w in choices
-        )
+        curve = curve_of(prediction, limits, job.gpus_on(gpu_type))
         return self.price.at_start(cluster, waiting, gpu_type, curve)
 
     def started(self, job_id: str, gpu_type: str, gpus: int, limit_w: float) -> None:
@@ -89,22 +83,3 @@ class PowerBudget:
     def ended(self, job_id: str) -> None:
         """A job gives its watts back."""
         self.committed_w -= self.promised.pop(job_id)
-
-
-def held(prediction: Prediction, limit_w: float, gpus: int) -> Prediction:
-    """What is expected under a limit that is kept: slower by as much as the watts would be above it."""
-    told = prediction.under(limit_w)
-    watts = told.energy_kwh * JOULES_PER_KWH / told.runtime_s / gpus
-    return (
-        told
-        if watts <= limit_w
-        else replace(told, runtime_s=told.runtime_s * watts / limit_w, runtime_low_s=None, runtime_high_s=None)
-    )
-
-
-def _choices(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
-    """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
-    full = prediction.limits[0] if prediction.limits else prediction
-    watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
-    top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
-    return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]

@@ -5,7 +5,7 @@ a run would have taken on other types is not in it: as predicted there, times wh
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -17,22 +17,33 @@ from kilowait.cluster.events import (
     JobPostponed,
     JobPreempted,
     JobSubmitted,
+    LimitSet,
     SignalReported,
 )
 from kilowait.core.errors import InputError
-from kilowait.core.jobs import Job, Prediction
+from kilowait.core.jobs import Prediction
 from kilowait.policies import Policy
+from kilowait.policies.limiting.limit_choices import held
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Run, Submission
 
 
 @dataclass(slots=True, kw_only=True)
 class Stint:
-    """An attempt as it went; `end_s` is None while it runs."""
+    """An attempt as it went; `end_s` is None while it runs. `limits` are its power limits in watts a board, each from
+    a time on."""
 
     gpu_type: str
     start_s: float
     end_s: float | None = None
+    limits: list[tuple[float, float | None]] = field(default_factory=list)
+
+    def under_each_limit(self, from_s: float) -> Iterator[tuple[float, float | None]]:
+        """How long it had each of its limits, from a time on."""
+        assert self.end_s is not None
+        times_s = [*(time_s for time_s, _ in self.limits[1:]), self.end_s]
+        for (begins_s, limit_w), ends_s in zip(self.limits or [(self.start_s, None)], times_s, strict=True):
+            yield max(0.0, ends_s - max(begins_s, from_s)), limit_w
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +77,10 @@ def recorded(events: Iterable[Event]) -> Recorded:
             case JobSubmitted():
                 found.submitted[event.job.job_id] = event
             case JobPlaced():
-                found.stints[event.job_id].append(Stint(gpu_type=event.gpu_type, start_s=event.time_s))
+                stint = Stint(gpu_type=event.gpu_type, start_s=event.time_s, limits=[(event.time_s, event.limit_w)])
+                found.stints[event.job_id].append(stint)
+            case LimitSet():
+                found.stints[event.job_id][-1].limits.append((event.time_s, event.limit_w))
             case AttemptFinished() | JobPreempted():
                 found.stints[event.job_id][-1].end_s = event.time_s
             case JobPostponed():  # what the policy said, and will say again
@@ -81,9 +95,7 @@ def recorded(events: Iterable[Event]) -> Recorded:
 
 def differences(of: Recorded, run: Run, within_s: float = 1.0) -> list[str]:
     """Where a simulation placed other attempts, on other types, or at times that are further apart than `within_s`."""
-    placed: dict[str, list[Stint]] = defaultdict(list)
-    for one in run.placements:
-        placed[one.job_id].append(Stint(gpu_type=one.gpu_type, start_s=one.start_s, end_s=one.end_s))
+    placed = recorded(event for event in run.log if isinstance(event, JobPlaced | LimitSet)).stints
     return [
         f"job {job_id}, attempt {number}: {_said(lived)} live, {_said(simulated)} simulated"
         for job_id in of.submitted
@@ -95,24 +107,34 @@ def differences(of: Recorded, run: Run, within_s: float = 1.0) -> list[str]:
 def _alike(lived: Stint | None, simulated: Stint | None, within_s: float) -> bool:
     if lived is None or simulated is None or lived.gpu_type != simulated.gpu_type:
         return False
-    return abs(lived.start_s - simulated.start_s) <= within_s
+    if [limit_w for _, limit_w in lived.limits] != [limit_w for _, limit_w in simulated.limits]:
+        return False
+    times_s = zip(lived.limits, simulated.limits, strict=True)
+    return all(abs(one_s - other_s) <= within_s for (one_s, _), (other_s, _) in times_s)
 
 
 def _said(one: Stint | None) -> str:
-    return "not placed" if one is None else f"on {one.gpu_type} at {one.start_s:.1f} s"
+    if one is None:
+        return "not placed"
+    limits = ", ".join("none" if limit_w is None else f"{limit_w:g} W" for _, limit_w in one.limits)
+    return f"on {one.gpu_type} at {one.start_s:.1f} s" + ("" if limits == "none" else f" with limits {limits}")
 
 
 def _truth(event: JobSubmitted, stints: Sequence[Stint]) -> Mapping[str, Prediction]:
     """What the whole job takes on each type; as predicted where it is not over."""
     if not stints or stints[-1].end_s is None:
         return event.predictions
-    predicted_s = [event.predictions[one.gpu_type].runtime_s for one in stints]
-    ratio = sum(_worked_s(event.job, stints, number) / whole_s for number, whole_s in enumerate(predicted_s))
+    ratio = sum(_worked(event, stints, number) for number in range(len(stints)))
     return {gpu_type: told.times(ratio) for gpu_type, told in event.predictions.items()}
 
 
-def _worked_s(job: Job, stints: Sequence[Stint], number: int) -> float:
-    """How long an attempt worked; one that goes on from a checkpoint does not while it restarts."""
+def _worked(event: JobSubmitted, stints: Sequence[Stint], number: int) -> float:
+    """What an attempt did, as a share of the job as predicted; one that goes on from a checkpoint does none while it
+    restarts."""
     one = stints[number]
-    assert one.end_s is not None
-    return max(0.0, one.end_s - one.start_s - (job.checkpoint_s or 0.0 if number else 0.0))
+    told, gpus = event.predictions[one.gpu_type], event.job.gpus_on(one.gpu_type)
+    begins_s = one.start_s + (event.job.checkpoint_s or 0.0 if number else 0.0)
+    return sum(
+        seconds / (told if limit_w is None else held(told, limit_w, gpus)).runtime_s
+        for seconds, limit_w in one.under_each_limit(begins_s)
+    )

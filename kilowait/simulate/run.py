@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from kilowait.cluster.events import Event
 from kilowait.core.jobs import Job, Prediction
@@ -53,6 +53,23 @@ class Placement(Struct, frozen=True, kw_only=True, gc=False):
         """Seconds that the job has waited in all by the start of this attempt, those for other jobs' ends aside."""
         wait_s = self.start_s - (self.submit_s if self.submit_s >= self.ready_s else self.ready_s)
         return max(0.0, wait_s - self.served_s) if self.served_s else wait_s
+
+    def cut(self, now_s: float, left_kwh: float | None) -> "Placement":
+        """It gave its boards back; `left_kwh` is what it would still have used, None where its watts never changed."""
+        start_s = min(self.start_s, now_s)  # its nodes may still be waking up
+        held_s = now_s - start_s
+        used_kwh = self.energy_kwh * (held_s / self.runtime_s) if left_kwh is None else self.energy_kwh - left_kwh
+        return structs.replace(self, start_s=start_s, end_s=now_s, runtime_s=held_s, energy_kwh=used_kwh)
+
+    def limited_anew(self, limit_w: float | None, end_s: float, more_kwh: float) -> "Placement":
+        """It goes on under another limit until then, and uses so much more in all."""
+        return structs.replace(
+            self,
+            limit_w=limit_w,
+            end_s=end_s,
+            runtime_s=end_s - self.start_s,
+            energy_kwh=self.energy_kwh + more_kwh,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: `events` is kept once it is made

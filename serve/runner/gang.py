@@ -6,7 +6,7 @@ on each node holds the GPUs of all or of none, and every node runs the same prog
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,10 @@ class Gang:
         for runner in self._runners:
             runner.preempt.remote()
 
+    def limit(self, limit_w: float | None) -> list[Awaitable[None]]:
+        """Limit each of its boards to so many watts, None for their own limits; returns what tells that they are."""
+        return [asyncio.ensure_future(_limited(runner, limit_w)) for runner in self._runners]
+
     async def log(self, rank: int, offset: int, limit: int) -> tuple[int, bytes]:
         """What the job wrote on one node so far."""
         piece: tuple[int, bytes] = await self._runners[rank].log.remote(offset, limit)
@@ -176,6 +180,10 @@ async def _ending(reference: Any) -> Ending:
     except RayError as error:
         return Ending(reason=f"the runner was lost: {first_line(error)}", lost=True)
     return ending
+
+
+async def _limited(runner: Any, limit_w: float | None) -> None:
+    await runner.limit.remote(limit_w)
 
 
 async def settled(nodes: Iterable[str]) -> None:

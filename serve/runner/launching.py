@@ -1,12 +1,15 @@
 """The words that start a job's program on one of its nodes, behind the name of the Python that runs them."""
 
+import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 
+import kilowait
 from kilowait.core.errors import InputError
 from kilowait.core.submission import BASH, PYTHON, Attempt, Program
 from kilowait.core.units import WHOLE
@@ -103,3 +106,19 @@ def gpus_of_this_node() -> float:
     """How many GPUs Ray counts here."""
     here = ray.get_runtime_context().get_node_id()
     return next((float(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["NodeID"] == here), 0.0)
+
+
+async def guard_process(inherited: Sequence[int]) -> asyncio.subprocess.Process:
+    """The guard of a job, which waits for its order; it inherits these files beside its standard ones."""
+    root = str(Path(kilowait.__file__).parents[1])
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "kilowait.measure.ward",
+        str(os.getpid()),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": root},
+        start_new_session=True,
+        pass_fds=inherited,
+    )

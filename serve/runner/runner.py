@@ -7,10 +7,8 @@ and as little of the machine as the operator's isolation says.
 """
 
 import asyncio
-import os
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -20,9 +18,8 @@ from pathlib import Path
 import msgspec
 import ray
 
-import kilowait
 from kilowait.core.checkpoints.checkpointing import PREEMPTED, Checkpointing
-from kilowait.core.errors import InputError
+from kilowait.core.errors import InputError, MeterError
 from kilowait.core.jobs import Provenance
 from kilowait.core.submission import MAX_REASON, Attempt, Ending, Program
 from kilowait.isolation.modes import IsolationSettings
@@ -38,6 +35,8 @@ from kilowait.measure.ward import WardOrder
 from ..environments.built_environments import EnvironmentSettings
 from ..shells.job_terminal import Terminal, idle_words
 from .keeping import keep_outputs, kept_log
+from .launching import guard_process
+from .limiting import OrderedLimit
 from .preparing import LOG, STEPS, NotRestoredError, Preparation
 
 BETWEEN_S = 0.2
@@ -78,6 +77,7 @@ class Runner:
         self._patience: asyncio.Timeout | None = None
         self._allotment: Allotment | None = None
         self._terminal: Terminal | None = None
+        self._limit = OrderedLimit(attempt.limit_w)
 
     async def hold(self) -> tuple[str, int]:
         """Answers once the GPUs are held: the node's address and a port that is free on it."""
@@ -146,6 +146,10 @@ class Runner:
         """Watts of its boards now, None where they cannot be read or the job has not begun."""
         return None if self._allotment is None else await asyncio.to_thread(self._allotment.power_w)
 
+    async def limit(self, limit_w: float | None) -> None:
+        """Limit its boards to so many watts each from now on, None for their own limits."""
+        await self._limit.order(limit_w)
+
     async def steps(self) -> StepRecord | None:
         """How far the job says it is, and when it was how far; None before it has said anything that counts."""
         return read_steps(self._folder / STEPS)
@@ -187,9 +191,10 @@ class Runner:
             told = program, allotment, peers, held, lambda: not (self._asked() or self._cut_off)
             try:
                 order, self._terminal = await asyncio.to_thread(self._preparation.order, *told)
+                await self._limit.begin(allotment)
             except NotRestoredError as error:
                 return Ending(reason=f"it was not started: {error}"[:MAX_REASON], lost=True)
-            except (InputError, OSError) as error:  # what was asked for cannot be had on this node, or no more
+            except (InputError, OSError, MeterError) as error:  # what was asked for is not to be had here, or no more
                 if self._preempted and not self._stopped:
                     return Ending(reason=PREEMPTED, preempted=True)
                 return Ending(reason=f"it was not started: {error}"[:MAX_REASON], lost=self._cut_off)
@@ -198,6 +203,7 @@ class Runner:
     async def _run_ordered(self, order: WardOrder, program: Program, allotment: Allotment) -> Ending:
         allotment.start()
         outcome, idle = await self._unless_idle(order, program)
+        await self._limit.end()
         ending = allotment.ending(outcome, self._attempt.job_id, self._attempt.attempt)
         if idle:
             ending = msgspec.structs.replace(ending, reason=idle_words(program.idle_s or 0.0))
@@ -227,18 +233,7 @@ class Runner:
 
     async def _guarded(self, order: WardOrder) -> RunOutcome:
         """Run the order in a guard, which sees no more of the environment than the job does."""
-        root = str(Path(kilowait.__file__).parents[1])
-        process = self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "kilowait.measure.ward",
-            str(os.getpid()),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": root},
-            start_new_session=True,
-            pass_fds=order.terminal or (),
-        )
+        process = self._process = await guard_process(order.terminal or ())
         if self._terminal is not None:
             self._terminal.hand_over()
         assert process.stdin is not None

@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import KilowaitError, Superseded
 from kilowait.core.submission import Attempt
 from kilowait.live.controller import Controller
+from kilowait.policies.limiting.promised_watts import BUDGET
 
 from ..runner.gang import Gang
 
@@ -46,6 +47,7 @@ class DecisionLoop:
         self.wake = asyncio.Event()
         self.problem: str | None = None
         self.count, self.seconds = 0, deque[float](maxlen=10_000)
+        self._limiting = list[Awaitable[None]]()
         self._thread = ThreadPoolExecutor(1, "decision")
         sys.setswitchinterval(SWITCH_S)
 
@@ -91,6 +93,7 @@ class DecisionLoop:
         attempts = controller.carry_out(decisions)
         for job_id in controller.deciding.leaving.take_new():
             self._gangs[controller.running(job_id).token].preempt()
+        self._limit()
         self.count += 1
         self.seconds.append(taken_s)
         overtaken = 0 if controller.deciding.leaving else len(decisions) - len(attempts)
@@ -98,7 +101,21 @@ class DecisionLoop:
             _log.warning("a decision took %.1f s; %d of %d starts were overtaken", taken_s, overtaken, len(decisions))
         return attempts
 
+    def _limit(self) -> None:
+        """Have the boards of running attempts limited anew; nothing starts before they are (`limits_set`)."""
+        for job_id, limit_w in self._controller.deciding.take_limited().items():
+            if job_id in self._controller.cluster.active:
+                gang = self._gangs.get(self._controller.running(job_id).token)
+                self._limiting += [] if gang is None else gang.limit(limit_w)
+
+    async def limits_set(self) -> None:
+        """Return once all limits are in force that were ordered before, or their runners are gone."""
+        await asyncio.gather(*(ordered := list(self._limiting)), return_exceptions=True)
+        self._limiting = [one for one in self._limiting if one not in ordered]
+
 
 def nothing_to_decide(cluster: Cluster) -> bool:
-    """Whether nobody waits, and nobody runs who might be stopped for a better hour."""
-    return not cluster.waiting and all(active.job.checkpoint_s is None for active in cluster.active.values())
+    """Whether nobody waits, and nobody runs who might be stopped for a better hour, or is held to a power budget."""
+    if cluster.waiting or (cluster.active and BUDGET in cluster.signals):
+        return False
+    return all(active.job.checkpoint_s is None for active in cluster.active.values())

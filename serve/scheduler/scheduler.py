@@ -250,6 +250,7 @@ class Scheduler:
             if not attempt.started:
                 return Ending(reason="cancelled before it started")
             runners.stop()
+        await self._decisions.limits_set()  # watts that it has were others' until then
         await self._written(self._controller.attempt_started, attempt.job_id, attempt.attempt, attempt.token)
         program = await self._written(lambda _: runnable(store, attempt, self._settings.secrets_key_file))
         if isinstance(program, InputError):

@@ -8,7 +8,7 @@ then more or fewer jobs wait for the boards that it will hold.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kilowait.cluster.standing import Waiting
+from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.core.jobs import Job, PowerLimit, Prediction
 from kilowait.core.units import WHOLE
@@ -40,7 +40,7 @@ class LimitPrice:
         }
 
     def at_start(
-        self, cluster: Cluster, waiting: Waiting, gpu_type: str, choices: Sequence[PowerLimit] | None = None
+        self, cluster: Cluster, waiting: Waiting | Active, gpu_type: str, choices: Sequence[PowerLimit] | None = None
     ) -> float | None:
         """The limit of a job that starts now, in watts a board, of `choices` or all known ones; None without any."""
         limits = waiting.predictions[gpu_type].limits if choices is None else choices

@@ -61,8 +61,12 @@ class HeldNotes:
 
 def ask_again(cluster: Cluster, signal: Signal) -> None:
     """Have the policy asked when the signal takes another value, or sooner, where another wrapper has said so."""
+    ask_at(cluster, next(iter(signal.changes(cluster.now_s, cluster.now_s + AHEAD_S)), inf))
+
+
+def ask_at(cluster: Cluster, next_s: float) -> None:
+    """Have the policy asked at a time, or sooner, where another wrapper has said so."""
     now_s, before = cluster.now_s, cluster.kept.get(WAKE)
-    next_s = next(iter(signal.changes(now_s, now_s + AHEAD_S)), inf)
     if before is not None and before.until_s > now_s:
         next_s = min(next_s, before.until_s)
     cluster.kept[WAKE] = Postponed(until_s=next_s, gpu_type="", since_s=now_s)

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from kilowait.cluster.boards import Boards
 from kilowait.cluster.giving_way import left_at
 from kilowait.cluster.standing import Active, Waiting
@@ -11,7 +13,7 @@ from kilowait.cluster.views.room import Room
 from kilowait.cluster.views.windows import NodeWindow
 from kilowait.core.jobs import Held
 from kilowait.core.maintenance import longest_s
-from kilowait.policies.decisions import Decision, Place, Preempt
+from kilowait.policies.decisions import Decision, Place, Preempt, SetLimit
 
 Windows = tuple[NodeWindow, ...]
 
@@ -26,17 +28,22 @@ class Starts:
     settled: list[Decision] = field(default_factory=list)
 
     def settle(self, decisions: Sequence[Decision]) -> bool:
-        """Let start what finds boards, and those give way who do for something that starts; whether all of it did."""
+        """Let start what finds boards, and those give way who do for something that starts; whether all of it did.
+
+        Power limits of running jobs are set as decided, before.
+        """
+        limits = [one for one in decisions if isinstance(one, SetLimit)]
+        moves = [one for one in decisions if not isinstance(one, SetLimit)]
         run_on = {one.job_id for one in self.settled}  # they have given way before, or have just started
         while True:
-            tried = _Tried(self, [one for one in decisions if one.job_id not in run_on])
+            tried = _Tried(self, [one for one in moves if one.job_id not in run_on])
             in_vain = tried.in_vain()
             if not in_vain:
                 break
             run_on |= in_vain
         self.room = tried.room
-        self.settled += tried.settled
-        return len(tried.settled) == len(decisions)
+        self.settled += [*limits, *tried.settled]
+        return len(tried.settled) == len(moves)
 
     def left(self) -> list[Waiting]:
         """Who waits still, in queue order."""
@@ -64,7 +71,7 @@ class _Tried:
     """Decisions carried out one after the other, without those who give way in vain; `failed` are those together who
     give way for something that finds no boards."""
 
-    def __init__(self, starts: Starts, decisions: Sequence[Decision]) -> None:
+    def __init__(self, starts: Starts, decisions: Sequence[Place | Preempt]) -> None:
         self._starts, self.room = starts, starts.room.copy()
         self.settled, self._failed, self._together = list[Decision](), set[str](), dict[str, frozenset[str]]()
         for stops, places in _runs(decisions):
@@ -96,7 +103,7 @@ class _Tried:
         if waiting is None or not (where := self._starts.where(self.room, waiting, place)):
             return False
         self.room.take(waiting, place.gpu_type, where)
-        self.settled.append(Place(job_id=place.job_id, gpu_type=place.gpu_type, where=where))
+        self.settled.append(replace(place, where=where))
         return True
 
     def _moved(self, job_id: str) -> Waiting | None:
@@ -128,7 +135,7 @@ def closed_on(boards: Boards, nodes: Collection[str]) -> Boards:
     return rest
 
 
-def _runs(decisions: Sequence[Decision]) -> Iterator[tuple[list[Preempt], list[Place]]]:
+def _runs(decisions: Sequence[Place | Preempt]) -> Iterator[tuple[list[Preempt], list[Place]]]:
     """Those who give way together, and what is placed after that."""
     stops, places = list[Preempt](), list[Place]()
     for decision in decisions:

@@ -58,7 +58,7 @@ def defragmenting(policy: Policy, least_s: float = HOUR_S) -> Policy:
 def _use_up(cluster: Cluster, room: Room, decisions: Sequence[Decision]) -> bool:
     """Take the room of what starts; False where the policy itself preempts."""
     for decision in decisions:
-        if isinstance(decision, Preempt) or not room.fits(cluster.waiting[decision.job_id], decision.gpu_type):
+        if not isinstance(decision, Place) or not room.fits(cluster.waiting[decision.job_id], decision.gpu_type):
             return False
         room.take(cluster.waiting[decision.job_id], decision.gpu_type, decision.where)
     return True

@@ -11,7 +11,7 @@ from math import ceil
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.room import Room
 from kilowait.core.errors import InputError
-from kilowait.policies.decisions import Decision, Place, Policy, Preempt
+from kilowait.policies.decisions import Decision, Place, Policy, Preempt, SetLimit
 from kilowait.policies.parameters import weight
 from kilowait.policies.planning.coming_hours import HeldNotes, ask_again, coming_hours
 from kilowait.policies.wrappers.wrapper import Wrapper
@@ -69,6 +69,8 @@ def _boards(cluster: Cluster, room: Room, decision: Decision) -> int:
         free = room.free[active.gpu_type]
         room.give_back(active)
         return free - room.free[active.gpu_type]
+    if isinstance(decision, SetLimit):
+        return 0
     job, gpu_type = cluster.waiting.get(decision.job_id), decision.gpu_type
     if job is None:  # it runs, and moves
         return cluster.active[decision.job_id].job.gpus_on(gpu_type)

@@ -1,0 +1,39 @@
+"""The power limits that a job may get, and what each makes of it while it is kept."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from kilowait.core.hardware import GPU_TYPES
+from kilowait.core.jobs import LEAST_LIMIT_W, Job, PowerLimit, Prediction
+from kilowait.core.units import JOULES_PER_KWH
+
+MARGIN = 1.1
+"""How far above its average draw a job's limit is set where there is room: its peaks are above its average."""
+
+
+def limit_choices(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
+    """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
+    full = prediction.limits[0] if prediction.limits else prediction
+    watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
+    top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
+    return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]
+
+
+def held(prediction: Prediction, limit_w: float, gpus: int) -> Prediction:
+    """What is expected under a limit that is kept: slower by as much as the watts would be above it."""
+    told = prediction.under(limit_w)
+    watts = told.energy_kwh * JOULES_PER_KWH / told.runtime_s / gpus
+    return (
+        told
+        if watts <= limit_w
+        else replace(told, runtime_s=told.runtime_s * watts / limit_w, runtime_low_s=None, runtime_high_s=None)
+    )
+
+
+def curve_of(prediction: Prediction, limits: Iterable[float], gpus: int) -> tuple[PowerLimit, ...]:
+    """What each of these limits makes of a job on so many boards."""
+    kept = ((limit_w, held(prediction, limit_w, gpus)) for limit_w in limits)
+    return tuple(
+        PowerLimit(limit_w=limit_w, runtime_s=told.runtime_s, energy_kwh=told.energy_kwh) for limit_w, told in kept
+    )

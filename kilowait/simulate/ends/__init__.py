@@ -1,0 +1,1 @@
+"""The ends of running attempts in a simulation."""
