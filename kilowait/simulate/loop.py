@@ -199,6 +199,8 @@ class _Loop:
             self.refuse(event.job.job_id, str(refusal), event.time_s)
         else:
             self.log.append(event)
+            if self.budget is not None and isinstance(event, JobSubmitted):
+                self.budget.accepted(event.job, event.predictions)
 
     def refuse(self, job_id: str, why: str, time_s: float) -> None:
         """A job never runs, and neither do those that were submitted before to run after it."""

@@ -3,7 +3,8 @@
 A job that is placed gets limits at which the budget still holds, its boards' own only where that is hardly more than it
 draws. While no such limit is left it waits, and so does what the policy places behind it: what is first in line for
 GPUs is first for power. A job that draws more than its limit is slowed until it does not. Limits stay as they were set
-until the job ends.
+until the job ends. While others wait, a job that starts leaves them the watts that speed them up more
+(`kilowait.simulate.watt_price`).
 """
 
 import math
@@ -17,6 +18,7 @@ from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import LEAST_LIMIT_W, Job, PowerLimit, Prediction
 from kilowait.core.units import JOULES_PER_KWH, WHOLE
 from kilowait.policies.limiting.limit_price import LimitPrice
+from kilowait.simulate.watt_price import WattPrice
 
 MARGIN = 1.1
 """How far above its average draw a job's limit is set where there is room: its peaks are above its average."""
@@ -34,6 +36,8 @@ class PowerBudget:
     committed_w: float = 0.0
     idle_w: dict[str, float] = field(default_factory=dict)
     promised: dict[str, float] = field(default_factory=dict)
+    room_w: float = 0.0
+    worth: WattPrice | None = None
 
     def joined(self, inventory: Mapping[str, int]) -> None:
         """Count the idle boards; raises InputError for a type of unknown watts and a budget that these use up."""
@@ -41,11 +45,13 @@ class PowerBudget:
             raise InputError(f"a power budget needs the idle power of {unknown[0]}: describe the type in --gpu-file")
         self.idle_w = {name: GPU_TYPES[name].assumed_idle_w for name in inventory}
         self.committed_w = math.fsum(self.idle_w[name] * count for name, count in inventory.items())
+        self.room_w = self.watts - self.committed_w
         if not self.committed_w < self.watts < math.inf:
             raise InputError(
                 f"the power budget must be finite and above the {self.committed_w:,.0f} W of idle boards, "
                 f"got {self.watts!r}"
             )
+        self.worth = WattPrice(room_w=self.room_w, boards=inventory, idle_w=self.idle_w, choices=held_choices)
 
     def options(self, job: Job, predictions: Mapping[str, Prediction]) -> Mapping[str, Prediction]:
         """Predictions of the types on which the job can run within the budget when nothing else does.
@@ -54,10 +60,9 @@ class PowerBudget:
         """
         if job.gpu_milli != WHOLE:
             raise InputError(f"job {job.job_id}: a power budget covers whole boards, not shares of them")
-        room_w = self.watts - self.committed_w + math.fsum(self.promised.values())
-        least = {t: _choices(one, job, t)[-1] for t, one in predictions.items() if t in self.idle_w}
+        least = {t: limits_of(one, job, t)[-1] for t, one in predictions.items() if t in self.idle_w}
         more_w = {t: job.gpus_on(t) * (limit_w - self.idle_w[t]) for t, limit_w in least.items()}
-        found = {t: predictions[t] for t, watts in more_w.items() if watts <= room_w}
+        found = {t: predictions[t] for t, watts in more_w.items() if watts <= self.room_w}
         if more_w and not found:
             gpu_type = min(more_w, key=more_w.__getitem__)
             raise JobRefused(
@@ -67,19 +72,26 @@ class PowerBudget:
             )
         return found
 
+    def accepted(self, job: Job, predictions: Mapping[str, Prediction]) -> None:
+        """A job waits from now on; what is expected of it counts for what a watt is worth."""
+        if self.worth is not None:
+            self.worth.add(job, predictions)
+
     def limit(self, cluster: Cluster, waiting: Waiting, gpu_type: str) -> float | None:
         """The limit of a job that starts now, in watts a board; None where there is no room for any."""
-        job, prediction = waiting.job, waiting.predictions[gpu_type]
-        most_w = self.idle_w[gpu_type] + (self.watts - self.committed_w) / job.gpus_on(gpu_type)
-        limits = [limit_w for limit_w in _choices(prediction, job, gpu_type) if limit_w <= most_w]
-        if not limits:
-            return None
-        choices = [(held(prediction, limit_w, job.gpus_on(gpu_type)), limit_w) for limit_w in limits]
-        curve = tuple(
-            PowerLimit(limit_w=limit_w, runtime_s=told.runtime_s, energy_kwh=told.energy_kwh)
-            for told, limit_w in choices
-        )
-        return self.price.at_start(cluster, waiting, gpu_type, curve)
+        job, prediction, idle_w = waiting.job, waiting.predictions[gpu_type], self.idle_w[gpu_type]
+        most_w = idle_w + (self.watts - self.committed_w) / job.gpus_on(gpu_type)
+        worth = 0.0 if self.worth is None or len(cluster.waiting) < 2 else self.worth.price
+        choices = [
+            PowerLimit(
+                limit_w=one.limit_w,
+                runtime_s=one.runtime_s * (1 + worth * (one.limit_w - idle_w)),
+                energy_kwh=one.energy_kwh,
+            )
+            for one in held_choices(prediction, job, gpu_type)
+            if one.limit_w <= most_w
+        ]
+        return self.price.at_start(cluster, waiting, gpu_type, choices) if choices else None
 
     def started(self, job_id: str, gpu_type: str, gpus: int, limit_w: float) -> None:
         """A job holds so many watts from now on."""
@@ -94,17 +106,30 @@ class PowerBudget:
 def held(prediction: Prediction, limit_w: float, gpus: int) -> Prediction:
     """What is expected under a limit that is kept: slower by as much as the watts would be above it."""
     told = prediction.under(limit_w)
-    watts = told.energy_kwh * JOULES_PER_KWH / told.runtime_s / gpus
-    return (
-        told
-        if watts <= limit_w
-        else replace(told, runtime_s=told.runtime_s * watts / limit_w, runtime_low_s=None, runtime_high_s=None)
-    )
+    runtime_s = _held_s(told.runtime_s, told.energy_kwh, limit_w, gpus)
+    if runtime_s == told.runtime_s:
+        return told
+    return replace(told, runtime_s=runtime_s, runtime_low_s=None, runtime_high_s=None)
 
 
-def _choices(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
+def held_choices(prediction: Prediction, job: Job, gpu_type: str) -> list[PowerLimit]:
+    """What is expected of a job under each limit that it may get, kept, the highest first."""
+    gpus, found = job.gpus_on(gpu_type), list[PowerLimit]()
+    for limit_w in limits_of(prediction, job, gpu_type):
+        told_s, energy_kwh = prediction.figures_under(limit_w)
+        runtime_s = _held_s(told_s, energy_kwh, limit_w, gpus)
+        found.append(PowerLimit(limit_w=limit_w, runtime_s=runtime_s, energy_kwh=energy_kwh))
+    return found
+
+
+def limits_of(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
     """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
     full = prediction.limits[0] if prediction.limits else prediction
     watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
     top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
     return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]
+
+
+def _held_s(runtime_s: float, energy_kwh: float, limit_w: float, gpus: int) -> float:
+    watts = energy_kwh * JOULES_PER_KWH / runtime_s / gpus
+    return runtime_s if watts <= limit_w else runtime_s * watts / limit_w
