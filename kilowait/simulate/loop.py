@@ -34,9 +34,10 @@ from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.compiled.covered import NotCovered
 from kilowait.simulate.compiled.worth import pays
 from kilowait.simulate.given import checked, joined
-from kilowait.simulate.power_budget import PowerBudget, held
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.sleeping import Sleeping, SleepRule
+from kilowait.simulate.within_power.power_budget import PowerBudget, held
+from kilowait.simulate.within_power.power_rules import PowerRules
 
 Engine = Literal["auto", "python", "compiled"]
 """Who runs a simulation; all give the same results."""
@@ -71,22 +72,21 @@ def simulate(
     if engine not in get_args(Engine):
         raise InputError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
     jobs = submissions if isinstance(submissions, list | tuple) else list(submissions)
-    report = next(reports := iter(reports), None)
-    if sleep is not None or limits is not None or budget is not None or report is not None:
-        if engine == "compiled":
-            what = "nodes that sleep" if sleep is not None else "signals" if report is not None else "power limits"
-            raise InputError(f"the compiled engine does not cover this: {what}; use engine 'python'")
-        signals = () if report is None else chain((report,), reports)
-        return _run(jobs, inventory, policy, nodes or {}, sleep, limits, budget, signals)
-    if engine == "compiled" or (engine == "auto" and pays(len(jobs), len(inventory), policy)):
+    first = next(reports := iter(reports), None)
+    told, power = None if first is None else chain((first,), reports), PowerRules(limits=limits, budget=budget)
+    if sleep is not None and engine == "compiled":
+        raise InputError("the compiled engine does not cover this: nodes that sleep; use engine 'python'")
+    if engine == "compiled" or (
+        engine == "auto" and sleep is None and pays(len(jobs), len(inventory), policy, bool(power))
+    ):
         from kilowait.simulate.compiled import engine as core  # numba takes a second to load
 
         try:
-            return core.run(jobs, inventory, policy, nodes or {})
+            return core.run(jobs, inventory, policy, nodes or {}, power, told)
         except NotCovered as why:
             if engine == "compiled":
                 raise InputError(f"the compiled engine does not cover this: {why}; use engine 'python'") from why
-    return _run(jobs, inventory, policy, nodes or {})
+    return _run(jobs, inventory, policy, nodes or {}, sleep, power, told or iter(()))
 
 
 def _run(
@@ -94,21 +94,20 @@ def _run(
     inventory: Mapping[str, int],
     policy: Policy,
     nodes: Mapping[str, Sequence[int]],
-    sleep: SleepRule | None = None,
-    limits: LimitPrice | None = None,
-    budget: PowerBudget | None = None,
-    reports: Iterable[SignalReported] = (),
+    sleep: SleepRule | None,
+    power: PowerRules,
+    reports: Iterator[SignalReported],
 ) -> Run:
     by_id = checked(submissions, inventory)
     sleeping = None if sleep is None else Sleeping(rule=sleep)
-    loop = _Loop(by_id=by_id, policy=policy, sleeping=sleeping, limits=limits, budget=budget)
-    if budget is not None:
-        budget.joined(inventory)
+    loop = _Loop(by_id=by_id, policy=policy, sleeping=sleeping, limits=power.limits, budget=power.budget)
+    if power.budget is not None:
+        power.budget.joined(inventory)
     for event in joined(inventory, nodes):
         loop.take_in(event)
         if sleeping is not None:
             sleeping.joined(event.gpu_type, event.node, event.gpus)
-    loop.run(iter(reports))
+    loop.run(reports)
     return Run(
         policy=getattr(policy, "__name__", type(policy).__name__),
         inventory=dict(inventory),

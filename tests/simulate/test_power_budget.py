@@ -9,8 +9,8 @@ from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Job, PowerLimit, Prediction
 from kilowait.policies import POLICIES
 from kilowait.simulate.loop import simulate
-from kilowait.simulate.power_budget import PowerBudget
 from kilowait.simulate.run import Submission
+from kilowait.simulate.within_power.power_budget import PowerBudget
 
 IDLE_W = {name: GPU_TYPES[name].assumed_idle_w for name in ("A100", "A6000")}
 HOUR_S = 3600.0

@@ -4,7 +4,7 @@ A job that is placed gets limits at which the budget still holds, its boards' ow
 draws. While no such limit is left it waits, and so does what the policy places behind it: what is first in line for
 GPUs is first for power. A job that draws more than its limit is slowed until it does not. Limits stay as they were set
 until the job ends. While others wait, a job that starts leaves them the watts that speed them up more
-(`kilowait.simulate.watt_price`).
+(`kilowait.simulate.within_power.watt_price`).
 """
 
 import math
@@ -18,7 +18,7 @@ from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import LEAST_LIMIT_W, Job, PowerLimit, Prediction
 from kilowait.core.units import JOULES_PER_KWH, WHOLE
 from kilowait.policies.limiting.limit_price import LimitPrice
-from kilowait.simulate.watt_price import WattPrice
+from kilowait.simulate.within_power.watt_price import WattPrice
 
 MARGIN = 1.1
 """How far above its average draw a job's limit is set where there is room: its peaks are above its average."""
@@ -124,10 +124,15 @@ def held_choices(prediction: Prediction, job: Job, gpu_type: str) -> list[PowerL
 
 def limits_of(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
     """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
+    top = top_limit_w(prediction, job, gpu_type)
+    return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]
+
+
+def top_limit_w(prediction: Prediction, job: Job, gpu_type: str) -> float:
+    """The highest limit that a job may get: a little above what it draws."""
     full = prediction.limits[0] if prediction.limits else prediction
     watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
-    top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
-    return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]
+    return min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
 
 
 def _held_s(runtime_s: float, energy_kwh: float, limit_w: float, gpus: int) -> float:
