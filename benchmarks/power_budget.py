@@ -30,8 +30,8 @@ from kilowait.policies import POLICIES
 from kilowait.predict.power.power_model import PowerModel
 from kilowait.report.interval import Interval
 from kilowait.simulate.loop import simulate
-from kilowait.simulate.power_budget import PowerBudget
 from kilowait.simulate.run import Run, Submission
+from kilowait.simulate.within_power.power_budget import PowerBudget
 
 OLD = {"A100": 16, "A6000": 32}
 MORE = {"A100": 21, "A6000": 42}

@@ -108,8 +108,14 @@ class Prediction:
             return self
         runtime_s, energy_kwh = _between(self.limits, limit_w)
         ratio, joules = runtime_s / self.runtime_s, energy_kwh / self.energy_kwh if self.energy_kwh else 1.0
-        scaled = self.scaled(ratio, joules)
-        return replace(scaled, runtime_s=runtime_s, energy_kwh=energy_kwh, limits=self.limits, limit_w=limit_w)
+        told = replace(self, limits=()).scaled(ratio, joules)
+        return replace(told, runtime_s=runtime_s, energy_kwh=energy_kwh, limits=self.limits, limit_w=limit_w)
+
+    def figures_under(self, limit_w: float) -> tuple[float, float]:
+        """Seconds and kWh of `under`, for whoever needs no more."""
+        if not self.limits or limit_w == self.limit_w:
+            return self.runtime_s, self.energy_kwh
+        return _between(self.limits, limit_w)
 
     @property
     def steady_s(self) -> float:

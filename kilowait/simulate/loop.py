@@ -35,9 +35,10 @@ from kilowait.simulate.compiled.worth import pays
 from kilowait.simulate.ends.completions import Completions
 from kilowait.simulate.ends.truths import Truths
 from kilowait.simulate.given import checked, joined
-from kilowait.simulate.power_budget import PowerBudget
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.sleeping import Sleeping, SleepRule
+from kilowait.simulate.within_power.power_budget import PowerBudget
+from kilowait.simulate.within_power.power_rules import PowerRules
 
 Engine = Literal["auto", "python", "compiled"]
 """Who runs a simulation; all give the same results."""
@@ -72,24 +73,22 @@ def simulate(
     if engine not in get_args(Engine):
         raise InputError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
     jobs = submissions if isinstance(submissions, list | tuple) else list(submissions)
-    report = next(reports := iter(reports), None)
-    if sleep is not None or limits is not None or budget is not None or report is not None:
-        if engine == "compiled":
-            what = (
-                "nodes that sleep" if sleep is not None else "power limits" if report is None else "signals or windows"
-            )
-            raise InputError(f"the compiled engine does not cover this: {what}; use engine 'python'")
-        signals = () if report is None else chain((report,), reports)
-        return _run(jobs, inventory, policy, nodes or {}, sleep, limits, budget, signals)
-    if engine == "compiled" or (engine == "auto" and pays(len(jobs), len(inventory), policy)):
+    first = next(reports := iter(reports), None)
+    told, power = None if first is None else chain((first,), reports), PowerRules(limits=limits, budget=budget)
+    only_here = "nodes that sleep" if sleep is not None else "windows" if isinstance(first, NodesReserved) else ""
+    if only_here and engine == "compiled":
+        raise InputError(f"the compiled engine does not cover this: {only_here}; use engine 'python'")
+    if engine == "compiled" or (
+        engine == "auto" and not only_here and pays(len(jobs), len(inventory), policy, bool(power))
+    ):
         from kilowait.simulate.compiled import engine as core  # numba takes a second to load
 
         try:
-            return core.run(jobs, inventory, policy, nodes or {})
+            return core.run(jobs, inventory, policy, nodes or {}, power, told)
         except NotCovered as why:
             if engine == "compiled":
                 raise InputError(f"the compiled engine does not cover this: {why}; use engine 'python'") from why
-    return _run(jobs, inventory, policy, nodes or {})
+    return _run(jobs, inventory, policy, nodes or {}, sleep, power, told or iter(()))
 
 
 def _run(
@@ -97,21 +96,19 @@ def _run(
     inventory: Mapping[str, int],
     policy: Policy,
     nodes: Mapping[str, Sequence[int]],
-    sleep: SleepRule | None = None,
-    limits: LimitPrice | None = None,
-    budget: PowerBudget | None = None,
-    reports: Iterable[SignalReported | NodesReserved] = (),
+    sleep: SleepRule | None,
+    power: PowerRules,
+    reports: Iterator[SignalReported | NodesReserved],
 ) -> Run:
-    by_id = checked(submissions, inventory)
-    sleeping = None if sleep is None else Sleeping(rule=sleep)
-    loop = _Loop(by_id=by_id, policy=policy, sleeping=sleeping, limits=limits, budget=budget)
-    if budget is not None:
-        budget.joined(inventory)
+    by_id, sleeping = checked(submissions, inventory), None if sleep is None else Sleeping(rule=sleep)
+    loop = _Loop(by_id=by_id, policy=policy, sleeping=sleeping, limits=power.limits, budget=power.budget)
+    if power.budget is not None:
+        power.budget.joined(inventory)
     for event in joined(inventory, nodes):
         loop.take_in(event)
         if sleeping is not None:
             sleeping.joined(event.gpu_type, event.node, event.gpus)
-    loop.run(iter(reports))
+    loop.run(reports)
     return Run(
         policy=getattr(policy, "__name__", type(policy).__name__),
         inventory=dict(inventory),
@@ -144,8 +141,7 @@ class _Loop:
 
     def run(self, reports: Iterator[SignalReported | NodesReserved]) -> None:
         """Instant after instant: all completions, reports, then all arrivals, then one decision."""
-        cluster, policy, completions, log = self.cluster, self.policy, self.completions, self.log
-        arrivals = self.arrivals()
+        cluster, completions, log, arrivals = self.cluster, self.completions, self.log, self.arrivals()
         arrival, report, now_s = next(arrivals, None), next(reports, None), 0.0
         while now_s < inf:
             while completions.next_s == now_s:
@@ -164,7 +160,7 @@ class _Loop:
                 if self.sleeping is not None and arrival.job.job_id not in self.refused:
                     self.sleeping.submitted(now_s)
                 arrival = next(arrivals, None)
-            for decision in policy(cluster):
+            for decision in self.policy(cluster):
                 match decision:
                     case Place():
                         if not self.place(decision, now_s):
@@ -208,6 +204,8 @@ class _Loop:
             self.refuse(event.job.job_id, str(refusal), event.time_s)
         else:
             self.log.append(event)
+            if self.budget is not None and isinstance(event, JobSubmitted):
+                self.budget.accepted(event.job, event.predictions)
 
     def refuse(self, job_id: str, why: str, time_s: float) -> None:
         """A job never runs, and neither do those that were submitted before to run after it."""
@@ -223,8 +221,7 @@ class _Loop:
         cluster, job_id, gpu_type = self.cluster, decision.job_id, decision.gpu_type
         if (waiting := cluster.waiting.get(job_id)) is None:
             raise IllegalEvent(f"job {job_id}: the policy places it, but it does not wait")
-        job, attempt = waiting.job, waiting.attempt
-        gpus = waiting.gpus.get(gpu_type, 0)
+        job, attempt, gpus = waiting.job, waiting.attempt, waiting.gpus.get(gpu_type, 0)
         where = decision.where or (cluster.locate(waiting, gpu_type) if cluster.boards and gpus else ())
         limit_w = decision.limit_w or (self.limit(waiting, gpu_type) if gpus else None)
         if self.budget is not None and gpus and limit_w is None:

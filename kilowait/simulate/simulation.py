@@ -23,12 +23,12 @@ from kilowait.simulate.inventory import parse_nodes
 from kilowait.simulate.jobs_csv import read_submissions
 from kilowait.simulate.kept_deadlines import DeadlineCount, deadline_count
 from kilowait.simulate.loop import simulate as run_loop
-from kilowait.simulate.power_budget import PowerBudget
 from kilowait.simulate.priced import Bill, bill, priced_parameters, usual_usd_per_kwh
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.scores import Scores, score
 from kilowait.simulate.signal_totals import SignalTotal, signal_totals
 from kilowait.simulate.sleeping import ClusterEnergy, SleepRule
+from kilowait.simulate.within_power.power_budget import PowerBudget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def simulate(
     made_policy, values = _policy(rule, parameters)
     known = () if windows is None else window_events(read_windows(windows), nodes)
     if windows is not None:
-        made_policy = steered_around(made_policy, outside_windows)
+        made_policy = steered_around(made_policy, outside_windows, limits=True)
     looks = not isinstance(rule, Rule) or "signals" in rule.needs
     run = run_loop(
         submissions,

@@ -9,8 +9,8 @@ from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Job, PowerLimit, Prediction
 from kilowait.policies import POLICIES
 from kilowait.simulate.loop import simulate
-from kilowait.simulate.power_budget import PowerBudget
 from kilowait.simulate.run import Submission
+from kilowait.simulate.within_power.power_budget import PowerBudget
 
 IDLE_W = {name: GPU_TYPES[name].assumed_idle_w for name in ("A100", "A6000")}
 HOUR_S = 3600.0
@@ -50,11 +50,32 @@ def job(job_id, seen, truth=None, gpus=1, submit_s=0.0, **of_job):
 
 
 def test_a_job_gets_hardly_more_than_it_draws_and_the_next_what_is_left():
-    jobs = [job(str(k), {"A100": at_watts(300)}) for k in range(3)]
+    jobs = [job(str(k), {"A100": at_watts(300)}, submit_s=min(k, 1)) for k in range(3)]
     first, second, third = run(jobs, 330 + 210 + IDLE_W["A100"], {"A100": 3}).placements
     assert (first.limit_w, first.start_s) == (330, 0)  # 300 W and a tenth
-    assert (second.limit_w, second.start_s, second.runtime_s) == (200, 0, pytest.approx(1.2 * HOUR_S))
+    assert (second.limit_w, second.start_s, second.runtime_s) == (200, 1, pytest.approx(1.2 * HOUR_S))
     assert third.start_s == first.end_s  # no room for a third one's 200 W
+
+
+def test_while_others_wait_a_job_leaves_them_the_watts_that_speed_them_up_more():
+    """Both at 200 W are done after 1.2 h; one at 330 W and the other behind it after 2 h."""
+    jobs = [job(str(k), {"A100": at_watts(300)}) for k in range(2)]
+    assert [(p.limit_w, p.start_s) for p in run(jobs, 400, {"A100": 2}).placements] == [(200, 0), (200, 0)]
+
+
+def test_watts_go_where_they_speed_a_job_up_most():
+    """100 W less slow the one down by a fifth and the other tenfold; there is room for one at its full draw."""
+    hurt = Prediction(
+        runtime_s=HOUR_S,
+        energy_kwh=0.3,
+        limits=(
+            PowerLimit(limit_w=400, runtime_s=HOUR_S, energy_kwh=0.3),
+            PowerLimit(limit_w=200, runtime_s=10 * HOUR_S, energy_kwh=2.0),
+        ),
+    )
+    jobs = [job("a", {"A100": at_watts(300)}), job("b", {"A100": hurt})]
+    found = {p.job_id: (p.limit_w, p.start_s) for p in run(jobs, 530, {"A100": 2}).placements}
+    assert found == {"a": (200, 0), "b": (330, 0)}
 
 
 def test_a_job_that_draws_more_than_it_was_given_is_slowed():

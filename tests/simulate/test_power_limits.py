@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from kilowait.cluster.advance import replay
 from kilowait.cluster.events import JobPlaced
-from kilowait.core.errors import InputError
 from kilowait.core.jobs import Job, PowerLimit, Prediction
 from kilowait.policies import POLICIES
 from kilowait.policies.limiting.limit_price import LimitPrice
@@ -80,11 +79,6 @@ def test_a_truth_that_is_not_as_seen_goes_by_its_own_curve():
     truth = {"A100": WITHOUT}
     (placement,) = run(submission(truth=truth, seen={"A100": WITH_CURVE})).placements
     assert (placement.limit_w, placement.runtime_s) == (300, 1000)
-
-
-def test_the_compiled_engine_says_that_it_does_not_cover_limits():
-    with pytest.raises(InputError, match="power limits; use engine 'python'"):
-        simulate([submission()], {"A100": 1}, POLICIES["simple"](), limits=LimitPrice(), engine="compiled")
 
 
 @given(limit_w=st.floats(50, 500))

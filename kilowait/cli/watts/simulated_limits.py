@@ -38,7 +38,7 @@ def jobs_of(args: argparse.Namespace) -> "list[Submission]":
 def limits_of(args: argparse.Namespace) -> dict[str, Any]:
     """The price of limits and the budget as keywords of `simulate`; raises InputError for a price below 0."""
     from kilowait.policies.limiting.limit_price import LimitPrice
-    from kilowait.simulate.power_budget import PowerBudget
+    from kilowait.simulate.within_power.power_budget import PowerBudget
 
     price = LimitPrice(s_per_kwh=DEFAULT_S_PER_KWH if args.power_limits is None else args.power_limits)
     found: dict[str, Any] = {} if args.power_limits is None else {"limits": price}

@@ -14,26 +14,41 @@ MARGIN = 1.1
 
 def limit_choices(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
     """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
+    top = top_limit_w(prediction, job, gpu_type)
+    return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]
+
+
+def top_limit_w(prediction: Prediction, job: Job, gpu_type: str) -> float:
+    """The highest limit that a job may get: a little above what it draws."""
     full = prediction.limits[0] if prediction.limits else prediction
     watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
-    top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
-    return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]
+    return min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
 
 
 def held(prediction: Prediction, limit_w: float, gpus: int) -> Prediction:
     """What is expected under a limit that is kept: slower by as much as the watts would be above it."""
     told = prediction.under(limit_w)
-    watts = told.energy_kwh * JOULES_PER_KWH / told.runtime_s / gpus
-    return (
-        told
-        if watts <= limit_w
-        else replace(told, runtime_s=told.runtime_s * watts / limit_w, runtime_low_s=None, runtime_high_s=None)
-    )
+    runtime_s = _held_s(told.runtime_s, told.energy_kwh, limit_w, gpus)
+    if runtime_s == told.runtime_s:
+        return told
+    return replace(told, runtime_s=runtime_s, runtime_low_s=None, runtime_high_s=None)
 
 
-def curve_of(prediction: Prediction, limits: Iterable[float], gpus: int) -> tuple[PowerLimit, ...]:
-    """What each of these limits makes of a job on so many boards."""
-    kept = ((limit_w, held(prediction, limit_w, gpus)) for limit_w in limits)
-    return tuple(
-        PowerLimit(limit_w=limit_w, runtime_s=told.runtime_s, energy_kwh=told.energy_kwh) for limit_w, told in kept
-    )
+def curve_of(prediction: Prediction, limits: Iterable[float], gpus: int) -> list[PowerLimit]:
+    """What each of these limits makes of a job on so many boards, while it is kept."""
+    curve = []
+    for limit_w in limits:
+        told_s, energy_kwh = prediction.figures_under(limit_w)
+        runtime_s = _held_s(told_s, energy_kwh, limit_w, gpus)
+        curve.append(PowerLimit(limit_w=limit_w, runtime_s=runtime_s, energy_kwh=energy_kwh))
+    return curve
+
+
+def held_choices(prediction: Prediction, job: Job, gpu_type: str) -> list[PowerLimit]:
+    """What is expected of a job under each limit that it may get, kept, the highest first."""
+    return curve_of(prediction, limit_choices(prediction, job, gpu_type), job.gpus_on(gpu_type))
+
+
+def _held_s(runtime_s: float, energy_kwh: float, limit_w: float, gpus: int) -> float:
+    watts = energy_kwh * JOULES_PER_KWH / runtime_s / gpus
+    return runtime_s if watts <= limit_w else runtime_s * watts / limit_w

@@ -31,11 +31,16 @@ class LimitPrice:
 
     def options(self, cluster: Cluster, job: Job, predictions: Mapping[str, Prediction]) -> Mapping[str, Prediction]:
         """Predictions under the cheapest limit of each type; the same object where nothing has a curve."""
+        return self.cheapest(cluster.total, len(cluster.waiting) + 1, job, predictions)
+
+    def cheapest(
+        self, total: Mapping[str, int], waiting: int, job: Job, predictions: Mapping[str, Prediction]
+    ) -> Mapping[str, Prediction]:
+        """As `options` on so many boards by type, while so many jobs wait, this one included."""
         if not any(prediction.limits for prediction in predictions.values()):
             return predictions
-        waiting = len(cluster.waiting) + 1
         return {
-            gpu_type: prediction.under(self._cheapest(cluster, job, gpu_type, prediction.limits, waiting))
+            gpu_type: prediction.under(self._cheapest(total, job, gpu_type, prediction.limits, waiting))
             for gpu_type, prediction in predictions.items()
         }
 
@@ -44,15 +49,15 @@ class LimitPrice:
     ) -> float | None:
         """The limit of a job that starts now, in watts a board, of `choices` or all known ones; None without any."""
         limits = waiting.predictions[gpu_type].limits if choices is None else choices
-        return self._cheapest(cluster, waiting.job, gpu_type, limits, len(cluster.waiting) - 1)
+        return self._cheapest(cluster.total, waiting.job, gpu_type, limits, len(cluster.waiting) - 1)
 
     def _cheapest(
-        self, cluster: Cluster, job: Job, gpu_type: str, limits: Sequence[PowerLimit], waiting: int
+        self, total: Mapping[str, int], job: Job, gpu_type: str, limits: Sequence[PowerLimit], waiting: int
     ) -> float | None:
         """A job with a share of a board limits nobody: others may be on it."""
         if not limits or job.gpu_milli != WHOLE:
             return None
-        crowd = self.congestion * waiting * job.gpus_on(gpu_type) / max(cluster.total.get(gpu_type, 0), 1)
+        crowd = self.congestion * waiting * job.gpus_on(gpu_type) / max(total.get(gpu_type, 0), 1)
 
         def cost_s(limit: PowerLimit) -> float:
             return (1 + crowd) * limit.runtime_s + self.s_per_kwh * limit.energy_kwh

@@ -50,7 +50,7 @@ def _weigh(world: WorldArrays, weighed: Weighed, epoch: int, job: int, key_P: F6
 
 
 @inner
-def _file(world: WorldArrays, heap: I32, first_B: I64, held_B: I64, key_P: F64, job: int) -> None:
+def file_pairs(world: WorldArrays, heap: I32, first_B: I64, held_B: I64, key_P: F64, job: int) -> None:
     """Put all pairs of a job into their buckets."""
     (jobs, types), sizes = world.size_NT.shape, len(world.sizes_S)
     for kind in range(types):
@@ -62,7 +62,7 @@ def _file(world: WorldArrays, heap: I32, first_B: I64, held_B: I64, key_P: F64, 
 
 
 @inner
-def _best(
+def best_pair(
     world: WorldArrays, so_far: Tracks, heap: I32, first_B: I64, held_B: I64, key_P: F64, done_N: Bools
 ) -> tuple[int, int]:
     """The waiting pair that fits and has the least key, then the earlier job, then the earlier type; -1 for none."""
@@ -86,7 +86,7 @@ def _best(
 
 
 @inner
-def _fastest(world: WorldArrays, so_far: Tracks, seen_s_NT: F64, job: int) -> int:
+def fastest_kind(world: WorldArrays, so_far: Tracks, seen_s_NT: F64, job: int) -> int:
     """The type of the least predicted seconds on which a job, that fits somewhere, fits now."""
     fastest = -1
     for kind in range(seen_s_NT.shape[1]):
@@ -123,13 +123,13 @@ def by_key(
             if not done_N[job]:
                 if epochs:
                     _weigh(world, weighed, epoch, job, key_P)
-                _file(world, heap, first_B, held_B, key_P, job)
+                file_pairs(world, heap, first_B, held_B, key_P, job)
         filed = arrived
         while True:
-            job, kind = _best(world, so_far, heap, first_B, held_B, key_P, done_N)
+            job, kind = best_pair(world, so_far, heap, first_B, held_B, key_P, done_N)
             if job < 0:
                 break
             if any_type:
-                kind = _fastest(world, so_far, seen_s_NT, job)
+                kind = fastest_kind(world, so_far, seen_s_NT, job)
             done_N[job] = True
             start(world, so_far, job, kind, now_s)

@@ -51,11 +51,11 @@ def read(submissions: Sequence[Submission], cluster: Cluster, *, exact: bool) ->
         table = _in_queue_order(_read(submissions, cluster, exact=exact))
     except OverflowError as trouble:
         raise NotCovered(f"a number of the jobs or the inventory is too large: {trouble}") from trouble
-    _check_range("submit_s", table.submit_s_N, zero=True)
+    check_range("submit_s", table.submit_s_N, zero=True)
     for seconds in {id(values): values for values in (table.true_s_NT, table.seen_s_NT)}.values():
-        _check_range("seconds", seconds, zero=False)
+        check_range("seconds", seconds, zero=False)
     for kwh in {id(values): values for values in (table.true_kwh_NT, table.seen_kwh_NT)}.values():
-        _check_range("kWh", kwh, zero=True)
+        check_range("kWh", kwh, zero=True)
     return table
 
 
@@ -167,7 +167,7 @@ def _in_queue_order(table: Table) -> Table:
     )
 
 
-def _check_range(name: str, values: F64, *, zero: bool) -> None:
+def check_range(name: str, values: F64, *, zero: bool) -> None:
     """Raises NotCovered for numbers beyond `LEAST` and `MOST`, but 0 where that is allowed."""
     outside = (values > MOST) | ((values < LEAST) & ~((values == 0) & zero))
     if outside.any():

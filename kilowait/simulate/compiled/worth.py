@@ -21,19 +21,25 @@ LOADING_PAIRS = 150_000
 COMPILING_PAIRS = 1_000_000
 """As `LOADING_PAIRS`, for a kernel that is not in the cache: seconds."""
 
+LIMITED = "limited_"
+"""Before the name of a kernel: that which knows of power limits."""
+
+LIMITED_PAIRS = 6
+"""As many pairs without power limits take Python as long as one with."""
+
 _loaded: set[str] = set()
 _interpreted: Counter[str] = Counter()
 
 
-def pays(jobs: int, types: int, policy: Policy) -> bool:
-    """Whether a list of so many jobs should be run by the compiled kernels, if they cover it."""
+def pays(jobs: int, types: int, policy: Policy, limited: bool = False) -> bool:
+    """Whether a list of so many jobs should be run by the compiled kernels, if they cover it; `limited` by power."""
     form = form_of(policy)
     if form is None:
         return False
-    kernel = form.kernel
+    kernel = LIMITED + form.kernel if limited else form.kernel
     if kernel in _loaded:
         return jobs >= SOME_JOBS
-    _interpreted[kernel] += jobs * types
+    _interpreted[kernel] += jobs * types * (LIMITED_PAIRS if limited else 1)
     return _interpreted[kernel] >= LOADING_PAIRS and (_interpreted[kernel] >= COMPILING_PAIRS or _is_kept(kernel))
 
 
