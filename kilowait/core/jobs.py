@@ -14,8 +14,6 @@ INTERVAL_COVERAGE = 0.9
 """How often a prediction interval holds the truth: its ends are the 5% and 95% quantiles of what is expected."""
 LEAST_LIMIT_W = 100.0
 """Drivers take no lower power limit, but on boards whose own is lower."""
-
-
 OVER = frozenset({"finished", "failed", "cancelled"})
 """The states that a job never leaves."""
 
@@ -113,16 +111,13 @@ class Prediction:
 
     def figures_under(self, limit_w: float) -> tuple[float, float]:
         """Seconds and kWh of `under`, for whoever needs no more."""
-        if not self.limits or limit_w == self.limit_w:
-            return self.runtime_s, self.energy_kwh
-        return _between(self.limits, limit_w)
+        is_known = not self.limits or limit_w == self.limit_w
+        return (self.runtime_s, self.energy_kwh) if is_known else _between(self.limits, limit_w)
 
     @property
     def steady_s(self) -> float:
         """Seconds that it all takes under the limit of now; `runtime_s` is of a run under several."""
-        if self.limit_w is None or not self.limits:
-            return self.runtime_s
-        return _between(self.limits, self.limit_w)[0]
+        return self.runtime_s if self.limit_w is None or not self.limits else _between(self.limits, self.limit_w)[0]
 
     def limited_anew(self, limit_w: float | None, after_s: float) -> "Prediction":
         """What is expected of a run whose boards have another limit from `after_s` seconds on, None for their own.
@@ -131,9 +126,8 @@ class Prediction:
         """
         if not self.limits:
             return self
-        left_s = max(0.0, self.runtime_s - after_s)
+        left_s, old_s = max(0.0, self.runtime_s - after_s), self.steady_s
         new_w = self.limits[0].limit_w if limit_w is None else limit_w
-        old_s = self.steady_s
         new_s, new_kwh = _between(self.limits, new_w)
         runtime_s = self.runtime_s - left_s + left_s / old_s * new_s
         energy_kwh = self.energy_kwh * (1 - left_s / self.runtime_s) + left_s / old_s * new_kwh

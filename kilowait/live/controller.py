@@ -222,10 +222,8 @@ class Controller:
         """As `decide` what was decided on `deciding`, and is still possible as of `at`."""
         return self._carry_out(decisions, self.deciding.kept, late=True)
 
-    def _carry_out(
-        self, decisions: Sequence[Decision], decided: Mapping[str, Postponed], *, late: bool
-    ) -> list[Attempt]:
-        if not decisions and not any(postponements(self.cluster, decided)):
+    def _carry_out(self, decisions: Sequence[Decision], kept: Mapping[str, Postponed], *, late: bool) -> list[Attempt]:
+        if not decisions and not any(postponements(self.cluster, kept)):
             return []
         placed, leaving = list[str](), self.deciding.leaving
         with self._writing() as writing:
@@ -238,7 +236,7 @@ class Controller:
                 elif not (late or leaving) or is_possible(self._cluster, decision):
                     self._place(writing, decision)
                     placed.append(decision.job_id)
-            for event in list(postponements(self._cluster, decided)):
+            for event in list(postponements(self._cluster, kept)):
                 self._take_in(writing, event)
         return [self.running(job_id) for job_id in placed]
 

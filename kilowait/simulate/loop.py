@@ -32,11 +32,11 @@ from kilowait.policies import Place, Policy, Preempt, SetLimit
 from kilowait.policies.limiting.limit_price import LimitPrice
 from kilowait.simulate.compiled.covered import NotCovered
 from kilowait.simulate.compiled.worth import pays
-from kilowait.simulate.ends.completions import Completions
-from kilowait.simulate.ends.truths import Truths
 from kilowait.simulate.given import checked, joined
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.sleeping import Sleeping, SleepRule
+from kilowait.simulate.true_ends.completions import Completions
+from kilowait.simulate.true_ends.truths import Truths
 from kilowait.simulate.within_power.power_budget import PowerBudget
 from kilowait.simulate.within_power.power_rules import PowerRules
 

@@ -36,7 +36,7 @@ from ..environments.built_environments import EnvironmentSettings
 from ..shells.job_terminal import Terminal, idle_words
 from .keeping import keep_outputs, kept_log
 from .launching import guard_process
-from .limiting import OrderedLimit
+from .ordered_limit import OrderedLimit
 from .preparing import LOG, STEPS, NotRestoredError, Preparation
 
 BETWEEN_S = 0.2
