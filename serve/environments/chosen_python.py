@@ -112,7 +112,7 @@ def unseen_image(image: str) -> str:
         return "neither podman nor apptainer is where the service runs"
     engine = interpreter.command[0]
     if Path(engine).name != "podman":
-        return "" if Path(image).is_file() else "it is no file where the service runs"
+        return "" if image.startswith("/") and Path(image).is_file() else "it is no file where the service runs"
     found = _exists(shutil.which("podman") or engine, image, int(time.monotonic() / SOON_S))
     return "" if found else "it is not where the service runs"
 
@@ -131,6 +131,8 @@ def _in_image(asked: Chosen, program: Program, isolation: IsolationSettings) -> 
     image = asked.image or ""
     if asked.software or getattr(asked, "requirements", None):
         raise InputError("image: it has its own packages; leave software and requirements out")
+    if ".." in image.split("/"):
+        raise InputError(f"image {image}: '..' in its path leads out of what the operator allows; write it without")
     if not any(fnmatchcase(image, allowed) for allowed in isolation.images):
         known = ", ".join(isolation.images)
         raise InputError(
