@@ -44,7 +44,7 @@ from .desk.predictor_replica import MAX_ONGOING, MAX_QUEUED, PredictorReplica
 from .environments.built_environments import EnvironmentSettings
 from .isolation_options import SQLITE, mount_of, own_files, owner_uids_of
 from .log_records import make_harmless
-from .option_paths import absolute, key_path, looked_up
+from .option_paths import absolute, key_path, looked_up, url_or_folder
 from .scheduler.deploy import deploy
 from .scheduler.settings import SchedulerSettings, default_options
 from .sign_on.sign_on_settings import sign_on_settings
@@ -180,7 +180,7 @@ class Options(BaseModel):
             environments=EnvironmentSettings(
                 folder=self.environments and str(Path(self.environments).absolute()),
                 max_bytes=int(self.environments_gb * 1e9),
-                indexes=tuple(self.environments_index),
+                indexes=tuple(map(url_or_folder, self.environments_index)),
                 always=self.environments_always,
             ),
             secrets_key_file=self.settings_key_file(),

@@ -28,6 +28,11 @@ def key_path(path: str) -> str:
     return str(Path(path).absolute())
 
 
+def url_or_folder(place: str) -> str:
+    """A URL, or a folder that means the same in every process."""
+    return place if "://" in place else str(Path(place).absolute())
+
+
 def absolute(url: str) -> str:
     """An SQLite path that means the same in every process."""
     if "://" in url and not url.startswith(SQLITE):

@@ -51,8 +51,11 @@ class ContainerRun:
         )
 
     def _apptainer(self, command: Sequence[str]) -> tuple[str, ...]:
-        """Where it runs, the command is a process of the caller's, which ends with it and limits its memory."""
-        image = self.image if "://" in self.image or self.image.endswith(".sif") else f"docker://{self.image}"
+        """Where it runs, the command is a process of the caller's, which ends with it and limits its memory.
+
+        A file has an absolute path: what lies in the job's own folder is no image that the operator allows.
+        """
+        image = self.image if "://" in self.image or self.image.startswith("/") else f"docker://{self.image}"
         return (
             *(self.engine, "exec", "--containall", "--no-home", f"--pwd={HOME}", *(("--nv",) if self.gpu_ids else ())),
             *(f"--bind={source}:{target}:{mode}" for source, target, mode in self.volumes),

@@ -153,7 +153,10 @@ class BuiltEnvironments:
             try:
                 run("venv", "--quiet", f"--python={_base_python()}", "--no-python-downloads", str(place))
                 python = f"--python={place / 'bin' / 'python'}"
-                run("pip", "install", "--no-build", python, f"--requirements={asked}")
+                folders = [
+                    f"--find-links={Path(one).as_uri()}" for one in self._settings.indexes if one.startswith("/")
+                ]
+                run("pip", "install", "--no-build", python, *folders, f"--requirements={asked}")
             except InputError:
                 _remove(place)
                 raise
@@ -184,12 +187,10 @@ class BuiltEnvironments:
 
 
 def index_variables(indexes: Sequence[str]) -> dict[str, str]:
-    """How uv is told where packages are from: it asks its default index last."""
-    folders = [one for one in indexes if one.startswith("/")]
-    urls = [one for one in indexes if not one.startswith("/")]
-    places = {"UV_DEFAULT_INDEX": urls[-1], "UV_INDEX": " ".join(urls[:-1])} if urls else {}
-    places |= {"UV_FIND_LINKS": " ".join(folders)} if folders else {}
-    return places | ({"UV_NO_INDEX": "1"} if folders and not urls else {})
+    """How uv is told which indexes there are, beside folders of wheels: it asks its default index last."""
+    if urls := [one for one in indexes if not one.startswith("/")]:
+        return {"UV_DEFAULT_INDEX": urls[-1], "UV_INDEX": " ".join(urls[:-1])}
+    return {"UV_NO_INDEX": "1"} if indexes else {}
 
 
 class _Lock:

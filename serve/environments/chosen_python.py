@@ -3,9 +3,11 @@
 import asyncio
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,7 +34,8 @@ NOT_YET = (
     "own packages"
 )
 OWN_TORCH = "its dry run had the packages of its environment, with the service's own PyTorch"
-ANSWERS_WITHIN_S = 10.0
+ANSWERS_WITHIN_S, SOON_S = 10.0, 10.0
+"""So long an answer of podman's is waited for, and so long at most it counts."""
 
 
 class Chosen(Protocol):
@@ -109,19 +112,27 @@ def unseen_image(image: str) -> str:
         return "neither podman nor apptainer is where the service runs"
     engine = interpreter.command[0]
     if Path(engine).name != "podman":
-        return "" if Path(image).is_file() else "it is no file where the service runs"
-    question = [shutil.which("podman") or engine, "image", "exists", image]
-    try:
-        found = subprocess.run(question, capture_output=True, timeout=ANSWERS_WITHIN_S, check=False).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        found = False
+        return "" if image.startswith("/") and Path(image).is_file() else "it is no file where the service runs"
+    found = _exists(shutil.which("podman") or engine, image, int(time.monotonic() / SOON_S))
     return "" if found else "it is not where the service runs"
+
+
+@lru_cache(maxsize=1000)
+def _exists(podman: str, image: str, _moment: int) -> bool:
+    """Whether podman has an image; the same submission asks more than once, and podman takes a while."""
+    question = [podman, "image", "exists", image]
+    try:
+        return subprocess.run(question, capture_output=True, timeout=ANSWERS_WITHIN_S, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _in_image(asked: Chosen, program: Program, isolation: IsolationSettings) -> Program:
     image = asked.image or ""
     if asked.software or getattr(asked, "requirements", None):
         raise InputError("image: it has its own packages; leave software and requirements out")
+    if ".." in image.split("/"):
+        raise InputError(f"image {image}: '..' in its path leads out of what the operator allows; write it without")
     if not any(fnmatchcase(image, allowed) for allowed in isolation.images):
         known = ", ".join(isolation.images)
         raise InputError(

@@ -21,6 +21,24 @@ from .confine import JobFiles
 
 SHELL = "import os, sys; os.execvp('bash', ['bash', *sys.argv[1:]])"
 
+HEARING = """\
+import os, runpy, signal, sys
+def pass_on(number, _):
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/children") as children:
+            for child in map(int, children.read().split()):
+                try:
+                    if os.getpgid(child) != os.getpgrp():
+                        os.kill(child, number)
+                except OSError:
+                    pass
+signal.signal(int(sys.argv[1]), pass_on)
+del sys.argv[:2]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""Runs a launcher (its module and arguments behind a signal's number) so that it outlives the signal by which the
+programs that it started are preempted; those that are in a session of their own are told by it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnPart:
@@ -49,7 +67,7 @@ def words_of(program: Program, part: OwnPart, peers: Mapping[str, str]) -> tuple
     nodes, address, port = len(part.processes), peers["MASTER_ADDR"], peers["MASTER_PORT"]
     if program.launcher == "torchrun":
         return (
-            *("-m", "torch.distributed.run", f"--nnodes={nodes}", f"--node-rank={part.rank}"),
+            *(*_of_module(program, "torch.distributed.run"), f"--nnodes={nodes}", f"--node-rank={part.rank}"),
             *(f"--nproc-per-node={part.processes[part.rank]}", f"--master-addr={address}", f"--master-port={port}"),
             *called,
         )
@@ -60,10 +78,17 @@ def words_of(program: Program, part: OwnPart, peers: Mapping[str, str]) -> tuple
         )
     several = ("--multi_gpu",) if sum(part.processes) > 1 else ()
     return (
-        *("-m", "accelerate.commands.launch", f"--num_machines={nodes}", f"--machine_rank={part.rank}"),
+        *(*_of_module(program, "accelerate.commands.launch"), f"--num_machines={nodes}", f"--machine_rank={part.rank}"),
         *(f"--num_processes={sum(part.processes)}", f"--main_process_ip={address}", f"--main_process_port={port}"),
         *("--mixed_precision=no", "--dynamo_backend=no", *several, *called),
     )
+
+
+def _of_module(program: Program, launcher: str) -> tuple[str, ...]:
+    """How its module is started: a launcher ends by a signal that it does not know, and with it what it started."""
+    if program.checkpointing is None:
+        return "-m", launcher
+    return "-c", HEARING, str(program.checkpointing.signal_number), launcher
 
 
 def with_python_first(path: str, python: str) -> str:

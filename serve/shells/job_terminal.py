@@ -62,6 +62,7 @@ class Terminal:
                 if self._is_over:  # what was open under this number is closed
                     return
             keys = keys[os.write(self._far, keys[:PIECE_BYTES]) :]
+            self._active_s = time.monotonic()
 
     def resize(self, rows: int, columns: int) -> None:
         """It has this size from now on; programs that draw are told."""

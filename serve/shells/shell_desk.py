@@ -97,6 +97,7 @@ class ShellDesk:
                 self._waiting -= 1
         row = await self._row(who, job_id)
         if row["state"] not in OVER:
+            await asyncio.sleep(min(wait_s, SHORT_S))  # whoever asks looks again at once
             return LogPiece(offset=offset, next=offset, text="", ended=False)
         begin, data = await self._desk.scheduler.log.remote(job_id, 0, offset, PIECE_BYTES)
         last = len(data) < PIECE_BYTES - WHOLE_BYTES

@@ -21,7 +21,7 @@ LabelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\x0
 
 Image = Annotated[
     str | None,
-    Field(max_length=MAX_NAME, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$", description="a container's image"),
+    Field(max_length=MAX_NAME, pattern=r"^[A-Za-z0-9/][A-Za-z0-9._:/@+-]*$", description="a container's image"),
 ]
 Software = Annotated[str | None, Field(max_length=MAX_NAME, description="the operator's environment it runs in")]
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from kilowait.core.errors import StaleAttempt
 from kilowait.core.submission import Ending
 from kilowait.history import bases, models, tokens
+from kilowait.history.job_filter import JobFilter
 from kilowait.history.lease import Claim
 from kilowait.history.queries import history
 from kilowait.history.schema import META
@@ -49,8 +50,8 @@ def release(request, database):
     return request.param
 
 
-def test_there_is_a_database_of_the_first_release():
-    assert "0.1.0" in NAMES
+def test_there_is_a_database_of_each_schema_that_was_left_and_of_this_one():
+    assert {"0.1.0", "schema-3"} <= set(NAMES)
 
 
 def test_its_events_replay_to_the_state_that_it_saw_itself(release, database):
@@ -73,6 +74,14 @@ def test_attempts_measurements_logs_and_programs_are_there(release, database):
     assert "A transformer encoder" in store.program("job-00000003").files["main.py"]
     ended = history(store, owner="operator")
     assert [(row["job_id"], row["features"]) for row in ended] == [(f"job-0000000{n}", "dry-run") for n in (3, 5, 7)]
+
+
+def test_jobs_are_found_by_the_labels_and_names_that_they_have_there(release, database):
+    store = taken_over(database).store
+    team = [row["job_id"] for row in store.jobs(JobFilter(labels={"team": "x"}))]
+    assert sorted(team) == [f"job-000000{number}" for number in (12, 18, 20, 21, 24)]
+    named = [(row["job_id"], row["state"]) for row in store.jobs(JobFilter(name="sweep-*", labels={"lr": "0.1"}))]
+    assert named == ([] if release == "0.1.0" else [("job-00000025", "cancelled")])
 
 
 def test_what_is_beside_the_history_is_there(release, database):

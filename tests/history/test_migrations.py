@@ -67,13 +67,14 @@ def test_a_new_database_needs_no_step(database):
     assert not list(Path(database.removeprefix("sqlite:///")).parent.glob("*.before-*"))
 
 
-def test_only_indexes_and_the_version_change(old):
+def test_of_what_was_there_only_indexes_and_the_version_change(old):
     before = contents(old)
     Store(old).take_over(claim())
     after = contents(old)
     assert {name for name in before if before[name] != after[name]} == {"jobs", "meta"}
     assert (after["jobs"][0], after["jobs"][2]) == (before["jobs"][0], before["jobs"][2])
     assert after["events"] == before["events"]
+    assert after.keys() - before.keys() == {"job_labels"}
 
 
 def test_who_does_not_schedule_opens_it_upgrades_nothing_and_is_refused_until_it_is_done(old):

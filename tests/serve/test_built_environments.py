@@ -81,6 +81,16 @@ def test_it_has_what_was_asked_for_and_is_built_once_for_jobs_at_the_same_time(b
     assert oct(os.stat(os.path.dirname(python)).st_mode & 0o777) == "0o755"  # jobs are other users
 
 
+def test_wheels_are_from_several_folders_whatever_they_are_called(built, tmp_path):
+    more = tmp_path / "more, and others"
+    more.mkdir()
+    wheel(more, "three", "1")
+    both = EnvironmentSettings(folder=str(tmp_path / "kept"), indexes=(str(tmp_path / "wheels"), str(more)))
+    environments = BuiltEnvironments(both)
+    with environments.used(python := environments.python_for(("one", "three")), ("one", "three")):
+        assert said(python, "import one, three; print(one.NAME, three.NAME)") == "one three\n"
+
+
 def test_the_order_of_lines_and_comments_is_no_other_environment_and_a_version_is(built):
     one, other = ({"requirements.txt": text} for text in ("two\none>=1\n", "# both\none >= 1\ntwo # 2\n"))
     assert built.python_for(asked_packages(one)) == built.python_for(asked_packages(other))

@@ -7,7 +7,10 @@ import pytest
 
 from kilowait.core.errors import InputError
 from kilowait.core.submission import Program
+from kilowait.isolation.cgroup import GroupLimits
+from kilowait.isolation.container import ContainerRun
 from kilowait.isolation.modes import IsolationSettings
+from serve.environments import chosen_python
 from serve.environments.built_environments import READY, BuiltEnvironments, EnvironmentSettings
 from serve.environments.chosen_python import access_in, notes_of, with_python
 from serve.scheduler.settings import SchedulerSettings
@@ -37,6 +40,7 @@ def test_an_image_that_the_operator_allows_is_the_jobs():
     ("asked", "words"),
     [
         ({"image": "own:2"}, r"choose one of docker.io/pytorch/\*, own:1"),
+        ({"image": "docker.io/pytorch/../own:2"}, r"'\.\.' in its path leads out of what the operator allows"),
         ({"image": "own:1", "software": "vision"}, "its own packages"),
         ({"image": "own:1", "requirements": {"requirements.txt": "one"}}, "its own packages"),
         ({"requirements": {"requirements.txt": "one"}}, "no environments are built here"),
@@ -97,3 +101,36 @@ def test_a_dry_run_says_whether_it_looked_inside_an_image(tmp_path, monkeypatch)
     assert command[-2:] == ("own:1", "python3")
     assert "--network=none" in command
     assert access_in(one.settings, IMAGES, "ada", elsewhere.python).interpreter is None
+
+
+def test_podman_is_asked_once_about_the_image_of_a_submission_and_again_later(tmp_path, monkeypatch):
+    one, clock = desk(IsolationSettings(images=("*",))), [1000.0]
+    program = chosen(one, image="own:1")
+    engine = tmp_path / "podman"
+    engine.write_text(f"#!/bin/sh\necho >> {tmp_path}/asked\n[ -e {tmp_path}/there ]\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(chosen_python.time, "monotonic", lambda: clock[0])
+    assert access_in(one.settings, IMAGES, "ada", program.python).interpreter is None
+    assert "did not look inside" in notes_of(one, program)[0]
+    assert (tmp_path / "asked").read_text() == "\n"
+    (tmp_path / "there").touch()
+    clock[0] += 60.0
+    assert notes_of(one, program) == ["its dry run was in own:1, without network"]
+
+
+@pytest.mark.parametrize(
+    ("image", "means"),
+    [
+        ("/images/ours.sif", "/images/ours.sif"),
+        ("oras://here/ours:1", "oras://here/ours:1"),
+        ("docker.io/pytorch/ours.sif", "docker://docker.io/pytorch/ours.sif"),  # no file in the job's own folder
+    ],
+)
+def test_apptainer_takes_a_file_by_its_whole_path_alone(image, means):
+    one = desk(IsolationSettings(images=("/images/*", "oras://here/*", "docker.io/pytorch/*")))
+    limits = GroupLimits(memory_bytes=1 << 30, tasks=10)
+    run = ContainerRun(
+        engine="/bin/apptainer", image=chosen(one, image=image).image, name="a", volumes=(), limits=limits
+    )
+    assert means in run.words(("m.py",))

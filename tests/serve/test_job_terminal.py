@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tty
 
 import msgspec
 import pytest
@@ -200,6 +201,23 @@ def finished(coroutine):
 def write(folder):
     with (folder / f"{0:016d}.log").open("ab") as file:
         file.write(b"tick\n")
+
+
+def test_a_program_that_reads_slowly_gets_all_that_is_typed(tmp_path, monkeypatch):
+    clock, read = Clock(), []
+    monkeypatch.setattr(job_terminal, "time", clock)
+    shell = Terminal(tmp_path, 600.0)
+    tty.setraw(shell.near)
+
+    async def sleep(seconds):
+        read.append(os.read(shell.near, 500))
+        await clock.sleep(1.0)
+
+    monkeypatch.setattr(job_terminal.asyncio, "sleep", sleep)
+    finished(shell.type_in(b"x" * 40_000))
+    assert clock.now_s > 1000.0 + 2 * job_terminal.STUCK_S
+    shell.hand_over()
+    shell.close()
 
 
 def test_keys_that_nobody_reads_go_nowhere_once_it_is_over(tmp_path):

@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from kilowait.client.asked_job import job_of
+from kilowait.core.checkpoints.checkpointing import Checkpointing
 from kilowait.core.errors import InputError, SourceError
 from kilowait.core.jobs import Held
 from kilowait.core.submission import Attempt, Program
@@ -56,6 +58,33 @@ def test_accelerate_is_told_of_all_processes_and_refuses_nodes_of_other_sizes():
     with pytest.raises(InputError, match=r"the nodes have \(1, 2\) GPUs; submit it with --one-node"):
         words_of(program("accelerate"), OwnPart.of(attempt(1, 2), 0), PEERS)
     assert OwnPart.of(attempt(1, milli=500), 0).processes == (1,)
+
+
+STARTS = "import subprocess, sys\nsys.exit(subprocess.Popen([sys.executable, 'train.py'], start_new_session={}).wait())"
+SAVES = """
+import signal, sys, time
+def save(*_):
+    time.sleep(0.2)
+    print("saved", flush=True)
+    sys.exit(3)
+signal.signal(signal.SIGUSR1, save)
+print("ready", flush=True)
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+@pytest.mark.parametrize("own_session", [True, False])
+def test_a_launcher_waits_for_the_checkpoint_of_what_it_started_which_is_told_once(tmp_path, launcher, own_session):
+    (tmp_path / "starts.py").write_text(STARTS.format(own_session))
+    (tmp_path / "train.py").write_text(SAVES)
+    asked = msgspec.structs.replace(program(launcher), checkpointing=Checkpointing(signal="USR1"))
+    *interpreter, _module = words_of(asked, OwnPart.of(attempt(1), 0), PEERS)[:4]
+    started = [sys.executable, *interpreter, "starts"]
+    with subprocess.Popen(started, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout.readline() == b"ready\n"
+        os.killpg(process.pid, signal.SIGUSR1)
+        assert (process.stdout.read(), process.wait(300)) == (b"saved\n", 3)
 
 
 def test_bash_runs_a_script_that_finds_the_jobs_python_by_its_name(tmp_path):

@@ -12,7 +12,7 @@ from kilowait.core.errors import InputError
 from kilowait.history.store import Store
 from kilowait.history.tokens import identify
 from serve import start
-from serve.app import make_folder
+from serve.app import Options, make_folder
 from serve.reserved_port import reserved
 from serve.start import _token, until_it_answers
 
@@ -113,3 +113,10 @@ def test_the_address_is_told_once_its_routes_answer():
         until_it_answers("0.0.0.0", server.server_port)
         server.shutdown()
     assert asked == ["/v1/health"] * 3
+
+
+def test_folders_of_wheels_mean_the_same_in_every_process_and_urls_are_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = Options(database="sqlite:///k.db", environments="kept", environments_index=["wheels", "https://x/simple"])
+    kept = asked.settings().environments
+    assert (kept.folder, kept.indexes) == (f"{tmp_path}/kept", (f"{tmp_path}/wheels", "https://x/simple"))
