@@ -1,16 +1,20 @@
 """Well-behaved users beside one who floods the service, while parts of it are killed: what `benchmarks.soak` adds.
 
 Jobs of mixed kinds (`benchmarks.mixed_jobs`) come from several users, each at random gaps. The same jobs come twice,
-first alone and then beside the flood, with the same troubles in both halves. A wait is from the acceptance until the
-first attempt was placed; an answer is what a submission waited for before; the whole wait is both. Quotas of each user
-hold in both halves; what they refuse the flood is dropped. What is left of it is cancelled in the end.
+first alone and then beside the flood, at the same seconds of either half, whether or not earlier ones were answered;
+the same troubles begin at the same seconds, so that each finds the same submissions under way. A wait is from the
+acceptance until the first attempt was placed; an answer is what a submission waited for before; the whole wait is from
+the second at which it was due. Quotas of each user hold in both halves; what they refuse the flood is dropped. What is
+left of it is cancelled in the end.
 """
 
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -29,49 +33,94 @@ MAX_ATTEMPTS = 20
 REFUSED_S = 0.5
 """How soon the flood goes on when it is refused."""
 
+AT_ONCE = 40
+"""Submissions of the well-behaved that may wait for their answers together: more than a trouble holds up."""
 
-def clients(service: PretendedService, names: Sequence[str]) -> dict[str, Client]:
-    """A client of each of these users, who may submit."""
+Answered = tuple[list[str], float]
+Trouble = tuple[float, Callable[[], object]]
+"""A second of a half, and what is then done to the service."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """A submission: at which second of a half it is made, by whom, of what kind, and how long its program takes."""
+
+    at_s: float
+    user: str
+    name: str
+    kind: Kind
+    seconds: float
+
+
+def planned(users: Sequence[str], jobs: int, gap_s: float) -> list[Due]:
+    """Submissions that are so many jobs together, each about `gap_s` after its user's last, by their times."""
+    rngs, chosen = [Random(number) for number in range(len(users))], submissions(jobs)
+    at_s, due = [0.0] * len(users), list[Due]()
+    for serial, kind in enumerate(chosen):
+        number = serial % len(users)
+        at_s[number] += rngs[number].expovariate(1 / gap_s)
+        seconds = rngs[number].uniform(0.1, 1.0)
+        due.append(Due(at_s=at_s[number], user=users[number], name=str(serial), kind=kind, seconds=seconds))
+    return sorted(due, key=lambda one: one.at_s)
+
+
+def tokens(service: PretendedService, names: Sequence[str]) -> Mapping[str, str]:
+    """A token of each of these users, who may submit."""
     store = Store(service.world.url)
     try:
-        tokens = {name: create(store, name, Role.SUBMIT, time.time()) for name in names}
+        return {name: create(store, name, Role.SUBMIT, time.time()) for name in names}
     finally:
         store.close()
-    return {name: Client(service.address, token, patience_s=120.0) for name, token in tokens.items()}
+
+
+def core_times() -> tuple[float, float]:
+    """What the machine's cores have been busy since it began, and that with what they were idle, in one unit."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return float(sum(ticks) - ticks[3] - ticks[4]), float(sum(ticks))
+
+
+def _make(troubles: Sequence[Trouble], began_s: float) -> None:
+    """One trouble after another, each at its second."""
+    for at_s, act in sorted(troubles, key=lambda trouble: trouble[0]):
+        time.sleep(max(0.0, began_s + at_s - time.time()))
+        act()
 
 
 class Half:
-    """One half: `jobs` jobs of the well-behaved users, each about `gap_s` after their last, and perhaps a flood."""
+    """One half: what the well-behaved users have `due`, and perhaps a flood."""
 
-    def __init__(self, service: PretendedService, name: str, users: Sequence[str], jobs: int, gap_s: float) -> None:
-        self.service, self.name, self.jobs, self._gap_s = service, name, jobs, gap_s
-        self._clients = clients(service, users)
-        for user, client in self._clients.items():
-            client.set_secret(SECRET, secret_of(user))
+    def __init__(self, service: PretendedService, name: str, users: Sequence[str], due: Sequence[Due]) -> None:
+        self.service, self.name, self.due = service, name, due
+        self.jobs = sum(one.kind.jobs for one in due)
+        self._tokens, self._local = tokens(service, users), threading.local()
+        for user in users:
+            self._client(user).set_secret(SECRET, secret_of(user))
         self.ids, self.flood_ids, self.refused, self.kinds = list[str](), list[str](), 0, Counter[str]()
         self._keeping, self._asked_s = list[tuple[str, str]](), dict[str, float]()
         self.answers_s: dict[str, list[float]] = {user: [] for user in users}
         self._over = threading.Event()
 
-    def run(self, flood: int, flood_s: float, due: list[tuple[int, Callable[[], object]]], timeout_s: float) -> None:
-        """Submit all of it, make trouble whenever so many jobs are accepted, and wait for the well-behaved.
+    def run(self, flood: int, flood_s: float, troubles: Sequence[Trouble], timeout_s: float) -> None:
+        """Submit all of it, make each trouble at its second, and wait for the well-behaved.
 
         The flood is of so many jobs that take `flood_s` each.
         """
-        due.sort(key=lambda entry: entry[0])
-        with ThreadPoolExecutor(len(self._clients) + FLOOD_CLIENTS) as pool:
-            flooders = [pool.submit(self._flood, n, flood, flood_s) for n in range(FLOOD_CLIENTS)] if flood else []
-            users = [pool.submit(self._user, number, name) for number, name in enumerate(self._clients)]
-            with tqdm(total=self.jobs, desc=self.name, unit="job") as bar:
-                while due or not all(user.done() for user in users):
-                    bar.update(len(self.ids) - bar.n)
-                    while due and due[0][0] <= len(self.ids):
-                        due.pop(0)[1]()
-                    time.sleep(0.1)
-            for user in users:
-                user.result()
+        cores = core_times()
+        with ThreadPoolExecutor(AT_ONCE) as pool, ThreadPoolExecutor(FLOOD_CLIENTS + 1) as others:
+            began_s = time.time()
+            troubling = others.submit(_make, troubles, began_s)
+            flooders = [others.submit(self._flood, n, flood, flood_s) for n in range(FLOOD_CLIENTS)] if flood else []
+            asked = list[tuple[Due, float, Future[Answered]]]()
+            for one in tqdm(self.due, desc=self.name, unit="submission"):
+                time.sleep(max(0.0, began_s + one.at_s - time.time()))
+                asked.append((one, began_s + one.at_s, pool.submit(self._ask, one)))
+            for one, due_s, future in asked:
+                self._answered(one, due_s, future.result())
+            troubling.result()
             self.rows = self.service.world.over(*self.ids, timeout_s=timeout_s)
             self._over.set()
+            busy, whole = np.subtract(core_times(), cores)
+            self.busy_share = float(busy / whole)
             for flooder in flooders:
                 flooder.result()
         if self.flood_ids:
@@ -105,28 +154,36 @@ class Half:
         """How many of the jobs that keep a file have not kept it, or not whole."""
         missing = 0
         for user, job_id in self._keeping:
-            pieces = self._clients[user].output(job_id, KEPT)
+            pieces = self._client(user).output(job_id, KEPT)
             try:
                 missing += b"".join(pieces) != b"kept"
             except (InputError, ServiceError):
                 missing += 1
         return missing
 
-    def _user(self, number: int, name: str) -> None:
-        rng, chosen, client = Random(number), submissions(self.jobs), self._clients[name]
-        for serial in range(number, len(chosen), len(self._clients)):
-            time.sleep(rng.expovariate(1 / self._gap_s))
-            kind, seconds = chosen[serial], rng.uniform(0.1, 1.0)
-            began_s, asked_s = time.monotonic(), time.time()
-            ids = self._submitted(client, name, str(serial), seconds, kind)
-            self.answers_s[name].append(time.monotonic() - began_s)
-            self.ids.extend(ids)
-            self._asked_s |= dict.fromkeys(ids, asked_s)
-            self.kinds[kind.name] += len(ids)
-            self._keeping.extend((name, job_id) for job_id in ids if "outputs" in kind.fields)
+    def _ask(self, one: Due) -> Answered:
+        """Make a submission: the ids of its jobs, and when it was answered."""
+        ids = self._submitted(self._client(one.user), one.user, one.name, one.seconds, one.kind)
+        return ids, time.time()
+
+    def _answered(self, one: Due, due_s: float, answered: Answered) -> None:
+        """A submission that was due at `due_s` of the clock is accepted."""
+        ids, at_s = answered
+        self.answers_s[one.user].append(at_s - due_s)
+        self.ids.extend(ids)
+        self._asked_s |= dict.fromkeys(ids, due_s)
+        self.kinds[one.kind.name] += len(ids)
+        self._keeping.extend((one.user, job_id) for job_id in ids if "outputs" in one.kind.fields)
+
+    def _client(self, user: str) -> Client:
+        """A user's client of this thread."""
+        own: dict[str, Client] = self._local.__dict__.setdefault("clients", {})
+        if user not in own:
+            own[user] = Client(self.service.address, self._tokens[user], patience_s=120.0)
+        return own[user]
 
     def _flood(self, number: int, jobs: int, seconds: float) -> None:
-        client = clients(self.service, [HOSTILE])[HOSTILE]
+        client = Client(self.service.address, tokens(self.service, [HOSTILE])[HOSTILE], patience_s=120.0)
         for serial in range(number, jobs, FLOOD_CLIENTS):
             if self._over.is_set():
                 return

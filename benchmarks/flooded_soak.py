@@ -11,13 +11,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.flood import Half
+from benchmarks.flood import Half, planned
 from benchmarks.json_record import keep
 from benchmarks.pretended_service import PretendedService, jobs_of
 from benchmarks.soak import NODES, run_twice, troubles
 from benchmarks.troubled_database import TroubledDatabase
 
 HALVES = "alone", "beside the flood"
+WARM_JOBS, WARM_GAP_S = 20, 2.0
+"""Jobs of all kinds before either half, which find all of it cold: they are not of the waits."""
 
 
 def flooded(args: argparse.Namespace) -> int:
@@ -41,15 +43,19 @@ def flooded(args: argparse.Namespace) -> int:
             "database": args.database_losses,
             "disk": args.disk_fulls,
         }
-        due = [(rng.randrange(args.jobs), kind) for kind, count in times.items() for _ in range(count)]
         users = [f"user-{number}" for number in range(args.users)]
+        warm = Half(service, "warming-up", users, planned(users, WARM_JOBS, WARM_GAP_S))
+        warm.run(0, 0.0, [], args.timeout_s)
+        due = planned(users, args.jobs, args.gap_s)
+        kinds = [kind for kind, count in times.items() for _ in range(count)]
+        troubling = [(rng.uniform(0.0, due[-1].at_s), acts[kind]) for kind in kinds]
         halves = []
         for name, flood in zip(HALVES, (0, args.flood), strict=True):
-            halves.append(Half(service, name.replace(" ", "-"), users, args.jobs, args.gap_s))
-            halves[-1].run(flood, args.flood_s, [(at, acts[kind]) for at, kind in due], args.timeout_s)
-        made, missing = len(jobs_of(service)), sum(half.outputs_missing() for half in halves)
+            halves.append(Half(service, name.replace(" ", "-"), users, due))
+            halves[-1].run(flood, args.flood_s, troubling, args.timeout_s)
+        made, missing = len(jobs_of(service)), sum(half.outputs_missing() for half in (warm, *halves))
         marks, unanswered = service.world.marked(), service.unanswered
-    found = _found(halves, made, missing, marks)
+    found = _found(warm, halves, made, missing, marks)
     found |= {"flood_s": args.flood_s, "troubles": times, "policy": args.policy, "database": args.database}
     found |= {"quota": quota, "boards": args.boards * len(NODES), "took_s": time.monotonic() - began_s, "load": load}
     keep({**found, "asked_again": dict(unanswered)}, args.json)
@@ -58,24 +64,29 @@ def flooded(args: argparse.Namespace) -> int:
     return 1 if any(found[name] for name in faults) else 0
 
 
-def _found(halves: list[Half], made: int, missing: int, marks: list[tuple[str, str, str]]) -> dict[str, Any]:
-    """What became of the jobs, and the waits by user."""
-    accepted = sum(len(half.ids) + len(half.flood_ids) for half in halves)
-    wanted = sum(half.jobs for half in halves)
+def _found(
+    warm: Half, halves: list[Half], made: int, missing: int, marks: list[tuple[str, str, str]]
+) -> dict[str, Any]:
+    """What became of all jobs, and the waits by user in the two halves."""
+    accepted = sum(len(half.ids) + len(half.flood_ids) for half in (warm, *halves))
+    wanted = sum(half.jobs for half in (warm, *halves))
     twice = run_twice(marks)
     overlapping = {job for job, _, word in marks if word == "overlaps"}
     waits = _waits(*halves)
     return {
         "jobs": wanted,
-        "kinds": dict(sum((half.kinds for half in halves), Counter[str]())),
+        "warming_up": warm.jobs,
+        "kinds": dict(sum((half.kinds for half in (warm, *halves)), Counter[str]())),
         "flood": len(halves[1].flood_ids),
         "flood_refused": halves[1].refused,
-        "lost": wanted - sum(half.states()["finished"] for half in halves),
+        "lost": wanted - sum(half.states()["finished"] for half in (warm, *halves)),
         "made_twice": made - accepted,
         "run_twice": len(twice),
         "ran_twice": sorted(twice),
         "at_one_time": len(overlapping),
         "outputs_missing": missing,
+        "busy_share_alone": halves[0].busy_share,
+        "busy_share_beside": halves[1].busy_share,
         "worst_whole_ratio": max(row["whole_ratio"] for row in waits),
         "worst_ratio": max(row["beside_s"] / row["alone_s"] for row in waits),
         "worst_answer_ratio": max(row["answer_beside_s"] / row["answer_alone_s"] for row in waits),
@@ -124,5 +135,7 @@ def _say(found: Mapping[str, Any], unanswered: Mapping[str, int]) -> None:
             for name, key in (("whole", "whole_"), ("answer", "answer_"), ("GPUs", ""))
         ]
         print(f"p95 wait        {row['user']}: {'; '.join(told)}")
+    busy = f"{found['busy_share_alone']:.0%} alone, {found['busy_share_beside']:.0%} beside the flood"
+    print(f"cores busy      {busy}")
     worst = f"whole {found['worst_whole_ratio']:.2f}, answer {found['worst_answer_ratio']:.2f}"
     print(f"worst ratio     {worst}, GPUs {found['worst_ratio']:.2f}")

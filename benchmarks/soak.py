@@ -12,9 +12,11 @@ trouble is one more line in `troubles`.
     python -m benchmarks.soak --jobs 60 --flood 300
 
 With --flood the jobs are of several users and of mixed kinds (arrays, torchrun, outputs, secrets), and come twice:
-alone, and beside a user who submits so many as fast as may be. In both halves the database is lost and its disk full
-for a while. It then prints the 95% quantiles of what each user waited in both halves, too, for an answer and for
-GPUs (`benchmarks.flooded_soak`); --quota-gpus and --quota-jobs are quotas that each user has.
+alone, and beside a user who submits so many as fast as may be, at the same seconds of both halves. In both the database
+is lost and its disk full for a while. It then prints the 95% quantiles of what each user waited in both halves, too,
+for an answer and for GPUs (`benchmarks.flooded_soak`), and how busy the machine was: where all of its cores are busy
+without the flood, the waits are of the machine that pretends to be a cluster. --quota-gpus and --quota-jobs are quotas
+that each user has.
 """
 
 import argparse

@@ -5,8 +5,9 @@ of `kilowait.core.hardware`. A node that has GPUs and no type that is known ther
 would place jobs by the wrong predictions.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -96,10 +97,18 @@ class NodeFollower:
         self._held_before: dict[str, int] = {}
         self.nodes: dict[str, SeenNode] = {}
 
-    def look(self, now_s: float) -> list[Attempt]:
-        """Look once; returns the attempts that were lost with their nodes. Raises what the controller raises."""
+    async def look(self, clock: Callable[[], float]) -> list[Attempt]:
+        """Look once; returns the attempts that were lost with their nodes. Raises what the controller raises.
+
+        Ray is asked in a thread: a busy head takes seconds to answer, and jobs are accepted, begin and end meanwhile.
+        """
+        held_before = self._ours()
+        self.nodes = await asyncio.to_thread(see_nodes)
+        return self._take_in(held_before, clock())
+
+    def _take_in(self, held_before: Mapping[str, float], now_s: float) -> list[Attempt]:
+        """Tell of the nodes that were seen; `held_before` are the GPUs that our attempts held when Ray was asked."""
         controller, lost = self._controller, list[Attempt]()
-        self.nodes = see_nodes()
         joined = {node_id for node_id, _ in controller.cluster.nodes}
         for node_id in sorted((joined | controller.cluster.draining) - self.nodes.keys()):
             lost += controller.node_lost(node_id, f"node {node_id} was lost", now_s)
@@ -112,7 +121,8 @@ class NodeFollower:
             elif node.node in joined and node.draining:
                 controller.node_drained(node.node, now_s)
             elif node.node in joined:
-                self._count_held(node, node.gpu_type, ours[node.node], now_s)
+                held = max(ours[node.node], held_before.get(node.node, 0.0))  # Ray may have answered before or after
+                self._count_held(node, node.gpu_type, held, now_s)
         return lost
 
     def leaving(self) -> set[str]:

@@ -74,6 +74,7 @@ class Scheduler:
         gang.end_strangers({Gang(a, 0).name for a in self._controller.all_running()})
         for attempt in self._controller.all_running():
             self._tend(attempt)
+        await self._look_again()  # before anything is answered or decided
         self._spawn(self._follow())
         self._spawn(self._decisions.run())
         self._spawn(SavingLoop(self._controller.store, settings).run())
@@ -195,25 +196,24 @@ class Scheduler:
         self._wake.set()
 
     async def _follow(self) -> None:
-        """Look at the nodes now and then, and keep the history's lease; never returns."""
-        while True:
-            try:
-                self._lease.keep()
-                self._look(time.time())
-                self._problem = None
-                self._wake.set()
-            except Superseded:
-                raise
-            except KilowaitError as error:
-                self._problem = str(error)
+        while True:  # never returns
             await asyncio.sleep(self._settings.look_s)
+            await self._look_again()
 
-    def _look(self, now_s: float) -> None:
-        """Tell the controller what became of the nodes since the last look."""
-        for attempt in self._follower.look(now_s):
-            self._release(attempt)
-        keep_maintenance(self._controller, now_s, self._follower.leaving())
-        self._demand.look(self._controller.cluster)
+    async def _look_again(self) -> None:
+        """Keep the history's lease, and tell the controller what became of the nodes since the last look."""
+        try:
+            self._lease.keep()
+            for attempt in await self._follower.look(time.time):
+                self._release(attempt)
+            keep_maintenance(self._controller, time.time(), self._follower.leaving())
+            self._demand.look(self._controller.cluster)
+            self._problem = None
+            self._wake.set()
+        except Superseded:
+            raise
+        except KilowaitError as error:
+            self._problem = str(error)
 
     def _tend(self, attempt: Attempt) -> None:
         settings = self._settings

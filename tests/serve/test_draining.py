@@ -1,11 +1,16 @@
 """What an operator drains is shown as that, though Ray knows nothing of it, and takes jobs again when told so."""
 
+import asyncio
+import threading
+
 import pytest
 
 from kilowait.core.errors import IllegalEvent
+from kilowait.core.submission import Ending
 from kilowait.history.store import Store
 from kilowait.live.controller import Controller
 from kilowait.policies.simple import simple
+from serve.scheduler import ray_nodes
 from serve.scheduler.ray_nodes import NodeFollower, SeenNode
 from tests.support.desk_world import DeskWorld
 from tests.support.live_world import request
@@ -46,8 +51,8 @@ class Asked:
         self.method(node, self.time_s)
 
 
-def as_ray_shows(node, draining=False):
-    common = {"address": "10.0.0.1", "gpu_type": "A100", "gpus": 1, "taken": 0.0}
+def as_ray_shows(node, gpu_type="A100", taken=0.0, *, draining=False):
+    common = {"address": "10.0.0.1", "gpu_type": gpu_type, "gpus": 1, "taken": taken}
     return SeenNode(node=node, draining=draining, problem=None, **common)
 
 
@@ -95,3 +100,41 @@ def test_what_ray_itself_drains_does_not_come_back(follower):
     follower.nodes["n1"] = as_ray_shows("n1", draining=True)
     with pytest.raises(IllegalEvent, match="node n1: Ray itself drains it"):
         follower.undrain("n1", 3.0)
+
+
+def looked(follower, monkeypatch, meanwhile, seen):
+    """Look once, with something that happens on the event loop between Ray's being asked and its answer."""
+    asked, went_on, waited = threading.Event(), threading.Event(), []
+
+    def slow():
+        asked.set()
+        waited.append(went_on.wait(60.0))
+        return seen
+
+    async def look():
+        looking = asyncio.create_task(follower.look(lambda: 9.0))
+        await asyncio.to_thread(asked.wait)
+        meanwhile()
+        went_on.set()  # which nobody could do while the event loop was held
+        return await looking
+
+    monkeypatch.setattr(ray_nodes, "see_nodes", slow)
+    lost = asyncio.run(look())
+    assert waited == [True]
+    return lost
+
+
+def test_the_scheduler_goes_on_while_ray_is_slow_to_say_its_nodes(live, follower, monkeypatch):
+    seen = {"n1": as_ray_shows("n1")}
+    assert looked(follower, monkeypatch, lambda: live.submit(request("meanwhile"), 8.0), seen) == []
+    assert [type(event).__name__ for _, event in live.store.events()][2:] == ["JobSubmitted", "NodeLost"]
+
+
+def test_gpus_of_jobs_that_end_while_ray_is_asked_are_not_those_of_others(live, follower, monkeypatch):
+    for job_id in ("first", "second"):  # two looks that agree are believed
+        live.submit(request(job_id), 8.0)
+        (attempt,) = live.decide(8.0)
+        taken = {node: as_ray_shows(node, "A", float(node == attempt.where[0].node)) for node in ("n1", "n2")}
+        ended = (attempt.job_id, attempt.attempt, attempt.token, Ending(reason="it failed"), 8.0)
+        looked(follower, monkeypatch, lambda ended=ended: live.attempt_finished(*ended), taken)
+    assert not any(live.cluster.held.values())
