@@ -73,6 +73,10 @@ class Room(Struct, gc=False):
             return self.free[gpu_type] > 0 or self._at(gpu_type).shares(milli)
         return gpus <= self._at(gpu_type).most
 
+    def keep(self, gpu_type: str, where: tuple[Held, ...]) -> None:
+        """Use up whole boards that are free for somebody who is not looked at now."""
+        self.free[gpu_type] -= self._mine(gpu_type).take(where, WHOLE)
+
     def claim(self, gpu_type: str, gpus: int, milli: int, one_node: bool) -> None:
         """As `take`, for so many GPUs, or `milli` thousandths of one."""
         if self.boards:

@@ -1,6 +1,6 @@
 """What may start of a decision while nodes have windows, and who gives way for it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kilowait.cluster.boards import Boards
@@ -12,6 +12,7 @@ from kilowait.cluster.views.windows import NodeWindow
 from kilowait.core.jobs import Held
 from kilowait.core.maintenance import longest_s
 from kilowait.policies.decisions import Decision, Place, Preempt
+from kilowait.policies.planning.giving_way_for import in_runs
 
 Windows = tuple[NodeWindow, ...]
 
@@ -67,7 +68,7 @@ class _Tried:
     def __init__(self, starts: Starts, decisions: Sequence[Decision]) -> None:
         self._starts, self.room = starts, starts.room.copy()
         self.settled, self._failed, self._together = list[Decision](), set[str](), dict[str, frozenset[str]]()
-        for stops, places in _runs(decisions):
+        for stops, places in in_runs(decisions):
             self._give_way(stops, places)
 
     def in_vain(self) -> set[str]:
@@ -126,17 +127,3 @@ def closed_on(boards: Boards, nodes: Collection[str]) -> Boards:
         if rest.knows(node):
             rest.close(node)
     return rest
-
-
-def _runs(decisions: Sequence[Decision]) -> Iterator[tuple[list[Preempt], list[Place]]]:
-    """Those who give way together, and what is placed after that."""
-    stops, places = list[Preempt](), list[Place]()
-    for decision in decisions:
-        if isinstance(decision, Preempt):
-            if places:
-                yield stops, places
-                stops, places = [], []
-            stops.append(decision)
-        else:
-            places.append(decision)
-    yield stops, places

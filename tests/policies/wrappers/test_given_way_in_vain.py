@@ -1,0 +1,49 @@
+"""Nobody gives way for a job that a wrapper then does not let start: on boards of one type, by hand."""
+
+from kilowait.cluster.advance import advance, replay
+from kilowait.cluster.events import GpusJoined, JobPlaced, JobSubmitted, SignalReported
+from kilowait.core.jobs import Job
+from kilowait.policies.decisions import Place, Preempt
+from kilowait.policies.wrappers.limited import limited
+from kilowait.policies.wrappers.provisioned import provisioned
+from tests.support.hourly_signals import hourly
+from tests.support.live_world import seen
+
+STOPS = [Preempt(job_id="p"), Preempt(job_id="q"), Preempt(job_id="r")]
+
+
+def running(boards=3, **waiting):
+    """Jobs p, q and r of "eve" on a board each; name=(user, boards) waits."""
+    joined = GpusJoined(time_s=0.0, node="n", gpu_type="A", gpus=boards)
+    cluster = replay([joined, SignalReported(time_s=0.0, signal=hourly(400.0, 100.0))], ("A",))
+    for name, (user, gpus) in {**dict.fromkeys("pqr", ("eve", 1)), **waiting}.items():
+        made = Job(job_id=name, submit_s=0.0, user=user, gpus=gpus, checkpoint_s=1.0)
+        advance(cluster, JobSubmitted(time_s=0.0, job=made, predictions=seen(A=(100, 1))))
+    for name in "pqr":
+        advance(cluster, JobPlaced(time_s=0.0, job_id=name, attempt=1, gpu_type="A", gpus=1, where=()))
+    return cluster
+
+
+def place(job_id):
+    return Place(job_id=job_id, gpu_type="A")
+
+
+def test_who_would_give_way_for_a_job_above_its_limit_runs_on():
+    cluster, first = running(x=("ada", 1), y=("ada", 1)), [STOPS[0], place("x")]
+    assert limited(lambda _: [*first, STOPS[1], place("y")], 1)(cluster) == first
+    assert limited(lambda _: [*STOPS[:2], place("x"), place("y")], 1)(cluster) == [*STOPS[:2], place("x")]
+
+
+def test_who_gives_way_for_two_does_so_for_the_other():
+    cluster = running(x=("ada", 1), y=("ada", 1), z=("bob", 1))
+    both = [*STOPS[1:], place("y"), place("z")]
+    found = limited(lambda _: [STOPS[0], place("x"), *both], 1)(cluster)
+    assert found == [STOPS[0], place("x"), *STOPS[1:], place("z")]
+
+
+def test_who_stops_for_nobody_stops_though_a_start_is_held_for_a_cleaner_hour():
+    """Of the boards one may be busy in the dirtiest hour, and "r" runs there: "x" is held, and nobody stops for it; but
+    where a board is free "p" stops for the hour's sake, as under `flexible`."""
+    decisions = [*STOPS[:2], place("x")]
+    assert provisioned(lambda _: decisions, 0.3)(running(x=("ada", 1))) == []
+    assert provisioned(lambda _: decisions, 0.25)(running(boards=4, x=("ada", 1))) == STOPS[:2]
