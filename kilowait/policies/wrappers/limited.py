@@ -79,8 +79,6 @@ def within(policy: Policy, cluster: Cluster, accounts: Sequence["LimitAccount"])
     }
     admitted = [(w, [account.admits(w) for account in about[w.job.user]]) for w in cluster.queue()]
     seen = [waiting for waiting, by_account in admitted if all(by_account)]
-    if cluster.waiting and not seen:
-        return []
     kept, dropped = list[Decision](), set[str]()
     decisions = policy(cluster if len(seen) == len(cluster.waiting) else with_jobs(cluster, seen))
     for decision in decisions:

@@ -1,9 +1,13 @@
 """Nobody gives way for a job that a wrapper then does not let start: on boards of one type, by hand."""
 
+import pytest
+
 from kilowait.cluster.advance import advance, replay
 from kilowait.cluster.events import GpusJoined, JobPlaced, JobSubmitted, SignalReported
 from kilowait.core.jobs import Job
+from kilowait.policies import POLICIES
 from kilowait.policies.decisions import Place, Preempt
+from kilowait.policies.wrappers.aged import aged
 from kilowait.policies.wrappers.limited import limited
 from kilowait.policies.wrappers.provisioned import provisioned
 from tests.support.hourly_signals import hourly
@@ -47,3 +51,26 @@ def test_who_stops_for_nobody_stops_though_a_start_is_held_for_a_cleaner_hour():
     decisions = [*STOPS[:2], place("x")]
     assert provisioned(lambda _: decisions, 0.3)(running(x=("ada", 1))) == []
     assert provisioned(lambda _: decisions, 0.25)(running(boards=4, x=("ada", 1))) == STOPS[:2]
+
+
+@pytest.mark.parametrize("one_node", [False, True])
+def test_nobody_gives_way_to_a_later_job_on_the_type_that_is_held_for_one_that_has_aged(one_node):
+    """ "wide" has waited for all three boards of A; "short" would displace "p" by itself."""
+    cluster = running(wide=("ada", 3))
+    for node, gpu_type in (("m", "A"), ("b", "B")):
+        advance(cluster, GpusJoined(time_s=20.0, node=node, gpu_type=gpu_type, gpus=1))
+    short = Job(job_id="short", submit_s=20.0, gpus=2, one_node=one_node)
+    advance(cluster, JobSubmitted(time_s=20.0, job=short, predictions=seen(A=(1, 1))))
+    assert any(isinstance(one, Preempt) for one in POLICIES["srpt"]()(cluster))
+    assert aged(POLICIES["srpt"](), 10.0)(cluster) == []
+
+
+def test_jobs_stop_for_a_cleaner_hour_though_nobody_else_may_be_looked_at():
+    """All who wait are above the limit, or the only type is held for "x"."""
+    cluster = running(x=("eve", 1))
+
+    def stopping(shown):
+        return [*STOPS[:1], *(place(job_id) for job_id in shown.waiting)]
+
+    assert limited(stopping, 3)(cluster) == STOPS[:1]
+    assert aged(lambda _: STOPS[:1], 0.0)(cluster) == STOPS[:1]
