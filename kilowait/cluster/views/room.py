@@ -18,12 +18,13 @@ class Room(Struct, gc=False):
 
     `free` counts whole free boards by type. `boards` tells which, and is left alone; it is empty where that makes no
     difference: nobody who waits or runs has a share, and nobody asks for one node where a type has several. `own` are
-    the boards of a type as they are here, once that differs.
+    the boards of a type as they are here, once that differs. Of the types that are `shut` nothing is to be had.
     """
 
     free: dict[str, int]
     boards: Mapping[str, Boards]
     own: dict[str, Boards] | None = None
+    shut: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         """Whether anything at all is free."""
@@ -73,6 +74,10 @@ class Room(Struct, gc=False):
             return self.free[gpu_type] > 0 or self._at(gpu_type).shares(milli)
         return gpus <= self._at(gpu_type).most
 
+    def keep(self, gpu_type: str, where: tuple[Held, ...]) -> None:
+        """Use up whole boards that are free for somebody who is not looked at now."""
+        self.free[gpu_type] -= self._mine(gpu_type).take(where, WHOLE)
+
     def claim(self, gpu_type: str, gpus: int, milli: int, one_node: bool) -> None:
         """As `take`, for so many GPUs, or `milli` thousandths of one."""
         if self.boards:
@@ -81,7 +86,9 @@ class Room(Struct, gc=False):
         self.free[gpu_type] -= gpus
 
     def give_back(self, active: Active) -> None:
-        """A running job is about to give its GPUs back."""
+        """A running job is about to give its GPUs back, to whom they are kept for on a type that is shut."""
+        if active.gpu_type in self.shut:
+            return
         gpus = active.gpus
         if self.boards:
             gpus = self._mine(active.gpu_type).give_back(active.where, active.job.gpu_milli)
@@ -90,11 +97,11 @@ class Room(Struct, gc=False):
     def copy(self) -> "Room":
         """The same room, whose changes leave this one as it is."""
         own = self.own and {gpu_type: boards.copy() for gpu_type, boards in self.own.items()}
-        return Room(dict(self.free), self.boards, own)
+        return Room(dict(self.free), self.boards, own, self.shut)
 
     def hold(self, gpu_type: str) -> None:
-        """Keep all that is free of a type for somebody else: nothing fits there any more."""
-        self.free[gpu_type] = 0
+        """Keep all that is free of a type, or comes back, for somebody else: nothing fits there any more."""
+        self.free[gpu_type], self.shut = 0, self.shut | {gpu_type}
         if self.boards:
             self.own = {**(self.own or {}), gpu_type: Boards()}
 

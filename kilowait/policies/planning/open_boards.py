@@ -1,6 +1,6 @@
 """What may start of a decision while nodes have windows, and who gives way for it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from kilowait.cluster.views.windows import NodeWindow
 from kilowait.core.jobs import Held
 from kilowait.core.maintenance import longest_s
 from kilowait.policies.decisions import Decision, Place, Preempt, SetLimit
+from kilowait.policies.planning.giving_way_for import in_runs
 
 Windows = tuple[NodeWindow, ...]
 
@@ -74,7 +75,7 @@ class _Tried:
     def __init__(self, starts: Starts, decisions: Sequence[Place | Preempt]) -> None:
         self._starts, self.room = starts, starts.room.copy()
         self.settled, self._failed, self._together = list[Decision](), set[str](), dict[str, frozenset[str]]()
-        for stops, places in _runs(decisions):
+        for stops, places in in_runs(decisions):
             self._give_way(stops, places)
 
     def in_vain(self) -> set[str]:
@@ -133,17 +134,3 @@ def closed_on(boards: Boards, nodes: Collection[str]) -> Boards:
         if rest.knows(node):
             rest.close(node)
     return rest
-
-
-def _runs(decisions: Sequence[Place | Preempt]) -> Iterator[tuple[list[Preempt], list[Place]]]:
-    """Those who give way together, and what is placed after that."""
-    stops, places = list[Preempt](), list[Place]()
-    for decision in decisions:
-        if isinstance(decision, Preempt):
-            if places:
-                yield stops, places
-                stops, places = [], []
-            stops.append(decision)
-        else:
-            places.append(decision)
-    yield stops, places

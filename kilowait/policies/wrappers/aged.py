@@ -55,7 +55,7 @@ def aged(policy: Policy, limit_s: float = DEFAULT_LIMIT_S) -> Policy:
         if not first and not held:
             return policy(cluster)
         with lent(cluster, room):
-            others = policy(cluster) if room else []
+            others = policy(cluster)
         return [*first.values(), *(decision for decision in others if decision.job_id not in first)]
 
     return aged

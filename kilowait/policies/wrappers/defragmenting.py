@@ -77,18 +77,23 @@ class _Plan:
     """By job, the boards that it starts on: the first that waits, and those that move for it."""
 
     places: dict[str, Place]
+    begun_s: float = 0.0
 
     def decisions(self, cluster: Cluster, room: Room) -> list[Decision]:
-        """What of it is still to be done; none, and no plan, once its boards are others'."""
-        self.places = {job_id: place for job_id, place in self.places.items() if not _is_done(cluster, place)}
+        """What of it is still to be done; none, and no plan, once its boards are others'.
+
+        The boards of those that are not shown now, as some users' jobs are after the others', are kept for them.
+        """
+        open_to = self.places.items() if cluster.now_s >= self.begun_s else ()  # else it is of another cluster
+        self.places = {job_id: place for job_id, place in open_to if not _is_done(cluster, place)}
         for job_id, place in self.places.items():
             waiting = cluster.waiting.get(job_id)
             if waiting is not None and not _is_free(room, waiting, place):
                 self.places = {}
                 return []
         for job_id, place in self.places.items():
-            if job_id in cluster.waiting:
-                room.take(cluster.waiting[job_id], place.gpu_type, place.where)
+            if job_id not in cluster.active and _is_free(room, cluster.waiting.get(job_id), place):
+                room.keep(place.gpu_type, place.where)
         return [place for job_id, place in self.places.items() if job_id in cluster.waiting]
 
     def begin(self, cluster: Cluster, room: Room, started: Sequence[Decision], least_s: float) -> list[Decision]:
@@ -114,22 +119,25 @@ class _Plan:
         moves = sorted(_moves(movable, boards, first.gpus[gpu_type], moved), key=lambda one: one[:2])
         for one in moves[:MOST_PLACED]:
             if (places := _placed(boards, gpu_type, first, one)) is not None:
-                self.places = {place.job_id: place for place in places}
+                self.places, self.begun_s = {place.job_id: place for place in places}, cluster.now_s
                 return [*(Preempt(job_id=active.job.job_id) for active in one.jobs), *places]
         return None
 
 
 def _is_done(cluster: Cluster, place: Place) -> bool:
-    """Whether a job has the boards that it was to have, or is over."""
+    """Whether a job has the boards that it was to have, or is over, or cannot run anywhere."""
     active = cluster.active.get(place.job_id)
-    return active.where == place.where if active is not None else place.job_id not in cluster.waiting
+    if active is not None:
+        return active.where == place.where
+    return place.job_id in cluster.over or place.job_id in cluster.stranded
 
 
-def _is_free(room: Room, waiting: Waiting, place: Place) -> bool:
-    gpus, job = waiting.gpus.get(place.gpu_type), waiting.job
+def _is_free(room: Room, waiting: Waiting | None, place: Place) -> bool:
+    """Whether a job, or one that is not shown, finds its boards free."""
+    gpus = sum(held.gpus for held in place.where) if waiting is None else waiting.gpus.get(place.gpu_type)
     if gpus is None or place.gpu_type not in room.boards:
         return False
-    return room.boards_of(place.gpu_type).allows(place.where, gpus, job.gpu_milli, job.one_node)
+    return room.boards_of(place.gpu_type).allows(place.where, gpus, WHOLE, waiting is not None and waiting.job.one_node)
 
 
 def _movable(cluster: Cluster, gpu_type: str, least_s: float) -> dict[str, list[Active]]:

@@ -118,7 +118,7 @@ def important(policy: Policy, gamma: float = 0.5, ranked: Ranked = by_chain) -> 
             gpu_type, until_s = fastest(cluster.waiting[job_id], cluster.waiting[job_id].gpus), hours.first_s(level)
             held.hold(cluster, job_id, gpu_type or "", until_s)
         ask_again(cluster, signal)
-        return policy(with_jobs(cluster, shown)) if shown else []
+        return policy(with_jobs(cluster, shown))
 
     return important
 

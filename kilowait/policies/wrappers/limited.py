@@ -14,6 +14,7 @@ from kilowait.core.errors import InputError
 from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.policies.decisions import Decision, Place, Policy
 from kilowait.policies.parameters import Parameter, user_groups
+from kilowait.policies.planning.giving_way_for import undone_by
 from kilowait.policies.wrappers.wrapper import Wrapper
 
 Counted = Literal["gpus", "jobs", "kwh", "cost"]
@@ -78,19 +79,20 @@ def within(policy: Policy, cluster: Cluster, accounts: Sequence["LimitAccount"])
     }
     admitted = [(w, [account.admits(w) for account in about[w.job.user]]) for w in cluster.queue()]
     seen = [waiting for waiting, by_account in admitted if all(by_account)]
-    if cluster.waiting and not seen:
-        return []
-    kept = list[Decision]()
-    for decision in policy(cluster if len(seen) == len(cluster.waiting) else with_jobs(cluster, seen)):
+    kept, dropped = list[Decision](), set[str]()
+    decisions = policy(cluster if len(seen) == len(cluster.waiting) else with_jobs(cluster, seen))
+    for decision in decisions:
         waiting = cluster.waiting.get(decision.job_id)
         if isinstance(decision, Place) and waiting is not None:
             counts = about[waiting.job.user]
             if not all(account.allows(waiting, decision.gpu_type) for account in counts):
+                dropped.add(decision.job_id)
                 continue
             for account in counts:
                 account.take(waiting, decision.gpu_type)
         kept.append(decision)
-    return kept
+    undone = undone_by(cluster, decisions, dropped) if dropped else ()
+    return [decision for decision in kept if decision.job_id not in undone]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from kilowait.core.errors import InputError
 from kilowait.policies.decisions import Decision, Place, Policy, Preempt, SetLimit
 from kilowait.policies.parameters import weight
 from kilowait.policies.planning.coming_hours import HeldNotes, ask_again, coming_hours
+from kilowait.policies.planning.giving_way_for import undone_by
 from kilowait.policies.wrappers.wrapper import Wrapper
 
 BISECTIONS = 60
@@ -52,9 +53,10 @@ def provisioned(policy: Policy, least: float = 0.2) -> Policy:
                     if isinstance(one, Place) and one.job_id in cluster.waiting:
                         held.hold(cluster, one.job_id, one.gpu_type, hours.first_s(level))
                 ask_again(cluster, signal)
-                while found and isinstance(found[-1], Preempt):  # what runs is left to run, as it would for this one
-                    found.pop()
-                break
+                undone = undone_by(
+                    cluster, decisions[: position + 1], {decision.job_id}
+                )  # what would stop for it runs on
+                return [one for one in found if one.job_id not in undone]
             busy += gpus
             found.append(decision)
         return found

@@ -103,8 +103,8 @@ def test_waits_for_nodes_that_are_not_to_be_had_leave_the_price_as_it_was_learne
 
 
 def test_a_shadow_has_the_nodes_and_windows_of_the_cluster_and_what_runs_there(one_board):
-    """On n runs "a" until 100 s, m is away from 50 to 1,000 s. "short" is over on m before. "long" waits for
-    100 s: n is free before m is back; another like it waits for 300 s."""
+    """On n runs "a" until 100 s; m is away from 50 to 1,000 s, and "short" is over on it before. "long" waits for
+    100 s, since n is free before m is back; another like it waits for 300 s."""
     advance(one_board, GpusJoined(time_s=0.0, node="m", gpu_type="A", gpus=1))
     maintenance(one_board, "m")
     short_jobs(one_board, "a")

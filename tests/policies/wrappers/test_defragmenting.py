@@ -7,6 +7,7 @@ from hypothesis import given
 
 from kilowait.cluster.advance import advance, replay
 from kilowait.cluster.events import GpusJoined, JobPlaced, JobPreempted, JobSubmitted
+from kilowait.cluster.restricted import with_jobs
 from kilowait.core.errors import InputError
 from kilowait.core.jobs import Held, Job
 from kilowait.policies import POLICIES, Place, Preempt
@@ -80,6 +81,30 @@ def test_a_plan_is_kept_to_while_jobs_give_way_and_given_up_once_its_boards_are_
     taken = (Held(node="n0", gpus=1),)
     advance(cluster, JobPlaced(time_s=11.0, job_id="other", attempt=1, gpu_type="A", gpus=1, where=taken))
     assert not set(policy(cluster)) & set(places)
+
+
+def test_a_plan_is_kept_to_where_a_wrapper_shows_some_jobs_after_the_others():
+    """ "other" would fit on the boards that "a" is to move to, and is shown without it."""
+    cluster, policy = world(2, a=("n0", 2, 1.0), b=("n1", 2, 1.0)), defragmenting(POLICIES["simple"](), 0.0)
+    places = [one for one in policy(cluster) if isinstance(one, Place)]
+    advance(cluster, JobPreempted(time_s=11.0, job_id="a", attempt=1, remaining=0.5))
+    other = Job(job_id="other", submit_s=11.0, one_node=True)
+    advance(cluster, JobSubmitted(time_s=11.0, job=other, predictions=seen(A=(9, 1))))
+
+    def shown(job_id):
+        return policy(with_jobs(cluster, [cluster.waiting[job_id]]))
+
+    assert [shown(job_id) for job_id in ("wide", "other", "a")] == [[places[0]], [], [places[1]]]
+
+
+def test_a_plan_of_another_cluster_is_forgotten():
+    policy = defragmenting(POLICIES["simple"](), 0.0)
+    assert preempted(policy(world(2, a=("n0", 2, 1.0), b=("n1", 2, 1.0)))) == ["a"]
+    empty = replay([GpusJoined(time_s=0.0, node=f"n{n}", gpu_type="A", gpus=4) for n in range(2)], ("A",))
+    for name in ("a", "b"):
+        made = Job(job_id=name, submit_s=0.0, gpus=2, one_node=True)
+        advance(empty, JobSubmitted(time_s=0.0, job=made, predictions=seen(A=(9, 1))))
+    assert policy(empty) == POLICIES["simple"]()(empty)
 
 
 def world(nodes, **running):

@@ -230,6 +230,7 @@ def test_a_wrapper_around_a_steered_price_leaves_it_the_whole_queue():
             "urgent do",
         ),
         ("aged(nobody)", "unknown policy 'nobody'"),
+        ("steered(patient,0%,5%)", "too many or too few words"),
         ("steered(value)", "value has no price to steer; write steered\\(patient,P%\\)"),
         ("aged(patient", "a bracket is not closed"),
         ("aged(patient,soon)", "'soon' is not a time"),
