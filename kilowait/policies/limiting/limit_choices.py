@@ -11,12 +11,16 @@ from kilowait.core.units import JOULES_PER_KWH
 MARGIN = 1.1
 """How far above its average draw a job's limit is set where there is room: its peaks are above its average."""
 
+URGENT_MARGIN = 1.25
+"""As `MARGIN`, of jobs of a priority above 0: one that draws more than is predicted is to be slowed hardly ever."""
+
 
 def limit_choices(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
     """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
     full = prediction.limits[0] if prediction.limits else prediction
     watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
-    top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
+    margin = URGENT_MARGIN if job.priority > 0 else MARGIN
+    top = min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(margin * watts / 5, 6))))
     return [top, *(limit.limit_w for limit in prediction.limits if limit.limit_w < top)]
 
 
