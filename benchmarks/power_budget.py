@@ -27,12 +27,14 @@ from kilowait.cluster.advance import advance
 from kilowait.cluster.events import SignalReported
 from kilowait.cluster.state import Cluster
 from kilowait.core.hardware import GPU_TYPES
+from kilowait.core.jobs import Prediction
 from kilowait.core.over_time.signals import Signal
 from kilowait.core.units import JOULES_PER_KWH
 from kilowait.lab.backtest.backtest import World
 from kilowait.lab.backtest.scenario.limit_curves import with_measured_limits
 from kilowait.lab.backtest.statistics import change_interval
 from kilowait.policies import POLICIES
+from kilowait.policies.limiting.limit_choices import held
 from kilowait.policies.limiting.promised_watts import BUDGET, promised_w
 from kilowait.policies.wrappers.under_power_budget import under_power_budget
 from kilowait.predict.power.power_model import PowerModel
@@ -110,10 +112,15 @@ def with_priorities(jobs: Sequence[Submission]) -> list[Submission]:
 
 
 def slower(run: Run, jobs: Sequence[Submission], priority: int) -> float:
-    """By which share limits made the runs of the jobs of a priority longer, in the mean."""
+    """By which share limits made the runs of the jobs of a priority longer than their boards' own, in the mean."""
     truth = {one.job.job_id: one.truth for one in jobs if one.job.priority == priority}
     placed = [p for p in run.placements if p.job_id in truth]
-    return fmean(p.runtime_s / truth[p.job_id][p.gpu_type].runtime_s - 1 for p in placed)
+    return fmean(p.runtime_s / own_limit(truth[p.job_id], p.gpu_type, p.gpus).runtime_s - 1 for p in placed)
+
+
+def own_limit(truth: Mapping[str, Prediction], gpu_type: str, gpus: int) -> Prediction:
+    """What a job takes where its boards have their own limits, though some classes draw more than a board may."""
+    return held(truth[gpu_type], GPU_TYPES[gpu_type].peak_w, gpus)
 
 
 def urgent_row(case: str, runs: Sequence[tuple[Run, list[Submission]]], base: Sequence[float], watts: float) -> Row:
