@@ -82,7 +82,7 @@ def submit(world: PretendedCluster, number: int, rng: random.Random) -> str:
 def run(folder: Path, policy: str, jobs: int) -> list[Event]:
     """The log of a run."""
     rng = random.Random(3)
-    world = PretendedCluster(folder, policy, a=("A100", 3), b=("RTX-A6000", 3))
+    world = PretendedCluster(folder, policy, look_s=10.0, a=("A100", 3), b=("RTX-A6000", 3))
     try:
         world.until(lambda: sum(world.ask("snapshot").free.values()) == 6)
         began_s, ids = time.time(), list[str]()
@@ -122,7 +122,7 @@ def main() -> int:
     """Run, simulate, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", default="flexible(urgent(simple),0s)")
-    parser.add_argument("--jobs", type=int, default=18)
+    parser.add_argument("--jobs", type=int, default=15)
     parser.add_argument("--within", type=float, default=3.0, metavar="S")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
