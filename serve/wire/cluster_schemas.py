@@ -44,7 +44,7 @@ class Node(Wire):
 class BudgetStep(Wire):
     """Watts that hold from a time of the day on, until the next."""
 
-    at: str = Field(default="00:00", max_length=5, description="HH:MM, in UTC")
+    at: str = Field(default="00:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM, in UTC")
     watts: float = Field(gt=0, le=1e12)
 
 

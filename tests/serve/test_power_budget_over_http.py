@@ -44,7 +44,7 @@ def test_jobs_are_limited_wait_for_watts_say_so_and_are_let_go(world):
     ("steps", "said"),
     [
         ([("00:00", 50.0)], "50 W is below the 85 W that the boards here draw at rest"),
-        ([("25:00", 5000.0)], "a time of the day is HH:MM in UTC, got '25:00'"),
+        ([("25:00", 5000.0)], "steps.0.at"),
         ([("08:00", 5000.0), ("08:00", 6000.0)], "each time once"),
     ],
 )
