@@ -29,10 +29,10 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, KilowaitError
 from kilowait.policies import Place, Policy, Preempt, SetLimit
 from kilowait.policies.limiting.limit_price import LimitPrice
+from kilowait.simulate.attempt_ends.completions import Completions
+from kilowait.simulate.attempt_ends.truths import Truths
 from kilowait.simulate.compiled.covered import NotCovered
 from kilowait.simulate.compiled.worth import pays
-from kilowait.simulate.ends.completions import Completions
-from kilowait.simulate.ends.truths import Truths
 from kilowait.simulate.given import checked, joined
 from kilowait.simulate.power_budget import PowerBudget
 from kilowait.simulate.run import Placement, Run, Submission
