@@ -37,7 +37,7 @@ from ..shells.job_terminal import Terminal, idle_words
 from .confine import confine
 from .keeping import keep_outputs, kept_log
 from .launching import OwnPart, gpus_of_this_node, guard_process, hidden_of, variables_of, words_of
-from .limiting import OrderedLimit
+from .ordered_limit import OrderedLimit
 from .resuming import called_again, preemption_of
 
 LOG_BYTES = 1 << 20
