@@ -89,6 +89,7 @@ class PretendedCluster:
         standby: bool = False,
         outputs: str = "",
         key_file: str = "",
+        look_s: float = 0.2,
         **nodes: tuple[str, int],
     ) -> None:
         self.marks = folder / "marks"
@@ -101,7 +102,7 @@ class PretendedCluster:
         self.nodes = {name: self.add(ray_type, gpus) for name, (ray_type, gpus) in nodes.items()}
         ray.init(address=self.ray.address, namespace=NAMESPACE, log_to_driver=False)
         self.url = url or f"sqlite:///{folder}/kilowait.db"
-        quick = {"look_s": 0.2, "grace_s": 2.0, "isolation": isolation, "lease_s": lease_s, "standby": standby}
+        quick = {"look_s": look_s, "grace_s": 2.0, "isolation": isolation, "lease_s": lease_s, "standby": standby}
         quick |= {"outputs": OutputSettings(url=outputs), "secrets_key_file": key_file}
         settings = SchedulerSettings(
             url=self.url, policy=policy, policy_options=default_options(policy), grow_to=grow_to or {}, **quick

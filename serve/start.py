@@ -148,9 +148,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--mail-from", default="", metavar="ADDRESS", help="from whom these mails come")
     add("--mail-domain", action="append", default=[], metavar="DOMAIN", help="may be written to; * for any; repeatable")
     signal = (
-        "carbon, water or price over time: carbon=FILE or URL[,zone=Z][,default=N]; jobs that may wait are kept for"
+        "carbon, water or price over time: carbon=FILE or URL[,zone=Z][,default=N]; jobs that may wait are kept for "
+        "better hours. power_budget=...: watts that all boards and hosts never pass. May be repeated"
     )
-    add("--signal", action="append", default=[], metavar="NAME=PLACE", help=f"{signal} better hours; may be repeated")
+    add("--signal", action="append", default=[], metavar="NAME=PLACE", help=signal)
     add("--flexible", default="", metavar="TIME", help="so long every job may wait for better hours (default: its own)")
     add("--prices", default="", metavar="FILE", help="a price list that weighs signals and waiting, TOML")
     add("--standby", action="store_true", help="wait while another cluster has the history, and take over from it")

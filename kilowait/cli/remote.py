@@ -15,6 +15,7 @@ from kilowait.cli.array_jobs.array_options import add_array, is_array, submit_ar
 from kilowait.cli.array_jobs.task_names import PREFIX, is_whole_array, job_named, jobs_named, meant
 from kilowait.cli.job_options import add_job, asked, pair
 from kilowait.cli.of_service.audit_command import add_audit
+from kilowait.cli.of_service.budget_commands import add_power_budget
 from kilowait.cli.of_service.model_commands import add_model
 from kilowait.cli.of_service.notify_commands import add_notify
 from kilowait.cli.of_service.past_time import moment, past_time
@@ -107,6 +108,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_secret(commands)
     add_quota(commands)
     add_reserve(commands)
+    add_power_budget(commands)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

@@ -172,6 +172,14 @@ class Client(HttpAsking):
         """End a reservation, or call it off; operators only."""
         self.send("DELETE", f"/v1/reservations/{part(name)}")
 
+    def set_power_budget(self, steps: Json) -> Json:
+        """Hold the cluster to `watts` each from a time `at` of the day on (HH:MM, UTC); the cluster. Operators only."""
+        return self.ask("PUT", "/v1/power-budget", json={"steps": steps})
+
+    def remove_power_budget(self) -> Json:
+        """Let there be none any more; the cluster. Operators only."""
+        return self.ask("DELETE", "/v1/power-budget")
+
     def _node(self, node: str) -> str:
         """The whole name; raises InputError unless it is one node's."""
         names = [entry["node"] for entry in self.cluster()["nodes"]]

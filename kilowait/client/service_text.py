@@ -231,6 +231,7 @@ def _progress(run: Json) -> str:
     text += f" of {span(run['predicted_s'])} ({run['predicted_provenance']})"
     watts = run["power_w"]
     text += f", draws {watts['value']:.0f} W ({watts['provenance']})" if watts else ""
+    text += f", limited to {run['power_limit_w']:.0f} W a board" if run.get("power_limit_w") else ""
     return text + (f"\n  {_steps(run['steps'])}" if run.get("steps") else "")  # which an earlier service does not say
 
 

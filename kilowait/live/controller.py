@@ -202,8 +202,7 @@ class Controller:
         """From now on this is what is known and foreseen of a signal."""
         make_tables(self.store)
         with self._writing() as writing:
-            event = SignalReported(time_s=self._time(now_s), signal=signal)
-            self._take_in(writing, event)
+            self._take_in(writing, event := SignalReported(time_s=self._time(now_s), signal=signal))
             writing.add_report(event)
 
     def at(self, now_s: float) -> Cluster:
@@ -242,8 +241,8 @@ class Controller:
 
     def running(self, job_id: str) -> Attempt:
         """The attempt of a job that holds GPUs; raises KeyError for another job."""
-        marks = {"started": job_id in self._started, "cancelling": job_id in self._cancelling}
-        return running_attempt(self._cluster, job_id, self._tokens[job_id], **marks)
+        started, cancelling = job_id in self._started, job_id in self._cancelling
+        return running_attempt(self._cluster, job_id, self._tokens[job_id], started=started, cancelling=cancelling)
 
     def all_running(self) -> list[Attempt]:
         """Every attempt that holds GPUs: what must be running, or start, wherever jobs run."""

@@ -30,13 +30,13 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import IllegalEvent, InputError, JobRefused, KilowaitError
 from kilowait.policies import Place, Policy, Preempt, SetLimit
 from kilowait.policies.limiting.limit_price import LimitPrice
+from kilowait.simulate.attempt_ends.completions import Completions
+from kilowait.simulate.attempt_ends.truths import Truths
 from kilowait.simulate.compiled.covered import NotCovered
 from kilowait.simulate.compiled.worth import pays
 from kilowait.simulate.given import checked, joined
 from kilowait.simulate.run import Placement, Run, Submission
 from kilowait.simulate.sleeping import Sleeping, SleepRule
-from kilowait.simulate.true_ends.completions import Completions
-from kilowait.simulate.true_ends.truths import Truths
 from kilowait.simulate.within_power.power_budget import PowerBudget
 from kilowait.simulate.within_power.power_rules import PowerRules
 

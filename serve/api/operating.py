@@ -9,6 +9,9 @@ from ray.exceptions import RayError
 
 import kilowait
 from kilowait.core.maintenance import Maintenance
+from kilowait.core.over_time.signals import Signal
+from kilowait.policies.limiting.daily_budget import daily_budget, no_budget
+from kilowait.policies.limiting.promised_watts import at_rest_w
 
 from ..desk import job_views, questions
 from ..desk import overview as overviews
@@ -53,6 +56,37 @@ async def maintain(
     on it; it drains when it begins, and is given jobs again when it ends, or by `undrain`."""
     await desk.scheduler.order.remote(Maintenance(node=node, **body.model_dump()))
     return await cluster(desk, who)
+
+
+@router.put("/power-budget", status_code=202)
+async def set_power_budget(
+    body: cluster_schemas.PowerBudgetAsked, desk: At, who: Operator
+) -> cluster_schemas.ClusterView:
+    """Hold the cluster to a power budget from now on, in place of an earlier one: boards are limited, and jobs wait or
+    give way. Refused where boards draw more at rest."""
+    now_s, cluster_now = time.time(), (await desk.mirror()).cluster
+    at_rest = at_rest_w(cluster_now)
+    if low := [step for step in body.steps if step.watts < at_rest]:
+        problem = f"{low[0].watts:,.0f} W is below the {at_rest:,.0f} W that the boards here draw at rest"
+        raise Refusal(422, "invalid input", problem, field="steps", remedy="ask for more, or switch nodes off")
+    await _order_budget(desk, daily_budget([(step.at, step.watts) for step in body.steps], now_s))
+    return await cluster(desk, who)
+
+
+@router.delete("/power-budget", status_code=202)
+async def remove_power_budget(desk: At, who: Operator) -> cluster_schemas.ClusterView:
+    """Let there be no power budget any more: limits are lifted."""
+    await _order_budget(desk, no_budget(time.time()))
+    return await cluster(desk, who)
+
+
+async def _order_budget(desk: Desk, signal: Signal) -> None:
+    """Raises Refusal where the service follows a file or an address, which would say otherwise soon."""
+    followed = (await _status(desk))["settings"].signals
+    if place := next((source.shown for source in followed if source.name == signal.name), None):
+        remedy = "change what that says, or start the service without --signal power_budget=..."
+        raise Refusal(409, "conflict", f"the power budget is followed from {place}", field="steps", remedy=remedy)
+    await desk.scheduler.order.remote(signal)
 
 
 @router.get("/health", responses={503: {"model": Health, "description": "it cannot do all of its work now"}})

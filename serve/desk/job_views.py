@@ -31,6 +31,7 @@ from ..scheduler.settings import SchedulerSettings
 from ..wire import cluster_schemas, schemas
 from ..wire.checkpoint_schemas import checkpoint_view
 from .answers import expectations, versions
+from .drawing.budget_view import budget_view
 
 Row = Mapping[str, Any]
 OPERATORS_PROBLEM = "the scheduler has a problem; kilowait cluster says which to an operator"
@@ -160,6 +161,7 @@ def progress_view(
         predicted_provenance=time_provenance(active.predicted),
         power_w=power_w,
         steps=steps_view(active),
+        power_limit_w=active.limit_w,
     )
 
 
@@ -221,6 +223,7 @@ def cluster_view(
         running=len(cluster.active),
         stranded=len(cluster.stranded),
         problem=status["problem"] if status["problem"] is None or who.role >= Role.OPERATE else OPERATORS_PROBLEM,
+        power_budget=budget_view(cluster, now_s),
     )
 
 

@@ -8,6 +8,7 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.units import HOUR_S, WHOLE
 from kilowait.live.mirror import Mirror, PlacementChoice, TypeOption
 from kilowait.policies import POLICIES
+from kilowait.policies.limiting.power_reason import power_in_the_way
 from kilowait.policies.wrappers.under_quotas import quota_in_the_way
 from kilowait.simulate.outlook import Expected
 
@@ -50,7 +51,8 @@ def _waits(
         changes = []  # room that it lacks is not what it waits for, and the summary says what is
     else:
         changes = [_change(option, waiting, mirror, now_s) for option in options]
-    behind = behind_its_array(waiting, cluster) or quota_in_the_way(cluster, waiting) or (plan and kept_said(plan))
+    behind = behind_its_array(waiting, cluster) or quota_in_the_way(cluster, waiting)
+    behind = behind or power_in_the_way(cluster, waiting, now_s) or (plan and kept_said(plan))
     return wire.Why(
         job_id=job.job_id,
         state="waiting",

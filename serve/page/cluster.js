@@ -1,7 +1,7 @@
 // The page of the cluster: one answer of /v1/overview, shown again every two seconds.
 import { comingDay } from "./coming.js";
 import { powerDay } from "./power.js";
-import { ask, energy, facts, fill, had, jobPage, live, many, off, owner, part, put, span, times } from "./shared.js";
+import { ask, energy, facts, fill, had, jobPage, live, many, off, owner, part, power, put, span, times } from "./shared.js";
 import { timeline } from "./timeline.js";
 
 const MOST = 200, STEP = 50;
@@ -21,10 +21,12 @@ function types(cluster) {
   const drains = cluster.nodes.filter((node) => node.draining).map((node) => `${node.node.slice(0, 12)} at ${node.address}`);
   document.getElementById("draining").hidden = drains.length === 0;
   put("draining", drains.length ? `Draining, without new jobs: node ${drains.join(", ")}.` : "");
-  put("policy", `Policy ${cluster.policy}: ${cluster.rule}.`);
+  const budget = cluster.power_budget;
+  const powered = budget?.watts == null ? "" : ` Power budget ${power(budget.watts)}; at most ${power(budget.promised_w)} are drawn (modelled).`;
+  put("policy", `Policy ${cluster.policy}: ${cluster.rule}.${powered}`);
   const problem = document.getElementById("problem");
   const unused = cluster.nodes.filter((node) => node.problem).map((node) => `node ${node.address}: ${node.problem}`);
-  const said = [cluster.problem, ...unused].filter(Boolean).join(" ");
+  const said = [budget?.problem, cluster.problem, ...unused].filter(Boolean).join(" ");
   problem.hidden = !said;
   put("problem", said);
 }

@@ -26,6 +26,7 @@ function about(job) {
   if (p) {
     pairs.push(["Has run", had(`${span(p.run_s)} of ${span(p.predicted_s)}`, `${p.run_provenance} of modelled`)]);
     if (p.power_w) pairs.push(["Power now", had(`${Math.round(p.power_w.value)} W`, p.power_w.provenance)]);
+    if (p.power_limit_w != null) pairs.push(["Power limit", `${Math.round(p.power_limit_w)} W a board`]);
     const n = p.steps;
     if (n) {
       pairs.push(["Steps", had(`${Math.round(n.done).toLocaleString()} of ${Math.round(n.total).toLocaleString()}`, n.done_provenance)]);

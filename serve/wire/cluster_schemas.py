@@ -41,6 +41,33 @@ class Node(Wire):
     maintenance: MaintenanceAsked | None = None
 
 
+class BudgetStep(Wire):
+    """Watts that hold from a time of the day on, until the next."""
+
+    at: str = Field(default="00:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="HH:MM, in UTC")
+    watts: float = Field(gt=0, le=1e12)
+
+
+class PowerBudgetAsked(Wire):
+    """What the boards of the cluster and their hosts may draw together, every day."""
+
+    steps: list[BudgetStep] = Field(min_length=1, max_length=288)
+
+
+class PowerBudgetView(Wire):
+    """What may be drawn, and what is promised: modelled, by power limits, idle watts and published peaks.
+
+    `least_w` is the least budget that is known to come, `at_rest_w` what is drawn while no job runs here. `problem`
+    says what draws more than the budget and cannot be stopped.
+    """
+
+    watts: float | None = Field(description="null for no budget")
+    least_w: float | None
+    promised_w: float
+    at_rest_w: float
+    problem: str | None
+
+
 class ClusterView(Wire):
     """The cluster as it is now."""
 
@@ -54,3 +81,4 @@ class ClusterView(Wire):
     running: int
     stranded: int
     problem: str | None
+    power_budget: PowerBudgetView | None = Field(default=None, description="null where there never was one")

@@ -230,6 +230,7 @@ class ProgressView(Wire):
     predicted_provenance: Provenance = Provenance.MODELLED
     power_w: Figure | None
     steps: StepsView | None = Field(default=None, description="what it says itself of its steps, null before it does")
+    power_limit_w: float | None = Field(default=None, description="of each of its boards, null for their own")
 
 
 class JobView(Wire):

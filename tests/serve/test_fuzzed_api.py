@@ -22,6 +22,7 @@ UNSAYABLE = {
     "POST /v1/notices": "its target may be told; with no key of the operator there are no webhooks",
     "PUT /v1/secrets/{name}": "its name is one of a variable; without a key of the operator's there are no secrets",
     "PUT /v1/nodes/{node}/maintenance": "it ends after it begins",
+    "PUT /v1/power-budget": "each time of the day stands once, and boards draw less at rest",
     "PUT /v1/reservations/{name}": "it ends later than now and than it begins, for users or projects that are there",
     "PUT /v1/quotas/{name}": "whoever names administrators names members, and a bound on costs needs prices",
     "DELETE /v1/quotas/{name}/members/{member}": "the last member stays",

@@ -34,6 +34,8 @@ VARIABLES = {
     "KILOWAIT_SECRETS_KEY_FILE": "of the service: the file of the key by which secrets are encrypted",
     "KILOWAIT_OIDC_CLIENT_SECRET": "of the service: its secret at the provider by which people sign in to the page",
     "KILOWAIT_SMTP_PASSWORD": "of the service: the password for the server that mails notices",
+    "KILOWAIT_LIMITS_FOLDER": "of the nodes: the folder that says what boards' power limits were before "
+    "(default: one in the folder for temporary files)",
     "KILOWAIT_PROGRESS_PATTERN": "of a job: how a line of its log says how far it is; what `--progress-pattern` sets",
 }
 """What each means; a test holds this to what the code reads."""

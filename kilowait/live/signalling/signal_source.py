@@ -19,7 +19,9 @@ from kilowait.core.errors import InputError
 from kilowait.core.over_time.amounts import AMOUNTS
 from kilowait.core.over_time.signals import MAY_BE_NEGATIVE, Signal
 from kilowait.files.signal_files import read_signal
+from kilowait.policies.limiting.promised_watts import BUDGET
 
+FOLLOWED = (*AMOUNTS, BUDGET)
 TIMEOUT_S = 20.0
 MOST_BYTES = 16 * 2**20
 WORDS = ("zone", "column", "default", "header")
@@ -74,8 +76,8 @@ def signal_source(text: str) -> SignalSource:
     """The source that a text means; raises InputError with the remedy."""
     first, *rest = _WORD.split(text)
     name, equals, place = first.partition("=")
-    if not equals or not place or name not in AMOUNTS:
-        raise InputError(f"signal {text!r}: must be {WRITTEN}; NAME is one of {', '.join(AMOUNTS)}")
+    if not equals or not place or name not in FOLLOWED:
+        raise InputError(f"signal {text!r}: must be {WRITTEN}; NAME is one of {', '.join(FOLLOWED)}")
     words: dict[str, Any] = {}
     headers = list[tuple[str, str]]()
     for word in rest:

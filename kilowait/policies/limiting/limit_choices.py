@@ -11,6 +11,12 @@ from kilowait.core.units import JOULES_PER_KWH
 MARGIN = 1.1
 """How far above its average draw a job's limit is set where there is room: its peaks are above its average."""
 
+URGENT_MARGIN = 1.25
+"""As `MARGIN`, of jobs of a priority above 0: one that draws more than is predicted is to be slowed hardly ever."""
+
+HARMLESS = 1.002
+"""How much longer an urgent job may be by its limit, as far as that is known, where there are watts enough."""
+
 
 def limit_choices(prediction: Prediction, job: Job, gpu_type: str) -> list[float]:
     """The limits that a job may get, the highest first: what it draws and some more, and those known below that."""
@@ -22,7 +28,14 @@ def top_limit_w(prediction: Prediction, job: Job, gpu_type: str) -> float:
     """The highest limit that a job may get: a little above what it draws."""
     full = prediction.limits[0] if prediction.limits else prediction
     watts = full.energy_kwh * JOULES_PER_KWH / full.runtime_s / job.gpus_on(gpu_type)
-    return min(GPU_TYPES[gpu_type].peak_w, max(LEAST_LIMIT_W, 5 * math.ceil(round(MARGIN * watts / 5, 6))))
+    margin, least_w = (URGENT_MARGIN, _harmless_w(prediction)) if job.priority > 0 else (MARGIN, LEAST_LIMIT_W)
+    return min(GPU_TYPES[gpu_type].peak_w, max(least_w, LEAST_LIMIT_W, 5 * math.ceil(round(margin * watts / 5, 6))))
+
+
+def _harmless_w(prediction: Prediction) -> float:
+    """The lowest limit that is known to make a job hardly longer, 0 where none is known."""
+    whole_s = prediction.limits[0].runtime_s if prediction.limits else 0.0
+    return min((one.limit_w for one in prediction.limits if one.runtime_s <= HARMLESS * whole_s), default=0.0)
 
 
 def held(prediction: Prediction, limit_w: float, gpus: int) -> Prediction:

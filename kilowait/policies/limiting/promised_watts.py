@@ -12,9 +12,10 @@ from kilowait.cluster.state import Cluster
 from kilowait.core.errors import InputError
 from kilowait.core.gpu_type import GpuType
 from kilowait.core.hardware import GPU_TYPES
-from kilowait.core.jobs import Job
+from kilowait.core.jobs import Job, Prediction
 from kilowait.core.units import WHOLE
 from kilowait.policies.decisions import Place, SetLimit
+from kilowait.policies.limiting.limit_choices import limit_choices
 
 BUDGET = "power_budget"
 LEAD_S = 120.0
@@ -29,9 +30,9 @@ def board(gpu_type: str) -> GpuType:
     return found
 
 
-def budget_w(cluster: Cluster) -> float:
-    """The budget that holds now, the least within `LEAD_S` seconds; inf where there is none."""
-    signal, now_s = cluster.signals.get(BUDGET), cluster.now_s
+def budget_w(cluster: Cluster, at_s: float | None = None) -> float:
+    """The budget that holds now, or at a time, the least within `LEAD_S` seconds; inf where there is none."""
+    signal, now_s = cluster.signals.get(BUDGET), cluster.now_s if at_s is None else at_s
     if signal is None or not signal.begins_s <= now_s or (now_s >= signal.ends_s and not signal.period_s):
         return inf
     times_s = (now_s, *signal.changes(now_s, now_s + LEAD_S))
@@ -77,6 +78,17 @@ def running_w(active: Active) -> float:
 def promised_w(cluster: Cluster) -> float:
     """What all boards may draw at most now; raises InputError as `board`."""
     return at_rest_w(cluster) + fsum(map(running_w, cluster.active.values()))
+
+
+def least_more_w(job: Job, told: Prediction, gpu_type: str) -> float:
+    """As `more_w`, at the lowest limit that a job may get."""
+    return more_w(job, gpu_type, job.gpus_on(gpu_type), limit_choices(told, job, gpu_type)[-1])
+
+
+def fixed_w(cluster: Cluster) -> float:
+    """What can be drawn whatever is decided: at rest, and by jobs that cannot give way, at their lowest limits."""
+    stay = (one for one in cluster.active.values() if one.job.checkpoint_s is None)
+    return at_rest_w(cluster) + sum(least_more_w(one.job, one.whole[one.gpu_type], one.gpu_type) for one in stay)
 
 
 def allows(cluster: Cluster, decision: Place | SetLimit) -> bool:

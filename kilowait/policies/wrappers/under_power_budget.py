@@ -24,7 +24,9 @@ from kilowait.policies.limiting.promised_watts import (
     LEAD_S,
     at_rest_w,
     budget_w,
+    fixed_w,
     least_budget_w,
+    least_more_w,
     more_w,
     promised_w,
 )
@@ -51,54 +53,15 @@ def under_power_budget(policy: Policy) -> Policy:
             return [*lifted, *policy(cluster)]
         watts = _Watts.of(cluster)
         watts.keep_within()
+        watts.raise_limits(urgent=True)
         cluster.count_submissions()
         seen = [waiting for waiting in cluster.queue() if watts.may_start(waiting)]
         watts.place(policy(cluster if len(seen) == len(cluster.waiting) else with_jobs(cluster, seen)))
-        watts.raise_limits()
+        watts.raise_limits(urgent=False)
         _wake(cluster)
         return watts.decisions()
 
     return with_cost(decide, cost_of(policy))
-
-
-def power_in_the_way(cluster: Cluster, waiting: Waiting) -> str | None:
-    """That the power budget keeps a job from starting now, in a sentence; None where it does not."""
-    present_w = budget_w(cluster)
-    if present_w == inf:
-        return None
-    least = {t: _least_more_w(waiting.job, told, t) for t, told in waiting.predictions.items() if t in waiting.gpus}
-    if not least:
-        return None
-    gpu_type = min(least, key=least.__getitem__)
-    left_w = present_w - promised_w(cluster)
-    below = "" if waiting.job.checkpoint_s is not None else _below(cluster, least[gpu_type])
-    if least[gpu_type] <= left_w and not below:
-        return None
-    needs = f"it needs at least {least[gpu_type]:,.0f} W more on {gpu_type}"
-    if least[gpu_type] > present_w - at_rest_w(cluster):
-        return f"the power budget of {present_w:,.0f} W is too low for it: {needs}; an operator can raise it"
-    if least[gpu_type] > left_w:
-        return f"the power budget of {present_w:,.0f} W is in the way: {needs}, and {max(0, left_w):,.0f} W are left"
-    return below
-
-
-def _below(cluster: Cluster, watts: float) -> str:
-    if _fixed_w(cluster) + watts <= least_budget_w(cluster) + CLOSE_W:
-        return ""
-    return (
-        f"the power budget will be {least_budget_w(cluster):,.0f} W, too low for it beside the jobs that cannot give "
-        "way; one that goes on from checkpoints could start now"
-    )
-
-
-def _least_more_w(job: Job, told: Prediction, gpu_type: str) -> float:
-    return more_w(job, gpu_type, job.gpus_on(gpu_type), limit_choices(told, job, gpu_type)[-1])
-
-
-def _fixed_w(cluster: Cluster) -> float:
-    """What can be drawn whatever is decided: at rest, and by jobs that cannot give way, at their lowest limits."""
-    stay = (one for one in cluster.active.values() if one.job.checkpoint_s is None)
-    return at_rest_w(cluster) + sum(_least_more_w(one.job, one.whole[one.gpu_type], one.gpu_type) for one in stay)
 
 
 def _wake(cluster: Cluster) -> None:
@@ -122,7 +85,7 @@ def _could_start(cluster: Cluster, waiting: Waiting) -> bool:
     most_w = max(inf if at >= signal.ends_s and not signal.period_s else signal.at(at) for at in _changes(cluster))
     if waiting.job.checkpoint_s is None:
         most_w = min(most_w, least_budget_w(cluster, _changes(cluster)[-1]))
-    least_w = min(_least_more_w(waiting.job, told, t) for t, told in waiting.predictions.items() if t in waiting.gpus)
+    least_w = min(least_more_w(waiting.job, told, t) for t, told in waiting.predictions.items() if t in waiting.gpus)
     return at_rest_w(cluster) + least_w <= most_w + CLOSE_W
 
 
@@ -153,7 +116,7 @@ class _Watts:
             least_w=least_budget_w(cluster),
             promised_w=promised_w(cluster),
             rest_w=at_rest_w(cluster),
-            fixed_w=_fixed_w(cluster),
+            fixed_w=fixed_w(cluster),
             limits={job_id: active.limit_w for job_id, active in cluster.active.items()},
             gone=[],
             starts=[],
@@ -183,14 +146,20 @@ class _Watts:
             elif not self._starts(decision):
                 return
 
-    def raise_limits(self) -> None:
-        """Give limits back that were lowered, the most urgent first, where watts are to spare."""
+    def raise_limits(self, *, urgent: bool) -> None:
+        """Give limits back that were lowered, the most urgent first: to urgent jobs at the expense of the others, to
+        these where watts are to spare."""
         for active in reversed(self._least_urgent()):
-            room_w = (1 - SPARE) * self.budget_w - self.promised_w
-            old_w = self.limits[active.job.job_id]
-            if room_w <= 0 or old_w is None:
+            job, gpu_type, old_w = active.job, active.gpu_type, self.limits[active.job.job_id]
+            if old_w is None or (job.priority > 0) != urgent:
                 continue
-            chosen = self._chosen(active, active.gpu_type, active.whole[active.gpu_type], room_w + self._has_w(active))
+            told, has_w = active.whole[gpu_type], self._has_w(active)
+            self.promised_w -= has_w
+            if urgent:
+                self._make_room(job, told, gpu_type)
+            room_w = (1.0 if urgent else 1 - SPARE) * self.budget_w - self.promised_w
+            self.promised_w += has_w
+            chosen = self._chosen(active, gpu_type, told, room_w)
             if chosen is not None and chosen > old_w:
                 self._set(active, chosen)
 
@@ -206,7 +175,7 @@ class _Watts:
     def may_start(self, waiting: Waiting) -> bool:
         """Whether a job could start now on any type, were others to end."""
         seen = ((t, waiting.predictions[t]) for t in waiting.gpus)
-        return any(self._possible(waiting.job, _least_more_w(waiting.job, told, t)) for t, told in seen)
+        return any(self._possible(waiting.job, least_more_w(waiting.job, told, t)) for t, told in seen)
 
     def _least_urgent(self) -> list[Active]:
         """The running jobs that stay, the least urgent first, and of these the last that started."""
@@ -251,7 +220,7 @@ class _Watts:
         """Start a job where there are watts for it; False where it is to wait, and those behind it too."""
         one, gpu_type = self.cluster.waiting.get(place.job_id) or self.cluster.active[place.job_id], place.gpu_type
         job, told = one.job, one.predictions[gpu_type]
-        least_w = _least_more_w(job, told, gpu_type)
+        least_w = least_more_w(job, told, gpu_type)
         if not self._possible(job, least_w):
             return True  # nobody waits for what cannot start now, whatever else ends
         self._make_room(job, told, gpu_type)

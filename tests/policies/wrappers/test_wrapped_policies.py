@@ -226,8 +226,8 @@ def test_a_wrapper_around_a_steered_price_leaves_it_the_whole_queue():
     [
         (
             "older(patient)",
-            "'older' wraps no policy; aged, defragmenting, flexible, important, limited, provisioned, steered, shared, "
-            "urgent do",
+            "'older' wraps no policy; aged, defragmenting, flexible, important, limited, preempting, provisioned, "
+            "steered, shared, urgent do",
         ),
         ("aged(nobody)", "unknown policy 'nobody'"),
         ("steered(patient,0%,5%)", "too many or too few words"),

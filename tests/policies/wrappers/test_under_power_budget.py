@@ -24,7 +24,8 @@ from kilowait.core.hardware import GPU_TYPES
 from kilowait.core.jobs import Job, PowerLimit, Prediction
 from kilowait.core.over_time.signals import Signal
 from kilowait.policies import POLICIES, Place, Preempt, SetLimit
-from kilowait.policies.wrappers.under_power_budget import power_in_the_way, under_power_budget
+from kilowait.policies.limiting.power_reason import power_in_the_way
+from kilowait.policies.wrappers.under_power_budget import under_power_budget
 from kilowait.simulate.loop import simulate
 from kilowait.simulate.run import Submission
 
@@ -120,14 +121,16 @@ def test_why_a_job_waits_for_watts():
     large = job("a")
     advance(cluster, JobSubmitted(time_s=0.0, job=large.job, predictions=large.seen))
     assert under_power_budget(POLICIES["simple"]())(cluster) == []
-    assert power_in_the_way(cluster, cluster.waiting["a"]) == (
+    assert power_in_the_way(cluster, cluster.waiting["a"], cluster.now_s) == (
         f"the power budget of 200 W is too low for it: it needs at least {200 - IDLE_W:,.0f} W more on A100; an "
         "operator can raise it"
     )
     advance(cluster, SignalReported(time_s=1.0, signal=budget((0.0, 1000), (HOUR, 200))))
-    assert "the power budget will be 200 W, too low for it" in power_in_the_way(cluster, cluster.waiting["a"])
+    assert "the power budget will be 200 W, too low for it" in power_in_the_way(
+        cluster, cluster.waiting["a"], cluster.now_s
+    )
     advance(cluster, SignalReported(time_s=2.0, signal=budget((0.0, 1000))))
-    assert power_in_the_way(cluster, cluster.waiting["a"]) is None
+    assert power_in_the_way(cluster, cluster.waiting["a"], cluster.now_s) is None
 
 
 def test_a_budget_that_is_over_is_none_and_limits_are_lifted():
