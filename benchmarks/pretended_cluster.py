@@ -94,6 +94,7 @@ class PretendedCluster:
     ) -> None:
         self.marks = folder / "marks"
         head = {"num_cpus": 1, "include_dashboard": dashboard, "object_store_memory": MEMORY_BYTES}
+        head |= {"include_log_monitor": False, "no_monitor": True}  # nobody reads logs here, nothing starts nodes
         head["num_gpus"] = unknown_gpus  # of a type that nobody says
         head["_system_config"] = {"health_check_period_ms": 500, "health_check_initial_delay_ms": 1000}  # quick to see
         self._closed = ExitStack()

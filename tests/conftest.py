@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.examples import QUICK, SUITE, WHOLE
+from tests.support.patient_ray import wait_for_nodes
 from tests.support.postgres_server import postgres
 from tests.support.shared_ray import close_shared_ray, open_shared_ray
 
@@ -28,6 +29,11 @@ for limit in ("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "RAY_SERVE_PROXY_HEALTH_C
 os.environ.setdefault("KILOWAIT_WARM_MINUTES", "0")  # no test leaves a process behind unless it is about that
 os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")  # ten times a second is a tenth of a core
 os.environ.setdefault("REPORTER_UPDATE_INTERVAL_MS", "60000")  # Ray's figures of each node's processes: nobody asks
+
+# Several processes share two cores: threads of one that wait for each other, spinning, took 40 CPU seconds where one
+# thread takes 1 (tests/lab/evaluate/test_stacked.py).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of those that ask for more by themselves
 
 HEAVY = ("ray", "torch")
 FOLDERS = {
@@ -112,13 +118,17 @@ def _text(module: Path) -> str:
     return module.read_text(encoding="utf-8")
 
 
+LONG = ("test_wheel.py", "test_fuzzed_api.py")
+"""Files that take minutes by themselves, besides those with a service."""
+
+
 def turn(item: pytest.Item) -> int:
-    """When the tests of a module go: what waits long for clusters first, so that it does not end alone.
+    """When the tests of a module go: what takes long first, so that it does not end alone.
 
     Those that share a Ray go one after the other: any other module with one would end it.
     """
     source = _text(item.path)
-    if re.search(r"ServiceWorld|common_world", source):
+    if item.path.name in LONG or re.search(r"ServiceWorld|common_world", source):
         return 0
     return 2 if "one_ray" in source else 1 if "ray" in needs(item.path) else 3
 
@@ -171,7 +181,9 @@ def shared_ray_ends() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_other_ray(request: pytest.FixtureRequest) -> None:
-    """A module that starts a Ray of its own finds none."""
+    """A module that starts a Ray of its own finds none, and waits as long as that takes."""
+    if "ray" in sys.modules:
+        wait_for_nodes()
     source = Path(request.module.__file__).read_text(encoding="utf-8")
     if "one_ray" not in source and re.search(r"\bray\b|ServiceWorld|common_world", source):
         close_shared_ray()

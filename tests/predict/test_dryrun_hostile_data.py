@@ -27,7 +27,7 @@ from serve.isolation_options import own_files
 from serve.software import access_of
 
 REASON = sandbox_available()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+pytestmark = [pytest.mark.ray, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
 
 SECRET = "".join(f"{n:05d}-rows-of-ada/" for n in range(2_000))
 SAY = """import ctypes, os, socket, subprocess, sys, torch

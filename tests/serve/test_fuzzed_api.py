@@ -13,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from serve.api.routes import build
+from tests.support.examples import examples
 from tests.support.fuzzed_service import fuzzed_service
 
 UNSAYABLE = {
@@ -55,7 +56,7 @@ checks.allow_header_conformance.enabled = false
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422"]  # as UNSAYABLE
 
 [phases.stateful]
-generation.max-examples = 60
+generation.max-examples = {sequences}
 
 [auth.wfc]
 path = "users.json"
@@ -66,8 +67,9 @@ OPERATION = """
 include-name = {name}
 checks.positive_data_acceptance.expected-statuses = {statuses}  # {reason}
 """
-MOST_EXAMPLES = 25
-"""Of each operation and phase: a bound on the time that it takes."""
+MOST_EXAMPLES, SEQUENCES = 40, 100
+"""Of each operation and phase, and of calls that follow each other; the suite tries a quarter, as of properties. What
+the description itself bounds is tried one by one, whatever stands here."""
 
 
 @pytest.fixture
@@ -83,10 +85,11 @@ def asked(tmp_path):
                 OPERATION.format(name=json.dumps(name), statuses=json.dumps(REFUSED), reason=reason)
                 for name, reason in UNSAYABLE.items()
             ]
-            (tmp_path / "schemathesis.toml").write_text(CONFIG + "".join(operations))
+            configuration = CONFIG.replace("{sequences}", str(examples(SEQUENCES)))
+            (tmp_path / "schemathesis.toml").write_text(configuration + "".join(operations))
             words = [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/v1/openapi.json"]
-            words += ["--max-examples", f"{MOST_EXAMPLES}", "--generation-deterministic", "--continue-on-failure"]
-            words += ["--no-color", "--request-timeout", "60"]
+            words += ["--max-examples", f"{examples(MOST_EXAMPLES)}", "--generation-deterministic"]
+            words += ["--continue-on-failure", "--no-color", "--request-timeout", "60"]
             done = subprocess.run(
                 words, cwd=tmp_path, env={**os.environ, "COLUMNS": "120"}, capture_output=True, text=True
             )

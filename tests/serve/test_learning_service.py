@@ -17,7 +17,8 @@ SOURCE = "import sys\nprint({})\n"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    options = {"policy": "simple", "refit_every": EVERY, "learn_pretended": True, "dry_run_budget_s": 0.0}
+    options = {"policy": "value", "policy_options": {"kappa": 1e-5}, "refit_every": EVERY, "learn_pretended": True}
+    options |= {"dry_run_budget_s": 0.0}
     world = ServiceWorld(tmp_path_factory.mktemp("learning"), {"A100": 4}, **options)
     yield world
     world.close()
@@ -52,6 +53,8 @@ def test_finished_jobs_change_predictions_and_a_rollback_changes_them_back(world
         job_ids = list(pool.map(lambda n: world.submit(SOURCE.format(n)), range(EVERY)))
     jobs = [world.over(job_id) for job_id in job_ids]
     assert {job["state"] for job in jobs} == {"finished"}
+    (option,) = world.get(f"/v1/jobs/{job_ids[0]}/why")["types"]
+    assert option["rating"] == pytest.approx(1 / option["runtime_s"] - 1e-5 * option["energy_kwh"])  # as value has it
     had = sorted(job["attempts"][0]["runtime_s"]["value"] for job in jobs)[EVERY // 2]
 
     world.until(lambda: world.get("/v1/models")["current"])

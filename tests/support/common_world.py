@@ -28,7 +28,8 @@ def open_common_world(folders):
             "environments_index": [str(wheels)],
             "images": ["own:*"],
             "policy": "simple",
-            "dry_run_budget_s": 3.0,
+            "dry_run_budget_s": 10.0,
+            "max_queued": 8,  # few: some tests ask for more
             "secrets_key_file": str(key),
             "notify_internal": ["127.0.0.1"],
             "software": {"vision": f"{prefix}/bin/python"},

@@ -4,6 +4,7 @@ import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import ray
 import requests
@@ -14,6 +15,7 @@ from kilowait.core.closed_ray import closed_ray
 from kilowait.history.store import Store
 from kilowait.history.tokens import Role, create
 from serve.app import Options, app
+from serve.desk.predictor_replica import PredictorReplica
 from serve.runner.gang import NAMESPACE
 from serve.scheduler.ray_nodes import pretended_node
 
@@ -21,6 +23,8 @@ MEMORY_BYTES = 80_000_000
 OVER = {"finished", "failed", "cancelled"}
 ALONE = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 """What Ray starts on a head node and nobody here asks: each is a process."""
+ONE = PredictorReplica.options(autoscaling_config={"min_replicas": 1, "max_replicas": 1})
+"""A second predictor would load a language model of its own, and shorten the queues that tests make."""
 
 
 class ServiceWorld:
@@ -57,7 +61,9 @@ class ServiceWorld:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": self.port})
-        serve.run(app(Options(database=self.url, **options)), name="kilowait")
+        with patch("serve.app.PredictorReplica", ONE):
+            application = app(Options(database=self.url, **options))
+        serve.run(application, name="kilowait")
         self.address = f"http://127.0.0.1:{self.port}"
         self.until(lambda: self.call("GET", "/v1/health").status_code == 200)
         self.until(lambda: sum(t["free"] for t in self.get("/v1/cluster")["types"]) == gpus)
