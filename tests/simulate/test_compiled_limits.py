@@ -46,6 +46,7 @@ def world(rng, unit_s):
         asked = Job(
             job_id=str(job_id),
             submit_s=rng.choice((0, 0, 1, 2, 3, 4, 6, 8)) * unit_s,
+            priority=rng.choice((0, 0, 0, 1)),
             gpus=gpus,
             gpus_by_type={t: rng.randint(1, 6) for t in TYPES if rng.random() < 0.1},
             allowed=frozenset(["A6000"]) if rng.random() < 0.1 else None,

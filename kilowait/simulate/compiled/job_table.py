@@ -88,16 +88,18 @@ def _read(submissions: Sequence[Submission], cluster: Cluster, *, exact: bool) -
             asked_NT[rows] = np.where(gpus <= total_T, gpus, 0)
         else:
             asked_NT[rows] = _fill_one_by_one(truth[:, rows], seen[:, rows], part, cluster)
+    true_s_NT, true_kwh_NT = truth
+    seen_s_NT, seen_kwh_NT = (true_s_NT, true_kwh_NT) if exact else seen
     return Table(
         submissions=submissions,
         types=types,
         job_ids=job_ids,
         submit_s_N=np.array(submit_s, np.float64),
         asked_NT=asked_NT,
-        true_s_NT=truth[0],
-        true_kwh_NT=truth[1],
-        seen_s_NT=truth[0] if exact else seen[0],
-        seen_kwh_NT=truth[1] if exact else seen[1],
+        true_s_NT=true_s_NT,
+        true_kwh_NT=true_kwh_NT,
+        seen_s_NT=seen_s_NT,
+        seen_kwh_NT=seen_kwh_NT,
     )
 
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from kilowait.cluster.state import Cluster
 from kilowait.core.errors import JobRefused
-from kilowait.core.jobs import Job, Prediction
-from kilowait.policies.limiting.limit_choices import top_limit_w
+from kilowait.core.hardware import GPU_TYPES
+from kilowait.core.jobs import LEAST_LIMIT_W, Job, Prediction
+from kilowait.core.units import JOULES_PER_KWH
+from kilowait.policies.limiting.limit_choices import MARGIN, top_limit_w
 from kilowait.simulate.compiled.covered import MOST_WEIGHT, NotCovered
 from kilowait.simulate.compiled.job_table import Table, check_range
 from kilowait.simulate.compiled.limited_starts import Curves, Limits
@@ -32,7 +34,7 @@ def read_limits(table: Table, power: PowerRules, total: Mapping[str, int]) -> tu
     watt_price_N, jobs = np.empty(0), len(table.submissions)
     if power.budget is not None:
         idle_w_T = np.array([power.budget.idle_w[t] for t in table.types])
-        top_P = _tops(table)
+        top_P = _tops(table, seen)
         feasible_NT = _feasible(table, power.budget, seen, top_P)
         table = replace(table, asked_NT=np.where(feasible_NT, table.asked_NT, 0))
         watt_price_N = _watt_prices(table, power.budget, feasible_NT)
@@ -89,14 +91,35 @@ def _curves(table: Table, by_job: Sequence[Mapping[str, Prediction]], seconds: F
     return Curves(first_P, limit_w, runtime_s, energy_kwh, seconds.copy(), kwh.copy())
 
 
-def _tops(table: Table) -> F64:
-    """The highest limit that a job may get on each type under a budget; 0 where nothing is predicted."""
-    tops = [
-        0.0 if (one := s.seen.get(gpu_type)) is None else top_limit_w(one, s.job, gpu_type)
-        for s in table.submissions
-        for gpu_type in table.types
-    ]
-    return np.array(tops)
+def _tops(table: Table, seen: Curves) -> F64:
+    """The highest limit that a job may get on each type under a budget, as `top_limit_w`; 0 where none is predicted.
+
+    Where a limit is a step more by a rounding, and for urgent jobs, that one is asked.
+    """
+    shape = len(table.submissions), len(table.types)
+    gpus_P = _gpus(table).ravel()
+    told_P = np.array([gpu_type in s.seen for s in table.submissions for gpu_type in table.types], bool)
+    full_s_P, full_kwh_P = seen.whole_s_NT.ravel().copy(), seen.whole_kwh_NT.ravel().copy()
+    has_P = seen.first_P[1:] > seen.first_P[:-1]
+    full_s_P[has_P] = seen.runtime_s[seen.first_P[:-1][has_P]]
+    full_kwh_P[has_P] = seen.energy_kwh[seen.first_P[:-1][has_P]]
+    steps_P = MARGIN * (full_kwh_P * JOULES_PER_KWH / full_s_P / gpus_P) / 5
+    peak_P = np.broadcast_to([GPU_TYPES[t].peak_w for t in table.types], shape).ravel()
+    top_P = np.where(told_P, np.minimum(peak_P, np.maximum(LEAST_LIMIT_W, 5 * np.ceil(steps_P))), 0.0)
+    close_P = np.abs(steps_P - np.rint(steps_P)) < 1e-5
+    is_urgent_P = np.repeat([one.job.priority > 0 for one in table.submissions], shape[1])
+    for pair in np.flatnonzero(told_P & (close_P | is_urgent_P | (table.asked_NT.ravel() == 0))).tolist():
+        one, gpu_type = table.submissions[pair // shape[1]], table.types[pair % shape[1]]
+        top_P[pair] = top_limit_w(one.seen[gpu_type], one.job, gpu_type)
+    return top_P
+
+
+def _gpus(table: Table) -> F64:
+    """Boards that each job takes on each type, can it run there or not (N, T)."""
+    jobs, types = [one.job for one in table.submissions], table.types
+    if not any(job.gpus_by_type for job in jobs):
+        return np.repeat(np.array([job.gpus for job in jobs], float)[:, None], len(types), axis=1)
+    return np.array([[job.gpus_on(t) for t in types] for job in jobs], float)
 
 
 def _feasible(table: Table, budget: PowerBudget, seen: Curves, top_P: F64) -> Bools:
@@ -104,8 +127,7 @@ def _feasible(table: Table, budget: PowerBudget, seen: Curves, top_P: F64) -> Bo
     has_P = seen.first_P[1:] > seen.first_P[:-1]
     least_P = top_P.copy()
     least_P[has_P] = np.minimum(top_P[has_P], seen.limit_w[seen.first_P[1:][has_P] - 1])
-    gpus_NT = np.array([[s.job.gpus_on(t) for t in table.types] for s in table.submissions], float)
-    gpus_NT = gpus_NT.reshape(table.asked_NT.shape)
+    gpus_NT = _gpus(table)
     idle_w_T = np.array([budget.idle_w[t] for t in table.types])
     more_NT = gpus_NT * (least_P.reshape(gpus_NT.shape) - idle_w_T)
     found: Bools = (more_NT <= budget.room_w) & (top_P.reshape(gpus_NT.shape) > 0)
