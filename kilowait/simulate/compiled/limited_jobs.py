@@ -107,7 +107,7 @@ def _tops(table: Table, seen: Curves) -> F64:
     peak_P = np.broadcast_to([GPU_TYPES[t].peak_w for t in table.types], shape).ravel()
     top_P = np.where(told_P, np.minimum(peak_P, np.maximum(LEAST_LIMIT_W, 5 * np.ceil(steps_P))), 0.0)
     close_P = np.abs(steps_P - np.rint(steps_P)) < 1e-5
-    is_urgent_P = np.repeat([one.job.priority > 0 for one in table.submissions], shape[1])
+    is_urgent_P = np.repeat(np.array([one.job.priority > 0 for one in table.submissions], bool), shape[1])
     for pair in np.flatnonzero(told_P & (close_P | is_urgent_P | (table.asked_NT.ravel() == 0))).tolist():
         one, gpu_type = table.submissions[pair // shape[1]], table.types[pair % shape[1]]
         top_P[pair] = top_limit_w(one.seen[gpu_type], one.job, gpu_type)
