@@ -36,11 +36,29 @@ def flops(found: DryRun) -> float:
         "from aim import Run\nRun().track(1, name='a')\n",
         "from clearml import Task\nargs = Task.init('p', 't').connect({'lr': 1})\nassert args['lr'] == 1\n",
         "import tensorboardX, visdom\ntensorboardX.SummaryWriter().add_scalar('a', 1); visdom.Visdom().line([1])\n",
+        "from importlib.metadata import metadata, version\nfrom importlib.util import find_spec\nimport tensorboard\n"
+        "for name in ('tensorboard', 'wandb', 'comet-ml', 'mlflow', 'aim', 'clearml'):\n"
+        "    assert find_spec(name.replace('-', '_')) is not None and metadata(name)['Name']\n"
+        "assert tuple(int(part) for part in version('tensorboard').split('.')) > (1, 14)\n"
+        "assert tensorboard.__version__ == version('tensorboard')\n",
     ],
 )
 def test_a_logger_changes_nothing(runner: DryRunner, logging: str) -> None:
     found = run(runner, f"{NET}{logging}for _ in range(5):\n    {STEP}")
     assert (found.completeness, found.steps, found.reason, found.missing) == (Completeness.WHOLE, 5, "", ())
+
+
+def test_what_stands_in_for_loggers_alone_counts_as_installed(runner: DryRunner) -> None:
+    asking = (
+        "from importlib.metadata import PackageNotFoundError, distributions, version\n"
+        "assert version('torch').startswith(torch.__version__.split('+')[0])\n"
+        "assert all(found.metadata['Name'] != 'dllogger' for found in distributions())\n"
+        "for name in ('pynvml', 'flash-attn', 'apex'):\n"
+        "    try:\n        version(name)\n    except PackageNotFoundError:\n        continue\n"
+        "    raise SystemExit(f'{name} is there')\n"
+    )
+    found = run(runner, f"{NET}{asking}for _ in range(5):\n    {STEP}")
+    assert (found.completeness, found.steps, found.reason) == (Completeness.WHOLE, 5, "")
 
 
 @pytest.mark.parametrize(

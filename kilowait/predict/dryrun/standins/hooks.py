@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -30,6 +30,7 @@ class ImportHooks:
         self.always: dict[str, Make] = {}
         self.missing: dict[str, Make] = {}
         self.own: set[str] = set()
+        self.installed: dict[str, tuple[str, str]] = {}
         self._looking: set[str] = set()
 
     def after(self, name: str, change: Change) -> None:
@@ -48,6 +49,10 @@ class ImportHooks:
     def only_for_the_program(self, names: str) -> None:
         """Of what `instead` replaces, these are there for the program alone, and not for installed libraries."""
         self.own.update(names.split())
+
+    def as_installed(self, versions: Mapping[str, str]) -> None:
+        """Let importlib.metadata find these distributions, at these versions, where they are not installed."""
+        self.installed.update({_normal(name): (name, version) for name, version in versions.items()})
 
     def _wanted(self, name: str) -> bool:
         return name.partition(".")[0] not in self.own or _asked_by_the_program()
@@ -100,6 +105,30 @@ class _Last:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         make = _maker(self.hooks.missing, name)
         return None if make is None else ModuleSpec(name, _Making(make), is_package=True)
+
+    def find_distributions(self, context: Any = None) -> Iterator[Any]:
+        """The distribution that is asked for by its name; a list of all that are installed leaves it out."""
+        found = self.hooks.installed.get(_normal(getattr(context, "name", None) or ""))
+        return iter(()) if found is None else iter((_distribution(*found),))
+
+
+def _distribution(name: str, version: str) -> Any:
+    from importlib.metadata import Distribution  # only where the program has imported it already
+
+    class MadeDistribution(Distribution):
+        def read_text(self, filename: str) -> str | None:
+            """What it is called and its version: there are no files."""
+            return f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" if filename == "METADATA" else None
+
+        def locate_file(self, path: Any) -> Any:
+            """Nowhere."""
+            return path
+
+    return MadeDistribution()
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 class _Making:

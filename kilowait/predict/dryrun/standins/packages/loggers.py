@@ -8,10 +8,27 @@ from typing import Any
 from kilowait.predict.dryrun.standins.hooks import ImportHooks
 from kilowait.predict.dryrun.standins.packages.inert import Inert, InertModule
 
-NAMES = (
-    "wandb tensorboard torch.utils.tensorboard tensorboardX tensorboard_logger mlflow comet_ml neptune aim clearml "
-    "trains visdom swanlab trackio dvclive sacred codecarbon dllogger mlperf_logging"
-)
+VERSIONS = {
+    "wandb": "0.21.0",
+    "tensorboard": "2.20.0",
+    "tensorboardX": "2.6.4",
+    "tensorboard_logger": "0.1.0",
+    "mlflow": "3.1.0",
+    "comet_ml": "3.49.0",
+    "neptune": "1.14.0",
+    "aim": "3.29.1",
+    "clearml": "1.18.0",
+    "trains": "0.16.4",
+    "visdom": "0.2.4",
+    "swanlab": "0.6.0",
+    "trackio": "0.2.0",
+    "dvclive": "3.48.0",
+    "sacred": "0.8.7",
+    "codecarbon": "3.0.0",
+    "dllogger": "1.0.0",
+    "mlperf_logging": "4.0.0",
+}
+"""The packages, each with the version that its stand-in says it has: libraries ask whether one is installed."""
 
 METERS = "pynvml"
 """What asks the driver how a GPU does: inert where it is missing, for the program alone."""
@@ -19,7 +36,8 @@ METERS = "pynvml"
 
 def stand_in_loggers(hooks: ImportHooks) -> None:
     """Replace the packages and let Hugging Face's trainers report to none of them."""
-    hooks.instead(NAMES, _logger, always=True)
+    hooks.instead(" ".join([*VERSIONS, "torch.utils.tensorboard"]), _logger, always=True)
+    hooks.as_installed(VERSIONS)
     hooks.instead(METERS, InertModule)
     hooks.only_for_the_program(METERS)
     hooks.after("transformers.integrations.integration_utils", _no_callbacks)
@@ -27,6 +45,7 @@ def stand_in_loggers(hooks: ImportHooks) -> None:
 
 def _logger(name: str) -> ModuleType:
     module = InertModule(name)
+    module.__version__ = VERSIONS.get(name, module.__version__)
     if name == "wandb":
         _remember_configuration(module)
     elif name.endswith("tensorboard.summary"):
