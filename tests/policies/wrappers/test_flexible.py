@@ -99,6 +99,8 @@ def test_a_constant_signal_changes_no_placement(world, policy, value):
     assert kept.placements == plain.placements
 
 
+NO_TIE = 0.00137
+"""An hour's waiting in USD that no whole number of grams costs: equal costs would be told apart by rounding."""
 HOURS = st.lists(st.integers(0, 9), min_size=24, max_size=24)
 
 
@@ -121,8 +123,8 @@ def few_hours(world):
 def test_in_every_world_all_run_the_log_replays_and_only_proportions_of_prices_count(world, values, policy, factor):
     inventory, submissions = few_hours(world)
     signal = hourly(*map(float, values))
-    told = PriceList(usd_per_kg_co2=1.0, usd_per_h_waiting=0.001)
-    scaled = PriceList(usd_per_kg_co2=factor, usd_per_h_waiting=0.001 * factor)
+    told = PriceList(usd_per_kg_co2=1.0, usd_per_h_waiting=NO_TIE)
+    scaled = PriceList(usd_per_kg_co2=factor, usd_per_h_waiting=NO_TIE * factor)
     runs = [
         simulate(submissions, inventory, flexible(POLICIES[policy](), 6 * H, prices=prices), reports=reports([signal]))
         for prices in (told, scaled)
