@@ -96,15 +96,17 @@ class NodeFollower:
         self._controller = controller
         self._held_before: dict[str, int] = {}
         self.nodes: dict[str, SeenNode] = {}
+        self._looking = asyncio.Lock()
 
     async def look(self, clock: Callable[[], float]) -> list[Attempt]:
         """Look once; returns the attempts that were lost with their nodes. Raises what the controller raises.
 
         Ray is asked in a thread: a busy head takes seconds to answer, and jobs are accepted, begin and end meanwhile.
         """
-        held_before = self._ours()
-        self.nodes = await asyncio.to_thread(see_nodes)
-        return self._take_in(held_before, clock())
+        async with self._looking:  # an older answer is not taken in after a newer one
+            held_before = self._ours()
+            self.nodes = await asyncio.to_thread(see_nodes)
+            return self._take_in(held_before, clock())
 
     def _take_in(self, held_before: Mapping[str, float], now_s: float) -> list[Attempt]:
         """Tell of the nodes that were seen; `held_before` are the GPUs that our attempts held when Ray was asked."""

@@ -200,8 +200,8 @@ class Scheduler:
             await asyncio.sleep(self._settings.look_s)
             await self._look_again()
 
-    async def _look_again(self) -> None:
-        """Keep the history's lease, and tell the controller what became of the nodes since the last look."""
+    async def _look_again(self) -> bool:
+        """Keep the history's lease, and tell the controller what became of the nodes; whether that could be kept."""
         try:
             self._lease.keep()
             for attempt in await self._follower.look(time.time):
@@ -214,6 +214,7 @@ class Scheduler:
             raise
         except KilowaitError as error:
             self._problem = str(error)
+        return self._problem is None
 
     def _tend(self, attempt: Attempt) -> None:
         settings = self._settings
@@ -261,7 +262,8 @@ class Scheduler:
         """Keep the end of an attempt; one that is no longer awaited is dropped."""
         if ending.lost:
             await gang.settled(allocation.node for allocation in attempt.where)  # was it the node?
-            await self._written(self._look)
+            while not await self._look_again():
+                await asyncio.sleep(self._settings.look_s)
         report, who = self._controller.attempt_finished, (attempt.job_id, attempt.attempt, attempt.token)
         with suppress(StaleAttempt):
             await self._written(report, *who, ending)

@@ -15,6 +15,7 @@ from kilowait.core.submission import Attempt, Program
 from kilowait.history.store import Store
 from kilowait.isolation.modes import IsolationSettings
 from kilowait.live.job_outputs import OutputSettings
+from serve.runner import preparing
 from serve.runner import runner as module
 from serve.runner.runner import Runner
 
@@ -89,7 +90,7 @@ def test_a_standby_takes_over_from_a_stuck_scheduler_and_another_from_a_killed_o
 def node(monkeypatch):
     ids = Mock(get_accelerator_ids=lambda: {"GPU": ["0"]})
     monkeypatch.setattr(module.ray, "get_runtime_context", lambda: ids)
-    monkeypatch.setattr(module, "gpus_of_this_node", lambda: 1.0)
+    monkeypatch.setattr(preparing, "gpus_of_this_node", lambda: 1.0)
 
 
 TICKS = """
