@@ -8,7 +8,8 @@ saving: the paper's scenario with each job given to one of 8 users, at random wi
         the share of what lies between Simple and the energy bound, the total wait against Value's, and the largest of
         the users' mean slowdowns over that of all. `default`: at the price of the cell. `chosen`: at the price that
         saves most on other samples while all wait there at most as long as under Value, less --margin, for each policy
-        by itself; `of_patient` is what is left of patient's share so. `steered`: the price steers itself.
+        by itself; `of_patient` is what is left of patient's share so. `steered`: the price steers itself. `half`: at
+        half the price of the cell, where users may differ by four times their share.
 """
 
 import argparse
@@ -32,11 +33,12 @@ from kilowait.simulate.run import Run, Submission
 
 LIMIT = "1h"
 AGED = "aged(patient,7d)"
-SHARED, SLACK = f"shared({AGED})", f"shared({AGED},gpu,2)"
+SHARED, SLACK, LOOSE = f"shared({AGED})", f"shared({AGED},gpu,2)", f"shared({AGED},gpu,4)"
 USERS = 8
 PRICES_S = (120.0, 250.0, 500.0, 750.0, 1000.0, 1250.0, 1500.0, 2000.0, 3000.0, 4500.0, 6000.0, 9000.0, 12_000.0)
 """Seconds of waiting that a kWh may be worth, of which one is chosen."""
 KAPPA = 3.16e-6
+OF_PATIENT = ("chosen", "steered", "half")
 
 
 def small(job_id: str, submit_s: float, runtime_s: float, gpus: int = 1, user: str | None = None) -> Submission:
@@ -137,12 +139,12 @@ def chosen_price(cell: Cell, name: str, samples: int, margin: float) -> float:
 
 def compared(cell: Cell, choosing: int, margin: float) -> list[tuple[str, str, float | None]]:
     """Policies by name, how each one's price was had, and that price."""
-    fixed = [(name, "default", cell.price) for name in ("patient", AGED, "shared(patient)", SHARED, SLACK)]
+    fixed = [(name, "default", cell.price) for name in ("patient", AGED, "shared(patient)", SHARED, SLACK, LOOSE)]
     chosen = [(name, "chosen", chosen_price(cell, name, choosing, margin)) for name in ("patient", SHARED, SLACK)]
     plain: list[tuple[str, str, float | None]] = [
         (name, "", None) for name in ("simple", "value", "fair", "shared(aged(value,7d))")
     ]
-    return [*plain, *fixed, *chosen, (SLACK, "steered", None)]
+    return [*plain, *fixed, *chosen, (SLACK, "steered", None), (LOOSE, "half", cell.price / 2)]
 
 
 def saving(cell: Cell, samples: int, choosing: int, margin: float) -> list[dict[str, Any]]:
@@ -172,7 +174,7 @@ def saving(cell: Cell, samples: int, choosing: int, margin: float) -> list[dict[
             "s_per_kwh": prices[name, way],
             "share_saved": share((name, way)),
             "wait_against_value": float(wait / value_wait - 1),
-            "of_patient": share((name, way)) / share(("patient", "chosen")) if way in {"chosen", "steered"} else None,
+            "of_patient": share((name, way)) / share(("patient", "chosen")) if way in OF_PATIENT else None,
             "worst_user": float(uneven / samples),
         }
         for (name, way), (wait, _, uneven) in table.items()
