@@ -9,7 +9,8 @@ saving: the paper's scenario with each job given to one of 8 users, at random wi
         the users' mean slowdowns over that of all. `default`: at the price of the cell. `chosen`: at the price that
         saves most on other samples while all wait there at most as long as under Value, less --margin, for each policy
         by itself; `of_patient` is what is left of patient's share so. `steered`: the price steers itself. `half`: at
-        half the price of the cell, where users may differ by four times their share.
+        half the price of the cell, where users may differ by four times their share; `of_patient` is then what is left
+        of patient's share at the price of the cell.
 """
 
 import argparse
@@ -38,7 +39,8 @@ USERS = 8
 PRICES_S = (120.0, 250.0, 500.0, 750.0, 1000.0, 1250.0, 1500.0, 2000.0, 3000.0, 4500.0, 6000.0, 9000.0, 12_000.0)
 """Seconds of waiting that a kWh may be worth, of which one is chosen."""
 KAPPA = 3.16e-6
-OF_PATIENT = ("chosen", "steered", "half")
+OF_PATIENT = {"chosen": "chosen", "steered": "chosen", "half": "default"}
+"""How patient's price was had that a way is held against."""
 
 
 def small(job_id: str, submit_s: float, runtime_s: float, gpus: int = 1, user: str | None = None) -> Submission:
@@ -174,7 +176,7 @@ def saving(cell: Cell, samples: int, choosing: int, margin: float) -> list[dict[
             "s_per_kwh": prices[name, way],
             "share_saved": share((name, way)),
             "wait_against_value": float(wait / value_wait - 1),
-            "of_patient": share((name, way)) / share(("patient", "chosen")) if way in OF_PATIENT else None,
+            "of_patient": share((name, way)) / share(("patient", OF_PATIENT[way])) if way in OF_PATIENT else None,
             "worst_user": float(uneven / samples),
         }
         for (name, way), (wait, _, uneven) in table.items()

@@ -1,4 +1,4 @@
-"""How much of a running job is left where it gives its boards back at a checkpoint of this instant."""
+"""Who gives way first, and how much of a running job is left where it does so at a checkpoint of this instant."""
 
 from kilowait.cluster.events import JobPreempted
 from kilowait.cluster.overrun import estimated_end_s
@@ -19,3 +19,8 @@ def left_at(active: Active, now_s: float) -> float:
     whole_s = (active.predictions[active.gpu_type].steady_s - restart_s) / active.remaining
     left_s = max(LEAST_LEFT_S, estimated_end_s(active, now_s) - now_s)
     return min(active.remaining, left_s / max(whole_s, LEAST_LEFT_S))
+
+
+def least_urgent_first(active: Active) -> tuple[int, float, str]:
+    """To sort running jobs by: the least urgent first, and of these the one that started last."""
+    return active.job.priority, -active.placed_s, active.job.job_id

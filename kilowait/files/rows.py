@@ -117,8 +117,13 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
             raise InputError(f"{path}, line {reader.line_num}: not readable as CSV: {error}") from error
 
 
-def needs(path: Path, columns: Sequence[str]) -> Callable[[Sequence[str]], None]:
-    """A check of a header: each of `columns` must stand in it once; others may, and are not read."""
+def needs(path: Path, columns: Sequence[str], optional: Sequence[str] | None = None) -> Callable[[Sequence[str]], None]:
+    """A check of a header: each of `columns` must stand in it once. Others may, and are not read; or, where it says
+    which are `optional`, these alone may, once each."""
+
+    def check_once(column: str, header: Sequence[str]) -> None:
+        if header.count(column) > 1:
+            raise InputError(f"{path}, line 1, column {column}: stands {header.count(column)} times")
 
     def check(header: Sequence[str]) -> None:
         if not header:
@@ -126,8 +131,13 @@ def needs(path: Path, columns: Sequence[str]) -> Callable[[Sequence[str]], None]
         for column in columns:
             if column not in header:
                 raise InputError(f"{path}, line 1, column {column}: missing; the file has {', '.join(header)}")
-            if header.count(column) > 1:
-                raise InputError(f"{path}, line 1, column {column}: stands {header.count(column)} times")
+            check_once(column, header)
+        if optional is None:
+            return
+        for column in header:
+            if column not in (known := (*columns, *optional)):
+                raise InputError(f"{path}, line 1, column {column!r}: unknown; there are {', '.join(known)}")
+            check_once(column, header)
 
     return check
 

@@ -4,23 +4,19 @@ Columns are `node,begins_s,ends_s`, seconds on the clock of the jobs, and option
 none: it is for nobody, as in maintenance) and `reason`. A node may have several rows.
 """
 
-from collections.abc import Sequence
-from functools import partial
 from os import PathLike
 from pathlib import Path
 
-from kilowait.core.errors import InputError
 from kilowait.core.maintenance import NodeReservation
-from kilowait.files.rows import Row, read_csv
+from kilowait.files.rows import Row, needs, read_csv
 
-_REQUIRED = ("node", "begins_s", "ends_s")
-_COLUMNS = (*_REQUIRED, "users", "reason")
+_REQUIRED, _OPTIONAL = ("node", "begins_s", "ends_s"), ("users", "reason")
 
 
 def read_windows(path: str | PathLike[str]) -> list[NodeReservation]:
     """The windows of a file in its order; raises InputError naming file, line, column and value."""
     path = Path(path)
-    return [_window(row) for row in read_csv(path, partial(_check_header, path))]
+    return [_window(row) for row in read_csv(path, needs(path, _REQUIRED, _OPTIONAL))]
 
 
 def _window(row: Row) -> NodeReservation:
@@ -35,15 +31,3 @@ def _window(row: Row) -> NodeReservation:
         users=tuple((row.optional("users") or "").split()),
         reason=row.optional("reason") or "",
     )
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    """Raises InputError for missing, unknown and doubled columns."""
-    for column in _REQUIRED:
-        if column not in header:
-            raise InputError(f"{path}, line 1, column {column}: missing; the file has {', '.join(header) or 'nothing'}")
-    for column in header:
-        if column not in _COLUMNS:
-            raise InputError(f"{path}, line 1, column {column!r}: unknown; there are {', '.join(_COLUMNS)}")
-        if header.count(column) > 1:
-            raise InputError(f"{path}, line 1, column {column}: stands {header.count(column)} times")

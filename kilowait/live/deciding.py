@@ -90,11 +90,11 @@ class DecidingCopy:
         for name, plan in before.items():  # when the policy looked at it last is not in the log
             if name == WAKE or same_plan(plan, anew.kept.get(name)):
                 anew.kept[name] = plan
-        if copy is None:
-            copy = anew
-        for part in fields(Cluster) if copy is not anew else ():
-            setattr(copy, part.name, getattr(anew, part.name))
         self._news, self._stale = list(self.leaving.events(cluster)), False
+        if copy is None:
+            return anew
+        for part in fields(Cluster):
+            setattr(copy, part.name, getattr(anew, part.name))
         return copy
 
     @property

@@ -101,7 +101,8 @@ def _run(
     reports: Iterator[SignalReported | NodesReserved],
 ) -> Run:
     by_id, sleeping = checked(submissions, inventory), None if sleep is None else Sleeping(rule=sleep)
-    loop = _Loop(by_id=by_id, policy=policy, sleeping=sleeping, limits=power.limits, budget=power.budget)
+    truths = Truths(by_id=by_id, kept=power.limits is None or power.budget is not None)
+    loop = _Loop(by_id=by_id, truths=truths, policy=policy, sleeping=sleeping, limits=power.limits, budget=power.budget)
     if power.budget is not None:
         power.budget.joined(inventory)
     for event in joined(inventory, nodes):
@@ -124,6 +125,7 @@ class _Loop:
     """Arrivals in order, and the ends of what runs."""
 
     by_id: Mapping[str, Submission]
+    truths: Truths
     policy: Policy
     cluster: Cluster = field(default_factory=Cluster)
     completions: Completions = field(default_factory=Completions)
@@ -134,10 +136,6 @@ class _Loop:
     sleeping: Sleeping | None = None
     limits: LimitPrice | None = None
     budget: PowerBudget | None = None
-
-    @property
-    def truths(self) -> Truths:
-        return Truths(by_id=self.by_id, kept=self.limits is None or self.budget is not None)
 
     def run(self, reports: Iterator[SignalReported | NodesReserved]) -> None:
         """Instant after instant: all completions, reports, then all arrivals, then one decision."""

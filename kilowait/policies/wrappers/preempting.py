@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from kilowait.cluster.giving_way import least_urgent_first
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
 from kilowait.cluster.views.room import Room
@@ -88,7 +89,7 @@ class _Yielding:
             if one.gpu_type == gpu_type and one.job.priority < waiting.job.priority and job_id not in self.gone
         ]
         yielding = [one for one in running if one.job.checkpoint_s is not None and self._may(one)]
-        return sorted(yielding, key=lambda one: (one.job.priority, -one.placed_s, one.job.job_id))
+        return sorted(yielding, key=least_urgent_first)
 
     def _may(self, active: Active) -> bool:
         """Whether an attempt has run for its quantum; where it has not, the policy is asked again then."""

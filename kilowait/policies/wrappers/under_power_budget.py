@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
+from kilowait.cluster.giving_way import least_urgent_first
 from kilowait.cluster.restricted import with_jobs
 from kilowait.cluster.standing import Active, Waiting
 from kilowait.cluster.state import Cluster
@@ -39,10 +40,10 @@ SPARE = 0.05
 def under_power_budget(policy: Policy) -> Policy:
     """`policy`, under which boards and their hosts never draw more than the signal `power_budget` says.
 
-    What it places gets a power limit: a tenth above what it draws for jobs of a priority above 0, for others the
-    cheapest (`LimitPrice`) of those that there are watts for. For a more urgent job the limits of less urgent ones are
-    lowered. While there are no watts for a job, what the policy places behind it waits too; but not behind one that the
-    present budget could never let run, nor behind one that cannot give way and has no room in a later budget.
+    What it places gets a power limit: jobs of a priority above 0 the highest (`limit_choices`) that there are watts
+    for, others the cheapest (`LimitPrice`). For a more urgent job the limits of less urgent ones are lowered. While
+    there are no watts for a job, what the policy places behind it waits too; but not behind one that the present budget
+    could never let run, nor behind one that cannot give way and has no room in a later budget.
     """
 
     def decide(cluster: Cluster) -> list[Decision]:
@@ -165,12 +166,13 @@ class _Watts:
 
     def decisions(self) -> list[Decision]:
         """Limits that fall, what gives way, what starts, and then limits that rise."""
-        changed = [(self.cluster.active[k], new_w) for k, new_w in self.limits.items()]
-        sets = [(active, new_w) for active, new_w in changed if new_w is not None and new_w != active.limit_w]
-        rises = [a.limit_w is not None and new_w > a.limit_w for a, new_w in sets]
-        orders = [SetLimit(job_id=active.job.job_id, limit_w=new_w) for active, new_w in sets]
-        falling = [order for order, up in zip(orders, rises, strict=True) if not up]
-        return [*falling, *self.gone, *self.starts, *(order for order, up in zip(orders, rises, strict=True) if up)]
+        falling, rising = list[Decision](), list[Decision]()
+        for job_id, new_w in self.limits.items():
+            old_w = self.cluster.active[job_id].limit_w
+            if new_w is not None and new_w != old_w:
+                rises = old_w is not None and new_w > old_w
+                (rising if rises else falling).append(SetLimit(job_id=job_id, limit_w=new_w))
+        return [*falling, *self.gone, *self.starts, *rising]
 
     def may_start(self, waiting: Waiting) -> bool:
         """Whether a job could start now on any type, were others to end."""
@@ -180,7 +182,7 @@ class _Watts:
     def _least_urgent(self) -> list[Active]:
         """The running jobs that stay, the least urgent first, and of these the last that started."""
         staying = (one for job_id, one in self.cluster.active.items() if job_id in self.limits)
-        return sorted(staying, key=lambda one: (one.job.priority, -one.placed_s, one.job.job_id))
+        return sorted(staying, key=least_urgent_first)
 
     def _has_w(self, active: Active) -> float:
         return more_w(active.job, active.gpu_type, active.gpus, self.limits[active.job.job_id])

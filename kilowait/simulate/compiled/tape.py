@@ -44,11 +44,12 @@ class Tape:
 
     def _of_jobs(self) -> Iterator[Event]:
         jobs, submissions, placements = len(self.submissions), self.submissions, self.placements
+        total = {event.gpu_type: event.gpus for event in self.joined}  # one node of each type
         for entry in self.log.tolist():
             if entry < jobs:
                 job = submissions[entry].job
                 if job.job_id not in self.refused:
-                    yield JobSubmitted(time_s=job.submit_s, job=job, predictions=self._seen(entry))
+                    yield JobSubmitted(time_s=job.submit_s, job=job, predictions=self._seen(entry, total))
             elif entry < 2 * jobs:
                 p = placements[entry - jobs]
                 yield JobPlaced(
@@ -63,12 +64,11 @@ class Tape:
                 p = placements[entry - 2 * jobs]
                 yield AttemptFinished(time_s=p.end_s, job_id=p.job_id, attempt=p.attempt)
 
-    def _seen(self, entry: int) -> Mapping[str, Prediction]:
+    def _seen(self, entry: int, total: Mapping[str, int]) -> Mapping[str, Prediction]:
         """What a policy saw of a job."""
         one = self.submissions[entry]
         if not self.power:
             return one.seen
-        total = {event.gpu_type: event.gpus for event in self.joined}  # one node of each type
         return self.power.seen(one.job, one.seen, total, self.crowd_N[entry])
 
     def __eq__(self, other: object) -> bool:
